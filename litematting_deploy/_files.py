@@ -1,0 +1,46 @@
+"""Files: what checkpoints are called, writing whole or not at all, hashes."""
+
+import contextlib
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import OutputError
+
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A new name beside `path` to write to; renamed to `path` at the end, removed on any error.
+
+    A crash leaves the old file or the new one. Raises `OutputError` when the system refuses.
+    """
+    target = Path(path)
+    draft = target.with_name(f".{uuid.uuid4().hex[:8]}-{target.name}")
+    with contextlib.ExitStack() as on_error:
+        on_error.callback(draft.unlink, missing_ok=True)
+        try:
+            yield draft
+            with draft.open("rb+") as file:
+                os.fsync(file.fileno())
+            draft.replace(target)
+        except OSError as error:
+            raise OutputError(
+                f"{path}: cannot be written: {error.strerror or error}; choose another output or make room"
+            ) from error
+        on_error.pop_all()
+
+
+def replace_file(path: str | Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all. Raises `OutputError`."""
+    with replacing(path) as draft:
+        draft.write_bytes(content)
+
+
+def sha256(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file's content."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,23 @@
+"""The one seam for optional imports: a missing package names the extra that brings it."""
+
+import importlib
+from types import ModuleType
+
+from .errors import DependencyError
+
+
+def require(module: str, extra: str, purpose: str) -> ModuleType:
+    """Import `module`, or raise `DependencyError` naming the extra of this package to install.
+
+    `purpose` begins the message: "<purpose> needs <module> ...".
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or module.split(".")[0] != error.name.split(".")[0]:
+            raise
+        raise DependencyError(
+            f"{purpose} needs {module}, which is not installed: pip install 'litematting-deploy[{extra}]'"
+        ) from None
+    except ImportError as error:
+        raise DependencyError(f"{purpose} needs {module}, which is installed but does not import: {error}") from error

@@ -1,0 +1,90 @@
+"""What every engine is."""
+
+import abc
+import importlib
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ArtefactError, UsageError
+
+Batch = NDArray[np.float32]
+
+CHANNELS = {"image": 3, "trimap": 3, "guide": 2, "alpha": 1}
+
+# file ending -> (module of this package, class)
+BACKENDS = {".onnx": ("onnxruntime", "OnnxRuntimeEngine")}
+
+
+class Engine(abc.ABC):
+    """Runs the network on patches of one size.
+
+    name: backend and device class, as in `onnxruntime-cpu`. device: what was asked for, as in `cuda:0`. patch_hw: the
+    only height and width it takes. batch: the only batch size it takes, or None for any. precision: `fp32`, `fp16`
+    or `unknown`. version: of the backend.
+    """
+
+    name: str
+    device: str
+    version: str
+    patch_hw: tuple[int, int]
+    batch: int | None
+    precision: str
+
+    def run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
+        """Estimate alpha of up to `batch` patches.
+
+        image (N, 3, H, W), trimap (N, 3, H, W) and guide (N, 2, H, W), float32 and 0..1 as described in
+        `LiteMatting.forward`. Returns (N, 1, H, W) float32, 0..1. A short batch of a fixed-batch engine is padded.
+        """
+        count = self._check({"image": image, "trimap": trimap, "guide": guide})
+        if self.batch is None or count == self.batch:
+            return self._run(image, trimap, guide)
+        tail = ((0, self.batch - count), (0, 0), (0, 0), (0, 0))
+        return self._run(np.pad(image, tail), np.pad(trimap, tail), np.pad(guide, tail))[:count]
+
+    def describe(self) -> str:
+        """One line for people: engine, version, device, patch size and precision."""
+        return f"{self.name} {self.version} on {self.device}, {self.patch_hw[0]}x{self.patch_hw[1]} {self.precision}"
+
+    def close(self) -> None:
+        """Release what the engine holds; it cannot run afterwards."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    @abc.abstractmethod
+    def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
+        """`run` with checked arrays and exactly `batch` patches where that is fixed."""
+
+    def _check(self, inputs: dict[str, Batch]) -> int:
+        count = len(inputs["image"])
+        for name, array in inputs.items():
+            wanted = (count, CHANNELS[name], *self.patch_hw)
+            if array.shape != wanted or array.dtype != np.float32:
+                raise UsageError(
+                    f"{name} is {array.shape} {array.dtype}, {self.name} wants {wanted} float32; "
+                    f"for another patch size export with --height and --width"
+                )
+        if count < 1 or (self.batch is not None and count > self.batch):
+            raise UsageError(f"{self.name} takes 1 to {self.batch or 'any'} patches at a time, got {count}")
+        return count
+
+
+def open_engine(path: str | Path, device: str = "cpu", **options: Any) -> Engine:
+    """The engine of an artefact file, chosen by its ending; `options` are those of the backend's class."""
+    path = Path(path)
+    backend = BACKENDS.get(path.suffix.lower())
+    if backend is None:
+        raise ArtefactError(f"{path}: engines are {', '.join(BACKENDS)} files; export a checkpoint with ltm-export")
+    if not path.is_file():
+        raise ArtefactError(f"{path}: no such engine file; make one with: ltm-export MODEL -o {path.name}")
+    module = importlib.import_module(f".{backend[0]}", __package__)
+    engine: Engine = getattr(module, backend[1])(path, device, **options)
+    return engine

@@ -1,0 +1,54 @@
+"""Every error this package raises on purpose, with the exit code of the commands.
+
+    LiteMattingError           1
+    ├── UsageError             2   arguments that contradict each other, the engine or the machine's limits
+    ├── InputError             1   an image, trimap or mask that is missing, unreadable or wrong
+    ├── OutputError            1   a result that cannot be written
+    ├── CheckpointError        1   a checkpoint that is unreadable or of another network
+    ├── ArtefactError          1   an ONNX or engine file that is damaged, edited or not one of ours
+    ├── ToleranceError         1   an artefact whose outputs differ too much from the model
+    ├── DependencyError        1   an optional package that is not installed
+    └── DeviceError            1   a device or execution provider that cannot run here
+
+Each message is one line: what it is about, what came, what was wanted, and the fix.
+"""
+
+
+class LiteMattingError(Exception):
+    """Base of all errors raised on purpose; `exit_code` is what the commands exit with."""
+
+    exit_code = 1
+
+
+class UsageError(LiteMattingError):
+    """Arguments that contradict each other, the engine, or a stated limit."""
+
+    exit_code = 2
+
+
+class InputError(LiteMattingError):
+    """An image, trimap or mask that is missing, unreadable or wrong."""
+
+
+class OutputError(LiteMattingError):
+    """A result that cannot be written."""
+
+
+class CheckpointError(LiteMattingError):
+    """A checkpoint that is unreadable or belongs to another network."""
+
+
+class ArtefactError(LiteMattingError):
+    """An ONNX or engine file that is damaged, edited, or breaks the contract."""
+
+
+class ToleranceError(LiteMattingError):
+    """An artefact whose outputs differ from the model's by more than the tolerance."""
+
+
+class DependencyError(LiteMattingError):
+    """An optional package that is not installed or does not import."""
+
+
+class DeviceError(LiteMattingError):
+    """A device or execution provider that cannot run here."""

@@ -1,0 +1,90 @@
+"""Export, verify, and only then let the file appear."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import onnxscript
+import torch
+
+from .. import __version__
+from .._files import replacing, sha256
+from ..errors import ToleranceError
+from ..model import ModelConfig, load_checkpoint
+from ..sidecar import Sidecar, write_sidecar
+from .external import refer_to_checkpoint
+from .graph import OPSET, build_graph
+from .spec import ExportSpec
+from .verify import Difference, Inputs, compare, random_inputs
+
+_VERSIONS = {
+    "litematting-deploy": __version__,
+    **{module.__name__: str(module.__version__) for module in (torch, onnx, onnxscript, onnxruntime)},
+}
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written and how far it is from the model."""
+
+    path: Path
+    sidecar: Sidecar
+    differences: tuple[Difference, ...]
+
+
+def export_onnx(
+    checkpoint: str | Path,
+    output: str | Path | None = None,
+    spec: ExportSpec = ExportSpec(),
+    samples: Mapping[str, Inputs] | None = None,
+    weights_beside: bool = False,
+) -> Export:
+    """Export `checkpoint` as ONNX with its sidecar; by default beside it, with the ending `.onnx`.
+
+    The graph runs in ONNX Runtime on a fresh random batch and on `samples` (name to network inputs of the spec's
+    patch size) and is compared with the PyTorch model. Raises `ToleranceError` above the spec's tolerance, and
+    nothing is left under the final name; also `CheckpointError` and `OutputError`. weights_beside: refer to the
+    weights in the safetensors checkpoint of the same folder; otherwise the ONNX is one file with all it needs.
+    """
+    checkpoint = Path(checkpoint)
+    output = checkpoint.with_suffix(".onnx") if output is None else Path(output)
+    model = load_checkpoint(checkpoint, ModelConfig(pooling=spec.pooling))
+    sidecar = Sidecar(
+        file=output.name,
+        sha256="",
+        checkpoint=checkpoint.name,
+        checkpoint_sha256=sha256(checkpoint),
+        patch_hw=spec.patch_hw,
+        batch=spec.batch,
+        precision=spec.precision,
+        pooling=spec.pooling,
+        opset=OPSET,
+        weights_beside=weights_beside,
+        versions=_VERSIONS,
+    )
+    with replacing(output) as draft:
+        proto = build_graph(model, spec)
+        onnx.helper.set_model_props(proto, sidecar.essentials())
+        if weights_beside:
+            refer_to_checkpoint(proto, checkpoint, output)
+        draft.write_bytes(proto.SerializeToString())
+        differences = compare(draft, model, {"random": random_inputs(spec), **(samples or {})}, spec)
+        _check(output, differences, spec)
+        sidecar = replace(
+            sidecar,
+            sha256=sha256(draft),
+            differences={item.check: {"maximum": item.maximum, "mean": item.mean} for item in differences},
+        )
+    write_sidecar(output, sidecar)
+    return Export(output, sidecar, tuple(differences))
+
+
+def _check(output: Path, differences: list[Difference], spec: ExportSpec) -> None:
+    worst = max(differences, key=lambda item: item.maximum)
+    if not worst.maximum <= spec.limit:
+        raise ToleranceError(
+            f"{output}: not written: alpha differs from the PyTorch model by up to {worst.maximum:.2e} "
+            f"({worst.check}), more than {spec.limit:g}; use --precision fp32, or accept it with --tolerance"
+        )

@@ -1,0 +1,82 @@
+"""From the model to an ONNX graph: a view with a float32 border over the untouched model."""
+
+import copy
+import logging
+import warnings
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from ..model import LiteMatting
+from .spec import ExportSpec
+
+OPSET = 21
+TRACED_BATCH = 2  # of a dynamic batch; 1 would be taken for a constant
+_INPUTS = {"image": 3, "trimap": 3, "guide": 2}
+
+
+class _Float32Border(nn.Module):
+    """float32 in and out, whatever the model computes in."""
+
+    def __init__(self, model: LiteMatting, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.model = model
+        self.dtype = dtype
+
+    def forward(self, image: Tensor, trimap: Tensor, guide: Tensor) -> Tensor:
+        alpha: Tensor = self.model(image.to(self.dtype), trimap.to(self.dtype), guide.to(self.dtype))
+        return alpha.float()
+
+
+def build_graph(model: LiteMatting, spec: ExportSpec) -> onnx.ModelProto:
+    """The ONNX of `model`, which must have been built with the spec's form of pooling.
+
+    Initializers bear the names of the state dict; nothing of the exporting machine is left in the graph.
+    """
+    dtype = torch.float16 if spec.precision == "fp16" else torch.float32
+    view = _Float32Border(copy.deepcopy(model).to(dtype), dtype).eval()
+    batch = spec.batch or TRACED_BATCH
+    sample = tuple(torch.rand(batch, channels, *spec.patch_hw) for channels in _INPUTS.values())
+    dynamic = ({0: torch.export.Dim("batch")},) * len(_INPUTS) if spec.batch is None else None
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # deprecations inside the exporter
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            view,
+            sample,
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=list(_INPUTS),
+            output_names=["alpha"],
+            dynamic_shapes=dynamic,
+        )
+    assert program is not None  # it is, with dynamo
+    proto: onnx.ModelProto = program.model_proto
+    _strip(proto)
+    return proto
+
+
+def _strip(proto: onnx.ModelProto) -> None:
+    """Remove what the exporter tells of this machine (paths, stack traces), and the view's prefix of the names."""
+    for item in (proto, proto.graph):
+        _clear(item)
+    for collection in (proto.functions, proto.graph.input, proto.graph.output, proto.graph.value_info):
+        for entry in collection:
+            _clear(entry)
+    names = {name: name.removeprefix("model.") for name in (tensor.name for tensor in proto.graph.initializer)}
+    for tensor in proto.graph.initializer:
+        _clear(tensor)
+        tensor.name = names[tensor.name]
+    for node in proto.graph.node:
+        _clear(node)
+        for index, name in enumerate(node.input):
+            node.input[index] = names.get(name, name)
+
+
+def _clear(item: Any) -> None:
+    item.doc_string = ""
+    if hasattr(item, "metadata_props"):
+        del item.metadata_props[:]

@@ -1,0 +1,132 @@
+"""Crop-and-stitch: where patches lie (plan) and how their alphas become one (stitch)."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UsageError
+from .trimap import FOREGROUND, UNKNOWN
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which patches run, in padded coordinates.
+
+    corners_yx: top left corner of each patch, in running order. grid_size: patches of the whole grid, those skipped
+    because they hold no unknown pixel included. padded_hw: image size after `offset_yx` pixels before it and the
+    rest behind it.
+    """
+
+    image_hw: tuple[int, int]
+    padded_hw: tuple[int, int]
+    offset_yx: tuple[int, int]
+    patch_hw: tuple[int, int]
+    corners_yx: tuple[tuple[int, int], ...]
+    grid_size: int
+
+    @property
+    def skipped(self) -> int:
+        return self.grid_size - len(self.corners_yx)
+
+    @property
+    def _padding(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        (height, width), (padded_height, padded_width), (top, left) = self.image_hw, self.padded_hw, self.offset_yx
+        return (top, padded_height - height - top), (left, padded_width - width - left)
+
+    def pad_image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(H, W, 3) to (*padded_hw, 3), edges replicated; the same array where nothing is added."""
+        return image if self.image_hw == self.padded_hw else np.pad(image, (*self._padding, (0, 0)), mode="edge")
+
+    def pad_trimap(self, trimap: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(H, W) to padded_hw, with background; the same array where nothing is added."""
+        return trimap if self.image_hw == self.padded_hw else np.pad(trimap, self._padding)
+
+    def crop(self, plane: NDArray[Scalar]) -> NDArray[Scalar]:
+        """padded_hw back to (H, W), a view."""
+        (height, width), (top, left) = self.image_hw, self.offset_yx
+        return plane[top : top + height, left : left + width]
+
+    def window(self, corner_yx: tuple[int, int]) -> tuple[slice, slice]:
+        """Rows and columns of the patch at `corner_yx`."""
+        (y, x), (height, width) = corner_yx, self.patch_hw
+        return slice(y, y + height), slice(x, x + width)
+
+
+def _starts(length: int, patch: int, step: int) -> list[int]:
+    count = max(1, -(-(length - patch + step) // step))
+    return [min(index * step, length - patch) for index in range(count)]
+
+
+def plan_grid(trimap: NDArray[np.uint8], patch_hw: tuple[int, int], step: int | None = None) -> Plan:
+    """The published grid: patches every `step` pixels, the last of a row or column shifted back into the image.
+
+    trimap: (H, W) uint8 of 0 / 128 / 255. step: 1 to the shorter side of the patch, by default half of it. An image
+    smaller than a patch is centred in one. Patches without an unknown pixel are skipped, all others kept, so that
+    every unknown pixel is covered.
+    """
+    step = min(patch_hw) // 2 if step is None else step
+    if not 1 <= step <= min(patch_hw):
+        raise UsageError(f"--step {step}: steps go from 1 to the patch's shorter side, {min(patch_hw)}")
+    height, width = trimap.shape
+    padded_hw = (max(height, patch_hw[0]), max(width, patch_hw[1]))
+    offset_y, offset_x = (padded_hw[0] - height) // 2, (padded_hw[1] - width) // 2
+    unknown = trimap == UNKNOWN
+    grid = [
+        (y, x) for y in _starts(padded_hw[0], patch_hw[0], step) for x in _starts(padded_hw[1], patch_hw[1], step)
+    ]
+    corners = tuple(
+        (y, x)
+        for y, x in grid
+        if unknown[
+            max(y - offset_y, 0) : y - offset_y + patch_hw[0], max(x - offset_x, 0) : x - offset_x + patch_hw[1]
+        ].any()
+    )
+    return Plan((height, width), padded_hw, (offset_y, offset_x), patch_hw, corners, len(grid))
+
+
+def border_weight(patch_hw: tuple[int, int]) -> NDArray[np.float32]:
+    """(h, w) float32 weight of a patch's pixels: the distance to its nearest border, which itself counts 1.
+
+    Divided by half the shorter side plus one: 321 for the published 640 pixels.
+    """
+    rows, columns = (np.minimum(np.arange(1, side + 1), np.arange(side, 0, -1)) for side in patch_hw)
+    distance = np.minimum(rows[:, None], columns[None, :])
+    return (distance / (min(patch_hw) // 2 + 1)).astype(np.float32)
+
+
+class Stitcher:
+    """Sums weighted patches into two planes; its memory does not grow with the number of patches."""
+
+    def __init__(self, plan: Plan, trimap: NDArray[np.uint8]) -> None:
+        """trimap: padded_hw uint8."""
+        self._plan = plan
+        self._trimap = trimap
+        self._patch_weight = border_weight(plan.patch_hw)
+        self._sum = np.zeros(plan.padded_hw, np.float32)
+        self._weight = np.zeros(plan.padded_hw, np.float32)
+
+    def add(self, corner_yx: tuple[int, int], alpha: NDArray[np.float32]) -> None:
+        """Add the network's alpha (h, w) of one patch; call in plan order for the same bits every time."""
+        window = self._plan.window(corner_yx)
+        trimap = self._trimap[window]
+        known = (trimap == FOREGROUND).astype(np.float32)
+        self._sum[window] += np.where(trimap == UNKNOWN, alpha, known) * self._patch_weight
+        self._weight[window] += self._patch_weight
+
+    def finish(self) -> NDArray[np.float32]:
+        """Alpha (H, W) float32, 0..1: the weighted mean where unknown, 0 or 1 where the trimap says so."""
+        trimap = self._plan.crop(self._trimap)
+        alpha = np.divide(self._sum, self._weight, out=self._sum, where=self._weight > 0)
+        alpha = self._plan.crop(alpha)
+        alpha = np.where(trimap == UNKNOWN, alpha, (trimap == FOREGROUND).astype(np.float32))
+        return np.clip(alpha, 0, 1, out=alpha)
+
+
+def to_uint8(alpha: NDArray[np.float32], truncate: bool = False) -> NDArray[np.uint8]:
+    """Alpha 0..1 to 0..255: to the nearest level, or truncated as the authors' code does."""
+    scaled = alpha * np.float32(255)
+    return (scaled if truncate else np.rint(scaled)).astype(np.uint8)

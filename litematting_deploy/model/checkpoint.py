@@ -1,0 +1,102 @@
+"""Reading checkpoints: only tensors are ever unpickled."""
+
+import pickle
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .._files import CHECKPOINT_SUFFIXES
+from .._optional import require
+from ..errors import CheckpointError
+from .config import ModelConfig
+from .network import LiteMatting
+
+NESTING_KEYS = ("state_dict", "model")
+WRAPPER_PREFIX = "module."
+NAMES_SHOWN = 4
+
+
+def load_checkpoint(path: str | Path, config: ModelConfig = ModelConfig()) -> LiteMatting:
+    """The model of `config` with the weights of `path`, in float32 and evaluation mode, on the CPU.
+
+    Reads `.pth`, `.pt`, `.ckpt` (a state dict, plain or under "state_dict" or "model", with or without "module." before
+    the names; tensors only) and `.safetensors`. Raises `CheckpointError` when the file cannot be read or its names and
+    shapes are not those of the network, listing the missing, unexpected and wrongly shaped.
+    """
+    state = read_state_dict(path)
+    model = LiteMatting(config)
+    problems = _mismatches(model.state_dict(), state)
+    if problems:
+        raise CheckpointError(
+            f"{path}: not a checkpoint of this LiteMatting: {'; '.join(problems)}. "
+            "Use a checkpoint in the published layout, or the ModelConfig it was trained with."
+        )
+    model.load_state_dict(state, strict=True)
+    return model.eval()
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Names and tensors of a checkpoint file, wrappers removed. Raises `CheckpointError`."""
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in CHECKPOINT_SUFFIXES:
+        raise CheckpointError(f"{path}: a checkpoint ends in {', '.join(CHECKPOINT_SUFFIXES)}, this in '{suffix}'")
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint file; give the path of an existing one")
+    loaded = _read_safetensors(path) if suffix == ".safetensors" else _read_torch(path)
+    return _unwrap(path, loaded)
+
+
+def _read_torch(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).strip().splitlines()[0] if str(error) else "not a pickle"
+        raise CheckpointError(
+            f"{path}: not a checkpoint of plain tensors, the only kind that is read; "
+            f"save model.state_dict() with torch.save (torch says: {reason})"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: damaged or not a PyTorch checkpoint; fetch it again ({reason})") from error
+
+
+def _read_safetensors(path: Path) -> object:
+    safetensors = require("safetensors", "export", "reading .safetensors")
+    load_file = require("safetensors.torch", "export", "reading .safetensors").load_file
+    try:
+        return load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: damaged or not a safetensors file; fetch it again ({error})") from error
+
+
+def _unwrap(path: Path, loaded: object) -> dict[str, Tensor]:
+    for key in NESTING_KEYS:
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            loaded = loaded[key]
+            break
+    if not isinstance(loaded, dict) or not loaded or not all(isinstance(value, Tensor) for value in loaded.values()):
+        found = f"a {type(loaded).__name__}" + (f" with {', '.join(map(str, loaded))[:60]}" if loaded else "")
+        raise CheckpointError(
+            f"{path}: holds {found}, wanted a dict of tensors, plain or under {' or '.join(map(repr, NESTING_KEYS))}"
+        )
+    return {str(name).removeprefix(WRAPPER_PREFIX): value for name, value in loaded.items()}
+
+
+def _mismatches(wanted: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
+    shapes = [
+        f"{name} is {tuple(given[name].shape)}, wanted {tuple(wanted[name].shape)}"
+        for name in sorted(wanted.keys() & given.keys())
+        if given[name].shape != wanted[name].shape
+    ]
+    groups = {
+        "missing": sorted(wanted.keys() - given.keys()),
+        "unexpected": sorted(given.keys() - wanted.keys()),
+        "wrong shape": shapes,
+    }
+    return [f"{len(names)} {label} ({_some(names)})" for label, names in groups.items() if names]
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")

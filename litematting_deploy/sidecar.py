@@ -1,0 +1,91 @@
+"""The JSON beside an artefact that says where it came from; checked before the artefact is opened.
+
+A hash detects damage and mix-ups, not an attacker, who would change the sidecar too.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ._files import replace_file, sha256
+from .errors import ArtefactError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What is known about an artefact.
+
+    file, sha256: the artefact. checkpoint, checkpoint_sha256: what it was made from. weights_beside: the artefact
+    holds no weights of its own but refers to `checkpoint` in its folder. batch: None for dynamic.
+    differences: measured against the PyTorch model, name of the check to largest and mean absolute difference.
+    """
+
+    file: str
+    sha256: str
+    checkpoint: str
+    checkpoint_sha256: str
+    patch_hw: tuple[int, int]
+    batch: int | None
+    precision: str
+    pooling: str
+    opset: int
+    weights_beside: bool = False
+    versions: dict[str, str] = field(default_factory=dict)
+    differences: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def essentials(self) -> dict[str, str]:
+        """The part that is also stored inside an ONNX, as text."""
+        names = ("checkpoint", "checkpoint_sha256", "patch_hw", "batch", "precision", "pooling", "opset")
+        return {f"litematting.{name}": json.dumps(getattr(self, name)) for name in names}
+
+
+def sidecar_path(artefact: str | Path) -> Path:
+    """`model.onnx` -> `model.onnx.json`."""
+    return Path(f"{artefact}.json")
+
+
+def write_sidecar(artefact: str | Path, sidecar: Sidecar) -> None:
+    """Write the sidecar of `artefact`, whole or not at all."""
+    content = {"format": FORMAT, **asdict(sidecar)}
+    replace_file(sidecar_path(artefact), (json.dumps(content, indent=2) + "\n").encode())
+
+
+def read_sidecar(artefact: str | Path) -> Sidecar | None:
+    """The sidecar of `artefact`, or None if there is none. Raises `ArtefactError` if it cannot be understood."""
+    path = sidecar_path(artefact)
+    if not path.exists():
+        return None
+    remedy = "delete it or export the model again"
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+        version = content.pop("format")
+        if version != FORMAT:
+            raise ArtefactError(f"{path}: sidecar format {version}, this version reads {FORMAT}; {remedy}")
+        height, width = content.pop("patch_hw")
+        return Sidecar(patch_hw=(int(height), int(width)), **content)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtefactError(f"{path}: not a sidecar of this tool ({error}); {remedy}") from error
+
+
+def check_sidecar(artefact: str | Path) -> Sidecar | None:
+    """As `read_sidecar`, after comparing the files' hashes with it. Raises `ArtefactError` on a mismatch."""
+    artefact = Path(artefact)
+    sidecar = read_sidecar(artefact)
+    if sidecar is None:
+        return None
+    files = {artefact: sidecar.sha256}
+    if sidecar.weights_beside:
+        files[artefact.with_name(sidecar.checkpoint)] = sidecar.checkpoint_sha256
+    for path, wanted in files.items():
+        if not path.is_file():
+            raise ArtefactError(f"{path}: missing, but {artefact.name} needs it; export {artefact.name} again")
+        found = sha256(path)
+        if found != wanted:
+            raise ArtefactError(
+                f"{path}: its sha256 is {found[:12]}..., {sidecar_path(artefact).name} says {wanted[:12]}...: damaged, "
+                f"edited or mixed up; export it again: ltm-export {sidecar.checkpoint} -o {artefact.name}"
+            )
+    return sidecar
