@@ -50,6 +50,7 @@ class Engine(abc.ABC):
         """One line for people: engine, version, device, patch size and precision."""
         return f"{self.name} {self.version} on {self.device}, {self.patch_hw[0]}x{self.patch_hw[1]} {self.precision}"
 
+    @abc.abstractmethod
     def close(self) -> None:
         """Release what the engine holds; it cannot run afterwards."""
 

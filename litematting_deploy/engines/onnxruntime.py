@@ -53,16 +53,17 @@ class OnnxRuntimeEngine(Engine):
         errors = tuple(getattr(self._ort.capi.onnxruntime_pybind11_state, name) for name in _ERROR_NAMES.split())
         try:
             # The resolved path finds weights beside the file also where an installer links files one by one.
-            session = self._ort.InferenceSession(str(path.resolve()), options, list(zip(providers, settings)))
+            session = self._ort.InferenceSession(str(path.resolve()), options, providers, settings)
         except errors as error:
             reason = str(error).strip().splitlines()[0]
             raise ArtefactError(
                 f"{path}: ONNX Runtime cannot load it, it is damaged or not for this device; "
                 f"export it again with ltm-export ({reason})"
             ) from error
-        if session.get_providers()[0] != providers[0]:
+        started = session.get_providers()[0]
+        if started != providers[0]:
             raise DeviceError(
-                f"device {self.device}: {providers[0]} did not start (ONNX Runtime offers {session.get_providers()[0]}); "
+                f"device {self.device}: {providers[0]} did not start, ONNX Runtime fell back to {started}; "
                 "check the driver and the CUDA libraries, or use --device cpu"
             )
         return session

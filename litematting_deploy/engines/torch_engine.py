@@ -8,7 +8,7 @@ from .base import Batch, Engine
 
 
 class TorchEngine(Engine):
-    """A `LiteMatting` module run eagerly in float32; patches of any size that is a multiple of 32, one at a time set."""
+    """A `LiteMatting` module run eagerly in float32, on patches of the size given when it is made."""
 
     def __init__(self, module: Any, patch_hw: tuple[int, int], device: str = "cpu") -> None:
         """module: in evaluation mode; it is moved to `device`, `cpu` or `cuda[:N]`."""

@@ -49,13 +49,14 @@ def refer_to_checkpoint(proto: onnx.ModelProto, checkpoint: Path, output: Path) 
 
 def _initializer(proto: onnx.ModelProto, name: str, values: Any) -> TensorProto:
     """The initializer of a weight: by name, or by value where the exporter reshaped and renamed it (PReLU slopes)."""
-    for tensor in proto.graph.initializer:
+    tensors: list[TensorProto] = list(proto.graph.initializer)
+    for tensor in tensors:
         if tensor.name == name:
             return tensor
-    for tensor in proto.graph.initializer:
-        if np.prod(tensor.dims) == values.size and tensor.data_location != TensorProto.EXTERNAL:
-            if np.array_equal(numpy_helper.to_array(tensor).ravel(), values):
-                return tensor
+    for tensor in tensors:
+        candidate = np.prod(tensor.dims) == values.size and tensor.data_location != TensorProto.EXTERNAL
+        if candidate and np.array_equal(numpy_helper.to_array(tensor).ravel(), values):
+            return tensor
     raise CheckpointError(f"{name}: not found in the exported graph, so it cannot refer to it; export without the flag")
 
 

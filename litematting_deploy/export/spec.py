@@ -34,7 +34,9 @@ class ExportSpec:
     def __post_init__(self) -> None:
         for name, side in (("height", self.height), ("width", self.width)):
             if side < 32 or side % 32:
-                raise UsageError(f"{name} {side}: patch sides are multiples of 32, try {max(32, round(side / 32) * 32)}")
+                raise UsageError(
+                    f"{name} {side}: patch sides are multiples of 32, try {max(32, round(side / 32) * 32)}"
+                )
         if self.batch is not None and self.batch < 1:
             raise UsageError(f"batch {self.batch}: wanted a number of 1 or more, or dynamic")
         for name, value, choices in (
@@ -84,7 +86,13 @@ def read_recipe(path: str | Path) -> Recipe:
     output = content.pop("output", None)
     if output is not None and not isinstance(output, str):
         raise UsageError(f"{path}: output is {output!r}, wanted a file name in quotes")
-    kinds = {"height": int, "width": int, "precision": str, "pooling": str, "tolerance": (int, float)}
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "height": int,
+        "width": int,
+        "precision": str,
+        "pooling": str,
+        "tolerance": (int, float),
+    }
     known = [field.name for field in fields(ExportSpec)]
     for name, value in content.items():
         if name not in known:

@@ -137,7 +137,6 @@ def check_output(path: str | Path, inputs: tuple[str | Path, ...] = ()) -> None:
 
 def write_image(path: str | Path, pixels: NDArray[np.uint8]) -> None:
     """Write grey (H, W), RGB (H, W, 3) or RGBA (H, W, 4) uint8 by the suffix of `path`. Raises `OutputError`."""
-    if pixels.ndim == 3:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
-    _, encoded = cv2.imencode(Path(path).suffix.lower(), pixels)
+    channels = [2, 1, 0, 3][: pixels.shape[2]] if pixels.ndim == 3 else ...  # OpenCV's order is blue, green, red
+    _, encoded = cv2.imencode(Path(path).suffix.lower(), np.ascontiguousarray(pixels[..., channels]))
     replace_file(path, encoded.tobytes())

@@ -75,9 +75,7 @@ def plan_grid(trimap: NDArray[np.uint8], patch_hw: tuple[int, int], step: int | 
     padded_hw = (max(height, patch_hw[0]), max(width, patch_hw[1]))
     offset_y, offset_x = (padded_hw[0] - height) // 2, (padded_hw[1] - width) // 2
     unknown = trimap == UNKNOWN
-    grid = [
-        (y, x) for y in _starts(padded_hw[0], patch_hw[0], step) for x in _starts(padded_hw[1], patch_hw[1], step)
-    ]
+    grid = [(y, x) for y in _starts(padded_hw[0], patch_hw[0], step) for x in _starts(padded_hw[1], patch_hw[1], step)]
     corners = tuple(
         (y, x)
         for y, x in grid

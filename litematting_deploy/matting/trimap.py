@@ -65,8 +65,3 @@ def _inner(region: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
         return region
     distance = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return np.asarray(distance > margin)
-
-
-def one_hot(trimap: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(..., H, W) uint8 trimap to (..., 3, H, W) float32: background, unknown, foreground, 0 or 1."""
-    return np.stack([trimap == value for value in VALUES], axis=-3).astype(np.float32)

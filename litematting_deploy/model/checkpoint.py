@@ -2,6 +2,7 @@
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -72,16 +73,18 @@ def _read_safetensors(path: Path) -> object:
 
 
 def _unwrap(path: Path, loaded: object) -> dict[str, Tensor]:
+    state: Any = loaded
     for key in NESTING_KEYS:
-        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
-            loaded = loaded[key]
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
             break
-    if not isinstance(loaded, dict) or not loaded or not all(isinstance(value, Tensor) for value in loaded.values()):
-        found = f"a {type(loaded).__name__}" + (f" with {', '.join(map(str, loaded))[:60]}" if loaded else "")
+    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        keys = f" with {', '.join(str(key) for key in state)[:60]}" if isinstance(state, dict) and state else ""
         raise CheckpointError(
-            f"{path}: holds {found}, wanted a dict of tensors, plain or under {' or '.join(map(repr, NESTING_KEYS))}"
+            f"{path}: holds a {type(state).__name__}{keys}, wanted a dict of tensors, "
+            f"plain or under {' or '.join(NESTING_KEYS)}"
         )
-    return {str(name).removeprefix(WRAPPER_PREFIX): value for name, value in loaded.items()}
+    return {str(name).removeprefix(WRAPPER_PREFIX): value for name, value in state.items()}
 
 
 def _mismatches(wanted: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:

@@ -8,6 +8,19 @@ from .config import ModelConfig
 from .layers import normalisation
 from .pooling import Size, adaptive_average
 
+# name: (pool size, kernel), height first; None spans the whole axis
+BRANCHES: dict[str, tuple[Size, tuple[int, int]]] = {
+    "conv1": ((5, 5), (3, 3)),
+    "conv2": ((13, 13), (3, 3)),
+    "conv3": ((1, None), (1, 3)),
+    "conv4": ((None, 1), (3, 1)),
+    "conv5": ((15, 7), (5, 3)),
+    "conv6": ((7, 15), (3, 5)),
+    "conv7": ((23, 11), (7, 3)),
+    "conv8": ((11, 23), (3, 7)),
+}
+PAIRS = (("conv1", "conv2"), ("conv5", "conv6"), ("conv7", "conv8"), ("conv3", "conv4"))
+
 
 def _conv_norm_relu(
     in_channels: int, out_channels: int, kernel: tuple[int, int], config: ModelConfig
@@ -20,19 +33,6 @@ def _conv_norm_relu(
 class LongShortRangePyramidPooling(nn.Module):
     """Eight pools of differing reach, merged in pairs; attribute names as published."""
 
-    # name: (pool size, kernel), height first; None spans the whole axis
-    BRANCHES: dict[str, tuple[Size, tuple[int, int]]] = {
-        "conv1": ((5, 5), (3, 3)),
-        "conv2": ((13, 13), (3, 3)),
-        "conv3": ((1, None), (1, 3)),
-        "conv4": ((None, 1), (3, 1)),
-        "conv5": ((15, 7), (5, 3)),
-        "conv6": ((7, 15), (3, 5)),
-        "conv7": ((23, 11), (7, 3)),
-        "conv8": ((11, 23), (3, 7)),
-    }
-    PAIRS = (("conv1", "conv2"), ("conv5", "conv6"), ("conv7", "conv8"), ("conv3", "conv4"))
-
     def __init__(self, config: ModelConfig, channels: int = 320) -> None:
         super().__init__()
         self.form = config.pooling
@@ -41,12 +41,12 @@ class LongShortRangePyramidPooling(nn.Module):
             *_conv_norm_relu(channels, channels // 2, (1, 1), config),
             *_conv_norm_relu(channels // 2, inner, (1, 1), config),
         )
-        for name, (_, kernel) in self.BRANCHES.items():
+        for name, (_, kernel) in BRANCHES.items():
             self.add_module(name, nn.Sequential(*_conv_norm_relu(inner, inner, kernel, config)))
         self.conv = nn.Sequential(*_conv_norm_relu(inner, inner, (3, 3), config))
 
     def _branch(self, x: Tensor, name: str) -> Tensor:
-        pooled = adaptive_average(x, self.BRANCHES[name][0], self.form)
+        pooled = adaptive_average(x, BRANCHES[name][0], self.form)
         return functional.interpolate(
             self.get_submodule(name)(pooled), size=x.shape[2:], mode="bilinear", align_corners=False
         )
@@ -54,5 +54,5 @@ class LongShortRangePyramidPooling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, 320, h, w) at 1/32 -> (N, 160, h, w)."""
         x = self.trans(x)
-        merged = [self.conv(functional.relu(self._branch(x, a) + self._branch(x, b))) for a, b in self.PAIRS]
+        merged = [self.conv(functional.relu(self._branch(x, a) + self._branch(x, b))) for a, b in PAIRS]
         return torch.cat(merged, dim=1)

@@ -30,7 +30,7 @@ class LiteMatting(nn.Module):
             nn.Conv2d(480 if config.lsrppm else 320, 128, 1), normalisation(128, config.norm, groups=16)
         )
         # From scratch, an output around 0 has no way into the clamp's range.
-        nn.init.constant_(self.decoder.out[4].bias, 0.5)
+        nn.init.constant_(self.get_parameter("out.4.bias"), 0.5)
 
     def unclamped(self, image: Tensor, trimap: Tensor, guide: Tensor) -> Tensor:
         """As `forward`, without the clamp, which has no gradient outside 0..1: what training works on."""

@@ -51,7 +51,7 @@ def _matmul_pool(x: Tensor, size: Size) -> Tensor:
 
 
 def _adaptive_pool(x: Tensor, size: Size) -> Tensor:
-    return functional.adaptive_avg_pool2d(x, size)  # type: ignore[arg-type]  # its stub forbids the documented None
+    return functional.adaptive_avg_pool2d(x, size)
 
 
 _FORMS: dict[PoolingForm, Callable[[Tensor, Size], Tensor]] = {"adaptive": _adaptive_pool, "matmul": _matmul_pool}

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from ..matting.guide import transformable_map
 from ..matting.image_io import read_grey, read_image
+from ..matting.inputs import network_image, one_hot
 from ..matting.patches import plan_grid
-from ..matting.trimap import UNKNOWN, one_hot
+from ..matting.trimap import UNKNOWN
 
 _ASSETS = Path(str(files("litematting_deploy"))) / "assets"
 SHIPPED_CHECKPOINT = _ASSETS / "litematting.safetensors"
@@ -31,7 +32,7 @@ def example_patch(patch_hw: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
         map(plan.window, plan.corners_yx), key=lambda window: abs(np.mean(trimap[window] == UNKNOWN) - 0.5)
     )
     return {
-        "image": np.moveaxis(image[rows, columns], -1, 0)[None].astype(np.float32) / 255,
+        "image": network_image(image[rows, columns])[None],
         "trimap": one_hot(trimap[rows, columns])[None],
         "guide": guide[None, :, rows, columns].copy(),
     }

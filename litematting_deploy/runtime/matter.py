@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from ..engines import Engine
 from ..errors import InputError, UsageError
 from ..matting.guide import transformable_map
+from ..matting.inputs import network_image, one_hot
 from ..matting.patches import Plan, Stitcher, plan_grid
-from ..matting.trimap import decode, one_hot
+from ..matting.trimap import decode
 from .loading import load_engine
 
 Progress = Callable[[int, int], None]
@@ -62,7 +63,7 @@ class Matter:
             corners = plan.corners_yx[first : first + self._batch]
             windows = [plan.window(corner) for corner in corners]
             alphas = self.engine.run(
-                np.stack([np.moveaxis(image[window], -1, 0) for window in windows]).astype(np.float32) / 255,
+                np.stack([network_image(image[window]) for window in windows]),
                 np.stack([one_hot(trimap[window]) for window in windows]),
                 np.stack([guide[:, *window] for window in windows]),
             )

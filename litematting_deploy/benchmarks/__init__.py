@@ -1,0 +1,1 @@
+"""Measuring: complexity of the model, latency and accuracy of engines."""

@@ -1,0 +1,88 @@
+"""What all commands share: errors as one line, progress, common options."""
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .. import __version__
+from ..errors import LiteMattingError
+from ..matting.image_io import MAX_MEGAPIXELS
+
+INTERRUPTED = 130
+
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+stdout = Console(highlight=False)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Command(click.Command):
+    """A command whose failures are one line on stderr and an exit code: 2 for usage, 1 for anything else."""
+
+    def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
+        name = self.name or "ltm"
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("default", UserWarning)
+                warnings.showwarning = lambda message, *_, **__: notice(f"{name}: warning: {message}")
+                code = super().main(args, prog_name=name, standalone_mode=False, **extra)
+        except click.UsageError as error:
+            fail(f"{name}: {error.format_message()} (see {name} --help)", error.exit_code)
+        except click.ClickException as error:
+            fail(f"{name}: {error.format_message()}", error.exit_code)
+        except LiteMattingError as error:
+            fail(f"{name}: {error}", error.exit_code)
+        except click.Abort:
+            fail(f"{name}: interrupted", INTERRUPTED)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def command(name: str) -> Callable[[Callable[..., Any]], Command]:
+    """The decorator of every command: `click.command` with our errors, -h and --version."""
+
+    def decorate(function: Callable[..., Any]) -> Command:
+        versioned = click.version_option(__version__, prog_name=name)(function)
+        return click.command(name, cls=Command, context_settings={"help_option_names": ["-h", "--help"]})(versioned)
+
+    return decorate
+
+
+def notice(message: str) -> None:
+    """One line on stderr."""
+    stderr.print(message, markup=False)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """One line on stderr, whatever line breaks the message has, and the end."""
+    notice(" ".join(message.split()))
+    sys.exit(code)
+
+
+def max_megapixels_option(function: Function) -> Function:
+    """--max-megapixels, for commands that read images."""
+    return click.option(
+        "--max-megapixels",
+        type=click.FloatRange(min=0, min_open=True),
+        default=MAX_MEGAPIXELS,
+        show_default=True,
+        help="Refuse larger images before decoding them.",
+    )(function)
+
+
+def patch_progress() -> Progress:
+    """A bar over patches on stderr, shown on a terminal only and gone at the end."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("patches"),
+        TimeRemainingColumn(),
+        console=stderr,
+        transient=True,
+        disable=not stderr.is_terminal,
+    )

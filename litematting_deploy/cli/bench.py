@@ -1,0 +1,100 @@
+"""ltm-bench: what the model costs and how fast each engine is here."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.table import Table
+
+from .._files import replace_file
+from ..benchmarks import environment, suite
+from ..errors import DependencyError, OutputError, UsageError
+from ._command import command, notice, stderr, stdout
+
+if TYPE_CHECKING:
+    from ..benchmarks.complexity import Complexity
+
+
+@command("ltm-bench")
+@click.option("--resolution", type=int, default=1024, show_default=True, help="Patch side, a multiple of 32.")
+@click.option("--iterations", type=click.IntRange(min=1), default=10, show_default=True, help="Timed runs of each.")
+@click.option("--warmup", type=click.IntRange(min=0), default=2, show_default=True, help="Runs before that.")
+@click.option("--variants", is_flag=True, help="Count every variant of the paper's ablations, not only the full model.")
+@click.option("--json", "json_file", metavar="FILE", help="Also write everything as JSON.")
+def main(resolution: int, iterations: int, warmup: int, variants: bool, json_file: str | None) -> None:
+    """Parameters and FLOPs of the model, latency and accuracy of the engines that can run on this machine."""
+    if resolution < 32 or resolution % 32:
+        raise UsageError(f"--resolution {resolution}: patch sides are multiples of 32")
+    if json_file is not None and not Path(json_file).absolute().parent.is_dir():
+        raise OutputError(f"{json_file}: its folder does not exist; make it or choose another file")
+    described = environment.describe()
+    with stderr.status("counting operations"):
+        counted = _complexity(variants, resolution)
+    if not suite.has_torch():
+        notice(
+            f"ltm-bench: PyTorch is not installed: timing the shipped engine at its own patch size, not {resolution}, "
+            "without complexity and accuracy; pip install 'litematting-deploy[export,bench]' brings them"
+        )
+    with stderr.status("timing engines"):
+        rows, skipped = suite.run(resolution, iterations, warmup)
+    for table in (_complexity_table(counted, resolution), _row_table(rows)):
+        if table.row_count:
+            stdout.print(table)
+    for item in skipped:
+        stdout.print(f"not run: {item.engine}: {item.reason}", markup=False, soft_wrap=True)
+    if json_file is not None:
+        full = counted[-1] if counted else None
+        content: dict[str, Any] = {
+            "environment": described,
+            "resolution": resolution,
+            "complexity": asdict(full) if full else None,
+            "variants": [asdict(item) for item in counted],
+            "rows": [asdict(row) for row in rows],
+            "skipped": [asdict(item) for item in skipped],
+        }
+        replace_file(json_file, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _complexity(variants: bool, resolution: int) -> "list[Complexity]":
+    """The full model, last; before it the other variants if wanted. Empty where it cannot be counted."""
+    if not suite.has_torch():
+        return []
+    from ..benchmarks.complexity import FULL, VARIANTS, count
+
+    names = [*(name for name in VARIANTS if variants and name != FULL), FULL]
+    try:
+        return [count(name, resolution) for name in names]
+    except DependencyError as error:
+        notice(f"ltm-bench: {error}")
+        return []
+
+
+def _complexity_table(counted: "list[Complexity]", resolution: int) -> Table:
+    table = Table("variant", title=f"complexity at {resolution}x{resolution}", title_justify="left")
+    for heading in ("parameters", "GFLOPs", "paper (1024x1024)"):
+        table.add_column(heading, justify="right")
+    for item in counted:
+        published = " / ".join(filter(None, (item.published_parameters, item.published_flops)))
+        table.add_row(item.variant, f"{item.parameters:,}", f"{item.flops / 1e9:.3f}", published)
+    return table
+
+
+def _row_table(rows: list[suite.Row]) -> Table:
+    latency = rows[0].latency_ms
+    title = f"latency of one patch, {latency.iterations} runs after {latency.warmup}; alpha against PyTorch fp32"
+    table = Table("engine", "device", "precision", "patch", title=title, title_justify="left")
+    for heading in ("p50 ms", "p90 ms", "p99 ms", "max difference", "mean"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        differences = (row.max_abs_difference, row.mean_abs_difference)
+        table.add_row(
+            row.engine,
+            row.device,
+            row.precision,
+            f"{row.patch_hw[0]}x{row.patch_hw[1]}",
+            *(f"{value:.1f}" for value in (row.latency_ms.p50, row.latency_ms.p90, row.latency_ms.p99)),
+            *("-" if value is None else f"{value:.1e}" for value in differences),
+        )
+    return table
