@@ -82,19 +82,15 @@ def _complexity_table(counted: "list[Complexity]", resolution: int) -> Table:
 
 
 def _row_table(rows: list[suite.Row]) -> Table:
+    height, width = rows[0].patch_hw
     latency = rows[0].latency_ms
-    title = f"latency of one patch, {latency.iterations} runs after {latency.warmup}; alpha against PyTorch fp32"
-    table = Table("engine", "device", "precision", "patch", title=title, title_justify="left")
-    for heading in ("p50 ms", "p90 ms", "p99 ms", "max difference", "mean"):
+    title = f"one {height}x{width} patch, {latency.iterations} runs after {latency.warmup}; alpha against PyTorch fp32"
+    table = Table("engine", "precision", title=title, title_justify="left")
+    for heading in ("p50 ms", "p90 ms", "p99 ms", "max difference"):
         table.add_column(heading, justify="right")
     for row in rows:
-        differences = (row.max_abs_difference, row.mean_abs_difference)
-        table.add_row(
-            row.engine,
-            row.device,
-            row.precision,
-            f"{row.patch_hw[0]}x{row.patch_hw[1]}",
-            *(f"{value:.1f}" for value in (row.latency_ms.p50, row.latency_ms.p90, row.latency_ms.p99)),
-            *("-" if value is None else f"{value:.1e}" for value in differences),
-        )
+        engine = row.engine if row.device in row.engine else f"{row.engine}, {row.device}"
+        percentiles = (row.latency_ms.p50, row.latency_ms.p90, row.latency_ms.p99)
+        difference = "-" if row.max_abs_difference is None else f"{row.max_abs_difference:.1e}"
+        table.add_row(engine, row.precision, *(f"{value:.1f}" for value in percentiles), difference)
     return table

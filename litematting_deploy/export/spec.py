@@ -86,13 +86,7 @@ def read_recipe(path: str | Path) -> Recipe:
     output = content.pop("output", None)
     if output is not None and not isinstance(output, str):
         raise UsageError(f"{path}: output is {output!r}, wanted a file name in quotes")
-    kinds: dict[str, type | tuple[type, ...]] = {
-        "height": int,
-        "width": int,
-        "precision": str,
-        "pooling": str,
-        "tolerance": (int, float),
-    }
+    kinds: dict[str, Any] = {"height": int, "width": int, "precision": str, "pooling": str, "tolerance": (int, float)}
     known = [field.name for field in fields(ExportSpec)]
     for name, value in content.items():
         if name not in known:

@@ -16,7 +16,7 @@ from .._files import replace_file
 from ..errors import InputError, OutputError, UsageError
 
 MAX_MEGAPIXELS = 200
-READ_FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "WEBP", "BMP")
+READ_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 WRITE_SUFFIXES = (".png", ".tif", ".tiff")
 _SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L")
 _pillow_limit = threading.Lock()
@@ -137,6 +137,7 @@ def check_output(path: str | Path, inputs: tuple[str | Path, ...] = ()) -> None:
 
 def write_image(path: str | Path, pixels: NDArray[np.uint8]) -> None:
     """Write grey (H, W), RGB (H, W, 3) or RGBA (H, W, 4) uint8 by the suffix of `path`. Raises `OutputError`."""
-    channels = [2, 1, 0, 3][: pixels.shape[2]] if pixels.ndim == 3 else ...  # OpenCV's order is blue, green, red
-    _, encoded = cv2.imencode(Path(path).suffix.lower(), np.ascontiguousarray(pixels[..., channels]))
+    if pixels.ndim == 3:
+        pixels = pixels[:, :, [2, 1, 0, 3][: pixels.shape[2]]]  # OpenCV's order is blue, green, red
+    _, encoded = cv2.imencode(Path(path).suffix.lower(), np.ascontiguousarray(pixels))
     replace_file(path, encoded.tobytes())

@@ -1,0 +1,128 @@
+"""Golden cases, checkpoints and exports made from them, and commands run as a user runs them."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from litematting_deploy.matting.inputs import network_image, one_hot
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = Path(__file__).parent / "golden"
+EXAMPLE = ROOT / "examples" / "dandelion.jpg"
+EXAMPLE_TRIMAP = ROOT / "examples" / "dandelion_trimap.png"
+
+Inputs = dict[str, NDArray[np.float32]]
+
+
+def _golden_weights() -> Any:
+    spec = importlib.util.spec_from_file_location("golden_weights", GOLDEN / "weights.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+golden_weights = _golden_weights()
+
+
+def stand_in(salt: str) -> dict[str, NDArray[np.float32]]:
+    """The stand-in state dict of REFERENCE.md for one salt."""
+    state: dict[str, NDArray[np.float32]] = golden_weights.make(golden_weights.load_layout(), salt)
+    return state
+
+
+def golden(name: str) -> dict[str, NDArray[Any]]:
+    with np.load(GOLDEN / f"{name}.npz") as file:
+        return dict(file)
+
+
+def golden_inputs(case: dict[str, NDArray[Any]]) -> Inputs:
+    return {
+        "image": network_image(case["image"])[None],
+        "trimap": one_hot(case["trimap"])[None],
+        "guide": case["guide"][None],
+    }
+
+
+@dataclass(frozen=True)
+class Run:
+    code: int
+    out: str
+    err: str
+
+
+def run(*arguments: str | Path, cwd: Path | None = None, block: str = "") -> Run:
+    """Run an installed command; `block` names packages that shall look uninstalled."""
+    environment = {**os.environ, "COLUMNS": "120"}
+    if block:
+        environment |= {"LTM_BLOCK": block, "PYTHONPATH": str(Path(__file__).parent / "blocked")}
+    command, *rest = map(str, arguments)
+    done = subprocess.run(
+        [Path(sys.executable).parent / command, *rest],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return Run(done.returncode, done.stdout, done.stderr)
+
+
+def assert_one_line(result: Run, code: int, *words: str) -> None:
+    """The contract of every failure: an exit code, one line on stderr that says `words`, no traceback."""
+    assert result.code == code, result
+    lines = result.err.strip().splitlines()
+    assert len(lines) == 1, result.err
+    assert "Traceback" not in result.err
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Stand-in checkpoints as safetensors, by salt."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+
+    def make(salt: str) -> Path:
+        path = folder / f"standin{salt}.safetensors"
+        if not path.exists():
+            save_file(stand_in(salt), path)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def exports(checkpoints: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """ONNX files of the stand-in weights made by `ltm-export`, each made once."""
+    folder = tmp_path_factory.mktemp("exports")
+    made: dict[tuple[str, ...], Path] = {}
+
+    def make(salt: str, *options: str) -> Path:
+        key = (salt, *options)
+        if key not in made:
+            output = folder / f"export{len(made)}.onnx"
+            result = run("ltm-export", checkpoints(salt), "-o", output, *options)
+            assert result.code == 0, result.err
+            made[key] = output
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_onnx(exports: Callable[..., Path]) -> Path:
+    """A dynamic-batch export with 64x64 patches."""
+    return exports("", "--height", "64", "--width", "64")

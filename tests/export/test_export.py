@@ -1,0 +1,204 @@
+"""ltm-export, and what it leaves."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, numpy_helper
+from safetensors.numpy import save_file
+
+from litematting_deploy._files import sha256
+from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
+from litematting_deploy.sidecar import sidecar_path
+from tests.conftest import ROOT, assert_one_line, golden, golden_inputs, run, stand_in
+
+SMALL = ("--height", "64", "--width", "64")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["net_256x384", "net_320x320"])
+def test_equals_the_published_network(name: str, exports: Callable[..., Path]) -> None:
+    case = golden(name)
+    height, width = case["trimap"].shape
+    path = exports(str(case["salt"]), "--height", str(height), "--width", str(width))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (alpha,) = session.run(["alpha"], golden_inputs(case))
+    error = np.abs(alpha[0, 0] - case["alpha"])
+    assert error.max() <= 1e-3
+    assert error.mean() <= 1e-5
+
+
+def test_graph_keeps_the_contract(small_onnx: Path) -> None:
+    proto = onnx.load(small_onnx)
+    onnx.checker.check_model(proto, full_check=True)
+    shapes = {
+        value.name: [dim.dim_value or dim.dim_param for dim in value.type.tensor_type.shape.dim]
+        for value in (*proto.graph.input, *proto.graph.output)
+    }
+    assert shapes == {name: ["batch", channels, 64, 64] for name, channels in CHANNELS.items()}
+    assert all(
+        value.type.tensor_type.elem_type == TensorProto.FLOAT for value in (*proto.graph.input, *proto.graph.output)
+    )
+    assert proto.opset_import[0].version >= 21
+    assert all(tensor.data_location != TensorProto.EXTERNAL for tensor in proto.graph.initializer)
+    operators = Counter(node.op_type for node in proto.graph.node)
+    assert operators["GroupNormalization"] == sum("norm" in name for name in group_norms())
+    assert not proto.functions
+
+
+CHANNELS = {"image": 3, "trimap": 3, "guide": 2, "alpha": 1}
+
+
+def group_norms() -> list[str]:
+    from torch import nn
+
+    from litematting_deploy.model import LiteMatting
+
+    model = LiteMatting()
+    assert sum(isinstance(module, nn.GroupNorm) for module in model.modules()) == 120 - SHARED_CALLS
+    return [f"norm{index}" for index in range(120)]
+
+
+SHARED_CALLS = 3  # the LSRPPM's one 3x3 convolution and its norm run on four pairs
+
+
+def test_nothing_of_this_machine_is_in_the_file(small_onnx: Path) -> None:
+    content = small_onnx.read_bytes() + sidecar_path(small_onnx).read_bytes()
+    for trace in (str(ROOT), str(Path.home()), str(small_onnx.parent), "site-packages", "stack_trace", '.py"', "File "):
+        assert trace.encode() not in content
+
+
+def test_sidecar_and_metadata_say_where_it_came_from(small_onnx: Path, checkpoints: Callable[[str], Path]) -> None:
+    sidecar = json.loads(sidecar_path(small_onnx).read_text())
+    assert sidecar["sha256"] == sha256(small_onnx)
+    assert sidecar["checkpoint_sha256"] == sha256(checkpoints(""))
+    assert sidecar["patch_hw"] == [64, 64]
+    assert sidecar["batch"] is None
+    assert (sidecar["precision"], sidecar["pooling"], sidecar["opset"]) == ("fp32", "matmul", 21)
+    assert {"torch", "onnx", "onnxruntime", "litematting-deploy"} <= set(sidecar["versions"])
+    checks = {"random, unknown", "random, known", "example photo, unknown", "example photo, known"}
+    assert set(sidecar["differences"]) == checks
+    assert all(0 < values["mean"] < values["maximum"] < 1e-3 for values in sidecar["differences"].values())
+    metadata = {entry.key: json.loads(entry.value) for entry in onnx.load(small_onnx).metadata_props}
+    assert metadata["litematting.checkpoint_sha256"] == sidecar["checkpoint_sha256"]
+    assert metadata["litematting.patch_hw"] == [64, 64]
+
+
+def test_adaptive_pooling_gives_the_same_alpha(exports: Callable[..., Path], small_onnx: Path) -> None:
+    rng = np.random.default_rng(1)
+    inputs = {name: rng.random((2, CHANNELS[name], 64, 64), np.float32) for name in ("image", "trimap", "guide")}
+    alphas = [
+        onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, inputs)[0]
+        for path in (small_onnx, exports("", *SMALL, "--pooling", "adaptive"))
+    ]
+    np.testing.assert_allclose(alphas[0], alphas[1], atol=1e-3)
+
+
+def test_above_the_tolerance_nothing_is_left(tmp_path: Path, checkpoints: Callable[[str], Path]) -> None:
+    output = tmp_path / "model.onnx"
+    result = run("ltm-export", checkpoints(""), "-o", output, *SMALL, "--tolerance", "1e-12")
+    assert_one_line(result, 1, "model.onnx", "not written", "1e-12", "--tolerance")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_half_precision_keeps_what_must_be_float32(tmp_path: Path) -> None:
+    output = tmp_path / "half.onnx"
+    result = run("ltm-export", SHIPPED_CHECKPOINT, "-o", output, *SMALL, "--precision", "fp16", "--batch", "2")
+    assert result.code == 0, result.err
+    proto = onnx.shape_inference.infer_shapes(onnx.load(output), data_prop=True)
+    types = {value.name: value.type.tensor_type.elem_type for value in proto.graph.value_info}
+    types |= {tensor.name: tensor.data_type for tensor in proto.graph.initializer}
+    by_operator: dict[str, set[int]] = {}
+    for node in proto.graph.node:
+        by_operator.setdefault(node.op_type, set()).add(types.get(node.input[0], 0))
+        if node.op_type == "GroupNormalization":
+            stash = [attribute.i for attribute in node.attribute if attribute.name == "stash_type"]
+            assert stash in ([], [TensorProto.FLOAT])  # 1, float32, is the default
+    assert by_operator["Conv"] == {TensorProto.FLOAT16}
+    assert by_operator["GroupNormalization"] == {TensorProto.FLOAT16}
+    assert by_operator["Softmax"] == {TensorProto.FLOAT}
+    assert by_operator["ReduceMean"] == {TensorProto.FLOAT}
+    averages = [
+        node
+        for node in proto.graph.node
+        if node.op_type == "MatMul" and any(types.get(name) == TensorProto.FLOAT for name in node.input)
+    ]
+    assert len(averages) == 24  # two for each scale of key and value (3) and each rectangle of the LSRPPM (6)
+    for value in (*proto.graph.input, *proto.graph.output):
+        assert value.type.tensor_type.elem_type == TensorProto.FLOAT
+        assert value.type.tensor_type.shape.dim[0].dim_value == 2
+
+
+def test_recipe_and_options(tmp_path: Path, checkpoints: Callable[[str], Path]) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('height = 64\nwidth = 96\nbatch = 2\noutput = "from recipe.onnx"\n')
+    result = run("ltm-export", checkpoints(""), "--recipe", recipe, "--width", "64", "--batch", "dynamic")
+    assert result.code == 0, result.err
+    assert json.loads((tmp_path / "from recipe.onnx.json").read_text())["patch_hw"] == [64, 64]
+    assert json.loads((tmp_path / "from recipe.onnx.json").read_text())["batch"] is None
+
+
+def test_without_output_beside_the_checkpoint(tmp_path: Path) -> None:
+    save_file(stand_in(""), tmp_path / "my model.safetensors")
+    assert run("ltm-export", "my model.safetensors", *SMALL, cwd=tmp_path).code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "my model.onnx",
+        "my model.onnx.json",
+        "my model.safetensors",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("height = 100", "multiples of 32, try 96"),
+        ("hieght = 64\nwidth = 64\n", "unknown key 'hieght'"),
+        ('height = "64"', "wrong type"),
+        ("batch = true", "wrong type"),
+        ("batch = 0", "1 or more"),
+        ('precision = "int8"', "one of fp32, fp16"),
+        ("tolerance = -1", "positive"),
+        ("output = 3", "file name in quotes"),
+        ("height =", "not a recipe"),
+    ],
+)
+def test_recipe_mistakes(tmp_path: Path, content: str, words: str) -> None:
+    (tmp_path / "bad.toml").write_text(content)
+    assert_one_line(run("ltm-export", "m.pth", "--recipe", tmp_path / "bad.toml"), 2, "bad.toml", words)
+
+
+def test_other_mistakes(tmp_path: Path, checkpoints: Callable[[str], Path]) -> None:
+    model = checkpoints("")
+    assert_one_line(run("ltm-export", tmp_path / "no.pth"), 1, "no.pth", "no such checkpoint")
+    assert_one_line(run("ltm-export", ROOT / "README.md"), 1, "README.md", "a checkpoint ends in")
+    assert_one_line(run("ltm-export", model, "-o", tmp_path / "x.engine"), 2, "x.engine", "ends in .onnx")
+    assert_one_line(run("ltm-export", model, "-o", tmp_path / "no" / "x.onnx"), 1, "x.onnx", "cannot be written")
+    assert_one_line(run("ltm-export", model, "--batch", "many"), 2, "many", "neither a number nor dynamic")
+    assert_one_line(run("ltm-export", model, "--height", "50"), 2, "height 50", "multiples of 32")
+    assert_one_line(run("ltm-export", model, block="torch"), 1, "torch", "litematting-deploy[export]")
+    assert_one_line(run("ltm-export", model, "--weights-beside", "-o", tmp_path / "x.onnx"), 2, "--weights-beside")
+
+
+def test_shipped_graph_holds_no_weights_but_refers_to_the_one_checkpoint() -> None:
+    proto = onnx.load(SHIPPED_ENGINE, load_external_data=False)
+    outside = [tensor for tensor in proto.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
+    assert len(outside) == 374
+    locations = {entry.value for tensor in outside for entry in tensor.external_data if entry.key == "location"}
+    assert locations == {SHIPPED_CHECKPOINT.name}
+    inside = [tensor for tensor in proto.graph.initializer if tensor.data_location != TensorProto.EXTERNAL]
+    assert sum(numpy_helper.to_array(tensor).size for tensor in inside) < 20_000  # averaging matrices and shapes
+
+
+@pytest.mark.slow
+def test_shipped_graph_computes_what_the_shipped_checkpoint_says() -> None:
+    from litematting_deploy.runtime.assets import example_patch
+    from litematting_deploy.runtime.loading import load_engine
+
+    inputs = example_patch((640, 640))
+    with load_engine() as shipped, load_engine(SHIPPED_CHECKPOINT) as reference:
+        np.testing.assert_allclose(shipped.run(**inputs), reference.run(**inputs), atol=1e-3)

@@ -1,0 +1,149 @@
+"""Files as they come from cameras, paint programs and broken disks."""
+
+import stat
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from litematting_deploy.errors import InputError, OutputError, UsageError
+from litematting_deploy.matting.image_io import check_output, read_grey, read_image, write_image
+
+RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+
+
+def save(path: Path, array: object, **options: object) -> Path:
+    picture = array if isinstance(array, Image.Image) else Image.fromarray(np.asarray(array))
+    picture.save(path, **options)  # type: ignore[arg-type]  # options of many formats
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
+def test_lossless_formats_give_the_pixels(tmp_path: Path, suffix: str) -> None:
+    np.testing.assert_array_equal(read_image(save(tmp_path / f"a{suffix}", RGB)), RGB)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+def test_lossy_formats_give_nearly_the_pixels(tmp_path: Path, suffix: str) -> None:
+    smooth = cv2.GaussianBlur(RGB, (0, 0), 5)
+    read = read_image(save(tmp_path / f"a{suffix}", smooth, quality=95))
+    assert np.abs(read.astype(int) - smooth).mean() < 3
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits_keep_the_upper_eight(tmp_path: Path, suffix: str) -> None:
+    deep = RGB.astype(np.uint16) * 256 + 77
+    path = tmp_path / f"deep{suffix}"
+    cv2.imwrite(str(path), deep[:, :, ::-1])
+    np.testing.assert_array_equal(read_image(path), RGB)
+    grey = tmp_path / f"grey{suffix}"
+    cv2.imwrite(str(grey), deep[:, :, 0])
+    np.testing.assert_array_equal(read_grey(grey), RGB[:, :, 0])
+    np.testing.assert_array_equal(read_image(grey), np.repeat(RGB[:, :, :1], 3, axis=2))
+
+
+def test_grey_palette_and_bilevel(tmp_path: Path) -> None:
+    grey = RGB[:, :, 0]
+    assert (read_image(save(tmp_path / "grey.png", grey)) == grey[:, :, None]).all()
+    few = Image.fromarray(RGB).quantize(8)
+    np.testing.assert_array_equal(read_image(save(tmp_path / "palette.png", few)), np.asarray(few.convert("RGB")))
+    bilevel = Image.fromarray(grey > 99)
+    assert set(np.unique(read_grey(save(tmp_path / "bilevel.png", bilevel)))) == {0, 255}
+    equal = np.repeat(grey[:, :, None], 3, axis=2)
+    np.testing.assert_array_equal(read_grey(save(tmp_path / "equal.png", equal)), grey)
+
+
+def test_alpha_channels(tmp_path: Path) -> None:
+    opaque = np.dstack([RGB, np.full(RGB.shape[:2], 255, np.uint8)])
+    np.testing.assert_array_equal(read_image(save(tmp_path / "opaque.png", opaque)), RGB)
+    clear = np.dstack([RGB, RGB[:, :, 0]])
+    path = save(tmp_path / "clear.png", clear)
+    with pytest.raises(InputError, match=r"clear\.png: has transparent pixels"):
+        read_image(path)
+    with pytest.raises(InputError, match=r"clear\.png: has transparent pixels"):
+        read_grey(path)
+    np.testing.assert_array_equal(read_grey(path, use_alpha=True), RGB[:, :, 0])
+
+
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    path = save(tmp_path / "turned.png", RGB, exif=exif)
+    np.testing.assert_array_equal(read_image(path), np.rot90(RGB, -1))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".bmp"])
+def test_truncated_files(tmp_path: Path, suffix: str) -> None:
+    path = save(tmp_path / f"cut{suffix}", np.tile(RGB, (9, 9, 1)))
+    content = path.read_bytes()
+    for size in (len(content) * 2 // 3, len(content) // 10, 9):
+        path.write_bytes(content[:size])
+        with pytest.raises(InputError, match=r"cut\.\w+: (damaged or truncated image|not an image)"):
+            read_image(path)
+
+
+def test_what_is_not_an_image(tmp_path: Path) -> None:
+    for name, content, words in (("empty.png", b"", "0 bytes"), ("text.jpg", b"hello", "not an image")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=name) as caught:
+            read_image(tmp_path / name)
+        assert words in str(caught.value)
+    with pytest.raises(InputError, match=r"absent\.png: no such file"):
+        read_image(tmp_path / "absent.png")
+    with pytest.raises(InputError, match="a folder"):
+        read_image(tmp_path)
+
+
+def test_colours_modes_and_frames_that_would_be_guesses(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"mode is CMYK, wanted 8- or 16-bit RGB or grey"):
+        read_image(save(tmp_path / "cmyk.tif", Image.new("CMYK", (4, 4))))
+    with pytest.raises(InputError, match="mode is F"):
+        read_image(save(tmp_path / "float.tif", Image.new("F", (4, 4))))
+    with pytest.raises(InputError, match="has colours, wanted grey"):
+        read_grey(save(tmp_path / "colours.png", RGB))
+    pages = [Image.new("L", (4, 4), value) for value in (0, 9)]
+    with pytest.raises(InputError, match="holds 2 frames"):
+        read_image(save(tmp_path / "pages.tif", pages[0], save_all=True, append_images=pages[1:]))
+
+
+def test_pixel_limit_is_checked_and_can_be_raised_past_pillows(tmp_path: Path) -> None:
+    path = save(tmp_path / "big.png", np.zeros((1000, 2000), np.uint8))
+    with pytest.raises(InputError, match=r"2000x1000 is 2.0 megapixels, over the limit of 1.5; .*--max-megapixels"):
+        read_image(path, max_megapixels=1.5)
+    assert read_image(path, max_megapixels=2).shape == (1000, 2000, 3)
+    bomb = save(tmp_path / "bomb.png", Image.new("1", (30_000, 30_000)))
+    with pytest.raises(InputError, match="900.0 megapixels, over the limit of 200"):
+        read_image(bomb)
+
+
+def test_writing(tmp_path: Path) -> None:
+    rgba = np.dstack([RGB, RGB[:, :, 0]])
+    for name, pixels in (("grey.png", RGB[:, :, 0]), ("rgb.tif", RGB), ("rgba.png", rgba)):
+        write_image(tmp_path / name, pixels)
+        with Image.open(tmp_path / name) as picture:
+            np.testing.assert_array_equal(np.asarray(picture), pixels)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["grey.png", "rgb.tif", "rgba.png"]
+    assert stat.S_IMODE((tmp_path / "grey.png").stat().st_mode) & 0o400
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(OutputError, match=r"folder\.png: cannot be written"):
+        write_image(tmp_path / "folder.png", RGB)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
+def test_outputs_are_checked_before_any_work(tmp_path: Path) -> None:
+    source = save(tmp_path / "photo.png", RGB)
+    with pytest.raises(UsageError, match="would overwrite an input"):
+        check_output(tmp_path / "." / "photo.png", (source,))
+    with pytest.raises(UsageError, match=r"written as \.png, \.tif, \.tiff"):
+        check_output(tmp_path / "alpha.jpg")
+    with pytest.raises(OutputError, match="does not exist"):
+        check_output(tmp_path / "no" / "alpha.png")
+    with pytest.raises(OutputError, match="is a folder"):
+        (tmp_path / "dir.png").mkdir()
+        check_output(tmp_path / "dir.png")
+    check_output(tmp_path / "alpha.png", (source,))

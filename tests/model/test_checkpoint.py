@@ -1,0 +1,123 @@
+"""Every way to store a checkpoint, and every way to get it wrong."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from litematting_deploy.errors import CheckpointError
+from litematting_deploy.model import LiteMatting, load_checkpoint
+from tests.conftest import stand_in
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array) for name, array in stand_in("").items()}
+
+
+def prefixed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"module.{name}": tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".ckpt"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        prefixed,
+        lambda state: {"state_dict": state, "epoch": 149},
+        lambda state: {"model": prefixed(state)},
+    ],
+    ids=["plain", "prefixed", "state_dict", "model, prefixed"],
+)
+def test_layouts(tmp_path: Path, state: dict[str, Tensor], suffix: str, wrap: Callable[[Any], Any]) -> None:
+    path = tmp_path / f"model{suffix}"
+    torch.save(wrap(state), path)
+    loaded = load_checkpoint(path)
+    assert not loaded.training
+    assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.state_dict().items())
+
+
+def test_safetensors(checkpoints: Callable[[str], Path], state: dict[str, Tensor]) -> None:
+    loaded = load_checkpoint(checkpoints(""))
+    assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.state_dict().items())
+
+
+def test_half_precision_weights_become_float32(tmp_path: Path) -> None:
+    torch.save(LiteMatting().half().state_dict(), tmp_path / "half.pth")
+    assert {parameter.dtype for parameter in load_checkpoint(tmp_path / "half.pth").parameters()} == {torch.float32}
+
+
+def test_mismatch_lists_missing_unexpected_and_wrong_shapes(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    changed = dict(state)
+    changed["surplus.weight"] = changed.pop("layer0.0.weight")
+    changed["out.4.bias"] = torch.zeros(2)
+    torch.save(changed, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(tmp_path / "other.pth")
+    message = str(caught.value)
+    for part in (
+        "other.pth",
+        "1 missing (layer0.0.weight)",
+        "1 unexpected (surplus.weight)",
+        "1 wrong shape (out.4.bias is (2,), wanted (1,))",
+    ):
+        assert part in message
+
+
+class Attack:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, (f"touch '{self.target}'",)
+
+
+def test_code_in_a_pickle_is_never_run(tmp_path: Path) -> None:
+    target = tmp_path / "attacked"
+    torch.save({"state_dict": Attack(target)}, tmp_path / "evil.pth")
+    with pytest.raises(CheckpointError, match=r"evil\.pth: not a checkpoint of plain tensors"):
+        load_checkpoint(tmp_path / "evil.pth")
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("empty.pth", b"", "damaged or not"),
+        ("noise.pth", b"not a checkpoint at all", "not a checkpoint of plain tensors"),
+        ("noise.safetensors", b"not a checkpoint at all", "not a safetensors file"),
+        ("empty.safetensors", b"", "not a safetensors file"),
+        ("model.bin", b"", "ends in .pth, .pt, .ckpt, .safetensors"),
+    ],
+)
+def test_unreadable_files(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=name) as caught:
+        load_checkpoint(tmp_path / name)
+    assert words in str(caught.value)
+
+
+def test_truncated_files(tmp_path: Path, state: dict[str, Tensor], checkpoints: Callable[[str], Path]) -> None:
+    torch.save(state, tmp_path / "whole.pth")
+    for source in (tmp_path / "whole.pth", checkpoints("")):
+        cut = tmp_path / f"cut{source.suffix}"
+        cut.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+        with pytest.raises(CheckpointError, match="cut"):
+            load_checkpoint(cut)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {}, {"a": 1}, {"state_dict": {"a": 1}}], ids=str)
+def test_other_contents(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match=r"other\.pth: holds a .*, wanted a dict of tensors"):
+        load_checkpoint(tmp_path / "other.pth")
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"absent\.pth: no such checkpoint file"):
+        load_checkpoint(tmp_path / "absent.pth")
