@@ -31,6 +31,7 @@ class Sidecar:
     batch: int | None
     precision: str
     pooling: str
+    norm: str
     opset: int
     weights_beside: bool = False
     versions: dict[str, str] = field(default_factory=dict)
@@ -38,7 +39,7 @@ class Sidecar:
 
     def essentials(self) -> dict[str, str]:
         """The part that is also stored inside an ONNX, as text."""
-        names = ("checkpoint", "checkpoint_sha256", "patch_hw", "batch", "precision", "pooling", "opset")
+        names = ("checkpoint", "checkpoint_sha256", "patch_hw", "batch", "precision", "pooling", "norm", "opset")
         return {f"litematting.{name}": json.dumps(getattr(self, name)) for name in names}
 
 

@@ -33,6 +33,7 @@ def _batch(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option(
     "--pooling", type=click.Choice(["matmul", "adaptive"]), help="The form of average pooling.  [default: matmul]"
 )
+@click.option("--norm", type=click.Choice(["group", "batch"]), help="The form of group norm.  [default: group]")
 @click.option("--recipe", metavar="FILE.toml", help="Read these options from a file; those given here win.")
 @click.option("--tolerance", type=float, help="Largest difference of alpha.  [default: 0.001, fp16 0.005]")
 @click.option("--weights-beside", is_flag=True, help="Refer to MODEL (.safetensors, same folder) for the weights.")
@@ -67,7 +68,7 @@ def _report(export: "Export", limit: float, seconds: float) -> None:
     size = export.path.stat().st_size / 1e6
     stdout.print(
         f"{export.path}: {size:.1f} MB, {height}x{width}, batch {sidecar.batch or 'dynamic'}, {sidecar.precision}, "
-        f"{sidecar.pooling} pooling, opset {sidecar.opset}, in {seconds:.0f} s",
+        f"{sidecar.pooling} pooling, {sidecar.norm} norm, opset {sidecar.opset}, in {seconds:.0f} s",
         markup=False,
         soft_wrap=True,
     )

@@ -13,12 +13,14 @@ from .. import __version__
 from .._files import replacing, sha256
 from ..errors import ToleranceError
 from ..model import ModelConfig, load_checkpoint
+from ..model import config as model_config
 from ..sidecar import Sidecar, write_sidecar
 from .external import refer_to_checkpoint
 from .graph import OPSET, build_graph
-from .spec import ExportSpec
+from .spec import ExportSpec, Norm
 from .verify import Difference, Inputs, compare, random_inputs
 
+_NORMS: dict[Norm, model_config.Norm] = {"group": "group", "batch": "group-as-batch"}
 _VERSIONS = {
     "litematting-deploy": __version__,
     **{module.__name__: str(module.__version__) for module in (torch, onnx, onnxscript, onnxruntime)},
@@ -50,7 +52,7 @@ def export_onnx(
     """
     checkpoint = Path(checkpoint)
     output = checkpoint.with_suffix(".onnx") if output is None else Path(output)
-    model = load_checkpoint(checkpoint, ModelConfig(pooling=spec.pooling))
+    model = load_checkpoint(checkpoint, ModelConfig(pooling=spec.pooling, norm=_NORMS[spec.norm]))
     sidecar = Sidecar(
         file=output.name,
         sha256="",
@@ -60,6 +62,7 @@ def export_onnx(
         batch=spec.batch,
         precision=spec.precision,
         pooling=spec.pooling,
+        norm=spec.norm,
         opset=OPSET,
         weights_beside=weights_beside,
         versions=_VERSIONS,

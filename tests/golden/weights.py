@@ -4,8 +4,10 @@
 tensor from a NumPy generator seeded by its name, so that the same checkpoint can be made anywhere.
 """
 
-import json, zlib
+import json
+import zlib
 from pathlib import Path
+
 import numpy as np
 
 

@@ -1,0 +1,188 @@
+"""ltm-infer as a user runs it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT
+from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, assert_one_line, golden, run
+
+
+def save(path: Path, array: NDArray[Any]) -> Path:
+    Image.fromarray(array).save(path)
+    return path
+
+
+def load(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> tuple[Path, Path]:
+    """A small crop of the example around the edge of the flower, and its trimap."""
+    box = slice(100, 260), slice(600, 800)
+    return save(tmp_path / "photo.png", load(EXAMPLE)[box]), save(tmp_path / "trimap.png", load(EXAMPLE_TRIMAP)[box])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tiles_552x800", "tiles_896x1360"])
+def test_published_crop_and_stitch(name: str, exports: Callable[..., Path], tmp_path: Path) -> None:
+    case = golden(name)
+    result = run(
+        "ltm-infer",
+        save(tmp_path / "image.png", case["image"]),
+        save(tmp_path / "trimap.png", case["trimap"]),
+        *("-o", tmp_path / "alpha.png", "--published", "--engine", exports(str(case["salt"]))),
+    )
+    assert result.code == 0, result.err
+    assert f"{len(case['tiles_yx'])} patches" in result.out
+    difference = np.abs(load(tmp_path / "alpha.png").astype(int) - case["alpha"])
+    assert difference.max() <= 1
+    assert (difference[case["trimap"] == 128] == 0).mean() >= 0.99
+
+
+@pytest.mark.slow
+def test_shipped_weights_and_cutout(photo: tuple[Path, Path], tmp_path: Path) -> None:
+    image, trimap = photo
+    result = run("ltm-infer", image, trimap, "-o", tmp_path / "a.png", "--cutout", tmp_path / "c.png")
+    assert result.code == 0, result.err
+    assert result.err == ""
+    for words in ("a.png and ", "c.png: 200x160 in ", "1 patches (0 skipped)", "onnxruntime-cpu", "on cpu", "640x640"):
+        assert words in result.out.replace("\n", " ")
+    alpha, cutout, known = load(tmp_path / "a.png"), load(tmp_path / "c.png"), load(trimap)
+    assert (alpha[known == 0] == 0).all()
+    assert (alpha[known == 255] == 255).all()
+    assert len(np.unique(alpha)) > 50
+    np.testing.assert_array_equal(cutout[:, :, 3], alpha)
+    soft = (alpha > 30) & (alpha < 220)
+    assert np.abs(cutout[soft][:, :3].astype(int) - load(image)[soft]).mean() > 3, "the plain photo is no cut-out"
+
+
+def test_checkpoint_as_engine_gives_the_same_alpha(photo: tuple[Path, Path], tmp_path: Path) -> None:
+    for name, engine in (("onnx.png", []), ("torch.png", ["--engine", SHIPPED_CHECKPOINT])):
+        result = run("ltm-infer", *photo, "-o", tmp_path / name, *engine)
+        assert result.code == 0, result.err
+    assert "pytorch-eager" in result.out
+    assert np.abs(load(tmp_path / "onnx.png").astype(int) - load(tmp_path / "torch.png")).max() <= 1
+
+
+def test_mask_does_both(photo: tuple[Path, Path], tmp_path: Path, small_onnx: Path) -> None:
+    image, trimap = photo
+    mask = save(tmp_path / "mask.png", (load(trimap) > 0).astype(np.uint8) * 255)
+    both = run("ltm-infer", image, "--mask", mask, "--unknown", "9", "-o", tmp_path / "b.png", "--engine", small_onnx)
+    made = run("ltm-trimap", mask, "-o", tmp_path / "made.png", "--unknown", "9")
+    steps = run("ltm-infer", image, tmp_path / "made.png", "-o", tmp_path / "s.png", "--engine", small_onnx)
+    assert (both.code, made.code, steps.code) == (0, 0, 0)
+    assert set(np.unique(load(tmp_path / "made.png"))) == {0, 128, 255}
+    np.testing.assert_array_equal(load(tmp_path / "b.png"), load(tmp_path / "s.png"))
+
+
+def test_nothing_unknown_is_normal(tmp_path: Path, photo: tuple[Path, Path], small_onnx: Path) -> None:
+    trimap = save(tmp_path / "sure.png", np.where(load(photo[1]) == 128, np.uint8(255), load(photo[1])))
+    result = run("ltm-infer", photo[0], trimap, "-o", tmp_path / "a.png", "--engine", small_onnx)
+    assert_one_line(result, 0, "sure.png", "no unknown pixels")
+    assert "0 patches" in result.out
+    np.testing.assert_array_equal(load(tmp_path / "a.png"), load(trimap))
+
+
+def test_step_batch_and_encoding(tmp_path: Path, photo: tuple[Path, Path], small_onnx: Path) -> None:
+    labels = save(tmp_path / "labels.png", (load(photo[1]).astype(int) // 127).astype(np.uint8))
+    common = ("--engine", small_onnx, "--step", "64")
+    first = run("ltm-infer", *photo, "-o", tmp_path / "1.png", *common)
+    second = run(
+        "ltm-infer", photo[0], labels, "-o", tmp_path / "2.png", *common, "--batch", "5", "--trimap-encoding", "labels"
+    )
+    assert (first.code, second.code) == (0, 0), second.err
+    assert np.abs(load(tmp_path / "1.png").astype(int) - load(tmp_path / "2.png")).max() <= 1
+
+
+def test_names_with_spaces_and_unicode_and_deep_files(tmp_path: Path, small_onnx: Path) -> None:
+    folder = tmp_path / "Löwenzahn und Rauch"
+    folder.mkdir()
+    image = save(folder / "ein bild.png", load(EXAMPLE)[:70, :90])
+    deep = save(folder / "trimap 16.png", np.full((70, 90), 128 * 257, np.uint16))
+    result = run("ltm-infer", image, deep, "-o", folder / "älpha.tif", "--engine", small_onnx)
+    assert result.code == 0, result.err
+    assert load(folder / "älpha.tif").shape == (70, 90)
+
+
+def test_one_pixel(tmp_path: Path, small_onnx: Path) -> None:
+    image = save(tmp_path / "i.png", np.full((1, 1, 3), 99, np.uint8))
+    trimap = save(tmp_path / "t.png", np.full((1, 1), 128, np.uint8))
+    assert run("ltm-infer", image, trimap, "-o", tmp_path / "a.png", "--engine", small_onnx).code == 0
+    assert load(tmp_path / "a.png").shape == (1, 1)
+
+
+def test_onnx_without_sidecar_warns(tmp_path: Path, photo: tuple[Path, Path], small_onnx: Path) -> None:
+    (tmp_path / "lonely.onnx").write_bytes(small_onnx.read_bytes())
+    result = run("ltm-infer", *photo, "-o", tmp_path / "a.png", "--engine", tmp_path / "lonely.onnx")
+    assert_one_line(result, 0, "warning", "lonely.onnx has no sidecar")
+
+
+def test_bad_input_is_one_line_and_writes_nothing(
+    tmp_path: Path, photo: tuple[Path, Path], small_onnx: Path, checkpoints: Callable[[str], Path]
+) -> None:
+    image, trimap = photo
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("not an image")
+    (tmp_path / "cut.png").write_bytes(image.read_bytes()[:2000])
+    (tmp_path / "bad.onnx").write_bytes(b"not a graph")
+    (tmp_path / "bad.pth").write_bytes(b"not a checkpoint")
+    other = save(tmp_path / "other.png", load(trimap)[:50])
+    strange = save(tmp_path / "strange.png", (load(trimap) // 2).astype(np.uint8))
+    before = set(tmp_path.iterdir())
+    out = ("-o", tmp_path / "alpha.png")
+    small = ("--engine", small_onnx)
+    cases: list[tuple[int, tuple[str | Path, ...], tuple[str, ...]]] = [
+        (1, (tmp_path / "absent.png", trimap, *out), ("absent.png", "no such file")),
+        (1, (tmp_path / "empty.png", trimap, *out), ("empty.png", "not an image", "0 bytes")),
+        (1, (tmp_path / "text.png", trimap, *out), ("text.png", "not an image")),
+        (1, (tmp_path / "cut.png", trimap, *out), ("cut.png", "truncated")),
+        (1, (tmp_path, trimap, *out), ("a folder",)),
+        (1, (image, other, *out), ("other.png", "200x50", "photo.png is 200x160")),
+        (1, (image, strange, *out), ("strange.png", "64 (", "--trimap-encoding")),
+        (1, (image, trimap, *out, "--max-megapixels", "0.01"), ("photo.png", "0.0 megapixels", "--max-megapixels")),
+        (1, (image, trimap, *out, "--engine", tmp_path / "no.onnx"), ("no.onnx", "no such engine", "ltm-export")),
+        (1, (image, trimap, *out, "--engine", tmp_path / "bad.onnx"), ("bad.onnx", "cannot load it")),
+        (1, (image, trimap, *out, "--engine", tmp_path / "bad.pth"), ("bad.pth", "not a checkpoint")),
+        (1, (image, trimap, *out, "--engine", trimap), ("trimap.png", "engines are .onnx")),
+        (1, (image, trimap, *out, "--device", "cuda"), ("cuda", "onnxruntime")),
+        (1, (image, trimap, "-o", tmp_path / "no" / "a.png"), ("a.png", "cannot be written")),
+        (2, (image, trimap, "-o", tmp_path / "alpha.jpg"), ("alpha.jpg", ".png")),
+        (2, (image, trimap, "-o", image), ("photo.png", "overwrite an input")),
+        (2, (image, trimap, *out, "--cutout", tmp_path / "alpha.png"), ("alpha.png", "two different files")),
+        (2, (image, *out), ("TRIMAP", "--mask")),
+        (2, (image, trimap, *out, "--mask", trimap), ("TRIMAP", "--mask")),
+        (2, (image, trimap), ("--output",)),
+        (2, (image, trimap, *out, "--step", "0", *small), ("--step 0", "from 1")),
+        (2, (image, trimap, *out, "--batch", "0", *small), ("--batch 0",)),
+        (2, (image, trimap, *out, "--published", *small), ("64x64", "ltm-export", "640")),
+        (2, (image, trimap, *out, "--published", "--step", "64"), ("320", "64")),
+        (2, (image, trimap, *out, "--device", "quantum"), ("quantum", "cpu, cuda")),
+        (2, (image, trimap, *out, "--nonsense"), ("--nonsense", "--help")),
+    ]
+    for code, arguments, words in cases:
+        assert_one_line(run("ltm-infer", *arguments), code, *words)
+        assert set(tmp_path.iterdir()) == before
+
+
+def test_needs_neither_torch_nor_tensorrt(photo: tuple[Path, Path], tmp_path: Path) -> None:
+    blocked = "torch,onnx,onnxscript,safetensors,tensorrt,tensorrt_rtx,cuda"
+    assert run("ltm-infer", *photo, "-o", tmp_path / "a.png", block=blocked).code == 0
+    result = run("ltm-infer", *photo, "-o", tmp_path / "b.png", block="onnxruntime")
+    assert_one_line(result, 1, "onnxruntime", "litematting-deploy[cpu]")
+    result = run("ltm-infer", *photo, "-o", tmp_path / "b.png", "--engine", SHIPPED_CHECKPOINT, block="torch")
+    assert_one_line(result, 1, "torch", "litematting-deploy[export]")
+
+
+def test_help_names_every_option() -> None:
+    result = run("ltm-infer", "--help")
+    assert result.code == 0
+    for option in ("--engine", "--published", "--step", "--batch", "--device", "--cutout", "--mask", "--unknown"):
+        assert option in result.out

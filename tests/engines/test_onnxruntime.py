@@ -1,0 +1,182 @@
+"""What ONNX Runtime is given, and what it refuses."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from litematting_deploy.engines import open_engine
+from litematting_deploy.errors import ArtefactError, DeviceError, UsageError
+from litematting_deploy.sidecar import sidecar_path
+from tests.conftest import Inputs
+
+
+def inputs(count: int, side: int = 64) -> Inputs:
+    rng = np.random.default_rng(count)
+    shapes = {"image": 3, "trimap": 3, "guide": 2}
+    return {name: rng.random((count, channels, side, side), np.float32) for name, channels in shapes.items()}
+
+
+def copy(path: Path, folder: Path, sidecar: bool = True) -> Path:
+    shutil.copy(path, folder / "model.onnx")
+    if sidecar:
+        shutil.copy(sidecar_path(path), folder / "model.onnx.json")
+    return folder / "model.onnx"
+
+
+def edit_sidecar(path: Path, **changes: object) -> None:
+    content = json.loads(sidecar_path(path).read_text())
+    sidecar_path(path).write_text(json.dumps({**content, **changes}))
+
+
+def test_says_what_runs_where(small_onnx: Path) -> None:
+    with open_engine(small_onnx) as engine:
+        assert (engine.patch_hw, engine.batch, engine.precision) == ((64, 64), None, "fp32")
+        assert engine.describe() == f"onnxruntime-cpu {onnxruntime.__version__} on cpu, 64x64 fp32"
+        assert engine.run(**inputs(3)).shape == (3, 1, 64, 64)
+
+
+def test_short_batch_of_a_fixed_batch_engine_is_padded(exports: Callable[..., Path], small_onnx: Path) -> None:
+    fixed = exports("", "--height", "64", "--width", "64", "--batch", "2")
+    with open_engine(fixed) as engine, open_engine(small_onnx) as dynamic:
+        assert engine.batch == 2
+        for count in (1, 2):
+            np.testing.assert_allclose(engine.run(**inputs(count)), dynamic.run(**inputs(count)), atol=1e-3)
+        with pytest.raises(UsageError, match="takes 1 to 2 patches at a time, got 3"):
+            engine.run(**inputs(3))
+
+
+def test_wrong_arrays_are_named(small_onnx: Path) -> None:
+    with open_engine(small_onnx) as engine:
+        with pytest.raises(UsageError, match=r"image is \(1, 3, 96, 96\) float32, .* wants \(1, 3, 64, 64\) float32"):
+            engine.run(**inputs(1, 96))
+        with pytest.raises(UsageError, match=r"guide is \(2, 2, 64, 64\)"):
+            engine.run(**{**inputs(1), "guide": inputs(2)["guide"]})
+        with pytest.raises(UsageError, match="trimap is .* float64"):
+            engine.run(**{**inputs(1), "trimap": inputs(1)["trimap"].astype(np.float64)})  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="got 0"):
+            engine.run(**inputs(0))
+
+
+def test_without_sidecar_it_loads_with_a_warning(small_onnx: Path, tmp_path: Path) -> None:
+    path = copy(small_onnx, tmp_path, sidecar=False)
+    with pytest.warns(UserWarning, match=r"model\.onnx has no sidecar model\.onnx\.json"), open_engine(path) as engine:
+        assert engine.precision == "unknown"
+        assert engine.run(**inputs(1)).shape == (1, 1, 64, 64)
+
+
+def test_edited_file_is_refused_before_it_is_opened(small_onnx: Path, tmp_path: Path) -> None:
+    path = copy(small_onnx, tmp_path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ArtefactError, match=r"model\.onnx: its sha256 is .*edited.*ltm-export standin\.safetensors"):
+        open_engine(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"patch_hw": [96, 64]}, r"its sidecar says \(96, 64\)"),
+        ({"batch": 4}, "and 4"),
+        ({"format": 99}, "sidecar format 99, this version reads 1"),
+        ({"patch_hw": "wide"}, "not a sidecar of this tool"),
+        ({"surprise": 1}, "not a sidecar of this tool"),
+    ],
+)
+def test_sidecar_that_disagrees(small_onnx: Path, tmp_path: Path, changes: dict[str, object], words: str) -> None:
+    path = copy(small_onnx, tmp_path)
+    edit_sidecar(path, **changes)
+    with pytest.raises(ArtefactError, match=words):
+        open_engine(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe"])
+def test_sidecar_that_is_no_sidecar(small_onnx: Path, tmp_path: Path, content: bytes) -> None:
+    path = copy(small_onnx, tmp_path)
+    sidecar_path(path).write_bytes(content)
+    with pytest.raises(ArtefactError, match=r"model\.onnx\.json: not a sidecar"):
+        open_engine(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no onnx at all", b"\x08\x09" * 99])
+def test_damaged_file_without_sidecar(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ArtefactError, match=r"model\.onnx: ONNX Runtime cannot load it"):
+        open_engine(path)
+
+
+def stranger(path: Path, names: dict[str, list[int | str]], element: int = TensorProto.FLOAT) -> Path:
+    values = {name: helper.make_tensor_value_info(name, element, shape) for name, shape in names.items()}
+    output = helper.make_tensor_value_info("alpha", element, ["n", 1, 64, 64])
+    first = next(iter(names))
+    nodes = [helper.make_node("ReduceMean", [first], ["alpha"], axes=[1], keepdims=1)]
+    graph = helper.make_graph(nodes, "g", list(values.values()), [output])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+def test_other_networks_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.onnx"
+    with pytest.raises(ArtefactError, match="wanted inputs image, trimap, guide and output alpha"):
+        open_engine(stranger(path, {"pixels": ["n", 3, 64, 64]}))
+    good: dict[str, list[int | str]] = {
+        "image": ["n", 3, 64, 64],
+        "trimap": ["n", 3, 64, 64],
+        "guide": ["n", 2, 64, 64],
+    }
+    with pytest.raises(ArtefactError, match=r"trimap is \['n', 1, 64, 64\]"):
+        open_engine(stranger(path, {**good, "trimap": ["n", 1, 64, 64]}))
+    with pytest.raises(ArtefactError, match=r"tensor\(double\), wanted"):
+        open_engine(stranger(path, good, TensorProto.DOUBLE))
+    with pytest.raises(ArtefactError, match="wanted fixed multiples of 32"):
+        open_engine(stranger(path, {name: [*shape[:2], "h", "w"] for name, shape in good.items()}))
+
+
+def test_weights_beside_are_checked_too(tmp_path: Path) -> None:
+    from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
+
+    for path in (SHIPPED_CHECKPOINT, SHIPPED_ENGINE, sidecar_path(SHIPPED_ENGINE)):
+        shutil.copy(path, tmp_path)
+    checkpoint = tmp_path / SHIPPED_CHECKPOINT.name
+    content = bytearray(checkpoint.read_bytes())
+    content[-1] ^= 1
+    checkpoint.write_bytes(content)
+    with pytest.raises(ArtefactError, match=r"litematting\.safetensors: its sha256"):
+        open_engine(tmp_path / SHIPPED_ENGINE.name)
+    checkpoint.unlink()
+    with pytest.raises(ArtefactError, match=r"litematting\.safetensors: missing"):
+        open_engine(tmp_path / SHIPPED_ENGINE.name)
+
+
+def test_devices(small_onnx: Path) -> None:
+    for device in ("gpu", "cpu:0", "cuda:first"):
+        with pytest.raises(UsageError, match="ONNX Runtime has cpu, cuda, cuda:N"):
+            open_engine(small_onnx, device)
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        with pytest.raises(DeviceError, match=r"has no CUDAExecutionProvider; .*litematting-deploy\[gpu\]"):
+            open_engine(small_onnx, "cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_device_path_equals_the_cpu(small_onnx: Path, device: str) -> None:
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        pytest.skip("onnxruntime-gpu is not installed")
+    with open_engine(small_onnx) as cpu, open_engine(small_onnx, device) as engine:
+        assert engine.name == f"onnxruntime-{device}"
+        np.testing.assert_allclose(engine.run(**inputs(2)), cpu.run(**inputs(2)), atol=5e-2)
+
+
+def test_unknown_endings(tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match="engines are .onnx files"):
+        open_engine(tmp_path / "model.plan")
+    with pytest.raises(ArtefactError, match="no such engine file"):
+        open_engine(tmp_path / "model.onnx")

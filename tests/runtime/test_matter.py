@@ -1,0 +1,122 @@
+"""Crop-and-stitch around engines."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from litematting_deploy import Matter
+from litematting_deploy.engines import Engine
+from litematting_deploy.engines.base import Batch
+from litematting_deploy.errors import InputError, UsageError
+from litematting_deploy.matting.guide import transformable_map
+
+
+class RedIsAlpha(Engine):
+    """Gives the red channel as alpha, so that stitching it must give the image back."""
+
+    def __init__(self, patch_hw: tuple[int, int] = (64, 64), batch: int | None = None) -> None:
+        self.name, self.device, self.version, self.precision = "red", "cpu", "0", "fp32"
+        self.patch_hw, self.batch = patch_hw, batch
+        self.calls: list[dict[str, Batch]] = []
+
+    def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
+        self.calls.append({"image": image, "trimap": trimap, "guide": guide})
+        return image[:, :1]
+
+    def close(self) -> None:
+        self.calls.clear()
+
+
+RNG = np.random.default_rng(0)
+IMAGE = RNG.integers(0, 256, (150, 211, 3), np.uint8)
+TRIMAP = RNG.choice(np.array([0, 128, 255], np.uint8), (150, 211))
+
+
+@pytest.mark.parametrize("batch", [None, 3])
+@pytest.mark.parametrize("patch_hw", [(64, 64), (32, 96), (160, 224), (64, 256)], ids=str)
+@pytest.mark.parametrize("step", [None, 13, 32])
+def test_gives_back_what_the_engine_says(patch_hw: tuple[int, int], step: int | None, batch: int | None) -> None:
+    alpha = Matter(RedIsAlpha(patch_hw, batch), step=step)(IMAGE, TRIMAP)
+    wanted = np.where(TRIMAP == 128, IMAGE[:, :, 0] / 255, TRIMAP == 255)
+    np.testing.assert_allclose(alpha, wanted, atol=1e-6)
+    assert alpha.dtype == np.float32
+    assert (alpha[TRIMAP == 0] == 0).all()
+    assert (alpha[TRIMAP == 255] == 1).all()
+
+
+@pytest.mark.parametrize("hw", [(1, 1), (1, 300), (33, 2)], ids=str)
+def test_images_smaller_than_a_patch(hw: tuple[int, int]) -> None:
+    image = RNG.integers(0, 256, (*hw, 3), np.uint8)
+    alpha = Matter(RedIsAlpha())(image, np.full(hw, 128, np.uint8))
+    np.testing.assert_allclose(alpha, image[:, :, 0] / 255, atol=1e-6)
+
+
+def test_engine_sees_the_guide_of_the_whole_image() -> None:
+    engine = RedIsAlpha()
+    trimap = np.full((64, 192), 128, np.uint8)
+    trimap[:, 0], trimap[:, -1] = 0, 255
+    Matter(engine, step=64)(np.zeros((64, 192, 3), np.uint8), trimap)
+    seen = np.concatenate([call["guide"][0] for call in engine.calls], axis=2)
+    np.testing.assert_array_equal(seen, transformable_map(trimap))
+    assert seen[0, 0, 63] > 0
+    assert seen[0, 0, 64] > 0
+
+
+def test_batches_and_progress() -> None:
+    engine = RedIsAlpha()
+    steps: list[tuple[int, int]] = []
+    matter = Matter(engine, step=64, batch=4)
+    matter(IMAGE, TRIMAP, lambda done, total: steps.append((done, total)))
+    assert [len(call["image"]) for call in engine.calls] == [4, 4, 4]
+    assert steps == [(4, 12), (8, 12), (12, 12)]
+
+
+def test_nothing_unknown_runs_nothing() -> None:
+    engine = RedIsAlpha()
+    trimap = np.where(TRIMAP == 128, np.uint8(255), TRIMAP)
+    alpha = Matter(engine)(IMAGE, trimap)
+    assert not engine.calls
+    np.testing.assert_array_equal(alpha, trimap / 255)
+
+
+def test_same_input_same_bits(small_onnx: Path) -> None:
+    with Matter.load(small_onnx) as matter:
+        assert np.array_equal(matter(IMAGE, TRIMAP), matter(IMAGE, TRIMAP))
+
+
+def test_mistakes() -> None:
+    with pytest.raises(InputError, match="image is 211x150, trimap 10x150"):
+        Matter(RedIsAlpha())(IMAGE, TRIMAP[:, :10])
+    with pytest.raises(InputError, match=r"wanted \(H, W, 3\) uint8 RGB"):
+        Matter(RedIsAlpha())(IMAGE / 255, TRIMAP)  # type: ignore[arg-type]  # the mistake under test
+    with pytest.raises(InputError, match="a trimap holds 0, 128, 255; this also holds 7"):
+        Matter(RedIsAlpha())(IMAGE, np.full_like(TRIMAP, 7))
+    with pytest.raises(UsageError, match="--batch 5: red takes 1 to 2 patches"):
+        Matter(RedIsAlpha(batch=2), batch=5)
+
+
+MEMORY_SCRIPT = """
+import resource
+import numpy as np
+from litematting_deploy import Matter
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # kilobytes to gigabytes
+
+with Matter.load() as matter:
+    matter(np.zeros((640, 640, 3), np.uint8), np.full((640, 640), 128, np.uint8))
+    before = peak()
+    trimap = np.zeros((4160, 6240), np.uint8)
+    trimap[2000:2050, 3000:3050] = 128
+    alpha = matter(np.zeros((4160, 6240, 3), np.uint8), trimap)
+    print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+def test_26_megapixels_need_at_most_a_gigabyte_and_a_half_beside_the_engine() -> None:
+    done = subprocess.run([sys.executable, "-c", MEMORY_SCRIPT], capture_output=True, text=True, check=True)
+    assert 0.3 < float(done.stdout) <= 1.5

@@ -1,0 +1,84 @@
+"""Who may know whom (DESIGN), and what must not be imported."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, ROOT
+
+PACKAGE = ROOT / "litematting_deploy"
+SEAMS = {"errors", "sidecar", "_optional", "_files"}
+ALLOWED = {
+    "errors": set(),
+    "_optional": set(),
+    "_files": set(),
+    "sidecar": set(),
+    "matting": set(),
+    "model": set(),
+    "engines": set(),
+    "runtime": {"engines", "matting", "model"},
+    "export": {"model"},
+    "benchmarks": {"engines", "matting", "model", "runtime", "export"},
+}
+
+
+def rooms_known(file: Path) -> set[str]:
+    """First-level names of this package that a file imports, wherever in it."""
+    depth = len(file.relative_to(PACKAGE).parts) - 1
+    known = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == depth + 1:
+            known |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            assert not (node.module or "").startswith("litematting_deploy"), f"{file}: imports inside are relative"
+    return known - {"__version__"}
+
+
+def files_of(room: str) -> list[Path]:
+    return sorted((PACKAGE / room).rglob("*.py")) or [PACKAGE / f"{room}.py"]
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_rooms_know_only_whom_they_may(room: str) -> None:
+    files = files_of(room)
+    known = {name for file in files for name in rooms_known(file)}
+    assert known <= ALLOWED[room] | SEAMS
+
+
+def test_no_room_is_forgotten_and_no_one_knows_the_commands() -> None:
+    rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert rooms == {*ALLOWED, "cli", "__init__"}
+    assert not any("cli" in allowed for allowed in ALLOWED.values())
+
+
+IMPORTS = """
+import sys
+{work}
+heavy = {{"torch", "tensorrt", "tensorrt_rtx", "cuda", "onnx", "pymatting", "lightning"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+INFER = """
+from litematting_deploy.cli.infer import main
+try:
+    main({arguments!r})
+except SystemExit as done:
+    assert done.code == 0, done.code
+"""
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "import litematting_deploy",
+        INFER.format(arguments=["--help"]),
+        INFER.format(arguments=[str(EXAMPLE), str(EXAMPLE_TRIMAP), "-o", "{folder}/alpha.png", "--step", "640"]),
+    ],
+    ids=["import", "help", "inference"],
+)
+def test_light_paths_import_nothing_heavy(work: str, tmp_path: Path) -> None:
+    script = IMPORTS.format(work=work.replace("{folder}", str(tmp_path)))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

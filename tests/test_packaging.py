@@ -1,0 +1,62 @@
+"""The wheel that users install."""
+
+import configparser
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import litematting_deploy
+from tests.conftest import EXAMPLE, ROOT
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
+    subprocess.run(command, check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_one_top_level_name_and_under_25_megabytes(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"litematting_deploy"}
+    assert wheel.stat().st_size < 25_000_000
+    for asset in ("litematting.safetensors", "litematting.onnx", "litematting.onnx.json", "dandelion.jpg"):
+        assert f"litematting_deploy/assets/{asset}" in names
+    assert "litematting_deploy/py.typed" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_extras_and_commands() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    assert set(config["options.extras_require"]) == {"cpu", "gpu", "export", "bench", "train", "dev"}
+    required = config["options"]["install_requires"]
+    assert "torch" not in required
+    assert "opencv-python-headless" in required
+    for line in config["options.entry_points"]["console_scripts"].strip().splitlines():
+        command, _, target = line.partition(" = ")
+        assert (Path(sys.executable).parent / command).exists()
+        module, _, function = target.partition(":")
+        assert function == "main"
+        assert (ROOT / f"{module.replace('.', '/')}.py").exists()
+
+
+def test_top_level_folders_are_no_packages() -> None:
+    for folder in ("export", "engines", "benchmarks", "examples"):
+        assert (ROOT / folder / "README.md").exists()
+        assert not (ROOT / folder / "__init__.py").exists()
+    assert EXAMPLE.is_file()
+
+
+def test_lazy_names() -> None:
+    for name in litematting_deploy.__all__:
+        assert callable(getattr(litematting_deploy, name))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = litematting_deploy.nonsense
