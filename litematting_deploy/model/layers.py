@@ -18,10 +18,10 @@ class GroupNormAsBatchNorm(nn.GroupNorm):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) of any float type; the statistics are float32."""
         count, channels, height, width = x.shape
-        y = x.float()
-        mean = self._group_mean(y)
-        centred = (y.reshape(count, self.num_groups, -1) - mean).reshape(x.shape)
-        variance = self._group_mean(centred * centred)
+        rows = x.float().reshape(count, self.num_groups, -1, width)
+        mean = rows.mean(dim=3, keepdim=True).mean(dim=2, keepdim=True)
+        deviation = rows - mean
+        variance = (deviation * deviation).mean(dim=3).mean(dim=2)
         normalised = functional.batch_norm(
             x.reshape(1, count * channels, height, width),
             self._per_channel(mean),
@@ -32,11 +32,10 @@ class GroupNormAsBatchNorm(nn.GroupNorm):
         )
         return normalised.reshape(x.shape)
 
-    def _group_mean(self, x: Tensor) -> Tensor:
-        return x.mean(dim=3).reshape(x.shape[0], self.num_groups, -1).mean(dim=2, keepdim=True)
-
     def _per_channel(self, statistic: Tensor) -> Tensor:
-        return statistic.expand(-1, -1, self.num_channels // self.num_groups).reshape(-1)
+        """One value a group to one a channel, flat."""
+        groups = statistic.reshape(-1, 1)
+        return groups.expand(-1, self.num_channels // self.num_groups).reshape(-1)
 
 
 def normalisation(channels: int, norm: Norm, groups: int | None = None) -> nn.Module:

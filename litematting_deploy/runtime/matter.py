@@ -87,8 +87,11 @@ class Matter:
     def _checked(image: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise InputError(f"image is {image.shape} {image.dtype}, wanted (H, W, 3) uint8 RGB")
+        if trimap.ndim != 2:
+            raise InputError(f"trimap is {trimap.shape} {trimap.dtype}, wanted (H, W) uint8")
         if image.shape[:2] != trimap.shape:
             raise InputError(
-                f"image is {image.shape[1]}x{image.shape[0]}, trimap {trimap.shape[::-1]}: they must be of one size"
+                f"image is {image.shape[1]}x{image.shape[0]}, trimap {trimap.shape[1]}x{trimap.shape[0]}: "
+                "they must be of one size"
             )
         return decode(trimap)

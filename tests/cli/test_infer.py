@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT
+from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, assert_one_line, golden, run
 
 
@@ -65,8 +65,8 @@ def test_shipped_weights_and_cutout(photo: tuple[Path, Path], tmp_path: Path) ->
 
 
 def test_checkpoint_as_engine_gives_the_same_alpha(photo: tuple[Path, Path], tmp_path: Path) -> None:
-    for name, engine in (("onnx.png", []), ("torch.png", ["--engine", SHIPPED_CHECKPOINT])):
-        result = run("ltm-infer", *photo, "-o", tmp_path / name, *engine)
+    for name, engine in (("onnx.png", SHIPPED_ENGINE), ("torch.png", SHIPPED_CHECKPOINT)):
+        result = run("ltm-infer", *photo, "-o", tmp_path / name, "--engine", engine)
         assert result.code == 0, result.err
     assert "pytorch-eager" in result.out
     assert np.abs(load(tmp_path / "onnx.png").astype(int) - load(tmp_path / "torch.png")).max() <= 1
@@ -125,9 +125,7 @@ def test_onnx_without_sidecar_warns(tmp_path: Path, photo: tuple[Path, Path], sm
     assert_one_line(result, 0, "warning", "lonely.onnx has no sidecar")
 
 
-def test_bad_input_is_one_line_and_writes_nothing(
-    tmp_path: Path, photo: tuple[Path, Path], small_onnx: Path, checkpoints: Callable[[str], Path]
-) -> None:
+def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, photo: tuple[Path, Path], small_onnx: Path) -> None:
     image, trimap = photo
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("not an image")

@@ -14,7 +14,7 @@ def test_a_cutouts_alpha_is_a_mask(tmp_path: Path) -> None:
     for name in ("cutout", "mask"):
         assert run("ltm-trimap", tmp_path / f"{name}.png", "-o", tmp_path / f"{name}_t.png", "--unknown", "4").code == 0
     trimaps = [np.asarray(Image.open(tmp_path / f"{name}_t.png")) for name in ("cutout", "mask")]
-    np.testing.assert_array_equal(*trimaps)
+    np.testing.assert_array_equal(trimaps[0], trimaps[1])
     assert trimaps[0][30].tolist() == [0] * 26 + [128] * 8 + [255] * 12 + [128] * 8 + [0] * 26
 
 

@@ -52,7 +52,14 @@ def test_output_is_clamped_and_training_sees_it_unclamped() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"enb": False}, {"lsrppm": False}, {"norm": "batch"}, {"enb_pooling": "average"}, {"enb_pooling": "none"}],
+    [
+        {"enb": False},
+        {"lsrppm": False},
+        {"norm": "batch"},
+        {"norm": "group-as-batch"},
+        {"enb_pooling": "average"},
+        {"enb_pooling": "none"},
+    ],
     ids=str,
 )
 def test_variants_run_in_both_forms_alike(change: dict[str, Any]) -> None:
@@ -81,3 +88,18 @@ def test_half_precision_model_keeps_its_averages_and_softmax_in_float32() -> Non
         pooled = adaptive_average(x, size, "matmul")
         assert pooled.dtype == torch.float16
         torch.testing.assert_close(pooled, torch.full_like(pooled, 40000.0))
+
+
+def test_group_norm_as_batch_norm_is_group_norm() -> None:
+    from torch import nn
+
+    from litematting_deploy.model.layers import GroupNormAsBatchNorm
+
+    generator = torch.Generator().manual_seed(0)
+    for groups, channels, height, width in ((32, 64, 9, 7), (4, 12, 66, 50), (16, 128, 1, 5)):
+        exact, reduced = nn.GroupNorm(groups, channels), GroupNormAsBatchNorm(groups, channels)
+        nn.init.normal_(exact.weight, generator=generator)
+        nn.init.normal_(exact.bias, generator=generator)
+        reduced.load_state_dict(exact.state_dict())
+        x = torch.randn(3, channels, height, width, generator=generator) * 4 + 2
+        torch.testing.assert_close(reduced(x), exact(x), atol=1e-5, rtol=1e-5)

@@ -12,6 +12,7 @@ from litematting_deploy.engines import Engine
 from litematting_deploy.engines.base import Batch
 from litematting_deploy.errors import InputError, UsageError
 from litematting_deploy.matting.guide import transformable_map
+from tests.conftest import ROOT
 
 
 class RedIsAlpha(Engine):
@@ -102,21 +103,21 @@ MEMORY_SCRIPT = """
 import resource
 import numpy as np
 from litematting_deploy import Matter
+from tests.runtime.test_matter import RedIsAlpha
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # kilobytes to gigabytes
 
-with Matter.load() as matter:
-    matter(np.zeros((640, 640, 3), np.uint8), np.full((640, 640), 128, np.uint8))
-    before = peak()
-    trimap = np.zeros((4160, 6240), np.uint8)
-    trimap[2000:2050, 3000:3050] = 128
-    alpha = matter(np.zeros((4160, 6240, 3), np.uint8), trimap)
-    print(peak() - before)
+trimap = np.zeros((4160, 6240), np.uint8)
+trimap[300:3000, 400:5000] = 128
+before = peak()
+image = np.zeros((4160, 6240, 3), np.uint8)
+alpha = Matter(RedIsAlpha((640, 640)))(image, trimap)
+print(peak() - before)
 """
 
 
 @pytest.mark.slow
 def test_26_megapixels_need_at_most_a_gigabyte_and_a_half_beside_the_engine() -> None:
-    done = subprocess.run([sys.executable, "-c", MEMORY_SCRIPT], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", MEMORY_SCRIPT], cwd=ROOT, capture_output=True, text=True, check=True)
     assert 0.3 < float(done.stdout) <= 1.5

@@ -1,0 +1,34 @@
+# make demo: matte the example on this machine.  make test: everything that CI runs.  make check: lint and types only.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+.PHONY: demo test check clean
+
+demo: $(VENV)/.runtime
+	@mkdir -p demo
+	@echo "matting examples/dandelion.jpg; the first run also compiles PyMatting, which takes half a minute"
+	$(BIN)/ltm-infer examples/dandelion.jpg examples/dandelion_trimap.png -o demo/alpha.png --cutout demo/cutout.png
+
+test: check
+	$(BIN)/pytest -n $(WORKERS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: setup.cfg | $(BIN)/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[cpu]'
+	@touch $@
+
+$(VENV)/.dev: setup.cfg constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@touch $@
