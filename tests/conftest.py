@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
@@ -91,33 +92,39 @@ def assert_one_line(result: Run, code: int, *words: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all parallel workers of this run share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoints(shared: Path) -> Callable[[str], Path]:
     """Stand-in checkpoints as safetensors, by salt."""
-    folder = tmp_path_factory.mktemp("checkpoints")
 
     def make(salt: str) -> Path:
-        path = folder / f"standin{salt}.safetensors"
-        if not path.exists():
-            save_file(stand_in(salt), path)
+        path = shared / f"standin{salt}.safetensors"
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                save_file(stand_in(salt), path)
         return path
 
     return make
 
 
 @pytest.fixture(scope="session")
-def exports(checkpoints: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """ONNX files of the stand-in weights made by `ltm-export`, each made once."""
-    folder = tmp_path_factory.mktemp("exports")
-    made: dict[tuple[str, ...], Path] = {}
+def exports(checkpoints: Callable[[str], Path], shared: Path) -> Callable[..., Path]:
+    """ONNX files of the stand-in weights made by `ltm-export`, each made once in a run."""
 
     def make(salt: str, *options: str) -> Path:
-        key = (salt, *options)
-        if key not in made:
-            output = folder / f"export{len(made)}.onnx"
-            result = run("ltm-export", checkpoints(salt), "-o", output, *options)
-            assert result.code == 0, result.err
-            made[key] = output
-        return made[key]
+        output = shared / f"standin{salt}{''.join(options)}.onnx"
+        with FileLock(f"{output}.lock"):
+            if not output.exists():
+                result = run("ltm-export", checkpoints(salt), "-o", output, *options)
+                assert result.code == 0, result.err
+        return output
 
     return make
 

@@ -77,11 +77,12 @@ def _candidates(onnx_path: Path) -> list[tuple[str, Path, str]]:
 
 @contextlib.contextmanager
 def _exported(resolution: int) -> Iterator[Path]:
-    from ..export import ExportSpec, export_onnx
+    from ..export.exporter import export_onnx
+    from ..export.spec import ExportSpec
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "litematting.onnx"
-        export_onnx(SHIPPED_CHECKPOINT, path, ExportSpec(resolution, resolution, batch=1))
+        export_onnx(SHIPPED_CHECKPOINT, path, ExportSpec(resolution, resolution, batch=1, norm="batch"))
         yield path
 
 

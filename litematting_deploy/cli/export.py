@@ -8,11 +8,12 @@ import click
 from rich.table import Table
 
 from ..errors import UsageError
+from ..export.spec import ExportSpec, Recipe, read_recipe
 from ..runtime.assets import example_patch
 from ._command import command, stderr, stdout
 
 if TYPE_CHECKING:
-    from ..export import Export
+    from ..export.exporter import Export
 
 
 def _batch(context: click.Context, parameter: click.Parameter, value: str | None) -> int | str | None:
@@ -42,13 +43,13 @@ def main(model: str, output: str | None, recipe: str | None, weights_beside: boo
 
     Above the tolerance the command fails and writes nothing.
     """
-    from ..export import ExportSpec, Recipe, export_onnx, read_recipe
-
     chosen = read_recipe(recipe) if recipe else Recipe(ExportSpec(), None)
     spec = chosen.spec.with_options(options)
     target = Path(output) if output else chosen.output or Path(model).with_suffix(".onnx")
     if target.suffix.lower() != ".onnx":
         raise UsageError(f"{target}: the output of an export ends in .onnx")
+    from ..export.exporter import export_onnx  # PyTorch takes seconds to import: after what can fail at once
+
     started = time.perf_counter()
     with stderr.status(f"exporting {model} and comparing it with the PyTorch model"):
         samples = {"example photo": example_patch(spec.patch_hw)}

@@ -4,26 +4,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import onnx
-import onnxruntime
-import onnxscript
-import torch
-
 from .. import __version__
 from .._files import replacing, sha256
+from .._optional import require
 from ..errors import ToleranceError
 from ..model import ModelConfig, load_checkpoint
 from ..model import config as model_config
 from ..sidecar import Sidecar, write_sidecar
-from .external import refer_to_checkpoint
-from .graph import OPSET, build_graph
 from .spec import ExportSpec, Norm
-from .verify import Difference, Inputs, compare, random_inputs
+
+_MODULES = {name: require(name, "export", "exporting") for name in ("torch", "onnx", "onnxscript", "onnxruntime")}
+
+from .external import refer_to_checkpoint  # noqa: E402
+from .graph import OPSET, build_graph  # noqa: E402
+from .verify import Difference, Inputs, compare, random_inputs  # noqa: E402
 
 _NORMS: dict[Norm, model_config.Norm] = {"group": "group", "batch": "group-as-batch"}
 _VERSIONS = {
     "litematting-deploy": __version__,
-    **{module.__name__: str(module.__version__) for module in (torch, onnx, onnxscript, onnxruntime)},
+    **{name: str(module.__version__) for name, module in _MODULES.items()},
 }
 
 
@@ -69,7 +68,7 @@ def export_onnx(
     )
     with replacing(output) as draft:
         proto = build_graph(model, spec)
-        onnx.helper.set_model_props(proto, sidecar.essentials())
+        _MODULES["onnx"].helper.set_model_props(proto, sidecar.essentials())
         if weights_beside:
             refer_to_checkpoint(proto, checkpoint, output)
         draft.write_bytes(proto.SerializeToString())

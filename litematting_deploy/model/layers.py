@@ -18,19 +18,20 @@ class GroupNormAsBatchNorm(nn.GroupNorm):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) of any float type; the statistics are float32."""
         count, channels, height, width = x.shape
-        rows = x.float().reshape(count, self.num_groups, -1, width)
+        # Fixed numbers where there are any: a dynamic batch then leaves fewer operators in an exported graph.
+        rows = x.float().reshape(-1, self.num_groups, channels // self.num_groups * height, width)
         mean = rows.mean(dim=3, keepdim=True).mean(dim=2, keepdim=True)
         deviation = rows - mean
         variance = (deviation * deviation).mean(dim=3).mean(dim=2)
         normalised = functional.batch_norm(
-            x.reshape(1, count * channels, height, width),
+            x.reshape(1, -1, height, width),
             self._per_channel(mean),
             self._per_channel(variance),
             self.weight.repeat(count),
             self.bias.repeat(count),
             eps=self.eps,
         )
-        return normalised.reshape(x.shape)
+        return normalised.reshape(-1, channels, height, width)
 
     def _per_channel(self, statistic: Tensor) -> Tensor:
         """One value a group to one a channel, flat."""
