@@ -12,6 +12,18 @@ from .errors import OutputError
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
 
 
+def check_writable(path: str | Path) -> None:
+    """Raise `OutputError` before any work is done when nothing can be written to `path`."""
+    target = Path(path)
+    if target.is_dir():
+        raise OutputError(f"{path}: cannot be written: is a folder; give a file name in it")
+    if not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
+        raise OutputError(
+            f"{path}: cannot be written: the folder {target.parent} does not exist or is not writable; "
+            "make it or choose another output"
+        )
+
+
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A new name beside `path` to write to; renamed to `path` at the end, removed on any error.

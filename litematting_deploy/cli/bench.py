@@ -2,15 +2,14 @@
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
 
-from .._files import replace_file
+from .._files import check_writable, replace_file
 from ..benchmarks import environment, suite
-from ..errors import DependencyError, OutputError, UsageError
+from ..errors import DependencyError, UsageError
 from ._command import command, notice, stderr, stdout
 
 if TYPE_CHECKING:
@@ -27,8 +26,8 @@ def main(resolution: int, iterations: int, warmup: int, variants: bool, json_fil
     """Parameters and FLOPs of the model, latency and accuracy of the engines that can run on this machine."""
     if resolution < 32 or resolution % 32:
         raise UsageError(f"--resolution {resolution}: patch sides are multiples of 32")
-    if json_file is not None and not Path(json_file).absolute().parent.is_dir():
-        raise OutputError(f"{json_file}: its folder does not exist; make it or choose another file")
+    if json_file is not None:
+        check_writable(json_file)
     described = environment.describe()
     with stderr.status("counting operations"):
         counted = _complexity(variants, resolution)

@@ -47,6 +47,7 @@ class OnnxRuntimeEngine(Engine):
             )
         options = self._ort.SessionOptions()
         options.log_severity_level = 3
+        options.enable_mem_pattern = False  # its plan nearly doubles the memory of a 640x640 patch and saves no time
         if threads is not None:
             options.intra_op_num_threads = threads
         settings = [{} if name.startswith("CPU") else {"device_id": index} for name in providers]

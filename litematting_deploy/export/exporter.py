@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import __version__
-from .._files import replacing, sha256
+from .._files import check_writable, replacing, sha256
 from .._optional import require
 from ..errors import ToleranceError
 from ..model import ModelConfig, load_checkpoint
@@ -15,7 +15,7 @@ from .spec import ExportSpec, Norm
 
 _MODULES = {name: require(name, "export", "exporting") for name in ("torch", "onnx", "onnxscript", "onnxruntime")}
 
-from .external import refer_to_checkpoint  # noqa: E402
+from .external import check_beside, refer_to_checkpoint  # noqa: E402
 from .graph import OPSET, build_graph  # noqa: E402
 from .verify import Difference, Inputs, compare, random_inputs  # noqa: E402
 
@@ -51,6 +51,9 @@ def export_onnx(
     """
     checkpoint = Path(checkpoint)
     output = checkpoint.with_suffix(".onnx") if output is None else Path(output)
+    check_writable(output)
+    if weights_beside:
+        check_beside(checkpoint, output)
     model = load_checkpoint(checkpoint, ModelConfig(pooling=spec.pooling, norm=_NORMS[spec.norm]))
     sidecar = Sidecar(
         file=output.name,
@@ -70,7 +73,7 @@ def export_onnx(
         proto = build_graph(model, spec)
         _MODULES["onnx"].helper.set_model_props(proto, sidecar.essentials())
         if weights_beside:
-            refer_to_checkpoint(proto, checkpoint, output)
+            refer_to_checkpoint(proto, checkpoint)
         draft.write_bytes(proto.SerializeToString())
         differences = compare(draft, model, {"random": random_inputs(spec), **(samples or {})}, spec)
         _check(output, differences, spec)

@@ -18,13 +18,14 @@ from ..errors import CheckpointError, UsageError
 _TYPES = {"F16": (TensorProto.FLOAT16, np.float16), "F32": (TensorProto.FLOAT, np.float32)}
 
 
-def refer_to_checkpoint(proto: onnx.ModelProto, checkpoint: Path, output: Path) -> None:
-    """Replace every weight in `proto` by a reference into `checkpoint`, cast where the stored type differs.
-
-    Raises `UsageError` unless `checkpoint` is a safetensors file in the folder of `output`.
-    """
+def check_beside(checkpoint: Path, output: Path) -> None:
+    """Raise `UsageError` unless `checkpoint` is a safetensors file in the folder of `output`."""
     if checkpoint.suffix.lower() != ".safetensors" or checkpoint.resolve().parent != output.resolve().parent:
         raise UsageError(f"{checkpoint}: --weights-beside wants a .safetensors file in the folder of {output}")
+
+
+def refer_to_checkpoint(proto: onnx.ModelProto, checkpoint: Path) -> None:
+    """Replace every weight in `proto` by a reference into the safetensors file, cast where the stored type differs."""
     raw = checkpoint.read_bytes()
     (header_size,) = struct.unpack("<Q", raw[:8])
     header: dict[str, Any] = json.loads(raw[8 : 8 + header_size])

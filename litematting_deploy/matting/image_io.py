@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .._files import replace_file
-from ..errors import InputError, OutputError, UsageError
+from .._files import check_writable, replace_file
+from ..errors import InputError, UsageError
 
 MAX_MEGAPIXELS = 200
 READ_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
@@ -130,9 +130,7 @@ def check_output(path: str | Path, inputs: tuple[str | Path, ...] = ()) -> None:
         raise UsageError(f"{path}: results are written as {', '.join(WRITE_SUFFIXES)}; choose one of these endings")
     if any(Path(other).exists() and target.exists() and target.samefile(other) for other in inputs):
         raise UsageError(f"{path}: would overwrite an input; choose another output")
-    if target.is_dir() or not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
-        reason = "is a folder" if target.is_dir() else f"the folder {target.parent} does not exist or is not writable"
-        raise OutputError(f"{path}: cannot be written: {reason}; make it or choose another output")
+    check_writable(target)
 
 
 def write_image(path: str | Path, pixels: NDArray[np.uint8]) -> None:

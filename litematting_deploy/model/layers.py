@@ -12,7 +12,8 @@ class GroupNormAsBatchNorm(nn.GroupNorm):
     """GroupNorm as statistics by reductions and one batch norm over (1, N C, H, W).
 
     ONNX Runtime has no CPU kernel for GroupNormalization and expands it into element-wise passes and long sums in
-    float32; this form is shorter there, and sums rows before it sums the rows' means, which keeps more digits.
+    float32; this form is shorter there, and sums rows before it sums the rows' means, which keeps more digits. It has
+    no gradient: for inference and export only.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ def test_published_crop_and_stitch(name: str, exports: Callable[..., Path], tmp_
         "ltm-infer",
         save(tmp_path / "image.png", case["image"]),
         save(tmp_path / "trimap.png", case["trimap"]),
-        *("-o", tmp_path / "alpha.png", "--published", "--engine", exports(str(case["salt"]))),
+        *("-o", tmp_path / "alpha.png", "--published", "--engine", exports(str(case["salt"]), "--batch", "1")),
     )
     assert result.code == 0, result.err
     assert f"{len(case['tiles_yx'])} patches" in result.out

@@ -104,6 +104,10 @@ import numpy as np
 from litematting_deploy import Matter
 from tests.runtime.test_matter import RedIsAlpha
 
+class Forgetful(RedIsAlpha):
+    def _run(self, image, trimap, guide):
+        return image[:, :1]
+
 def peak():
     (line,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1e6  # kilobytes to gigabytes
@@ -112,7 +116,7 @@ trimap = np.zeros((4160, 6240), np.uint8)
 trimap[300:3000, 400:5000] = 128
 before = peak()
 image = np.zeros((4160, 6240, 3), np.uint8)
-alpha = Matter(RedIsAlpha((640, 640)))(image, trimap)
+alpha = Matter(Forgetful((640, 640)))(image, trimap)
 print(peak() - before)
 """
 
@@ -120,4 +124,4 @@ print(peak() - before)
 @pytest.mark.slow
 def test_26_megapixels_need_at_most_a_gigabyte_and_a_half_beside_the_engine() -> None:
     done = subprocess.run([sys.executable, "-c", MEMORY_SCRIPT], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert 0.3 < float(done.stdout) <= 1.5
+    assert 0.4 < float(done.stdout) <= 1.5
