@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from litematting_deploy import Matter
 from litematting_deploy.matting.foreground import estimate_foreground
-from litematting_deploy.matting.image_io import read_grey, read_image
+from litematting_deploy.matting.image_io import read_image, read_trimap
 from litematting_deploy.runtime.assets import EXAMPLE_IMAGE, EXAMPLE_TRIMAP
 
 CROP = slice(0, 1350), slice(220, 1300)
@@ -25,7 +25,7 @@ def checkerboard(height: int, width: int) -> NDArray[np.float64]:
 
 
 def panels() -> list[Image.Image]:
-    photo, trimap = read_image(EXAMPLE_IMAGE), read_grey(EXAMPLE_TRIMAP)
+    photo, trimap = read_image(EXAMPLE_IMAGE), read_trimap(EXAMPLE_TRIMAP)
     with Matter.load() as matter:
         alpha = matter(photo, trimap)
         plan = matter.plan(trimap)

@@ -15,6 +15,12 @@ CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
 def check_writable(path: str | Path) -> None:
     """Raise `OutputError` before any work is done when nothing can be written to `path`."""
     target = Path(path)
+    try:
+        target.stat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}; choose another output") from error
     if target.is_dir():
         raise OutputError(f"{path}: cannot be written: is a folder; give a file name in it")
     if not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
@@ -31,9 +37,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     A crash leaves the old file or the new one. Raises `OutputError` when the system refuses.
     """
     target = Path(path)
-    draft = target.with_name(f".{uuid.uuid4().hex[:8]}-{target.name}")
+    draft = target.with_name(f".{uuid.uuid4().hex}{target.suffix}")  # no longer for a longer target name
     with contextlib.ExitStack() as on_error:
-        on_error.callback(draft.unlink, missing_ok=True)
+        on_error.callback(_discard, draft)
         try:
             yield draft
             with draft.open("rb+") as file:
@@ -44,6 +50,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
                 f"{path}: cannot be written: {error.strerror or error}; choose another output or make room"
             ) from error
         on_error.pop_all()
+
+
+def _discard(draft: Path) -> None:
+    with contextlib.suppress(OSError):  # the error that led here is the one to show
+        draft.unlink()
 
 
 def replace_file(path: str | Path, content: bytes) -> None:

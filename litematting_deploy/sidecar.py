@@ -37,10 +37,33 @@ class Sidecar:
     versions: dict[str, str] = field(default_factory=dict)
     differences: dict[str, dict[str, float]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        texts = (self.file, self.sha256, self.checkpoint, self.checkpoint_sha256)
+        choices = (self.precision, self.pooling, self.norm)
+        numbers = (*self.patch_hw, self.opset, 1 if self.batch is None else self.batch)
+        if not all(isinstance(text, str) for text in (*texts, *choices)) or any(type(n) is not int for n in numbers):
+            raise TypeError("a value has the wrong type")
+        if not isinstance(self.weights_beside, bool) or Path(self.checkpoint).name != self.checkpoint:
+            raise ValueError("checkpoint is no plain file name, or weights_beside is neither true nor false")
+
     def essentials(self) -> dict[str, str]:
         """The part that is also stored inside an ONNX, as text."""
         names = ("checkpoint", "checkpoint_sha256", "patch_hw", "batch", "precision", "pooling", "norm", "opset")
-        return {f"litematting.{name}": json.dumps(getattr(self, name)) for name in names}
+        return essentials(**{name: getattr(self, name) for name in (*names, "weights_beside")})
+
+    def export_command(self) -> str:
+        """The command that makes the artefact again."""
+        height, width = self.patch_hw
+        return (
+            f"ltm-export {self.checkpoint} -o {self.file} --height {height} --width {width} "
+            f"--batch {self.batch or 'dynamic'} --precision {self.precision} --pooling {self.pooling} "
+            f"--norm {self.norm}{' --weights-beside' if self.weights_beside else ''}"
+        )
+
+
+def essentials(**values: object) -> dict[str, str]:
+    """Values by name as the metadata of an ONNX holds them."""
+    return {f"litematting.{name}": json.dumps(value) for name, value in values.items()}
 
 
 def sidecar_path(artefact: str | Path) -> Path:
@@ -66,8 +89,8 @@ def read_sidecar(artefact: str | Path) -> Sidecar | None:
         if version != FORMAT:
             raise ArtefactError(f"{path}: sidecar format {version}, this version reads {FORMAT}; {remedy}")
         height, width = content.pop("patch_hw")
-        return Sidecar(patch_hw=(int(height), int(width)), **content)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Sidecar(patch_hw=(height, width), **content)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArtefactError(f"{path}: not a sidecar of this tool ({error}); {remedy}") from error
 
 
@@ -87,6 +110,6 @@ def check_sidecar(artefact: str | Path) -> Sidecar | None:
         if found != wanted:
             raise ArtefactError(
                 f"{path}: its sha256 is {found[:12]}..., {sidecar_path(artefact).name} says {wanted[:12]}...: damaged, "
-                f"edited or mixed up; export it again: ltm-export {sidecar.checkpoint} -o {artefact.name}"
+                f"edited or mixed up; export it again: {sidecar.export_command()}"
             )
     return sidecar

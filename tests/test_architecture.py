@@ -34,6 +34,11 @@ def rooms_known(file: Path) -> set[str]:
             known |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             assert not (node.module or "").startswith("litematting_deploy"), f"{file}: imports inside are relative"
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+            assert not any(name.startswith("litematting_deploy") for name in names), (
+                f"{file}: imports inside are relative"
+            )
     return known - {"__version__"}
 
 

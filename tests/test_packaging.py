@@ -1,6 +1,7 @@
 """The wheel that users install."""
 
 import configparser
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -15,7 +16,10 @@ from tests.conftest import EXAMPLE, ROOT
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    source = folder / "source"  # a copy: what an earlier build left in the tree is not part of the wheel
+    ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "tests", "demo", "__pycache__")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(source)]
     subprocess.run(command, check=True, capture_output=True)
     (path,) = folder.glob("*.whl")
     return path

@@ -1,9 +1,7 @@
 """Every engine that can run here, timed and compared with the PyTorch model."""
 
-import contextlib
 import importlib.util
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +9,9 @@ import numpy as np
 
 from ..engines import Engine
 from ..engines.base import Batch
+from ..engines.onnxruntime import check_device
 from ..errors import DependencyError, DeviceError
+from ..export.spec import ExportSpec, Norm
 from ..runtime.assets import SHIPPED_CHECKPOINT, example_patch
 from ..runtime.loading import load_engine
 from .timing import Latency, measure
@@ -49,41 +49,45 @@ def run(resolution: int, iterations: int, warmup: int) -> tuple[list[Row], list[
     if not has_torch():
         with load_engine() as engine:
             return [_row(engine, example_patch(engine.patch_hw), None, iterations, warmup)], []
+    patch_hw = (resolution, resolution)
+    inputs = example_patch(patch_hw)
     rows: list[Row] = []
     skipped = []
-    inputs = example_patch((resolution, resolution))
-    with load_engine(SHIPPED_CHECKPOINT, patch_hw=(resolution, resolution)) as engine:
-        reference = engine.run(**inputs)
-    with _exported(resolution) as onnx_path:
-        for name, path, device in _candidates(onnx_path):
-            options = {"patch_hw": (resolution, resolution)} if path == SHIPPED_CHECKPOINT else {}
-            try:
-                with load_engine(path, device, **options) as engine:
-                    rows.append(_row(engine, inputs, reference, iterations, warmup))
-            except (DeviceError, DependencyError) as error:
-                skipped.append(Skipped(name, str(error)))
+    reference = None
+    for name, device, norm in CANDIDATES:
+        try:
+            if norm is None:
+                engine = load_engine(SHIPPED_CHECKPOINT, device, patch_hw=patch_hw)
+            else:
+                check_device(device)
+                engine = _exported(resolution, device, norm)
+        except (DeviceError, DependencyError) as error:
+            skipped.append(Skipped(name, str(error)))
+            continue
+        with engine:
+            reference = engine.run(**inputs) if reference is None else reference
+            rows.append(_row(engine, inputs, reference, iterations, warmup))
     return rows, skipped
 
 
-def _candidates(onnx_path: Path) -> list[tuple[str, Path, str]]:
-    return [
-        ("pytorch-eager on cpu", SHIPPED_CHECKPOINT, "cpu"),
-        ("pytorch-eager on cuda", SHIPPED_CHECKPOINT, "cuda"),
-        ("onnxruntime-cpu", onnx_path, "cpu"),
-        ("onnxruntime-cuda", onnx_path, "cuda"),
-        ("onnxruntime-tensorrt", onnx_path, "tensorrt"),
-    ]
+# what runs, device, form of group norm in the ONNX; the first is the reference
+CANDIDATES: tuple[tuple[str, str, Norm | None], ...] = (
+    ("pytorch-eager on cpu", "cpu", None),
+    ("pytorch-eager on cuda", "cuda", None),
+    ("onnxruntime-cpu", "cpu", "batch"),
+    ("onnxruntime-cuda", "cuda", "batch"),
+    ("onnxruntime-tensorrt", "tensorrt", "group"),
+)
 
 
-@contextlib.contextmanager
-def _exported(resolution: int) -> Iterator[Path]:
+def _exported(resolution: int, device: str, norm: Norm) -> Engine:
+    """The shipped weights exported at resolution²; the engine needs its file only while it is opened."""
     from ..export.exporter import export_onnx
-    from ..export.spec import ExportSpec
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "litematting.onnx"
-        export_onnx(SHIPPED_CHECKPOINT, path, ExportSpec(resolution, resolution, batch=1, norm="batch"))
-        yield path
+        export_onnx(SHIPPED_CHECKPOINT, path, ExportSpec(resolution, resolution, batch=1, norm=norm))
+        return load_engine(path, device)
 
 
 def _row(engine: Engine, inputs: dict[str, Batch], reference: Batch | None, iterations: int, warmup: int) -> Row:

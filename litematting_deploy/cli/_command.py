@@ -37,6 +37,8 @@ class Command(click.Command):
             fail(f"{name}: {error.format_message()}", error.exit_code)
         except LiteMattingError as error:
             fail(f"{name}: {error}", error.exit_code)
+        except MemoryError:
+            fail(f"{name}: out of memory; use smaller patches, a smaller --batch or a smaller image", 1)
         except click.Abort:
             fail(f"{name}: interrupted", INTERRUPTED)
         sys.exit(code if isinstance(code, int) else 0)

@@ -9,7 +9,8 @@ from rich.table import Table
 
 from .._files import check_writable, replace_file
 from ..benchmarks import environment, suite
-from ..errors import DependencyError, UsageError
+from ..errors import DependencyError
+from ..export.spec import ExportSpec
 from ._command import command, notice, stderr, stdout
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
 @click.option("--json", "json_file", metavar="FILE", help="Also write everything as JSON.")
 def main(resolution: int, iterations: int, warmup: int, variants: bool, json_file: str | None) -> None:
     """Parameters and FLOPs of the model, latency and accuracy of the engines that can run on this machine."""
-    if resolution < 32 or resolution % 32:
-        raise UsageError(f"--resolution {resolution}: patch sides are multiples of 32")
+    ExportSpec(resolution, resolution)  # raises for a resolution that no patch can have
     if json_file is not None:
         check_writable(json_file)
     described = environment.describe()

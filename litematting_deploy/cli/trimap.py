@@ -6,9 +6,11 @@ from typing import Any
 import click
 import numpy as np
 
-from ..matting.image_io import check_output, read_grey, write_image
+from ..matting.image_io import check_output, read_mask, write_image
 from ..matting.trimap import UNKNOWN, from_mask
 from ._command import command, max_megapixels_option, notice, stdout
+
+DEFAULT_UNKNOWN = 15
 
 
 def unknown_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -16,10 +18,8 @@ def unknown_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--unknown",
         type=click.IntRange(min=1),
-        default=15,
-        show_default=True,
         metavar="PX",
-        help="Width of the unknown band on each side of the mask's edge, in pixels.",
+        help=f"Width of the unknown band on each side of the mask's edge, in pixels.  [default: {DEFAULT_UNKNOWN}]",
     )(function)
 
 
@@ -28,10 +28,10 @@ def unknown_option(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("-o", "--output", required=True, metavar="TRIMAP.png", help="The trimap: 0, 128, 255.")
 @unknown_option
 @max_megapixels_option
-def main(mask: str, output: str, unknown: int, max_megapixels: float) -> None:
+def main(mask: str, output: str, unknown: int | None, max_megapixels: float) -> None:
     """Make a trimap from MASK, a binary or soft mask or a cut-out with an alpha channel."""
     check_output(output, (mask,))
-    trimap = from_mask(read_grey(mask, max_megapixels, use_alpha=True), unknown)
+    trimap = from_mask(read_mask(mask, max_megapixels), unknown or DEFAULT_UNKNOWN, mask)
     if not (trimap == UNKNOWN).any():
         notice(f"ltm-trimap: {mask} has no edge: nothing is unknown in its trimap")
     write_image(output, trimap)

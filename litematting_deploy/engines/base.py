@@ -41,10 +41,13 @@ class Engine(abc.ABC):
         `LiteMatting.forward`. Returns (N, 1, H, W) float32, 0..1. A short batch of a fixed-batch engine is padded.
         """
         count = self._check({"image": image, "trimap": trimap, "guide": guide})
-        if self.batch is None or count == self.batch:
-            return self._run(image, trimap, guide)
-        tail = ((0, self.batch - count), (0, 0), (0, 0), (0, 0))
-        return self._run(np.pad(image, tail), np.pad(trimap, tail), np.pad(guide, tail))[:count]
+        tail = ((0, (self.batch or count) - count), (0, 0), (0, 0), (0, 0))
+        if tail[0][1]:
+            image, trimap, guide = np.pad(image, tail), np.pad(trimap, tail), np.pad(guide, tail)
+        alpha = self._run(image, trimap, guide)[:count]
+        if not np.isfinite(alpha).all():
+            raise ArtefactError(f"{self.name}: alpha is not finite, the weights are damaged; export another checkpoint")
+        return alpha
 
     def describe(self) -> str:
         """One line for people: engine, version, device, patch size and precision."""
@@ -71,7 +74,7 @@ class Engine(abc.ABC):
             if array.shape != wanted or array.dtype != np.float32:
                 raise UsageError(
                     f"{name} is {array.shape} {array.dtype}, {self.name} wants {wanted} float32; "
-                    f"for another patch size export with --height and --width"
+                    "for another patch size: ltm-export MODEL --height H --width W"
                 )
         if count < 1 or (self.batch is not None and count > self.batch):
             raise UsageError(f"{self.name} takes 1 to {self.batch or 'any'} patches at a time, got {count}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from .._optional import require
 from ..errors import ArtefactError, DeviceError, UsageError
-from ..sidecar import Sidecar, check_sidecar, sidecar_path
+from ..sidecar import Sidecar, check_sidecar, essentials, sidecar_path
 from .base import CHANNELS, Batch, Engine
 
 # device name -> (extra that brings the wheel, execution providers, first one first)
@@ -15,7 +15,45 @@ _PROVIDERS = {
     "cuda": ("gpu", ["CUDAExecutionProvider", "CPUExecutionProvider"]),
     "tensorrt": ("gpu", ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]),
 }
-_ERROR_NAMES = "EPFail Fail InvalidArgument InvalidGraph InvalidProtobuf NoSuchFile NotImplemented RuntimeException"
+_ERROR_NAMES = (
+    *("EPFail", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf"),
+    *("NoSuchFile", "NotImplemented", "RuntimeException"),
+)
+
+
+def check_device(device: str) -> None:
+    """Raise what would keep ONNX Runtime from `device`, before there is an ONNX."""
+    _runtime(device)
+
+
+def _parse(device: str) -> tuple[str, int]:
+    kind, _, index = device.partition(":")
+    if kind not in _PROVIDERS or (index and not index.isdecimal()) or (index and kind == "cpu"):
+        raise UsageError(f"device {device!r}: ONNX Runtime has cpu, cuda, cuda:N, tensorrt and tensorrt:N")
+    return kind, int(index or 0)
+
+
+def _runtime(device: str) -> Any:
+    """The onnxruntime module, if it has the execution provider of `device`."""
+    extra, providers = _PROVIDERS[_parse(device)[0]]
+    ort: Any = require("onnxruntime", extra, "running an ONNX")
+    if providers[0] not in ort.get_available_providers():
+        raise DeviceError(
+            f"device {device}: the installed onnxruntime {ort.__version__} has no {providers[0]}; replace it: "
+            f"pip uninstall onnxruntime, then pip install 'litematting-deploy[{extra}]'"
+        )
+    return ort
+
+
+def _settings(provider: str, index: int) -> dict[str, str]:
+    if provider == "CPUExecutionProvider":
+        return {}
+    tf32 = {"use_tf32": "0"} if provider == "CUDAExecutionProvider" else {}  # fp32 means what it says
+    return {"device_id": str(index), **tf32}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 class OnnxRuntimeEngine(Engine):
@@ -25,41 +63,36 @@ class OnnxRuntimeEngine(Engine):
         """device: `cpu`, `cuda`, `cuda:N`, `tensorrt` or `tensorrt:N`. threads: of the CPU; all cores by default.
 
         Raises `ArtefactError` when the file does not match its sidecar or the contract, `DeviceError` when the device
-        cannot be used: ONNX Runtime's silent return to the CPU is not accepted.
+        cannot be used. A session that starts on the CPU instead is not accepted; single operators that a GPU provider
+        lacks do run on the CPU.
         """
-        kind, _, index = device.partition(":")
-        if kind not in _PROVIDERS or (index and not index.isdecimal()) or (index and kind == "cpu"):
-            raise UsageError(f"device {device!r}: ONNX Runtime has cpu, cuda, cuda:N, tensorrt and tensorrt:N")
-        extra, providers = _PROVIDERS[kind]
-        self._ort: Any = require("onnxruntime", extra, f"running {path.name}")
+        kind, index = _parse(device)
+        self._ort = _runtime(device)
+        self._errors = tuple(getattr(self._ort.capi.onnxruntime_pybind11_state, name) for name in _ERROR_NAMES)
         self.name, self.device, self.version = f"onnxruntime-{kind}", device, self._ort.__version__
         sidecar = check_sidecar(path)
-        self._session = self._open(path, providers, int(index or 0), extra, threads)
+        self._path = path
+        self._session = self._open(_PROVIDERS[kind][1], index, threads)
         self.patch_hw, self.batch = _contract(path, self._session)
         self.precision = sidecar.precision if sidecar else "unknown"
-        _compare(path, sidecar, self.patch_hw, self.batch)
+        _compare(path, sidecar, self._session, self.patch_hw, self.batch)
 
-    def _open(self, path: Path, providers: list[str], index: int, extra: str, threads: int | None) -> Any:
-        if providers[0] not in self._ort.get_available_providers():
-            raise DeviceError(
-                f"device {self.device}: the installed onnxruntime {self.version} has no {providers[0]}; replace it: "
-                f"pip uninstall onnxruntime, then pip install 'litematting-deploy[{extra}]'"
-            )
+    def _open(self, providers: list[str], index: int, threads: int | None) -> Any:
         options = self._ort.SessionOptions()
         options.log_severity_level = 3
         options.enable_mem_pattern = False  # its plan nearly doubles the memory of a 640x640 patch and saves no time
         if threads is not None:
             options.intra_op_num_threads = threads
-        settings = [{} if name.startswith("CPU") else {"device_id": index} for name in providers]
-        errors = tuple(getattr(self._ort.capi.onnxruntime_pybind11_state, name) for name in _ERROR_NAMES.split())
+        settings = [_settings(name, index) for name in providers]
         try:
             # The resolved path finds weights beside the file also where an installer links files one by one.
-            session = self._ort.InferenceSession(str(path.resolve()), options, providers, settings)
-        except errors as error:
-            reason = str(error).strip().splitlines()[0]
+            session = self._ort.InferenceSession(
+                str(self._path.resolve()), options, providers, settings, enable_fallback=0
+            )
+        except (*self._errors, ValueError, RuntimeError) as error:
             raise ArtefactError(
-                f"{path}: ONNX Runtime cannot load it, it is damaged or not for this device; "
-                f"export it again with ltm-export ({reason})"
+                f"{self._path}: ONNX Runtime cannot load it, it is damaged or not for this device; "
+                f"export it again with ltm-export ({_first_line(error)})"
             ) from error
         started = session.get_providers()[0]
         if started != providers[0]:
@@ -70,7 +103,13 @@ class OnnxRuntimeEngine(Engine):
         return session
 
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
-        alpha: Batch = self._session.run(["alpha"], {"image": image, "trimap": trimap, "guide": guide})[0]
+        try:
+            alpha: Batch = self._session.run(["alpha"], {"image": image, "trimap": trimap, "guide": guide})[0]
+        except self._errors as error:
+            raise DeviceError(
+                f"{self._path}: failed on {self.device} with {len(image)} patches at a time; use a smaller --batch or "
+                f"smaller patches if memory is short ({_first_line(error)})"
+            ) from error
         return alpha
 
     def close(self) -> None:
@@ -85,21 +124,26 @@ def _contract(path: Path, session: Any) -> tuple[tuple[int, int], int | None]:
             f"{path}: has {', '.join(sorted(tensors))}, wanted inputs image, trimap, guide and output alpha; "
             "export LiteMatting with ltm-export"
         )
+    if len(tensors["image"].shape) != 4:
+        raise ArtefactError(f"{path}: image is {tensors['image'].shape}, wanted (N, 3, H, W); export LiteMatting again")
     batch, _, height, width = tensors["image"].shape
     for name, channels in CHANNELS.items():
         found, wanted = list(tensors[name].shape), [batch, channels, height, width]
         if found != wanted or tensors[name].type != "tensor(float)":
             raise ArtefactError(f"{path}: {name} is {found} {tensors[name].type}, wanted {wanted} tensor(float)")
-    if not (isinstance(height, int) and isinstance(width, int)) or height % 32 or width % 32:
+    if not all(isinstance(side, int) and side >= 32 and side % 32 == 0 for side in (height, width)):
         raise ArtefactError(f"{path}: patches of {height}x{width}, wanted fixed multiples of 32; export it again")
     return (height, width), batch if isinstance(batch, int) else None
 
 
-def _compare(path: Path, sidecar: Sidecar | None, patch_hw: tuple[int, int], batch: int | None) -> None:
+def _compare(path: Path, sidecar: Sidecar | None, session: Any, patch_hw: tuple[int, int], batch: int | None) -> None:
     if sidecar is None:
         warnings.warn(f"{path} has no sidecar {sidecar_path(path).name}: its origin is unknown", stacklevel=4)
-    elif (sidecar.patch_hw, sidecar.batch) != (patch_hw, batch):
-        raise ArtefactError(
-            f"{path}: takes patches {patch_hw} in batches of {batch or 'any size'}, its sidecar says "
-            f"{sidecar.patch_hw} and {sidecar.batch or 'any size'}; export it again"
-        )
+        return
+    inside = {**session.get_modelmeta().custom_metadata_map, **essentials(patch_hw=patch_hw, batch=batch)}
+    for name, said in sidecar.essentials().items():
+        if inside.get(name) != said:
+            raise ArtefactError(
+                f"{path}: {name.partition('.')[2]} is {inside.get(name, 'missing')} in the file, "
+                f"its sidecar says {said}; export it again: {sidecar.export_command()}"
+            )

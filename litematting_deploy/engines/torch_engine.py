@@ -12,6 +12,9 @@ class TorchEngine(Engine):
 
     def __init__(self, module: Any, patch_hw: tuple[int, int], device: str = "cpu") -> None:
         """module: in evaluation mode; it is moved to `device`, `cpu` or `cuda[:N]`."""
+        kind = device.partition(":")[0]
+        if kind not in ("cpu", "cuda"):
+            raise UsageError(f"device {device!r}: PyTorch runs here on cpu, cuda and cuda:N")
         torch: Any = require("torch", "export", "the PyTorch engine")
         if any(side < 32 or side % 32 for side in patch_hw):
             raise UsageError(f"patches of {patch_hw[0]}x{patch_hw[1]}: height and width are multiples of 32")
@@ -27,7 +30,7 @@ class TorchEngine(Engine):
 
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
         torch = self._torch
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):  # fp32 means what it says
             inputs = [torch.from_numpy(array).to(self._device) for array in (image, trimap, guide)]
             alpha: Batch = self._module(*inputs).cpu().numpy()
         return alpha

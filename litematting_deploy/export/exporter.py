@@ -10,10 +10,11 @@ from .._optional import require
 from ..errors import ToleranceError
 from ..model import ModelConfig, load_checkpoint
 from ..model import config as model_config
-from ..sidecar import Sidecar, write_sidecar
+from ..sidecar import Sidecar, sidecar_path, write_sidecar
 from .spec import ExportSpec, Norm
 
-_MODULES = {name: require(name, "export", "exporting") for name in ("torch", "onnx", "onnxscript", "onnxruntime")}
+_MODULES = {name: require(name, "export", "exporting") for name in ("torch", "onnx", "onnxscript")}
+_MODULES["onnxruntime"] = require("onnxruntime", "cpu", "comparing an export with the model")
 
 from .external import check_beside, refer_to_checkpoint  # noqa: E402
 from .graph import OPSET, build_graph  # noqa: E402
@@ -52,6 +53,7 @@ def export_onnx(
     checkpoint = Path(checkpoint)
     output = checkpoint.with_suffix(".onnx") if output is None else Path(output)
     check_writable(output)
+    check_writable(sidecar_path(output))
     if weights_beside:
         check_beside(checkpoint, output)
     model = load_checkpoint(checkpoint, ModelConfig(pooling=spec.pooling, norm=_NORMS[spec.norm]))
@@ -82,13 +84,14 @@ def export_onnx(
             sha256=sha256(draft),
             differences={item.check: {"maximum": item.maximum, "mean": item.mean} for item in differences},
         )
-    write_sidecar(output, sidecar)
+        write_sidecar(output, sidecar)
     return Export(output, sidecar, tuple(differences))
 
 
 def _check(output: Path, differences: list[Difference], spec: ExportSpec) -> None:
-    worst = max(differences, key=lambda item: item.maximum)
-    if not worst.maximum <= spec.limit:
+    above = [item for item in differences if not item.maximum <= spec.limit]  # not-a-number is above, too
+    if above:
+        worst = above[0]
         raise ToleranceError(
             f"{output}: not written: alpha differs from the PyTorch model by up to {worst.maximum:.2e} "
             f"({worst.check}), more than {spec.limit:g}; use --precision fp32, or accept it with --tolerance"

@@ -12,6 +12,8 @@ Precision = Literal["fp32", "fp16"]
 Pooling = Literal["matmul", "adaptive"]
 Norm = Literal["group", "batch"]
 
+MAX_SIDE = 4096
+
 # Largest absolute difference of alpha accepted against the fp32 PyTorch model.
 TOLERANCES: dict[Precision, float] = {"fp32": 1e-3, "fp16": 5e-3}
 
@@ -37,10 +39,9 @@ class ExportSpec:
 
     def __post_init__(self) -> None:
         for name, side in (("height", self.height), ("width", self.width)):
-            if side < 32 or side % 32:
-                raise UsageError(
-                    f"{name} {side}: patch sides are multiples of 32, try {max(32, round(side / 32) * 32)}"
-                )
+            if not 32 <= side <= MAX_SIDE or side % 32:
+                nearest = min(max(32, round(side / 32) * 32), MAX_SIDE)
+                raise UsageError(f"{name} {side}: patch sides are multiples of 32 up to {MAX_SIDE}, try {nearest}")
         if self.batch is not None and self.batch < 1:
             raise UsageError(f"batch {self.batch}: wanted a number of 1 or more, or dynamic")
         for name, value, choices in (

@@ -44,15 +44,20 @@ def decode(grey: NDArray[np.uint8], encoding: Encoding = "exact", name: str = "t
     return grey if encoding == "exact" else np.array(VALUES, np.uint8)[grey]
 
 
-def from_mask(mask: NDArray[np.uint8], unknown_px: int) -> NDArray[np.uint8]:
+def from_mask(mask: NDArray[np.uint8], unknown_px: int, name: str = "mask") -> NDArray[np.uint8]:
     """A trimap from a binary or soft mask.
 
     mask: (H, W) uint8, 0 background to 255 foreground. Values from 6 to 249 are unknown, and so is every pixel
     within `unknown_px` pixels (Euclidean) of one that is not as sure: a binary edge gets a band of `unknown_px` on
-    each side.
+    each side. Raises `InputError` naming `name` for a mask whose brightest value is too dark to mean foreground.
     """
     if unknown_px < 1:
         raise UsageError(f"the unknown band must be at least 1 pixel wide on each side, not {unknown_px}")
+    if 0 < mask.max() <= SURE_BACKGROUND:
+        raise InputError(
+            f"{name}: its brightest value is {mask.max()}, which would all be background; "
+            "a mask goes from 0 to 255: scale it (a mask of 0 and 1 by 255)"
+        )
     trimap = np.full(mask.shape, UNKNOWN, np.uint8)
     for sure, value in ((mask <= SURE_BACKGROUND, BACKGROUND), (mask >= SURE_FOREGROUND, FOREGROUND)):
         trimap[_inner(sure, unknown_px)] = value

@@ -16,6 +16,8 @@ from .network import LiteMatting
 NESTING_KEYS = ("state_dict", "model")
 WRAPPER_PREFIX = "module."
 NAMES_SHOWN = 4
+# What torch.load raises on damaged files, beside UnpicklingError.
+_DAMAGE = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
 
 
 def load_checkpoint(path: str | Path, config: ModelConfig = ModelConfig()) -> LiteMatting:
@@ -58,7 +60,7 @@ def _read_torch(path: Path) -> object:
             f"{path}: not a checkpoint of plain tensors, the only kind that is read; "
             f"save model.state_dict() with torch.save (torch says: {reason})"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except _DAMAGE as error:
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: damaged or not a PyTorch checkpoint; fetch it again ({reason})") from error
 
@@ -84,6 +86,12 @@ def _unwrap(path: Path, loaded: object) -> dict[str, Tensor]:
             f"{path}: holds a {type(state).__name__}{keys}, wanted a dict of tensors, "
             f"plain or under {' or '.join(NESTING_KEYS)}"
         )
+    for name, value in state.items():
+        if not value.is_floating_point() or value.layout != torch.strided or value.is_quantized or value.is_meta:
+            raise CheckpointError(
+                f"{path}: {name} is a {value.dtype} tensor of layout {value.layout} on {value.device}, wanted dense "
+                "floating-point weights; save model.float().state_dict()"
+            )
     return {str(name).removeprefix(WRAPPER_PREFIX): value for name, value in state.items()}
 
 

@@ -42,7 +42,7 @@ def _pool_columns(x: Tensor, cells: int) -> Tensor:
 
 def _matmul_pool(x: Tensor, size: Size) -> Tensor:
     height, width = size
-    y = x.float()  # half-precision sums over whole maps lose digits
+    y = x.float()
     if width is not None:
         y = _pool_columns(y, width)
     if height is not None:
@@ -51,14 +51,14 @@ def _matmul_pool(x: Tensor, size: Size) -> Tensor:
 
 
 def _adaptive_pool(x: Tensor, size: Size) -> Tensor:
-    return functional.adaptive_avg_pool2d(x, size)
+    return functional.adaptive_avg_pool2d(x.float(), size).to(x.dtype)
 
 
 _FORMS: dict[PoolingForm, Callable[[Tensor, Size], Tensor]] = {"adaptive": _adaptive_pool, "matmul": _matmul_pool}
 
 
 def adaptive_average(x: Tensor, size: Size, form: PoolingForm) -> Tensor:
-    """Adaptive average pooling of (N, C, H, W) to (N, C, *size)."""
+    """Adaptive average pooling of (N, C, H, W) to (N, C, *size), averaged in float32 whatever the type of x."""
     return _FORMS[form](x, size)
 
 

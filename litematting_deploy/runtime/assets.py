@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..matting.guide import transformable_map
-from ..matting.image_io import read_grey, read_image
+from ..matting.image_io import read_image, read_trimap
 from ..matting.inputs import network_image, one_hot
 from ..matting.patches import plan_grid
 from ..matting.trimap import UNKNOWN
@@ -24,7 +24,7 @@ def example_patch(patch_hw: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
 
     Returns image (1, 3, h, w), trimap (1, 3, h, w) and guide (1, 2, h, w).
     """
-    image, trimap = read_image(EXAMPLE_IMAGE), read_grey(EXAMPLE_TRIMAP)
+    image, trimap = read_image(EXAMPLE_IMAGE), read_trimap(EXAMPLE_TRIMAP)
     plan = plan_grid(trimap, patch_hw)
     image, trimap = plan.pad_image(image), plan.pad_trimap(trimap)
     guide = transformable_map(trimap)

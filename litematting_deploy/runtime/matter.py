@@ -36,10 +36,16 @@ class Matter:
 
     @classmethod
     def load(
-        cls, path: str | Path | None = None, *, device: str = "cpu", step: int | None = None, batch: int | None = None
+        cls,
+        path: str | Path | None = None,
+        *,
+        device: str = "cpu",
+        patch_hw: tuple[int, int] | None = None,
+        step: int | None = None,
+        batch: int | None = None,
     ) -> Self:
-        """A matter with the engine in `path`, or with the shipped weights. Errors as `load_engine`."""
-        return cls(load_engine(path, device), step=step, batch=batch)
+        """A matter with the engine in `path`, or with the shipped weights. `patch_hw` and errors as `load_engine`."""
+        return cls(load_engine(path, device, patch_hw=patch_hw), step=step, batch=batch)
 
     def plan(self, trimap: NDArray[np.uint8]) -> Plan:
         """The patches that run for a checked trimap (H, W)."""
@@ -85,7 +91,7 @@ class Matter:
 
     @staticmethod
     def _checked(image: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise InputError(f"image is {image.shape} {image.dtype}, wanted (H, W, 3) uint8 RGB")
         if trimap.ndim != 2:
             raise InputError(f"trimap is {trimap.shape} {trimap.dtype}, wanted (H, W) uint8")

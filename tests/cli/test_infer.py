@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from litematting_deploy import Matter
 from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, assert_one_line, golden, run
 
@@ -83,6 +84,23 @@ def test_mask_does_both(photo: tuple[Path, Path], tmp_path: Path, small_onnx: Pa
     np.testing.assert_array_equal(load(tmp_path / "b.png"), load(tmp_path / "s.png"))
 
 
+@pytest.mark.slow
+def test_half_precision_on_photos(tmp_path: Path) -> None:
+    """fp16 against the fp32 PyTorch model with the shipped weights, on the example and the golden images."""
+    half = tmp_path / "half.onnx"
+    options = ("--height", "320", "--width", "320", "--batch", "1", "--precision", "fp16")
+    assert run("ltm-export", SHIPPED_CHECKPOINT, "-o", half, *options).code == 0
+    photos = {name: golden(name) for name in ("net_256x384", "net_320x320", "tiles_552x800")}
+    photos["example"] = {"image": load(EXAMPLE), "trimap": load(EXAMPLE_TRIMAP)}
+    with (
+        Matter.load(half, step=320) as actual,
+        Matter.load(SHIPPED_CHECKPOINT, patch_hw=(320, 320), step=320) as wanted,
+    ):
+        for name, case in photos.items():
+            difference = actual(case["image"], case["trimap"]) - wanted(case["image"], case["trimap"])
+            assert 0 < np.abs(difference).max() <= 5e-3, name
+
+
 def test_nothing_unknown_is_normal(tmp_path: Path, photo: tuple[Path, Path], small_onnx: Path) -> None:
     trimap = save(tmp_path / "sure.png", np.where(load(photo[1]) == 128, np.uint8(255), load(photo[1])))
     result = run("ltm-infer", photo[0], trimap, "-o", tmp_path / "a.png", "--engine", small_onnx)
@@ -134,6 +152,7 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, photo: tuple[P
     (tmp_path / "bad.pth").write_bytes(b"not a checkpoint")
     other = save(tmp_path / "other.png", load(trimap)[:50])
     strange = save(tmp_path / "strange.png", (load(trimap) // 2).astype(np.uint8))
+    dark = save(tmp_path / "dark.png", (load(trimap) > 0).astype(np.uint8))
     before = set(tmp_path.iterdir())
     out = ("-o", tmp_path / "alpha.png")
     small = ("--engine", small_onnx)
@@ -145,7 +164,7 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, photo: tuple[P
         (1, (tmp_path, trimap, *out), ("a folder",)),
         (1, (image, other, *out), ("other.png", "200x50", "photo.png is 200x160")),
         (1, (image, strange, *out), ("strange.png", "64 (", "--trimap-encoding")),
-        (1, (image, trimap, *out, "--max-megapixels", "0.01"), ("photo.png", "0.0 megapixels", "--max-megapixels")),
+        (1, (image, trimap, *out, "--max-megapixels", "0.01"), ("photo.png", "0.032 megapixels", "--max-megapixels")),
         (1, (image, trimap, *out, "--engine", tmp_path / "no.onnx"), ("no.onnx", "no such engine", "ltm-export")),
         (1, (image, trimap, *out, "--engine", tmp_path / "bad.onnx"), ("bad.onnx", "cannot load it")),
         (1, (image, trimap, *out, "--engine", tmp_path / "bad.pth"), ("bad.pth", "not a checkpoint")),
@@ -164,6 +183,14 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, photo: tuple[P
         (2, (image, trimap, *out, "--published", "--step", "64"), ("320", "64")),
         (2, (image, trimap, *out, "--device", "quantum"), ("quantum", "cpu, cuda")),
         (2, (image, trimap, *out, "--nonsense"), ("--nonsense", "--help")),
+        (2, (image, trimap, *out, "--cutout", tmp_path / "." / "x" / ".." / "alpha.png"), ("two different files",)),
+        (2, (image, trimap, *out, "--unknown", "9"), ("--unknown", "--mask")),
+        (2, (image, "--mask", trimap, *out, "--trimap-encoding", "labels"), ("--trimap-encoding",)),
+        (2, (image, trimap, *out, "--patch", "96x64", *small), ("64x64, not 96x64", "--height 96 --width 64")),
+        (2, (image, trimap, *out, "--patch", "wide", *small), ("'wide'", "640x640")),
+        (1, (image, "--mask", dark, *out), ("dark.png", "brightest value is 1")),
+        (1, (image, trimap, "-o", tmp_path / f"{'a' * 300}.png"), ("cannot be written",)),
+        (1, (f"{'a' * 300}.png", trimap, *out), ("aaa.png", "too long")),
     ]
     for code, arguments, words in cases:
         assert_one_line(run("ltm-infer", *arguments), code, *words)

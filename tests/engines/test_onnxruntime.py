@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from litematting_deploy import load_engine
 from litematting_deploy.engines import open_engine
 from litematting_deploy.errors import ArtefactError, DeviceError, UsageError
 from litematting_deploy.sidecar import sidecar_path
@@ -40,6 +41,16 @@ def test_says_what_runs_where(small_onnx: Path) -> None:
         assert (engine.patch_hw, engine.batch, engine.precision) == ((64, 64), None, "fp32")
         assert engine.describe() == f"onnxruntime-cpu {onnxruntime.__version__} on cpu, 64x64 fp32"
         assert engine.run(**inputs(3)).shape == (3, 1, 64, 64)
+    assert load_engine(small_onnx, patch_hw=(64, 64)).patch_hw == (64, 64)
+    with pytest.raises(
+        UsageError, match=r"64x64, not 512x256; make another with: ltm-export MODEL --height 512 --width 256"
+    ):
+        load_engine(small_onnx, patch_hw=(512, 256))
+
+
+def test_alpha_that_is_not_finite_is_refused(small_onnx: Path) -> None:
+    with open_engine(small_onnx) as engine, pytest.raises(ArtefactError, match="alpha is not finite"):
+        engine.run(**{**inputs(1), "image": np.full((1, 3, 64, 64), np.nan, np.float32)})
 
 
 def test_short_batch_of_a_fixed_batch_engine_is_padded(exports: Callable[..., Path], small_onnx: Path) -> None:
@@ -85,8 +96,13 @@ def test_edited_file_is_refused_before_it_is_opened(small_onnx: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"patch_hw": [96, 64]}, r"its sidecar says \(96, 64\)"),
-        ({"batch": 4}, "and 4"),
+        ({"patch_hw": [96, 64]}, r"patch_hw is \[64, 64\] in the file, its sidecar says \[96, 64\]"),
+        ({"batch": 4}, "batch is null in the file, its sidecar says 4; .* --batch 4 --precision fp32"),
+        ({"precision": "fp16"}, "precision is .fp32. in the file, its sidecar says .fp16."),
+        ({"weights_beside": True, "checkpoint_sha256": "0"}, "missing"),
+        ({"checkpoint": "../elsewhere"}, "not a sidecar of this tool"),
+        ({"sha256": 7}, "not a sidecar of this tool"),
+        ({"opset": None}, "not a sidecar of this tool"),
         ({"format": 99}, "sidecar format 99, this version reads 1"),
         ({"patch_hw": "wide"}, "not a sidecar of this tool"),
         ({"surprise": 1}, "not a sidecar of this tool"),
@@ -136,6 +152,8 @@ def test_other_networks_are_refused(tmp_path: Path) -> None:
     }
     with pytest.raises(ArtefactError, match=r"trimap is \['n', 1, 64, 64\]"):
         open_engine(stranger(path, {**good, "trimap": ["n", 1, 64, 64]}))
+    with pytest.raises(ArtefactError, match=r"wanted \(N, 3, H, W\)"):
+        open_engine(stranger(path, {name: shape[:3] for name, shape in good.items()}))
     with pytest.raises(ArtefactError, match=r"tensor\(double\), wanted"):
         open_engine(stranger(path, good, TensorProto.DOUBLE))
     with pytest.raises(ArtefactError, match="wanted fixed multiples of 32"):

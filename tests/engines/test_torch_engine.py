@@ -27,8 +27,12 @@ def test_takes_the_published_patch_by_default(checkpoints: Callable[[str], Path]
 def test_mistakes(checkpoints: Callable[[str], Path]) -> None:
     with pytest.raises(UsageError, match="multiples of 32"):
         load_engine(checkpoints(""), patch_hw=(100, 100))
-    with pytest.raises(DeviceError, match="device warp: PyTorch cannot use it"):
-        load_engine(checkpoints(""), "warp")
+    for device in ("warp", "meta"):
+        with pytest.raises(UsageError, match="cpu, cuda and cuda:N"):
+            load_engine(checkpoints(""), device)
+    if not torch.cuda.is_available():
+        with pytest.raises(DeviceError, match="device cuda: PyTorch cannot use it"):
+            load_engine(checkpoints(""), "cuda")
 
 
 @pytest.mark.gpu

@@ -1,15 +1,16 @@
 """Files as they come from cameras, paint programs and broken disks."""
 
+import contextlib
 import stat
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from litematting_deploy.errors import InputError, OutputError, UsageError
-from litematting_deploy.matting.image_io import check_output, read_grey, read_image, write_image
+from litematting_deploy.matting.image_io import check_output, read_image, read_mask, read_trimap, write_image
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 
@@ -40,8 +41,20 @@ def test_sixteen_bits_keep_the_upper_eight(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_array_equal(read_image(path), RGB)
     grey = tmp_path / f"grey{suffix}"
     cv2.imwrite(str(grey), deep[:, :, 0])
-    np.testing.assert_array_equal(read_grey(grey), RGB[:, :, 0])
+    np.testing.assert_array_equal(read_mask(grey), RGB[:, :, 0])
+    for strange in (grey, path):
+        with pytest.raises(InputError, match="16-bit values that no 8-bit value stands for"):
+            read_trimap(strange)
     np.testing.assert_array_equal(read_image(grey), np.repeat(RGB[:, :, :1], 3, axis=2))
+
+
+def test_sixteen_bit_trimaps_that_stand_for_eight(tmp_path: Path) -> None:
+    path = tmp_path / "trimap.png"
+    cv2.imwrite(str(path), np.array([[0, 128, 255]], np.uint16) * 257)
+    assert read_trimap(path).tolist() == [[0, 128, 255]]
+    cv2.imwrite(str(path), np.array([[0, 128, 255]], np.uint16))
+    with pytest.raises(InputError, match=r"trimap\.png: has 16-bit values"):
+        read_trimap(path)
 
 
 def test_grey_palette_and_bilevel(tmp_path: Path) -> None:
@@ -50,9 +63,9 @@ def test_grey_palette_and_bilevel(tmp_path: Path) -> None:
     few = Image.fromarray(RGB).quantize(8)
     np.testing.assert_array_equal(read_image(save(tmp_path / "palette.png", few)), np.asarray(few.convert("RGB")))
     bilevel = Image.fromarray(grey > 99)
-    assert set(np.unique(read_grey(save(tmp_path / "bilevel.png", bilevel)))) == {0, 255}
+    assert set(np.unique(read_trimap(save(tmp_path / "bilevel.png", bilevel)))) == {0, 255}
     equal = np.repeat(grey[:, :, None], 3, axis=2)
-    np.testing.assert_array_equal(read_grey(save(tmp_path / "equal.png", equal)), grey)
+    np.testing.assert_array_equal(read_trimap(save(tmp_path / "equal.png", equal)), grey)
 
 
 def test_alpha_channels(tmp_path: Path) -> None:
@@ -63,15 +76,39 @@ def test_alpha_channels(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"clear\.png: has transparent pixels"):
         read_image(path)
     with pytest.raises(InputError, match=r"clear\.png: has transparent pixels"):
-        read_grey(path)
-    np.testing.assert_array_equal(read_grey(path, use_alpha=True), RGB[:, :, 0])
+        read_trimap(path)
+    np.testing.assert_array_equal(read_mask(path), RGB[:, :, 0])
+    keyed = save(tmp_path / "keyed.png", RGB, transparency=tuple(int(value) for value in RGB[3, 4]))
+    with pytest.raises(InputError, match=r"keyed\.png: has transparent pixels"):
+        read_image(keyed)
 
 
-def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # turned by 90 degrees
+    exif[0x0112] = orientation
     path = save(tmp_path / "turned.png", RGB, exif=exif)
-    np.testing.assert_array_equal(read_image(path), np.rot90(RGB, -1))
+    with Image.open(path) as picture:
+        np.testing.assert_array_equal(read_image(path), np.asarray(ImageOps.exif_transpose(picture)))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".bmp"])
+def test_random_damage_is_at_most_an_input_error(
+    tmp_path: Path, suffix: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "camera"
+    source = save(tmp_path / f"whole{suffix}", RGB, **({} if suffix == ".bmp" else {"exif": exif}))
+    content = source.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        damaged = bytearray(content)
+        for position in rng.integers(0, min(len(content), 400), 3):
+            damaged[position] = rng.integers(0, 256)
+        source.write_bytes(damaged)
+        with contextlib.suppress(InputError):
+            assert read_image(source, max_megapixels=1).ndim == 3
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".bmp"])
@@ -102,7 +139,7 @@ def test_colours_modes_and_frames_that_would_be_guesses(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="mode is F"):
         read_image(save(tmp_path / "float.tif", Image.new("F", (4, 4))))
     with pytest.raises(InputError, match="has colours, wanted grey"):
-        read_grey(save(tmp_path / "colours.png", RGB))
+        read_trimap(save(tmp_path / "colours.png", RGB))
     pages = [Image.new("L", (4, 4), value) for value in (0, 9)]
     with pytest.raises(InputError, match="holds 2 frames"):
         read_image(save(tmp_path / "pages.tif", pages[0], save_all=True, append_images=pages[1:]))
@@ -110,11 +147,11 @@ def test_colours_modes_and_frames_that_would_be_guesses(tmp_path: Path) -> None:
 
 def test_pixel_limit_is_checked_and_can_be_raised_past_pillows(tmp_path: Path) -> None:
     path = save(tmp_path / "big.png", np.zeros((1000, 2000), np.uint8))
-    with pytest.raises(InputError, match=r"2000x1000 is 2.0 megapixels, over the limit of 1.5; .*--max-megapixels"):
+    with pytest.raises(InputError, match=r"2000x1000 is 2 megapixels, over the limit of 1.5; .*--max-megapixels"):
         read_image(path, max_megapixels=1.5)
     assert read_image(path, max_megapixels=2).shape == (1000, 2000, 3)
     bomb = save(tmp_path / "bomb.png", Image.new("1", (30_000, 30_000)))
-    with pytest.raises(InputError, match=r"900\.0 megapixels, over the limit of 200"):
+    with pytest.raises(InputError, match=r"900 megapixels, over the limit of 200"):
         read_image(bomb)
 
 

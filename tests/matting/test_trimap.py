@@ -64,3 +64,8 @@ def test_network_inputs() -> None:
     image = np.array([[[255, 51, 0]]], np.uint8)
     assert network_image(image).ravel().tolist() == pytest.approx([1, 0.2, 0])
     assert network_image(image).dtype == np.float32
+
+
+def test_masks_of_zero_and_one_are_refused() -> None:
+    with pytest.raises(InputError, match=r"m\.png: its brightest value is 1, .* scale it"):
+        from_mask(np.eye(9, dtype=np.uint8), 3, "m.png")

@@ -1,6 +1,7 @@
 """Every way to store a checkpoint, and every way to get it wrong."""
 
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,3 +122,25 @@ def test_other_contents(tmp_path: Path, content: object) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"absent\.pth: no such checkpoint file"):
         load_checkpoint(tmp_path / "absent.pth")
+
+
+@pytest.mark.parametrize(
+    "odd", [torch.zeros(1).to_sparse(), torch.zeros(1, device="meta"), torch.zeros(1).long()], ids=str
+)
+def test_weights_that_are_not_dense_floats(tmp_path: Path, state: dict[str, Tensor], odd: Tensor) -> None:
+    torch.save({**state, "out.4.bias": odd}, tmp_path / "odd.pth")
+    with pytest.raises(CheckpointError, match=r"odd\.pth: .*(dense floating-point|not a checkpoint|damaged)"):
+        load_checkpoint(tmp_path / "odd.pth")
+
+
+def test_random_damage_is_a_checkpoint_error(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(3), "b": {"c": 1}}, tmp_path / "whole.pth")
+    content = (tmp_path / "whole.pth").read_bytes()
+    rng = random.Random(0)
+    for _ in range(150):
+        damaged = bytearray(content)
+        for _ in range(3):
+            damaged[rng.randrange(len(content))] = rng.randrange(256)
+        (tmp_path / "damaged.pth").write_bytes(damaged)
+        with pytest.raises(CheckpointError):
+            load_checkpoint(tmp_path / "damaged.pth")
