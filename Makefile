@@ -12,7 +12,7 @@ demo: $(VENV)/.runtime
 	$(BIN)/ltm-infer examples/dandelion.jpg examples/dandelion_trimap.png -o demo/alpha.png --cutout demo/cutout.png
 
 test: check
-	$(BIN)/pytest -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

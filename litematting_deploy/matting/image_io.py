@@ -165,9 +165,9 @@ def check_output(path: str | Path, inputs: tuple[str | Path, ...] = ()) -> None:
     target = Path(path)
     if target.suffix.lower() not in WRITE_SUFFIXES:
         raise UsageError(f"{path}: results are written as {', '.join(WRITE_SUFFIXES)}; choose one of these endings")
-    if any(Path(other).exists() and target.exists() and target.samefile(other) for other in inputs):
-        raise UsageError(f"{path}: would overwrite an input; choose another output")
     check_writable(target)
+    if target.exists() and any(os.path.exists(other) and target.samefile(other) for other in inputs):
+        raise UsageError(f"{path}: would overwrite an input; choose another output")
 
 
 def write_image(path: str | Path, pixels: NDArray[np.uint8]) -> None:

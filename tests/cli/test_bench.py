@@ -42,7 +42,7 @@ def test_without_torch_it_times_the_shipped_engine_and_says_so(tmp_path: Path) -
 
 
 def test_mistakes(tmp_path: Path) -> None:
-    assert_one_line(run("ltm-bench", "--resolution", "100"), 2, "--resolution 100", "multiples of 32")
+    assert_one_line(run("ltm-bench", "--resolution", "100"), 2, "100", "multiples of 32")
     assert_one_line(
         run("ltm-bench", "--json", tmp_path / "no" / "b.json"), 1, "b.json", "does not exist", "another output"
     )

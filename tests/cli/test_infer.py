@@ -90,7 +90,7 @@ def test_half_precision_on_photos(tmp_path: Path) -> None:
     half = tmp_path / "half.onnx"
     options = ("--height", "320", "--width", "320", "--batch", "1", "--precision", "fp16")
     assert run("ltm-export", SHIPPED_CHECKPOINT, "-o", half, *options).code == 0
-    photos = {name: golden(name) for name in ("net_256x384", "net_320x320", "tiles_552x800")}
+    photos = {name: golden(name) for name in ("net_256x384", "net_320x320")}
     photos["example"] = {"image": load(EXAMPLE), "trimap": load(EXAMPLE_TRIMAP)}
     with (
         Matter.load(half, step=320) as actual,

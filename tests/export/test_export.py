@@ -156,7 +156,7 @@ def test_recipe_values(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("height = 100", "multiples of 32, try 96"),
+        ("height = 100", "multiples of 32 up to 4096, try 96"),
         ("hieght = 64\nwidth = 64\n", "unknown key 'hieght'"),
         ('height = "64"', "wrong type"),
         ("batch = true", "wrong type"),
