@@ -15,7 +15,7 @@ CROP = slice(0, 1350), slice(220, 1300)
 SIZE = (270, 338)
 GAP = 34
 INK, PAPER, ACCENT = (40, 40, 40), (255, 255, 255), (230, 90, 20)
-MODEL = "checkpoint\n\n– ltm-export –\n\nONNX, compared with\nthe PyTorch model\n\n– ltm-infer –"
+MODEL = "checkpoint\n\nltm-export:\n\nONNX, compared with\nthe PyTorch model"
 LABELS = ("once per model", "photo", "trimap\n0 · 128 · 255", "patches with\nunknown pixels", "alpha", "cut-out")
 
 
