@@ -53,17 +53,17 @@ def main(image: str, trimap: str | None, output: str, mask: str | None, unknown:
     """Estimate the alpha matte of IMAGE, whose TRIMAP is 0 background, 128 unknown, 255 foreground."""
     options["unknown"] = unknown
     _check_options(trimap, mask, options)
-    guide_file = trimap or mask or ""
-    check_output(output, (image, guide_file))
+    trimap_file = trimap or mask or ""
+    check_output(output, (image, trimap_file))
     cutout: str | None = options["cutout"]
     if cutout is not None:
         if Path(cutout).resolve() == Path(output).resolve():
             raise UsageError(f"{cutout}: the alpha and the cut-out need two different files")
-        check_output(cutout, (image, guide_file))
+        check_output(cutout, (image, trimap_file))
     started = time.perf_counter()
     photo, checked = _read(image, trimap, mask, options)
     if not (checked == UNKNOWN).any():
-        notice(f"ltm-infer: {guide_file} has no unknown pixels: the alpha is the trimap")
+        notice(f"ltm-infer: {trimap_file} has no unknown pixels: the alpha is the trimap")
     with load_engine(options["engine"], options["device"], patch_hw=options["patch"]) as engine:
         matter = Matter(engine, step=_step(engine, options), batch=options["batch"])
         plan = matter.plan(checked)

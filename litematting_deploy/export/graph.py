@@ -31,7 +31,7 @@ class _Float32Border(nn.Module):
 
 
 def build_graph(model: LiteMatting, spec: ExportSpec) -> onnx.ModelProto:
-    """The ONNX of `model`, which must have been built with the spec's form of pooling.
+    """The ONNX of `model`, which must have been built with the spec's forms of pooling and norm.
 
     Initializers bear the names of the state dict; nothing of the exporting machine is left in the graph.
     """
