@@ -7,15 +7,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .evaluation import metrics
     from .export.exporter import export_onnx
     from .model import load_checkpoint
     from .runtime import Matter, load_engine
 
 __version__ = "0.1.0"
 
-__all__ = ["Matter", "export_onnx", "load_checkpoint", "load_engine"]
+__all__ = ["Matter", "export_onnx", "load_checkpoint", "load_engine", "metrics"]
 
-_HOMES = {"Matter": "runtime", "load_engine": "runtime", "export_onnx": "export.exporter", "load_checkpoint": "model"}
+_HOMES = {
+    "Matter": "runtime",
+    "load_engine": "runtime",
+    "export_onnx": "export.exporter",
+    "load_checkpoint": "model",
+    "metrics": "evaluation",
+}
 
 
 def __getattr__(name: str) -> Any:

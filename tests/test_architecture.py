@@ -20,7 +20,9 @@ ALLOWED = {
     "model": set(),
     "engines": set(),
     "runtime": {"engines", "matting", "model"},
+    "evaluation": {"matting"},
     "export": {"model"},
+    "training": {"model", "matting", "evaluation"},
     "benchmarks": {"engines", "matting", "model", "runtime", "export"},
 }
 

@@ -1,0 +1,92 @@
+"""Draws docs/families/<family>.jpg: eight examples of every family of training alphas, alone and in colour.
+
+python docs/families.py [family ...]
+"""
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from litematting_deploy.training.families import FAMILIES, Layer
+
+FOLDER = Path(__file__).parent / "families"
+SIZE, TILE, EXAMPLES, GAP, QUALITY, LARGEST = 768, 300, 8, 4, 82, 200_000
+COLUMNS = 4
+# Base colours (RGB) a person expects; the first of a pair is picked as often as the second.
+COLOURS: dict[str, tuple[tuple[int, int, int], ...]] = {
+    "straight_hair": ((92, 64, 44), (190, 150, 96), (60, 52, 50)),
+    "wavy_hair": ((120, 66, 36), (96, 70, 50), (200, 164, 110)),
+    "curly_hair": ((80, 56, 42), (140, 84, 50), (64, 54, 52)),
+    "fur": ((168, 128, 84), (130, 120, 112), (214, 200, 180)),
+    "foliage": ((84, 132, 52), (110, 140, 64), (150, 110, 50)),
+    "net": ((190, 190, 180), (90, 130, 120), (225, 220, 215)),
+    "smoke": ((200, 202, 206), (150, 148, 146)),
+    "glass": ((205, 222, 226), (180, 214, 196), (222, 216, 232)),
+    "tufts": ((216, 208, 196), (150, 130, 110), (120, 140, 160)),
+    "defocused": ((178, 92, 70), (80, 120, 160), (190, 160, 90)),
+    "motion_blurred": ((196, 140, 112), (190, 90, 60), (90, 110, 150)),
+    "text": ((210, 70, 50), (40, 70, 120), (230, 200, 80)),
+}
+
+
+def background(rng: Generator, size: int, brightness: float) -> NDArray[np.float32]:
+    """A far, blurred scene: a gradient of two colours with soft spots. (size, size, 3) float32, 0..255 RGB."""
+    ends = brightness * rng.uniform(0.7, 1.3, (2, 1)) + rng.uniform(-28, 28, (2, 3))
+    ramp = np.linspace(0, 1, size)[:, None, None]
+    scene = np.broadcast_to(ends[0] * (1 - ramp) + ends[1] * ramp, (size, size, 3)).astype(np.float32)
+    for _ in range(25):
+        spot = np.zeros((size, size), np.float32)
+        cv2.circle(spot, rng.integers(0, size, 2).tolist(), int(rng.integers(size // 40, size // 7)), 1.0, -1)
+        spot = cv2.GaussianBlur(spot, (0, 0), float(rng.uniform(2, 30))).astype(np.float32, copy=False)
+        scene += spot[..., None] * (rng.uniform(-35, 35) + rng.uniform(-12, 12, 3)).astype(np.float32)
+    return scene.clip(0, 255)
+
+
+def coloured(rng: Generator, name: str, layer: Layer) -> NDArray[np.float32]:
+    """The layer in one of its family's colours over a background, (S, S, 3) float32 RGB."""
+    colours = COLOURS[name]
+    base = np.array(colours[int(rng.integers(len(colours)))], np.float32)
+    behind = background(rng, layer.alpha.shape[0], 70 if base.mean() > 110 else 150)  # so that it stands out
+    alpha = layer.alpha[..., None].astype(np.float32) / 255
+    foreground = (base * (layer.shade[..., None].astype(np.float32) / 128)).clip(0, 255)
+    return np.asarray(alpha * foreground + (1 - alpha) * behind, np.float32)
+
+
+def contact_sheet(name: str) -> NDArray[np.uint8]:
+    """Examples in rows of alphas, each above its row of colours, (H, W, 3) uint8 RGB."""
+    tiles: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
+    for index in range(EXAMPLES):
+        layer = FAMILIES[name](np.random.default_rng([7, index, list(FAMILIES).index(name)]), SIZE)
+        grey = np.repeat(layer.alpha[..., None], 3, 2)
+        colour = np.rint(coloured(np.random.default_rng([8, index, list(FAMILIES).index(name)]), name, layer)).astype(
+            np.uint8
+        )
+        tiles.append((_small(grey), _small(colour)))
+    rows = []
+    for start in range(0, EXAMPLES, COLUMNS):
+        rows += [np.concatenate([pair[k] for pair in tiles[start : start + COLUMNS]], 1) for k in (0, 1)]
+    return np.concatenate(rows)
+
+
+def _small(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    small = cv2.resize(tile, (TILE - GAP, TILE - GAP), interpolation=cv2.INTER_AREA)
+    return np.pad(small, ((0, GAP), (0, GAP), (0, 0)), constant_values=70).astype(np.uint8)
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for name in sys.argv[1:] or FAMILIES:
+        sheet = cv2.cvtColor(contact_sheet(name), cv2.COLOR_RGB2BGR)
+        for quality in range(QUALITY, 20, -5):
+            encoded = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+            if len(encoded) < LARGEST:
+                break
+        (FOLDER / f"{name}.jpg").write_bytes(encoded)
+
+
+if __name__ == "__main__":
+    main()

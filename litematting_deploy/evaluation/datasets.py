@@ -1,0 +1,149 @@
+"""Data sets of images, trimaps and alphas: folders whose files belong together by name, whatever their endings."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..matting.image_io import MAX_MEGAPIXELS, read_image, read_mask, read_trimap
+from ..matting.trimap import UNKNOWN, Encoding, decode
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
+ALPHA_FOLDER = "alpha"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a data set is laid out: what its folders of images and of trimaps are called; alphas lie in `alpha`."""
+
+    name: str
+    images: str
+    trimaps: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({', '.join(f'{folder}/' for folder in (self.images, *self.trimaps, ALPHA_FOLDER))})"
+
+
+LAYOUTS = (Layout("Composition-1k", "merged", ("trimaps",)), Layout("alphamatting", "image", ("trimap1", "trimap2")))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The files of one image. `name` is what they are called without their endings."""
+
+    name: str
+    image: Path
+    trimap: Path
+    alpha: Path
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set whose files are all there; samples in the order of their names."""
+
+    folder: Path
+    layout: str
+    trimap: str
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image, read: image (H, W, 3) uint8 RGB, trimap (H, W) uint8 of 0 / 128 / 255, alpha (H, W) uint8, 0..255."""
+
+    name: str
+    image: NDArray[np.uint8]
+    trimap: NDArray[np.uint8]
+    alpha: NDArray[np.uint8]
+
+
+def open_dataset(folder: str | Path, trimap: str | None = None) -> Dataset:
+    """The data set in `folder`, of the layout that the names of its folders tell.
+
+    trimap: the folder of trimaps, the layout's first by default. Raises `InputError` naming the folder or the file
+    that is missing, and for a missing `trimap` those that are there.
+    """
+    folder = Path(folder)
+    if not os.path.isdir(folder):
+        raise InputError(f"{folder}: {'not a' if os.path.exists(folder) else 'no such'} folder; give a data set's")
+    layout = _layout(folder)
+    trimap = trimap or layout.trimaps[0]
+    choices = [path.name for path in _entries(folder) if path.is_dir() and path.name.startswith("trimap")]
+    if choices and trimap not in choices:
+        raise InputError(f"{folder}: has no trimaps {trimap}/; choose of what it has: --trimap {' or '.join(choices)}")
+    images, trimaps, alphas = (_files(folder, name) for name in (layout.images, trimap, ALPHA_FOLDER))
+    _check_partners({layout.images: images, trimap: trimaps, ALPHA_FOLDER: alphas}, folder)
+    samples = tuple(Sample(name, images[name], trimaps[name], alphas[name]) for name in sorted(images))
+    return Dataset(folder, layout.name, trimap, samples)
+
+
+def read_sample(sample: Sample, trimap_encoding: Encoding = "exact", max_megapixels: float = MAX_MEGAPIXELS) -> Example:
+    """Read and check the files of one image.
+
+    The alpha may be grey, colour of equal channels, or the alpha channel of a cut-out; of 16 bits the upper 8 count.
+    Raises `InputError` naming the file, also for sizes that differ and a trimap without unknown pixels.
+    """
+    image = read_image(sample.image, max_megapixels)
+    trimap = decode(read_trimap(sample.trimap, max_megapixels), trimap_encoding, str(sample.trimap))
+    alpha = read_mask(sample.alpha, max_megapixels)
+    for path, array in ((sample.trimap, trimap), (sample.alpha, alpha)):
+        if array.shape != image.shape[:2]:
+            raise InputError(
+                f"{path}: is {array.shape[1]}x{array.shape[0]}, {sample.image} is {image.shape[1]}x{image.shape[0]}; "
+                "they must be of one size"
+            )
+    if not (trimap == UNKNOWN).any():
+        raise InputError(f"{sample.trimap}: has no unknown pixels, so nothing is to be measured; leave this image out")
+    return Example(sample.name, image, trimap, alpha)
+
+
+def _layout(folder: Path) -> Layout:
+    found = [layout for layout in LAYOUTS if (folder / layout.images).is_dir()]
+    if len(found) != 1:
+        kinds = " or ".join(map(str, LAYOUTS))
+        raise InputError(f"{folder}: holds {_listed(folder)}; wanted the folders of one data set, {kinds}")
+    return found[0]
+
+
+def _files(folder: Path, name: str) -> dict[str, Path]:
+    """The images in a folder by their names without endings."""
+    if not (folder / name).is_dir():
+        raise InputError(f"{folder}: has no folder {name}/; it holds {_listed(folder)}")
+    files: dict[str, Path] = {}
+    for path in _entries(folder / name):
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
+            if path.stem in files:
+                raise InputError(f"{path}: {files[path.stem].name} has the same name; remove or rename one of them")
+            files[path.stem] = path
+    if not files:
+        raise InputError(f"{folder / name}: holds no images; wanted files ending in {', '.join(IMAGE_SUFFIXES)}")
+    return files
+
+
+def _check_partners(folders: dict[str, dict[str, Path]], root: Path) -> None:
+    everything = sorted(set().union(*folders.values()))
+    for name, files in reversed(folders.items()):  # of both mistakes, an image without an alpha first
+        missing = [stem for stem in everything if stem not in files]
+        if missing:
+            there = next(other[missing[0]] for other in folders.values() if missing[0] in other)
+            more = f" (and {len(missing) - 1} more are missing)" if missing[1:] else ""
+            raise InputError(
+                f"{there}: has no partner in {root / name}{more}; wanted an image called {missing[0]} there, "
+                f"with any of the endings {', '.join(IMAGE_SUFFIXES)}"
+            )
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read: {error.strerror}; make it readable") from error
+
+
+def _listed(folder: Path) -> str:
+    """The first few names in a folder, for a message."""
+    names = [f"{path.name}/" if path.is_dir() else path.name for path in _entries(folder)]
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if names[6:] else "") if names else "nothing"

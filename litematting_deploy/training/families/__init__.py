@@ -1,0 +1,91 @@
+"""The procedural source of alphas: twelve families of foregrounds, an endless stream of them."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.random import Generator
+
+from ...errors import UsageError
+from .canvas import Layer, blur, displace, finish, opened, over
+from .edges import defocused, motion_blurred
+from .fabrics import net
+from .fur import fur
+from .glass import glass
+from .hair import curly_hair, straight_hair, wavy_hair
+from .layout import fractal
+from .lettering import text
+from .plants import foliage
+from .plumes import tufts
+from .smoke import smoke
+
+__all__ = ["FAMILIES", "WEIGHTS", "Layer", "draw", "layer"]
+
+# Each draws one (size, size) layer of its kind.
+FAMILIES: dict[str, Callable[[Generator, int], Layer]] = {
+    "straight_hair": straight_hair,
+    "wavy_hair": wavy_hair,
+    "curly_hair": curly_hair,
+    "fur": fur,
+    "foliage": foliage,
+    "net": net,
+    "smoke": smoke,
+    "glass": glass,
+    "tufts": tufts,
+    "defocused": defocused,
+    "motion_blurred": motion_blurred,
+    "text": text,
+}
+# How often each comes: hair and fur are what people cut out most.
+WEIGHTS: Mapping[str, float] = MappingProxyType(
+    {
+        "straight_hair": 0.14,
+        "wavy_hair": 0.10,
+        "curly_hair": 0.10,
+        "fur": 0.13,
+        "foliage": 0.11,
+        "net": 0.07,
+        "smoke": 0.05,
+        "glass": 0.06,
+        "tufts": 0.08,
+        "defocused": 0.08,
+        "motion_blurred": 0.05,
+        "text": 0.03,
+    }
+)
+_SECOND, _WARPED, _SOFTENED = 0.15, 0.25, 0.2
+
+
+def draw(rng: Generator, size: int, weights: Mapping[str, float] | None = None) -> Layer:
+    """One layer of a family picked by `weights` (relative, default `WEIGHTS`; families left out are never drawn).
+
+    Sometimes two are united, sometimes the result is warped or slightly softened. Raises `UsageError` for unknown
+    families and for weights that leave nothing to draw.
+    """
+    names, chances = _chances(WEIGHTS if weights is None else weights)
+    drawn = FAMILIES[names[int(rng.choice(len(names), p=chances))]](rng, size)
+    if rng.random() < _SECOND:
+        other = FAMILIES[names[int(rng.choice(len(names), p=chances))]](rng, size)
+        drawn = finish(over(opened(drawn), opened(other)))
+    if rng.random() < _WARPED:
+        field = np.stack([fractal(rng, size, 2, 2), fractal(rng, size, 2, 2)], -1)
+        drawn = finish(displace(opened(drawn), field * np.float32(size * rng.uniform(0.004, 0.02))))
+    if rng.random() < _SOFTENED:
+        drawn = finish(blur(opened(drawn), float(rng.uniform(0.4, 1.3))))
+    return drawn
+
+
+def layer(seed: int, index: int, size: int, weights: Mapping[str, float] | None = None) -> Layer:
+    """Layer number `index` of the endless stream `seed`, (size, size), by `draw`: always the same bits."""
+    return draw(np.random.default_rng([seed, index]), size, weights)
+
+
+def _chances(weights: Mapping[str, float]) -> tuple[list[str], np.ndarray]:
+    unknown = sorted(set(weights) - set(FAMILIES))
+    if unknown:
+        raise UsageError(f"weights: unknown families {', '.join(unknown)}; known are {', '.join(FAMILIES)}")
+    names = [name for name in FAMILIES if weights.get(name, 0) > 0]
+    total = float(sum(weights[name] for name in names))
+    if not 0 < total < np.inf or any(value < 0 for value in weights.values()):
+        raise UsageError(f"weights: {dict(weights)} leave nothing to draw; give positive numbers")
+    return names, np.array([weights[name] / total for name in names])

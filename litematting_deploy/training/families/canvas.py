@@ -1,0 +1,143 @@
+"""Supersampled drawing of exact coverage, and the few operations on what was drawn."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+NEUTRAL = 128.0
+_SCALE = 2
+_FRACTION_BITS = 4
+# OpenCV's antialiased edges reach this far beyond the polygon, in canvas pixels; its thinnest line is this wide.
+_EDGE = 0.633
+_THINNEST = 1.25
+
+Floats = NDArray[np.float32]
+# (S, S, 2) float32: coverage 0..1, and coverage times shade (0..255). Premultiplied, so that compositing, blurring and
+# warping are linear in it.
+Sheet = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A foreground without its colours.
+
+    alpha: (S, S) uint8, the coverage, 0..255. shade: (S, S) uint8, the material's brightness relative to its base
+    colour, 128 neutral: foreground = base · shade / 128.
+    """
+
+    alpha: NDArray[np.uint8]
+    shade: NDArray[np.uint8]
+
+
+class Canvas:
+    """A square drawn at twice its size with antialiased edges and averaged down. Coordinates are (x, y) pixels of
+    the result, where pixel i covers i..i+1; every stroke lies over the ones before it."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        # OpenCV antialiases one or three channels: coverage, premultiplied shade, and one unused.
+        self._pixels = np.zeros((size * _SCALE, size * _SCALE, 3), np.uint8)
+
+    def fill(self, outline: NDArray[np.float64], shade: float = NEUTRAL) -> None:
+        """Fill a closed polygon, (N, 2) floats, opaquely."""
+        self._polygon(outline, (255.0, shade, 0.0))
+
+    def erase(self, outline: NDArray[np.float64]) -> None:
+        """Cut a closed polygon, (N, 2) floats, out of everything drawn so far."""
+        self._polygon(outline, (0.0, 0.0, 0.0))
+
+    def strokes(
+        self,
+        lines: NDArray[np.float64],
+        widths: ArrayLike,
+        shades: ArrayLike,
+        tip: float = 0.3,
+        pieces: int = 1,
+        root: float = 1.0,
+    ) -> None:
+        """Draw K lines of M points, (K, M, 2) floats, whose widths, (K,), are `root` and `tip` times that at the ends.
+
+        shades: (K,) or (K, pieces), 0..255. A line that crosses itself needs enough pieces that none of them does.
+        """
+        count, points = lines.shape[:2]
+        width = np.broadcast_to(np.asarray(widths, np.float64), (count,)) * _SCALE
+        shade = np.asarray(shades, np.float64)
+        shade = np.broadcast_to(shade[:, None] if shade.ndim == 1 else shade, (count, pieces)).clip(0, 255)
+        centres = lines * _SCALE - 0.5
+        tangents = np.gradient(centres, axis=1)
+        normals = np.stack([-tangents[..., 1], tangents[..., 0]], -1)
+        normals /= np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-9
+        profile = np.interp(np.linspace(0, 1, points), [0, 0.15, 1], [root, 0.85 + 0.15 * tip, tip])
+        half = np.maximum(width[:, None] * profile - 2 * _EDGE, 0.05)[..., None] / 2
+        left, right, middle = (_fixed(centres + side * half * normals) for side in (1, -1, 0))
+        cuts = np.linspace(0, points - 1, pieces + 1).round().astype(int).tolist()
+        thin = (width < _THINNEST * 1.4).tolist()
+        for k, piece_shades in enumerate(shade.tolist()):
+            for start, stop, value in zip(cuts, cuts[1:], piece_shades, strict=False):
+                part = slice(start, stop + 1)
+                colour = (255.0, value, 0.0)
+                if thin[k]:
+                    cv2.polylines(self._pixels, [middle[k, part]], False, colour, 1, cv2.LINE_AA, _FRACTION_BITS)
+                else:
+                    ring = np.concatenate([left[k, part], right[k, part][::-1]])
+                    cv2.fillPoly(self._pixels, [ring], colour, cv2.LINE_AA, _FRACTION_BITS)
+
+    def sheet(self) -> Sheet:
+        """What was drawn, averaged down to (S, S, 2) float32."""
+        small = cv2.resize(self._pixels, (self.size, self.size), interpolation=cv2.INTER_AREA)
+        return np.asarray(small[..., :2] * np.array([1 / 255, 1], np.float32), np.float32)
+
+    def _polygon(self, outline: NDArray[np.float64], colour: tuple[float, float, float]) -> None:
+        points = np.asarray(outline, np.float64) * _SCALE - 0.5
+        along = np.roll(points, -1, 0) - np.roll(points, 1, 0)
+        area = points[:, 0] @ np.roll(points[:, 1], -1) - points[:, 1] @ np.roll(points[:, 0], -1)
+        inward = np.stack([-along[:, 1], along[:, 0]], 1) * np.sign(area)
+        inward /= np.linalg.norm(inward, axis=1, keepdims=True) + 1e-9
+        ring = _fixed(points + inward * _EDGE)
+        cv2.fillPoly(self._pixels, [ring], colour, cv2.LINE_AA, _FRACTION_BITS)
+
+
+def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
+    """OpenCV's fixed-point coordinates; far ones are held where its arithmetic cannot overflow."""
+    return np.asarray(np.rint(points.clip(-8000, 16000) * (1 << _FRACTION_BITS)), np.int32)
+
+
+def over(top: Sheet, bottom: Sheet) -> Sheet:
+    """`top` composited over `bottom`: coverage 1 - (1 - a)(1 - b). (S, S, 2) float32."""
+    return np.asarray(top + bottom * (1 - top[..., :1]), np.float32)
+
+
+def plain(coverage: Floats, shade: Floats | float = NEUTRAL) -> Sheet:
+    """A sheet of a coverage, (S, S) float32 0..1, and a shade, a number or (S, S) float32 0..255."""
+    coverage = coverage.clip(0, 1)
+    return np.stack([coverage, coverage * np.clip(shade, 0, 255)], -1).astype(np.float32)
+
+
+def blur(sheet: Sheet, sigma: float) -> Sheet:
+    """A Gaussian blur of (S, S, 2) float32; what lies outside the frame continues its border."""
+    return np.asarray(cv2.GaussianBlur(sheet, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
+def displace(sheet: Sheet, field: Floats) -> Sheet:
+    """Move (S, S, 2) float32 by `field`, (S, S, 2) float32 pixels: result(p) = sheet(p + field(p)).
+
+    What comes from outside is mirrored, since strands drawn out into streaks would give the frame away.
+    """
+    size = sheet.shape[0]
+    steps = np.arange(size, dtype=np.float32)
+    x, y = field[..., 0] + steps, field[..., 1] + steps[:, None]
+    return np.asarray(cv2.remap(sheet, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.float32)
+
+
+def opened(layer: Layer) -> Sheet:
+    """The (S, S, 2) float32 sheet of a layer."""
+    return plain((layer.alpha / np.float32(255)).astype(np.float32), layer.shade.astype(np.float32))
+
+
+def finish(sheet: Sheet) -> Layer:
+    """The layer of a sheet, (S, S, 2) float32."""
+    coverage = sheet[..., 0]
+    shade = np.where(coverage > 1 / 512, sheet[..., 1] / np.maximum(coverage, 1 / 512), NEUTRAL)
+    return Layer(np.rint(coverage.clip(0, 1) * 255).astype(np.uint8), np.rint(shade.clip(0, 255)).astype(np.uint8))

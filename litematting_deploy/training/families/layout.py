@@ -1,0 +1,56 @@
+"""What every family needs: noise, a place in the frame, light."""
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from .canvas import Floats, Sheet
+
+Points = NDArray[np.float64]
+
+
+def fractal(rng: Generator, size: int, cells: int = 4, octaves: int = 5, gain: float = 0.55) -> Floats:
+    """Smooth noise of mean 0 and variance 1, (size, size) float32; its coarsest features are size / cells wide."""
+    total: NDArray[np.floating] = np.zeros((size, size), np.float32)
+    for octave in range(octaves):
+        grid = rng.normal(0, gain**octave, (cells * 2**octave + 3,) * 2).astype(np.float32)
+        total += cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.asarray((total - total.mean()) / (total.std() + 1e-6), np.float32)
+
+
+def place(rng: Generator, size: int, smallest: float = 0.12, largest: float = 0.5) -> tuple[Points, float]:
+    """A centre, (2,) pixels, and a radius in pixels, log-uniform between fractions of the frame."""
+    radius = float(np.exp(rng.uniform(np.log(smallest), np.log(largest))))
+    reach = 0.5 - 0.35 * min(radius, 0.5)
+    return (0.5 + rng.uniform(-reach, reach, 2) * rng.uniform(0.3, 1)) * size, radius * size
+
+
+def turned(points: Points, angle: float) -> Points:
+    """(..., 2) points turned about the origin."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.asarray(points @ np.array([[cos, sin], [-sin, cos]]))
+
+
+def lit(rng: Generator, sheet: Sheet, relief: float = 0.35, texture: float = 0.06) -> Sheet:
+    """Shade a sheet, (S, S, 2) float32: a lit and a dark side, as if its coverage were a relief, and patchy texture."""
+    size = sheet.shape[0]
+    small = cv2.resize(sheet[..., 0], (96, 96), interpolation=cv2.INTER_AREA)
+    swollen = cv2.GaussianBlur(small, (0, 0), 3) + cv2.GaussianBlur(small, (0, 0), 9)
+    down, right = np.gradient(swollen)
+    angle = rng.uniform(0, 2 * np.pi)
+    slope = (down * np.sin(angle) + right * np.cos(angle)) * 8 * relief
+    ramp = np.linspace(-1, 1, 96)
+    tilt = (ramp[:, None] * np.sin(angle) + ramp * np.cos(angle)) * rng.uniform(0, 0.25)
+    light = cv2.resize(np.asarray(slope + tilt, np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+    light = light + texture * fractal(rng, size, 3, 6, 0.65)
+    shaded = sheet.copy()
+    shaded[..., 1] = np.minimum(shaded[..., 1] * np.exp(light), 255 * shaded[..., 0])
+    return shaded
+
+
+def around(size: int, centre: Points, radius: float, angle: float = 0.0) -> tuple[Floats, Floats]:
+    """Coordinates about a centre, in radii, turned by an angle: two (size, size) float32."""
+    x, y = np.meshgrid(*((np.arange(size) + 0.5 - c) / radius for c in centre))
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.asarray(cos * x + sin * y, np.float32), np.asarray(cos * y - sin * x, np.float32)

@@ -1,0 +1,52 @@
+"""Composition-1k's training layout: `fg/` and `alpha/` with files of the same names, backgrounds beside them."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..matting.image_io import read_image, read_mask
+from .library import points_of_interest
+from .photos import list_images
+
+
+def list_foregrounds(root: str | Path) -> list[tuple[Path, Path]]:
+    """Pairs (foreground, alpha) of a folder, by name. Raises `InputError` naming what is missing."""
+    alphas = {path.stem: path for path in list_images(Path(root) / "alpha")}
+    foregrounds = list_images(Path(root) / "fg")
+    alone = [path.name for path in foregrounds if path.stem not in alphas]
+    if alone:
+        raise InputError(f"{root}/alpha: no file for {', '.join(alone[:4])} of {root}/fg; each foreground needs one")
+    return [(path, alphas[path.stem]) for path in foregrounds]
+
+
+def read_window(foreground: Path, alpha: Path, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A window around a random fractional pixel: (4, size, size) uint8, alpha first, then RGB; reflected outside."""
+    mask, colours = read_mask(alpha), read_image(foreground)
+    if mask.shape != colours.shape[:2]:
+        raise InputError(f"{alpha}: is {mask.shape}, its foreground {foreground} {colours.shape[:2]}; sizes must agree")
+    points = points_of_interest(mask, rng)
+    return window(np.dstack([mask, colours]), tuple(points[0]), size)
+
+
+def read_background(path: Path, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A random square of a photo, (3, size, size) uint8: enlarged where the photo is smaller."""
+    photo = read_image(path)
+    height, width = photo.shape[:2]
+    side = min(height, width, round(size * rng.uniform(0.7, 2.0)))
+    y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
+    way = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    square = cv2.resize(photo[y : y + side, x : x + side], (size, size), interpolation=way)
+    if rng.random() < 0.5:
+        square = square[:, ::-1]
+    return np.ascontiguousarray(np.moveaxis(square, -1, 0))
+
+
+def window(image: NDArray[np.uint8], centre_yx: tuple[int, int], size: int) -> NDArray[np.uint8]:
+    """(H, W, C) to (C, size, size) around a pixel, reflected outside the image."""
+    half = size // 2
+    padded = cv2.copyMakeBorder(image, half, half, half, half, cv2.BORDER_REFLECT_101)
+    y, x = centre_yx
+    return np.ascontiguousarray(np.moveaxis(padded[y : y + size, x : x + size], -1, 0))

@@ -1,0 +1,82 @@
+"""Pictures of a run: held-out scenes with their predictions, and the loss curve."""
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from .scenes import Scenes
+
+_ROWS = 6
+_CELL_PX = 256
+_INK, _FAINT, _GRID = (40, 40, 40), (200, 200, 200), (230, 230, 230)
+_COLOURS = ((200, 90, 30), (30, 120, 200), (40, 150, 60))
+
+
+def sheet(scenes: Scenes, predictions: Tensor) -> NDArray[np.uint8]:
+    """Up to six scenes as rows of image, trimap, prediction and truth: (H, W, 3) uint8 RGB."""
+    grey = (scenes.trimap[:, 2:] + scenes.trimap[:, 1:2] / 2, predictions, scenes.alpha)
+    columns = [scenes.image, *(plane.expand(-1, 3, -1, -1) for plane in grey)]
+    cells = [
+        functional.interpolate(column[:_ROWS].float(), (_CELL_PX, _CELL_PX), mode="bilinear", antialias=True)
+        for column in columns
+    ]
+    rows = [np.concatenate([_to_numpy(column[i]) for column in cells], axis=1) for i in range(len(cells[0]))]
+    return np.concatenate(rows)
+
+
+def curve(series: Mapping[str, Sequence[tuple[int, float]]], width: int = 960, height: int = 540) -> NDArray[np.uint8]:
+    """Named lines of (step, value) on a logarithmic scale: (height, width, 3) uint8 RGB, white background."""
+    picture = np.full((height, width, 3), 255, np.uint8)
+    points = [point for line in series.values() for point in line if point[1] > 0]
+    if not points:
+        return picture
+    steps, values = np.array(points).T
+    low, high = np.log10(values.min()) - 0.05, np.log10(values.max()) + 0.05
+    left, top, right, bottom = 70, 20, width - 20, height - 50
+
+    def place(line: Sequence[tuple[int, float]]) -> NDArray[np.int32]:
+        x, y = np.array([(step, np.log10(max(value, 1e-9))) for step, value in line]).T
+        across = left + x / max(steps.max(), 1) * (right - left)
+        return np.stack([across, bottom - (y - low) / (high - low) * (bottom - top)], axis=1).round().astype(np.int32)
+
+    for value in _ticks(low, high):
+        y = int(place([(0, value)])[0, 1])
+        cv2.line(picture, (left, y), (right, y), _GRID, 1)
+        _write(picture, f"{value:g}", (8, y + 5), _INK)
+    for fraction in (0.0, 0.25, 0.5, 0.75, 1.0):
+        step = int(steps.max() * fraction)
+        _write(picture, str(step), (left + int(fraction * (right - left)) - 16, bottom + 20), _INK)
+    for (name, line), colour, row in zip(series.items(), _COLOURS, range(len(series)), strict=False):
+        cv2.polylines(picture, [place(line)], False, colour, 2 if len(line) < 200 else 1, cv2.LINE_AA)
+        _write(picture, name, (right - 220, top + 20 + 22 * row), colour)
+    _write(picture, "step", (right - 36, height - 10), _INK)
+    cv2.rectangle(picture, (left, top), (right, bottom), _FAINT, 1)
+    return picture
+
+
+def smooth(line: Sequence[tuple[int, float]], points: int = 300) -> list[tuple[int, float]]:
+    """A line averaged to at most `points` points."""
+    groups = np.array_split(np.array(line, np.float64).reshape(-1, 2), min(points, max(len(line), 1)))
+    return [(int(group[:, 0].mean()), float(group[:, 1].mean())) for group in groups if len(group)]
+
+
+def encode(picture: NDArray[np.uint8], suffix: str = ".jpg") -> bytes:
+    """An RGB picture as the bytes of a file of the kind `suffix`."""
+    return cv2.imencode(suffix, picture[..., ::-1])[1].tobytes()
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    decades = range(int(np.floor(low)), int(np.ceil(high)) + 1)
+    return [m * 10.0**d for d in decades for m in (1, 2, 5) if low <= np.log10(m * 10.0**d) <= high]
+
+
+def _write(picture: NDArray[np.uint8], text: str, at: tuple[int, int], colour: tuple[int, int, int]) -> None:
+    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
+
+
+def _to_numpy(image: Tensor) -> NDArray[np.uint8]:
+    return (image.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().cpu().numpy()

@@ -1,0 +1,107 @@
+"""ltm-eval as a user runs it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from litematting_deploy.evaluation import metrics
+from tests.conftest import assert_one_line, run
+from tests.evaluation.test_report import assert_resolves
+from tests.evaluation.tiny import ALPHAMATTING, COMPOSITION, make_dataset, pictures
+
+SCORES = ("sad", "mse", "grad", "conn", "seconds")
+
+
+@pytest.mark.parametrize("folders", [ALPHAMATTING, COMPOSITION], ids=["alphamatting", "Composition-1k"])
+def test_table_json_and_report(folders: dict[str, str], tmp_path: Path, small_onnx: Path) -> None:
+    make_dataset(tmp_path / "set", ["b [red]", "a"], folders)
+    outputs = ("--json", tmp_path / "e.json", "--report", tmp_path / "page")
+    result = run("ltm-eval", tmp_path / "set", "--engine", small_onnx, *outputs)
+    assert result.code == 0, result.err
+    assert result.err == ""
+    content = json.loads((tmp_path / "e.json").read_text())
+    assert [image["name"] for image in content["images"]] == ["a", "b [red]"]
+    assert content["layout"] == ("alphamatting" if folders is ALPHAMATTING else "Composition-1k")
+    assert (content["trimap"], content["peers"]) == (folders["trimap"], {})
+    assert "onnxruntime-cpu" in content["engine"]
+    assert content["environment"]["cpu"]
+    for score in SCORES:
+        values = [image[score] for image in content["images"]]
+        assert content["mean"][score] == pytest.approx(np.mean(values))
+    for words in ("b [red]", "MSE × 1000", "mean", f"{content['mean']['mse'] * 1000:.2f}", "64x64", "index.html"):
+        assert words in result.out
+    links = assert_resolves(tmp_path / "page" / "index.html")
+    assert f"{content['mean']['sad']:.2f}" in links.text
+    assert links.tags.count("img") == 2 * 5
+
+
+def test_measures_what_ltm_infer_writes(tmp_path: Path, small_onnx: Path) -> None:
+    folder = make_dataset(tmp_path / "set", ["a"])
+    engine = ("--engine", small_onnx)
+    assert run("ltm-eval", folder, *engine, "--json", tmp_path / "e.json").code == 0
+    files = folder / "image" / "a.png", folder / "trimap1" / "a.png"
+    assert run("ltm-infer", *files, "-o", tmp_path / "a.png", *engine).code == 0
+    with Image.open(tmp_path / "a.png") as picture:
+        prediction = np.asarray(picture) / 255
+    shown = pictures()
+    wanted = metrics.measure(prediction, np.asarray(shown["alpha"]) / 255, np.asarray(shown["trimap"]))
+    scores = json.loads((tmp_path / "e.json").read_text())["images"][0]
+    for name, value in vars(wanted).items():
+        assert scores[name] == pytest.approx(value, rel=1e-9)
+
+
+def test_shipped_engine_other_trimaps_as_published_without_torch(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "set", ["a"], {**ALPHAMATTING, "trimap": "trimap2"})
+    labels = np.asarray(pictures()["trimap"]).astype(int) // 127
+    Image.fromarray(labels.astype(np.uint8)).save(folder / "trimap2" / "a.png")
+    options = ("--trimap", "trimap2", "--trimap-encoding", "labels", "--published", "--json", tmp_path / "e.json")
+    result = run("ltm-eval", folder, *options, block="torch,onnx,tensorrt,cuda,pymatting")
+    assert result.code == 0, result.err
+    content = json.loads((tmp_path / "e.json").read_text())
+    assert (content["trimap"], content["published"]) == ("trimap2", True)
+    assert "640x640" in content["engine"]
+
+
+@pytest.mark.slow
+def test_peers(tmp_path: Path, small_onnx: Path) -> None:
+    folder = make_dataset(tmp_path / "set", ["a", "glass"])
+    clear = np.asarray(pictures()["trimap"]).copy()
+    clear[clear == 255] = 128
+    Image.fromarray(clear).save(folder / "trimap1" / "glass.png")
+    outputs = ("--json", tmp_path / "e.json", "--report", tmp_path / "page")
+    result = run("ltm-eval", folder, "--engine", small_onnx, "--peers", *outputs)
+    assert result.code == 0, result.err
+    peers = json.loads((tmp_path / "e.json").read_text())["peers"]
+    assert set(peers) == {"closed_form", "knn", "learning_based"}
+    for peer in peers.values():
+        assert [image["name"] for image in peer["images"]] == ["a", "glass"]
+        assert peer["images"][0]["mse"] < 0.1, "an easy image"
+        assert 0 < peer["mean"]["seconds"] < 1, "compilation is not timed"
+    assert "closed-form" in result.out
+    links = assert_resolves(tmp_path / "page" / "index.html")
+    assert links.tags.count("img") == 2 * (3 + 4 * 2)
+
+
+def test_mistakes(tmp_path: Path, small_onnx: Path) -> None:
+    folder = make_dataset(tmp_path / "set", ["a"])
+    (tmp_path / "empty").mkdir()
+    engine = ("--engine", small_onnx)
+    for code, arguments, words in (
+        (1, (tmp_path / "no",), ("no: no such folder",)),
+        (1, (folder / "image" / "a.png",), ("a.png: not a folder",)),
+        (1, (tmp_path / "empty",), ("empty: holds nothing", "merged/", "image/")),
+        (1, (folder, "--trimap", "trimap3"), ("has no trimaps trimap3/", "--trimap trimap1")),
+        (1, (folder, "--json", tmp_path / "no" / "e.json"), ("e.json", "does not exist")),
+        (1, (folder, *engine, "--report", folder / "image" / "a.png"), ("a.png: cannot be made",)),
+        (1, (folder, "--engine", tmp_path / "no.onnx"), ("no.onnx", "no such engine")),
+        (1, (folder, *engine, "--max-megapixels", "0.001"), ("image/a.png", "--max-megapixels")),
+        (2, (folder, *engine, "--published"), ("--published", "64x64")),
+        (2, (), ("DATASET",)),
+    ):
+        assert_one_line(run("ltm-eval", *arguments), code, *words)
+    (folder / "alpha" / "a.png").unlink()
+    pictures()["alpha"].save(folder / "alpha" / "b.png")
+    assert_one_line(run("ltm-eval", folder), 1, "image/a.png", "no partner in", "set/alpha")

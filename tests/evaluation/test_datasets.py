@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from litematting_deploy.errors import InputError
+from litematting_deploy.evaluation.datasets import open_dataset, read_sample
+from tests.evaluation.tiny import ALPHAMATTING, COMPOSITION, make_dataset, pictures
+
+
+@pytest.mark.parametrize(
+    ("layout", "folders"), [("alphamatting", ALPHAMATTING), ("Composition-1k", COMPOSITION)], ids=lambda v: str(v)[:8]
+)
+def test_both_layouts_in_order(layout: str, folders: dict[str, str], tmp_path: Path) -> None:
+    make_dataset(tmp_path, ["foo_1", "bar_0", "foo_0"], folders)
+    dataset = open_dataset(tmp_path)
+    assert (dataset.layout, dataset.trimap) == (layout, folders["trimap"])
+    assert [sample.name for sample in dataset.samples] == ["bar_0", "foo_0", "foo_1"]
+    example = read_sample(dataset.samples[0])
+    for name, picture in pictures(1).items():
+        np.testing.assert_array_equal(getattr(example, name), np.asarray(picture))
+
+
+def test_endings_may_differ_and_other_files_are_ignored(tmp_path: Path) -> None:
+    make_dataset(tmp_path, ["a b.c"])
+    (tmp_path / "image" / "a b.c.png").rename(tmp_path / "image" / "a b.c.JPG")
+    for stray in ("readme.txt", ".a.png", "Thumbs.db"):
+        (tmp_path / "alpha" / stray).touch()
+    (sample,) = open_dataset(tmp_path).samples
+    assert (sample.image.name, sample.alpha.name) == ("a b.c.JPG", "a b.c.png")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P", "RGBA", "cutout", "16"])
+def test_alphas_in_other_forms(mode: str, tmp_path: Path) -> None:
+    make_dataset(tmp_path, ["a"])
+    alpha = pictures()["alpha"]
+    if mode == "cutout":
+        saved = pictures()["image"]
+        saved.putalpha(alpha)
+    elif mode == "16":
+        saved = Image.fromarray(np.asarray(alpha).astype(np.uint16) * 257)
+    else:
+        saved = alpha.convert(mode)
+    saved.save(tmp_path / "alpha" / "a.png")
+    np.testing.assert_array_equal(read_sample(open_dataset(tmp_path).samples[0]).alpha, np.asarray(alpha))
+
+
+def test_another_folder_of_trimaps(tmp_path: Path) -> None:
+    make_dataset(tmp_path, ["a"])
+    (tmp_path / "trimap1").rename(tmp_path / "trimap2")
+    with pytest.raises(InputError, match=r"has no trimaps trimap1/; choose .* --trimap trimap2"):
+        open_dataset(tmp_path)
+    assert open_dataset(tmp_path, "trimap2").samples[0].trimap == tmp_path / "trimap2" / "a.png"
+
+
+def test_missing_folders_and_partners_are_named(tmp_path: Path) -> None:
+    def assert_refused(*words: str) -> None:
+        with pytest.raises(InputError) as caught:
+            open_dataset(tmp_path / "set")
+        for word in words:
+            assert word in str(caught.value)
+
+    assert_refused("set: no such folder")
+    (tmp_path / "set").mkdir()
+    assert_refused("set: holds nothing", "merged/, trimaps/, alpha/", "image/, trimap1/, trimap2/, alpha/")
+    make_dataset(tmp_path / "set" / "inner", ["a"])
+    assert_refused("holds inner/")
+    (tmp_path / "set" / "inner").rename(tmp_path / "kept")
+    (tmp_path / "set").rmdir()
+    (tmp_path / "kept").rename(tmp_path / "set")
+    (tmp_path / "set" / "alpha" / "a.png").unlink()
+    assert_refused("alpha: holds no images", ".jpg")
+    pictures()["alpha"].save(tmp_path / "set" / "alpha" / "b.png")
+    assert_refused("image/a.png", "no partner in", "alpha;", "called a ")
+    pictures()["alpha"].save(tmp_path / "set" / "alpha" / "a.png")
+    assert_refused("alpha/b.png", "no partner in", "set/trimap1;", "called b ")
+    pictures()["alpha"].save(tmp_path / "set" / "alpha" / "a.tif")
+    assert_refused("alpha/a.tif", "a.png has the same name")
+    (tmp_path / "set" / "alpha").rename(tmp_path / "set" / "alphas")
+    assert_refused("no folder alpha/", "it holds alphas/, image/, trimap1/")
+    (tmp_path / "set" / "merged").mkdir()
+    assert_refused("wanted the folders of one data set")
+
+
+def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    (sample,) = open_dataset(make_dataset(tmp_path, ["a"])).samples
+    pictures(height=41)["alpha"].save(sample.alpha)
+    with pytest.raises(InputError, match=r"alpha/a.png: is 56x41, .*image/a.png is 56x40"):
+        read_sample(sample)
+    Image.new("L", (56, 40), 255).save(sample.trimap)
+    pictures()["alpha"].save(sample.alpha)
+    with pytest.raises(InputError, match=r"trimap1/a.png: has no unknown pixels"):
+        read_sample(sample)
+    pictures()["image"].save(sample.alpha)
+    with pytest.raises(InputError, match=r"alpha/a.png: has colours"):
+        read_sample(sample)
+    Image.new("L", (56, 40), 1).save(sample.trimap)
+    with pytest.raises(InputError, match=r"trimap1/a.png: .*--trimap-encoding"):
+        read_sample(sample)
