@@ -1,5 +1,7 @@
 """Draws docs/families/<family>.jpg: eight examples of every family of training alphas, alone and in colour.
 
+Also docs/families.jpg, one of each for the README.
+
 python docs/families.py [family ...]
 """
 
@@ -16,6 +18,21 @@ from litematting_deploy.training.families import FAMILIES, Layer
 FOLDER = Path(__file__).parent / "families"
 SIZE, TILE, EXAMPLES, GAP, QUALITY, LARGEST = 768, 300, 8, 4, 82, 200_000
 COLUMNS = 4
+# Which example of each family stands for it.
+OVERVIEW = {
+    "straight_hair": 7,
+    "wavy_hair": 7,
+    "curly_hair": 2,
+    "fur": 3,
+    "foliage": 1,
+    "tufts": 2,
+    "net": 6,
+    "smoke": 1,
+    "glass": 6,
+    "defocused": 7,
+    "motion_blurred": 3,
+    "text": 3,
+}
 # Base colours (RGB) a person expects; the first of a pair is picked as often as the second.
 COLOURS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "straight_hair": ((92, 64, 44), (190, 150, 96), (60, 52, 50)),
@@ -60,16 +77,35 @@ def contact_sheet(name: str) -> NDArray[np.uint8]:
     """Examples in rows of alphas, each above its row of colours, (H, W, 3) uint8 RGB."""
     tiles: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
     for index in range(EXAMPLES):
-        layer = FAMILIES[name](np.random.default_rng([7, index, list(FAMILIES).index(name)]), SIZE)
-        grey = np.repeat(layer.alpha[..., None], 3, 2)
-        colour = np.rint(coloured(np.random.default_rng([8, index, list(FAMILIES).index(name)]), name, layer)).astype(
-            np.uint8
-        )
-        tiles.append((_small(grey), _small(colour)))
+        layer, colour = example(name, index)
+        tiles.append((_small(np.repeat(layer.alpha[..., None], 3, 2)), _small(colour)))
     rows = []
     for start in range(0, EXAMPLES, COLUMNS):
         rows += [np.concatenate([pair[k] for pair in tiles[start : start + COLUMNS]], 1) for k in (0, 1)]
     return np.concatenate(rows)
+
+
+def example(name: str, index: int) -> tuple[Layer, NDArray[np.uint8]]:
+    """A layer of a family and the same in colour, (SIZE, SIZE, 3) uint8 RGB."""
+    number = list(FAMILIES).index(name)
+    layer = FAMILIES[name](np.random.default_rng([7, index, number]), SIZE)
+    return layer, np.rint(coloured(np.random.default_rng([8, index, number]), name, layer)).astype(np.uint8)
+
+
+def overview() -> NDArray[np.uint8]:
+    """One example of each family in colour, in two rows, (H, W, 3) uint8 RGB."""
+    tiles = [_small(example(name, index)[1]) for name, index in OVERVIEW.items()]
+    half = len(tiles) // 2
+    return np.concatenate([np.concatenate(tiles[:half], 1), np.concatenate(tiles[half:], 1)])
+
+
+def save(path: Path, picture: NDArray[np.uint8]) -> None:
+    """As JPEG, at the quality that keeps it under LARGEST bytes."""
+    for quality in range(QUALITY, 20, -5):
+        encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+        if len(encoded) < LARGEST:
+            break
+    path.write_bytes(encoded)
 
 
 def _small(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -80,12 +116,8 @@ def _small(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     for name in sys.argv[1:] or FAMILIES:
-        sheet = cv2.cvtColor(contact_sheet(name), cv2.COLOR_RGB2BGR)
-        for quality in range(QUALITY, 20, -5):
-            encoded = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-            if len(encoded) < LARGEST:
-                break
-        (FOLDER / f"{name}.jpg").write_bytes(encoded)
+        save(FOLDER / f"{name}.jpg", contact_sheet(name))
+    save(FOLDER.with_suffix(".jpg"), overview())
 
 
 if __name__ == "__main__":

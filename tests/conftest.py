@@ -63,7 +63,7 @@ class Run:
     err: str
 
 
-def run(*arguments: str | Path, cwd: Path | None = None, block: str = "") -> Run:
+def run(*arguments: str | Path, cwd: Path | None = None, block: str = "", timeout_s: float = 300) -> Run:
     """Run an installed command; `block` names packages that shall look uninstalled."""
     environment = {**os.environ, "COLUMNS": "120"}
     if block:
@@ -75,7 +75,7 @@ def run(*arguments: str | Path, cwd: Path | None = None, block: str = "") -> Run
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=timeout_s,
         check=False,
     )
     return Run(done.returncode, done.stdout, done.stderr)

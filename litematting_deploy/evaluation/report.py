@@ -32,7 +32,9 @@ p { margin: .3rem 0 1rem; } .soft, figcaption, th { color: var(--soft); } a { co
 .head { display: flex; flex-wrap: wrap; gap: .5rem 2rem; justify-content: space-between; margin-bottom: .9rem; }
 .head p { margin: 0; } .scroll { overflow-x: auto; }
 .grid { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); gap: .9rem; }
-@media (max-width: 800px) { .grid { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
+.beside { grid-column: span 3; align-self: start; }
+@media (max-width: 800px) { .grid { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .beside { grid-column: span 2; } }
 figure { margin: 0; } figcaption { font-size: .85rem; }
 img { display: block; width: 100%; height: auto; border: 1px solid var(--line); border-radius: 4px; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap; }
@@ -71,10 +73,10 @@ class Report:
             self._figure(f"{anchor}_truth.png", "ground truth", example.alpha),
         ]
         table = _table({name: item.result for name, item in matted.items()})
-        if len(matted) > 1:
-            figures.append(f'<div class="scroll">{table}</div>')
         for name, item in matted.items():
             figures.append(self._figure(f"{anchor}_{name}.png", label(name), item.alpha))
+        if len(matted) > 1:
+            figures.append(f'<div class="beside scroll">{table}</div>')
         for name, item in matted.items():
             error = np.asarray(cv2.absdiff(item.alpha, example.alpha), np.uint8)
             figures.append(self._figure(f"{anchor}_{name}_error.png", f"error of {label(name)}", _colours(error)))
@@ -83,7 +85,7 @@ class Report:
             f'<section class="card" id="i{anchor}"><div class="head"><div><h2>{escape(example.name)}</h2>'
             f'<p class="soft">{width} × {height}, {(example.trimap == UNKNOWN).mean():.1%} unknown</p></div>'
             f'{table if len(matted) == 1 else ""}</div><div class="grid" style="--columns: '
-            f'{5 if len(matted) == 1 else len(matted)}">{"".join(figures)}</div></section>'
+            f'{5 if len(matted) == 1 else 3 + len(matted)}">{"".join(figures)}</div></section>'
         )
         self._links.append(f'<a href="#i{anchor}">{escape(example.name)}</a>')
 
@@ -99,7 +101,7 @@ class Report:
             f'<section class="card"><div class="head"><h2>Mean over {len(self._cards)} images</h2>'
             f'<p class="soft">error 0<span class="scale"></span>1</p></div><div class="scroll">{_table(means)}</div>'
             '<p class="soft">Lower is better. SAD, Grad and Conn in thousands; SAD over the whole image, the others '
-            "over the unknown pixels. Seconds a photo, without reading files. Click a picture for its file.</p>"
+            "over the unknown pixels. Seconds are per image, without reading files.</p>"
             f"<nav>{' '.join(self._links)}</nav></section>\n{chr(10).join(self._cards)}\n</body></html>\n"
         )
         replace_file(self._page, content.encode())

@@ -71,14 +71,15 @@ def test_noise_has_the_stated_variance() -> None:
     assert float(noisy.std()) == pytest.approx((0.01**2 + 0.03**2 * 0.5) ** 0.5, rel=0.02)
 
 
-def made_scenes(augment: Augment, seed: int = 0, size: int = 160) -> Scenes:
+def made_scenes(augment: Augment, seed: int = 0, size: int = 160, device: str = "cpu") -> Scenes:
     draw = torch.Generator().manual_seed(3)
     disc = np.zeros((4, 1, size, size), np.float32)
     for i, one in enumerate(disc):
         cv2.circle(one[0], (size // 2 + 5 * i, size // 2), size // 4, 1.0, -1)
         one[0] = cv2.GaussianBlur(one[0], (0, 0), 1.0)
     foreground, background = torch.rand(2, 4, 3, size, size, generator=draw)
-    return compose(torch.from_numpy(disc), foreground, background, augment, np.random.default_rng(seed))
+    layers = (torch.from_numpy(disc).to(device), foreground.to(device), background.to(device))
+    return compose(*layers, augment, np.random.default_rng(seed))
 
 
 def test_a_scene_obeys_the_compositing_equation_and_its_trimap_is_true() -> None:
