@@ -7,6 +7,7 @@
     ├── CheckpointError        1   a checkpoint that is unreadable or of another network
     ├── ArtefactError          1   an ONNX or engine file that is damaged, edited or not one of ours
     ├── ToleranceError         1   an artefact whose outputs differ too much from the model
+    ├── TrainingError         1   a training run that cannot go on
     ├── DependencyError        1   an optional package that is not installed
     └── DeviceError            1   a device or execution provider that cannot run here
 
@@ -44,6 +45,10 @@ class ArtefactError(LiteMattingError):
 
 class ToleranceError(LiteMattingError):
     """An artefact whose outputs differ from the model's by more than the tolerance."""
+
+
+class TrainingError(LiteMattingError):
+    """A training run whose weights are no longer numbers."""
 
 
 class DependencyError(LiteMattingError):

@@ -24,7 +24,6 @@ from ..matting.patches import to_uint8
 from ..runtime import Matter, load_engine
 from ..runtime.assets import SHIPPED_ENGINE
 from ._command import command, max_megapixels_option, stderr, stdout
-from .infer import _step
 
 if TYPE_CHECKING:
     from ..engines import Engine
@@ -60,7 +59,7 @@ def main(dataset: str, json_file: str | None, report_folder: str | None, **optio
     if json_file is not None:
         check_writable(json_file)
     with load_engine(options["engine"], options["device"]) as engine:
-        matter = Matter(engine, step=_step(engine, {"published": options["published"], "step": None}))
+        matter = Matter(engine, published=options["published"])
         methods: dict[str, Matte] = {NETWORK: partial(_levels, matter) if options["published"] else matter}
         if options["peers"]:
             with stderr.status("loading PyMatting (the first time, it compiles itself for half a minute)"):

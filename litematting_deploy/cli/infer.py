@@ -8,17 +8,13 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engines import Engine
 from ..errors import InputError, UsageError
 from ..matting.image_io import check_output, read_image, read_mask, read_trimap, write_image
 from ..matting.patches import to_uint8
 from ..matting.trimap import UNKNOWN, decode, from_mask
 from ..runtime import Matter, load_engine
-from ..runtime.loading import PUBLISHED_PATCH_HW
 from ._command import command, max_megapixels_option, notice, patch_progress, stderr, stdout
 from .trimap import DEFAULT_UNKNOWN, unknown_option
-
-PUBLISHED_STEP = 320
 
 
 def _patch(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -65,7 +61,7 @@ def main(image: str, trimap: str | None, output: str, mask: str | None, unknown:
     if not (checked == UNKNOWN).any():
         notice(f"ltm-infer: {trimap_file} has no unknown pixels: the alpha is the trimap")
     with load_engine(options["engine"], options["device"], patch_hw=options["patch"]) as engine:
-        matter = Matter(engine, step=_step(engine, options), batch=options["batch"])
+        matter = Matter(engine, step=options["step"], batch=options["batch"], published=options["published"])
         plan = matter.plan(checked)
         with patch_progress() as progress:
             task = progress.add_task("matting", total=None)
@@ -111,20 +107,6 @@ def _read(
     if mask is None:
         return photo, decode(grey, options["trimap_encoding"] or "exact", name)
     return photo, from_mask(grey, options["unknown"] or DEFAULT_UNKNOWN, name)
-
-
-def _step(engine: Engine, options: dict[str, Any]) -> int | None:
-    step: int | None = options["step"]
-    if not options["published"]:
-        return step
-    if engine.patch_hw != PUBLISHED_PATCH_HW:
-        raise UsageError(
-            f"--published wants patches of 640x640, this engine takes {engine.patch_hw[0]}x{engine.patch_hw[1]}; "
-            "make one with: ltm-export MODEL --height 640 --width 640"
-        )
-    if step not in (None, PUBLISHED_STEP):
-        raise UsageError(f"--published has a step of {PUBLISHED_STEP}, not {step}; leave --step out")
-    return PUBLISHED_STEP
 
 
 def _foreground(photo: NDArray[np.uint8], alpha: NDArray[np.float32]) -> NDArray[np.uint8]:

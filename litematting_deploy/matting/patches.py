@@ -1,7 +1,7 @@
 """Crop-and-stitch: where patches lie (plan) and how their alphas become one (stitch)."""
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from ..errors import UsageError
 from .trimap import FOREGROUND, UNKNOWN
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+Padding = Literal["edge", "background"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Plan:
 
     corners_yx: top left corner of each patch, in running order. grid_size: patches of the whole grid, those skipped
     because they hold no unknown pixel included. padded_hw: image size after `offset_yx` pixels before it and the
-    rest behind it.
+    rest behind it. padding: what the trimap is there, see `plan_grid`.
     """
 
     image_hw: tuple[int, int]
@@ -27,23 +28,26 @@ class Plan:
     patch_hw: tuple[int, int]
     corners_yx: tuple[tuple[int, int], ...]
     grid_size: int
+    padding: Padding = "edge"
 
     @property
     def skipped(self) -> int:
         return self.grid_size - len(self.corners_yx)
 
     @property
-    def _padding(self) -> tuple[tuple[int, int], tuple[int, int]]:
+    def _added(self) -> tuple[tuple[int, int], tuple[int, int]]:
         (height, width), (padded_height, padded_width), (top, left) = self.image_hw, self.padded_hw, self.offset_yx
         return (top, padded_height - height - top), (left, padded_width - width - left)
 
     def pad_image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(H, W, 3) to (*padded_hw, 3), edges replicated; the same array where nothing is added."""
-        return image if self.image_hw == self.padded_hw else np.pad(image, (*self._padding, (0, 0)), mode="edge")
+        return image if self.image_hw == self.padded_hw else np.pad(image, (*self._added, (0, 0)), mode="edge")
 
     def pad_trimap(self, trimap: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(H, W) to padded_hw, with background; the same array where nothing is added."""
-        return trimap if self.image_hw == self.padded_hw else np.pad(trimap, self._padding)
+        """(H, W) to padded_hw, by `padding`; the same array where nothing is added."""
+        if self.image_hw == self.padded_hw:
+            return trimap
+        return np.pad(trimap, self._added, mode="edge" if self.padding == "edge" else "constant")
 
     def crop(self, plane: NDArray[Scalar]) -> NDArray[Scalar]:
         """padded_hw back to (H, W), a view."""
@@ -61,12 +65,15 @@ def _starts(length: int, patch: int, step: int) -> list[int]:
     return [min(index * step, length - patch) for index in range(count)]
 
 
-def plan_grid(trimap: NDArray[np.uint8], patch_hw: tuple[int, int], step: int | None = None) -> Plan:
+def plan_grid(
+    trimap: NDArray[np.uint8], patch_hw: tuple[int, int], step: int | None = None, padding: Padding = "edge"
+) -> Plan:
     """The published grid: patches every `step` pixels, the last of a row or column shifted back into the image.
 
     trimap: (H, W) uint8 of 0 / 128 / 255. step: 1 to the shorter side of the patch, by default half of it. An image
-    smaller than a patch is centred in one. Patches without an unknown pixel are skipped, all others kept, so that
-    every unknown pixel is covered.
+    smaller than a patch is centred in one. padding: there the trimap goes on as its edge, which claims nothing about
+    a subject that the image cuts off, or is background, as in the published code. Patches without an unknown pixel
+    are skipped, all others kept, so that every unknown pixel is covered.
     """
     step = min(patch_hw) // 2 if step is None else step
     if not 1 <= step <= min(patch_hw):
@@ -83,7 +90,7 @@ def plan_grid(trimap: NDArray[np.uint8], patch_hw: tuple[int, int], step: int | 
             max(y - offset_y, 0) : y - offset_y + patch_hw[0], max(x - offset_x, 0) : x - offset_x + patch_hw[1]
         ].any()
     )
-    return Plan((height, width), padded_hw, (offset_y, offset_x), patch_hw, corners, len(grid))
+    return Plan((height, width), padded_hw, (offset_y, offset_x), patch_hw, corners, len(grid), padding)
 
 
 def border_weight(patch_hw: tuple[int, int]) -> NDArray[np.float32]:

@@ -14,7 +14,8 @@ from .config import ModelConfig
 from .network import LiteMatting
 
 NESTING_KEYS = ("state_dict", "model")
-WRAPPER_PREFIX = "module."
+# What DataParallel and a Lightning module put before the names.
+WRAPPER_PREFIXES = ("module.", "model.")
 NAMES_SHOWN = 4
 # What torch.load raises on damaged files, beside UnpicklingError.
 _DAMAGE = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
@@ -23,9 +24,9 @@ _DAMAGE = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, 
 def load_checkpoint(path: str | Path, config: ModelConfig = ModelConfig()) -> LiteMatting:
     """The model of `config` with the weights of `path`, in float32 and evaluation mode, on the CPU.
 
-    Reads `.pth`, `.pt`, `.ckpt` (a state dict, plain or under "state_dict" or "model", with or without "module." before
-    the names; tensors only) and `.safetensors`. Raises `CheckpointError` when the file cannot be read or its names and
-    shapes are not those of the network, listing the missing, unexpected and wrongly shaped.
+    Reads `.pth`, `.pt`, `.ckpt` (a state dict, plain or under "state_dict" or "model", with or without "module." or
+    "model." before the names; tensors only) and `.safetensors`. Raises `CheckpointError` when the file cannot be read
+    or its names and shapes are not those of the network, listing the missing, unexpected and wrongly shaped.
     """
     state = read_state_dict(path)
     model = LiteMatting(config)
@@ -92,7 +93,13 @@ def _unwrap(path: Path, loaded: object) -> dict[str, Tensor]:
                 f"{path}: {name} is a {value.dtype} tensor of layout {value.layout} on {value.device}, wanted dense "
                 "floating-point weights; save model.float().state_dict()"
             )
-    return {str(name).removeprefix(WRAPPER_PREFIX): value for name, value in state.items()}
+    return {_without_wrappers(str(name)): value for name, value in state.items()}
+
+
+def _without_wrappers(name: str) -> str:
+    for prefix in WRAPPER_PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
 
 
 def _mismatches(wanted: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:

@@ -12,26 +12,32 @@ from ..engines import Engine
 from ..errors import InputError, UsageError
 from ..matting.guide import transformable_map
 from ..matting.inputs import network_image, one_hot
-from ..matting.patches import Plan, Stitcher, plan_grid
+from ..matting.patches import Padding, Plan, Stitcher, plan_grid
 from ..matting.trimap import decode
-from .loading import load_engine
+from .loading import PUBLISHED_PATCH_HW, load_engine
 
 Progress = Callable[[int, int], None]
 """Called with the patches done and the patches to run."""
+
+PUBLISHED_STEP = 320
 
 
 class Matter:
     """Cuts the foreground out of photos: `Matter.load(path)(image, trimap) -> alpha`."""
 
-    def __init__(self, engine: Engine, *, step: int | None = None, batch: int | None = None) -> None:
+    def __init__(
+        self, engine: Engine, *, step: int | None = None, batch: int | None = None, published: bool = False
+    ) -> None:
         """step: pixels between patches, half a patch by default. batch: patches per call of the engine, at most the
-        engine's own batch where that is fixed; its own, or 1, by default.
+        engine's own batch where that is fixed; its own, or 1, by default. published: the authors' crop-and-stitch,
+        patches of 640 every 320 pixels, and background around images smaller than that.
         """
         if batch is not None and (batch < 1 or (engine.batch is not None and batch > engine.batch)):
             limit = f"1 to {engine.batch}" if engine.batch else "1 or more"
             raise UsageError(f"--batch {batch}: {engine.name} takes {limit} patches at a time; export another --batch")
         self.engine = engine
-        self._step = step
+        self._step = _published_step(engine, step) if published else step
+        self._padding: Padding = "background" if published else "edge"
         self._batch = batch or engine.batch or 1
 
     @classmethod
@@ -49,7 +55,7 @@ class Matter:
 
     def plan(self, trimap: NDArray[np.uint8]) -> Plan:
         """The patches that run for a checked trimap (H, W)."""
-        return plan_grid(trimap, self.engine.patch_hw, self._step)
+        return plan_grid(trimap, self.engine.patch_hw, self._step, self._padding)
 
     def __call__(
         self, image: NDArray[np.uint8], trimap: NDArray[np.uint8], progress: Progress | None = None
@@ -101,3 +107,14 @@ class Matter:
                 "they must be of one size"
             )
         return decode(trimap)
+
+
+def _published_step(engine: Engine, step: int | None) -> int:
+    if engine.patch_hw != PUBLISHED_PATCH_HW:
+        raise UsageError(
+            f"--published wants patches of 640x640, this engine takes {engine.patch_hw[0]}x{engine.patch_hw[1]}; "
+            "make one with: ltm-export MODEL --height 640 --width 640"
+        )
+    if step not in (None, PUBLISHED_STEP):
+        raise UsageError(f"--published has a step of {PUBLISHED_STEP}, not {step}; leave --step out")
+    return PUBLISHED_STEP

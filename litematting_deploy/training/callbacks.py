@@ -8,6 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save
@@ -15,14 +16,22 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from .. import __version__
-from .._files import replace_file
+from .._files import replace_file, replacing
+from ..errors import TrainingError
 from .preview import encode, sheet
 from .recipe import Recipe
+from .rundir import CHECKPOINT, WEIGHTS
 from .scenes import Scenes
 
-CHECKPOINT = "last.ckpt"
-WEIGHTS = "weights.safetensors"
 _LINE_EVERY_S = 60
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Checkpoints that are replaced whole or not at all; Lightning's own copies across file systems."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
+        with replacing(path) as draft:
+            torch.save(checkpoint, draft)
 
 
 class Average(WeightAveraging):
@@ -38,11 +47,16 @@ class Average(WeightAveraging):
 class Checkpoints(Callback):
     """`last.ckpt`, whole, to go on from, and `weights.safetensors`, small, to go on or to export elsewhere.
 
-    Both are replaced at once or not at all. Comes after `Average`, whose weights the small one takes.
+    The first is written before the first step, so that a run has its beginning. Comes after `Average`, whose weights
+    the small one takes.
     """
 
     def __init__(self, run: Path, recipe: Recipe) -> None:
         self.run, self.recipe = run, recipe
+
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_step == 0:
+            trainer.save_checkpoint(self.run / CHECKPOINT)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         if trainer.global_step % self.recipe.checkpoint_every == 0:
@@ -52,8 +66,13 @@ class Checkpoints(Callback):
         trainer.save_checkpoint(self.run / CHECKPOINT)
 
     def on_save_checkpoint(self, trainer: pl.Trainer, _: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        state = {name.removeprefix("model."): value for name, value in checkpoint["state_dict"].items()}
+        if not all(bool(value.isfinite().all()) for value in state.values()):
+            raise TrainingError(
+                f"{self.run}: diverged before step {trainer.global_step}: the weights are no longer finite; "
+                f"{CHECKPOINT} is from before. Begin again with --init {self.run / WEIGHTS} and a lower learning_rate."
+            )
         if trainer.is_global_zero:
-            state = {name.removeprefix("model."): value for name, value in checkpoint["state_dict"].items()}
             replace_file(self.run / WEIGHTS, small_checkpoint(state, trainer.global_step, self.recipe))
 
 
@@ -62,6 +81,20 @@ def small_checkpoint(state: dict[str, Tensor], step: int, recipe: Recipe) -> byt
     half = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in state.items()}
     about = {"step": str(step), "recipe": json.dumps(recipe.to_dict()), "litematting_deploy": __version__}
     return save(half, about)
+
+
+class Deadline(Callback):
+    """Stops the run after so many minutes of this process, however long it has run before."""
+
+    def __init__(self, minutes: float) -> None:
+        self.minutes, self.end_s = minutes, float("inf")
+
+    def on_train_start(self, *_: Any) -> None:
+        self.end_s = time.monotonic() + self.minutes * 60
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        over = time.monotonic() > self.end_s
+        trainer.should_stop = trainer.should_stop or trainer.strategy.reduce_boolean_decision(over, all=False)
 
 
 class Previews(Callback):
@@ -83,10 +116,10 @@ class Previews(Callback):
 
 
 class Progression(Callback):
-    """A bar with losses and time left on a terminal; a line a minute elsewhere."""
+    """A bar with losses and time left on a terminal; a line a minute elsewhere. The first device's alone."""
 
-    def __init__(self, console: Console, steps: int) -> None:
-        self.console, self.steps = console, steps
+    def __init__(self, console: Console, steps: int, follower: bool) -> None:
+        self.console, self.steps, self.follower = console, steps, follower
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -94,9 +127,8 @@ class Progression(Callback):
             TextColumn("steps"),
             TimeRemainingColumn(),
             console=console,
-            disable=not console.is_terminal,
+            disable=follower or not console.is_terminal,
         )
-        self.recent: list[float] = []
         self.since = self.begun_at = 0.0
         self.begun_step = 0
 
@@ -113,7 +145,7 @@ class Progression(Callback):
         self.since = now
         loss = float(trainer.callback_metrics["train/total"])
         self.bar.update(self.task, completed=trainer.global_step, description=f"loss {loss:.3f}")
-        if not self.console.is_terminal and trainer.is_global_zero:
+        if not self.console.is_terminal and not self.follower:
             rate = (trainer.global_step - self.begun_step) / (now - self.begun_at)
             left_min = (self.steps - trainer.global_step) / rate / 60
             self.console.print(
@@ -122,7 +154,7 @@ class Progression(Callback):
             )
 
     def on_validation_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        if trainer.is_global_zero and not trainer.sanity_checking:
+        if not self.follower and not trainer.sanity_checking:
             error, mse = (float(trainer.callback_metrics[f"validation/{name}"]) for name in ("error", "mse"))
             self.console.print(f"step {trainer.global_step}: held-out scenes: error {error:.4f}, MSE {mse:.5f}")
 

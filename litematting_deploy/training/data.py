@@ -1,24 +1,26 @@
 """Where batches come from: a source per kind of data, and the Lightning data module that feeds the loop."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from . import folder, procedural
-from .library import Items, Library
+from .library import Library
 from .photos import Photos
+from .procedural import Cut
 from .recipe import Augment, Recipe
 from .scenes import Scenes, compose
 
 # Validation scenes are numbered from here on, so that no training scene has the same random numbers.
 _VALIDATION = 2**40
-_WINDOW_PER_CROP = 1.5
 
 
 class Draw(NamedTuple):
@@ -28,63 +30,90 @@ class Draw(NamedTuple):
     crop: int
 
 
+class Batch(NamedTuple):
+    """A batch to make: its first number, size in pixels, samples, and what was read from files for it."""
+
+    number: int
+    crop: int
+    samples: int
+    read: dict[str, Tensor]
+
+
 class Source(Protocol):
     """A kind of training data. `read` runs in loader processes, the others on the device that trains."""
 
-    def prepare(self, device: torch.device) -> None:
-        """Load what stays on the device."""
+    reads: bool
 
-    def read(self, draw: Draw, rng: np.random.Generator) -> dict[str, Any]:
-        """What must be read from files for one sample, as arrays that can be collated."""
+    def prepare(self, device: torch.device, rank: int = 0, world: int = 1) -> None:
+        """Load what stays on the device, which is number `rank` of `world`."""
 
-    def cut(self, read: dict[str, Tensor], crop: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Alphas (N, 1, crop, crop), foregrounds and backgrounds (N, 3, crop, crop), float32, 0..1."""
+    def read(self, draw: Draw, rng: np.random.Generator) -> dict[str, NDArray[np.uint8]]:
+        """What must be read from files for one sample."""
+
+    def cut(self, batch: Batch, rng: np.random.Generator) -> Cut:
+        """Foregrounds and backgrounds of a batch."""
+
+    def close(self) -> None:
+        """Stop what runs in the background."""
 
 
 class ProceduralSource:
     """Drawn alphas over photos: nothing is read while training, all of it lies on the device."""
 
+    reads = False
+
     def __init__(self, library: Library, photos: list[Path], augment: Augment, refresh_workers: int = 0) -> None:
         self.library, self.paths, self.augment, self.refresh_workers = library, photos, augment, refresh_workers
-        self.device: torch.device | None = None
-        self.items: Items
-        self.photos: Photos
+        self._prepared: tuple[torch.device, int, int] | None = None
+        self._photos: Photos
 
-    def prepare(self, device: torch.device) -> None:
-        if device != self.device:
-            self.device, self.items, self.photos = device, self.library.load(device), Photos(self.paths, device)
+    def prepare(self, device: torch.device, rank: int = 0, world: int = 1) -> None:
+        if self._prepared is None or self._prepared[0] != device:
+            self.library.load(device)
+            self._photos = Photos(self.paths, device)
+        self._prepared = (device, rank, world)
 
-    def read(self, *_: Any) -> dict[str, Any]:
+    def read(self, *_: Any) -> dict[str, NDArray[np.uint8]]:
         return {}
 
-    def cut(self, read: dict[str, Tensor], crop: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        if self.refresh_workers:
-            self.library.refresh(self.items, self.refresh_workers)
-        return procedural.cut(self.items, self.photos, self.augment, rng, len(read["number"]), crop)
+    def cut(self, batch: Batch, rng: np.random.Generator) -> Cut:
+        if self.refresh_workers and self._prepared:
+            self.library.refresh(self.refresh_workers, *self._prepared[1:])
+        return procedural.cut(self.library, self._photos, self.augment, rng, batch.samples, batch.crop)
+
+    def close(self) -> None:
+        self.library.close()
 
 
 class FolderSource:
     """Foregrounds with alphas from files (Composition-1k's training layout) over photos."""
 
-    def __init__(self, foregrounds: list[tuple[Path, Path]], photos: list[Path], augment: Augment) -> None:
-        self.foregrounds, self.photos, self.augment = foregrounds, photos, augment
+    reads = True
 
-    def prepare(self, device: torch.device) -> None:
+    def __init__(self, foregrounds: Mapping[Path, Path], photos: list[Path], augment: Augment) -> None:
+        self.foregrounds, self.photos, self.augment = list(foregrounds.items()), photos, augment
+
+    def prepare(self, device: torch.device, rank: int = 0, world: int = 1) -> None:
         pass
 
-    def read(self, draw: Draw, rng: np.random.Generator) -> dict[str, Any]:
+    def read(self, draw: Draw, rng: np.random.Generator) -> dict[str, NDArray[np.uint8]]:
         pair = self.foregrounds[rng.integers(len(self.foregrounds))]
         photo = self.photos[rng.integers(len(self.photos))]
+        reach = math.ceil(draw.crop * self.augment.scale[1] * math.sqrt(2))
         return {
-            "window": folder.read_window(*pair, round(draw.crop * _WINDOW_PER_CROP), rng),
+            "window": folder.read_window(*pair, reach, rng),
             "background": folder.read_background(photo, draw.crop, rng),
         }
 
-    def cut(self, read: dict[str, Tensor], crop: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        planes = read["window"].float() / 255
-        middle = torch.full((len(planes), 2), planes.shape[-1] / 2, device=planes.device)
-        warped = procedural.warp(planes, middle, self.augment, rng, crop)
-        return warped[:, :1], warped[:, 1:], read["background"].float() / 255
+    def cut(self, batch: Batch, rng: np.random.Generator) -> Cut:
+        planes = batch.read["window"].float() / 255
+        middle = torch.full((len(planes), 2), planes.shape[-1] // 2, device=planes.device)
+        warped = procedural.warp(planes, middle, self.augment, rng, batch.crop)
+        alike = torch.zeros(len(planes), 1, 1, 1, device=planes.device)
+        return Cut(warped[:, :1], warped[:, 1:], batch.read["background"].float() / 255, alike)
+
+    def close(self) -> None:
+        pass
 
 
 class MattingData(pl.LightningDataModule):
@@ -95,11 +124,12 @@ class MattingData(pl.LightningDataModule):
         self.recipe, self.sources, self.workers = recipe, (training, validation), workers
 
     def setup(self, *_: Any, **__: Any) -> None:
+        trainer = self._attached
         for source in self.sources:
-            source.prepare(self._device)
+            source.prepare(trainer.strategy.root_device, trainer.global_rank, trainer.world_size)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        return self._loader(self.sources[0], _Numbers(self), self.workers)
+        return self._loader(self.sources[0], Numbers(self._attached, self.recipe), self.workers)
 
     def val_dataloader(self) -> DataLoader[Any]:
         stage = self.recipe.stages[-1]
@@ -107,52 +137,60 @@ class MattingData(pl.LightningDataModule):
         batches = [draws[i : i + stage.batch] for i in range(0, len(draws), stage.batch)]
         return self._loader(self.sources[1], batches, 0)
 
-    def on_after_batch_transfer(self, batch: Any, _: int) -> Scenes:
-        number, crop = int(batch["number"][0]), int(batch["crop"][0])
-        rng = np.random.default_rng((self.recipe.seed, number))
-        source = self.sources[number >= _VALIDATION]
-        return compose(*source.cut(batch, crop, rng), self.recipe.augment, rng)
+    def on_after_batch_transfer(self, batch: Batch, _: int) -> Scenes:
+        rng = np.random.default_rng((self.recipe.seed, batch.number))
+        return compose(self.sources[batch.number >= _VALIDATION].cut(batch, rng), self.recipe.augment, rng)
+
+    def teardown(self, *_: Any, **__: Any) -> None:
+        for source in self.sources:
+            source.close()
 
     @property
-    def _device(self) -> torch.device:
-        assert self.trainer is not None, "Lightning attaches the data module before it calls its hooks"
-        return self.trainer.strategy.root_device
+    def _attached(self) -> pl.Trainer:
+        if self.trainer is None:
+            raise RuntimeError("MattingData belongs to a Trainer before its hooks are called")
+        return self.trainer
 
     def _loader(self, source: Source, batches: Any, workers: int) -> DataLoader[Any]:
-        context = "spawn" if workers else None
-        dataset = _Reads(source, self.recipe.seed) if workers or isinstance(source, FolderSource) else _Reads(None, 0)
+        workers = workers if source.reads else 0
         return DataLoader(
-            dataset,
+            _Reads(source if source.reads else None, self.recipe.seed),
             batch_sampler=batches,
+            collate_fn=_collate,
             num_workers=workers,
-            multiprocessing_context=context,
-            pin_memory=self._device.type == "cuda",
+            multiprocessing_context="spawn" if workers else None,
+            pin_memory=source.reads and self._attached.strategy.root_device.type == "cuda",
             persistent_workers=workers > 0,
         )
 
 
-class _Reads(Dataset[dict[str, Any]]):
+class Numbers:
+    """Batches of draws from the trainer's step on, other ones for each device: a resumed run goes on where it was."""
+
+    def __init__(self, trainer: pl.Trainer, recipe: Recipe) -> None:
+        self.trainer, self.recipe = trainer, recipe
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        largest = max(stage.batch for stage in self.recipe.stages)
+        for step in range(self.trainer.global_step, self.recipe.steps):
+            stage = self.recipe.stage_at(step)
+            first = (step * self.trainer.world_size + self.trainer.global_rank) * largest
+            yield [Draw(first + i, stage.crop) for i in range(stage.batch)]
+
+
+class _Reads(Dataset[tuple[Draw, dict[str, NDArray[np.uint8]]]]):
     """What is read from files for each draw; nothing without a source."""
 
     def __init__(self, source: Source | None, seed: int) -> None:
         self.source, self.seed = source, seed
 
-    def __getitem__(self, draw: Draw) -> dict[str, Any]:
+    def __getitem__(self, draw: Draw) -> tuple[Draw, dict[str, NDArray[np.uint8]]]:
         rng = np.random.default_rng((self.seed, draw.number, 1))
-        return {"number": draw.number, "crop": draw.crop} | (self.source.read(draw, rng) if self.source else {})
+        return draw, self.source.read(draw, rng) if self.source else {}
 
 
-class _Numbers:
-    """Batches of draws from the current step on, each device its own: a resumed run goes on where it stopped."""
-
-    def __init__(self, data: MattingData) -> None:
-        self.data = data
-
-    def __iter__(self) -> Iterator[list[Draw]]:
-        trainer, recipe = self.data.trainer, self.data.recipe
-        assert trainer is not None, "Lightning attaches the data module before it asks for batches"
-        largest = max(stage.batch for stage in recipe.stages)
-        for step in range(trainer.global_step, recipe.steps):
-            stage = recipe.stage_at(step)
-            first = (step * trainer.world_size + trainer.global_rank) * largest
-            yield [Draw(first + i, stage.crop) for i in range(stage.batch)]
+def _collate(items: list[tuple[Draw, dict[str, NDArray[np.uint8]]]]) -> Batch:
+    # Numbers stay plain integers: reading one from a GPU would wait for all work before it.
+    draws, reads = zip(*items, strict=True)
+    arrays = {key: torch.from_numpy(np.stack([read[key] for read in reads])) for key in reads[0]}
+    return Batch(draws[0].number, draws[0].crop, len(draws), arrays)

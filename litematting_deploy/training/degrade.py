@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -11,7 +12,7 @@ _LUMINANCE = """16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 5
 18 22 37 56 68 109 103 77 24 35 55 64 81 104 113 92 49 64 78 87 103 121 120 101 72 92 95 98 112 100 103 99"""
 _CHROMINANCE = """17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99 99 99 47 66 99 99 99 99 99 99
 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99"""
-_RGB_TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+_RGB_TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 
 
 def sensor_noise(image: Tensor, read: Tensor, shot: Tensor, generator: torch.Generator) -> Tensor:
@@ -29,13 +30,15 @@ def jpeg(image: Tensor, quality: Tensor) -> Tensor:
 
     image: (N, 3, H, W), 0..1, H and W multiples of 16. quality: (N,), 1..100. Returns the same shape and range.
     """
-    ycc = torch.tensor(_RGB_TO_YCC, device=image.device)
-    planes = torch.einsum("ij,njhw->nihw", ycc, image * 255)
+    to_ycc, to_rgb = (
+        torch.from_numpy(matrix).float().to(image.device) for matrix in (_RGB_TO_YCC, np.linalg.inv(_RGB_TO_YCC))
+    )
+    planes = torch.einsum("ij,njhw->nihw", to_ycc, image * 255)
     scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)[:, None, None]
     luma = _requantise(planes[:, :1] - 128, _table(_LUMINANCE, scale)) + 128
     chroma = _requantise(functional.avg_pool2d(planes[:, 1:], 2), _table(_CHROMINANCE, scale))
     chroma = functional.interpolate(chroma, scale_factor=2, mode="bilinear")
-    back = torch.einsum("ij,njhw->nihw", torch.linalg.inv(ycc), torch.cat([luma, chroma], dim=1))
+    back = torch.einsum("ij,njhw->nihw", to_rgb, torch.cat([luma, chroma], dim=1))
     return back.round().clamp(0, 255) / 255
 
 

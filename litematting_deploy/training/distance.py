@@ -38,8 +38,9 @@ def by_passes(region: Tensor, reach_px: int) -> Tensor:
     columns = torch.arange(width, device=region.device, dtype=torch.float32)
     left = torch.where(region, columns, -torch.inf).cummax(dim=2).values
     right = torch.where(region, columns, torch.inf).flip(2).cummin(dim=2).values.flip(2)
-    # Squares of what is within reach fit in 16 bits, half the traffic of the many passes below.
-    along_row = torch.minimum(columns - left, right - columns).clamp(max=reach_px + 1).square().short()
+    # Up to 127 pixels, sums of squares fit in 16 bits: half the traffic of the many passes below.
+    whole = torch.int16 if reach_px <= 127 else torch.int32
+    along_row = torch.minimum(columns - left, right - columns).clamp(max=reach_px + 1).square().to(whole)
     padded = functional.pad(along_row, (0, 0, reach_px, reach_px), value=(reach_px + 1) ** 2)
     nearest = torch.full_like(along_row, (reach_px + 1) ** 2)
     for shift in range(2 * reach_px + 1):

@@ -12,23 +12,32 @@ from .library import points_of_interest
 from .photos import list_images
 
 
-def list_foregrounds(root: str | Path) -> list[tuple[Path, Path]]:
-    """Pairs (foreground, alpha) of a folder, by name. Raises `InputError` naming what is missing."""
-    alphas = {path.stem: path for path in list_images(Path(root) / "alpha")}
+def list_foregrounds(root: str | Path) -> dict[Path, Path]:
+    """Foreground files and their alphas, by name. Raises `InputError` naming what is missing or there twice."""
+    alphas: dict[str, Path] = {}
+    for path in list_images(Path(root) / "alpha"):
+        if path.stem in alphas:
+            raise InputError(f"{path}: {alphas[path.stem].name} has the same name; remove or rename one of them")
+        alphas[path.stem] = path
     foregrounds = list_images(Path(root) / "fg")
     alone = [path.name for path in foregrounds if path.stem not in alphas]
     if alone:
         raise InputError(f"{root}/alpha: no file for {', '.join(alone[:4])} of {root}/fg; each foreground needs one")
-    return [(path, alphas[path.stem]) for path in foregrounds]
+    return {path: alphas[path.stem] for path in foregrounds}
 
 
 def read_window(foreground: Path, alpha: Path, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """A window around a random fractional pixel: (4, size, size) uint8, alpha first, then RGB; reflected outside."""
     mask, colours = read_mask(alpha), read_image(foreground)
     if mask.shape != colours.shape[:2]:
-        raise InputError(f"{alpha}: is {mask.shape}, its foreground {foreground} {colours.shape[:2]}; sizes must agree")
-    points = points_of_interest(mask, rng)
-    return window(np.dstack([mask, colours]), tuple(points[0]), size)
+        raise InputError(
+            f"{alpha}: is {mask.shape[1]}x{mask.shape[0]}, its foreground {foreground} "
+            f"{colours.shape[1]}x{colours.shape[0]}; they must be of one size"
+        )
+    y, x = points_of_interest(mask, rng, count=1)[0]
+    half = size // 2
+    padded = cv2.copyMakeBorder(np.dstack([mask, colours]), half, half, half, half, cv2.BORDER_REFLECT)
+    return np.ascontiguousarray(np.moveaxis(padded[y : y + size, x : x + size], -1, 0))
 
 
 def read_background(path: Path, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -42,11 +51,3 @@ def read_background(path: Path, size: int, rng: np.random.Generator) -> NDArray[
     if rng.random() < 0.5:
         square = square[:, ::-1]
     return np.ascontiguousarray(np.moveaxis(square, -1, 0))
-
-
-def window(image: NDArray[np.uint8], centre_yx: tuple[int, int], size: int) -> NDArray[np.uint8]:
-    """(H, W, C) to (C, size, size) around a pixel, reflected outside the image."""
-    half = size // 2
-    padded = cv2.copyMakeBorder(image, half, half, half, half, cv2.BORDER_REFLECT_101)
-    y, x = centre_yx
-    return np.ascontiguousarray(np.moveaxis(padded[y : y + size, x : x + size], -1, 0))

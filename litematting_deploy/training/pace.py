@@ -8,13 +8,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from .data import Source
+from .data import Batch, Source
 from .module import MattingModule
 from .recipe import Recipe, Stage
 from .scenes import Scenes, compose
 
 # Validation, checkpoints and start-up also take time.
 _SHARE = 0.93
+_AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 class Pace(NamedTuple):
@@ -35,14 +36,13 @@ def measure(module: MattingModule, source: Source, stage: Stage, seconds: float 
     rng = np.random.default_rng(0)
 
     def batch() -> Scenes:
-        read = {"number": torch.arange(stage.batch)}
-        return compose(*source.cut(read, stage.crop, rng), recipe.augment, rng)
+        return compose(source.cut(Batch(0, stage.crop, stage.batch, {}), rng), recipe.augment, rng)
 
     scenes = batch()
 
     def step() -> None:
         optimiser.zero_grad()
-        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16-mixed"):
+        with torch.autocast(device.type, _AUTOCAST.get(recipe.precision), enabled=recipe.precision in _AUTOCAST):
             losses = module.losses(scenes)
         losses.total.backward()  # type: ignore[no-untyped-call]
         optimiser.step()

@@ -1,5 +1,8 @@
 """Photographs: where backgrounds and the colours of foregrounds come from."""
 
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -13,7 +16,7 @@ from ..errors import InputError
 from ..matting.image_io import read_image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
-MAX_SIDE = 1600
+MAX_SIDE, MIN_SIDE = 1600, 64
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -27,19 +30,27 @@ def list_images(folder: str | Path) -> list[Path]:
     return found
 
 
-def split(paths: list[Path], held_out: float) -> tuple[list[Path], list[Path]]:
-    """Paths for training and those held out for validation: every 1/`held_out`-th, at least one of each."""
+def split(paths: Sequence[Path], held_out: float) -> tuple[list[Path], list[Path]]:
+    """Paths for training and those held out for validation, about a share of `held_out`, at least one of each.
+
+    A file's name decides, so that it stays on its side when others come or go.
+    """
     if len(paths) < 2:
-        raise InputError(f"{paths[0].parent}: holds one photo; at least two are needed, one is held out for validation")
-    every = max(2, round(1 / held_out))
-    return [path for i, path in enumerate(paths) if i % every], paths[::every]
+        raise InputError(
+            f"{paths[0]}: is the only image there; at least two are needed, one is held out for validation"
+        )
+    shares = {path: int(hashlib.sha256(path.name.encode()).hexdigest()[:8], 16) / 2**32 for path in paths}
+    ordered = sorted(paths, key=lambda path: shares[path])
+    count = min(max(sum(share < held_out for share in shares.values()), 1), len(paths) - 1)
+    return sorted(ordered[count:]), sorted(ordered[:count])
 
 
 class Photos:
-    """Decoded photos on a device, at most MAX_SIDE pixels on the longer side."""
+    """Decoded photos on a device, at most MAX_SIDE pixels on the longer side. Raises `InputError`."""
 
-    def __init__(self, paths: list[Path], device: torch.device) -> None:
-        self._images = [_to_tensor(shrink(read_image(path))).to(device) for path in paths]
+    def __init__(self, paths: Sequence[Path], device: torch.device) -> None:
+        with ThreadPoolExecutor() as pool:
+            self._images = [_to_tensor(image).to(device) for image in pool.map(_read, paths)]
 
     def crops(self, rng: np.random.Generator, count: int, size: int, zoom: tuple[float, float]) -> Tensor:
         """Random crops resized to `size`, flipped at random: (count, 3, size, size) float32, 0..1.
@@ -51,7 +62,7 @@ class Photos:
     def _crop(self, rng: np.random.Generator, size: int, zoom: float) -> Tensor:
         image = self._images[rng.integers(len(self._images))]
         height, width = image.shape[1:]
-        side = max(16, min(round(size * zoom), height, width))
+        side = min(max(round(size * zoom), MIN_SIDE), height, width)
         y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
         crop = image[None, :, y : y + side, x : x + side].float() / 255
         if rng.random() < 0.5:
@@ -66,6 +77,13 @@ def shrink(image: NDArray[np.uint8], max_side: int = MAX_SIDE) -> NDArray[np.uin
         return image
     small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.uint8)
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    image = shrink(read_image(path))
+    if min(image.shape[:2]) < MIN_SIDE:
+        raise InputError(f"{path}: is {image.shape[1]}x{image.shape[0]}; photos have at least {MIN_SIDE} pixels a side")
+    return image
 
 
 def _to_tensor(image: NDArray[np.uint8]) -> Tensor:

@@ -31,7 +31,7 @@ def sheet(scenes: Scenes, predictions: Tensor) -> NDArray[np.uint8]:
 def curve(series: Mapping[str, Sequence[tuple[int, float]]], width: int = 960, height: int = 540) -> NDArray[np.uint8]:
     """Named lines of (step, value) on a logarithmic scale: (height, width, 3) uint8 RGB, white background."""
     picture = np.full((height, width, 3), 255, np.uint8)
-    points = [point for line in series.values() for point in line if point[1] > 0]
+    points = [point for line in series.values() for point in line if 0 < point[1] < np.inf]
     if not points:
         return picture
     steps, values = np.array(points).T

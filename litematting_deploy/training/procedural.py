@@ -1,13 +1,14 @@
-"""The procedural source: windows of the library, coloured from photos, turned, scaled and sheared."""
+"""Turning, scaling and shearing cut foregrounds, and colouring drawn ones from photos."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .library import Items
+from .library import Library
 from .photos import Photos
 from .recipe import Augment
 
@@ -16,22 +17,28 @@ _BACKGROUND_ZOOM = (0.5, 2.5)
 _TEXTURE_ZOOM = (0.3, 2.0)
 
 
-def cut(
-    items: Items, photos: Photos, augment: Augment, rng: np.random.Generator, count: int, crop: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Random alphas (count, 1, crop, crop) with foregrounds and backgrounds (count, 3, crop, crop), float32, 0..1.
+class Cut(NamedTuple):
+    """Foregrounds to compose, float32, 0..1.
 
-    Everything happens on the device of `items`; what is random comes from `rng`.
+    alpha: (N, 1, H, W). foreground, background: (N, 3, H, W). alike: (N, 1, 1, 1), 1 where the two have similar
+    colours, which are to stay similar, and 0 elsewhere.
     """
-    chosen = torch.from_numpy(rng.integers(len(items.planes), size=count))
-    point = torch.from_numpy(rng.integers(items.points.shape[1], size=count))
-    centres = items.points[chosen.to(items.points.device), point.to(items.points.device)].float()
-    jitter = torch.from_numpy(rng.uniform(-crop / 4, crop / 4, (count, 2))).float().to(centres.device)
-    planes = items.planes[chosen.to(items.planes.device)].float() / 255
-    alpha, shade = warp(planes, centres + jitter, augment, rng, crop).chunk(2, dim=1)
+
+    alpha: Tensor
+    foreground: Tensor
+    background: Tensor
+    alike: Tensor
+
+
+def cut(library: Library, photos: Photos, augment: Augment, rng: np.random.Generator, count: int, crop: int) -> Cut:
+    """`count` drawn foregrounds, coloured, over photos, crop x crop pixels, on the device of the library."""
+    planes, points = library.take(rng, count)
+    jitter = torch.from_numpy(rng.uniform(-crop / 4, crop / 4, (count, 2))).float().to(points.device)
+    alpha, shade = warp(planes, points + jitter, augment, rng, crop).chunk(2, dim=1)
     background = photos.crops(rng, count, crop, _BACKGROUND_ZOOM)
     texture = photos.crops(rng, count, crop, _TEXTURE_ZOOM)
-    return alpha, paint(texture, shade, background, augment.camouflage, rng), background
+    alike = torch.from_numpy(rng.random((count, 1, 1, 1)) < augment.camouflage).float().to(alpha.device)
+    return Cut(alpha, paint(texture, shade, background, alike, rng), background, alike)
 
 
 def warp(planes: Tensor, centres_yx: Tensor, augment: Augment, rng: np.random.Generator, crop: int) -> Tensor:
@@ -40,10 +47,8 @@ def warp(planes: Tensor, centres_yx: Tensor, augment: Augment, rng: np.random.Ge
     Sampled at twice the size and averaged, so that detail stays antialiased when the window is scaled down.
     """
     n, size, device = len(planes), planes.shape[-1], planes.device
-    angle, scale = (
-        rng.uniform(-math.pi, math.pi, n),
-        np.exp(rng.uniform(math.log(augment.scale[0]), math.log(augment.scale[1]), n)),
-    )
+    angle = rng.uniform(-math.pi, math.pi, n)
+    scale = np.exp(rng.uniform(math.log(augment.scale[0]), math.log(augment.scale[1]), n))
     flip, shear = rng.choice([-1.0, 1.0], n), rng.uniform(-augment.shear, augment.shear, n)
     cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
     # Output (x, y) in pixels from the centre -> input (x, y).
@@ -56,26 +61,27 @@ def warp(planes: Tensor, centres_yx: Tensor, augment: Augment, rng: np.random.Ge
     return functional.avg_pool2d(doubled, 2)
 
 
-def paint(texture: Tensor, shade: Tensor, background: Tensor, camouflage: float, rng: np.random.Generator) -> Tensor:
-    """Foreground colours (N, 3, H, W): the photo crop itself, a tint with some of its texture, or the background's.
+def paint(texture: Tensor, shade: Tensor, background: Tensor, alike: Tensor, rng: np.random.Generator) -> Tensor:
+    """Foreground colours (N, 3, H, W): a photo crop, a tint with some of its texture, or, where `alike`, the
+    background's own colours from another place.
 
     shade: (N, 1, H, W), 0..1, 128/255 neutral: how bright each strand, leaf or fold is, applied at random strength.
     """
     painted = []
-    for i in range(len(texture)):
-        photo, light, behind = texture[i : i + 1], shade[i : i + 1], background[i : i + 1]
-        draw, mean = rng.random(), photo.mean(dim=(2, 3), keepdim=True)
-        if draw < camouflage:
-            mean = behind.mean(dim=(2, 3), keepdim=True) + _offset(rng, 0.12, photo.device)
-            colour = mean + (photo - photo.mean(dim=(2, 3), keepdim=True)) * rng.uniform(0.1, 0.8)
-        elif draw < camouflage + (1 - camouflage) / 2:
-            tint = torch.from_numpy(rng.beta(0.8, 0.8, (1, 1, 1, 1)) + rng.normal(0, 0.12, (1, 3, 1, 1)))
-            colour = tint.float().to(photo.device) + (photo - mean) * rng.uniform(0.05, 0.6)
+    for i, camouflaged in enumerate(alike.flatten().tolist()):
+        photo, light, behind = texture[i], shade[i], background[i]
+        detail = photo - photo.mean(dim=(1, 2), keepdim=True)
+        if camouflaged:
+            elsewhere = behind.roll(tuple(rng.integers(-32, 33, 2).tolist()), dims=(1, 2)).flip(2)
+            near = torch.lerp(behind.mean(dim=(1, 2), keepdim=True), elsewhere, rng.uniform(0, 0.9))
+            colour = near + _tint(rng, 0.06, photo.device) + detail * rng.uniform(0, 0.5)
+        elif rng.random() < 0.5:
+            colour = rng.beta(0.8, 0.8) + _tint(rng, 0.12, photo.device) + detail * rng.uniform(0.05, 0.6)
         else:
             colour = photo
         painted.append(colour * (light * (255 / 128)) ** rng.uniform(0.2, 1.3))
-    return torch.cat(painted).clamp(0, 1)
+    return torch.stack(painted).clamp(0, 1)
 
 
-def _offset(rng: np.random.Generator, deviation: float, device: torch.device) -> Tensor:
-    return torch.from_numpy(rng.normal(0, deviation, (1, 3, 1, 1))).float().to(device)
+def _tint(rng: np.random.Generator, deviation: float, device: torch.device) -> Tensor:
+    return torch.from_numpy(rng.normal(0, deviation, (3, 1, 1))).float().to(device)

@@ -2,12 +2,13 @@
 
 import dataclasses
 import tomllib
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import UsageError
+from .families import FAMILIES
+from .tables import build, check
 
 # Composition-1k trains on 431 foregrounds, each over 100 backgrounds.
 EPOCH_SAMPLES = 43_100
@@ -38,18 +39,37 @@ class Optimiser:
     clip_norm: float = 1.0
     ema_decay: float = 0.999
 
+    def __post_init__(self) -> None:
+        check("learning_rate", self.learning_rate, 0, 1)
+        check("betas", self.betas, 0, 1, below=True)
+        check("ema_decay", self.ema_decay, 0, 1, below=True)
+        check("warmup_steps", self.warmup_steps, 0)
+        check("clip_norm", self.clip_norm, 0)
+
 
 @dataclass(frozen=True)
 class Procedural:
     """The library of drawn alphas: how many, pixels a side, and how often each family (see `families`) is drawn.
 
-    refresh: keep drawing while training runs and replace the oldest, as far as `workers` processes manage.
+    refresh: keep drawing while training runs and replace the oldest, as far as the worker processes manage.
+    photos: how many of a larger folder are taken; they stay decoded on the device, up to 8 MB each.
     """
 
     count: int = 2000
     size: int = 1024
     refresh: bool = True
+    photos: int = 1000
     weights: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, low in (("count", 1), ("size", 64), ("photos", 2)):
+            check(name, getattr(self, name), low)
+        for family, weight in self.weights.items():
+            if family not in FAMILIES:
+                raise ValueError(f"weights: no family is called {family}; there are {', '.join(FAMILIES)}")
+            check(f"weights.{family}", weight, 0)
+        if self.weights and not any(self.weights.values()):
+            raise ValueError("weights: all are 0, which leaves nothing to draw")
 
 
 @dataclass(frozen=True)
@@ -67,6 +87,15 @@ class Augment:
     defocused_background: float = 0.45
     noise: float = 0.5
     jpeg: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("combine", "camouflage", "defocused_background", "noise", "jpeg", "shear", "brightness"):
+            check(name, getattr(self, name), 0, 1)
+        for name, low, high in (("trimap_px", 1, 60), ("scale", 0.1, 10), ("contrast", 0, 10), ("saturation", 0, 10)):
+            limits = getattr(self, name)
+            check(name, limits, low, high)
+            if limits[0] > limits[1]:
+                raise ValueError(f"{name}: is {limits}, wanted the smaller first")
 
 
 @dataclass(frozen=True)
@@ -88,6 +117,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.stages:
             raise ValueError("a recipe has at least one [[stages]] table")
+        check("seed", self.seed, 0, 2**31)
+        check("held_out", self.held_out, 0.001, 0.9)
+        for name in ("validate_every", "validation_scenes", "checkpoint_every"):
+            check(name, getattr(self, name), 1)
 
     @property
     def steps(self) -> int:
@@ -120,39 +153,5 @@ def read_recipe(path: str | Path) -> Recipe:
 
 def from_dict(content: dict[str, Any], name: str) -> Recipe:
     """The recipe that plain values describe; what they leave out is the default. Raises `UsageError`."""
-    recipe: Recipe = _build(Recipe, content, name)
+    recipe: Recipe = build(Recipe, content, name)
     return recipe
-
-
-def _build(kind: Any, value: Any, name: str) -> Any:
-    """`value` as the type `kind`: a dataclass, a tuple, a literal, a dict of numbers or a plain type."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(value, dict):
-        hints = typing.get_type_hints(kind)
-        unknown = value.keys() - hints.keys()
-        if unknown:
-            raise UsageError(f"{name}: unknown key {', '.join(sorted(unknown))}; known are {', '.join(hints)}")
-        given = {key: _build(hints[key], item, f"{name}: {key}") for key, item in value.items()}
-        try:
-            return kind(**given)
-        except ValueError as error:
-            raise UsageError(f"{name}: {error}") from error
-    if origin is tuple and isinstance(value, list | tuple):
-        kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
-        if len(kinds) == len(value):
-            return tuple(_build(kind, item, name) for kind, item in zip(kinds, value, strict=True))
-    if origin is Literal and value in arguments:
-        return value
-    if origin is dict and isinstance(value, dict):
-        return {key: _build(arguments[1], item, f"{name}: {key}") for key, item in value.items()}
-    if kind is float and type(value) in (int, float):
-        return float(value)
-    if kind in (int, bool) and type(value) is kind:
-        return value
-    raise UsageError(f"{name}: is {value!r}, wanted {_describe(kind)}")
-
-
-def _describe(kind: Any) -> str:
-    if typing.get_origin(kind) is Literal:
-        return " or ".join(map(repr, typing.get_args(kind)))
-    return kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind).replace("typing.", "")

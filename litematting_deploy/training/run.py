@@ -1,13 +1,11 @@
-"""A training run: a folder that holds its recipe, checkpoints, previews, logs and loss curve."""
+"""A training run from its folder, its recipe and its sources."""
 
 import ctypes
 import dataclasses
 import json
 import logging
-import os
 import sys
 import warnings
-from datetime import timedelta
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -17,53 +15,63 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from .._files import replace_file
-from ..errors import UsageError
-from ..model import LiteMatting, load_checkpoint
-from .callbacks import CHECKPOINT, Average, Checkpoints, Previews, Progression
+from ..errors import DeviceError, InputError
+from ..model import LiteMatting
+from .callbacks import Average, Checkpoints, Deadline, Previews, Progression, WholeFiles
 from .data import MattingData, Source
 from .module import MattingModule
 from .pace import fit, measure
 from .preview import curve, encode, smooth
-from .recipe import Recipe, from_dict
+from .recipe import Recipe
+from .rundir import CHECKPOINT, Begun, is_follower, keep
 
-RECIPE = "recipe.json"
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+
+
+def find_device(name: str, devices: int) -> torch.device:
+    """The first device that "auto", "cpu" or "cuda" means here. Raises `DeviceError` if there are not that many."""
+    found = torch.cuda.device_count()
+    if name == "cpu" or (name == "auto" and not found):
+        return torch.device("cpu")
+    if found < devices:
+        raise DeviceError(f"--device {name} --devices {devices}: PyTorch sees {found} GPUs; ask for fewer, or for cpu")
+    return torch.device("cuda", 0)
 
 
 def train(
     run: Path,
     recipe: Recipe,
     sources: tuple[Source, Source],
+    model: LiteMatting | None,
+    device: torch.device,
     console: Console,
-    init: Path | None = None,
-    accelerator: str = "auto",
     devices: int = 1,
     workers: int = 0,
     minutes: float | None = None,
 ) -> int:
     """Train in the folder `run` until the recipe's steps or the minutes are over; returns the step reached.
 
-    Goes on from the checkpoint in `run` if it holds one. sources: training and validation. init: weights to begin
-    with, in the published layout; the optimiser is fresh. accelerator, devices: as Lightning's, several devices by DDP.
-    workers: loader processes. Raises `CheckpointError` for unusable weights.
+    Goes on from the checkpoint in `run` if it holds one. sources: training and validation. model: the weights to begin
+    with, drawn from the recipe's seed if None; the optimiser is fresh. devices: how many of the kind of `device`,
+    several by DDP. workers: loader processes. Raises `InputError` for files that cannot be read, `TrainingError` when
+    the weights diverge, `KeyboardInterrupt`.
     """
     pl.seed_everything(recipe.seed, verbose=False)
     _quieten()
-    if accelerator == "cpu" or not torch.cuda.is_available():
+    if device.type == "cpu":
         keep_freed_memory()
     torch.backends.cudnn.benchmark = True
-    checkpoint = run / CHECKPOINT
-    module = MattingModule(recipe, load_checkpoint(init) if init else LiteMatting())
+    timed = [] if minutes is None else [Deadline(minutes)]
     trainer = pl.Trainer(
-        accelerator=accelerator,
+        accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=devices,
         strategy="ddp" if devices > 1 else "auto",
         precision=recipe.precision,
+        plugins=[WholeFiles()],
         max_steps=recipe.steps,
         max_epochs=-1,
-        max_time=None if minutes is None else timedelta(minutes=minutes),
         gradient_clip_val=recipe.optimiser.clip_norm,
-        val_check_interval=recipe.validate_every,
+        val_check_interval=min(recipe.validate_every, recipe.steps),
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
@@ -74,53 +82,41 @@ def train(
         enable_model_summary=False,
         callbacks=[
             Average(recipe.optimiser.ema_decay),
+            *timed,
             Checkpoints(run, recipe),
             Previews(run / "previews"),
-            Progression(console, recipe.steps),
+            Progression(console, recipe.steps, is_follower()),
         ],
     )
     data = MattingData(recipe, *sources, workers)
-    trainer.fit(module.train(), datamodule=data, ckpt_path=checkpoint if checkpoint.is_file() else None)
+    module = MattingModule(recipe, (model or LiteMatting()).train())
+    checkpoint = run / CHECKPOINT
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint.is_file() else None)
+    except InputError as error:
+        # From a loader process it comes wrapped in that process's traceback.
+        raise InputError(str(error).strip().splitlines()[-1].split("InputError: ")[-1]) from error
+    except SystemExit:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
     if trainer.is_global_zero:
         draw_curve(run)
     return trainer.global_step
 
 
-def begin(run: Path, recipe: Recipe | None, resume: bool) -> Recipe:
-    """The recipe to train by in the folder `run`, which is made and keeps it; that of the run itself on `resume`.
+def fit_steps(run: Path, begun: Begun, source: Source, device: torch.device, console: Console) -> Begun:
+    """Scale the steps of a run so that it takes the minutes it was begun with; the run keeps the result.
 
-    Raises `UsageError` when the folder holds a run and `resume` is off, or when the recipe given differs from the
-    run's.
+    Writes the measured pace to `pace.json` in the run's folder.
     """
-    kept = run / RECIPE
-    if not kept.is_file():
-        run.mkdir(parents=True, exist_ok=True)
-        _keep(run, recipe or Recipe())
-        return recipe or Recipe()
-    before = from_dict(json.loads(kept.read_text(encoding="utf-8")), str(kept))
-    if _follows():
-        return before
-    if not resume:
-        raise UsageError(f"{run}: holds a run already; go on with it by --resume or choose another folder")
-    if recipe is not None and recipe != before:
-        raise UsageError(f"{run}: was begun with another recipe ({kept}); leave the recipe out to go on with that one")
-    return before
-
-
-def fit_into(run: Path, recipe: Recipe, source: Source, device: str, minutes: float, console: Console) -> Recipe:
-    """Scale the steps of a run that has not begun so that it takes about `minutes` here; the run keeps the result.
-
-    device: "auto", "cpu" or "cuda". Writes the measured pace to `pace.json` in the run's folder.
-    """
-    if _follows():
-        return recipe
-    if (run / CHECKPOINT).is_file():
-        raise UsageError(f"{run}: has trained already, its steps are set; leave --fit-minutes out")
-    on = torch.device("cpu" if device == "cpu" or not torch.cuda.is_available() else "cuda")
-    if on.type == "cpu":
+    if begun.fit_minutes is None:
+        return begun
+    if device.type == "cpu":
         keep_freed_memory()
-    source.prepare(on)
-    module = MattingModule(recipe, LiteMatting()).to(on).train()
+    source.prepare(device)
+    recipe = begun.recipe
+    module = MattingModule(recipe, LiteMatting()).to(device).train()
     paces = []
     for stage in recipe.stages:
         pace = measure(module, source, stage)
@@ -129,21 +125,13 @@ def fit_into(run: Path, recipe: Recipe, source: Source, device: str, minutes: fl
             f"{stage.crop}² in batches of {stage.batch}: {pace.input_s * 1e3:.0f} ms to compose, "
             f"{pace.network_s * 1e3:.0f} ms to train on; composing is {pace.network_s / pace.input_s:.1f} times as fast"
         )
-    fitted = fit(recipe, paces, minutes)
-    _keep(run, fitted)
-    measured = [dataclasses.asdict(stage) | pace._asdict() for stage, pace in zip(fitted.stages, paces, strict=True)]
-    about = {"device": torch.cuda.get_device_name() if on.type == "cuda" else "cpu", "stages": measured}
+    fitted = dataclasses.replace(begun, recipe=fit(recipe, paces, begun.fit_minutes), fit_minutes=None)
+    stages = zip(fitted.recipe.stages, paces, strict=True)
+    measured = [dataclasses.asdict(stage) | pace._asdict() for stage, pace in stages]
+    about = {"device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu", "stages": measured}
     replace_file(run / "pace.json", (json.dumps(about, indent=1) + "\n").encode())
+    keep(run, fitted)
     return fitted
-
-
-def _keep(run: Path, recipe: Recipe) -> None:
-    replace_file(run / RECIPE, (json.dumps(recipe.to_dict(), indent=1) + "\n").encode())
-
-
-def _follows() -> bool:
-    """Whether Lightning started this process, with the same command line, for another device of the run."""
-    return os.environ.get("LOCAL_RANK", "0") != "0"
 
 
 def draw_curve(run: Path) -> None:
@@ -151,11 +139,12 @@ def draw_curve(run: Path) -> None:
     events = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0})
     events.Reload()
     names = {"train/total": "loss", "validation/loss": "held-out loss", "validation/error": "held-out error"}
-    series = {
-        name: smooth([(event.step, event.value) for event in events.Scalars(tag)])
-        for tag, name in names.items()
-        if tag in events.Tags()["scalars"]
-    }
+    series = {}
+    for tag, name in names.items():
+        if tag in events.Tags()["scalars"]:
+            # Steps that a killed run repeated are there twice; the later ones count.
+            latest = {event.step: event.value for event in events.Scalars(tag)}
+            series[name] = smooth(sorted(latest.items()))
     replace_file(run / "loss.png", encode(curve(series), ".png"))
 
 

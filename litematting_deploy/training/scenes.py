@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from .degrade import jpeg, sensor_noise
 from .distance import distance, guide
+from .procedural import Cut
 from .recipe import Augment
 
-# Resampling leaves fully opaque and fully transparent pixels a rounding error away from 1 and 0.
 _SURE = 0.5 / 255
 
 
@@ -31,19 +31,19 @@ class Scenes(NamedTuple):
     background: Tensor
 
 
-def compose(
-    alpha: Tensor, foreground: Tensor, background: Tensor, augment: Augment, rng: np.random.Generator
-) -> Scenes:
+def compose(cut: Cut, augment: Augment, rng: np.random.Generator) -> Scenes:
     """Scenes from cut foregrounds over backgrounds, with the paper's augmentations (section 4.2) but for geometry.
 
-    alpha: (N, 1, H, W), foreground and background: (N, 3, H, W); float32, 0..1, H and W multiples of 32, on any
-    device. Random numbers that decide anything but noise are drawn from `rng` on the CPU.
+    H and W are multiples of 32. Random numbers that decide anything but noise are drawn from `rng` on the CPU.
     """
-    n, device = len(alpha), alpha.device
-    alpha = torch.where(alpha < _SURE, 0.0, torch.where(alpha > 1 - _SURE, 1.0, alpha))
-    alpha, foreground = combine(alpha, foreground, _choose(rng, augment.combine, n, device))
-    foreground = recolour(foreground, *_colour_draws(augment, rng, n, device))
-    background = recolour(background, *_colour_draws(augment, rng, n, device))
+    n, device = len(cut.alpha), cut.alpha.device
+    second = _choose(rng, augment.combine if n > 1 else 0, n, device)
+    alpha, foreground = combine(_snap(cut.alpha), cut.foreground, second)
+    alpha = _snap(alpha)
+    for_foreground, for_background = (_colour_draws(augment, rng, n, device) for _ in range(2))
+    # What resembles its background goes on to.
+    shared = [torch.where(cut.alike > 0, a, b) for a, b in zip(for_foreground, for_background, strict=True)]
+    foreground, background = recolour(foreground, *for_foreground), recolour(cut.background, *shared)
     background = defocus(background, rng, augment.defocused_background)
     image = alpha * foreground + (1 - alpha) * background
     background_known, foreground_known = known_regions(alpha[:, 0], augment.trimap_px, rng)
@@ -51,6 +51,11 @@ def compose(
     trimap = torch.stack([background_known, unknown, foreground_known], dim=1).float()
     near = guide(background_known, foreground_known)
     return Scenes(degrade(image, augment, rng), trimap, near, alpha, foreground, background)
+
+
+def _snap(alpha: Tensor) -> Tensor:
+    """Fully transparent and fully opaque pixels, which resampling left a rounding error away from 0 and 1."""
+    return torch.where(alpha < _SURE, 0.0, torch.where(alpha > 1 - _SURE, 1.0, alpha))
 
 
 def combine(alpha: Tensor, foreground: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:

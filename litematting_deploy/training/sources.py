@@ -4,42 +4,51 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from .data import FolderSource, ProceduralSource, Source
 from .folder import list_foregrounds
-from .library import Library, library_name
+from .library import Library, Stream
 from .photos import list_images, split
 from .recipe import Recipe
 
 _VALIDATION_SEED = 1_000_003
 
+Sources = tuple[Source, Source]
+"""For training and for validation."""
 
-def procedural_sources(
-    recipe: Recipe, photos: Path, libraries: Path, workers: int, progress: Callable[[str, int, int], None]
-) -> tuple[Source, Source]:
-    """Training and validation sources of drawn alphas over a folder of photos; draws the libraries if needed.
 
-    libraries: folder where drawn libraries are kept. progress: called with a name, of how many, and how many are drawn.
-    """
-    training, held_out = split(list_images(photos), recipe.held_out)
-    made = []
-    for name, seed, count, paths in (
-        ("drawing alphas", recipe.seed, recipe.procedural.count, training),
-        ("drawing held-out alphas", recipe.seed + _VALIDATION_SEED, recipe.validation_scenes, held_out),
+def procedural_sources(recipe: Recipe, photos: Path, libraries: Path, refresh_workers: int) -> Sources:
+    """Drawn alphas over a folder of photos. libraries: folder where drawn libraries are kept. Nothing is drawn yet."""
+    settings, made = recipe.procedural, []
+    paths = list_images(photos)
+    if len(paths) > settings.photos:
+        chosen = np.random.default_rng(recipe.seed).choice(len(paths), settings.photos, replace=False)
+        paths = [paths[i] for i in sorted(chosen)]
+    training, held_out = split(paths, recipe.held_out)
+    for seed, count, part, workers in (
+        (recipe.seed, settings.count, training, refresh_workers if settings.refresh else 0),
+        (recipe.seed + _VALIDATION_SEED, recipe.validation_scenes, held_out, 0),
     ):
-        settings = recipe.procedural
-        weights = settings.weights or None
-        file = libraries / library_name(seed, count, settings.size, weights)
-        library = Library(file, seed, count, settings.size, weights)
-        library.ensure(workers, partial(progress, name, count))
-        refresh = workers if settings.refresh and name == "drawing alphas" else 0
-        made.append(ProceduralSource(library, paths, recipe.augment, refresh))
+        library = Library(libraries, Stream(seed, settings.size, settings.weights or None), count)
+        made.append(ProceduralSource(library, part, recipe.augment, workers))
     return made[0], made[1]
 
 
-def folder_sources(recipe: Recipe, foregrounds: Path, photos: Path) -> tuple[Source, Source]:
-    """Training and validation sources of foregrounds with alphas in files over a folder of photos."""
-    pairs, backgrounds = list_foregrounds(foregrounds), list_images(photos)
-    names, held_out_names = split([pair[0] for pair in pairs], recipe.held_out)
-    training, held_out = split(backgrounds, recipe.held_out)
-    chosen = ([pair for pair in pairs if pair[0] in names], [pair for pair in pairs if pair[0] in held_out_names])
-    return FolderSource(chosen[0], training, recipe.augment), FolderSource(chosen[1], held_out, recipe.augment)
+def draw_libraries(sources: Sources, workers: int, progress: Callable[[str, int, int], None]) -> None:
+    """Draw what the sources' libraries lack. progress: gets a name, of how many, and how many there are."""
+    for name, source in zip(("drawing alphas", "drawing held-out alphas"), sources, strict=True):
+        if isinstance(source, ProceduralSource):
+            source.library.ensure(workers, partial(progress, name, source.library.count))
+
+
+def folder_sources(recipe: Recipe, foregrounds: Path, photos: Path) -> Sources:
+    """Foregrounds with alphas in files over a folder of photos."""
+    pairs = list_foregrounds(foregrounds)
+    backgrounds = split(list_images(photos), recipe.held_out)
+    names = split(list(pairs), recipe.held_out)
+    training, held_out = (
+        FolderSource({name: pairs[name] for name in part}, behind, recipe.augment)
+        for part, behind in zip(names, backgrounds, strict=True)
+    )
+    return training, held_out

@@ -11,9 +11,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from litematting_deploy.cli.train import main
 from litematting_deploy.model import load_checkpoint
 from tests.conftest import assert_one_line, run, stand_in
 from tests.training.test_sources import write_foregrounds, write_photos
@@ -54,6 +56,11 @@ def arguments(material: Path, output: Path) -> list[str | Path]:
     return ["--photos", material / "photos", "--libraries", material / "libraries", "-o", output, "--device", "cpu"]
 
 
+def trained_steps(folder: Path) -> int:
+    checkpoint = folder / "last.ckpt"
+    return int(torch.load(checkpoint, weights_only=True)["global_step"]) if checkpoint.exists() else -1
+
+
 def final_state(folder: Path) -> dict[str, torch.Tensor]:
     state = torch.load(folder / "last.ckpt", weights_only=True)
     assert state["global_step"] == STEPS
@@ -76,7 +83,7 @@ def test_a_run_leaves_weights_previews_logs_and_a_curve(finished: Path, material
         about = file.metadata()
         assert file.get_tensor("out.4.bias").dtype == np.float16
     assert about["step"] == str(STEPS)
-    assert json.loads(about["recipe"]) == json.loads((finished / "recipe.json").read_text())
+    assert json.loads(about["recipe"]) == json.loads((finished / "run.json").read_text())["recipe"]
     averaged = torch.load(finished / "last.ckpt", weights_only=True)["state_dict"]["model.out.4.bias"]
     kept = load_checkpoint(finished / "weights.safetensors").get_parameter("out.4.bias")
     torch.testing.assert_close(kept, averaged, rtol=1e-3, atol=1e-4)
@@ -95,19 +102,24 @@ def test_a_run_leaves_weights_previews_logs_and_a_curve(finished: Path, material
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(finished: Path, material: Path) -> None:
-    output = material / "runs" / "killed"
+    output, libraries = material / "runs" / "killed", material / "libraries"
     command = [Path(sys.executable).parent / "ltm-train", *arguments(material, output)]
     process = subprocess.Popen([command[0], material / "recipe.toml", *command[1:]], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not (output / "last.ckpt").exists():
+    while trained_steps(output) < 4:
         assert time.monotonic() < deadline, "no checkpoint within two minutes"
         assert process.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.002)
+        time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    killed_at = torch.load(output / "last.ckpt", weights_only=True)["global_step"]
-    assert killed_at < STEPS, "the run was not killed in time"
-    result = run("ltm-train", "--resume", *arguments(material, output))
+    assert trained_steps(output) < STEPS, "the run was not killed in time"
+    first = run(
+        "ltm-train", "--resume", "-o", output, "--device", "cpu", "--libraries", libraries, "--minutes", "0.0001"
+    )
+    assert first.code == 0, first.err
+    assert f"go on with: ltm-train --resume -o {output}" in first.err
+    assert 4 < trained_steps(output) < STEPS, "a second --minutes counts from its own beginning"
+    result = run("ltm-train", "--resume", "-o", output, "--device", "cpu", "--libraries", libraries)
     assert result.code == 0, result.err
     wanted, resumed = final_state(finished), final_state(output)
     assert wanted.keys() == resumed.keys()
@@ -131,32 +143,84 @@ def test_two_processes_train_one_model(material: Path) -> None:
     assert torch.load(output / "last.ckpt", weights_only=True)["global_step"] == 6
 
 
-def test_weights_to_begin_with_are_used(material: Path, tmp_path: Path) -> None:
-    recipe = tmp_path / "still.toml"
+@pytest.mark.slow
+def test_a_run_killed_while_it_draws_goes_on_with_what_it_was_begun_with(material: Path, tmp_path: Path) -> None:
+    save_file(stand_in(""), tmp_path / "begin.safetensors")
+    recipe = tmp_path / "long.toml"
     recipe.write_text(
         "validate_every = 1\nvalidation_scenes = 1\nprecision = '32-true'\n[[stages]]\nsteps = 1\ncrop = 64\n"
-        "batch = 1\n[optimiser]\nlearning_rate = 0.0\n[procedural]\ncount = 4\nsize = 128\nrefresh = false"
+        "batch = 1\n[optimiser]\nlearning_rate = 0.0\n[procedural]\ncount = 40\nsize = 512\nrefresh = false"
     )
-    weights = stand_in("")
-    save_file(weights, tmp_path / "begin.safetensors")
-    result = run(
-        "ltm-train", recipe, *arguments(material, tmp_path / "run"), "--init", tmp_path / "begin.safetensors"
-    )  # fmt: skip
+    command: list[str | Path] = [
+        Path(sys.executable).parent / "ltm-train", recipe, "--photos", material / "photos", "-o", tmp_path / "run",
+        "--device", "cpu", "--workers", "1", "--init", tmp_path / "begin.safetensors",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "run").glob("alphas-*/000000.npy")):
+        assert time.monotonic() < deadline, "nothing was drawn within two minutes"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    drawn = next((tmp_path / "run").glob("alphas-*/000000.npy")).stat().st_mtime_ns
+    assert not (tmp_path / "run" / "last.ckpt").exists()
+    result = run("ltm-train", "--resume", "-o", tmp_path / "run", "--device", "cpu")
     assert result.code == 0, result.err
+    assert next((tmp_path / "run").glob("alphas-*/000000.npy")).stat().st_mtime_ns == drawn, "drawn again"
     kept = load_checkpoint(tmp_path / "run" / "weights.safetensors").state_dict()
-    for name, value in weights.items():
+    for name, value in stand_in("").items():
         np.testing.assert_allclose(kept[name].numpy(), value.astype(np.float16).astype(np.float32), err_msg=name)
 
 
-def test_wrong_use_is_one_line(material: Path, tmp_path: Path) -> None:
-    recipe = material / "recipe.toml"
-    assert_one_line(run("ltm-train", recipe, "-o", tmp_path / "r"), 2, "--photos", "--foregrounds")
-    absent = run("ltm-train", recipe, "--photos", tmp_path / "none", "-o", tmp_path / "r")
-    assert_one_line(absent, 1, str(tmp_path / "none"), "no such folder")
-    blocked = run("ltm-train", recipe, *arguments(material, tmp_path / "r"), block="lightning")
+def invoke(*words: str | Path) -> tuple[int, str]:
+    """Exit code and the one line on stderr, without the start of a process."""
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert "Traceback" not in result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    return result.exit_code, lines[0]
+
+
+def test_wrong_use_is_one_line_and_leaves_nothing_behind(material: Path, tmp_path: Path) -> None:
+    recipe, photos, output = material / "recipe.toml", material / "photos", tmp_path / "r"
+    (tmp_path / "file").write_text("")
+    (tmp_path / "text.safetensors").write_text("no weights")
+    cases: list[tuple[list[str | Path], int, tuple[str, ...]]] = [
+        ([recipe, "-o", output], 2, ("--photos", "--foregrounds")),
+        ([recipe, "--photos", tmp_path / "none", "-o", output], 1, (str(tmp_path / "none"), "no such folder")),
+        ([tmp_path / "no.toml", "--photos", photos, "-o", output], 2, ("no.toml", "No such file")),
+        ([recipe, "--photos", photos, "-o", tmp_path / "file"], 1, ("file", "cannot be made")),
+        ([recipe, "--photos", photos, "-o", output, "--init", tmp_path / "text.safetensors"], 1, ("text.safetensors",)),
+        (["--resume", "-o", output], 2, (str(output), "holds no run")),
+        (["--resume", "-o", output, "--init", "w.safetensors"], 2, ("leave --init out",)),
+        ([recipe, "--photos", photos, "-o", output, "--device", "cpu", "--foregrounds", material], 1, ("alpha",)),
+    ]
+    if not torch.cuda.is_available():
+        cases.append(([recipe, "--photos", photos, "-o", output, "--device", "cuda"], 1, ("sees 0 GPUs",)))
+    for words, code, parts in cases:
+        got, line = invoke(*words)
+        assert got == code, line
+        assert all(part in line for part in parts), line
+        assert not output.exists(), "a mistake must not stand in the way of the next try"
+    blocked = run("ltm-train", recipe, *arguments(material, output), block="lightning")
     assert_one_line(blocked, 1, "lightning", "litematting-deploy[train]")
-    missing = run("ltm-train", tmp_path / "no.toml", *arguments(material, tmp_path / "r"))
-    assert_one_line(missing, 2, "no.toml", "No such file")
+
+
+def test_a_damaged_run_says_how_to_save_its_weights(finished: Path, material: Path, tmp_path: Path) -> None:
+    for name, content in (("run.json", b"{"), ("last.ckpt", (finished / "last.ckpt").read_bytes()[:50_000])):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "run.json").write_bytes((finished / "run.json").read_bytes())
+        (folder / name).write_bytes(content)
+        code, line = invoke("--resume", "-o", folder)
+        assert code == 1
+        assert name in line
+        assert f"--init {folder / 'weights.safetensors'}" in line
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "last.ckpt").write_bytes(b"")
+    code, line = invoke(material / "recipe.toml", *arguments(material, alone))
+    assert (code, "holds a run already (last.ckpt)" in line) == (2, True)
 
 
 def test_steps_are_fitted_into_the_time_there_is(material: Path, tmp_path: Path) -> None:
@@ -166,7 +230,7 @@ def test_steps_are_fitted_into_the_time_there_is(material: Path, tmp_path: Path)
     )  # fmt: skip
     assert result.code == 0, result.err
     assert "to compose" in result.err
-    first, second = json.loads((tmp_path / "run" / "recipe.json").read_text())["stages"]
+    first, second = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]["stages"]
     assert first["steps"] == pytest.approx(2 * second["steps"], abs=2), "the recipe's proportion"
     measured = json.loads((tmp_path / "run" / "pace.json").read_text())["stages"]
     predicted_s = sum(stage["steps"] * (stage["input_s"] + stage["network_s"]) for stage in measured)
@@ -174,5 +238,3 @@ def test_steps_are_fitted_into_the_time_there_is(material: Path, tmp_path: Path)
     assert time.monotonic() - begun < 120
     state = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     assert state["global_step"] == first["steps"] + second["steps"]
-    taken = run("ltm-train", "--resume", *arguments(material, tmp_path / "run"), "--fit-minutes", "1")
-    assert_one_line(taken, 2, "has trained already", "--fit-minutes")

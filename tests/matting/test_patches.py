@@ -57,7 +57,15 @@ def test_small_images_are_centred_with_the_odd_pixel_behind() -> None:
     np.testing.assert_array_equal(plan.crop(padded[:, :, 0]), image[:, :, 0])
     np.testing.assert_array_equal(padded[0, 0], image[0, 0])
     np.testing.assert_array_equal(padded[-1, -1], image[-1, -1])
-    assert plan.pad_trimap(trimap).sum() == 128 * 15
+    published = plan_grid(trimap, (32, 32), padding="background").pad_trimap(trimap)
+    assert published.sum() == 128 * 15
+    np.testing.assert_array_equal(plan.crop(published), trimap)
+
+
+def test_the_trimap_goes_on_beyond_the_edge() -> None:
+    trimap = np.array([[0, 128, 255]], np.uint8)
+    padded = plan_grid(trimap, (32, 32)).pad_trimap(trimap)
+    np.testing.assert_array_equal(padded, np.repeat([[0] * 15 + [128] + [255] * 16], 32, axis=0))
 
 
 def test_border_weight_is_the_published_one() -> None:

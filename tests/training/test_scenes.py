@@ -14,7 +14,7 @@ from litematting_deploy.matting.image_io import read_image, read_trimap
 from litematting_deploy.training.degrade import jpeg, sensor_noise
 from litematting_deploy.training.distance import by_passes, distance, guide
 from litematting_deploy.training.photos import shrink
-from litematting_deploy.training.procedural import paint, warp
+from litematting_deploy.training.procedural import Cut, paint, warp
 from litematting_deploy.training.recipe import Augment
 from litematting_deploy.training.scenes import Scenes, combine, compose
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP
@@ -28,7 +28,7 @@ def regions() -> Tensor:
     return torch.from_numpy(np.concatenate([sparse, np.zeros((1, 96, 160), bool), np.ones((1, 96, 160), bool)]))
 
 
-@pytest.mark.parametrize("reach", [5, 35, 92])
+@pytest.mark.parametrize("reach", [5, 35, 92, 140])
 def test_both_ways_to_measure_distance_agree_with_scipy(reach: int) -> None:
     found = regions()
     exact = torch.stack(
@@ -78,8 +78,8 @@ def made_scenes(augment: Augment, seed: int = 0, size: int = 160, device: str = 
         cv2.circle(one[0], (size // 2 + 5 * i, size // 2), size // 4, 1.0, -1)
         one[0] = cv2.GaussianBlur(one[0], (0, 0), 1.0)
     foreground, background = torch.rand(2, 4, 3, size, size, generator=draw)
-    layers = (torch.from_numpy(disc).to(device), foreground.to(device), background.to(device))
-    return compose(*layers, augment, np.random.default_rng(seed))
+    layers = (torch.from_numpy(disc), foreground, background, torch.zeros(4, 1, 1, 1))
+    return compose(Cut(*(layer.to(device) for layer in layers)), augment, np.random.default_rng(seed))
 
 
 def test_a_scene_obeys_the_compositing_equation_and_its_trimap_is_true() -> None:
@@ -146,5 +146,30 @@ def test_shade_makes_colours_brighter_and_darker() -> None:
     texture, background = torch.rand(2, 4, 3, 32, 32, generator=draw) * 0.2 + 0.3
     shade = torch.full((4, 1, 32, 32), 128 / 255)
     shade[..., :16] = 60 / 255
-    painted = paint(texture, shade, background, 0.0, np.random.default_rng(0))
+    painted = paint(texture, shade, background, torch.zeros(4, 1, 1, 1), np.random.default_rng(0))
     assert (painted[..., :16].mean((1, 2, 3)) < 0.9 * painted[..., 16:].mean((1, 2, 3))).all()
+
+
+def test_a_camouflaged_foreground_stays_like_its_background() -> None:
+    draw = torch.Generator().manual_seed(0)
+    texture = torch.rand(16, 3, 64, 64, generator=draw)
+    background = torch.rand(16, 3, 1, 1, generator=draw).expand(16, 3, 64, 64)
+    shade, alpha = torch.full((16, 1, 64, 64), 128 / 255), torch.zeros(16, 1, 64, 64)
+    alpha[..., 16:48] = 1
+    apart = {}
+    for alike in (0.0, 1.0):
+        rng = np.random.default_rng(1)
+        chosen = torch.full((16, 1, 1, 1), alike)
+        foreground = paint(texture, shade, background, chosen, rng)
+        scenes = compose(Cut(alpha, foreground, background, chosen), dataclasses.replace(CLEAN, combine=0), rng)
+        colours = (scenes.foreground.mean((2, 3)) - scenes.background.mean((2, 3))).abs()
+        apart[alike] = float(colours.mean())
+    assert apart[1.0] < 0.5 * apart[0.0]
+
+
+def test_a_lone_foreground_is_not_put_behind_itself() -> None:
+    alpha = torch.full((1, 1, 64, 64), 0.5)
+    red, blue = torch.rand(2, 1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    always = dataclasses.replace(CLEAN, combine=1)
+    scenes = compose(Cut(alpha, red, blue, torch.zeros(1, 1, 1, 1)), always, np.random.default_rng(0))
+    assert torch.equal(scenes.alpha, alpha)

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 import torch
 
 from litematting_deploy.errors import InputError, UsageError
-from litematting_deploy.training.data import Draw, FolderSource, ProceduralSource
-from litematting_deploy.training.families import draw
+from litematting_deploy.training.data import Batch, Draw, FolderSource, Numbers, ProceduralSource
+from litematting_deploy.training.families import draw, layer
 from litematting_deploy.training.folder import list_foregrounds, read_window
-from litematting_deploy.training.library import Library, library_name
+from litematting_deploy.training.library import Library, Stream
 from litematting_deploy.training.photos import Photos, list_images, split
-from litematting_deploy.training.recipe import Augment, Recipe, Stage, from_dict, read_recipe
+from litematting_deploy.training.recipe import Augment, Procedural, Recipe, Stage, from_dict, read_recipe
+from litematting_deploy.training.sources import draw_libraries, procedural_sources
 from tests.conftest import ROOT
 
 CPU = torch.device("cpu")
@@ -44,6 +46,11 @@ def test_every_recipe_of_the_project_is_valid_and_survives_json(path: Path) -> N
         ("[optimiser]\nlearning_rate = 'fast'", ("learning_rate", "'fast'", "float")),
         ("[augment]\ntrimap_px = [3, 4, 5]", ("trimap_px", "[3, 4, 5]")),
         ("seed = ", ("not TOML",)),
+        ("checkpoint_every = 0", ("checkpoint_every", "at least 1")),
+        ("held_out = 0.0", ("held_out", "0.001 to 0.9")),
+        ("[augment]\ntrimap_px = [35, 3]", ("trimap_px", "the smaller first")),
+        ("[optimiser]\nema_decay = 5.0", ("ema_decay", "0 to below 1")),
+        ("[procedural.weights]\nfurr = 1.0", ("furr", "straight_hair")),
     ],
 )
 def test_a_wrong_recipe_is_refused_by_name(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
@@ -71,41 +78,77 @@ def write_photos(folder: Path, count: int = 4) -> Path:
 def test_photos_are_listed_split_and_cropped(tmp_path: Path) -> None:
     paths = list_images(write_photos(tmp_path / "photos"))
     training, held_out = split(paths, 0.25)
-    assert (len(training), len(held_out)) == (3, 1)
-    assert not set(training) & set(held_out)
+    assert training
+    assert held_out
+    assert sorted(training + held_out) == paths
+    more = [*paths, tmp_path / "another.jpg"]
+    assert len(set(split(more, 0.25)[1]) ^ set(held_out)) <= 1, "files keep their side"
     crops = Photos(training, CPU).crops(np.random.default_rng(0), 5, 64, (0.5, 2.5))
     assert crops.shape == (5, 3, 64, 64)
     assert 0 <= float(crops.min()) < float(crops.max()) <= 1
     with pytest.raises(InputError, match="at least two"):
         split(paths[:1], 0.25)
+    cv2.imwrite(str(tmp_path / "photos" / "small.png"), np.zeros((20, 90, 3), np.uint8))
+    with pytest.raises(InputError, match=r"small\.png: is 90x20"):
+        Photos([tmp_path / "photos" / "small.png"], CPU)
     with pytest.raises(InputError, match=r"holds no image"):
         list_images(tmp_path)
 
 
 def test_a_library_holds_the_stream_and_moves_on(tmp_path: Path) -> None:
-    library = Library(tmp_path / "lib.npy", seed=5, count=3, size=96)
+    stream = Stream(seed=5, size=96)
+    library = Library(tmp_path, stream, count=3)
     drawn: list[int] = []
     library.ensure(1, drawn.append)
-    assert drawn == [1, 2, 3]
-    items = library.load(CPU)
-    wanted = [draw(np.random.default_rng((5, index)), 96) for index in range(4)]
-    for planes, points, layer in zip(items.planes, items.points, wanted[:3], strict=True):
-        assert np.array_equal(planes[0], layer.alpha)
-        assert np.array_equal(planes[1], layer.shade)
-        values = layer.alpha[points[:, 0].numpy(), points[:, 1].numpy()]
-        assert ((values > 0) & (values < 255)).mean() > 0.5
+    assert drawn[-1] == 3
+    library.load(CPU)
+    wanted = {layer(5, index, 96).alpha.tobytes() for index in range(3)}
+    seen = set()
+    for seed in range(20):
+        planes, points = library.take(np.random.default_rng(seed), 2)
+        for alpha, (y, x) in zip((planes[:, 0] * 255).round().byte().numpy(), points.int().tolist(), strict=True):
+            seen.add(alpha.tobytes())
+            assert 0 < alpha[y, x] < 255
+    assert seen == wanted
+    later = layer(5, 3, 96).alpha.tobytes()
     deadline = time.monotonic() + 60
-    while not np.array_equal(items.planes[0, 0], wanted[3].alpha):
+    while later not in seen:
         assert time.monotonic() < deadline, "no new layer within a minute"
-        library.refresh(items, 1)
-        time.sleep(0.1)
+        library.refresh(1)
+        planes, _ = library.take(np.random.default_rng(), 8)
+        seen |= {alpha.tobytes() for alpha in (planes[:, 0] * 255).round().byte().numpy()}
+        time.sleep(0.05)
     library.close()
-    assert np.array_equal(np.load(library.path)[0, 0], wanted[0].alpha), "the file keeps the beginning of the stream"
+
+
+def test_a_library_draws_only_what_is_missing(tmp_path: Path) -> None:
+    library = Library(tmp_path, Stream(seed=1, size=64), count=25)
+    library.ensure(1, lambda _: None)
+    first, second = sorted(library.folder.glob("??????.npy"))
+    before, content = first.stat().st_mtime_ns, second.read_bytes()
+    second.unlink()
+    drawn: list[int] = []
+    library.ensure(1, drawn.append)
+    assert drawn == [20, 25]
+    assert first.stat().st_mtime_ns == before
+    assert second.read_bytes() == content
+    library.ensure(1, lambda _: pytest.fail("drew again"))
 
 
 def test_a_library_is_named_after_what_it_holds() -> None:
-    names = {library_name(1, 2, 3, None), library_name(2, 2, 3, None), library_name(1, 2, 3, {"fur": 1.0})}
+    names = {Stream(1, 64).folder_name(), Stream(2, 64).folder_name(), Stream(1, 64, {"fur": 1.0}).folder_name()}
     assert len(names) == 3
+
+
+def test_devices_and_steps_draw_different_numbers() -> None:
+    recipe = Recipe(stages=(Stage(3, 64, 4), Stage(2, 96, 2)))
+    drawn = []
+    for rank in range(2):
+        trainer = SimpleNamespace(global_step=1, world_size=2, global_rank=rank)
+        batches = list(Numbers(trainer, recipe))  # type: ignore[arg-type]
+        assert [(len(batch), batch[0].crop) for batch in batches] == [(4, 64), (4, 64), (2, 96), (2, 96)]
+        drawn += [one.number for batch in batches for one in batch]
+    assert len(set(drawn)) == len(drawn) == 24
 
 
 def write_foregrounds(root: Path) -> Path:
@@ -121,13 +164,13 @@ def write_foregrounds(root: Path) -> Path:
 
 def test_foregrounds_and_alphas_stay_together(tmp_path: Path) -> None:
     pairs = list_foregrounds(write_foregrounds(tmp_path / "train"))
-    window = read_window(*pairs[0], 96, np.random.default_rng(0))
+    window = read_window(*next(iter(pairs.items())), 96, np.random.default_rng(0))
     assert np.array_equal(window[0], window[1]), "this foreground's red is its alpha"
     assert 0 < window[0, 48, 48] < 255
     source = FolderSource(pairs, list_images(write_photos(tmp_path / "bg")), Augment(shear=0))
     reads = [source.read(Draw(i, 64), np.random.default_rng(i)) for i in range(3)]
     batch = {key: torch.from_numpy(np.stack([read[key] for read in reads])) for key in reads[0]}
-    alpha, foreground, background = source.cut(batch, 64, np.random.default_rng(0))
+    alpha, foreground, background, _ = source.cut(Batch(0, 64, 3, batch), np.random.default_rng(0))
     assert alpha.shape == (3, 1, 64, 64)
     assert background.shape == (3, 3, 64, 64)
     torch.testing.assert_close(foreground[:, :1], alpha)
@@ -144,11 +187,19 @@ def test_what_is_missing_from_a_training_folder_is_named(tmp_path: Path) -> None
 
 
 def test_the_procedural_source_gives_what_the_compositor_takes(tmp_path: Path) -> None:
-    library = Library(tmp_path / "lib.npy", seed=1, count=2, size=128)
-    library.ensure(1, lambda _: None)
-    source = ProceduralSource(library, list_images(write_photos(tmp_path / "photos")), Augment())
-    source.prepare(CPU)
-    alpha, foreground, background = source.cut({"number": torch.arange(3)}, 64, np.random.default_rng(0))
-    assert (alpha.shape, foreground.shape, background.shape) == ((3, 1, 64, 64), (3, 3, 64, 64), (3, 3, 64, 64))
-    for made in (alpha, foreground, background):
-        assert 0 <= float(made.min()) < float(made.max()) <= 1
+    recipe = Recipe(validation_scenes=2, procedural=Procedural(count=2, size=128, refresh=False))
+    sources = procedural_sources(recipe, write_photos(tmp_path / "photos"), tmp_path, 0)
+    draw_libraries(sources, 1, lambda *_: None)
+    for source in sources:
+        source.prepare(CPU)
+        alpha, foreground, background, alike = source.cut(Batch(0, 64, 3, {}), np.random.default_rng(0))
+        assert (alpha.shape, foreground.shape, background.shape) == ((3, 1, 64, 64), (3, 3, 64, 64), (3, 3, 64, 64))
+        assert alike.shape == (3, 1, 1, 1)
+        for made in (alpha, foreground, background):
+            assert 0 <= float(made.min()) < float(made.max()) <= 1
+
+
+def test_a_larger_folder_of_photos_is_sampled(tmp_path: Path) -> None:
+    recipe = Recipe(procedural=Procedural(photos=3))
+    sources = procedural_sources(recipe, write_photos(tmp_path / "photos", 6), tmp_path, 0)
+    assert sum(len(source.paths) for source in sources if isinstance(source, ProceduralSource)) == 3

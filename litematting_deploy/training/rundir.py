@@ -1,0 +1,78 @@
+"""The folder of a run: what it was begun with, so that it can go on after anything."""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .._files import replace_file
+from ..errors import CheckpointError, OutputError, UsageError
+from ..model.checkpoint import read_state_dict
+from .recipe import Recipe, from_dict
+
+BEGUN = "run.json"
+CHECKPOINT = "last.ckpt"
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a run was begun with. fit_minutes: None once the recipe's steps have been fitted."""
+
+    recipe: Recipe
+    photos: str
+    foregrounds: str | None = None
+    init: str | None = None
+    fit_minutes: float | None = None
+
+
+def begin(run: Path, begun: Begun) -> Begun:
+    """Make the folder of a new run. Raises `UsageError` if it holds one, `OutputError` if it cannot be made."""
+    if is_follower():
+        return reopen(run)
+    for name in (BEGUN, CHECKPOINT):
+        if (run / name).exists():
+            raise UsageError(f"{run}: holds a run already ({name}); go on with it by --resume or choose another folder")
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{run}: cannot be made: {error.strerror}; choose another folder") from error
+    keep(run, begun)
+    return begun
+
+
+def keep(run: Path, begun: Begun) -> None:
+    """Write what the run was begun with into its folder. Raises `OutputError`."""
+    replace_file(run / BEGUN, (json.dumps(dataclasses.asdict(begun), indent=1) + "\n").encode())
+
+
+def reopen(run: Path) -> Begun:
+    """What the run in a folder was begun with. Raises `UsageError` if there is none, `CheckpointError` if damaged."""
+    file = run / BEGUN
+    if not file.is_file():
+        raise UsageError(f"{run}: holds no run to resume, {BEGUN} is not there; leave --resume out to begin one")
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        begun = Begun(**content | {"recipe": from_dict(content["recipe"], str(file))})
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(
+            f"{file}: damaged ({error}); begin a new run with --init {run / WEIGHTS}, which are its weights"
+        ) from error
+    if (run / CHECKPOINT).is_file():
+        try:
+            read_state_dict(run / CHECKPOINT)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}; begin a new run with --init {run / WEIGHTS}") from error
+    return begun
+
+
+def is_follower() -> bool:
+    """Whether Lightning started this process, with the same command line, for another device of the run.
+
+    Raises `UsageError` where another launcher started it, which would begin the run several times at once.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        raise UsageError("ltm-train starts a process for each of --devices itself; run it without torchrun")
+    return os.environ.get("LOCAL_RANK", "0") != "0"
