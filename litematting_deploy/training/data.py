@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from . import folder, procedural
 from .library import Library
 from .photos import Photos
+from .preview import ROWS
 from .procedural import Cut
 from .recipe import Augment, Recipe
 from .scenes import Scenes, compose
@@ -134,7 +135,8 @@ class MattingData(pl.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Any]:
         stage = self.recipe.stages[-1]
         draws = [Draw(_VALIDATION + i, stage.crop) for i in range(self.recipe.validation_scenes)]
-        batches = [draws[i : i + stage.batch] for i in range(0, len(draws), stage.batch)]
+        size = max(stage.batch, ROWS)
+        batches = [draws[i : i + size] for i in range(0, len(draws), size)]
         return self._loader(self.sources[1], batches, 0)
 
     def on_after_batch_transfer(self, batch: Batch, _: int) -> Scenes:

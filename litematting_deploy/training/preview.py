@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from .scenes import Scenes
 
-_ROWS = 6
+# Scenes in a preview.
+ROWS = 6
 _CELL_PX = 256
 _INK, _FAINT, _GRID = (40, 40, 40), (200, 200, 200), (230, 230, 230)
 _COLOURS = ((200, 90, 30), (30, 120, 200), (40, 150, 60))
@@ -21,7 +22,7 @@ def sheet(scenes: Scenes, predictions: Tensor) -> NDArray[np.uint8]:
     grey = (scenes.trimap[:, 2:] + scenes.trimap[:, 1:2] / 2, predictions, scenes.alpha)
     columns = [scenes.image, *(plane.expand(-1, 3, -1, -1) for plane in grey)]
     cells = [
-        functional.interpolate(column[:_ROWS].float(), (_CELL_PX, _CELL_PX), mode="bilinear", antialias=True)
+        functional.interpolate(column[:ROWS].float(), (_CELL_PX, _CELL_PX), mode="bilinear", antialias=True)
         for column in columns
     ]
     rows = [np.concatenate([_to_numpy(column[i]) for column in cells], axis=1) for i in range(len(cells[0]))]
