@@ -30,17 +30,22 @@ def sheet(scenes: Scenes, predictions: Tensor) -> NDArray[np.uint8]:
 
 
 def curve(series: Mapping[str, Sequence[tuple[int, float]]], width: int = 960, height: int = 540) -> NDArray[np.uint8]:
-    """Named lines of (step, value) on a logarithmic scale: (height, width, 3) uint8 RGB, white background."""
+    """Named lines of (step, value) on a logarithmic scale: (height, width, 3) uint8 RGB, white background.
+
+    Values that have no logarithm are left out.
+    """
     picture = np.full((height, width, 3), 255, np.uint8)
-    points = [point for line in series.values() for point in line if 0 < point[1] < np.inf]
+    drawable = {name: [point for point in line if 0 < point[1] < np.inf] for name, line in series.items()}
+    drawable = {name: line for name, line in drawable.items() if line}
+    points = [point for line in drawable.values() for point in line]
     if not points:
         return picture
     steps, values = np.array(points).T
     low, high = np.log10(values.min()) - 0.05, np.log10(values.max()) + 0.05
-    left, top, right, bottom = 70, 20, width - 20, height - 50
+    left, top, right, bottom = 70, 40, width - 30, height - 50
 
     def place(line: Sequence[tuple[int, float]]) -> NDArray[np.int32]:
-        x, y = np.array([(step, np.log10(max(value, 1e-9))) for step, value in line]).T
+        x, y = np.array([(step, np.log10(value)) for step, value in line]).T
         across = left + x / max(steps.max(), 1) * (right - left)
         return np.stack([across, bottom - (y - low) / (high - low) * (bottom - top)], axis=1).round().astype(np.int32)
 
@@ -48,18 +53,19 @@ def curve(series: Mapping[str, Sequence[tuple[int, float]]], width: int = 960, h
         y = int(place([(0, value)])[0, 1])
         cv2.line(picture, (left, y), (right, y), _GRID, 1)
         _write(picture, f"{value:g}", (8, y + 5), _INK)
-    for fraction in (0.0, 0.25, 0.5, 0.75, 1.0):
-        step = int(steps.max() * fraction)
-        _write(picture, str(step), (left + int(fraction * (right - left)) - 16, bottom + 20), _INK)
-    for (name, line), colour, row in zip(series.items(), _COLOURS, range(len(series)), strict=False):
-        cv2.polylines(picture, [place(line)], False, colour, 2 if len(line) < 200 else 1, cv2.LINE_AA)
-        _write(picture, name, (right - 220, top + 20 + 22 * row), colour)
+    magnitude = 10 ** int(np.log10(max(steps.max(), 1)))
+    stride = next(k * magnitude for k in (0.2, 0.5, 1, 2) if steps.max() / (k * magnitude) <= 6)
+    for step in np.arange(0, steps.max() + 1, max(stride, 1)):
+        _write(picture, f"{step:g}", (int(place([(step, values[0])])[0, 0]) - 16, bottom + 20), _INK)
+    for (name, line), colour, column in zip(drawable.items(), _COLOURS, range(len(drawable)), strict=False):
+        cv2.polylines(picture, [place(line)], False, colour, 2, cv2.LINE_AA)
+        _write(picture, name, (left + 160 * column, top - 14), colour)
     _write(picture, "step", (right - 36, height - 10), _INK)
     cv2.rectangle(picture, (left, top), (right, bottom), _FAINT, 1)
     return picture
 
 
-def smooth(line: Sequence[tuple[int, float]], points: int = 300) -> list[tuple[int, float]]:
+def smooth(line: Sequence[tuple[int, float]], points: int = 80) -> list[tuple[int, float]]:
     """A line averaged to at most `points` points."""
     groups = np.array_split(np.array(line, np.float64).reshape(-1, 2), min(points, max(len(line), 1)))
     return [(int(group[:, 0].mean()), float(group[:, 1].mean())) for group in groups if len(group)]

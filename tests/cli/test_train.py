@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -172,16 +171,19 @@ def test_a_run_killed_while_it_draws_goes_on_with_what_it_was_begun_with(materia
         np.testing.assert_allclose(kept[name].numpy(), value.astype(np.float16).astype(np.float32), err_msg=name)
 
 
-def invoke(*words: str | Path) -> tuple[int, str]:
+def invoke(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str]:
     """Exit code and the one line on stderr, without the start of a process."""
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert "Traceback" not in result.stderr
-    lines = result.stderr.strip().splitlines()
-    assert len(lines) == 1, result.stderr
-    return result.exit_code, lines[0]
+    with pytest.raises(SystemExit) as ended:
+        main.main([str(word) for word in words])
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, lines[0]
 
 
-def test_wrong_use_is_one_line_and_leaves_nothing_behind(material: Path, tmp_path: Path) -> None:
+def test_wrong_use_is_one_line_and_leaves_nothing_behind(
+    material: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     recipe, photos, output = material / "recipe.toml", material / "photos", tmp_path / "r"
     (tmp_path / "file").write_text("")
     (tmp_path / "text.safetensors").write_text("no weights")
@@ -198,7 +200,7 @@ def test_wrong_use_is_one_line_and_leaves_nothing_behind(material: Path, tmp_pat
     if not torch.cuda.is_available():
         cases.append(([recipe, "--photos", photos, "-o", output, "--device", "cuda"], 1, ("sees 0 GPUs",)))
     for words, code, parts in cases:
-        got, line = invoke(*words)
+        got, line = invoke(capsys, *words)
         assert got == code, line
         assert all(part in line for part in parts), line
         assert not output.exists(), "a mistake must not stand in the way of the next try"
@@ -206,20 +208,22 @@ def test_wrong_use_is_one_line_and_leaves_nothing_behind(material: Path, tmp_pat
     assert_one_line(blocked, 1, "lightning", "litematting-deploy[train]")
 
 
-def test_a_damaged_run_says_how_to_save_its_weights(finished: Path, material: Path, tmp_path: Path) -> None:
+def test_a_damaged_run_says_how_to_save_its_weights(
+    finished: Path, material: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name, content in (("run.json", b"{"), ("last.ckpt", (finished / "last.ckpt").read_bytes()[:50_000])):
         folder = tmp_path / name
         folder.mkdir()
         (folder / "run.json").write_bytes((finished / "run.json").read_bytes())
         (folder / name).write_bytes(content)
-        code, line = invoke("--resume", "-o", folder)
+        code, line = invoke(capsys, "--resume", "-o", folder)
         assert code == 1
         assert name in line
         assert f"--init {folder / 'weights.safetensors'}" in line
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "last.ckpt").write_bytes(b"")
-    code, line = invoke(material / "recipe.toml", *arguments(material, alone))
+    code, line = invoke(capsys, material / "recipe.toml", *arguments(material, alone))
     assert (code, "holds a run already (last.ckpt)" in line) == (2, True)
 
 
