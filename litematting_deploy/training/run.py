@@ -61,8 +61,29 @@ def train(
     if device.type == "cpu":
         keep_freed_memory()
     torch.backends.cudnn.benchmark = True
+    trainer = _trainer(run, recipe, device, devices, console, minutes)
+    data = MattingData(recipe, *sources, workers)
+    module = MattingModule(recipe, (model or LiteMatting()).train())
+    checkpoint = run / CHECKPOINT
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint.is_file() else None)
+    except InputError as error:
+        # From a loader process it comes wrapped in that process's traceback.
+        raise InputError(str(error).strip().splitlines()[-1].split("InputError: ")[-1]) from error
+    except SystemExit:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
+    if trainer.is_global_zero:
+        draw_curve(run)
+    return trainer.global_step
+
+
+def _trainer(
+    run: Path, recipe: Recipe, device: torch.device, devices: int, console: Console, minutes: float | None
+) -> pl.Trainer:
     timed = [] if minutes is None else [Deadline(minutes)]
-    trainer = pl.Trainer(
+    return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=devices,
         strategy="ddp" if devices > 1 else "auto",
@@ -88,21 +109,6 @@ def train(
             Progression(console, recipe.steps, is_follower()),
         ],
     )
-    data = MattingData(recipe, *sources, workers)
-    module = MattingModule(recipe, (model or LiteMatting()).train())
-    checkpoint = run / CHECKPOINT
-    try:
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint.is_file() else None)
-    except InputError as error:
-        # From a loader process it comes wrapped in that process's traceback.
-        raise InputError(str(error).strip().splitlines()[-1].split("InputError: ")[-1]) from error
-    except SystemExit:
-        if trainer.interrupted:
-            raise KeyboardInterrupt from None
-        raise
-    if trainer.is_global_zero:
-        draw_curve(run)
-    return trainer.global_step
 
 
 def fit_steps(run: Path, begun: Begun, source: Source, device: torch.device, console: Console) -> Begun:
