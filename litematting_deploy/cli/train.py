@@ -48,7 +48,7 @@ _folder = click.Path(path_type=Path)
     show_default="all cores",
     help="Processes that draw alphas, or read foregrounds.",
 )
-def main(run: Path, resume: bool, libraries: Path | None, **options: Any) -> None:
+def main(run: Path, resume: bool, **options: Any) -> None:
     """Train LiteMatting.
 
     RECIPE is a TOML file, see recipes/; without one, the paper's recipe is used. The folder of the run gets last.ckpt
@@ -77,7 +77,7 @@ def main(run: Path, resume: bool, libraries: Path | None, **options: Any) -> Non
     if begun.foregrounds:
         sources = folder_sources(recipe, Path(begun.foregrounds), photos)
     else:
-        sources = procedural_sources(recipe, photos, libraries or run, options["workers"])
+        sources = procedural_sources(recipe, photos, Path(begun.libraries or run), options["workers"])
     if not resume:
         begun = begin(run, begun)
     if not is_follower():
@@ -93,7 +93,7 @@ def main(run: Path, resume: bool, libraries: Path | None, **options: Any) -> Non
 
 
 def _refuse_with_resume(options: dict[str, Any]) -> None:
-    for name in ("recipe", "photos", "foregrounds", "init", "fit_minutes"):
+    for name in ("recipe", "photos", "foregrounds", "init", "libraries", "fit_minutes"):
         if options[name] is not None:
             raise click.UsageError(
                 f"--resume goes on with what the run was begun with; leave {_option(name)} out, "
@@ -117,6 +117,7 @@ def _new_run(options: dict[str, Any]) -> Any:
         photos=_absolute(photos or foregrounds / "bg"),
         foregrounds=foregrounds and _absolute(foregrounds),
         init=init and _absolute(init),
+        libraries=options["libraries"] and _absolute(options["libraries"]),
         fit_minutes=options["fit_minutes"],
     )
 

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..matting.image_io import MAX_MEGAPIXELS, read_image, read_mask, read_trimap
+from ..matting.image_io import MAX_MEGAPIXELS, READ_SUFFIXES, looks_like_image, read_image, read_mask, read_trimap
 from ..matting.trimap import UNKNOWN, Encoding, decode
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 ALPHA_FOLDER = "alpha"
 
 
@@ -114,12 +113,12 @@ def _files(folder: Path, name: str) -> dict[str, Path]:
         raise InputError(f"{folder}: has no folder {name}/; it holds {_listed(folder)}")
     files: dict[str, Path] = {}
     for path in _entries(folder / name):
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
+        if looks_like_image(path):
             if path.stem in files:
                 raise InputError(f"{path}: {files[path.stem].name} has the same name; remove or rename one of them")
             files[path.stem] = path
     if not files:
-        raise InputError(f"{folder / name}: holds no images; wanted files ending in {', '.join(IMAGE_SUFFIXES)}")
+        raise InputError(f"{folder / name}: holds no images; wanted files ending in {', '.join(READ_SUFFIXES)}")
     return files
 
 
@@ -132,7 +131,7 @@ def _check_partners(folders: dict[str, dict[str, Path]], root: Path) -> None:
             more = f" (and {len(missing) - 1} more are missing)" if missing[1:] else ""
             raise InputError(
                 f"{there}: has no partner in {root / name}{more}; wanted an image called {missing[0]} there, "
-                f"with any of the endings {', '.join(IMAGE_SUFFIXES)}"
+                f"with any of the endings {', '.join(READ_SUFFIXES)}"
             )
 
 

@@ -18,6 +18,7 @@ from ..errors import InputError, UsageError
 
 MAX_MEGAPIXELS = 200
 READ_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
+READ_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 WRITE_SUFFIXES = (".png", ".tif", ".tiff")
 _SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L")
 # What Pillow raises on damaged files, beside its own UnidentifiedImageError.
@@ -33,6 +34,11 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _pillow_state = threading.Lock()
+
+
+def looks_like_image(path: Path) -> bool:
+    """Whether a file in a folder is to be read as an image, by its name: one of `READ_SUFFIXES`, not hidden."""
+    return path.suffix.lower() in READ_SUFFIXES and not path.name.startswith(".")
 
 
 def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:

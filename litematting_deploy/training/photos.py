@@ -13,9 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import InputError
-from ..matting.image_io import read_image
+from ..matting.image_io import READ_SUFFIXES, looks_like_image, read_image
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 MAX_SIDE, MIN_SIDE = 1600, 64
 
 
@@ -24,9 +23,9 @@ def list_images(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give one that holds images")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    found = sorted(path for path in folder.iterdir() if looks_like_image(path))
     if not found:
-        raise InputError(f"{folder}: holds no image ({', '.join(SUFFIXES)}); give a folder that does")
+        raise InputError(f"{folder}: holds no image ({', '.join(READ_SUFFIXES)}); give a folder that does")
     return found
 
 

@@ -19,12 +19,16 @@ WEIGHTS = "weights.safetensors"
 
 @dataclass(frozen=True)
 class Begun:
-    """What a run was begun with. fit_minutes: None once the recipe's steps have been fitted."""
+    """What a run was begun with.
+
+    libraries: None for the run's own folder. fit_minutes: None once the recipe's steps have been fitted.
+    """
 
     recipe: Recipe
     photos: str
     foregrounds: str | None = None
     init: str | None = None
+    libraries: str | None = None
     fit_minutes: float | None = None
 
 
