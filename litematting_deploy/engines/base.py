@@ -2,6 +2,7 @@
 
 import abc
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,20 +20,58 @@ CHANNELS = {"image": 3, "trimap": 3, "guide": 2, "alpha": 1}
 BACKENDS = {".onnx": ("onnxruntime", "OnnxRuntimeEngine")}
 
 
-class Engine(abc.ABC):
-    """Runs the network on patches of one size.
+class Described(abc.ABC):
+    """What is known of every engine.
 
     name: backend and device class, as in `onnxruntime-cpu`. device: what was asked for, as in `cuda:0`. patch_hw: the
-    only height and width it takes. batch: the only batch size it takes, or None for any. precision: `fp32`, `fp16`
-    or `unknown`. version: of the backend.
+    only height and width it takes. precision: `fp32`, `tf32`, `fp16` or `unknown`. version: of the backend.
     """
 
     name: str
     device: str
     version: str
     patch_hw: tuple[int, int]
-    batch: int | None
     precision: str
+
+    def describe(self) -> str:
+        """One line for people: engine, version, device, patch size and precision."""
+        return f"{self.name} {self.version} on {self.device}, {self.patch_hw[0]}x{self.patch_hw[1]} {self.precision}"
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Release what the engine holds; it cannot run afterwards."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+
+class DeviceEngine(Described):
+    """Runs the network on patches that lie in the memory of a CUDA device.
+
+    batch: the only batch size it takes. capturable: its work may be recorded in a CUDA graph by the caller.
+    device_bytes: memory of the device it needs to run, beside inputs and output; None where its library does not say.
+    """
+
+    batch: int
+    capturable: bool
+    device_bytes: int | None
+
+    @abc.abstractmethod
+    def enqueue(self, addresses: Mapping[str, int], stream: int) -> None:
+        """Put one run on a stream and return.
+
+        addresses: of image (batch, 3, H, W), trimap (batch, 3, H, W), guide (batch, 2, H, W) and alpha
+        (batch, 1, H, W), all float32 and C-contiguous; alpha is written. stream: a `CUstream`. Raises `DeviceError`.
+        """
+
+
+class Engine(Described):
+    """Runs the network on patches in host memory. batch: the only batch size it takes, or None for any."""
+
+    batch: int | None
 
     def run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
         """Estimate alpha of up to `batch` patches.
@@ -48,20 +87,6 @@ class Engine(abc.ABC):
         if not np.isfinite(alpha).all():
             raise ArtefactError(f"{self.name}: alpha is not finite, the weights are damaged; export another checkpoint")
         return alpha
-
-    def describe(self) -> str:
-        """One line for people: engine, version, device, patch size and precision."""
-        return f"{self.name} {self.version} on {self.device}, {self.patch_hw[0]}x{self.patch_hw[1]} {self.precision}"
-
-    @abc.abstractmethod
-    def close(self) -> None:
-        """Release what the engine holds; it cannot run afterwards."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self.close()
 
     @abc.abstractmethod
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
