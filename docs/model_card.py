@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from litematting_deploy import Matter
 from litematting_deploy.matting.image_io import read_image
-from litematting_deploy.matting.patches import to_uint8
+from litematting_deploy.matting.patches import to_levels
 from litematting_deploy.training.families import layer
 from litematting_deploy.training.preview import encode
 from litematting_deploy.training.procedural import Cut, paint
@@ -50,7 +50,7 @@ def main() -> None:
         for image, one_hot, alpha in zip(made.image, made.trimap, made.alpha, strict=True):
             photo = (image.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
             trimap = (one_hot[1] * 128 + one_hot[2] * 255).numpy().astype(np.uint8)
-            matte, truth = to_uint8(matter(photo, trimap)), to_uint8(alpha[0].numpy())
+            matte, truth = to_levels(matter(photo, trimap)), to_levels(alpha[0].numpy())
             for row, cell in zip(rows, (photo, trimap, matte, truth), strict=True):
                 row.append(_small(cell))
     picture = np.concatenate([np.concatenate(row, axis=1) for row in rows])

@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .engines.build import build_engine
     from .evaluation import metrics
     from .export.exporter import export_onnx
     from .model import load_checkpoint
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Matter", "export_onnx", "load_checkpoint", "load_engine", "metrics"]
+__all__ = ["Matter", "build_engine", "export_onnx", "load_checkpoint", "load_engine", "metrics"]
 
 _HOMES = {
     "Matter": "runtime",
     "load_engine": "runtime",
+    "build_engine": "engines.build",
     "export_onnx": "export.exporter",
     "load_checkpoint": "model",
     "metrics": "evaluation",

@@ -63,6 +63,11 @@ def replace_file(path: str | Path, content: bytes) -> None:
         draft.write_bytes(content)
 
 
+def cache_folder() -> Path:
+    """Where compiled device code is kept between runs: `litematting-deploy` in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "litematting-deploy"
+
+
 def sha256(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file's content."""
     with Path(path).open("rb") as file:

@@ -35,13 +35,17 @@ def test_one_top_level_name_and_under_25_megabytes(wheel: Path) -> None:
     for asset in ("litematting.safetensors", "litematting.onnx", "litematting.onnx.json", "dandelion.jpg"):
         assert f"litematting_deploy/assets/{asset}" in names
     assert "litematting_deploy/py.typed" in names
+    assert "litematting_deploy/runtime/cuda/kernels.cu" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
 def test_extras_and_commands() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    assert set(config["options.extras_require"]) == {"cpu", "gpu", "export", "bench", "train", "dev"}
+    assert set(config["options.extras_require"]) == {
+        *("cpu", "gpu", "export", "bench", "train", "dev"),
+        *("cuda12", "cuda13", "rtx-cu12", "rtx-cu13", "trt-cu12", "trt-cu13", "pycuda"),
+    }
     required = config["options"]["install_requires"]
     assert "torch" not in required
     assert "opencv-python-headless" in required

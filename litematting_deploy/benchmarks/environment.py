@@ -3,9 +3,16 @@
 import importlib.metadata
 import os
 import platform
+import shutil
+import subprocess
 from pathlib import Path
 
-_PACKAGES = ("litematting-deploy", "numpy", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "torch")
+_PACKAGES = (
+    *("litematting-deploy", "numpy", "opencv-python-headless", "torch", "onnxruntime", "onnxruntime-gpu"),
+    *("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12", "pycuda"),
+    *("tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt-rtx", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13"),
+)
+_GPU_FIELDS = ("name", "driver_version", "memory.total", "clocks.sm", "clocks.mem")
 
 
 def describe() -> dict[str, object]:
@@ -18,12 +25,24 @@ def describe() -> dict[str, object]:
             continue
     return {
         "cpu": _processor(),
+        "gpus": gpus(),
         "cores": os.cpu_count(),
         "load_at_start": os.getloadavg()[0],
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": versions,
     }
+
+
+def gpus() -> list[dict[str, str]]:
+    """Name, driver, memory and present clocks of each NVIDIA GPU, as `nvidia-smi` says; none without it."""
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return []
+    query = [command, f"--query-gpu={','.join(_GPU_FIELDS)}", "--format=csv,noheader"]
+    answer = subprocess.run(query, capture_output=True, text=True, check=False)
+    rows = [line.split(", ") for line in answer.stdout.splitlines()] if answer.returncode == 0 else []
+    return [dict(zip(_GPU_FIELDS, row, strict=True)) for row in rows]
 
 
 def _processor() -> str:

@@ -9,10 +9,11 @@ import numpy as np
 
 from ..engines import Engine
 from ..engines.base import Batch
-from ..engines.onnxruntime import check_device
+from ..engines.onnxruntime_cuda import runtime
 from ..errors import DependencyError, DeviceError
 from ..export.spec import ExportSpec, Norm
 from ..runtime.assets import SHIPPED_CHECKPOINT, example_patch
+from ..runtime.cuda import open_cuda
 from ..runtime.loading import load_engine
 from .timing import Latency, measure
 
@@ -57,9 +58,11 @@ def run(resolution: int, iterations: int, warmup: int) -> tuple[list[Row], list[
     for name, device, norm in CANDIDATES:
         try:
             if norm is None:
-                engine = load_engine(SHIPPED_CHECKPOINT, device, patch_hw=patch_hw)
+                engine = load_engine(SHIPPED_CHECKPOINT, device, patch_hw=patch_hw, batch=_batch(device))
             else:
-                check_device(device)
+                if device != "cpu":  # before a minute of export
+                    runtime(device)
+                    open_cuda()
                 engine = _exported(resolution, device, norm)
         except (DeviceError, DependencyError) as error:
             skipped.append(Skipped(name, str(error)))
@@ -87,7 +90,11 @@ def _exported(resolution: int, device: str, norm: Norm) -> Engine:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "litematting.onnx"
         export_onnx(SHIPPED_CHECKPOINT, path, ExportSpec(resolution, resolution, batch=1, norm=norm))
-        return load_engine(path, device)
+        return load_engine(path, device, batch=_batch(device))
+
+
+def _batch(device: str) -> int | None:
+    return None if device == "cpu" else 1
 
 
 def _row(engine: Engine, inputs: dict[str, Batch], reference: Batch | None, iterations: int, warmup: int) -> Row:

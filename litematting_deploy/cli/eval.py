@@ -20,10 +20,11 @@ from ..evaluation.datasets import Dataset, open_dataset
 from ..evaluation.peers import METHODS, Peer
 from ..evaluation.report import HEADINGS, Report, cells, label
 from ..evaluation.runner import Matte, Result, evaluate, mean, warm_up
-from ..matting.patches import to_uint8
-from ..runtime import Matter, load_engine
+from ..matting.patches import to_levels
+from ..runtime import Matter
 from ..runtime.assets import SHIPPED_ENGINE
 from ._command import command, max_megapixels_option, stderr, stdout
+from ._engine import engine_options, open_chosen
 
 if TYPE_CHECKING:
     from ..engines import Engine
@@ -33,8 +34,7 @@ NETWORK = "LiteMatting"
 
 @command("ltm-eval")
 @click.argument("dataset")
-@click.option("--engine", metavar="ENGINE", help="An ONNX or checkpoint; the shipped weights by default.")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda[:N] or tensorrt[:N].")
+@engine_options
 @click.option("--trimap", metavar="FOLDER", help="Which trimaps; by default trimaps or trimap1, as the data set has.")
 @click.option(
     "--trimap-encoding",
@@ -58,8 +58,10 @@ def main(dataset: str, json_file: str | None, report_folder: str | None, **optio
     opened = open_dataset(dataset, options["trimap"])
     if json_file is not None:
         check_writable(json_file)
-    with load_engine(options["engine"], options["device"]) as engine:
-        matter = Matter(engine, published=options["published"])
+    with (
+        open_chosen(options) as engine,
+        Matter(engine, batch=options["batch"], published=options["published"]) as matter,
+    ):
         methods: dict[str, Matte] = {NETWORK: partial(_levels, matter) if options["published"] else matter}
         if options["peers"]:
             with stderr.status("loading PyMatting (the first time, it compiles itself for half a minute)"):
@@ -84,7 +86,7 @@ def main(dataset: str, json_file: str | None, report_folder: str | None, **optio
 
 def _levels(matter: Matter, image: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> NDArray[np.float64]:
     """The alpha as the authors' code stores it."""
-    return to_uint8(matter(image, trimap), truncate=True) / 255
+    return to_levels(matter(image, trimap), truncate=True) / 255
 
 
 def _evaluate(

@@ -10,20 +10,12 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, UsageError
 from ..matting.image_io import check_output, read_image, read_mask, read_trimap, write_image
-from ..matting.patches import to_uint8
+from ..matting.patches import Plan, to_levels
 from ..matting.trimap import UNKNOWN, decode, from_mask
-from ..runtime import Matter, load_engine
+from ..runtime import Matter
 from ._command import command, max_megapixels_option, notice, patch_progress, stderr, stdout
+from ._engine import engine_options, open_chosen
 from .trimap import DEFAULT_UNKNOWN, unknown_option
-
-
-def _patch(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    height, _, width = value.partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise click.BadParameter(f"{value!r} is not height x width, as in 640x640", context, parameter)
-    return int(height), int(width)
 
 
 @command("ltm-infer")
@@ -38,12 +30,10 @@ def _patch(context: click.Context, parameter: click.Parameter, value: str | None
     help="exact: 0, 128, 255 (default). between: all but 0 and 255 is unknown. labels: 0, 1, 2.",
 )
 @click.option("--cutout", metavar="FILE.png", help="Also write RGBA with estimated foreground colours.")
-@click.option("--engine", metavar="ENGINE", help="An ONNX or checkpoint; the shipped weights by default.")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda[:N] or tensorrt[:N].")
-@click.option("--patch", metavar="HxW", callback=_patch, help="Patch size of a checkpoint; an ONNX has its own.")
+@engine_options
 @click.option("--step", type=int, help="Pixels between patches; half a patch by default.")
-@click.option("--batch", type=int, help="Patches per call of the engine; 1 by default.")
 @click.option("--published", is_flag=True, help="The authors' crop-and-stitch to the grey level: 640, 320, truncation.")
+@click.option("--verbose", is_flag=True, help="Also print the plan and, on a GPU, the memory it takes, before the run.")
 @max_megapixels_option
 def main(image: str, trimap: str | None, output: str, mask: str | None, unknown: int | None, **options: Any) -> None:
     """Estimate the alpha matte of IMAGE, whose TRIMAP is 0 background, 128 unknown, 255 foreground."""
@@ -60,14 +50,18 @@ def main(image: str, trimap: str | None, output: str, mask: str | None, unknown:
     photo, checked = _read(image, trimap, mask, options)
     if not (checked == UNKNOWN).any():
         notice(f"ltm-infer: {trimap_file} has no unknown pixels: the alpha is the trimap")
-    with load_engine(options["engine"], options["device"], patch_hw=options["patch"]) as engine:
-        matter = Matter(engine, step=options["step"], batch=options["batch"], published=options["published"])
+    with (
+        open_chosen(options) as engine,
+        Matter(engine, step=options["step"], batch=options["batch"], published=options["published"]) as matter,
+    ):
         plan = matter.plan(checked)
+        if options["verbose"]:
+            _tell(matter, plan)
         with patch_progress() as progress:
             task = progress.add_task("matting", total=None)
             alpha = matter(photo, checked, lambda done, total: progress.update(task, completed=done, total=total))
         summary = f"{len(plan.corners_yx)} patches ({plan.skipped} skipped), {engine.describe()}"
-    levels = to_uint8(alpha, truncate=options["published"])
+    levels = to_levels(alpha, truncate=options["published"])
     pictures = {output: levels}
     if cutout is not None:
         pictures[cutout] = np.dstack([_foreground(photo, alpha), levels])
@@ -78,6 +72,16 @@ def main(image: str, trimap: str | None, output: str, mask: str | None, unknown:
     stdout.print(
         f"{' and '.join(pictures)}: {width}x{height} in {seconds:.1f} s, {summary}", markup=False, soft_wrap=True
     )
+
+
+def _tell(matter: Matter, plan: Plan) -> None:
+    """What is about to run, and the memory of the device it takes."""
+    (height, width), engine = plan.patch_hw, matter.engine
+    notice(f"engine: {engine.describe()}")
+    notice(f"plan: {len(plan.corners_yx)} patches of {height}x{width}, {plan.skipped} of {plan.grid_size} skipped")
+    memory = matter.device_memory(plan)
+    if memory is not None:
+        notice(f"device memory: {memory}")
 
 
 def _check_options(trimap: str | None, mask: str | None, options: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ Batch = NDArray[np.float32]
 CHANNELS = {"image": 3, "trimap": 3, "guide": 2, "alpha": 1}
 
 # file ending -> (module of this package, class)
-BACKENDS = {".onnx": ("onnxruntime", "OnnxRuntimeEngine")}
+_BACKENDS = {".onnx": ("onnxruntime", "OnnxRuntimeEngine")}
 
 
 class Described(abc.ABC):
@@ -37,6 +37,10 @@ class Described(abc.ABC):
         """One line for people: engine, version, device, patch size and precision."""
         return f"{self.name} {self.version} on {self.device}, {self.patch_hw[0]}x{self.patch_hw[1]} {self.precision}"
 
+    def not_finite(self) -> ArtefactError:
+        """What to raise when alpha holds values that are no numbers."""
+        return ArtefactError(f"{self.name}: alpha is not finite, the weights are damaged; export another checkpoint")
+
     @abc.abstractmethod
     def close(self) -> None:
         """Release what the engine holds; it cannot run afterwards."""
@@ -46,26 +50,6 @@ class Described(abc.ABC):
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.close()
-
-
-class DeviceEngine(Described):
-    """Runs the network on patches that lie in the memory of a CUDA device.
-
-    batch: the only batch size it takes. capturable: its work may be recorded in a CUDA graph by the caller.
-    device_bytes: memory of the device it needs to run, beside inputs and output; None where its library does not say.
-    """
-
-    batch: int
-    capturable: bool
-    device_bytes: int | None
-
-    @abc.abstractmethod
-    def enqueue(self, addresses: Mapping[str, int], stream: int) -> None:
-        """Put one run on a stream and return.
-
-        addresses: of image (batch, 3, H, W), trimap (batch, 3, H, W), guide (batch, 2, H, W) and alpha
-        (batch, 1, H, W), all float32 and C-contiguous; alpha is written. stream: a `CUstream`. Raises `DeviceError`.
-        """
 
 
 class Engine(Described):
@@ -85,7 +69,7 @@ class Engine(Described):
             image, trimap, guide = np.pad(image, tail), np.pad(trimap, tail), np.pad(guide, tail)
         alpha = self._run(image, trimap, guide)[:count]
         if not np.isfinite(alpha).all():
-            raise ArtefactError(f"{self.name}: alpha is not finite, the weights are damaged; export another checkpoint")
+            raise self.not_finite()
         return alpha
 
     @abc.abstractmethod
@@ -106,14 +90,19 @@ class Engine(Described):
         return count
 
 
-def open_engine(path: str | Path, device: str = "cpu", **options: Any) -> Engine:
+def open_engine(path: str | Path, **options: Any) -> Engine:
     """The engine of an artefact file, chosen by its ending; `options` are those of the backend's class."""
-    path = Path(path)
-    backend = BACKENDS.get(path.suffix.lower())
-    if backend is None:
-        raise ArtefactError(f"{path}: engines are {', '.join(BACKENDS)} files; export a checkpoint with ltm-export")
-    if not path.is_file():
-        raise ArtefactError(f"{path}: no such engine file; make one with: ltm-export MODEL -o {path.name}")
-    module = importlib.import_module(f".{backend[0]}", __package__)
-    engine: Engine = getattr(module, backend[1])(path, device, **options)
+    path, backend = existing(path, _BACKENDS)
+    engine: Engine = getattr(importlib.import_module(f".{backend[0]}", __package__), backend[1])(path, **options)
     return engine
+
+
+def existing(path: str | Path, backends: Mapping[str, tuple[str, str]]) -> tuple[Path, tuple[str, str]]:
+    """The path of an artefact and the backend for its ending. Raises `ArtefactError`."""
+    path = Path(path)
+    backend = backends.get(path.suffix.lower())
+    if backend is None:
+        raise ArtefactError(f"{path}: engines are {', '.join(backends)} files; export a checkpoint with ltm-export")
+    if not path.is_file():
+        raise ArtefactError(f"{path}: no such engine file; make one with: ltm-export MODEL -o {path.stem}.onnx")
+    return path, backend

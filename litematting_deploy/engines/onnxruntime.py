@@ -1,119 +1,102 @@
-"""ONNX Runtime as an engine: CPU everywhere, CUDA and TensorRT execution providers where its wheel has them."""
+"""ONNX Runtime as an engine on the CPU, and what all its execution providers share."""
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .._optional import require
-from ..errors import ArtefactError, DeviceError, UsageError
+from ..errors import ArtefactError, DeviceError
 from ..sidecar import Sidecar, check_sidecar, essentials, sidecar_path
 from .base import CHANNELS, Batch, Engine
 
-# device name -> (extra that brings the wheel, execution providers, first one first)
-_PROVIDERS = {
-    "cpu": ("cpu", ["CPUExecutionProvider"]),
-    "cuda": ("gpu", ["CUDAExecutionProvider", "CPUExecutionProvider"]),
-    "tensorrt": ("gpu", ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]),
-}
 _ERROR_NAMES = (
     *("EPFail", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf"),
     *("NoSuchFile", "NotImplemented", "RuntimeException"),
 )
 
 
-def check_device(device: str) -> None:
-    """Raise what would keep ONNX Runtime from `device`, before there is an ONNX."""
-    _runtime(device)
+class OnnxRuntimeEngine(Engine):
+    """An exported ONNX in ONNX Runtime on the CPU."""
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        """threads: all cores by default. Raises `ArtefactError` when the file breaks its sidecar or the contract."""
+        ort: Any = require("onnxruntime", "cpu", "running an ONNX")
+        options = {} if threads is None else {"intra_op_num_threads": threads}
+        self._opened = open_session(ort, path, check_sidecar(path), [("CPUExecutionProvider", {})], options)
+        self.name, self.device, self.version = "onnxruntime-cpu", "cpu", ort.__version__
+        self.patch_hw, self.batch, self.precision = self._opened.patch_hw, self._opened.batch, self._opened.precision
+
+    def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
+        opened = self._opened
+        try:
+            alpha: Batch = opened.session.run(["alpha"], {"image": image, "trimap": trimap, "guide": guide})[0]
+        except opened.errors as error:
+            raise opened.failure("cpu", len(image), error) from error
+        return alpha
+
+    def close(self) -> None:
+        self._opened.session = None
 
 
-def _parse(device: str) -> tuple[str, int]:
-    kind, _, index = device.partition(":")
-    if kind not in _PROVIDERS or (index and not index.isdecimal()) or (index and kind == "cpu"):
-        raise UsageError(f"device {device!r}: ONNX Runtime has cpu, cuda, cuda:N, tensorrt and tensorrt:N")
-    return kind, int(index or 0)
+@dataclass
+class Opened:
+    """A session whose file kept the contract. errors: what ONNX Runtime raises. batch: None for any."""
 
+    path: Path
+    session: Any
+    errors: tuple[type[Exception], ...]
+    patch_hw: tuple[int, int]
+    batch: int | None
+    precision: str
 
-def _runtime(device: str) -> Any:
-    """The onnxruntime module, if it has the execution provider of `device`."""
-    extra, providers = _PROVIDERS[_parse(device)[0]]
-    ort: Any = require("onnxruntime", extra, "running an ONNX")
-    if providers[0] not in ort.get_available_providers():
-        raise DeviceError(
-            f"device {device}: the installed onnxruntime {ort.__version__} has no {providers[0]}; replace it: "
-            f"pip uninstall onnxruntime, then pip install 'litematting-deploy[{extra}]'"
+    def failure(self, device: str, count: int, error: Exception) -> DeviceError:
+        """What to raise when a run of `count` patches failed."""
+        return DeviceError(
+            f"{self.path}: failed on {device} with {count} patches at a time; use a smaller --batch or smaller patches "
+            f"if memory is short ({_first_line(error)})"
         )
-    return ort
 
 
-def _settings(provider: str, index: int) -> dict[str, str]:
-    if provider == "CPUExecutionProvider":
-        return {}
-    tf32 = {"use_tf32": "0"} if provider == "CUDAExecutionProvider" else {}  # fp32 means what it says
-    return {"device_id": str(index), **tf32}
+def open_session(
+    ort: Any,
+    path: Path,
+    sidecar: Sidecar | None,
+    providers: list[tuple[str, dict[str, str]]],
+    settings: dict[str, Any],
+) -> Opened:
+    """A session on the first of `providers`; the others take single operators that it lacks.
+
+    providers: names and options. settings: attributes of `SessionOptions`. Raises `ArtefactError`, or `DeviceError`
+    when another provider starts.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.enable_mem_pattern = False  # its plan nearly doubles the memory of a 640x640 patch and saves no time
+    for name, value in settings.items():
+        setattr(options, name, value)
+    errors = tuple(getattr(ort.capi.onnxruntime_pybind11_state, name) for name in _ERROR_NAMES)
+    try:
+        # The resolved path finds weights beside the file also where an installer links files one by one.
+        session = ort.InferenceSession(str(path.resolve()), options, providers, enable_fallback=0)
+    except (*errors, ValueError, RuntimeError) as error:
+        raise ArtefactError(
+            f"{path}: ONNX Runtime cannot load it, it is damaged or not for this device; "
+            f"export it again with ltm-export ({_first_line(error)})"
+        ) from error
+    started, wanted = session.get_providers()[0], providers[0][0]
+    if started != wanted:
+        raise DeviceError(
+            f"{path}: {wanted} did not start, ONNX Runtime fell back to {started}; "
+            "check the driver and the CUDA libraries, or use --device cpu"
+        )
+    patch_hw, batch = _contract(path, session)
+    _compare(path, sidecar, session, patch_hw, batch)
+    return Opened(path, session, errors, patch_hw, batch, sidecar.precision if sidecar else "unknown")
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-class OnnxRuntimeEngine(Engine):
-    """An exported ONNX in ONNX Runtime."""
-
-    def __init__(self, path: Path, device: str = "cpu", threads: int | None = None) -> None:
-        """device: `cpu`, `cuda`, `cuda:N`, `tensorrt` or `tensorrt:N`. threads: of the CPU; all cores by default.
-
-        Raises `ArtefactError` when the file does not match its sidecar or the contract, `DeviceError` when the device
-        cannot be used. A session that starts on the CPU instead is not accepted; single operators that a GPU provider
-        lacks do run on the CPU.
-        """
-        kind, index = _parse(device)
-        self._ort = _runtime(device)
-        self._errors = tuple(getattr(self._ort.capi.onnxruntime_pybind11_state, name) for name in _ERROR_NAMES)
-        self.name, self.device, self.version = f"onnxruntime-{kind}", device, self._ort.__version__
-        sidecar = check_sidecar(path)
-        self._path = path
-        self._session = self._open(_PROVIDERS[kind][1], index, threads)
-        self.patch_hw, self.batch = _contract(path, self._session)
-        self.precision = sidecar.precision if sidecar else "unknown"
-        _compare(path, sidecar, self._session, self.patch_hw, self.batch)
-
-    def _open(self, providers: list[str], index: int, threads: int | None) -> Any:
-        options = self._ort.SessionOptions()
-        options.log_severity_level = 3
-        options.enable_mem_pattern = False  # its plan nearly doubles the memory of a 640x640 patch and saves no time
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        settings = [_settings(name, index) for name in providers]
-        try:
-            # The resolved path finds weights beside the file also where an installer links files one by one.
-            session = self._ort.InferenceSession(
-                str(self._path.resolve()), options, providers, settings, enable_fallback=0
-            )
-        except (*self._errors, ValueError, RuntimeError) as error:
-            raise ArtefactError(
-                f"{self._path}: ONNX Runtime cannot load it, it is damaged or not for this device; "
-                f"export it again with ltm-export ({_first_line(error)})"
-            ) from error
-        started = session.get_providers()[0]
-        if started != providers[0]:
-            raise DeviceError(
-                f"device {self.device}: {providers[0]} did not start, ONNX Runtime fell back to {started}; "
-                "check the driver and the CUDA libraries, or use --device cpu"
-            )
-        return session
-
-    def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
-        try:
-            alpha: Batch = self._session.run(["alpha"], {"image": image, "trimap": trimap, "guide": guide})[0]
-        except self._errors as error:
-            raise DeviceError(
-                f"{self._path}: failed on {self.device} with {len(image)} patches at a time; use a smaller --batch or "
-                f"smaller patches if memory is short ({_first_line(error)})"
-            ) from error
-        return alpha
-
-    def close(self) -> None:
-        self._session = None
 
 
 def _contract(path: Path, session: Any) -> tuple[tuple[int, int], int | None]:
@@ -138,7 +121,7 @@ def _contract(path: Path, session: Any) -> tuple[tuple[int, int], int | None]:
 
 def _compare(path: Path, sidecar: Sidecar | None, session: Any, patch_hw: tuple[int, int], batch: int | None) -> None:
     if sidecar is None:
-        warnings.warn(f"{path} has no sidecar {sidecar_path(path).name}: its origin is unknown", stacklevel=4)
+        warnings.warn(f"{path} has no sidecar {sidecar_path(path).name}: its origin is unknown", stacklevel=5)
         return
     inside = {**session.get_modelmeta().custom_metadata_map, **essentials(patch_hw=patch_hw, batch=batch)}
     for name, said in sidecar.essentials().items():

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..matting.image_io import MAX_MEGAPIXELS
-from ..matting.patches import to_uint8
+from ..matting.patches import to_levels
 from ..matting.trimap import UNKNOWN, VALUES, Encoding
 from .datasets import Dataset, Example, read_sample
 from .metrics import Scores, force_known, measure
@@ -64,7 +64,7 @@ def evaluate(
             except InputError as error:
                 raise InputError(f"{sample.image}: {error}") from error
             seconds = time.perf_counter() - started
-            levels = to_uint8(force_known(alpha.astype(np.float32), example.trimap))
+            levels = to_levels(force_known(alpha.astype(np.float32), example.trimap))
             scores = measure(levels / 255, example.alpha / 255, example.trimap)
             matted[name] = Matted(levels, Result(**asdict(scores), seconds=seconds))
         yield example, matted

@@ -1,7 +1,7 @@
 """Crop-and-stitch: where patches lie (plan) and how their alphas become one (stitch)."""
 
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,7 +131,9 @@ class Stitcher:
         return np.clip(alpha, 0, 1, out=alpha)
 
 
-def to_uint8(alpha: NDArray[np.float32], truncate: bool = False) -> NDArray[np.uint8]:
-    """Alpha 0..1 to 0..255: to the nearest level, or truncated as the authors' code does."""
-    scaled = alpha * np.float32(255)
-    return (scaled if truncate else np.rint(scaled)).astype(np.uint8)
+def to_levels(
+    alpha: NDArray[np.float32], dtype: type[np.unsignedinteger[Any]] = np.uint8, truncate: bool = False
+) -> NDArray[Any]:
+    """Alpha 0..1 to 0..255 (uint8) or 0..65535 (uint16): the nearest level, or truncated as the authors' code does."""
+    scaled = alpha * np.float32(np.iinfo(dtype).max)
+    return (scaled if truncate else np.rint(scaled)).astype(dtype)

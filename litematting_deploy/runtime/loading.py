@@ -1,42 +1,103 @@
 """From a file to an engine that runs it."""
 
 from pathlib import Path
+from typing import Any
 
 from .._files import CHECKPOINT_SUFFIXES
-from ..engines import Engine, open_engine
+from ..engines import DeviceArtefact, Engine, examine, open_engine
 from ..errors import UsageError
 from .assets import SHIPPED_ENGINE
+from .cuda import open_cuda
+from .on_device import OnDevice
 
 PUBLISHED_PATCH_HW = (640, 640)
+TENSORRT_SUFFIX = ".engine"
 
 
 def load_engine(
     path: str | Path | None = None,
-    device: str = "cpu",
+    device: str | None = None,
     *,
     patch_hw: tuple[int, int] | None = None,
+    batch: int | None = None,
     threads: int | None = None,
+    precision: str | None = None,
+    compiled: bool = False,
+    trust: bool = False,
+    cuda_backend: str = "cuda-python",
 ) -> Engine:
     """The engine in `path`; without one, the shipped weights in ONNX Runtime.
 
-    An ONNX runs in ONNX Runtime, on patches of the size it was exported for: another `patch_hw` is refused. A
-    checkpoint runs in PyTorch itself (extra `export`), on patches of `patch_hw`, 640x640 by default. threads: of ONNX
-    Runtime's CPU, all cores by default. Raises `ArtefactError`, `CheckpointError`, `DeviceError`, `DependencyError`
-    or `UsageError`.
+    device: `cpu`, `cuda[:N]` or, for an ONNX, `tensorrt[:N]`; by default `cuda` for a TensorRT engine and `cpu` for
+    everything else. An ONNX and a TensorRT engine take patches of one size: another `patch_hw` is refused. A
+    checkpoint runs in PyTorch itself (extra `export`), on patches of `patch_hw`, 640x640 by default.
+
+    batch: patches at a time on a device. threads: of ONNX Runtime's CPU, all cores by default. precision (`fp32`,
+    `tf32`, `fp16`) and compiled: of a checkpoint on a CUDA device. trust: take a TensorRT engine without a sidecar;
+    it runs code of whoever made it. cuda_backend: `cuda-python` or `pycuda`. Raises `ArtefactError`,
+    `CheckpointError`, `DeviceError`, `DependencyError` or `UsageError`.
     """
     path = SHIPPED_ENGINE if path is None else Path(path)
-    if path.suffix.lower() in CHECKPOINT_SUFFIXES:
-        from ..engines.torch_engine import TorchEngine
-        from ..model import load_checkpoint
-
-        if threads is not None:
-            raise UsageError(f"{path}: threads are for an ONNX; set PyTorch's with torch.set_num_threads")
-        return TorchEngine(load_checkpoint(path), patch_hw or PUBLISHED_PATCH_HW, device)
-    engine = open_engine(path, device, threads=threads)
+    kind = path.suffix.lower()
+    device = device or ("cuda" if kind == TENSORRT_SUFFIX else "cpu")
+    checkpoint = kind in CHECKPOINT_SUFFIXES
+    _check_options(path, device, checkpoint=checkpoint, precision=precision, compiled=compiled, threads=threads)
+    if trust and kind != TENSORRT_SUFFIX:
+        raise UsageError(f"{path}: --trust is for TensorRT engines; leave it out")
+    if device == "cpu":
+        if checkpoint:
+            return _torch_on_host(path, patch_hw)
+        engine = open_engine(path, threads=threads)
+    else:
+        index = _index(device)
+        if checkpoint:
+            artefact = _torch_artefact(path, patch_hw, device, precision, compiled)
+        else:
+            artefact = examine(path, device, **({"trust": trust} if kind == TENSORRT_SUFFIX else {}))
+        engine = OnDevice(artefact, open_cuda(index, cuda_backend), batch)
     if patch_hw not in (None, engine.patch_hw):
+        engine.close()
         height, width = patch_hw
         raise UsageError(
             f"{path}: takes patches of {engine.patch_hw[0]}x{engine.patch_hw[1]}, not {height}x{width}; "
             f"make another with: ltm-export MODEL --height {height} --width {width}"
         )
     return engine
+
+
+def _check_options(
+    path: Path, device: str, *, checkpoint: bool, precision: str | None, compiled: bool, threads: int | None
+) -> None:
+    on_host = device == "cpu"
+    if path.suffix.lower() == TENSORRT_SUFFIX and on_host:
+        raise UsageError(f"{path}: a TensorRT engine runs on a GPU, not on --device cpu; use an ONNX there")
+    if (precision is not None or compiled) and (on_host or not checkpoint):
+        raise UsageError(
+            f"{path}: precision and compilation are chosen for a checkpoint on --device cuda; "
+            "an ONNX has its own: ltm-export --precision"
+        )
+    if threads is not None and (checkpoint or not on_host):
+        raise UsageError(f"{path}: threads are for an ONNX on the CPU; set PyTorch's with torch.set_num_threads")
+
+
+def _index(device: str) -> int:
+    kind, colon, index = device.partition(":")
+    if kind not in ("cuda", "tensorrt") or (colon and not index.isdecimal()):
+        raise UsageError(f"device {device!r}: wanted cpu, cuda, cuda:N, tensorrt or tensorrt:N")
+    return int(index or 0)
+
+
+def _torch_on_host(path: Path, patch_hw: tuple[int, int] | None) -> Engine:
+    from ..engines.torch_engine import TorchEngine
+    from ..model import load_checkpoint
+
+    return TorchEngine(load_checkpoint(path), patch_hw or PUBLISHED_PATCH_HW)
+
+
+def _torch_artefact(
+    path: Path, patch_hw: tuple[int, int] | None, device: str, precision: Any, compiled: bool
+) -> DeviceArtefact:
+    from ..engines.torch_cuda import TorchArtefact
+    from ..model import load_checkpoint
+
+    return TorchArtefact(load_checkpoint(path), patch_hw or PUBLISHED_PATCH_HW, device, precision or "fp32", compiled)

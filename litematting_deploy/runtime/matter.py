@@ -1,25 +1,30 @@
-"""Crop-and-stitch inference around an engine (paper section 4.3)."""
+"""Image and trimap to alpha with any engine, on the host or on a CUDA device."""
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..engines import Engine
 from ..errors import InputError, UsageError
-from ..matting.guide import transformable_map
-from ..matting.inputs import network_image, one_hot
-from ..matting.patches import Padding, Plan, Stitcher, plan_grid
+from ..matting.patches import Padding, Plan, plan_grid, to_levels
 from ..matting.trimap import decode
+from .cuda.arrays import DeviceArray
+from .device_memory import DeviceMemory, Levels
+from .host_stitch import Progress, stitch
 from .loading import PUBLISHED_PATCH_HW, load_engine
+from .on_device import OnDevice
 
-Progress = Callable[[int, int], None]
-"""Called with the patches done and the patches to run."""
+if TYPE_CHECKING:
+    from .device_stitch import DeviceStitcher, Job
 
 PUBLISHED_STEP = 320
+
+Pixels = NDArray[np.uint8] | Any
+"""A NumPy array, or one on the device, as PyTorch, CuPy and PyCUDA have them."""
 
 
 class Matter:
@@ -29,8 +34,9 @@ class Matter:
         self, engine: Engine, *, step: int | None = None, batch: int | None = None, published: bool = False
     ) -> None:
         """step: pixels between patches, half a patch by default. batch: patches per call of the engine, at most the
-        engine's own batch where that is fixed; its own, or 1, by default. published: the authors' crop-and-stitch,
-        patches of 640 every 320 pixels, and background around images smaller than that.
+        engine's own batch where that is fixed; its own, or 1, by default; on a device always its own. published: the
+        authors' crop-and-stitch, patches of 640 every 320 pixels, background around images smaller than that, and
+        truncated levels.
         """
         if batch is not None and (batch < 1 or (engine.batch is not None and batch > engine.batch)):
             limit = f"1 to {engine.batch}" if engine.batch else "1 or more"
@@ -38,55 +44,85 @@ class Matter:
         self.engine = engine
         self._step = _published_step(engine, step) if published else step
         self._padding: Padding = "background" if published else "edge"
+        self._truncate = published
         self._batch = batch or engine.batch or 1
+        self._device = _device_stitcher(engine, published)
 
     @classmethod
     def load(
         cls,
         path: str | Path | None = None,
         *,
-        device: str = "cpu",
-        patch_hw: tuple[int, int] | None = None,
         step: int | None = None,
         batch: int | None = None,
+        **options: Any,
     ) -> Self:
-        """A matter with the engine in `path`, or with the shipped weights. `patch_hw` and errors as `load_engine`."""
-        return cls(load_engine(path, device, patch_hw=patch_hw), step=step, batch=batch)
+        """A matter with the engine in `path`, or with the shipped weights. options and errors: of `load_engine`."""
+        return cls(load_engine(path, batch=batch, **options), step=step, batch=batch)
 
     def plan(self, trimap: NDArray[np.uint8]) -> Plan:
         """The patches that run for a checked trimap (H, W)."""
         return plan_grid(trimap, self.engine.patch_hw, self._step, self._padding)
 
-    def __call__(
-        self, image: NDArray[np.uint8], trimap: NDArray[np.uint8], progress: Progress | None = None
-    ) -> NDArray[np.float32]:
-        """Alpha (H, W) float32, 0..1, of image (H, W, 3) uint8 RGB and trimap (H, W) uint8 of 0 / 128 / 255.
+    def device_memory(self, plan: Plan, dtype: Levels = np.float32) -> DeviceMemory | None:
+        """What an image with this plan takes on the device; None where the engine works on the host."""
+        return None if self._device is None else self._device.memory(plan, dtype)
 
-        Known pixels are 0 or 1; a trimap without unknown pixels is its own alpha. Memory beside the engine's: about
-        25 bytes a pixel, however many patches run. Raises `InputError`.
+    def __call__(
+        self,
+        image: Pixels,
+        trimap: Pixels,
+        progress: Progress | None = None,
+        *,
+        dtype: Levels = np.float32,
+    ) -> Any:
+        """Alpha (H, W) of image (H, W, 3) uint8 RGB and trimap (H, W) uint8 of 0 / 128 / 255.
+
+        dtype: float32 for 0..1, uint8 or uint16 for their levels. Known pixels are 0 or 1; a trimap without unknown
+        pixels is its own alpha. Memory beside the engine's: about 25 bytes a pixel, however many patches run.
+
+        With an engine on a CUDA device, image and trimap may be arrays there (`__cuda_array_interface__` or DLPack);
+        if both are, so is the alpha, and only the trimap is copied to the host, to plan. Raises `InputError`,
+        `DeviceError`.
         """
-        trimap = self._checked(image, trimap)
-        plan = self.plan(trimap)
-        image, trimap = plan.pad_image(image), plan.pad_trimap(trimap)
-        stitcher = Stitcher(plan, trimap)
-        if plan.corners_yx:
-            guide = transformable_map(trimap)
-        for first in range(0, len(plan.corners_yx), self._batch):
-            corners = plan.corners_yx[first : first + self._batch]
-            windows = [plan.window(corner) for corner in corners]
-            alphas = self.engine.run(
-                np.stack([network_image(image[window]) for window in windows]),
-                np.stack([one_hot(trimap[window]) for window in windows]),
-                np.stack([guide[:, *window] for window in windows]),
-            )
-            for corner, alpha in zip(corners, alphas, strict=True):
-                stitcher.add(corner, alpha[0])
-            if progress is not None:
-                progress(first + len(corners), len(plan.corners_yx))
-        return stitcher.finish()
+        if self._device is not None:
+            return self._device.collect(self._submit(self._device, image, trimap, dtype, progress))
+        trimap = _checked(image, trimap)
+        alpha = stitch(self.engine, self._batch, image, trimap, self.plan(trimap), progress)
+        return to_levels(alpha, dtype, self._truncate) if issubclass(dtype, np.unsignedinteger) else alpha
+
+    def sequence(
+        self, frames: Iterable[tuple[Pixels, Pixels]], *, dtype: Levels = np.float32
+    ) -> Iterator[NDArray[Any] | DeviceArray]:
+        """Alphas of many images, in order; on a device, the copies of neighbours overlap with the computation.
+
+        Each frame is what a call takes. A frame is asked for while the one before is computed.
+        """
+        if self._device is None:
+            yield from (self(image, trimap, dtype=dtype) for image, trimap in frames)
+            return
+        waiting = None
+        for image, trimap in frames:
+            job = self._submit(self._device, image, trimap, dtype, None)
+            if waiting is not None:
+                yield self._device.collect(waiting)
+            waiting = job
+        if waiting is not None:
+            yield self._device.collect(waiting)
+
+    def _submit(
+        self, stitcher: "DeviceStitcher", image: Pixels, trimap: Pixels, dtype: Levels, progress: Progress | None
+    ) -> "Job":
+        image, trimap = stitcher.seen(image), stitcher.seen(trimap)
+        checked = _checked(image, stitcher.fetched(trimap))
+        return stitcher.submit(
+            image, trimap if isinstance(trimap, DeviceArray) else checked, self.plan(checked), dtype, progress
+        )
 
     def close(self) -> None:
         """Close the engine."""
+        if self._device is not None:
+            self._device.close()
         self.engine.close()
 
     def __enter__(self) -> Self:
@@ -95,18 +131,27 @@ class Matter:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.close()
 
-    @staticmethod
-    def _checked(image: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-            raise InputError(f"image is {image.shape} {image.dtype}, wanted (H, W, 3) uint8 RGB")
-        if trimap.ndim != 2:
-            raise InputError(f"trimap is {trimap.shape} {trimap.dtype}, wanted (H, W) uint8")
-        if image.shape[:2] != trimap.shape:
-            raise InputError(
-                f"image is {image.shape[1]}x{image.shape[0]}, trimap {trimap.shape[1]}x{trimap.shape[0]}: "
-                "they must be of one size"
-            )
-        return decode(trimap)
+
+def _device_stitcher(engine: Engine, truncate: bool) -> "DeviceStitcher | None":
+    if not isinstance(engine, OnDevice):
+        return None
+    from .device_stitch import DeviceStitcher
+
+    return DeviceStitcher(engine, truncate)
+
+
+def _checked(image: NDArray[np.uint8] | DeviceArray, trimap: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The trimap, of an image and a trimap that can be matted together."""
+    if len(image.shape) != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise InputError(f"image is {image.shape} {image.dtype}, wanted (H, W, 3) uint8 RGB")
+    if trimap.ndim != 2:
+        raise InputError(f"trimap is {trimap.shape} {trimap.dtype}, wanted (H, W) uint8")
+    if image.shape[:2] != trimap.shape:
+        raise InputError(
+            f"image is {image.shape[1]}x{image.shape[0]}, trimap {trimap.shape[1]}x{trimap.shape[0]}: "
+            "they must be of one size"
+        )
+    return decode(trimap)
 
 
 def _published_step(engine: Engine, step: int | None) -> int:

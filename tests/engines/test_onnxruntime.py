@@ -178,11 +178,11 @@ def test_weights_beside_are_checked_too(tmp_path: Path) -> None:
 
 def test_devices(small_onnx: Path) -> None:
     for device in ("gpu", "cpu:0", "cuda:first"):
-        with pytest.raises(UsageError, match="ONNX Runtime has cpu, cuda, cuda:N"):
-            open_engine(small_onnx, device)
+        with pytest.raises(UsageError, match="wanted cpu, cuda, cuda:N"):
+            load_engine(small_onnx, device)
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         with pytest.raises(DeviceError, match=r"has no CUDAExecutionProvider; .*litematting-deploy\[gpu\]"):
-            open_engine(small_onnx, "cuda")
+            load_engine(small_onnx, "cuda")
 
 
 @pytest.mark.gpu
@@ -190,7 +190,7 @@ def test_devices(small_onnx: Path) -> None:
 def test_device_path_equals_the_cpu(small_onnx: Path, device: str) -> None:
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         pytest.skip("onnxruntime-gpu is not installed")
-    with open_engine(small_onnx) as cpu, open_engine(small_onnx, device) as engine:
+    with load_engine(small_onnx) as cpu, load_engine(small_onnx, device, batch=2) as engine:
         assert engine.name == f"onnxruntime-{device}"
         np.testing.assert_allclose(engine.run(**inputs(2)), cpu.run(**inputs(2)), atol=5e-2)
 

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from litematting_deploy.errors import UsageError
-from litematting_deploy.matting.patches import Stitcher, border_weight, plan_grid, to_uint8
+from litematting_deploy.matting.patches import Stitcher, border_weight, plan_grid, to_levels
 from tests.conftest import golden
 
 
@@ -101,5 +101,5 @@ def test_step_limits() -> None:
 
 def test_levels_are_rounded_or_truncated() -> None:
     alpha = np.array([0, 0.5, 0.999, 1], np.float32)
-    assert to_uint8(alpha).tolist() == [0, 128, 255, 255]
-    assert to_uint8(alpha, truncate=True).tolist() == [0, 127, 254, 255]
+    assert to_levels(alpha).tolist() == [0, 128, 255, 255]
+    assert to_levels(alpha, truncate=True).tolist() == [0, 127, 254, 255]

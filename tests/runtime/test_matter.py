@@ -92,7 +92,7 @@ def test_mistakes() -> None:
     with pytest.raises(InputError, match="image is 211x150, trimap 10x150"):
         Matter(RedIsAlpha())(IMAGE, TRIMAP[:, :10])
     with pytest.raises(InputError, match=r"wanted \(H, W, 3\) uint8 RGB"):
-        Matter(RedIsAlpha())(IMAGE / 255, TRIMAP)  # type: ignore[arg-type]  # the mistake under test
+        Matter(RedIsAlpha())(IMAGE / 255, TRIMAP)
     with pytest.raises(InputError, match="a trimap holds 0, 128, 255; this also holds 7"):
         Matter(RedIsAlpha())(IMAGE, np.full_like(TRIMAP, 7))
     with pytest.raises(UsageError, match="--batch 5: red takes 1 to 2 patches"):

@@ -1,6 +1,6 @@
-"""What the runtime needs of a CUDA device: the few things that `cuda-python`, PyCUDA and the tests' host each implement.
+"""What the runtime needs of a CUDA device; `cuda-python`, PyCUDA and the tests' host each implement it.
 
-Addresses are plain integers, sizes are in bytes. All copies and launches are asynchronous, in the order of their stream.
+Addresses are plain integers, sizes in bytes. All copies and launches are asynchronous, in the order of their stream.
 """
 
 from collections.abc import Callable
@@ -88,15 +88,15 @@ class Cuda(Protocol):
     def activate(self) -> None:
         """Make the device current for the calling thread; call before anything else in a thread."""
 
-    def free_bytes(self) -> int:
-        """Memory of the device that nobody uses now."""
+    def synchronize(self) -> None:
+        """Wait for all work on the device, whoever put it there."""
 
     def stream(self) -> Stream: ...
     def event(self, timing: bool = False) -> Event: ...
     def buffer(self, nbytes: int) -> Buffer: ...
     def pinned(self, nbytes: int) -> PinnedBuffer: ...
-    def module(self, code: bytes) -> Module:
-        """Load a cubin, as `compile.compiled` makes it."""
+    def module(self, source: str) -> Module:
+        """Compile CUDA C++ for this device, or take what was compiled before, and load it."""
 
     def zero(self, address: int, nbytes: int, stream: Stream) -> None: ...
     def upload(self, address: int, source: NDArray[Any], stream: Stream) -> None:

@@ -1,22 +1,16 @@
-"""The JSON beside an artefact that says where it came from; checked before the artefact is opened.
-
-A hash detects damage and mix-ups, not an attacker, who would change the sidecar too.
-"""
+"""The sidecar of an exported ONNX."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from ._files import replace_file, sha256
-from .errors import ArtefactError
-
-FORMAT = 1
+from ..errors import ArtefactError
+from .files import compare, read, sidecar_path
 
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What is known about an artefact.
+    """What is known about an ONNX.
 
     file, sha256: the artefact. checkpoint, checkpoint_sha256: what it was made from. weights_beside: the artefact
     holds no weights of its own but refers to `checkpoint` in its folder. batch: None for dynamic.
@@ -40,6 +34,7 @@ class Sidecar:
     def __post_init__(self) -> None:
         texts = (self.file, self.sha256, self.checkpoint, self.checkpoint_sha256)
         choices = (self.precision, self.pooling, self.norm)
+        _, _ = self.patch_hw
         numbers = (*self.patch_hw, self.opset, 1 if self.batch is None else self.batch)
         if not all(isinstance(text, str) for text in (*texts, *choices)) or any(type(n) is not int for n in numbers):
             raise TypeError("a value has the wrong type")
@@ -66,32 +61,9 @@ def essentials(**values: object) -> dict[str, str]:
     return {f"litematting.{name}": json.dumps(value) for name, value in values.items()}
 
 
-def sidecar_path(artefact: str | Path) -> Path:
-    """`model.onnx` -> `model.onnx.json`."""
-    return Path(f"{artefact}.json")
-
-
-def write_sidecar(artefact: str | Path, sidecar: Sidecar) -> None:
-    """Write the sidecar of `artefact`, whole or not at all."""
-    content = {"format": FORMAT, **asdict(sidecar)}
-    replace_file(sidecar_path(artefact), (json.dumps(content, indent=2) + "\n").encode())
-
-
 def read_sidecar(artefact: str | Path) -> Sidecar | None:
     """The sidecar of `artefact`, or None if there is none. Raises `ArtefactError` if it cannot be understood."""
-    path = sidecar_path(artefact)
-    if not path.exists():
-        return None
-    remedy = "delete it or export the model again"
-    try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
-        version = content.pop("format")
-        if version != FORMAT:
-            raise ArtefactError(f"{path}: sidecar format {version}, this version reads {FORMAT}; {remedy}")
-        height, width = content.pop("patch_hw")
-        return Sidecar(patch_hw=(height, width), **content)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ArtefactError(f"{path}: not a sidecar of this tool ({error}); {remedy}") from error
+    return read(artefact, Sidecar, ("patch_hw",), "delete it or export the model again")
 
 
 def check_sidecar(artefact: str | Path) -> Sidecar | None:
@@ -106,10 +78,5 @@ def check_sidecar(artefact: str | Path) -> Sidecar | None:
     for path, wanted in files.items():
         if not path.is_file():
             raise ArtefactError(f"{path}: missing, but {artefact.name} needs it; export {artefact.name} again")
-        found = sha256(path)
-        if found != wanted:
-            raise ArtefactError(
-                f"{path}: its sha256 is {found[:12]}..., {sidecar_path(artefact).name} says {wanted[:12]}...: damaged, "
-                f"edited or mixed up; export it again: {sidecar.export_command()}"
-            )
+        compare(path, wanted, sidecar_path(artefact), f"export it again: {sidecar.export_command()}")
     return sidecar

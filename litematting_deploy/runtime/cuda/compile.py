@@ -1,0 +1,94 @@
+"""CUDA C++ to device code with NVRTC, kept in the user's cache folder."""
+
+import contextlib
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ..._files import cache_folder, replace_file
+from ..._optional import require
+from ...errors import DependencyError, DeviceError, OutputError
+
+# Without contraction of multiply and add, the kernels' sums have NumPy's bits.
+_OPTIONS = (b"--fmad=false", b"--std=c++17")
+_HASH_BYTES = 32
+
+
+def compiled(source: str, capability: tuple[int, int]) -> bytes:
+    """Device code of CUDA C++ for a compute capability such as (8, 9): from the cache, or compiled now and kept.
+
+    A cubin; PTX of the newest architecture that NVRTC knows for a device that is newer still, which the driver compiles
+    when it is loaded. Raises `DependencyError` without NVRTC and `DeviceError` for what it cannot compile.
+    """
+    nvrtc = require("cuda.bindings.nvrtc", "cuda13", "compiling kernels")
+    try:
+        version = _call(nvrtc, "nvrtcVersion")
+    except RuntimeError as error:  # cuda.bindings finds its library at the first call
+        raise DependencyError(
+            "compiling kernels needs NVRTC (libnvrtc), which is not there: pip install 'litematting-deploy[cuda13]'"
+        ) from error
+    kind = _architecture(nvrtc, version, capability)
+    options = (f"--gpu-architecture={kind}".encode(), *_OPTIONS)
+    key = hashlib.sha256(repr((source, options, version)).encode()).hexdigest()
+    path = cache_folder() / f"kernels-{kind}-{key[:32]}.bin"
+    code = _read(path)
+    if code is None:
+        code = _compile(nvrtc, source, options, "CUBIN" if kind.startswith("sm") else "PTX")
+        _keep(path, code)
+    return code
+
+
+def _architecture(nvrtc: Any, version: tuple[int, int], capability: tuple[int, int]) -> str:
+    """What to compile for: `sm_89`, or `compute_121` where the device is newer than NVRTC."""
+    wanted = 10 * capability[0] + capability[1]
+    known = sorted(_call(nvrtc, "nvrtcGetSupportedArchs"))
+    if wanted in known:
+        return f"sm_{wanted}"
+    older = [architecture for architecture in known if architecture < wanted]
+    if not older:
+        raise DeviceError(
+            f"compute capability {capability[0]}.{capability[1]} is older than {known[0] / 10}, the oldest that NVRTC "
+            f"{version[0]}.{version[1]} compiles for: pip install 'litematting-deploy[cuda12]'"
+        )
+    return f"compute_{older[-1]}"
+
+
+def _compile(nvrtc: Any, source: str, options: tuple[bytes, ...], kind: str) -> bytes:
+    program = _call(nvrtc, "nvrtcCreateProgram", source.encode(), b"kernels.cu", 0, [], [])
+    try:
+        (status,) = nvrtc.nvrtcCompileProgram(program, len(options), list(options))
+        if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+            log = bytearray(_call(nvrtc, "nvrtcGetProgramLogSize", program))
+            _call(nvrtc, "nvrtcGetProgramLog", program, log)
+            words = "; ".join(filter(None, (line.strip(" ^") for line in log.rstrip(b"\0").decode().splitlines())))
+            raise DeviceError(f"kernels.cu does not compile ({options[0].decode()}): {words}")
+        code = bytearray(_call(nvrtc, f"nvrtcGet{kind}Size", program))
+        _call(nvrtc, f"nvrtcGet{kind}", program, code)
+    finally:
+        _call(nvrtc, "nvrtcDestroyProgram", program)
+    return bytes(code)
+
+
+def _call(nvrtc: Any, name: str, *arguments: Any) -> Any:
+    """What an NVRTC function returns beside its status, which is checked."""
+    status, *results = getattr(nvrtc, name)(*arguments)
+    if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+        raise DeviceError(f"{name}: {status.name}; reinstall NVRTC: pip install 'litematting-deploy[cuda13]'")
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def _read(path: Path) -> bytes | None:
+    """Code kept at `path`; None where there is none, or what is there is damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError:  # not there, or not readable: it is compiled again
+        return None
+    digest, code = content[:_HASH_BYTES], content[_HASH_BYTES:]
+    return code if hashlib.sha256(code).digest() == digest else None
+
+
+def _keep(path: Path, code: bytes) -> None:
+    """Write code behind its hash; a folder that cannot be written costs the next start its compilation."""
+    with contextlib.suppress(OSError, OutputError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, hashlib.sha256(code).digest() + code)

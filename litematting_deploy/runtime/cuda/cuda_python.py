@@ -1,0 +1,223 @@
+"""The protocol on the driver API of `cuda-python`.
+
+On `cuda.bindings` rather than `cuda.core` above it, which copies from and to no host arrays, hands out pooled memory
+that is bound to a stream, and raises errors of a class it does not export: here every call's status is checked in one
+place.
+"""
+
+import contextlib
+import ctypes
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..._optional import require
+from ...errors import DeviceError
+from . import no_such_device
+from . import protocol as p
+from .compile import compiled
+
+driver = require("cuda.bindings.driver", "cuda13", "running on a GPU")
+
+_TYPES: dict[type, Any] = {int: ctypes.c_void_p, np.int32: ctypes.c_int32, np.float32: ctypes.c_float}
+
+
+def open_device(index: int) -> "CudaPython":
+    """Device `index` with its primary context, which PyTorch, CuPy and ONNX Runtime use too."""
+    try:
+        _call("cuInit", 0)
+    except RuntimeError as error:  # cuda.bindings looks for the driver at the first call
+        raise DeviceError("no CUDA driver (libcuda.so.1): install NVIDIA's driver, or use --device cpu") from error
+    count = _call("cuDeviceGetCount")
+    if not 0 <= index < count:
+        raise no_such_device(index, count)
+    return CudaPython(index)
+
+
+class CudaPython:
+    """See `protocol.Cuda`."""
+
+    backend = "cuda-python"
+
+    def __init__(self, index: int) -> None:
+        device = _call("cuDeviceGet", index)
+        attribute = driver.CUdevice_attribute
+        major, minor = (
+            int(_call("cuDeviceGetAttribute", which, device))
+            for which in (
+                attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
+                attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+            )
+        )
+        self.index, self.capability = index, (major, minor)
+        self.gpu = bytes(_call("cuDeviceGetName", 128, device)).split(b"\0")[0].decode()
+        # Never released: whoever shares it in this process may still hold memory or streams of it.
+        self._context = _call("cuDevicePrimaryCtxRetain", device)
+        self.activate()
+
+    def activate(self) -> None:
+        _call("cuCtxSetCurrent", self._context)
+
+    def synchronize(self) -> None:
+        _call("cuCtxSynchronize")
+
+    def stream(self) -> "_Stream":
+        return _Stream(self._context)
+
+    def event(self, timing: bool = False) -> "_Event":
+        return _Event(self._context, timing)
+
+    def buffer(self, nbytes: int) -> "_Buffer":
+        return _Buffer(self._context, nbytes)
+
+    def pinned(self, nbytes: int) -> "_Pinned":
+        return _Pinned(self._context, nbytes)
+
+    def module(self, source: str) -> "_Module":
+        return _Module(self._context, compiled(source, self.capability))
+
+    def zero(self, address: int, nbytes: int, stream: p.Stream) -> None:
+        _call("cuMemsetD8Async", address, 0, nbytes, stream.handle)
+
+    def upload(self, address: int, source: NDArray[Any], stream: p.Stream) -> None:
+        _call("cuMemcpyHtoDAsync", address, _contiguous(source).ctypes.data, source.nbytes, stream.handle)
+
+    def download(self, target: NDArray[Any], address: int, stream: p.Stream) -> None:
+        _call("cuMemcpyDtoHAsync", _contiguous(target).ctypes.data, address, target.nbytes, stream.handle)
+
+    def capture(self, stream: p.Stream, work: Callable[[], None]) -> "_Graph":
+        # Relaxed: Python may collect garbage in the middle of `work`, and the memory that frees would count as a
+        # forbidden call of a stricter mode and spoil the recording.
+        mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
+        _call("cuStreamBeginCapture", stream.handle, mode)
+        with contextlib.ExitStack() as on_error:
+            on_error.callback(_abandon, stream.handle)
+            work()
+            on_error.pop_all()
+        graph = _call("cuStreamEndCapture", stream.handle)
+        try:
+            return _Graph(self._context, _call("cuGraphInstantiate", graph, 0))
+        finally:
+            _call("cuGraphDestroy", graph)
+
+
+class _Owned:
+    """A handle that is released once, by `free` or with the object, whichever thread that is in."""
+
+    def __init__(self, context: Any, release: str, handle: Any) -> None:
+        self._handle = handle
+        self._end = weakref.finalize(self, _release, context, release, handle)
+        self._end.atexit = False  # the process gives everything back, and the driver may be gone by then
+
+    def free(self) -> None:
+        self._end()
+
+
+class _Stream(_Owned):
+    def __init__(self, context: Any) -> None:
+        # One that does not wait for the legacy default stream, which other libraries work on.
+        stream = _call("cuStreamCreate", driver.CUstream_flags.CU_STREAM_NON_BLOCKING.value)
+        super().__init__(context, "cuStreamDestroy", stream)
+        self.handle = int(stream)
+
+    def synchronize(self) -> None:
+        _call("cuStreamSynchronize", self._handle)
+
+    def wait(self, event: Any) -> None:
+        _call("cuStreamWaitEvent", self._handle, event._handle, 0)
+
+
+class _Event(_Owned):
+    def __init__(self, context: Any, timing: bool) -> None:
+        flags = driver.CUevent_flags.CU_EVENT_DEFAULT if timing else driver.CUevent_flags.CU_EVENT_DISABLE_TIMING
+        super().__init__(context, "cuEventDestroy", _call("cuEventCreate", flags.value))
+
+    def record(self, stream: p.Stream) -> None:
+        _call("cuEventRecord", self._handle, stream.handle)
+
+    def synchronize(self) -> None:
+        _call("cuEventSynchronize", self._handle)
+
+    def milliseconds_since(self, earlier: Any) -> float:
+        return float(_call("cuEventElapsedTime", earlier._handle, self._handle))
+
+
+class _Buffer(_Owned):
+    def __init__(self, context: Any, nbytes: int) -> None:
+        self.nbytes = nbytes
+        super().__init__(context, "cuMemFree", _call("cuMemAlloc", max(nbytes, 1)))
+        self.address = int(self._handle)
+
+
+class _Pinned(_Owned):
+    def __init__(self, context: Any, nbytes: int) -> None:
+        super().__init__(context, "cuMemFreeHost", _call("cuMemHostAlloc", max(nbytes, 1), 0))
+        memory = (ctypes.c_uint8 * nbytes).from_address(int(self._handle))
+        self.bytes: NDArray[np.uint8] = np.ctypeslib.as_array(memory)
+
+    def free(self) -> None:
+        self.bytes = np.empty(0, np.uint8)
+        super().free()
+
+
+class _Module(_Owned):
+    def __init__(self, context: Any, code: bytes) -> None:
+        super().__init__(context, "cuModuleUnload", _call("cuModuleLoadData", code))
+
+    def kernel(self, name: str) -> "_Kernel":
+        return _Kernel(self, _call("cuModuleGetFunction", self._handle, name.encode()))
+
+
+class _Kernel:
+    def __init__(self, module: _Module, function: Any) -> None:
+        self._module, self._function = module, function  # a function ends with its module
+
+    def launch(
+        self, stream: p.Stream, grid: tuple[int, int, int], block: tuple[int, int, int], *arguments: p.Argument
+    ) -> None:
+        values = tuple(argument if isinstance(argument, int) else argument.item() for argument in arguments)
+        types = tuple(_TYPES[type(argument)] for argument in arguments)
+        _call("cuLaunchKernel", self._function, *grid, *block, 0, stream.handle, (values, types), 0)
+
+
+class _Graph(_Owned):
+    def __init__(self, context: Any, executable: Any) -> None:
+        super().__init__(context, "cuGraphExecDestroy", executable)
+
+    def launch(self, stream: p.Stream) -> None:
+        _call("cuGraphLaunch", self._handle, stream.handle)
+
+    def close(self) -> None:
+        self.free()
+
+
+def _call(name: str, *arguments: Any) -> Any:
+    """What a driver function returns beside its status. Raises `DeviceError` with its name and the driver's words."""
+    status, *results = getattr(driver, name)(*arguments)
+    if status != driver.CUresult.CUDA_SUCCESS:
+        _, words = driver.cuGetErrorString(status)
+        raise DeviceError(f"{name}: {words.decode() if words else status}")
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def _release(context: Any, name: str, handle: Any) -> None:
+    """Statuses are not looked at: what can fail here failed before, in a call that said so, and stays failed."""
+    driver.cuCtxPushCurrent(context)
+    getattr(driver, name)(handle)
+    driver.cuCtxPopCurrent()
+
+
+def _abandon(stream: int) -> None:
+    """End a capture whose work failed, so that the stream can be used again; that failure is the one to show."""
+    status, graph = driver.cuStreamEndCapture(stream)
+    if status == driver.CUresult.CUDA_SUCCESS:
+        driver.cuGraphDestroy(graph)
+
+
+def _contiguous(array: NDArray[Any]) -> NDArray[Any]:
+    if not array.flags.c_contiguous:
+        raise DeviceError(f"a host array of {array.shape} with strides {array.strides} cannot be copied as one block")
+    return array

@@ -1,0 +1,148 @@
+// Crop-and-stitch on the device. Each thread writes its own element: no shared memory, no barriers, no atomics, so the
+// same source runs as loops on the host, and the same inputs give the same bits. Compiled without contraction of
+// multiply and add (--fmad=false), the sums and quotients are NumPy's.
+//
+// Planes are C-contiguous; sizes in pixels; offsets into planes are 64 bits wide. x runs along threadIdx.x.
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef long long offset;
+
+static const u8 BACKGROUND = 0, UNKNOWN = 128, FOREGROUND = 255;
+static const int REACH = 92;  // pixels; beyond, the guide exp(-d*d / 512) is below 1e-7
+static const u16 FAR = 65535;  // squared distance: none within reach
+
+#define X int(blockIdx.x * blockDim.x + threadIdx.x)
+#define Y int(blockIdx.y * blockDim.y + threadIdx.y)
+#define Z int(blockIdx.z)
+
+static inline __device__ int clamped(int value, int last) {
+    return value < 0 ? 0 : value > last ? last : value;
+}
+
+// One thread per pixel of target (padded_height, padded_width, channels). source (height, width, channels) lies at
+// (top, left) in it. constant: the value around it, or -1 to continue its edges.
+extern "C" __global__ void pad(const u8 *__restrict__ source, u8 *__restrict__ target, int height, int width,
+                               int padded_height, int padded_width, int top, int left, int channels, int constant) {
+    const int x = X, y = Y;
+    if (x >= padded_width || y >= padded_height) return;
+    const int source_x = clamped(x - left, width - 1), source_y = clamped(y - top, height - 1);
+    const bool inside = source_x == x - left && source_y == y - top;
+    const offset from = ((offset)source_y * width + source_x) * channels, to = ((offset)y * padded_width + x) * channels;
+    for (int channel = 0; channel < channels; ++channel)
+        target[to + channel] = inside || constant < 0 ? source[from + channel] : (u8)constant;
+}
+
+// One thread per pixel. rows (2, height, width): pixels along the row to the nearest background (0) and foreground
+// (1), REACH + 1 where there is none within REACH.
+extern "C" __global__ void guide_rows(const u8 *__restrict__ trimap, u8 *__restrict__ rows, int height, int width) {
+    const int x = X, y = Y;
+    if (x >= width || y >= height) return;
+    const offset at = (offset)y * width + x, plane = (offset)height * width;
+    int background = REACH + 1, foreground = REACH + 1;
+    for (int d = 0; d <= REACH && (background > REACH || foreground > REACH); ++d) {
+        const u8 before = x >= d ? trimap[at - d] : UNKNOWN, after = x + d < width ? trimap[at + d] : UNKNOWN;
+        if (background > REACH && (before == BACKGROUND || after == BACKGROUND)) background = d;
+        if (foreground > REACH && (before == FOREGROUND || after == FOREGROUND)) foreground = d;
+    }
+    rows[at] = (u8)background;
+    rows[plane + at] = (u8)foreground;
+}
+
+// One thread per pixel and channel (z). squared (2, height, width): exact squared Euclidean distance to the nearest
+// background and foreground pixel, FAR where it is more than REACH.
+extern "C" __global__ void guide_columns(const u8 *__restrict__ rows, u16 *__restrict__ squared, int height, int width) {
+    const int x = X, y = Y;
+    if (x >= width || y >= height) return;
+    const offset at = ((offset)Z * height + y) * width + x;
+    int best = REACH * REACH + 1;
+    for (int d = 0; d <= REACH && d * d < best; ++d) {
+        int along = REACH + 1;
+        if (y >= d) along = rows[at - (offset)d * width];
+        if (y + d < height) {
+            const int below = rows[at + (offset)d * width];
+            along = below < along ? below : along;
+        }
+        const int sum = d * d + along * along;
+        best = sum < best ? sum : best;
+    }
+    squared[at] = best <= REACH * REACH ? (u16)best : FAR;
+}
+
+// One thread per pixel of each patch (z). corners (batch, 2): y and x of each patch in the padded image, y = -1 for
+// none, which gives zeros. Writes image (batch, 3, h, w) 0..1, one_hot (batch, 3, h, w) for background, unknown and
+// foreground, and guide (batch, 2, h, w).
+extern "C" __global__ void gather(const u8 *__restrict__ pixels, const u8 *__restrict__ trimap,
+                                  const u16 *__restrict__ squared, const int *__restrict__ corners,
+                                  float *__restrict__ image, float *__restrict__ one_hot, float *__restrict__ guide,
+                                  int height, int width, int patch_height, int patch_width) {
+    const int x = X, y = Y, index = Z;
+    if (x >= patch_width || y >= patch_height) return;
+    const int top = corners[2 * index], left = corners[2 * index + 1];
+    const bool none = top < 0;
+    const offset at = none ? 0 : (offset)(top + y) * width + left + x, plane = (offset)height * width;
+    const offset patch = (offset)patch_height * patch_width, into = (offset)y * patch_width + x;
+    const u8 kind = trimap[at];
+    const u8 kinds[3] = {BACKGROUND, UNKNOWN, FOREGROUND};
+    for (int channel = 0; channel < 3; ++channel) {
+        const offset target = (offset)(3 * index + channel) * patch + into;
+        image[target] = none ? 0.0f : (float)pixels[3 * at + channel] / 255.0f;
+        one_hot[target] = !none && kind == kinds[channel] ? 1.0f : 0.0f;
+    }
+    for (int channel = 0; channel < 2; ++channel) {
+        const u16 distance = none ? FAR : squared[channel * plane + at];
+        guide[(offset)(2 * index + channel) * patch + into] =
+            distance == FAR ? 0.0f : expf((float)distance * (-1.0f / 512.0f));
+    }
+}
+
+// One thread per pixel of patch `index` of a batch: adds its alpha to total, weighted by the distance to the patch's
+// nearest border, and the weight to weight. Known pixels count as what the trimap says. Sets *bad to 1 when an alpha
+// that counts is no finite number; every thread that writes writes the same.
+extern "C" __global__ void accumulate(const float *__restrict__ alpha, const int *__restrict__ corners, int index,
+                                      const u8 *__restrict__ trimap, float *__restrict__ total,
+                                      float *__restrict__ weight, int *__restrict__ bad, int width, int patch_height,
+                                      int patch_width) {
+    const int x = X, y = Y, top = corners[2 * index], left = corners[2 * index + 1];
+    if (x >= patch_width || y >= patch_height || top < 0) return;
+    const int from_side = x < patch_width - 1 - x ? x + 1 : patch_width - x;
+    const int from_end = y < patch_height - 1 - y ? y + 1 : patch_height - y;
+    const int half = (patch_height < patch_width ? patch_height : patch_width) / 2;
+    const float own = (float)(from_side < from_end ? from_side : from_end) / (float)(half + 1);
+    const offset at = (offset)(top + y) * width + left + x;
+    float value = trimap[at] == FOREGROUND ? 1.0f : 0.0f;
+    if (trimap[at] == UNKNOWN) {
+        value = alpha[((offset)index * patch_height + y) * patch_width + x];
+        if (value - value != 0.0f) *bad = 1;
+    }
+    total[at] += value * own;
+    weight[at] += own;
+}
+
+// Alpha of the pixel (x, y) of the image, 0..1, from planes of the padded width in which it lies at (top, left).
+static inline __device__ float finished(const float *__restrict__ total, const float *__restrict__ weight,
+                                                 const u8 *__restrict__ trimap, int x, int y, int padded_width,
+                                                 int top, int left) {
+    const offset at = (offset)(top + y) * padded_width + left + x;
+    if (trimap[at] != UNKNOWN) return trimap[at] == FOREGROUND ? 1.0f : 0.0f;
+    const float alpha = weight[at] > 0.0f ? total[at] / weight[at] : total[at];
+    return alpha < 0.0f ? 0.0f : alpha > 1.0f ? 1.0f : alpha;
+}
+
+// finish_*, one thread per pixel of target (height, width): 0..1 as float, or levels 0..255 or 0..65535, the nearest or,
+// as the authors' code has them, cut off.
+#define FINISH(NAME, TYPE, LEVEL)                                                                                     \
+    extern "C" __global__ void NAME(const float *__restrict__ total, const float *__restrict__ weight,                \
+                                    const u8 *__restrict__ trimap, TYPE *__restrict__ target, int padded_width,       \
+                                    int height, int width, int top, int left) {                                       \
+        const int x = X, y = Y;                                                                                       \
+        if (x >= width || y >= height) return;                                                                        \
+        const float alpha = finished(total, weight, trimap, x, y, padded_width, top, left);                           \
+        target[(offset)y * width + x] = (TYPE)(LEVEL);                                                                \
+    }
+
+FINISH(finish_float32, float, alpha)
+FINISH(finish_uint8, u8, rintf(alpha * 255.0f))
+FINISH(finish_uint8_truncated, u8, alpha * 255.0f)
+FINISH(finish_uint16, u16, rintf(alpha * 65535.0f))
+FINISH(finish_uint16_truncated, u16, alpha * 65535.0f)

@@ -1,0 +1,178 @@
+"""What one image needs on the device, as sizes that are known before anything is allocated, and the memory itself."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DeviceError
+from ..matting.patches import Plan
+from .cuda.protocol import Buffer, Cuda, PinnedBuffer, Stream
+
+Levels = type[np.float32 | np.uint8 | np.uint16]
+"""Of an alpha: 0..1 as float32, 0..255 as uint8, 0..65535 as uint16."""
+
+HEADER = 256  # bytes before alpha in its buffer, which hold the flag for values that are not finite; keeps it aligned
+_CORNER = 8  # bytes: y and x as int32
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Sizes in bytes, for a plan, a batch and the kind of alpha that comes out.
+
+    One image has its own source (corners of the patches, photo, trimap) and output; the planes between are shared by
+    all images, which are computed one after the other.
+    """
+
+    plan: Plan
+    batch: int
+    dtype: Levels
+
+    @property
+    def pixels(self) -> int:
+        return self.plan.image_hw[0] * self.plan.image_hw[1]
+
+    @property
+    def padded_pixels(self) -> int:
+        return self.plan.padded_hw[0] * self.plan.padded_hw[1]
+
+    @property
+    def padded(self) -> bool:
+        """Whether photo and trimap have to be continued around themselves."""
+        return self.plan.image_hw != self.plan.padded_hw
+
+    @property
+    def runs(self) -> int:
+        """How often the engine runs."""
+        return -(-len(self.plan.corners_yx) // self.batch)
+
+    @property
+    def corners(self) -> int:
+        return self.runs * self.batch * _CORNER
+
+    @property
+    def source(self) -> int:
+        return self.corners + 4 * self.pixels
+
+    @property
+    def output(self) -> int:
+        return HEADER + self.pixels * np.dtype(self.dtype).itemsize
+
+    @property
+    def planes(self) -> dict[str, int]:
+        """The shared planes by name."""
+        count = self.padded_pixels
+        sizes = {"rows": 2 * count, "squared": 4 * count, "total": 4 * count, "weight": 4 * count}
+        return sizes | ({"image": 3 * count, "trimap": count} if self.padded else {})
+
+    def corner_table(self) -> NDArray[np.int32]:
+        """(runs · batch, 2) int32, y and x of each patch, -1 where the last batch is not full."""
+        table = np.full((self.runs * self.batch, 2), -1, np.int32)
+        if self.plan.corners_yx:
+            table[: len(self.plan.corners_yx)] = self.plan.corners_yx
+        return table
+
+
+@dataclass(frozen=True)
+class DeviceMemory:
+    """Bytes on the device for one photo.
+
+    image: its source, output and planes. engine_io: inputs and output of one batch. engine: what the engine takes
+    beside, None where its library does not say.
+    """
+
+    image: int
+    engine_io: int
+    engine: int | None
+
+    def __str__(self) -> str:
+        known = self.image + self.engine_io + (self.engine or 0)
+        engine = "what its library takes" if self.engine is None else f"{self.engine / 1e6:.0f} MB"
+        return (
+            f"{known / 1e6:.0f} MB{' and more' if self.engine is None else ''}: planes of the image "
+            f"{self.image / 1e6:.0f} MB, inputs and output of a batch {self.engine_io / 1e6:.0f} MB, engine {engine}"
+        )
+
+
+class Slot:
+    """Memory of one image on its way: source and output, on the device and pinned on the host. Grows, never shrinks."""
+
+    def __init__(self, cuda: Cuda) -> None:
+        self._cuda = cuda
+        self.uploaded, self.computed, self.downloaded = cuda.event(), cuda.event(), cuda.event()
+        self.in_use = False
+        self._device: dict[str, Buffer] = {}
+        self._pinned: dict[str, PinnedBuffer] = {}
+
+    def fit(self, layout: Layout, on_device: bool) -> None:
+        """Make room for `layout`, whose alpha lies elsewhere if `on_device`; waits for what this slot still does."""
+        if self.in_use:
+            self.downloaded.synchronize()
+        for name, size in (("source", layout.source), ("output", HEADER if on_device else layout.output)):
+            if name in self._device and self._device[name].nbytes >= size:
+                continue
+            if name in self._device:
+                self._device.pop(name).free()
+                self._pinned.pop(name).free()
+            self._device[name] = allocate(self._cuda, size, layout)
+            self._pinned[name] = self._cuda.pinned(size)
+
+    @property
+    def source(self) -> int:
+        """Address on the device."""
+        return self._device["source"].address
+
+    @property
+    def output(self) -> Buffer:
+        return self._device["output"]
+
+    @property
+    def pinned_source(self) -> NDArray[np.uint8]:
+        return self._pinned["source"].bytes
+
+    @property
+    def pinned_output(self) -> NDArray[np.uint8]:
+        return self._pinned["output"].bytes
+
+    def free(self) -> None:
+        for buffer in self._device.values():
+            buffer.free()
+        for pinned in self._pinned.values():
+            pinned.free()
+        self._device, self._pinned = {}, {}
+
+
+class Planes:
+    """The shared planes, by name; made anew when an image has another size."""
+
+    def __init__(self, cuda: Cuda) -> None:
+        self._cuda = cuda
+        self._sizes: dict[str, int] = {}
+        self._buffers: dict[str, Buffer] = {}
+
+    def fit(self, layout: Layout, stream: Stream) -> dict[str, int]:
+        """Addresses of the planes for `layout`; waits for `stream` before it frees what the last image worked on."""
+        if layout.planes != self._sizes:
+            stream.synchronize()
+            self.free()
+            self._buffers = {name: allocate(self._cuda, size, layout) for name, size in layout.planes.items()}
+            self._sizes = layout.planes
+        return {name: buffer.address for name, buffer in self._buffers.items()}
+
+    def free(self) -> None:
+        for buffer in self._buffers.values():
+            buffer.free()
+        self._buffers, self._sizes = {}, {}
+
+
+def allocate(cuda: Cuda, nbytes: int, layout: Layout) -> Buffer:
+    """A buffer, or a `DeviceError` that says what the whole image needs."""
+    try:
+        return cuda.buffer(nbytes)
+    except DeviceError as error:
+        needed = (layout.source + layout.output + sum(layout.planes.values())) / 1e6
+        height, width = layout.plan.image_hw
+        raise DeviceError(
+            f"{error}; a photo of {width}x{height} needs {needed:.0f} MB beside the engine: "
+            "use a smaller --batch, cut the photo, or use --device cpu"
+        ) from error

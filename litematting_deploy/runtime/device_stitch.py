@@ -1,0 +1,225 @@
+"""Crop-and-stitch (paper section 4.3) wholly on a CUDA device: photo and trimap go up once, alpha comes down once."""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..matting.patches import Plan
+from .cuda.arrays import DeviceArray, is_device_array, view
+from .cuda.kernels import Kernels
+from .cuda.protocol import Buffer
+from .device_memory import HEADER, DeviceMemory, Layout, Levels, Planes, Slot, allocate
+from .host_stitch import Progress
+from .on_device import OnDevice
+
+AHEAD = 2  # batches on the device while progress is reported: enough that it never waits for us
+
+
+@dataclass(frozen=True)
+class Job:
+    """An image on its way. output: header and alpha on the device. on_device: alpha stays there."""
+
+    slot: Slot
+    layout: Layout
+    output: Buffer
+    on_device: bool
+
+
+class DeviceStitcher:
+    """Runs images one after the other; the copies of neighbouring images overlap with the computation.
+
+    Copies up, computation and copies down have a stream each. Two slots let an image be uploaded while the one before
+    is computed and the one before that is downloaded.
+    """
+
+    def __init__(self, engine: OnDevice, truncate: bool = False) -> None:
+        """truncate: levels as the authors' code makes them, instead of the nearest."""
+        engine.cuda.activate()
+        self._engine, self._cuda, self._truncate = engine, engine.cuda, truncate
+        self._kernels = Kernels(engine.cuda)
+        self._up, self._down = engine.cuda.stream(), engine.cuda.stream()
+        self._slots = deque([Slot(engine.cuda), Slot(engine.cuda)])
+        self._planes = Planes(engine.cuda)
+
+    def memory(self, plan: Plan, dtype: Levels = np.float32) -> DeviceMemory:
+        """What an image with this plan takes on the device; twice its source and output in a sequence."""
+        layout = Layout(plan, self._engine.engine.batch, dtype)
+        image = layout.source + layout.output + sum(layout.planes.values())
+        return DeviceMemory(image, sum(self._engine.sizes.values()), self._engine.engine.device_bytes)
+
+    def seen(self, pixels: Any) -> Any:
+        """A device array of any library as a `DeviceArray`, ordered after its producer's work; host arrays as is."""
+        return view(pixels, self._cuda, self._engine.stream) if is_device_array(pixels) else pixels
+
+    def fetched(self, pixels: NDArray[np.uint8] | DeviceArray) -> NDArray[np.uint8]:
+        """On the host, whatever `seen` gave."""
+        if not isinstance(pixels, DeviceArray):
+            return pixels
+        host = np.empty(pixels.shape, np.uint8)
+        self._cuda.activate()
+        self._cuda.download(host, pixels.address, self._engine.stream)
+        self._engine.stream.synchronize()
+        return host
+
+    def submit(
+        self,
+        image: NDArray[np.uint8] | DeviceArray,
+        trimap: NDArray[np.uint8] | DeviceArray,
+        plan: Plan,
+        dtype: Levels = np.float32,
+        progress: Progress | None = None,
+    ) -> Job:
+        """Put an image on its way and return, with `progress` only when its last batch is nearly done.
+
+        image (H, W, 3) and trimap (H, W) uint8, on the host or on the device, where they must not change until
+        `collect`. If both are on the device, so is the alpha. At most two images may be on their way.
+        """
+        self._cuda.activate()
+        slot, layout = self._slots[0], Layout(plan, self._engine.engine.batch, dtype)
+        on_device = isinstance(image, DeviceArray) and isinstance(trimap, DeviceArray)
+        self._slots.rotate()
+        slot.fit(layout, on_device)
+        slot.in_use = True
+        output = allocate(self._cuda, layout.output, layout) if on_device else slot.output
+        job = Job(slot, layout, output, on_device)
+        sources = self._upload(job, image, trimap)
+        self._compute(job, *sources, progress)
+        self._download(job)
+        return job
+
+    def collect(self, job: Job) -> NDArray[Any] | DeviceArray:
+        """The alpha (H, W) of a job: a new host array, or one on the device. Raises `ArtefactError`, `DeviceError`."""
+        slot, layout = job.slot, job.layout
+        slot.downloaded.synchronize()
+        slot.in_use = False
+        pinned = slot.pinned_output
+        if pinned[:4].view(np.int32)[0]:
+            raise self._engine.not_finite()
+        if job.on_device:
+            address = job.output.address + HEADER
+            return DeviceArray(address, layout.plan.image_hw, np.dtype(layout.dtype), self._cuda.index, job.output)
+        return pinned[HEADER : layout.output].view(layout.dtype).reshape(layout.plan.image_hw).copy()
+
+    def close(self) -> None:
+        """Wait for what is on its way and free everything."""
+        self._cuda.activate()
+        for stream in (self._up, self._engine.stream, self._down):
+            stream.synchronize()
+        for slot in self._slots:
+            slot.free()
+        self._planes.free()
+
+    def _upload(
+        self, job: Job, image: NDArray[np.uint8] | DeviceArray, trimap: NDArray[np.uint8] | DeviceArray
+    ) -> tuple[int, int]:
+        """Addresses of photo and trimap, after copying those that are on the host, and the corners, in one go."""
+        slot, layout = job.slot, job.layout
+        pinned, base = slot.pinned_source, slot.source
+        end = layout.corners
+        pinned[:end] = layout.corner_table().view(np.uint8).reshape(-1)
+        addresses = []
+        for pixels in (image, trimap):
+            if isinstance(pixels, DeviceArray):
+                addresses.append(pixels.address)
+                continue
+            addresses.append(base + end)
+            pinned[end : end + pixels.size].reshape(pixels.shape)[...] = pixels
+            end += pixels.size
+        if end:
+            self._cuda.upload(base, pinned[:end], self._up)
+        slot.uploaded.record(self._up)
+        return addresses[0], addresses[1]
+
+    def _compute(self, job: Job, image: int, trimap: int, progress: Progress | None) -> None:
+        stream, kernels, plan = self._engine.stream, self._kernels, job.layout.plan
+        planes = self._planes.fit(job.layout, stream)
+        stream.wait(job.slot.uploaded)
+        if job.layout.padded:
+            size = {"image_hw": plan.image_hw, "padded_hw": plan.padded_hw, "offset_yx": plan.offset_yx}
+            around = None if plan.padding == "edge" else 0
+            kernels.pad(stream, image, planes["image"], **size, channels=3, constant=None)
+            kernels.pad(stream, trimap, planes["trimap"], **size, channels=1, constant=around)
+            image, trimap = planes["image"], planes["trimap"]
+        flag = job.output.address
+        for address, nbytes in ((flag, HEADER), *((planes[n], job.layout.planes[n]) for n in ("total", "weight"))):
+            self._cuda.zero(address, nbytes, stream)
+        if plan.corners_yx:
+            kernels.guide(stream, trimap, planes["rows"], planes["squared"], plan.padded_hw)
+        self._run_batches(job, image, trimap, planes, progress)
+        kernels.finish(
+            stream,
+            planes["total"],
+            planes["weight"],
+            trimap,
+            flag + HEADER,
+            hw=plan.padded_hw,
+            image_hw=plan.image_hw,
+            offset_yx=plan.offset_yx,
+            dtype=np.dtype(job.layout.dtype),
+            truncate=self._truncate,
+        )
+        job.slot.computed.record(stream)
+
+    def _run_batches(
+        self, job: Job, image: int, trimap: int, planes: dict[str, int], progress: Progress | None
+    ) -> None:
+        engine, stream, layout = self._engine, self._engine.stream, job.layout
+        size = {"hw": layout.plan.padded_hw, "patch_hw": layout.plan.patch_hw}
+        count, batch = len(layout.plan.corners_yx), layout.batch
+        ticks = _Ticks(self, progress, count)
+        for first in range(0, count, batch):
+            corners = job.slot.source + first * 8
+            self._kernels.gather(
+                stream, image, trimap, planes["squared"], corners, engine.addresses, **size, batch=batch
+            )
+            engine.enqueue()
+            for index in range(min(batch, count - first)):
+                self._kernels.accumulate(
+                    stream,
+                    engine.addresses["alpha"],
+                    corners,
+                    index,
+                    trimap,
+                    planes["total"],
+                    planes["weight"],
+                    job.output.address,
+                    **size,
+                )
+            ticks.add(min(first + batch, count))
+        ticks.finish()
+
+    def _download(self, job: Job) -> None:
+        self._down.wait(job.slot.computed)
+        size = HEADER if job.on_device else job.layout.output
+        self._cuda.download(job.slot.pinned_output[:size], job.output.address, self._down)
+        job.slot.downloaded.record(self._down)
+
+
+class _Ticks:
+    """Reports patches when the device has done them, a little behind what was put on the stream."""
+
+    def __init__(self, stitcher: DeviceStitcher, progress: Progress | None, total: int) -> None:
+        self._stitcher, self._progress, self._total = stitcher, progress, total
+        self._waiting: deque[tuple[Any, int]] = deque()
+
+    def add(self, done: int) -> None:
+        if self._progress is None:
+            return
+        event = self._stitcher._cuda.event()
+        event.record(self._stitcher._engine.stream)
+        self._waiting.append((event, done))
+        if len(self._waiting) > AHEAD:
+            self._report()
+
+    def finish(self) -> None:
+        while self._waiting:
+            self._report()
+
+    def _report(self) -> None:
+        event, done = self._waiting.popleft()
+        event.synchronize()
+        if self._progress is not None:
+            self._progress(done, self._total)

@@ -1,0 +1,95 @@
+"""A device engine together with its device."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..engines import DeviceArtefact, DeviceEngine, Engine, Gpu
+from ..engines.base import CHANNELS, Batch
+from .cuda.protocol import Buffer, Cuda, Graph, Stream
+
+FLOAT32 = 4
+
+
+class Repeated:
+    """A run of an engine that is put on a stream over and over: as it is once, then as one CUDA graph.
+
+    The graph is recorded at the second run, when whatever the engine allocates or compiles at first is done, and
+    again when an address or the stream changes.
+    """
+
+    def __init__(self, cuda: Cuda, engine: DeviceEngine) -> None:
+        self._cuda, self._engine = cuda, engine
+        self._warm: object = None
+        self._graph: Graph | None = None
+
+    def enqueue(self, addresses: Mapping[str, int], stream: Stream) -> None:
+        """As `DeviceEngine.enqueue`."""
+        now = (dict(addresses), stream.handle)
+        if not self._engine.capturable or self._warm != now:
+            self.close()
+            self._engine.enqueue(addresses, stream.handle)
+            self._warm = now
+            return
+        if self._graph is None:
+            self._graph = self._cuda.capture(stream, lambda: self._engine.enqueue(addresses, stream.handle))
+        if self._graph is None:
+            self._engine.enqueue(addresses, stream.handle)
+        else:
+            self._graph.launch(stream)
+
+    def close(self) -> None:
+        if self._graph is not None:
+            self._graph.close()
+        self._graph = None
+
+
+class OnDevice(Engine):
+    """A device engine with its device, a stream, and memory for the inputs and the output of one batch.
+
+    As an `Engine` it takes host arrays and copies them; `Matter` sees `cuda` and keeps everything on the device.
+    """
+
+    def __init__(self, artefact: DeviceArtefact, cuda: Cuda, batch: int | None = None) -> None:
+        """batch: patches per run, by default the artefact's own. Raises `ArtefactError` or `DeviceError`."""
+        cuda.activate()
+        self.cuda, self.stream = cuda, cuda.stream()
+        self.engine = artefact.open(Gpu(cuda.index, cuda.gpu, cuda.capability, self.stream.handle), batch)
+        engine = self.engine
+        self.name, self.device, self.version = engine.name, engine.device, engine.version
+        self.patch_hw, self.precision, self.batch = engine.patch_hw, engine.precision, engine.batch
+        self._buffers: dict[str, Buffer] = {name: cuda.buffer(size) for name, size in self.sizes.items()}
+        self.addresses = {name: buffer.address for name, buffer in self._buffers.items()}
+        self._repeated = Repeated(cuda, engine)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each input and of alpha, for one batch."""
+        height, width = self.patch_hw
+        return {name: self.engine.batch * count * height * width * FLOAT32 for name, count in CHANNELS.items()}
+
+    def describe(self) -> str:
+        """As `Engine.describe`, with the name of the GPU and the batch."""
+        return f"{super().describe()}, {self.engine.batch} patches at a time on {self.cuda.gpu}"
+
+    def enqueue(self) -> None:
+        """One run on `addresses`, on `stream`."""
+        self._repeated.enqueue(self.addresses, self.stream)
+
+    def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
+        self.cuda.activate()
+        for name, array in (("image", image), ("trimap", trimap), ("guide", guide)):
+            self.cuda.upload(self.addresses[name], np.ascontiguousarray(array), self.stream)
+        self.enqueue()
+        alpha = np.empty((self.engine.batch, 1, *self.patch_hw), np.float32)
+        self.cuda.download(alpha, self.addresses["alpha"], self.stream)
+        self.stream.synchronize()
+        return alpha
+
+    def close(self) -> None:
+        self.stream.synchronize()
+        self._repeated.close()
+        self.engine.close()
+        for buffer in self._buffers.values():
+            buffer.free()
+        self._buffers.clear()

@@ -1,0 +1,95 @@
+"""What the tests of kernels share: memory on a device from arrays and back, and trimaps to try."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litematting_deploy.matting.image_io import read_trimap
+from litematting_deploy.runtime.cuda.kernels import Kernels
+from litematting_deploy.runtime.cuda.protocol import Buffer, Cuda
+from tests.conftest import EXAMPLE_TRIMAP
+
+U8 = NDArray[np.uint8]
+SIZES = [(1, 1), (1, 300), (7, 1), (33, 2), (8, 32), (9, 33), (150, 211)]
+
+
+class Bench:
+    """The kernels of a device, and its memory filled from and read into arrays."""
+
+    def __init__(self, cuda: Cuda) -> None:
+        self.cuda, self.stream, self.kernels = cuda, cuda.stream(), Kernels(cuda)
+        self._held: list[Buffer] = []
+
+    def put(self, array: NDArray[Any]) -> int:
+        """Address of a copy of `array`."""
+        address = self.room(array.nbytes)
+        self.cuda.upload(address, np.ascontiguousarray(array), self.stream)
+        self.stream.synchronize()
+        return address
+
+    def room(self, nbytes: int) -> int:
+        """Address of new memory."""
+        self._held.append(self.cuda.buffer(nbytes))
+        return self._held[-1].address
+
+    def get(self, address: int, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        array = np.empty(shape, dtype)
+        self.cuda.download(array, address, self.stream)
+        self.stream.synchronize()
+        return array
+
+    def padded(self, source: U8, plan: Any, constant: int | None) -> U8:
+        shape = (*plan.padded_hw, *source.shape[2:])
+        target = self.room(int(np.prod(shape)))
+        size = {"image_hw": plan.image_hw, "padded_hw": plan.padded_hw, "offset_yx": plan.offset_yx}
+        channels = source.shape[2] if source.ndim == 3 else 1
+        self.kernels.pad(self.stream, self.put(source), target, **size, channels=channels, constant=constant)
+        return self.get(target, shape, np.uint8)
+
+    def squared(self, trimap: U8) -> NDArray[np.uint16]:
+        rows, squared = self.room(2 * trimap.size), self.room(4 * trimap.size)
+        self.kernels.guide(self.stream, self.put(trimap), rows, squared, trimap.shape)
+        return self.get(squared, (2, *trimap.shape), np.uint16)
+
+    def gathered(
+        self, image: U8, trimap: U8, corners: NDArray[np.int32], patch_hw: tuple[int, int]
+    ) -> dict[str, NDArray[np.float32]]:
+        batch, count = len(corners), len(corners) * patch_hw[0] * patch_hw[1] * 4
+        inputs = {"image": self.room(3 * count), "trimap": self.room(3 * count), "guide": self.room(2 * count)}
+        squared = self.put(self.squared(trimap))
+        self.kernels.gather(
+            self.stream, self.put(image), self.put(trimap), squared, self.put(corners), inputs,
+            hw=trimap.shape, patch_hw=patch_hw, batch=batch,
+        )  # fmt: skip
+        channels = {"image": 3, "trimap": 3, "guide": 2}
+        return {name: self.get(inputs[name], (batch, channels[name], *patch_hw), np.float32) for name in inputs}
+
+    def stitched(
+        self, alphas: NDArray[np.float32], corners: NDArray[np.int32], trimap: U8, plan: Any, dtype: Any, truncate: bool
+    ) -> tuple[NDArray[Any], int]:
+        """What finishes, and the flag. alphas (N, h, w), trimap padded."""
+        total, weight, bad = (self.put(np.zeros(size, np.int32)) for size in (trimap.size, trimap.size, 1))
+        alpha, table, known = self.put(alphas), self.put(corners), self.put(trimap)
+        size = {"hw": plan.padded_hw, "patch_hw": plan.patch_hw}
+        for index in range(len(corners)):
+            self.kernels.accumulate(self.stream, alpha, table, index, known, total, weight, bad, **size)
+        target = self.room(plan.image_hw[0] * plan.image_hw[1] * np.dtype(dtype).itemsize)
+        place = {"hw": plan.padded_hw, "image_hw": plan.image_hw, "offset_yx": plan.offset_yx}
+        kind: np.dtype[Any] = np.dtype(dtype)
+        self.kernels.finish(self.stream, total, weight, known, target, **place, dtype=kind, truncate=truncate)
+        return self.get(target, plan.image_hw, dtype), int(self.get(bad, (1,), np.int32)[0])
+
+
+def scattered(hw: tuple[int, int], share: float = 0.3, seed: int = 0) -> U8:
+    """A trimap of random pixels; about `share` of them known."""
+    rng = np.random.default_rng(seed)
+    trimap = np.full(hw, 128, np.uint8)
+    known = rng.random(hw) < share
+    trimap[known] = rng.choice(np.array([0, 255], np.uint8), int(known.sum()))
+    return trimap
+
+
+def real() -> U8:
+    """A photo's trimap, a third of its size."""
+    return np.ascontiguousarray(read_trimap(EXAMPLE_TRIMAP)[::3, ::3])

@@ -1,0 +1,109 @@
+"""The sidecar of an engine; that of an ONNX is covered where ONNX files are made and run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from litematting_deploy._files import sha256
+from litematting_deploy.errors import ArtefactError
+from litematting_deploy.sidecar import EngineSidecar, check_engine_sidecar, sidecar_path, write_sidecar
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Path:
+    """A file with the sidecar of an engine."""
+    path = tmp_path / "my m.engine"
+    path.write_bytes(b"a plan")
+    write_sidecar(path, described(path))
+    return path
+
+
+def described(path: Path, **changes: Any) -> EngineSidecar:
+    values: dict[str, Any] = {
+        "file": path.name,
+        "sha256": sha256(path),
+        "source": "m.onnx",
+        "source_sha256": "0" * 64,
+        "backend": "tensorrt-rtx",
+        "backend_version": "1.7.1.116",
+        "architectures": ("8.6", "12.0"),
+        "patch_hw": (640, 640),
+        "batches": (1, 4, 8),
+        "precision": "fp16",
+    }
+    return EngineSidecar(**{**values, **changes})
+
+
+def test_comes_back_as_it_was(engine: Path) -> None:
+    assert check_engine_sidecar(engine) == described(engine)
+
+
+def test_command_that_builds_it_again(engine: Path) -> None:
+    assert described(engine).build_command() == (
+        "ltm-build m.onnx -o 'my m.engine' --backend tensorrt-rtx --sm 8.6 --sm 12.0 "
+        "--min-batch 1 --opt-batch 4 --max-batch 8"
+    )
+    full = described(
+        engine,
+        backend="tensorrt",
+        architectures=("8.0",),
+        precision="tf32",
+        refittable=True,
+        hardware_compatibility="ampere+",
+        workspace_mib=512,
+        optimization_level=0,
+    )
+    assert full.build_command().endswith(
+        "--backend tensorrt --min-batch 1 --opt-batch 4 --max-batch 8 --tf32 --refit "
+        "--hardware-compatibility ampere+ --workspace 512 --optimization-level 0"
+    )
+
+
+def test_where_it_runs(engine: Path) -> None:
+    plain = described(engine)
+    assert [plain.runs_on(capability) for capability in ((8, 6), (12, 0), (8, 9))] == [True, True, False]
+    portable = described(engine, architectures=("8.0",), hardware_compatibility="ampere+")
+    assert [portable.runs_on(capability) for capability in ((7, 5), (8, 0), (9, 0))] == [False, True, True]
+
+
+def test_damaged_or_without_sidecar(engine: Path) -> None:
+    engine.write_bytes(b"another plan")
+    with pytest.raises(ArtefactError, match=r"sha256 is .* mixed up; build it again: ltm-build m\.onnx -o 'my m"):
+        check_engine_sidecar(engine)
+    engine.unlink()
+    with pytest.raises(ArtefactError, match="missing, only its sidecar is there; build it again: ltm-build"):
+        check_engine_sidecar(engine)
+    sidecar_path(engine).unlink()
+    with pytest.raises(ArtefactError, match=r"has no sidecar my m\.engine\.json.* ltm-build, or pass --trust"):
+        check_engine_sidecar(engine)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"format": 2}, "sidecar format 2, this version reads 1"),
+        ({"architectures": "8.9"}, "architectures is no list"),
+        ({"architectures": [8.9]}, "wrong type"),
+        ({"batches": [1, 8]}, "batches are no three"),
+        ({"batches": [1, 4, "8"]}, "wrong type"),
+        ({"patch_hw": [640]}, "patch_hw is no pair"),
+        ({"refittable": 1}, "neither true nor false"),
+        ({"optimization_level": "3"}, "wrong type"),
+        ({"surprise": 1}, "surprise"),
+        ({"backend": None}, "wrong type"),
+    ],
+)
+def test_wrong_contents(engine: Path, change: dict[str, Any], words: str) -> None:
+    path = sidecar_path(engine)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ArtefactError, match=words) as failure:
+        check_engine_sidecar(engine)
+    assert "build the engine again with ltm-build" in str(failure.value)
+
+
+def test_no_json(engine: Path) -> None:
+    sidecar_path(engine).write_text("[]")
+    with pytest.raises(ArtefactError, match="not a sidecar of this tool"):
+        check_engine_sidecar(engine)
