@@ -36,6 +36,11 @@ class Meter:
         self._phases.pop(name, None)
 
     @property
+    def innermost(self) -> str:
+        """The phase begun last that has not ended."""
+        return next(reversed(self._phases), "")
+
+    @property
     def fraction(self) -> float:
         """0..1, the highest so far."""
         roots = [self._part(name) for name, phase in self._phases.items() if phase.parent not in self._phases]
@@ -52,22 +57,23 @@ def monitor(module: Any, progress: Progress | None, interrupted: Callable[[], bo
     """An `IProgressMonitor` that reports to `progress` and cancels the build once `interrupted`."""
     meter = Meter()
 
+    def report() -> None:
+        if progress is not None:
+            progress(meter.fraction, meter.innermost)
+
     class Monitor(module.IProgressMonitor):  # type: ignore[misc]  # the module is known at run time only
         def phase_start(self, name: str, parent: str | None, steps: int) -> None:
             meter.start(name, parent, steps)
-            _report(name)
+            report()
 
         def step_complete(self, name: str, step: int) -> bool:
             meter.step(name, step)
-            _report(name)
+            report()
             return not interrupted()
 
         def phase_finish(self, name: str) -> None:
             meter.finish(name)
-
-    def _report(name: str) -> None:
-        if progress is not None:
-            progress(meter.fraction, name)
+            report()
 
     return Monitor()
 

@@ -24,7 +24,7 @@ class _Backend:
 # What the user calls it. Where both are installed, the first one is taken.
 BACKENDS = {
     "tensorrt": _Backend("tensorrt", "trt-cu13", (10, 12)),
-    "tensorrt-rtx": _Backend("tensorrt_rtx", "rtx-cu13", (1, 7)),
+    "tensorrt-rtx": _Backend("tensorrt_rtx", "rtx-cu13", (1, 4)),
 }
 
 
@@ -63,8 +63,8 @@ class TensorRT:
         return builder
 
     def network_flags(self) -> int:
-        """For `create_network`: precision is that of the ONNX. Newer TensorRT and that for RTX know nothing else."""
-        if self.is_rtx or _numbers(self.version) >= (11, 0):
+        """For `create_network`: precision is that of the ONNX. TensorRT 11 knows nothing else, older ones are told."""
+        if not self.is_rtx and _numbers(self.version) >= (11, 0):
             return 0
         return 1 << int(self.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
 

@@ -48,6 +48,16 @@ def test_published_crop_and_stitch(name: str, exports: Callable[..., Path], tmp_
     assert (difference[case["trimap"] == 128] == 0).mean() >= 0.99
 
 
+def test_verbose_tells_what_will_run(photo: tuple[Path, Path], small_onnx: Path, tmp_path: Path) -> None:
+    result = run("ltm-infer", *photo, "-o", tmp_path / "a.png", "--engine", small_onnx, "--step", "64", "--verbose")
+    assert result.code == 0, result.err
+    engine, plan = result.err.strip().splitlines()
+    assert engine.startswith("engine: onnxruntime-cpu")
+    assert plan.endswith("of 12 skipped")
+    assert plan.startswith("plan: ")
+    assert " patches of 64x64, " in plan
+
+
 @pytest.mark.slow
 def test_shipped_weights_and_cutout(photo: tuple[Path, Path], tmp_path: Path) -> None:
     image, trimap = photo

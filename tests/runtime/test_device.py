@@ -1,6 +1,7 @@
 """Crop-and-stitch on a device, proved on the host: the same pipeline and kernels, run by a C++ compiler's loops."""
 
 import ctypes
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from litematting_deploy.engines.device import checked_batch
 from litematting_deploy.errors import ArtefactError, DeviceError, InputError
 from litematting_deploy.matting.image_io import read_image, read_trimap
 from litematting_deploy.runtime.cuda.arrays import DeviceArray
-from litematting_deploy.runtime.on_device import OnDevice
+from litematting_deploy.runtime.on_device import OnDevice, Repeated
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP
 from tests.runtime.cuda.host import HostCuda
 from tests.runtime.test_matter import IMAGE, RNG, TRIMAP, RedIsAlpha
@@ -125,6 +126,28 @@ def test_a_photo_is_one_warm_up_and_then_one_graph(host_cuda: HostCuda) -> None:
     assert host_cuda.captures == before + 1
 
 
+def test_the_graph_is_recorded_again_when_an_address_changes(host_cuda: HostCuda) -> None:
+    engine = ByAddress(RedIsAlpha())
+    with OnDevice(engine, host_cuda, 1) as opened:
+        repeated, stream = Repeated(host_cuda, engine), host_cuda.stream()
+        other = host_cuda.buffer(4 * 64 * 64)
+        elsewhere = opened.addresses | {"alpha": other.address}
+        before = host_cuda.captures
+        for addresses, captures in ((opened.addresses, 1), (elsewhere, 2)):
+            for _ in range(3):
+                repeated.enqueue(addresses, stream)
+            assert host_cuda.captures == before + captures
+        np.testing.assert_array_equal(at(elsewhere["alpha"], (64, 64)), at(opened.addresses["image"], (64, 64)))
+
+
+def test_without_graphs_the_engine_is_called_every_time(host_cuda: HostCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_cuda, "capture", lambda stream, work: None)
+    engine = ByAddress(RedIsAlpha())
+    with Matter(OnDevice(engine, host_cuda, 4), step=64) as matter:
+        np.testing.assert_array_equal(matter(IMAGE, TRIMAP), Matter(RedIsAlpha(), step=64)(IMAGE, TRIMAP))
+    assert engine.calls == 3
+
+
 def test_progress_and_memory(on_device: Callable[..., OnDevice]) -> None:
     steps: list[tuple[int, int]] = []
     with Matter(on_device(RedIsAlpha(), 5), step=64) as matter:
@@ -136,6 +159,10 @@ def test_progress_and_memory(on_device: Callable[..., OnDevice]) -> None:
     assert memory.image == pixels * (3 + 1 + 4 + 14) + 256 + 15 * 8
     assert memory.engine_io == 5 * 9 * 64 * 64 * 4
     assert memory.engine == 1000
+    assert str(memory) == "1 MB: planes of the image 1 MB, inputs and output of a batch 1 MB, engine 0 MB"
+    unknown = dataclasses.replace(memory, engine=None)
+    assert str(unknown).endswith("engine what its library takes")
+    assert str(unknown).startswith("1 MB and more: ")
     assert Matter(RedIsAlpha()).device_memory(matter.plan(TRIMAP)) is None
 
 

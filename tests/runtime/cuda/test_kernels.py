@@ -145,5 +145,5 @@ def test_arguments_are_checked_against_the_source(host_cuda: HostCuda, bench: Be
         kernel.launch(stream, one, one, 1, 2, np.int32(3))
     with pytest.raises(AssertionError, match="int height is given float32"):
         kernel.launch(stream, one, one, 1, 2, np.float32(3), np.int32(3))
-    with pytest.raises(AssertionError, match="int width is given int$"):
+    with pytest.raises(AssertionError, match=r"int width is given int$"):
         kernel.launch(stream, one, one, 1, 2, np.int32(3), 3)

@@ -1,0 +1,310 @@
+"""The protocol and the kernels on a real device, by each backend."""
+
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+from litematting_deploy.errors import DependencyError, DeviceError
+from litematting_deploy.matting.patches import plan_grid
+from litematting_deploy.runtime.cuda import open_cuda
+from litematting_deploy.runtime.cuda.protocol import Cuda
+from tests.conftest import ROOT
+from tests.runtime.cuda.host import HostCuda
+from tests.runtime.cuda.planes import SIZES, Bench, real, scattered
+
+pytestmark = pytest.mark.gpu
+
+RNG = np.random.default_rng(5)
+
+
+def opened(backend: str) -> Cuda:
+    try:
+        return open_cuda(0, backend)
+    except (DeviceError, DependencyError) as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=["cuda-python", "pycuda"])
+def cuda(request: pytest.FixtureRequest) -> Cuda:
+    device = opened(request.param)
+    device.activate()
+    return device
+
+
+@pytest.fixture
+def graphs() -> Cuda:
+    """The backend that records graphs."""
+    return opened("cuda-python")
+
+
+def test_it_says_what_it_is(cuda: Cuda) -> None:
+    assert cuda.index == 0
+    assert cuda.gpu
+    assert cuda.capability >= (7, 5)
+    with pytest.raises(DeviceError, match="no CUDA device 99: "):
+        open_cuda(99, cuda.backend)
+
+
+def test_copies_up_and_down(cuda: Cuda) -> None:
+    stream, buffer = cuda.stream(), cuda.buffer(1000)
+    source = RNG.integers(0, 256, 1000, np.uint8)
+    target = np.zeros(990, np.uint8)
+    cuda.upload(buffer.address, source, stream)
+    cuda.zero(buffer.address + 100, 50, stream)
+    cuda.download(target, buffer.address + 10, stream)
+    stream.synchronize()
+    source[100:150] = 0
+    np.testing.assert_array_equal(target, source[10:])
+    assert buffer.nbytes == 1000
+    buffer.free()
+
+
+def test_streams_overlap_and_wait_for_events(cuda: Cuda) -> None:
+    size = 1 << 27
+    up, down, uploaded = cuda.stream(), cuda.stream(), cuda.event()
+    assert up.handle != down.handle
+    buffer, source, target = cuda.buffer(size), cuda.pinned(size), cuda.pinned(size)
+    for value in (1, 2, 3):
+        source.bytes[:] = value
+        for _ in range(20):
+            cuda.zero(buffer.address, size, up)
+        cuda.upload(buffer.address, source.bytes, up)
+        uploaded.record(up)
+        down.wait(uploaded)
+        cuda.download(target.bytes, buffer.address, down)
+        down.synchronize()
+        assert (target.bytes == value).all()
+    for memory in (buffer, source, target):
+        memory.free()
+
+
+def test_events_measure_milliseconds(cuda: Cuda) -> None:
+    stream, buffer = cuda.stream(), cuda.buffer(1 << 26)
+    first, last = cuda.event(timing=True), cuda.event(timing=True)
+    first.record(stream)
+    for _ in range(10):
+        cuda.zero(buffer.address, buffer.nbytes, stream)
+    last.record(stream)
+    last.synchronize()
+    assert 0 < last.milliseconds_since(first) < 1000
+    cuda.synchronize()
+
+
+def test_failures_have_the_drivers_words(cuda: Cuda) -> None:
+    with pytest.raises(DeviceError, match=r"cuMemAlloc.*: out of memory"):
+        cuda.buffer(1 << 50)
+    with pytest.raises(DeviceError, match="cuModuleGetFunction"):
+        cuda.module('extern "C" __global__ void there() {}').kernel("elsewhere")
+    with pytest.raises(DeviceError, match="does not compile"):
+        cuda.module("nonsense")
+
+
+def test_another_thread(cuda: Cuda) -> None:
+    said: list[str] = []
+
+    def work() -> None:
+        try:
+            cuda.activate()
+            stream = cuda.stream()
+            buffer = cuda.buffer(10)
+            cuda.zero(buffer.address, 10, stream)
+            stream.synchronize()
+            said.append("done")
+        except DeviceError as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert said == ["done"] if cuda.backend == "cuda-python" else "belongs to the thread" in said[0]
+
+
+@pytest.mark.parametrize("padding", ["edge", "background"])
+@pytest.mark.parametrize("hw", SIZES, ids=str)
+def test_kernels_have_the_bits_of_the_host(cuda: Cuda, host_cuda: HostCuda, hw: tuple[int, int], padding: Any) -> None:
+    image, trimap = RNG.integers(0, 256, (*hw, 3), np.uint8), scattered(hw)
+    plan = plan_grid(trimap, (33, 46), step=13, padding=padding)
+    around = None if padding == "edge" else 0
+    corners = np.array([*plan.corners_yx, (-1, -1)], np.int32)
+    alphas = RNG.normal(0.5, 0.4, (len(corners), *plan.patch_hw)).astype(np.float32)
+    results = []
+    for bench in (Bench(cuda), Bench(host_cuda)):
+        pixels, known = bench.padded(image, plan, None), bench.padded(trimap, plan, around)
+        inputs = bench.gathered(pixels, known, corners, plan.patch_hw)
+        guide = inputs.pop("guide")
+        finished = [
+            bench.stitched(alphas, corners, known, plan, dtype, truncate)
+            for dtype in (np.float32, np.uint8, np.uint16)
+            for truncate in (False, True)
+        ]
+        exact = [pixels, known, bench.squared(known), *inputs.values(), *(alpha for alpha, _ in finished)]
+        results.append((exact, guide, [bad for _, bad in finished]))
+    (here, guide_here, bad_here), (there, guide_there, bad_there) = results
+    for one, other in zip(here, there, strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_allclose(guide_here, guide_there, rtol=5e-7, atol=0)  # expf may differ in its last bits
+    assert bad_here == bad_there == [0] * 6
+
+
+def test_kernels_on_a_photo(cuda: Cuda, host_cuda: HostCuda) -> None:
+    np.testing.assert_array_equal(Bench(cuda).squared(real()), Bench(host_cuda).squared(real()))
+
+
+def test_planes_of_more_than_two_billion_bytes(cuda: Cuda) -> None:
+    hw = (27000, 27001)
+    bench = Bench(cuda)
+    try:
+        source, target = bench.room(3 * hw[0] * hw[1]), bench.room(3 * hw[0] * hw[1])
+    except DeviceError:
+        pytest.skip("needs 4.4 GB of device memory")
+    last, offset = RNG.integers(0, 256, 300, np.uint8), 3 * hw[0] * hw[1] - 300
+    cuda.upload(source + offset, last, bench.stream)
+    bench.kernels.pad(
+        bench.stream, source, target, image_hw=hw, padded_hw=hw, offset_yx=(0, 0), channels=3, constant=None
+    )
+    np.testing.assert_array_equal(bench.get(target + offset, (300,), np.uint8), last)
+
+
+class Counter:
+    """Adds 1 to a plane of 64 pixels per run."""
+
+    def __init__(self, cuda: Cuda) -> None:
+        self.bench = bench = Bench(cuda)
+        self.total, weight, bad = (bench.put(np.zeros(size, np.int32)) for size in (64, 64, 1))
+        alpha, corner = bench.put(np.ones((1, 8, 8), np.float32)), bench.put(np.zeros((1, 2), np.int32))
+        self._places = (alpha, corner, 0, bench.put(np.full((8, 8), 128, np.uint8)), self.total, weight, bad)
+
+    def __call__(self) -> None:
+        self.bench.kernels.accumulate(self.bench.stream, *self._places, hw=(8, 8), patch_hw=(8, 8))
+
+    @property
+    def count(self) -> float:
+        return float(self.bench.get(self.total, (8, 8), np.float32)[3, 3] * 5 / 4)
+
+
+def test_a_graph_runs_when_it_is_launched(graphs: Cuda) -> None:
+    work = Counter(graphs)
+    graph = graphs.capture(work.bench.stream, work)
+    assert graph is not None
+    assert work.count == 0
+    for _ in range(3):
+        graph.launch(work.bench.stream)
+    assert work.count == pytest.approx(3)
+    graph.launch(graphs.stream())
+    graphs.synchronize()
+    assert work.count == pytest.approx(4)
+    graph.close()
+    graph.close()
+
+
+def test_memory_may_be_made_and_freed_while_recording(graphs: Cuda) -> None:
+    work = Counter(graphs)
+
+    def untidy() -> None:
+        work()
+        graphs.buffer(1000).free()
+        work()
+
+    graph = graphs.capture(work.bench.stream, untidy)
+    assert graph is not None
+    graph.launch(work.bench.stream)
+    assert work.count == pytest.approx(2)
+
+
+def test_a_failed_recording_leaves_the_stream_usable(graphs: Cuda) -> None:
+    work = Counter(graphs)
+    stream = work.bench.stream
+
+    def raises() -> None:
+        work()
+        raise KeyError("of the work")
+
+    def waits() -> None:
+        work()
+        stream.synchronize()
+
+    def waits_and_hides_it() -> None:
+        try:
+            waits()
+        except DeviceError:
+            work()
+
+    with pytest.raises(KeyError, match="of the work"):
+        graphs.capture(stream, raises)
+    with pytest.raises(DeviceError, match=r"cuStreamSynchronize: .*captur"):
+        graphs.capture(stream, waits)
+    with pytest.raises(DeviceError, match="captur"):
+        graphs.capture(stream, waits_and_hides_it)
+    assert work.count == 0
+    work()
+    assert work.count == pytest.approx(1)
+    graph = graphs.capture(stream, work)
+    assert graph is not None
+    graph.launch(stream)
+    assert work.count == pytest.approx(2)
+
+
+def test_pycuda_records_nothing() -> None:
+    device = opened("pycuda")
+    assert device.capture(device.stream(), lambda: pytest.fail("was run")) is None
+
+
+OWN_CONTEXT = """
+import numpy as np
+from pycuda import driver, gpuarray
+driver.init()
+context = driver.Device(0).make_context()
+from litematting_deploy.runtime.cuda import open_cuda
+from litematting_deploy.runtime.cuda.arrays import is_device_array, view
+from tests.runtime.cuda.planes import Bench, scattered
+cuda = open_cuda(0, "pycuda")
+assert driver.Context.get_current() == context
+bench = Bench(cuda)
+trimap = scattered((50, 70))
+theirs = gpuarray.to_gpu(trimap)
+assert is_device_array(theirs)
+seen = view(theirs, cuda, bench.stream)
+assert (seen.address, seen.shape) == (int(theirs.gpudata), (50, 70))
+np.testing.assert_array_equal(bench.get(seen.address, seen.shape, np.uint8), trimap)
+squared = bench.squared(trimap)
+assert (squared[0][trimap == 0] == 0).all()
+inner = driver.Device(0).make_context()
+try:
+    cuda.activate()
+except Exception as error:
+    print(type(error).__name__, error)
+inner.pop()
+cuda.activate()
+del bench, seen, theirs, inner
+context.pop()
+print("done")
+"""
+NO_CONTEXT = """
+from litematting_deploy.runtime.cuda import open_cuda
+cuda = open_cuda(0, "pycuda")
+stream, buffer = cuda.stream(), cuda.buffer(100)
+cuda.zero(buffer.address, 100, stream)
+stream.synchronize()
+print("done")
+"""
+NO_COMPILER = "import os; os.environ['PATH'] = '/nowhere'\n"
+
+
+@pytest.mark.parametrize("script", [OWN_CONTEXT, NO_CONTEXT], ids=["own", "none"])
+def test_pycuda_in_a_process_of_its_own(script: str) -> None:
+    opened("pycuda")
+    if script is OWN_CONTEXT:
+        pytest.importorskip("pycuda.gpuarray", exc_type=ImportError)
+    command = [sys.executable, "-c", NO_COMPILER + script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    *said, last = done.stdout.splitlines()
+    assert last == "done"
+    assert "PyCUDA ERROR" not in done.stderr
+    assert script is NO_CONTEXT or said == [
+        "DeviceError another PyCUDA context is current than when the device was opened; pop it first"
+    ]

@@ -1,0 +1,63 @@
+"""What a machine without a driver, or without the packages, says."""
+
+import subprocess
+import sys
+from ctypes.util import find_library
+
+import pytest
+
+from litematting_deploy.errors import DeviceError, UsageError
+from litematting_deploy.runtime.cuda import no_such_device, open_cuda
+from tests.conftest import ROOT
+
+SCRIPT = """
+import os, sys
+sys.path.insert(0, "tests/blocked")
+import sitecustomize
+from litematting_deploy.errors import LiteMattingError
+from litematting_deploy.runtime.cuda import open_cuda
+try:
+    open_cuda(backend={backend!r})
+except LiteMattingError as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.skipif(find_library("cuda") is not None, reason="this machine has NVIDIA's driver")
+def test_no_driver_is_one_line() -> None:
+    pytest.importorskip("cuda.bindings.driver", reason="cuda-bindings is not installed")
+    with pytest.raises(DeviceError, match=r"^no CUDA driver \(libcuda\.so\.1\): install NVIDIA's driver.*cpu$"):
+        open_cuda()
+
+
+@pytest.mark.parametrize(
+    ("backend", "package", "extra"),
+    [("cuda-python", "cuda.bindings", "cuda13"), ("pycuda", "pycuda", "pycuda")],
+)
+def test_a_missing_package_names_its_extra(backend: str, package: str, extra: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(backend=backend)],
+        cwd=ROOT,
+        env={"LTM_BLOCK": package.split(".")[0]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == (
+        f"DependencyError running on a GPU needs {package}, which is not installed: "
+        f"pip install 'litematting-deploy[{extra}]'\n"
+    )
+
+
+def test_a_wrong_backend_or_index() -> None:
+    with pytest.raises(UsageError, match="CUDA backend 'opencl': wanted cuda-python or pycuda"):
+        open_cuda(backend="opencl")
+    assert str(no_such_device(3, 1)) == "no CUDA device 3: only cuda:0 is there"
+    assert str(no_such_device(3, 2)) == "no CUDA device 3: there are 2, cuda:0 to cuda:1"
+    assert "no CUDA device; check with nvidia-smi" in str(no_such_device(0, 0))
+
+
+def test_importing_the_runtime_imports_no_cuda() -> None:
+    code = "import sys, litematting_deploy.runtime; print({'cuda', 'pycuda'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
