@@ -100,7 +100,8 @@ def attach_timing_cache(config: Any, path: Path) -> None:
         content = path.read_bytes() if path.exists() else b""
     except OSError as error:
         raise OutputError(f"{path}: the timing cache cannot be read: {error.strerror}; choose another") from error
-    if not config.set_timing_cache(config.create_timing_cache(content), False):
+    cache = config.create_timing_cache(content)
+    if cache is None or not config.set_timing_cache(cache, False):
         warnings.warn(f"{path}: made by another TensorRT or for another GPU, begun anew", stacklevel=2)
         config.set_timing_cache(config.create_timing_cache(b""), False)
 
