@@ -2,13 +2,13 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from rich.table import Table
 
 from ..errors import UsageError
-from ..export.spec import ExportSpec, Recipe, read_recipe
+from ..export.spec import ExportSpec, Pooling, Recipe, read_recipe
 from ..runtime.assets import example_patch
 from ._command import command, stderr, stdout
 
@@ -32,7 +32,9 @@ def _batch(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--batch", callback=_batch, metavar="N|dynamic", help="Patches per call.  [default: dynamic]")
 @click.option("--precision", type=click.Choice(["fp32", "fp16"]), help="Of weights and activations.  [default: fp32]")
 @click.option(
-    "--pooling", type=click.Choice(["matmul", "adaptive"]), help="The form of average pooling.  [default: matmul]"
+    "--pooling",
+    type=click.Choice(get_args(Pooling)),
+    help="The form of average pooling; conv is for TensorRT for RTX on Turing.  [default: matmul]",
 )
 @click.option("--norm", type=click.Choice(["group", "batch"]), help="The form of group norm.  [default: group]")
 @click.option("--recipe", metavar="FILE.toml", help="Read these options from a file; those given here win.")

@@ -88,9 +88,11 @@ def _contract(path: Path, definition: Any) -> tuple[tuple[int, int], int | None]
 
 
 def _precision(layers: list[Any]) -> str:
-    """That of the convolutions, which is what `ltm-export --precision` sets."""
+    """What `ltm-export --precision` sets: fp16 has half-precision convolutions, perhaps beside averages in float32."""
     kinds = {layer.get_input(0).dtype.name for layer in layers if layer.type.name == "CONVOLUTION"}
-    return {("FLOAT",): "fp32", ("HALF",): "fp16"}.get(tuple(kinds), "unknown")
+    if not kinds or kinds - {"FLOAT", "HALF"}:
+        return "unknown"
+    return "fp16" if "HALF" in kinds else "fp32"
 
 
 def _multiplies_float32(layer: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, get_args
 from ..errors import UsageError
 
 Precision = Literal["fp32", "fp16"]
-Pooling = Literal["matmul", "adaptive"]
+Pooling = Literal["matmul", "conv", "adaptive"]
 Norm = Literal["group", "batch"]
 
 MAX_SIDE = 4096

@@ -5,7 +5,7 @@ from typing import Literal
 
 Norm = Literal["group", "group-as-batch", "batch"]
 EnbPooling = Literal["pyramid", "max", "average", "none"]
-PoolingForm = Literal["adaptive", "matmul"]
+PoolingForm = Literal["adaptive", "matmul", "conv"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class ModelConfig:
     enb_pooling: how the ENB samples key and value (Table 4): "pyramid" to 1, 3, 6 and 8 cells a side, "max" or
         "average" to 15, "none" for the common non-local block.
     pooling: the form of adaptive average pooling: "adaptive" is PyTorch's own, "matmul" the same sums as products
-        with constant averaging matrices, which every ONNX consumer can run. The results are equal.
+        with constant averaging matrices, which every ONNX consumer can run, "conv" those products as 1x1
+        convolutions. The results are equal.
     """
 
     enb: bool = True
@@ -29,5 +30,5 @@ class ModelConfig:
     pooling: PoolingForm = "adaptive"
 
     def __post_init__(self) -> None:
-        if self.pooling == "matmul" and self.enb and self.enb_pooling == "max":
+        if self.pooling != "adaptive" and self.enb and self.enb_pooling == "max":
             raise ValueError('maximum pooling is no matrix product: use pooling="adaptive" with enb_pooling="max"')

@@ -1,11 +1,13 @@
-"""Adaptive average pooling in two equal forms.
+"""Adaptive average pooling in three equal forms.
 
 PyTorch's adaptive pooling averages, for output cell i of s over n inputs, the inputs floor(i n / s) up to
 ceil((i + 1) n / s). ONNX has no such operator. With the sizes known, each axis is a product with a constant (s, n)
-matrix of averages, which every ONNX consumer runs; strips over a whole axis are plain means.
+matrix of averages, which every ONNX consumer runs; strips over a whole axis are plain means. Where there are no matrix
+products of float32 (TensorRT for RTX on Turing), the same product is a 1x1 convolution with that axis as its channels.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -28,25 +30,22 @@ def averaging_matrix(cells: int, length: int, device: torch.device | None = None
     return inside / inside.sum(dim=1, keepdim=True)
 
 
-def _pool_rows(x: Tensor, cells: int) -> Tensor:
-    if cells == 1:
-        return x.mean(dim=2, keepdim=True)
-    return averaging_matrix(cells, x.shape[2], x.device) @ x
+def _multiply(x: Tensor, axis: int, matrix: Tensor) -> Tensor:
+    return matrix @ x if axis == 2 else x @ matrix.T
 
 
-def _pool_columns(x: Tensor, cells: int) -> Tensor:
-    if cells == 1:
-        return x.mean(dim=3, keepdim=True)
-    return x @ averaging_matrix(cells, x.shape[3], x.device).T
+def _convolve(x: Tensor, axis: int, matrix: Tensor) -> Tensor:
+    return functional.conv2d(x.transpose(1, axis), matrix[:, :, None, None]).transpose(1, axis)
 
 
-def _matmul_pool(x: Tensor, size: Size) -> Tensor:
-    height, width = size
+def _by_axis(product: Callable[[Tensor, int, Tensor], Tensor], x: Tensor, size: Size) -> Tensor:
+    """First the columns become fewer, then the rows."""
     y = x.float()
-    if width is not None:
-        y = _pool_columns(y, width)
-    if height is not None:
-        y = _pool_rows(y, height)
+    for axis, cells in ((3, size[1]), (2, size[0])):
+        if cells == 1:
+            y = y.mean(dim=axis, keepdim=True)
+        elif cells is not None:
+            y = product(y, axis, averaging_matrix(cells, x.shape[axis], x.device))
     return y.to(x.dtype)
 
 
@@ -54,7 +53,11 @@ def _adaptive_pool(x: Tensor, size: Size) -> Tensor:
     return functional.adaptive_avg_pool2d(x.float(), size).to(x.dtype)
 
 
-_FORMS: dict[PoolingForm, Callable[[Tensor, Size], Tensor]] = {"adaptive": _adaptive_pool, "matmul": _matmul_pool}
+_FORMS: dict[PoolingForm, Callable[[Tensor, Size], Tensor]] = {
+    "adaptive": _adaptive_pool,
+    "matmul": partial(_by_axis, _multiply),
+    "conv": partial(_by_axis, _convolve),
+}
 
 
 def adaptive_average(x: Tensor, size: Size, form: PoolingForm) -> Tensor:

@@ -45,7 +45,7 @@ def network(rtx: trt.TensorRT, small_onnx: Path) -> Network:
 @pytest.fixture(scope="session")
 def turing_onnx(exports: Callable[..., Path]) -> Path:
     """In fp16, without a float32 matrix product."""
-    options = ("--height", "32", "--width", "32", "--precision", "fp16", "--pooling", "adaptive", "--tolerance", "1")
+    options = ("--height", "32", "--width", "32", "--precision", "fp16", "--pooling", "conv", "--tolerance", "1")
     return exports("", *options)
 
 
@@ -109,14 +109,13 @@ def test_half_precision_for_turing_too(tmp_path: Path, turing_onnx: Path, monkey
 
 @pytest.mark.slow
 def test_half_precision_as_published(tmp_path: Path, exports: Callable[..., Path]) -> None:
-    """640x640, batch 1 to 8, all architectures of RTX 30, 40 and 50; its averages are float32, so not for Turing."""
-    model = exports("", "--precision", "fp16", "--tolerance", "1")
-    profile = BuildProfile(backend="tensorrt-rtx", architectures=("8.6", "8.9", "12.0"))
+    """640x640, batch 1 to 8, for RTX 20, 30, 40 and 50 in one engine."""
+    model = exports("", "--precision", "fp16", "--pooling", "conv", "--tolerance", "1")
+    profile = BuildProfile(backend="tensorrt-rtx", architectures=("7.5", "8.6", "8.9", "12.0"))
     built = build_engine(model, tmp_path / "m.engine", profile)
     assert (built.sidecar.patch_hw, built.sidecar.batches, built.sidecar.precision) == ((640, 640), (1, 4, 8), "fp16")
     assert built.path.stat().st_size < build.LARGE_MB * 1e6
-    with pytest.raises(UsageError, match=r"--sm 7\.5: .* has 24, the first is .*--precision fp16 --pooling adaptive"):
-        build_engine(model, tmp_path / "t.engine", BuildProfile(backend="tensorrt-rtx", architectures=("7.5",)))
+    assert all(map(built.sidecar.runs_on, [(7, 5), (8, 6), (8, 9), (12, 0)]))
 
 
 def test_turing_has_no_float32_products(tmp_path: Path, small_onnx: Path) -> None:
@@ -126,7 +125,7 @@ def test_turing_has_no_float32_products(tmp_path: Path, small_onnx: Path) -> Non
     message = str(failure.value)
     assert "--sm 7.5: tensorrt-rtx has no float32 matrix products" in message
     assert "ltm-export standin.safetensors" in message
-    assert "--precision fp16 --pooling adaptive" in message
+    assert "--precision fp16 --pooling conv" in message
     assert list(tmp_path.iterdir()) == []
 
 

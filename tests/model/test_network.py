@@ -62,14 +62,15 @@ def test_output_is_clamped_and_training_sees_it_unclamped() -> None:
     ],
     ids=str,
 )
-def test_variants_run_in_both_forms_alike(change: dict[str, Any]) -> None:
+@pytest.mark.parametrize("form", ["matmul", "conv"])
+def test_variants_run_in_all_forms_alike(change: dict[str, Any], form: PoolingForm) -> None:
     config = replace(ModelConfig(), **change)
     adaptive = LiteMatting(config).eval()
-    matmul = LiteMatting(replace(config, pooling="matmul")).eval()
-    matmul.load_state_dict(adaptive.state_dict())
+    other = LiteMatting(replace(config, pooling=form)).eval()
+    other.load_state_dict(adaptive.state_dict())
     inputs = [torch.rand(2, channels, 96, 64) for channels in (3, 3, 2)]
     with torch.inference_mode():
-        a, b = adaptive.unclamped(*inputs), matmul.unclamped(*inputs)
+        a, b = adaptive.unclamped(*inputs), other.unclamped(*inputs)
     assert a.shape == (2, 1, 96, 64)
     torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 

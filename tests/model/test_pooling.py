@@ -1,8 +1,9 @@
-"""The two forms of average pooling against each other."""
+"""The forms of average pooling against each other."""
 
 import pytest
 import torch
 
+from litematting_deploy.model.config import PoolingForm
 from litematting_deploy.model.enb import PYRAMID_SCALES, SINGLE_SCALE
 from litematting_deploy.model.lsrppm import BRANCHES
 from litematting_deploy.model.pooling import Size, adaptive_average, averaging_matrix, pyramid
@@ -13,10 +14,11 @@ SIZES: list[Size] = [*ENB_SIZES, *(size for size, _ in BRANCHES.values())]
 
 @pytest.mark.parametrize("hw", [(2, 3), (10, 10), (20, 20), (32, 32), (47, 61), (160, 192)], ids=str)
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_forms_are_equal(size: Size, hw: tuple[int, int]) -> None:
+@pytest.mark.parametrize("form", ["matmul", "conv"])
+def test_forms_are_equal(form: PoolingForm, size: Size, hw: tuple[int, int]) -> None:
     x = torch.randn(2, 3, *hw, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(
-        adaptive_average(x, size, "matmul"), adaptive_average(x, size, "adaptive"), atol=1e-6, rtol=1e-5
+        adaptive_average(x, size, form), adaptive_average(x, size, "adaptive"), atol=1e-6, rtol=1e-5
     )
 
 
