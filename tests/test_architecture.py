@@ -22,6 +22,7 @@ ALLOWED = {
     "runtime": {"engines", "matting", "model"},
     "evaluation": {"matting"},
     "export": {"model"},
+    "sequence": {"matting"},
     "training": {"model", "matting", "evaluation"},
     "benchmarks": {"engines", "matting", "model", "runtime", "export"},
 }
