@@ -1,6 +1,8 @@
 """What all commands share: errors as one line, progress, common options."""
 
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
@@ -14,6 +16,7 @@ from ..errors import LiteMattingError
 from ..matting.image_io import MAX_MEGAPIXELS
 
 INTERRUPTED = 130
+TERMINATED = 143
 
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 stdout = Console(highlight=False)
@@ -26,6 +29,8 @@ class Command(click.Command):
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         name = self.name or "ltm"
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _terminate)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("default", UserWarning)
@@ -42,6 +47,11 @@ class Command(click.Command):
         except click.Abort:
             fail(f"{name}: interrupted", INTERRUPTED)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _terminate(*_: object) -> NoReturn:
+    """Leave as any exit does, so that no half-written file stays behind."""
+    sys.exit(TERMINATED)
 
 
 def command(name: str) -> Callable[[Callable[..., Any]], Command]:
