@@ -57,8 +57,8 @@ def from_mask(
     mask: (H, W) uint8, 0 background to 255 foreground. Values from 6 to 249 are unknown, and so is every pixel
     within `unknown` pixels (Euclidean) of one that is not as sure: a binary edge gets a band of that width on each
     side; that of a `Band` may be relative to the object's size. photo: (H, W, 3) uint8 RGB; where it is hairy near the
-    mask's edge, an `adaptive` band is wider, see `band.unknown_band`. Raises `InputError` naming `name` for a mask whose
-    brightest value is too dark to mean foreground, and for a photo of another size.
+    mask's edge, an `adaptive` band is wider, see `band.unknown_band`. Raises `InputError` naming `name` for a mask
+    whose brightest value is too dark to mean foreground, and for a photo of another size.
     """
     band = unknown if isinstance(unknown, Band) else Band(unknown)
     if 0 < mask.max() <= SURE_BACKGROUND:
