@@ -23,6 +23,7 @@ ALLOWED = {
     "evaluation": {"matting"},
     "export": {"model"},
     "training": {"model", "matting", "evaluation"},
+    "doctor": {"engines", "matting", "runtime", "benchmarks"},
     "benchmarks": {"engines", "matting", "model", "runtime", "export"},
 }
 
