@@ -180,7 +180,7 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, photo: tuple[P
         (1, (image, trimap, *out, "--engine", tmp_path / "no.onnx"), ("no.onnx", "no such engine", "ltm-export")),
         (1, (image, trimap, *out, "--engine", tmp_path / "bad.onnx"), ("bad.onnx", "cannot load it")),
         (1, (image, trimap, *out, "--engine", tmp_path / "bad.pth"), ("bad.pth", "not a checkpoint")),
-        (1, (image, trimap, *out, "--engine", trimap), ("trimap.png", "engines are .onnx")),
+        (1, (image, trimap, *out, "--engine", trimap), ("trimap.png", "an engine is a checkpoint")),
         (1, (image, trimap, *out, "--device", "cuda"), ("cuda", "onnxruntime")),
         (1, (image, trimap, "-o", tmp_path / "no" / "a.png"), ("a.png", "cannot be written")),
         (2, (image, trimap, "-o", tmp_path / "alpha.jpg"), ("alpha.jpg", ".png")),
