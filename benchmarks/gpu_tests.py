@@ -28,7 +28,7 @@ def outcomes(report: Path) -> list[dict[str, str]]:
         for kind, outcome in (("failure", "failed"), ("error", "failed"), ("skipped", "skipped")):
             child = case.find(kind)
             if child is not None:
-                item |= {"outcome": outcome, "reason": (child.get("message") or "").splitlines()[0][:300]}
+                item |= {"outcome": outcome, "reason": " ".join((child.get("message") or "").split())[:300]}
         found.append(item)
     return found
 
@@ -43,6 +43,9 @@ def main() -> int:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-m", "gpu", f"--junitxml={report}", *sys.argv[1:]]
         code = subprocess.run(command, cwd=ROOT, check=False).returncode
+        if not report.exists():
+            print(f"gpu_tests: pytest ended with {code} before it wrote a report; nothing was kept")
+            return code
         tests = outcomes(report)
     name = re.sub(r"[^a-z0-9]+", "-", gpus[0]["name"].lower()).strip("-")
     output = ROOT / "benchmarks" / "results" / f"{name}-tests.json"

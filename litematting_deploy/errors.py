@@ -21,6 +21,11 @@ class LiteMattingError(Exception):
     exit_code = 1
 
 
+def first_line(error: BaseException) -> str:
+    """What another library's error says, in one line; its type where it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 class UsageError(LiteMattingError):
     """Arguments that contradict each other, the engine, or a stated limit."""
 

@@ -24,6 +24,7 @@ ALLOWED = {
     "export": {"model"},
     "sequence": {"matting"},
     "training": {"model", "matting", "evaluation"},
+    "doctor": {"engines", "matting", "runtime", "benchmarks"},
     "benchmarks": {"engines", "matting", "model", "runtime", "export"},
 }
 

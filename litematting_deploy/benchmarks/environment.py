@@ -12,6 +12,7 @@ _PACKAGES = (
     *("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12", "pycuda"),
     *("tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt-rtx", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13"),
 )
+_PATIENCE_S = 20
 _GPU_FIELDS = ("name", "driver_version", "memory.total", "clocks.sm", "clocks.mem")
 
 
@@ -35,12 +36,15 @@ def describe() -> dict[str, object]:
 
 
 def gpus() -> list[dict[str, str]]:
-    """Name, driver, memory and present clocks of each NVIDIA GPU, as `nvidia-smi` says; none without it."""
+    """Name, driver, memory and present clocks of each NVIDIA GPU, as `nvidia-smi` says; none where it says nothing."""
     command = shutil.which("nvidia-smi")
     if command is None:
         return []
     query = [command, f"--query-gpu={','.join(_GPU_FIELDS)}", "--format=csv,noheader"]
-    answer = subprocess.run(query, capture_output=True, text=True, check=False)
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=_PATIENCE_S)
+    except subprocess.TimeoutExpired:  # as it does where a driver hangs
+        return []
     rows = [line.split(", ") for line in answer.stdout.splitlines()] if answer.returncode == 0 else []
     return [dict(zip(_GPU_FIELDS, row, strict=True)) for row in rows]
 

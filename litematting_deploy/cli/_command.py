@@ -13,7 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from .. import __version__
 from ..errors import LiteMattingError
-from ..matting.image_io import MAX_MEGAPIXELS
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -77,6 +76,8 @@ def fail(message: str, code: int) -> NoReturn:
 
 def max_megapixels_option(function: Function) -> Function:
     """--max-megapixels, for commands that read images."""
+    from ..matting.image_io import MAX_MEGAPIXELS  # here, so that ltm-doctor starts without OpenCV
+
     return click.option(
         "--max-megapixels",
         type=click.FloatRange(min=0, min_open=True),

@@ -47,7 +47,7 @@ def main(model: str, output: str | None, profile: str | None, **options: Any) ->
     TensorRT builds for the GPU of this machine.
     """
     chosen = (read_profile(profile) if profile else BuildProfile()).with_options(options)
-    target = Path(output) if output else Path(model).with_suffix(".engine")
+    target = Path(output) if output else Path(f"{model.removesuffix('.onnx')}.engine")
     with _bar() as bar:
         task = bar.add_task(f"building {target.name}", total=1.0, phase="")
         try:

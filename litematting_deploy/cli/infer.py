@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, UsageError
+from ..matting.band import Band
 from ..matting.image_io import check_output, read_image, read_mask, read_trimap, write_image
 from ..matting.patches import Plan, to_levels
 from ..matting.trimap import UNKNOWN, decode, from_mask
 from ..runtime import Matter
+from ._band import band_options
 from ._command import command, max_megapixels_option, notice, patch_progress, stderr, stdout
 from ._engine import engine_options, open_chosen
-from .trimap import DEFAULT_UNKNOWN, unknown_option
 
 
 @command("ltm-infer")
@@ -23,7 +24,7 @@ from .trimap import DEFAULT_UNKNOWN, unknown_option
 @click.argument("trimap", required=False)
 @click.option("-o", "--output", required=True, metavar="OUT.png", help="The alpha, 8-bit PNG or TIFF.")
 @click.option("--mask", metavar="MASK", help="A binary or soft mask instead of a trimap; see ltm-trimap.")
-@unknown_option
+@band_options
 @click.option(
     "--trimap-encoding",
     type=click.Choice(["exact", "between", "labels"]),
@@ -35,9 +36,8 @@ from .trimap import DEFAULT_UNKNOWN, unknown_option
 @click.option("--published", is_flag=True, help="The authors' crop-and-stitch to the grey level: 640, 320, truncation.")
 @click.option("--verbose", is_flag=True, help="Also print the plan and, on a GPU, the memory it takes, before the run.")
 @max_megapixels_option
-def main(image: str, trimap: str | None, output: str, mask: str | None, unknown: int | None, **options: Any) -> None:
+def main(image: str, trimap: str | None, output: str, mask: str | None, **options: Any) -> None:
     """Estimate the alpha matte of IMAGE, whose TRIMAP is 0 background, 128 unknown, 255 foreground."""
-    options["unknown"] = unknown
     _check_options(trimap, mask, options)
     trimap_file = trimap or mask or ""
     check_output(output, (image, trimap_file))
@@ -89,6 +89,8 @@ def _check_options(trimap: str | None, mask: str | None, options: dict[str, Any]
         raise click.UsageError("give either a TRIMAP or --mask MASK")
     if mask is None and options["unknown"] is not None:
         raise click.UsageError("--unknown is the band of a trimap made from --mask; leave it out with a TRIMAP")
+    if mask is None and options["adaptive"]:
+        raise click.UsageError("--adaptive is for a trimap made from --mask; leave it out with a TRIMAP")
     if mask is not None and options["trimap_encoding"] is not None:
         raise click.UsageError("--trimap-encoding is how to read a TRIMAP; leave it out with --mask")
 
@@ -110,7 +112,7 @@ def _read(
         )
     if mask is None:
         return photo, decode(grey, options["trimap_encoding"] or "exact", name)
-    return photo, from_mask(grey, options["unknown"] or DEFAULT_UNKNOWN, name)
+    return photo, from_mask(grey, options["unknown"] or Band(), name, photo, adaptive=options["adaptive"])
 
 
 def _foreground(photo: NDArray[np.uint8], alpha: NDArray[np.float32]) -> NDArray[np.uint8]:

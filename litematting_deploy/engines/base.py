@@ -2,7 +2,7 @@
 
 import abc
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -90,6 +90,30 @@ class Engine(Described):
         return count
 
 
+def check_contract(path: Path, tensors: Mapping[str, tuple[Sequence[Any], str]], float32: str) -> tuple[int, int]:
+    """Patch height and width of an artefact whose inputs and output keep DESIGN's contract.
+
+    tensors: name to shape and type, in the words of its library, where `float32` is one. The batch may be anything.
+    Raises `ArtefactError`.
+    """
+    if set(tensors) != set(CHANNELS):
+        raise ArtefactError(
+            f"{path}: has {', '.join(sorted(tensors)) or 'neither input nor output'}, wanted inputs image, trimap, "
+            "guide and output alpha; export LiteMatting with ltm-export"
+        )
+    shape = list(tensors["image"][0])
+    if len(shape) != 4:
+        raise ArtefactError(f"{path}: image is {shape}, wanted (N, 3, H, W); export LiteMatting again")
+    batch, _, height, width = shape
+    for name, channels in CHANNELS.items():
+        found, wanted = list(tensors[name][0]), [batch, channels, height, width]
+        if found != wanted or tensors[name][1] != float32:
+            raise ArtefactError(f"{path}: {name} is {found} {tensors[name][1]}, wanted {wanted} {float32}")
+    if not all(isinstance(side, int) and side >= 32 and side % 32 == 0 for side in (height, width)):
+        raise ArtefactError(f"{path}: patches of {height}x{width}, wanted fixed multiples of 32; export it again")
+    return height, width
+
+
 def open_engine(path: str | Path, **options: Any) -> Engine:
     """The engine of an artefact file, chosen by its ending; `options` are those of the backend's class."""
     path, backend = existing(path, _BACKENDS)
@@ -102,7 +126,11 @@ def existing(path: str | Path, backends: Mapping[str, tuple[str, str]]) -> tuple
     path = Path(path)
     backend = backends.get(path.suffix.lower())
     if backend is None:
-        raise ArtefactError(f"{path}: engines are {', '.join(backends)} files; export a checkpoint with ltm-export")
+        raise ArtefactError(
+            f"{path}: an engine is a checkpoint, an .onnx (made with ltm-export) or, on a GPU, an .engine (with "
+            "ltm-build)"
+        )
     if not path.is_file():
-        raise ArtefactError(f"{path}: no such engine file; make one with: ltm-export MODEL -o {path.stem}.onnx")
+        command = "ltm-build MODEL.onnx" if path.suffix.lower() == ".engine" else "ltm-export MODEL"
+        raise ArtefactError(f"{path}: no such engine file; make one with: {command} -o {path.name}")
     return path, backend

@@ -53,7 +53,7 @@ def build_engine(
     if sidecar is None:
         warnings.warn(f"{source} has no sidecar {sidecar_path(source).name}: its origin is unknown", stacklevel=2)
     started = time.perf_counter()
-    network, plan, layers = _build(tensorrt, source, sidecar, profile, architectures, progress)
+    network, plan, config = _build(tensorrt, source, sidecar, profile, architectures, progress)
     seconds = time.perf_counter() - started
     for message in tensorrt.log.warnings:
         warnings.warn(f"{tensorrt.backend}: {message}", stacklevel=2)
@@ -62,8 +62,10 @@ def build_engine(
         draft.write_bytes(plan)
         described = replace(described, sha256=sha256(draft))
         write_sidecar(target, described)
+    if profile.timing_cache is not None:
+        keep_timing_cache(config, profile.timing_cache)
     if profile.layers is not None:
-        replace_file(profile.layers, layers.encode())
+        replace_file(profile.layers, layer_information(tensorrt, plan).encode())
     megabytes = target.stat().st_size / 1e6
     if megabytes > LARGE_MB:
         warnings.warn(
@@ -81,9 +83,14 @@ def _check_files(source: Path, target: Path, profile: BuildProfile) -> None:
         raise ArtefactError(f"{source}: no such file; export one with: ltm-export MODEL -o {source.name}")
     if target.suffix.lower() != ".engine":
         raise UsageError(f"{target}: the output of a build ends in .engine")
-    for path in (target, sidecar_path(target), profile.timing_cache, profile.layers):
-        if path is not None:
-            check_writable(path)
+    written = [
+        path for path in (target, sidecar_path(target), profile.timing_cache, profile.layers) if path is not None
+    ]
+    places = [path.resolve() for path in (source, sidecar_path(source), *written)]
+    for path in written:
+        if places.count(path.resolve()) > 1:
+            raise UsageError(f"{path}: two files of this build have this name; choose another for one of them")
+        check_writable(path)
 
 
 def _build(
@@ -93,8 +100,8 @@ def _build(
     profile: BuildProfile,
     architectures: tuple[str, ...],
     progress: Progress | None,
-) -> tuple[Network, Any, str]:
-    """The network, the serialised plan, and information on its layers if that is wanted."""
+) -> tuple[Network, Any, Any]:
+    """The network, the serialised plan, and the configuration it was built with."""
     with interruptible() as interrupted:
         builder = tensorrt.builder()
         network = parse(tensorrt, builder, source, sidecar)
@@ -114,10 +121,7 @@ def _build(
             )
         if progress is not None:
             progress(1.0, "")
-        if profile.timing_cache is not None:
-            keep_timing_cache(config, profile.timing_cache)
-        layers = layer_information(tensorrt, plan) if profile.layers is not None else ""
-    return network, plan, layers
+    return network, plan, config
 
 
 def _check_precision(source: Path, network: Network, profile: BuildProfile, sidecar: Sidecar | None) -> None:

@@ -34,6 +34,8 @@ def targets(tensorrt: TensorRT, profile: BuildProfile, capability: tuple[int, in
                     f"{tensorrt.backend} {tensorrt.version}: {what} needs an NVIDIA GPU, its driver and cuda-bindings, "
                     f"none is found; {fix}, or build where one is"
                 )
+    if profile.layers is not None and profile.architectures not in ((), (own,)):
+        raise UsageError(f"--layers: needs an engine for the GPU here alone, {own}; leave --sm or --layers out")
     if not tensorrt.is_rtx:
         return (str(own),)
     wanted = profile.architectures or ((own,) if own else RTX_ARCHITECTURES)

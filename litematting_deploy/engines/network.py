@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import ArtefactError
 from ..sidecar import Sidecar
-from .base import CHANNELS
+from .base import check_contract
 from .trt import TensorRT
 
 # what the parser says where it has nothing to say
@@ -65,26 +65,15 @@ def _refused(tensorrt: TensorRT, path: Path, errors: list[Any]) -> ArtefactError
 
 
 def _contract(path: Path, definition: Any) -> tuple[tuple[int, int], int | None]:
-    """Patch size and batch, after checking names, types and shapes of inputs and output."""
+    """Patch size, and batch where that is fixed."""
     inputs = [definition.get_input(index) for index in range(definition.num_inputs)]
     outputs = [definition.get_output(index) for index in range(definition.num_outputs)]
-    tensors = {tensor.name: tensor for tensor in (*inputs, *outputs)}
-    if set(tensors) != set(CHANNELS) or [tensor.name for tensor in outputs] != ["alpha"]:
-        raise ArtefactError(
-            f"{path}: has {', '.join(sorted(tensors))}, wanted inputs image, trimap, guide and output alpha; "
-            "export LiteMatting with ltm-export"
-        )
-    shapes = {name: tuple(int(side) for side in tensor.shape) for name, tensor in tensors.items()}
-    if len(shapes["image"]) != 4:
-        raise ArtefactError(f"{path}: image is {shapes['image']}, wanted (N, 3, H, W); export LiteMatting again")
-    batch, _, height, width = shapes["image"]
-    for name, channels in CHANNELS.items():
-        wanted, kind = (batch, channels, height, width), tensors[name].dtype.name
-        if shapes[name] != wanted or kind != "FLOAT":
-            raise ArtefactError(f"{path}: {name} is {shapes[name]} {kind}, wanted {wanted} FLOAT (-1: dynamic)")
-    if not all(side >= 32 and side % 32 == 0 for side in (height, width)):
-        raise ArtefactError(f"{path}: patches of {height}x{width}, wanted fixed multiples of 32; export it again")
-    return (height, width), None if batch < 0 else batch
+    shapes = {tensor.name: (tuple(map(int, tensor.shape)), tensor.dtype.name) for tensor in (*inputs, *outputs)}
+    patch_hw = check_contract(path, shapes, "FLOAT")
+    if [tensor.name for tensor in outputs] != ["alpha"]:
+        raise ArtefactError(f"{path}: its output is not alpha; export LiteMatting with ltm-export")
+    batch = shapes["image"][0][0]
+    return patch_hw, None if batch < 0 else batch
 
 
 def _precision(layers: list[Any]) -> str:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from .._optional import require
-from ..errors import ArtefactError, DeviceError
+from ..errors import ArtefactError, DeviceError, first_line
 from ..sidecar import Sidecar, check_sidecar, essentials, sidecar_path
-from .base import CHANNELS, Batch, Engine
+from .base import Batch, Engine, check_contract
 
 _ERROR_NAMES = (
     *("EPFail", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf"),
@@ -54,7 +54,7 @@ class Opened:
         """What to raise when a run of `count` patches failed."""
         return DeviceError(
             f"{self.path}: failed on {device} with {count} patches at a time; use a smaller --batch or smaller patches "
-            f"if memory is short ({_first_line(error)})"
+            f"if memory is short ({first_line(error)})"
         )
 
 
@@ -82,7 +82,7 @@ def open_session(
     except (*errors, ValueError, RuntimeError) as error:
         raise ArtefactError(
             f"{path}: ONNX Runtime cannot load it, it is damaged or not for this device; "
-            f"export it again with ltm-export ({_first_line(error)})"
+            f"export it again with ltm-export ({first_line(error)})"
         ) from error
     started, wanted = session.get_providers()[0], providers[0][0]
     if started != wanted:
@@ -95,28 +95,12 @@ def open_session(
     return Opened(path, session, errors, patch_hw, batch, sidecar.precision if sidecar else "unknown")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 def _contract(path: Path, session: Any) -> tuple[tuple[int, int], int | None]:
-    """Patch size and batch, after checking names, types and shapes of inputs and output."""
+    """Patch size, and batch where that is fixed."""
     tensors = {tensor.name: tensor for tensor in [*session.get_inputs(), *session.get_outputs()]}
-    if set(tensors) != set(CHANNELS):
-        raise ArtefactError(
-            f"{path}: has {', '.join(sorted(tensors))}, wanted inputs image, trimap, guide and output alpha; "
-            "export LiteMatting with ltm-export"
-        )
-    if len(tensors["image"].shape) != 4:
-        raise ArtefactError(f"{path}: image is {tensors['image'].shape}, wanted (N, 3, H, W); export LiteMatting again")
-    batch, _, height, width = tensors["image"].shape
-    for name, channels in CHANNELS.items():
-        found, wanted = list(tensors[name].shape), [batch, channels, height, width]
-        if found != wanted or tensors[name].type != "tensor(float)":
-            raise ArtefactError(f"{path}: {name} is {found} {tensors[name].type}, wanted {wanted} tensor(float)")
-    if not all(isinstance(side, int) and side >= 32 and side % 32 == 0 for side in (height, width)):
-        raise ArtefactError(f"{path}: patches of {height}x{width}, wanted fixed multiples of 32; export it again")
-    return (height, width), batch if isinstance(batch, int) else None
+    patch_hw = check_contract(path, {name: (item.shape, item.type) for name, item in tensors.items()}, "tensor(float)")
+    batch = tensors["image"].shape[0]
+    return patch_hw, batch if isinstance(batch, int) else None
 
 
 def _compare(path: Path, sidecar: Sidecar | None, session: Any, patch_hw: tuple[int, int], batch: int | None) -> None:

@@ -52,6 +52,8 @@ class _OnnxRuntimeDevice(DeviceEngine):
         self._opened = open_session(ort, path, sidecar, providers, {})
         self.name, self.device, self.version = f"onnxruntime-{kind}", f"{kind}:{gpu.index}", ort.__version__
         self.patch_hw, self.precision = self._opened.patch_hw, self._opened.precision
+        if kind == "tensorrt" and self.precision == "fp32":
+            self.precision = "tf32"  # this provider has no option that turns it off
         self.batch = checked_batch(batch, self._opened.batch, str(path))
         self._index, self._stream = gpu.index, gpu.stream
         self._run = ort.RunOptions()
@@ -71,7 +73,7 @@ class _OnnxRuntimeDevice(DeviceEngine):
             raise opened.failure(self.device, self.batch, error) from error
 
     def close(self) -> None:
-        del self._opened.session
+        self._opened.session = None
 
 
 def runtime(device: str) -> Any:
@@ -86,4 +88,6 @@ def runtime(device: str) -> Any:
             f"device {device}: the installed onnxruntime {ort.__version__} has no {provider}; replace it: "
             "pip uninstall onnxruntime, then pip install 'litematting-deploy[gpu]'"
         )
+    if hasattr(ort, "preload_dlls"):  # finds CUDA and cuDNN where their wheels are
+        ort.preload_dlls()
     return ort

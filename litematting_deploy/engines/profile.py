@@ -14,7 +14,12 @@ from .trt import BACKENDS
 HardwareCompatibility = Literal["none", "ampere+", "same-capability"]
 
 DEFAULT_MAX_BATCH = 8
-MAX_LEVEL = 5
+
+_BOUNDS = {
+    **dict.fromkeys(("min_batch", "opt_batch", "max_batch"), (1, 1024)),
+    "workspace_mib": (1, 1 << 20),
+    "optimization_level": (0, 5),
+}
 
 # what TensorRT for RTX has nothing of -> why
 _NOT_FOR_RTX = {
@@ -58,14 +63,10 @@ class BuildProfile:
                 f"hardware_compatibility {self.hardware_compatibility!r}: wanted one of {', '.join(choices)}"
             )
         object.__setattr__(self, "architectures", tuple(dict.fromkeys(map(_architecture, self.architectures))))
-        for name, value, least in (
-            *((name, getattr(self, name), 1) for name in ("min_batch", "opt_batch", "max_batch", "workspace_mib")),
-            ("optimization_level", self.optimization_level, 0),
-        ):
-            if value is not None and value < least:
-                raise UsageError(f"{name} {value}: wanted {least} or more")
-        if self.optimization_level is not None and self.optimization_level > MAX_LEVEL:
-            raise UsageError(f"optimization_level {self.optimization_level}: wanted 0 to {MAX_LEVEL}")
+        for name, (least, most) in _BOUNDS.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise UsageError(f"{name} {value}: wanted {least} to {most}")
         self._check_backend()
         self.batches(None)
 
@@ -127,7 +128,7 @@ def read_profile(path: str | Path) -> BuildProfile:
         if name not in known:
             raise UsageError(f"{path}: unknown key {name!r}; a profile has {', '.join(known)}")
         if not _right_type(name, value):
-            raise UsageError(f"{path}: {name} = {value!r} has the wrong type; see engines/README.md")
+            raise UsageError(f"{path}: {name} = {value!r} has the wrong type or is empty; see engines/README.md")
         if name in ("timing_cache", "layers"):
             content[name] = path.parent / value
     try:
@@ -141,6 +142,8 @@ def _right_type(name: str, value: object) -> bool:
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if name in ("tf32", "refit"):
         return isinstance(value, bool)
-    if name in ("backend", "hardware_compatibility", "timing_cache", "layers"):
+    if name in ("timing_cache", "layers"):
+        return isinstance(value, str) and bool(value) and "\0" not in value
+    if name in ("backend", "hardware_compatibility"):
         return isinstance(value, str)
     return type(value) is int

@@ -9,7 +9,7 @@ from .._files import cache_folder, replace_file, sha256
 from ..errors import ArtefactError, DeviceError, OutputError, UsageError
 from ..sidecar import EngineSidecar, check_engine_sidecar, sidecar_path
 from . import trt
-from .base import CHANNELS
+from .base import CHANNELS, check_contract
 from .device import DeviceArtefact, DeviceEngine, Gpu
 
 
@@ -60,11 +60,11 @@ class _TensorRTEngine(DeviceEngine):
                 f"build it again with ltm-build ({self._log.summary()})"
             )
         self.patch_hw, (least, best, most) = contract(self._path, self._engine)
-        self.batch = best if batch is None else batch
-        if not least <= self.batch <= most:
+        self.batch = best if batch is None else max(batch, least)  # what a run lacks is padded
+        if not 1 <= (batch or 1) <= most:
             raise UsageError(
                 f"--batch {batch}: {self._path} was built for {least} to {most} patches at a time; "
-                f"choose one of these or build it again with --max-batch {batch}"
+                f"choose one of these or build it again with --max-batch"
             )
         self.name, self.version = self._tensorrt.backend, self._tensorrt.version
         self.device = f"cuda:{gpu.index}"
@@ -149,16 +149,12 @@ class _RuntimeCache:
 
 def contract(path: Path, engine: Any) -> tuple[tuple[int, int], tuple[int, int, int]]:
     """Patch size, and least, best and most patches at a time, of an engine that keeps DESIGN's contract."""
-    names = {engine.get_tensor_name(index) for index in range(engine.num_io_tensors)}
-    if names != set(CHANNELS):
-        raise ArtefactError(
-            f"{path}: has {', '.join(sorted(names))}, wanted inputs image, trimap, guide and output alpha; "
-            "export LiteMatting with ltm-export and build that"
-        )
-    height, width = tuple(engine.get_tensor_shape("image"))[2:]
-    for name, channels in CHANNELS.items():
-        shape, kind = tuple(engine.get_tensor_shape(name)), engine.get_tensor_dtype(name).name
-        if shape[1:] != (channels, height, width) or kind != "FLOAT":
-            raise ArtefactError(f"{path}: {name} is {shape} {kind}, wanted (N, {channels}, {height}, {width}) FLOAT")
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    tensors = {name: (tuple(engine.get_tensor_shape(name)), engine.get_tensor_dtype(name).name) for name in names}
+    patch_hw = check_contract(path, tensors, "FLOAT")
+    for name in names:
+        mode, layout = engine.get_tensor_mode(name).name, engine.get_tensor_format(name).name
+        if (mode, layout) != ("OUTPUT" if name == "alpha" else "INPUT", "LINEAR"):
+            raise ArtefactError(f"{path}: {name} is an {mode} in {layout} layout; build it again with ltm-build")
     least, best, most = (int(next(iter(shape))) for shape in engine.get_tensor_profile_shape("image", 0))
-    return (height, width), (least, best, most)
+    return patch_hw, (least, best, most)

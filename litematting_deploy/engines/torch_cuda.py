@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args
 
 from .._optional import require
-from ..errors import DeviceError, UsageError
+from ..errors import DeviceError, UsageError, first_line
 from .base import CHANNELS
 from .device import DEFAULT_BATCH, DeviceArtefact, DeviceEngine, Gpu
 from .torch_engine import check_patch
@@ -63,29 +63,38 @@ class _TorchDevice(DeviceEngine):
         self._graph: Any = None
 
     def enqueue(self, addresses: Mapping[str, int], stream: int) -> None:
-        """As `DeviceEngine.enqueue`; with new addresses it runs once as it is, then records the graph."""
+        """As `DeviceEngine.enqueue`; with new addresses it runs once as it is, then records the graph.
+
+        fp32 means what it says, tf32 is for products too: PyTorch's flags are set for the run and put back.
+        """
         torch = self._torch
         external = torch.cuda.ExternalStream(stream, device=self._device)
         try:
             with torch.cuda.device(self._device), torch.cuda.stream(external):
                 if dict(addresses) != self._addresses:
-                    self._addresses, self._graph = dict(addresses), None
+                    self._addresses, self._graph = {}, None
                     self._tensors = {name: self._tensor(name, address) for name, address in addresses.items()}
                     self._forward()
+                    self._addresses = dict(addresses)
                     return
                 if self._graph is None:
-                    self._graph = self._recorded()
+                    self._graph = self._recorded(external)
                 self._graph.replay()
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[0]
+        except torch.OutOfMemoryError as error:
             raise DeviceError(
-                f"{self.name}: failed on {self.device} with {self.batch} patches at a time; use a smaller --batch or "
-                f"smaller patches if memory is short ({reason})"
+                f"{self.name}: {self.device} is out of memory with {self.batch} patches at a time; use a smaller "
+                f"--batch or smaller patches ({first_line(error)})"
             ) from error
+        except RuntimeError as error:
+            raise DeviceError(f"{self.name}: failed on {self.device}: {first_line(error)}") from error
 
-    def _recorded(self) -> Any:
+    def _recorded(self, stream: Any) -> Any:
+        """Recorded on the very stream of the first run, whose libraries' workspaces are there already.
+
+        Relaxed, because another thread may free memory meanwhile, which a stricter mode takes for a mistake of ours.
+        """
         graph = self._torch.cuda.CUDAGraph()
-        with self._torch.cuda.graph(graph):
+        with self._torch.cuda.graph(graph, stream=stream, capture_error_mode="relaxed"):
             self._forward()
         return graph
 
@@ -103,9 +112,14 @@ class _TorchDevice(DeviceEngine):
     def _arithmetic(self) -> Iterator[None]:
         torch = self._torch
         half = torch.autocast("cuda", torch.float16, enabled=self.precision == "fp16")
-        # fp32 means what it says. Unless told otherwise, `flags` turns cuDNN off.
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=self.precision == "tf32"), half:
-            yield
+        tf32, products = self.precision == "tf32", torch.backends.cuda.matmul
+        before, products.allow_tf32 = products.allow_tf32, tf32
+        try:
+            # Unless told otherwise, `flags` turns cuDNN off.
+            with torch.backends.cudnn.flags(enabled=True, allow_tf32=tf32), half:
+                yield
+        finally:
+            products.allow_tf32 = before
 
     def close(self) -> None:
         self._module = self._graph = None

@@ -2,11 +2,11 @@
 
 from typing import Literal, TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, UsageError
+from ..errors import InputError
+from .band import Band, unknown_band
 
 BACKGROUND, UNKNOWN, FOREGROUND = 0, 128, 255
 VALUES = (BACKGROUND, UNKNOWN, FOREGROUND)
@@ -44,29 +44,34 @@ def decode(grey: NDArray[np.uint8], encoding: Encoding = "exact", name: str = "t
     return grey if encoding == "exact" else np.array(VALUES, np.uint8)[grey]
 
 
-def from_mask(mask: NDArray[np.uint8], unknown_px: int, name: str = "mask") -> NDArray[np.uint8]:
+def from_mask(
+    mask: NDArray[np.uint8],
+    unknown: int | Band,
+    name: str = "mask",
+    photo: NDArray[np.uint8] | None = None,
+    *,
+    adaptive: bool = True,
+) -> NDArray[np.uint8]:
     """A trimap from a binary or soft mask.
 
     mask: (H, W) uint8, 0 background to 255 foreground. Values from 6 to 249 are unknown, and so is every pixel
-    within `unknown_px` pixels (Euclidean) of one that is not as sure: a binary edge gets a band of `unknown_px` on
-    each side. Raises `InputError` naming `name` for a mask whose brightest value is too dark to mean foreground.
+    within `unknown` pixels (Euclidean) of one that is not as sure: a binary edge gets a band of that width on each
+    side; that of a `Band` may be relative to the object's size. photo: (H, W, 3) uint8 RGB; where it is hairy near the
+    mask's edge, an `adaptive` band is wider, see `band.unknown_band`. Raises `InputError` naming `name` for a mask
+    whose brightest value is too dark to mean foreground, and for a photo of another size.
     """
-    if unknown_px < 1:
-        raise UsageError(f"the unknown band must be at least 1 pixel wide on each side, not {unknown_px}")
+    band = unknown if isinstance(unknown, Band) else Band(unknown)
     if 0 < mask.max() <= SURE_BACKGROUND:
         raise InputError(
             f"{name}: its brightest value is {mask.max()}, which would all be background; "
             "a mask goes from 0 to 255: scale it (a mask of 0 and 1 by 255)"
         )
-    trimap = np.full(mask.shape, UNKNOWN, np.uint8)
-    for sure, value in ((mask <= SURE_BACKGROUND, BACKGROUND), (mask >= SURE_FOREGROUND, FOREGROUND)):
-        trimap[_inner(sure, unknown_px)] = value
+    if photo is not None and photo.shape != (*mask.shape, 3):
+        raise InputError(
+            f"{name}: is {mask.shape[1]}x{mask.shape[0]}, its photo is {photo.shape[1]}x{photo.shape[0]}; "
+            "they must be of one size: make it from this very photo"
+        )
+    background, foreground = mask <= SURE_BACKGROUND, mask >= SURE_FOREGROUND
+    trimap = np.where(foreground, np.uint8(FOREGROUND), np.uint8(BACKGROUND))
+    trimap[unknown_band(background, foreground, band, photo if adaptive else None)] = UNKNOWN
     return trimap
-
-
-def _inner(region: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
-    """Pixels of `region` further than `margin` from every pixel outside it."""
-    if region.all():
-        return region
-    distance = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(distance > margin)

@@ -17,6 +17,8 @@ SHIPPED_CHECKPOINT = _ASSETS / "litematting.safetensors"
 SHIPPED_ENGINE = _ASSETS / "litematting.onnx"
 EXAMPLE_IMAGE = _ASSETS / "dandelion.jpg"
 EXAMPLE_TRIMAP = _ASSETS / "dandelion_trimap.png"
+TINY_ENGINE = _ASSETS / "tiny.onnx"
+EXPECTED = _ASSETS / "expected.json"
 
 
 def example_patch(patch_hw: tuple[int, int]) -> dict[str, NDArray[np.float32]]:

@@ -13,7 +13,7 @@ Levels = type[np.float32 | np.uint8 | np.uint16]
 """Of an alpha: 0..1 as float32, 0..255 as uint8, 0..65535 as uint16."""
 
 HEADER = 256  # bytes before alpha in its buffer, which hold the flag for values that are not finite; keeps it aligned
-_CORNER = 8  # bytes: y and x as int32
+CORNER_BYTES = 8  # y and x as int32
 
 
 @dataclass(frozen=True)
@@ -47,23 +47,27 @@ class Layout:
         return -(-len(self.plan.corners_yx) // self.batch)
 
     @property
-    def corners(self) -> int:
-        return self.runs * self.batch * _CORNER
+    def corner_bytes(self) -> int:
+        return self.runs * self.batch * CORNER_BYTES
 
     @property
-    def source(self) -> int:
-        return self.corners + 4 * self.pixels
+    def source_bytes(self) -> int:
+        return self.corner_bytes + 4 * self.pixels
 
     @property
-    def output(self) -> int:
+    def output_bytes(self) -> int:
         return HEADER + self.pixels * np.dtype(self.dtype).itemsize
 
     @property
-    def planes(self) -> dict[str, int]:
+    def plane_bytes(self) -> dict[str, int]:
         """The shared planes by name."""
         count = self.padded_pixels
         sizes = {"rows": 2 * count, "squared": 4 * count, "total": 4 * count, "weight": 4 * count}
         return sizes | ({"image": 3 * count, "trimap": count} if self.padded else {})
+
+    @property
+    def all_bytes(self) -> int:
+        return self.source_bytes + self.output_bytes + sum(self.plane_bytes.values())
 
     def corner_table(self) -> NDArray[np.int32]:
         """(runs · batch, 2) int32, y and x of each patch, -1 where the last batch is not full."""
@@ -100,22 +104,19 @@ class Slot:
     def __init__(self, cuda: Cuda) -> None:
         self._cuda = cuda
         self.uploaded, self.computed, self.downloaded = cuda.event(), cuda.event(), cuda.event()
-        self.in_use = False
         self._device: dict[str, Buffer] = {}
         self._pinned: dict[str, PinnedBuffer] = {}
 
     def fit(self, layout: Layout, on_device: bool) -> None:
-        """Make room for `layout`, whose alpha lies elsewhere if `on_device`; waits for what this slot still does."""
-        if self.in_use:
-            self.downloaded.synchronize()
-        for name, size in (("source", layout.source), ("output", HEADER if on_device else layout.output)):
+        """Make room for `layout`, whose alpha lies elsewhere if `on_device`. Nothing may work on the slot now."""
+        for name, size in (("source", layout.source_bytes), ("output", HEADER if on_device else layout.output_bytes)):
             if name in self._device and self._device[name].nbytes >= size:
                 continue
             if name in self._device:
                 self._device.pop(name).free()
                 self._pinned.pop(name).free()
-            self._device[name] = allocate(self._cuda, size, layout)
-            self._pinned[name] = self._cuda.pinned(size)
+            pinned = self._cuda.pinned(size)
+            self._device[name], self._pinned[name] = allocate(self._cuda, size, layout), pinned
 
     @property
     def source(self) -> int:
@@ -152,11 +153,11 @@ class Planes:
 
     def fit(self, layout: Layout, stream: Stream) -> dict[str, int]:
         """Addresses of the planes for `layout`; waits for `stream` before it frees what the last image worked on."""
-        if layout.planes != self._sizes:
+        if layout.plane_bytes != self._sizes:
             stream.synchronize()
             self.free()
-            self._buffers = {name: allocate(self._cuda, size, layout) for name, size in layout.planes.items()}
-            self._sizes = layout.planes
+            self._buffers = {name: allocate(self._cuda, size, layout) for name, size in layout.plane_bytes.items()}
+            self._sizes = layout.plane_bytes
         return {name: buffer.address for name, buffer in self._buffers.items()}
 
     def free(self) -> None:
@@ -170,9 +171,8 @@ def allocate(cuda: Cuda, nbytes: int, layout: Layout) -> Buffer:
     try:
         return cuda.buffer(nbytes)
     except DeviceError as error:
-        needed = (layout.source + layout.output + sum(layout.planes.values())) / 1e6
         height, width = layout.plan.image_hw
         raise DeviceError(
-            f"{error}; a photo of {width}x{height} needs {needed:.0f} MB beside the engine: "
+            f"{error}; a photo of {width}x{height} needs {layout.all_bytes / 1e6:.0f} MB beside the engine: "
             "use a smaller --batch, cut the photo, or use --device cpu"
         ) from error

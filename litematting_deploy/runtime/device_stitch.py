@@ -1,5 +1,6 @@
 """Crop-and-stitch (paper section 4.3) wholly on a CUDA device: photo and trimap go up once, alpha comes down once."""
 
+import contextlib
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from ..matting.patches import Plan
 from .cuda.arrays import DeviceArray, is_device_array, view
 from .cuda.kernels import Kernels
 from .cuda.protocol import Buffer
-from .device_memory import HEADER, DeviceMemory, Layout, Levels, Planes, Slot, allocate
+from .device_memory import CORNER_BYTES, HEADER, DeviceMemory, Layout, Levels, Planes, Slot, allocate
 from .host_stitch import Progress
 from .on_device import OnDevice
 
@@ -20,19 +21,23 @@ AHEAD = 2  # batches on the device while progress is reported: enough that it ne
 
 @dataclass(frozen=True)
 class Job:
-    """An image on its way. output: header and alpha on the device. on_device: alpha stays there."""
+    """An image on its way, to be collected or given up.
+
+    output: header and alpha on the device. on_device: alpha stays there. sources: photo and trimap, kept alive.
+    """
 
     slot: Slot
     layout: Layout
     output: Buffer
     on_device: bool
+    sources: tuple[Any, Any]
 
 
 class DeviceStitcher:
     """Runs images one after the other; the copies of neighbouring images overlap with the computation.
 
-    Copies up, computation and copies down have a stream each. Two slots let an image be uploaded while the one before
-    is computed and the one before that is downloaded.
+    Copies up, computation and copies down have a stream each. Every image on its way has a slot of its own, so that it
+    can be uploaded while the one before is computed and the one before that is downloaded.
     """
 
     def __init__(self, engine: OnDevice, truncate: bool = False) -> None:
@@ -41,27 +46,27 @@ class DeviceStitcher:
         self._engine, self._cuda, self._truncate = engine, engine.cuda, truncate
         self._kernels = Kernels(engine.cuda)
         self._up, self._down = engine.cuda.stream(), engine.cuda.stream()
-        self._slots = deque([Slot(engine.cuda), Slot(engine.cuda)])
+        self._slots: list[Slot] = []
+        self._free: list[Slot] = []
         self._planes = Planes(engine.cuda)
 
     def memory(self, plan: Plan, dtype: Levels = np.float32) -> DeviceMemory:
-        """What an image with this plan takes on the device; twice its source and output in a sequence."""
+        """What an image with this plan takes on the device; in a sequence, its source and output come twice."""
         layout = Layout(plan, self._engine.engine.batch, dtype)
-        image = layout.source + layout.output + sum(layout.planes.values())
-        return DeviceMemory(image, sum(self._engine.sizes.values()), self._engine.engine.device_bytes)
+        return DeviceMemory(layout.all_bytes, sum(self._engine.sizes.values()), self._engine.engine.device_bytes)
 
     def seen(self, pixels: Any) -> Any:
         """A device array of any library as a `DeviceArray`, ordered after its producer's work; host arrays as is."""
-        return view(pixels, self._cuda, self._engine.stream) if is_device_array(pixels) else pixels
+        self._cuda.activate()
+        return view(pixels, self._cuda, self._up) if is_device_array(pixels) else pixels
 
     def fetched(self, pixels: NDArray[np.uint8] | DeviceArray) -> NDArray[np.uint8]:
-        """On the host, whatever `seen` gave."""
+        """On the host, whatever `seen` gave; the computation of other images goes on beside."""
         if not isinstance(pixels, DeviceArray):
             return pixels
         host = np.empty(pixels.shape, np.uint8)
-        self._cuda.activate()
-        self._cuda.download(host, pixels.address, self._engine.stream)
-        self._engine.stream.synchronize()
+        self._cuda.download(host, pixels.address, self._up)
+        self._up.synchronize()
         return host
 
     def submit(
@@ -75,53 +80,68 @@ class DeviceStitcher:
         """Put an image on its way and return, with `progress` only when its last batch is nearly done.
 
         image (H, W, 3) and trimap (H, W) uint8, on the host or on the device, where they must not change until
-        `collect`. If both are on the device, so is the alpha. At most two images may be on their way.
+        `collect`. If both are on the device, so is the alpha. Whatever is raised here, nothing is left on its way.
         """
+        self._engine.check_open()
         self._cuda.activate()
-        slot, layout = self._slots[0], Layout(plan, self._engine.engine.batch, dtype)
+        layout = Layout(plan, self._engine.engine.batch, dtype)
         on_device = isinstance(image, DeviceArray) and isinstance(trimap, DeviceArray)
-        self._slots.rotate()
-        slot.fit(layout, on_device)
-        slot.in_use = True
-        output = allocate(self._cuda, layout.output, layout) if on_device else slot.output
-        job = Job(slot, layout, output, on_device)
-        sources = self._upload(job, image, trimap)
-        self._compute(job, *sources, progress)
-        self._download(job)
+        slot = self._free_slot()
+        with contextlib.ExitStack() as on_error:
+            on_error.callback(self._free.append, slot)
+            on_error.callback(self._synchronize)
+            slot.fit(layout, on_device)
+            output = allocate(self._cuda, layout.output_bytes, layout) if on_device else slot.output
+            job = Job(slot, layout, output, on_device, (image, trimap))
+            self._compute(job, *self._upload(job), progress)
+            self._download(job)
+            on_error.pop_all()
         return job
+
+    def _free_slot(self) -> Slot:
+        if not self._free:
+            self._slots.append(Slot(self._cuda))
+            self._free.append(self._slots[-1])
+        return self._free.pop()
+
+    def _synchronize(self) -> None:
+        for stream in (self._up, self._engine.stream, self._down):
+            stream.synchronize()
+
+    def give_up(self, job: Job) -> None:
+        """Wait for a job whose alpha nobody wants."""
+        job.slot.downloaded.synchronize()
+        self._free.append(job.slot)
 
     def collect(self, job: Job) -> NDArray[Any] | DeviceArray:
         """The alpha (H, W) of a job: a new host array, or one on the device. Raises `ArtefactError`, `DeviceError`."""
-        slot, layout = job.slot, job.layout
-        slot.downloaded.synchronize()
-        slot.in_use = False
-        pinned = slot.pinned_output
+        layout = job.layout
+        self.give_up(job)
+        pinned = job.slot.pinned_output
         if pinned[:4].view(np.int32)[0]:
             raise self._engine.not_finite()
         if job.on_device:
             address = job.output.address + HEADER
             return DeviceArray(address, layout.plan.image_hw, np.dtype(layout.dtype), self._cuda.index, job.output)
-        return pinned[HEADER : layout.output].view(layout.dtype).reshape(layout.plan.image_hw).copy()
+        return pinned[HEADER : layout.output_bytes].view(layout.dtype).reshape(layout.plan.image_hw).copy()
 
     def close(self) -> None:
         """Wait for what is on its way and free everything."""
         self._cuda.activate()
-        for stream in (self._up, self._engine.stream, self._down):
-            stream.synchronize()
+        self._synchronize()
         for slot in self._slots:
             slot.free()
+        self._slots, self._free = [], []
         self._planes.free()
 
-    def _upload(
-        self, job: Job, image: NDArray[np.uint8] | DeviceArray, trimap: NDArray[np.uint8] | DeviceArray
-    ) -> tuple[int, int]:
+    def _upload(self, job: Job) -> tuple[int, int]:
         """Addresses of photo and trimap, after copying those that are on the host, and the corners, in one go."""
         slot, layout = job.slot, job.layout
         pinned, base = slot.pinned_source, slot.source
-        end = layout.corners
+        end = layout.corner_bytes
         pinned[:end] = layout.corner_table().view(np.uint8).reshape(-1)
         addresses = []
-        for pixels in (image, trimap):
+        for pixels in job.sources:
             if isinstance(pixels, DeviceArray):
                 addresses.append(pixels.address)
                 continue
@@ -144,7 +164,7 @@ class DeviceStitcher:
             kernels.pad(stream, trimap, planes["trimap"], **size, channels=1, constant=around)
             image, trimap = planes["image"], planes["trimap"]
         flag = job.output.address
-        for address, nbytes in ((flag, HEADER), *((planes[n], job.layout.planes[n]) for n in ("total", "weight"))):
+        for address, nbytes in ((flag, HEADER), *((planes[n], job.layout.plane_bytes[n]) for n in ("total", "weight"))):
             self._cuda.zero(address, nbytes, stream)
         if plan.corners_yx:
             kernels.guide(stream, trimap, planes["rows"], planes["squared"], plan.padded_hw)
@@ -171,7 +191,7 @@ class DeviceStitcher:
         count, batch = len(layout.plan.corners_yx), layout.batch
         ticks = _Ticks(self, progress, count)
         for first in range(0, count, batch):
-            corners = job.slot.source + first * 8
+            corners = job.slot.source + first * CORNER_BYTES
             self._kernels.gather(
                 stream, image, trimap, planes["squared"], corners, engine.addresses, **size, batch=batch
             )
@@ -193,7 +213,7 @@ class DeviceStitcher:
 
     def _download(self, job: Job) -> None:
         self._down.wait(job.slot.computed)
-        size = HEADER if job.on_device else job.layout.output
+        size = HEADER if job.on_device else job.layout.output_bytes
         self._cuda.download(job.slot.pinned_output[:size], job.output.address, self._down)
         job.slot.downloaded.record(self._down)
 

@@ -12,6 +12,7 @@ from .on_device import OnDevice
 
 PUBLISHED_PATCH_HW = (640, 640)
 TENSORRT_SUFFIX = ".engine"
+DEFAULT_CUDA_BACKEND = "cuda-python"
 
 
 def load_engine(
@@ -24,7 +25,7 @@ def load_engine(
     precision: str | None = None,
     compiled: bool = False,
     trust: bool = False,
-    cuda_backend: str = "cuda-python",
+    cuda_backend: str = DEFAULT_CUDA_BACKEND,
 ) -> Engine:
     """The engine in `path`; without one, the shipped weights in ONNX Runtime.
 
@@ -34,8 +35,9 @@ def load_engine(
 
     batch: patches at a time on a device. threads: of ONNX Runtime's CPU, all cores by default. precision (`fp32`,
     `tf32`, `fp16`) and compiled: of a checkpoint on a CUDA device. trust: take a TensorRT engine without a sidecar;
-    it runs code of whoever made it. cuda_backend: `cuda-python` or `pycuda`. Raises `ArtefactError`,
-    `CheckpointError`, `DeviceError`, `DependencyError` or `UsageError`.
+    it runs code of whoever made it. cuda_backend: `cuda-python` or `pycuda`; in a context of your own making, PyCUDA
+    runs TensorRT engines only, for PyTorch and ONNX Runtime work in the device's primary context. Raises
+    `ArtefactError`, `CheckpointError`, `DeviceError`, `DependencyError` or `UsageError`.
     """
     path = SHIPPED_ENGINE if path is None else Path(path)
     kind = path.suffix.lower()
@@ -44,6 +46,8 @@ def load_engine(
     _check_options(path, device, checkpoint=checkpoint, precision=precision, compiled=compiled, threads=threads)
     if trust and kind != TENSORRT_SUFFIX:
         raise UsageError(f"{path}: --trust is for TensorRT engines; leave it out")
+    if device == "cpu" and cuda_backend != DEFAULT_CUDA_BACKEND:
+        raise UsageError(f"--cuda-backend {cuda_backend} talks to a GPU; leave it out on --device cpu")
     if device == "cpu":
         if checkpoint:
             return _torch_on_host(path, patch_hw)

@@ -96,19 +96,36 @@ class Matter:
     ) -> Iterator[NDArray[Any] | DeviceArray]:
         """Alphas of many images, in order; on a device, the copies of neighbours overlap with the computation.
 
-        Each frame is what a call takes. A frame is asked for while the one before is computed.
+        Each frame is what a call takes, and on a device must not change until its alpha has come. A frame is asked for
+        while the one before is computed; if that fails, the alpha before comes first.
         """
         if self._device is None:
             yield from (self(image, trimap, dtype=dtype) for image, trimap in frames)
             return
-        waiting = None
-        for image, trimap in frames:
-            job = self._submit(self._device, image, trimap, dtype, None)
+        waiting: Job | None = None
+        failure: Exception | None = None
+        frames = iter(frames)
+        try:
+            while True:
+                try:
+                    image, trimap = next(frames)
+                    job = self._submit(self._device, image, trimap, dtype, None)
+                except StopIteration:
+                    break
+                except Exception as error:  # noqa: BLE001  # raised again below
+                    failure = error
+                    break
+                ready, waiting = waiting, job
+                if ready is not None:
+                    yield self._device.collect(ready)
+            ready, waiting = waiting, None
+            if ready is not None:
+                yield self._device.collect(ready)
+        finally:
             if waiting is not None:
-                yield self._device.collect(waiting)
-            waiting = job
-        if waiting is not None:
-            yield self._device.collect(waiting)
+                self._device.give_up(waiting)
+        if failure is not None:
+            raise failure
 
     def _submit(
         self, stitcher: "DeviceStitcher", image: Pixels, trimap: Pixels, dtype: Levels, progress: Progress | None

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..engines import DeviceArtefact, DeviceEngine, Engine, Gpu
 from ..engines.base import CHANNELS, Batch
+from ..errors import DeviceError, UsageError
 from .cuda.protocol import Buffer, Cuda, Graph, Stream
 
 FLOAT32 = 4
@@ -58,9 +59,20 @@ class OnDevice(Engine):
         engine = self.engine
         self.name, self.device, self.version = engine.name, engine.device, engine.version
         self.patch_hw, self.precision, self.batch = engine.patch_hw, engine.precision, engine.batch
-        self._buffers: dict[str, Buffer] = {name: cuda.buffer(size) for name, size in self.sizes.items()}
+        self._buffers = self._allocated()
         self.addresses = {name: buffer.address for name, buffer in self._buffers.items()}
         self._repeated = Repeated(cuda, engine)
+        self._closed = False
+
+    def _allocated(self) -> dict[str, Buffer]:
+        try:
+            return {name: self.cuda.buffer(size) for name, size in self.sizes.items()}
+        except DeviceError as error:
+            self.engine.close()
+            raise DeviceError(
+                f"{error}; {self.engine.batch} patches of {self.patch_hw[0]}x{self.patch_hw[1]} need "
+                f"{sum(self.sizes.values()) / 1e6:.0f} MB beside the engine: use a smaller --batch"
+            ) from error
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -74,9 +86,16 @@ class OnDevice(Engine):
 
     def enqueue(self) -> None:
         """One run on `addresses`, on `stream`."""
+        self.check_open()
         self._repeated.enqueue(self.addresses, self.stream)
 
+    def check_open(self) -> None:
+        """Raise `UsageError` after `close`, when the addresses are nobody's."""
+        if self._closed:
+            raise UsageError(f"{self.name}: was closed; open the engine again")
+
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
+        self.check_open()
         self.cuda.activate()
         for name, array in (("image", image), ("trimap", trimap), ("guide", guide)):
             self.cuda.upload(self.addresses[name], np.ascontiguousarray(array), self.stream)
@@ -87,9 +106,12 @@ class OnDevice(Engine):
         return alpha
 
     def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self.cuda.activate()
         self.stream.synchronize()
         self._repeated.close()
         self.engine.close()
         for buffer in self._buffers.values():
             buffer.free()
-        self._buffers.clear()

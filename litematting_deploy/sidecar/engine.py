@@ -8,6 +8,7 @@ from ..errors import ArtefactError
 from .files import compare, read, sidecar_path
 
 AHEAD_OF_TIME = "tensorrt-rtx"
+BACKENDS = ("tensorrt", AHEAD_OF_TIME)
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,10 @@ class EngineSidecar:
             raise TypeError("a value has the wrong type")
         if not isinstance(self.refittable, bool) or len(self.patch_hw) != 2 or len(self.batches) != 3:
             raise ValueError("patch_hw is no pair, batches are no three, or refittable is neither true nor false")
+        if not 1 <= self.batches[0] <= self.batches[1] <= self.batches[2] or not self.architectures:
+            raise ValueError("batches do not rise from 1, or there are no architectures")
+        if self.backend not in BACKENDS:
+            raise ValueError(f"backend is {self.backend!r}, not one of {', '.join(BACKENDS)}")
 
     def runs_on(self, capability: tuple[int, int]) -> bool:
         """Whether it was built for GPUs of this compute capability."""

@@ -128,3 +128,17 @@ def test_help_names_every_option() -> None:
     more = ("--optimization-level", "--timing-cache", "--hardware-compatibility", "--refit", "--layers", "--output")
     for option in (*options, *more):
         assert option in result.out
+
+
+@pytest.mark.parametrize("model", ["", ".", "/", "model.txt", "no.onnx"])
+def test_what_is_no_onnx(model: str) -> None:
+    assert_one_line(run("ltm-build", model), 1 if model == "no.onnx" else 2, "onnx")
+
+
+def test_two_files_of_one_name(small_onnx: Path, tmp_path: Path) -> None:
+    options = ("--backend", "tensorrt-rtx", "-o", tmp_path / "m.engine")
+    sidecar = run("ltm-build", small_onnx, *options, "--layers", tmp_path / "m.engine.json")
+    assert_one_line(sidecar, 2, "m.engine.json: two files of this build have this name")
+    source = run("ltm-build", small_onnx, *options, "--layers", small_onnx)
+    assert_one_line(source, 2, f"{small_onnx.name}: two files of this build have this name")
+    assert small_onnx.stat().st_size > 1000

@@ -83,11 +83,13 @@ def test_checkpoint_as_engine_gives_the_same_alpha(photo: tuple[Path, Path], tmp
     assert np.abs(load(tmp_path / "onnx.png").astype(int) - load(tmp_path / "torch.png")).max() <= 1
 
 
-def test_mask_does_both(photo: tuple[Path, Path], tmp_path: Path, small_onnx: Path) -> None:
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_mask_does_both(photo: tuple[Path, Path], tmp_path: Path, small_onnx: Path, adaptive: bool) -> None:
     image, trimap = photo
     mask = save(tmp_path / "mask.png", (load(trimap) > 0).astype(np.uint8) * 255)
-    both = run("ltm-infer", image, "--mask", mask, "--unknown", "9", "-o", tmp_path / "b.png", "--engine", small_onnx)
-    made = run("ltm-trimap", mask, "-o", tmp_path / "made.png", "--unknown", "9")
+    band = ("--unknown", *(("5%", "--adaptive") if adaptive else ("9",)))
+    both = run("ltm-infer", image, "--mask", mask, *band, "-o", tmp_path / "b.png", "--engine", small_onnx)
+    made = run("ltm-trimap", mask, "-o", tmp_path / "made.png", *band, *(("--image", image) if adaptive else ()))
     steps = run("ltm-infer", image, tmp_path / "made.png", "-o", tmp_path / "s.png", "--engine", small_onnx)
     assert (both.code, made.code, steps.code) == (0, 0, 0)
     assert set(np.unique(load(tmp_path / "made.png"))) == {0, 128, 255}
@@ -178,7 +180,7 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, photo: tuple[P
         (1, (image, trimap, *out, "--engine", tmp_path / "no.onnx"), ("no.onnx", "no such engine", "ltm-export")),
         (1, (image, trimap, *out, "--engine", tmp_path / "bad.onnx"), ("bad.onnx", "cannot load it")),
         (1, (image, trimap, *out, "--engine", tmp_path / "bad.pth"), ("bad.pth", "not a checkpoint")),
-        (1, (image, trimap, *out, "--engine", trimap), ("trimap.png", "engines are .onnx")),
+        (1, (image, trimap, *out, "--engine", trimap), ("trimap.png", "an engine is a checkpoint")),
         (1, (image, trimap, *out, "--device", "cuda"), ("cuda", "onnxruntime")),
         (1, (image, trimap, "-o", tmp_path / "no" / "a.png"), ("a.png", "cannot be written")),
         (2, (image, trimap, "-o", tmp_path / "alpha.jpg"), ("alpha.jpg", ".png")),
@@ -195,6 +197,7 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, photo: tuple[P
         (2, (image, trimap, *out, "--nonsense"), ("--nonsense", "--help")),
         (2, (image, trimap, *out, "--cutout", tmp_path / "." / "x" / ".." / "alpha.png"), ("two different files",)),
         (2, (image, trimap, *out, "--unknown", "9"), ("--unknown", "--mask")),
+        (2, (image, trimap, *out, "--adaptive"), ("--adaptive", "--mask")),
         (2, (image, "--mask", trimap, *out, "--trimap-encoding", "labels"), ("--trimap-encoding",)),
         (2, (image, trimap, *out, "--patch", "96x64", *small), ("64x64, not 96x64", "--height 96 --width 64")),
         (2, (image, trimap, *out, "--patch", "wide", *small), ("'wide'", "640x640")),

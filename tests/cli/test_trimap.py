@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.conftest import assert_one_line, run
+from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, assert_one_line, run
 
 
 def test_a_cutouts_alpha_is_a_mask(tmp_path: Path) -> None:
@@ -32,3 +32,37 @@ def test_mistakes(tmp_path: Path) -> None:
     result = run("ltm-trimap", tmp_path / "colours.png", "-o", tmp_path / "t.png", "--unknown", "0")
     assert_one_line(result, 2, "--unknown")
     assert_one_line(run("ltm-trimap", tmp_path / "no.png", "-o", tmp_path / "t.png"), 1, "no.png", "no such file")
+
+
+def test_relative_adaptive_and_preview_of_the_example(tmp_path: Path) -> None:
+    box = (200, 0, 1200, 900)
+    Image.open(EXAMPLE).crop(box).save(tmp_path / "photo.png")
+    Image.open(EXAMPLE_TRIMAP).crop(box).point(lambda value: 255 * (value == 255)).save(tmp_path / "mask.png")
+    shares = {}
+    for name, options in {"fixed": (), "hairy": ("--adaptive", "--image", "photo.png")}.items():
+        files = ("mask.png", "-o", f"{name}.png", "--preview", f"{name}_preview.png")
+        result = run("ltm-trimap", *files, "--unknown", "2%", *options, cwd=tmp_path)
+        assert (result.code, result.err) == (0, "")
+        assert f"{name}.png and {name}_preview.png: 1000x900, " in result.out
+        trimap = np.asarray(Image.open(tmp_path / f"{name}.png"))
+        assert set(np.unique(trimap)) == {0, 128, 255}
+        with Image.open(tmp_path / f"{name}_preview.png") as preview:
+            assert preview.size == (1000, 900)
+        shares[name] = (trimap == 128).mean()
+    assert shares["hairy"] > 1.5 * shares["fixed"]
+
+
+def test_options_that_contradict_each_other(tmp_path: Path) -> None:
+    Image.new("L", (50, 40), 255).save(tmp_path / "mask.png")
+    Image.new("RGB", (40, 50)).save(tmp_path / "photo.png")
+    base = ("ltm-trimap", "mask.png", "-o", "t.png")
+    for words, code, options in (
+        ("--image PHOTO", 2, ("--adaptive",)),
+        ("--adaptive and --preview", 2, ("--image", "photo.png")),
+        ("two different files", 2, ("--preview", "t.png")),
+        ("would overwrite an input", 2, ("--preview", "photo.png", "--image", "photo.png")),
+        ("mask.png: is 50x40, its photo is 40x50", 1, ("--preview", "p.png", "--image", "photo.png")),
+        ("percent of the object's size", 2, ("--unknown", "wide")),
+    ):
+        assert_one_line(run(*base, *options, cwd=tmp_path), code, words)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mask.png", "photo.png"]

@@ -221,7 +221,7 @@ def test_other_networks_and_damaged_files(tmp_path: Path, rtx: trt.TensorRT, sma
     (tmp_path / "lonely.onnx").write_bytes(SHIPPED_ENGINE.read_bytes())
     for path, words in (
         (names, r"has guide, image, matte, trimap, wanted inputs image, trimap, guide and output alpha"),
-        (shape, r"alpha is \(-1, 3, 64, 64\) FLOAT, wanted \(-1, 1, 64, 64\) FLOAT"),
+        (shape, r"alpha is \[-1, 3, 64, 64\] FLOAT, wanted \[-1, 1, 64, 64\] FLOAT"),
         (tmp_path / "cut.onnx", "it is damaged or its weights are not beside it.*Failed to parse"),
         (tmp_path / "lonely.onnx", "its weights are not beside it.*Failed to import initializer"),
     ):

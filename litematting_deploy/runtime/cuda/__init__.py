@@ -28,7 +28,9 @@ def open_cuda(index: int = 0, backend: str = "cuda-python") -> Cuda:
         if "libcuda" not in str(error):
             raise
         # PyCUDA is linked against the driver.
-        raise DeviceError(f"no CUDA driver: {error}; install NVIDIA's driver, or use --device cpu") from error
+        raise DeviceError(
+            f"no CUDA driver: {error}; install NVIDIA's driver, or run an ONNX with --device cpu"
+        ) from error
     cuda: Cuda = opened.open_device(index)
     return cuda
 
@@ -36,6 +38,8 @@ def open_cuda(index: int = 0, backend: str = "cuda-python") -> Cuda:
 def no_such_device(index: int, count: int) -> DeviceError:
     """What to raise for device `index` of `count`."""
     if not count:
-        return DeviceError("no CUDA device; check with nvidia-smi that the driver sees one, or use --device cpu")
+        return DeviceError(
+            "no CUDA device; check with nvidia-smi that the driver sees one, or run an ONNX with --device cpu"
+        )
     there = "only cuda:0 is there" if count == 1 else f"there are {count}, cuda:0 to cuda:{count - 1}"
     return DeviceError(f"no CUDA device {index}: {there}")

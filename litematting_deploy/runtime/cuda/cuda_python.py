@@ -30,7 +30,9 @@ def open_device(index: int) -> "CudaPython":
     try:
         _call("cuInit", 0)
     except RuntimeError as error:  # cuda.bindings looks for the driver at the first call
-        raise DeviceError("no CUDA driver (libcuda.so.1): install NVIDIA's driver, or use --device cpu") from error
+        raise DeviceError(
+            "no CUDA driver (libcuda.so.1): install NVIDIA's driver, or run an ONNX with --device cpu"
+        ) from error
     count = _call("cuDeviceGetCount")
     if not 0 <= index < count:
         raise no_such_device(index, count)

@@ -132,7 +132,7 @@ class HostCuda:
     def __init__(self, folder: Path, graphs: bool = True, flags: tuple[str, ...] = ()) -> None:
         """folder: where kernels are built, each once, by all who share it. graphs: whether there are any. flags: more
         of the compiler's, such as `-fsanitize=address,undefined`."""
-        self._folder, self._graphs, self._flags = folder, graphs, (*_FLAGS, *flags)
+        self.folder, self._graphs, self._flags = folder, graphs, (*_FLAGS, *flags)
         self._modules: dict[str, HostModule] = {}
         self.held_bytes = self.captures = 0
 
@@ -163,8 +163,8 @@ class HostCuda:
             for name, parameters in _SIGNATURE.findall(expanded)
         }
         code = _SHIM + source + "".join(_launcher(*item) for item in signatures.items())
-        library = self._folder / f"{hashlib.sha256(repr((code, self._flags)).encode()).hexdigest()[:32]}.so"
-        self._folder.mkdir(parents=True, exist_ok=True)
+        library = self.folder / f"{hashlib.sha256(repr((code, self._flags)).encode()).hexdigest()[:32]}.so"
+        self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{library}.lock"):
             if not library.exists():
                 _run(COMPILER, *self._flags, "-x", "c++", "-", "-o", f"{library}.draft", code=code)

@@ -1,0 +1,65 @@
+"""ltm-doctor: what runs on this machine, what does not, and why."""
+
+import json
+from collections import Counter
+from dataclasses import asdict
+
+import click
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from .. import __version__
+from .._files import check_writable, replace_file
+from ..benchmarks import environment
+from ..doctor import CHECKS, Outcome, examine
+from ._command import command, notice, stderr, stdout
+
+_STYLES = {"runs": "green", "not here": "dim", "broken": "bold red"}
+
+
+@command("ltm-doctor")
+@click.option("--json", "json_file", metavar="FILE", help="Also write everything as JSON.")
+def main(json_file: str | None) -> int:
+    """Try every engine, device and file format that could run here, each in a process of its own.
+
+    Exits with 1 when the default path, ltm-infer on the CPU with the shipped weights, is broken.
+    """
+    if json_file is not None:
+        check_writable(json_file)
+    described = environment.describe()
+    left = Counter(check.name for check in CHECKS)
+    with stderr.status("trying everything (PyMatting's first start on a machine takes half a minute)") as status:
+
+        def done(name: str) -> None:
+            left.subtract([name])
+            status.update(f"trying {', '.join(+left)}")
+
+        outcomes = examine(done=done)
+    harmful = [outcome for outcome in outcomes if outcome.harmful]
+    title = f"litematting-deploy {__version__}, Python {described['python']}, {described['system']}, {described['cpu']}"
+    stdout.print(_table(outcomes, f"{title}, {described['cores']} cores"))
+    if json_file is not None:
+        content = {
+            "healthy": not harmful,
+            "environment": described,
+            "checks": [asdict(outcome) for outcome in outcomes],
+        }
+        replace_file(json_file, (json.dumps(content, indent=2) + "\n").encode())
+    for outcome in harmful:
+        notice(f"ltm-doctor: ltm-infer does not work here: {outcome.name}: {outcome.detail}")
+    return 1 if harmful else 0
+
+
+def _table(outcomes: list[Outcome], title: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=Text(title), title_justify="left", pad_edge=False)
+    table.add_column("what", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("version and result, or why not", ratio=1, overflow="fold")
+    for outcome, following in zip(outcomes, [*outcomes[1:], None], strict=True):
+        name = Text(outcome.name, style="bold" if outcome.needed else "")
+        state = Text(outcome.state, style=_STYLES[outcome.state])
+        ends = following is None or following.group != outcome.group
+        said = f"{outcome.version}: {outcome.detail}" if outcome.version else outcome.detail
+        table.add_row(name, state, Text(said), end_section=ends)
+    return table

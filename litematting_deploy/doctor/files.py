@@ -1,0 +1,95 @@
+"""Checks of files: what is shipped, what can be read and written, and where things are kept."""
+
+import importlib.metadata
+import importlib.util
+import tempfile
+import uuid
+from pathlib import Path
+
+import cv2
+import numpy as np
+import PIL
+from PIL import Image
+
+from .._files import cache_folder, replace_file
+from ..errors import ArtefactError, InputError, OutputError
+from ..matting.image_io import READ_FORMATS, WRITE_SUFFIXES, read_image, read_trimap, write_image
+from ..runtime.assets import EXAMPLE_IMAGE, EXAMPLE_TRIMAP, SHIPPED_ENGINE
+from ..sidecar import check_sidecar, sidecar_path
+from .found import Found, MissingError
+
+_OPENEXR = "3.4.11"
+_LOSSY = 12
+"""Grey levels that JPEG and WebP may change in a smooth picture."""
+
+
+def shipped() -> Found:
+    """The hashes of the shipped engine and its weights, and the example."""
+    sidecar = check_sidecar(SHIPPED_ENGINE)
+    if sidecar is None:
+        raise ArtefactError(f"{sidecar_path(SHIPPED_ENGINE)}: missing; install litematting-deploy again")
+    if read_image(EXAMPLE_IMAGE).shape[:2] != read_trimap(EXAMPLE_TRIMAP).shape:
+        raise InputError(f"{EXAMPLE_IMAGE}: differs in size from its trimap; install litematting-deploy again")
+    return Found("", f"{sidecar.file} and {sidecar.checkpoint} are whole, {sidecar.checkpoint_sha256[:12]}")
+
+
+def images() -> Found:
+    """A picture through every format that is read, and every one that is written."""
+    ramp = np.linspace(40, 200, 64).astype(np.uint8)
+    picture = np.dstack(
+        [np.broadcast_to(ramp, (48, 64)), np.full((48, 64), 90, np.uint8), np.tile(ramp[:48], (64, 1)).T]
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in READ_FORMATS:
+            path = Path(folder) / kind
+            Image.fromarray(picture).save(path, format=kind)
+            _same(kind, picture, read_image(path))
+        for suffix in WRITE_SUFFIXES:
+            path = Path(folder) / f"written{suffix}"
+            write_image(path, picture)
+            _same(suffix, picture, read_image(path))
+    versions = f"Pillow {PIL.__version__}, OpenCV {cv2.__version__}"
+    return Found(versions, f"reads {', '.join(READ_FORMATS)}; writes {', '.join(WRITE_SUFFIXES)}")
+
+
+def _same(kind: str, wanted: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], found: object) -> None:
+    difference = np.abs(np.asarray(found).astype(int) - wanted).max()
+    if difference > (_LOSSY if kind in ("JPEG", "WEBP") else 0):
+        raise InputError(f"{kind}: comes back changed by {difference} grey levels; install pillow and OpenCV again")
+
+
+def openexr() -> Found:
+    """Half floats through an OpenEXR file."""
+    if importlib.util.find_spec("OpenEXR") is None:
+        raise MissingError(f"OpenEXR files need OpenEXR, which is not installed: pip install 'OpenEXR>={_OPENEXR}'")
+    import OpenEXR
+
+    version = importlib.metadata.version("OpenEXR")
+    pixels = np.linspace(0, 8, 16 * 16 * 3).reshape(16, 16, 3).astype(np.float16)
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "half.exr")
+        header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+        with OpenEXR.File(header, {"RGB": pixels}) as file:
+            file.write(path)
+        with OpenEXR.File(path) as file:
+            back = file.channels()["RGB"].pixels
+    if back.dtype != np.float16 or not np.array_equal(back, pixels):
+        raise InputError(f"OpenEXR {version}: half floats come back changed: pip install -U 'OpenEXR>={_OPENEXR}'")
+    return Found(f"OpenEXR {version}", "half floats come back as they were")
+
+
+def cache() -> Found:
+    """Whether compiled kernels can be kept."""
+    folder = cache_folder()
+    probe = folder / f"doctor-{uuid.uuid4().hex}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(probe, b"writable")
+        probe.unlink()
+    except (OSError, OutputError) as error:
+        reason = getattr(error, "strerror", None) or error.__cause__ or error
+        raise OutputError(
+            f"{folder}: cannot be written ({reason}), kernels are compiled again at every start; "
+            "set XDG_CACHE_HOME to a folder that can"
+        ) from error
+    return Found("", f"{folder} can be written")

@@ -1,0 +1,81 @@
+"""Checks of what runs without a GPU."""
+
+import importlib.metadata
+import os
+import tempfile
+
+import numpy as np
+
+from .._optional import require
+from ..engines import trt
+from ..engines.network import parse
+from ..errors import ToleranceError
+from ..runtime.assets import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
+from ..runtime.cuda.compile import compiled
+from ..runtime.cuda.kernels import source
+from ..runtime.loading import load_engine
+from ..sidecar import check_sidecar
+from .expected import agreement
+from .found import Found, needs
+from .tiny import built_tiny
+
+_ADA = "8.9"
+
+
+def onnxruntime_cpu() -> Found:
+    """The shipped engine on the example patch."""
+    needs(lambda: require("onnxruntime", "cpu", "running an ONNX"))
+    with load_engine() as engine:
+        return Found(f"onnxruntime {engine.version}", agreement(engine))
+
+
+def pytorch_cpu() -> Found:
+    """The shipped weights in PyTorch on the example patch."""
+    needs(
+        lambda: require("torch", "export", "a checkpoint as engine"),
+        lambda: require("safetensors", "export", "reading .safetensors"),
+    )
+    with load_engine(SHIPPED_CHECKPOINT) as engine:
+        return Found(f"torch {engine.version}", agreement(engine))
+
+
+def foreground() -> Found:
+    """PyMatting's foreground of a soft edge between two colours."""
+    from ..matting.foreground import estimate_foreground
+
+    alpha = np.tile(np.clip(np.linspace(-0.5, 1.5, 64), 0, 1).astype(np.float32), (32, 1))
+    front, behind = np.array((200, 60, 30)), np.array((20, 90, 180))
+    photo = np.rint(alpha[..., None] * front + (1 - alpha[..., None]) * behind).astype(np.uint8)
+    version = importlib.metadata.version("pymatting")
+    off = float(np.abs(estimate_foreground(photo, alpha)[alpha > 0.5] - front.astype(float)).mean())
+    if not off < 10:
+        raise ToleranceError(
+            f"PyMatting {version}: foreground colours are off by {off:.0f} grey levels, wanted less than 10; "
+            "pip install -U pymatting, or leave --cutout out"
+        )
+    return Found(f"PyMatting {version}", f"colours of a soft edge are off by {off:.1f} grey levels on average")
+
+
+def kernels() -> Found:
+    """The CUDA kernels through NVRTC, which needs no GPU; anew, whatever the cache holds."""
+    needs(lambda: require("cuda.bindings", "cuda13", "compiling kernels"))
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_CACHE_HOME"] = folder
+        code = compiled(source(), (8, 9))
+    nvrtc = require("cuda.bindings.nvrtc", "cuda13", "compiling kernels")
+    _, major, minor = nvrtc.nvrtcVersion()
+    return Found(f"NVRTC {major}.{minor}", f"kernels.cu compiles for {_ADA}: {len(code):,} bytes")
+
+
+def tensorrt_rtx() -> Found:
+    """The shipped ONNX parsed, and a tiny engine built ahead of time, which needs no GPU."""
+    needs(lambda: trt.load("tensorrt-rtx", "building an engine for RTX GPUs"))
+    tensorrt = trt.load("tensorrt-rtx", "building an engine for RTX GPUs")
+    network = parse(tensorrt, tensorrt.builder(), SHIPPED_ENGINE, check_sidecar(SHIPPED_ENGINE))
+    layers = network.definition.num_layers
+    with built_tiny("tensorrt-rtx", (_ADA,)) as built:
+        size = built.path.stat().st_size
+    return Found(
+        f"tensorrt_rtx {tensorrt.version}",
+        f"parses the shipped ONNX ({layers} layers), builds for {_ADA} ({size:,} bytes)",
+    )

@@ -1,0 +1,129 @@
+"""ltm-doctor as a user runs it."""
+
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import litematting_deploy
+from tests.conftest import Run, assert_one_line, run
+
+CPU_CHECKS = {"shipped weights", "image formats", "cache folder", "ONNX Runtime on the CPU", "PyTorch on the CPU"} | {
+    *("foreground colours", "kernels compile", "ltm-build for RTX GPUs"),
+}
+GPU_CHECKS = {"NVIDIA driver", "kernels run", "kernels run, PyCUDA", "ONNX Runtime, CUDA", "ONNX Runtime, TensorRT"} | {
+    *("PyTorch on CUDA", "TensorRT engines", "TensorRT for RTX engines"),
+}
+
+
+def has_driver() -> bool:
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def words(result: Run) -> str:
+    """The table without its line breaks."""
+    return " ".join(result.out.split())
+
+
+def checks(path: Path) -> dict[str, dict[str, str]]:
+    return {check["name"]: check for check in json.loads(path.read_bytes())["checks"]}
+
+
+def test_what_runs_here_and_why_the_rest_does_not(tmp_path: Path) -> None:
+    result = run("ltm-doctor", "--json", tmp_path / "doctor.json")
+    assert (result.code, result.err) == (0, ""), result
+    content = json.loads((tmp_path / "doctor.json").read_bytes())
+    assert content["healthy"] is True
+    assert {"cpu", "gpus", "python", "versions"} <= set(content["environment"])
+    said = checks(tmp_path / "doctor.json")
+    assert set(said) == CPU_CHECKS | GPU_CHECKS | {"OpenEXR"}
+    for name in CPU_CHECKS:
+        assert said[name]["state"] == "runs", said[name]
+        assert f"{name} runs" in words(result)
+    assert said["ONNX Runtime on the CPU"]["version"].startswith("onnxruntime ")
+    assert said["ONNX Runtime on the CPU"]["detail"] == "the example patch is right to 0.0001 (640x640 fp32)"
+    for check in said.values():
+        assert set(check) == {"name", "group", "needed", "state", "version", "detail", "seconds"}
+        assert check["detail"]
+        assert check["detail"] in words(result)
+    if not has_driver():
+        for name in GPU_CHECKS:
+            assert f"{name} not here" in words(result)
+        assert "no NVIDIA driver (libcuda.so.1)" in said["NVIDIA driver"]["detail"]
+        for name in ("kernels run", "ONNX Runtime, CUDA", "PyTorch on CUDA", "TensorRT for RTX engines"):
+            assert "no CUDA driver" in said[name]["detail"]
+
+
+def test_without_onnxruntime_the_default_path_is_broken() -> None:
+    result = run("ltm-doctor", block="onnxruntime")
+    assert_one_line(result, 1, "ONNX Runtime on the CPU: ", "pip install 'litematting-deploy[cpu]'")
+    assert "PyTorch on the CPU runs" in words(result)
+    assert "ONNX Runtime on the CPU not here" in words(result)
+
+
+def test_without_all_that_is_optional_it_works(tmp_path: Path) -> None:
+    blocked = "torch,tensorrt_rtx,tensorrt,cuda,pycuda,OpenEXR,onnx,safetensors"
+    result = run("ltm-doctor", "--json", tmp_path / "doctor.json", block=blocked)
+    assert (result.code, result.err) == (0, ""), result
+    said = checks(tmp_path / "doctor.json")
+    assert said["ONNX Runtime on the CPU"]["state"] == "runs"
+    for name, install in (
+        ("OpenEXR", "pip install 'OpenEXR>="),
+        ("PyTorch on the CPU", "pip install 'litematting-deploy[export]'"),
+        ("PyTorch on CUDA", "pip install 'litematting-deploy[export]'"),
+        ("kernels compile", "pip install 'litematting-deploy[cuda13]'"),
+        ("kernels run", "pip install 'litematting-deploy[cuda13]'"),
+        ("kernels run, PyCUDA", "pip install 'litematting-deploy[pycuda]'"),
+        ("ltm-build for RTX GPUs", "pip install 'litematting-deploy[rtx-cu13]'"),
+        ("TensorRT engines", "pip install 'litematting-deploy[trt-cu13]'"),
+        ("TensorRT for RTX engines", "pip install 'litematting-deploy[rtx-cu13]'"),
+    ):
+        assert said[name]["state"] == "not here", said[name]
+        assert install in said[name]["detail"]
+
+
+def test_damaged_weights(tmp_path: Path) -> None:
+    """A copy of the package with one wrong bit in its weights."""
+    source = Path(litematting_deploy.__file__).parent
+    copy = tmp_path / source.name
+    shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    weights = copy / "assets" / "litematting.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "from litematting_deploy.cli.doctor import main; main()", "--json", "d.json"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert [line.partition("here: ")[2].split(":")[0] for line in done.stderr.strip().splitlines()] == [
+        *("shipped weights", "ONNX Runtime on the CPU"),
+    ]
+    said = checks(tmp_path / "d.json")
+    assert said["shipped weights"]["state"] == "broken"
+    assert f"{weights}: its sha256 is " in said["shipped weights"]["detail"]
+    assert said["image formats"]["state"] == "runs"
+    assert json.loads((tmp_path / "d.json").read_bytes())["healthy"] is False
+
+
+def test_without_opencv_it_still_tells() -> None:
+    result = run("ltm-doctor", block="cv2")
+    assert result.code == 1
+    assert "Traceback" not in result.err
+    assert "image formats: import of cv2 halted; None in sys.modules: a library is missing" in result.err
+
+
+def test_a_json_that_cannot_be_written(tmp_path: Path) -> None:
+    assert_one_line(run("ltm-doctor", "--json", tmp_path / "no" / "d.json"), 1, "cannot be written")

@@ -1,0 +1,3 @@
+from tests.runtime.conftest import host_cuda
+
+__all__ = ["host_cuda"]

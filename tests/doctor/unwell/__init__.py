@@ -1,0 +1,1 @@
+"""Stands in for `litematting_deploy.doctor` as the process of a check, and behaves badly."""
