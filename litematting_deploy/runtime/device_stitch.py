@@ -113,10 +113,12 @@ class DeviceStitcher:
         job.slot.downloaded.synchronize()
         self._free.append(job.slot)
 
-    def collect(self, job: Job) -> NDArray[Any] | DeviceArray:
+    def collect(self, job: Job, progress: Progress | None = None) -> NDArray[Any] | DeviceArray:
         """The alpha (H, W) of a job: a new host array, or one on the device. Raises `ArtefactError`, `DeviceError`."""
         layout = job.layout
         self.give_up(job)
+        if progress is not None:
+            progress(len(layout.plan.corners_yx), len(layout.plan.corners_yx))
         pinned = job.slot.pinned_output
         if pinned[:4].view(np.int32)[0]:
             raise self._engine.not_finite()

@@ -92,15 +92,20 @@ class Matter:
         return to_levels(alpha, dtype, self._truncate) if issubclass(dtype, np.unsignedinteger) else alpha
 
     def sequence(
-        self, frames: Iterable[tuple[Pixels, Pixels]], *, dtype: Levels = np.float32
-    ) -> Iterator[NDArray[Any] | DeviceArray]:
+        self,
+        frames: Iterable[tuple[Pixels, Pixels]],
+        *,
+        dtype: Levels = np.float32,
+        progress: Progress | None = None,
+    ) -> Iterator[Any]:
         """Alphas of many images, in order; on a device, the copies of neighbours overlap with the computation.
 
         Each frame is what a call takes, and on a device must not change until its alpha has come. A frame is asked for
-        while the one before is computed; if that fails, the alpha before comes first.
+        while the one before is computed; if that fails, the alpha before comes first. progress: of the patches of each
+        frame; on a device only when all are done, since waiting for them would keep the next frame waiting too.
         """
         if self._device is None:
-            yield from (self(image, trimap, dtype=dtype) for image, trimap in frames)
+            yield from (self(image, trimap, progress, dtype=dtype) for image, trimap in frames)
             return
         waiting: Job | None = None
         failure: Exception | None = None
@@ -117,10 +122,10 @@ class Matter:
                     break
                 ready, waiting = waiting, job
                 if ready is not None:
-                    yield self._device.collect(ready)
+                    yield self._device.collect(ready, progress)
             ready, waiting = waiting, None
             if ready is not None:
-                yield self._device.collect(ready)
+                yield self._device.collect(ready, progress)
         finally:
             if waiting is not None:
                 self._device.give_up(waiting)
