@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from .. import __version__
 from ..errors import LiteMattingError
-from ..matting.image_io import MAX_MEGAPIXELS
+from ..matting.photo import MAX_MEGAPIXELS
 
 INTERRUPTED = 130
 
