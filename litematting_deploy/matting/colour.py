@@ -69,7 +69,7 @@ class Space:
         """(..., 3) light to the nearest levels, uint8 or uint16; light outside of what levels hold is clipped."""
         top = np.float32(np.iinfo(dtype).max)
         if self is SRGB:
-            return np.rint(srgb_encode(light) * top).astype(dtype)
+            return np.asarray(np.rint(srgb_encode(light) * top), dtype)
         levels = np.empty(light.shape, dtype)
         even = np.linspace(0, 1, TABLE_SIZE)
         for channel, table in enumerate(self.decoding):

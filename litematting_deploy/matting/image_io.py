@@ -18,6 +18,7 @@ from .photo import MAX_MEGAPIXELS, read_photo
 READ_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".exr")
 WRITE_SUFFIXES = (".png", ".tif", ".tiff")
 EXR_SUFFIX = ".exr"
+RESULT_SUFFIXES = (*WRITE_SUFFIXES, EXR_SUFFIX)
 
 
 def looks_like_image(path: Path) -> bool:

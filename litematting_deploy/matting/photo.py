@@ -17,6 +17,7 @@ from .metadata import Metadata
 
 MAX_MEGAPIXELS = 200
 _ROWS = 256
+_FIX = "they must be of one size: make it from this very photo"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +54,18 @@ class Photo:
         """Pixels (..., 3) in this photo's own numbers to light, float32. Raises `InputError` as `linear`."""
         if not self.is_linear:
             return self.space.decode(pixels)
-        if not np.isfinite(pixels).all():
+        self.check_finite(pixels)
+        return pixels.astype(np.float32)
+
+    def check_finite(self, pixels: NDArray[Any] | None = None) -> None:
+        """Raise `InputError` where pixels, all of the photo's by default, are infinite or no numbers."""
+        pixels = self.pixels if pixels is None else pixels
+        if self.is_linear and not np.isfinite(pixels).all():
             count = int((~np.isfinite(pixels)).any(axis=-1).sum())
             raise InputError(
-                f"{self.path}: holds infinity or what is no number in {count} pixels, whose light cannot be separated; "
+                f"{self.path}: holds infinity or what is no number in {count} pixels, whose light cannot be mixed; "
                 "clamp them, or leave out --cutout and --foreground"
             )
-        return pixels.astype(np.float32)
 
     def to_pixels(self, light: NDArray[np.float32]) -> NDArray[Any]:
         """Light (..., 3) to this photo's own numbers, at its depth; levels clip light outside 0..1."""
@@ -73,7 +79,7 @@ class Photo:
             return self
         return replace(self, pixels=levels_to(self.pixels, np.uint16))
 
-    def fit(self, plane: NDArray[Any], name: str) -> NDArray[Any]:
+    def fit(self, plane: NDArray[Any], name: str, fix: str = _FIX) -> NDArray[Any]:
         """A plane (H, W, ...) made for this photo; of an OpenEXR file's also of its display window, see `Windows.fit`.
 
         Raises `InputError` naming `name` and both sizes.
@@ -82,10 +88,7 @@ class Photo:
         if windows is not None and windows.data != windows.display:
             return windows.fit(plane, name)
         if plane.shape[:2] != (height, width):
-            raise InputError(
-                f"{name}: is {plane.shape[1]}x{plane.shape[0]}, {self.path} is {width}x{height}; "
-                "they must be of one size: make it from this very photo"
-            )
+            raise InputError(f"{name}: is {plane.shape[1]}x{plane.shape[0]}, {self.path} is {width}x{height}; {fix}")
         return plane
 
 
