@@ -8,7 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from litematting_deploy import Matter
 from litematting_deploy.matting.foreground import estimate_foreground
-from litematting_deploy.matting.image_io import read_image, read_trimap
+from litematting_deploy.matting.image_io import read_trimap
+from litematting_deploy.matting.photo import read_photo
 from litematting_deploy.runtime.assets import EXAMPLE_IMAGE, EXAMPLE_TRIMAP
 
 CROP = slice(0, 1350), slice(220, 1300)
@@ -25,11 +26,12 @@ def checkerboard(height: int, width: int) -> NDArray[np.float64]:
 
 
 def panels() -> list[Image.Image]:
-    photo, trimap = read_image(EXAMPLE_IMAGE), read_trimap(EXAMPLE_TRIMAP)
+    source, trimap = read_photo(EXAMPLE_IMAGE), read_trimap(EXAMPLE_TRIMAP)
+    photo = source.network
     with Matter.load() as matter:
         alpha = matter(photo, trimap)
         plan = matter.plan(trimap)
-    colours = estimate_foreground(photo, alpha)
+    colours = estimate_foreground(source, alpha)
     cutout = colours * alpha[:, :, None] + checkerboard(*alpha.shape) * (1 - alpha[:, :, None])
     tiled = Image.fromarray(photo)
     draw = ImageDraw.Draw(tiled)

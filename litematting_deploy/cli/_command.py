@@ -76,7 +76,7 @@ def fail(message: str, code: int) -> NoReturn:
 
 def max_megapixels_option(function: Function) -> Function:
     """--max-megapixels, for commands that read images."""
-    from ..matting.image_io import MAX_MEGAPIXELS  # here, so that ltm-doctor starts without OpenCV
+    from ..matting.photo import MAX_MEGAPIXELS  # here, so that ltm-doctor starts without OpenCV
 
     return click.option(
         "--max-megapixels",

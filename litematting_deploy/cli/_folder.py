@@ -1,5 +1,6 @@
 """ltm-infer on folders and numbered patterns."""
 
+import contextlib
 import json
 import os
 import time
@@ -11,14 +12,15 @@ from typing import Any
 import click
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .._files import replace_file
 from ..engines import Engine
 from ..errors import InputError, OutputError, UsageError
-from ..matting.image_io import EXR_SUFFIX, read_trimap, whole
+from ..matting.image_io import EXR_SUFFIX, is_whole, read_trimap
 from ..matting.photo import Photo, read_photo
-from ..matting.trimap import decode
+from ..matting.trimap import Encoding, decode
 from ..runtime import Matter
 from ..sequence.frames import Frame, find_frames, parse_numbers, shard
 from ..sequence.job import Steps, run
@@ -33,9 +35,21 @@ _OPTIONS = (
     click.option("--frames", metavar="1-100", help="Of a pattern, only these: 1-100, 1-100x2 or 1,5,9-12."),
     click.option("--shard", "part", metavar="3/16", help="Only this part of the frames, for one of many machines."),
     click.option("--resume", is_flag=True, help="Leave frames whose results are whole and newer than their sources."),
-    click.option("--format", "kind", type=click.Choice(list(SUFFIXES)), help="Of a folder's results.  [default: png; exr of EXR]"),
+    click.option(
+        "--format", "kind", type=click.Choice(list(SUFFIXES)), help="Of a folder's results.  [default: png; exr of EXR]"
+    ),
 )
-_KEPT = ("trimap_encoding", "depth", "premultiplied", "background", "exposure", "step", "published", "precision", "kind")
+_KEPT = (
+    "trimap_encoding",
+    "depth",
+    "premultiplied",
+    "background",
+    "exposure",
+    "step",
+    "published",
+    "precision",
+    "kind",
+)
 
 
 def folder_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,28 +77,33 @@ class _Folder:
     """What is to be written where."""
 
     def __init__(self, output: str, options: dict[str, Any]) -> None:
+        """Makes the folders. Raises `UsageError` where options contradict each other, `OutputError`."""
         self._options = options
-        self._pattern = chosen_results(str(Path(output) / f"any{EXR_SUFFIX}"), (), options | {"depth": None})
-        self.output = Path(output)
+        named = {"alpha": output, "cutout": options["cutout"], "foreground": options["foreground"]}
+        self._folders = {name: Path(folder) for name, folder in named.items() if folder is not None}
+        any_file = {}
+        for name, folder in self._folders.items():
+            _make_folder(folder)
+            any_file[name] = str(folder / f"any{EXR_SUFFIX}")
+        alpha = any_file.pop("alpha")
+        self._results = chosen_results(alpha, (), options | any_file | {"depth": None})
 
     def results(self, frame: Frame) -> Results:
         """The files of a frame: its name below each of the folders."""
         kind = self._options["kind"] or ("exr" if frame.image.suffix.lower() == EXR_SUFFIX else "png")
-        named = f"{frame.name}{SUFFIXES[kind]}"
-        folders = {name: self._options[name] for name in ("cutout", "foreground") if self._options[name]}
-        return replace(
-            self._pattern,
-            alpha=str(self.output / named),
-            depth=self._options["depth"],
-            **{name: str(Path(folder) / named) for name, folder in folders.items()},
-        )
+        files: dict[str, Any] = {
+            name: str(folder / f"{frame.name}{SUFFIXES[kind]}") for name, folder in self._folders.items()
+        }
+        return replace(self._results, depth=self._options["depth"], **files)
 
     def is_done(self, frame: Frame) -> bool:
         """Whether all files of a frame are whole and newer than its photo and trimap."""
         sources = [path.stat().st_mtime_ns for path in (frame.image, frame.trimap) if path is not None]
         files = [Path(path) for path in self.results(frame).files]
         return all(
-            path.is_file() and path.stat().st_mtime_ns >= max(sources) and whole(path, self._options["max_megapixels"])
+            path.is_file()
+            and path.stat().st_mtime_ns >= max(sources)
+            and is_whole(path, self._options["max_megapixels"])
             for path in files
         )
 
@@ -100,7 +119,7 @@ class _Folder:
             _make_folder(Path(path).parent)
         results.check((str(frame.image), str(frame.trimap)))
         results.check_photo(photo)
-        encoding = self._options["trimap_encoding"] or "exact"
+        encoding: Encoding = self._options["trimap_encoding"] or "exact"
         return _Loaded(photo, decode(grey, encoding, str(frame.trimap)), results)
 
 
@@ -114,11 +133,11 @@ def matte_folder(images: str, trimaps: str, output: str, options: dict[str, Any]
     for source in (images, trimaps):
         if Path(output).resolve() == Path(source).resolve():
             raise UsageError(f"{output}: is a folder of sources; choose another folder for the results")
-    _make_folder(Path(output))
     folder = _Folder(output, options)
-    with open_chosen(options) as engine, Matter(
-        engine, step=options["step"], batch=options["batch"], published=options["published"]
-    ) as matter:
+    with (
+        open_chosen(options) as engine,
+        Matter(engine, step=options["step"], batch=options["batch"], published=options["published"]) as matter,
+    ):
         _keep_settings(Path(output), engine, options)
         todo = [frame for frame in frames if not (options["resume"] and folder.is_done(frame))]
         failures = _run(todo, folder, matter)
@@ -138,7 +157,7 @@ def matte_folder(images: str, trimaps: str, output: str, options: dict[str, Any]
 def _run(frames: list[Frame], folder: _Folder, matter: Matter) -> list[str]:
     """Matte the frames; why each of those that failed did."""
     failures: list[str] = []
-    with _bar() as bar:
+    with _own_stderr() as console, _bar(console) as bar:
         every = bar.add_task("frames", total=len(frames), patches="")
 
         def patches(done: int, total: int) -> None:
@@ -154,21 +173,29 @@ def _run(frames: list[Frame], folder: _Folder, matter: Matter) -> list[str]:
             bar.advance(every)
             if item.failure is not None:
                 failures.append(f"{item.frame.name}: {item.failure}")
-            if not stderr.is_terminal:
-                notice(f"{count}/{len(frames)} {item.frame.name}{'' if item.failure is None else ' failed'}")
+            if not console.is_terminal:
+                line = f"{count}/{len(frames)} {item.frame.name}{'' if item.failure is None else ' failed'}"
+                console.print(line, markup=False)
     return failures
 
 
-def _bar() -> Progress:
+@contextlib.contextmanager
+def _own_stderr() -> Iterator[Console]:
+    """The standard error under a number of its own, since reading an image silences the usual one for a moment."""
+    with os.fdopen(os.dup(stderr.file.fileno()), "w") as file:
+        yield Console(file=file, highlight=False, soft_wrap=True)
+
+
+def _bar(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[patches]}"),
         TimeRemainingColumn(),
-        console=stderr,
+        console=console,
         transient=True,
-        disable=not stderr.is_terminal,
+        disable=not console.is_terminal,
     )
 
 

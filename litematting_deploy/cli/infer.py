@@ -1,28 +1,30 @@
 """ltm-infer: a photo and its trimap to an alpha matte."""
 
 import time
-from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, UsageError
 from ..matting.band import Band
-from ..matting.image_io import check_output, read_image, read_mask, read_trimap, write_image
-from ..matting.patches import Plan, to_levels
+from ..matting.image_io import read_mask, read_trimap
+from ..matting.patches import Plan
+from ..matting.photo import Photo, read_photo
 from ..matting.trimap import UNKNOWN, decode, from_mask
 from ..runtime import Matter
+from ..sequence.frames import is_many
 from ._band import band_options
-from ._command import command, max_megapixels_option, notice, patch_progress, stderr, stdout
+from ._command import command, max_megapixels_option, notice, patch_progress, stdout
 from ._engine import engine_options, open_chosen
+from ._folder import folder_options, matte_folder, refuse_folder_options
+from ._results import chosen_results, result_options
 
 
 @command("ltm-infer")
 @click.argument("image")
 @click.argument("trimap", required=False)
-@click.option("-o", "--output", required=True, metavar="OUT.png", help="The alpha, 8-bit PNG or TIFF.")
+@click.option("-o", "--output", required=True, metavar="OUT", help="The alpha: PNG, TIFF or EXR; of many, a folder.")
 @click.option("--mask", metavar="MASK", help="A binary or soft mask instead of a trimap; see ltm-trimap.")
 @band_options
 @click.option(
@@ -30,24 +32,36 @@ from ._engine import engine_options, open_chosen
     type=click.Choice(["exact", "between", "labels"]),
     help="exact: 0, 128, 255 (default). between: all but 0 and 255 is unknown. labels: 0, 1, 2.",
 )
-@click.option("--cutout", metavar="FILE.png", help="Also write RGBA with estimated foreground colours.")
+@result_options
 @engine_options
 @click.option("--step", type=int, help="Pixels between patches; half a patch by default.")
 @click.option("--published", is_flag=True, help="The authors' crop-and-stitch to the grey level: 640, 320, truncation.")
 @click.option("--verbose", is_flag=True, help="Also print the plan and, on a GPU, the memory it takes, before the run.")
+@folder_options
 @max_megapixels_option
-def main(image: str, trimap: str | None, output: str, mask: str | None, **options: Any) -> None:
-    """Estimate the alpha matte of IMAGE, whose TRIMAP is 0 background, 128 unknown, 255 foreground."""
+def main(image: str, trimap: str | None, output: str, mask: str | None, **options: Any) -> int:
+    """Estimate the alpha matte of IMAGE, whose TRIMAP is 0 background, 128 unknown, 255 foreground.
+
+    IMAGE and TRIMAP may be folders or numbered patterns as frame.%04d.exr: then OUT is a folder, and so are --cutout
+    and --foreground. A frame that fails is told and the others go on; the exit code is 1 then.
+    """
     _check_options(trimap, mask, options)
+    if is_many(image):
+        if trimap is None:
+            raise click.UsageError("--mask is for a single photo; make trimaps with ltm-trimap first")
+        return matte_folder(image, trimap, output, options)
+    refuse_folder_options(options)
+    _matte_one(image, trimap, output, mask, options)
+    return 0
+
+
+def _matte_one(image: str, trimap: str | None, output: str, mask: str | None, options: dict[str, Any]) -> None:
     trimap_file = trimap or mask or ""
-    check_output(output, (image, trimap_file))
-    cutout: str | None = options["cutout"]
-    if cutout is not None:
-        if Path(cutout).resolve() == Path(output).resolve():
-            raise UsageError(f"{cutout}: the alpha and the cut-out need two different files")
-        check_output(cutout, (image, trimap_file))
+    inputs = (image, trimap_file, options["background"] or "")
+    results = chosen_results(output, inputs, options)
     started = time.perf_counter()
     photo, checked = _read(image, trimap, mask, options)
+    results.check_photo(photo)
     if not (checked == UNKNOWN).any():
         notice(f"ltm-infer: {trimap_file} has no unknown pixels: the alpha is the trimap")
     with (
@@ -59,18 +73,15 @@ def main(image: str, trimap: str | None, output: str, mask: str | None, **option
             _tell(matter, plan)
         with patch_progress() as progress:
             task = progress.add_task("matting", total=None)
-            alpha = matter(photo, checked, lambda done, total: progress.update(task, completed=done, total=total))
+            alpha = matter(
+                photo.network, checked, lambda done, total: progress.update(task, completed=done, total=total)
+            )
         summary = f"{len(plan.corners_yx)} patches ({plan.skipped} skipped), {engine.describe()}"
-    levels = to_levels(alpha, truncate=options["published"])
-    pictures = {output: levels}
-    if cutout is not None:
-        pictures[cutout] = np.dstack([_foreground(photo, alpha), levels])
-    for path, pixels in pictures.items():
-        write_image(path, pixels)
-    height, width = levels.shape
+    results.write(photo, alpha)
+    height, width = alpha.shape
     seconds = time.perf_counter() - started
     stdout.print(
-        f"{' and '.join(pictures)}: {width}x{height} in {seconds:.1f} s, {summary}", markup=False, soft_wrap=True
+        f"{' and '.join(results.files)}: {width}x{height} in {seconds:.1f} s, {summary}", markup=False, soft_wrap=True
     )
 
 
@@ -95,28 +106,15 @@ def _check_options(trimap: str | None, mask: str | None, options: dict[str, Any]
         raise click.UsageError("--trimap-encoding is how to read a TRIMAP; leave it out with --mask")
 
 
-def _read(
-    image: str, trimap: str | None, mask: str | None, options: dict[str, Any]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _read(image: str, trimap: str | None, mask: str | None, options: dict[str, Any]) -> tuple[Photo, NDArray[np.uint8]]:
     """The photo, and the trimap read or made."""
     limit: float = options["max_megapixels"]
-    photo = read_image(image, limit)
+    photo = read_photo(image, limit, options["exposure"])
     if trimap is not None:
         name, grey = trimap, read_trimap(trimap, limit)
     else:
         name, grey = str(mask), read_mask(str(mask), limit)
-    if photo.shape[:2] != grey.shape:
-        raise InputError(
-            f"{name}: is {grey.shape[1]}x{grey.shape[0]}, {image} is {photo.shape[1]}x{photo.shape[0]}; "
-            "they must be of one size: make it from this very photo"
-        )
+    grey = photo.fit(grey, name)
     if mask is None:
         return photo, decode(grey, options["trimap_encoding"] or "exact", name)
-    return photo, from_mask(grey, options["unknown"] or Band(), name, photo, adaptive=options["adaptive"])
-
-
-def _foreground(photo: NDArray[np.uint8], alpha: NDArray[np.float32]) -> NDArray[np.uint8]:
-    with stderr.status("estimating foreground colours (the first time, PyMatting compiles itself for half a minute)"):
-        from ..matting.foreground import estimate_foreground
-
-        return estimate_foreground(photo, alpha)
+    return photo, from_mask(grey, options["unknown"] or Band(), name, photo.network, adaptive=options["adaptive"])

@@ -1,39 +1,76 @@
+"""Foreground colours, against PyMatting on light computed here."""
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pymatting import estimate_foreground_ml
 
+from litematting_deploy.errors import InputError
 from litematting_deploy.matting.foreground import estimate_foreground
+from litematting_deploy.matting.photo import Photo
+from tests.matting.light import decoded, encoded
+
+RED, BLUE = np.array([0.8, 0.05, 0.02], np.float32), np.array([0.02, 0.05, 0.6], np.float32)
 
 
-def scene(height: int, width: int) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
-    """A red disc with a soft edge over blue: photo, alpha, true foreground colour."""
+def scene(height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The light of a red disc with a soft edge over blue, and its alpha."""
     yy, xx = np.mgrid[:height, :width]
     distance = np.hypot(yy - height / 2, xx - width / 2)
     alpha = np.clip((min(height, width) * 0.35 - distance) / 30 + 0.5, 0, 1).astype(np.float32)
-    red, blue = np.array([0.9, 0.2, 0.1], np.float32), np.array([0.1, 0.2, 0.8], np.float32)
-    photo = red * alpha[:, :, None] + blue * (1 - alpha[:, :, None])
-    return np.rint(photo * 255).astype(np.uint8), alpha, red
+    return RED * alpha[:, :, None] + BLUE * (1 - alpha[:, :, None]), alpha
 
 
-def test_colours_of_soft_pixels_are_those_of_the_foreground() -> None:
-    photo, alpha, red = scene(200, 300)
-    estimated = estimate_foreground(photo, alpha)
+def photo(light: NDArray[np.float32], dtype: type) -> Photo:
+    pixels = light.astype(dtype) if np.issubdtype(dtype, np.floating) else encoded(light, dtype)
+    return Photo("photo", pixels, encoded(light, np.uint8))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32])
+def test_soft_pixels_have_the_light_of_the_foreground_and_opaque_ones_the_photos(dtype: type) -> None:
+    light, alpha = scene(200, 300)
+    taken = photo(light, dtype)
+    estimate = estimate_foreground(taken, alpha)
+    assert estimate.dtype == dtype
     soft = (alpha > 0.1) & (alpha < 1)
-    assert np.abs(photo[soft] / 255 - red).mean() > 0.2
-    assert np.abs(estimated[soft] / 255 - red).mean() < 0.03
+    assert np.abs(light[soft] - RED).mean() > 0.2
+    assert np.abs(decoded(estimate)[soft] - RED).mean() < 0.02
+    np.testing.assert_array_equal(estimate[alpha == 1], taken.pixels[alpha == 1])
 
 
-def test_opaque_pixels_keep_the_photo() -> None:
-    photo, alpha, _ = scene(120, 160)
-    assert np.array_equal(estimate_foreground(photo, alpha)[alpha == 1], photo[alpha == 1])
+def test_equals_pymatting_on_light() -> None:
+    light, alpha = scene(120, 160)
+    taken = photo(light, np.uint16)
+    wanted = estimate_foreground_ml(decoded(taken.pixels).astype(np.float32), alpha)
+    wanted[alpha == 1] = decoded(taken.pixels)[alpha == 1]
+    assert np.abs(estimate_foreground(taken, alpha).astype(int) - encoded(wanted, np.uint16)).max() <= 2
 
 
 @pytest.mark.parametrize("strip_rows", [128, 200, 331, 735, 736, 800])
 def test_strips_equal_the_whole_where_it_shows(strip_rows: int) -> None:
-    photo, alpha, _ = scene(800, 240)
-    whole = estimate_foreground_ml(photo / np.float32(255), alpha).clip(0, 1)
-    strips = estimate_foreground(photo, alpha, strip_pixels=strip_rows * 240, overlap_rows=64)
-    shown = np.abs(strips / 255 - whole) * alpha[:, :, None]
+    light, alpha = scene(800, 240)
+    whole = estimate_foreground_ml(light, alpha)
+    strips = estimate_foreground(photo(light, np.float32), alpha, strip_pixels=strip_rows * 240, overlap_rows=64)
+    shown = np.abs(strips - whole) * alpha[:, :, None]
     assert shown.max() < 0.03
     assert shown.mean() < 0.002
+
+
+def test_light_beyond_white_and_below_black_is_scaled_and_not_clipped() -> None:
+    light, alpha = scene(120, 160)
+    plain = estimate_foreground(photo(light, np.float32), alpha)
+    bright = estimate_foreground(photo(light * 50, np.float32), alpha)
+    assert bright.max() > 30
+    np.testing.assert_allclose(bright / 50, plain, atol=1e-3)
+    below = estimate_foreground(photo(light - np.float32(0.5), np.float32), alpha)
+    np.testing.assert_allclose(below + 0.5, plain, atol=2e-3)
+    half = estimate_foreground(photo(light * 65504, np.float16), alpha)
+    assert np.isfinite(half).all()
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_what_is_not_finite_is_refused(value: float) -> None:
+    light, alpha = scene(40, 50)
+    light[3, 4, 1] = value
+    with pytest.raises(InputError, match=r"photo: holds infinity or what is no number in 1 pixels.*clamp"):
+        estimate_foreground(photo(light, np.float16), alpha)

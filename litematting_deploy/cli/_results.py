@@ -1,0 +1,142 @@
+"""The options that say what is written of a matte, and the writing; the same in every command that mattes photos."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UsageError
+from ..matting.background import Background
+from ..matting.cutout import alpha_picture, composite_picture, cutout_picture, foreground_picture
+from ..matting.depth import DEPTHS, Depth, check_depth, result_dtype
+from ..matting.image_io import EXR_SUFFIX, RESULT_SUFFIXES, check_output, write_image
+from ..matting.photo import Photo
+from ._command import stderr
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("--cutout", metavar="FILE", help="Also write RGBA with estimated foreground colours: PNG, TIFF, EXR."),
+    click.option("--foreground", metavar="FILE", help="Also write the estimated foreground colours alone, opaque."),
+    click.option(
+        "--background",
+        metavar="COLOUR|IMAGE",
+        help="Put this behind the cut-out, which is opaque then: #rrggbb, a name such as white, or an image.",
+    ),
+    click.option(
+        "--premultiplied/--straight",
+        "premultiplied",
+        default=None,
+        help="The cut-out's colours times its alpha, or not.  [default: EXR premultiplied, PNG and TIFF straight]",
+    ),
+    click.option(
+        "--depth",
+        type=click.Choice(DEPTHS),
+        help="Of all results. PNG and TIFF: 8, 16; EXR: half, float.  [default: loses nothing of the photo's]",
+    ),
+    click.option(
+        "--exposure", type=float, metavar="STOPS", help="Of an EXR photo, for the network only.  [default: 0]"
+    ),
+)
+
+
+def result_options(function: Function) -> Function:
+    """Add the options to a command."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+@dataclass(frozen=True)
+class Results:
+    """Which files to write for one photo. premultiplied: None for the default of the cut-out's type of file."""
+
+    alpha: str
+    cutout: str | None = None
+    foreground: str | None = None
+    background: Background | None = None
+    premultiplied: bool | None = None
+    depth: Depth | None = None
+    truncate: bool = False
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return tuple(path for path in (self.alpha, self.cutout, self.foreground) if path is not None)
+
+    def check(self, inputs: tuple[str, ...]) -> None:
+        """Raise before any work is done when a file cannot be written, or is one of the inputs or another result."""
+        taken: set[Path] = set()
+        for path in self.files:
+            if Path(path).resolve() in taken:
+                raise UsageError(f"{path}: the results need two different files; choose another name")
+            taken.add(Path(path).resolve())
+            check_output(path, inputs, RESULT_SUFFIXES)
+            check_depth(path, self.depth)
+
+    def check_photo(self, photo: Photo) -> None:
+        """Raise `InputError` before the matte is computed when the files of this photo could not be made."""
+        if self.cutout is not None or self.foreground is not None:
+            photo.check_finite()
+        if self.cutout is not None and self.background is not None:
+            self.background.placed(photo, not _is_exr(self.cutout))
+
+    def write(self, photo: Photo, alpha: NDArray[np.float32]) -> None:
+        """Write all files of a photo and its alpha (H, W), 0..1; each appears whole or not at all."""
+        dtypes = {path: result_dtype(path, photo, self.depth) for path in self.files}
+        if any(dtype != np.uint8 for dtype in dtypes.values()):
+            photo = photo.deepened()
+        for path, pixels in list(self._pictures(photo, alpha, dtypes)):  # a failure shall leave no file
+            write_image(path, pixels, photo.metadata, self._is_premultiplied(path))
+
+    def _pictures(
+        self, photo: Photo, alpha: NDArray[np.float32], dtypes: dict[str, type[Any]]
+    ) -> Iterator[tuple[str, NDArray[Any]]]:
+        wants_colours = self.cutout is not None or self.foreground is not None
+        colours = _estimate(photo, alpha) if wants_colours else photo.pixels
+        yield self.alpha, alpha_picture(photo, alpha, dtypes[self.alpha], self.truncate)
+        if self.foreground is not None:
+            yield self.foreground, foreground_picture(photo, colours, dtypes[self.foreground])
+        if self.cutout is None:
+            return
+        dtype = dtypes[self.cutout]
+        if self.background is not None:
+            yield self.cutout, composite_picture(photo, colours, alpha, self.background, dtype)
+        else:
+            premultiplied = self._is_premultiplied(self.cutout)
+            yield self.cutout, cutout_picture(photo, colours, alpha, dtype, premultiplied, self.truncate)
+
+    def _is_premultiplied(self, path: str) -> bool:
+        return _is_exr(path) if self.premultiplied is None else self.premultiplied
+
+
+def chosen_results(output: str, inputs: tuple[str, ...], options: dict[str, Any]) -> Results:
+    """The checked results that the options say; a background is read. Raises `UsageError`, `OutputError`."""
+    cutout, background, premultiplied = options["cutout"], options["background"], options["premultiplied"]
+    if background is not None and cutout is None:
+        raise click.UsageError("--background is what lies behind --cutout FILE; give that, too")
+    if premultiplied is not None and (cutout is None or background is not None):
+        flag = "--premultiplied" if premultiplied else "--straight"
+        raise click.UsageError(f"{flag} is about the alpha channel of --cutout FILE, without --background")
+    results = Results(
+        output, cutout, options["foreground"], None, premultiplied, options["depth"], options["published"]
+    )
+    results.check(inputs)
+    if background is None:
+        return results
+    behind = Background(background, options["max_megapixels"])
+    return Results(output, cutout, results.foreground, behind, None, results.depth, results.truncate)
+
+
+def _is_exr(path: str) -> bool:
+    return Path(path).suffix.lower() == EXR_SUFFIX
+
+
+def _estimate(photo: Photo, alpha: NDArray[np.float32]) -> NDArray[Any]:
+    with stderr.status("estimating foreground colours (the first time, PyMatting compiles itself for half a minute)"):
+        from ..matting.foreground import estimate_foreground
+
+        return estimate_foreground(photo, alpha)

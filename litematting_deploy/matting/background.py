@@ -1,0 +1,78 @@
+"""What lies behind a composite: a colour or an image, as light."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ImageColor
+
+from ..errors import InputError, UsageError
+from .colour import SRGB
+from .image_io import READ_SUFFIXES
+from .photo import MAX_MEGAPIXELS, Photo, read_photo
+
+_FIX = "they must be of one size: crop or resize it"
+
+
+class Background:
+    """A colour in sRGB, or an image of a photo's size."""
+
+    def __init__(self, text: str, max_megapixels: float = MAX_MEGAPIXELS) -> None:
+        """text: #rrggbb, a CSS name such as white, or the path of an image, which is read. Raises `UsageError` for
+        what is none of these, and `InputError` as `read_photo`.
+        """
+        self.text = text
+        self._image: Photo | None = None
+        if text.lower().endswith(READ_SUFFIXES):
+            self._image = read_photo(text, max_megapixels)
+            return
+        try:
+            colour = ImageColor.getrgb(text)
+        except ValueError:
+            raise UsageError(
+                f"--background {text}: is neither a colour, as #rrggbb or white, nor a file ending in "
+                f"{', '.join(READ_SUFFIXES)}"
+            ) from None
+        if len(colour) != 3:
+            raise UsageError(f"--background {text}: is not opaque; give a colour without alpha")
+        self._colour = SRGB.decode(np.array(colour, np.uint8))
+
+    def placed(self, photo: Photo, shown: bool) -> Callable[[slice], NDArray[np.float32]]:
+        """A function from rows to light (h, W, 3), or a colour (3,), in the primaries of `photo`.
+
+        shown: what an OpenEXR photo's display window shows, instead of its data window; black where an image of the
+        data window has nothing. Raises `InputError` for an image of another size, and for primaries that are not known.
+        """
+        image = self._image
+        if image is None:
+            colour = SRGB.convert(self._colour, photo.space)
+            if colour is None:
+                raise self._unknown(photo)
+            return lambda _: colour
+        if image.metadata.icc == photo.metadata.icc and image.is_linear == photo.is_linear:
+            image = replace(image, space=photo.space)
+        if image.space.convert(np.zeros((1, 3), np.float32), photo.space) is None:
+            raise self._unknown(photo)
+        placed = replace(image, pixels=self._place(image, photo, shown))
+
+        def light(rows: slice) -> NDArray[np.float32]:
+            converted = placed.space.convert(placed.linear(rows), photo.space)
+            return converted if converted is not None else placed.linear(rows)
+
+        return light
+
+    def _place(self, image: Photo, photo: Photo, shown: bool) -> NDArray[Any]:
+        pixels = image.windows.show(image.pixels) if image.windows is not None else image.pixels
+        windows = photo.windows
+        if shown and windows is not None and pixels.shape[:2] == windows.display.hw:
+            return pixels
+        fitting = photo.fit(pixels, self.text, _FIX)
+        return windows.show(fitting) if shown and windows is not None else fitting
+
+    def _unknown(self, photo: Photo) -> InputError:
+        return InputError(
+            f"{photo.path} and --background {self.text}: an ICC profile that holds tables only cannot be mixed with "
+            "other colours; convert both to sRGB"
+        )

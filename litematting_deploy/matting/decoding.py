@@ -1,0 +1,170 @@
+"""What Pillow and OpenCV read: PNG, JPEG, TIFF, WebP and BMP to levels, with what else the file says."""
+
+import contextlib
+import os
+import struct
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from ..errors import InputError
+from .metadata import ORIENTATION_TAG, Metadata, metadata_of
+
+READ_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
+_SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L")
+# What Pillow raises on damaged files, beside its own UnidentifiedImageError.
+DECODER_ERRORS = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, ArithmeticError)
+_decoder_state = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture, turned as its EXIF orientation says.
+
+    levels: (H, W) grey or (H, W, 3) RGB, uint8 or uint16. alpha: (H, W) of the same dtype, None where it is opaque.
+    """
+
+    levels: NDArray[Any]
+    alpha: NDArray[Any] | None
+    metadata: Metadata
+
+
+def decode(path: str | Path, max_megapixels: float) -> Decoded:
+    """Read a whole picture without loss of depth. Every way to fail is an `InputError` naming the file."""
+    try:
+        check_is_file(path)
+        with decoders_quiet(), Image.open(path, formats=READ_FORMATS) as picture:
+            _check_header(picture, path, max_megapixels)
+            deep = _is_deep_colour(picture)
+            orientation = _orientation(picture)
+            picture.load()
+            metadata = metadata_of(picture, orientation)
+            # Pillow turns a TIFF itself, and then forgets its orientation.
+            turn = _orientation(picture)
+            array = np.asarray(_plain_mode(picture, path))
+            if deep:
+                array = _deep(path, array, orientation if turn == 1 else 1)
+    except UnidentifiedImageError:
+        raise InputError(
+            f"{path}: not an image that can be read ({os.path.getsize(path)} bytes); "
+            f"wanted {', '.join(READ_FORMATS)} or OpenEXR; it may be empty, damaged or misnamed"
+        ) from None
+    except (*DECODER_ERRORS, cv2.error) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: damaged or truncated image ({reason}); save or fetch it again") from error
+    array = turned(array, turn)
+    alpha = None
+    if array.ndim == 3 and array.shape[2] in (2, 4):
+        array, alpha = array[:, :, :-1], array[:, :, -1]
+        array = array[:, :, 0] if array.shape[2] == 1 else array
+        alpha = None if (alpha == np.iinfo(alpha.dtype).max).all() else alpha
+    return Decoded(np.ascontiguousarray(array), alpha, metadata)
+
+
+def check_is_file(path: str | Path) -> None:
+    """Raise `InputError` for a path that is no file."""
+    if not Path(path).is_file():
+        kind = "a folder" if Path(path).is_dir() else "no such file"
+        raise InputError(f"{path}: {kind}; give the path of an image file")
+
+
+def check_size(width: int, height: int, path: str | Path, max_megapixels: float) -> None:
+    """Raise `InputError` for a picture over the limit."""
+    if not width * height <= max_megapixels * 1e6:
+        raise InputError(
+            f"{path}: {width}x{height} is {width * height / 1e6:.4g} megapixels, over the limit of "
+            f"{max_megapixels:g}; raise it with --max-megapixels"
+        )
+
+
+@contextlib.contextmanager
+def decoders_quiet() -> Iterator[None]:
+    """Pillow without its own pixel limit and warnings; libtiff and OpenEXR without messages on the standard error.
+
+    All are global to the process, so that only one thread is in here; the limit is an option of ours, and checked
+    before anything is decoded.
+    """
+    with _decoder_state, warnings.catch_warnings(), contextlib.ExitStack() as restore:
+        warnings.simplefilter("ignore")
+        restore.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+        Image.MAX_IMAGE_PIXELS = None
+        stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        for descriptor in (stderr, nowhere):
+            restore.callback(os.close, descriptor)
+        os.dup2(nowhere, 2)
+        restore.callback(os.dup2, stderr, 2)
+        yield
+
+
+def turned(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """(H, W, ...) shown upright, for an EXIF orientation of 1 to 8; others mean nothing."""
+    if orientation in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)
+    vertical, horizontal = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
+    return array[:: -1 if vertical else 1, :: -1 if horizontal else 1]
+
+
+def _check_header(picture: Image.Image, path: str | Path, max_megapixels: float) -> None:
+    check_size(*picture.size, path, max_megapixels)
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1 and picture.format != "MPO":  # cameras keep previews behind an MPO's photo
+        raise InputError(f"{path}: holds {frames} frames, wanted a single image; save the one you mean")
+
+
+def _orientation(picture: Image.Image) -> int:
+    """The EXIF orientation, 1 where there is none or none that can be read."""
+    try:
+        return int(picture.getexif().get(ORIENTATION_TAG, 1))
+    except DECODER_ERRORS:
+        return 1
+
+
+def _is_deep_colour(picture: Image.Image) -> bool:
+    """Whether Pillow would read 16-bit colour, of which it keeps the upper 8 bits."""
+    tiles = picture.tile if isinstance(picture, ImageFile.ImageFile) else []
+    modes = [tile[3] if isinstance(tile[3], str) else str(tile[3][0]) for tile in tiles if tile[3]]
+    return picture.mode in ("RGB", "RGBA", "LA") and any(";16" in mode for mode in modes)
+
+
+def _plain_mode(picture: Image.Image, path: str | Path) -> Image.Image:
+    """The picture in mode L, RGB, LA, RGBA or I;16."""
+    transparent = picture.mode == "PA" or "transparency" in picture.info
+    if picture.mode in _SIXTEEN_BIT_GREY and not transparent:
+        return picture.copy()
+    if picture.mode in ("P", "PA", "1", "L", "RGB"):
+        grey = picture.mode in ("1", "L")
+        return picture.convert("RGBA" if transparent else "L" if grey else "RGB")
+    if picture.mode in ("LA", "RGBA"):
+        return picture.copy()
+    raise InputError(
+        f"{path}: its colour mode is {picture.mode}{' with a transparent value' if transparent else ''}, "
+        "wanted 8- or 16-bit RGB or grey; convert it to sRGB first"
+    )
+
+
+def _deep(path: str | Path, shallow: NDArray[np.uint8], orientation: int) -> NDArray[np.uint16]:
+    """All 16 bits by OpenCV, once their upper 8 are proved to be what Pillow read.
+
+    orientation: what Pillow has turned the picture by already; OpenCV does so for some TIFF files and not for others.
+    """
+    stored = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if stored is not None and stored.dtype == np.uint16 and stored.ndim == 3:
+        stored = np.asarray(stored, np.uint16)[:, :, [2, 1, 0, 3][: stored.shape[2]]]
+        if shallow.shape[2] == 2:  # OpenCV reads grey with alpha as colour
+            stored = stored[:, :, [0, 3]] if stored.shape[2] == 4 else stored
+        for deep in (stored, turned(stored, orientation)):
+            # Transparent pixels are refused, or only their alpha is used; Pillow divides some by it.
+            same = slice(-1, None) if shallow.shape[2] in (2, 4) and (shallow[:, :, -1] < 255).any() else slice(None)
+            if deep.shape == shallow.shape and ((deep[:, :, same] >> 8) == shallow[:, :, same]).all():
+                return deep
+    raise InputError(
+        f"{path}: its 16-bit colours cannot be read without loss; save it as an RGB PNG or TIFF without layers"
+    )

@@ -1,0 +1,40 @@
+"""Which depth a result has: what is asked for, or what loses nothing of the photo."""
+
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from ..errors import UsageError
+from .image_io import EXR_SUFFIX
+from .photo import Photo
+
+Depth: TypeAlias = Literal["8", "16", "half", "float"]
+DEPTHS: tuple[Depth, ...] = get_args(Depth)
+_DTYPES: dict[Depth, type[Any]] = {"8": np.uint8, "16": np.uint16, "half": np.float16, "float": np.float32}
+
+
+def check_depth(path: str | Path, depth: Depth | None) -> None:
+    """Raise `UsageError` for a depth that the type of file `path` cannot hold."""
+    held: tuple[Depth, ...] = ("half", "float") if _is_exr(path) else ("8", "16")
+    if depth is not None and depth not in held:
+        kind = "OpenEXR" if _is_exr(path) else Path(path).suffix.lower().removeprefix(".").upper()
+        raise UsageError(f"{path}: --depth {depth}: {kind} files here hold {' or '.join(held)}; choose one of these")
+
+
+def result_dtype(path: str | Path, photo: Photo, depth: Depth | None = None) -> type[Any]:
+    """uint8 or uint16 for PNG and TIFF, float16 or float32 for OpenEXR, at the photo's depth unless `depth` says other.
+
+    PNG and TIFF from OpenEXR have 16 bits; OpenEXR from 8 bits is half, and from 16 bits float, which half would round.
+    """
+    check_depth(path, depth)
+    if depth is not None:
+        return _DTYPES[depth]
+    source = photo.pixels.dtype
+    if _is_exr(path):
+        return np.float16 if source in (np.uint8, np.float16) else np.float32
+    return np.uint8 if source == np.uint8 else np.uint16
+
+
+def _is_exr(path: str | Path) -> bool:
+    return Path(path).suffix.lower() == EXR_SUFFIX

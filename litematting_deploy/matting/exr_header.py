@@ -1,0 +1,190 @@
+"""OpenEXR headers as bytes: read before anything is decoded, and carried over whole, whatever their attributes are."""
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+MAGIC = b"\x76\x2f\x31\x01"
+_TILED, _LONG_NAMES, _DEEP, _MULTIPART = 0x200, 0x400, 0x800, 0x1000
+_SHORT_NAME = 31
+_PIXEL_TYPES = ("uint", "half", "float")
+_MAX_ATTRIBUTE = 1 << 28
+# Attributes that describe how one file holds its pixels; a preview would show another picture.
+_OF_THE_FILE = frozenset(
+    {
+        *("channels", "chunkCount", "compression", "dwaCompressionLevel", "lineOrder", "maxSamplesPerPixel"),
+        *("preview", "tiles", "type", "version", "zipCompressionLevel"),
+    }
+)
+
+
+class DamagedHeaderError(ValueError):
+    """A header that ends early or breaks the format."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A window, in pixels; `right` and `bottom` are the first column and row outside."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        return self.bottom - self.top, self.right - self.left
+
+    def __str__(self) -> str:
+        return f"{self.hw[1]}x{self.hw[0]} at {self.left},{self.top}"
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where an OpenEXR file has pixels (data), and what of the plane is shown (display)."""
+
+    data: Box
+    display: Box
+
+    def fit(self, plane: NDArray[Any], name: str) -> NDArray[Any]:
+        """What of (H, W, ...) lies in the data window: `plane` is of that window's size, or of the display window's.
+
+        In the second case the plane goes on as its edges where the data window is larger. Raises `InputError`.
+        """
+        if plane.shape[:2] == self.data.hw:
+            return plane
+        if plane.shape[:2] != self.display.hw:
+            raise InputError(
+                f"{name}: is {plane.shape[1]}x{plane.shape[0]}, wanted the size of the display window, {self.display}, "
+                f"or of the data window, {self.data}"
+            )
+        (height, width), (data, display) = self.display.hw, (self.data, self.display)
+        rows = np.arange(data.top - display.top, data.bottom - display.top).clip(0, height - 1)
+        columns = np.arange(data.left - display.left, data.right - display.left).clip(0, width - 1)
+        return np.asarray(plane[rows[:, None], columns[None, :]])
+
+    def show(self, plane: NDArray[Any], around: NDArray[Any] | float = 0) -> NDArray[Any]:
+        """(H, W, ...) of the data window as the display window shows it, on top of `around`."""
+        if self.data == self.display:
+            return plane
+        data, display = self.data, self.display
+        shown = np.empty((*display.hw, *plane.shape[2:]), plane.dtype)
+        shown[...] = around
+        top, bottom = max(data.top, display.top), min(data.bottom, display.bottom)
+        left, right = max(data.left, display.left), min(data.right, display.right)
+        if top < bottom and left < right:
+            shown[top - display.top : bottom - display.top, left - display.left : right - display.left] = plane[
+                top - data.top : bottom - data.top, left - data.left : right - data.left
+            ]
+        return shown
+
+
+@dataclass(frozen=True)
+class ExrHeader:
+    """attributes: type and value by name, as bytes. kind: "scanline", "tiled", "deep" or "of several parts"."""
+
+    attributes: Mapping[str, tuple[str, bytes]]
+    kind: str
+
+    @classmethod
+    def read(cls, file: IO[bytes]) -> Self:
+        """The header of an open file, which is left after it. Raises `DamagedHeaderError`."""
+        (flags,) = struct.unpack("<4xI", _exactly(file, 8))
+        kind = "of several parts" if flags & _MULTIPART else "deep" if flags & _DEEP else "tiled"
+        kind = kind if flags & (_MULTIPART | _DEEP | _TILED) else "scanline"
+        return cls(dict(_attributes(file)), kind)
+
+    @property
+    def windows(self) -> Windows:
+        """Raises `DamagedHeaderError` for windows that are missing or empty."""
+        return Windows(self._box("dataWindow"), self._box("displayWindow"))
+
+    @property
+    def channels(self) -> dict[str, str]:
+        """Pixel types, "half", "float" or "uint", by the channels' names. Raises `DamagedHeaderError`."""
+        content, found = self._value("channels", "chlist"), {}
+        while content and content[0]:
+            name, _, content = content.partition(b"\0")
+            if len(content) < 16:
+                raise DamagedHeaderError("its list of channels ends early")
+            kind, _, x_step, y_step = struct.unpack_from("<iB3xii", content)
+            if not 0 <= kind < len(_PIXEL_TYPES) or (x_step, y_step) != (1, 1):
+                raise DamagedHeaderError(
+                    f"its channel {name.decode('utf-8', 'replace')} is subsampled or of no known type"
+                )
+            found[name.decode("utf-8", "replace")] = _PIXEL_TYPES[kind]
+            content = content[16:]
+        return found
+
+    def carried_over(self) -> dict[str, tuple[str, bytes]]:
+        """What a result made from this file keeps."""
+        return {name: value for name, value in self.attributes.items() if name not in _OF_THE_FILE}
+
+    def _box(self, name: str) -> Box:
+        left, top, right, bottom = struct.unpack("<4i", self._value(name, "box2i", 16))
+        if right < left or bottom < top:
+            raise DamagedHeaderError(f"its {name} is empty")
+        return Box(left, top, right + 1, bottom + 1)
+
+    def _value(self, name: str, kind: str, size: int | None = None) -> bytes:
+        found_kind, value = self.attributes.get(name, ("", b""))
+        if found_kind != kind or (size is not None and len(value) != size):
+            raise DamagedHeaderError(f"it has no {name}")
+        return value
+
+
+def splice(draft: Path, wanted: Mapping[str, tuple[str, bytes]], chunks: int) -> None:
+    """Give the scanline file `draft`, of so many chunks, the attributes `wanted` beside, or instead of, its own."""
+    content = draft.read_bytes()
+    with draft.open("rb") as file:
+        own = ExrHeader.read(file)
+        start = file.tell()
+    merged = dict(sorted((dict(own.attributes) | dict(wanted)).items()))
+    (version,) = struct.unpack_from("<I", content, 4)
+    if any(len(text) > _SHORT_NAME for name, (kind, _) in merged.items() for text in (name, kind)):
+        version |= _LONG_NAMES
+    header = bytearray(MAGIC + struct.pack("<I", version))
+    for name, (kind, value) in merged.items():
+        header += b"\0".join((_raw(name), _raw(kind), struct.pack("<i", len(value)) + value))
+    header += b"\0"
+    offsets = np.frombuffer(content, "<u8", chunks, start) + np.uint64(len(header)) - np.uint64(start)
+    with draft.open("wb") as file:
+        file.write(header)
+        file.write(offsets.astype("<u8").tobytes())
+        file.write(memoryview(content)[start + offsets.nbytes :])
+
+
+def _attributes(file: IO[bytes]) -> Iterator[tuple[str, tuple[str, bytes]]]:
+    while name := _name(file):
+        kind = _name(file)
+        (size,) = struct.unpack("<i", _exactly(file, 4))
+        if not 0 <= size <= _MAX_ATTRIBUTE:
+            raise DamagedHeaderError(f"its attribute {name} claims {size} bytes")
+        yield name, (kind, _exactly(file, size))
+
+
+def _name(file: IO[bytes]) -> str:
+    letters = bytearray()
+    while (letter := _exactly(file, 1)) != b"\0":
+        letters += letter
+        if len(letters) > 255:
+            raise DamagedHeaderError("it has a name of more than 255 bytes")
+    return letters.decode("utf-8", "surrogateescape")
+
+
+def _raw(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _exactly(file: IO[bytes], size: int) -> bytes:
+    content = file.read(size)
+    if len(content) != size:
+        raise DamagedHeaderError("its header ends early")
+    return content

@@ -1,0 +1,120 @@
+"""ICC profiles: the picture in sRGB for the network, and what a profile's numbers mean as light."""
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from ..errors import InputError
+from .colour import SRGB, TABLE_SIZE, Space
+
+_HEADER_BYTES = 128
+_SAME_LEVELS = 1  # profiles that change no colour of the probe by more are sRGB under another name
+_INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
+# How many numbers each of the ICC's parametric curves takes (ICC.1:2022, 10.18).
+_PARAMETERS = {0: 1, 1: 3, 2: 4, 3: 5, 4: 7}
+_MODES = {b"RGB ": "RGB", b"GRAY": "L"}
+
+
+class Profile:
+    """An ICC profile of RGB or grey numbers. Raises `InputError` naming `path` for any other and a damaged one."""
+
+    def __init__(self, content: bytes, path: str | Path) -> None:
+        self.content = content
+        mode = _MODES.get(content[16:20])
+        if mode is None:
+            kind = content[16:20].decode("ascii", "replace").strip()
+            raise InputError(
+                f"{path}: its ICC profile is for {kind or 'nothing'}, wanted RGB or grey; convert it to sRGB"
+            )
+        self.grey = mode == "L"
+        try:
+            opened = ImageCms.ImageCmsProfile(io.BytesIO(content))
+            srgb = ImageCms.createProfile("sRGB")
+            self._to_srgb = ImageCms.buildTransform(opened, srgb, mode, "RGB", renderingIntent=_INTENT)
+            self.space = _space(content, self.grey)
+        except (ImageCms.PyCMSError, OSError, struct.error, ValueError, IndexError) as error:
+            raise InputError(
+                f"{path}: its ICC profile is damaged ({' '.join(str(error).split())}); remove it or convert it to sRGB"
+            ) from error
+        steps = np.linspace(0, 255, 9).round().astype(np.uint8)
+        probe = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 27, 3)
+        probe = probe[..., :1].repeat(3, axis=-1) if self.grey else probe
+        changed = np.abs(self.to_srgb(probe).astype(np.int16) - probe).max()
+        self.is_srgb = bool(changed <= _SAME_LEVELS)
+
+    def to_srgb(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 in this profile to (H, W, 3) uint8 sRGB, relative colorimetric."""
+        picture = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if self.grey else pixels))
+        converted = ImageCms.applyTransform(picture, self._to_srgb)
+        if converted is None:
+            raise InputError("the ICC transform gave no picture; convert the photo to sRGB")
+        return np.asarray(converted)
+
+
+def _space(content: bytes, grey: bool) -> Space:
+    """The curves and primaries of a profile; without curves, sRGB's, and without primaries, none."""
+    tags = _tags(content)
+    name = "its ICC profile"
+    if grey:
+        curve = _curve(tags[b"kTRC"]) if b"kTRC" in tags else SRGB.decoding[0]
+        return Space.of_one_curve(name, curve, SRGB.to_xyz)
+    matrix = None
+    if all(tag in tags for tag in (b"rXYZ", b"gXYZ", b"bXYZ")):
+        matrix = np.array([_fixed(tags[tag][8:20]) for tag in (b"rXYZ", b"gXYZ", b"bXYZ")]).T
+        if abs(np.linalg.det(matrix)) < 1e-6:
+            raise ValueError("its primaries lie on a line")
+    if not all(tag in tags for tag in (b"rTRC", b"gTRC", b"bTRC")):
+        return Space(name, SRGB.decoding, matrix)
+    red, green, blue = (_curve(tags[tag]) for tag in (b"rTRC", b"gTRC", b"bTRC"))
+    return Space(name, (red, green, blue), matrix)
+
+
+def _tags(content: bytes) -> dict[bytes, bytes]:
+    (count,) = struct.unpack_from(">I", content, _HEADER_BYTES)
+    if count > 1000:
+        raise ValueError(f"it claims {count} tags")
+    entries = (struct.unpack_from(">4sII", content, _HEADER_BYTES + 4 + 12 * index) for index in range(count))
+    return {name: content[offset : offset + size] for name, offset, size in entries}
+
+
+def _fixed(content: bytes) -> NDArray[np.float64]:
+    """s15Fixed16 numbers."""
+    return np.frombuffer(content, ">i4").astype(np.float64) / 65536
+
+
+def _curve(content: bytes) -> NDArray[np.float32]:
+    """A `curv` or `para` element as the light of 65536 levels. Raises `ValueError` where it falls."""
+    x = np.linspace(0, 1, TABLE_SIZE)
+    if content[:4] == b"curv":
+        (count,) = struct.unpack_from(">I", content, 8)
+        points = np.frombuffer(content, ">u2", count, 12).astype(np.float64)
+        if count == 0:
+            light = x
+        elif count == 1:
+            light = x ** (points[0] / 256)
+        else:
+            light = np.interp(x, np.linspace(0, 1, count), points / 65535)
+    elif content[:4] == b"para":
+        (kind,) = struct.unpack_from(">H", content, 8)
+        if kind not in _PARAMETERS:
+            raise ValueError(f"it has a curve of unknown kind {kind}")
+        light = _parametric(x, kind, _fixed(content[12 : 12 + 4 * _PARAMETERS[kind]]))
+    else:
+        raise ValueError(f"it has a curve of type {content[:4]!r}")
+    if not np.isfinite(light).all() or (np.diff(light) < 0).any() or light[-1] <= light[0]:
+        raise ValueError("it has a tone curve that does not rise")
+    return light.astype(np.float32)
+
+
+def _parametric(x: NDArray[np.float64], kind: int, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """ICC.1:2022, table 68: a power from a threshold on, a line or a constant below it."""
+    g, a, b, c, d, e, f = np.pad(numbers, (0, 7 - len(numbers))).tolist()
+    a = 1.0 if kind == 0 else a
+    with np.errstate(all="ignore"):  # what is no number is refused by the caller
+        if kind in (1, 2):
+            c, d, e, f = 0.0, np.divide(-b, a), c, c
+        return np.asarray(np.where(x >= d, np.maximum(a * x + b, 0) ** g + e, c * x + f))

@@ -1,0 +1,71 @@
+"""What an image file says beside its pixels, and how it goes on to PNG and TIFF."""
+
+import struct
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+if TYPE_CHECKING:
+    from .exr_header import ExrHeader
+
+ORIENTATION_TAG = 0x0112
+SUB_FOLDERS = {0x8769: "Exif", 0x8825: "GPS"}
+_SWAPPED = (5, 6, 7, 8)
+# Tags of TIFF's own that describe how the pixels of one file lie in it, or that are kept by other means.
+_OF_THE_FILE = {
+    *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, ORIENTATION_TAG, 277, 278, 279, 280, 281, 282, 283),
+    *(284, 288, 289, 290, 291, 292, 293, 296, 297, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 330, 332, 333),
+    *(334, 336, 338, 339, 340, 341, 342, 343, 344, 347, 512, 513, 514, 519, 520, 521, 529, 530, 531, 532, 34675),
+    *(700, 33723, 34377, 37724),  # XMP, IPTC and Photoshop's own, which hold sizes and orientation of their own
+}
+_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, ArithmeticError)
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """icc: a profile's bytes. exif: tags and sub-folders as Pillow reads them, without orientation or anything about
+    how the pixels lay in the file. dpi: horizontal and vertical, pixels per inch. exr: an OpenEXR file's header.
+    """
+
+    icc: bytes | None = None
+    exif: tuple[tuple[int, Any], ...] = ()
+    dpi: tuple[float, float] | None = None
+    exr: "ExrHeader | None" = None
+
+    def for_grey(self) -> "Metadata":
+        """What a grey picture can keep: all but a profile of RGB numbers."""
+        return replace(self, icc=None)
+
+    def exif_block(self) -> bytes:
+        """The EXIF tags as a TIFF-like block, without a name before it; empty where there are none."""
+        if not self.exif:
+            return b""
+        block = Image.Exif()
+        for tag, value in self.exif:
+            if tag in SUB_FOLDERS:
+                block.get_ifd(tag).update(value)
+            block[tag] = value
+        return block.tobytes().removeprefix(b"Exif\x00\x00")
+
+
+def metadata_of(picture: Image.Image, orientation: int) -> Metadata:
+    """The metadata of a loaded picture, for its pixels once they are turned upright. EXIF that is damaged is none.
+
+    orientation: what its EXIF said before loading, which Pillow forgets of a TIFF.
+    """
+    try:
+        tags = picture.getexif()
+        kept = {tag: value for tag, value in tags.items() if tag not in _OF_THE_FILE}
+        for tag in SUB_FOLDERS:
+            if tag in kept:
+                kept[tag] = dict(tags.get_ifd(tag))
+        metadata = Metadata(exif=tuple(sorted(kept.items())))
+        metadata.exif_block()
+    except _DAMAGE:
+        metadata = Metadata()
+    icc, dpi = picture.info.get("icc_profile"), picture.info.get("dpi")
+    if dpi is not None and len(dpi) == 2 and all(0 < float(value) < 1e6 for value in dpi):
+        x, y = (float(value) for value in dpi)
+        metadata = replace(metadata, dpi=(y, x) if orientation in _SWAPPED else (x, y))
+    return replace(metadata, icc=icc or None)

@@ -1,0 +1,139 @@
+"""A photo without loss: its own pixels, what the network sees of it, and what its numbers mean as light."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, UsageError
+from .colour import SRGB, Space, levels_to, srgb_encode, to_half_or_float
+from .decoding import decode
+from .exr import is_exr, read_exr_rgb
+from .exr_header import Windows
+from .icc import Profile
+from .metadata import Metadata
+
+MAX_MEGAPIXELS = 200
+_ROWS = 256
+_FIX = "they must be of one size: make it from this very photo"
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """pixels: (H, W, 3) RGB as in the file, upright: uint8 or uint16 levels in `space`, or scene-linear light, float16
+    or float32, in the primaries of `space`. network: (H, W, 3) uint8, sRGB-encoded. Of an OpenEXR file, H and W are
+    those of the data window.
+    """
+
+    path: str
+    pixels: NDArray[Any]
+    network: NDArray[np.uint8]
+    space: Space = SRGB
+    metadata: Metadata = field(default_factory=Metadata)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether `pixels` are light already, as in OpenEXR files."""
+        return bool(np.issubdtype(self.pixels.dtype, np.floating))
+
+    @property
+    def windows(self) -> Windows | None:
+        """Of an OpenEXR file."""
+        return self.metadata.exr.windows if self.metadata.exr is not None else None
+
+    def linear(self, rows: slice = slice(None)) -> NDArray[np.float32]:
+        """Scene-linear light of these rows, (h, W, 3) float32: 0..1, of an OpenEXR file any finite value.
+
+        Raises `InputError` where an OpenEXR file holds infinity or what is no number.
+        """
+        return self.to_light(self.pixels[rows])
+
+    def to_light(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """Pixels (..., 3) in this photo's own numbers to light, float32. Raises `InputError` as `linear`."""
+        if not self.is_linear:
+            return self.space.decode(pixels)
+        self.check_finite(pixels)
+        return pixels.astype(np.float32)
+
+    def check_finite(self, pixels: NDArray[Any] | None = None) -> None:
+        """Raise `InputError` where pixels, all of the photo's by default, are infinite or no numbers."""
+        pixels = self.pixels if pixels is None else pixels
+        if self.is_linear and not np.isfinite(pixels).all():
+            count = int((~np.isfinite(pixels)).any(axis=-1).sum())
+            raise InputError(
+                f"{self.path}: holds infinity or what is no number in {count} pixels, whose light cannot be mixed; "
+                "clamp them, or leave out --cutout and --foreground"
+            )
+
+    def to_pixels(self, light: NDArray[np.float32]) -> NDArray[Any]:
+        """Light (..., 3) to this photo's own numbers, at its depth; levels clip light outside 0..1."""
+        if self.is_linear:
+            return to_half_or_float(light, self.pixels.dtype.type)
+        return self.space.encode(light, self.pixels.dtype.type)
+
+    def deepened(self) -> Self:
+        """The same photo with 16-bit levels, for results deeper than its own 8 bits; itself where it is deep."""
+        if self.pixels.dtype != np.uint8:
+            return self
+        return replace(self, pixels=levels_to(self.pixels, np.uint16))
+
+    def fit(self, plane: NDArray[Any], name: str, fix: str = _FIX) -> NDArray[Any]:
+        """A plane (H, W, ...) made for this photo; of an OpenEXR file's also of its display window, see `Windows.fit`.
+
+        Raises `InputError` naming `name` and both sizes.
+        """
+        (height, width), windows = self.pixels.shape[:2], self.windows
+        if windows is not None and windows.data != windows.display:
+            return windows.fit(plane, name)
+        if plane.shape[:2] != (height, width):
+            raise InputError(f"{name}: is {plane.shape[1]}x{plane.shape[0]}, {self.path} is {width}x{height}; {fix}")
+        return plane
+
+
+def read_photo(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, exposure_stops: float | None = None) -> Photo:
+    """Read 8- or 16-bit PNG, JPEG, TIFF, WebP or BMP, RGB, grey or palette, or an OpenEXR file of plain RGB.
+
+    An alpha channel must be opaque, since nobody can tell which colours lie under it. The network sees the upper
+    8 bits, through an ICC profile as sRGB; of OpenEXR light times 2**exposure_stops, clipped to 0..1 and sRGB-encoded,
+    infinity as 1 and what is no number as 0. A grey photo with a profile of its own becomes sRGB, since its results
+    are in colour. Raises `InputError`, and `UsageError` for an exposure of other photos than OpenEXR.
+    """
+    if is_exr(path):
+        pixels, header = read_exr_rgb(path, max_megapixels)
+        network = _exposed(pixels, 2.0 ** (exposure_stops or 0))
+        return Photo(str(path), pixels, network, metadata=Metadata(exr=header))
+    if exposure_stops is not None:
+        raise UsageError(f"--exposure is for scene-linear OpenEXR photos, {path} is none; leave it out")
+    decoded = decode(path, max_megapixels)
+    if decoded.alpha is not None:
+        raise InputError(
+            f"{path}: has transparent pixels, whose colours are unclear; flatten it or save it without alpha"
+        )
+    levels = decoded.levels if decoded.levels.ndim == 3 else np.repeat(decoded.levels[:, :, None], 3, axis=2)
+    return _in_its_profile(str(path), levels, decoded.metadata)
+
+
+def _exposed(light: NDArray[Any], factor: float) -> NDArray[np.uint8]:
+    network = np.empty(light.shape, np.uint8)
+    for start in range(0, len(light), _ROWS):
+        rows = slice(start, start + _ROWS)
+        exposed = np.nan_to_num(light[rows].astype(np.float32), nan=0, posinf=np.inf, neginf=-np.inf).clip(0, None)
+        network[rows] = np.rint(srgb_encode((exposed * np.float32(factor)).clip(0, 1)) * 255)
+    return network
+
+
+def _in_its_profile(path: str, levels: NDArray[Any], metadata: Metadata) -> Photo:
+    network = levels if levels.dtype == np.uint8 else (levels >> 8).astype(np.uint8)
+    if metadata.icc is None:
+        return Photo(path, levels, network, metadata=metadata)
+    profile = Profile(metadata.icc, path)
+    if not profile.grey:
+        seen = network if profile.is_srgb else profile.to_srgb(network)
+        return Photo(path, levels, seen, SRGB if profile.is_srgb else profile.space, metadata)
+    if not profile.is_srgb:
+        network = profile.to_srgb(network)
+        deep = levels.dtype == np.uint16
+        levels = SRGB.encode(profile.space.decode(levels), np.uint16) if deep else network
+    return Photo(path, levels, network, metadata=metadata.for_grey())
