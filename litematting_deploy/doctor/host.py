@@ -41,13 +41,17 @@ def pytorch_cpu() -> Found:
 
 def foreground() -> Found:
     """PyMatting's foreground of a soft edge between two colours."""
+    from ..matting.colour import SRGB
     from ..matting.foreground import estimate_foreground
+    from ..matting.photo import Photo
 
     alpha = np.tile(np.clip(np.linspace(-0.5, 1.5, 64), 0, 1).astype(np.float32), (32, 1))
     front, behind = np.array((200, 60, 30)), np.array((20, 90, 180))
-    photo = np.rint(alpha[..., None] * front + (1 - alpha[..., None]) * behind).astype(np.uint8)
+    over = SRGB.decode(np.array((front, behind), np.uint8))
+    mixed = SRGB.encode(alpha[..., None] * over[0] + (1 - alpha[..., None]) * over[1], np.uint8)
     version = importlib.metadata.version("pymatting")
-    off = float(np.abs(estimate_foreground(photo, alpha)[alpha > 0.5] - front.astype(float)).mean())
+    estimate = estimate_foreground(Photo("an edge", mixed, mixed), alpha)
+    off = float(np.abs(estimate[alpha > 0.5] - front.astype(float)).mean())
     if not off < 10:
         raise ToleranceError(
             f"PyMatting {version}: foreground colours are off by {off:.0f} grey levels, wanted less than 10; "
