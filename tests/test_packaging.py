@@ -49,6 +49,7 @@ def test_extras_and_commands() -> None:
     required = config["options"]["install_requires"]
     assert "torch" not in required
     assert "opencv-python-headless" in required
+    assert "openexr" in required
     for line in config["options.entry_points"]["console_scripts"].strip().splitlines():
         command, _, target = line.partition(" = ")
         assert (Path(sys.executable).parent / command).exists()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageColor
 
-from ..errors import InputError, UsageError
+from ..errors import UsageError
 from .colour import SRGB
 from .image_io import READ_SUFFIXES
 from .photo import MAX_MEGAPIXELS, Photo, read_photo
@@ -48,20 +48,12 @@ class Background:
         image = self._image
         if image is None:
             colour = SRGB.convert(self._colour, photo.space)
-            if colour is None:
-                raise self._unknown(photo)
             return lambda _: colour
         if image.metadata.icc == photo.metadata.icc and image.is_linear == photo.is_linear:
             image = replace(image, space=photo.space)
-        if image.space.convert(np.zeros((1, 3), np.float32), photo.space) is None:
-            raise self._unknown(photo)
+        image.space.convert(np.zeros((1, 3), np.float32), photo.space)  # raises where it cannot be
         placed = replace(image, pixels=self._place(image, photo, shown))
-
-        def light(rows: slice) -> NDArray[np.float32]:
-            converted = placed.space.convert(placed.linear(rows), photo.space)
-            return converted if converted is not None else placed.linear(rows)
-
-        return light
+        return lambda rows: placed.space.convert(placed.linear(rows), photo.space)
 
     def _place(self, image: Photo, photo: Photo, shown: bool) -> NDArray[Any]:
         pixels = image.windows.show(image.pixels) if image.windows is not None else image.pixels
@@ -70,9 +62,3 @@ class Background:
             return pixels
         fitting = photo.fit(pixels, self.text, _FIX)
         return windows.show(fitting) if shown and windows is not None else fitting
-
-    def _unknown(self, photo: Photo) -> InputError:
-        return InputError(
-            f"{photo.path} and --background {self.text}: an ICC profile that holds tables only cannot be mixed with "
-            "other colours; convert both to sRGB"
-        )

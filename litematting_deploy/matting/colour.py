@@ -6,6 +6,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
+
 TABLE_SIZE = 65536
 _HALF_MAX = 65504.0
 # Columns are sRGB's red, green and blue as XYZ under D50, as ICC profiles hold them (IEC 61966-2-1, Bradford-adapted).
@@ -45,8 +47,8 @@ def to_half_or_float(light: NDArray[np.float32], dtype: type[np.floating[Any]]) 
 class Space:
     """How levels stand for light: one tone curve per channel, and the primaries.
 
-    decoding: per channel the light of 65536 levels, (65536,) float32, rising. to_xyz: (3, 3), from light to XYZ under
-    D50; None where the profile has tables only, whose primaries are not known.
+    name: begins a message. decoding: per channel the light of 65536 levels, (65536,) float32, rising. to_xyz: (3, 3),
+    from light to XYZ under D50; None where the profile has tables only, whose primaries are not known.
     """
 
     name: str
@@ -82,12 +84,16 @@ class Space:
             return self is other
         return bool(np.abs(self.to_xyz - other.to_xyz).max() < 1e-3)
 
-    def convert(self, light: NDArray[np.float32], other: "Space") -> NDArray[np.float32] | None:
-        """Light (..., 3) in the primaries of `other`; None where those of one of the two are not known."""
+    def convert(self, light: NDArray[np.float32], other: "Space") -> NDArray[np.float32]:
+        """Light (..., 3) in the primaries of `other`. Raises `InputError` where those of one of the two are unknown."""
         if self.same_primaries(other):
             return light
         if self.to_xyz is None or other.to_xyz is None:
-            return None
+            unknown = self if self.to_xyz is None else other
+            raise InputError(
+                f"{unknown.name} holds tables only, so that its light cannot be turned into that of others; "
+                "convert the photo to sRGB"
+            )
         matrix = np.linalg.inv(other.to_xyz) @ self.to_xyz
         return np.asarray(light @ matrix.T.astype(np.float32))
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
 from .background import Background
 from .colour import SRGB, levels_to, to_half_or_float
 from .patches import to_levels
@@ -97,10 +96,4 @@ def _light_as(photo: Photo, light: NDArray[np.float32], dtype: type[Any]) -> NDA
     """Light in the photo's primaries as numbers of a result."""
     if np.issubdtype(dtype, np.integer):
         return photo.space.encode(light, dtype)
-    converted = photo.space.convert(light, SRGB)
-    if converted is None:
-        raise InputError(
-            f"{photo.path}: its ICC profile holds tables only, whose light OpenEXR cannot hold; "
-            "convert the photo to sRGB or write PNG or TIFF"
-        )
-    return to_half_or_float(converted, dtype)
+    return to_half_or_float(photo.space.convert(light, SRGB), dtype)

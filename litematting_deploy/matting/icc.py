@@ -35,7 +35,7 @@ class Profile:
             opened = ImageCms.ImageCmsProfile(io.BytesIO(content))
             srgb = ImageCms.createProfile("sRGB")
             self._to_srgb = ImageCms.buildTransform(opened, srgb, mode, "RGB", renderingIntent=_INTENT)
-            self.space = _space(content, self.grey)
+            self.space = _space(content, self.grey, f"{path}: its ICC profile")
         except (ImageCms.PyCMSError, OSError, struct.error, ValueError, IndexError) as error:
             raise InputError(
                 f"{path}: its ICC profile is damaged ({' '.join(str(error).split())}); remove it or convert it to sRGB"
@@ -55,10 +55,9 @@ class Profile:
         return np.asarray(converted)
 
 
-def _space(content: bytes, grey: bool) -> Space:
+def _space(content: bytes, grey: bool, name: str) -> Space:
     """The curves and primaries of a profile; without curves, sRGB's, and without primaries, none."""
     tags = _tags(content)
-    name = "its ICC profile"
     if grey:
         curve = _curve(tags[b"kTRC"]) if b"kTRC" in tags else SRGB.decoding[0]
         return Space.of_one_curve(name, curve, SRGB.to_xyz)

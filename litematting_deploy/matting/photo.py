@@ -125,15 +125,29 @@ def _exposed(light: NDArray[Any], factor: float) -> NDArray[np.uint8]:
 
 
 def _in_its_profile(path: str, levels: NDArray[Any], metadata: Metadata) -> Photo:
-    network = levels if levels.dtype == np.uint8 else (levels >> 8).astype(np.uint8)
     if metadata.icc is None:
-        return Photo(path, levels, network, metadata=metadata)
+        return Photo(path, levels, _upper_bits(levels), metadata=metadata)
     profile = Profile(metadata.icc, path)
-    if not profile.grey:
-        seen = network if profile.is_srgb else profile.to_srgb(network)
-        return Photo(path, levels, seen, SRGB if profile.is_srgb else profile.space, metadata)
-    if not profile.is_srgb:
-        network = profile.to_srgb(network)
-        deep = levels.dtype == np.uint16
-        levels = SRGB.encode(profile.space.decode(levels), np.uint16) if deep else network
-    return Photo(path, levels, network, metadata=metadata.for_grey())
+    if profile.grey:
+        if not profile.is_srgb:
+            levels = SRGB.encode(profile.space.decode(levels), levels.dtype.type)
+        return Photo(path, levels, _upper_bits(levels), metadata=metadata.for_grey())
+    if profile.is_srgb:
+        return Photo(path, levels, _upper_bits(levels), metadata=metadata)
+    return Photo(path, levels, _seen_through(profile, levels), profile.space, metadata)
+
+
+def _seen_through(profile: Profile, levels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Levels as 8-bit sRGB. Of 16 bits all count, since a profile of plain light has too few of the dark in 8."""
+    space = profile.space
+    if levels.dtype == np.uint8 or space.to_xyz is None:
+        return profile.to_srgb(_upper_bits(levels))
+    network = np.empty(levels.shape, np.uint8)
+    for start in range(0, len(levels), _ROWS):
+        rows = slice(start, start + _ROWS)
+        network[rows] = SRGB.encode(space.convert(space.decode(levels[rows]), SRGB), np.uint8)
+    return network
+
+
+def _upper_bits(levels: NDArray[Any]) -> NDArray[np.uint8]:
+    return levels if levels.dtype == np.uint8 else (levels >> 8).astype(np.uint8)

@@ -222,5 +222,19 @@ def test_needs_neither_torch_nor_tensorrt(photo: tuple[Path, Path], tmp_path: Pa
 def test_help_names_every_option() -> None:
     result = run("ltm-infer", "--help")
     assert result.code == 0
-    for option in ("--engine", "--published", "--step", "--batch", "--device", "--cutout", "--mask", "--unknown"):
+    for option in (
+        "--engine",
+        "--published",
+        "--step",
+        "--batch",
+        "--device",
+        "--cutout",
+        "--mask",
+        "--unknown",
+        "--foreground",
+        "--background",
+        "--depth",
+        "--exposure",
+        "--premultiplied",
+    ):
         assert option in result.out
