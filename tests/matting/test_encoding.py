@@ -1,5 +1,6 @@
 """PNG and TIFF files, read by OpenCV and Pillow."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,14 @@ def test_sixteen_bits_of_other_writers(tmp_path: Path, suffix: str) -> None:
         wanted = pixels[:, :, None].repeat(3, axis=2) if pixels.ndim == 2 else pixels[:, :, :3]
         np.testing.assert_array_equal(photo.pixels, wanted)
         np.testing.assert_array_equal(photo.network, wanted >> 8)
+
+
+def test_threads_read_and_write_the_same(tmp_path: Path) -> None:
+    def there_and_back(index: int) -> bool:
+        suffix, pixels = (".png", ".tif", ".exr")[index % 3], DEEP[index:, :, :3]
+        wanted = (pixels / np.float32(9)).astype(np.float32) if suffix == ".exr" else pixels
+        write_image(tmp_path / f"{index}{suffix}", wanted)
+        return bool((read_photo(tmp_path / f"{index}{suffix}").pixels == wanted).all())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(there_and_back, range(24)))
