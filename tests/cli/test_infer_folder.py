@@ -179,15 +179,16 @@ def test_resuming_leaves_what_is_whole_and_does_the_rest(light: NDArray[Any], tm
     arguments = command(images, trimaps, tmp_path / "out", small_onnx)[1:]
     assert run("ltm-infer", *arguments).code == 0
     (whole, broken, stale) = (tmp_path / "out" / f"{name}.png" for name in "abc")
-    wanted = [path.read_bytes() for path in (whole, broken, stale)]
-    broken.write_bytes(wanted[1][:200])
+    wanted = [read_levels(path).astype(int) for path in (whole, broken, stale)]
+    broken.write_bytes(broken.read_bytes()[:200])
     os.utime(stale, (1, 1))
     result = run("ltm-infer", *arguments, "--resume")
     assert result.code == 0
     assert result.err.splitlines() == ["1/2 b", "2/2 c"]
     assert "2 of 3 frames" in result.out
     assert "1 were done" in result.out
-    assert [path.read_bytes() for path in (whole, broken, stale)] == wanted
+    for path, levels in zip((whole, broken, stale), wanted, strict=True):
+        assert np.abs(read_levels(path) - levels).max() <= 1  # the engine's last bits differ from run to run
     again = run("ltm-infer", *arguments, "--resume", "--depth", "16")
     assert_one_line(again, 2, "was begun with another depth", "None, now '16'")
     (tmp_path / "out" / ".ltm-infer.json").write_text("{")
