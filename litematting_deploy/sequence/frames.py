@@ -1,5 +1,6 @@
 """Which frames a job has: folders and numbered patterns, photos and trimaps matched by name or by number."""
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class _File:
 
 def is_many(source: str | Path) -> bool:
     """Whether `source` stands for several files: a folder, or a pattern as `frame.%04d.exr` or `frame.####.exr`."""
-    return Path(source).is_dir() or _is_pattern(source)
+    return os.path.isdir(source) or _is_pattern(source)
 
 
 def find_frames(images: str | Path, trimaps: str | Path, numbers: Iterable[int] | None = None) -> list[Frame]:
@@ -89,7 +90,7 @@ def _files(source: str | Path) -> list[_File]:
     path = Path(source)
     if _is_pattern(source):
         return sorted(_matching(path), key=lambda file: (file.number or 0, file.name))
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise InputError(f"{source}: no such folder; give a folder or a pattern, as frame.%04d.exr")
     files = sorted(file for file in path.rglob("*") if looks_like_image(file) and file.is_file())
     return [_File(file.relative_to(path).with_suffix("").as_posix(), None, file) for file in files]
@@ -101,7 +102,7 @@ def _matching(pattern: Path) -> list[_File]:
     width = len(match[2]) if match[2] else int(match[1] or 1)
     before, after = re.escape(pattern.name[: match.start()]), re.escape(pattern.name[match.end() :])
     rule = re.compile(rf"{before}(\d{{{width},}}){after}")
-    files = pattern.parent.iterdir() if pattern.parent.is_dir() else ()
+    files = pattern.parent.iterdir() if os.path.isdir(pattern.parent) else ()
     return [_File(file.stem, int(found[1]), file) for file in files if (found := rule.fullmatch(file.name))]
 
 
