@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from ..errors import UsageError
-from ..export.spec import ExportSpec, Pooling, Recipe, read_recipe
+from ..export.spec import ExportSpec, Norm, Pooling, Recipe, read_recipe
 from ..runtime.assets import example_patch
 from ._command import command, stderr, stdout
 
@@ -36,7 +36,9 @@ def _batch(context: click.Context, parameter: click.Parameter, value: str | None
     type=click.Choice(get_args(Pooling)),
     help="The form of average pooling; conv is for TensorRT for RTX on Turing.  [default: matmul]",
 )
-@click.option("--norm", type=click.Choice(["group", "batch"]), help="The form of group norm.  [default: group]")
+@click.option(
+    "--norm", type=click.Choice(get_args(Norm)), help="The form of group norm; folded is for CPUs.  [default: group]"
+)
 @click.option("--recipe", metavar="FILE.toml", help="Read these options from a file; those given here win.")
 @click.option("--tolerance", type=float, help="Largest difference of alpha.  [default: 0.001, fp16 0.005]")
 @click.option("--weights-beside", is_flag=True, help="Refer to MODEL (.safetensors, same folder) for the weights.")

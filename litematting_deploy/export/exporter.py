@@ -9,9 +9,8 @@ from .._files import check_writable, replacing, sha256
 from .._optional import require
 from ..errors import ToleranceError
 from ..model import ModelConfig, load_checkpoint
-from ..model import config as model_config
 from ..sidecar import Sidecar, sidecar_path, write_sidecar
-from .spec import ExportSpec, Norm
+from .spec import ExportSpec
 
 _MODULES = {name: require(name, "export", "exporting") for name in ("torch", "onnx", "onnxscript")}
 _MODULES["onnxruntime"] = require("onnxruntime", "cpu", "comparing an export with the model")
@@ -20,7 +19,6 @@ from .external import check_beside, refer_to_checkpoint  # noqa: E402
 from .graph import OPSET, build_graph  # noqa: E402
 from .verify import Difference, Inputs, compare, random_inputs  # noqa: E402
 
-_NORMS: dict[Norm, model_config.Norm] = {"group": "group", "batch": "group-as-batch"}
 _VERSIONS = {
     "litematting-deploy": __version__,
     **{name: str(module.__version__) for name, module in _MODULES.items()},
@@ -56,7 +54,7 @@ def export_onnx(
     check_writable(sidecar_path(output))
     if weights_beside:
         check_beside(checkpoint, output)
-    model = load_checkpoint(checkpoint, ModelConfig(pooling=spec.pooling, norm=_NORMS[spec.norm]))
+    model = load_checkpoint(checkpoint, ModelConfig(pooling=spec.pooling))
     sidecar = Sidecar(
         file=output.name,
         sha256="",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..model import LiteMatting
+from .rewriting import spell_norms
 from .spec import ExportSpec
 
 OPSET = 21
@@ -31,7 +32,7 @@ class _Float32Border(nn.Module):
 
 
 def build_graph(model: LiteMatting, spec: ExportSpec) -> onnx.ModelProto:
-    """The ONNX of `model`, which must have been built with the spec's forms of pooling and norm.
+    """The ONNX of `model`, which must have been built with the spec's form of pooling.
 
     Initializers bear the names of the state dict; nothing of the exporting machine is left in the graph.
     """
@@ -54,6 +55,7 @@ def build_graph(model: LiteMatting, spec: ExportSpec) -> onnx.ModelProto:
             dynamic_shapes=dynamic,
         )
     assert program is not None  # it is, with dynamo
+    spell_norms(program.model, spec.norm)
     proto: onnx.ModelProto = program.model_proto
     _strip(proto)
     if spec.precision == "fp32":

@@ -10,7 +10,7 @@ from ..errors import UsageError
 
 Precision = Literal["fp32", "fp16"]
 Pooling = Literal["matmul", "conv", "adaptive"]
-Norm = Literal["group", "batch"]
+Norm = Literal["group", "instance", "batch", "folded"]
 
 MAX_SIDE = 4096
 
@@ -24,8 +24,8 @@ class ExportSpec:
 
     height, width: of the patches, multiples of 32. batch: a number, or None for dynamic. precision: of weights and
     activations; statistics of norms, softmax and averages are float32 in both. pooling: the form of average pooling.
-    norm: the form of group norm, "group" as one GroupNormalization node, "batch" as reductions and one
-    BatchNormalization: for ONNX Runtime on a CPU, where it is faster and more exact.
+    norm: the form of group norm, see `norms`. "group" is one GroupNormalization node, for TensorRT; "instance" and
+    "batch" are spelled out around these; "folded" is for ONNX Runtime on a CPU, float32 only.
     tolerance: largest absolute difference of alpha, by default that of the precision in `TOLERANCES`.
     """
 
@@ -51,6 +51,8 @@ class ExportSpec:
         ):
             if value not in choices:
                 raise UsageError(f"{name} {value!r}: wanted one of {', '.join(choices)}")
+        if self.norm == "folded" and self.precision != "fp32":
+            raise UsageError(f"norm folded is for CPUs, which compute in fp32, not {self.precision}; use --norm batch")
         if self.tolerance is not None and not self.tolerance > 0:
             raise UsageError(f"tolerance {self.tolerance}: wanted a positive difference of alpha, as 0.001")
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Norm = Literal["group", "group-as-batch", "batch"]
+Norm = Literal["group", "batch"]
 EnbPooling = Literal["pyramid", "max", "average", "none"]
 PoolingForm = Literal["adaptive", "matmul", "conv"]
 
@@ -14,8 +14,7 @@ class ModelConfig:
 
     enb: include the Efficient Non-Local Block and its low-level guidance branch (section 3.3).
     lsrppm: include the Long-Short Range Pyramid Pooling Module (section 3.2).
-    norm: "group" as in the paper; "group-as-batch" the same function spelled as reductions and one batch norm, for
-        runtimes without a kernel for group norm; "batch" for the paper's ablation (Table 3).
+    norm: "group" as in the paper, or "batch" for its ablation (Table 3).
     enb_pooling: how the ENB samples key and value (Table 4): "pyramid" to 1, 3, 6 and 8 cells a side, "max" or
         "average" to 15, "none" for the common non-local block.
     pooling: the form of adaptive average pooling: "adaptive" is PyTorch's own, "matmul" the same sums as products

@@ -7,7 +7,6 @@ products of float32 (TensorRT for RTX on Turing), the same product is a 1x1 conv
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -18,6 +17,9 @@ from .config import PoolingForm
 
 Size: TypeAlias = tuple[int | None, int | None]
 """Output height and width of a pool; None keeps that axis of the input."""
+
+Product: TypeAlias = Callable[[Tensor, int, Tensor], Tensor]
+"""Of x (N, C, H, W) along axis 2 or 3 with a matrix (cells, length)."""
 
 
 def averaging_matrix(cells: int, length: int, device: torch.device | None = None) -> Tensor:
@@ -38,7 +40,7 @@ def _convolve(x: Tensor, axis: int, matrix: Tensor) -> Tensor:
     return functional.conv2d(x.transpose(1, axis), matrix[:, :, None, None]).transpose(1, axis)
 
 
-def _by_axis(product: Callable[[Tensor, int, Tensor], Tensor], x: Tensor, size: Size) -> Tensor:
+def _by_axis(product: Product, x: Tensor, size: Size) -> Tensor:
     """First the columns become fewer, then the rows."""
     y = x.float()
     for axis, cells in ((3, size[1]), (2, size[0])):
@@ -49,22 +51,26 @@ def _by_axis(product: Callable[[Tensor, int, Tensor], Tensor], x: Tensor, size: 
     return y.to(x.dtype)
 
 
-def _adaptive_pool(x: Tensor, size: Size) -> Tensor:
-    return functional.adaptive_avg_pool2d(x.float(), size).to(x.dtype)
-
-
-_FORMS: dict[PoolingForm, Callable[[Tensor, Size], Tensor]] = {
-    "adaptive": _adaptive_pool,
-    "matmul": partial(_by_axis, _multiply),
-    "conv": partial(_by_axis, _convolve),
-}
+_PRODUCTS: dict[PoolingForm, Product] = {"matmul": _multiply, "conv": _convolve}
 
 
 def adaptive_average(x: Tensor, size: Size, form: PoolingForm) -> Tensor:
     """Adaptive average pooling of (N, C, H, W) to (N, C, *size), averaged in float32 whatever the type of x."""
-    return _FORMS[form](x, size)
+    if form == "adaptive":
+        return functional.adaptive_avg_pool2d(x.float(), size).to(x.dtype)
+    return _by_axis(_PRODUCTS[form], x, size)
 
 
 def pyramid(x: Tensor, scales: tuple[int, ...], form: PoolingForm) -> Tensor:
     """Pool (N, C, H, W) to each scale squared, flatten and join: (N, C, sum of scale²)."""
-    return torch.cat([adaptive_average(x, (scale, scale), form).flatten(2) for scale in scales], dim=2)
+    if form == "adaptive":
+        return torch.cat([adaptive_average(x, (scale, scale), form).flatten(2) for scale in scales], dim=2)
+    height, width = x.shape[2:]
+    product = _PRODUCTS[form]
+    # The columns of all scales in one pass over x, which is large; what is left is small.
+    columns = product(x.float(), 3, torch.cat([averaging_matrix(scale, width, x.device) for scale in scales]))
+    cells = [
+        product(part, 2, averaging_matrix(scale, height, x.device)).flatten(2)
+        for scale, part in zip(scales, torch.split(columns, list(scales), dim=3), strict=True)
+    ]
+    return torch.cat(cells, dim=2).to(x.dtype)

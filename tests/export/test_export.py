@@ -23,18 +23,11 @@ SMALL = ("--height", "64", "--width", "64")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "norm", "operator"),
-    [
-        ("net_256x384", "group", "GroupNormalization"),
-        ("net_320x320", "group", "GroupNormalization"),
-        ("net_320x320", "batch", "BatchNormalization"),
-    ],
-)
-def test_equals_the_published_network(name: str, norm: str, operator: str, exports: Callable[..., Path]) -> None:
+@pytest.mark.parametrize("name", ["net_256x384", "net_320x320"])
+def test_equals_the_published_network(name: str, exports: Callable[..., Path]) -> None:
     case = golden(name)
     height, width = case["trimap"].shape
-    path = exports(str(case["salt"]), "--height", str(height), "--width", str(width), "--norm", norm)
+    path = exports(str(case["salt"]), "--height", str(height), "--width", str(width))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for count in (1, 2):
         inputs = {name: np.repeat(array, count, axis=0) for name, array in golden_inputs(case).items()}
@@ -42,9 +35,6 @@ def test_equals_the_published_network(name: str, norm: str, operator: str, expor
         error = np.abs(alpha[:, 0] - case["alpha"])
         assert error.max() <= 1e-3
         assert error.mean() <= 1e-5
-    operators = Counter(node.op_type for node in onnx.load(path).graph.node)
-    # 117 norms, of which the LSRPPM's shared one runs on four pairs
-    assert operators[operator] == operators["GroupNormalization"] + operators["BatchNormalization"] == 120
 
 
 def test_graph_keeps_the_contract(small_onnx: Path) -> None:
@@ -126,7 +116,8 @@ def test_half_precision_keeps_what_must_be_float32(tmp_path: Path) -> None:
         for node in proto.graph.node
         if node.op_type == "MatMul" and any(types.get(name) == TensorProto.FLOAT for name in node.input)
     ]
-    assert len(averages) == 24  # two for each scale of key and value (3) and each rectangle of the LSRPPM (6)
+    # for key and value one over all columns and one for the rows of each scale, two for each rectangle of the LSRPPM
+    assert len(averages) == 2 * (1 + 4) + 2 * 6
     for value in (*proto.graph.input, *proto.graph.output):
         assert value.type.tensor_type.elem_type == TensorProto.FLOAT
         assert value.type.tensor_type.shape.dim[0].dim_value == 2

@@ -56,7 +56,6 @@ def test_output_is_clamped_and_training_sees_it_unclamped() -> None:
         {"enb": False},
         {"lsrppm": False},
         {"norm": "batch"},
-        {"norm": "group-as-batch"},
         {"enb_pooling": "average"},
         {"enb_pooling": "none"},
     ],
@@ -89,18 +88,3 @@ def test_averages_of_half_precision_maps_are_float32_averages() -> None:
             pooled = adaptive_average(x, size, form)
             exact = adaptive_average(x.double().float(), size, "adaptive").half()
             torch.testing.assert_close(pooled, exact, rtol=0, atol=0)
-
-
-def test_group_norm_as_batch_norm_is_group_norm() -> None:
-    from torch import nn
-
-    from litematting_deploy.model.layers import GroupNormAsBatchNorm
-
-    generator = torch.Generator().manual_seed(0)
-    for groups, channels, height, width in ((32, 64, 9, 7), (4, 12, 66, 50), (16, 128, 1, 5)):
-        exact, reduced = nn.GroupNorm(groups, channels), GroupNormAsBatchNorm(groups, channels)
-        nn.init.normal_(exact.weight, generator=generator)
-        nn.init.normal_(exact.bias, generator=generator)
-        reduced.load_state_dict(exact.state_dict())
-        x = torch.randn(3, channels, height, width, generator=generator) * 4 + 2
-        torch.testing.assert_close(reduced(x), exact(x), atol=1e-5, rtol=1e-5)

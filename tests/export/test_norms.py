@@ -1,0 +1,95 @@
+"""The forms of group norm against the one node of the ONNX standard and the published network."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime
+import pytest
+
+from litematting_deploy.export import folded
+from litematting_deploy.export.rewriting import spell_norms
+from litematting_deploy.export.spec import Norm
+from tests.conftest import Inputs, assert_one_line, golden, golden_inputs, run
+
+NORMS: list[Norm] = ["instance", "batch", "folded"]
+# 117 norms, of which the LSRPPM's shared one runs on four pairs
+OPERATORS = {"group": "GroupNormalization", "batch": "BatchNormalization", "instance": "InstanceNormalization"}
+
+
+def spelled(path: Path, norm: Norm) -> ir.Model:
+    model = ir.load(path)
+    spell_norms(model, norm)
+    return model
+
+
+def alpha_of(model: ir.Model, inputs: Inputs) -> np.ndarray:
+    session = onnxruntime.InferenceSession(
+        ir.serde.serialize_model(model).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    alpha: np.ndarray = session.run(["alpha"], inputs)[0]
+    return alpha
+
+
+def noise(count: int) -> Inputs:
+    rng = np.random.default_rng(count)
+    return {name: rng.random((count, c, 64, 64), np.float32) for name, c in (("image", 3), ("trimap", 3), ("guide", 2))}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("norm", NORMS)
+def test_equals_the_published_network(norm: Norm, exports: Callable[..., Path]) -> None:
+    case = golden("net_320x320")
+    model = spelled(exports(str(case["salt"]), "--height", "320", "--width", "320"), norm)
+    inputs = {name: np.repeat(array, 2, axis=0) for name, array in golden_inputs(case).items()}
+    error = np.abs(alpha_of(model, inputs)[:, 0] - case["alpha"])
+    assert error.max() <= 1e-3
+    assert error.mean() <= (1e-5 if norm == "batch" else 5e-5)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_no_other_norm_is_left(norm: Norm, small_onnx: Path) -> None:
+    operators = Counter(node.op_type for node in spelled(small_onnx, norm).graph)
+    assert {name: operators[operator] for name, operator in OPERATORS.items()} == {
+        name: 120 if name == norm else 0 for name in OPERATORS
+    }
+
+
+@pytest.mark.parametrize("strip_bytes", [1, 40_000, 8 << 20])
+def test_strips_of_any_height_give_the_same_alpha(
+    strip_bytes: int, small_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folded, "STRIP_BYTES", strip_bytes)
+    model = spelled(small_onnx, "folded")
+    operators = Counter(node.op_type for node in model.graph)
+    assert (operators["Slice"] > 100) == (strip_bytes < 8 << 20)
+    for count in (1, 3):
+        inputs = noise(count)
+        np.testing.assert_allclose(alpha_of(model, inputs), alpha_of(ir.load(small_onnx), inputs), atol=1e-3)
+
+
+@pytest.mark.parametrize(("height", "stride", "rows"), [(8, 1, 8), (8, 1, 3), (8, 2, 1), (9, 1, 1), (16, 2, 3)])
+def test_strips_cover_the_output_once_with_what_they_need(height: int, stride: int, rows: int) -> None:
+    found = folded.strips(height, stride, rows)
+    assert sum(strip.rows for strip in found) == height // stride
+    top = 0
+    for strip in found:
+        needed = np.arange(top * stride - 1, (top + strip.rows - 1) * stride + 2)
+        inside = needed[(needed >= 0) & (needed < height)]
+        assert (strip.first, strip.last) == (inside[0], inside[-1] + 1)
+        assert (strip.above, strip.below) == (int((needed < 0).sum()), int((needed >= height).sum()))
+        top += strip.rows
+
+
+@pytest.mark.slow
+def test_folded_by_command(tmp_path: Path, checkpoints: Callable[[str], Path]) -> None:
+    output = tmp_path / "cpu.onnx"
+    small = ("--height", "64", "--width", "64", "--norm", "folded")
+    result = run("ltm-export", checkpoints(""), "-o", output, *small)
+    assert result.code == 0, result.err
+    assert "folded norm" in result.out
+    assert not [node for node in ir.load(output).graph if node.op_type == "GroupNormalization"]
+    refused = run("ltm-export", checkpoints(""), "-o", output, *small, "--precision", "fp16")
+    assert_one_line(refused, 2, "norm folded", "fp16", "--norm batch")
