@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -16,12 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ..errors import InputError
-from .metadata import ORIENTATION_TAG, Metadata, metadata_of
+from .metadata import DECODER_ERRORS, ORIENTATION_TAG, Metadata, metadata_of
 
 READ_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L")
-# What Pillow raises on damaged files, beside its own UnidentifiedImageError.
-DECODER_ERRORS = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, ArithmeticError)
 _decoder_state = threading.Lock()
 
 

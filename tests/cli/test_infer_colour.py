@@ -192,7 +192,8 @@ def test_profile_exif_and_resolution_go_on(
     exif.get_ifd(0x8769)[0x829A] = 1 / 250
     profile = adobe_profile()
     stored = Image.fromarray(np.rot90(encoded(light, np.uint8)))
-    stored.save(tmp_path / "photo.jpg", exif=exif, icc_profile=profile, dpi=(300, 150), quality=98, subsampling=0)
+    said = {"exif": exif, "icc_profile": profile, "dpi": (300, 150), "xmp": b"<x:xmpmeta/>"}
+    stored.save(tmp_path / "photo.jpg", **said, quality=98, subsampling=0)
     with Image.open(tmp_path / "photo.jpg") as picture:
         upright = np.rot90(np.asarray(picture), 3)
     for suffix in (".png", ".tif"):
@@ -203,6 +204,7 @@ def test_profile_exif_and_resolution_go_on(
             assert (tags.get(0x0112, 1), tags[0x010F]) == (1, "camera")
             assert tags.get_ifd(0x8769)[0x829A] == pytest.approx(1 / 250)
             assert picture.info["icc_profile"] == profile
+            assert picture.info["xmp"] == b"<x:xmpmeta/>"
             assert picture.info["dpi"] == pytest.approx((150, 300), abs=0.02)
             pixels = np.asarray(picture)
         opaque = read_levels(trimap) == 255
