@@ -39,13 +39,13 @@ class Steps(Generic[Loaded, Matted]):
     save: Callable[[Frame, Loaded, Matted], None]
 
 
-def run(frames: Iterable[Frame], steps: Steps[Any, Any], writers: int = 1) -> Iterator[Done]:
+def run(frames: Iterable[Frame], steps: Steps[Any, Any]) -> Iterator[Done]:
     """Matte the frames; each comes back when it is over, in order but for those that cannot be read.
 
-    writers: threads that write. When this is left by an exception or given up, frames being written are finished and
-    the others left alone, so that a result is there whole or not at all.
+    `AHEAD` threads read, one writes. When this is left by an exception or given up, the frame being written is
+    finished and the others left alone, so that a result is there whole or not at all.
     """
-    reading, writing = ThreadPoolExecutor(1, "read"), ThreadPoolExecutor(writers, "write")
+    reading, writing = ThreadPoolExecutor(AHEAD, "read"), ThreadPoolExecutor(1, "write")
     failed: deque[Done] = deque()
     matting: deque[tuple[Frame, Any]] = deque()
     saving: deque[tuple[Frame, Future[None]]] = deque()
