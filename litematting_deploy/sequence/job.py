@@ -1,7 +1,8 @@
 """Matting many frames: reading, computing and writing overlap; a frame that fails is told, and the job goes on."""
 
+import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -73,6 +74,21 @@ def run(frames: Iterable[Frame], steps: Steps[Any, Any]) -> Iterator[Done]:
     finally:
         for pool in (reading, writing):
             pool.shutdown(cancel_futures=True)
+
+
+def unfinished(frames: Sequence[Frame], is_done: Callable[[Frame], bool], looked_at: Callable[[], None]) -> list[Frame]:
+    """The frames that are not done, in order. looked_at: called after each, from any thread as `is_done` is."""
+
+    def look(frame: Frame) -> bool:
+        done = is_done(frame)
+        looked_at()
+        return not done
+
+    pool = ThreadPoolExecutor(AHEAD, "look")
+    try:
+        return list(itertools.compress(frames, pool.map(look, frames)))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _ahead(
