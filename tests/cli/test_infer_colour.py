@@ -171,7 +171,7 @@ def test_depth_and_premultiplication_by_name(
     difference = np.abs(premultiplied[:, :, :3] - straight[:, :, :3] * (premultiplied[:, :, 3:] / 65535))
     assert difference.max() <= 0.01 * 65535
     assert difference.mean() <= 2
-    assert len(np.unique(read_levels(tmp_path / "a.png"))) > 256
+    assert (read_levels(tmp_path / "a.png") % 257).any(), "more than 8 bits of alpha"
     planes, _ = read_exr(tmp_path / "straight.exr")
     assert all(plane.dtype == np.float16 for plane in planes.values())
     difference = np.abs(encoded(rgb(tmp_path / "straight.exr"), np.uint16).astype(int) - straight[:, :, :3])
