@@ -1,24 +1,29 @@
 """Golden cases, checkpoints and exports made from them, and commands run as a user runs them."""
 
+import hashlib
 import importlib.util
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from filelock import FileLock
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from litematting_deploy.matting.inputs import network_image, one_hot
+from litematting_deploy.runtime.assets import TINY_ENGINE
+from litematting_deploy.sidecar import Sidecar, write_sidecar
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
+BLOCKED = Path(__file__).parent / "blocked"
 EXAMPLE = ROOT / "examples" / "dandelion.jpg"
 EXAMPLE_TRIMAP = ROOT / "examples" / "dandelion_trimap.png"
 
@@ -67,7 +72,7 @@ def run(*arguments: str | Path, cwd: Path | None = None, block: str = "", timeou
     """Run an installed command; `block` names packages that shall look uninstalled."""
     environment = {**os.environ, "COLUMNS": "120"}
     if block:
-        environment |= {"LTM_BLOCK": block, "PYTHONPATH": str(Path(__file__).parent / "blocked")}
+        environment |= {"LTM_BLOCK": block, "PYTHONPATH": str(BLOCKED)}
     command, *rest = map(str, arguments)
     done = subprocess.run(
         [Path(sys.executable).parent / command, *rest],
@@ -133,3 +138,20 @@ def exports(checkpoints: Callable[[str], Path], shared: Path) -> Callable[..., P
 def small_onnx(exports: Callable[..., Path]) -> Path:
     """A dynamic-batch export with 64x64 patches."""
     return exports("", "--height", "64", "--width", "64")
+
+
+@pytest.fixture(scope="session")
+def mean_onnx(shared: Path) -> Path:
+    """A network of one convolution whose alpha is the mean of a pixel's red, green and blue: takes no time, and NumPy
+    knows what comes out."""
+    path = shared / "mean.onnx"
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            model = onnx.load(TINY_ENGINE)
+            weights = np.array([1 / 3] * 3 + [0] * 5, np.float32).reshape(1, 8, 1, 1)
+            model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weights, "weights"))
+            sidecar = Sidecar(path.name, "", "none", "", (32, 32), None, "fp32", "matmul", "group", 21)
+            onnx.helper.set_model_props(model, sidecar.essentials())
+            write_sidecar(path, replace(sidecar, sha256=hashlib.sha256(model.SerializeToString()).hexdigest()))
+            path.write_bytes(model.SerializeToString())
+    return path

@@ -8,7 +8,8 @@ import pytest
 
 from litematting_deploy._files import sha256
 from litematting_deploy.errors import ArtefactError
-from litematting_deploy.sidecar import EngineSidecar, check_engine_sidecar, sidecar_path, write_sidecar
+from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
+from litematting_deploy.sidecar import EngineSidecar, check_engine_sidecar, sidecar_path, weights_sha256, write_sidecar
 
 
 @pytest.fixture
@@ -34,6 +35,14 @@ def described(path: Path, **changes: Any) -> EngineSidecar:
         "precision": "fp16",
     }
     return EngineSidecar(**{**values, **changes})
+
+
+def test_whose_weights(engine: Path) -> None:
+    """Engines of one checkpoint have its hash in common, whatever GPUs they were built for; others have their own."""
+    assert weights_sha256(engine) == sha256(engine)
+    write_sidecar(engine, described(engine, checkpoint="m.pth", checkpoint_sha256="1" * 64))
+    assert weights_sha256(engine) == "1" * 64
+    assert weights_sha256(SHIPPED_ENGINE) == sha256(SHIPPED_CHECKPOINT)
 
 
 def test_comes_back_as_it_was(engine: Path) -> None:

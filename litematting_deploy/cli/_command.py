@@ -15,7 +15,6 @@ from .. import __version__
 from ..errors import LiteMattingError
 
 INTERRUPTED = 130
-TERMINATED = 143
 
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 stdout = Console(highlight=False)
@@ -29,7 +28,9 @@ class Command(click.Command):
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         name = self.name or "ltm"
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, _terminate)
+            for ending in (signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(ending) == signal.SIG_DFL:  # nohup has SIGHUP ignored
+                    signal.signal(ending, _terminate)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("default", UserWarning)
@@ -48,9 +49,9 @@ class Command(click.Command):
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _terminate(*_: object) -> NoReturn:
-    """Leave as any exit does, so that no half-written file stays behind."""
-    sys.exit(TERMINATED)
+def _terminate(number: int, _: object) -> NoReturn:
+    """Leave as any exit does, so that no half-written file stays behind; with the code that shells have for it."""
+    sys.exit(128 + number)
 
 
 def command(name: str) -> Callable[[Callable[..., Any]], Command]:

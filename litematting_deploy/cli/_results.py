@@ -1,7 +1,8 @@
 """The options that say what is written of a matte, and the writing; the same in every command that mattes photos."""
 
+import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,8 +14,10 @@ from ..errors import UsageError
 from ..matting.background import Background
 from ..matting.cutout import alpha_picture, composite_picture, cutout_picture, foreground_picture
 from ..matting.depth import DEPTHS, Depth, check_depth, result_dtype
-from ..matting.image_io import EXR_SUFFIX, RESULT_SUFFIXES, check_output, write_image
+from ..matting.foreground import estimate_foreground
+from ..matting.image_io import EXR_SUFFIX, RESULT_SUFFIXES, WRITE_SUFFIXES, check_output, write_image
 from ..matting.photo import Photo
+from ..matting.trimap_preview import trimap_preview
 from ._command import stderr
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -37,6 +40,11 @@ _OPTIONS = (
         "--depth",
         type=click.Choice(DEPTHS),
         help="Of all results. PNG and TIFF: 8, 16; EXR: half, float.  [default: loses nothing of the photo's]",
+    ),
+    click.option(
+        "--preview",
+        metavar="FILE",
+        help="Also write a picture of what is estimated: the photo with the unknown band tinted and outlined.",
     ),
     click.option(
         "--exposure", type=float, metavar="STOPS", help="Of an EXR photo, for the network only.  [default: 0]"
@@ -62,10 +70,18 @@ class Results:
     premultiplied: bool | None = None
     depth: Depth | None = None
     truncate: bool = False
+    preview: str | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
-        return tuple(path for path in (self.alpha, self.cutout, self.foreground) if path is not None)
+        """All of them; the preview is the last."""
+        named = (self.alpha, self.cutout, self.foreground, self.preview)
+        return tuple(path for path in named if path is not None)
+
+    @property
+    def wants_colours(self) -> bool:
+        """Whether the foreground's colours must be estimated."""
+        return self.cutout is not None or self.foreground is not None
 
     def check(self, inputs: tuple[str, ...]) -> None:
         """Raise before any work is done when a file cannot be written, or is one of the inputs or another result."""
@@ -74,29 +90,34 @@ class Results:
             if Path(path).resolve() in taken:
                 raise UsageError(f"{path}: the results need two different files; choose another name")
             taken.add(Path(path).resolve())
-            check_output(path, inputs, RESULT_SUFFIXES)
-            check_depth(path, self.depth)
+            check_output(path, inputs, WRITE_SUFFIXES if path == self.preview else RESULT_SUFFIXES)
+            if path != self.preview:
+                check_depth(path, self.depth)
 
     def check_photo(self, photo: Photo) -> None:
         """Raise `InputError` before the matte is computed when the files of this photo could not be made."""
-        if self.cutout is not None or self.foreground is not None:
+        if self.wants_colours:
             photo.check_finite()
         if self.cutout is not None and self.background is not None:
             self.background.placed(photo, not _is_exr(self.cutout))
 
     def write(self, photo: Photo, alpha: NDArray[np.float32]) -> None:
-        """Write all files of a photo and its alpha (H, W), 0..1; each appears whole or not at all."""
-        dtypes = {path: result_dtype(path, photo, self.depth) for path in self.files}
+        """Write all files but the preview of a photo and its alpha (H, W), 0..1; each appears whole or not at all."""
+        dtypes = {path: result_dtype(path, photo, self.depth) for path in self.files if path != self.preview}
         if any(dtype != np.uint8 for dtype in dtypes.values()):
             photo = photo.deepened()
         for path, pixels in list(self._pictures(photo, alpha, dtypes)):  # a failure shall leave no file
             write_image(path, pixels, photo.metadata, self._is_premultiplied(path))
 
+    def write_preview(self, photo: Photo, trimap: NDArray[np.uint8]) -> None:
+        """Write the preview of a photo and its trimap (H, W), where it is wanted."""
+        if self.preview is not None:
+            write_image(self.preview, trimap_preview(trimap, photo.network))
+
     def _pictures(
         self, photo: Photo, alpha: NDArray[np.float32], dtypes: dict[str, type[Any]]
     ) -> Iterator[tuple[str, NDArray[Any]]]:
-        wants_colours = self.cutout is not None or self.foreground is not None
-        colours = _estimate(photo, alpha) if wants_colours else photo.pixels
+        colours = estimate_foreground(photo, alpha) if self.wants_colours else photo.pixels
         yield self.alpha, alpha_picture(photo, alpha, dtypes[self.alpha], self.truncate)
         if self.foreground is not None:
             yield self.foreground, foreground_picture(photo, colours, dtypes[self.foreground])
@@ -122,21 +143,26 @@ def chosen_results(output: str, inputs: tuple[str, ...], options: dict[str, Any]
         flag = "--premultiplied" if premultiplied else "--straight"
         raise click.UsageError(f"{flag} is about the alpha channel of --cutout FILE, without --background")
     results = Results(
-        output, cutout, options["foreground"], None, premultiplied, options["depth"], options["published"]
+        output,
+        cutout,
+        options["foreground"],
+        premultiplied=premultiplied,
+        depth=options["depth"],
+        truncate=options["published"],
+        preview=options["preview"],
     )
     results.check(inputs)
     if background is None:
         return results
-    behind = Background(background, options["max_megapixels"])
-    return Results(output, cutout, results.foreground, behind, None, results.depth, results.truncate)
+    return replace(results, background=Background(background, options["max_megapixels"]))
+
+
+def estimating(results: Results) -> contextlib.AbstractContextManager[Any]:
+    """Tells on a terminal what takes its time while results are written."""
+    if not results.wants_colours:
+        return contextlib.nullcontext()
+    return stderr.status("estimating foreground colours (the first time, PyMatting compiles itself for half a minute)")
 
 
 def _is_exr(path: str) -> bool:
     return Path(path).suffix.lower() == EXR_SUFFIX
-
-
-def _estimate(photo: Photo, alpha: NDArray[np.float32]) -> NDArray[Any]:
-    with stderr.status("estimating foreground colours (the first time, PyMatting compiles itself for half a minute)"):
-        from ..matting.foreground import estimate_foreground
-
-        return estimate_foreground(photo, alpha)

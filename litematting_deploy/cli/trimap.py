@@ -10,8 +10,8 @@ from ..matting.band import Band
 from ..matting.image_io import check_output, read_image, read_mask, write_image
 from ..matting.trimap import UNKNOWN, from_mask
 from ..matting.trimap_preview import trimap_preview
-from ._band import band_options
 from ._command import command, max_megapixels_option, notice, stdout
+from ._trimap import band_options
 
 
 @command("ltm-trimap")

@@ -40,6 +40,10 @@ class Band:
         if not self.relative and self.amount < 1:
             raise UsageError(f"the unknown band must be at least 1 pixel wide on each side, not {self.amount:g}")
 
+    def __str__(self) -> str:
+        """As `parse` takes it."""
+        return f"{self.amount:g}{'%' if self.relative else ''}"
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """`15` in pixels or `2%` of the object's size. Raises `UsageError`."""

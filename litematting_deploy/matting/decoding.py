@@ -1,11 +1,6 @@
 """What Pillow and OpenCV read: PNG, JPEG, TIFF, WebP and BMP to levels, with what else the file says."""
 
-import contextlib
 import os
-import struct
-import threading
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ..errors import InputError
-from .metadata import ORIENTATION_TAG, Metadata, metadata_of
+from .metadata import DECODER_ERRORS, ORIENTATION_TAG, Metadata, metadata_of
+from .quiet import decoders_quiet
 
 READ_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L")
-# What Pillow raises on damaged files, beside its own UnidentifiedImageError.
-DECODER_ERRORS = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, ArithmeticError)
-_decoder_state = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -83,25 +76,6 @@ def check_size(width: int, height: int, path: str | Path, max_megapixels: float)
             f"{path}: {width}x{height} is {width * height / 1e6:.4g} megapixels, over the limit of "
             f"{max_megapixels:g}; raise it with --max-megapixels"
         )
-
-
-@contextlib.contextmanager
-def decoders_quiet() -> Iterator[None]:
-    """Pillow without its own pixel limit and warnings; libtiff and OpenEXR without messages on the standard error.
-
-    All are global to the process, so that only one thread is in here; the limit is an option of ours, and checked
-    before anything is decoded.
-    """
-    with _decoder_state, warnings.catch_warnings(), contextlib.ExitStack() as restore:
-        warnings.simplefilter("ignore")
-        restore.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
-        Image.MAX_IMAGE_PIXELS = None
-        stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-        for descriptor in (stderr, nowhere):
-            restore.callback(os.close, descriptor)
-        os.dup2(nowhere, 2)
-        restore.callback(os.dup2, stderr, 2)
-        yield
 
 
 def turned(array: NDArray[Any], orientation: int) -> NDArray[Any]:

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from .metadata import SUB_FOLDERS, Metadata
+from .metadata import ICC_TAG, IPTC_TAG, SUB_FOLDERS, XMP_TAG, Metadata
 
 _PNG_START = 33  # the signature and IHDR; what follows may not stand behind the pixels
 _METRE = 1 / 0.0254  # inches
 _STRIP_BYTES = 1 << 20
 _UNASSOCIATED, _ASSOCIATED = 2, 1  # TIFF's extra samples
-_SHORT, _LONG, _RATIONAL, _UNDEFINED = 3, 4, 5, 7
+_BYTE, _SHORT, _LONG, _RATIONAL, _UNDEFINED = 1, 3, 4, 5, 7
 
 
 def encode_png(pixels: NDArray[Any], metadata: Metadata = Metadata()) -> bytes:
@@ -32,6 +32,8 @@ def encode_png(pixels: NDArray[Any], metadata: Metadata = Metadata()) -> bytes:
         chunks += _chunk(b"pHYs", struct.pack(">IIB", *(round(value * _METRE) for value in metadata.dpi), 1))
     if exif := metadata.exif_block():
         chunks += _chunk(b"eXIf", exif)
+    if metadata.xmp is not None:
+        chunks += _chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + metadata.xmp)  # not compressed, of no language
     return content[:_PNG_START] + chunks + content[_PNG_START:]
 
 
@@ -78,9 +80,15 @@ def _describe(folder: ImageFileDirectory_v2, metadata: Metadata) -> None:
             folder[tag] = value
         folder.tagtype[296] = _SHORT
         folder[296] = 2  # inches
-    if metadata.icc is not None:
-        folder.tagtype[34675] = _UNDEFINED
-        folder[34675] = metadata.icc
+    blocks = (
+        (ICC_TAG, _UNDEFINED, metadata.icc),
+        (XMP_TAG, _BYTE, metadata.xmp),
+        (IPTC_TAG, _UNDEFINED, metadata.iptc),
+    )
+    for tag, kind, content in blocks:
+        if content is not None:
+            folder.tagtype[tag] = kind
+            folder[tag] = content
     for tag, value in metadata.exif:
         if tag in SUB_FOLDERS:
             folder.tagtype[tag] = _LONG

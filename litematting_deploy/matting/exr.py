@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from .._files import replacing
 from ..errors import InputError
-from .decoding import check_is_file, check_size, decoders_quiet
+from .decoding import check_is_file, check_size
 from .exr_header import MAGIC, DamagedHeaderError, ExrHeader, splice
+from .quiet import decoders_quiet
 
 _DTYPES: dict[str, type[Any]] = {"half": np.float16, "float": np.float32, "uint": np.uint32}
 _LINES_PER_CHUNK = 16  # of ZIP compression, which is lossless

@@ -16,12 +16,14 @@ _PATTERN = re.compile(r"%0?(\d*)d|(#+)")
 class Frame:
     """One photo of a job.
 
-    name: its path below the source without the ending, as in `shot1/frame.0001`. trimap: None where none belongs to it.
+    name: its path below the source without the ending, as in `shot1/frame.0001`. trimap: or the mask to make one from;
+    None where none belongs to it. number: of a pattern.
     """
 
     name: str
     image: Path
     trimap: Path | None
+    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,10 @@ class _File:
 
 
 def is_many(source: str | Path) -> bool:
-    """Whether `source` stands for several files: a folder, or a pattern as `frame.%04d.exr` or `frame.####.exr`."""
+    """Whether `source` stands for several files: a folder, or a pattern as `frame.%04d.exr` or `frame.####.exr`.
+
+    What exists under that very name is no pattern.
+    """
     return os.path.isdir(source) or _is_pattern(source)
 
 
@@ -54,7 +59,7 @@ def find_frames(images: str | Path, trimaps: str | Path, numbers: Iterable[int] 
     by_number = _is_pattern(images) and _is_pattern(trimaps)
     known = {(file.number if by_number else file.name): file.path for file in _unique(_files(trimaps), by_number)}
     return [
-        Frame(file.name, file.path, known.get(file.number if by_number else file.name))
+        Frame(file.name, file.path, known.get(file.number if by_number else file.name), file.number)
         for file in _unique(photos, by_number)
     ]
 
@@ -81,8 +86,19 @@ def parse_numbers(text: str) -> list[int]:
     return found
 
 
+def say_numbers(numbers: Iterable[int]) -> str:
+    """Numbers in short, as `parse_numbers` takes them: 1,5,9-12."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    return ",".join("-".join(map(str, run)) for run in runs)
+
+
 def _is_pattern(source: str | Path) -> bool:
-    return _PATTERN.search(Path(source).name) is not None
+    return _PATTERN.search(Path(source).name) is not None and not os.path.exists(source)
 
 
 def _files(source: str | Path) -> list[_File]:
@@ -92,8 +108,15 @@ def _files(source: str | Path) -> list[_File]:
         return sorted(_matching(path), key=lambda file: (file.number or 0, file.name))
     if not os.path.isdir(path):
         raise InputError(f"{source}: no such folder; give a folder or a pattern, as frame.%04d.exr")
-    files = sorted(file for file in path.rglob("*") if looks_like_image(file) and file.is_file())
-    return [_File(file.relative_to(path).with_suffix("").as_posix(), None, file) for file in files]
+    return [
+        _File(file.relative_to(path).with_suffix("").as_posix(), None, file)
+        for file in sorted(path.rglob("*"))
+        if looks_like_image(file) and file.is_file() and not _is_hidden(file.relative_to(path))
+    ]
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _matching(pattern: Path) -> list[_File]:

@@ -1,7 +1,8 @@
 """Matting many frames: reading, computing and writing overlap; a frame that fails is told, and the job goes on."""
 
+import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -39,13 +40,13 @@ class Steps(Generic[Loaded, Matted]):
     save: Callable[[Frame, Loaded, Matted], None]
 
 
-def run(frames: Iterable[Frame], steps: Steps[Any, Any], writers: int = 1) -> Iterator[Done]:
+def run(frames: Iterable[Frame], steps: Steps[Any, Any]) -> Iterator[Done]:
     """Matte the frames; each comes back when it is over, in order but for those that cannot be read.
 
-    writers: threads that write. When this is left by an exception or given up, frames being written are finished and
-    the others left alone, so that a result is there whole or not at all.
+    `AHEAD` threads read, one writes. When this is left by an exception or given up, the frame being written is
+    finished and the others left alone, so that a result is there whole or not at all.
     """
-    reading, writing = ThreadPoolExecutor(1, "read"), ThreadPoolExecutor(writers, "write")
+    reading, writing = ThreadPoolExecutor(AHEAD, "read"), ThreadPoolExecutor(1, "write")
     failed: deque[Done] = deque()
     matting: deque[tuple[Frame, Any]] = deque()
     saving: deque[tuple[Frame, Future[None]]] = deque()
@@ -73,6 +74,21 @@ def run(frames: Iterable[Frame], steps: Steps[Any, Any], writers: int = 1) -> It
     finally:
         for pool in (reading, writing):
             pool.shutdown(cancel_futures=True)
+
+
+def unfinished(frames: Sequence[Frame], is_done: Callable[[Frame], bool], looked_at: Callable[[], None]) -> list[Frame]:
+    """The frames that are not done, in order. looked_at: called after each, from any thread as `is_done` is."""
+
+    def look(frame: Frame) -> bool:
+        done = is_done(frame)
+        looked_at()
+        return not done
+
+    pool = ThreadPoolExecutor(AHEAD, "look")
+    try:
+        return list(itertools.compress(frames, pool.map(look, frames)))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _ahead(

@@ -6,6 +6,7 @@ A hash detects damage and mix-ups, not an attacker, who would change the sidecar
 from .engine import EngineSidecar, check_engine_sidecar
 from .files import FORMAT, sidecar_path, write_sidecar
 from .onnx import Sidecar, check_sidecar, essentials, read_sidecar
+from .origin import weights_sha256
 
 __all__ = [
     "FORMAT",
@@ -16,5 +17,6 @@ __all__ = [
     "essentials",
     "read_sidecar",
     "sidecar_path",
+    "weights_sha256",
     "write_sidecar",
 ]

@@ -9,6 +9,7 @@ from .files import compare, read, sidecar_path
 
 AHEAD_OF_TIME = "tensorrt-rtx"
 BACKENDS = ("tensorrt", AHEAD_OF_TIME)
+_REMEDY = "build the engine again with ltm-build"
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,18 @@ class EngineSidecar:
         return shlex.join(words)
 
 
+def read_engine_sidecar(path: str | Path) -> EngineSidecar | None:
+    """The sidecar of an engine, or None if there is none. Raises `ArtefactError` if it cannot be understood."""
+    return read(path, EngineSidecar, ("architectures", "patch_hw", "batches"), _REMEDY)
+
+
 def check_engine_sidecar(path: str | Path) -> EngineSidecar:
     """The sidecar of an engine, after comparing the file's hash with it. Raises `ArtefactError`."""
     path = Path(path)
-    remedy = "build the engine again with ltm-build"
-    sidecar = read(path, EngineSidecar, ("architectures", "patch_hw", "batches"), remedy)
+    sidecar = read_engine_sidecar(path)
     if sidecar is None:
         raise ArtefactError(
-            f"{path}: has no sidecar {sidecar_path(path).name}, so its origin is unknown; {remedy}, or pass --trust "
+            f"{path}: has no sidecar {sidecar_path(path).name}, so its origin is unknown; {_REMEDY}, or pass --trust "
             "if you know who made it: an engine is code"
         )
     if not path.is_file():

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import litematting_deploy
-from tests.conftest import Run, assert_one_line, run
+from tests.conftest import BLOCKED, Run, assert_one_line, run
 
 CPU_CHECKS = {"shipped weights", "image formats", "cache folder", "ONNX Runtime on the CPU", "PyTorch on the CPU"} | {
     *("foreground colours", "kernels compile", "ltm-build for RTX GPUs"),
@@ -62,7 +62,7 @@ def test_what_runs_here_and_why_the_rest_does_not(tmp_path: Path) -> None:
 
 
 def test_without_onnxruntime_the_default_path_is_broken() -> None:
-    result = run("ltm-doctor", block="onnxruntime")
+    result = run("ltm-doctor", block="onnxruntime,tensorrt_rtx,pymatting")
     assert_one_line(result, 1, "ONNX Runtime on the CPU: ", "pip install 'litematting-deploy[cpu]'")
     assert "PyTorch on the CPU runs" in words(result)
     assert "ONNX Runtime on the CPU not here" in words(result)
@@ -100,7 +100,7 @@ def test_damaged_weights(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-P", "-c", "from litematting_deploy.cli.doctor import main; main()", "--json", "d.json"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{BLOCKED}", "LTM_BLOCK": "torch,tensorrt_rtx,pymatting"},
         capture_output=True,
         text=True,
         check=False,

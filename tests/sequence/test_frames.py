@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from litematting_deploy.errors import InputError, UsageError
-from litematting_deploy.sequence.frames import Frame, find_frames, is_many, parse_numbers, shard
+from litematting_deploy.sequence.frames import Frame, find_frames, is_many, parse_numbers, say_numbers, shard
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -17,7 +17,8 @@ def touch(folder: Path, *names: str) -> Path:
 
 
 def test_folders_keep_sub_folders_and_match_by_stem(tmp_path: Path) -> None:
-    images = touch(tmp_path / "i", "b.JPG", "shot 1/ä.0001.exr", "shot 1/ä.0002.exr", ".hidden.png", "notes.txt")
+    images = touch(tmp_path / "i", "b.JPG", "shot 1/ä.0001.exr", "shot 1/ä.0002.exr", "notes.txt")
+    touch(images, ".hidden.png", ".old/b.png")
     trimaps = touch(tmp_path / "t", "b.png", "shot 1/ä.0001.tif", "other.png")
     assert find_frames(images, trimaps) == [
         Frame("b", images / "b.JPG", trimaps / "b.png"),
@@ -60,6 +61,7 @@ def test_shards_share_all_frames_out(tmp_path: Path) -> None:
 def test_numbers() -> None:
     assert parse_numbers("1,5, 9-12") == [1, 5, 9, 10, 11, 12]
     assert parse_numbers("1-10x4") == [1, 5, 9]
+    assert say_numbers({12, 1, 5, 11, 9, 10}) == "1,5,9-12"
     for text in ("", "a", "1-", "5-1", "1-9x0", "1;2"):
         with pytest.raises(UsageError, match="--frames"):
             parse_numbers(text)
@@ -71,6 +73,13 @@ def test_what_stands_for_several_files(tmp_path: Path) -> None:
     assert is_many("a/frame.###.exr")
     assert not is_many("a/frame.1.exr")
     assert not is_many("a%d/frame.exr")
+
+
+def test_what_exists_is_no_pattern(tmp_path: Path) -> None:
+    images = touch(tmp_path / "take #2", "a%d.png")
+    assert is_many(images)
+    assert not is_many(images / "a%d.png")
+    assert [frame.name for frame in find_frames(images, images)] == ["a%d"]
 
 
 def test_mistakes(tmp_path: Path) -> None:

@@ -58,9 +58,20 @@ class Recorded:
 def test_every_frame_is_matted_in_order() -> None:
     recorded = Recorded()
     assert list(run(FRAMES, recorded.steps())) == [Done(frame) for frame in FRAMES]
-    assert recorded.saved == recorded.loaded == [frame.name for frame in FRAMES]
+    assert recorded.saved == [frame.name for frame in FRAMES]
+    assert sorted(recorded.loaded) == recorded.saved
     assert recorded.most_ahead <= 2 * AHEAD + 4
     assert not list(run([], recorded.steps()))
+
+
+def test_frames_are_read_beside_each_other() -> None:
+    recorded, together = Recorded(), threading.Barrier(AHEAD, timeout=10)
+
+    def load(frame: Frame) -> str:
+        together.wait()
+        return recorded.load(frame)
+
+    assert list(run(FRAMES, Steps(load, recorded.matte, recorded.save))) == [Done(frame) for frame in FRAMES]
 
 
 def test_frames_that_fail_are_told_and_the_job_goes_on() -> None:
