@@ -1,12 +1,17 @@
 """ltm-infer: a photo and its trimap to an alpha matte."""
 
+import contextlib
+import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
+from .._files import check_writable, replace_file
+from .._stages import note, recording
 from ..matting.band import Band
 from ..matting.image_io import read_mask, read_trimap
 from ..matting.patches import Plan
@@ -37,6 +42,7 @@ from ._results import chosen_results, result_options
 @click.option("--step", type=int, help="Pixels between patches; half a patch by default.")
 @click.option("--published", is_flag=True, help="The authors' crop-and-stitch to the grey level: 640, 320, truncation.")
 @click.option("--verbose", is_flag=True, help="Also print the plan and, on a GPU, the memory it takes, before the run.")
+@click.option("--timings", metavar="FILE", help="Also write where time and memory went, stage by stage, as JSON.")
 @folder_options
 @max_megapixels_option
 def main(image: str, trimap: str | None, output: str, mask: str | None, **options: Any) -> int:
@@ -46,13 +52,28 @@ def main(image: str, trimap: str | None, output: str, mask: str | None, **option
     and --foreground. A frame that fails is told and the others go on; the exit code is 1 then.
     """
     _check_options(trimap, mask, options)
+    timings = options.pop("timings")
     if is_many(image):
         if trimap is None:
             raise click.UsageError("--mask is for a single photo; make trimaps with ltm-trimap first")
-        return matte_folder(image, trimap, output, options)
+        with _timed(timings):
+            return matte_folder(image, trimap, output, options)
     refuse_folder_options(options)
-    _matte_one(image, trimap, output, mask, options)
+    with _timed(timings):
+        _matte_one(image, trimap, output, mask, options)
     return 0
+
+
+@contextlib.contextmanager
+def _timed(timings: str | None) -> Iterator[None]:
+    """Write the stages of what is inside to a file, if one is wanted."""
+    if timings is None:
+        yield
+        return
+    check_writable(timings)
+    with recording() as record:
+        yield
+        replace_file(timings, (json.dumps(record.summary(), indent=2) + "\n").encode())
 
 
 def _matte_one(image: str, trimap: str | None, output: str, mask: str | None, options: dict[str, Any]) -> None:
@@ -76,9 +97,11 @@ def _matte_one(image: str, trimap: str | None, output: str, mask: str | None, op
             alpha = matter(
                 photo.network, checked, lambda done, total: progress.update(task, completed=done, total=total)
             )
+        note(patches=len(plan.corners_yx), skipped=plan.skipped, grid=plan.grid_size, engine=engine.describe())
         summary = f"{len(plan.corners_yx)} patches ({plan.skipped} skipped), {engine.describe()}"
     results.write(photo, alpha)
     height, width = alpha.shape
+    note(width=width, height=height)
     seconds = time.perf_counter() - started
     stdout.print(
         f"{' and '.join(results.files)}: {width}x{height} in {seconds:.1f} s, {summary}", markup=False, soft_wrap=True
@@ -118,3 +141,7 @@ def _read(image: str, trimap: str | None, mask: str | None, options: dict[str, A
     if mask is None:
         return photo, decode(grey, options["trimap_encoding"] or "exact", name)
     return photo, from_mask(grey, options["unknown"] or Band(), name, photo.network, adaptive=options["adaptive"])
+
+
+if __name__ == "__main__":
+    main()
