@@ -36,8 +36,8 @@ class Scene:
 def scene(request: pytest.FixtureRequest) -> Scene:
     height, width = request.param["hw"]
     image = np.asarray(cv2.resize(read_image(EXAMPLE_IMAGE), (width, height)), np.uint8)
-    trimap = cv2.resize(read_trimap(EXAMPLE_TRIMAP), (width, height), interpolation=cv2.INTER_NEAREST)
-    trimap = np.asarray(trimap, np.uint8)
+    resized = cv2.resize(read_trimap(EXAMPLE_TRIMAP), (width, height), interpolation=cv2.INTER_NEAREST)
+    trimap = np.asarray(resized, np.uint8)
     plan = plan_grid(trimap, (request.param["patch"],) * 2)
     return Scene(image, trimap, plan, (image[:, :, 1] / np.float32(255)).astype(np.float32))
 

@@ -32,7 +32,7 @@ def measure_photo(
         check_writable(path)
     described = environment.describe()
     measured = []
-    for options in [("--engine", engine) for engine in engines] or [()]:
+    for options in [["--engine", engine] for engine in engines] or [[]]:
         with stderr.status("matting a photo"):
             measured.append(photo.measure(*sources, *options, cutout=cutout))
         stdout.print(photo.table(measured[-1]))
@@ -41,6 +41,6 @@ def measure_photo(
         "markdown": "\n\n".join(map(photo.markdown, measured)),
     }
     for kind, content in contents.items():
-        path = files.get(kind)
-        if path is not None:
-            replace_file(path, f"{content}\n".encode())
+        target = files.get(kind)
+        if target is not None:
+            replace_file(target, f"{content}\n".encode())
