@@ -98,8 +98,8 @@ def test_the_peer_is_the_published_inference(checkpoints: Callable[[str], Path],
     for path, name in zip(files, ("image", "trimap"), strict=True):
         Image.fromarray(case[name]).save(path)
     weights = checkpoints(str(case["salt"]))
-    peer = [sys.executable, ROOT / "benchmarks" / "published.py", *files]
-    subprocess.run([*peer, "-o", tmp_path / "peer.png", "--checkpoint", weights], check=True)
+    peer = [sys.executable, str(ROOT / "benchmarks" / "published.py"), *map(str, files)]
+    subprocess.run([*peer, "-o", str(tmp_path / "peer.png"), "--checkpoint", str(weights)], check=True)
     result = run("ltm-infer", *files, "-o", tmp_path / "ours.png", "--published", "--engine", weights)
     assert result.code == 0, result.err
     alphas = [np.asarray(Image.open(tmp_path / f"{name}.png"), int) for name in ("peer", "ours")]
