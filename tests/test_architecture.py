@@ -10,11 +10,12 @@ import pytest
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, ROOT
 
 PACKAGE = ROOT / "litematting_deploy"
-SEAMS = {"errors", "sidecar", "_optional", "_files"}
+SEAMS = {"errors", "sidecar", "_optional", "_files", "_stages"}
 ALLOWED = {
     "errors": set(),
     "_optional": set(),
     "_files": set(),
+    "_stages": set(),
     "sidecar": set(),
     "matting": set(),
     "model": set(),
@@ -67,9 +68,10 @@ IMPORTS = """
 import sys
 before = set(sys.modules)  # a .pth file of the CUDA 12 bindings puts cuda there at start-up
 {work}
-heavy = {{"torch", "tensorrt", "tensorrt_rtx", "cuda", "pycuda", "onnx", "pymatting", "lightning"}} & (
-    set(sys.modules) - before
-)
+heavy = {{"torch", "tensorrt", "tensorrt_rtx", "cuda", "pycuda", "onnx", "pymatting", "lightning"}}
+heavy |= {{"numba", "scipy", "matplotlib", "fvcore", "safetensors", "pytest"}}  # slow to start, too
+heavy |= {unwanted!r}
+heavy &= set(sys.modules) - before
 assert not heavy, heavy
 """
 INFER = """
@@ -82,15 +84,18 @@ except SystemExit as done:
 
 
 @pytest.mark.parametrize(
-    "work",
+    ("work", "unwanted"),
     [
-        "import litematting_deploy",
-        INFER.format(arguments=["--help"]),
-        INFER.format(arguments=[str(EXAMPLE), str(EXAMPLE_TRIMAP), "-o", "{folder}/alpha.png", "--step", "640"]),
+        ("import litematting_deploy", {"numpy", "cv2", "PIL", "OpenEXR", "rich", "onnxruntime"}),
+        (INFER.format(arguments=["--help"]), {"onnxruntime"}),
+        (
+            INFER.format(arguments=[str(EXAMPLE), str(EXAMPLE_TRIMAP), "-o", "{folder}/alpha.png", "--step", "640"]),
+            set(),
+        ),
     ],
     ids=["import", "help", "inference"],
 )
-def test_light_paths_import_nothing_heavy(work: str, tmp_path: Path) -> None:
-    script = IMPORTS.format(work=work.replace("{folder}", str(tmp_path)))
+def test_light_paths_import_nothing_heavy(work: str, unwanted: set[str], tmp_path: Path) -> None:
+    script = IMPORTS.format(work=work.replace("{folder}", str(tmp_path)), unwanted=unwanted)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -11,6 +11,7 @@ from .._files import check_writable, replace_file
 from ..benchmarks import environment, suite
 from ..errors import DependencyError
 from ..export.spec import ExportSpec
+from ._bench_photo import measure_photo, photo_options
 from ._command import command, notice, stderr, stdout
 
 if TYPE_CHECKING:
@@ -23,8 +24,20 @@ if TYPE_CHECKING:
 @click.option("--warmup", type=click.IntRange(min=0), default=2, show_default=True, help="Runs before that.")
 @click.option("--variants", is_flag=True, help="Count every variant of the paper's ablations, not only the full model.")
 @click.option("--json", "json_file", metavar="FILE", help="Also write everything as JSON.")
-def main(resolution: int, iterations: int, warmup: int, variants: bool, json_file: str | None) -> None:
+@photo_options
+def main(
+    resolution: int,
+    iterations: int,
+    warmup: int,
+    variants: bool,
+    json_file: str | None,
+    photo: tuple[str, str] | None,
+    cutout: bool,
+) -> None:
     """Parameters and FLOPs of the model, latency and accuracy of the engines that can run on this machine."""
+    if photo is not None:
+        measure_photo(photo, (), cutout, {"json": json_file})
+        return
     ExportSpec(resolution, resolution)  # raises for a resolution that no patch can have
     if json_file is not None:
         check_writable(json_file)

@@ -1,10 +1,15 @@
 """ltm-infer: a photo and its trimap to an alpha matte."""
 
+import contextlib
+import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
+from .._files import check_writable, replace_file
+from .._stages import note, recording
 from ..matting.patches import Plan
 from ..matting.trimap import UNKNOWN
 from ..runtime import Matter
@@ -26,6 +31,7 @@ from ._trimap import read_pair, trimap_options, trimap_source
 @click.option("--step", type=int, help="Pixels between patches; half a patch by default.")
 @click.option("--published", is_flag=True, help="The authors' crop-and-stitch to the grey level: 640, 320, truncation.")
 @click.option("--verbose", is_flag=True, help="Also print the plan and, on a GPU, the memory it takes, before the run.")
+@click.option("--timings", metavar="FILE", help="Also write where time and memory went, stage by stage, as JSON.")
 @folder_options
 @max_megapixels_option
 def main(image: str, trimap: str | None, output: str, **options: Any) -> int:
@@ -35,11 +41,26 @@ def main(image: str, trimap: str | None, output: str, **options: Any) -> int:
     --cutout, --foreground and --preview. A frame that fails is told and the others go on; the exit code is 1 then.
     """
     source = trimap_source(trimap, options)
+    timings = options.pop("timings")
     if is_many(image):
-        return matte_folder(image, source, output, options)
+        with _timed(timings):
+            return matte_folder(image, source, output, options)
     refuse_folder_options(options)
-    _matte_one(image, source, output, options)
+    with _timed(timings):
+        _matte_one(image, source, output, options)
     return 0
+
+
+@contextlib.contextmanager
+def _timed(timings: str | None) -> Iterator[None]:
+    """Write the stages of what is inside to a file, if one is wanted."""
+    if timings is None:
+        yield
+        return
+    check_writable(timings)
+    with recording() as record:
+        yield
+        replace_file(timings, (json.dumps(record.summary(), indent=2) + "\n").encode())
 
 
 def _matte_one(image: str, source: str, output: str, options: dict[str, Any]) -> None:
@@ -62,10 +83,12 @@ def _matte_one(image: str, source: str, output: str, options: dict[str, Any]) ->
             alpha = matter(
                 photo.network, trimap, lambda done, total: progress.update(task, completed=done, total=total)
             )
+        note(patches=len(plan.corners_yx), skipped=plan.skipped, grid=plan.grid_size, engine=engine.describe())
         summary = f"{len(plan.corners_yx)} patches ({plan.skipped} skipped), {engine.describe()}"
     with estimating(results):
         results.write(photo, alpha)
     height, width = alpha.shape
+    note(width=width, height=height)
     seconds = time.perf_counter() - started
     stdout.print(
         f"{' and '.join(results.files)}: {width}x{height} in {seconds:.1f} s, {summary}", markup=False, soft_wrap=True
@@ -80,3 +103,7 @@ def _tell(matter: Matter, plan: Plan) -> None:
     memory = matter.device_memory(plan)
     if memory is not None:
         notice(f"device memory: {memory}")
+
+
+if __name__ == "__main__":
+    main()

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .._stages import stage
 from ..errors import ArtefactError, UsageError
 
 Batch = NDArray[np.float32]
@@ -57,6 +58,7 @@ class Engine(Described):
 
     batch: int | None
 
+    @stage("engine")
     def run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
         """Estimate alpha of up to `batch` patches.
 

@@ -5,12 +5,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._stages import stage
 from .photo import Photo
 
 STRIP_PIXELS = 8_000_000
 OVERLAP_ROWS = 256
 
 
+@stage("foreground")
 def estimate_foreground(
     photo: Photo,
     alpha: NDArray[np.float32],

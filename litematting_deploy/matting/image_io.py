@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._files import check_writable, replace_file
+from .._stages import stage
 from ..errors import InputError, UsageError
 from .decoding import Decoded, decode
 from .encoding import encode_png, encode_tiff
@@ -31,6 +32,7 @@ def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDAr
     return read_photo(path, max_megapixels).network
 
 
+@stage("decode trimap")
 def read_trimap(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
     """A trimap as (H, W) uint8: grey, or colour whose channels are equal.
 
@@ -46,6 +48,7 @@ def read_trimap(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDA
     return _upper_bits(_grey(decoded, path))
 
 
+@stage("decode trimap")
 def read_mask(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
     """A mask as (H, W) uint8: grey, or the alpha channel of a cut-out where that is not opaque.
 
@@ -95,6 +98,7 @@ def check_output(
         raise UsageError(f"{path}: would overwrite an input; choose another output")
 
 
+@stage("encode")
 def write_image(
     path: str | Path, pixels: NDArray[Any], metadata: Metadata = Metadata(), premultiplied: bool = False
 ) -> None:

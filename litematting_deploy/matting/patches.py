@@ -6,11 +6,13 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .._stages import stage
 from ..errors import UsageError
 from .trimap import FOREGROUND, UNKNOWN
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 Padding = Literal["edge", "background"]
+_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def _starts(length: int, patch: int, step: int) -> list[int]:
     return [min(index * step, length - patch) for index in range(count)]
 
 
+@stage("plan")
 def plan_grid(
     trimap: NDArray[np.uint8], patch_hw: tuple[int, int], step: int | None = None, padding: Padding = "edge"
 ) -> Plan:
@@ -114,6 +117,7 @@ class Stitcher:
         self._sum = np.zeros(plan.padded_hw, np.float32)
         self._weight = np.zeros(plan.padded_hw, np.float32)
 
+    @stage("stitch")
     def add(self, corner_yx: tuple[int, int], alpha: NDArray[np.float32]) -> None:
         """Add the network's alpha (h, w) of one patch; call in plan order for the same bits every time."""
         window = self._plan.window(corner_yx)
@@ -122,13 +126,17 @@ class Stitcher:
         self._sum[window] += np.where(trimap == UNKNOWN, alpha, known) * self._patch_weight
         self._weight[window] += self._patch_weight
 
+    @stage("finish")
     def finish(self) -> NDArray[np.float32]:
         """Alpha (H, W) float32, 0..1: the weighted mean where unknown, 0 or 1 where the trimap says so."""
-        trimap = self._plan.crop(self._trimap)
-        alpha = np.divide(self._sum, self._weight, out=self._sum, where=self._weight > 0)
-        alpha = self._plan.crop(alpha)
-        alpha = np.where(trimap == UNKNOWN, alpha, (trimap == FOREGROUND).astype(np.float32))
-        return np.clip(alpha, 0, 1, out=alpha)
+        crop = self._plan.crop
+        alpha, weight, trimap = crop(self._sum), crop(self._weight), crop(self._trimap)
+        for start in range(0, len(alpha), _ROWS):  # in place: no third plane beside sum and weight
+            rows = slice(start, start + _ROWS)
+            np.divide(alpha[rows], weight[rows], out=alpha[rows], where=weight[rows] > 0)
+            np.copyto(alpha[rows], trimap[rows] == FOREGROUND, where=trimap[rows] != UNKNOWN)
+            np.clip(alpha[rows], 0, 1, out=alpha[rows])
+        return np.ascontiguousarray(alpha)
 
 
 def to_levels(

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .._stages import stage
 from ..errors import InputError, UsageError
 from .colour import SRGB, Space, levels_to, srgb_encode, to_half_or_float
 from .decoding import decode
@@ -92,6 +93,7 @@ class Photo:
         return plane
 
 
+@stage("decode photo")
 def read_photo(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, exposure_stops: float | None = None) -> Photo:
     """Read 8- or 16-bit PNG, JPEG, TIFF, WebP or BMP, RGB, grey or palette, or an OpenEXR file of plain RGB.
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from .._files import CHECKPOINT_SUFFIXES
+from .._stages import stage
 from ..engines import DeviceArtefact, Engine, examine, open_engine
 from ..errors import UsageError
 from .assets import SHIPPED_ENGINE
@@ -15,6 +16,7 @@ TENSORRT_SUFFIX = ".engine"
 DEFAULT_CUDA_BACKEND = "cuda-python"
 
 
+@stage("load engine")
 def load_engine(
     path: str | Path | None = None,
     device: str | None = None,

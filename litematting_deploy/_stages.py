@@ -1,0 +1,109 @@
+"""Where the time of a job goes: functions that say which stage they are, timed while somebody records."""
+
+import contextlib
+import functools
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+START_UP, OTHER = "start-up", "other"
+
+
+@dataclass
+class Stage:
+    """name: as in `stage`. began_s: of its first call, since the process started. peak_memory_mb: of the process, from
+    its start to the end of the stage's last call."""
+
+    name: str
+    began_s: float
+    seconds: float = 0.0
+    calls: int = 0
+    peak_memory_mb: float = 0.0
+
+
+@dataclass
+class Record:
+    """stages: in the order of their first calls, the first being what came before the recording. facts: see `note`."""
+
+    stages: dict[str, Stage] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    peak_memory_mb: float = 0.0  # the kernel's own is a little less at times than it was before
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, name: str, began_s: float, ended_s: float) -> None:
+        """Add a call, which may come from any thread."""
+        with self._lock:
+            stage = self.stages.setdefault(name, Stage(name, began_s))
+            stage.began_s = min(stage.began_s, began_s)
+            stage.seconds += ended_s - began_s
+            stage.calls += 1
+            self.peak_memory_mb = max(self.peak_memory_mb, peak_memory_mb())
+            stage.peak_memory_mb = self.peak_memory_mb
+
+    def summary(self) -> dict[str, Any]:
+        """All of it for JSON, with what no stage took as the last one."""
+        seconds, peak = since_start_s(), max(self.peak_memory_mb, peak_memory_mb())
+        stages = sorted(self.stages.values(), key=lambda stage: stage.began_s)
+        other = Stage(OTHER, 0.0, seconds - sum(stage.seconds for stage in stages), 0, peak)
+        return {
+            **self.facts,
+            "seconds": seconds,
+            "peak_memory_mb": peak,
+            "stages": [asdict(stage) for stage in (*stages, other)],
+        }
+
+
+_record: Record | None = None
+
+
+@contextlib.contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Time what is inside as a part of `name`; as a decorator, every call of a function. Stages do not nest."""
+    if _record is None:
+        yield
+        return
+    began_s = since_start_s()
+    try:
+        yield
+    finally:
+        _record.add(name, began_s, since_start_s())
+
+
+def note(**facts: Any) -> None:
+    """Keep facts of the job beside its stages, as how many patches ran."""
+    if _record is not None:
+        _record.facts |= facts
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[Record]:
+    """Record all stages of this process until left; what it did before is one stage."""
+    global _record
+    _record = record = Record()
+    record.add(START_UP, 0.0, since_start_s())
+    try:
+        yield record
+    finally:
+        _record = None
+
+
+def since_start_s() -> float:
+    """Seconds since this process was started, by the kernel's clock, whose ticks are 10 ms."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - _started_s()
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process ever held, in 10⁶ bytes; unlike `ru_maxrss`, nothing of who started it."""
+    (kilobytes,) = re.findall(r"^VmHWM:\s*(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return int(kilobytes) * 1.024e-3
+
+
+@functools.cache
+def _started_s() -> float:
+    ticks = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    return int(ticks) / os.sysconf("SC_CLK_TCK")
