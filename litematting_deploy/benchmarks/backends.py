@@ -32,10 +32,9 @@ class Backend:
                 f"{self.name} runs engine files: make one with ltm-build MODEL.onnx -o MODEL.engine --backend "
                 f"{self.name}, and give it as --engine MODEL.engine"
             )
-        if self.norm is None or self.precisions:
-            require("torch", "export", f"{self.name}")
+        require("torch", "export", self.name)  # to run the checkpoint, or to export it
         if self.norm is not None:
-            require("onnxruntime", "cpu", f"{self.name}")
+            require("onnxruntime", "cpu" if self.device == "cpu" else "gpu", self.name)
         if self.device != "cpu":
             if self.norm is not None:
                 runtime(self.device)

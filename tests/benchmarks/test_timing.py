@@ -1,14 +1,17 @@
 """Timing, on the host and on the host as a device."""
 
+import json
 import platform
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from litematting_deploy.benchmarks import environment
+from litematting_deploy.benchmarks import environment, tasks
 from litematting_deploy.benchmarks.load import Elsewhere, peak_host_bytes
+from litematting_deploy.benchmarks.row import row_of
 from litematting_deploy.benchmarks.timing import Effort, measure, summary
 from litematting_deploy.benchmarks.traffic import bandwidth, estimate
 from litematting_deploy.engines.base import CHANNELS, Batch
@@ -66,6 +69,31 @@ def test_parts_on_a_device(host_cuda: HostCuda, graphs: bool) -> None:  # noqa: 
     assert min(up, down) > 0
     assert compute >= SLOW_MS > max(up, down)
     assert up + compute + down == pytest.approx(timings.latency.p50, rel=0.25)
+
+
+def test_a_row_of_a_device(host_cuda: HostCuda, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # noqa: F811
+    cuda = HostCuda(host_cuda.folder)
+
+    def load(source: str, device: str | None, **options: Any) -> OnDevice:
+        assert (source, device) == ("some.engine", None)
+        return OnDevice(ByAddress(Slow()), cuda, options["batch"])
+
+    monkeypatch.setattr(tasks, "open_cuda", lambda _: cuda)
+    monkeypatch.setattr(tasks, "load_engine", load)
+    monkeypatch.setattr(tasks, "bandwidth", lambda device: bandwidth(device, 1 << 20))
+    effort = {"iterations": 3, "warmup": 1, "duration_s": 0}
+    alpha = tmp_path / "alpha.npy"
+    said = tasks.measured("some.engine", None, None, 2, None, False, None, False, effort, str(alpha))
+    row = row_of({"status": "ok", "engine": "some.engine", **json.loads(json.dumps(said))})
+    assert row.gpu is not None
+    assert row.gpu.gpu == "the host"
+    assert row.gpu.compute_ms >= SLOW_MS
+    assert row.gpu.peak_bytes == 2 * sum(CHANNELS.values()) * 64 * 64 * 4  # what HostCuda counts: the buffers
+    least, most = estimate((64, 64), 2, "fp32")
+    assert row.gpu.traffic_ms == (least / row.gpu.bandwidth * 1e3, most / row.gpu.bandwidth * 1e3)
+    assert (row.batch, row.threads, row.version) == (2, None, "by-address 0")
+    assert np.load(alpha).shape == (2, 1, 64, 64)
+    assert cuda.held_bytes == 0
 
 
 @pytest.mark.parametrize("late", [False, True])
