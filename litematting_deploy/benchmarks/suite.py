@@ -13,6 +13,7 @@ import numpy as np
 
 from ..engines.base import Batch
 from ..runtime.assets import SHIPPED_CHECKPOINT, SHIPPED_ENGINE, example_patch
+from ..sidecar import read_sidecar
 from . import accuracy
 from .backends import Backend
 from .process import answer
@@ -132,7 +133,7 @@ class _Bench:
         said = ask("measure", **arguments)
         if said["status"] != OK:
             return replace(blank, status=said["status"], reason=said["reason"])
-        row = row_of({**said, "engine": blank.engine, "file_bytes": source.stat().st_size})
+        row = row_of({**said, "engine": blank.engine, "file_bytes": _size(source)})
         return self._judged(row, np.load(alpha))
 
     def _judged(self, row: Row, alpha: Batch) -> Row:
@@ -162,6 +163,13 @@ class _Bench:
             said = ask("reference", checkpoint=str(self._plan.checkpoint), patch_hw=patch_hw, alpha=str(path))
             self._references[patch_hw] = np.load(path) if said["status"] == OK else said["reason"]
         return self._references[patch_hw]
+
+
+def _size(source: Path) -> int:
+    """Bytes of an artefact, with those of the weights beside an ONNX that has none of its own."""
+    sidecar = read_sidecar(source) if source.suffix.lower() == ".onnx" else None
+    beside = [source.with_name(sidecar.checkpoint)] if sidecar is not None and sidecar.weights_beside else []
+    return sum(path.stat().st_size for path in (source, *beside))
 
 
 def shipped(plan: Plan, doing: Callable[[str], None] = lambda _: None) -> list[Row]:
