@@ -26,7 +26,7 @@ ALLOWED = {
     "sequence": {"matting"},
     "training": {"model", "matting", "evaluation"},
     "doctor": {"engines", "matting", "runtime", "benchmarks"},
-    "benchmarks": {"engines", "matting", "model", "runtime", "export"},
+    "benchmarks": {"engines", "matting", "model", "runtime", "export", "evaluation"},
 }
 
 

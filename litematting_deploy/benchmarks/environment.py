@@ -3,9 +3,12 @@
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 _PACKAGES = (
     *("litematting-deploy", "numpy", "opencv-python-headless", "torch", "onnxruntime", "onnxruntime-gpu"),
@@ -17,7 +20,10 @@ _GPU_FIELDS = ("name", "driver_version", "memory.total", "clocks.sm", "clocks.me
 
 
 def describe() -> dict[str, object]:
-    """Processor, cores, load, system and versions of the packages that matter; nothing that names the machine."""
+    """Hardware, clocks where they can be read, load, system and versions of the packages that matter.
+
+    Nothing that names the machine. cores: those that this process may use.
+    """
     versions = {}
     for name in _PACKAGES:
         try:
@@ -27,8 +33,11 @@ def describe() -> dict[str, object]:
     return {
         "cpu": _processor(),
         "gpus": gpus(),
-        "cores": os.cpu_count(),
-        "load_at_start": os.getloadavg()[0],
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
+        "cpu_mhz": _clock(),
+        "governor": _governor(),
+        "load_at_start": round(os.getloadavg()[0], 2),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": versions,
@@ -49,8 +58,29 @@ def gpus() -> list[dict[str, str]]:
     return [dict(zip(_GPU_FIELDS, row, strict=True)) for row in rows]
 
 
+def slug(described: Mapping[str, Any]) -> str:
+    """The hardware as a file name: `nvidia-h200`, or without a GPU `amd-epyc-2-cores`."""
+    names = [gpu["name"] for gpu in described["gpus"]] or [f"{described['cpu']} {described['cores']} cores"]
+    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\([^)]*\)", "", names[0]).lower()).strip("-")
+
+
 def _processor() -> str:
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _clock() -> float | None:
+    """MHz of the first core now."""
+    said = _cpuinfo("cpu MHz")
+    return float(said) if said else None
+
+
+def _governor() -> str | None:
+    path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    return path.read_text().strip() if path.exists() else None
+
+
+def _cpuinfo(key: str) -> str:
+    """What /proc/cpuinfo says of the first core; nothing where it says nothing."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == key), "")

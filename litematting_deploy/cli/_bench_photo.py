@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 
 import click
 
-from .._files import check_writable, replace_file
+from .._files import replace_file
 from ..benchmarks import environment, photo
+from ..errors import UsageError
 from ._command import stderr, stdout
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -28,8 +29,9 @@ def measure_photo(
     sources: tuple[str, str], engines: Iterable[str], cutout: bool, files: Mapping[str, str | None]
 ) -> None:
     """Measure and print the job with each engine; `files` says where to write `json` and `markdown`, if anywhere."""
-    for path in filter(None, files.values()):
-        check_writable(path)
+    for kind in ("csv", "plot"):
+        if files[kind] is not None:
+            raise UsageError(f"--{kind} {files[kind]}: is for rows of engines; with --photo use --json or --markdown")
     described = environment.describe()
     measured = []
     for options in [["--engine", engine] for engine in engines] or [[]]:
@@ -41,6 +43,6 @@ def measure_photo(
         "markdown": "\n\n".join(map(photo.markdown, measured)),
     }
     for kind, content in contents.items():
-        target = files.get(kind)
+        target = files[kind]
         if target is not None:
             replace_file(target, f"{content}\n".encode())

@@ -34,7 +34,7 @@ _OPTIONS = (
     click.option(
         "--precision", type=click.Choice(["fp32", "tf32", "fp16"]), help="Of a checkpoint on a GPU.  [default: fp32]"
     ),
-    click.option("--compile", "compiled", is_flag=True, help="A checkpoint on a GPU: by torch.compile, first slow."),
+    click.option("--compile", "compiled", is_flag=True, help="A checkpoint: by torch.compile, first slow."),
     click.option(
         "--trust",
         is_flag=True,

@@ -1,15 +1,12 @@
 """Runs the checks, each in a process of its own with a limit of time: what crashes or hangs there is one row here."""
 
-import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from ..benchmarks.process import answer
 from .registry import CHECKS, Check
 
 RUNS, NOT_HERE, BROKEN = "runs", "not here", "broken"
@@ -52,29 +49,9 @@ def examine(checks: Sequence[Check] = CHECKS, done: Callable[[str], None] = lamb
 
 
 def _outcome(check: Check) -> Outcome:
-    # -P: nothing in the current folder is taken for a library
-    command = [sys.executable, "-P", "-m", _PACKAGE, check.function]
     started = time.perf_counter()
-    try:
-        ended = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=check.timeout_s, check=False
-        )
-    except subprocess.TimeoutExpired:
-        said = {"state": BROKEN, "version": "", "detail": f"did not finish within {check.timeout_s:g} s"}
-    else:
-        said = _said(ended)
+    said, reason = answer(_PACKAGE, [check.function], check.timeout_s)
+    said = said or {"state": BROKEN, "version": "", "detail": reason}
     seconds = round(time.perf_counter() - started, 2)
     detail = " ".join(said["detail"].split())
     return Outcome(check.name, check.group, check.needed, said["state"], said["version"], detail, seconds)
-
-
-def _said(ended: "subprocess.CompletedProcess[str]") -> dict[str, str]:
-    """The last line of a process as JSON, or how it ended."""
-    last = (ended.stdout.splitlines() or [""])[-1]
-    if ended.returncode == 0 and last.startswith("{"):
-        said: dict[str, str] = json.loads(last)
-        return said
-    reason = (ended.stderr.strip().splitlines() or [""])[-1]
-    if ended.returncode < 0:
-        reason = f"its process was ended by signal {-ended.returncode}: {signal.strsignal(-ended.returncode)}"
-    return {"state": BROKEN, "version": "", "detail": reason or f"its process ended with code {ended.returncode}"}

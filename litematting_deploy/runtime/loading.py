@@ -36,9 +36,10 @@ def load_engine(
     checkpoint runs in PyTorch itself (extra `export`), on patches of `patch_hw`, 640x640 by default.
 
     batch: patches at a time on a device. threads: of ONNX Runtime's CPU, all cores by default. precision (`fp32`,
-    `tf32`, `fp16`) and compiled: of a checkpoint on a CUDA device. trust: take a TensorRT engine without a sidecar;
-    it runs code of whoever made it. cuda_backend: `cuda-python` or `pycuda`; in a context of your own making, PyCUDA
-    runs TensorRT engines only, for PyTorch and ONNX Runtime work in the device's primary context. Raises
+    `tf32`, `fp16`): of a checkpoint on a CUDA device. compiled: of a checkpoint, by `torch.compile`. trust: take a
+    TensorRT engine without a sidecar; it runs code of whoever made it. cuda_backend: `cuda-python` or `pycuda`; in a
+    context of your own making, PyCUDA runs TensorRT engines only, for PyTorch and ONNX Runtime work in the device's
+    primary context. Raises
     `ArtefactError`, `CheckpointError`, `DeviceError`, `DependencyError` or `UsageError`.
     """
     path = SHIPPED_ENGINE if path is None else Path(path)
@@ -52,7 +53,7 @@ def load_engine(
         raise UsageError(f"--cuda-backend {cuda_backend} talks to a GPU; leave it out on --device cpu")
     if device == "cpu":
         if checkpoint:
-            return _torch_on_host(path, patch_hw)
+            return _torch_on_host(path, patch_hw, compiled)
         engine = open_engine(path, threads=threads)
     else:
         index = _index(device)
@@ -77,9 +78,9 @@ def _check_options(
     on_host = device == "cpu"
     if path.suffix.lower() == TENSORRT_SUFFIX and on_host:
         raise UsageError(f"{path}: a TensorRT engine runs on a GPU, not on --device cpu; use an ONNX there")
-    if (precision is not None or compiled) and (on_host or not checkpoint):
+    if (precision is not None and (on_host or not checkpoint)) or (compiled and not checkpoint):
         raise UsageError(
-            f"{path}: precision and compilation are chosen for a checkpoint on --device cuda; "
+            f"{path}: precision is chosen for a checkpoint on --device cuda, compilation for a checkpoint; "
             "an ONNX has its own: ltm-export --precision"
         )
     if threads is not None and (checkpoint or not on_host):
@@ -93,11 +94,11 @@ def _index(device: str) -> int:
     return int(index or 0)
 
 
-def _torch_on_host(path: Path, patch_hw: tuple[int, int] | None) -> Engine:
+def _torch_on_host(path: Path, patch_hw: tuple[int, int] | None, compiled: bool) -> Engine:
     from ..engines.torch_engine import TorchEngine
     from ..model import load_checkpoint
 
-    return TorchEngine(load_checkpoint(path), patch_hw or PUBLISHED_PATCH_HW)
+    return TorchEngine(load_checkpoint(path), patch_hw or PUBLISHED_PATCH_HW, compiled)
 
 
 def _torch_artefact(

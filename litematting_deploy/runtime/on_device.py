@@ -89,6 +89,15 @@ class OnDevice(Engine):
         self.check_open()
         self._repeated.enqueue(self.addresses, self.stream)
 
+    def upload(self, inputs: Mapping[str, Batch]) -> None:
+        """Put the copies of image, trimap and guide, each of exactly `batch` patches, on `stream`."""
+        for name, array in inputs.items():
+            self.cuda.upload(self.addresses[name], np.ascontiguousarray(array), self.stream)
+
+    def download(self, alpha: Batch) -> None:
+        """Put the copy to `alpha` (batch, 1, H, W) on `stream`."""
+        self.cuda.download(alpha, self.addresses["alpha"], self.stream)
+
     def check_open(self) -> None:
         """Raise `UsageError` after `close`, when the addresses are nobody's."""
         if self._closed:
@@ -97,11 +106,10 @@ class OnDevice(Engine):
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
         self.check_open()
         self.cuda.activate()
-        for name, array in (("image", image), ("trimap", trimap), ("guide", guide)):
-            self.cuda.upload(self.addresses[name], np.ascontiguousarray(array), self.stream)
+        self.upload({"image": image, "trimap": trimap, "guide": guide})
         self.enqueue()
         alpha = np.empty((self.engine.batch, 1, *self.patch_hw), np.float32)
-        self.cuda.download(alpha, self.addresses["alpha"], self.stream)
+        self.download(alpha)
         self.stream.synchronize()
         return alpha
 

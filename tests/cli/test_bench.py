@@ -1,44 +1,166 @@
 """ltm-bench as a user runs it."""
 
+import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
+from PIL import Image
 
-from tests.conftest import assert_one_line, run
+from tests.conftest import Run, assert_one_line, run
 
-QUICK = ("--iterations", "2", "--warmup", "1")
+QUICK = ("--resolution", "64", "--iterations", "2", "--warmup", "1")
 
 
-@pytest.mark.slow
-def test_rows_and_json(tmp_path: Path) -> None:
-    result = run("ltm-bench", "--resolution", "128", "--json", tmp_path / "b.json", *QUICK)
-    assert result.code == 0, result.err
-    content = json.loads((tmp_path / "b.json").read_text())
-    assert content["complexity"]["parameters"] == 4_336_757
-    assert 1e9 < content["complexity"]["flops"] < 2e9
-    rows = {row["engine"]: row for row in content["rows"] if row["device"] == "cpu"}
-    assert set(rows) == {"pytorch-eager", "onnxruntime-cpu"}
-    for row in rows.values():
-        assert row["precision"] == "fp32"
-        assert row["patch_hw"] == [128, 128]
-        latency = row["latency_ms"]
-        assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"]
-        assert row["max_abs_difference"] <= 1e-3
-    assert rows["onnxruntime-cpu"]["max_abs_difference"] > 0
-    for words in ("4,336,757", "4.3M / 101.5G", "onnxruntime-cpu", "p50", "p90", "p99", "not run: "):
-        assert words in result.out
+@pytest.fixture(scope="session")
+def bench(shared: Path, small_onnx: Path, checkpoints: Callable[[str], Path]) -> Path:
+    """A folder with everything that a run over an ONNX writes, made once."""
+    folder = shared / "bench"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            folder.mkdir()
+            files = [word for kind in ("json", "csv") for word in (f"--{kind}", folder / f"b.{kind}")]
+            files += ["--markdown", folder / "b.md", "--plot", folder / "b.png"]
+            known = ("--engine", small_onnx, "--checkpoint", checkpoints(""))
+            result = run("ltm-bench", *QUICK, *known, "--batch", "1,3", "--variants", "--threads", "1", *files)
+            assert result.code == 0, result
+            (folder / "out.txt").write_text(result.out)
+    return folder
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(path.read_text())["rows"]
+    return found
+
+
+def test_rows_as_json(bench: Path, small_onnx: Path) -> None:
+    content = json.loads((bench / "b.json").read_text())
     assert content["environment"]["cpu"]
+    assert content["options"]["warmup"] == 1
+    assert {item["variant"]: item["parameters"] for item in content["variants"]}["full LiteMatting"] == 4_336_757
+    assert [(row["engine"], row["batch"]) for row in content["rows"]] == [(small_onnx.name, 1), (small_onnx.name, 3)]
+    for row in content["rows"]:
+        assert (row["status"], row["device"], row["precision"], row["threads"]) == ("ok", "cpu", "fp32", 1)
+        latency = row["latency_ms"]
+        assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["max"]
+        assert row["images_per_s"] == pytest.approx(row["batch"] / latency["mean"] * 1e3)
+        assert row["file_bytes"] == small_onnx.stat().st_size
+        assert row["load_s"] > 0
+        assert 50e6 < row["peak_host_bytes"] < 4e9
+        assert 0 < row["accuracy"]["mean"] <= row["accuracy"]["max"] <= 1e-3
+        assert row["gpu"] is None
+
+
+def test_rows_as_csv_markdown_and_text(bench: Path) -> None:
+    with (bench / "b.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [row["batch"] for row in table] == ["1", "3"]
+    assert all(float(row["p50_ms"]) > 0 and float(row["max_difference"]) <= 1e-3 for row in table)
+    assert "compute_ms" not in table[0]  # what only a GPU has is not there without one
+    page = (bench / "b.md").read_text()
+    for words in ("| engine | precision | batch |", "published", "LFPNet", "4,336,757", "not count", "Python 3"):
+        assert words in page
+    out = (bench / "out.txt").read_text()
+    for words in ("0.464 GFLOPs at 64x64", "4.3M and 101.5G", "p50 ms", "p99", "max diff", "Table 5", "41.4", "32.0"):
+        assert (words in out) == (words != "41.4")
+
+
+def test_plot_is_a_picture(bench: Path) -> None:
+    with Image.open(bench / "b.png") as picture:
+        picture.load()
+        assert picture.size[0] >= 800
+        assert len(set(picture.convert("L").resize((64, 64)).tobytes())) > 10
+
+
+def again(small_onnx: Path, weights: Path, before: Path, *options: str) -> Run:
+    known = ("--engine", small_onnx, "--checkpoint", weights, "--threads", "1")
+    return run("ltm-bench", *QUICK, *known, "--compare", before, *options)
+
+
+def edited(bench: Path, path: Path, scale: float, **environment: Any) -> Path:
+    """The results as if each row had taken `scale` of its time, elsewhere if `environment` says so."""
+    content = json.loads((bench / "b.json").read_text())
+    content["environment"] |= environment
+    for row in content["rows"]:
+        row["latency_ms"]["p50"] *= scale
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_regression_fails(bench: Path, small_onnx: Path, checkpoints: Callable[[str], Path], tmp_path: Path) -> None:
+    before = edited(bench, tmp_path / "fast.json", 1e-3)
+    result = again(small_onnx, checkpoints(""), before)
+    assert_one_line(result, 1, "slower than before by more than 5.0%", small_onnx.name)
+    assert "worse" in result.out
+
+
+def test_what_does_not_compare_is_refused_before_anything_runs(
+    bench: Path, small_onnx: Path, checkpoints: Callable[[str], Path], tmp_path: Path
+) -> None:
+    other = edited(bench, tmp_path / "other.json", 1, cpu="Another CPU")
+    assert_one_line(again(small_onnx, checkpoints(""), other), 2, "another machine", "Another CPU", "other.json")
+    for content in ("{}", "no JSON", '{"kind": "ltm-bench", "format": 0}'):
+        other.write_text(content)
+        assert_one_line(again(small_onnx, checkpoints(""), other), 1, "other.json", "ltm-bench --json")
+
+
+def test_other_weights_fail(small_onnx: Path, tmp_path: Path) -> None:
+    result = run("ltm-bench", *QUICK, "--engine", small_onnx, "--json", tmp_path / "b.json")
+    assert result.code == 1
+    assert f"{small_onnx.name} fp32 x1: failed: alpha is up to" in result.out
+    assert "--checkpoint" in result.out
+    (row,) = rows_of(tmp_path / "b.json")
+    assert (row["status"], row["accuracy"]["tolerance"]) == ("failed", 1e-3)
+    assert row["latency_ms"] is not None
+
+
+def test_what_cannot_run_is_a_row_with_its_reason(
+    small_onnx: Path, checkpoints: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "/no/such/compiler")
+    names = "pytorch-compiled-cpu,tensorrt,onnxruntime-tensorrt"
+    known = ("--engine", small_onnx, "--checkpoint", checkpoints(""), "--json", tmp_path / "b.json")
+    result = run("ltm-bench", *QUICK, "--backends", names, *known)
+    rows = {row["engine"]: row for row in rows_of(tmp_path / "b.json")}
+    assert list(rows) == ["pytorch-compiled-cpu", "onnxruntime-tensorrt", "tensorrt", "tensorrt-rtx", small_onnx.name]
+    assert [row["status"] for row in rows.values()] == ["skipped"] * 4 + ["ok"]
+    assert "install g++" in rows["pytorch-compiled-cpu"]["reason"]
+    assert "litematting-deploy[gpu]" in rows["onnxruntime-tensorrt"]["reason"]
+    assert "ltm-build" in rows["tensorrt"]["reason"]
+    assert result.code == 0, result
+    assert "skipped: " in result.out
+
+
+def test_without_torch_an_onnx_is_timed_and_not_compared(small_onnx: Path, tmp_path: Path) -> None:
+    result = run("ltm-bench", *QUICK, "--engine", small_onnx, "--json", tmp_path / "b.json", block="torch")
+    assert (result.code, result.err) == (0, ""), result
+    (row,) = rows_of(tmp_path / "b.json")
+    assert (row["status"], row["accuracy"]) == ("ok", None)
+    assert row["latency_ms"]["p50"] > 0
 
 
 @pytest.mark.slow
 def test_without_torch_it_times_the_shipped_engine_and_says_so(tmp_path: Path) -> None:
-    result = run("ltm-bench", "--resolution", "1024", "--json", tmp_path / "b.json", *QUICK, block="torch")
+    quick = ("--iterations", "1", "--warmup", "0")
+    result = run("ltm-bench", "--resolution", "1024", "--json", tmp_path / "b.json", *quick, block="torch")
     assert_one_line(result, 0, "PyTorch is not installed", "its own patch size, not 1024", "[export,bench]")
-    content = json.loads((tmp_path / "b.json").read_text())
-    assert content["complexity"] is None
-    assert [(row["engine"], row["patch_hw"]) for row in content["rows"]] == [("onnxruntime-cpu", [640, 640])]
-    assert content["rows"][0]["max_abs_difference"] is None
+    (row,) = rows_of(tmp_path / "b.json")
+    assert (row["engine"], row["patch_hw"], row["accuracy"]) == ("litematting.onnx", [640, 640], None)
+
+
+@pytest.mark.slow
+def test_backends_run_the_shipped_weights(tmp_path: Path) -> None:
+    names = ("--backends", "pytorch-eager-cpu,onnxruntime-cpu")
+    result = run("ltm-bench", *QUICK, *names, "--json", tmp_path / "b.json")
+    assert result.code == 0, result
+    eager, onnx = rows_of(tmp_path / "b.json")
+    assert (eager["engine"], eager["accuracy"]["max"], eager["build_s"]) == ("pytorch-eager-cpu", 0, None)
+    assert onnx["engine"] == "onnxruntime-cpu"
+    assert 0 < onnx["accuracy"]["max"] <= 1e-3
+    assert onnx["build_s"] > 0
 
 
 def test_mistakes(tmp_path: Path) -> None:
@@ -46,3 +168,7 @@ def test_mistakes(tmp_path: Path) -> None:
     assert_one_line(
         run("ltm-bench", "--json", tmp_path / "no" / "b.json"), 1, "b.json", "does not exist", "another output"
     )
+    assert_one_line(run("ltm-bench", "--backends", "abacus"), 2, "abacus", "onnxruntime-cpu")
+    assert_one_line(run("ltm-bench", "--batch", "1,none"), 2, "1,none", "as in 1,4")
+    assert_one_line(run("ltm-bench", "--fail-above", "some"), 2, "some", "as in 5%")
+    assert_one_line(run("ltm-bench", "--engine", tmp_path / "no.onnx"), 1, "no.onnx", "ltm-export")

@@ -90,6 +90,13 @@ class CudaPython:
     def download(self, target: NDArray[Any], address: int, stream: p.Stream) -> None:
         _call("cuMemcpyDtoHAsync", _contiguous(target).ctypes.data, address, target.nbytes, stream.handle)
 
+    def copy(self, target: int, source: int, nbytes: int, stream: p.Stream) -> None:
+        _call("cuMemcpyDtoDAsync", target, source, nbytes, stream.handle)
+
+    def memory(self) -> tuple[int, int]:
+        free, total = _call("cuMemGetInfo")
+        return int(free), int(total)
+
     def capture(self, stream: p.Stream, work: Callable[[], None]) -> "_Graph":
         # Relaxed: Python may collect garbage in the middle of `work`, and the memory that frees would count as a
         # forbidden call of a stricter mode and spoil the recording.

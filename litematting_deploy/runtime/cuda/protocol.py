@@ -105,5 +105,11 @@ class Cuda(Protocol):
     def download(self, target: NDArray[Any], address: int, stream: Stream) -> None:
         """Copy to a C-contiguous host array; read it after `stream.synchronize()`."""
 
+    def copy(self, target: int, source: int, nbytes: int, stream: Stream) -> None:
+        """Copy within the device, from the address `source` to the address `target`."""
+
+    def memory(self) -> tuple[int, int]:
+        """Bytes of the device that are free now, whoever holds the others, and all of them."""
+
     def capture(self, stream: Stream, work: Callable[[], None]) -> Graph | None:
         """Record what `work` enqueues on `stream`, without running it; None where graphs cannot be captured."""

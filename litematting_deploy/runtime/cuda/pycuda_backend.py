@@ -92,6 +92,15 @@ class PyCuda:
         with _words():
             driver.memcpy_dtoh_async(target, address, _of(stream))
 
+    def copy(self, target: int, source: int, nbytes: int, stream: p.Stream) -> None:
+        with _words():
+            driver.memcpy_dtod_async(target, source, nbytes, _of(stream))
+
+    def memory(self) -> tuple[int, int]:
+        with _words():
+            free, total = driver.mem_get_info()
+        return int(free), int(total)
+
     def capture(self, stream: p.Stream, work: Callable[[], None]) -> p.Graph | None:  # noqa: ARG002
         """None: PyCUDA records no graphs."""
         return None

@@ -6,9 +6,11 @@ nothing about streams: every call is done when it returns.
 
 import ctypes
 import hashlib
+import math
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,10 +53,19 @@ class HostStream:
 
 
 class HostEvent:
-    def record(self, stream: Any) -> None: ...
+    """When it was recorded; only one made with `timing` tells."""
+
+    def __init__(self, timing: bool) -> None:
+        self._timing, self._at = timing, math.nan
+
+    def record(self, stream: Any) -> None:
+        self._at = time.perf_counter()
+
     def synchronize(self) -> None: ...
     def milliseconds_since(self, earlier: Any) -> float:
-        return 0.0
+        assert self._timing, "an event made without timing was asked for its time"
+        assert earlier._timing, "an event made without timing was asked for its time"
+        return float(self._at - earlier._at) * 1e3
 
 
 class HostBuffer:
@@ -128,6 +139,7 @@ class HostCuda:
     """The protocol. held_bytes: of buffers that were not freed. captures: graphs recorded so far."""
 
     backend, index, gpu, capability = "host", 0, "the host", (8, 9)
+    total_bytes = 1 << 34
 
     def __init__(self, folder: Path, graphs: bool = True, flags: tuple[str, ...] = ()) -> None:
         """folder: where kernels are built, each once, by all who share it. graphs: whether there are any. flags: more
@@ -142,7 +154,7 @@ class HostCuda:
         return HostStream()
 
     def event(self, timing: bool = False) -> HostEvent:
-        return HostEvent()
+        return HostEvent(timing)
 
     def buffer(self, nbytes: int) -> HostBuffer:
         return HostBuffer(self, nbytes)
@@ -181,6 +193,12 @@ class HostCuda:
     def download(self, target: NDArray[Any], address: int, stream: Any) -> None:
         assert target.flags.c_contiguous
         ctypes.memmove(target.ctypes.data, address, target.nbytes)
+
+    def copy(self, target: int, source: int, nbytes: int, stream: Any) -> None:
+        ctypes.memmove(target, source, nbytes)
+
+    def memory(self) -> tuple[int, int]:
+        return self.total_bytes - self.held_bytes, self.total_bytes
 
     def capture(self, stream: Any, work: Callable[[], None]) -> HostGraph | None:
         """Recorded work is what runs when the graph is launched; like a device, nothing runs now."""

@@ -5,7 +5,9 @@ on a GPU, but the same ones for the same seed.
 """
 
 import ctypes
+import math
 import random
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -33,21 +35,27 @@ class LazyStream:
 
 
 class LazyEvent:
-    def __init__(self, cuda: "LazyCuda") -> None:
-        self._cuda = cuda
+    def __init__(self, cuda: "LazyCuda", timing: bool) -> None:
+        self._cuda, self._timing = cuda, timing
         self.recorded = self.happened = 0
+        self._at = math.nan
 
     def record(self, stream: LazyStream) -> None:
         self.recorded += 1
         number = self.recorded
-        stream.work.append((lambda: True, lambda: setattr(self, "happened", max(self.happened, number))))
+        stream.work.append((lambda: True, lambda: self._happen(number)))
 
     def synchronize(self) -> None:
         number = self.recorded
         self._cuda.until(lambda: self.happened >= number)
 
+    def _happen(self, number: int) -> None:
+        self.happened, self._at = max(self.happened, number), time.perf_counter()
+
     def milliseconds_since(self, earlier: Any) -> float:
-        return 0.0
+        assert self._timing, "an event made without timing was asked for its time"
+        assert earlier._timing, "an event made without timing was asked for its time"
+        return float(self._at - earlier._at) * 1e3
 
 
 class LazyMemory:
@@ -76,7 +84,7 @@ class LazyCuda(HostCuda):
         return self.streams[-1]
 
     def event(self, timing: bool = False) -> Any:
-        return LazyEvent(self)
+        return LazyEvent(self, timing)
 
     def buffer(self, nbytes: int) -> Any:
         return LazyMemory(nbytes)
@@ -95,6 +103,9 @@ class LazyCuda(HostCuda):
 
     def download(self, target: NDArray[Any], address: int, stream: Any) -> None:
         self.later(stream.handle, lambda: ctypes.memmove(target.ctypes.data, address, target.nbytes))
+
+    def copy(self, target: int, source: int, nbytes: int, stream: Any) -> None:
+        self.later(stream.handle, lambda: ctypes.memmove(target, source, nbytes))
 
     def module(self, source: str) -> Any:
         return _LateModule(self, super().module(source))

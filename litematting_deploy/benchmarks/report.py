@@ -1,0 +1,234 @@
+"""Results as tables: one list of columns, for the terminal, CSV and Markdown."""
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .compare import Change
+from .paper import FULL, TABLES
+from .row import Results, Row
+
+Value = str | int | float | None
+
+UNSTABLE, LOADED = 0.05, 0.05
+"""A variation, and a share of the cores that others kept busy, from which on a row is said to be unsure."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """heading, form: for people. key: for CSV, with the unit. value: None where a row has none; a column without any is
+    left out."""
+
+    heading: str
+    key: str
+    value: Callable[[Row], Value]
+    form: str = "{}"
+
+    def text(self, row: Row) -> str:
+        value = self.value(row)
+        return "" if value is None else self.form.format(value)
+
+
+def _of(part: str, name: str, scale: float = 1.0) -> Callable[[Row], Value]:
+    """A number inside `latency_ms`, `gpu` or `accuracy`."""
+
+    def value(row: Row) -> Value:
+        inside = getattr(row, part)
+        return None if inside is None else getattr(inside, name) / scale
+
+    return value
+
+
+def _scaled(name: str, scale: float) -> Callable[[Row], Value]:
+    def value(row: Row) -> Value:
+        found = getattr(row, name)
+        return None if found is None else found / scale
+
+    return value
+
+
+def _traffic(row: Row) -> Value:
+    return None if row.gpu is None else "{:.2f} to {:.2f}".format(*row.gpu.traffic_ms)
+
+
+COLUMNS = (
+    Column("engine", "engine", lambda row: row.engine),
+    Column("precision", "precision", lambda row: row.precision),
+    Column("batch", "batch", lambda row: row.batch or None),
+    Column("patch", "patch", lambda row: "{}x{}".format(*row.patch_hw)),
+    Column("status", "status", lambda row: row.status),
+    Column("file MB", "file_mb", _scaled("file_bytes", 1e6), "{:.1f}"),
+    Column("build s", "build_s", lambda row: row.build_s, "{:.1f}"),
+    Column("load s", "load_s", lambda row: row.load_s, "{:.2f}"),
+    Column("first ms", "first_run_ms", lambda row: row.first_run_ms, "{:.0f}"),
+    Column("p50 ms", "p50_ms", _of("latency_ms", "p50"), "{:.1f}"),
+    Column("p90", "p90_ms", _of("latency_ms", "p90"), "{:.1f}"),
+    Column("p99", "p99_ms", _of("latency_ms", "p99"), "{:.1f}"),
+    Column("max", "max_ms", _of("latency_ms", "max"), "{:.1f}"),
+    Column("mean", "mean_ms", _of("latency_ms", "mean"), "{:.1f}"),
+    Column("±", "variation", _of("latency_ms", "variation"), "{:.1%}"),
+    Column("images/s", "images_per_s", lambda row: row.images_per_s, "{:.3g}"),
+    Column("to GPU ms", "host_to_device_ms", _of("gpu", "host_to_device_ms"), "{:.2f}"),
+    Column("compute ms", "compute_ms", _of("gpu", "compute_ms"), "{:.2f}"),
+    Column("from GPU ms", "device_to_host_ms", _of("gpu", "device_to_host_ms"), "{:.2f}"),
+    Column("traffic ms", "traffic_ms", _traffic),
+    Column("copy GB/s", "bandwidth_gb_s", _of("gpu", "bandwidth", 1e9), "{:.0f}"),
+    Column("RAM MB", "peak_host_mb", _scaled("peak_host_bytes", 1e6), "{:.0f}"),
+    Column("GPU MB", "peak_device_mb", _of("gpu", "peak_bytes", 1e6), "{:.0f}"),
+    Column("max diff", "max_difference", _of("accuracy", "max"), "{:.1e}"),
+    Column("mean diff", "mean_difference", _of("accuracy", "mean"), "{:.1e}"),
+    Column("SAD diff", "sad_difference", _of("accuracy", "sad"), "{:.1e}"),
+)
+_CSV_ONLY = (
+    Column("", "threads", lambda row: row.threads),
+    Column("", "busy_elsewhere_cores", lambda row: row.elsewhere),
+    Column("", "version", lambda row: row.version or None),
+    Column("", "reason", lambda row: row.reason or None),
+)
+_WIDE = {
+    *("file_mb", "build_s", "load_s", "first_run_ms", "max_ms", "mean_ms"),
+    *("bandwidth_gb_s", "mean_difference", "sad_difference"),
+}
+
+
+_IF_DIFFERENT = ("batch", "patch", "status")
+
+
+def columns(rows: Sequence[Row], narrow: bool = False) -> list[Column]:
+    """Those that say something of these rows. narrow: only what one compares engines by, and where they differ."""
+    said = [column for column in COLUMNS if any(column.value(row) is not None for row in rows)]
+    hidden = set(_WIDE) if narrow else set()
+    same = [column.key for column in said if column.key in _IF_DIFFERENT and len(set(map(column.value, rows))) == 1]
+    hidden |= set(same) if narrow else set()
+    return [column for column in said if column.key not in hidden]
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """Every row, with numbers as they are and empty cells where there is none."""
+    said = [*columns(rows), *_CSV_ONLY]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(column.key for column in said)
+    writer.writerows(["" if (value := column.value(row)) is None else value for column in said] for row in rows)
+    return text.getvalue()
+
+
+def markdown_table(headings: Sequence[str], cells: Sequence[Sequence[str]], words: int = 1) -> str:
+    """A table whose first `words` columns are flush left and the others right."""
+    rules = ["---" if index < words else "---:" for index in range(len(headings))]
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in cells]
+    return "".join(f"| {' | '.join(row)} |\n" for row in ([*headings], rules, *escaped))
+
+
+def to_markdown(rows: Sequence[Row], cores: int, narrow: bool = False) -> str:
+    """A table of the rows that ran, and a list of the others with their reasons."""
+    ran = [row for row in rows if row.latency_ms is not None]
+    said = columns(ran, narrow)
+    table = [[column.text(row) for column in said] for row in ran]
+    parts = [markdown_table([column.heading for column in said], table, 2)] if ran else []
+    others = [f"- {line}\n" for line in [*reasons(rows), *unsure(ran, cores)]]
+    return "\n".join([*parts, *(["".join(others)] if others else [])])
+
+
+def where(described: Mapping[str, Any]) -> str:
+    """The hardware and software of a run in one sentence."""
+    gpus = [f"{gpu['name']} (driver {gpu['driver_version']}, {gpu['clocks.sm']})" for gpu in described["gpus"]]
+    clock = [f"{described['cpu_mhz']:.0f} MHz"] if described["cpu_mhz"] else []
+    load = f"load {described['load_at_start']:g} at the start"
+    hardware = ", ".join([f"{described['cpu']}, {described['cores']} cores", *clock, *gpus, load])
+    versions = ", ".join(f"{name} {version}" for name, version in described["versions"].items())
+    return f"{hardware}; {described['system']}, Python {described['python']}, {versions}."
+
+
+def page(results: Results, variants: bool) -> str:
+    """Everything as Markdown. variants: with the paper's tables."""
+    parts = [
+        "# ltm-bench\n",
+        f"{where(results.environment)}\n",
+        *(f"{line}\n" for line in complexity(results.variants)),
+        to_markdown(results.rows, results.environment["cores"]),
+        f"{method(results.options)}\n",
+    ]
+    if variants:
+        for title, headings, cells in paper_tables(results.variants):
+            parts += [f"## {title} of the paper\n", markdown_table(headings, cells)]
+    return "\n".join(parts)
+
+
+def reasons(rows: Sequence[Row]) -> list[str]:
+    """Why rows failed or were skipped."""
+    return [f"{row.name}: {row.status}: {row.reason}" for row in rows if row.reason]
+
+
+def unsure(rows: Sequence[Row], cores: int) -> list[str]:
+    """What to think of before trusting the times."""
+    found = []
+    for row in rows:
+        if row.latency_ms is None:
+            continue
+        signs = []
+        if row.latency_ms.variation > UNSTABLE:
+            signs.append(f"runs vary by {row.latency_ms.variation:.0%}")
+        if row.elsewhere is not None and row.elsewhere > LOADED * cores:
+            signs.append(f"other processes kept {row.elsewhere:.1f} of {cores} cores busy")
+        if signs:
+            found.append(f"{row.name}: {' and '.join(signs)}: measure again on a quiet machine")
+    return found
+
+
+def method(options: Mapping[str, Any]) -> str:
+    """What was timed and how, in one sentence."""
+    lasted = f" and {options['duration_s']:g} s" if options["duration_s"] else ""
+    return (
+        f"At least {options['iterations']} runs{lasted} one after the other, after {options['warmup']} that do not "
+        "count, each engine in a process of its own, in the order of the rows; from host arrays to a host array, "
+        "without decoding, patches and stitching. ± is the standard deviation over the mean, RAM the most that the "
+        "process held, interpreter and libraries included."
+    )
+
+
+def complexity(counted: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the full model costs, beside what the paper prints for it."""
+    published = next(row for table in TABLES.values() for row in table if row.variant == FULL)
+    return [
+        f"{item['variant']}: {item['parameters']:,} parameters, {item['flops'] / 1e9:.3f} GFLOPs at "
+        f"{item['resolution']}x{item['resolution']} (the paper prints {published.parameters} and {published.flops} at "
+        "1024x1024)"
+        for item in counted
+        if item["variant"] == FULL
+    ]
+
+
+def paper_tables(counted: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Title, headings and cells of the paper's tables: published figures, and ours beside them.
+
+    counted: as `complexity.Complexity`. Only FLOPs at 1024x1024 stand beside the paper's.
+    """
+    ours = {item["variant"]: item for item in counted}
+    published = [f"{name}, published" for name in ("SAD", "MSE", "Grad", "Conn", "parameters", "FLOPs")]
+    made = []
+    for title, rows in TABLES.items():
+        cells = []
+        for row in rows:
+            cell = [row.method, row.sad, row.mse, row.grad, row.conn, row.parameters, row.flops]
+            item = ours.get(row.variant)
+            same = item is not None and item["resolution"] == 1024
+            cell += [f"{item['parameters']:,}" if item else "", f"{item['flops'] / 1e9:.3f}G" if item and same else ""]
+            cells.append(cell)
+        headings = ["", *published, "parameters, ours", "FLOPs, ours"]
+        kept = [index for index in range(len(headings)) if index == 0 or any(row[index] for row in cells)]
+        made.append((title, [headings[index] for index in kept], [[row[index] for index in kept] for row in cells]))
+    return made
+
+
+def change_cells(found: Sequence[Change], limit: float) -> list[list[str]]:
+    """Name, before, after, change and verdict of each row of a comparison."""
+    cells = []
+    for one in found:
+        times = ["-" if value is None else f"{value:.1f}" for value in (one.before_ms, one.after_ms)]
+        change = "-" if one.change is None else f"{one.change:+.1%}"
+        verdict = "worse" if one.regressed(limit) else "better" if one.change and one.change < -limit else ""
+        cells.append([one.name, *times, change, verdict])
+    return cells

@@ -1,0 +1,146 @@
+"""What is measured, as it is written to JSON and read from it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+
+KIND, FORMAT = "ltm-bench", 1
+OK, FAILED, SKIPPED = "ok", "failed", "skipped"
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds of `iterations` runs after `warmup` runs that do not count.
+
+    variation: their standard deviation over their mean, 0 where every run takes as long.
+    """
+
+    p50: float
+    p90: float
+    p99: float
+    max: float
+    mean: float
+    variation: float
+    iterations: int
+    warmup: int
+
+
+@dataclass(frozen=True)
+class OnGpu:
+    """What only a GPU has. Times are medians in milliseconds by CUDA events.
+
+    peak_bytes: of the device, taken since before the engine was opened. bandwidth: bytes a second that a copy on this
+    device reads and writes. traffic_ms: what the convolutions' reads and writes take at that bandwidth, and with a pass
+    after each for its group norm.
+    """
+
+    gpu: str
+    host_to_device_ms: float
+    compute_ms: float
+    device_to_host_ms: float
+    peak_bytes: int
+    bandwidth: float
+    traffic_ms: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How far alpha of the example patch is from the fp32 PyTorch model's: largest and mean absolute difference, SAD in
+    thousands. tolerance: the largest difference that is accepted."""
+
+    max: float
+    mean: float
+    sad: float
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One engine at one batch size.
+
+    status: `ok`, `failed` or `skipped`; reason: of the latter two. engine: the backend's name, or that of the file.
+    device, precision: empty where the file could not tell; joined by commas, and batch 0, where one row stands for
+    all of a backend that cannot run. version: of the library that ran it, with its name. file_bytes: of the artefact.
+    build_s: exporting it, load_s: opening it; first_run_ms: one run after that, where libraries compile and choose.
+    peak_host_bytes: the most memory its process held, interpreter and libraries included. elsewhere: cores that other
+    processes kept busy during the timed runs. None: not measured, or not there.
+    """
+
+    status: str
+    engine: str
+    device: str
+    precision: str
+    batch: int
+    patch_hw: tuple[int, int]
+    reason: str = ""
+    version: str = ""
+    threads: int | None = None
+    file_bytes: int | None = None
+    build_s: float | None = None
+    load_s: float | None = None
+    first_run_ms: float | None = None
+    latency_ms: Latency | None = None
+    images_per_s: float | None = None
+    peak_host_bytes: int | None = None
+    elsewhere: float | None = None
+    gpu: OnGpu | None = None
+    accuracy: Accuracy | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str, int, tuple[int, int]]:
+        """What makes rows of two runs the same."""
+        return self.engine, self.device, self.precision, self.batch, self.patch_hw
+
+    @property
+    def name(self) -> str:
+        """Engine, precision and batch, as far as they are known."""
+        return " ".join(filter(None, (self.engine, self.precision, f"x{self.batch}" if self.batch else "")))
+
+    def failed(self, reason: str) -> "Row":
+        return replace(self, status=FAILED, reason=reason)
+
+
+_NESTED = {"latency_ms": Latency, "gpu": OnGpu, "accuracy": Accuracy}
+
+
+def row_of(content: Mapping[str, Any]) -> Row:
+    """A row as `asdict` and JSON leave it. Raises `KeyError`, `TypeError`."""
+    values = dict(content)
+    values["patch_hw"] = tuple(values["patch_hw"])
+    for name, kind in _NESTED.items():
+        if values.get(name) is not None:
+            values[name] = kind(**values[name])
+    if values.get("gpu") is not None:
+        values["gpu"] = replace(values["gpu"], traffic_ms=tuple(values["gpu"].traffic_ms))
+    return Row(**values)
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything one call of `ltm-bench` measured. variants: counted ones, as `complexity.Complexity`."""
+
+    environment: dict[str, Any]
+    options: dict[str, Any]
+    variants: list[dict[str, Any]]
+    rows: list[Row]
+
+    def json(self) -> bytes:
+        content = {"kind": KIND, "format": FORMAT, **asdict(self)}
+        return (json.dumps(content, indent=2) + "\n").encode()
+
+
+def read_results(path: str | Path) -> Results:
+    """What `ltm-bench --json` wrote. Raises `InputError`."""
+    try:
+        content: dict[str, Any] = json.loads(Path(path).read_bytes())
+        if (content.pop("kind"), content.pop("format")) != (KIND, FORMAT):
+            raise ValueError(f"it is not of format {FORMAT}")
+        return Results(**{**content, "rows": [row_of(row) for row in content["rows"]]})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: not results of this ltm-bench ({error}); make them with: ltm-bench --json"
+        ) from error

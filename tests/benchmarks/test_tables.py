@@ -1,0 +1,50 @@
+"""The pages are of the committed results."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from litematting_deploy.benchmarks.row import Results
+from tests.benchmarks.test_report import ON_GPU, results, row
+from tests.conftest import ROOT
+
+SCRIPT = ROOT / "benchmarks" / "tables.py"
+
+
+def tables(*options: str | Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, SCRIPT, *options], capture_output=True, text=True, check=False)
+
+
+def test_readme_and_plots_are_of_the_committed_results() -> None:
+    done = tables("--check")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_new_results_come_into_the_pages(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    folder = tmp_path / "benchmarks" / "results"
+    folder.mkdir(parents=True)
+    for name in ("README.md", "benchmarks/README.md"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (folder / "others.json").write_text('{"tests": []}')
+    assert tables("--root", tmp_path).returncode == 0
+    assert tables("--root", tmp_path, "--check").returncode == 0
+    measured = results(row("onnxruntime-cpu", 12.5), ON_GPU)
+    counted = {"variant": "backbone", "resolution": 1024, "parameters": 3523717, "flops": 52810187392}
+    options = {**measured.options, "resolution": 64}
+    (folder / "a-cpu.json").write_bytes(Results(measured.environment, options, [counted], measured.rows).json())
+    stale = tables("--root", tmp_path, "--check")
+    assert stale.returncode == 1
+    assert len(stale.stdout.splitlines()) == 3
+    assert tables("--root", tmp_path).returncode == 0
+    assert tables("--root", tmp_path, "--check").returncode == 0
+    assert "12.5" in (tmp_path / "README.md").read_text()
+    page = (tmp_path / "benchmarks" / "README.md").read_text()
+    assert "52.810G" in page
+    assert "GCAMatting" in page
+    changed = json.loads((folder / "a-cpu.json").read_text())
+    changed["rows"][0]["latency_ms"]["p50"] = 13.5
+    (folder / "a-cpu.json").write_text(json.dumps(changed))
+    assert tables("--root", tmp_path, "--check").returncode == 1
