@@ -5,7 +5,7 @@ for group norms. Two identities save that:
 
 - The first norm follows a 1x1 convolution, y = W x. The moments of y are those of x through W: with M the second
   moments of x (channels x channels), the mean square of y_c is w_c M w_c. So scale and shift are known before y is
-  computed, and go into the weights and a row for a constant one.
+  computed: the scale goes into the weights.
 - All else up to the second norm, and all after it, concerns a few rows at a time. The block runs in strips of rows
   that stay in the cache, and stores only the depthwise convolution's output in between.
 
@@ -13,6 +13,7 @@ The moments are plain sums of squares. In float32 this is as exact as the norms 
 not many times its deviation, as behind a convolution; the exporter's comparison with the model decides.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
-from .norms import Op, channels_hw, moments, numbers, reshape, rows_in, scale_and_shift
+from .norms import Op, average, channels_hw, moments, normalised, numbers, reshape, scale_and_shift
 
 STRIP_BYTES = 8 << 20
 """Of a strip's hidden map: a quarter of a common last-level cache."""
@@ -30,29 +31,28 @@ Activate = Callable[[ir.Value], ir.Value]
 
 @dataclass(frozen=True)
 class Strip:
-    """Rows `first` up to `last` of the input, padded by `above` and `below`, make `rows` rows of output."""
+    """Rows `first` up to `last` of the padded input make `rows` rows of output."""
 
-    stride: int
     first: int
     last: int
-    above: int
-    below: int
     rows: int
-
-    @property
-    def padded_rows(self) -> int:
-        return self.above + self.last - self.first + self.below
 
 
 def strips(height: int, stride: int, rows: int) -> list[Strip]:
-    """A 3x3 convolution over `height` rows, padded by 1, in strips of `rows` output rows; the last may be shorter."""
+    """A 3x3 convolution over `height` padded rows in strips of `rows` output rows; the last takes what is left."""
+    out_height = (height - 3) // stride + 1
     found = []
-    for top in range(0, height // stride, rows):
-        count = min(rows, height // stride - top)
-        first, last = top * stride - 1, (top + count - 1) * stride + 2
-        above, below = max(0, -first), max(0, last - height)
-        found.append(Strip(stride, first + above, last - below, above, below, count))
+    for top in range(0, out_height, rows):
+        stop = min(top + rows, out_height)
+        last = height if stop == out_height else (stop - 1) * stride + 3
+        found.append(Strip(top * stride, last, stop - top))
     return found
+
+
+def rows_in(budget: int, row_bytes: int, rows: int) -> int:
+    """How many rows go into one of the fewest equal strips of at most `budget` bytes (but of one row at least)."""
+    strips = math.ceil(rows / max(1, budget // row_bytes))
+    return math.ceil(rows / strips)
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,10 @@ class _Norm:
     weight: ir.Value
     bias: ir.Value
     made: ir.Value
+
+    @property
+    def values(self) -> tuple[ir.Value, ir.Value, ir.Value]:
+        return self.weight, self.bias, self.made
 
 
 def rules() -> list[pattern.RewriteRule]:
@@ -103,59 +107,49 @@ def _block(
     op: Op, x: ir.Value, kernels: list[ir.Value], norms: list[_Norm], activate: Activate, residual: bool
 ) -> ir.Value:
     """The block in strips; kernels and norms of expansion, depthwise convolution and projection."""
-    expansion = _folded_expansion(op, x, kernels[0], norms[0])
-    (_, height, width), (hidden, out_height, out_width) = channels_hw(x), channels_hw(norms[1].made)
+    (channels, height, _), (hidden, out_height, out_width) = channels_hw(x), channels_hw(norms[1].made)
+    _, padded_height, padded_width = channels_hw(norms[0].made)
     stride = height // out_height
-    plan = strips(height, stride, rows_in(STRIP_BYTES, 4 * hidden * stride * (width + 2), out_height))
-    pieces = [_hidden(op, x, strip, expansion, kernels[1], activate, hidden) for strip in plan]
-    shares = [strip.rows / out_height for strip in plan]
+    pixels = reshape(op, op.Pad(x, numbers(op, 0, 0, 1, 1, 0, 0, 1, 1)), 0, channels, padded_height * padded_width)
+    expansion, shift = _folded_expansion(op, pixels, kernels[0], norms[0])
 
-    scale, shift = _over_strips(op, pieces, shares, norms[1])
+    def piece(strip: Strip) -> ir.Value:
+        y = pixels
+        if strip.rows < out_height:
+            y = op.Slice(
+                y, *(numbers(op, value) for value in (strip.first * padded_width, strip.last * padded_width, 2))
+            )
+        y = activate(op.Add(op.MatMul(expansion, y), shift))
+        y = reshape(op, y, 0, hidden, strip.last - strip.first, padded_width)
+        y = op.Conv(y, kernels[1], group=hidden, kernel_shape=[3, 3], strides=[stride, stride], pads=[0, 0, 0, 0])
+        return reshape(op, y, 0, hidden, strip.rows * out_width)
+
+    plan = strips(padded_height, stride, rows_in(STRIP_BYTES, 4 * hidden * stride * padded_width, out_height))
+    pieces = [piece(strip) for strip in plan]
+    scale, middle = _over_strips(op, pieces, [strip.rows / out_height for strip in plan], norms[1])
     channels, _, _ = channels_hw(norms[2].made)
     projection = reshape(op, kernels[2], channels, hidden)
-    projected = [op.MatMul(projection, activate(op.Add(op.Mul(piece, scale), shift))) for piece in pieces]
-    scale, shift = _over_strips(op, projected, shares, norms[2])
+    projected = [op.MatMul(projection, activate(op.Add(op.Mul(piece, scale), middle))) for piece in pieces]
     joined = projected[0] if len(projected) == 1 else op.Concat(*projected, axis=2)
-    result = reshape(op, op.Add(op.Mul(joined, scale), shift), 0, channels, out_height, out_width)
+    result = reshape(op, normalised(op, joined, *norms[2].values), 0, channels, out_height, out_width)
     return op.Add(x, result) if residual else result
 
 
-def _folded_expansion(op: Op, x: ir.Value, kernel: ir.Value, norm: _Norm) -> ir.Value:
-    """(N, D, C + 1): the 1x1 convolution of padded x, its norm's scale in it, and the shift behind it."""
-    (channels, height, width), (hidden, padded_height, padded_width) = channels_hw(x), channels_hw(norm.made)
-    pixels = reshape(op, x, 0, channels, height * width)
-    kernel = reshape(op, kernel, hidden, channels)
-    shared = op.Mul(kernel, op.Constant(value_float=1 / (padded_height * padded_width)))
-    mean = op.MatMul(shared, op.ReduceSum(pixels, numbers(op, 2), keepdims=1))
+def _folded_expansion(op: Op, pixels: ir.Value, kernel: ir.Value, norm: _Norm) -> tuple[ir.Value, ir.Value]:
+    """(N, D, C): the 1x1 convolution with its norm's scale in it; (N, D, 1): the shift. pixels: (N, C, L), padded."""
+    hidden, height, width = channels_hw(norm.made)
+    kernel = reshape(op, kernel, hidden, -1)
+    mean = op.MatMul(kernel, average(op, pixels, 2))
     products = op.MatMul(kernel, op.MatMul(pixels, op.Transpose(pixels, perm=[0, 2, 1])))
-    square = op.ReduceSum(op.Mul(products, shared), numbers(op, 2), keepdims=1)
-    scale, shift = scale_and_shift(op, (mean, square), norm.weight, norm.bias, norm.made)
-    folded: ir.Value = op.Concat(op.Mul(kernel, scale), shift, axis=2)
-    return folded
-
-
-def _hidden(
-    op: Op, x: ir.Value, strip: Strip, expansion: ir.Value, kernel: ir.Value, activate: Activate, hidden: int
-) -> ir.Value:
-    """(N, D, pixels): the depthwise convolution's output in one strip."""
-    channels, height, width = channels_hw(x)
-    if strip.last - strip.first < height:
-        x = op.Slice(x, numbers(op, strip.first), numbers(op, strip.last), numbers(op, 2))
-    x = op.Pad(x, numbers(op, 0, 0, strip.above, 1, 0, 0, strip.below, 1))
-    one_hw = (1, strip.padded_rows, width + 2)
-    count = op.Shape(x, start=0, end=1)
-    ones = op.Expand(op.Constant(value_float=1.0), op.Concat(count, numbers(op, *one_hw), axis=0))
-    x = reshape(op, op.Concat(x, ones, axis=1), 0, channels + 1, strip.padded_rows * (width + 2))
-    y = reshape(op, activate(op.MatMul(expansion, x)), 0, hidden, strip.padded_rows, width + 2)
-    y = op.Conv(y, kernel, group=hidden, kernel_shape=[3, 3], strides=[strip.stride] * 2, pads=[0, 0, 0, 0])
-    return reshape(op, y, 0, hidden, strip.rows * (width // strip.stride))
+    share = op.Mul(kernel, op.Constant(value_float=1 / (height * width)))
+    square = op.ReduceSum(op.Mul(products, share), numbers(op, 2), keepdims=1)
+    scale, shift = scale_and_shift(op, (mean, square), *norm.values)
+    return op.Mul(kernel, scale), shift
 
 
 def _over_strips(op: Op, pieces: list[ir.Value], shares: list[float], norm: _Norm) -> tuple[ir.Value, ir.Value]:
     """Scale and shift of a norm over all strips, which are these shares of the image."""
     means, squares = zip(*(moments(op, piece) for piece in pieces), strict=True)
-    whole = []
-    for parts in (means, squares):
-        joined = op.Mul(op.Concat(*parts, axis=2), op.Constant(value_floats=shares))
-        whole.append(op.ReduceSum(joined, numbers(op, 2), keepdims=1))
-    return scale_and_shift(op, (whole[0], whole[1]), norm.weight, norm.bias, norm.made)
+    weights = reshape(op, op.Constant(value_floats=shares), -1, 1)
+    mean, square = (op.MatMul(op.Concat(*parts, axis=2), weights) for parts in (means, squares))
+    return scale_and_shift(op, (mean, square), *norm.values)

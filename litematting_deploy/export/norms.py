@@ -4,7 +4,6 @@
 InstanceNormalization; `folded` goes further, see `folded`.
 """
 
-import math
 from typing import Any
 
 import onnx_ir as ir
@@ -70,6 +69,13 @@ def scale_and_shift(
     return reshape(op, scale, -1, channels, 1), reshape(op, shift, -1, channels, 1)
 
 
+def normalised(op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.Value) -> ir.Value:
+    """`norm` of x (N, C, L) as moments, one multiplication and one addition."""
+    scale, shift = scale_and_shift(op, moments(op, x), weight, bias, norm)
+    result: ir.Value = op.Add(op.Mul(x, scale), shift)
+    return result
+
+
 def as_batch(op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.Value) -> ir.Value:
     """Statistics by reductions, and one BatchNormalization over (1, N C, H, W) with these as its mean and variance.
 
@@ -113,8 +119,7 @@ def as_affine(op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.Va
     """Moments, and one multiplication and one addition by channel."""
     channels, height, width = channels_hw(norm)
     flat = reshape(op, x, 0, channels, height * width)
-    scale, shift = scale_and_shift(op, moments(op, flat), weight, bias, norm)
-    return reshape(op, op.Add(op.Mul(flat, scale), shift), 0, channels, height, width)
+    return reshape(op, normalised(op, flat, weight, bias, norm), 0, channels, height, width)
 
 
 def rule(form: Any) -> pattern.RewriteRule:
@@ -132,9 +137,3 @@ def rule(form: Any) -> pattern.RewriteRule:
         return cast
 
     return pattern.RewriteRule(group_norm, spelled)
-
-
-def rows_in(budget: int, row_bytes: int, rows: int) -> int:
-    """How many rows go into one of the fewest equal strips of at most `budget` bytes (but of one row at least)."""
-    strips = math.ceil(rows / max(1, budget // row_bytes))
-    return math.ceil(rows / strips)

@@ -20,4 +20,20 @@ def spell_norms(model: ir.Model, form: Norm) -> None:
     for rule in _RULES[form]:
         RewriteRuleSet([rule]).apply_to_model(model)
     CommonSubexpressionEliminationPass()(model)  # each replacement brings its own constants
+    _reshape_weights(model.graph)
     RemoveUnusedNodesPass()(model)
+
+
+def _reshape_weights(graph: ir.Graph) -> None:
+    """Give weights the shapes in which the rules use them, which spares whoever loads the graph these nodes."""
+    for weight in graph.initializers.values():
+        users = weight.consumers()
+        if len(users) != 1 or users[0].op_type != "Reshape" or users[0].inputs[0] is not weight:
+            continue
+        target = users[0].inputs[1]
+        shape = None if target is None else ir.convenience.get_const_tensor(target)
+        if shape is not None and weight.const_value is not None:
+            values = weight.const_value.numpy().reshape(shape.numpy())
+            weight.const_value, weight.shape = ir.tensor(values, name=weight.name), ir.Shape(values.shape)
+            ir.convenience.replace_all_uses_with(users[0].outputs[0], weight)
+            graph.remove(users[0], safe=True)
