@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .._files import replace_file
-from ..engines import Engine
 from ..errors import InputError, OutputError, UsageError
 from ..matting.image_io import EXR_SUFFIX, is_whole, read_trimap
 from ..matting.photo import Photo, read_photo
@@ -26,6 +25,7 @@ from ..sequence.frames import Frame, find_frames, parse_numbers, shard
 from ..sequence.job import Steps, run
 from ._command import notice, stderr, stdout
 from ._engine import open_chosen
+from ._plan import matter_for
 from ._results import Results, chosen_results
 
 SETTINGS = ".ltm-infer.json"
@@ -45,7 +45,6 @@ _KEPT = (
     "premultiplied",
     "background",
     "exposure",
-    "step",
     "published",
     "precision",
     "kind",
@@ -136,9 +135,9 @@ def matte_folder(images: str, trimaps: str, output: str, options: dict[str, Any]
     folder = _Folder(output, options)
     with (
         open_chosen(options) as engine,
-        Matter(engine, step=options["step"], batch=options["batch"], published=options["published"]) as matter,
+        matter_for(engine, options) as matter,
     ):
-        _keep_settings(Path(output), engine, options)
+        _keep_settings(Path(output), matter, options)
         todo = [frame for frame in frames if not (options["resume"] and folder.is_done(frame))]
         failures = _run(todo, folder, matter)
         described = engine.describe()
@@ -208,9 +207,9 @@ def _make_folder(path: Path) -> None:
         raise OutputError(f"{path}: cannot be written: the folder is read-only; choose another output")
 
 
-def _keep_settings(output: Path, engine: Engine, options: dict[str, Any]) -> None:
+def _keep_settings(output: Path, matter: Matter, options: dict[str, Any]) -> None:
     """Note what the results are made with; resuming with something else would mix two kinds of results."""
-    now = {"engine": engine.describe(), **{name: options[name] for name in _KEPT}}
+    now = {"engine": matter.engine.describe(), "plan": matter.placement, **{name: options[name] for name in _KEPT}}
     path = output / SETTINGS
     if options["resume"] and path.exists():
         try:

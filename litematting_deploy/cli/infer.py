@@ -18,6 +18,7 @@ from ._band import band_options
 from ._command import command, max_megapixels_option, notice, patch_progress, stdout
 from ._engine import engine_options, open_chosen
 from ._folder import folder_options, matte_folder, refuse_folder_options
+from ._plan import matter_for, plan_options
 from ._results import chosen_results, result_options
 
 
@@ -34,8 +35,7 @@ from ._results import chosen_results, result_options
 )
 @result_options
 @engine_options
-@click.option("--step", type=int, help="Pixels between patches; half a patch by default.")
-@click.option("--published", is_flag=True, help="The authors' crop-and-stitch to the grey level: 640, 320, truncation.")
+@plan_options
 @click.option("--verbose", is_flag=True, help="Also print the plan and, on a GPU, the memory it takes, before the run.")
 @folder_options
 @max_megapixels_option
@@ -66,7 +66,7 @@ def _matte_one(image: str, trimap: str | None, output: str, mask: str | None, op
         notice(f"ltm-infer: {trimap_file} has no unknown pixels: the alpha is the trimap")
     with (
         open_chosen(options) as engine,
-        Matter(engine, step=options["step"], batch=options["batch"], published=options["published"]) as matter,
+        matter_for(engine, options) as matter,
     ):
         plan = matter.plan(checked)
         if options["verbose"]:
@@ -76,7 +76,7 @@ def _matte_one(image: str, trimap: str | None, output: str, mask: str | None, op
             alpha = matter(
                 photo.network, checked, lambda done, total: progress.update(task, completed=done, total=total)
             )
-        summary = f"{len(plan.corners_yx)} patches ({plan.skipped} skipped), {engine.describe()}"
+        summary = f"{plan}, {engine.describe()}"
     results.write(photo, alpha)
     height, width = alpha.shape
     seconds = time.perf_counter() - started
@@ -89,7 +89,10 @@ def _tell(matter: Matter, plan: Plan) -> None:
     """What is about to run, and the memory of the device it takes."""
     (height, width), engine = plan.patch_hw, matter.engine
     notice(f"engine: {engine.describe()}")
-    notice(f"plan: {len(plan.corners_yx)} patches of {height}x{width}, {plan.skipped} of {plan.grid_size} skipped")
+    saved = (
+        f"{plan.skipped} of {plan.grid_size} skipped" if plan.margin is None else f"a grid would run {plan.grid_size}"
+    )
+    notice(f"plan: {matter.placement}: {len(plan.corners_yx)} patches of {height}x{width}, {saved}")
     memory = matter.device_memory(plan)
     if memory is not None:
         notice(f"device memory: {memory}")

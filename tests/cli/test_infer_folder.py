@@ -191,6 +191,8 @@ def test_resuming_leaves_what_is_whole_and_does_the_rest(light: NDArray[Any], tm
         assert np.abs(read_levels(path) - levels).max() <= 1  # the engine's last bits differ from run to run
     again = run("ltm-infer", *arguments, "--resume", "--depth", "16")
     assert_one_line(again, 2, "was begun with another depth", "None, now '16'")
+    again = run("ltm-infer", *(part for part in arguments if part not in ("--step", "64")), "--resume")
+    assert_one_line(again, 2, "was begun with another plan", "'grid, step 64', now 'grid, step 32'")
     (tmp_path / "out" / ".ltm-infer.json").write_text("{")
     assert_one_line(run("ltm-infer", *arguments, "--resume"), 1, ".ltm-infer.json", "delete it")
 
@@ -281,7 +283,7 @@ def test_two_runs_at_once_leave_whole_frames(light: NDArray[Any], tmp_path: Path
     assert len(finished(tmp_path / "out")) == 12
     assert not [path for path in (tmp_path / "out").rglob(".*") if path.name != ".ltm-infer.json"]
     content = json.loads((tmp_path / "out" / ".ltm-infer.json").read_text())
-    assert content["step"] == 64
+    assert content["plan"] == "grid, step 64"
 
 
 def test_mistakes(light: NDArray[Any], tmp_path: Path, small_onnx: Path) -> None:
