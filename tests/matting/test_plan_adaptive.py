@@ -14,8 +14,9 @@ Trimap = NDArray[np.uint8]
 def blobs(hw: tuple[int, int], seed: int) -> Trimap:
     """Bands around the edges of smooth shapes, as around a subject, and a few lone pixels."""
     rng = np.random.default_rng(seed)
-    field = cv2.GaussianBlur(rng.normal(size=hw).astype(np.float32), (0, 0), float(rng.uniform(4, 20)))
-    field /= max(field.std(), 1e-6)
+    noise = rng.normal(size=hw).astype(np.float32)
+    field = np.asarray(cv2.GaussianBlur(noise, (0, 0), float(rng.uniform(4, 20))), np.float32)
+    field /= max(float(field.std()), 1e-6)
     trimap = np.where(field > 0, np.uint8(255), np.uint8(0))
     trimap[np.abs(field) < rng.uniform(0.02, 0.5)] = 128
     trimap[rng.random(hw) < 1e-4] = 128
