@@ -215,7 +215,11 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, photo: tuple[P
         (2, (image, trimap, *out, "--mask", trimap), ("TRIMAP", "--mask")),
         (2, (image, trimap), ("--output",)),
         (2, (image, trimap, *out, "--step", "0", *small), ("--step 0", "from 1")),
-        (2, (image, trimap, *out, "--margin", "32", *small), ("--margin 32", "half the patch's shorter side, 64")),
+        (
+            2,
+            (image, trimap, *out, "--plan", "adaptive", "--margin", "32", *small),
+            ("--margin 32", "half the patch's shorter side, 64"),
+        ),
         (2, (image, trimap, *out, "--margin", "9", "--plan", "grid", *small), ("--margin 9", "--plan adaptive")),
         (2, (image, trimap, *out, "--margin", "9", "--step", "9", *small), ("--margin 9", "--step 9")),
         (2, (image, trimap, *out, "--plan", "adaptive", "--step", "9", *small), ("--step 9", "--plan adaptive")),
