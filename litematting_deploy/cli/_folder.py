@@ -9,7 +9,6 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engines import Engine
 from ..matting.band import Band
 from ..runtime import Matter
 from ..runtime.assets import SHIPPED_ENGINE
@@ -21,6 +20,7 @@ from ._command import notice, stdout
 from ._engine import open_chosen
 from ._folder_files import SUFFIXES, FolderFiles, Loaded
 from ._folder_progress import FolderProgress, folder_progress
+from ._plan import matter_for
 
 _OPTIONS = (
     click.option("--frames", metavar="1-100", help="Of a pattern, only these: 1-100, 1-100x2 or 1,5,9-12."),
@@ -30,7 +30,7 @@ _OPTIONS = (
         "--format", "kind", type=click.Choice(list(SUFFIXES)), help="Of a folder's results.  [default: png; exr of EXR]"
     ),
 )
-_KEPT = ("trimap_encoding", "adaptive", "depth", "premultiplied", "background", "exposure", "step", "published")
+_KEPT = ("trimap_encoding", "adaptive", "depth", "premultiplied", "background", "exposure", "published")
 
 
 def folder_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -55,9 +55,9 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
     files = FolderFiles((images, source), output, options)
     with (
         open_chosen(options) as engine,
-        Matter(engine, step=options["step"], batch=options["batch"], published=options["published"]) as matter,
+        matter_for(engine, options) as matter,
     ):
-        since_ns = keep_settings(Path(output), _settings(engine, options), options["resume"])
+        since_ns = keep_settings(Path(output), _settings(matter, options), options["resume"])
         todo = frames
         with folder_progress() as progress:
             if options["resume"]:
@@ -84,11 +84,12 @@ def _chosen_frames(images: str, source: str, options: dict[str, Any]) -> list[Fr
     return shard(frames, options["part"]) if options["part"] else frames
 
 
-def _settings(engine: Engine, options: dict[str, Any]) -> dict[str, Any]:
+def _settings(matter: Matter, options: dict[str, Any]) -> dict[str, Any]:
     """What decides on the results: not the device, so that the machines of a farm may share a folder."""
-    (height, width), weights = engine.patch_hw, weights_sha256(options["engine"] or SHIPPED_ENGINE)
+    (height, width), weights = matter.engine.patch_hw, weights_sha256(options["engine"] or SHIPPED_ENGINE)
     return {
-        "engine": f"{height}x{width} {engine.precision}, weights {weights[:12]}",
+        "engine": f"{height}x{width} {matter.engine.precision}, weights {weights[:12]}",
+        "plan": matter.placement,
         "unknown": None if options["mask"] is None else str(options["unknown"] or Band()),
         "format": options["kind"],
         **{name: options[name] for name in _KEPT},

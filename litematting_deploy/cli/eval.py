@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import numpy as np
@@ -25,9 +25,7 @@ from ..runtime import Matter
 from ..runtime.assets import SHIPPED_ENGINE
 from ._command import command, max_megapixels_option, stderr, stdout
 from ._engine import engine_options, open_chosen
-
-if TYPE_CHECKING:
-    from ..engines import Engine
+from ._plan import matter_for, plan_options
 
 NETWORK = "LiteMatting"
 
@@ -43,7 +41,7 @@ NETWORK = "LiteMatting"
     show_default=True,
     help="exact: 0, 128, 255. between: all but 0 and 255 is unknown. labels: 0, 1, 2.",
 )
-@click.option("--published", is_flag=True, help="The authors' crop-and-stitch to the grey level: 640, 320, truncation.")
+@plan_options
 @click.option("--peers", is_flag=True, help=f"Also PyMatting's {', '.join(map(label, METHODS))}: minutes, not seconds.")
 @click.option("--report", "report_folder", metavar="DIR", help="Also write DIR/index.html, a page with all mattes.")
 @click.option("--json", "json_file", metavar="FILE", help="Also write everything as JSON, MSE as it is.")
@@ -60,7 +58,7 @@ def main(dataset: str, json_file: str | None, report_folder: str | None, **optio
         check_writable(json_file)
     with (
         open_chosen(options) as engine,
-        Matter(engine, batch=options["batch"], published=options["published"]) as matter,
+        matter_for(engine, options) as matter,
     ):
         methods: dict[str, Matte] = {NETWORK: partial(_levels, matter) if options["published"] else matter}
         if options["peers"]:
@@ -69,7 +67,8 @@ def main(dataset: str, json_file: str | None, report_folder: str | None, **optio
                 warm_up(methods)
         else:
             warm_up(methods)
-        subtitle = f"{engine.describe()}{', as published' if options['published'] else ''}; ltm-eval {__version__}"
+        placement = f"{matter.placement}{', as published' if options['published'] else ''}"
+        subtitle = f"{engine.describe()}, {placement}; ltm-eval {__version__}"
         title = f"{NETWORK} on {opened.folder.resolve().name}, {opened.trimap}"
         report = Report(report_folder, title, subtitle) if report_folder is not None else None
         results = _evaluate(opened, methods, report, options)
@@ -80,7 +79,7 @@ def main(dataset: str, json_file: str | None, report_folder: str | None, **optio
     if report is not None:
         stdout.print(f"report: {report.finish(means)}", markup=False, soft_wrap=True)
     if json_file is not None:
-        content = _content(opened, engine, options, results, means) | {"environment": described}
+        content = _content(opened, matter, options, results, means) | {"environment": described}
         replace_file(json_file, (json.dumps(content, indent=2) + "\n").encode())
 
 
@@ -125,7 +124,7 @@ def _tables(title: str, results: dict[str, dict[str, Result]], means: dict[str, 
 
 def _content(
     dataset: Dataset,
-    engine: "Engine",
+    matter: Matter,
     options: dict[str, Any],
     results: dict[str, dict[str, Result]],
     means: dict[str, Result],
@@ -140,8 +139,9 @@ def _content(
         "dataset": str(Path(dataset.folder).resolve()),
         "layout": dataset.layout,
         "trimap": dataset.trimap,
-        "engine": engine.describe(),
+        "engine": matter.engine.describe(),
         "engine_file": str(options["engine"] or SHIPPED_ENGINE),
+        "plan": matter.placement,
         "published": options["published"],
         **scores(NETWORK),
         "peers": {method: scores(method) for method in means if method != NETWORK},

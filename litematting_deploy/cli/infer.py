@@ -17,6 +17,7 @@ from ..sequence.frames import is_many
 from ._command import command, max_megapixels_option, notice, patch_progress, stdout
 from ._engine import engine_options, open_chosen
 from ._folder import folder_options, matte_folder, refuse_folder_options
+from ._plan import matter_for, plan_options
 from ._results import chosen_results, estimating, result_options
 from ._trimap import read_pair, trimap_options, trimap_source
 
@@ -28,8 +29,7 @@ from ._trimap import read_pair, trimap_options, trimap_source
 @trimap_options
 @result_options
 @engine_options
-@click.option("--step", type=int, help="Pixels between patches; half a patch by default.")
-@click.option("--published", is_flag=True, help="The authors' crop-and-stitch to the grey level: 640, 320, truncation.")
+@plan_options
 @click.option("--verbose", is_flag=True, help="Also print the plan and, on a GPU, the memory it takes, before the run.")
 @click.option("--timings", metavar="FILE", help="Also write where time and memory went, stage by stage, as JSON.")
 @folder_options
@@ -73,7 +73,7 @@ def _matte_one(image: str, source: str, output: str, options: dict[str, Any]) ->
     results.write_preview(photo, trimap)
     with (
         open_chosen(options) as engine,
-        Matter(engine, step=options["step"], batch=options["batch"], published=options["published"]) as matter,
+        matter_for(engine, options) as matter,
     ):
         plan = matter.plan(trimap)
         if options["verbose"]:
@@ -84,7 +84,7 @@ def _matte_one(image: str, source: str, output: str, options: dict[str, Any]) ->
                 photo.network, trimap, lambda done, total: progress.update(task, completed=done, total=total)
             )
         note(patches=len(plan.corners_yx), skipped=plan.skipped, grid=plan.grid_size, engine=engine.describe())
-        summary = f"{len(plan.corners_yx)} patches ({plan.skipped} skipped), {engine.describe()}"
+        summary = f"{plan}, {engine.describe()}"
     with estimating(results):
         results.write(photo, alpha)
     height, width = alpha.shape
@@ -99,7 +99,10 @@ def _tell(matter: Matter, plan: Plan) -> None:
     """What is about to run, and the memory of the device it takes."""
     (height, width), engine = plan.patch_hw, matter.engine
     notice(f"engine: {engine.describe()}")
-    notice(f"plan: {len(plan.corners_yx)} patches of {height}x{width}, {plan.skipped} of {plan.grid_size} skipped")
+    saved = (
+        f"{plan.skipped} of {plan.grid_size} skipped" if plan.margin is None else f"a grid would run {plan.grid_size}"
+    )
+    notice(f"plan: {matter.placement}: {len(plan.corners_yx)} patches of {height}x{width}, {saved}")
     memory = matter.device_memory(plan)
     if memory is not None:
         notice(f"device memory: {memory}")

@@ -1,6 +1,6 @@
 """Crop-and-stitch: where patches lie (plan) and how their alphas become one (stitch)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -8,11 +8,14 @@ from numpy.typing import NDArray
 
 from .._stages import stage
 from ..errors import UsageError
+from .cover import cover
 from .trimap import FOREGROUND, UNKNOWN
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 Padding = Literal["edge", "background"]
 _ROWS = 256
+
+DEFAULT_MARGIN = 0.15  # of the patch's shorter side; measured by benchmarks/plans.py
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,9 @@ class Plan:
     """Which patches run, in padded coordinates.
 
     corners_yx: top left corner of each patch, in running order. grid_size: patches of the whole grid, those skipped
-    because they hold no unknown pixel included. padded_hw: image size after `offset_yx` pixels before it and the
-    rest behind it. padding: what the trimap is there, see `plan_grid`.
+    because they hold no unknown pixel included; of an adaptive plan, those the default grid would run. padded_hw:
+    image size after `offset_yx` pixels before it and the rest behind it. padding: what the trimap is there, see
+    `plan_grid`. margin: pixels of context in an adaptive plan, see `plan_adaptive`; None in a grid.
     """
 
     image_hw: tuple[int, int]
@@ -31,10 +35,17 @@ class Plan:
     corners_yx: tuple[tuple[int, int], ...]
     grid_size: int
     padding: Padding = "edge"
+    margin: int | None = None
 
     @property
     def skipped(self) -> int:
-        return self.grid_size - len(self.corners_yx)
+        """Patches of the grid that are saved."""
+        return max(self.grid_size - len(self.corners_yx), 0)
+
+    def __str__(self) -> str:
+        if self.margin is None:
+            return f"{len(self.corners_yx)} patches ({self.skipped} skipped)"
+        return f"{len(self.corners_yx)} patches (a grid: {self.grid_size})"
 
     @property
     def _added(self) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -67,20 +78,29 @@ def _starts(length: int, patch: int, step: int) -> list[int]:
     return [min(index * step, length - patch) for index in range(count)]
 
 
+def grid_step(patch_hw: tuple[int, int], step: int | None = None) -> int:
+    """The step of a grid: `step`, or by default half the patch's shorter side.
+
+    Raises `UsageError` unless it is from 1 to the shorter side.
+    """
+    step = min(patch_hw) // 2 if step is None else step
+    if not 1 <= step <= min(patch_hw):
+        raise UsageError(f"--step {step}: steps go from 1 to the patch's shorter side, {min(patch_hw)}")
+    return step
+
+
 @stage("plan")
 def plan_grid(
     trimap: NDArray[np.uint8], patch_hw: tuple[int, int], step: int | None = None, padding: Padding = "edge"
 ) -> Plan:
     """The published grid: patches every `step` pixels, the last of a row or column shifted back into the image.
 
-    trimap: (H, W) uint8 of 0 / 128 / 255. step: 1 to the shorter side of the patch, by default half of it. An image
-    smaller than a patch is centred in one. padding: there the trimap goes on as its edge, which claims nothing about
-    a subject that the image cuts off, or is background, as in the published code. Patches without an unknown pixel
-    are skipped, all others kept, so that every unknown pixel is covered.
+    trimap: (H, W) uint8 of 0 / 128 / 255. step: see `grid_step`. An image smaller than a patch is centred in one.
+    padding: there the trimap goes on as its edge, which claims nothing about a subject that the image cuts off, or is
+    background, as in the published code. Patches without an unknown pixel are skipped, all others kept, so that every
+    unknown pixel is covered.
     """
-    step = min(patch_hw) // 2 if step is None else step
-    if not 1 <= step <= min(patch_hw):
-        raise UsageError(f"--step {step}: steps go from 1 to the patch's shorter side, {min(patch_hw)}")
+    step = grid_step(patch_hw, step)
     height, width = trimap.shape
     padded_hw = (max(height, patch_hw[0]), max(width, patch_hw[1]))
     offset_y, offset_x = (padded_hw[0] - height) // 2, (padded_hw[1] - width) // 2
@@ -94,6 +114,47 @@ def plan_grid(
         ].any()
     )
     return Plan((height, width), padded_hw, (offset_y, offset_x), patch_hw, corners, len(grid), padding)
+
+
+def context_margin(patch_hw: tuple[int, int], margin: int | None = None) -> int:
+    """The margin of an adaptive plan: `margin`, or by default 0.15 of the patch's shorter side, 96 of 640 pixels.
+
+    Raises `UsageError` unless 0 <= margin < half the shorter side.
+    """
+    margin = int(min(patch_hw) * DEFAULT_MARGIN) if margin is None else margin
+    if not 0 <= margin < min(patch_hw) / 2:
+        raise UsageError(
+            f"--margin {margin}: margins are 0 or more and below half the patch's shorter side, {min(patch_hw)}"
+        )
+    return margin
+
+
+@stage("plan")
+def plan_adaptive(trimap: NDArray[np.uint8], patch_hw: tuple[int, int], margin: int | None = None) -> Plan:
+    """Few patches, only where unknown pixels are, each of which has `margin` pixels of context on all sides.
+
+    trimap: (H, W) uint8 of 0 / 128 / 255. margin: see `context_margin`. Every unknown pixel lies that far inside one
+    of the patches at least, or as far as the image goes. Where the image is no larger than a patch this is the grid.
+    """
+    margin = context_margin(patch_hw, margin)
+    grid = plan_grid(trimap, patch_hw)
+    within = _folded(np.pad(trimap == UNKNOWN, grid._added), margin)
+    corners = cover(within, (patch_hw[0] - 2 * margin, patch_hw[1] - 2 * margin))
+    return replace(grid, corners_yx=tuple(corners), grid_size=len(grid.corners_yx), margin=margin)
+
+
+def _folded(mask: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
+    """`mask` without a border of `margin` pixels, whose true pixels move to the nearest one that is left.
+
+    A patch covers what lies `margin` pixels inside it, and at the image's border all that lies there: once the border
+    is folded in, a patch covers its inner part, wherever it is.
+    """
+    for _ in range(2):
+        inner = mask[margin : mask.shape[0] - margin].copy()
+        inner[0] |= mask[: margin + 1].any(axis=0)
+        inner[-1] |= mask[mask.shape[0] - margin - 1 :].any(axis=0)
+        mask = inner.T
+    return mask
 
 
 def border_weight(patch_hw: tuple[int, int]) -> NDArray[np.float32]:

@@ -1,16 +1,17 @@
 """Image and trimap to alpha with any engine, on the host or on a CUDA device."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..engines import Engine
 from ..errors import InputError, UsageError
-from ..matting.patches import Padding, Plan, plan_grid, to_levels
+from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
 from ..matting.trimap import decode
 from .cuda.arrays import DeviceArray
 from .device_memory import DeviceMemory, Levels
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 PUBLISHED_STEP = 320
 
+Placement = Literal["adaptive", "grid"]
+DEFAULT_PLACEMENT: Placement = "grid"
+
 Pixels = NDArray[np.uint8] | Any
 """A NumPy array, or one on the device, as PyTorch, CuPy and PyCUDA have them."""
 
@@ -31,19 +35,27 @@ class Matter:
     """Cuts the foreground out of photos: `Matter.load(path)(image, trimap) -> alpha`."""
 
     def __init__(
-        self, engine: Engine, *, step: int | None = None, batch: int | None = None, published: bool = False
+        self,
+        engine: Engine,
+        *,
+        plan: Placement | None = None,
+        margin: int | None = None,
+        step: int | None = None,
+        batch: int | None = None,
+        published: bool = False,
     ) -> None:
-        """step: pixels between patches, half a patch by default. batch: patches per call of the engine, at most the
-        engine's own batch where that is fixed; its own, or 1, by default; on a device always its own. published: the
-        authors' crop-and-stitch, patches of 640 every 320 pixels, background around images smaller than that, and
-        truncated levels.
+        """plan: `adaptive`, few patches with `margin` pixels of context (`plan_adaptive`), or `grid`, patches every
+        `step` pixels, half a patch by default (`plan_grid`); a grid by default. batch:
+        patches per call of the engine, at most the engine's own batch where that is fixed; its own, or 1, by default;
+        on a device always its own. published: the authors' crop-and-stitch, patches of 640 every 320 pixels,
+        background around images smaller than that, and truncated levels. Raises `UsageError` where these contradict
+        each other.
         """
         if batch is not None and (batch < 1 or (engine.batch is not None and batch > engine.batch)):
             limit = f"1 to {engine.batch}" if engine.batch else "1 or more"
             raise UsageError(f"--batch {batch}: {engine.name} takes {limit} patches at a time; export another --batch")
         self.engine = engine
-        self._step = _published_step(engine, step) if published else step
-        self._padding: Padding = "background" if published else "edge"
+        self._plan = _planner(engine, plan, margin, step, published)
         self._truncate = published
         self._batch = batch or engine.batch or 1
         self._device = _device_stitcher(engine, published)
@@ -53,16 +65,24 @@ class Matter:
         cls,
         path: str | Path | None = None,
         *,
+        plan: Placement | None = None,
+        margin: int | None = None,
         step: int | None = None,
         batch: int | None = None,
         **options: Any,
     ) -> Self:
         """A matter with the engine in `path`, or with the shipped weights. options and errors: of `load_engine`."""
-        return cls(load_engine(path, batch=batch, **options), step=step, batch=batch)
+        return cls(load_engine(path, batch=batch, **options), plan=plan, margin=margin, step=step, batch=batch)
+
+    @property
+    def placement(self) -> str:
+        """How patches are placed, in words: `adaptive, margin 128` or `grid, step 320`."""
+        chosen = self._plan.keywords
+        return f"adaptive, margin {chosen['margin']}" if "margin" in chosen else f"grid, step {chosen['step']}"
 
     def plan(self, trimap: NDArray[np.uint8]) -> Plan:
         """The patches that run for a checked trimap (H, W)."""
-        return plan_grid(trimap, self.engine.patch_hw, self._step, self._padding)
+        return self._plan(trimap)
 
     def device_memory(self, plan: Plan, dtype: Levels = np.float32) -> DeviceMemory | None:
         """What an image with this plan takes on the device; None where the engine works on the host."""
@@ -174,6 +194,24 @@ def _checked(image: NDArray[np.uint8] | DeviceArray, trimap: NDArray[np.uint8]) 
             "they must be of one size"
         )
     return decode(trimap)
+
+
+def _planner(
+    engine: Engine, plan: Placement | None, margin: int | None, step: int | None, published: bool
+) -> "partial[Plan]":
+    """What makes a plan of a trimap. Raises `UsageError` where the options contradict each other."""
+    given = "--published" if published else f"--step {step}" if step is not None else None
+    if given and plan == "adaptive":
+        raise UsageError(f"{given} is of a grid, not of --plan adaptive; leave one of them out")
+    if given or (plan or DEFAULT_PLACEMENT) == "grid":
+        if margin is not None:
+            raise UsageError(f"--margin {margin} is of --plan adaptive, not of {given or 'a grid'}; leave one out")
+        if published:
+            return partial(
+                plan_grid, patch_hw=engine.patch_hw, step=_published_step(engine, step), padding="background"
+            )
+        return partial(plan_grid, patch_hw=engine.patch_hw, step=grid_step(engine.patch_hw, step))
+    return partial(plan_adaptive, patch_hw=engine.patch_hw, margin=context_margin(engine.patch_hw, margin))
 
 
 def _published_step(engine: Engine, step: int | None) -> int:

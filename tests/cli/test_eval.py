@@ -26,6 +26,7 @@ def test_table_json_and_report(folders: dict[str, str], tmp_path: Path, small_on
     assert [image["name"] for image in content["images"]] == ["a", "b [red]"]
     assert content["layout"] == ("alphamatting" if folders is ALPHAMATTING else "Composition-1k")
     assert (content["trimap"], content["peers"]) == (folders["trimap"], {})
+    assert content["plan"] == "grid, step 32"
     assert "onnxruntime-cpu" in content["engine"]
     assert content["environment"]["cpu"]
     for score in SCORES:
@@ -61,7 +62,7 @@ def test_shipped_engine_other_trimaps_as_published_without_torch(tmp_path: Path)
     result = run("ltm-eval", folder, *options, block="torch,onnx,tensorrt,cuda,pymatting")
     assert result.code == 0, result.err
     content = json.loads((tmp_path / "e.json").read_text())
-    assert (content["trimap"], content["published"]) == ("trimap2", True)
+    assert (content["trimap"], content["published"], content["plan"]) == ("trimap2", True, "grid, step 320")
     assert "640x640" in content["engine"]
 
 
@@ -99,6 +100,7 @@ def test_mistakes(tmp_path: Path, small_onnx: Path) -> None:
         (1, (folder, "--engine", tmp_path / "no.onnx"), ("no.onnx", "no such engine")),
         (1, (folder, *engine, "--max-megapixels", "0.001"), ("image/a.png", "--max-megapixels")),
         (2, (folder, *engine, "--published"), ("--published", "64x64")),
+        (2, (folder, *engine, "--plan", "grid", "--margin", "9"), ("--margin 9", "--plan adaptive")),
         (2, (), ("DATASET",)),
     ):
         assert_one_line(run("ltm-eval", *arguments), code, *words)

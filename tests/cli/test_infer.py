@@ -1,5 +1,6 @@
 """ltm-infer as a user runs it."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,12 @@ def save(path: Path, array: NDArray[Any]) -> Path:
 def load(path: Path) -> NDArray[np.uint8]:
     with Image.open(path) as picture:
         return np.asarray(picture)
+
+
+def number(pattern: str, text: str) -> int:
+    found = re.search(pattern, text)
+    assert found is not None, text
+    return int(found[1])
 
 
 @pytest.fixture
@@ -48,13 +55,31 @@ def test_published_crop_and_stitch(name: str, exports: Callable[..., Path], tmp_
     assert (difference[case["trimap"] == 128] == 0).mean() >= 0.99
 
 
+def test_adaptive_plans_run_fewer_patches(photo: tuple[Path, Path], small_onnx: Path, tmp_path: Path) -> None:
+    common = ("--engine", small_onnx, "--verbose")
+    alphas, counts = [], []
+    for options in (("--plan", "adaptive"), ("--plan", "adaptive", "--margin", "9"), ()):
+        result = run("ltm-infer", *photo, "-o", tmp_path / "a.png", *common, *options)
+        assert result.code == 0, result.err
+        alphas.append(load(tmp_path / "a.png").astype(int))
+        counts.append(number(r": (\d+) patches of 64x64, ", result.err))
+        placement = "adaptive, margin 9" if options else "grid, step 32"
+        assert f"plan: {placement}: {counts[-1]} patches" in result.err
+        assert f"{counts[-1]} patches (" in result.out
+        if options:
+            grid = number(r"a grid would run (\d+)", result.err)
+    assert counts[0] == counts[1] < counts[2] == grid
+    assert np.abs(alphas[0] - alphas[1]).max() <= 1
+    assert np.abs(alphas[0] - alphas[2]).max() > 1, "stand-in weights differ from patch to patch"
+
+
 def test_verbose_tells_what_will_run(photo: tuple[Path, Path], small_onnx: Path, tmp_path: Path) -> None:
     result = run("ltm-infer", *photo, "-o", tmp_path / "a.png", "--engine", small_onnx, "--step", "64", "--verbose")
     assert result.code == 0, result.err
     engine, plan = result.err.strip().splitlines()
     assert engine.startswith("engine: onnxruntime-cpu")
     assert plan.endswith("of 12 skipped")
-    assert plan.startswith("plan: ")
+    assert plan.startswith("plan: grid, step 64: ")
     assert " patches of 64x64, " in plan
 
 
@@ -190,6 +215,16 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, photo: tuple[P
         (2, (image, trimap, *out, "--mask", trimap), ("TRIMAP", "--mask")),
         (2, (image, trimap), ("--output",)),
         (2, (image, trimap, *out, "--step", "0", *small), ("--step 0", "from 1")),
+        (
+            2,
+            (image, trimap, *out, "--plan", "adaptive", "--margin", "32", *small),
+            ("--margin 32", "half the patch's shorter side, 64"),
+        ),
+        (2, (image, trimap, *out, "--margin", "9", "--plan", "grid", *small), ("--margin 9", "--plan adaptive")),
+        (2, (image, trimap, *out, "--margin", "9", "--step", "9", *small), ("--margin 9", "--step 9")),
+        (2, (image, trimap, *out, "--plan", "adaptive", "--step", "9", *small), ("--step 9", "--plan adaptive")),
+        (2, (image, trimap, *out, "--plan", "adaptive", "--published"), ("--published", "--plan adaptive")),
+        (2, (image, trimap, *out, "--plan", "random"), ("random", "adaptive", "grid")),
         (2, (image, trimap, *out, "--batch", "0", *small), ("--batch 0",)),
         (2, (image, trimap, *out, "--published", *small), ("64x64", "ltm-export", "640")),
         (2, (image, trimap, *out, "--published", "--step", "64"), ("320", "64")),
@@ -225,6 +260,8 @@ def test_help_names_every_option() -> None:
     for option in (
         "--engine",
         "--published",
+        "--plan",
+        "--margin",
         "--step",
         "--batch",
         "--device",

@@ -63,12 +63,14 @@ def on_device(host_cuda: HostCuda) -> Callable[..., OnDevice]:
 
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("patch_hw", [(64, 64), (32, 96), (160, 224), (64, 256)], ids=str)
-@pytest.mark.parametrize("step", [None, 13])
+@pytest.mark.parametrize(
+    "options", [{}, {"step": 13}, {"plan": "adaptive"}, {"plan": "adaptive", "margin": 15}], ids=str
+)
 def test_equals_the_host_to_the_bit(
-    on_device: Callable[..., OnDevice], patch_hw: tuple[int, int], step: int | None, batch: int
+    on_device: Callable[..., OnDevice], patch_hw: tuple[int, int], options: dict[str, Any], batch: int
 ) -> None:
-    wanted = Matter(RedIsAlpha(patch_hw), step=step)(IMAGE, TRIMAP)
-    with Matter(on_device(RedIsAlpha(patch_hw), batch), step=step) as matter:
+    wanted = Matter(RedIsAlpha(patch_hw), **options)(IMAGE, TRIMAP)
+    with Matter(on_device(RedIsAlpha(patch_hw), batch), **options) as matter:
         np.testing.assert_array_equal(matter(IMAGE, TRIMAP), wanted)
 
 

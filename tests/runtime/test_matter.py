@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,9 +39,11 @@ TRIMAP = RNG.choice(np.array([0, 128, 255], np.uint8), (150, 211))
 
 @pytest.mark.parametrize("batch", [None, 3])
 @pytest.mark.parametrize("patch_hw", [(64, 64), (32, 96), (160, 224), (64, 256)], ids=str)
-@pytest.mark.parametrize("step", [None, 13, 32])
-def test_gives_back_what_the_engine_says(patch_hw: tuple[int, int], step: int | None, batch: int | None) -> None:
-    alpha = Matter(RedIsAlpha(patch_hw, batch), step=step)(IMAGE, TRIMAP)
+@pytest.mark.parametrize(
+    "options", [{}, {"step": 13}, {"plan": "adaptive"}, {"plan": "adaptive", "margin": 15}], ids=str
+)
+def test_gives_back_what_the_engine_says(patch_hw: tuple[int, int], options: dict[str, Any], batch: int | None) -> None:
+    alpha = Matter(RedIsAlpha(patch_hw, batch), **options)(IMAGE, TRIMAP)
     wanted = np.where(TRIMAP == 128, IMAGE[:, :, 0] / 255, TRIMAP == 255)
     np.testing.assert_allclose(alpha, wanted, atol=1e-6)
     assert alpha.dtype == np.float32
@@ -86,6 +89,17 @@ def test_nothing_unknown_runs_nothing() -> None:
 def test_same_input_same_bits(small_onnx: Path) -> None:
     with Matter.load(small_onnx) as matter:
         assert np.array_equal(matter(IMAGE, TRIMAP), matter(IMAGE, TRIMAP))
+
+
+def test_says_how_patches_are_placed() -> None:
+    large = RedIsAlpha((640, 640))
+    assert Matter(large, plan="adaptive").placement == "adaptive, margin 96"
+    assert Matter(large).placement == "grid, step 320"
+    assert Matter(large, step=99).placement == "grid, step 99"
+    assert Matter(large, published=True).placement == "grid, step 320"
+    for options in ({"plan": "grid", "margin": 5}, {"plan": "adaptive", "step": 5}, {"published": True, "margin": 5}):
+        with pytest.raises(UsageError, match="leave"):
+            Matter(large, **options)
 
 
 def test_mistakes() -> None:

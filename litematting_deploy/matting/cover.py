@@ -1,0 +1,165 @@
+"""Covering a mask with few rectangles of one size: where an adaptive plan's patches lie."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+CELLS = 32  # of a rectangle's side: finer ones save none, on twelve drawn trimaps, and take longer
+
+Mask = NDArray[np.bool_]
+Corner = tuple[int, int]
+
+
+def cover(mask: Mask, size_hw: tuple[int, int]) -> list[Corner]:
+    """Top left corners of rectangles inside `mask` (H, W) that cover all that is true in it; none is superfluous.
+
+    size_hw: at most (H, W). Few, not provably the fewest, which is hard; always the same for the same mask. Sweeps over
+    a coarser mask from all sides; the best of them gets groups of neighbours replaced by fewer as long as that goes.
+    """
+    cell_hw = max(1, size_hw[0] // CELLS), max(1, size_hw[1] // CELLS)
+    cells = _coarse(mask, cell_hw)
+    side_hw = size_hw[0] // cell_hw[0], size_hw[1] // cell_hw[1]
+    sweeps = sorted(_sweeps(cells, side_hw), key=len)
+    corners = min((_merged(cells, corners, side_hw) for corners in sweeps[:3]), key=len)
+    exact = [
+        (min(y * cell_hw[0], mask.shape[0] - size_hw[0]), min(x * cell_hw[1], mask.shape[1] - size_hw[1]))
+        for y, x in corners
+    ]
+    return sorted(_centred(mask, exact, size_hw))
+
+
+def _coarse(mask: Mask, cell_hw: tuple[int, int]) -> Mask:
+    """Whether any pixel of a cell is true."""
+    rows = np.logical_or.reduceat(mask, np.arange(0, mask.shape[0], cell_hw[0]), axis=0)
+    return np.logical_or.reduceat(rows, np.arange(0, mask.shape[1], cell_hw[1]), axis=1)
+
+
+def _sweeps(cells: Mask, side_hw: tuple[int, int]) -> Iterator[list[Corner]]:
+    """Coverings swept from each side, in both directions along it."""
+    for turned in (False, True):
+        view, (height, width) = (cells.T, side_hw[::-1]) if turned else (cells, side_hw)
+        for up in (False, True):
+            for back in (False, True):
+                swept = []
+                for y, x in _sweep(view[:: -1 if up else 1, :: -1 if back else 1], height, width):
+                    y = max(view.shape[0] - height - y, 0) if up else y
+                    x = max(view.shape[1] - width - x, 0) if back else x
+                    swept.append((x, y) if turned else (y, x))
+                yield swept
+
+
+def _sweep(cells: Mask, height: int, width: int) -> list[Corner]:
+    """From the top: the first cell not yet covered, by that rectangle below it that covers most."""
+    left: NDArray[np.int32] = np.pad(cells.astype(np.int32), ((0, height), (width, width)))
+    rows = np.asarray(left.any(axis=1))
+    corners, y = [], 0
+    while rows.any():
+        y = int(rows.argmax())
+        first = int(left[y].argmax())
+        below = left[y : y + height, first - width + 1 : first + width].sum(axis=0)
+        sums = np.concatenate([[0], below.cumsum()])
+        x = first - int((sums[width:] - sums[:-width])[::-1].argmax())
+        left[y : y + height, x : x + width] = 0
+        rows[y : y + height] = left[y : y + height].any(axis=1)
+        corners.append((_inside(y, cells.shape[0], height), _inside(x - width, cells.shape[1], width)))
+    return corners
+
+
+def _inside(start: int, length: int, side: int) -> int:
+    return max(min(start, length - side), 0)
+
+
+def _merged(cells: Mask, corners: list[Corner], side_hw: tuple[int, int]) -> list[Corner]:
+    """Replace groups of neighbours by one fewer, while that covers what only they cover."""
+    height, width = side_hw
+    padded = np.pad(cells, ((0, height), (0, width)))
+    count = np.zeros(padded.shape, np.uint16)
+    kept, before = set(corners), 0
+    for y, x in kept:
+        count[y : y + height, x : x + width] += 1
+    while len(kept) != before:
+        before = len(kept)
+        for group in _groups(sorted(kept), side_hw):
+            if not kept.issuperset(group):
+                continue
+            top, left = min(y for y, _ in group), min(x for _, x in group)
+            rows, columns = slice(top, max(y for y, _ in group) + height), slice(left, max(x for _, x in group) + width)
+            for y, x in group:
+                count[y : y + height, x : x + width] -= 1
+            fewer = _few(padded[rows, columns] & (count[rows, columns] == 0), side_hw, len(group) - 1)
+            new = group
+            if fewer is not None:
+                new = tuple(
+                    (_inside(y + top, cells.shape[0], height), _inside(x + left, cells.shape[1], width))
+                    for y, x in fewer
+                )
+                kept = kept.difference(group).union(new)
+            for y, x in new:
+                count[y : y + height, x : x + width] += 1
+    return sorted(kept)
+
+
+def _groups(corners: list[Corner], side_hw: tuple[int, int]) -> Iterator[tuple[Corner, ...]]:
+    """Pairs, then triples, of rectangles that are less than a rectangle apart."""
+    height, width = 2 * side_hw[0], 2 * side_hw[1]
+    near = {
+        (y, x): [other for other in corners[index:] if other[0] - y < height and abs(other[1] - x) < width]
+        for index, (y, x) in enumerate(corners, start=1)
+    }
+    pairs = [(one, other) for one in corners for other in near[one]]
+    yield from pairs
+    yield from ((one, other, third) for one, other in pairs for third in near[other] if third in near[one])
+
+
+def _few(wanted: Mask, side_hw: tuple[int, int], most: int) -> list[Corner] | None:
+    """One or two rectangles, `most` of them, that cover `wanted`, or None.
+
+    Two can lie in opposite corners of what they cover, so none are overlooked.
+    """
+    rows, columns = np.flatnonzero(wanted.any(axis=1)), np.flatnonzero(wanted.any(axis=0))
+    if not len(rows):
+        return []
+    height, width = side_hw
+    (top, bottom), (left, right) = rows[[0, -1]].tolist(), columns[[0, -1]].tolist()
+    if bottom - top < height and right - left < width:
+        return [(top, left)] if most else None
+    if most < 2 or np.count_nonzero(wanted) > most * height * width:
+        return None
+    for y in {top, max(bottom - height + 1, top)}:
+        for x in {left, max(right - width + 1, left)}:
+            rest = wanted.copy()
+            rest[y : y + height, x : x + width] = False
+            found = _few(rest, side_hw, most - 1)
+            if found is not None:
+                return [(y, x), *found]
+    return None
+
+
+def _centred(mask: Mask, corners: list[Corner], size_hw: tuple[int, int]) -> list[Corner]:
+    """Drop what covers nothing alone; put the others in the middle of what they do, as far as the mask allows."""
+    count = np.zeros(mask.shape, np.uint16)
+    for window in (_window(corner, size_hw) for corner in corners):
+        count[window] += 1
+    for move in (True, False):
+        kept = []
+        for corner in corners:
+            window = _window(corner, size_hw)
+            alone = mask[window] & (count[window] == 1)
+            count[window] -= 1
+            if not alone.any():
+                continue
+            if move:
+                rows, columns = (np.flatnonzero(alone.any(axis=axis)) for axis in (1, 0))
+                corner = (
+                    _inside(corner[0] + int(rows[0] + rows[-1] + 1 - size_hw[0]) // 2, mask.shape[0], size_hw[0]),
+                    _inside(corner[1] + int(columns[0] + columns[-1] + 1 - size_hw[1]) // 2, mask.shape[1], size_hw[1]),
+                )
+            count[_window(corner, size_hw)] += 1
+            kept.append(corner)
+        corners = kept
+    return corners
+
+
+def _window(corner: Corner, size_hw: tuple[int, int]) -> tuple[slice, slice]:
+    return slice(corner[0], corner[0] + size_hw[0]), slice(corner[1], corner[1] + size_hw[1])
