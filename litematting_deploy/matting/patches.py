@@ -89,7 +89,6 @@ def grid_step(patch_hw: tuple[int, int], step: int | None = None) -> int:
     return step
 
 
-@stage("plan")
 def plan_grid(
     trimap: NDArray[np.uint8], patch_hw: tuple[int, int], step: int | None = None, padding: Padding = "edge"
 ) -> Plan:
@@ -129,7 +128,6 @@ def context_margin(patch_hw: tuple[int, int], margin: int | None = None) -> int:
     return margin
 
 
-@stage("plan")
 def plan_adaptive(trimap: NDArray[np.uint8], patch_hw: tuple[int, int], margin: int | None = None) -> Plan:
     """Few patches, only where unknown pixels are, each of which has `margin` pixels of context on all sides.
 

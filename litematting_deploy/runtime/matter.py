@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .._stages import stage
 from ..engines import Engine
 from ..errors import InputError, UsageError
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 PUBLISHED_STEP = 320
 
 Placement = Literal["adaptive", "grid"]
-DEFAULT_PLACEMENT: Placement = "grid"
+DEFAULT_PLACEMENT: Placement = "adaptive"
 
 Pixels = NDArray[np.uint8] | Any
 """A NumPy array, or one on the device, as PyTorch, CuPy and PyCUDA have them."""
@@ -45,7 +46,7 @@ class Matter:
         published: bool = False,
     ) -> None:
         """plan: `adaptive`, few patches with `margin` pixels of context (`plan_adaptive`), or `grid`, patches every
-        `step` pixels, half a patch by default (`plan_grid`); a grid by default. batch:
+        `step` pixels, half a patch by default (`plan_grid`); adaptive unless `step` is given or it is published. batch:
         patches per call of the engine, at most the engine's own batch where that is fixed; its own, or 1, by default;
         on a device always its own. published: the authors' crop-and-stitch, patches of 640 every 320 pixels,
         background around images smaller than that, and truncated levels. Raises `UsageError` where these contradict
@@ -80,6 +81,7 @@ class Matter:
         chosen = self._plan.keywords
         return f"adaptive, margin {chosen['margin']}" if "margin" in chosen else f"grid, step {chosen['step']}"
 
+    @stage("plan")
     def plan(self, trimap: NDArray[np.uint8]) -> Plan:
         """The patches that run for a checked trimap (H, W)."""
         return self._plan(trimap)
