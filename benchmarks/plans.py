@@ -1,4 +1,4 @@
-"""Adaptive plans beside the published grid: patches, time, error against the truth, and seams, on drawn scenes.
+"""Adaptive plans beside the published grid: patches, error against the truth, and seams, on drawn scenes.
 
 python benchmarks/plans.py --photos PHOTOS            # -> benchmarks/results/plans-<cpu>.json
 
@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import re
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +18,6 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import coo_matrix
 
 from litematting_deploy.benchmarks import environment
 from litematting_deploy.engines import Engine
@@ -38,8 +35,6 @@ from litematting_deploy.training.scenes import compose
 
 SIZE, SEED = 2048, 606
 AUGMENT = Augment(trimap_px=(5, 30), combine=0, camouflage=0)
-LATTICE = 12  # points along a patch's inner side for the lower bound
-PATIENCE_S = 20
 NEAR = 40  # pixels from a patch's border to the parallel lines it is compared with
 
 
@@ -68,47 +63,44 @@ def scene(family: str, photos: Photos) -> Scene:
 
 
 class Patches:
-    """What the engine makes of patches of a scene, and the seconds each took; kept as `<prefix>-y-x.npz`, if at all."""
+    """What the engine makes of patches of a scene; kept as `<prefix>-y-x.npz`, if at all."""
 
     def __init__(self, engine: Engine, made: Scene, prefix: str | None) -> None:
         self._engine, self._made, self._prefix = engine, made, prefix
         self._guide = transformable_map(made.trimap)
-        self._kept: dict[tuple[int, int], tuple[NDArray[np.float32], float]] = {}
+        self._kept: dict[tuple[int, int], NDArray[np.float32]] = {}
 
-    def run(self, corner: tuple[int, int], plan: Plan) -> tuple[NDArray[np.float32], float]:
-        """Alpha (h, w) and seconds of one patch."""
+    def run(self, corner: tuple[int, int], plan: Plan) -> NDArray[np.float32]:
+        """Alpha (h, w) of one patch."""
         if corner not in self._kept:
             file = Path("{}-{}-{}.npz".format(self._prefix, *corner)) if self._prefix else None
             if file is not None and file.exists():
-                stored = np.load(file)
-                self._kept[corner] = stored["alpha"], float(stored["seconds"])
+                self._kept[corner] = np.load(file)["alpha"]
             else:
                 self._kept[corner] = self._run(plan.window(corner))
                 if file is not None:
-                    np.savez(file, alpha=self._kept[corner][0], seconds=self._kept[corner][1])
+                    np.savez(file, alpha=self._kept[corner])
         return self._kept[corner]
 
-    def _run(self, window: tuple[slice, slice]) -> tuple[NDArray[np.float32], float]:
+    def _run(self, window: tuple[slice, slice]) -> NDArray[np.float32]:
         inputs = network_image(self._made.image[window])[None], one_hot(self._made.trimap[window])[None]
-        started = time.perf_counter()
         alpha = self._engine.run(*inputs, self._guide[None, :, *window].copy())
-        return alpha[0, 0].astype(np.float32), time.perf_counter() - started
+        return alpha[0, 0].astype(np.float32)
 
 
-def stitched(plan: Plan, made: Scene, patches: Patches) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
-    """Alpha as an 8-bit file has it, the same stitched without weights, and the engine's seconds."""
-    stitcher, seconds = Stitcher(plan, made.trimap), 0.0
+def stitched(plan: Plan, made: Scene, patches: Patches) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Alpha as an 8-bit file has it, and the same stitched without weights."""
+    stitcher = Stitcher(plan, made.trimap)
     total, count = (np.zeros(made.trimap.shape, np.float32) for _ in range(2))
     for corner in plan.corners_yx:
-        alpha, took = patches.run(corner, plan)
-        seconds += took
+        alpha = patches.run(corner, plan)
         stitcher.add(corner, alpha)
         total[plan.window(corner)] += alpha
         count[plan.window(corner)] += 1
     unknown = made.trimap == 128
     hard = np.where(unknown, total / np.maximum(count, 1), made.trimap == 255).clip(0, 1).astype(np.float32)
     levels: NDArray[np.float32] = to_levels(stitcher.finish()).astype(np.float32) / np.float32(255)
-    return levels, hard, seconds
+    return levels, hard
 
 
 def seam(error: NDArray[np.float32], unknown: NDArray[np.bool_], plan: Plan) -> tuple[float, float]:
@@ -135,52 +127,20 @@ def seam(error: NDArray[np.float32], unknown: NDArray[np.bool_], plan: Plan) -> 
     return float(means[0]), float(means[1])
 
 
-def fewest(trimap: NDArray[np.uint8], patch: int, margin: int) -> int:
-    """A lower bound on the patches of any plan with this margin: the fewest that cover the unknown pixels of a
-    lattice, `PATIENCE_S` seconds of searching for them at most."""
-    side = patch - 2 * margin
-    step = side // LATTICE
-    points = (trimap == 128)[margin : trimap.shape[0] - margin : step, margin : trimap.shape[1] - margin : step]
-    ys, xs = np.nonzero(points)
-    if not len(ys):
-        return 0
-    reach, columns = -(-side // step), points.shape[1]
-    shift = np.arange(reach)
-    tops, lefts = (
-        np.maximum(place[:, None] - shift, 0)[:, grid].reshape(len(ys), -1)
-        for place, grid in ((ys, np.repeat(shift, reach)), (xs, np.tile(shift, reach)))
-    )
-    squares, chosen = np.unique(tops * columns + lefts, return_inverse=True)
-    pairs = np.unique(np.stack([np.repeat(np.arange(len(ys)), reach**2), chosen.ravel()]), axis=1)
-    matrix = coo_matrix((np.ones(pairs.shape[1]), tuple(pairs)), shape=(len(ys), len(squares)))
-    found = milp(
-        np.ones(len(squares)),
-        constraints=LinearConstraint(matrix.tocsr(), 1, np.inf),
-        integrality=np.ones(len(squares)),
-        bounds=Bounds(0, 1),
-        options={"time_limit": PATIENCE_S},
-    )
-    return int(np.ceil(found.mip_dual_bound - 1e-6))
-
-
-def measure(plan: Plan, made: Scene, patches: Patches, planning: float) -> tuple[dict[str, float], NDArray[np.float32]]:
+def measure(plan: Plan, made: Scene, patches: Patches) -> tuple[dict[str, float], NDArray[np.float32]]:
     """The figures of one plan on one scene, and its error map."""
-    alpha, hard, seconds = stitched(plan, made, patches)
+    alpha, hard = stitched(plan, made, patches)
     unknown = made.trimap == 128
     across, near = seam(alpha - made.alpha, unknown, plan)
     hard_across, hard_near = seam(hard - made.alpha, unknown, plan)
     figures: dict[str, float] = {
         "patches": len(plan.corners_yx),
-        "planning_s": round(planning, 4),
-        "engine_s": round(seconds, 2),
         "sad": round(sad(alpha, made.alpha, made.trimap), 3),
         "step_across_borders": round(across, 5),
         "step_near_borders": round(near, 5),
         "unweighted_step_across_borders": round(hard_across, 5),
         "unweighted_step_near_borders": round(hard_near, 5),
     }
-    if plan.margin is not None:
-        figures["fewest_possible_at_least"] = fewest(made.trimap, plan.patch_hw[0], plan.margin)
     return figures, alpha - made.alpha
 
 
@@ -202,15 +162,13 @@ def compare(
     patches = Patches(engine, made, str(options.cache / family) if options.cache else None)
     rows = {}
     for margin in (None, *margins):
-        started = time.perf_counter()
         plan = (
             plan_grid(made.trimap, engine.patch_hw)
             if margin is None
             else plan_adaptive(made.trimap, engine.patch_hw, margin)
         )
-        took = time.perf_counter() - started
         name = "grid" if margin is None else f"margin {margin}"
-        rows[name], error = measure(plan, made, patches, took)
+        rows[name], error = measure(plan, made, patches)
         print(f"{family}, {name}: {rows[name]}", flush=True)
         if options.pictures:
             cv2.imwrite(str(options.pictures / f"{family} {name}.png"), picture(error, plan, made.trimap))

@@ -24,7 +24,7 @@ _OPTIONS = (
         "--margin",
         type=int,
         metavar="PIXELS",
-        help="Context that an adaptive plan gives every unknown pixel.  [default: 0.15 of the patch]",
+        help="Context that an adaptive plan gives every unknown pixel.  [default: 0.2 of the patch]",
     ),
     click.option("--step", type=int, metavar="PIXELS", help="Between the patches of a grid.  [default: half a patch]"),
     click.option(

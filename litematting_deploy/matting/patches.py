@@ -15,7 +15,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 Padding = Literal["edge", "background"]
 _ROWS = 256
 
-DEFAULT_MARGIN = 0.15  # of the patch's shorter side; measured by benchmarks/plans.py
+DEFAULT_MARGIN = 0.2  # of the patch's shorter side; measured by benchmarks/plans.py
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def plan_grid(
 
 
 def context_margin(patch_hw: tuple[int, int], margin: int | None = None) -> int:
-    """The margin of an adaptive plan: `margin`, or by default 0.15 of the patch's shorter side, 96 of 640 pixels.
+    """The margin of an adaptive plan: `margin`, or by default 0.2 of the patch's shorter side, 128 of 640 pixels.
 
     Raises `UsageError` unless 0 <= margin < half the shorter side.
     """

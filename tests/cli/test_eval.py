@@ -26,7 +26,7 @@ def test_table_json_and_report(folders: dict[str, str], tmp_path: Path, small_on
     assert [image["name"] for image in content["images"]] == ["a", "b [red]"]
     assert content["layout"] == ("alphamatting" if folders is ALPHAMATTING else "Composition-1k")
     assert (content["trimap"], content["peers"]) == (folders["trimap"], {})
-    assert content["plan"] == "adaptive, margin 9"
+    assert content["plan"] == "adaptive, margin 12"
     assert "onnxruntime-cpu" in content["engine"]
     assert content["environment"]["cpu"]
     for score in SCORES:

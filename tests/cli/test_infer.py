@@ -58,12 +58,12 @@ def test_published_crop_and_stitch(name: str, exports: Callable[..., Path], tmp_
 def test_adaptive_plans_run_fewer_patches(photo: tuple[Path, Path], small_onnx: Path, tmp_path: Path) -> None:
     common = ("--engine", small_onnx, "--verbose")
     alphas, counts = [], []
-    for options in ((), ("--plan", "adaptive", "--margin", "9"), ("--plan", "grid")):
+    for options in ((), ("--plan", "adaptive", "--margin", "12"), ("--plan", "grid")):
         result = run("ltm-infer", *photo, "-o", tmp_path / "a.png", *common, *options)
         assert result.code == 0, result.err
         alphas.append(load(tmp_path / "a.png").astype(int))
         counts.append(number(r": (\d+) patches of 64x64, ", result.err))
-        placement = "grid, step 32" if "grid" in options else "adaptive, margin 9"
+        placement = "grid, step 32" if "grid" in options else "adaptive, margin 12"
         assert f"plan: {placement}: {counts[-1]} patches" in result.err
         assert f"{counts[-1]} patches (" in result.out
         if "grid" not in options:

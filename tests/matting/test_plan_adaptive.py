@@ -56,7 +56,7 @@ def test_every_unknown_pixel_has_its_context_and_no_patch_is_too_many(
     for seed in range(2):
         trimap = blobs(hw, seed)
         plan = plan_adaptive(trimap, patch_hw, margin)
-        assert plan.margin == (9 if margin is None else margin)
+        assert plan.margin == (12 if margin is None else margin)
         assert reached(plan)[trimap == 128].all()
         for index in range(len(plan.corners_yx)):
             assert not reached(plan, without=index)[trimap == 128].all()

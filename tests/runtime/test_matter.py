@@ -93,8 +93,8 @@ def test_same_input_same_bits(small_onnx: Path) -> None:
 
 def test_says_how_patches_are_placed() -> None:
     large = RedIsAlpha((640, 640))
-    assert Matter(large, plan="adaptive").placement == "adaptive, margin 96"
-    assert Matter(large).placement == "adaptive, margin 96"
+    assert Matter(large, plan="adaptive").placement == "adaptive, margin 128"
+    assert Matter(large).placement == "adaptive, margin 128"
     assert Matter(large, plan="grid").placement == "grid, step 320"
     assert Matter(large, step=99).placement == "grid, step 99"
     assert Matter(large, published=True).placement == "grid, step 320"
