@@ -84,8 +84,8 @@ class Patches:
 
     def _run(self, window: tuple[slice, slice]) -> NDArray[np.float32]:
         inputs = network_image(self._made.image[window])[None], one_hot(self._made.trimap[window])[None]
-        alpha = self._engine.run(*inputs, self._guide[None, :, *window].copy())
-        return alpha[0, 0].astype(np.float32)
+        alpha: NDArray[np.float32] = self._engine.run(*inputs, self._guide[None, :, *window].copy())[0, 0]
+        return alpha
 
 
 def stitched(plan: Plan, made: Scene, patches: Patches) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
