@@ -21,6 +21,7 @@ from ._bench_photo import measure_photo, photo_options
 from ._command import command, notice, stderr, stdout
 
 _SHIPPED = "the shipped weights"
+_ROOMY = 100  # columns of a terminal from which on the table of engines fits as a whole
 
 
 def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
@@ -173,6 +174,8 @@ def _show(results: Results, variants: bool) -> None:
     ran = [row for row in results.rows if row.latency_ms is not None]
     if ran:
         said = report.columns(ran, narrow=True)
+        if stdout.width < _ROOMY:  # the files have them
+            said = [column for column in said if column.key not in ("p90_ms", "images_per_s")]
         cells = [[column.text(row) for column in said] for row in ran]
         stdout.print(_table([column.heading for column in said], cells, "", 2))
         stdout.print(f"[dim]{report.method(results.options)}[/dim]")
