@@ -101,7 +101,8 @@ class Matter:
         """Alpha (H, W) of image (H, W, 3) uint8 RGB and trimap (H, W) uint8 of 0 / 128 / 255.
 
         dtype: float32 for 0..1, uint8 or uint16 for their levels. Known pixels are 0 or 1; a trimap without unknown
-        pixels is its own alpha. Memory beside the engine's: about 25 bytes a pixel, however many patches run.
+        pixels is its own alpha. Memory beside the engine's, image and trimap: about 12 bytes a pixel, however many
+        patches run.
 
         With an engine on a CUDA device, image and trimap may be arrays there (`__cuda_array_interface__` or DLPack);
         if both are, so is the alpha, and only the trimap is copied to the host, to plan. Raises `InputError`,

@@ -22,7 +22,14 @@ from tests.matting.light import decoded
 
 
 def start(*arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    """As from a terminal: SIGHUP ends it, also where the tests themselves run under nohup."""
+    return subprocess.Popen(
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    )
 
 
 def wait_for(count: int, folder: Path, process: "subprocess.Popen[str]") -> None:
