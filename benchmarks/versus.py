@@ -53,7 +53,7 @@ def unknown_within(trimap: NDArray[np.uint8], part: float) -> NDArray[np.uint8]:
 
 
 def run(*command: str) -> dict[str, Any]:
-    """Wall time and peak memory (`ru_maxrss`) of a process, and the last line it printed."""
+    """Wall time and peak memory (`ru_maxrss`) of a process, and its last line without the file's name."""
     started = time.perf_counter()
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, stdout=said)
@@ -64,7 +64,7 @@ def run(*command: str) -> dict[str, Any]:
         lines = said.read().decode().splitlines()
     if process.returncode != 0:
         sys.exit(f"versus: {' '.join(command)} ended with code {process.returncode}")
-    return {"seconds": seconds, "peak_memory_mb": usage.ru_maxrss * 1.024e-3, "said": lines[-1]}
+    return {"seconds": seconds, "peak_memory_mb": usage.ru_maxrss * 1.024e-3, "said": lines[-1].split(": ", 1)[-1]}
 
 
 def ours(folder: Path, trimap: Path, options: list[str]) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def show(result: dict[str, Any]) -> None:
     table = Table("", "seconds", "peak MB", "said", title=f"{size['width']}x{size['height']}", title_justify="left")
     for name in ("peer", "ours"):
         row = result[name]
-        table.add_row(name, f"{row['seconds']:.1f}", f"{row['peak_memory_mb']:.0f}", row["said"].split(": ")[-1])
+        table.add_row(name, f"{row['seconds']:.1f}", f"{row['peak_memory_mb']:.0f}", row["said"])
     table.add_row("times", f"{result['times_faster']:.2f}", f"{result['times_less_memory']:.2f}", f"goals {GOALS}")
     console.print(table)
     console.print(f"mean difference over unknown pixels: {result['mean_difference_levels']:.2f} grey levels")
