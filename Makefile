@@ -1,10 +1,11 @@
 # make demo: matte the example on this machine.  make test: everything that CI runs.  make check: lint and types only.
+# make check-all: all of it and what takes minutes more.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test check clean
+.PHONY: demo test check check-all clean
 
 demo: $(VENV)/.runtime
 	@mkdir -p demo
@@ -13,6 +14,9 @@ demo: $(VENV)/.runtime
 
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)
+
+check-all: test
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) -m heavy
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from litematting_deploy.matting.inputs import network_image, one_hot
-from litematting_deploy.runtime.assets import TINY_ENGINE
+from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT, TINY_ENGINE
 from litematting_deploy.sidecar import Sidecar, write_sidecar
 
 ROOT = Path(__file__).parents[1]
@@ -138,6 +138,18 @@ def exports(checkpoints: Callable[[str], Path], shared: Path) -> Callable[..., P
 def small_onnx(exports: Callable[..., Path]) -> Path:
     """A dynamic-batch export with 64x64 patches."""
     return exports("", "--height", "64", "--width", "64")
+
+
+@pytest.fixture(scope="session")
+def half_onnx(shared: Path) -> Path:
+    """The shipped weights in fp16, two patches of 320x320 at a time."""
+    output = shared / "half.onnx"
+    options = ("--height", "320", "--width", "320", "--batch", "2", "--precision", "fp16")
+    with FileLock(f"{output}.lock"):
+        if not output.exists():
+            result = run("ltm-export", SHIPPED_CHECKPOINT, "-o", output, *options)
+            assert result.code == 0, result.err
+    return output
 
 
 @pytest.fixture(scope="session")

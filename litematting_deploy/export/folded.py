@@ -9,6 +9,9 @@ for group norms. Two identities save that:
 - All else up to the second norm, and all after it, concerns a few rows at a time. The block runs in strips of rows
   that stay in the cache, and stores only the depthwise convolution's output in between.
 
+Maps no larger than a strip stay in the cache anyway: their blocks are left as they are, and their norms take the form
+with the fewest nodes, for these are what opening a session takes its time for.
+
 The moments are plain sums of squares. In float32 this is as exact as the norms of ONNX Runtime where a group's mean is
 not many times its deviation, as behind a convolution; the exporter's comparison with the model decides.
 """
@@ -21,6 +24,7 @@ from typing import Any
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
+from . import norms
 from .norms import Op, average, channels_hw, moments, normalised, numbers, reshape, scale_and_shift
 
 STRIP_BYTES = 8 << 20
@@ -69,11 +73,22 @@ class _Norm:
 
 
 def rules() -> list[pattern.RewriteRule]:
-    """Those with the residual first: the shorter pattern would fit there, too."""
-    return [_rule(activation, residual) for residual in (True, False) for activation in ("Relu", "LeakyRelu")]
+    """Blocks with the residual first: the shorter pattern would fit there, too. Then all norms that are left."""
+    blocks = [_block_rule(activation, residual) for residual in (True, False) for activation in ("Relu", "LeakyRelu")]
+    return [*blocks, norms.rule(_by_size)]
 
 
-def _rule(activation: str, residual: bool) -> pattern.RewriteRule:
+def _by_size(op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.Value) -> ir.Value:
+    form = norms.as_affine if _fills_strips(norm) else norms.as_instance
+    return form(op, x, weight, bias, norm)
+
+
+def _fills_strips(x: ir.Value) -> bool:
+    channels, height, width = channels_hw(x)
+    return 4 * channels * height * width > STRIP_BYTES
+
+
+def _block_rule(activation: str, residual: bool) -> pattern.RewriteRule:
     other: dict[str, Any] = {"_allow_other_attributes": True}
 
     def block(op: Op, x: Any, w1: Any, g1: Any, b1: Any, w2: Any, g2: Any, b2: Any, w3: Any, g3: Any, b3: Any) -> Any:
@@ -96,22 +111,25 @@ def _rule(activation: str, residual: bool) -> pattern.RewriteRule:
             result: ir.Value = getattr(op, activation)(x, **attributes)
             return result
 
-        norms = [_Norm(values[f"g{index}"], values[f"b{index}"], values[f"norm{index}"]) for index in (1, 2, 3)]
+        made = [_Norm(values[f"g{index}"], values[f"b{index}"], values[f"norm{index}"]) for index in (1, 2, 3)]
         kernels = [values[f"w{index}"] for index in (1, 2, 3)]
-        return _block(op, values["x"], kernels, norms, activate, residual)
+        return _block(op, values["x"], kernels, made, activate, residual)
 
-    return pattern.RewriteRule(block, folded)
+    def large(_context: Any, norm1: ir.Value, **_: ir.Value) -> bool:
+        return _fills_strips(norm1)
+
+    return pattern.RewriteRule(block, folded, large)
 
 
 def _block(
-    op: Op, x: ir.Value, kernels: list[ir.Value], norms: list[_Norm], activate: Activate, residual: bool
+    op: Op, x: ir.Value, kernels: list[ir.Value], made: list[_Norm], activate: Activate, residual: bool
 ) -> ir.Value:
     """The block in strips; kernels and norms of expansion, depthwise convolution and projection."""
-    (channels, height, _), (hidden, out_height, out_width) = channels_hw(x), channels_hw(norms[1].made)
-    _, padded_height, padded_width = channels_hw(norms[0].made)
+    (channels, height, _), (hidden, out_height, out_width) = channels_hw(x), channels_hw(made[1].made)
+    _, padded_height, padded_width = channels_hw(made[0].made)
     stride = height // out_height
     pixels = reshape(op, op.Pad(x, numbers(op, 0, 0, 1, 1, 0, 0, 1, 1)), 0, channels, padded_height * padded_width)
-    expansion, shift = _folded_expansion(op, pixels, kernels[0], norms[0])
+    expansion, shift = _folded_expansion(op, pixels, kernels[0], made[0])
 
     def piece(strip: Strip) -> ir.Value:
         y = pixels
@@ -126,12 +144,12 @@ def _block(
 
     plan = strips(padded_height, stride, rows_in(STRIP_BYTES, 4 * hidden * stride * padded_width, out_height))
     pieces = [piece(strip) for strip in plan]
-    scale, middle = _over_strips(op, pieces, [strip.rows / out_height for strip in plan], norms[1])
-    channels, _, _ = channels_hw(norms[2].made)
+    scale, middle = _over_strips(op, pieces, [strip.rows / out_height for strip in plan], made[1])
+    channels, _, _ = channels_hw(made[2].made)
     projection = reshape(op, kernels[2], channels, hidden)
     projected = [op.MatMul(projection, activate(op.Add(op.Mul(piece, scale), middle))) for piece in pieces]
     joined = projected[0] if len(projected) == 1 else op.Concat(*projected, axis=2)
-    result = reshape(op, normalised(op, joined, *norms[2].values), 0, channels, out_height, out_width)
+    result = reshape(op, normalised(op, joined, *made[2].values), 0, channels, out_height, out_width)
     return op.Add(x, result) if residual else result
 
 

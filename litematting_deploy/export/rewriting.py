@@ -11,7 +11,7 @@ _RULES: dict[Norm, list[pattern.RewriteRule]] = {
     "group": [],
     "instance": [norms.rule(norms.as_instance)],
     "batch": [norms.rule(norms.as_batch)],
-    "folded": [*folded.rules(), norms.rule(norms.as_affine)],
+    "folded": folded.rules(),
 }
 
 

@@ -51,6 +51,7 @@ def test_row_of_the_reference_table(variant: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 def test_counted_at_full_size_as_from_small_ones() -> None:
     counted = count(FULL, SIDE)
     assert (counted.parameters, Fraction(counted.flops)) == at_full_size(FULL)

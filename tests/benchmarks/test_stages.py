@@ -92,6 +92,7 @@ def test_a_photo_that_fails_says_why(scene: tuple[Path, Path], tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 def test_the_peer_is_the_published_inference(checkpoints: Callable[[str], Path], tmp_path: Path) -> None:
     case: dict[str, Any] = golden("tiles_552x800")
     files = [tmp_path / "image.png", tmp_path / "trimap.png"]

@@ -39,14 +39,15 @@ def photo(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tiles_552x800", "tiles_896x1360"])
+@pytest.mark.parametrize("name", ["tiles_552x800", pytest.param("tiles_896x1360", marks=pytest.mark.heavy)])
 def test_published_crop_and_stitch(name: str, exports: Callable[..., Path], tmp_path: Path) -> None:
     case = golden(name)
+    engine = exports(str(case["salt"]), "--batch", "1", "--norm", "batch")
     result = run(
         "ltm-infer",
         save(tmp_path / "image.png", case["image"]),
         save(tmp_path / "trimap.png", case["trimap"]),
-        *("-o", tmp_path / "alpha.png", "--published", "--engine", exports(str(case["salt"]), "--batch", "1")),
+        *("-o", tmp_path / "alpha.png", "--published", "--engine", engine),
     )
     assert result.code == 0, result.err
     assert f"{len(case['tiles_yx'])} patches" in result.out
@@ -122,15 +123,12 @@ def test_mask_does_both(photo: tuple[Path, Path], tmp_path: Path, small_onnx: Pa
 
 
 @pytest.mark.slow
-def test_half_precision_on_photos(tmp_path: Path) -> None:
+def test_half_precision_on_photos(half_onnx: Path) -> None:
     """fp16 against the fp32 PyTorch model with the shipped weights, on the example and the golden images."""
-    half = tmp_path / "half.onnx"
-    options = ("--height", "320", "--width", "320", "--batch", "1", "--precision", "fp16")
-    assert run("ltm-export", SHIPPED_CHECKPOINT, "-o", half, *options).code == 0
     photos = {name: golden(name) for name in ("net_256x384", "net_320x320")}
     photos["example"] = {"image": load(EXAMPLE), "trimap": load(EXAMPLE_TRIMAP)}
     with (
-        Matter.load(half, step=320) as actual,
+        Matter.load(half_onnx, step=320) as actual,
         Matter.load(SHIPPED_CHECKPOINT, patch_hw=(320, 320), step=320) as wanted,
     ):
         for name, case in photos.items():

@@ -13,6 +13,8 @@ from onnx import TensorProto, numpy_helper
 from safetensors.numpy import save_file
 
 from litematting_deploy._files import sha256
+from litematting_deploy.errors import ToleranceError
+from litematting_deploy.export import exporter
 from litematting_deploy.export.spec import ExportSpec, read_recipe
 from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
 from litematting_deploy.sidecar import sidecar_path
@@ -23,7 +25,7 @@ SMALL = ("--height", "64", "--width", "64")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["net_256x384", "net_320x320"])
+@pytest.mark.parametrize("name", [pytest.param("net_256x384", marks=pytest.mark.heavy), "net_320x320"])
 def test_equals_the_published_network(name: str, exports: Callable[..., Path]) -> None:
     case = golden(name)
     height, width = case["trimap"].shape
@@ -82,23 +84,24 @@ def test_adaptive_pooling_gives_the_same_alpha(exports: Callable[..., Path], sma
     inputs = {name: rng.random((2, CHANNELS[name], 64, 64), np.float32) for name in ("image", "trimap", "guide")}
     alphas = [
         onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, inputs)[0]
-        for path in (small_onnx, exports("", *SMALL, "--pooling", "adaptive"))
+        for path in (small_onnx, exports("", *SMALL, "--pooling", "adaptive", "--batch", "2"))
     ]
     np.testing.assert_allclose(alphas[0], alphas[1], atol=1e-3)
 
 
-def test_above_the_tolerance_nothing_is_left(tmp_path: Path, checkpoints: Callable[[str], Path]) -> None:
-    output = tmp_path / "model.onnx"
-    result = run("ltm-export", checkpoints(""), "-o", output, *SMALL, "--tolerance", "1e-12")
-    assert_one_line(result, 1, "model.onnx", "not written", "1e-12", "--tolerance")
+def test_above_the_tolerance_nothing_is_left(
+    tmp_path: Path, checkpoints: Callable[[str], Path], small_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporter, "build_graph", lambda *_: onnx.load(small_onnx))  # which takes its time
+    spec = ExportSpec(height=64, width=64, tolerance=1e-12)
+    with pytest.raises(ToleranceError, match=r"model\.onnx: not written.* 1e-12.*--tolerance"):
+        exporter.export_onnx(checkpoints(""), tmp_path / "model.onnx", spec)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_half_precision_keeps_what_must_be_float32(tmp_path: Path) -> None:
-    output = tmp_path / "half.onnx"
-    result = run("ltm-export", SHIPPED_CHECKPOINT, "-o", output, *SMALL, "--precision", "fp16", "--batch", "2")
-    assert result.code == 0, result.err
-    proto = onnx.shape_inference.infer_shapes(onnx.load(output), data_prop=True)
+@pytest.mark.slow
+def test_half_precision_keeps_what_must_be_float32(half_onnx: Path) -> None:
+    proto = onnx.shape_inference.infer_shapes(onnx.load(half_onnx), data_prop=True)
     types = {value.name: value.type.tensor_type.elem_type for value in proto.graph.value_info}
     types |= {tensor.name: tensor.data_type for tensor in proto.graph.initializer}
     by_operator: dict[str, set[int]] = {}
@@ -123,15 +126,17 @@ def test_half_precision_keeps_what_must_be_float32(tmp_path: Path) -> None:
         assert value.type.tensor_type.shape.dim[0].dim_value == 2
 
 
+@pytest.mark.slow
 def test_recipe_options_and_output_beside_the_checkpoint(tmp_path: Path) -> None:
     save_file(stand_in(""), tmp_path / "my model.safetensors")
-    (tmp_path / "recipe.toml").write_text("height = 64\nwidth = 96\nbatch = 2\n")
+    (tmp_path / "recipe.toml").write_text('height = 64\nwidth = 96\nbatch = 2\nnorm = "folded"\n')
     arguments = ("my model.safetensors", "--recipe", "recipe.toml", "--width", "64", "--batch", "dynamic")
     result = run("ltm-export", *arguments, cwd=tmp_path)
     assert result.code == 0, result.err
+    assert "folded norm" in result.out
     assert {path.name for path in tmp_path.glob("*.onnx*")} == {"my model.onnx", "my model.onnx.json"}
     sidecar = json.loads((tmp_path / "my model.onnx.json").read_text())
-    assert (sidecar["patch_hw"], sidecar["batch"]) == ([64, 64], None)
+    assert (sidecar["patch_hw"], sidecar["batch"], sidecar["norm"]) == ([64, 64], None, "folded")
 
 
 def test_recipe_values(tmp_path: Path) -> None:
@@ -171,6 +176,8 @@ def test_other_mistakes(tmp_path: Path, checkpoints: Callable[[str], Path]) -> N
     assert_one_line(run("ltm-export", model, "-o", tmp_path / "no" / "x.onnx"), 1, "x.onnx", "cannot be written")
     assert_one_line(run("ltm-export", model, "--batch", "many"), 2, "many", "neither a number nor dynamic")
     assert_one_line(run("ltm-export", model, "--height", "50"), 2, "height 50", "multiples of 32")
+    half = ("--norm", "folded", "--precision", "fp16")
+    assert_one_line(run("ltm-export", model, *half), 2, "norm folded", "fp16", "--norm batch")
     assert_one_line(run("ltm-export", model, block="torch"), 1, "torch", "litematting-deploy[export]")
     assert_one_line(run("ltm-export", model, "--weights-beside", "-o", tmp_path / "x.onnx"), 2, "--weights-beside")
 
