@@ -7,6 +7,7 @@ import click
 
 from ..engines import Engine
 from ..runtime import load_engine
+from ..runtime.loading import is_onnx_on_host
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -57,7 +58,9 @@ def engine_options(function: Function) -> Function:
     return function
 
 
-def open_chosen(options: dict[str, Any]) -> Engine:
-    """The engine that the options say; see `load_engine` for errors."""
+def open_chosen(options: dict[str, Any], threads: int | None = None) -> Engine:
+    """The engine that the options say; see `load_engine` for errors. threads: where ONNX Runtime runs on the CPU."""
     chosen = {name: options[name] for name in _NAMES}
+    if threads is not None and is_onnx_on_host(options["engine"], options["device"]):
+        chosen["threads"] = threads
     return load_engine(chosen.pop("engine"), chosen.pop("device"), patch_hw=chosen.pop("patch"), **chosen)

@@ -51,19 +51,21 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
     """Matte the frames of a folder or pattern, with trimaps or masks from `source`. Returns the exit code: 1 where a
     frame failed."""
     started = time.perf_counter()
-    frames = _chosen_frames(images, source, options)
+    frames = chosen_frames("ltm-infer", images, source, options)
     files = FolderFiles((images, source), output, options)
     with (
         open_chosen(options) as engine,
         matter_for(engine, options) as matter,
     ):
-        since_ns = keep_settings(Path(output), _settings(matter, options), options["resume"])
+        since_ns = keep_settings(Path(output), folder_settings(matter, options), options["resume"])
         todo = frames
-        with folder_progress() as progress:
+        with folder_progress("ltm-infer") as progress:
             if options["resume"]:
                 looked_at = progress.begin("looking", len(frames))
                 todo = unfinished(frames, lambda frame: files.is_done(frame, since_ns), looked_at)
-            _run(todo, files, matter, progress)
+            progress.begin("frames", len(todo))
+            for done in run(todo, folder_steps(files, matter, progress)):
+                progress.over(done)
         described = engine.describe()
     seconds, failed = time.perf_counter() - started, len(progress.failures)
     made = f"{len(todo) - failed} of {len(frames)} frames"
@@ -76,15 +78,16 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
     return 1 if failed else 0
 
 
-def _chosen_frames(images: str, source: str, options: dict[str, Any]) -> list[Frame]:
+def chosen_frames(command: str, images: str, source: str, options: dict[str, Any]) -> list[Frame]:
+    """The frames that the options say; numbers that are not there are told under the name of the command."""
     numbers = parse_numbers(options["frames"]) if options["frames"] else None
     frames = find_frames(images, source, numbers)
     if missing := set(numbers or ()) - {frame.number for frame in frames}:
-        notice(f"ltm-infer: {images}: there is no frame {say_numbers(missing)}")
+        notice(f"{command}: {images}: there is no frame {say_numbers(missing)}")
     return shard(frames, options["part"]) if options["part"] else frames
 
 
-def _settings(matter: Matter, options: dict[str, Any]) -> dict[str, Any]:
+def folder_settings(matter: Matter, options: dict[str, Any]) -> dict[str, Any]:
     """What decides on the results: not the device, so that the machines of a farm may share a folder."""
     (height, width), weights = matter.engine.patch_hw, weights_sha256(options["engine"] or SHIPPED_ENGINE)
     return {
@@ -96,16 +99,19 @@ def _settings(matter: Matter, options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _run(frames: list[Frame], files: FolderFiles, matter: Matter, progress: FolderProgress) -> None:
+def folder_steps(
+    files: FolderFiles, matter: Matter, progress: FolderProgress | None = None
+) -> Steps[Loaded, NDArray[np.float32]]:
+    """What happens to each frame of a folder."""
+
     def matte(loaded: Iterable[Loaded]) -> Iterator[NDArray[np.float32]]:
         pairs = ((item.photo.network, item.trimap) for item in loaded)
-        for alpha in matter.sequence(pairs, progress=progress.patches):
-            progress.matted()
+        for alpha in matter.sequence(pairs, progress=None if progress is None else progress.patches):
+            if progress is not None:
+                progress.matted()
             yield alpha
 
     def save(_: Frame, loaded: Loaded, alpha: NDArray[np.float32]) -> None:
         loaded.write(alpha)
 
-    progress.begin("frames", len(frames))
-    for done in run(frames, Steps(files.load, matte, save)):
-        progress.over(done)
+    return Steps(files.load, matte, save)

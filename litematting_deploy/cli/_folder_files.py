@@ -56,10 +56,14 @@ class FolderFiles:
         kind = self._options["kind"] or ("exr" if frame.image.suffix.lower() == EXR_SUFFIX else "png")
         return replace(self._results, depth=self._options["depth"], **self._named(frame.name, SUFFIXES[kind]))
 
+    def sources(self, frame: Frame) -> list[str]:
+        """The files that a frame's results are made from."""
+        named = (frame.image, frame.trimap, self._options["background"])
+        return [str(path) for path in named if path is not None and os.path.isfile(path)]
+
     def is_done(self, frame: Frame, since_ns: int) -> bool:
         """Whether all files of a frame are whole, and newer than what they are made from and than `since_ns`."""
-        sources = (frame.image, frame.trimap, self._options["background"] or "")
-        newest = max(since_ns, *(os.stat(path).st_mtime_ns for path in sources if path and os.path.isfile(path)))
+        newest = max(since_ns, *(os.stat(path).st_mtime_ns for path in self.sources(frame)))
         return all(
             os.path.isfile(path)
             and os.stat(path).st_mtime_ns >= newest

@@ -56,8 +56,9 @@ class FolderProgress:
 
 
 @contextlib.contextmanager
-def folder_progress() -> Iterator[FolderProgress]:
-    """Shown while this lasts; at the end, however it comes, the frames that failed are listed.
+def folder_progress(command: str) -> Iterator[FolderProgress]:
+    """Shown while this lasts; at the end, however it comes, the frames that failed are listed, under the command's
+    name.
 
     On the standard error under a number of its own, since reading an image silences the usual one for a moment.
     """
@@ -70,7 +71,7 @@ def folder_progress() -> Iterator[FolderProgress]:
                 yield progress
         finally:
             for failure in progress.failures:
-                notice(f"ltm-infer: failed: {failure}")
+                notice(f"{command}: failed: {failure}")
 
 
 def _bar(console: Console) -> Progress:

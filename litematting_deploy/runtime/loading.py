@@ -72,6 +72,11 @@ def load_engine(
     return engine
 
 
+def is_onnx_on_host(path: str | Path | None, device: str | None) -> bool:
+    """Whether `load_engine` would run it in ONNX Runtime on the CPU, whose threads can be chosen."""
+    return device in (None, "cpu") and Path(path or SHIPPED_ENGINE).suffix.lower() == ".onnx"
+
+
 def _check_options(
     path: Path, device: str, *, checkpoint: bool, precision: str | None, compiled: bool, threads: int | None
 ) -> None:

@@ -12,6 +12,7 @@ from .frames import Frame
 
 Loaded = TypeVar("Loaded")
 Matted = TypeVar("Matted")
+Item = TypeVar("Item")
 
 AHEAD = 2
 """Frames read before they are needed, and results that wait to be written: what bounds the memory of a job."""
@@ -76,10 +77,10 @@ def run(frames: Iterable[Frame], steps: Steps[Any, Any]) -> Iterator[Done]:
             pool.shutdown(cancel_futures=True)
 
 
-def unfinished(frames: Sequence[Frame], is_done: Callable[[Frame], bool], looked_at: Callable[[], None]) -> list[Frame]:
+def unfinished(frames: Sequence[Item], is_done: Callable[[Item], bool], looked_at: Callable[[], None]) -> list[Item]:
     """The frames that are not done, in order. looked_at: called after each, from any thread as `is_done` is."""
 
-    def look(frame: Frame) -> bool:
+    def look(frame: Item) -> bool:
         done = is_done(frame)
         looked_at()
         return not done

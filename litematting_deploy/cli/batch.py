@@ -1,0 +1,145 @@
+"""ltm-batch: a folder of photos on the machines of a Ray cluster."""
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..cluster.manifest import Manifest
+from ..cluster.pipeline import Cluster, Resources, connected
+from ..runtime.loading import TENSORRT_SUFFIX
+from ..sequence.frames import Frame
+from ..sequence.job import Done, unfinished
+from ..sequence.settings import keep_settings
+from ._batch_worker import Job, examine, worker
+from ._command import command, max_megapixels_option, stdout
+from ._engine import engine_options
+from ._folder import chosen_frames, folder_options
+from ._folder_files import FolderFiles
+from ._folder_progress import FolderProgress, folder_progress
+from ._plan import plan_options
+from ._results import result_options
+from ._trimap import trimap_options, trimap_source
+
+
+@command("ltm-batch")
+@click.argument("images")
+@click.argument("trimaps", required=False)
+@click.option("-o", "--output", required=True, metavar="OUT", help="The folder of the alphas.")
+@trimap_options
+@result_options
+@engine_options
+@plan_options
+@folder_options
+@click.option("--address", metavar="HOST:PORT", help="Of a Ray cluster.  [default: $RAY_ADDRESS, or this machine]")
+@click.option("--actors", type=click.IntRange(min=1), help="Engines at work.  [default: as many as the cluster holds]")
+@click.option(
+    "--cpus-per-actor",
+    "cpus",
+    type=click.FloatRange(min=1),
+    default=2,
+    show_default=True,
+    help="Cores an actor holds; so many threads an ONNX on the CPU has.",
+)
+@click.option(
+    "--gpus-per-actor",
+    "gpus",
+    type=click.FloatRange(min=0),
+    help="GPUs an actor holds; 0.5 lets two share one.  [default: 1 with --device cuda or an .engine, else 0]",
+)
+@click.option(
+    "--frames-per-task",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Frames handed to an actor at a time; those of one that dies are begun again.",
+)
+@click.option("--retries", type=click.IntRange(min=0), default=1, show_default=True, help="Of a frame that fails.")
+@max_megapixels_option
+def main(images: str, trimaps: str | None, output: str, **options: Any) -> int:
+    """Matte the folder or pattern IMAGES as ltm-infer does, on the machines of a Ray cluster.
+
+    All machines need this package, and the same files under the same paths, as on a network drive. OUT/manifest.jsonl
+    says what came of each frame and where; --resume goes on with what it leaves. A frame that fails is tried again,
+    then told at the end; the exit code is 1 then.
+    """
+    started = time.perf_counter()
+    source = trimap_source(trimaps, options)
+    address, resume, retries = (options.pop(name) for name in ("address", "resume", "retries"))
+    spread = {name: options.pop(name) for name in ("actors", "cpus", "gpus", "frames_per_task")}
+    job = _job(images, source, output, options, int(spread["cpus"]))
+    files = job.files()
+    with connected(address) as cluster, folder_progress("ltm-batch") as progress:
+        farm = _Farm(cluster, _resources(spread, options), spread["actors"], spread["frames_per_task"])
+        settings, engine = cluster.ask(farm.each, examine, job)
+        since_ns = keep_settings(Path(job.output), settings, resume)
+        with contextlib.closing(Manifest(Path(job.output), resume)) as manifest:
+            todo = list(range(len(job.frames)))
+            if resume:
+                looked_at = progress.begin("looking", len(todo))
+                todo = unfinished(todo, lambda n: _is_done(files, manifest, job.frames[n], since_ns), looked_at)
+            farm.run(job, todo, retries, manifest, progress)
+    failed, seconds = len(progress.failures), time.perf_counter() - started
+    skipped = f", {len(job.frames) - len(todo)} were done" if resume else ""
+    stdout.print(
+        f"{output}: {len(todo) - failed} of {len(job.frames)} frames in {seconds:.1f} s{skipped}, "
+        f"{failed} failed, {farm.actors} x {engine}",
+        markup=False,
+        soft_wrap=True,
+    )
+    return 1 if failed else 0
+
+
+class _Farm:
+    """Actors of a cluster, and the frames that they have yet to do."""
+
+    def __init__(self, cluster: Cluster, each: Resources, actors: int | None, at_once: int) -> None:
+        fitting = cluster.fitting(each)
+        self.each, self.actors = each, min(actors or fitting, fitting)
+        self._cluster, self._at_once = cluster, at_once
+
+    def run(self, job: Job, todo: list[int], retries: int, manifest: Manifest, progress: FolderProgress) -> None:
+        """Matte the frames of these numbers; those that fail once more, so many times."""
+        by_name = {frame.name: number for number, frame in enumerate(job.frames)}
+        progress.begin("frames", len(todo))
+        for left in range(retries, -1, -1):
+            again = []
+            batches = self._cluster.run(todo, self.each, self.actors, self._at_once, worker, job)
+            for record in batches if todo else ():
+                manifest.add(record)
+                number = by_name[record["frame"]]
+                if record["failure"] is not None and left:
+                    again.append(number)
+                else:
+                    progress.over(Done(job.frames[number], record["failure"]))
+            todo = again
+
+
+def _job(images: str, source: str, output: str, options: dict[str, Any], threads: int) -> Job:
+    """The job with absolute paths, for actors have working directories of their own."""
+    images, source, output = map(os.path.abspath, (images, source, output))
+    frames = chosen_frames("ltm-batch", images, source, options)
+    for name in ("cutout", "foreground", "preview", "engine", "background"):
+        value = options[name]
+        if value is not None and (name != "background" or os.path.exists(value)):
+            options[name] = os.path.abspath(value)
+    return Job(frames, (images, source), output, options, threads)
+
+
+def _resources(spread: dict[str, Any], options: dict[str, Any]) -> Resources:
+    engine, device = options["engine"] or "", options["device"]
+    on_gpu = Path(engine).suffix.lower() == TENSORRT_SUFFIX if device is None else device != "cpu"
+    return Resources(spread["cpus"], float(on_gpu) if spread["gpus"] is None else spread["gpus"])
+
+
+def _is_done(files: FolderFiles, manifest: Manifest, frame: Frame, since_ns: int) -> bool:
+    """By the manifest, which is quick; else by the files, which a run that was killed left out of it."""
+    named = files.results(frame).files
+    return manifest.is_done(frame.name, named, files.sources(frame)) or files.is_done(frame, since_ns)
+
+
+if __name__ == "__main__":
+    main()

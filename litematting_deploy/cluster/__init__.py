@@ -1,0 +1,1 @@
+"""Many frames on many machines, with Ray."""

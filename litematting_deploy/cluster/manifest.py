@@ -1,0 +1,68 @@
+"""What is done of a job, one line of JSON for each frame, beside its results."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..errors import OutputError
+
+NAME = "manifest.jsonl"
+
+
+def stamps(paths: Iterable[str | Path]) -> dict[str, list[int]]:
+    """Size in bytes and time in nanoseconds of each file, as a record keeps them."""
+    found = {str(path): os.stat(path) for path in paths}
+    return {path: [status.st_size, status.st_mtime_ns] for path, status in found.items()}
+
+
+class Manifest:
+    """Records by frame; the last of a frame counts. A line that a crash cut off says nothing."""
+
+    def __init__(self, folder: Path, resume: bool) -> None:
+        """resume: keep what is there; else begin anew. Raises `OutputError`."""
+        self.path = folder / NAME
+        self._records: dict[str, dict[str, Any]] = {}
+        if resume and self.path.exists():
+            for line in self.path.read_text().splitlines():
+                record = _parsed(line)
+                if record is not None:
+                    self._records[record["frame"]] = record
+        try:
+            self._file = self.path.open("a" if resume else "w")
+            if resume and self.path.stat().st_size:
+                self._file.write("\n")  # ends what a crash cut off
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written: {error.strerror}; choose another output") from error
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Write down what came of a frame. Raises `OutputError`."""
+        self._records[record["frame"]] = record
+        try:
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written: {error.strerror}; make room, --resume") from error
+
+    def is_done(self, name: str, files: Iterable[str], sources: Iterable[str]) -> bool:
+        """Whether a frame was made from these sources into these files, and neither have changed since."""
+        record = self._records.get(name)
+        if record is None or record["failure"] is not None:
+            return False
+        try:
+            return bool(record["files"] == stamps(files) and record["sources"] == stamps(sources))
+        except FileNotFoundError:
+            return False
+
+    def close(self) -> None:
+        """No records come any more."""
+        self._file.close()
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and {"frame", "failure", "files", "sources"} <= set(record) else None

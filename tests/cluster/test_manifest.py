@@ -1,0 +1,77 @@
+"""What is written down of a job, and what --resume makes of it."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from litematting_deploy.cluster.manifest import Manifest, stamps
+from litematting_deploy.errors import OutputError
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, str]:
+    """A source and a result."""
+    named = tmp_path / "photo.png", tmp_path / "alpha.png"
+    for path in named:
+        path.write_text(path.name)
+    return str(named[0]), str(named[1])
+
+
+def record(files: tuple[str, str], failure: str | None = None) -> dict[str, object]:
+    source, result = files
+    return {"frame": "a", "failure": failure, "files": stamps([result]), "sources": stamps([source])}
+
+
+def is_done(folder: Path, files: tuple[str, str]) -> bool:
+    with contextlib.closing(Manifest(folder, resume=True)) as manifest:
+        return manifest.is_done("a", [files[1]], [files[0]])
+
+
+def test_done_while_nothing_changes(tmp_path: Path, files: tuple[str, str]) -> None:
+    assert not is_done(tmp_path, files)
+    with contextlib.closing(Manifest(tmp_path, resume=False)) as manifest:
+        manifest.add(record(files))
+        assert manifest.is_done("a", [files[1]], [files[0]])
+        assert not manifest.is_done("a", [*files], [files[0]]), "another result is wanted"
+        assert not manifest.is_done("b", [files[1]], [files[0]])
+    assert is_done(tmp_path, files)
+
+
+@pytest.mark.parametrize("changed", [0, 1])
+def test_not_done_when_a_file_changed_or_went(tmp_path: Path, files: tuple[str, str], changed: int) -> None:
+    with contextlib.closing(Manifest(tmp_path, resume=False)) as manifest:
+        manifest.add(record(files))
+    Path(files[changed]).write_text("longer than before")
+    assert not is_done(tmp_path, files)
+    Path(files[changed]).unlink()
+    assert not is_done(tmp_path, files)
+
+
+def test_the_last_record_counts_and_a_cut_off_line_does_not(tmp_path: Path, files: tuple[str, str]) -> None:
+    with contextlib.closing(Manifest(tmp_path, resume=False)) as manifest:
+        manifest.add(record(files, "unreadable"))
+    assert not is_done(tmp_path, files)
+    with contextlib.closing(Manifest(tmp_path, resume=True)) as manifest:
+        manifest.add(record(files))
+        manifest.add({**record(files), "frame": "b"})
+    content = manifest.path.read_text().rstrip()
+    manifest.path.write_text(content[:-20])
+    with contextlib.closing(Manifest(tmp_path, resume=True)) as manifest:
+        assert manifest.is_done("a", [files[1]], [files[0]])
+        assert not manifest.is_done("b", [files[1]], [files[0]])
+        manifest.add({**record(files), "frame": "b"})
+    with contextlib.closing(Manifest(tmp_path, resume=True)) as manifest:
+        assert manifest.is_done("b", [files[1]], [files[0]])
+
+
+def test_without_resume_it_begins_anew(tmp_path: Path, files: tuple[str, str]) -> None:
+    with contextlib.closing(Manifest(tmp_path, resume=False)) as manifest:
+        manifest.add(record(files))
+    Manifest(tmp_path, resume=False).close()
+    assert not is_done(tmp_path, files)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"no/manifest\.jsonl: cannot be written: No such file.*another output"):
+        Manifest(tmp_path / "no", resume=False)
