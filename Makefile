@@ -1,10 +1,11 @@
 # make demo: matte the example on this machine.  make test: everything that CI runs.  make check: lint and types only.
+# make docs: the pages as a site in site/.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test check clean
+.PHONY: demo test check docs clean
 
 demo: $(VENV)/.runtime
 	@mkdir -p demo
@@ -19,8 +20,11 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.dev
+	$(BIN)/python docs/build.py
+
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info
+	rm -rf $(VENV) demo site build dist *.egg-info
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

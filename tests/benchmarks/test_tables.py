@@ -23,10 +23,10 @@ def test_readme_and_plots_are_of_the_committed_results() -> None:
 
 
 def test_new_results_come_into_the_pages(tmp_path: Path) -> None:
-    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "pictures").mkdir(parents=True)
     folder = tmp_path / "benchmarks" / "results"
     folder.mkdir(parents=True)
-    for name in ("README.md", "benchmarks/README.md"):
+    for name in ("README.md", "docs/results.md", "benchmarks/README.md"):
         shutil.copy(ROOT / name, tmp_path / name)
     (folder / "others.json").write_text('{"tests": []}')
     assert tables("--root", tmp_path).returncode == 0
@@ -37,10 +37,11 @@ def test_new_results_come_into_the_pages(tmp_path: Path) -> None:
     (folder / "a-cpu.json").write_bytes(Results(measured.environment, options, [counted], measured.rows).json())
     stale = tables("--root", tmp_path, "--check")
     assert stale.returncode == 1
-    assert len(stale.stdout.splitlines()) == 3
+    assert len(stale.stdout.splitlines()) == 4
     assert tables("--root", tmp_path).returncode == 0
     assert tables("--root", tmp_path, "--check").returncode == 0
-    assert "12.5" in (tmp_path / "README.md").read_text()
+    for name in ("README.md", "docs/results.md"):
+        assert "12.5" in (tmp_path / name).read_text()
     page = (tmp_path / "benchmarks" / "README.md").read_text()
     assert "52.810G" in page
     assert "GCAMatting" in page
