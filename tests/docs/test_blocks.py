@@ -15,7 +15,7 @@ from PIL import Image
 
 from litematting_deploy.engines.profile import read_profile
 from litematting_deploy.export.spec import read_recipe as read_export_recipe
-from litematting_deploy.matting.image_io import read_image, read_trimap
+from litematting_deploy.matting.image_io import read_image, read_trimap, write_image
 from litematting_deploy.runtime import loading
 from litematting_deploy.sidecar import read_sidecar
 from litematting_deploy.training.recipe import read_recipe as read_training_recipe
@@ -100,6 +100,11 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / kind).mkdir()
         for name in ("one", "two"):
             (tmp_path / kind / f"{name}{Path(single).suffix}").write_bytes((tmp_path / single).read_bytes())
+    (tmp_path / "frames").mkdir()
+    for number in (1, 2):
+        light = np.square(read_image(tmp_path / "photo.jpg") / np.float32(255))
+        write_image(tmp_path / "frames" / f"beauty.{number:04}.exr", light.astype(np.float16))
+        trimap.save(tmp_path / "frames" / f"tri_{number}.png")
     return tmp_path
 
 
@@ -120,11 +125,12 @@ def test_python_that_is_not_run_compiles() -> None:
         compile(block.text, str(block), "exec")
 
 
-def run_all(page: str, folder: Path) -> None:
-    """Run the commands of a page, one after the other, in a shell."""
+def run_all(page: str, folder: Path, *first: Path) -> None:
+    """Run the commands of a page, one after the other, in a shell that looks into the folders `first` for them."""
+    path = ":".join(shlex.quote(str(place)) for place in (*first, Path(sys.executable).parent))
     for block in blocks("sh"):
         if block.page == page and block.runs:
-            script = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH\nset -e\n{block.text}"
+            script = f"export PATH={path}:$PATH\nset -e\n{block.text}"
             done = subprocess.run(["sh", "-c", script], cwd=folder, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{block}: {done.stderr}"
 
@@ -145,6 +151,11 @@ def test_the_tutorial_makes_what_it_says(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["photo", "trimap", "folders"])
-def test_how_to_pages_run(page: str, folder: Path) -> None:
-    run_all(f"docs/how-to/{page}.md", folder)
+@pytest.mark.parametrize("page", ["photo", "trimap", "folders", "film"])
+def test_how_to_pages_run(page: str, folder: Path, mean_onnx: Path) -> None:
+    """With a network that takes no time in the place of the shipped one."""
+    infer = folder / "bin" / "ltm-infer"
+    infer.parent.mkdir()
+    infer.write_text(f'#!/bin/sh\nexec {Path(sys.executable).parent}/ltm-infer --engine {mean_onnx} "$@"\n')
+    infer.chmod(0o755)
+    run_all(f"docs/how-to/{page}.md", folder, infer.parent)
