@@ -66,7 +66,7 @@ def described(name: str, command: click.Command) -> str:
         parts.append(f"```text\n{plain}\n```\n" if literal else f"{_escaped(' '.join(plain.split()))}\n")
     rows = ["| option | means |", "|---|---|"]
     for parameter in command.get_params(context):
-        record = parameter.get_help_record(context)
+        record = parameter.get_help_record(context) if isinstance(parameter, click.Option) else None
         if record is not None:
             names, _, choices = record[0].partition(" [")
             given = f"<br>`{'` `'.join(choices.rstrip(']').split('|'))}`" if choices else ""

@@ -86,14 +86,14 @@ def test_json_is_a_sidecar(block: Block, tmp_path: Path) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A reader's folder: the examples at a third of their size, and a photo of their own, alone and in folders."""
+    """A reader's folder: the examples at a quarter of their size, and a photo of their own, alone and in folders."""
     (tmp_path / "examples").mkdir()
     mask = Image.open(ROOT / "examples" / "dandelion_mask.png")
     for name, picture in (("photo.jpg", Image.open(EXAMPLE)), ("mask.png", mask)):
         picture.crop(CROP).resize(SIZE).save(tmp_path / name, quality=95)
     for name in ("dandelion.jpg", "dandelion_mask.png"):
         picture = Image.open(ROOT / "examples" / name)
-        picture.resize((picture.width // 3, picture.height // 3)).save(tmp_path / "examples" / name, quality=95)
+        picture.resize((picture.width // 4, picture.height // 4)).save(tmp_path / "examples" / name, quality=95)
     trimap = Image.open(EXAMPLE_TRIMAP).crop(CROP).resize(SIZE, Image.Resampling.NEAREST)
     trimap.save(tmp_path / "trimap.png")
     for kind, single in (("photos", "photo.jpg"), ("trimaps", "trimap.png"), ("masks", "mask.png")):
@@ -139,13 +139,13 @@ def run_all(page: str, folder: Path, *first: Path) -> None:
 def test_the_tutorial_makes_what_it_says(folder: Path) -> None:
     run_all("docs/tutorial.md", folder)
     cutout = np.asarray(Image.open(folder / "cutout.png"))
-    assert cutout.shape == (450, 800, 4)
-    flower, meadow = cutout[143, 233], cutout[233, 600]
+    assert cutout.shape == (337, 600, 4)
+    flower, meadow = cutout[107, 175], cutout[175, 450]
     assert flower[3] == 255
     assert meadow[3] == 0
     hair = cutout[..., 3]
     assert ((hair > 20) & (hair < 235)).sum() > 1000
-    assert Image.open(folder / "blue.png").convert("RGB").getpixel((600, 233)) == (0x20, 0x60, 0xC0)
+    assert Image.open(folder / "blue.png").convert("RGB").getpixel((450, 175)) == (0x20, 0x60, 0xC0)
     for name in ("look.png", "alpha.png", "my_alpha.png", "my_cutout.png", "my_look.png"):
         assert (folder / name).is_file()
 
