@@ -1,11 +1,12 @@
 # make demo: matte the example on this machine.  make test: everything that CI runs.  make check: lint and types only.
 # make check-all: all of it and what takes minutes more.
+# make docs: the pages as a site in site/.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test check check-all clean
+.PHONY: demo test check check-all docs clean
 
 demo: $(VENV)/.runtime
 	@mkdir -p demo
@@ -23,8 +24,11 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.dev
+	$(BIN)/python docs/build.py
+
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info
+	rm -rf $(VENV) demo site build dist *.egg-info
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

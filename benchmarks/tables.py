@@ -1,4 +1,4 @@
-"""Put the committed results into the pages: README.md has a table and plots, benchmarks/README.md the paper's tables.
+"""Put the committed results into the pages: the README's first table, docs/results.md, the paper's tables.
 
 python benchmarks/tables.py             # after results/ changed; needs the extra bench
 python benchmarks/tables.py --check     # exit code 1 if a page or a plot is not of the committed results
@@ -7,35 +7,106 @@ python benchmarks/tables.py --check     # exit code 1 if a page or a plot is not
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from litematting_deploy._files import replace_file, sha256
 from litematting_deploy.benchmarks import report
 from litematting_deploy.benchmarks.plot import png
-from litematting_deploy.benchmarks.row import KIND, Results, read_results
+from litematting_deploy.benchmarks.row import KIND, Results, Row, read_results
 
 HERE = Path(__file__).parents[1]
 BEGIN, END = "<!-- tables.py: {} -->\n", "<!-- tables.py: end -->\n"
 NOTHING = "Nothing was measured with this version yet.\n"
+NAMES = {
+    "onnxruntime-cpu": "**ONNX Runtime, as shipped**",
+    "pytorch-compiled-cpu": "PyTorch, compiled",
+    "pytorch-eager-cpu": "PyTorch",
+}
 
 
 def committed(root: Path) -> dict[Path, Results]:
     """The results of ltm-bench by file; the folder holds others too."""
+    return {file: read_results(file) for file, content in _files(root) if content.get("kind") == KIND}
+
+
+def _files(root: Path) -> list[tuple[Path, dict[str, Any]]]:
     files = sorted((root / "benchmarks" / "results").glob("*.json"))
-    return {file: read_results(file) for file in files if json.loads(file.read_bytes()).get("kind") == KIND}
+    return [(file, json.loads(file.read_bytes())) for file in files]
+
+
+def photos(root: Path) -> dict[str, dict[str, Any]]:
+    """What versus.py measured, by the name that `committed` has for the same machine."""
+    return {file.stem.removesuffix("-photo"): content for file, content in _files(root) if "peer" in content}
+
+
+def evaluations(root: Path) -> list[dict[str, Any]]:
+    """What ltm-eval measured."""
+    return [content for _, content in _files(root) if "layout" in content]
 
 
 def plot_of(root: Path, file: Path) -> Path:
-    return root / "docs" / f"benchmark-{file.stem}.png"
+    return root / "docs" / "pictures" / f"benchmark-{file.stem}.png"
+
+
+def glance(root: Path) -> str:
+    """Speed and accuracy of each machine in a few rows, the fastest engine first."""
+    parts = []
+    for file, results in committed(root).items():
+        side, photo = results.options["resolution"], photos(root).get(file.stem)
+        ran = sorted((row for row in results.rows if row.latency_ms), key=_p50)
+        cells = [_glance_row(row) for row in ran]
+        headings = ["", f"{side}x{side} patch", "memory", "furthest from PyTorch's alpha"]
+        if photo is not None:
+            megapixels = photo["photo"]["width"] * photo["photo"]["height"] / 1e6
+            headings += [f"photo of {megapixels:.0f} megapixels, file to file", "memory"]
+            cells = [
+                [*cell, *(_job(photo["ours"]) if row.engine == "onnxruntime-cpu" else ["", ""])]
+                for row, cell in zip(ran, cells, strict=True)
+            ]
+            cells.append(["the authors' inference", "", "", "", *_job(photo["peer"])])
+        where = results.environment
+        hardware = [where["cpu"], f"{where['cores']} cores", *(gpu["name"] for gpu in where["gpus"])]
+        parts += [f"On {', '.join(hardware)}:\n", report.markdown_table(headings, cells)]
+    for content in evaluations(root):
+        if content["trimap"] == "trimap1":
+            parts.append(
+                f"Mean SAD of the shipped weights: {content['mean']['sad']:.1f} on {len(content['images'])} images of "
+                "alphamatting.com, which they never saw.\n"
+            )
+    return "\n".join(parts) or NOTHING
+
+
+def _p50(row: Row) -> float:
+    return row.latency_ms.p50 if row.latency_ms else 0.0
+
+
+def _glance_row(row: Row) -> list[str]:
+    name = NAMES.get(row.engine, f"{row.engine} {row.precision}")
+    far = "" if row.accuracy is None else f"{row.accuracy.max:.0e}" if row.accuracy.max else "the reference"
+    return [name, _seconds(_p50(row) / 1000), _gigabytes((row.peak_host_bytes or 0) / 1e6), far]
+
+
+def _job(measured: dict[str, Any]) -> list[str]:
+    return [_seconds(measured["seconds"]), _gigabytes(measured["peak_memory_mb"])]
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds >= 20 else f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
+
+
+def _gigabytes(megabytes: float) -> str:
+    return f"{megabytes / 1000:.1f} GB"
 
 
 def latencies(root: Path) -> str:
     parts = []
     for file, results in committed(root).items():
         side = results.options["resolution"]
-        picture = plot_of(root, file).relative_to(root)
+        picture = plot_of(root, file).relative_to(root / "docs")
         ran = [row for row in results.rows if row.latency_ms is not None]
         said = report.columns(ran, narrow=True)
         parts += [
@@ -48,6 +119,44 @@ def latencies(root: Path) -> str:
     return "\n".join(filter(None, parts)) or NOTHING
 
 
+def jobs(root: Path) -> str:
+    """Whole photos: ours beside the published inference, and by unknown area."""
+    parts = []
+    for content in photos(root).values():
+        photo, ours, peer, area = content["photo"], content["ours"], content["peer"], content["by_area"]
+        cells = [["`ltm-infer`", str(ours["patches"]), *_job(ours)]]
+        cells.append(["the authors' inference as it stands", peer["said"].removesuffix(" patches"), *_job(peer)])
+        where = report.where(content["environment"]).partition(";")[0]
+        parts += [
+            f"**{where}**, a photo of {photo['width']}x{photo['height']}, from file to file:\n",
+            report.markdown_table(["", "patches", "time", "memory"], cells),
+            f"{content['times_faster']:.1f} times as fast in {1 / content['times_less_memory']:.0%} of the memory. The "
+            "same photo with less of it unknown:\n",
+            report.markdown_table(
+                ["unknown", "patches", "time", "memory"],
+                [[f"{row['unknown_share']:.1%}", str(row["patches"]), *_job(row)] for row in area["rows"]],
+            ),
+            f"{area['seconds_per_patch']:.2f} s a patch and {area['seconds_beside']:.1f} s beside.\n",
+        ]
+    return "\n".join(parts) or NOTHING
+
+
+def accuracy(root: Path) -> str:
+    """The metrics of the shipped weights by image."""
+    parts = []
+    for content in evaluations(root):
+        rows = [*content["images"], {"name": "**mean**", **content["mean"]}]
+        cells = [
+            [row["name"], f"{row['sad']:.2f}", f"{row['mse'] * 1000:.1f}", f"{row['grad']:.1f}", f"{row['conn']:.2f}"]
+            for row in rows
+        ]
+        parts += [
+            f"**{content['dataset']}, {content['trimap']}**; {content['plan']}; {content['engine']}:\n",
+            report.markdown_table(["image", "SAD", "MSE × 1000", "Grad", "Conn"], cells),
+        ]
+    return "\n".join(parts) or NOTHING
+
+
 def paper(root: Path) -> str:
     """From the results that counted most variants."""
     counted = max((results.variants for results in committed(root).values()), key=len, default=[])
@@ -57,18 +166,23 @@ def paper(root: Path) -> str:
     return "\n".join(parts)
 
 
-PAGES = {"README.md": ("latencies", latencies), "benchmarks/README.md": ("paper", paper)}
+PAGES: dict[str, dict[str, Callable[[Path], str]]] = {
+    "README.md": {"glance": glance},
+    "docs/results.md": {"latencies": latencies, "jobs": jobs, "accuracy": accuracy},
+    "benchmarks/README.md": {"paper": paper},
+}
 
 
 def page(root: Path, name: str) -> str:
     """The page as it should be: what is between its markers is made anew."""
-    block, make = PAGES[name]
     text = (root / name).read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN.format(block))
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"tables: {name} has no lines {BEGIN.format(block).strip()} and {END.strip()}")
-    return f"{before}{begin}\n{make(root)}\n{end}{after}"
+    for block, make in PAGES[name].items():
+        before, begin, rest = text.partition(BEGIN.format(block))
+        _, end, after = rest.partition(END)
+        if not begin or not end:
+            raise SystemExit(f"tables: {name} has no lines {BEGIN.format(block).strip()} and {END.strip()}")
+        text = f"{before}{begin}\n{make(root)}\n{end}{after}"
+    return text
 
 
 def stale(root: Path) -> list[str]:

@@ -22,11 +22,25 @@ def test_readme_and_plots_are_of_the_committed_results() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_whole_photos_and_accuracy_are_those_of_the_files() -> None:
+    folder = ROOT / "benchmarks" / "results"
+    page, readme = ((ROOT / name).read_text() for name in ("docs/results.md", "README.md"))
+    for photo in map(json.loads, (file.read_text() for file in folder.glob("*-photo.json"))):
+        for job in (photo["ours"], photo["peer"]):
+            figures = f"| {job['seconds']:.0f} s | {job['peak_memory_mb'] / 1000:.1f} GB |"
+            assert figures in page
+            assert figures in readme
+    for file in sorted(folder.glob("alphamatting-*.json")):
+        mean = json.loads(file.read_text())["mean"]
+        assert f"| **mean** | {mean['sad']:.2f} | {mean['mse'] * 1000:.1f} |" in page
+        assert file.stem.endswith("trimap2") or f"weights: {mean['sad']:.1f} on" in readme
+
+
 def test_new_results_come_into_the_pages(tmp_path: Path) -> None:
-    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "pictures").mkdir(parents=True)
     folder = tmp_path / "benchmarks" / "results"
     folder.mkdir(parents=True)
-    for name in ("README.md", "benchmarks/README.md"):
+    for name in ("README.md", "docs/results.md", "benchmarks/README.md"):
         shutil.copy(ROOT / name, tmp_path / name)
     (folder / "others.json").write_text('{"tests": []}')
     assert tables("--root", tmp_path).returncode == 0
@@ -37,10 +51,11 @@ def test_new_results_come_into_the_pages(tmp_path: Path) -> None:
     (folder / "a-cpu.json").write_bytes(Results(measured.environment, options, [counted], measured.rows).json())
     stale = tables("--root", tmp_path, "--check")
     assert stale.returncode == 1
-    assert len(stale.stdout.splitlines()) == 3
+    assert len(stale.stdout.splitlines()) == 4
     assert tables("--root", tmp_path).returncode == 0
     assert tables("--root", tmp_path, "--check").returncode == 0
-    assert "12.5" in (tmp_path / "README.md").read_text()
+    for name in ("README.md", "docs/results.md"):
+        assert "12.5" in (tmp_path / name).read_text()
     page = (tmp_path / "benchmarks" / "README.md").read_text()
     assert "52.810G" in page
     assert "GCAMatting" in page

@@ -1,8 +1,8 @@
-"""Draws docs/families/<family>.jpg: eight examples of every family of training alphas, alone and in colour.
+"""Draws docs/pictures/families/<family>.jpg: eight examples of every family of training alphas, alone and in colour.
 
-Also docs/families.jpg, one of each for the README.
+Also docs/pictures/families.jpg, one of each for the README.
 
-python docs/families.py [family ...]
+python docs/pictures/families.py [family ...]
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Draws docs/model_card.jpg: what the shipped weights make of drawn scenes over the example photo.
+"""Draws docs/pictures/model_card.jpg: what the shipped weights make of drawn scenes over the example photo.
 
 Rows: image, trimap, matte, truth. The seed is none that was trained on. Needs the extras cpu and train.
 """

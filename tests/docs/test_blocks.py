@@ -1,0 +1,157 @@
+"""Blocks of code in the pages: commands against the commands, values against the readers, Python run."""
+
+import configparser
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+from PIL import Image
+
+from litematting_deploy.engines.profile import read_profile
+from litematting_deploy.export.spec import read_recipe as read_export_recipe
+from litematting_deploy.matting.image_io import read_image, read_trimap, write_image
+from litematting_deploy.runtime import loading
+from litematting_deploy.sidecar import read_sidecar
+from litematting_deploy.training.recipe import read_recipe as read_training_recipe
+from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, ROOT
+from tests.docs.pages import Block, all_blocks, blocks, build
+
+READERS: dict[str, Any] = {"export": read_export_recipe, "engines": read_profile, "recipes": read_training_recipe}
+LANGUAGES = {"sh", "python", "toml", "json", "text", ""}
+OTHERS = {"python", ".", "tensorboard", "pytest"}
+SIZE, CROP = (240, 200), (560, 60, 1280, 660)
+
+
+def lines(block: Block) -> list[list[str]]:
+    """The words of each command; one that ends in a backslash goes on in the next line."""
+    split = (shlex.split(line, comments=True) for line in block.text.replace("\\\n", " ").splitlines())
+    return [words[: words.index("&&")] if "&&" in words else words for words in split if words]
+
+
+def test_there_are_no_blocks_of_other_languages() -> None:
+    assert {block.language for block in all_blocks()} <= LANGUAGES
+
+
+@pytest.mark.parametrize("block", blocks("sh"), ids=str)
+def test_commands_exist_and_take_these_options(block: Block) -> None:
+    extras = set(_setup()["options.extras_require"])
+    for command, *arguments in lines(block):
+        if command in build.commands():
+            build.commands()[command].make_context(command, list(arguments))
+        elif command == "make":
+            assert re.search(rf"^{arguments[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        elif command == "pip":
+            (wanted,) = re.findall(r"\[(.*)\]", " ".join(arguments))
+            assert set(wanted.split(",")) <= extras
+        else:
+            assert command in OTHERS, f"{block}: {command}"
+            assert all((ROOT / word).is_file() for word in arguments if word.endswith(".py"))
+
+
+def _setup() -> configparser.ConfigParser:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    return config
+
+
+def test_options_that_do_not_exist_are_found() -> None:
+    with pytest.raises(click.UsageError, match="No such option"):
+        build.commands()["ltm-infer"].make_context("ltm-infer", ["photo.jpg", "-o", "a.png", "--no-such-option"])
+
+
+@pytest.mark.parametrize("block", blocks("toml"), ids=str)
+def test_toml_is_read_by_its_reader(block: Block, tmp_path: Path) -> None:
+    path = tmp_path / Path(block.title).name
+    path.write_text(block.text)
+    assert READERS[Path(block.title).parts[0]](path)
+
+
+@pytest.mark.parametrize("block", blocks("json"), ids=str)
+def test_json_is_a_sidecar(block: Block, tmp_path: Path) -> None:
+    (tmp_path / block.title).write_text(block.text)
+    sidecar = read_sidecar(tmp_path / block.title.removesuffix(".json"))
+    assert sidecar is not None
+    assert sidecar.file == block.title.removesuffix(".json")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A reader's folder: the examples at a quarter of their size, and a photo of their own, alone and in folders."""
+    (tmp_path / "examples").mkdir()
+    mask = Image.open(ROOT / "examples" / "dandelion_mask.png")
+    for name, picture in (("photo.jpg", Image.open(EXAMPLE)), ("mask.png", mask)):
+        picture.crop(CROP).resize(SIZE).save(tmp_path / name, quality=95)
+    for name in ("dandelion.jpg", "dandelion_mask.png"):
+        picture = Image.open(ROOT / "examples" / name)
+        picture.resize((picture.width // 4, picture.height // 4)).save(tmp_path / "examples" / name, quality=95)
+    trimap = Image.open(EXAMPLE_TRIMAP).crop(CROP).resize(SIZE, Image.Resampling.NEAREST)
+    trimap.save(tmp_path / "trimap.png")
+    for kind, single in (("photos", "photo.jpg"), ("trimaps", "trimap.png"), ("masks", "mask.png")):
+        (tmp_path / kind).mkdir()
+        for name in ("one", "two"):
+            (tmp_path / kind / f"{name}{Path(single).suffix}").write_bytes((tmp_path / single).read_bytes())
+    (tmp_path / "frames").mkdir()
+    for number in (1, 2):
+        light = np.square(read_image(tmp_path / "photo.jpg") / np.float32(255))
+        write_image(tmp_path / "frames" / f"beauty.{number:04}.exr", light.astype(np.float16))
+        trimap.save(tmp_path / "frames" / f"tri_{number}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize("block", [block for block in blocks("python") if block.runs], ids=str)
+def test_python_runs(block: Block, folder: Path, mean_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `image` and `trimap` at hand, as the README has them, and weights that take no time."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(loading, "SHIPPED_ENGINE", mean_onnx)
+    names: dict[str, Any] = {"image": read_image("photo.jpg"), "trimap": read_trimap("trimap.png")}
+    exec(compile(block.text, str(block), "exec"), names)
+    if "alpha" in names:
+        assert names["alpha"].shape == (SIZE[1], SIZE[0])
+        assert 0 < np.mean(names["alpha"]) < 1
+
+
+def test_python_that_is_not_run_compiles() -> None:
+    for block in blocks("python"):
+        compile(block.text, str(block), "exec")
+
+
+def run_all(page: str, folder: Path, *first: Path) -> None:
+    """Run the commands of a page, one after the other, in a shell that looks into the folders `first` for them."""
+    path = ":".join(shlex.quote(str(place)) for place in (*first, Path(sys.executable).parent))
+    for block in blocks("sh"):
+        if block.page == page and block.runs:
+            script = f"export PATH={path}:$PATH\nset -e\n{block.text}"
+            done = subprocess.run(["sh", "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{block}: {done.stderr}"
+
+
+@pytest.mark.slow
+def test_the_tutorial_makes_what_it_says(folder: Path) -> None:
+    run_all("docs/tutorial.md", folder)
+    cutout = np.asarray(Image.open(folder / "cutout.png"))
+    assert cutout.shape == (337, 600, 4)
+    flower, meadow = cutout[107, 175], cutout[175, 450]
+    assert flower[3] == 255
+    assert meadow[3] == 0
+    hair = cutout[..., 3]
+    assert ((hair > 20) & (hair < 235)).sum() > 1000
+    assert Image.open(folder / "blue.png").convert("RGB").getpixel((450, 175)) == (0x20, 0x60, 0xC0)
+    for name in ("look.png", "alpha.png", "my_alpha.png", "my_cutout.png", "my_look.png"):
+        assert (folder / name).is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["photo", "trimap", "folders", "film"])
+def test_how_to_pages_run(page: str, folder: Path, mean_onnx: Path) -> None:
+    """With a network that takes no time in the place of the shipped one."""
+    infer = folder / "bin" / "ltm-infer"
+    infer.parent.mkdir()
+    infer.write_text(f'#!/bin/sh\nexec {Path(sys.executable).parent}/ltm-infer --engine {mean_onnx} "$@"\n')
+    infer.chmod(0o755)
+    run_all(f"docs/how-to/{page}.md", folder, infer.parent)
