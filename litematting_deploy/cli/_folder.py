@@ -57,7 +57,7 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
         open_chosen(options) as engine,
         matter_for(engine, options) as matter,
     ):
-        since_ns = keep_settings(Path(output), _settings(matter, options), options["resume"])
+        since_ns = keep_settings(Path(output), result_settings(matter, options), options["resume"])
         todo = frames
         with folder_progress() as progress:
             if options["resume"]:
@@ -84,7 +84,7 @@ def _chosen_frames(images: str, source: str, options: dict[str, Any]) -> list[Fr
     return shard(frames, options["part"]) if options["part"] else frames
 
 
-def _settings(matter: Matter, options: dict[str, Any]) -> dict[str, Any]:
+def result_settings(matter: Matter, options: dict[str, Any]) -> dict[str, Any]:
     """What decides on the results: not the device, so that the machines of a farm may share a folder."""
     (height, width), weights = matter.engine.patch_hw, weights_sha256(options["engine"] or SHIPPED_ENGINE)
     return {
