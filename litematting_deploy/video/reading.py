@@ -181,7 +181,7 @@ def _count(container: Any, stream: av.VideoStream) -> int | None:
     if stream.codec_context.name == "vp8":
         return None
     packets: Iterator[Any] = container.demux(stream)
-    return sum(packet.size > 0 and not packet.is_discard for packet in packets)
+    return sum(1 for packet in packets if packet.size and not packet.is_discard)
 
 
 def _turns(picture: av.VideoFrame, name: str) -> int:

@@ -19,7 +19,7 @@ from .reading import Clip, ClipFrame
 SURE_BACKGROUND, SURE_FOREGROUND = 32, 223
 """Of a clip of trimaps: up to the one is background, from the other on foreground, all between unknown. Compression
 moves grey values, and black and white may be 16 and 235."""
-_NEAR_GREY = (80, 176)
+_NEAR_GREY = (96, 161)
 _CLEAR_SHARE = 0.5
 _NUMBER = re.compile(r"(\d+)\D*$")
 
