@@ -63,11 +63,11 @@ def test_light() -> None:
     np.testing.assert_allclose(as_srgb.light(signal), decoded(np.arange(256, dtype=np.uint8)), atol=1e-6)
     for transfer, white in ((16, 0.58068888), (18, 0.75)):  # BT.2408: reference white, 203 nits and 75 %
         colours = Colours(9, False, transfer, 9)
-        assert colours.light(np.float32([[white]])) == pytest.approx(1, abs=1e-4)
+        assert colours.light(np.array([[white]], np.float32)) == pytest.approx(1, abs=1e-4)
         np.testing.assert_allclose(colours.to_signal(colours.light(signal)), signal, atol=2e-3)
         grey = np.full((1, 1, 3), white, np.float32)
         np.testing.assert_array_equal(colours.network(grey), [[[255, 255, 255]]])
-    red_2020 = Colours(9, False, 14, 9).network(np.float32([[[1, 0, 0]]]))
+    red_2020 = Colours(9, False, 14, 9).network(np.array([[[1, 0, 0]]], np.float32))
     np.testing.assert_array_equal(red_2020, [[[255, 0, 0]]])  # beyond sRGB's own red
     grey_601 = Colours(6, False, 6, 6).network(np.full((1, 1, 3), 0.5, np.float32))
     np.testing.assert_allclose(grey_601, 128, atol=1)
