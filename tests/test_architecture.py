@@ -25,8 +25,9 @@ ALLOWED = {
     "export": {"model"},
     "sequence": {"matting"},
     "cluster": set(),
+    "video": {"matting", "sequence"},
     "training": {"model", "matting", "evaluation"},
-    "doctor": {"engines", "matting", "runtime", "benchmarks"},
+    "doctor": {"engines", "matting", "runtime", "benchmarks", "video"},
     "benchmarks": {"engines", "matting", "model", "runtime", "export", "evaluation"},
 }
 
@@ -70,7 +71,7 @@ import sys
 before = set(sys.modules)  # a .pth file of the CUDA 12 bindings puts cuda there at start-up
 {work}
 heavy = {{"torch", "tensorrt", "tensorrt_rtx", "cuda", "pycuda", "onnx", "pymatting", "lightning"}}
-heavy |= {{"numba", "scipy", "matplotlib", "fvcore", "safetensors", "pytest"}}  # slow to start, too
+heavy |= {{"numba", "scipy", "matplotlib", "fvcore", "safetensors", "pytest", "av"}}  # slow to start, too
 heavy |= {unwanted!r}
 heavy &= set(sys.modules) - before
 assert not heavy, heavy

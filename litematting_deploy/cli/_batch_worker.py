@@ -11,7 +11,7 @@ from ..cluster.pipeline import Record, Worker
 from ..sequence.frames import Frame
 from ..sequence.job import Done, run
 from ._engine import open_chosen
-from ._folder import folder_settings, folder_steps
+from ._folder import folder_steps, result_settings
 from ._folder_files import FolderFiles
 from ._plan import matter_for
 
@@ -34,7 +34,7 @@ class Job:
 def examine(job: Job) -> tuple[dict[str, Any], str]:
     """The settings that decide on the results, and the engine in words, as an actor has them."""
     with open_chosen(job.options, job.threads) as engine, matter_for(engine, job.options) as matter:
-        return folder_settings(matter, job.options), engine.describe()
+        return result_settings(matter, job.options), engine.describe()
 
 
 def worker(job: Job) -> Worker:

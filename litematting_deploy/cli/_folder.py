@@ -57,7 +57,7 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
         open_chosen(options) as engine,
         matter_for(engine, options) as matter,
     ):
-        since_ns = keep_settings(Path(output), folder_settings(matter, options), options["resume"])
+        since_ns = keep_settings(Path(output), result_settings(matter, options), options["resume"])
         todo = frames
         with folder_progress("ltm-infer") as progress:
             if options["resume"]:
@@ -87,7 +87,7 @@ def chosen_frames(command: str, images: str, source: str, options: dict[str, Any
     return shard(frames, options["part"]) if options["part"] else frames
 
 
-def folder_settings(matter: Matter, options: dict[str, Any]) -> dict[str, Any]:
+def result_settings(matter: Matter, options: dict[str, Any]) -> dict[str, Any]:
     """What decides on the results: not the device, so that the machines of a farm may share a folder."""
     (height, width), weights = matter.engine.patch_hw, weights_sha256(options["engine"] or SHIPPED_ENGINE)
     return {

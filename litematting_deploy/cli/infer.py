@@ -14,18 +14,26 @@ from ..matting.patches import Plan
 from ..matting.trimap import UNKNOWN
 from ..runtime import Matter
 from ..sequence.frames import is_many
+from ..video import is_video
 from ._command import command, max_megapixels_option, notice, patch_progress, stdout
 from ._engine import engine_options, open_chosen
 from ._folder import folder_options, matte_folder, refuse_folder_options
 from ._plan import matter_for, plan_options
 from ._results import chosen_results, estimating, result_options
 from ._trimap import read_pair, trimap_options, trimap_source
+from ._video import matte_clip, refuse_video_options, video_options
 
 
 @command("ltm-infer")
 @click.argument("image")
 @click.argument("trimap", required=False)
-@click.option("-o", "--output", required=True, metavar="OUT", help="The alpha: PNG, TIFF or EXR; of many, a folder.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT",
+    help="The alpha: PNG, TIFF or EXR; of many, a folder; of a clip, a clip.",
+)
 @trimap_options
 @result_options
 @engine_options
@@ -33,15 +41,28 @@ from ._trimap import read_pair, trimap_options, trimap_source
 @click.option("--verbose", is_flag=True, help="Also print the plan and, on a GPU, the memory it takes, before the run.")
 @click.option("--timings", metavar="FILE", help="Also write where time and memory went, stage by stage, as JSON.")
 @folder_options
+@video_options
 @max_megapixels_option
 def main(image: str, trimap: str | None, output: str, **options: Any) -> int:
     """Estimate the alpha matte of IMAGE, whose TRIMAP is 0 background, 128 unknown, 255 foreground.
 
     IMAGE and TRIMAP, or --mask, may be folders or numbered patterns as frame.%04d.exr: then OUT is a folder, and so are
     --cutout, --foreground and --preview. A frame that fails is told and the others go on; the exit code is 1 then.
+
+    IMAGE may be a clip, TRIMAP or --mask then another clip of as many frames, or numbered images, one for each: OUT,
+    --cutout and --foreground are clips with its times, sound and timecode. OUT is by its ending .mov: ProRes 4444,
+    straight foreground colours and alpha; .webm: VP9, the same in 8 bits; .mp4: a grey H.264 matte; .mkv: a lossless
+    grey FFV1 matte. In a clip of trimaps up to 32 is background, from 223 on foreground, all between unknown. A frame
+    that fails ends the run; --resume goes on after the last segment. Frames are matted one by one, without smoothing
+    over time.
     """
     source = trimap_source(trimap, options)
     timings = options.pop("timings")
+    if is_video(image):
+        with _timed(timings):
+            matte_clip(image, source, output, options)
+        return 0
+    refuse_video_options(options)
     if is_many(image):
         with _timed(timings):
             return matte_folder(image, source, output, options)

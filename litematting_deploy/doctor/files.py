@@ -12,12 +12,13 @@ import PIL
 from PIL import Image
 
 from .._files import cache_folder, replace_file
+from .._optional import require
 from ..errors import ArtefactError, InputError, OutputError
 from ..matting.decoding import READ_FORMATS
 from ..matting.image_io import WRITE_SUFFIXES, read_image, read_trimap, write_image
 from ..runtime.assets import EXAMPLE_IMAGE, EXAMPLE_TRIMAP, SHIPPED_ENGINE
 from ..sidecar import check_sidecar, sidecar_path
-from .found import Found, MissingError
+from .found import Found, MissingError, needs
 
 _OPENEXR = "3.4.11"
 _LOSSY = 12
@@ -77,6 +78,21 @@ def openexr() -> Found:
     if back.dtype != np.float16 or not np.array_equal(back, pixels):
         raise InputError(f"OpenEXR {version}: half floats come back changed: pip install -U 'OpenEXR>={_OPENEXR}'")
     return Found(f"OpenEXR {version}", "half floats come back as they were")
+
+
+def clips() -> Found:
+    """Three frames through every codec of `ltm-infer` on clips."""
+    needs(lambda: require("av", "video", "reading and writing clips"))
+    import av
+
+    from ..video.codecs import CODECS
+    from ..video.probe import comes_back
+
+    missing = [name for name, codec in CODECS.items() if not comes_back(codec)]
+    version = f"PyAV {av.__version__}, FFmpeg's libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
+    if missing:
+        raise InputError(f"{version} cannot write {', '.join(missing)} and read it: pip install --force-reinstall av")
+    return Found(version, f"writes and reads {', '.join(CODECS)}")
 
 
 def cache() -> Found:

@@ -12,7 +12,7 @@ import litematting_deploy
 from tests.conftest import BLOCKED, Run, assert_one_line, run
 
 CPU_CHECKS = {"shipped weights", "image formats", "cache folder", "ONNX Runtime on the CPU", "PyTorch on the CPU"} | {
-    *("foreground colours", "kernels compile", "ltm-build for RTX GPUs"),
+    *("clips", "foreground colours", "kernels compile", "ltm-build for RTX GPUs"),
 }
 GPU_CHECKS = {"NVIDIA driver", "kernels run", "kernels run, PyCUDA", "ONNX Runtime, CUDA", "ONNX Runtime, TensorRT"} | {
     *("PyTorch on CUDA", "TensorRT engines", "TensorRT for RTX engines"),
@@ -69,7 +69,7 @@ def test_without_onnxruntime_the_default_path_is_broken() -> None:
 
 
 def test_without_all_that_is_optional_it_works(tmp_path: Path) -> None:
-    blocked = "torch,tensorrt_rtx,tensorrt,cuda,pycuda,onnx,safetensors"
+    blocked = "torch,tensorrt_rtx,tensorrt,cuda,pycuda,onnx,safetensors,av"
     result = run("ltm-doctor", "--json", tmp_path / "doctor.json", block=blocked)
     assert (result.code, result.err) == (0, ""), result
     said = checks(tmp_path / "doctor.json")
@@ -77,6 +77,7 @@ def test_without_all_that_is_optional_it_works(tmp_path: Path) -> None:
     for name, install in (
         ("PyTorch on the CPU", "pip install 'litematting-deploy[export]'"),
         ("PyTorch on CUDA", "pip install 'litematting-deploy[export]'"),
+        ("clips", "pip install 'litematting-deploy[video]'"),
         ("kernels compile", "pip install 'litematting-deploy[cuda13]'"),
         ("kernels run", "pip install 'litematting-deploy[cuda13]'"),
         ("kernels run, PyCUDA", "pip install 'litematting-deploy[pycuda]'"),

@@ -1,0 +1,12 @@
+"""Clips: reading frames, writing mattes and cut-outs by segments, joining these with the clip's sound and timecode."""
+
+import os
+from pathlib import Path
+
+SUFFIXES = (".mov", ".mp4", ".m4v", ".mkv", ".webm", ".avi", ".mxf", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg", ".wmv")
+"""What is read as a clip. This module does not import PyAV, the others here do."""
+
+
+def is_video(path: str | Path) -> bool:
+    """Whether `path` is a clip, by its ending."""
+    return Path(path).suffix.lower() in SUFFIXES and not os.path.isdir(path)

@@ -1,0 +1,100 @@
+"""How results are encoded: which codec may be in which container, and what it can hold."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from ..errors import UsageError
+
+Content: TypeAlias = Literal["alpha", "colour", "grey"]
+"""alpha: colours and alpha. colour: opaque colours. grey: the matte as a picture."""
+
+
+@dataclass(frozen=True)
+class Codec:
+    """suffixes: of the containers. kinds: FFmpeg's pixel format of each content that it holds. matte: which content
+    the matte is. intra: whether every frame stands alone. even: whether it wants even sizes. full: whether grey takes
+    the whole range."""
+
+    name: str
+    encoder: str
+    suffixes: tuple[str, ...]
+    kinds: dict[Content, str]
+    matte: Content
+    intra: bool = True
+    even: bool = False
+    full: bool = False
+    options: dict[str, str] = field(default_factory=dict)
+
+
+_PRORES = {"vendor": "apl0"}
+CODECS = {
+    codec.name: codec
+    for codec in (
+        Codec(
+            "prores4444",
+            "prores_ks",
+            (".mov",),
+            {"alpha": "yuva444p10le", "colour": "yuv444p10le"},
+            "alpha",
+            options=_PRORES | {"profile": "4444", "alpha_bits": "16"},
+        ),
+        Codec(
+            "prores422hq",
+            "prores_ks",
+            (".mov",),
+            {"colour": "yuv422p10le", "grey": "yuv422p10le"},
+            "grey",
+            options=_PRORES | {"profile": "hq"},
+        ),
+        Codec(
+            "vp9",
+            "libvpx-vp9",
+            (".webm", ".mkv"),
+            {"alpha": "yuva420p", "colour": "yuv420p"},
+            "alpha",
+            intra=False,
+            options={"crf": "15", "b": "0", "auto-alt-ref": "0", "row-mt": "1", "deadline": "good", "cpu-used": "3"},
+        ),
+        Codec(
+            "ffv1",
+            "ffv1",
+            (".mkv",),
+            {"alpha": "yuva444p16le", "colour": "yuv444p16le", "grey": "gray16le"},
+            "grey",
+            full=True,
+            options={"level": "3", "slicecrc": "1", "g": "1"},
+        ),
+        Codec(
+            "h264",
+            "libx264",
+            (".mp4", ".mov", ".mkv"),
+            {"colour": "yuv420p", "grey": "yuv420p"},
+            "grey",
+            intra=False,
+            even=True,
+            options={"crf": "10", "bf": "0"},
+        ),
+    )
+}
+_BY_SUFFIX = {".mov": "prores4444", ".webm": "vp9", ".mkv": "ffv1", ".mp4": "h264"}
+
+
+def codec_for(path: str, name: str | None, content: Content | None, hw: tuple[int, int]) -> tuple[Codec, Content]:
+    """The codec `name`, or that of the ending of `path`, and what it is to hold: `content`, or the matte its own way.
+
+    Raises `UsageError` where the container or the codec cannot hold that, or not that size.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _BY_SUFFIX:
+        raise UsageError(f"{path}: results of a clip are {', '.join(_BY_SUFFIX)}; choose one of these endings")
+    codec = CODECS[name or _BY_SUFFIX[suffix]]
+    if suffix not in codec.suffixes:
+        raise UsageError(f"{path}: --codec {codec.name} goes into {' or '.join(codec.suffixes)}; choose that ending")
+    wanted = content or codec.matte
+    if wanted not in codec.kinds:
+        able = [suffix for suffix, other in _BY_SUFFIX.items() if wanted in CODECS[other].kinds]
+        raise UsageError(f"{path}: {codec.name} holds no alpha channel; choose {' or '.join(able)}")
+    if codec.even and (hw[0] % 2 or hw[1] % 2):
+        raise UsageError(f"{path}: {codec.name} wants even sizes, the clip is {hw[1]}x{hw[0]}; choose .mov or .mkv")
+    return codec, wanted

@@ -1,0 +1,159 @@
+"""Results in the making: segments of some frames in a folder beside the output, whole or not there."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._files import replace_file
+from ..errors import InputError, OutputError, UsageError
+from .codecs import Codec, Content
+from .reading import Clip, ClipFrame
+from .writing import VideoFile
+
+_LOCK = ".lock"
+_DRAFT = "draft"
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where a result will be, and how it is encoded."""
+
+    path: str
+    codec: Codec
+    content: Content
+
+
+@dataclass
+class Segment:
+    """first: its first frame. pts: of each frame, in the clip's time base. sources: digests of what each was made from.
+    end: where the last frame ends."""
+
+    first: int
+    pts: list[int] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    end: int = 0
+
+
+class Segments:
+    """The folder of the segments of a job, and the segment that is being written.
+
+    A segment is there when its JSON is, which is written last. Left by an exception, whole frames of the one being
+    written are kept where all codecs allow, as a segment that is shorter.
+    """
+
+    def __init__(self, output: str, results: Sequence[Result], clip: Clip, length: int) -> None:
+        """length: frames of a segment."""
+        self.folder = Path(output).with_name(f".{Path(output).name}.parts")
+        self.results, self._clip, self._length = results, clip, length
+        self._files: list[VideoFile] = []
+        self._open = Segment(0)
+
+    @contextlib.contextmanager
+    def locked(self, resume: bool) -> Iterator[None]:
+        """Make the folder, empty unless `resume`. Raises `UsageError` where another run writes there, `OutputError`."""
+        try:
+            self.folder.mkdir(exist_ok=True)
+            lock = (self.folder / _LOCK).open("w")
+        except OSError as error:
+            raise OutputError(f"{self.folder}: cannot be made: {error.strerror}; choose another output") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(f"{self.folder}: another ltm-infer is writing there; wait, or end that one") from None
+            for path in self.folder.iterdir():
+                if path.name != _LOCK and (not resume or path.stem.startswith(_DRAFT)):
+                    path.unlink()
+            try:
+                yield
+            finally:
+                self._give_up()
+
+    def whole(self) -> list[Segment]:
+        """What is done, from the first frame on without a gap. Raises `InputError` for what cannot be read."""
+        found: list[Segment] = []
+        while (path := self._json(sum(len(segment.pts) for segment in found))).exists():
+            try:
+                segment = Segment(**json.loads(path.read_bytes()))
+                if not len(segment.pts) == len(segment.sources) > 0:
+                    raise ValueError("lists differ")
+            except (OSError, ValueError, TypeError) as error:
+                raise InputError(f"{path}: cannot be read ({error}); leave --resume out to begin anew") from error
+            found.append(segment)
+        return found
+
+    def files(self, index: int, segments: Sequence[Segment]) -> list[Path]:
+        """The files of a result, by its index."""
+        return [self._file(segment.first, index) for segment in segments]
+
+    def add(self, frame: ClipFrame, source: str, pictures: Sequence[NDArray[np.float32]]) -> None:
+        """Encode a frame of each result; see `codes_of`. Raises `OutputError`."""
+        if not self._open.pts:
+            self._open = Segment(frame.index)
+        if not self._files:
+            for index, result in enumerate(self.results):
+                path = self._draft(index)
+                self._files.append(VideoFile(path, result.codec, result.content, self._clip))
+        if frame.index != self._open.first + len(self._open.pts):
+            raise AssertionError(f"frame {frame.index} is out of order")
+        for file, pixels in zip(self._files, pictures, strict=True):
+            file.write(pixels, frame.pts)
+        self._open.pts.append(frame.pts)
+        self._open.sources.append(source)
+        self._open.end = frame.pts + frame.duration
+        if (frame.index + 1) % self._length == 0:
+            self.close()
+
+    def close(self) -> None:
+        """Make the frames since the last segment one. Raises `OutputError`."""
+        if not self._open.pts:
+            return
+        files, segment = self._files, self._open
+        self._files, self._open = [], Segment(0)
+        for file in files:
+            file.close()
+        for index, file in enumerate(files):
+            _sync(file.path)
+            file.path.replace(self._file(segment.first, index))
+        replace_file(self._json(segment.first), (json.dumps(asdict(segment)) + "\n").encode())
+
+    def keep_what_is_whole(self) -> None:
+        """After a failure that is not of writing: end the segment here, if that changes no frame of it."""
+        if all(result.codec.intra for result in self.results):
+            self.close()
+
+    def remove(self) -> None:
+        """The folder, at the end."""
+        shutil.rmtree(self.folder)
+
+    def _give_up(self) -> None:
+        for file in self._files:
+            with contextlib.suppress(OSError):  # av.FFmpegError is one, and another error is being shown
+                file.give_up()
+            file.path.unlink(missing_ok=True)
+        self._files = []
+
+    def _draft(self, index: int) -> Path:
+        return self.folder / f"{_DRAFT}.{index}{self._suffix(index)}"
+
+    def _file(self, first: int, index: int) -> Path:
+        return self.folder / f"{first:08}.{index}{self._suffix(index)}"
+
+    def _json(self, first: int) -> Path:
+        return self.folder / f"{first:08}.json"
+
+    def _suffix(self, index: int) -> str:
+        return Path(self.results[index].path).suffix.lower()
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

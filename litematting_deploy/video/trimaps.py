@@ -1,0 +1,144 @@
+"""The trimaps or masks of a clip: one grey picture per frame, from another clip or from numbered images."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..matting.image_io import read_mask, read_trimap
+from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
+from ..sequence.frames import find_frames, is_many
+from . import is_video
+from .reading import Clip, ClipFrame
+
+SURE_BACKGROUND, SURE_FOREGROUND = 32, 223
+"""Of a clip of trimaps: up to the one is background, from the other on foreground, all between unknown. Compression
+moves grey values, and black and white may be 16 and 235."""
+_NEAR_GREY = (96, 161)
+_CLEAR_SHARE = 0.5
+_NUMBER = re.compile(r"(\d+)\D*$")
+
+Grey = tuple[str, NDArray[np.uint8]]
+
+
+class GreyClip:
+    """count: of pictures, where that is known."""
+
+    def __init__(self, path: str, max_megapixels: float) -> None:
+        self.path = path
+        self._clip = Clip(path, max_megapixels)
+        self.count = self._clip.count
+
+    def greys(self) -> Iterator[Grey]:
+        """Name and pixels (H, W) of each picture."""
+        for frame in self._clip.frames():
+            yield frame.name, frame.grey()
+
+
+class GreyFiles:
+    """Numbered images, in the order of their numbers, the first belonging to the first frame."""
+
+    def __init__(self, path: str, is_mask: bool, max_megapixels: float) -> None:
+        """Raises `InputError` where there is nothing, a file has no number, or numbers are missing or twice there."""
+        self.path = path
+        self._files = _numbered(path)
+        self._read = read_mask if is_mask else read_trimap
+        self._max_megapixels = max_megapixels
+        self.count: int | None = len(self._files)
+
+    def greys(self) -> Iterator[Grey]:
+        """Name and pixels (H, W) of each picture."""
+        for file in self._files:
+            yield str(file), self._read(file, self._max_megapixels)
+
+
+def open_greys(path: str, is_mask: bool, max_megapixels: float) -> GreyClip | GreyFiles:
+    """A clip, or a folder or pattern of images. Raises `InputError`."""
+    if is_video(path):
+        return GreyClip(path, max_megapixels)
+    if not is_many(path):
+        raise InputError(f"{path}: a clip needs a clip, a folder or a pattern here, one picture for each frame")
+    return GreyFiles(path, is_mask, max_megapixels)
+
+
+def decode_compressed(grey: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+    """A trimap (H, W) of 0 / 128 / 255 from one that went through a video codec.
+
+    Raises `InputError` for what is rather a soft matte, or labels of 0, 1 and 2.
+    """
+    counts = np.bincount(grey.ravel(), minlength=256)
+    unknown = counts[SURE_BACKGROUND + 1 : SURE_FOREGROUND].sum()
+    if unknown and counts[slice(*_NEAR_GREY)].sum() < _CLEAR_SHARE * unknown:
+        raise InputError(
+            f"{name}: most values between black and white are far from grey 128, as in a matte and not in a trimap: "
+            "give it as --mask, or say --trimap-encoding between"
+        )
+    if counts[3:].sum() == 0 and counts[1:3].sum() > grey.size / 100:
+        raise InputError(f"{name}: holds 0, 1 and 2 only; if these are labels, say --trimap-encoding labels")
+    return between(grey)
+
+
+def between(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same without looking at what it may be."""
+    sure = np.where(grey >= SURE_FOREGROUND, np.uint8(FOREGROUND), np.uint8(BACKGROUND))
+    return np.where((grey > SURE_BACKGROUND) & (grey < SURE_FOREGROUND), np.uint8(UNKNOWN), sure)
+
+
+def _numbered(path: str) -> list[Path]:
+    files: dict[int, Path] = {}
+    for frame in find_frames(path, path):
+        number = _NUMBER.search(frame.image.stem)
+        if number is None:
+            raise InputError(f"{frame.image}: has no number; name the pictures of a clip as tri.0001.png, or move it")
+        if int(number[1]) in files:
+            raise InputError(f"{frame.image}: has the number of {files[int(number[1])]}; move one of them away")
+        files[int(number[1])] = frame.image
+    missing = sorted(set(range(min(files), max(files) + 1)) - set(files))
+    if missing:
+        raise InputError(f"{path}: number {missing[0]} is missing; a clip needs a picture for each frame")
+    return [files[number] for number in sorted(files)]
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A frame and its trimap or mask. grey: (H, W) uint8, of the frame's size. compressed: it comes from a clip."""
+
+    frame: ClipFrame
+    name: str
+    grey: NDArray[np.uint8]
+    compressed: bool
+
+    def digest(self) -> str:
+        """Of all that its results are made from."""
+        return hashlib.blake2b(self.frame.digest() + self.grey.tobytes(), digest_size=8).hexdigest()
+
+
+def pairs(clip: Clip, greys: GreyClip | GreyFiles) -> Iterator[Pair]:
+    """All frames with theirs. Raises `InputError` where there are not as many of the one as of the other, and for
+    another size."""
+    rest = greys.greys()
+    for frame in clip.frames():
+        name, grey = next(rest, ("", None))
+        if grey is None:
+            raise InputError(f"{greys.path}: ends before {frame.name}; make one picture for each frame")
+        if grey.shape != frame.hw:
+            (height, width), (frame_height, frame_width) = grey.shape, frame.hw
+            raise InputError(
+                f"{name}: is {width}x{height}, {clip.path} is {frame_width}x{frame_height}; they must be of one size"
+            )
+        yield Pair(frame, name, grey, isinstance(greys, GreyClip))
+    if next(rest, None) is not None:
+        raise InputError(f"{greys.path}: goes on after the last frame of {clip.path}; make one picture for each frame")
+
+
+def check_counts(clip: Clip, greys: GreyClip | GreyFiles) -> None:
+    """Raise `InputError` before any work is done where the counts are known to differ."""
+    if None not in (clip.count, greys.count) and clip.count != greys.count:
+        raise InputError(
+            f"{greys.path}: has {greys.count} pictures, {clip.path} has {clip.count} frames; make one for each frame"
+        )

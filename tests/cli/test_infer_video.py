@@ -1,0 +1,263 @@
+"""ltm-infer on clips, as a user runs it."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from litematting_deploy.runtime.assets import TINY_ENGINE
+from tests.cli.frames import COMMAND
+from tests.cli.test_infer_interrupted import start
+from tests.conftest import Run, assert_one_line, run
+from tests.video.clips import (
+    TIME_BASE,
+    grey_clip,
+    moving,
+    packets,
+    read_clip,
+    rgb,
+    save_clip,
+    trimaps,
+)
+
+COUNT = 10
+TIMES = [0, 1001, 3003, 3503, 4504, 8008, 9009, 10010, 12012, 13013]
+
+
+def infer(*arguments: str | Path, engine: Path = TINY_ENGINE) -> Run:
+    result = run("ltm-infer", *arguments, "--engine", engine)
+    kept = [line for line in result.err.splitlines() if "no sidecar" not in line and "/" + str(COUNT) not in line]
+    return Run(result.code, result.out, "\n".join(kept))
+
+
+def tiny_alpha(trimap: NDArray[np.uint8]) -> NDArray[np.float64]:
+    return np.select([trimap == 255, trimap == 128], [1.0, 0.5], 0.0)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a variable frame rate, sound and timecode."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mov"
+    return save_clip(path, moving(COUNT), times=TIMES, sound="aac", timecode="01:02:03:04")
+
+
+@pytest.fixture(scope="module")
+def trimap_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return grey_clip(tmp_path_factory.mktemp("trimaps") / "trimaps.mp4", trimaps(COUNT))
+
+
+def test_prores_4444_with_the_clips_times_sound_and_timecode(clip: Path, trimap_clip: Path, tmp_path: Path) -> None:
+    result = infer(clip, trimap_clip, "-o", tmp_path / "matte.mov", "--segment", "4")
+    assert (result.code, result.err) == (0, ""), result
+    assert "matte.mov (prores4444): 10 frames" in result.out
+    assert [path.name for path in tmp_path.iterdir()] == ["matte.mov"]
+    pictures, planes, stream = read_clip(tmp_path / "matte.mov")
+    source_pictures, source_planes, source_stream = read_clip(clip)
+    assert (stream.context.name, stream.context.profile) == ("prores", "4444")
+    assert stream.context.codec_tag == "ap4h"
+    assert (stream.time_base, [picture.pts for picture in pictures]) == (TIME_BASE, TIMES)
+    assert stream.duration == source_stream.duration
+    assert stream.metadata["timecode"] == "01:02:03:04"
+    assert packets(tmp_path / "matte.mov", "audio") == packets(clip, "audio")
+    for name in ("color_range", "colorspace", "color_primaries", "color_trc"):
+        assert getattr(stream.context, name) == getattr(source_pictures[0], name) == 1
+    for index, (noisy, *_) in enumerate(read_clip(trimap_clip)[1]):
+        luma, _, _, alpha = planes[index]
+        grey = np.rint((noisy - 16.0) * 255 / 219)
+        assert len(np.unique(grey)) > 3, "compressed"
+        trimap = np.select([grey <= 32, grey >= 223], [0, 255], 128).astype(np.uint8)
+        inside = tiny_alpha(trimap)
+        sure = inside != 0.5
+        np.testing.assert_array_equal(alpha[sure] // 4, (inside * 1023)[sure])  # 12 bits of 10
+        np.testing.assert_allclose(alpha[~sure] / 4095, 0.5, atol=0.002)
+        opaque = trimap == 255
+        assert np.abs(luma / 16 - source_planes[index][0])[opaque].max() <= 2
+
+
+def test_grey_mattes_are_exact_at_black_and_white(clip: Path, tmp_path: Path, mean_onnx: Path) -> None:
+    for number, trimap in enumerate(trimaps(COUNT)):
+        (tmp_path / "t").mkdir(exist_ok=True)
+        Image.fromarray(trimap).save(tmp_path / "t" / f"tri_{number + 7}.png")  # 10 comes after 9
+    for name, codec, white, black in (
+        ("a.mkv", "ffv1", 65535, 0),
+        ("b.mov", "prores422hq", 940, 64),
+        ("c.mp4", "h264", 235, 16),
+    ):
+        result = infer(clip, tmp_path / "t", "-o", tmp_path / name, "--codec", codec, engine=mean_onnx)
+        assert (result.code, result.err) == (0, ""), result
+        pictures, planes, stream = read_clip(tmp_path / name)
+        assert stream.context.color_range == (2 if codec == "ffv1" else 1)
+        seconds = [float(picture.pts * stream.time_base) for picture in pictures]
+        np.testing.assert_allclose(seconds, np.array(TIMES) / 24000, atol=0.00051 if codec == "ffv1" else 0)
+        assert packets(tmp_path / name, "audio")[0][1] == packets(clip, "audio")[0][1]
+        sources = read_clip(clip)[1]
+        for source, trimap, matte in zip(sources, trimaps(COUNT), planes, strict=True):
+            assert np.median(matte[0][18:30, 22:30][trimap[18:30, 22:30] == 255]) == white
+            assert np.median(matte[0][trimap == 0]) == black
+            for chroma in matte[1:]:
+                assert np.ptp(chroma) == 0
+            if codec == "ffv1":
+                whole = [np.kron(plane, np.ones((2, 2))) if plane.shape[0] == 24 else plane for plane in source]
+                wanted = np.where(trimap == 128, rgb(whole, 8).clip(0, 1).mean(axis=2), trimap / 255)
+                assert np.abs(matte[0] / 65535 - wanted).mean() < 0.01
+                np.testing.assert_array_equal(matte[0][trimap != 128], trimap[trimap != 128].astype(int) * 257)
+
+
+def test_vp9_with_alpha_a_composite_and_premultiplied(clip: Path, trimap_clip: Path, tmp_path: Path) -> None:
+    web, green = tmp_path / "matte.webm", ("--background", "#00ff00")
+    refused = infer(clip, trimap_clip, "-o", web)
+    assert_one_line(refused, 2, ".webm cannot hold the clip's sound, aac", "--no-sound")
+    result = infer(clip, trimap_clip, "-o", web, "--no-sound", "--cutout", tmp_path / "over.mkv", *green)
+    assert (result.code, result.err) == (0, ""), result
+    pictures, planes, stream = read_clip(web, "libvpx-vp9")
+    assert stream.metadata["alpha_mode"] == "1"
+    milliseconds = [picture.pts * stream.time_base * 1000 for picture in pictures]
+    np.testing.assert_allclose(np.array(milliseconds, float), np.array(TIMES) / 24, atol=0.51)
+    for trimap, (_, _, _, alpha) in zip(trimaps(COUNT), planes, strict=True):
+        assert np.abs(alpha / 255 - tiny_alpha(trimap)).mean() < 0.02
+    over = read_clip(tmp_path / "over.mkv")[1][0]
+    trimap = trimaps(1)[0]
+    behind = rgb(over, 16)[trimap == 0]
+    np.testing.assert_allclose(behind, np.tile([0, 1, 0], (len(behind), 1)), atol=1e-4)
+    source = read_clip(clip)[1][0]
+    np.testing.assert_allclose(over[0][trimap == 255] / 256, source[0][trimap == 255], atol=0.01)
+
+    cut = tmp_path / "cut.mkv"
+    result = infer(clip, trimap_clip, "-o", tmp_path / "m.mkv", "--cutout", cut, "--premultiplied")
+    assert result.code == 0, result
+    luma, _, _, alpha = read_clip(cut)[1][0]
+    np.testing.assert_array_equal(alpha, read_clip(tmp_path / "m.mkv")[1][0][0])
+    assert (luma[alpha == 0] == 16 * 256).all()
+    straight = (source[0][trimap == 255] - 16.0) / 219
+    np.testing.assert_allclose((luma[trimap == 255] / 256 - 16) / 219, straight, atol=1e-4)
+
+
+@pytest.mark.parametrize(("ending", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_ended_and_resumed_gives_the_same_frames(ending: signal.Signals, code: int, tmp_path: Path) -> None:
+    count = 60
+    clip = save_clip(tmp_path / "clip.mov", moving(count), sound="pcm_s16le")
+    trimap_clip = grey_clip(tmp_path / "t.mkv", trimaps(count))
+    arguments = (str(clip), str(trimap_clip), "--codec", "prores422hq", "--engine", str(TINY_ENGINE), "--segment", "7")
+    process = start(str(COMMAND), *arguments, "-o", str(tmp_path / "m.mov"))
+    parts = tmp_path / ".m.mov.parts"
+    while not (parts / "00000000.json").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.0005)
+    process.send_signal(ending)
+    process.communicate(timeout=60)
+    assert process.returncode == code
+    assert not (tmp_path / "m.mov").exists()
+    other = run("ltm-infer", *arguments, "-o", tmp_path / "m.mov", "--resume", "--plan", "grid")
+    assert other.code == 2
+    assert "was begun with another plan" in other.err
+    resumed = run("ltm-infer", *arguments, "-o", tmp_path / "m.mov", "--resume")
+    assert resumed.code == 0, resumed.err
+    done = int(resumed.out.partition(" were done")[0].rpartition(" ")[2])
+    assert 7 <= done < count
+    assert f"{count - done}/{count - done} frame 59" in resumed.err
+    assert not parts.exists()
+    whole = run("ltm-infer", *arguments, "-o", tmp_path / "whole.mov")
+    assert whole.code == 0, whole.err
+    for kind in ("video", "audio"):
+        assert packets(tmp_path / "m.mov", kind) == packets(tmp_path / "whole.mov", kind)
+    again = run("ltm-infer", *arguments, "-o", tmp_path / "m.mov", "--resume")
+    assert_one_line(again, 0, "m.mov is newer than what it is made from")
+
+
+def test_a_damaged_frame_ends_the_run_and_its_repair_goes_on(tmp_path: Path) -> None:
+    frames = moving(COUNT)
+    clip = save_clip(tmp_path / "clip.mov", frames, "mjpeg", "yuvj420p", options={}, tags=(1, 2))
+    whole, (_, damaged) = clip.read_bytes(), packets(clip, "video")[6]
+    trimap_clip = grey_clip(tmp_path / "t.mkv", trimaps(COUNT))
+    clip.write_bytes(whole.replace(damaged, b"\0" * len(damaged)))
+    out = tmp_path / "m.mkv"
+    result = infer(clip, trimap_clip, "-o", out, "--segment", "4")
+    assert_one_line(result, 1, f"{clip}: frame 6 (", "6 frames are done and kept", "--resume")
+    clip.write_bytes(whole)
+    result = infer(clip, trimap_clip, "-o", out, "--segment", "4", "--resume")
+    assert result.code == 0, result
+    assert "6 were done" in result.out
+    assert len(read_clip(out)[0]) == COUNT
+
+    out.unlink()
+    clip.write_bytes(whole.replace(damaged, b"\0" * len(damaged)))
+    assert infer(clip, trimap_clip, "-o", out, "--segment", "4").code == 1
+    save_clip(clip, moving(COUNT, seed=1)[::-1], "mjpeg", "yuvj420p", options={}, tags=(1, 2))
+    other = infer(clip, trimap_clip, "-o", out, "--resume")
+    assert_one_line(other, 1, "frame 0 (0.000 s): was made from another picture or trimap")
+
+
+def test_turned_clips_and_masks(tmp_path: Path, mean_onnx: Path) -> None:
+    """As a phone makes them: the picture is upright in the result, and the mask is of the upright one."""
+    clip = save_clip(tmp_path / "clip.mov", moving(3), turned=90)
+    masks = [np.rot90(np.where(trimap == 255, np.uint8(255), np.uint8(0))) for trimap in trimaps(3)]
+    mask_clip = grey_clip(tmp_path / "mask.mp4", masks)
+    out = tmp_path / "m.mkv"
+    result = infer(clip, "--mask", mask_clip, "--unknown", "3", "-o", out, engine=mean_onnx)
+    assert result.code == 0, result
+    alpha = read_clip(out)[1][0][0]
+    assert alpha.shape == (64, 48)
+    sure = np.rot90(trimaps(1)[0]) == 255
+    assert (alpha[sure] == 65535).mean() > 0.3
+    assert (alpha[~sure] == 65535).sum() == 0
+    luma, *chroma = read_clip(clip)[1][0]
+    source = np.rot90(rgb([luma, *(np.kron(plane, np.ones((2, 2))) for plane in chroma)], 8)).clip(0, 1).mean(axis=2)
+    unknown = (alpha > 0) & (alpha < 65535)
+    assert np.abs(alpha / 65535 - source)[unknown].mean() < 0.01
+
+
+def test_mistakes(clip: Path, trimap_clip: Path, tmp_path: Path) -> None:
+    soft = [np.tile(np.linspace(0, 255, 64).astype(np.uint8), (48, 1))] * COUNT
+    few = grey_clip(tmp_path / "few.mp4", trimaps(COUNT - 1))
+    small = grey_clip(tmp_path / "small.mp4", [trimap[:, :32] for trimap in trimaps(COUNT)])
+    matte = grey_clip(tmp_path / "soft.mp4", soft)
+    (tmp_path / "gap").mkdir()
+    for number in (1, 3):
+        Image.fromarray(trimaps(1)[0]).save(tmp_path / "gap" / f"{number}.png")
+    text = tmp_path / "text.mov"
+    text.write_text("no clip")
+    out = ("-o", tmp_path / "m.mkv")
+    cases: list[tuple[int, tuple[str | Path, ...], tuple[str, ...]]] = [
+        (1, (clip, few, *out), ("has 9 pictures", "has 10 frames")),
+        (1, (clip, tmp_path / "gap", *out), ("number 2 is missing",)),
+        (1, (clip, small, *out), ("frame 0", "is 32x48", "is 64x48")),
+        (1, (clip, matte, *out), ("frame 0", "as in a matte", "--mask")),
+        (1, (clip, clip, *out), ("frame 0", "has colours")),
+        (1, (text, trimap_clip, *out), ("cannot be read as a video", "give a whole clip")),
+        (2, (clip, trimap_clip, "-o", tmp_path / "m.png"), (".mov, .webm, .mkv, .mp4",)),
+        (2, (clip, trimap_clip, "-o", tmp_path / "m.mp4", "--codec", "ffv1"), ("goes into .mkv",)),
+        (2, (clip, trimap_clip, *out, "--cutout", tmp_path / "c.mp4"), ("h264 holds no alpha channel",)),
+        (2, (clip, trimap_clip, *out, "--premultiplied"), ("about an alpha channel",)),
+        (2, (clip, trimap_clip, *out, "--depth", "16"), ("--depth is for photos",)),
+        (2, (clip, trimap_clip, "-o", clip), ("is an input",)),
+        (2, (tmp_path / "a.png", tmp_path / "b.png", *out, "--codec", "h264"), ("--codec is for clips",)),
+    ]
+    for code, arguments, words in cases:
+        result = infer(*arguments)
+        reason = (result.err.splitlines() or [str(result)])[-1]
+        assert_one_line(Run(result.code, "", reason), code, *words)
+    result = infer(clip, matte, *out, "--trimap-encoding", "between")
+    assert result.code == 0, result
+    missing = run("ltm-infer", clip, trimap_clip, *out, block="av")
+    assert_one_line(missing, 1, "needs av, which is not installed: pip install 'litematting-deploy[video]'")
+
+
+def test_times_that_begin_late(tmp_path: Path) -> None:
+    """The sound begins at once and the picture later: so in the result; what begins at any time, at zero."""
+    times = [2002 + 1001 * index for index in range(4)]
+    trimap_clip = grey_clip(tmp_path / "t.mkv", trimaps(4))
+    late = save_clip(tmp_path / "late.mov", moving(4), times=times, sound="pcm_s16le")
+    for name, source in (("m.mov", late), ("m.mkv", save_clip(tmp_path / "late.ts", moving(4), times=times))):
+        result = infer(source, trimap_clip, "-o", tmp_path / name, "--timings", tmp_path / "t.json")
+        assert result.code == 0, result
+        pictures, _, stream = read_clip(tmp_path / name)
+        begins = 2002 / 24000 if name == "m.mov" else 0
+        assert float(pictures[0].pts * stream.time_base) == pytest.approx(begins, abs=0.001)
+        assert len(pictures) == 4
+    stages = {stage["name"] for stage in json.loads((tmp_path / "t.json").read_text())["stages"]}
+    assert {"decode photo", "encode", "join"} <= stages
