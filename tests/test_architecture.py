@@ -24,6 +24,7 @@ ALLOWED = {
     "evaluation": {"matting"},
     "export": {"model"},
     "sequence": {"matting"},
+    "demo": {"runtime", "matting"},
     "training": {"model", "matting", "evaluation"},
     "doctor": {"engines", "matting", "runtime", "benchmarks"},
     "benchmarks": {"engines", "matting", "model", "runtime", "export", "evaluation"},

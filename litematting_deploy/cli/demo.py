@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from .._optional import require
 from ..demo import Limits, listen, serve
 from ..demo.limits import MAX_MEGAPIXELS
 from ._command import command, notice, stdout
@@ -35,7 +34,6 @@ def main(host: str, port: int, no_browser: bool, max_megapixels: float, **option
 
     It is served on this machine alone, fetches and sends nothing, and keeps nothing when it ends (Ctrl-C).
     """
-    require("gradio", "demo", "ltm-demo")
 
     def ready(address: str) -> None:
         stdout.print(f"ltm-demo: {address} (Ctrl-C ends it)", markup=False, soft_wrap=True)

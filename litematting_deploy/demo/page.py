@@ -172,7 +172,7 @@ class Page:
         self._kind.change(
             self._show_kind, self._kind, [self._painting, self._filing, self._band, self._encoding], **one
         )
-        gr.on([self._photo.upload, self._photo.clear], self._show_photo, self._photo, self._editor, **one)
+        self._photo.upload(self._show_photo, self._photo, self._editor, **one)
 
         def cut_out(*values: Any, progress: Any = gr.Progress()) -> list[Any]:
             return self._cut_out(progress, *values)
@@ -186,12 +186,11 @@ class Page:
         self._again.click(self._put_behind, [self._token, *behind], outputs, show_progress_on=self._slider, **one)
 
     def _show_kind(self, kind: str) -> list[Any]:
-        shown = (kind == "paint", kind != "paint", kind == "mask", kind == "trimap")
-        return [self._gr.update(visible=visible) for visible in shown]
+        painting = True if kind == "paint" else "hidden"  # which keeps what was painted
+        visible = (painting, kind != "paint", kind == "mask", kind == "trimap")
+        return [self._gr.update(visible=each) for each in visible]
 
-    def _show_photo(self, photo: str | None) -> Any:
-        if photo is None:
-            return None
+    def _show_photo(self, photo: str) -> Any:
         with self._told():
             return self._studio.look(photo)
 

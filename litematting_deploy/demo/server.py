@@ -14,7 +14,7 @@ from .gate import Gate
 from .limits import Limits
 from .studio import Studio
 
-EXTRA, PURPOSE = "demo", "the page"
+EXTRA, PURPOSE = "demo", "ltm-demo"
 _QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
