@@ -11,7 +11,7 @@ PATIENCE_MS = 300_000
 
 
 def main() -> None:
-    command = [Path(sys.executable).with_name("ltm-demo"), "--no-browser", "--port", "0"]
+    command: list[str | Path] = [Path(sys.executable).with_name("ltm-demo"), "--no-browser", "--port", "0"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None

@@ -30,8 +30,8 @@ def trimap_of(layers: Iterable[NDArray[np.uint8]], hw: tuple[int, int]) -> NDArr
     for layer in layers:
         painted, values = layer[:, :, 3] >= _PAINTED, np.zeros(layer.shape[:2], np.uint8)
         values[painted] = _nearest(layer[painted, :3])
-        painted, values = (_scaled(plane, hw) for plane in (painted.astype(np.uint8), values))
-        trimap = np.where(painted, values, trimap)
+        over = _scaled(painted.astype(np.uint8), hw) > 0
+        trimap[over] = _scaled(values, hw)[over]
     if (trimap == BACKGROUND).all():
         raise InputError(
             "nothing is painted: paint the inside of what you want to keep green and its soft edge blue, or choose a "
@@ -44,7 +44,7 @@ def _nearest(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The value (n,) of the brush that is nearest to each of the colours (n, 3)."""
     brushes = np.array(list(BRUSHES.values()), np.float32)
     distances = np.stack([np.square(colours - brush).sum(axis=1) for brush in brushes])
-    return np.array(list(BRUSHES), np.uint8)[distances.argmin(axis=0)]
+    return np.asarray(np.array(list(BRUSHES), np.uint8)[distances.argmin(axis=0)])
 
 
 def _scaled(plane: NDArray[np.uint8], hw: tuple[int, int]) -> NDArray[np.uint8]:

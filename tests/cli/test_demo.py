@@ -41,7 +41,14 @@ def test_an_engine_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_any_other_host_is_said_loudly(mean_onnx: Path) -> None:
-    command = [Path(sys.executable).parent / "ltm-demo", "--engine", mean_onnx, "--no-browser", "--port", "0"]
+    command: list[str | Path] = [
+        Path(sys.executable).parent / "ltm-demo",
+        "--engine",
+        mean_onnx,
+        "--no-browser",
+        "--port",
+        "0",
+    ]
     process = subprocess.Popen(
         [*command, "--host", "0.0.0.0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -54,7 +54,15 @@ def served(folder: Path, engine: Path, *options: str) -> Iterator[Served]:
     cwd.mkdir(parents=True)
     temporary.mkdir()
     connections.touch()
-    command = [Path(sys.executable).parent / "ltm-demo", "--engine", engine, "--port", "0", "--no-browser", *options]
+    command: list[str | Path] = [
+        Path(sys.executable).parent / "ltm-demo",
+        "--engine",
+        engine,
+        "--port",
+        "0",
+        "--no-browser",
+        *options,
+    ]
     environment = {
         **os.environ,
         "PYTHONPATH": str(AUDITED),

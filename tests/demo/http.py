@@ -52,7 +52,7 @@ def event_of(server: Served, elem_id: str) -> int:
     config = json.loads(get(server, "/config")[1])
     (component,) = (part["id"] for part in config["components"] if part["props"].get("elem_id") == elem_id)
     return next(
-        event["id"] for event in config["dependencies"] if component in [target for target, _ in event["targets"]]
+        int(event["id"]) for event in config["dependencies"] if component in [target for target, _ in event["targets"]]
     )
 
 

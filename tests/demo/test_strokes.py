@@ -27,7 +27,7 @@ def over(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> NDArray[np.fl
 def straight(premultiplied: NDArray[np.float64]) -> Layer:
     alpha = premultiplied[..., 3:]
     colours = np.divide(premultiplied[..., :3], alpha, out=np.zeros_like(premultiplied[..., :3]), where=alpha > 0)
-    return np.rint(np.concatenate([colours, alpha], axis=-1) * 255).astype(np.uint8)
+    return np.asarray(np.rint(np.concatenate([colours, alpha], axis=-1) * 255), np.uint8)
 
 
 def dab(value: int, opacity: float = OPACITY) -> NDArray[np.float64]:
@@ -78,11 +78,15 @@ def test_smooth_strokes_have_hard_labels_at_their_edges() -> None:
     size, by = 64, 8
     paint = np.zeros((size, size, 4))
     truth = np.zeros((size * by, size * by), np.uint8)
-    for value, box, width in ((FOREGROUND, (8, 8, 56, 56), None), (UNKNOWN, (6, 6, 58, 58), 6), (BACKGROUND, None, 5)):
+    for value, box, width in (
+        (FOREGROUND, (8, 8, 56, 56), None),
+        (UNKNOWN, (6, 6, 58, 58), 6),
+        (BACKGROUND, None, None),
+    ):
         large = Image.new("L", (size * by, size * by))
         draw = ImageDraw.Draw(large)
         if box is None:
-            draw.line((0, 100, size * by, 400), fill=255, width=width * by)
+            draw.line((0, 100, size * by, 400), fill=255, width=5 * by)
         else:
             draw.ellipse([side * by for side in box], fill=None if width else 255, outline=255, width=(width or 1) * by)
         cover = np.asarray(large.resize((size, size), Image.Resampling.BOX)) / 255
