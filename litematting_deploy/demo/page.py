@@ -139,6 +139,7 @@ class Page:
                     format="png",
                     buttons=["fullscreen"],
                     interactive=False,
+                    slider_position=25,
                     elem_id="slider",
                 )
             pictures = {"cutout": "Cut-out", "alpha": "Alpha", "trimap": "What was unknown"}
