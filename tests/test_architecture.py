@@ -26,6 +26,7 @@ ALLOWED = {
     "sequence": {"matting"},
     "cluster": set(),
     "video": {"matting", "sequence"},
+    "demo": {"runtime", "matting"},
     "training": {"model", "matting", "evaluation"},
     "doctor": {"engines", "matting", "runtime", "benchmarks", "video"},
     "benchmarks": {"engines", "matting", "model", "runtime", "export", "evaluation"},

@@ -18,8 +18,9 @@ from tests.conftest import EXAMPLE, ROOT
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"  # a copy: what an earlier build left in the tree is not part of the wheel
-    ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "tests", "demo", "__pycache__")
+    ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "tests", "__pycache__")
     shutil.copytree(ROOT, source, ignore=ignored)
+    shutil.rmtree(source / "demo", ignore_errors=True)  # of `make demo`
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(source)]
     subprocess.run(command, check=True, capture_output=True)
     (path,) = folder.glob("*.whl")
@@ -35,6 +36,7 @@ def test_one_top_level_name_and_under_25_megabytes(wheel: Path) -> None:
     for asset in ("litematting.safetensors", "litematting.onnx", "litematting.onnx.json", "dandelion.jpg"):
         assert f"litematting_deploy/assets/{asset}" in names
     assert "litematting_deploy/py.typed" in names
+    assert "litematting_deploy/demo/gate.py" in names
     assert "litematting_deploy/runtime/cuda/kernels.cu" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
@@ -43,7 +45,7 @@ def test_extras_and_commands() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     assert set(config["options.extras_require"]) == {
-        *("cpu", "gpu", "export", "bench", "train", "video", "ray", "docs", "dev"),
+        *("cpu", "gpu", "export", "bench", "train", "demo", "video", "ray", "docs", "dev"),
         *("cuda12", "cuda13", "rtx-cu12", "rtx-cu13", "trt-cu12", "trt-cu13", "pycuda"),
     }
     required = config["options"]["install_requires"]

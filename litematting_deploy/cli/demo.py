@@ -1,0 +1,60 @@
+"""ltm-demo: a page to try it in a browser."""
+
+import ipaddress
+import threading
+import webbrowser
+from typing import Any
+
+import click
+
+from ..demo import Limits, listen, serve
+from ..demo.limits import MAX_MEGAPIXELS
+from ._command import command, notice, stdout
+from ._engine import engine_options, open_chosen
+from ._plan import matter_for, plan_options
+
+LOOPBACK = "127.0.0.1"
+
+
+@command("ltm-demo")
+@click.option("--host", default=LOOPBACK, show_default=True, help="Another lets everybody who reaches it use the page.")
+@click.option("--port", type=click.IntRange(0, 65535), default=7860, show_default=True, help="0: any that is free.")
+@click.option("--no-browser", is_flag=True, help="Do not open a browser.")
+@click.option(
+    "--max-megapixels",
+    type=click.FloatRange(min=0, min_open=True),
+    default=MAX_MEGAPIXELS,
+    show_default=True,
+    help="Refuse larger images before decoding them, and files of more than 8 MB for each.",
+)
+@engine_options
+@plan_options
+def main(host: str, port: int, no_browser: bool, max_megapixels: float, **options: Any) -> None:
+    """Open a page in the browser: load a photo, paint or take a trimap, see and download what comes of it.
+
+    It is served on this machine alone, fetches and sends nothing, and keeps nothing when it ends (Ctrl-C).
+    """
+
+    def ready(address: str) -> None:
+        stdout.print(f"ltm-demo: {address} (Ctrl-C ends it)", markup=False, soft_wrap=True)
+        if not no_browser:
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+    with listen(host, port) as listening:
+        if not _is_loopback(host):
+            notice(
+                f"ltm-demo: WARNING: --host {host}: everybody who reaches this machine can use the page, without a "
+                f"password and unencrypted; leave --host out to serve {LOOPBACK} alone"
+            )
+        serve(listening, host, lambda: matter_for(open_chosen(options), options), Limits(max_megapixels), ready)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+if __name__ == "__main__":
+    main()

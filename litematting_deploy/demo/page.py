@@ -1,0 +1,253 @@
+"""The page: what is on it, and what happens when something is pressed. All work is the studio's."""
+
+import contextlib
+import html
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..errors import LiteMattingError
+from ..matting.band import Band
+from ..matting.image_io import READ_SUFFIXES
+from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
+from ..runtime.assets import EXAMPLE_IMAGE, EXAMPLE_TRIMAP
+from .job import Results
+from .source import Source
+from .strokes import BRUSHES, OPACITY
+from .studio import Studio
+
+TITLE = "LiteMatting: cut hair, fur and smoke out of a photo"
+COLOUR = "#2f6f73"
+WIDEST_BAND = 100
+KEPT_S = 2 * 3600
+"""Uploads and results are deleted that long after, and all of them when the server ends."""
+
+_CHOICES = [("Paint it", "paint"), ("Take a mask", "mask"), ("Take a trimap", "trimap")]
+_FILES = {"alpha": "Alpha", "cutout": "Cut-out", "background": "New background", "trimap": "Trimap"}
+_CSS = """
+.gradio-container { max-width: 1500px !important; margin: 0 auto; }
+#title h1 { margin-bottom: 0; }
+.key { display: inline-block; width: .9em; height: .9em; border-radius: 50%; vertical-align: -.1em; }
+"""
+
+
+def _key(value: int, what: str) -> str:
+    return f'<span class="key" style="background: rgb{BRUSHES[value]}"></span> {what}'
+
+
+_HOW = (
+    f"{_key(FOREGROUND, 'the inside of what stays')} &nbsp; {_key(UNKNOWN, 'its soft edge: hair, fur, smoke')} &nbsp; "
+    f"{_key(BACKGROUND, 'corrections')} &nbsp; **What you leave unpainted is background.** Only what is blue is "
+    "estimated; everything else is taken as you painted it."
+)
+
+
+class Page:
+    """The components and their events, in a `gr.Blocks`."""
+
+    def __init__(self, gradio: ModuleType, studio: Studio, folder: Path) -> None:
+        """folder: where uploads are; errors do not name it."""
+        self._gr: Any = gradio
+        self._studio, self._folder = studio, folder
+        self.blocks = self._gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, KEPT_S))
+        with self.blocks:
+            self._gr.Markdown(
+                f"# {TITLE}\n\nUp to {studio.limits}. Nothing leaves this machine. Engine: {studio.engine}.",
+                elem_id="title",
+            )
+            with self._gr.Row(equal_height=False):
+                with self._gr.Column():
+                    self._inputs()
+                with self._gr.Column():
+                    self._outputs()
+            self._token = self._gr.State(None)
+            self._connect()
+        self.blocks.queue(max_size=20, default_concurrency_limit=1, api_open=False)
+
+    def look(self) -> dict[str, Any]:
+        """What the page looks like, as `gr.mount_gradio_app` takes it; of fonts that are everywhere."""
+        theme = self._gr.themes.Soft(
+            primary_hue="teal",
+            neutral_hue="slate",
+            font=["system-ui", "sans-serif"],
+            font_mono=["ui-monospace", "monospace"],
+        )
+        return {"theme": theme, "css": _CSS, "footer_links": []}
+
+    def _inputs(self) -> None:
+        gr = self._gr
+        gr.Markdown("## 1 · Photo")
+        self._photo = gr.File(label="Photo", file_types=list(READ_SUFFIXES), height=140, elem_id="photo")
+        self._example = gr.Button("Try the example: a dandelion, its trimap, and go", size="sm", elem_id="example")
+        gr.Markdown("## 2 · What is what")
+        self._kind = gr.Radio(_CHOICES, value="paint", show_label=False, container=False, elem_id="kind")
+        with gr.Column() as self._painting:
+            gr.Markdown(_HOW)
+            self._editor = gr.ImageEditor(
+                label="Paint here",
+                show_label=False,
+                sources=(),
+                transforms=(),
+                layers=False,
+                brush=gr.Brush(colors=_brush_colours(), color_mode="fixed"),
+                buttons=["fullscreen"],
+                height=430,
+                format="png",
+                placeholder="Choose a photo first",
+                elem_id="editor",
+            )
+        with gr.Column(visible=False) as self._filing:
+            self._file = gr.File(label="Its file", file_types=list(READ_SUFFIXES), height=140, elem_id="source")
+        with gr.Column(visible=False) as self._band:
+            self._width = gr.Slider(
+                *(1, WIDEST_BAND, Band().amount),
+                step=1,
+                label="Unknown band, pixels on each side of the mask's edge",
+                elem_id="width",
+            )
+            self._adaptive = gr.Checkbox(False, label="Wider where the photo is hairy", elem_id="adaptive")
+        self._encoding = gr.Dropdown(
+            [
+                ("0 background, 128 unknown, 255 foreground", "exact"),
+                ("between: all but 0 and 255 is unknown", "between"),
+                ("labels: 0, 1, 2", "labels"),
+            ],
+            value="exact",
+            label="Grey values (--trimap-encoding)",
+            visible=False,
+            elem_id="encoding",
+        )
+        gr.Markdown("## 3 · New background")
+        with gr.Row(equal_height=True):
+            self._colour = gr.ColorPicker(COLOUR, label="Colour", elem_id="colour", min_width=120, scale=1)
+            self._behind = gr.File(
+                label="or an image", file_types=list(READ_SUFFIXES), height=140, elem_id="behind", scale=3
+            )
+        self._run = gr.Button("Cut out", variant="primary", size="lg", elem_id="run")
+
+    def _outputs(self) -> None:
+        gr = self._gr
+        gr.Markdown("## Result")
+        with gr.Tabs():
+            with gr.Tab("Before and after"):
+                self._slider = gr.ImageSlider(
+                    label="Photo, and over the new background",
+                    show_label=False,
+                    format="png",
+                    buttons=["fullscreen"],
+                    interactive=False,
+                    slider_position=25,
+                    elem_id="slider",
+                )
+            pictures = {"cutout": "Cut-out", "alpha": "Alpha", "trimap": "What was unknown"}
+            self._pictures = {name: self._picture(name, label) for name, label in pictures.items()}
+        self._summary = gr.Markdown("", elem_id="summary")
+        gr.Markdown("### Download, at the photo's size and depth")
+        with gr.Row():
+            self._downloads = {
+                name: gr.DownloadButton(label, interactive=False, size="sm", min_width=90, elem_id=f"download-{name}")
+                for name, label in _FILES.items()
+            }
+        self._again = gr.Button("Only change the background", size="sm", interactive=False, elem_id="again")
+
+    def _picture(self, name: str, label: str) -> Any:
+        with self._gr.Tab(label):
+            return self._gr.Image(
+                label=label,
+                show_label=False,
+                format="png",
+                buttons=["fullscreen"],
+                interactive=False,
+                elem_id=f"shown-{name}",
+            )
+
+    def _connect(self) -> None:
+        gr = self._gr
+        outputs = [self._slider, *self._pictures.values(), *self._downloads.values(), self._summary, self._again]
+        behind = [self._colour, self._behind]
+        inputs = [self._photo, self._kind, self._editor, self._file, self._width, self._adaptive, self._encoding]
+        one = {"concurrency_id": "studio", "concurrency_limit": 1, "api_visibility": "private"}
+        self._kind.change(
+            self._show_kind, self._kind, [self._painting, self._filing, self._band, self._encoding], **one
+        )
+        self._photo.upload(self._show_photo, self._photo, self._editor, **one)
+
+        def cut_out(*values: Any, progress: Any = gr.Progress()) -> list[Any]:
+            return self._cut_out(progress, *values)
+
+        def run(event: Any) -> Any:
+            return event(cut_out, [*inputs, *behind], [self._token, *outputs], show_progress_on=self._slider, **one)
+
+        run(self._run.click)
+        filled = [self._photo, self._kind, self._file, self._encoding, self._editor]
+        run(self._example.click(self._fill_example, None, filled, **one).success)
+        self._again.click(self._put_behind, [self._token, *behind], outputs, show_progress_on=self._slider, **one)
+
+    def _show_kind(self, kind: str) -> list[Any]:
+        painting = True if kind == "paint" else "hidden"  # which keeps what was painted
+        visible = (painting, kind != "paint", kind == "mask", kind == "trimap")
+        return [self._gr.update(visible=each) for each in visible]
+
+    def _show_photo(self, photo: str) -> Any:
+        with self._told():
+            return self._studio.look(photo)
+
+    def _fill_example(self) -> list[Any]:
+        folder = self._folder / "example"
+        folder.mkdir(exist_ok=True)
+        image, trimap = (str(shutil.copy(path, folder)) for path in (EXAMPLE_IMAGE, EXAMPLE_TRIMAP))
+        return [image, "trimap", trimap, "exact", self._show_photo(image)]
+
+    def _cut_out(
+        self,
+        progress: Any,
+        photo: str | None,
+        kind: Any,
+        painted: dict[str, Any] | None,
+        path: str | None,
+        width: float,
+        adaptive: bool,
+        encoding: Any,
+        colour: str,
+        image: str | None,
+    ) -> list[Any]:
+        layers = tuple(painted["layers"]) if painted is not None else ()
+        source = Source(kind, layers, path, width, adaptive, encoding)
+        with self._told():
+            token, matted, results = self._studio.cut_out(
+                photo, source, colour, image, lambda done, total, what: progress((done, total), what, unit="patches")
+            )
+        if not matted.anything_unknown:
+            self._gr.Warning("Nothing is unknown: the alpha is the trimap. Give soft edges a band of unknown.")
+        return [token, *self._shown(results), matted.summary, self._gr.update(interactive=True)]
+
+    def _put_behind(self, token: str | None, colour: str, image: str | None) -> list[Any]:
+        with self._told():
+            results = self._studio.put_behind(token, colour, image)
+        return [*self._shown(results), self._gr.update(), self._gr.update()]
+
+    def _shown(self, results: Results) -> list[Any]:
+        files = [self._gr.update(value=str(results.files[name]), interactive=True) for name in self._downloads]
+        pictures = [getattr(results, name) for name in self._pictures]
+        return [(results.before, results.background), *pictures, *files]
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Failures as one line on the page, naming the files as they were uploaded."""
+        try:
+            yield
+        except LiteMattingError as error:
+            said = " ".join(re.sub(rf"{re.escape(str(self._folder))}/(\S+/)*", "", str(error)).split())
+        except MemoryError:
+            said = "out of memory: take a smaller photo"
+        else:
+            return
+        raise self._gr.Error(html.escape(said), duration=None, print_exception=False, title="That did not work")
+
+
+def _brush_colours() -> list[tuple[str, float]]:
+    """The brushes of Gradio's editor, which shows them in this order."""
+    return [(f"rgb{colour}", OPACITY) for colour in BRUSHES.values()]

@@ -1,0 +1,82 @@
+"""The page over HTTP: on this machine only, from a folder that is gone afterwards, and without a word to others."""
+
+import logging
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from .._optional import require
+from ..errors import UsageError
+from ..runtime import Matter
+from .gate import Gate
+from .limits import Limits
+from .studio import Studio
+
+EXTRA, PURPOSE = "demo", "ltm-demo"
+_QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 is any that is free. Raises `UsageError`."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise UsageError(
+            f"--host {host} --port {port}: cannot listen there: {reason}; choose another, port 0 is any that is free"
+        ) from error
+
+
+def serve(
+    listening: socket.socket, host: str, open_matter: Callable[[], Matter], limits: Limits, ready: Callable[[str], None]
+) -> None:
+    """Serve the page until the process is told to end. ready: called with its address, once it answers.
+
+    Changes the environment of this process, since Gradio reads it: whatever is set there for Gradio is dropped.
+    Raises `DependencyError` and what `open_matter` raises.
+    """
+    with tempfile.TemporaryDirectory(prefix="ltm-demo-") as name:
+        folder = Path(name).resolve()
+        for variable in [variable for variable in os.environ if variable.startswith("GRADIO_")]:
+            del os.environ[variable]
+        os.environ.update(_QUIET, GRADIO_TEMP_DIR=str(folder), GRADIO_EXAMPLES_CACHE=str(folder / "examples"))
+        gradio, uvicorn = (require(module, EXTRA, PURPOSE) for module in ("gradio", "uvicorn"))
+        fastapi = require("fastapi", EXTRA, PURPOSE)
+        from .page import Page
+
+        studio = Studio(open_matter, folder, limits)
+        try:
+            page = Page(gradio, studio, folder)
+            app = gradio.mount_gradio_app(
+                fastapi.FastAPI(openapi_url=None, docs_url=None, redoc_url=None),
+                page.blocks,
+                "/",
+                max_file_size=f"{limits.megabytes}mb",
+                show_error=False,
+                ssr_mode=False,
+                enable_monitoring=False,
+                pwa=False,
+                mcp_server=False,
+                **page.look(),
+            )
+            page.blocks.has_launched = True  # only then does Gradio, too, look at the paths that a request names
+            config = uvicorn.Config(
+                Gate(app, folder, host, limits),
+                log_level="error",
+                access_log=False,
+                ws="none",
+                proxy_headers=False,
+                server_header=False,
+                timeout_graceful_shutdown=1,
+            )
+            server = uvicorn.Server(config)
+            # pages that are still open are cut off at the end, which is no error
+            logging.getLogger("uvicorn.error").addFilter(lambda _: not server.should_exit)
+            address, port, *_ = listening.getsockname()
+            ready(f"http://{f'[{address}]' if ':' in address else address}:{port}/")
+            server.run(sockets=[listening])
+        finally:
+            studio.close()

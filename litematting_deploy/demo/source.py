@@ -1,0 +1,43 @@
+"""What the page is told of a photo, as a trimap."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..matting.band import Band
+from ..matting.image_io import read_mask, read_trimap
+from ..matting.photo import Photo
+from ..matting.trimap import Encoding, decode, from_mask
+from .strokes import trimap_of
+
+Kind: TypeAlias = Literal["paint", "mask", "trimap"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """layers: of paint, (h, w, 4) uint8 RGBA. path: of the file of a mask or trimap. width: of a mask's band, in
+    pixels; adaptive: wider where the photo is hairy. encoding: of a trimap."""
+
+    kind: Kind
+    layers: tuple[NDArray[np.uint8], ...] = ()
+    path: str | None = None
+    width: float = Band().amount
+    adaptive: bool = False
+    encoding: Encoding = "exact"
+
+
+def trimap_for(photo: Photo, source: Source, max_megapixels: float) -> NDArray[np.uint8]:
+    """The trimap (H, W) of a photo. Raises `InputError`."""
+    if source.kind == "paint":
+        height, width = photo.pixels.shape[:2]
+        return trimap_of(source.layers, (height, width))
+    if source.path is None:
+        raise InputError(f"there is no {source.kind} yet: choose its file, or paint")
+    if source.kind == "trimap":
+        return decode(photo.fit(read_trimap(source.path, max_megapixels), source.path), source.encoding, source.path)
+    mask = photo.fit(read_mask(source.path, max_megapixels), source.path)
+    return from_mask(mask, Band(source.width), source.path, photo.network, adaptive=source.adaptive)

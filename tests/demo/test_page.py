@@ -1,0 +1,219 @@
+"""The page in a real browser, from the photo to what is downloaded."""
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Browser, ConsoleMessage, Download, Page, Request, expect
+
+from litematting_deploy import Matter
+from litematting_deploy.matting.background import Background
+from litematting_deploy.matting.cutout import composite_picture, cutout_picture
+from litematting_deploy.matting.decoding import decode
+from litematting_deploy.matting.foreground import estimate_foreground
+from litematting_deploy.matting.image_io import read_trimap, write_image
+from litematting_deploy.matting.photo import read_photo
+from tests.demo.conftest import Served
+
+PATIENCE_MS = 180_000  # PyMatting compiles itself once
+ZOOM = 1.8
+"""How large the editor shows a photo 300 pixels wide."""
+COLOUR = "#2f6f73"
+FOREGROUND, UNKNOWN, BACKGROUND = "rgb(0, 200, 80)", "rgb(40, 90, 255)", "rgb(235, 40, 40)"
+
+
+@pytest.fixture
+def page(demo: Served, browser: Browser) -> Iterator[Page]:
+    """An open page, of which everything asked for is on this server, and which the policy refuses nothing."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1250}, accept_downloads=True)
+    context.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
+    page = context.new_page()
+    asked: list[str] = []
+    refused: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            refused.append(message.text)
+
+    def see(request: Request) -> None:
+        asked.append(request.url)
+
+    page.on("console", hear)
+    page.on("request", see)
+    page.goto(demo.address)
+    page.wait_for_selector("#photo input[type=file]", state="attached")
+    yield page
+    context.close()
+    assert len(asked) > 10
+    assert {urlsplit(url).netloc for url in asked if urlsplit(url).scheme not in ("data", "blob")} == {demo.host}
+    assert not refused
+
+
+def choose(page: Page, element: str, path: Path) -> None:
+    page.set_input_files(f"#{element} input[type=file]", path)
+    page.wait_for_selector(f"#{element} .file-preview")
+
+
+def stroke(page: Page, colour: str, points: list[tuple[float, float]]) -> None:
+    """Paint along points in parts of the photo's width and height."""
+    page.click("#editor button[aria-label=Color]")
+    page.click(f"#editor button.color[style*='{colour}']")
+    page.click("#editor button[aria-label=Brush]")
+    canvas = page.locator("#editor canvas").first.bounding_box()
+    assert canvas is not None
+    width, height = 300 * ZOOM, 200 * ZOOM
+    left, top = canvas["x"] + (canvas["width"] - width) / 2, canvas["y"] + (canvas["height"] - height) / 2
+    at = [(left + width * x, top + height * y) for x, y in points]
+    page.mouse.move(*at[0])
+    page.mouse.down()
+    for point in at[1:]:
+        page.mouse.move(*point, steps=8)
+    page.mouse.up()
+
+
+def cut_out(page: Page) -> None:
+    page.click("#run")
+    page.wait_for_selector("#slider img")
+    expect(page.locator("#download-alpha")).to_be_enabled()
+
+
+def downloaded(page: Page, name: str, folder: Path) -> Path:
+    with page.expect_download() as waiting:
+        page.click(f"#download-{name}")
+    download: Download = waiting.value
+    path = folder / download.suggested_filename
+    download.save_as(path)
+    return path
+
+
+def pixels(page: Page, selector: str) -> NDArray[np.uint8]:
+    """A picture on the page, as it came over the wire."""
+    address = page.locator(selector).last.get_attribute("src")
+    assert address is not None
+    with Image.open(io.BytesIO(page.request.get(address).body())) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+@pytest.mark.slow
+def test_paint_run_see_and_download(page: Page, deep_photo: Path, mean_onnx: Path, tmp_path: Path) -> None:
+    choose(page, "photo", deep_photo)
+    page.wait_for_selector("#editor canvas")
+    expect(page.locator("#editor")).to_contain_text(f"{ZOOM:.0%}")
+    stroke(page, UNKNOWN, [(0.2, 0.3), (0.8, 0.3)])
+    stroke(page, FOREGROUND, [(0.3, 0.5), (0.7, 0.5)])
+    stroke(page, BACKGROUND, [(0.5, 0.2), (0.5, 0.8)])
+    cut_out(page)
+    expect(page.locator("#summary")).to_contain_text("300×200")
+    files = {name: downloaded(page, name, tmp_path) for name in ("alpha", "cutout", "background", "trimap")}
+    assert files["alpha"].name.endswith("_alpha.png")
+
+    trimap = read_trimap(files["trimap"])
+    assert trimap.shape == (200, 300)
+    assert set(np.unique(trimap)) == {0, 128, 255}
+    at = {(60, 90): 128, (60, 210): 128, (100, 120): 255, (100, 190): 255, (60, 150): 0, (100, 150): 0, (150, 30): 0}
+    assert {point: int(trimap[point]) for point in at} == at
+
+    photo = read_photo(deep_photo)
+    with Matter.load(mean_onnx) as matter:
+        alpha = matter(photo.network, trimap)
+    colours = estimate_foreground(photo, alpha)
+    levels = {name: decode(path, 1) for name, path in files.items()}
+    assert {name: decoded.levels.dtype.name for name, decoded in levels.items()} == {
+        **dict.fromkeys(("alpha", "cutout", "background"), "uint16"),
+        "trimap": "uint8",
+    }
+    expected = cutout_picture(photo, colours, alpha, np.uint16, premultiplied=False)
+    np.testing.assert_array_equal(levels["alpha"].levels, expected[:, :, 3])
+    assert levels["cutout"].alpha is not None
+    np.testing.assert_array_equal(levels["cutout"].alpha, expected[:, :, 3])
+    visible = expected[:, :, 3] > 256
+    np.testing.assert_array_equal(levels["cutout"].levels[visible], expected[visible, :3])
+    behind = composite_picture(photo, colours, alpha, Background(COLOUR), np.uint16)
+    np.testing.assert_array_equal(levels["background"].levels, behind)
+
+    after = pixels(page, "#slider img")
+    assert after.shape == (200, 300, 3)
+    assert np.abs(after.astype(int) - (behind >> 8)).max() <= 1
+    assert (after != photo.network).any()
+
+
+def test_the_example_in_one_click_refuses_what_is_over_the_limit(page: Page) -> None:
+    """The example has three megapixels, this server takes half of one: the page says so, in a line, without a path."""
+    page.click("#example")
+    told = page.locator(".toast-body").first
+    expect(told).to_contain_text("dandelion.jpg: 2400x1350 is 3.24 megapixels, over the limit of 0.5")
+    assert "/" not in told.inner_text()
+
+
+def test_mask_band_and_another_background(page: Page, deep_photo: Path, tmp_path: Path) -> None:
+    mask = np.zeros((200, 300), np.uint8)
+    mask[50:150, 100:200] = 255
+    write_image(tmp_path / "mask.png", mask)
+    choose(page, "photo", deep_photo)
+    page.get_by_label("Take a mask").check()
+    choose(page, "source", tmp_path / "mask.png")
+    page.locator("#width input[type=number]").fill("7")
+    page.locator("#width input[type=number]").blur()
+    cut_out(page)
+    trimap = read_trimap(downloaded(page, "trimap", tmp_path))
+    rows = np.flatnonzero(trimap[:, 150] == 128)
+    np.testing.assert_array_equal(rows, [*range(43, 57), *range(143, 157)])
+    before = pixels(page, "#slider img")
+
+    picture = np.zeros((40, 40, 3), np.uint8)
+    picture[:20] = (250, 10, 10)
+    write_image(tmp_path / "sky.png", picture)
+    choose(page, "behind", tmp_path / "sky.png")
+    first = page.locator("#slider img").last.get_attribute("src")
+    page.click("#again")
+    expect(page.locator("#slider img").last).not_to_have_attribute("src", first or "")
+    after = pixels(page, "#slider img")
+    np.testing.assert_array_equal(after[100, 150], before[100, 150])
+    assert after[10, 10].tolist() == [250, 10, 10]
+    assert after[190, 290].tolist() == [0, 0, 0]
+
+
+def test_failures_are_lines_on_the_page(page: Page, deep_photo: Path, tmp_path: Path) -> None:
+    def said(*words: str) -> None:
+        toast = page.locator(".toast-body").first
+        for word in words:
+            expect(toast).to_contain_text(word)
+        assert not re.search(r"Traceback|ltm-demo-", toast.inner_text())
+        page.locator(".toast-close").first.click()
+        expect(page.locator(".toast-body")).to_have_count(0)
+
+    page.click("#run")
+    said("there is no photo yet")
+    (tmp_path / "text.png").write_text("no picture")
+    choose(page, "photo", tmp_path / "text.png")
+    said("text.png: not an image that can be read")
+    page.locator("#photo button[aria-label=Clear]").click()
+    choose(page, "photo", deep_photo)
+    page.wait_for_selector("#editor canvas")
+    expect(page.locator("#editor")).to_contain_text(f"{ZOOM:.0%}")
+    page.click("#run")
+    said("nothing is painted")
+    page.get_by_label("Take a trimap").check()
+    page.click("#run")
+    said("there is no trimap yet")
+    write_image(tmp_path / "small.png", np.zeros((20, 30), np.uint8))
+    choose(page, "source", tmp_path / "small.png")
+    page.click("#run")
+    said("small.png: is 30x20", "is 300x200")
+
+
+def test_the_server_speaks_to_nobody(demo: Served, page: Page) -> None:
+    """Whatever ran before on it: it connected to itself at most. Its working folder is empty."""
+    assert page.locator("#run").is_enabled()
+    lines = demo.connections.read_text().splitlines()
+    assert not [line for line in lines if not re.search(r"127\.0\.0\.1|localhost|::1", line)]
+    assert not list(demo.cwd.iterdir())
+    assert json.loads(page.request.get(f"{demo.address}config").text())["analytics_enabled"] is False
