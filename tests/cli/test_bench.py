@@ -152,6 +152,7 @@ def test_without_torch_it_times_the_shipped_engine_and_says_so(tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 def test_backends_run_the_shipped_weights(tmp_path: Path) -> None:
     names = ("--backends", "pytorch-eager-cpu,onnxruntime-cpu")
     result = run("ltm-bench", *QUICK, *names, "--json", tmp_path / "b.json")

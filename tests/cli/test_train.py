@@ -126,6 +126,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(finished: Path, materia
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 def test_two_processes_train_one_model(material: Path) -> None:
     output = material / "runs" / "ddp"
     root = write_foregrounds(material / "train")

@@ -68,9 +68,8 @@ def test_strips_of_any_height_give_the_same_alpha(
     assert operators["Slice"] > 60
     assert (operators["InstanceNormalization"] > 0) == (strip_bytes > 1)
     assert operators["GroupNormalization"] == 0
-    for count in (1, 3):
-        inputs = noise(count)
-        np.testing.assert_allclose(alpha_of(model, inputs), alpha_of(ir.load(small_onnx), inputs), atol=1e-3)
+    inputs = noise(2)
+    np.testing.assert_allclose(alpha_of(model, inputs), alpha_of(ir.load(small_onnx), inputs), atol=1e-3)
 
 
 @pytest.mark.parametrize(("height", "stride", "rows"), [(10, 1, 8), (10, 1, 3), (10, 2, 1), (11, 1, 1), (18, 2, 3)])
