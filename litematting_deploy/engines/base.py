@@ -133,8 +133,8 @@ def existing(path: str | Path, backends: Mapping[str, tuple[str, str]]) -> tuple
     backend = backends.get(path.suffix.lower())
     if backend is None:
         raise ArtefactError(
-            f"{path}: an engine is a checkpoint, an .onnx (made with ltm-export), on a GPU an .engine (with "
-            "ltm-build), or grpc://HOST:8001/MODEL"
+            f"{path}: an engine is a checkpoint, an .onnx (made with ltm-export) or, on a GPU, an .engine (with "
+            "ltm-build); on a Triton server, grpc://HOST:8001/MODEL"
         )
     if not path.is_file():
         command = "ltm-build MODEL.onnx" if path.suffix.lower() == ".engine" else "ltm-export MODEL"
