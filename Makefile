@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+# Of its own, for Triton's client and stub: it wants an older protobuf than the other tools take.
+TRITON := .venv-triton
 
 .PHONY: demo test check check-all docs clean
 
@@ -16,7 +18,7 @@ demo: $(VENV)/.runtime
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)
 
-check-all: test
+check-all: test $(TRITON)/.ready
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) -m heavy
 
 check: $(VENV)/.dev
@@ -28,7 +30,12 @@ docs: $(VENV)/.dev
 	$(BIN)/python docs/build.py
 
 clean:
-	rm -rf $(VENV) demo site build dist *.egg-info
+	rm -rf $(VENV) $(TRITON) demo site build dist *.egg-info
+
+$(TRITON)/.ready: setup.cfg
+	$(PYTHON) -m venv $(TRITON)
+	$(TRITON)/bin/python -m pip install -q --disable-pip-version-check -e '.[cpu,triton]'
+	@touch $@
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -31,10 +31,10 @@ class Job:
         return FolderFiles(self.sources, self.output, self.options)
 
 
-def examine(job: Job) -> tuple[dict[str, Any], str]:
+def examine(job: Job, resume: bool) -> tuple[dict[str, Any], str]:
     """The settings that decide on the results, and the engine in words, as an actor has them."""
     with open_chosen(job.options, job.threads) as engine, matter_for(engine, job.options) as matter:
-        return result_settings(matter, job.options), engine.describe()
+        return result_settings(matter, job.options, resume), engine.describe()
 
 
 def worker(job: Job) -> Worker:

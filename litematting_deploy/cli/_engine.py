@@ -6,12 +6,13 @@ from typing import Any, TypeVar
 import click
 
 from ..engines import Engine
+from ..engines.triton import DEFAULT_TIMEOUT_S
 from ..runtime import load_engine
 from ..runtime.loading import is_onnx_on_host
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_NAMES = ("engine", "device", "patch", "batch", "precision", "compiled", "trust", "cuda_backend")
+_NAMES = ("engine", "device", "patch", "batch", "precision", "compiled", "trust", "cuda_backend", "timeout_s")
 
 
 def _patch(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -27,11 +28,16 @@ _OPTIONS = (
     click.option(
         "--engine",
         metavar="ENGINE",
-        help="An ONNX, a TensorRT engine (.engine) or a checkpoint; the shipped weights by default.",
+        help="An ONNX, a TensorRT engine (.engine), a checkpoint or, on a Triton server, grpc://HOST:8001/MODEL "
+        "(grpcs:// over TLS); the shipped weights by default.",
     ),
     click.option("--device", help="cpu, cuda[:N] or, for an ONNX, tensorrt[:N].  [default: cpu, for an .engine cuda]"),
     click.option("--patch", metavar="HxW", callback=_patch, help="Patch size of a checkpoint; others have their own."),
-    click.option("--batch", type=int, help="Patches per call of the engine.  [default: 1; 4 on a GPU, or its own]"),
+    click.option(
+        "--batch",
+        type=int,
+        help="Patches per call of the engine.  [default: 1; 4 on a GPU, or its own; on a server its most]",
+    ),
     click.option(
         "--precision", type=click.Choice(["fp32", "tf32", "fp16"]), help="Of a checkpoint on a GPU.  [default: fp32]"
     ),
@@ -47,6 +53,13 @@ _OPTIONS = (
         default="cuda-python",
         show_default=True,
         help="What talks to the GPU.",
+    ),
+    click.option(
+        "--timeout",
+        "timeout_s",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help=f"Of each request to a Triton server.  [default: {DEFAULT_TIMEOUT_S:g}]",
     ),
 )
 

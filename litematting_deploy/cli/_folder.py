@@ -9,6 +9,8 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engines.triton import is_url
+from ..errors import UsageError
 from ..matting.band import Band
 from ..runtime import Matter
 from ..runtime.assets import SHIPPED_ENGINE
@@ -57,7 +59,7 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
         open_chosen(options) as engine,
         matter_for(engine, options) as matter,
     ):
-        since_ns = keep_settings(Path(output), result_settings(matter, options), options["resume"])
+        since_ns = keep_settings(Path(output), result_settings(matter, options, options["resume"]), options["resume"])
         todo = frames
         with folder_progress("ltm-infer") as progress:
             if options["resume"]:
@@ -87,9 +89,18 @@ def chosen_frames(command: str, images: str, source: str, options: dict[str, Any
     return shard(frames, options["part"]) if options["part"] else frames
 
 
-def result_settings(matter: Matter, options: dict[str, Any]) -> dict[str, Any]:
-    """What decides on the results: not the device, so that the machines of a farm may share a folder."""
-    (height, width), weights = matter.engine.patch_hw, weights_sha256(options["engine"] or SHIPPED_ENGINE)
+def result_settings(matter: Matter, options: dict[str, Any], resume: bool) -> dict[str, Any]:
+    """What decides on the results: not the device, so that the machines of a farm may share a folder.
+
+    Raises `UsageError` where a job is resumed with a server that does not say which weights it has.
+    """
+    (height, width), path = matter.engine.patch_hw, options["engine"] or SHIPPED_ENGINE
+    weights = matter.engine.weights_sha256 or ("unknown" if is_url(path) else weights_sha256(path))
+    if resume and weights == "unknown":
+        raise UsageError(
+            f"{path}: does not say which weights it has, so --resume might mix two; leave it out, or serve what "
+            "ltm-export --triton wrote"
+        )
     return {
         "engine": f"{height}x{width} {matter.engine.precision}, weights {weights[:12]}",
         "plan": matter.placement,

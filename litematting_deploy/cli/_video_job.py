@@ -112,7 +112,7 @@ def _is_done(pictures: Pictures, sources: tuple[str, str]) -> bool:
 
 def _settings(matter: Matter, pictures: Pictures, options: dict[str, Any]) -> dict[str, Any]:
     results = [f"{Path(result.path).name}: {result.codec.name} {result.content}" for result in pictures.results]
-    return result_settings(matter, options) | {"results": results}
+    return result_settings(matter, options, options["resume"]) | {"results": results}
 
 
 def _check_done(done: list[Segment], todo: Iterator[Pair], progress: FolderProgress) -> int:

@@ -10,6 +10,7 @@ import click
 
 from ..cluster.manifest import Manifest
 from ..cluster.pipeline import Cluster, Resources, connected
+from ..engines.triton import is_url
 from ..runtime.loading import TENSORRT_SUFFIX
 from ..sequence.frames import Frame
 from ..sequence.job import Done, unfinished
@@ -74,7 +75,7 @@ def main(images: str, trimaps: str | None, output: str, **options: Any) -> int:
     files = job.files()
     with connected(address) as cluster, folder_progress("ltm-batch") as progress:
         farm = _Farm(cluster, _resources(spread, options), spread["actors"], spread["frames_per_task"])
-        settings, engine = cluster.ask(farm.each, examine, job)
+        settings, engine = cluster.ask(farm.each, examine, job, resume)
         since_ns = keep_settings(Path(job.output), settings, resume)
         with contextlib.closing(Manifest(Path(job.output), resume)) as manifest:
             todo = list(range(len(job.frames)))
@@ -124,7 +125,7 @@ def _job(images: str, source: str, output: str, options: dict[str, Any], threads
     frames = chosen_frames("ltm-batch", images, source, options)
     for name in ("cutout", "foreground", "preview", "engine", "background"):
         value = options[name]
-        if value is not None and (name != "background" or os.path.exists(value)):
+        if value is not None and not is_url(value) and (name != "background" or os.path.exists(value)):
             options[name] = os.path.abspath(value)
     return Job(frames, (images, source), output, options, threads)
 

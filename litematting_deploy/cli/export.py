@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 from rich.table import Table
 
+from .._files import sha256
 from ..errors import UsageError
 from ..export.spec import ExportSpec, Norm, Pooling, Recipe, read_recipe
+from ..export.triton import write_repository
 from ..runtime.assets import example_patch
 from ._command import command, stderr, stdout
+from ._triton import chosen_serving, report_repository, serve_exported, triton_options
 
 if TYPE_CHECKING:
     from ..export.exporter import Export
@@ -42,16 +45,28 @@ def _batch(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--recipe", metavar="FILE.toml", help="Read these options from a file; those given here win.")
 @click.option("--tolerance", type=float, help="Largest difference of alpha.  [default: 0.001, fp16 0.005]")
 @click.option("--weights-beside", is_flag=True, help="Refer to MODEL (.safetensors, same folder) for the weights.")
+@triton_options
 def main(model: str, output: str | None, recipe: str | None, weights_beside: bool, **options: Any) -> None:
     """Export the checkpoint MODEL (.pth, .pt, .ckpt, .safetensors) as ONNX and compare it with the PyTorch model.
 
-    Above the tolerance the command fails and writes nothing.
+    Above the tolerance the command fails and writes nothing. With --triton DIR, MODEL may be an ONNX that was exported
+    before.
     """
+    serving = chosen_serving(options)
+    if serving is not None and Path(model).suffix.lower() == ".onnx":
+        others = {"output": output, "recipe": recipe, "weights_beside": weights_beside, **options}
+        serve_exported(model, serving, others)
+        return
     chosen = read_recipe(recipe) if recipe else Recipe(ExportSpec(), None)
     spec = chosen.spec.with_options(options)
     target = Path(output) if output else chosen.output or Path(model).with_suffix(".onnx")
     if target.suffix.lower() != ".onnx":
         raise UsageError(f"{target}: the output of an export ends in .onnx")
+    if serving is not None:
+        if weights_beside:
+            raise UsageError("--weights-beside: Triton is given one whole file; leave it out")
+        if Path(model).is_file():
+            serving.check(spec.patch_hw, spec.batch, spec.precision, sha256(model))
     from ..export.exporter import export_onnx  # PyTorch takes seconds to import: after what can fail at once
 
     started = time.perf_counter()
@@ -59,6 +74,8 @@ def main(model: str, output: str | None, recipe: str | None, weights_beside: boo
         samples = {"example photo": example_patch(spec.patch_hw)}
         export = export_onnx(model, target, spec, samples, weights_beside)
     _report(export, spec.limit, time.perf_counter() - started)
+    if serving is not None:
+        report_repository(write_repository(export.path, serving), serving)
 
 
 def _report(export: "Export", limit: float, seconds: float) -> None:

@@ -26,6 +26,7 @@ class Described(abc.ABC):
 
     name: backend and device class, as in `onnxruntime-cpu`. device: what was asked for, as in `cuda:0`. patch_hw: the
     only height and width it takes. precision: `fp32`, `tf32`, `fp16` or `unknown`. version: of the backend.
+    weights_sha256: of its checkpoint, where no file here says.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Described(abc.ABC):
     version: str
     patch_hw: tuple[int, int]
     precision: str
+    weights_sha256: str | None = None
 
     def describe(self) -> str:
         """One line for people: engine, version, device, patch size and precision."""
@@ -54,13 +56,14 @@ class Described(abc.ABC):
 
 
 class Engine(Described):
-    """Runs the network on patches in host memory. batch: the only batch size it takes, or None for any."""
+    """Runs the network on patches in host memory. batch: the only batch size it takes, or None for any up to `most`."""
 
     batch: int | None
+    most: int | None = None
 
     @stage("engine")
     def run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
-        """Estimate alpha of up to `batch` patches.
+        """Estimate alpha of up to `batch` or `most` patches.
 
         image (N, 3, H, W), trimap (N, 3, H, W) and guide (N, 2, H, W), float32 and 0..1 as described in
         `LiteMatting.forward`. Returns (N, 1, H, W) float32, 0..1. A short batch of a fixed-batch engine is padded.
@@ -87,12 +90,13 @@ class Engine(Described):
                     f"{name} is {array.shape} {array.dtype}, {self.name} wants {wanted} float32; "
                     "for another patch size: ltm-export MODEL --height H --width W"
                 )
-        if count < 1 or (self.batch is not None and count > self.batch):
-            raise UsageError(f"{self.name} takes 1 to {self.batch or 'any'} patches at a time, got {count}")
+        limit = self.batch or self.most
+        if count < 1 or (limit is not None and count > limit):
+            raise UsageError(f"{self.name} takes 1 to {limit or 'any'} patches at a time, got {count}")
         return count
 
 
-def check_contract(path: Path, tensors: Mapping[str, tuple[Sequence[Any], str]], float32: str) -> tuple[int, int]:
+def check_contract(path: str | Path, tensors: Mapping[str, tuple[Sequence[Any], str]], float32: str) -> tuple[int, int]:
     """Patch height and width of an artefact whose inputs and output keep DESIGN's contract.
 
     tensors: name to shape and type, in the words of its library, where `float32` is one. The batch may be anything.
@@ -130,7 +134,7 @@ def existing(path: str | Path, backends: Mapping[str, tuple[str, str]]) -> tuple
     if backend is None:
         raise ArtefactError(
             f"{path}: an engine is a checkpoint, an .onnx (made with ltm-export) or, on a GPU, an .engine (with "
-            "ltm-build)"
+            "ltm-build); on a Triton server, grpc://HOST:8001/MODEL"
         )
     if not path.is_file():
         command = "ltm-build MODEL.onnx" if path.suffix.lower() == ".engine" else "ltm-export MODEL"

@@ -6,6 +6,7 @@ from typing import Any
 from .._files import CHECKPOINT_SUFFIXES
 from .._stages import stage
 from ..engines import DeviceArtefact, Engine, examine, open_engine
+from ..engines.triton import TritonEngine, is_url
 from ..errors import UsageError
 from .assets import SHIPPED_ENGINE
 from .cuda import open_cuda
@@ -28,8 +29,9 @@ def load_engine(
     compiled: bool = False,
     trust: bool = False,
     cuda_backend: str = DEFAULT_CUDA_BACKEND,
+    timeout_s: float | None = None,
 ) -> Engine:
-    """The engine in `path`; without one, the shipped weights in ONNX Runtime.
+    """The engine in `path`, or on the server of a URL; without one, the shipped weights in ONNX Runtime.
 
     device: `cpu`, `cuda[:N]` or, for an ONNX, `tensorrt[:N]`; by default `cuda` for a TensorRT engine and `cpu` for
     everything else. An ONNX and a TensorRT engine take patches of one size: another `patch_hw` is refused. A
@@ -39,10 +41,20 @@ def load_engine(
     `tf32`, `fp16`): of a checkpoint on a CUDA device. compiled: of a checkpoint, by `torch.compile`. trust: take a
     TensorRT engine without a sidecar; it runs code of whoever made it. cuda_backend: `cuda-python` or `pycuda`; in a
     context of your own making, PyCUDA runs TensorRT engines only, for PyTorch and ONNX Runtime work in the device's
-    primary context. Raises
+    primary context. A URL, grpc://HOST:8001/MODEL, is of a Triton server (`TritonEngine`, extra `triton`) and takes
+    `patch_hw`, `batch` and `timeout_s`, the seconds that a request may take. Raises
     `ArtefactError`, `CheckpointError`, `DeviceError`, `DependencyError` or `UsageError`.
     """
+    if is_url(path):
+        chosen = {"--device": device, "--precision": precision, "threads": threads}
+        chosen |= {"--compile": compiled, "--trust": trust, "--cuda-backend": cuda_backend != DEFAULT_CUDA_BACKEND}
+        for name, value in chosen.items():
+            if value:
+                raise UsageError(f"{path}: the server decides how it computes; leave {name} out")
+        return _of_patch(TritonEngine(path, batch, timeout_s), path, patch_hw)
     path = SHIPPED_ENGINE if path is None else Path(path)
+    if timeout_s is not None:
+        raise UsageError(f"{path}: --timeout is for models on a server; leave it out")
     kind = path.suffix.lower()
     device = device or ("cuda" if kind == TENSORRT_SUFFIX else "cpu")
     checkpoint = kind in CHECKPOINT_SUFFIXES
@@ -62,6 +74,10 @@ def load_engine(
         else:
             artefact = examine(path, device, **({"trust": trust} if kind == TENSORRT_SUFFIX else {}))
         engine = OnDevice(artefact, open_cuda(index, cuda_backend), batch)
+    return _of_patch(engine, path, patch_hw)
+
+
+def _of_patch(engine: Engine, path: str | Path, patch_hw: tuple[int, int] | None) -> Engine:
     if patch_hw not in (None, engine.patch_hw):
         engine.close()
         height, width = patch_hw
@@ -74,7 +90,7 @@ def load_engine(
 
 def is_onnx_on_host(path: str | Path | None, device: str | None) -> bool:
     """Whether `load_engine` would run it in ONNX Runtime on the CPU, whose threads can be chosen."""
-    return device in (None, "cpu") and Path(path or SHIPPED_ENGINE).suffix.lower() == ".onnx"
+    return device in (None, "cpu") and not is_url(path) and Path(path or SHIPPED_ENGINE).suffix.lower() == ".onnx"
 
 
 def _check_options(

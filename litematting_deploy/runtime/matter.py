@@ -47,18 +47,19 @@ class Matter:
     ) -> None:
         """plan: `adaptive`, few patches with `margin` pixels of context (`plan_adaptive`), or `grid`, patches every
         `step` pixels, half a patch by default (`plan_grid`); adaptive unless `step` is given or it is published. batch:
-        patches per call of the engine, at most the engine's own batch where that is fixed; its own, or 1, by default;
+        patches per call of the engine, at most the engine's own where that has a limit; its own, or 1, by default;
         on a device always its own. published: the authors' crop-and-stitch, patches of 640 every 320 pixels,
         background around images smaller than that, and truncated levels. Raises `UsageError` where these contradict
         each other.
         """
-        if batch is not None and (batch < 1 or (engine.batch is not None and batch > engine.batch)):
-            limit = f"1 to {engine.batch}" if engine.batch else "1 or more"
+        most = engine.batch or engine.most
+        if batch is not None and (batch < 1 or (most is not None and batch > most)):
+            limit = f"1 to {most}" if most else "1 or more"
             raise UsageError(f"--batch {batch}: {engine.name} takes {limit} patches at a time; export another --batch")
         self.engine = engine
         self._plan = _planner(engine, plan, margin, step, published)
         self._truncate = published
-        self._batch = batch or engine.batch or 1
+        self._batch = batch or most or 1
         self._device = _device_stitcher(engine, published)
 
     @classmethod

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from litematting_deploy.cli import batch
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, Run, assert_one_line, run
 
 FRAMES = 24
@@ -118,6 +119,18 @@ def test_failures_are_tried_again_and_told(shot: tuple[Path, Path], mean_onnx: P
     broken = run("ltm-batch", *shot, "-o", tmp_path / "x", "--engine", tmp_path / "no.onnx", *SPREAD)
     assert broken.code == 1
     assert broken.err.splitlines()[-1].startswith(f"ltm-batch: {tmp_path / 'no.onnx'}: no such")
+
+
+def test_an_address_is_no_path(shot: tuple[Path, Path], tmp_path: Path) -> None:
+    """Actors work in folders of their own: paths are made absolute, a server's address stays as it is."""
+    names = ("cutout", "foreground", "preview", "background", "frames", "part")
+    for engine, wanted in (
+        ("grpc://here/litematting", "grpc://here/litematting"),
+        ("m.onnx", os.path.abspath("m.onnx")),
+    ):
+        options = {**dict.fromkeys(names), "engine": engine}
+        job = batch._job(str(shot[0]), str(shot[1]), str(tmp_path / "out"), options, 1)
+        assert job.options["engine"] == wanted
 
 
 def test_mistakes_before_ray_starts(shot: tuple[Path, Path], tmp_path: Path) -> None:

@@ -1,0 +1,140 @@
+"""A model that NVIDIA's Triton Inference Server serves, as an engine: patches go to it over gRPC, alphas come back."""
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeGuard, TypeVar
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from .._optional import require
+from ..errors import ArtefactError, DeviceError, UsageError
+from .base import CHANNELS, Batch, Engine, check_contract
+
+DEFAULT_TIMEOUT_S = 120.0
+_QUESTION_TIMEOUT_S = 10.0
+_SCHEMES = ("grpc", "grpcs")
+_PORT = 8001
+_LARGEST_MESSAGE = 2**31 - 1
+_HEADERS = 2**16  # what a request holds beside its patches is far below
+
+Answer = TypeVar("Answer")
+
+
+def is_url(engine: object) -> TypeGuard[str]:
+    """Whether it names a model on a server rather than a file."""
+    return isinstance(engine, str) and urlsplit(engine).scheme in _SCHEMES
+
+
+class TritonEngine(Engine):
+    """`grpc://HOST[:8001]/MODEL[/VERSION]`; `grpcs://` is over TLS, with the certificate authorities that gRPC ships.
+
+    The server sees the patches, and what it answers is taken for alpha once its shape and type are right and its
+    values are numbers. `grpc://` neither hides nor proves anything: it is for networks of one's own.
+    """
+
+    def __init__(self, url: str, batch: int | None = None, timeout_s: float | None = None) -> None:
+        """batch: most patches a request has, by default the model's `max_batch_size`. timeout_s: of each request.
+
+        Nothing is tried again. Raises `ArtefactError` for a model of another kind, `DeviceError` where the server or
+        the model is not there or not ready, `DependencyError` or `UsageError`.
+        """
+        address, self._model, self._version = _parts(url)
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own words about a failure, beside our one line
+        self._grpc: Any = require("tritonclient.grpc", "triton", "a model on a Triton server")
+        self._url, self._timeout_s = url, timeout_s or DEFAULT_TIMEOUT_S
+        options = [("grpc.enable_retries", 0)]
+        options += [(f"grpc.max_{way}_message_length", _LARGEST_MESSAGE) for way in ("send", "receive")]
+        self._client = self._grpc.InferenceServerClient(address, ssl=url.startswith("grpcs:"), channel_args=options)
+        self.name, self.device, self.batch = "triton", address, None
+        try:
+            self._ask_for_model(batch)
+        except BaseException:
+            self.close()
+            raise
+
+    def _ask_for_model(self, batch: int | None) -> None:
+        """Set what the server says of itself and of the model."""
+        client, which = self._client, (self._model, self._version)
+        limit = min(_QUESTION_TIMEOUT_S, self._timeout_s)
+        self.version = self._asked(lambda: client.get_server_metadata(client_timeout=limit), limit).version
+        if not self._asked(lambda: client.is_model_ready(*which, client_timeout=limit), limit):
+            raise DeviceError(
+                f"{self._url}: the server has no model {self._model} that is ready; see what it said when it loaded, "
+                "and whether its --model-repository is what ltm-export --triton wrote"
+            )
+        metadata = self._asked(lambda: client.get_model_metadata(*which, client_timeout=limit), limit)
+        config = self._asked(lambda: client.get_model_config(*which, client_timeout=limit), limit).config
+        tensors = {item.name: (list(item.shape), item.datatype) for item in (*metadata.inputs, *metadata.outputs)}
+        self.patch_hw = check_contract(self._url, tensors, "FP32")
+        if config.max_batch_size < 1:
+            raise ArtefactError(
+                f"{self._url}: its max_batch_size is {config.max_batch_size}, wanted 1 or more; write its "
+                "configuration with ltm-export --triton"
+            )
+        patch_bytes = sum(CHANNELS.values()) * self.patch_hw[0] * self.patch_hw[1] * 4
+        most = max(1, min(config.max_batch_size, (_LARGEST_MESSAGE - _HEADERS) // patch_bytes))
+        if not 1 <= (batch or 1) <= most:
+            raise UsageError(f"--batch {batch}: {self._url} takes 1 to {most} patches at a time; choose one of these")
+        self.most = batch or most
+        said = {name: value.string_value for name, value in config.parameters.items()}
+        self.precision = said.get("litematting.precision") or "unknown"
+        self.weights_sha256 = said.get("litematting.checkpoint_sha256") or None
+
+    def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
+        inputs = []
+        for name, array in (("image", image), ("trimap", trimap), ("guide", guide)):
+            inputs.append(self._grpc.InferInput(name, array.shape, "FP32"))
+            inputs[-1].set_data_from_numpy(array)
+        wanted = [self._grpc.InferRequestedOutput("alpha")]
+        result = self._asked(
+            lambda: self._client.infer(self._model, inputs, self._version, wanted, client_timeout=self._timeout_s),
+            self._timeout_s,
+        )
+        return self._checked(result.get_response(), (len(image), 1, *self.patch_hw))
+
+    def _checked(self, response: Any, shape: tuple[int, ...]) -> Batch:
+        """Alpha of a response that is one. Raises `DeviceError`."""
+        found = [(item.name, tuple(item.shape), item.datatype) for item in response.outputs]
+        sizes = [len(content) for content in response.raw_output_contents]
+        if found != [("alpha", shape, "FP32")] or sizes != [4 * int(np.prod(shape))]:
+            raise DeviceError(
+                f"{self._url}: answered {found} of {sizes} bytes, wanted alpha {shape} FP32; is it the model that "
+                "ltm-export --triton wrote?"
+            )
+        return np.frombuffer(response.raw_output_contents[0], "<f4").reshape(shape)
+
+    def _asked(self, question: Callable[[], Answer], limit_s: float) -> Answer:
+        try:
+            return question()
+        except self._grpc.InferenceServerException as error:
+            status, said = str(error.status()).removeprefix("StatusCode."), " ".join(str(error.message()).split())
+            if status == "UNAVAILABLE":
+                text = f"no server answers, or it went away; start tritonserver there, or correct the address ({said})"
+            elif status == "DEADLINE_EXCEEDED":
+                text = f"no answer within {limit_s:g} s; give it longer with --timeout, or less at a time with --batch"
+            elif status == "UNIMPLEMENTED":
+                text = f"what answers is no Triton's gRPC port, which is {_PORT} unless it was moved ({said})"
+            else:
+                text = f"the server refused, {status}: {said}; its log says more"
+            raise DeviceError(f"{self._url}: {text}") from error
+
+    def not_finite(self) -> ArtefactError:
+        return ArtefactError(f"{self._url}: alpha is not finite, its weights are damaged; serve another export")
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _parts(url: str) -> tuple[str, str, str]:
+    """Address, model and version (empty for the newest) of a URL. Raises `UsageError`."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORT
+    except ValueError as error:
+        raise UsageError(f"{url}: not an address ({error}); wanted {_SCHEMES[0]}://HOST:8001/MODEL") from None
+    model, _, version = parts.path.strip("/").partition("/")
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    if not host or not model or not (version.isdecimal() or not version) or parts.username or parts.query:
+        raise UsageError(f"{url}: wanted {parts.scheme}://HOST:8001/MODEL or .../MODEL/VERSION, as in /litematting/1")
+    return f"{host}:{port}", model, version

@@ -1,0 +1,167 @@
+"""A model repository for NVIDIA's Triton Inference Server: an exported ONNX and, if built, its TensorRT engine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from .._files import check_writable, replace_file
+from ..errors import ArtefactError, OutputError, UsageError
+from ..sidecar import (
+    EngineSidecar,
+    Sidecar,
+    check_engine_sidecar,
+    check_sidecar,
+    write_sidecar,
+)
+from .pbtxt import Value, Word, pbtxt
+
+Kind = Literal["auto", "gpu", "cpu"]
+
+ONNX_MODEL = "litematting"
+ENGINE_MODEL = "litematting_trt"
+VERSION = "1"
+QUEUE_DELAY_US = 1000
+"""How long Triton holds a request back for others to join its batch: little beside what a patch takes."""
+
+_INPUTS = {"image": 3, "trimap": 3, "guide": 2}
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How Triton is to serve.
+
+    folder: the model repository. max_batch: most patches of the ONNX at a time; an engine has its own. instances: that
+    work beside each other, on every GPU. kind: where the ONNX runs; `auto` is on GPUs where there are any. engine: a
+    TensorRT engine to serve as well, always on GPUs.
+    """
+
+    folder: Path
+    max_batch: int = 8
+    instances: int = 1
+    kind: Kind = "auto"
+    engine: Path | None = None
+
+    def check(self, patch_hw: tuple[int, int], batch: int | None, precision: str, checkpoint_sha256: str) -> None:
+        """Raise before any work is done when an ONNX like this cannot be served so.
+
+        `UsageError` for a fixed `batch` or an engine that does not belong to the ONNX, `ArtefactError` for an engine
+        that breaks its sidecar, `OutputError`.
+        """
+        if batch is not None:
+            raise UsageError(
+                f"{self.folder}: Triton batches on its own and wants a dynamic batch, the ONNX takes exactly {batch} "
+                "patches at a time; export with --batch dynamic"
+            )
+        for path in self._files():
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(f"{path}: cannot be written: {error.strerror}; choose another folder") from error
+            check_writable(path)
+        if self.engine is not None:
+            self._check_engine(self.engine, check_engine_sidecar(self.engine), patch_hw, precision, checkpoint_sha256)
+
+    def _files(self) -> list[Path]:
+        models = {ONNX_MODEL: "model.onnx", **({} if self.engine is None else {ENGINE_MODEL: "model.plan"})}
+        return [
+            self.folder / model / name
+            for model, file in models.items()
+            for name in (f"{VERSION}/{file}", "config.pbtxt")
+        ]
+
+    @staticmethod
+    def _check_engine(
+        path: Path, engine: EngineSidecar, patch_hw: tuple[int, int], precision: str, checkpoint_sha256: str
+    ) -> None:
+        if engine.backend != "tensorrt":
+            raise UsageError(
+                f"{path}: built by {engine.backend}, Triton runs engines of TensorRT; build it with: "
+                f"{replace(engine, backend='tensorrt').build_command()}"
+            )
+        least, _, most = engine.batches
+        if least > 1 or most == 1:
+            raise UsageError(
+                f"{path}: takes {least} to {most} patches at a time, Triton batches from 1 to more; build it again "
+                "with --min-batch 1 --max-batch 8"
+            )
+        pairs = {
+            "checkpoint": (str(engine.checkpoint_sha256)[:12], checkpoint_sha256[:12]),
+            "patch size": (f"{engine.patch_hw[0]}x{engine.patch_hw[1]}", f"{patch_hw[0]}x{patch_hw[1]}"),
+            "precision": (engine.precision, precision),
+        }
+        for name, (found, wanted) in pairs.items():
+            if found != wanted:
+                raise UsageError(
+                    f"{path}: its {name} is {found}, that of the ONNX {wanted}; build the engine from this ONNX"
+                )
+
+
+def write_repository(onnx: str | Path, serving: Serving) -> list[str]:
+    """Write an ONNX of `ltm-export`, with what belongs to it, into a model repository. Returns the models' names.
+
+    Each file is whole or not there, the configuration last. Raises `ArtefactError`, `OutputError` or `UsageError`.
+    """
+    path = Path(onnx)
+    sidecar = check_sidecar(path)
+    if sidecar is None or sidecar.weights_beside:
+        what = "has no sidecar, so its origin is unknown" if sidecar is None else "refers to weights in another file"
+        raise ArtefactError(f"{path}: {what}; Triton is given one whole file: ltm-export MODEL --triton DIR")
+    serving.check(sidecar.patch_hw, sidecar.batch, sidecar.precision, sidecar.checkpoint_sha256)
+    _place(path, serving.folder / ONNX_MODEL, sidecar, "model.onnx", onnx_config(sidecar, serving))
+    if serving.engine is None:
+        return [ONNX_MODEL]
+    engine = check_engine_sidecar(serving.engine)
+    _place(serving.engine, serving.folder / ENGINE_MODEL, engine, "model.plan", engine_config(engine, serving))
+    return [ONNX_MODEL, ENGINE_MODEL]
+
+
+def _place(artefact: Path, model: Path, sidecar: Sidecar | EngineSidecar, name: str, config: str) -> None:
+    target = model / VERSION / name
+    replace_file(target, artefact.read_bytes())
+    write_sidecar(target, replace(sidecar, file=name))
+    replace_file(model / "config.pbtxt", config.encode())
+
+
+def onnx_config(sidecar: Sidecar, serving: Serving) -> str:
+    """The config.pbtxt of an ONNX."""
+    most = serving.max_batch
+    preferred = sorted({max(1, most // 2), most})
+    return _config(ONNX_MODEL, "onnxruntime_onnx", sidecar, preferred, serving.kind, serving.instances)
+
+
+def engine_config(sidecar: EngineSidecar, serving: Serving) -> str:
+    """The config.pbtxt of a TensorRT engine; its batches are those it was built for."""
+    _, best, most = sidecar.batches
+    return _config(ENGINE_MODEL, "tensorrt_plan", sidecar, sorted({best, most}), "gpu", serving.instances)
+
+
+def _config(
+    name: str, platform: str, sidecar: Sidecar | EngineSidecar, preferred: Sequence[int], kind: Kind, instances: int
+) -> str:
+    most, shapes = preferred[-1], {key: [channels, *sidecar.patch_hw] for key, channels in _INPUTS.items()}
+    batching: dict[str, Value] = {"preferred_batch_size": preferred, "max_queue_delay_microseconds": QUEUE_DELAY_US}
+    origin = {name: getattr(sidecar, name) or "" for name in ("checkpoint", "checkpoint_sha256", "precision", "sha256")}
+    config: dict[str, Value] = {
+        "name": name,
+        "platform": platform,
+        "max_batch_size": most,
+        "input": [_tensor(key, shape) for key, shape in shapes.items()],
+        "output": [_tensor("alpha", [1, *sidecar.patch_hw])],
+        "dynamic_batching": batching,
+        "instance_group": [{"count": instances, "kind": Word(f"KIND_{kind.upper()}")}],
+        "model_warmup": [_warmup(count, shapes) for count in sorted({1, most})],
+        "parameters": [{"key": f"litematting.{key}", "value": {"string_value": text}} for key, text in origin.items()],
+    }
+    return f"# Written by ltm-export; what may be tuned: batching, instances.\n{pbtxt(config)}\n"
+
+
+def _tensor(name: str, dims: list[int]) -> dict[str, Value]:
+    return {"name": name, "data_type": Word("TYPE_FP32"), "dims": dims}
+
+
+def _warmup(count: int, shapes: dict[str, list[int]]) -> dict[str, Value]:
+    """Zeros do: what a first run costs is memory and kernels, which depend on shapes alone."""
+    zeros: dict[str, Value] = {"data_type": Word("TYPE_FP32"), "zero_data": Word("true")}
+    inputs: list[dict[str, Value]] = [{"key": key, "value": {**zeros, "dims": dims}} for key, dims in shapes.items()]
+    return {"name": f"{count} at a time", "batch_size": count, "inputs": inputs}
