@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 from litematting_deploy import load_engine
 from litematting_deploy.engines import open_engine
 from litematting_deploy.errors import ArtefactError, DeviceError, UsageError
+from litematting_deploy.runtime.assets import TINY_ENGINE
 from litematting_deploy.sidecar import sidecar_path
 from tests.conftest import Inputs
 
@@ -102,7 +103,9 @@ def test_edited_file_is_refused_before_it_is_opened(small_onnx: Path, tmp_path: 
         ({"weights_beside": True, "checkpoint_sha256": "0"}, "missing"),
         ({"checkpoint": "../elsewhere"}, "not a sidecar of this tool"),
         ({"sha256": 7}, "not a sidecar of this tool"),
+        ({"weights_beside": True, "checkpoint": ""}, "not a sidecar of this tool"),
         ({"opset": None}, "not a sidecar of this tool"),
+        ({"file": "m; rm -rf x", "sha256": "0"}, "ltm-export .* -o 'm; rm -rf x' --height 64"),
         ({"format": 99}, "sidecar format 99, this version reads 1"),
         ({"patch_hw": "wide"}, "not a sidecar of this tool"),
         ({"surprise": 1}, "not a sidecar of this tool"),
@@ -115,7 +118,7 @@ def test_sidecar_that_disagrees(small_onnx: Path, tmp_path: Path, changes: dict[
         open_engine(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 50_000])
 def test_sidecar_that_is_no_sidecar(small_onnx: Path, tmp_path: Path, content: bytes) -> None:
     path = copy(small_onnx, tmp_path)
     sidecar_path(path).write_bytes(content)
@@ -204,3 +207,26 @@ def test_unknown_endings(tmp_path: Path) -> None:
         open_engine(tmp_path / "model.plan")
     with pytest.raises(ArtefactError, match="no such engine file"):
         open_engine(tmp_path / "model.onnx")
+
+
+def test_weights_outside_the_folder_are_not_read(tmp_path: Path) -> None:
+    """Not by a path upwards, an absolute one, or a link; only what lies beside the file or below."""
+    (tmp_path / "inside").mkdir()
+    for folder in (tmp_path, tmp_path / "inside"):
+        (folder / "weights.bin").write_bytes(bytes(32))
+    (tmp_path / "inside" / "link.bin").symlink_to(tmp_path / "weights.bin")
+    path = tmp_path / "inside" / "model.onnx"
+    for place in ("../weights.bin", str(tmp_path / "weights.bin"), "link.bin", "weights.bin"):
+        model = onnx.load(TINY_ENGINE)
+        tensor = model.graph.initializer[0]
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", place), ("offset", "0"), ("length", "32")):
+            tensor.external_data.add(key=key, value=value)
+        path.write_bytes(model.SerializeToString())
+        if place == "weights.bin":
+            with pytest.warns(UserWarning, match="has no sidecar"):
+                open_engine(path).close()
+        else:
+            with pytest.raises(ArtefactError, match="ONNX Runtime cannot load it"):
+                open_engine(path)
