@@ -1,11 +1,11 @@
 # make demo: matte the example on this machine.  make test: everything that CI runs.  make check: lint and types only.
-# make check-all: all of it and what takes minutes more.
+# make check-all: all of it and what takes minutes more.  make audit: known vulnerabilities of what is installed.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test check check-all clean
+.PHONY: demo test check check-all audit clean
 
 demo: $(VENV)/.runtime
 	@mkdir -p demo
@@ -15,8 +15,12 @@ demo: $(VENV)/.runtime
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)
 
-check-all: test
+check-all: test $(VENV)/.harden
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) -m heavy
+	$(MAKE) audit
+
+audit: $(VENV)/.harden
+	@$(BIN)/python tests/hardening/audit.py; code=$$?; [ $$code -eq 3 ] && echo "audit: NOT CHECKED HERE" || exit $$code
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -35,4 +39,8 @@ $(VENV)/.runtime: setup.cfg | $(BIN)/python
 
 $(VENV)/.dev: setup.cfg constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@touch $@
+
+$(VENV)/.harden: $(VENV)/.dev
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev,harden]' -c constraints.txt
 	@touch $@

@@ -20,7 +20,7 @@ WRAPPER_PREFIXES = ("module.", "model.")
 NAMES_SHOWN = 4
 # What torch.load raises on damaged files, beside UnpicklingError.
 _DAMAGE = (
-    zipfile.BadZipFile,
+    *(zipfile.BadZipFile, MemoryError),  # the second where a damaged length asks for more than there is
     RuntimeError,
     EOFError,
     OSError,

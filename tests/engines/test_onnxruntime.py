@@ -230,3 +230,10 @@ def test_weights_outside_the_folder_are_not_read(tmp_path: Path) -> None:
         else:
             with pytest.raises(ArtefactError, match="ONNX Runtime cannot load it"):
                 open_engine(path)
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(TINY_ENGINE.read_bytes().replace(b"guide", b"gu\xfdde"))
+    with pytest.raises(ArtefactError, match="holds names that are no text"):
+        open_engine(path)

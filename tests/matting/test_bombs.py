@@ -51,7 +51,12 @@ def test_tags_of_a_profile_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> No
 
     taken: list[Any] = []
     real = icc._tags
-    monkeypatch.setattr(icc, "_tags", lambda content: taken.append(real(content)) or taken[-1])
+
+    def keep(content: bytes) -> Any:
+        taken.append(real(content))
+        return taken[-1]
+
+    monkeypatch.setattr(icc, "_tags", keep)
     Profile(adobe_profile(), "photo.png")
     assert taken
     assert all(value.obj is taken[0][b"rTRC"].obj for value in taken[0].values())
