@@ -1,5 +1,5 @@
 # make demo: matte the example on this machine.  make test: everything that CI runs.  make check: lint and types only.
-# make check-all: all of it and what takes minutes more.
+# make check-all: all of it and what takes minutes more.  make audit: known vulnerabilities of what is installed.
 # make docs: the pages as a site in site/.
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +8,7 @@ WORKERS ?= 2
 # Of its own, for Triton's client and stub: it wants an older protobuf than the other tools take.
 TRITON := .venv-triton
 
-.PHONY: demo test check check-all docs clean
+.PHONY: demo test check check-all audit docs clean
 
 demo: $(VENV)/.runtime
 	@mkdir -p demo
@@ -18,8 +18,12 @@ demo: $(VENV)/.runtime
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)
 
-check-all: test $(TRITON)/.ready
+check-all: test $(VENV)/.harden $(TRITON)/.ready
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) -m heavy
+	$(MAKE) audit
+
+audit: $(VENV)/.harden
+	@$(BIN)/python tests/hardening/audit.py; code=$$?; [ $$code -eq 3 ] && echo "audit: NOT CHECKED HERE" || exit $$code
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -46,4 +50,8 @@ $(VENV)/.runtime: setup.cfg | $(BIN)/python
 
 $(VENV)/.dev: setup.cfg constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@touch $@
+
+$(VENV)/.harden: $(VENV)/.dev
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev,harden,ray]' -c constraints.txt
 	@touch $@

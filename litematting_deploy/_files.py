@@ -1,15 +1,20 @@
-"""Files: what checkpoints are called, writing whole or not at all, hashes."""
+"""Files: what checkpoints are called, writing whole or not at all, hashes; TOML and JSON that nobody vouches for."""
 
 import contextlib
 import hashlib
+import json
 import os
+import tomllib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from .errors import OutputError
+from .errors import OutputError, UsageError
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
+# Written by hand. `tomllib` takes time and memory by the square of a key's parts, which lie on one line.
+_TOML_BYTES, _TOML_LINE, _TOML_DEPTH = 1 << 16, 1000, 6
 
 
 def check_writable(path: str | Path) -> None:
@@ -72,3 +77,55 @@ def sha256(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file's content."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_toml(path: str | Path, what: str) -> dict[str, Any]:
+    """The content of a TOML file; `what` it is, as in `a recipe`.
+
+    Raises `UsageError` naming the file and what is wrong, also for one that is larger or nested deeper than anybody
+    would write, and for numbers beyond 64 bits, which TOML does not have.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_TOML_BYTES + 1)
+        if len(content) > _TOML_BYTES or any(len(line) > _TOML_LINE for line in content.splitlines()):
+            raise ValueError(f"over {_TOML_BYTES} bytes, or over {_TOML_LINE} in a line")
+        table = tomllib.loads(content.decode())
+        _check_plain(table, 0)
+    except RecursionError:
+        raise UsageError(f"{path}: not {what} that can be read: nested too deep; write it flat") from None
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise UsageError(f"{path}: not {what} that can be read: {reason}") from error
+    return table
+
+
+def _check_plain(value: Any, depth: int) -> None:
+    if depth > _TOML_DEPTH:
+        raise ValueError(f"nested deeper than {_TOML_DEPTH} levels")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("holds an integer of more than 64 bits")
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_plain(item, depth + 1)
+
+
+def below(file: Path, key: str, name: str) -> Path:
+    """The path that `name`, the value of `key` in a TOML file, means: in the file's own folder or further down.
+
+    So who runs a recipe of somebody else has nothing overwritten elsewhere. Raises `UsageError`.
+    """
+    if not name or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise UsageError(
+            f"{file}: {key} is {name!r}, wanted a file name in the folder of {file.name} or below; "
+            "say any other place on the command line"
+        )
+    return file.parent / name
+
+
+def parse_json(content: str | bytes) -> Any:
+    """What JSON says. Raises `ValueError` for whatever is none, also where it is nested too deep."""
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("nested too deep") from None

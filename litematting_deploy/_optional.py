@@ -1,9 +1,14 @@
 """The one seam for optional imports: a missing package names the extra that brings it."""
 
 import importlib
+import os
 from types import ModuleType
 
 from .errors import DependencyError
+
+os.environ.setdefault(
+    "ORT_DISABLE_TELEMETRY", "1"
+)  # ONNX Runtime reports to its makers unless this is set before its import
 
 
 def require(module: str, extra: str, purpose: str) -> ModuleType:

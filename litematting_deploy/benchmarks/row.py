@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .._files import parse_json
 from ..errors import InputError
 
 KIND, FORMAT = "ltm-bench", 1
@@ -136,7 +137,7 @@ class Results:
 def read_results(path: str | Path) -> Results:
     """What `ltm-bench --json` wrote. Raises `InputError`."""
     try:
-        content: dict[str, Any] = json.loads(Path(path).read_bytes())
+        content: dict[str, Any] = parse_json(Path(path).read_bytes())
         if (content.pop("kind"), content.pop("format")) != (KIND, FORMAT):
             raise ValueError(f"it is not of format {FORMAT}")
         return Results(**{**content, "rows": [row_of(row) for row in content["rows"]]})

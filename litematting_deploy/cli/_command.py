@@ -10,14 +10,29 @@ from typing import Any, NoReturn, TypeVar
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from .. import __version__
 from ..errors import LiteMattingError
 
 INTERRUPTED = 130
 
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-stdout = Console(highlight=False)
+
+class PlainConsole(Console):
+    """A console that spells what cannot be printed: names and what files say may hold commands to a terminal, and bytes
+    that are no text."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """As its base."""
+        return super().render_str("".join(map(_printable, text)), **options)
+
+
+def _printable(sign: str) -> str:
+    return sign if sign.isprintable() or sign == "\n" else sign.encode("unicode_escape").decode()
+
+
+stderr = PlainConsole(stderr=True, highlight=False, soft_wrap=True)
+stdout = PlainConsole(highlight=False)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

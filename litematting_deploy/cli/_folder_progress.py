@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..sequence.job import Done
-from ._command import notice, stderr
+from ._command import PlainConsole, notice, stderr
 
 _LOOK_BACK_S = 3600
 """Frames of one shot take about as long as each other: what remains is told from this much of the past."""
@@ -63,7 +63,7 @@ def folder_progress(command: str) -> Iterator[FolderProgress]:
     On the standard error under a number of its own, since reading an image silences the usual one for a moment.
     """
     with os.fdopen(os.dup(stderr.file.fileno()), "w") as file:
-        console = Console(file=file, highlight=False, soft_wrap=True)
+        console = PlainConsole(file=file, highlight=False, soft_wrap=True)
         bar = _bar(console)
         progress = FolderProgress(console, bar)
         try:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..errors import OutputError
+from .._files import parse_json
+from ..errors import InputError, OutputError
 
 NAME = "manifest.jsonl"
 
@@ -21,14 +22,11 @@ class Manifest:
     """Records by frame; the last of a frame counts. A line that a crash cut off says nothing."""
 
     def __init__(self, folder: Path, resume: bool) -> None:
-        """resume: keep what is there; else begin anew. Raises `OutputError`."""
+        """resume: keep what is there; else begin anew. Raises `OutputError`, and `InputError` for what is no file."""
         self.path = folder / NAME
         self._records: dict[str, dict[str, Any]] = {}
         if resume and self.path.exists():
-            for line in self.path.read_text().splitlines():
-                record = _parsed(line)
-                if record is not None:
-                    self._records[record["frame"]] = record
+            self._records = _records(self.path)
         try:
             self._file = self.path.open("a" if resume else "w")
             if resume and self.path.stat().st_size:
@@ -60,9 +58,18 @@ class Manifest:
         self._file.close()
 
 
-def _parsed(line: str) -> dict[str, Any] | None:
+def _records(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        record = json.loads(line)
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; delete it to make all results again") from error
+    return {record["frame"]: record for record in map(_parsed, lines) if record is not None}
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = parse_json(line)
     except ValueError:
         return None
-    return record if isinstance(record, dict) and {"frame", "failure", "files", "sources"} <= set(record) else None
+    whole = isinstance(record, dict) and {"frame", "failure", "files", "sources"} <= set(record)
+    return record if whole and isinstance(record["frame"], str) else None

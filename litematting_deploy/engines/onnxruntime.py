@@ -90,8 +90,11 @@ def open_session(
             f"{path}: {wanted} did not start, ONNX Runtime fell back to {started}; "
             "check the driver and the CUDA libraries, or use --device cpu"
         )
-    patch_hw, batch = _contract(path, session)
-    _compare(path, sidecar, session, patch_hw, batch)
+    try:
+        patch_hw, batch = _contract(path, session)
+        _compare(path, sidecar, session, patch_hw, batch)
+    except UnicodeDecodeError as error:
+        raise ArtefactError(f"{path}: holds names that are no text, it is damaged; export it again") from error
     return Opened(path, session, errors, patch_hw, batch, sidecar.precision if sidecar else "unknown")
 
 

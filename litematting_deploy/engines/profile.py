@@ -1,12 +1,12 @@
 """What to build: one value, from options or from a profile file."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
+from .._files import below, read_toml
 from ..errors import UsageError
 from .device import DEFAULT_BATCH
 from .trt import BACKENDS
@@ -114,15 +114,12 @@ def _architecture(text: str) -> str:
 
 
 def read_profile(path: str | Path) -> BuildProfile:
-    """Read a TOML file with any of the fields of `BuildProfile`; its files are relative to the profile's folder.
+    """Read a TOML file with any of the fields of `BuildProfile`; its files are names in the profile's folder or below.
 
     Raises `UsageError` naming the file and what is wrong in it.
     """
     path = Path(path)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: not a profile that can be read: {error}") from error
+    content = read_toml(path, "a profile")
     known = [field.name for field in fields(BuildProfile)]
     for name, value in content.items():
         if name not in known:
@@ -130,7 +127,7 @@ def read_profile(path: str | Path) -> BuildProfile:
         if not _right_type(name, value):
             raise UsageError(f"{path}: {name} = {value!r} has the wrong type or is empty; see engines/README.md")
         if name in ("timing_cache", "layers"):
-            content[name] = path.parent / value
+            content[name] = below(path, name, value)
     try:
         return BuildProfile(**content)
     except UsageError as error:
@@ -143,7 +140,7 @@ def _right_type(name: str, value: object) -> bool:
     if name in ("tf32", "refit"):
         return isinstance(value, bool)
     if name in ("timing_cache", "layers"):
-        return isinstance(value, str) and bool(value) and "\0" not in value
+        return isinstance(value, str) and bool(value)
     if name in ("backend", "hardware_compatibility"):
         return isinstance(value, str)
     return type(value) is int

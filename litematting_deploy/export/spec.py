@@ -1,18 +1,18 @@
 """How to export: one value, from options or from a recipe file."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
+from .._files import below, read_toml
 from ..errors import UsageError
 
 Precision = Literal["fp32", "fp16"]
 Pooling = Literal["matmul", "conv", "adaptive"]
 Norm = Literal["group", "instance", "batch", "folded"]
 
-MAX_SIDE = 4096
+MAX_SIDE, MAX_BATCH = 4096, 1024
 
 # Largest absolute difference of alpha accepted against the fp32 PyTorch model.
 TOLERANCES: dict[Precision, float] = {"fp32": 1e-3, "fp16": 5e-3}
@@ -42,8 +42,8 @@ class ExportSpec:
             if not 32 <= side <= MAX_SIDE or side % 32:
                 nearest = min(max(32, round(side / 32) * 32), MAX_SIDE)
                 raise UsageError(f"{name} {side}: patch sides are multiples of 32 up to {MAX_SIDE}, try {nearest}")
-        if self.batch is not None and self.batch < 1:
-            raise UsageError(f"batch {self.batch}: wanted a number of 1 or more, or dynamic")
+        if self.batch is not None and not 1 <= self.batch <= MAX_BATCH:
+            raise UsageError(f"batch {self.batch}: wanted a number from 1 to {MAX_BATCH}, or dynamic")
         for name, value, choices in (
             ("precision", self.precision, get_args(Precision)),
             ("pooling", self.pooling, get_args(Pooling)),
@@ -84,13 +84,10 @@ class Recipe:
 def read_recipe(path: str | Path) -> Recipe:
     """Read a TOML file with any of the fields of `ExportSpec` (batch: a number or "dynamic") and `output`.
 
-    `output` is relative to the recipe's folder. Raises `UsageError` naming the file and what is wrong in it.
+    `output` is a name in the recipe's folder or below. Raises `UsageError` naming the file and what is wrong in it.
     """
     path = Path(path)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: not a recipe that can be read: {error}") from error
+    content = read_toml(path, "a recipe")
     output = content.pop("output", None)
     if output is not None and not isinstance(output, str):
         raise UsageError(f"{path}: output is {output!r}, wanted a file name in quotes")
@@ -108,4 +105,4 @@ def read_recipe(path: str | Path) -> Recipe:
         spec = ExportSpec().with_options(content)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
-    return Recipe(spec, None if output is None else path.parent / output)
+    return Recipe(spec, None if output is None else below(path, "output", output))

@@ -9,12 +9,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from ..errors import InputError
 from .metadata import DECODER_ERRORS, ORIENTATION_TAG, Metadata, metadata_of
 from .quiet import decoders_quiet
 
 READ_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
+_TILE_WIDTH, _TILE_LENGTH = 322, 323  # of TIFF
+# Each is a pass over the whole picture, and may be ten bytes long; cameras and encoders write ten at the most.
+_MAX_SCANS, _START_OF_SCAN = 100, b"\xff\xda"
 _SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L")
 
 
@@ -88,9 +92,16 @@ def turned(array: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 def _check_header(picture: Image.Image, path: str | Path, max_megapixels: float) -> None:
     check_size(*picture.size, path, max_megapixels)
-    frames = getattr(picture, "n_frames", 1)
-    if frames > 1 and picture.format != "MPO":  # cameras keep previews behind an MPO's photo
-        raise InputError(f"{path}: holds {frames} frames, wanted a single image; save the one you mean")
+    # `n_frames` would read every frame of a TIFF, which takes time by the square of their number.
+    if (
+        getattr(picture, "is_animated", False) and picture.format != "MPO"
+    ):  # cameras keep previews behind an MPO's photo
+        raise InputError(f"{path}: holds several frames, wanted a single image; save the one you mean")
+    if isinstance(picture, TiffImageFile):  # a tile is decoded whole, however little of it the picture shows
+        width, length = (int(picture.tag_v2.get(tag, 1)) for tag in (_TILE_WIDTH, _TILE_LENGTH))
+        check_size(width, length, path, max_megapixels)
+    if "progressive" in picture.info and (scans := Path(path).read_bytes().count(_START_OF_SCAN)) > _MAX_SCANS:
+        raise InputError(f"{path}: is a progressive JPEG of {scans} scans, wanted {_MAX_SCANS} at most; save it again")
 
 
 def _orientation(picture: Image.Image) -> int:

@@ -71,8 +71,10 @@ def read_exr_mask(path: str | Path, max_megapixels: float) -> NDArray[np.uint8]:
 
 
 def read_exr_whole(path: str | Path, max_megapixels: float) -> ExrPicture:
-    """All channels of a flat file of half or float values. Raises `InputError`."""
+    """All channels, at most four, of a flat file of half or float values. Raises `InputError`."""
     header = _header(path, max_megapixels)
+    if len(header.channels) > len("RGBA"):  # each takes the memory of the window
+        raise InputError(f"{path}: its channels are {_listed(header.channels)}, wanted those of a result; remove it")
     return _read(path, header, tuple(header.channels))
 
 

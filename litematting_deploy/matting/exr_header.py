@@ -15,7 +15,7 @@ MAGIC = b"\x76\x2f\x31\x01"
 _TILED, _LONG_NAMES, _DEEP, _MULTIPART = 0x200, 0x400, 0x800, 0x1000
 _SHORT_NAME = 31
 _PIXEL_TYPES = ("uint", "half", "float")
-_MAX_ATTRIBUTE = 1 << 28
+_MAX_ATTRIBUTE, _MAX_ATTRIBUTES, _MAX_CHANNELS = 1 << 28, 10_000, 1024
 # Attributes that describe how one file holds its pixels; a preview would show another picture.
 _OF_THE_FILE = frozenset(
     {
@@ -109,18 +109,22 @@ class ExrHeader:
     @property
     def channels(self) -> dict[str, str]:
         """Pixel types, "half", "float" or "uint", by the channels' names. Raises `DamagedHeaderError`."""
-        content, found = self._value("channels", "chlist"), {}
-        while content and content[0]:
-            name, _, content = content.partition(b"\0")
-            if len(content) < 16:
+        content, start = self._value("channels", "chlist"), 0
+        found: dict[str, str] = {}
+        while content[start : start + 1] not in (b"", b"\0"):
+            end = content.find(b"\0", start) + 1
+            if not 0 < end <= len(content) - 16:
                 raise DamagedHeaderError("its list of channels ends early")
-            kind, _, x_step, y_step = struct.unpack_from("<iB3xii", content)
+            if len(found) == _MAX_CHANNELS:
+                raise DamagedHeaderError(f"it has more than {_MAX_CHANNELS} channels")
+            name = content[start : end - 1]
+            kind, _, x_step, y_step = struct.unpack_from("<iB3xii", content, end)
             if not 0 <= kind < len(_PIXEL_TYPES) or (x_step, y_step) != (1, 1):
                 raise DamagedHeaderError(
                     f"its channel {name.decode('utf-8', 'replace')} is subsampled or of no known type"
                 )
             found[name.decode("utf-8", "replace")] = _PIXEL_TYPES[kind]
-            content = content[16:]
+            start = end + 16
         return found
 
     def carried_over(self) -> dict[str, tuple[str, bytes]]:
@@ -162,8 +166,11 @@ def splice(draft: Path, wanted: Mapping[str, tuple[str, bytes]], chunks: int) ->
 
 
 def _attributes(file: IO[bytes]) -> Iterator[tuple[str, tuple[str, bytes]]]:
+    count = 0
     while name := _name(file):
-        kind = _name(file)
+        count, kind = count + 1, _name(file)
+        if count > _MAX_ATTRIBUTES:
+            raise DamagedHeaderError(f"it has more than {_MAX_ATTRIBUTES} attributes")
         (size,) = struct.unpack("<i", _exactly(file, 4))
         if not 0 <= size <= _MAX_ATTRIBUTE:
             raise DamagedHeaderError(f"its attribute {name} claims {size} bytes")

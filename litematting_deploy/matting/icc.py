@@ -72,23 +72,24 @@ def _space(content: bytes, grey: bool, name: str) -> Space:
     return Space(name, (red, green, blue), matrix)
 
 
-def _tags(content: bytes) -> dict[bytes, bytes]:
+def _tags(content: bytes) -> dict[bytes, memoryview]:
     (count,) = struct.unpack_from(">I", content, _HEADER_BYTES)
     if count > 1000:
         raise ValueError(f"it claims {count} tags")
     entries = (struct.unpack_from(">4sII", content, _HEADER_BYTES + 4 + 12 * index) for index in range(count))
-    return {name: content[offset : offset + size] for name, offset, size in entries}
+    view = memoryview(content)  # a hundred tags may each claim the whole profile
+    return {name: view[offset : offset + size] for name, offset, size in entries}
 
 
-def _fixed(content: bytes) -> NDArray[np.float64]:
+def _fixed(content: memoryview) -> NDArray[np.float64]:
     """s15Fixed16 numbers."""
     return np.frombuffer(content, ">i4").astype(np.float64) / 65536
 
 
-def _curve(content: bytes) -> NDArray[np.float32]:
+def _curve(content: memoryview) -> NDArray[np.float32]:
     """A `curv` or `para` element as the light of 65536 levels. Raises `ValueError` where it falls."""
     x = np.linspace(0, 1, TABLE_SIZE)
-    if content[:4] == b"curv":
+    if bytes(content[:4]) == b"curv":
         (count,) = struct.unpack_from(">I", content, 8)
         points = np.frombuffer(content, ">u2", count, 12).astype(np.float64)
         if count == 0:
@@ -97,13 +98,13 @@ def _curve(content: bytes) -> NDArray[np.float32]:
             light = x ** (points[0] / 256)
         else:
             light = np.interp(x, np.linspace(0, 1, count), points / 65535)
-    elif content[:4] == b"para":
+    elif bytes(content[:4]) == b"para":
         (kind,) = struct.unpack_from(">H", content, 8)
         if kind not in _PARAMETERS:
             raise ValueError(f"it has a curve of unknown kind {kind}")
         light = _parametric(x, kind, _fixed(content[12 : 12 + 4 * _PARAMETERS[kind]]))
     else:
-        raise ValueError(f"it has a curve of type {content[:4]!r}")
+        raise ValueError(f"it has a curve of type {bytes(content[:4])!r}")
     if not np.isfinite(light).all() or (np.diff(light) < 0).any() or light[-1] <= light[0]:
         raise ValueError("it has a tone curve that does not rise")
     return light.astype(np.float32)

@@ -1,6 +1,7 @@
-"""Reading checkpoints: only tensors are ever unpickled."""
+"""Reading checkpoints: only tensors are ever unpickled, and never from compressed records."""
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,17 @@ NESTING_KEYS = ("state_dict", "model")
 WRAPPER_PREFIXES = ("module.", "model.")
 NAMES_SHOWN = 4
 # What torch.load raises on damaged files, beside UnpicklingError.
-_DAMAGE = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
+_DAMAGE = (
+    *(zipfile.BadZipFile, MemoryError),  # the second where a damaged length asks for more than there is
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+)
 
 
 def load_checkpoint(path: str | Path, config: ModelConfig = ModelConfig()) -> LiteMatting:
@@ -54,6 +65,9 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
 def _read_torch(path: Path) -> object:
     try:
+        # torch.save stores; of packed records a megabyte can be gigabytes.
+        if zipfile.is_zipfile(path) and _is_packed(path):
+            raise CheckpointError(f"{path}: holds compressed records, wanted what torch.save writes; save it with that")
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).strip().splitlines()[0] if str(error) else "not a pickle"
@@ -64,6 +78,11 @@ def _read_torch(path: Path) -> object:
     except _DAMAGE as error:
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: damaged or not a PyTorch checkpoint; fetch it again ({reason})") from error
+
+
+def _is_packed(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        return any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
 
 
 def _read_safetensors(path: Path) -> object:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._files import replace_file, sha256
+from .._files import parse_json, replace_file, sha256
 from ..errors import ArtefactError
 
 if TYPE_CHECKING:
@@ -34,10 +34,8 @@ def read(artefact: str | Path, kind: type[Kind], pairs: tuple[str, ...], remedy:
     Raises `ArtefactError`, which ends in `remedy`, if it cannot be understood.
     """
     path = sidecar_path(artefact)
-    if not path.exists():
-        return None
     try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
+        content: dict[str, Any] = parse_json(path.read_bytes())
         version = content.pop("format")
         if version != FORMAT:
             raise ArtefactError(f"{path}: sidecar format {version}, this version reads {FORMAT}; {remedy}")
@@ -46,13 +44,18 @@ def read(artefact: str | Path, kind: type[Kind], pairs: tuple[str, ...], remedy:
                 raise TypeError(f"{name} is no list")
             content[name] = tuple(content[name])
         return kind(**content)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtefactError(f"{path}: not a sidecar of this tool ({error}); {remedy}") from error
 
 
 def compare(path: Path, wanted: str, sidecar: Path, remedy: str) -> None:
     """Raise `ArtefactError` unless the file's hash is the one `wanted` by the sidecar."""
-    found = sha256(path)
+    try:
+        found = sha256(path)
+    except OSError as error:
+        raise ArtefactError(f"{path}: cannot be read: {error.strerror}; {remedy}") from error
     if found != wanted:
         raise ArtefactError(
             f"{path}: its sha256 is {found[:12]}..., {sidecar.name} says {wanted[:12]}...: damaged, "

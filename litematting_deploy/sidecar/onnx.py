@@ -1,6 +1,7 @@
 """The sidecar of an exported ONNX."""
 
 import json
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +39,11 @@ class Sidecar:
         numbers = (*self.patch_hw, self.opset, 1 if self.batch is None else self.batch)
         if not all(isinstance(text, str) for text in (*texts, *choices)) or any(type(n) is not int for n in numbers):
             raise TypeError("a value has the wrong type")
-        if not isinstance(self.weights_beside, bool) or Path(self.checkpoint).name != self.checkpoint:
+        if (
+            not isinstance(self.weights_beside, bool)
+            or Path(self.checkpoint).name != self.checkpoint
+            or self.checkpoint in ("", "..")
+        ):
             raise ValueError("checkpoint is no plain file name, or weights_beside is neither true nor false")
 
     def essentials(self) -> dict[str, str]:
@@ -49,11 +54,9 @@ class Sidecar:
     def export_command(self) -> str:
         """The command that makes the artefact again."""
         height, width = self.patch_hw
-        return (
-            f"ltm-export {self.checkpoint} -o {self.file} --height {height} --width {width} "
-            f"--batch {self.batch or 'dynamic'} --precision {self.precision} --pooling {self.pooling} "
-            f"--norm {self.norm}{' --weights-beside' if self.weights_beside else ''}"
-        )
+        words = ["ltm-export", self.checkpoint, "-o", self.file, "--height", str(height), "--width", str(width)]
+        words += ["--batch", str(self.batch or "dynamic"), "--precision", self.precision, "--pooling", self.pooling]
+        return shlex.join([*words, "--norm", self.norm, *["--weights-beside"] * self.weights_beside])
 
 
 def essentials(**values: object) -> dict[str, str]:

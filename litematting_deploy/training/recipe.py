@@ -1,12 +1,11 @@
 """How to train: a frozen value, read from TOML. The defaults are the paper's recipe (section 4.2)."""
 
 import dataclasses
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import UsageError
+from .._files import read_toml
 from .families import FAMILIES
 from .tables import build, check
 
@@ -142,13 +141,7 @@ class Recipe:
 
 def read_recipe(path: str | Path) -> Recipe:
     """The recipe of a TOML file. Raises `UsageError` naming the key that is unknown or of the wrong type."""
-    try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}; give an existing recipe") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not TOML: {error}") from error
-    return from_dict(content, str(path))
+    return from_dict(read_toml(path, "a recipe"), str(path))
 
 
 def from_dict(content: dict[str, Any], name: str) -> Recipe:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .._files import replace_file
+from .._files import parse_json, replace_file
 from ..errors import CheckpointError, OutputError, UsageError
 from ..model.checkpoint import read_state_dict
 from .recipe import Recipe, from_dict
@@ -30,6 +30,13 @@ class Begun:
     init: str | None = None
     libraries: str | None = None
     fit_minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        texts = (self.foregrounds, self.init, self.libraries)
+        if not isinstance(self.photos, str) or not all(text is None or isinstance(text, str) for text in texts):
+            raise TypeError("a folder or file is no text")
+        if self.fit_minutes is not None and type(self.fit_minutes) not in (int, float):
+            raise TypeError("fit_minutes is no number")
 
 
 def begin(run: Path, begun: Begun) -> Begun:
@@ -58,9 +65,9 @@ def reopen(run: Path) -> Begun:
     if not file.is_file():
         raise UsageError(f"{run}: holds no run to resume, {BEGUN} is not there; leave --resume out to begin one")
     try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        content: dict[str, Any] = parse_json(file.read_bytes())
         begun = Begun(**content | {"recipe": from_dict(content["recipe"], str(file))})
-    except (ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
             f"{file}: damaged ({error}); begin a new run with --init {run / WEIGHTS}, which are its weights"
         ) from error

@@ -32,7 +32,7 @@ def build(kind: Any, value: Any, name: str) -> Any:
         return value
     if origin is dict and isinstance(value, dict):
         return {key: build(arguments[1], item, f"{name}: {key}") for key, item in value.items()}
-    if kind is float and type(value) in (int, float):
+    if kind is float and (type(value) is float or (type(value) is int and abs(value) < 2**63)):
         return float(value)
     if kind in (int, bool) and type(value) is kind:
         return value

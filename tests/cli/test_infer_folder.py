@@ -186,3 +186,21 @@ def test_one_bar_on_a_terminal(light: NDArray[Any], tmp_path: Path, mean_onnx: P
     failed, listed = [line for line in lines if line and line not in bars]
     assert re.fullmatch(r"\d/4 c failed", failed)
     assert listed.startswith("ltm-infer: failed: c: ")
+
+
+def test_names_that_are_no_text_and_commands_to_a_terminal(
+    light: NDArray[Any], tmp_path: Path, mean_onnx: Path
+) -> None:
+    images, trimaps = tmp_path / "i", tmp_path / "t"
+    images.mkdir()
+    name = os.fsdecode(b"\xff\x1b[31m")
+    for stem in (name, f"bad{name}"):
+        save_trimap(trimaps / "plain.png").rename(trimaps / f"{stem}.png")
+    save_levels(tmp_path / "plain.png", encoded(light, np.uint8)).rename(images / f"{name}.png")
+    (images / f"bad{name}.png").write_bytes(b"no picture")
+    result = run("ltm-infer", *command(images, trimaps, tmp_path / "out", mean_onnx)[1:])
+    assert result.code == 1
+    assert "\x1b" not in result.err + result.out
+    assert result.err.splitlines()[0] == r"1/2 bad\udcff\x1b[31m failed"
+    assert "Traceback" not in result.err
+    assert [path.name for path in finished(tmp_path / "out")] == [f"{name}.png"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from litematting_deploy.cluster.manifest import Manifest, stamps
-from litematting_deploy.errors import OutputError
+from litematting_deploy.errors import InputError, OutputError
 
 
 @pytest.fixture
@@ -75,3 +75,19 @@ def test_without_resume_it_begins_anew(tmp_path: Path, files: tuple[str, str]) -
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"no/manifest\.jsonl: cannot be written: No such file.*another output"):
         Manifest(tmp_path / "no", resume=False)
+
+
+@pytest.mark.parametrize(
+    "line", [b"\xff\xfe", b'{"a":' * 50_000, b"[]", b'{"frame": [], "failure": null, "files": {}, "sources": {}}']
+)
+def test_lines_that_are_no_records_say_nothing(tmp_path: Path, files: tuple[str, str], line: bytes) -> None:
+    with contextlib.closing(Manifest(tmp_path, resume=False)) as manifest:
+        manifest.add(record(files))
+    manifest.path.write_bytes(line + b"\n" + manifest.path.read_bytes())
+    assert is_done(tmp_path, files)
+
+
+def test_a_manifest_that_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "manifest.jsonl").mkdir()
+    with pytest.raises(InputError, match=r"manifest\.jsonl: cannot be read: Is a directory; delete it"):
+        Manifest(tmp_path, resume=True)

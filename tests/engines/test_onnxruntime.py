@@ -1,7 +1,10 @@
 """What ONNX Runtime is given, and what it refuses."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from onnx import TensorProto, helper
 from litematting_deploy import load_engine
 from litematting_deploy.engines import open_engine
 from litematting_deploy.errors import ArtefactError, DeviceError, UsageError
+from litematting_deploy.runtime.assets import TINY_ENGINE
 from litematting_deploy.sidecar import sidecar_path
 from tests.conftest import Inputs
 
@@ -67,6 +71,14 @@ def test_short_batch_of_a_fixed_batch_engine_is_padded(small_onnx: Path, tmp_pat
             engine.run(**inputs(3))
 
 
+def test_nothing_is_told_to_the_makers_of_onnxruntime(tmp_path: Path) -> None:
+    """It would write a device id and a queue of events as soon as it is imported, but not in a CI's environment."""
+    plain = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    code = "from litematting_deploy import load_engine; load_engine()"
+    subprocess.run([sys.executable, "-c", code], env=plain, check=True)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_wrong_arrays_are_named(small_onnx: Path) -> None:
     with open_engine(small_onnx) as engine:
         with pytest.raises(UsageError, match=r"image is \(1, 3, 96, 96\) float32, .* wants \(1, 3, 64, 64\) float32"):
@@ -106,7 +118,9 @@ def test_edited_file_is_refused_before_it_is_opened(small_onnx: Path, tmp_path: 
         ({"weights_beside": True, "checkpoint_sha256": "0"}, "missing"),
         ({"checkpoint": "../elsewhere"}, "not a sidecar of this tool"),
         ({"sha256": 7}, "not a sidecar of this tool"),
+        ({"weights_beside": True, "checkpoint": ""}, "not a sidecar of this tool"),
         ({"opset": None}, "not a sidecar of this tool"),
+        ({"file": "m; rm -rf x", "sha256": "0"}, "ltm-export .* -o 'm; rm -rf x' --height 64"),
         ({"format": 99}, "sidecar format 99, this version reads 1"),
         ({"patch_hw": "wide"}, "not a sidecar of this tool"),
         ({"surprise": 1}, "not a sidecar of this tool"),
@@ -119,7 +133,7 @@ def test_sidecar_that_disagrees(small_onnx: Path, tmp_path: Path, changes: dict[
         open_engine(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 50_000])
 def test_sidecar_that_is_no_sidecar(small_onnx: Path, tmp_path: Path, content: bytes) -> None:
     path = copy(small_onnx, tmp_path)
     sidecar_path(path).write_bytes(content)
@@ -208,3 +222,33 @@ def test_unknown_endings(tmp_path: Path) -> None:
         open_engine(tmp_path / "model.plan")
     with pytest.raises(ArtefactError, match="no such engine file"):
         open_engine(tmp_path / "model.onnx")
+
+
+def test_weights_outside_the_folder_are_not_read(tmp_path: Path) -> None:
+    """Not by a path upwards, an absolute one, or a link; only what lies beside the file or below."""
+    (tmp_path / "inside").mkdir()
+    for folder in (tmp_path, tmp_path / "inside"):
+        (folder / "weights.bin").write_bytes(bytes(32))
+    (tmp_path / "inside" / "link.bin").symlink_to(tmp_path / "weights.bin")
+    path = tmp_path / "inside" / "model.onnx"
+    for place in ("../weights.bin", str(tmp_path / "weights.bin"), "link.bin", "weights.bin"):
+        model = onnx.load(TINY_ENGINE)
+        tensor = model.graph.initializer[0]
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", place), ("offset", "0"), ("length", "32")):
+            tensor.external_data.add(key=key, value=value)
+        path.write_bytes(model.SerializeToString())
+        if place == "weights.bin":
+            with pytest.warns(UserWarning, match="has no sidecar"):
+                open_engine(path).close()
+        else:
+            with pytest.raises(ArtefactError, match="ONNX Runtime cannot load it"):
+                open_engine(path)
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(TINY_ENGINE.read_bytes().replace(b"guide", b"gu\xfdde"))
+    with pytest.raises(ArtefactError, match="holds names that are no text"):
+        open_engine(path)

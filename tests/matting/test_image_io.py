@@ -143,7 +143,7 @@ def test_colours_modes_and_frames_that_would_be_guesses(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has colours, wanted grey"):
         read_trimap(save(tmp_path / "colours.png", RGB))
     pages = [Image.new("L", (4, 4), value) for value in (0, 9)]
-    with pytest.raises(InputError, match="holds 2 frames"):
+    with pytest.raises(InputError, match="holds several frames"):
         read_image(save(tmp_path / "pages.tif", pages[0], save_all=True, append_images=pages[1:]))
 
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from litematting_deploy.errors import CheckpointError
 from litematting_deploy.model import LiteMatting, load_checkpoint
+from litematting_deploy.model.checkpoint import read_state_dict
 from tests.conftest import stand_in
 
 
@@ -144,3 +146,14 @@ def test_random_damage_is_a_checkpoint_error(tmp_path: Path) -> None:
         (tmp_path / "damaged.pth").write_bytes(damaged)
         with pytest.raises(CheckpointError):
             load_checkpoint(tmp_path / "damaged.pth")
+
+
+def test_compressed_records_are_refused_before_they_are_unpacked(tmp_path: Path) -> None:
+    plain, packed = tmp_path / "plain.pth", tmp_path / "packed.pth"
+    torch.save({"a": torch.zeros(1000)}, plain)
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    assert read_state_dict(plain)["a"].shape == (1000,)
+    with pytest.raises(CheckpointError, match=r"compressed records, wanted what torch\.save writes"):
+        read_state_dict(packed)

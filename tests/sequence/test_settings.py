@@ -26,7 +26,7 @@ def test_resuming_with_others_is_refused(tmp_path: Path) -> None:
         keep_settings(tmp_path, OTHER, resume=True)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "\xff"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "\xff", "[" * 50_000])
 def test_what_cannot_be_read(tmp_path: Path, content: str) -> None:
     (tmp_path / SETTINGS).write_bytes(content.encode("latin-1"))
     with pytest.raises(InputError, match=rf"{SETTINGS}: cannot be read; delete it"):

@@ -45,7 +45,7 @@ def test_every_recipe_of_the_project_is_valid_and_survives_json(path: Path) -> N
         ("[[stages]]\ncrop = 100", ("crop", "multiple of 32")),
         ("[optimiser]\nlearning_rate = 'fast'", ("learning_rate", "'fast'", "float")),
         ("[augment]\ntrimap_px = [3, 4, 5]", ("trimap_px", "[3, 4, 5]")),
-        ("seed = ", ("not TOML",)),
+        ("seed = ", ("not a recipe that can be read",)),
         ("checkpoint_every = 0", ("checkpoint_every", "at least 1")),
         ("held_out = 0.0", ("held_out", "0.001 to 0.9")),
         ("[augment]\ntrimap_px = [35, 3]", ("trimap_px", "the smaller first")),

@@ -1,0 +1,149 @@
+"""Small files that announce much, byte by byte. By their names, which end as the format does."""
+
+import io
+import struct
+import zlib
+
+from PIL import Image
+
+SIDE = 100_000
+_ZEROS = zlib.compress(bytes(64 << 20), 1)  # 64 MB in 290 kB
+
+
+def png(width: int, height: int, *chunks: tuple[bytes, bytes], depth: int = 8) -> bytes:
+    """RGB of almost no data, with chunks before it."""
+    head = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
+    parts = [(b"IHDR", head), *chunks, (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
+    whole = b"".join(struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(k + c)) for k, c in parts)
+    return b"\x89PNG\r\n\x1a\n" + whole
+
+
+def tiff(tags: dict[int, int], data: bytes = b"", following: int = 0) -> bytes:
+    """One page of 64x64 grey in deflate with `tags` beside or instead; `data` lies at `data_offset(tags)`."""
+    whole = _GREY | tags
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(whole.items()))
+    return b"II*\0" + struct.pack("<IH", 8, len(whole)) + entries + struct.pack("<I", following) + data
+
+
+_GREY = {256: 64, 257: 64, 258: 8, 259: 8, 262: 1, 277: 1}
+
+
+def data_offset(tags: dict[int, int]) -> int:
+    """Where the data of a `tiff` begins."""
+    return 8 + 2 + 12 * len(_GREY | tags) + 4
+
+
+def tiff_tile(side: int, packed: bytes) -> bytes:
+    """A picture of 64x64 in one tile that is much larger."""
+    tags = {322: side, 323: side, 324: 0, 325: len(packed)}
+    return tiff(tags | {324: data_offset(tags)}, packed)
+
+
+def tiff_pages(count: int, damaged_from: int | None = None) -> bytes:
+    """Pages that share their pixels; from the page `damaged_from` on they make no sense."""
+    packed = zlib.compress(bytes(64 * 64))
+    tags = {278: 64, 273: 0, 279: len(packed)}
+    tags[273] = offset = data_offset(tags)
+    first, size = offset + len(packed), offset - 8
+    whole = tiff(tags, packed, first if count > 1 else 0)
+    for index in range(1, count):
+        page = tiff(tags, b"", first + size * index if index < count - 1 else 0)[8:]
+        whole += bytes(size) if damaged_from is not None and index >= damaged_from else page
+    return whole
+
+
+def jpeg(width: int, height: int) -> bytes:
+    """The size alone is changed."""
+    content = bytearray(_saved("JPEG"))
+    struct.pack_into(">HH", content, content.index(b"\xff\xc0") + 5, height, width)
+    return bytes(content)
+
+
+def jpeg_scans(count: int) -> bytes:
+    """A progressive JPEG whose last scan is there so many times more."""
+    content = _saved("JPEG", progressive=True)
+    last = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + last * count + content[-2:]
+
+
+def bmp(width: int, height: int, compression: int = 0) -> bytes:
+    """Without pixels."""
+    depth = 8 if compression else 24
+    return (
+        b"BM"
+        + struct.pack("<IHHI", 54, 0, 0, 54)
+        + struct.pack("<IiiHHIIiiII", 40, width, height, 1, depth, compression, 0, 0, 0, 0, 0)
+    )
+
+
+def webp(width: int, height: int) -> bytes:
+    """Lossless, sides up to 16383."""
+    data = b"\x2f" + (width - 1 | height - 1 << 14).to_bytes(4, "little") + bytes(5)
+    return b"RIFF" + struct.pack("<I", len(data) + 12) + b"WEBPVP8L" + struct.pack("<I", len(data)) + data
+
+
+def exr(
+    box: tuple[int, int, int, int],
+    channels: tuple[bytes, ...] = (b"B", b"G", b"R"),
+    attributes: tuple[tuple[bytes, bytes, bytes], ...] = (),
+    flags: int = 2,
+) -> bytes:
+    """A header of half channels and a little after it."""
+    window = struct.pack("<4i", *box)
+    listed = b"".join(name + b"\0" + struct.pack("<iB3xii", 1, 0, 1, 1) for name in channels) + b"\0"
+    whole = (
+        *((b"channels", b"chlist", listed), (b"compression", b"compression", b"\3")),
+        *((b"dataWindow", b"box2i", window), (b"displayWindow", b"box2i", window)),
+        *((b"lineOrder", b"lineOrder", b"\0"), (b"pixelAspectRatio", b"float", struct.pack("<f", 1))),
+        *((b"screenWindowCenter", b"v2f", bytes(8)), (b"screenWindowWidth", b"float", struct.pack("<f", 1))),
+        *attributes,
+    )
+    written = b"".join(b"\0".join((name, kind, struct.pack("<i", len(value)) + value)) for name, kind, value in whole)
+    return b"v/1\x01" + struct.pack("<I", flags) + written + b"\0" + bytes(500)
+
+
+def _saved(kind: str, **options: bool) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, kind, **options)
+    return file.getvalue()
+
+
+# Told by their size, before anything is decoded.
+OVER_THE_LIMIT = {
+    "huge.png": png(SIDE, SIDE),
+    "huge.tif": tiff({256: SIDE, 257: SIDE}),
+    "tile.tif": tiff_tile(SIDE, b""),
+    "huge.jpg": jpeg(65_500, 65_500),
+    "huge.bmp": bmp(SIDE, SIDE),
+    "packed.bmp": bmp(SIDE, -(2**31), 1),
+    "huge.webp": webp(16_383, 16_383),
+    "huge.exr": exr((0, 0, SIDE - 1, SIDE - 1)),
+    "widest.exr": exr((-(2**31), -(2**31), 2**31 - 1, 2**31 - 1)),
+}
+
+# Told by something else, and what is said.
+REFUSED = {
+    "zTXt.png": (png(8, 8, (b"zTXt", b"x\0\0" + _ZEROS)), "Decompressed data too large"),
+    "iTXt.png": (png(8, 8, (b"iTXt", b"x\0\1\0\0\0" + _ZEROS)), "Decompressed data too large"),
+    "iCCP.png": (png(8, 8, (b"iCCP", b"x\0\0" + _ZEROS)), "Decompressed data too large"),
+    "deep.png": (png(8, 8, (b"iCCP", b"x\0\0" + _ZEROS), depth=16), "Decompressed data too large"),
+    "pages.tif": (tiff_pages(5000), "holds several frames"),
+    "strip.tif": (tiff({278: 2**31, 273: 200, 279: 2**32 - 1}), "damaged or truncated"),
+    "tag.tif": (tiff({700: 2**32 - 1, 33723: 8}), "damaged or truncated"),
+    "scans.jpg": (jpeg_scans(5000), "progressive JPEG of 50[01][0-9] scans, wanted 100 at most"),
+    "channels.exr": (exr((0, 0, 7, 7), tuple(b"c%06d" % n for n in range(200_000))), "more than 1024 channels"),
+    "attributes.exr": (
+        exr((0, 0, 7, 7), attributes=tuple((b"a%06d" % n, b"int", bytes(4)) for n in range(200_000))),
+        "more than 10000 attributes",
+    ),
+    "attribute.exr": (
+        exr((0, 0, 7, 7)).replace(b"lineOrder\0lineOrder\0\1\0\0\0", b"lineOrder\0lineOrder\0\xff\xff\xff\x7f"),
+        "claims 2147483647 bytes",
+    ),
+    "tiles.exr": (
+        exr(
+            (0, 0, 7, 7), attributes=((b"tiles", b"tiledesc", struct.pack("<IIB", 2**31 - 1, 2**31 - 1, 1)),), flags=514
+        ),
+        "damaged or truncated",
+    ),
+}
