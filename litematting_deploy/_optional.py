@@ -6,9 +6,8 @@ from types import ModuleType
 
 from .errors import DependencyError
 
-os.environ.setdefault(
-    "ORT_DISABLE_TELEMETRY", "1"
-)  # ONNX Runtime reports to its makers unless this is set before its import
+# ONNX Runtime reports to its makers unless this is set before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def require(module: str, extra: str, purpose: str) -> ModuleType:

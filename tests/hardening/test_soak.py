@@ -79,7 +79,7 @@ def test_two_thousand_images(tmp_path: Path, small_onnx: Path) -> None:
 
 
 def test_bombs_take_little_memory(tmp_path: Path) -> None:
-    """All of them one after the other through the command, none with more than the interpreter and its libraries take."""
+    """All of them through the command, none with more than the interpreter and its libraries take."""
     trimap = tmp_path / "trimap.png"
     Image.new("L", (64, 64), 128).save(trimap)
     harmless = tmp_path / "photo.png"
