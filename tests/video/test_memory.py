@@ -10,32 +10,30 @@ import pytest
 
 from litematting_deploy.cli.infer import main
 from litematting_deploy.runtime.assets import TINY_ENGINE
-from litematting_deploy.video import segments
 from tests.conftest import run
 from tests.video.clips import grey_clip, moving, save_clip, trimaps
 
 
 @pytest.mark.filterwarnings("ignore:.*no sidecar")
-def test_no_picture_waits_for_garbage_to_be_collected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_picture_waits_for_garbage_to_be_collected(tmp_path: Path) -> None:
     clip, trimap_clip = save_clip(tmp_path / "c.mov", moving(40)), grey_clip(tmp_path / "t.mp4", trimaps(40))
-    close, living = segments.Segments.close, []
-
-    def counted(self: segments.Segments) -> None:
-        close(self)
-        living.append(Counter(type(thing).__name__ for thing in gc.get_objects()))
-
-    monkeypatch.setattr(segments.Segments, "close", counted)
     arguments = [str(clip), str(trimap_clip), "-o", str(tmp_path / "m.mkv"), "--segment", "10"]
     gc.collect()
+    before = living()
     gc.disable()
     try:
         click.Command.main(main, [*arguments, "--engine", str(TINY_ENGINE)], standalone_mode=False)
+        left = living() - before  # not while other threads run: looking breaks the tuples that they are making
     finally:
         gc.enable()
-    assert len(living) >= 4
-    for kind in ("VideoFrame", "OutputContainer", "VideoCodecContext"):
-        assert max(count[kind] for count in living) < 25, kind
-    assert living[0]["VideoFrame"] > 0
+    assert (tmp_path / "m.mkv").exists()
+    assert not left
+
+
+def living() -> Counter[str]:
+    """What is large of PyAV's."""
+    kinds = ("VideoFrame", "InputContainer", "OutputContainer", "VideoCodecContext")
+    return Counter(name for thing in gc.get_objects() if (name := type(thing).__name__) in kinds)
 
 
 @pytest.mark.slow
