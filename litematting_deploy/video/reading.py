@@ -8,6 +8,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from numpy.typing import NDArray
 
 from .._stages import stage
@@ -185,7 +186,8 @@ def _count(container: Any, stream: av.VideoStream) -> int | None:
 
 
 def _turns(picture: av.VideoFrame, name: str) -> int:
-    matrix: Any = picture.side_data.get("DISPLAYMATRIX")
+    # Not picture.side_data: the picture keeps that, which keeps the picture, so both stay until garbage is collected.
+    matrix: Any = SideDataContainer(picture).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # PyAV's stub lacks it
     if matrix is None:
         return 0
     a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(float)
