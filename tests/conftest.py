@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,6 +27,10 @@ GOLDEN = Path(__file__).parent / "golden"
 BLOCKED = Path(__file__).parent / "blocked"
 EXAMPLE = ROOT / "examples" / "dandelion.jpg"
 EXAMPLE_TRIMAP = ROOT / "examples" / "dandelion_trimap.png"
+
+for number in (signal.SIGINT, signal.SIGHUP):  # which a shell has ignored in what it runs in the background
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 Inputs = dict[str, NDArray[np.float32]]
 

@@ -123,6 +123,7 @@ def test_mask_does_both(photo: tuple[Path, Path], tmp_path: Path, small_onnx: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 def test_half_precision_on_photos(half_onnx: Path) -> None:
     """fp16 against the fp32 PyTorch model with the shipped weights, on the example and the golden images."""
     photos = {name: golden(name) for name in ("net_256x384", "net_320x320")}

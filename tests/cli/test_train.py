@@ -143,6 +143,7 @@ def test_two_processes_train_one_model(material: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 def test_a_run_killed_while_it_draws_goes_on_with_what_it_was_begun_with(material: Path, tmp_path: Path) -> None:
     save_file(stand_in(""), tmp_path / "begin.safetensors")
     recipe = tmp_path / "long.toml"
@@ -227,6 +228,7 @@ def test_a_damaged_run_says_how_to_save_its_weights(
     assert (code, "holds a run already (last.ckpt)" in line) == (2, True)
 
 
+@pytest.mark.heavy
 def test_steps_are_fitted_into_the_time_there_is(material: Path, tmp_path: Path) -> None:
     begun = time.monotonic()
     result = run(
