@@ -1,6 +1,7 @@
 """Reading checkpoints: only tensors are ever unpickled, and never from compressed records."""
 
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ WRAPPER_PREFIXES = ("module.", "model.")
 NAMES_SHOWN = 4
 # What torch.load raises on damaged files, beside UnpicklingError.
 _DAMAGE = (
-    *(zipfile.BadZipFile, MemoryError),  # the second where a damaged length asks for more than there is
+    *(zipfile.BadZipFile, struct.error, ArithmeticError),
+    MemoryError,  # a damaged length asks for more than there is
     RuntimeError,
     EOFError,
     OSError,

@@ -157,3 +157,12 @@ def test_compressed_records_are_refused_before_they_are_unpacked(tmp_path: Path)
     assert read_state_dict(plain)["a"].shape == (1000,)
     with pytest.raises(CheckpointError, match=r"compressed records, wanted what torch\.save writes"):
         read_state_dict(packed)
+
+
+def test_beginnings_of_a_pickle_are_damage(tmp_path: Path) -> None:
+    """One byte of each kind, as of a file that was cut off: every operation lacks its operand in its own way."""
+    path = tmp_path / "cut.pth"
+    for first in range(256):
+        path.write_bytes(bytes([first]))
+        with pytest.raises(CheckpointError, match=r"cut\.pth: (damaged|not a checkpoint)"):
+            load_checkpoint(path)
