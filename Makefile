@@ -16,10 +16,10 @@ demo: $(VENV)/.runtime
 	$(BIN)/ltm-infer examples/dandelion.jpg examples/dandelion_trimap.png -o demo/alpha.png --cutout demo/cutout.png
 
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 check-all: test $(VENV)/.harden $(TRITON)/.ready
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) -m heavy
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal -m heavy
 	$(MAKE) audit
 
 audit: $(VENV)/.harden

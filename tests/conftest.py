@@ -1,13 +1,16 @@
 """Golden cases, checkpoints and exports made from them, and commands run as a user runs them."""
 
+import contextlib
 import hashlib
 import importlib.util
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,15 @@ for number in (signal.SIGINT, signal.SIGHUP):  # which a shell has ignored in wh
         signal.signal(number, signal.SIG_DFL)
 
 Inputs = dict[str, NDArray[np.float32]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker makes the export that many tests take while another does tests without it; short ones come last."""
+
+    def order(item: pytest.Item) -> tuple[bool, bool]:
+        return "small_onnx" not in getattr(item, "fixturenames", ()), item.get_closest_marker("slow") is None
+
+    items.sort(key=order)
 
 
 def _golden_weights() -> Any:
@@ -91,6 +103,19 @@ def run(*arguments: str | Path, cwd: Path | None = None, block: str = "", timeou
     return Run(done.returncode, done.stdout, done.stderr)
 
 
+def called(*arguments: str | Path) -> Run:
+    """As `run`, within this process: for mistakes, which are many, and start a process for little."""
+    name, *rest = map(str, arguments)
+    (command,) = entry_points(group="console_scripts", name=name)
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            command.load()(rest)
+        assert isinstance(ended.value.code, int)
+        for file in (out, err):
+            file.seek(0)
+        return Run(ended.value.code, out.read(), err.read())
+
+
 def assert_one_line(result: Run, code: int, *words: str) -> None:
     """The contract of every failure: an exit code, one line on stderr that says `words`, no traceback."""
     assert result.code == code, result
@@ -140,9 +165,24 @@ def exports(checkpoints: Callable[[str], Path], shared: Path) -> Callable[..., P
 
 
 @pytest.fixture(scope="session")
-def small_onnx(exports: Callable[..., Path]) -> Path:
-    """A dynamic-batch export with 64x64 patches."""
-    return exports("", "--height", "64", "--width", "64")
+def small_onnx(checkpoints: Callable[[str], Path]) -> Path:
+    """A dynamic-batch export with 64x64 patches, made as by somebody with a recipe, beside its checkpoint."""
+    checkpoint = checkpoints("")
+    output, recipe = checkpoint.with_suffix(".onnx"), checkpoint.with_name("recipe.toml")
+    with FileLock(f"{output}.lock"):
+        if not output.exists():
+            recipe.write_text("height = 64\nwidth = 96\nbatch = 2\n")
+            options = ("--recipe", recipe.name, "--width", "64", "--batch", "dynamic")
+            result = run("ltm-export", checkpoint.name, *options, cwd=checkpoint.parent)
+            assert result.code == 0, result.err
+    return output
+
+
+@pytest.fixture(scope="session")
+def turing_onnx(exports: Callable[..., Path]) -> Path:
+    """In fp16, without a float32 matrix product."""
+    options = ("--height", "32", "--width", "32", "--precision", "fp16", "--pooling", "conv", "--tolerance", "1")
+    return exports("", *options)
 
 
 @pytest.fixture(scope="session")

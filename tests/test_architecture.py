@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, ROOT
 
@@ -93,13 +94,17 @@ except SystemExit as done:
         ("import litematting_deploy", {"numpy", "cv2", "PIL", "OpenEXR", "rich", "onnxruntime"}),
         (INFER.format(arguments=["--help"]), {"onnxruntime"}),
         (
-            INFER.format(arguments=[str(EXAMPLE), str(EXAMPLE_TRIMAP), "-o", "{folder}/alpha.png", "--step", "640"]),
+            INFER.format(arguments=["{folder}/photo.png", "{folder}/trimap.png", "-o", "{folder}/alpha.png"]),
             set(),
         ),
+        ("import litematting_deploy.training.drawing", {"onnxruntime"}),  # in each of the workers
     ],
-    ids=["import", "help", "inference"],
+    ids=["import", "help", "inference", "drawing"],
 )
 def test_light_paths_import_nothing_heavy(work: str, unwanted: set[str], tmp_path: Path) -> None:
+    for source, name in ((EXAMPLE, "photo.png"), (EXAMPLE_TRIMAP, "trimap.png")):
+        with Image.open(source) as picture:
+            picture.crop((600, 1000, 800, 1160)).save(tmp_path / name)
     script = IMPORTS.format(work=work.replace("{folder}", str(tmp_path)), unwanted=unwanted)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

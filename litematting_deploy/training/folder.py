@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..matting.image_io import read_image, read_mask
-from .library import points_of_interest
+from .drawing import points_of_interest
 from .photos import list_images
 
 

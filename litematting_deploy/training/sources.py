@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from .data import FolderSource, ProceduralSource, Source
+from .drawing import Stream
 from .folder import list_foregrounds
-from .library import Library, Stream
+from .library import Library
 from .photos import list_images, split
 from .recipe import Recipe
 

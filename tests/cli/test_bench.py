@@ -10,7 +10,7 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from tests.conftest import Run, assert_one_line, run
+from tests.conftest import Run, assert_one_line, called, run
 
 QUICK = ("--resolution", "64", "--iterations", "2", "--warmup", "1")
 
@@ -165,11 +165,11 @@ def test_backends_run_the_shipped_weights(tmp_path: Path) -> None:
 
 
 def test_mistakes(tmp_path: Path) -> None:
-    assert_one_line(run("ltm-bench", "--resolution", "100"), 2, "100", "multiples of 32")
+    assert_one_line(called("ltm-bench", "--resolution", "100"), 2, "100", "multiples of 32")
     assert_one_line(
-        run("ltm-bench", "--json", tmp_path / "no" / "b.json"), 1, "b.json", "does not exist", "another output"
+        called("ltm-bench", "--json", tmp_path / "no" / "b.json"), 1, "b.json", "does not exist", "another output"
     )
-    assert_one_line(run("ltm-bench", "--backends", "abacus"), 2, "abacus", "onnxruntime-cpu")
-    assert_one_line(run("ltm-bench", "--batch", "1,none"), 2, "1,none", "as in 1,4")
-    assert_one_line(run("ltm-bench", "--fail-above", "some"), 2, "some", "as in 5%")
-    assert_one_line(run("ltm-bench", "--engine", tmp_path / "no.onnx"), 1, "no.onnx", "ltm-export")
+    assert_one_line(called("ltm-bench", "--backends", "abacus"), 2, "abacus", "onnxruntime-cpu")
+    assert_one_line(called("ltm-bench", "--batch", "1,none"), 2, "1,none", "as in 1,4")
+    assert_one_line(called("ltm-bench", "--fail-above", "some"), 2, "some", "as in 5%")
+    assert_one_line(called("ltm-bench", "--engine", tmp_path / "no.onnx"), 1, "no.onnx", "ltm-export")

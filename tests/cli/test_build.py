@@ -9,7 +9,7 @@ import pytest
 from onnx import helper
 
 from litematting_deploy.sidecar import check_engine_sidecar, sidecar_path
-from tests.conftest import assert_one_line, run
+from tests.conftest import assert_one_line, called, run
 from tests.engines.test_build import copy_of, tiny
 
 
@@ -86,7 +86,7 @@ def test_mistakes_are_one_line_and_leave_nothing(tmp_path: Path, small_onnx: Pat
         (2, (), ("MODEL",)),
     ]
     for code, arguments, words in cases:
-        assert_one_line(run("ltm-build", *arguments), code, *words)
+        assert_one_line(called("ltm-build", *arguments), code, *words)
         assert set(tmp_path.iterdir()) == before
 
 
@@ -132,7 +132,7 @@ def test_help_names_every_option() -> None:
 
 @pytest.mark.parametrize("model", ["", ".", "/", "model.txt", "no.onnx"])
 def test_what_is_no_onnx(model: str) -> None:
-    assert_one_line(run("ltm-build", model), 1 if model == "no.onnx" else 2, "onnx")
+    assert_one_line(called("ltm-build", model), 1 if model == "no.onnx" else 2, "onnx")
 
 
 def test_two_files_of_one_name(small_onnx: Path, tmp_path: Path) -> None:

@@ -62,9 +62,9 @@ def test_what_runs_here_and_why_the_rest_does_not(tmp_path: Path) -> None:
 
 
 def test_without_onnxruntime_the_default_path_is_broken() -> None:
-    result = run("ltm-doctor", block="onnxruntime,tensorrt_rtx,pymatting")
+    result = run("ltm-doctor", block="onnxruntime,torch,tensorrt_rtx,pymatting")
     assert_one_line(result, 1, "ONNX Runtime on the CPU: ", "pip install 'litematting-deploy[cpu]'")
-    assert "PyTorch on the CPU runs" in words(result)
+    assert "image formats runs" in words(result)
     assert "ONNX Runtime on the CPU not here" in words(result)
 
 

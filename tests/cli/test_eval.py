@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from litematting_deploy.evaluation import metrics
-from tests.conftest import assert_one_line, run
+from tests.conftest import assert_one_line, called, run
 from tests.evaluation.test_report import assert_resolves
 from tests.evaluation.tiny import ALPHAMATTING, COMPOSITION, make_dataset, pictures
 
@@ -103,7 +103,7 @@ def test_mistakes(tmp_path: Path, small_onnx: Path) -> None:
         (2, (folder, *engine, "--plan", "grid", "--margin", "9"), ("--margin 9", "--plan adaptive")),
         (2, (), ("DATASET",)),
     ):
-        assert_one_line(run("ltm-eval", *arguments), code, *words)
+        assert_one_line(called("ltm-eval", *arguments), code, *words)
     (folder / "alpha" / "a.png").unlink()
     pictures()["alpha"].save(folder / "alpha" / "b.png")
-    assert_one_line(run("ltm-eval", folder), 1, "image/a.png", "no partner in", "set/alpha")
+    assert_one_line(called("ltm-eval", folder), 1, "image/a.png", "no partner in", "set/alpha")

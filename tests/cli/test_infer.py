@@ -1,18 +1,20 @@
 """ltm-infer as a user runs it."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
 from litematting_deploy import Matter
 from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
-from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, assert_one_line, golden, run
+from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, assert_one_line, called, golden, run, stand_in
 
 
 def save(path: Path, array: NDArray[Any]) -> Path:
@@ -38,22 +40,50 @@ def photo(tmp_path: Path) -> tuple[Path, Path]:
     return save(tmp_path / "photo.png", load(EXAMPLE)[box]), save(tmp_path / "trimap.png", load(EXAMPLE_TRIMAP)[box])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["tiles_552x800", pytest.param("tiles_896x1360", marks=pytest.mark.heavy)])
-def test_published_crop_and_stitch(name: str, exports: Callable[..., Path], tmp_path: Path) -> None:
+def shipped_graph_of(weights: dict[str, NDArray[np.float32]], path: Path) -> Path:
+    """The shipped graph with other weights in the places of those that it reads from the shipped checkpoint."""
+    with SHIPPED_CHECKPOINT.open("rb") as file:
+        begin = 8 + int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(begin - 8))
+    names = {begin + entry["data_offsets"][0]: name for name, entry in header.items() if name != "__metadata__"}
+    graph = onnx.load(SHIPPED_ENGINE, load_external_data=False)
+    for tensor in graph.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            (offset,) = (int(entry.value) for entry in tensor.external_data if entry.key == "offset")
+            tensor.CopyFrom(onnx.numpy_helper.from_array(weights[names[offset]].reshape(tensor.dims), tensor.name))
+    onnx.save(graph, path)
+    return path
+
+
+def assert_golden(name: str, engine: Path, folder: Path, exact: float) -> None:
+    """`ltm-infer` gives the published alpha to one level, and to the level in a share of the unknown pixels."""
     case = golden(name)
-    engine = exports(str(case["salt"]), "--batch", "1", "--norm", "batch")
     result = run(
         "ltm-infer",
-        save(tmp_path / "image.png", case["image"]),
-        save(tmp_path / "trimap.png", case["trimap"]),
-        *("-o", tmp_path / "alpha.png", "--published", "--engine", engine),
+        save(folder / "image.png", case["image"]),
+        save(folder / "trimap.png", case["trimap"]),
+        *("-o", folder / "alpha.png", "--published", "--engine", engine),
     )
     assert result.code == 0, result.err
     assert f"{len(case['tiles_yx'])} patches" in result.out
-    difference = np.abs(load(tmp_path / "alpha.png").astype(int) - case["alpha"])
+    difference = np.abs(load(folder / "alpha.png").astype(int) - case["alpha"])
     assert difference.max() <= 1
-    assert (difference[case["trimap"] == 128] == 0).mean() >= 0.99
+    assert (difference[case["trimap"] == 128] == 0).mean() >= exact
+
+
+@pytest.mark.slow
+def test_published_crop_and_stitch_with_the_shipped_graph(tmp_path: Path) -> None:
+    """Whose folded norms round otherwise; with weights that are not trained, each alpha hangs on the last bits."""
+    engine = shipped_graph_of(stand_in(str(golden("tiles_552x800")["salt"])), tmp_path / "golden.onnx")
+    assert_golden("tiles_552x800", engine, tmp_path, 0.98)
+
+
+@pytest.mark.slow
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", ["tiles_552x800", "tiles_896x1360"])
+def test_published_crop_and_stitch(name: str, exports: Callable[..., Path], tmp_path: Path) -> None:
+    engine = exports(str(golden(name)["salt"]), "--batch", "1", "--norm", "batch")
+    assert_golden(name, engine, tmp_path, 0.99)
 
 
 def test_adaptive_plans_run_fewer_patches(photo: tuple[Path, Path], small_onnx: Path, tmp_path: Path) -> None:
@@ -240,7 +270,7 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, photo: tuple[P
         (1, (f"{'a' * 300}.png", trimap, *out), ("aaa.png", "too long")),
     ]
     for code, arguments, words in cases:
-        assert_one_line(run("ltm-infer", *arguments), code, *words)
+        assert_one_line(called("ltm-infer", *arguments), code, *words)
         assert set(tmp_path.iterdir()) == before
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from pymatting import estimate_foreground_ml
 
 from tests.cli.frames import BOX, save_trimap
-from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, assert_one_line, run
+from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, assert_one_line, called, run
 from tests.matting.files import adobe_profile, read_exr, read_levels, save_exr, save_levels
 from tests.matting.light import decoded, encoded
 
@@ -49,8 +49,15 @@ def rgb(path: Path) -> NDArray[Any]:
     return np.stack([planes[name] for name in "RGB"], axis=2)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    ("dtype", "suffix"),
+    [
+        (np.uint8, ".png"),
+        (np.uint16, ".tif"),
+        pytest.param(np.uint8, ".tif", marks=pytest.mark.heavy),
+        pytest.param(np.uint16, ".png", marks=pytest.mark.heavy),
+    ],
+)
 def test_levels_keep_their_depth_and_are_mixed_as_light(
     dtype: type, suffix: str, light: NDArray[np.float64], trimap: Path, tmp_path: Path, mean_onnx: Path
 ) -> None:
@@ -85,7 +92,7 @@ def test_levels_keep_their_depth_and_are_mixed_as_light(
     assert difference.mean() <= (0.1 if dtype == np.uint8 else 2)
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("dtype", [np.float16, pytest.param(np.float32, marks=pytest.mark.heavy)])
 def test_exr_is_premultiplied_light_with_the_windows_and_attributes_of_the_photo(
     dtype: type, light: NDArray[np.float64], trimap: Path, tmp_path: Path, mean_onnx: Path
 ) -> None:
@@ -283,7 +290,7 @@ def test_what_cannot_be_held_or_mixed_is_one_line(light: NDArray[np.float64], tr
         (1, (plain, tiny, *out), ("tiny.png", "9x9", "plain.exr is 120x90")),
     ]
     for code, arguments, words in cases:
-        assert_one_line(run("ltm-infer", *arguments), code, *words)
+        assert_one_line(called("ltm-infer", *arguments), code, *words)
         assert set(tmp_path.iterdir()) == before
 
 

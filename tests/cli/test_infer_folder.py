@@ -18,7 +18,7 @@ from PIL import Image
 
 from litematting_deploy.runtime.assets import TINY_ENGINE
 from tests.cli.frames import command, finished, save_trimap
-from tests.conftest import assert_one_line, run
+from tests.conftest import assert_one_line, called, run
 from tests.matting.files import read_levels, save_levels
 from tests.matting.light import encoded
 
@@ -107,7 +107,7 @@ def test_mistakes(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:
         (tmp_path / "locked").chmod(0o500)
         cases.append((1, (images, trimaps, "-o", tmp_path / "locked" / "out"), ("cannot be made",)))
     for code, arguments, words in cases:
-        assert_one_line(run("ltm-infer", *arguments), code, *words)
+        assert_one_line(called("ltm-infer", *arguments), code, *words)
 
 
 def test_masks_of_a_folder_and_previews(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:

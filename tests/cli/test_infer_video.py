@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 from litematting_deploy.runtime.assets import TINY_ENGINE
 from tests.cli.frames import COMMAND
 from tests.cli.test_infer_interrupted import start
-from tests.conftest import Run, assert_one_line, run
+from tests.conftest import Run, assert_one_line, called, run
 from tests.video.clips import (
     TIME_BASE,
     grey_clip,
@@ -29,8 +30,8 @@ COUNT = 10
 TIMES = [0, 1001, 3003, 3503, 4504, 8008, 9009, 10010, 12012, 13013]
 
 
-def infer(*arguments: str | Path, engine: Path = TINY_ENGINE) -> Run:
-    result = run("ltm-infer", *arguments, "--engine", engine)
+def infer(*arguments: str | Path, engine: Path = TINY_ENGINE, by: Callable[..., Run] = run) -> Run:
+    result = by("ltm-infer", *arguments, "--engine", engine)
     kept = [line for line in result.err.splitlines() if "no sidecar" not in line and "/" + str(COUNT) not in line]
     return Run(result.code, result.out, "\n".join(kept))
 
@@ -238,7 +239,7 @@ def test_mistakes(clip: Path, trimap_clip: Path, tmp_path: Path) -> None:
         (2, (tmp_path / "a.png", tmp_path / "b.png", *out, "--codec", "h264"), ("--codec is for clips",)),
     ]
     for code, arguments, words in cases:
-        result = infer(*arguments)
+        result = infer(*arguments, by=called)
         reason = (result.err.splitlines() or [str(result)])[-1]
         assert_one_line(Run(result.code, "", reason), code, *words)
     result = infer(clip, matte, *out, "--trimap-encoding", "between")

@@ -42,13 +42,6 @@ def network(rtx: trt.TensorRT, small_onnx: Path) -> Network:
     return parse(rtx, rtx.builder(), small_onnx, check_sidecar(small_onnx))
 
 
-@pytest.fixture(scope="session")
-def turing_onnx(exports: Callable[..., Path]) -> Path:
-    """In fp16, without a float32 matrix product."""
-    options = ("--height", "32", "--width", "32", "--precision", "fp16", "--pooling", "conv", "--tolerance", "1")
-    return exports("", *options)
-
-
 def copy_of(artefact: Path, folder: Path) -> Path:
     """An artefact with its sidecar, to be damaged."""
     for path in (artefact, sidecar_path(artefact)):

@@ -3,7 +3,6 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from litematting_deploy.errors import ArtefactError, DependencyError, DeviceErro
 from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT, SHIPPED_ENGINE, example_patch
 from litematting_deploy.runtime.cuda import open_cuda
 from litematting_deploy.sidecar import sidecar_path
-from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, assert_one_line, run
+from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, Run, assert_one_line, called, run
 
 ADA = Gpu(0, "an RTX 4090", (8, 9), 1)
 
@@ -49,8 +48,9 @@ def edited(path: Path, folder: Path, **changes: object) -> Path:
     return target
 
 
-def matted(engine: Path, folder: Path, *options: str, block: str = "") -> Any:
-    return run("ltm-infer", EXAMPLE, EXAMPLE_TRIMAP, "-o", folder / "a.png", "--engine", engine, *options, block=block)
+def matted(engine: Path, folder: Path, *options: str, block: str = "") -> Run:
+    job: tuple[str | Path, ...] = ("ltm-infer", EXAMPLE, EXAMPLE_TRIMAP, "-o", folder / "a.png", "--engine", engine)
+    return run(*job, *options, block=block) if block else called(*job, *options)
 
 
 @pytest.mark.skipif(gpu(), reason="there is a GPU here")

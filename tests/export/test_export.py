@@ -10,7 +10,6 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, numpy_helper
-from safetensors.numpy import save_file
 
 from litematting_deploy._files import sha256
 from litematting_deploy.errors import ToleranceError
@@ -18,7 +17,7 @@ from litematting_deploy.export import exporter
 from litematting_deploy.export.spec import ExportSpec, read_recipe
 from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
 from litematting_deploy.sidecar import sidecar_path
-from tests.conftest import ROOT, assert_one_line, golden, golden_inputs, run, stand_in
+from tests.conftest import ROOT, assert_one_line, called, golden, golden_inputs, run
 
 CHANNELS = {"image": 3, "trimap": 3, "guide": 2, "alpha": 1}
 SMALL = ("--height", "64", "--width", "64")
@@ -102,8 +101,14 @@ def test_above_the_tolerance_nothing_is_left(
 
 
 @pytest.mark.slow
-def test_half_precision_keeps_what_must_be_float32(half_onnx: Path) -> None:
-    proto = onnx.shape_inference.infer_shapes(onnx.load(half_onnx), data_prop=True)
+@pytest.mark.parametrize(
+    ("engine", "average", "batch"),
+    [("turing_onnx", "Conv", "batch"), pytest.param("half_onnx", "MatMul", 2, marks=pytest.mark.heavy)],
+)
+def test_half_precision_keeps_what_must_be_float32(
+    engine: str, average: str, batch: int | str, request: pytest.FixtureRequest
+) -> None:
+    proto = onnx.shape_inference.infer_shapes(onnx.load(request.getfixturevalue(engine)), data_prop=True)
     types = {value.name: value.type.tensor_type.elem_type for value in proto.graph.value_info}
     types |= {tensor.name: tensor.data_type for tensor in proto.graph.initializer}
     by_operator: dict[str, set[int]] = {}
@@ -112,33 +117,28 @@ def test_half_precision_keeps_what_must_be_float32(half_onnx: Path) -> None:
         if node.op_type == "GroupNormalization":
             stash = [attribute.i for attribute in node.attribute if attribute.name == "stash_type"]
             assert stash == [TensorProto.FLOAT]
-    assert by_operator["Conv"] == {TensorProto.FLOAT16}
+    assert by_operator["Conv"] - by_operator[average] == {TensorProto.FLOAT16} - by_operator[average]
     assert by_operator["GroupNormalization"] == {TensorProto.FLOAT16}
     assert by_operator["Softmax"] == {TensorProto.FLOAT}
     assert by_operator["ReduceMean"] == {TensorProto.FLOAT}
     averages = [
         node
         for node in proto.graph.node
-        if node.op_type == "MatMul" and any(types.get(name) == TensorProto.FLOAT for name in node.input)
+        if node.op_type == average and any(types.get(name) == TensorProto.FLOAT for name in node.input)
     ]
     # for key and value one over all columns and one for the rows of each scale, two for each rectangle of the LSRPPM
     assert len(averages) == 2 * (1 + 4) + 2 * 6
     for value in (*proto.graph.input, *proto.graph.output):
         assert value.type.tensor_type.elem_type == TensorProto.FLOAT
-        assert value.type.tensor_type.shape.dim[0].dim_value == 2
+        assert (value.type.tensor_type.shape.dim[0].dim_value or "batch") == batch
 
 
-@pytest.mark.slow
-def test_recipe_options_and_output_beside_the_checkpoint(tmp_path: Path) -> None:
-    save_file(stand_in(""), tmp_path / "my model.safetensors")
-    (tmp_path / "recipe.toml").write_text('height = 64\nwidth = 96\nbatch = 2\nnorm = "folded"\n')
-    arguments = ("my model.safetensors", "--recipe", "recipe.toml", "--width", "64", "--batch", "dynamic")
-    result = run("ltm-export", *arguments, cwd=tmp_path)
-    assert result.code == 0, result.err
-    assert "folded norm" in result.out
-    assert {path.name for path in tmp_path.glob("*.onnx*")} == {"my model.onnx", "my model.onnx.json"}
-    sidecar = json.loads((tmp_path / "my model.onnx.json").read_text())
-    assert (sidecar["patch_hw"], sidecar["batch"], sidecar["norm"]) == ([64, 64], None, "folded")
+def test_recipe_options_and_output_beside_the_checkpoint(small_onnx: Path, checkpoints: Callable[[str], Path]) -> None:
+    """As `small_onnx` is made: height from the recipe, width and batch from options that go before it."""
+    assert small_onnx == checkpoints("").with_suffix(".onnx")
+    assert "width = 96\nbatch = 2" in small_onnx.with_name("recipe.toml").read_text()
+    sidecar = json.loads(sidecar_path(small_onnx).read_text())
+    assert (sidecar["patch_hw"], sidecar["batch"]) == ([64, 64], None)
 
 
 def test_recipe_values(tmp_path: Path) -> None:
@@ -174,21 +174,21 @@ def test_recipe_values(tmp_path: Path) -> None:
 )
 def test_recipe_mistakes(tmp_path: Path, content: str, words: str) -> None:
     (tmp_path / "bad.toml").write_text(content)
-    assert_one_line(run("ltm-export", "m.pth", "--recipe", tmp_path / "bad.toml"), 2, "bad.toml", words)
+    assert_one_line(called("ltm-export", "m.pth", "--recipe", tmp_path / "bad.toml"), 2, "bad.toml", words)
 
 
 def test_other_mistakes(tmp_path: Path, checkpoints: Callable[[str], Path]) -> None:
     model = checkpoints("")
     assert_one_line(run("ltm-export", tmp_path / "no.pth"), 1, "no.pth", "no such checkpoint")
-    assert_one_line(run("ltm-export", ROOT / "README.md"), 1, "README.md", "a checkpoint ends in")
-    assert_one_line(run("ltm-export", model, "-o", tmp_path / "x.engine"), 2, "x.engine", "ends in .onnx")
-    assert_one_line(run("ltm-export", model, "-o", tmp_path / "no" / "x.onnx"), 1, "x.onnx", "cannot be written")
-    assert_one_line(run("ltm-export", model, "--batch", "many"), 2, "many", "neither a number nor dynamic")
-    assert_one_line(run("ltm-export", model, "--height", "50"), 2, "height 50", "multiples of 32")
+    assert_one_line(called("ltm-export", ROOT / "README.md"), 1, "README.md", "a checkpoint ends in")
+    assert_one_line(called("ltm-export", model, "-o", tmp_path / "x.engine"), 2, "x.engine", "ends in .onnx")
+    assert_one_line(called("ltm-export", model, "-o", tmp_path / "no" / "x.onnx"), 1, "x.onnx", "cannot be written")
+    assert_one_line(called("ltm-export", model, "--batch", "many"), 2, "many", "neither a number nor dynamic")
+    assert_one_line(called("ltm-export", model, "--height", "50"), 2, "height 50", "multiples of 32")
     half = ("--norm", "folded", "--precision", "fp16")
-    assert_one_line(run("ltm-export", model, *half), 2, "norm folded", "fp16", "--norm batch")
+    assert_one_line(called("ltm-export", model, *half), 2, "norm folded", "fp16", "--norm batch")
     assert_one_line(run("ltm-export", model, block="torch"), 1, "torch", "litematting-deploy[export]")
-    assert_one_line(run("ltm-export", model, "--weights-beside", "-o", tmp_path / "x.onnx"), 2, "--weights-beside")
+    assert_one_line(called("ltm-export", model, "--weights-beside", "-o", tmp_path / "x.onnx"), 2, "--weights-beside")
 
 
 def test_shipped_graph_holds_no_weights_but_refers_to_the_one_checkpoint() -> None:

@@ -14,7 +14,7 @@ from litematting_deploy.export.pbtxt import Word, pbtxt
 from litematting_deploy.export.triton import Serving, onnx_config
 from litematting_deploy.runtime.assets import SHIPPED_ENGINE
 from litematting_deploy.sidecar import EngineSidecar, Sidecar, check_engine_sidecar, check_sidecar, write_sidecar
-from tests.conftest import ROOT, assert_one_line, run
+from tests.conftest import ROOT, assert_one_line, called, run
 
 TRITON = ROOT / ".venv-triton" / "bin"
 CHANNELS = {"image": 3, "trimap": 3, "guide": 2}
@@ -176,13 +176,13 @@ def test_engines_that_do_not_belong(small_onnx: Path, engine: Path, tmp_path: Pa
 def test_other_mistakes(small_onnx: Path, tmp_path: Path) -> None:
     models = tmp_path / "models"
     to = ("--triton", models)
-    assert_one_line(run("ltm-export", "m.pth", "--triton-kind", "gpu"), 2, "--triton-kind belongs to --triton DIR")
-    assert_one_line(run("ltm-export", small_onnx, *to, "--height", "64"), 2, "--height", "is exported already")
-    assert_one_line(run("ltm-export", small_onnx, *to, "-o", "x.onnx"), 2, "--output", "is exported already")
-    assert_one_line(run("ltm-export", SHIPPED_ENGINE, *to), 1, "litematting.onnx", "weights in another file")
-    assert_one_line(run("ltm-export", ROOT / "README.md", *to, "--batch", "2"), 2, "exactly 2", "--batch dynamic")
+    assert_one_line(called("ltm-export", "m.pth", "--triton-kind", "gpu"), 2, "--triton-kind belongs to --triton DIR")
+    assert_one_line(called("ltm-export", small_onnx, *to, "--height", "64"), 2, "--height", "is exported already")
+    assert_one_line(called("ltm-export", small_onnx, *to, "-o", "x.onnx"), 2, "--output", "is exported already")
+    assert_one_line(called("ltm-export", SHIPPED_ENGINE, *to), 1, "litematting.onnx", "weights in another file")
+    assert_one_line(called("ltm-export", ROOT / "README.md", *to, "--batch", "2"), 2, "exactly 2", "--batch dynamic")
     (tmp_path / "file").write_text("")
-    assert_one_line(run("ltm-export", small_onnx, "--triton", tmp_path / "file"), 1, "file", "cannot be written")
+    assert_one_line(called("ltm-export", small_onnx, "--triton", tmp_path / "file"), 1, "file", "cannot be written")
     (tmp_path / "x.onnx").write_bytes(small_onnx.read_bytes())
-    assert_one_line(run("ltm-export", tmp_path / "x.onnx", *to), 1, "x.onnx", "no sidecar")
+    assert_one_line(called("ltm-export", tmp_path / "x.onnx", *to), 1, "x.onnx", "no sidecar")
     assert not list(models.rglob("config.pbtxt"))

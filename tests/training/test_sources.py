@@ -11,9 +11,10 @@ import torch
 
 from litematting_deploy.errors import InputError, UsageError
 from litematting_deploy.training.data import Batch, Draw, FolderSource, Numbers, ProceduralSource
+from litematting_deploy.training.drawing import Stream
 from litematting_deploy.training.families import draw, layer
 from litematting_deploy.training.folder import list_foregrounds, read_window
-from litematting_deploy.training.library import Library, Stream
+from litematting_deploy.training.library import Library
 from litematting_deploy.training.photos import Photos, list_images, split
 from litematting_deploy.training.recipe import Augment, Procedural, Recipe, Stage, from_dict, read_recipe
 from litematting_deploy.training.sources import draw_libraries, procedural_sources

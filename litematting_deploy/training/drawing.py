@@ -1,0 +1,91 @@
+"""Drawing procedural alphas, on all cores. Without PyTorch: each worker would have to import it."""
+
+import ctypes
+import hashlib
+import json
+import signal
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import __version__
+from .._files import replacing
+from .families import layer
+
+POINTS = 1024
+SHARD = 20
+"""Layers in a file: what is lost when drawing is killed."""
+_PR_SET_PDEATHSIG = 1
+
+Drawn = tuple[NDArray[np.uint8], NDArray[np.int16]]
+"""Alpha and shade (2, S, S), and pixels worth looking at (POINTS, 2), y and x."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """An endless stream of layers: its seed, their size in pixels a side, and how often each family comes."""
+
+    seed: int
+    size: int
+    weights: Mapping[str, float] | None = None
+
+    def draw(self, index: int) -> Drawn:
+        """Layer number `index`."""
+        drawn = layer(self.seed, index, self.size, self.weights)
+        return np.stack([drawn.alpha, drawn.shade]), points_of_interest(drawn.alpha, np.random.default_rng(index))
+
+    def folder_name(self) -> str:
+        """A name that changes when the content would."""
+        weights = dict(self.weights) if self.weights else None
+        content = json.dumps([__version__, self.seed, self.size, weights], sort_keys=True)
+        return f"alphas-{self.size}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+
+def points_of_interest(alpha: NDArray[np.uint8], rng: np.random.Generator, count: int = POINTS) -> NDArray[np.int16]:
+    """Random pixels (count, 2), y and x, at which alpha (H, W) is fractional, or at an edge where it never is."""
+    fractional = (alpha > 5) & (alpha < 250)
+    if not fractional.any():
+        fractional = cv2.morphologyEx(alpha, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    found = np.flatnonzero(fractional)
+    chosen = found[rng.integers(len(found), size=count)] if len(found) else rng.integers(alpha.size, size=count)
+    return np.stack(np.unravel_index(chosen, alpha.shape), axis=1).astype(np.int16)
+
+
+def draw_shard(stream: Stream, folder: Path, first: int) -> None:
+    """Layers `first` and those after it, to files in `folder`."""
+    planes, points = zip(*(stream.draw(first + i) for i in range(SHARD)), strict=True)
+    file = shard_file(folder, first)
+    for path, arrays in ((points_file(file), points), (file, planes)):  # the file that counts comes last
+        with replacing(path) as draft:
+            np.save(draft, np.stack(arrays))
+
+
+def shard_file(folder: Path, first: int) -> Path:
+    """Of the alphas and shades of layer `first` and those after it."""
+    return folder / f"{first:06d}.npy"
+
+
+def points_file(file: Path) -> Path:
+    """Of the points beside that."""
+    return file.with_suffix(".points.npy")
+
+
+def drawing_pool(workers: int) -> ProcessPoolExecutor:
+    """Processes to draw in; they end with this one."""
+    # Forking a process that has started CUDA or threads is unsafe.
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+
+
+def _start_worker() -> None:
+    """One thread each; Ctrl-C is the parent's affair, and its death is the worker's too."""
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
