@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -43,11 +44,13 @@ refresh = false
 """
 
 
-@pytest.fixture(scope="module")
-def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("material")
-    write_photos(root / "photos")
-    (root / "recipe.toml").write_text(RECIPE)
+@pytest.fixture(scope="session")
+def material(shared: Path) -> Path:
+    root = shared / "material"
+    with FileLock(f"{root}.lock"):
+        if not root.exists():
+            write_photos(root / "photos")
+            (root / "recipe.toml").write_text(RECIPE)
     return root
 
 
@@ -66,13 +69,15 @@ def final_state(folder: Path) -> dict[str, torch.Tensor]:
     return {**state["current_model_state"], **{f"average.{name}": value for name, value in state["state_dict"].items()}}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def finished(material: Path) -> Path:
     output = material / "runs" / "whole"
-    result = run("ltm-train", material / "recipe.toml", *arguments(material, output))
-    assert result.code == 0, result.err
-    assert f"step {STEPS} of {STEPS}" in result.err
-    assert "held-out scenes: error" in result.err
+    with FileLock(material / "lock"):
+        if not output.exists():
+            result = run("ltm-train", material / "recipe.toml", *arguments(material, output))
+            assert result.code == 0, result.err
+            assert f"step {STEPS} of {STEPS}" in result.err
+            assert "held-out scenes: error" in result.err
     return output
 
 
