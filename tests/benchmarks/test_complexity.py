@@ -18,7 +18,6 @@ REFERENCE = {
     "full, average pooling": (4_336_757, "101.400"),
 }
 SIDE = 1024
-_LARGE = {"full, common non-local", "full, max pooling", "full, average pooling"}  # to count
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the tracer that fvcore uses
 
 
@@ -43,7 +42,7 @@ def at_full_size(variant: str) -> tuple[int, Fraction]:
 
 
 @pytest.mark.parametrize(
-    "variant", [pytest.param(name, marks=[pytest.mark.heavy] if name in _LARGE else []) for name in VARIANTS]
+    "variant", [pytest.param(name, marks=[] if name == FULL else [pytest.mark.heavy]) for name in VARIANTS]
 )
 def test_row_of_the_reference_table(variant: str) -> None:
     parameters, flops = at_full_size(variant)

@@ -75,7 +75,7 @@ def stroke(page: Page, colour: str, points: list[tuple[float, float]]) -> None:
     page.mouse.move(*at[0])
     page.mouse.down()
     for point in at[1:]:
-        page.mouse.move(*point, steps=8)
+        page.mouse.move(*point, steps=2)
     page.mouse.up()
 
 

@@ -202,6 +202,7 @@ def test_shipped_graph_holds_no_weights_but_refers_to_the_one_checkpoint() -> No
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 def test_shipped_graph_computes_what_the_shipped_checkpoint_says() -> None:
     from litematting_deploy.runtime.assets import example_patch
     from litematting_deploy.runtime.loading import load_engine
