@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -62,6 +63,18 @@ def choose(page: Page, element: str, path: Path) -> None:
     page.wait_for_selector(f"#{element} .file-preview")
 
 
+def fit(page: Page) -> None:
+    """Let the editor show the whole photo: how large it does by itself depends on how much of the page was there."""
+    page.wait_for_selector("#editor canvas")
+    zoom = page.locator("#editor").get_by_role("button", name=re.compile(r"^\d+%$")).first
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while zoom.inner_text() != f"{ZOOM:.0%}":
+        assert time.monotonic() < deadline, zoom.inner_text()
+        zoom.click()
+        page.get_by_role("button", name="Fit to screen").click()
+        page.wait_for_timeout(500)
+
+
 def stroke(page: Page, colour: str, points: list[tuple[float, float]]) -> None:
     """Paint along points in parts of the photo's width and height."""
     page.click("#editor button[aria-label=Color]")
@@ -105,8 +118,7 @@ def pixels(page: Page, selector: str) -> NDArray[np.uint8]:
 @pytest.mark.slow
 def test_paint_run_see_and_download(page: Page, deep_photo: Path, mean_onnx: Path, tmp_path: Path) -> None:
     choose(page, "photo", deep_photo)
-    page.wait_for_selector("#editor canvas")
-    expect(page.locator("#editor")).to_contain_text(f"{ZOOM:.0%}")
+    fit(page)
     stroke(page, UNKNOWN, [(0.2, 0.3), (0.8, 0.3)])
     stroke(page, FOREGROUND, [(0.3, 0.5), (0.7, 0.5)])
     stroke(page, BACKGROUND, [(0.5, 0.2), (0.5, 0.8)])
@@ -197,8 +209,7 @@ def test_failures_are_lines_on_the_page(page: Page, deep_photo: Path, tmp_path: 
     said("text.png: not an image that can be read")
     page.locator("#photo button[aria-label=Clear]").click()
     choose(page, "photo", deep_photo)
-    page.wait_for_selector("#editor canvas")
-    expect(page.locator("#editor")).to_contain_text(f"{ZOOM:.0%}")
+    fit(page)
     page.click("#run")
     said("nothing is painted")
     page.get_by_label("Take a trimap").check()
