@@ -4,12 +4,16 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..cluster.manifest import stamps
 from ..cluster.pipeline import Record, Worker
+from ..errors import ArtefactError, DeviceError, InputError
+from ..runtime import Matter
 from ..sequence.frames import Frame
 from ..sequence.job import Done, run
+from ..sequence.settings import SETTINGS
 from ._engine import open_chosen
 from ._folder import folder_steps, result_settings
 from ._folder_files import FolderFiles
@@ -38,22 +42,45 @@ def examine(job: Job, resume: bool) -> tuple[dict[str, Any], str]:
 
 
 def worker(job: Job) -> Worker:
-    """An engine that stays open, and what mattes frames with it. Reading and writing overlap within a batch."""
-    files, matter = job.files(), matter_for(open_chosen(job.options, job.threads), job.options)
+    """An engine that stays open, and what mattes frames with it. Reading and writing overlap within a batch.
+
+    What goes wrong with the engine fails the frames that are left of a batch; the next begins with another engine.
+    Raises `InputError` where this machine has another folder of the name of the job's output.
+    """
+    if not (Path(job.output) / SETTINGS).exists():
+        raise InputError(
+            f"{job.output}: is not the folder that the job was started with, for it has no {SETTINGS}; put it on a "
+            "drive that all machines have under this name"
+        )
+    files, opened = job.files(), [_opened(job)]
 
     def matte(numbers: Sequence[int]) -> list[Record]:
-        return [_record(files, done) for done in run([job.frames[n] for n in numbers], folder_steps(files, matter))]
+        frames = [job.frames[n] for n in numbers]
+        sources = {frame.name: stamps(files.sources(frame)) for frame in frames}  # a later change is not in the result
+        if not opened:
+            opened.append(_opened(job))
+        over: dict[str, Done] = {}
+        try:
+            over |= ((done.frame.name, done) for done in run(frames, folder_steps(files, opened[0])))
+        except (ArtefactError, DeviceError) as error:
+            opened.pop().close()
+            over |= {frame.name: Done(frame, str(error)) for frame in frames if frame.name not in over}
+        return [_record(files, done, sources[name]) for name, done in over.items()]
 
     return matte
 
 
-def _record(files: FolderFiles, done: Done) -> Record:
+def _opened(job: Job) -> Matter:
+    return matter_for(open_chosen(job.options, job.threads), job.options)
+
+
+def _record(files: FolderFiles, done: Done, sources: dict[str, list[int]]) -> Record:
     worked = done.failure is None
     return {
         "frame": done.frame.name,
         "failure": done.failure,
         "files": stamps(files.results(done.frame).files) if worked else {},
-        "sources": stamps(files.sources(done.frame)) if worked else {},
+        "sources": sources if worked else {},
         "host": socket.gethostname(),
         "pid": os.getpid(),
     }

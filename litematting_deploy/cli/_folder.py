@@ -1,5 +1,6 @@
 """ltm-infer on folders and numbered patterns."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..engines.triton import is_url
 from ..errors import UsageError
+from ..matting.background import is_image
 from ..matting.band import Band
 from ..runtime import Matter
 from ..runtime.assets import SHIPPED_ENGINE
@@ -32,7 +34,7 @@ _OPTIONS = (
         "--format", "kind", type=click.Choice(list(SUFFIXES)), help="Of a folder's results.  [default: png; exr of EXR]"
     ),
 )
-_KEPT = ("trimap_encoding", "adaptive", "depth", "premultiplied", "background", "exposure", "published")
+_KEPT = ("trimap_encoding", "adaptive", "depth", "premultiplied", "exposure", "published")
 
 
 def folder_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -94,6 +96,9 @@ def result_settings(matter: Matter, options: dict[str, Any], resume: bool) -> di
 
     Raises `UsageError` where a job is resumed with a server that does not say which weights it has.
     """
+    background = options["background"]
+    if background is not None and is_image(background):
+        background = os.path.abspath(background)
     (height, width), path = matter.engine.patch_hw, options["engine"] or SHIPPED_ENGINE
     weights = matter.engine.weights_sha256 or ("unknown" if is_url(path) else weights_sha256(path))
     if resume and weights == "unknown":
@@ -106,6 +111,7 @@ def result_settings(matter: Matter, options: dict[str, Any], resume: bool) -> di
         "plan": matter.placement,
         "unknown": None if options["mask"] is None else str(options["unknown"] or Band()),
         "format": options["kind"],
+        "background": background,
         **{name: options[name] for name in _KEPT},
     }
 

@@ -3,14 +3,16 @@
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..cluster.manifest import Manifest
-from ..cluster.pipeline import Cluster, Resources, connected
+from ..cluster.manifest import Manifest, stamps
+from ..cluster.pipeline import Cluster, Record, Resources, connected
 from ..engines.triton import is_url
+from ..matting.background import is_image
 from ..runtime.loading import TENSORRT_SUFFIX
 from ..sequence.frames import Frame
 from ..sequence.job import Done, unfinished
@@ -77,7 +79,7 @@ def main(images: str, trimaps: str | None, output: str, **options: Any) -> int:
         farm = _Farm(cluster, _resources(spread, options), spread["actors"], spread["frames_per_task"])
         settings, engine = cluster.ask(farm.each, examine, job, resume)
         since_ns = keep_settings(Path(job.output), settings, resume)
-        with contextlib.closing(Manifest(Path(job.output), resume)) as manifest:
+        with contextlib.closing(Manifest(Path(job.output), since_ns)) as manifest:
             todo = list(range(len(job.frames)))
             if resume:
                 looked_at = progress.begin("looking", len(todo))
@@ -103,20 +105,33 @@ class _Farm:
         self._cluster, self._at_once = cluster, at_once
 
     def run(self, job: Job, todo: list[int], retries: int, manifest: Manifest, progress: FolderProgress) -> None:
-        """Matte the frames of these numbers; those that fail once more, so many times."""
-        by_name = {frame.name: number for number, frame in enumerate(job.frames)}
+        """Matte the frames of these numbers; those that fail once more, so many times, and one by one."""
         progress.begin("frames", len(todo))
+        at_once = self._at_once
         for left in range(retries, -1, -1):
             again = []
-            batches = self._cluster.run(todo, self.each, self.actors, self._at_once, worker, job)
-            for record in batches if todo else ():
+            for number, record in self._records(job, todo, at_once):
                 manifest.add(record)
-                number = by_name[record["frame"]]
-                if record["failure"] is not None and left:
+                if record["failure"] is None:
+                    progress.matted()
+                elif left:
                     again.append(number)
-                else:
-                    progress.over(Done(job.frames[number], record["failure"]))
-            todo = again
+                    continue
+                progress.over(Done(job.frames[number], record["failure"]))
+            todo, at_once = again, 1
+
+    def _records(self, job: Job, todo: list[int], at_once: int) -> Iterator[tuple[int, Record]]:
+        """What came of each of these frames, with its number."""
+        numbers = {job.frames[number].name: number for number in todo}
+        answered = set()
+        if todo:
+            for record in self._cluster.run(todo, self.each, self.actors, at_once, worker, job):
+                answered.add(record["frame"])
+                yield numbers[record["frame"]], record
+        for name, number in numbers.items():
+            if name not in answered:
+                failure = "the actors that were to matte it ended, perhaps out of memory; Ray's logs say more"
+                yield number, {"frame": name, "failure": failure, "files": {}, "sources": {}}
 
 
 def _job(images: str, source: str, output: str, options: dict[str, Any], threads: int) -> Job:
@@ -125,7 +140,7 @@ def _job(images: str, source: str, output: str, options: dict[str, Any], threads
     frames = chosen_frames("ltm-batch", images, source, options)
     for name in ("cutout", "foreground", "preview", "engine", "background"):
         value = options[name]
-        if value is not None and not is_url(value) and (name != "background" or os.path.exists(value)):
+        if value is not None and not is_url(value) and (name != "background" or is_image(value)):
             options[name] = os.path.abspath(value)
     return Job(frames, (images, source), output, options, threads)
 
@@ -138,8 +153,13 @@ def _resources(spread: dict[str, Any], options: dict[str, Any]) -> Resources:
 
 def _is_done(files: FolderFiles, manifest: Manifest, frame: Frame, since_ns: int) -> bool:
     """By the manifest, which is quick; else by the files, which a run that was killed left out of it."""
-    named = files.results(frame).files
-    return manifest.is_done(frame.name, named, files.sources(frame)) or files.is_done(frame, since_ns)
+    made, sources = files.results(frame).files, files.sources(frame)
+    if manifest.is_done(frame.name, made, sources):
+        return True
+    if not files.is_done(frame, since_ns):
+        return False
+    manifest.add({"frame": frame.name, "failure": None, "files": stamps(made), "sources": stamps(sources)})
+    return True
 
 
 if __name__ == "__main__":

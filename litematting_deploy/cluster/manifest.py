@@ -19,17 +19,20 @@ def stamps(paths: Iterable[str | Path]) -> dict[str, list[int]]:
 
 
 class Manifest:
-    """Records by frame; the last of a frame counts. A line that a crash cut off says nothing."""
+    """Records by frame; the last of a frame counts. A line that a crash cut off says nothing.
 
-    def __init__(self, folder: Path, resume: bool) -> None:
-        """resume: keep what is there; else begin anew. Raises `OutputError`, and `InputError` for what is no file."""
-        self.path = folder / NAME
+    Nothing is taken out of it: jobs of other frames or shards may write to it, too.
+    """
+
+    def __init__(self, folder: Path, since_ns: int) -> None:
+        """since_ns: results that are older are not done. Raises `OutputError`, and `InputError` for what is no file."""
+        self.path, self._since_ns = folder / NAME, since_ns
         self._records: dict[str, dict[str, Any]] = {}
-        if resume and self.path.exists():
+        if self.path.exists():
             self._records = _records(self.path)
         try:
-            self._file = self.path.open("a" if resume else "w")
-            if resume and self.path.stat().st_size:
+            self._file = self.path.open("a")
+            if self.path.stat().st_size:
                 self._file.write("\n")  # ends what a crash cut off
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {error.strerror}; choose another output") from error
@@ -49,7 +52,9 @@ class Manifest:
         if record is None or record["failure"] is not None:
             return False
         try:
-            return bool(record["files"] == stamps(files) and record["sources"] == stamps(sources))
+            made = stamps(files)
+            newer = all(time_ns >= self._since_ns for _, time_ns in made.values())
+            return bool(newer and record["files"] == made and record["sources"] == stamps(sources))
         except FileNotFoundError:
             return False
 

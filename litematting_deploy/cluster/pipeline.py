@@ -5,10 +5,13 @@ import json
 import logging
 import math
 import os
+import socket
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .. import errors
 from .._optional import require
 from ..errors import DeviceError, LiteMattingError, UsageError, first_line
 
@@ -17,6 +20,11 @@ Record = dict[str, Any]
 
 Worker = Callable[[Sequence[int]], list[Record]]
 """What an actor does: matte the frames of these numbers and say what came of each."""
+
+_DEATHS = 3
+"""Of actors, that a task outlives; one that outlives more of them is what kills them."""
+_WAIT_S = 30.0
+_ENDS, _SAYS = "error", "message"  # of a record that ends the job
 
 
 @dataclass(frozen=True)
@@ -34,16 +42,16 @@ class Cluster:
         self._ray = ray
 
     def fitting(self, each: Resources) -> int:
-        """How many actors the cluster has room for now. Raises `UsageError` for none."""
-        total = self._ray.cluster_resources()
+        """How many actors the machines of the cluster have room for. Raises `UsageError` for none."""
         wanted = {name: amount for name, amount in (("CPU", each.cpus), ("GPU", each.gpus)) if amount > 0}
-        count = min(int(total.get(name, 0) / amount) for name, amount in wanted.items())
+        machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        count = sum(min(int(one.get(name, 0) / amount) for name, amount in wanted.items()) for one in machines)
         if count < 1:
-            has = ", ".join(f"{total.get(name, 0):g} {name}" for name in wanted)
+            has = "; ".join(sorted({", ".join(f"{one.get(name, 0):g} {name}" for name in wanted) for one in machines}))
             needs = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items())
             raise UsageError(
-                f"an actor holds {needs}, the cluster has {has}; give --cpus-per-actor and --gpus-per-actor that fit, "
-                "or --address of a larger cluster"
+                f"an actor holds {needs}, the machines of the cluster have {has}; give --cpus-per-actor and "
+                "--gpus-per-actor that one of them has, or --address of a larger cluster"
             )
         return count
 
@@ -51,7 +59,10 @@ class Cluster:
         """What a function says on one of the machines, with an actor's resources; raises what it raises."""
         remote = self._ray.remote(num_cpus=each.cpus, num_gpus=each.gpus, max_retries=1)(function)
         with self._unwrapped():
-            return self._ray.get(remote.remote(*arguments))
+            answer = remote.remote(*arguments)
+            if not self._ray.wait([answer], timeout=_WAIT_S)[0]:
+                warnings.warn(f"no answer for {_WAIT_S:g} s: the cluster may have no room yet; waiting", stacklevel=2)
+            return self._ray.get(answer)
 
     def run(
         self,
@@ -65,11 +76,14 @@ class Cluster:
         """What the actors say of each frame, as they are done with it.
 
         make, arguments: what gives an actor its worker, once. batch: frames handed to an actor at a time; those of an
-        actor that dies are handed to another. Raises what a worker raises, or `DeviceError` where Ray itself fails.
+        actor that dies are handed to another. Nothing is said of frames that kill one actor after another. Raises what
+        `make` or a worker raises, if that is ours, or `DeviceError` where Ray itself fails.
         """
         data = self._ray.data
         context = data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
+        context.execution_no_progress_timeout_s = -1  # a batch of large photos may take longer than any limit
+        context.max_errored_blocks = -1
         rows = data.from_items([{"number": n} for n in numbers], override_num_blocks=math.ceil(len(numbers) / batch))
         records = rows.map_batches(
             _Actor,
@@ -78,10 +92,14 @@ class Cluster:
             compute=data.ActorPoolStrategy(size=min(actors, math.ceil(len(numbers) / batch))),
             num_cpus=each.cpus,
             num_gpus=each.gpus,
+            max_task_retries=_DEATHS,
         )
         with self._unwrapped():
             for block in records.iter_batches(batch_size=None, prefetch_batches=0):
-                yield from map(json.loads, block["record"])
+                for record in map(json.loads, block["record"]):
+                    if _ENDS in record:
+                        raise getattr(errors, record[_ENDS])(record[_SAYS])
+                    yield record
 
     @contextlib.contextmanager
     def _unwrapped(self) -> Iterator[None]:
@@ -99,11 +117,25 @@ class Cluster:
 
 
 class _Actor:
+    """Our own errors come back as records: Ray keeps neither their type nor, of a constructor's, their text."""
+
     def __init__(self, make: Callable[..., Worker], arguments: tuple[Any, ...]) -> None:
-        self._worker = make(*arguments)
+        self._broken: list[Record] = []
+        try:
+            self._worker = make(*arguments)
+        except LiteMattingError as error:
+            self._broken = [_ending(error)]
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
-        return {"record": [json.dumps(record) for record in self._worker(batch["number"].tolist())]}
+        try:
+            records = self._broken or self._worker(batch["number"].tolist())
+        except LiteMattingError as error:
+            records = [_ending(error)]
+        return {"record": [json.dumps(record) for record in records]}
+
+
+def _ending(error: LiteMattingError) -> Record:
+    return {_ENDS: type(error).__name__, _SAYS: f"on {socket.gethostname()}: {error}"}
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """A model repository for NVIDIA's Triton Inference Server: an exported ONNX and, if built, its TensorRT engine."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,10 +44,10 @@ class Serving:
     engine: Path | None = None
 
     def check(self, patch_hw: tuple[int, int], batch: int | None, precision: str, checkpoint_sha256: str) -> None:
-        """Raise before any work is done when an ONNX like this cannot be served so.
+        """Raise before any work is done, and nothing written, when an ONNX like this cannot be served so.
 
-        `UsageError` for a fixed `batch` or an engine that does not belong to the ONNX, `ArtefactError` for an engine
-        that breaks its sidecar, `OutputError`.
+        `UsageError` for a fixed `batch` or an engine that does not belong to the ONNX, be it one that the folder has
+        from before; `ArtefactError` for an engine that breaks its sidecar, `OutputError`.
         """
         if batch is not None:
             raise UsageError(
@@ -54,13 +55,11 @@ class Serving:
                 "patches at a time; export with --batch dynamic"
             )
         for path in self._files():
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise OutputError(f"{path}: cannot be written: {error.strerror}; choose another folder") from error
-            check_writable(path)
-        if self.engine is not None:
-            self._check_engine(self.engine, check_engine_sidecar(self.engine), patch_hw, precision, checkpoint_sha256)
+            _check_place(path)
+        placed = self.folder / ENGINE_MODEL / VERSION / "model.plan"
+        engine = self.engine or (placed if placed.exists() else None)
+        if engine is not None:
+            self._check_engine(engine, check_engine_sidecar(engine), patch_hw, precision, checkpoint_sha256)
 
     def _files(self) -> list[Path]:
         models = {ONNX_MODEL: "model.onnx", **({} if self.engine is None else {ENGINE_MODEL: "model.plan"})}
@@ -92,9 +91,21 @@ class Serving:
         }
         for name, (found, wanted) in pairs.items():
             if found != wanted:
-                raise UsageError(
-                    f"{path}: its {name} is {found}, that of the ONNX {wanted}; build the engine from this ONNX"
-                )
+                how = "it without --tf32" if found == "tf32" else "one from this ONNX for --triton-engine"
+                raise UsageError(f"{path}: its {name} is {found}, that of the ONNX {wanted}; build {how}")
+
+
+def _check_place(path: Path) -> None:
+    """Raise `OutputError` where a file cannot be written in a folder that may have to be made."""
+    try:
+        above = next(folder for folder in path.parents if folder.exists())
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}; choose another folder") from error
+    if above == path.parent:
+        check_writable(path)
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        why = "is read-only" if above.is_dir() else "is no folder"
+        raise OutputError(f"{path}: cannot be written: {above} {why}; choose another folder")
 
 
 def write_repository(onnx: str | Path, serving: Serving) -> list[str]:
@@ -118,6 +129,10 @@ def write_repository(onnx: str | Path, serving: Serving) -> list[str]:
 
 def _place(artefact: Path, model: Path, sidecar: Sidecar | EngineSidecar, name: str, config: str) -> None:
     target = model / VERSION / name
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written: {error.strerror}; choose another folder") from error
     replace_file(target, artefact.read_bytes())
     write_sidecar(target, replace(sidecar, file=name))
     replace_file(model / "config.pbtxt", config.encode())

@@ -16,6 +16,11 @@ from .photo import MAX_MEGAPIXELS, Photo, read_photo
 _FIX = "they must be of one size: crop or resize it"
 
 
+def is_image(text: str) -> bool:
+    """Whether a background is the path of an image rather than a colour."""
+    return text.lower().endswith(READ_SUFFIXES)
+
+
 class Background:
     """A colour in sRGB, or an image of a photo's size."""
 
@@ -25,7 +30,7 @@ class Background:
         """
         self.text = text
         self._image: Photo | None = None
-        if text.lower().endswith(READ_SUFFIXES):
+        if is_image(text):
             self._image = read_photo(text, max_megapixels)
             return
         try:

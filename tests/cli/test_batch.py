@@ -1,18 +1,35 @@
 """ltm-batch as a user runs it. With a real Ray on this machine, it is heavy."""
 
+import contextlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
+from rich.progress import Progress
 
-from litematting_deploy.cli import batch
+from litematting_deploy import Matter
+from litematting_deploy.cli import _batch_worker, batch
+from litematting_deploy.cli._batch_worker import Job, worker
+from litematting_deploy.cli._folder import folder_steps
+from litematting_deploy.cli._folder_files import FolderFiles
+from litematting_deploy.cli._folder_progress import FolderProgress
+from litematting_deploy.cluster.manifest import Manifest
+from litematting_deploy.cluster.pipeline import Record, Resources
+from litematting_deploy.errors import DeviceError, InputError
+from litematting_deploy.sequence.job import Steps
+from litematting_deploy.sequence.settings import keep_settings
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, Run, assert_one_line, run
 
 FRAMES = 24
@@ -68,23 +85,25 @@ def test_no_frame_is_lost(shot: tuple[Path, Path], small_onnx: Path, tmp_path: P
     times = {name: (out / f"{name}.png").stat().st_mtime_ns for name in before}
 
     second = started(*job, "--resume")
-    victim = records(out, len(before) + 2, second)[-1]["pid"]
+    known = records(out, len(before) + 2, second)
+    victim = known[-1]["pid"]
     assert isinstance(victim, int)
     os.kill(victim, signal.SIGKILL)
+    assert len(known) < FRAMES - 4, "each actor had frames left"
     result = ended(second)
     assert result.code == 0, result
     assert " were done, 0 failed, 2 x onnxruntime-cpu" in result.out
     assert {name: (out / f"{name}.png").stat().st_mtime_ns for name in before} == times, "what was done stayed"
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines() if line]
-    assert victim in {line["pid"] for line in lines}
-    assert len({line["pid"] for line in lines}) > 2
+    assert {line["pid"] for line in lines[-2:]} != {victim}
+    assert {line["frame"] for line in lines} == {f"sub/frame.{index:04d}" for index in range(FRAMES)}
     assert all(line["failure"] is None for line in lines)
 
     alone = tmp_path / "alone"
     assert run("ltm-infer", *shot, "-o", alone, "--engine", small_onnx).code == 0
     names = sorted(path.relative_to(alone) for path in alone.rglob("*.png"))
     assert len(names) == FRAMES
-    assert sorted(path.relative_to(out) for path in out.rglob("*.png")) == names, "no drafts, no frame missing"
+    assert sorted(path.relative_to(out) for path in out.rglob("[!.]*.png")) == names  # a kill may leave hidden drafts
     for name in names:
         wanted, found = (np.asarray(Image.open(folder / name), int) for folder in (alone, out))
         assert np.abs(wanted - found).max() <= 1
@@ -121,16 +140,97 @@ def test_failures_are_tried_again_and_told(shot: tuple[Path, Path], mean_onnx: P
     assert broken.err.splitlines()[-1].startswith(f"ltm-batch: {tmp_path / 'no.onnx'}: no such")
 
 
-def test_an_address_is_no_path(shot: tuple[Path, Path], tmp_path: Path) -> None:
-    """Actors work in folders of their own: paths are made absolute, a server's address stays as it is."""
-    names = ("cutout", "foreground", "preview", "background", "frames", "part")
-    for engine, wanted in (
-        ("grpc://here/litematting", "grpc://here/litematting"),
-        ("m.onnx", os.path.abspath("m.onnx")),
+def job_of(shot: tuple[Path, Path], out: Path, **options: object) -> Job:
+    """As `main` makes it."""
+    said = batch.main.make_context("ltm-batch", [*map(str, shot), "-o", str(out)]).params
+    return batch._job(str(shot[0]), str(shot[1]), str(out), said | options, 1)
+
+
+def test_an_address_and_a_colour_are_no_paths(
+    shot: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Actors work in folders of their own: paths are made absolute, whatever lies in this one."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "white").mkdir()
+    for name, text, wanted in (
+        ("engine", "grpc://here/litematting", "grpc://here/litematting"),
+        ("engine", "m.onnx", str(tmp_path / "m.onnx")),
+        ("background", "white", "white"),
+        ("background", "behind.png", str(tmp_path / "behind.png")),
     ):
-        options = {**dict.fromkeys(names), "engine": engine}
-        job = batch._job(str(shot[0]), str(shot[1]), str(tmp_path / "out"), options, 1)
-        assert job.options["engine"] == wanted
+        assert job_of(shot, tmp_path / "out", **{name: text}).options[name] == wanted
+
+
+def test_an_actor_on_a_machine_without_the_folder(shot: tuple[Path, Path], mean_onnx: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match=r"out: is not the folder .* no \.ltm-infer\.json; put it on a drive"):
+        worker(job_of(shot, tmp_path / "out", engine=str(mean_onnx)))
+
+
+def test_an_engine_that_fails_fails_the_rest_of_a_batch(
+    shot: tuple[Path, Path], mean_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the next batch has another engine."""
+    failures = [DeviceError("GPU 0: out of memory")]
+    engines = set()
+
+    def steps(files: FolderFiles, matter: Matter) -> Steps[Any, Any]:
+        sound = folder_steps(files, matter)
+        engines.add(matter)
+
+        def matte(loaded: Iterable[Any]) -> Iterator[Any]:
+            for index, alpha in enumerate(sound.matte(loaded)):
+                if index == 3 and failures:
+                    raise failures.pop()
+                yield alpha
+
+        return replace(sound, matte=matte)
+
+    monkeypatch.setattr(_batch_worker, "folder_steps", steps)
+    job = job_of(shot, tmp_path / "out", engine=str(mean_onnx))
+    job.files()
+    keep_settings(tmp_path / "out", {}, resume=False)
+    matte = worker(job)
+    records = {record["frame"]: record for record in matte(range(6))}
+    assert set(records) == {job.frames[n].name for n in range(6)}
+    failed = [name for name, record in records.items() if record["failure"] == "GPU 0: out of memory"]
+    assert 3 <= len(failed) < 6
+    for name, record in records.items():
+        assert name in failed or list(record["files"]) == [str(tmp_path / "out" / f"{name}.png")]
+    assert [record["failure"] for record in matte(range(6))] == [None] * 6
+    assert len(engines) == 2
+
+
+class Actors:
+    """In the place of a cluster: frame 1 fails the first time, frame 2 always, and frame 3 ends its actor."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.asked = job, []  # type: ignore[var-annotated]
+
+    def fitting(self, _: Resources) -> int:
+        return 2
+
+    def run(self, numbers: list[int], _: Resources, actors: int, at_once: int, *__: object) -> Iterator[Record]:
+        self.asked.append((list(numbers), actors, at_once))
+        for number in numbers:
+            if number != 3:
+                fails = number == 2 or (number == 1 and len(self.asked) == 1)
+                name = self.job.frames[number].name
+                yield {"frame": name, "failure": "no" if fails else None, "files": {}, "sources": {}}
+
+
+def test_what_fails_is_tried_one_by_one(shot: tuple[Path, Path], tmp_path: Path) -> None:
+    job = job_of(shot, tmp_path / "out")
+    job.files()
+    actors, bar = Actors(job), Progress(disable=True)
+    progress = FolderProgress(Console(file=io.StringIO()), bar)
+    farm = batch._Farm(actors, Resources(1, 0), None, 8)  # type: ignore[arg-type]
+    with contextlib.closing(Manifest(tmp_path / "out", 0)) as manifest:
+        farm.run(job, [0, 1, 2, 3], 1, manifest, progress)
+    assert actors.asked == [([0, 1, 2, 3], 2, 8), ([1, 2, 3], 2, 1)]
+    assert [line.split(": ")[0] for line in progress.failures] == ["sub/frame.0002", "sub/frame.0003"]
+    assert "actors that were to matte it ended" in progress.failures[1]
+    assert (bar.tasks[0].completed, bar.tasks[0].total) == (4, 4)
 
 
 def test_mistakes_before_ray_starts(shot: tuple[Path, Path], tmp_path: Path) -> None:

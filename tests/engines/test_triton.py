@@ -103,6 +103,23 @@ def test_equals_the_same_engine_at_home(
 
 @pytest.mark.slow
 @pytest.mark.heavy
+def test_messages_of_more_than_four_megabytes(mean_onnx: Path, tmp_path: Path) -> None:
+    """As patches of 640x640 make them; gRPC refuses them where nothing else is said."""
+    assert run("ltm-export", mean_onnx, "--triton", tmp_path / "models", "--triton-max-batch", "1024").code == 0
+    noise = np.random.default_rng(0).integers(0, 256, (600, 560, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "photo.png")
+    Image.fromarray(np.full((600, 560), 128, np.uint8)).save(tmp_path / "trimap.png")
+    job = (tmp_path / "photo.png", tmp_path / "trimap.png", "--plan", "grid", "-o")
+    with served(tmp_path / "models", tmp_path / "requests.txt") as address:
+        far = infer(*job, tmp_path / "far.png", "--engine", f"grpc://{address}/litematting")
+    assert far.code == 0, far.err
+    assert "litematting - 1024" in (tmp_path / "requests.txt").read_text().splitlines()
+    assert infer(*job, tmp_path / "near.png", "--engine", mean_onnx).code == 0
+    assert np.abs(pixels(tmp_path / "near.png") - pixels(tmp_path / "far.png")).max() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("model", "options", "words"),
     [

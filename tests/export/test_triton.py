@@ -161,16 +161,24 @@ def test_engines_that_do_not_belong(small_onnx: Path, engine: Path, tmp_path: Pa
     for values, words in (
         ({"backend": "tensorrt-rtx"}, ("built by tensorrt-rtx", "ltm-build", "--backend tensorrt ")),
         ({"batches": (2, 4, 8)}, ("takes 2 to 8 patches", "--min-batch 1")),
-        ({"checkpoint_sha256": "f" * 64}, ("its checkpoint is ffffffffffff", "build the engine from this ONNX")),
+        ({"checkpoint_sha256": "f" * 64}, ("its checkpoint is ffffffffffff", "build one from this ONNX")),
         ({"patch_hw": (64, 96)}, ("its patch size is 64x96, that of the ONNX 64x64",)),
-        ({"precision": "tf32"}, ("its precision is tf32, that of the ONNX fp32",)),
+        ({"precision": "tf32"}, ("its precision is tf32, that of the ONNX fp32; build it without --tf32",)),
     ):
         before = check_engine_sidecar(engine)
         assert_one_line(run(*job[:-1], changed(engine, **values)), 2, "model.engine", *words)
         write_sidecar(engine, before)
     engine.write_bytes(b"another plan")
     assert_one_line(run(*job), 1, "model.engine", "damaged")
-    assert not list((tmp_path / "models").rglob("config.pbtxt"))
+    assert not (tmp_path / "models").exists(), "Triton would not start with empty folders of models"
+
+
+def test_an_engine_from_before_is_not_left_beside_other_weights(small_onnx: Path, engine: Path, tmp_path: Path) -> None:
+    job = ("ltm-export", small_onnx, "--triton", tmp_path / "models")
+    assert called(*job, "--triton-engine", engine).code == 0
+    assert called(*job).code == 0, "the same weights"
+    plan = changed(tmp_path / "models" / "litematting_trt" / "1" / "model.plan", checkpoint_sha256="f" * 64)
+    assert_one_line(called(*job), 2, str(plan), "its checkpoint is ffffffffffff", "--triton-engine")
 
 
 def test_other_mistakes(small_onnx: Path, tmp_path: Path) -> None:
@@ -183,6 +191,7 @@ def test_other_mistakes(small_onnx: Path, tmp_path: Path) -> None:
     assert_one_line(called("ltm-export", ROOT / "README.md", *to, "--batch", "2"), 2, "exactly 2", "--batch dynamic")
     (tmp_path / "file").write_text("")
     assert_one_line(called("ltm-export", small_onnx, "--triton", tmp_path / "file"), 1, "file", "cannot be written")
+    assert_one_line(called("ltm-export", small_onnx, "--triton", "a" * 300), 1, "aaa", "cannot be written", "too long")
     (tmp_path / "x.onnx").write_bytes(small_onnx.read_bytes())
     assert_one_line(called("ltm-export", tmp_path / "x.onnx", *to), 1, "x.onnx", "no sidecar")
-    assert not list(models.rglob("config.pbtxt"))
+    assert not models.exists()

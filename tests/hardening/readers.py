@@ -101,7 +101,7 @@ def _settings(path: Path) -> object:
 def _manifest(path: Path) -> object:
     from litematting_deploy.cluster.manifest import Manifest
 
-    with closing(Manifest(path.parent, resume=True)) as manifest:
+    with closing(Manifest(path.parent, 0)) as manifest:
         return manifest.is_done("a", [], [])
 
 
