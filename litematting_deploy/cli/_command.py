@@ -24,7 +24,12 @@ class PlainConsole(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         """As its base."""
-        return super().render_str("".join(map(_printable, text)), **options)
+        return super().render_str(printable(text), **options)
+
+
+def printable(text: str) -> str:
+    """A name, or what a file says, with what a terminal would obey spelled."""
+    return "".join(map(_printable, text))
 
 
 def _printable(sign: str) -> str:

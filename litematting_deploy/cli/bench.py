@@ -6,6 +6,7 @@ from typing import Any
 import click
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from .._files import check_writable
 from .._optional import require
@@ -18,7 +19,7 @@ from ..errors import ArtefactError
 from ..export.spec import ExportSpec
 from ._bench_output import write_all
 from ._bench_photo import measure_photo, photo_options
-from ._command import command, notice, stderr, stdout
+from ._command import command, notice, printable, stderr, stdout
 
 _SHIPPED = "the shipped weights"
 _ROOMY = 100  # columns of a terminal from which on the table of engines fits as a whole
@@ -131,16 +132,20 @@ def main(
 
 def _measure(plan: suite.Plan, variants: bool, described: dict[str, Any]) -> Results:
     with stderr.status("counting operations") as status:
+
+        def tell(doing: str) -> None:
+            status.update(Text(printable(doing)))
+
         counted = _complexity(variants, plan.resolution)
         if suite.has_torch() or plan.engines:
-            rows = suite.run(plan, status.update)
+            rows = suite.run(plan, tell)
         else:
             notice(
                 "ltm-bench: PyTorch is not installed: timing the shipped engine at its own patch size, not "
                 f"{plan.resolution}, without complexity and accuracy; pip install 'litematting-deploy[export,bench]' "
                 "brings them"
             )
-            rows = suite.shipped(plan, status.update)
+            rows = suite.shipped(plan, tell)
     options = {
         "resolution": plan.resolution,
         "threads": plan.threads,

@@ -10,7 +10,7 @@ from ..engines.build import Built, build_engine
 from ..engines.profile import BuildProfile, HardwareCompatibility, read_profile
 from ..engines.trt import BACKENDS
 from ..errors import LiteMattingError
-from ._command import command, notice, stderr, stdout
+from ._command import command, notice, printable, stderr, stdout
 
 
 def _sm(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -49,7 +49,7 @@ def main(model: str, output: str | None, profile: str | None, **options: Any) ->
     chosen = (read_profile(profile) if profile else BuildProfile()).with_options(options)
     target = Path(output) if output else Path(f"{model.removesuffix('.onnx')}.engine")
     with _bar() as bar:
-        task = bar.add_task(f"building {target.name}", total=1.0, phase="")
+        task = bar.add_task(printable(f"building {target.name}"), total=1.0, phase="")
         try:
             built = build_engine(
                 model, target, chosen, lambda done, phase: bar.update(task, completed=done, phase=phase.lower())
@@ -64,11 +64,11 @@ def main(model: str, output: str | None, profile: str | None, **options: Any) ->
 def _bar() -> Progress:
     """On stderr, on a terminal only, gone at the end."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[phase]}"),
+        TextColumn("{task.fields[phase]}", markup=False),
         console=stderr,
         transient=True,
         disable=not stderr.is_terminal,

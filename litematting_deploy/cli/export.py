@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from .._files import sha256
 from ..errors import UsageError
 from ..export.spec import ExportSpec, Norm, Pooling, Recipe, read_recipe
 from ..export.triton import write_repository
 from ..runtime.assets import example_patch
-from ._command import command, stderr, stdout
+from ._command import command, printable, stderr, stdout
 from ._triton import chosen_serving, report_repository, serve_exported, triton_options
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def main(model: str, output: str | None, recipe: str | None, weights_beside: boo
     from ..export.exporter import export_onnx  # PyTorch takes seconds to import: after what can fail at once
 
     started = time.perf_counter()
-    with stderr.status(f"exporting {model} and comparing it with the PyTorch model"):
+    with stderr.status(Text(printable(f"exporting {model} and comparing it with the PyTorch model"))):
         samples = {"example photo": example_patch(spec.patch_hw)}
         export = export_onnx(model, target, spec, samples, weights_beside)
     _report(export, spec.limit, time.perf_counter() - started)

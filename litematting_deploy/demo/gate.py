@@ -66,6 +66,9 @@ class Gate:
         except RefusedError as refused:
             await _answer(guarded, refused)
             return
+        except (ValueError, RecursionError):  # an address that is none, a number of thousands of digits, a deep body
+            await _answer(guarded, RefusedError(400, "the request is malformed"))
+            return
         await self._app(scope, receive, guarded)
 
     async def _checked(self, scope: Scope, receive: Receive) -> Receive:

@@ -71,7 +71,7 @@ def open_session(
     when another provider starts.
     """
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what is wrong is raised as well; its log would print what a file says as it is
     options.enable_mem_pattern = False  # its plan nearly doubles the memory of a 640x640 patch and saves no time
     for name, value in settings.items():
         setattr(options, name, value)

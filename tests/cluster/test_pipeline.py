@@ -10,7 +10,12 @@ import pytest
 from litematting_deploy.cluster.pipeline import Cluster, Record, Resources, Worker, connected
 from litematting_deploy.errors import InputError, OutputError, UsageError
 
-pytestmark = [pytest.mark.slow, pytest.mark.heavy]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.heavy,
+    *map(pytest.mark.filterwarnings, ("ignore::DeprecationWarning", "ignore::ResourceWarning")),  # within Ray
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 EACH = Resources(1, 0)
 

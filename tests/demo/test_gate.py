@@ -157,6 +157,21 @@ def test_what_is_no_json(demo: Served, body: bytes) -> None:
     assert status == 400
 
 
+def test_what_is_malformed(demo: Served) -> None:
+    """Answered by the gate: a server that fails would say 500."""
+    assert get(demo, "/", Host="[")[0] == 400
+    assert get(demo, "/config", Origin="http://[")[0] == 400
+    json_type = {"Content-Type": "application/json"}
+    url = b'{"data": [{"url": "http://[x"}]}'
+    deep = b'{"data": ' + b"[" * 900 + b"]" * 900 + b"}"
+    for body in (url, deep):
+        assert request(demo, "POST", f"{API}/queue/join", body, json_type)[0] in (400, 422)
+    with socket.create_connection(demo.host.split(":"), timeout=60) as connection:  # type: ignore[arg-type]
+        head = f"POST {API}/queue/join HTTP/1.1\r\nHost: {demo.host}\r\nContent-Length: {'9' * 5000}\r\n\r\n"
+        connection.sendall(head.encode())
+        assert int(connection.recv(100).split()[1]) == 400
+
+
 def test_megapixels_are_seen_in_the_header(demo: Served, tmp_path: Path) -> None:
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))

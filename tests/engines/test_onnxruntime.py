@@ -252,3 +252,24 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
     path.write_bytes(TINY_ENGINE.read_bytes().replace(b"guide", b"gu\xfdde"))
     with pytest.raises(ArtefactError, match="holds names that are no text"):
         open_engine(path)
+
+
+def test_what_a_graph_is_called_is_not_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A node that fails while it runs: ONNX Runtime's own log would say its name as it is."""
+    model = onnx.load(TINY_ENGINE)
+    name = "3\x1b]0;title\x07\nltm-infer: all is well"
+    shape = onnx.numpy_helper.from_array(np.array([-1, 7]), "shape")
+    model.graph.initializer.append(shape)
+    output = model.graph.node[-1].output[0]
+    model.graph.node[-1].output[0] = "before"
+    model.graph.node.append(onnx.helper.make_node("Reshape", ["before", "shape"], ["odd"], name=name))
+    model.graph.node.append(onnx.helper.make_node("Reshape", ["odd", "back"], [output]))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([-1, 1, 32, 32]), "back"))
+    onnx.save(model, tmp_path / "odd.onnx")
+    with (
+        pytest.warns(UserWarning, match="no sidecar"),
+        pytest.raises(DeviceError),
+        load_engine(tmp_path / "odd.onnx") as engine,
+    ):
+        engine.run(**inputs(1, 32))
+    assert capfd.readouterr() == ("", "")

@@ -188,6 +188,13 @@ def test_other_mistakes(tmp_path: Path, checkpoints: Callable[[str], Path]) -> N
     assert_one_line(called("ltm-export", model, "--weights-beside", "-o", tmp_path / "x.onnx"), 2, "--weights-beside")
 
 
+def test_names_that_are_markup_or_commands_to_a_terminal(tmp_path: Path) -> None:
+    for name in ("a[/b].safetensors", "a\x1b]0;title\x07.pth"):
+        result = called("ltm-export", tmp_path / name, "-o", tmp_path / "x.onnx")
+        assert_one_line(result, 1, "no such checkpoint")
+        assert "\x1b" not in result.err
+
+
 def test_shipped_graph_holds_no_weights_but_refers_to_the_one_checkpoint() -> None:
     proto = onnx.load(SHIPPED_ENGINE, load_external_data=False)
     outside = [tensor for tensor in proto.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
