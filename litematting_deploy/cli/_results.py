@@ -1,6 +1,7 @@
 """The options that say what is written of a matte, and the writing; the same in every command that mattes photos."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -85,11 +86,12 @@ class Results:
 
     def check(self, inputs: tuple[str, ...]) -> None:
         """Raise before any work is done when a file cannot be written, or is one of the inputs or another result."""
-        taken: set[Path] = set()
+        taken: set[str] = set()
         for path in self.files:
-            if Path(path).resolve() in taken:
+            place = os.path.realpath(path)
+            if place in taken:
                 raise UsageError(f"{path}: the results need two different files; choose another name")
-            taken.add(Path(path).resolve())
+            taken.add(place)
             check_output(path, inputs, WRITE_SUFFIXES if path == self.preview else RESULT_SUFFIXES)
             if path != self.preview:
                 check_depth(path, self.depth)

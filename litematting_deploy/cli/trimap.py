@@ -1,6 +1,6 @@
 """ltm-trimap: a mask to a trimap."""
 
-from pathlib import Path
+import os
 
 import click
 import numpy as np
@@ -58,5 +58,5 @@ def _check_options(output: str, adaptive: bool, image: str | None, preview: str 
         raise click.UsageError("--adaptive looks for hair in the photo; give it with --image PHOTO")
     if image is not None and not adaptive and preview is None:
         raise click.UsageError("--image is for --adaptive and --preview; add one of these or leave it out")
-    if preview is not None and Path(preview).resolve() == Path(output).resolve():
+    if preview is not None and os.path.realpath(preview) == os.path.realpath(output):
         raise UsageError(f"{preview}: the trimap and its preview need two different files")

@@ -216,6 +216,7 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, photo: tuple[P
     (tmp_path / "cut.png").write_bytes(image.read_bytes()[:2000])
     (tmp_path / "bad.onnx").write_bytes(b"not a graph")
     (tmp_path / "bad.pth").write_bytes(b"not a checkpoint")
+    (tmp_path / "loop.png").symlink_to("loop.png")
     other = save(tmp_path / "other.png", load(trimap)[:50])
     strange = save(tmp_path / "strange.png", (load(trimap) // 2).astype(np.uint8))
     dark = save(tmp_path / "dark.png", (load(trimap) > 0).astype(np.uint8))
@@ -237,6 +238,7 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, photo: tuple[P
         (1, (image, trimap, *out, "--engine", trimap), ("trimap.png", "an engine is a checkpoint")),
         (1, (image, trimap, *out, "--device", "cuda"), ("cuda", "onnxruntime")),
         (1, (image, trimap, "-o", tmp_path / "no" / "a.png"), ("a.png", "cannot be written")),
+        (1, (image, trimap, "-o", tmp_path / "loop.png"), ("loop.png", "cannot be written")),
         (2, (image, trimap, "-o", tmp_path / "alpha.jpg"), ("alpha.jpg", ".png")),
         (2, (image, trimap, "-o", image), ("photo.png", "overwrite an input")),
         (2, (image, trimap, *out, "--cutout", tmp_path / "alpha.png"), ("alpha.png", "two different files")),
