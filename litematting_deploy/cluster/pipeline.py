@@ -7,6 +7,7 @@ import math
 import os
 import socket
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ Worker = Callable[[Sequence[int]], list[Record]]
 """What an actor does: matte the frames of these numbers and say what came of each."""
 
 _DEATHS = 3
-"""Of actors, that a task outlives; one that outlives more of them is what kills them."""
+"""Of actors, after which a batch is begun again; one that outlives more of them is what kills them."""
 _WAIT_S = 30.0
 _ENDS, _SAYS = "error", "message"  # of a record that ends the job
 
@@ -83,16 +84,17 @@ class Cluster:
         context = data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
         context.execution_no_progress_timeout_s = -1  # a batch of large photos may take longer than any limit
-        context.max_errored_blocks = -1
+        attempts = self._ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Attempts).remote()
         rows = data.from_items([{"number": n} for n in numbers], override_num_blocks=math.ceil(len(numbers) / batch))
         records = rows.map_batches(
             _Actor,
-            fn_constructor_args=(make, arguments),
+            fn_constructor_args=(attempts, make, arguments),
             batch_size=None,
-            compute=data.ActorPoolStrategy(size=min(actors, math.ceil(len(numbers) / batch))),
+            compute=data.ActorPoolStrategy(  # one task each: those that wait for an actor die with it
+                size=min(actors, math.ceil(len(numbers) / batch)), max_tasks_in_flight_per_actor=1
+            ),
             num_cpus=each.cpus,
             num_gpus=each.gpus,
-            max_task_retries=_DEATHS,
         )
         with self._unwrapped():
             for block in records.iter_batches(batch_size=None, prefetch_batches=0):
@@ -116,10 +118,22 @@ class Cluster:
             raise DeviceError(f"Ray could not go on: {first_line(error)}; what is done is kept, --resume") from error
 
 
+class _Attempts:
+    """How often each batch was begun: Ray hands one that ends its actors to the next without end."""
+
+    def __init__(self) -> None:
+        self._begun: Counter[tuple[int, ...]] = Counter()
+
+    def begin(self, numbers: tuple[int, ...]) -> int:
+        self._begun[numbers] += 1
+        return self._begun[numbers]
+
+
 class _Actor:
     """Our own errors come back as records: Ray keeps neither their type nor, of a constructor's, their text."""
 
-    def __init__(self, make: Callable[..., Worker], arguments: tuple[Any, ...]) -> None:
+    def __init__(self, attempts: Any, make: Callable[..., Worker], arguments: tuple[Any, ...]) -> None:
+        self._attempts = attempts
         self._broken: list[Record] = []
         try:
             self._worker = make(*arguments)
@@ -127,8 +141,13 @@ class _Actor:
             self._broken = [_ending(error)]
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+        import ray
+
+        numbers = batch["number"].tolist()
+        if ray.get(self._attempts.begin.remote(tuple(numbers))) > 1 + _DEATHS:
+            return {"record": []}
         try:
-            records = self._broken or self._worker(batch["number"].tolist())
+            records = self._broken or self._worker(numbers)
         except LiteMattingError as error:
             records = [_ending(error)]
         return {"record": [json.dumps(record) for record in records]}
@@ -146,7 +165,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray: Any = require("ray", "ray", "ltm-batch")
     require("ray.data", "ray", "ltm-batch")
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it says of a task, we say of its frames
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
