@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import tomllib
 import uuid
 from collections.abc import Iterator
@@ -79,6 +80,21 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_small(path: str | Path, limit: int = 1 << 20) -> bytes:
+    """The content of a regular file of at most `limit` bytes.
+
+    Raises `OSError`, and `ValueError` for a longer one and for what a name may also stand for: a pipe, which would be
+    waited for, or a device that never ends.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError("not a regular file")
+    with Path(path).open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"over {limit} bytes")
+    return content
+
+
 def read_toml(path: str | Path, what: str) -> dict[str, Any]:
     """The content of a TOML file; `what` it is, as in `a recipe`.
 
@@ -86,10 +102,9 @@ def read_toml(path: str | Path, what: str) -> dict[str, Any]:
     would write, and for numbers beyond 64 bits, which TOML does not have.
     """
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(_TOML_BYTES + 1)
-        if len(content) > _TOML_BYTES or any(len(line) > _TOML_LINE for line in content.splitlines()):
-            raise ValueError(f"over {_TOML_BYTES} bytes, or over {_TOML_LINE} in a line")
+        content = read_small(path, _TOML_BYTES)
+        if any(len(line) > _TOML_LINE for line in content.splitlines()):
+            raise ValueError(f"over {_TOML_LINE} bytes in a line")
         table = tomllib.loads(content.decode())
         _check_plain(table, 0)
     except RecursionError:

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .._files import parse_json
+from .._files import parse_json, read_small
 from ..errors import InputError
 
 KIND, FORMAT = "ltm-bench", 1
+_MOST_BYTES = 1 << 24
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 
 
@@ -137,7 +138,7 @@ class Results:
 def read_results(path: str | Path) -> Results:
     """What `ltm-bench --json` wrote. Raises `InputError`."""
     try:
-        content: dict[str, Any] = parse_json(Path(path).read_bytes())
+        content: dict[str, Any] = parse_json(read_small(path, _MOST_BYTES))
         if (content.pop("kind"), content.pop("format")) != (KIND, FORMAT):
             raise ValueError(f"it is not of format {FORMAT}")
         return Results(**{**content, "rows": [row_of(row) for row in content["rows"]]})

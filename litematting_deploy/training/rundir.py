@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .._files import parse_json, replace_file
+from .._files import parse_json, read_small, replace_file
 from ..errors import CheckpointError, OutputError, UsageError
 from ..model.checkpoint import read_state_dict
 from .recipe import Recipe, from_dict
@@ -62,10 +62,10 @@ def keep(run: Path, begun: Begun) -> None:
 def reopen(run: Path) -> Begun:
     """What the run in a folder was begun with. Raises `UsageError` if there is none, `CheckpointError` if damaged."""
     file = run / BEGUN
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise UsageError(f"{run}: holds no run to resume, {BEGUN} is not there; leave --resume out to begin one")
     try:
-        content: dict[str, Any] = parse_json(file.read_bytes())
+        content: dict[str, Any] = parse_json(read_small(file))
         begun = Begun(**content | {"recipe": from_dict(content["recipe"], str(file))})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
