@@ -164,7 +164,7 @@ def test_recipe_values(tmp_path: Path) -> None:
         ('output = "/m.onnx"', "in the folder of bad.toml or below"),
         ("height = " + "[\n" * 5000, "nested too deep"),
         ("height" + ".a" * 20 + " = 1", "nested deeper than 6 levels"),
-        ("height" + ".a" * 30000 + " = 1", "over 1000 in a line"),
+        ("height" + ".a" * 30000 + " = 1", "over 1000 bytes in a line"),
         ("height = " + "1" * 900 + "\n" * 70000, "over 65536 bytes"),
         ("height = 0x" + "f" * 900, "more than 64 bits"),
     ],
