@@ -126,11 +126,13 @@ def _check_plain(value: Any, depth: int) -> None:
 
 
 def below(file: Path, key: str, name: str) -> Path:
-    """The path that `name`, the value of `key` in a TOML file, means: in the file's own folder or further down.
+    """The path that `name`, the value of `key` in a TOML file, means: in the file's own folder or further down,
+    links followed.
 
     So who runs a recipe of somebody else has nothing overwritten elsewhere. Raises `UsageError`.
     """
-    if not name or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
+    leads_out = not name or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts
+    if leads_out or not Path(os.path.realpath(file.parent / name)).is_relative_to(os.path.realpath(file.parent)):
         raise UsageError(
             f"{file}: {key} is {name!r}, wanted a file name in the folder of {file.name} or below; "
             "say any other place on the command line"
