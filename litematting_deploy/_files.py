@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import tomllib
 import uuid
 from collections.abc import Iterator
@@ -79,6 +80,21 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_small(path: str | Path, limit: int = 1 << 20) -> bytes:
+    """The content of a regular file of at most `limit` bytes.
+
+    Raises `OSError`, and `ValueError` for a longer one and for what a name may also stand for: a pipe, which would be
+    waited for, or a device that never ends.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError("not a regular file")
+    with Path(path).open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"over {limit} bytes")
+    return content
+
+
 def read_toml(path: str | Path, what: str) -> dict[str, Any]:
     """The content of a TOML file; `what` it is, as in `a recipe`.
 
@@ -86,10 +102,9 @@ def read_toml(path: str | Path, what: str) -> dict[str, Any]:
     would write, and for numbers beyond 64 bits, which TOML does not have.
     """
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(_TOML_BYTES + 1)
-        if len(content) > _TOML_BYTES or any(len(line) > _TOML_LINE for line in content.splitlines()):
-            raise ValueError(f"over {_TOML_BYTES} bytes, or over {_TOML_LINE} in a line")
+        content = read_small(path, _TOML_BYTES)
+        if any(len(line) > _TOML_LINE for line in content.splitlines()):
+            raise ValueError(f"over {_TOML_LINE} bytes in a line")
         table = tomllib.loads(content.decode())
         _check_plain(table, 0)
     except RecursionError:
@@ -111,11 +126,13 @@ def _check_plain(value: Any, depth: int) -> None:
 
 
 def below(file: Path, key: str, name: str) -> Path:
-    """The path that `name`, the value of `key` in a TOML file, means: in the file's own folder or further down.
+    """The path that `name`, the value of `key` in a TOML file, means: in the file's own folder or further down,
+    links followed.
 
     So who runs a recipe of somebody else has nothing overwritten elsewhere. Raises `UsageError`.
     """
-    if not name or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
+    leads_out = not name or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts
+    if leads_out or not Path(os.path.realpath(file.parent / name)).is_relative_to(os.path.realpath(file.parent)):
         raise UsageError(
             f"{file}: {key} is {name!r}, wanted a file name in the folder of {file.name} or below; "
             "say any other place on the command line"

@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_origin
 
-from .._files import parse_json
+from .._files import parse_json, read_small
 from ..errors import InputError
 
 KIND, FORMAT = "ltm-bench", 1
+_MOST_BYTES = 1 << 24
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 
 
@@ -105,19 +106,37 @@ class Row:
         return replace(self, status=FAILED, reason=reason)
 
 
+Kind = TypeVar("Kind", "Row", "Results", "Latency", "OnGpu", "Accuracy")
+
 _NESTED = {"latency_ms": Latency, "gpu": OnGpu, "accuracy": Accuracy}
 
 
+def _checked(made: Kind) -> Kind:
+    """The same. Raises `TypeError` for a value that is not of its field's type."""
+    for field in fields(made):
+        value, kind = getattr(made, field.name), get_origin(field.type)
+        wanted: Any = kind if kind in (dict, list, tuple) else field.type
+        right = isinstance(value, wanted) or (isinstance(value, int) and isinstance(0.0, wanted))
+        if wanted is tuple:
+            right = len(value) == 2 and all(isinstance(item, int | float) for item in value)
+        if not right:
+            raise TypeError(f"{field.name} is a {type(value).__name__}")
+    return made
+
+
 def row_of(content: Mapping[str, Any]) -> Row:
-    """A row as `asdict` and JSON leave it. Raises `KeyError`, `TypeError`."""
+    """A row as `asdict` and JSON leave it. Raises `KeyError`, `TypeError`, `ValueError`."""
     values = dict(content)
     values["patch_hw"] = tuple(values["patch_hw"])
     for name, kind in _NESTED.items():
         if values.get(name) is not None:
-            values[name] = kind(**values[name])
+            values[name] = _checked(kind(**values[name]))
     if values.get("gpu") is not None:
         values["gpu"] = replace(values["gpu"], traffic_ms=tuple(values["gpu"].traffic_ms))
-    return Row(**values)
+    row = _checked(Row(**values))
+    if row.latency_ms is not None and not row.latency_ms.p50 > 0:
+        raise ValueError(f"p50 is {row.latency_ms.p50}")
+    return row
 
 
 @dataclass(frozen=True)
@@ -134,13 +153,26 @@ class Results:
         return (json.dumps(content, indent=2) + "\n").encode()
 
 
+def _check_environment(environment: Any) -> None:
+    """Raise `TypeError` or `KeyError` unless it has what `environment.describe` says and is read again."""
+    if not isinstance(environment, dict):
+        raise TypeError(f"environment is a {type(environment).__name__}")
+    kinds = {"cpu": str, "cores": int, "gpus": list, "system": str, "versions": dict}
+    for name, kind in kinds.items():
+        if not isinstance(environment[name], kind):
+            raise TypeError(f"{name} is a {type(environment[name]).__name__}")
+    if not all(isinstance(gpu, dict) and isinstance(gpu.get("name"), str) for gpu in environment["gpus"]):
+        raise TypeError("a GPU has no name")
+
+
 def read_results(path: str | Path) -> Results:
     """What `ltm-bench --json` wrote. Raises `InputError`."""
     try:
-        content: dict[str, Any] = parse_json(Path(path).read_bytes())
+        content: dict[str, Any] = parse_json(read_small(path, _MOST_BYTES))
         if (content.pop("kind"), content.pop("format")) != (KIND, FORMAT):
             raise ValueError(f"it is not of format {FORMAT}")
-        return Results(**{**content, "rows": [row_of(row) for row in content["rows"]]})
+        _check_environment(content["environment"])
+        return _checked(Results(**{**content, "rows": [row_of(row) for row in content["rows"]]}))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: not results of this ltm-bench ({error}); make them with: ltm-bench --json"

@@ -2,6 +2,7 @@
 
 import abc
 import importlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -136,7 +137,7 @@ def existing(path: str | Path, backends: Mapping[str, tuple[str, str]]) -> tuple
             f"{path}: an engine is a checkpoint, an .onnx (made with ltm-export) or, on a GPU, an .engine (with "
             "ltm-build); on a Triton server, grpc://HOST:8001/MODEL"
         )
-    if not path.is_file():
+    if not os.path.isfile(path):
         command = "ltm-build MODEL.onnx" if path.suffix.lower() == ".engine" else "ltm-export MODEL"
         raise ArtefactError(f"{path}: no such engine file; make one with: {command} -o {path.name}")
     return path, backend

@@ -104,7 +104,7 @@ class Report:
             "over the unknown pixels. Seconds are per image, without reading files.</p>"
             f"<nav>{' '.join(self._links)}</nav></section>\n{chr(10).join(self._cards)}\n</body></html>\n"
         )
-        replace_file(self._page, content.encode())
+        replace_file(self._page, content.encode(errors="backslashreplace"))  # a name may be no text
         return self._page
 
     def _figure(self, file: str, caption: str, pixels: NDArray[np.uint8], interpolation: int = cv2.INTER_AREA) -> str:

@@ -53,8 +53,8 @@ class ExportSpec:
                 raise UsageError(f"{name} {value!r}: wanted one of {', '.join(choices)}")
         if self.norm == "folded" and self.precision != "fp32":
             raise UsageError(f"norm folded is for CPUs, which compute in fp32, not {self.precision}; use --norm batch")
-        if self.tolerance is not None and not self.tolerance > 0:
-            raise UsageError(f"tolerance {self.tolerance}: wanted a positive difference of alpha, as 0.001")
+        if self.tolerance is not None and not 0 < self.tolerance <= 1:
+            raise UsageError(f"tolerance {self.tolerance}: wanted a positive difference of alpha up to 1, as 0.001")
 
     @property
     def patch_hw(self) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Reading checkpoints: only tensors are ever unpickled, and never from compressed records."""
 
+import os
 import pickle
 import struct
 import zipfile
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from .._files import CHECKPOINT_SUFFIXES
 from .._optional import require
-from ..errors import CheckpointError
+from ..errors import CheckpointError, first_line
 from .config import ModelConfig
 from .network import LiteMatting
 
@@ -19,7 +20,8 @@ NESTING_KEYS = ("state_dict", "model")
 # What DataParallel and a Lightning module put before the names.
 WRAPPER_PREFIXES = ("module.", "model.")
 NAMES_SHOWN = 4
-# What torch.load raises on damaged files, beside UnpicklingError.
+_WEIGHTS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+# What is raised on damaged files, beside UnpicklingError.
 _DAMAGE = (
     *(zipfile.BadZipFile, struct.error, ArithmeticError),
     MemoryError,  # a damaged length asks for more than there is
@@ -59,7 +61,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     suffix = path.suffix.lower()
     if suffix not in CHECKPOINT_SUFFIXES:
         raise CheckpointError(f"{path}: a checkpoint ends in {', '.join(CHECKPOINT_SUFFIXES)}, this in '{suffix}'")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise CheckpointError(f"{path}: no such checkpoint file; give the path of an existing one")
     loaded = _read_safetensors(path) if suffix == ".safetensors" else _read_torch(path)
     return _unwrap(path, loaded)
@@ -78,7 +80,7 @@ def _read_torch(path: Path) -> object:
             f"save model.state_dict() with torch.save (torch says: {reason})"
         ) from error
     except _DAMAGE as error:
-        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise CheckpointError(f"{path}: damaged or not a PyTorch checkpoint; fetch it again ({reason})") from error
 
 
@@ -92,8 +94,10 @@ def _read_safetensors(path: Path) -> object:
     load_file = require("safetensors.torch", "export", "reading .safetensors").load_file
     try:
         return load_file(path)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: damaged or not a safetensors file; fetch it again ({error})") from error
+    except (safetensors.SafetensorError, *_DAMAGE) as error:
+        raise CheckpointError(
+            f"{path}: damaged or not a safetensors file; fetch it again ({first_line(error)})"
+        ) from error
 
 
 def _unwrap(path: Path, loaded: object) -> dict[str, Tensor]:
@@ -109,7 +113,7 @@ def _unwrap(path: Path, loaded: object) -> dict[str, Tensor]:
             f"plain or under {' or '.join(NESTING_KEYS)}"
         )
     for name, value in state.items():
-        if not value.is_floating_point() or value.layout != torch.strided or value.is_quantized or value.is_meta:
+        if value.dtype not in _WEIGHTS or value.layout != torch.strided or value.is_meta:
             raise CheckpointError(
                 f"{path}: {name} is a {value.dtype} tensor of layout {value.layout} on {value.device}, wanted dense "
                 "floating-point weights; save model.float().state_dict()"

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import InputError, UsageError
 from ..matting.image_io import looks_like_image
 
-_PATTERN = re.compile(r"%0?(\d*)d|(#+)")
+_PATTERN = re.compile(r"%0?(\d{0,3})d|(#+)")  # no name has more than 255 digits
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .._files import parse_json, replace_file
+from .._files import parse_json, read_small, replace_file
 from ..errors import InputError, UsageError
 
 SETTINGS = ".ltm-infer.json"
@@ -34,7 +34,7 @@ def keep_settings(folder: Path, now: dict[str, Any], resume: bool) -> int:
 
 def _noted(path: Path) -> dict[str, Any] | None:
     try:
-        content = parse_json(path.read_bytes())
+        content = parse_json(read_small(path))
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._files import parse_json, replace_file, sha256
+from .._files import parse_json, read_small, replace_file, sha256
 from ..errors import ArtefactError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def read(artefact: str | Path, kind: type[Kind], pairs: tuple[str, ...], remedy:
     """
     path = sidecar_path(artefact)
     try:
-        content: dict[str, Any] = parse_json(path.read_bytes())
+        content: dict[str, Any] = parse_json(read_small(path))
         version = content.pop("format")
         if version != FORMAT:
             raise ArtefactError(f"{path}: sidecar format {version}, this version reads {FORMAT}; {remedy}")

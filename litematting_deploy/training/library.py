@@ -4,11 +4,14 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
+from ..errors import InputError, first_line
 from .drawing import POINTS, SHARD, Drawn, Stream, draw_shard, drawing_pool, points_file, shard_file
 
 
@@ -29,7 +32,7 @@ class Library:
     def ensure(self, workers: int, progress: Callable[[int], None]) -> None:
         """Draw what is not there yet. progress: called with the number of layers there are."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        missing = [first for first in range(0, self.count, SHARD) if not shard_file(self.folder, first).is_file()]
+        missing = [first for first in range(0, self.count, SHARD) if not _is_drawn(shard_file(self.folder, first))]
         there = -(-self.count // SHARD) - len(missing)
         if not missing:
             return
@@ -41,10 +44,12 @@ class Library:
                 progress(min(there * SHARD, self.count))
 
     def load(self, device: torch.device) -> None:
-        """Take all layers to `device`; on the CPU the files are mapped, not read."""
+        """Take all layers to `device`; on the CPU the files are mapped, not read. Raises `InputError`."""
         files = [shard_file(self.folder, first) for first in range(0, self.count, SHARD)]
-        self._shards = [torch.from_numpy(np.load(file, mmap_mode="c")).to(device) for file in files]
-        points = np.concatenate([np.load(points_file(file)) for file in files])
+        size = self.stream.size
+        shards = [_mapped(file, np.uint8, (SHARD, 2, size, size)) for file in files]
+        self._shards = [torch.from_numpy(shard).to(device) for shard in shards]
+        points = np.concatenate([_mapped(points_file(file), np.int16, (SHARD, POINTS, 2)) for file in files])
         self._points = torch.from_numpy(points).to(device)
 
     def take(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
@@ -80,3 +85,21 @@ class Library:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
             self._pending.clear()
+
+
+def _is_drawn(file: Path) -> bool:
+    return file.is_file() and points_file(file).is_file()
+
+
+def _mapped(file: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
+    """An array of a file, not read yet; changes to it do not reach the file. Raises `InputError`."""
+    try:
+        array = np.lib.format.open_memmap(file, mode="c")
+    except (OSError, ValueError, ArithmeticError) as error:
+        raise InputError(f"{file}: cannot be read: {first_line(error)}; delete it to have it drawn again") from error
+    if array.dtype != dtype or array.shape != shape:
+        raise InputError(
+            f"{file}: is {array.shape} {array.dtype}, wanted {shape} {np.dtype(dtype)}; "
+            "delete it to have it drawn again"
+        )
+    return array

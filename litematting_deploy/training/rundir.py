@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .._files import parse_json, replace_file
+import torch
+
+from .._files import parse_json, read_small, replace_file
 from ..errors import CheckpointError, OutputError, UsageError
 from ..model.checkpoint import read_state_dict
 from .recipe import Recipe, from_dict
@@ -15,6 +17,11 @@ from .recipe import Recipe, from_dict
 BEGUN = "run.json"
 CHECKPOINT = "last.ckpt"
 WEIGHTS = "weights.safetensors"
+_OF_A_RUN = (
+    *("pytorch-lightning_version", "epoch", "global_step", "loops", "callbacks", "optimizer_states", "lr_schedulers"),
+    *("current_model_state", "averaging_state"),
+)
+"""What Lightning takes from a checkpoint, beside the weights."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +53,11 @@ def begin(run: Path, begun: Begun) -> Begun:
     for name in (BEGUN, CHECKPOINT):
         if (run / name).exists():
             raise UsageError(f"{run}: holds a run already ({name}); go on with it by --resume or choose another folder")
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{run}: cannot be made: {error.strerror}; choose another folder") from error
+    for folder in (run, *([Path(begun.libraries)] if begun.libraries else [])):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be made: {error.strerror}; choose another folder") from error
     keep(run, begun)
     return begun
 
@@ -60,23 +68,38 @@ def keep(run: Path, begun: Begun) -> None:
 
 
 def reopen(run: Path) -> Begun:
-    """What the run in a folder was begun with. Raises `UsageError` if there is none, `CheckpointError` if damaged."""
+    """What the run in a folder was begun with.
+
+    Raises `UsageError` if there is none, or if its libraries are not there: who says where may be somebody else, so
+    nothing is made outside `run`. Raises `CheckpointError` if it is damaged.
+    """
     file = run / BEGUN
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise UsageError(f"{run}: holds no run to resume, {BEGUN} is not there; leave --resume out to begin one")
     try:
-        content: dict[str, Any] = parse_json(file.read_bytes())
+        content: dict[str, Any] = parse_json(read_small(file))
         begun = Begun(**content | {"recipe": from_dict(content["recipe"], str(file))})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
             f"{file}: damaged ({error}); begin a new run with --init {run / WEIGHTS}, which are its weights"
         ) from error
+    if begun.libraries and not os.path.isdir(begun.libraries):
+        raise UsageError(
+            f"{file}: libraries is {begun.libraries}, which is no folder; make it if the alphas shall be drawn there"
+        )
     if (run / CHECKPOINT).is_file():
         try:
-            read_state_dict(run / CHECKPOINT)
+            _check_checkpoint(run / CHECKPOINT)
         except CheckpointError as error:
             raise CheckpointError(f"{error}; begin a new run with --init {run / WEIGHTS}") from error
     return begun
+
+
+def _check_checkpoint(path: Path) -> None:
+    read_state_dict(path)
+    missing = [name for name in _OF_A_RUN if name not in torch.load(path, map_location="meta", weights_only=True)]
+    if missing:
+        raise CheckpointError(f"{path}: holds weights and no run, {missing[0]} is not there")
 
 
 def is_follower() -> bool:

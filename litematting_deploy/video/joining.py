@@ -13,7 +13,7 @@ from av.bitstream import BitStreamFilterContext
 from .._files import replacing
 from .._stages import stage
 from ..errors import InputError, OutputError, UsageError, first_line
-from .reading import Clip
+from .reading import Clip, open_local
 from .segments import Result, Segment
 from .writing import add_stream
 
@@ -23,7 +23,7 @@ _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", 
 def check_sound(clip: Clip, path: str) -> None:
     """Raise `UsageError` where the clip's sound cannot be in a container as that of `path`."""
     held = _held(path)
-    with av.open(clip.path) as source:
+    with open_local(clip.path) as source:
         for stream in source.streams.audio:
             if stream.codec_context is None or stream.codec_context.name not in held:
                 name = stream.codec_context.name if stream.codec_context is not None else "of an unknown codec"
@@ -36,7 +36,7 @@ def check_sound(clip: Clip, path: str) -> None:
 @stage("join")
 def join(result: Result, parts: Sequence[Path], segments: Sequence[Segment], clip: Clip, sound: bool) -> None:
     """Write a result, whole or not at all. Raises `InputError` for a segment that is damaged, `OutputError`."""
-    with replacing(result.path) as draft, av.open(clip.path) as source:
+    with replacing(result.path) as draft, open_local(clip.path) as source:
         try:
             with av.open(str(draft), "w", container_options=_options(result.path)) as target:
                 picture = add_stream(target, result.codec, result.content, clip)
@@ -71,7 +71,7 @@ def _pictures(
     ends = [*times[1:], segments[-1].end - _offset(clip)]
     index = 0
     for path, segment in zip(parts, segments, strict=True):
-        for packet in _packets(path):
+        for packet in _packets(path, segment):
             if index == segment.first + len(segment.pts):
                 raise _damaged(path, segment)
             packet.time_base = clip.time_base
@@ -84,9 +84,15 @@ def _pictures(
             raise _damaged(path, segment)
 
 
-def _packets(path: Path) -> Iterator[Any]:
+def _packets(path: Path, segment: Segment) -> Iterator[Any]:
     """Of a part, as its encoder made them."""
-    with av.open(str(path)) as part:
+    try:
+        opened = open_local(path)
+    except InputError as error:
+        raise _damaged(path, segment) from error
+    with opened as part:
+        if not part.streams.video:
+            raise _damaged(path, segment)
         stream = part.streams.video[0]
         as_made = None
         if stream.codec_context.name == "h264":

@@ -1,9 +1,11 @@
 """A clip's frames, in order and every one, upright, with the times that they are shown at."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -18,6 +20,8 @@ from .colour import Colours
 from .planes import planes_of
 
 _REMUX = "repair it, for example: ffmpeg -i CLIP -c copy REPAIRED.mkv"
+# FFmpeg would take a name with a colon for an address, and a text of the right words for a list of other clips.
+_LOCAL = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,avi,mxf,mpegts,mpeg,asf"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,14 +150,27 @@ class Clip:
         return _Opened(self.path)
 
 
+def open_local(path: str | Path) -> Any:
+    """The container of a regular file, read from that file alone. Raises `InputError`, also for a list of clips."""
+    if not os.path.isfile(path):
+        what = "not a regular file" if os.path.exists(path) else "no such file"
+        raise InputError(f"{path}: {what}; give the path of a clip on this machine")
+    try:
+        return av.open(f"file:{os.path.abspath(path)}", options=_LOCAL)
+    except av.ArgumentError as error:
+        raise InputError(
+            f"{path}: cannot be read as a video: is none of MOV, MP4, Matroska, WebM, AVI, MXF, MPEG and WMV, or a "
+            "list of clips; give a whole clip"
+        ) from error
+    except (av.FFmpegError, OSError) as error:
+        raise InputError(f"{path}: cannot be read as a video: {error.strerror}; give a whole clip") from error
+
+
 class _Opened:
     """A container and its best video stream, until left."""
 
     def __init__(self, path: str) -> None:
-        try:
-            self._container = av.open(path)
-        except (av.FFmpegError, OSError) as error:
-            raise InputError(f"{path}: cannot be read as a video: {first_line(error)}; give a whole clip") from error
+        self._container = open_local(path)
         stream = self._container.streams.best("video")
         if stream is None:
             self._container.close()

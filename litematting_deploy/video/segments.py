@@ -8,11 +8,12 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._files import replace_file
+from .._files import parse_json, read_small, replace_file
 from ..errors import InputError, OutputError, UsageError
 from .codecs import Codec, Content
 from .reading import Clip, ClipFrame
@@ -20,6 +21,8 @@ from .writing import VideoFile
 
 _LOCK = ".lock"
 _DRAFT = "draft"
+_MOST_BYTES = 1 << 24
+"""Of a segment's JSON, which takes some 30 a frame."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,9 @@ class Segments:
     def whole(self) -> list[Segment]:
         """What is done, from the first frame on without a gap. Raises `InputError` for what cannot be read."""
         found: list[Segment] = []
-        while (path := self._json(sum(len(segment.pts) for segment in found))).exists():
+        while (path := self._json(first := sum(len(segment.pts) for segment in found))).exists():
             try:
-                segment = Segment(**json.loads(path.read_bytes()))
-                if not len(segment.pts) == len(segment.sources) > 0:
-                    raise ValueError("lists differ")
+                segment = _segment(parse_json(read_small(path, _MOST_BYTES)), first)
             except (OSError, ValueError, TypeError) as error:
                 raise InputError(f"{path}: cannot be read ({error}); leave --resume out to begin anew") from error
             found.append(segment)
@@ -152,6 +153,19 @@ class Segments:
 
     def _suffix(self, index: int) -> str:
         return Path(self.results[index].path).suffix.lower()
+
+
+def _segment(content: dict[str, Any], first: int) -> Segment:
+    """As `asdict` and JSON leave it. Raises `ValueError`, `TypeError`."""
+    segment = Segment(**content)
+    times = [*segment.pts, segment.end]
+    if any(type(number) is not int for number in times) or not all(isinstance(text, str) for text in segment.sources):
+        raise TypeError("a value has the wrong type")
+    if segment.first != first or not len(segment.pts) == len(segment.sources) > 0:
+        raise ValueError("frames are missing")
+    if times != sorted(times) or not -(2**63) <= times[0] <= times[-1] < 2**63:
+        raise ValueError("times do not rise")
+    return segment
 
 
 def _sync(path: Path) -> None:

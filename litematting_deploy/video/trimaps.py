@@ -1,6 +1,7 @@
 """The trimaps or masks of a clip: one grey picture per frame, from another clip or from numbered images."""
 
 import hashlib
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -98,10 +99,11 @@ def _numbered(path: str) -> list[Path]:
         if int(number[1]) in files:
             raise InputError(f"{frame.image}: has the number of {files[int(number[1])]}; move one of them away")
         files[int(number[1])] = frame.image
-    missing = sorted(set(range(min(files), max(files) + 1)) - set(files))
-    if missing:
-        raise InputError(f"{path}: number {missing[0]} is missing; a clip needs a picture for each frame")
-    return [files[number] for number in sorted(files)]
+    numbers = sorted(files)
+    for before, after in itertools.pairwise(numbers):
+        if after > before + 1:
+            raise InputError(f"{path}: number {before + 1} is missing; a clip needs a picture for each frame")
+    return [files[number] for number in numbers]
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +16,8 @@ from litematting_deploy.benchmarks.accuracy import tolerance
 from litematting_deploy.benchmarks.backends import BACKENDS, chosen
 from litematting_deploy.benchmarks.compare import changes, check_same_machine
 from litematting_deploy.benchmarks.plot import png
-from litematting_deploy.benchmarks.row import Accuracy, Latency, OnGpu, Results, Row, row_of
-from litematting_deploy.errors import UsageError
+from litematting_deploy.benchmarks.row import Accuracy, Latency, OnGpu, Results, Row, read_results, row_of
+from litematting_deploy.errors import InputError, UsageError
 from litematting_deploy.export.spec import TOLERANCES
 from litematting_deploy.runtime.assets import example_patch
 
@@ -77,11 +79,39 @@ def test_only_gpus_have_columns_of_a_gpu() -> None:
 
 
 def test_rows_survive_json() -> None:
-    import json
-
     for one in (row("a", 1), ON_GPU, row("b", None, reason="why")):
         content = json.loads(results(one).json())["rows"][0]
         assert row_of(content) == one
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("environment",), [], "environment is a list"),
+        (("environment", "gpus"), [1], "a GPU has no name"),
+        (("environment", "versions"), [1], "versions is a list"),
+        (("options",), 1, "options is a int"),
+        (("rows", 0, "engine"), 1, "engine is a int"),
+        (("rows", 0, "patch_hw"), [64], "patch_hw"),
+        (("rows", 0, "latency_ms", "p50"), "1", "p50 is a str"),
+        (("rows", 0, "latency_ms", "p50"), 0, "p50 is 0"),
+    ],
+)
+def test_results_of_wrong_types_are_one_line(
+    place: tuple[str | int, ...], value: object, words: str, tmp_path: Path
+) -> None:
+    content = json.loads(results(row("a", 1)).json())
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(content))
+    assert read_results(path) == results(row("a", 1))
+    holder = content
+    for key in place[:-1]:
+        holder = holder[key]
+    holder[place[-1]] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"r\.json: not results of this ltm-bench \(.*\); make them with") as caught:
+        read_results(path)
+    assert words in str(caught.value)
 
 
 def test_what_makes_times_unsure_is_said() -> None:

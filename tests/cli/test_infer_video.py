@@ -1,7 +1,9 @@
 """ltm-infer on clips, as a user runs it."""
 
 import json
+import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from litematting_deploy.runtime.assets import TINY_ENGINE
+from litematting_deploy.video.reading import Clip
 from tests.cli.frames import COMMAND
 from tests.cli.test_infer_interrupted import start
 from tests.conftest import Run, assert_one_line, called, run
@@ -218,7 +221,7 @@ def test_mistakes(clip: Path, trimap_clip: Path, tmp_path: Path) -> None:
     small = grey_clip(tmp_path / "small.mp4", [trimap[:, :32] for trimap in trimaps(COUNT)])
     matte = grey_clip(tmp_path / "soft.mp4", soft)
     (tmp_path / "gap").mkdir()
-    for number in (1, 3):
+    for number in (1, 3, 10**11):
         Image.fromarray(trimaps(1)[0]).save(tmp_path / "gap" / f"{number}.png")
     text = tmp_path / "text.mov"
     text.write_text("no clip")
@@ -246,6 +249,31 @@ def test_mistakes(clip: Path, trimap_clip: Path, tmp_path: Path) -> None:
     assert result.code == 0, result
     missing = run("ltm-infer", clip, trimap_clip, *out, block="av")
     assert_one_line(missing, 1, "needs av, which is not installed: pip install 'litematting-deploy[video]'")
+
+
+def test_clips_are_files_on_this_machine(clip: Path, trimap_clip: Path, tmp_path: Path) -> None:
+    """Whatever a name looks like; a list of clips is no clip, and nothing waits for a pipe."""
+    (tmp_path / clip.name).write_bytes(clip.read_bytes())
+    os.mkfifo(tmp_path / "pipe.mp4")
+    out = ("-o", tmp_path / "m.mkv")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        for name in (f"http://{address}/x.mp4", f"tcp:{address}.mp4"):
+            result = infer(name, trimap_clip, *out, by=called)
+            assert_one_line(result, 1, f"{name}: no such file; give the path of a clip on this machine")
+        for name in (f"tcp:{address}.mp4", "100%25 %03d.mp4"):
+            (tmp_path / name).write_bytes(clip.read_bytes())
+        result = run("ltm-infer", f"tcp:{address}.mp4", trimap_clip, *out, "--engine", TINY_ENGINE, cwd=tmp_path)
+        assert result.code == 0, result
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert len(read_clip(tmp_path / "m.mkv")[0]) == COUNT
+    assert sum(1 for _ in Clip(str(tmp_path / "100%25 %03d.mp4")).frames()) == COUNT
+    assert_one_line(infer(tmp_path / "pipe.mp4", trimap_clip, *out, by=called), 1, "pipe.mp4: not a regular file")
+    (tmp_path / "list.mp4").write_text(f"ffconcat version 1.0\nfile {clip.name}\n")
+    result = infer(tmp_path / "list.mp4", trimap_clip, *out, by=called)
+    assert_one_line(result, 1, "list.mp4: cannot be read as a video: ", "or a list of clips; give a whole clip")
 
 
 def test_times_that_begin_late(tmp_path: Path) -> None:

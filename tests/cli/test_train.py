@@ -222,6 +222,18 @@ def test_wrong_use_is_one_line_and_leaves_nothing_behind(
     assert_one_line(blocked, 1, "lightning", "litematting-deploy[train]")
 
 
+def test_a_run_of_somebody_else_makes_no_folder_elsewhere(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = json.loads((finished / "run.json").read_text())
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(json.dumps(begun | {"libraries": str(tmp_path / "else" / "where")}))
+    code, line = invoke(capsys, "--resume", "-o", tmp_path / "run")
+    assert code == 2
+    assert f"libraries is {tmp_path / 'else' / 'where'}, which is no folder; make it" in line
+    assert not (tmp_path / "else").exists()
+
+
 def test_a_damaged_run_says_how_to_save_its_weights(
     finished: Path, material: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -234,6 +246,12 @@ def test_a_damaged_run_says_how_to_save_its_weights(
         assert code == 1
         assert name in line
         assert f"--init {folder / 'weights.safetensors'}" in line
+    (tmp_path / "run.json" / "run.json").write_bytes((finished / "run.json").read_bytes())
+    torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / "run.json" / "last.ckpt")
+    code, line = invoke(capsys, "--resume", "-o", tmp_path / "run.json")
+    assert code == 1
+    assert "last.ckpt: holds weights and no run" in line
+    assert "--init" in line
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "last.ckpt").write_bytes(b"")

@@ -220,8 +220,9 @@ def test_device_path_equals_the_cpu(small_onnx: Path, device: str) -> None:
 def test_unknown_endings(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match=r"an engine is a checkpoint, an \.onnx .* or, on a GPU, an \.engine"):
         open_engine(tmp_path / "model.plan")
-    with pytest.raises(ArtefactError, match="no such engine file"):
-        open_engine(tmp_path / "model.onnx")
+    for name in ("model", "a" * 300):
+        with pytest.raises(ArtefactError, match="no such engine file"):
+            open_engine(tmp_path / f"{name}.onnx")
 
 
 def test_weights_outside_the_folder_are_not_read(tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def test_every_shipped_profile_can_be_read_and_is_in_the_table() -> None:
         ('timing_cache = ""', "timing_cache = '' has the wrong type or is empty"),
         ('layers = "a\\u0000b"', "in the folder of bad.toml or below"),
         ('timing_cache = "../t"', "in the folder of bad.toml or below"),
+        ('layers = "away/l.json"', "in the folder of bad.toml or below"),
         ('layers = "/l.json"', "in the folder of bad.toml or below"),
         ("max_batch = 0x" + "f" * 900, "more than 64 bits"),
         ("max_batch = 3000000000", "max_batch 3000000000: wanted 1 to 1024"),
@@ -108,6 +109,7 @@ def test_every_shipped_profile_can_be_read_and_is_in_the_table() -> None:
 def test_mistakes(tmp_path: Path, content: str, words: str) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(content)
+    (tmp_path / "away").symlink_to(tmp_path.parent)
     with pytest.raises(UsageError) as failure:
         read_profile(path)
     message = str(failure.value)

@@ -79,6 +79,13 @@ def test_page_with_peers_and_a_nasty_name(tmp_path: Path) -> None:
     assert errors["0001_closed_form_error.png"][0, 0].tolist() == [252, 255, 164], "the largest is yellow"
 
 
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    shown = example("a\udcff…")
+    report = Report(tmp_path, "T", "")
+    report.add(shown, {"LiteMatting": Matted(shown.alpha, BETTER)})
+    assert "a\\udcff…</h2>" in report.finish({"LiteMatting": BETTER}).read_text()
+
+
 def test_large_pictures_are_shrunk(tmp_path: Path) -> None:
     shown = example("large", 100, 2000)
     report = Report(tmp_path, "large", "")

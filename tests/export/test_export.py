@@ -144,6 +144,9 @@ def test_recipe_values(tmp_path: Path) -> None:
     recipe = read_recipe(path)
     assert recipe.spec == ExportSpec(height=64, batch=4, precision="fp16", tolerance=1)
     assert recipe.output == tmp_path / "a" / "b.onnx"
+    (tmp_path / "inside").symlink_to("a")
+    path.write_text('output = "inside/b.onnx"')
+    assert read_recipe(path).output == tmp_path / "inside" / "b.onnx"
     for shipped in (ROOT / "export").glob("*.toml"):
         assert read_recipe(shipped).output is not None or shipped.stem == "shipped"  # beside its checkpoint
 
@@ -158,20 +161,25 @@ def test_recipe_values(tmp_path: Path) -> None:
         ("batch = 0", "1 to 1024"),
         ('precision = "int8"', "one of fp32, fp16"),
         ("tolerance = -1", "positive"),
+        ("tolerance = inf", "up to 1"),
+        ("tolerance = nan", "positive"),
+        ('output = "away/m.onnx"', "in the folder of bad.toml or below"),
         ("output = 3", "file name in quotes"),
         ("height =", "not a recipe"),
         ('output = "../m.onnx"', "in the folder of bad.toml or below"),
         ('output = "/m.onnx"', "in the folder of bad.toml or below"),
         ("height = " + "[\n" * 5000, "nested too deep"),
         ("height" + ".a" * 20 + " = 1", "nested deeper than 6 levels"),
-        ("height" + ".a" * 30000 + " = 1", "over 1000 in a line"),
+        ("height" + ".a" * 30000 + " = 1", "over 1000 bytes in a line"),
         ("height = " + "1" * 900 + "\n" * 70000, "over 65536 bytes"),
         ("height = 0x" + "f" * 900, "more than 64 bits"),
     ],
 )
 def test_recipe_mistakes(tmp_path: Path, content: str, words: str) -> None:
-    (tmp_path / "bad.toml").write_text(content)
-    assert_one_line(called("ltm-export", "m.pth", "--recipe", tmp_path / "bad.toml"), 2, "bad.toml", words)
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "away").symlink_to(tmp_path)
+    (tmp_path / "recipes" / "bad.toml").write_text(content)
+    assert_one_line(called("ltm-export", "m.pth", "--recipe", tmp_path / "recipes" / "bad.toml"), 2, "bad.toml", words)
 
 
 def test_other_mistakes(tmp_path: Path, checkpoints: Callable[[str], Path]) -> None:

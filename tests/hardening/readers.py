@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 from tests.hardening import seeds
 
@@ -111,6 +112,20 @@ def _run(path: Path) -> object:
     return reopen(path.parent)
 
 
+def _results(path: Path) -> object:
+    from litematting_deploy.benchmarks.row import read_results
+
+    return read_results(path)
+
+
+def _segment(path: Path) -> object:
+    from litematting_deploy.video.segments import Segments
+
+    segments = Segments("m.mkv", [], cast(Any, None), 4)
+    segments.folder = path.parent
+    return segments.whole()
+
+
 def _checkpoint(path: Path) -> object:
     from litematting_deploy.model import load_checkpoint
 
@@ -134,6 +149,8 @@ READERS = {
     "settings": Reader(".ltm-infer.json", seeds.settings, _settings),
     "manifest": Reader("manifest.jsonl", seeds.manifest, _manifest),
     "training-run": Reader("run.json", seeds.begun, _run),
+    "results": Reader("results.json", seeds.results, _results),
+    "segment": Reader("00000000.json", seeds.segment, _segment),
     "checkpoint-pth": Reader("model.pth", seeds.checkpoints, _checkpoint),
     "checkpoint-safetensors": Reader("model.safetensors", seeds.safetensors, _checkpoint),
 }

@@ -120,6 +120,16 @@ def begun() -> list[bytes]:
     return [_json(asdict(Begun(Recipe(), "photos")))]
 
 
+def results() -> list[bytes]:
+    """Those of ltm-bench in the project."""
+    return [path.read_bytes() for path in sorted((ROOT / "benchmarks" / "results").glob("*.json"))]
+
+
+def segment() -> list[bytes]:
+    """Two frames of a clip."""
+    return [_json({"first": 0, "pts": [0, 1001], "sources": ["00", "11"], "end": 2002})]
+
+
 def checkpoints() -> list[bytes]:
     """Zip and older pickles of torch.save, and a plain pickle."""
     import torch

@@ -1,5 +1,6 @@
 """Every way to store a checkpoint, and every way to get it wrong."""
 
+import json
 import os
 import random
 import zipfile
@@ -88,6 +89,11 @@ def test_code_in_a_pickle_is_never_run(tmp_path: Path) -> None:
     assert not target.exists()
 
 
+def _header(tensors: dict[str, Any]) -> bytes:
+    said = json.dumps(tensors).encode()
+    return len(said).to_bytes(8, "little") + said
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
@@ -95,6 +101,12 @@ def test_code_in_a_pickle_is_never_run(tmp_path: Path) -> None:
         ("noise.pth", b"not a checkpoint at all", "not a checkpoint of plain tensors"),
         ("noise.safetensors", b"not a checkpoint at all", "not a safetensors file"),
         ("empty.safetensors", b"", "not a safetensors file"),
+        (
+            "overflow.safetensors",
+            _header({"a": {"dtype": "F32", "shape": [2**64 - 1, 0], "data_offsets": [0, 0]}}),
+            "damaged or not a safetensors file",
+        ),
+        ("nibbles.safetensors", _header({"a": {"dtype": "F4", "shape": [2], "data_offsets": [0, 1]}}) + b"0", "dense"),
         ("model.bin", b"", "ends in .pth, .pt, .ckpt, .safetensors"),
     ],
 )
@@ -124,6 +136,8 @@ def test_other_contents(tmp_path: Path, content: object) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"absent\.pth: no such checkpoint file"):
         load_checkpoint(tmp_path / "absent.pth")
+    with pytest.raises(CheckpointError, match=r"aaa\.pth: no such checkpoint file"):
+        load_checkpoint(tmp_path / f"{'a' * 300}.pth")
 
 
 @pytest.mark.parametrize(

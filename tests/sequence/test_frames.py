@@ -73,6 +73,7 @@ def test_what_stands_for_several_files(tmp_path: Path) -> None:
     assert is_many("a/frame.###.exr")
     assert not is_many("a/frame.1.exr")
     assert not is_many("a%d/frame.exr")
+    assert not is_many("a/frame.%099999999999d.exr")
 
 
 def test_what_exists_is_no_pattern(tmp_path: Path) -> None:
@@ -95,5 +96,7 @@ def test_mistakes(tmp_path: Path) -> None:
         find_frames(twice, images)
     with pytest.raises(InputError, match="no image there with a number from 7 to 9"):
         find_frames(images / "a.%d.png", images, [7, 8, 9])
+    with pytest.raises(InputError, match=r"%0999d\.png: no image there"):
+        find_frames(images / "a.%0999d.png", images)
     with pytest.raises(UsageError, match="--frames chooses from a numbered pattern"):
         find_frames(images, images, [1])

@@ -1,5 +1,6 @@
 """Recipes, photos, the library and Composition-1k's training layout."""
 
+import pickle
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import torch
 
 from litematting_deploy.errors import InputError, UsageError
 from litematting_deploy.training.data import Batch, Draw, FolderSource, Numbers, ProceduralSource
-from litematting_deploy.training.drawing import Stream
+from litematting_deploy.training.drawing import POINTS, SHARD, Stream
 from litematting_deploy.training.families import draw, layer
 from litematting_deploy.training.folder import list_foregrounds, read_window
 from litematting_deploy.training.library import Library
@@ -204,3 +205,31 @@ def test_a_larger_folder_of_photos_is_sampled(tmp_path: Path) -> None:
     recipe = Recipe(procedural=Procedural(photos=3))
     sources = procedural_sources(recipe, write_photos(tmp_path / "photos", 6), tmp_path, 0)
     assert sum(len(source.paths) for source in sources if isinstance(source, ProceduralSource)) == 3
+
+
+@pytest.mark.parametrize("name", ["000000.npy", "000000.points.npy"])
+def test_a_damaged_library_names_the_file_which_is_drawn_again(name: str, tmp_path: Path) -> None:
+    library = Library(tmp_path, Stream(seed=1, size=32), count=1)
+    planes, points = np.zeros((SHARD, 2, 32, 32), np.uint8), np.zeros((SHARD, POINTS, 2), np.int16)
+    library.folder.mkdir()
+    np.save(library.folder / "000000.npy", planes)
+    np.save(library.folder / "000000.points.npy", points)
+    library.load(CPU)
+    damaged = library.folder / name
+    whole = damaged.read_bytes()
+    wide = whole.replace(b"(20, ", b"(99999999999999999999, ")
+    for content in (
+        b"",
+        b"garbage",
+        whole[:-1],
+        b"\x93NUMPY",
+        wide,
+        pickle.dumps(1),
+        whole.replace(b"(20, ", b"(19, "),
+    ):
+        damaged.write_bytes(content)
+        with pytest.raises(InputError, match=rf"{name}: .*; delete it to have it drawn again"):
+            library.load(CPU)
+    damaged.unlink()
+    library.ensure(1, lambda _: None)
+    library.load(CPU)
