@@ -1,5 +1,6 @@
 """What Pillow and OpenCV read: PNG, JPEG, TIFF, WebP and BMP to levels, with what else the file says."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,14 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from ..errors import InputError
+from .jpeg import SIGNATURE, check_exif, check_jpeg
 from .metadata import DECODER_ERRORS, ORIENTATION_TAG, Metadata, metadata_of
 from .quiet import decoders_quiet
+from .tags import check_tags
 
 READ_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # of TIFF
-# Each is a pass over the whole picture, and may be ten bytes long; cameras and encoders write ten at the most.
-_MAX_SCANS, _START_OF_SCAN = 100, b"\xff\xda"
+_BIG_ENDIAN_BIGTIFF = b"MM\0+"
 _SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L")
 
 
@@ -38,9 +40,11 @@ def decode(path: str | Path, max_megapixels: float) -> Decoded:
     """Read a whole picture without loss of depth. Every way to fail is an `InputError` naming the file."""
     try:
         check_is_file(path)
+        _check_before_opening(path)
         with decoders_quiet(), Image.open(path, formats=READ_FORMATS) as picture:
             _check_header(picture, path, max_megapixels)
             deep = _is_deep_colour(picture)
+            _check_exif(picture, path)
             orientation = _orientation(picture)
             picture.load()
             metadata = metadata_of(picture, orientation)
@@ -90,6 +94,30 @@ def turned(array: NDArray[Any], orientation: int) -> NDArray[Any]:
     return array[:: -1 if vertical else 1, :: -1 if horizontal else 1]
 
 
+def _check_before_opening(path: str | Path) -> None:
+    """For what Pillow reads already where it opens a file."""
+    with open(path, "rb") as file:
+        start = file.read(4)
+        if start == _BIG_ENDIAN_BIGTIFF:  # which it takes for a plain one, and libtiff does not
+            raise InputError(f"{path}: is a big-endian BigTIFF, which cannot be read; save it as a plain TIFF")
+        file.seek(0)
+        check_tags(file, os.path.getsize(path), str(path))
+    if start.startswith(SIGNATURE):
+        check_jpeg(path)
+
+
+def _check_exif(picture: Image.Image, path: str | Path) -> None:
+    if isinstance(picture, TiffImageFile):
+        return
+    picture.load()  # a PNG may have it behind the pixels
+    exif = picture.info.get("exif")
+    if exif is None:  # as ImageMagick writes it, and Pillow reads it
+        with contextlib.suppress(ValueError):
+            exif = bytes.fromhex("".join(picture.info.get("Raw profile type exif", "").split("\n")[3:]))
+    if isinstance(exif, bytes):
+        check_exif(exif, path)
+
+
 def _check_header(picture: Image.Image, path: str | Path, max_megapixels: float) -> None:
     check_size(*picture.size, path, max_megapixels)
     # `n_frames` would read every frame of a TIFF, which takes time by the square of their number.
@@ -100,8 +128,6 @@ def _check_header(picture: Image.Image, path: str | Path, max_megapixels: float)
     if isinstance(picture, TiffImageFile):  # a tile is decoded whole, however little of it the picture shows
         width, length = (int(picture.tag_v2.get(tag, 1)) for tag in (_TILE_WIDTH, _TILE_LENGTH))
         check_size(width, length, path, max_megapixels)
-    if "progressive" in picture.info and (scans := Path(path).read_bytes().count(_START_OF_SCAN)) > _MAX_SCANS:
-        raise InputError(f"{path}: is a progressive JPEG of {scans} scans, wanted {_MAX_SCANS} at most; save it again")
 
 
 def _orientation(picture: Image.Image) -> int:

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from typing import Any
 
 from PIL import Image
 
@@ -66,6 +67,65 @@ def jpeg_scans(count: int) -> bytes:
     return content[:-2] + last * count + content[-2:]
 
 
+def jpeg_sequential_scans(count: int) -> bytes:
+    """Not progressive, one component at a time, the first many times over and almost without data."""
+    content = jpeg(14_000, 14_000)
+    scan = b"\xff\xda\0\x08\1%c\0\0\x3f\0\0"
+    scans = scan % 1 * count + scan % 2 + scan % 3
+    return content[: content.index(b"\xff\xda")] + scans + content[-2:]
+
+
+def fractions(count: int) -> bytes:
+    """An EXIF block of one tag."""
+    return b"II*\0" + struct.pack("<IHHHII", 8, 1, 40_000, 5, count, 26) + bytes(4 + 8 * count)
+
+
+def shared_tags(count: int, size: int) -> bytes:
+    """An EXIF block of tags that all mean the same bytes."""
+    place = 8 + 2 + 12 * count + 4
+    entries = b"".join(struct.pack("<HHII", 40_000 + index, 7, size, place) for index in range(count))
+    return b"II*\0" + struct.pack("<IH", 8, count) + entries + bytes(4 + size)
+
+
+def tiff_shared_tags(count: int, size: int) -> bytes:
+    """A picture of 64x64 with tags that all mean the same bytes, its pixels among them."""
+    tags = {**_GREY, 278: 64, 273: 0, 279: 64 * 64}
+    tags[259] = 1
+    place = 8 + 2 + 12 * (len(tags) + count) + 4
+    tags[273] = place
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
+    entries += b"".join(struct.pack("<HHII", 40_000 + index, 7, size, place) for index in range(count))
+    return b"II*\0" + struct.pack("<IH", 8, len(tags) + count) + entries + bytes(4 + size)
+
+
+def _shared_tags_below(count: int, size: int) -> bytes:
+    """In the Exif folder of a block that has nothing else."""
+    head = b"II*\0" + struct.pack("<IHHHIII", 8, 1, 0x8769, 4, 1, 26, 0)
+    below = shared_tags(count, size)[8:]
+    moved = bytearray(below)
+    for index in range(count):
+        struct.pack_into("<I", moved, 2 + 12 * index + 8, 26 + 2 + 12 * count + 4)
+    return head + bytes(moved)
+
+
+def _raw_profile(block: bytes) -> bytes:
+    """A PNG's text as ImageMagick writes it."""
+    return b"Raw profile type exif\0\nexif\n%d\n" % len(block) + block.hex().encode()
+
+
+def jpeg_exif(block: bytes) -> bytes:
+    """An EXIF block in as many segments as it takes."""
+    content, name, most = _saved("JPEG"), b"Exif\0\0", 65_000
+    parts = [name + block[start : start + most] for start in range(0, len(block), most)]
+    segments = b"".join(b"\xff\xe1" + struct.pack(">H", len(part) + 2) + part for part in parts)
+    return content[:2] + segments + content[2:]
+
+
+def webp_exif(block: bytes) -> bytes:
+    """As Pillow writes it."""
+    return _saved("WEBP", exif=block)
+
+
 def bmp(width: int, height: int, compression: int = 0) -> bytes:
     """Without pixels."""
     depth = 8 if compression else 24
@@ -102,7 +162,7 @@ def exr(
     return b"v/1\x01" + struct.pack("<I", flags) + written + b"\0" + bytes(500)
 
 
-def _saved(kind: str, **options: bool) -> bytes:
+def _saved(kind: str, **options: Any) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, kind, **options)
     return file.getvalue()
@@ -121,6 +181,10 @@ OVER_THE_LIMIT = {
     "widest.exr": exr((-(2**31), -(2**31), 2**31 - 1, 2**31 - 1)),
 }
 
+_SCANS = "JPEG of more than 100 scans"
+_TAGS = "its tags claim [0-9]+ bytes where [0-9]+ are"
+_EXIF_TAGS = f"its EXIF: {_TAGS}"
+
 # Told by something else, and what is said.
 REFUSED = {
     "zTXt.png": (png(8, 8, (b"zTXt", b"x\0\0" + _ZEROS)), "Decompressed data too large"),
@@ -130,7 +194,16 @@ REFUSED = {
     "pages.tif": (tiff_pages(5000), "holds several frames"),
     "strip.tif": (tiff({278: 2**31, 273: 200, 279: 2**32 - 1}), "damaged or truncated"),
     "tag.tif": (tiff({700: 2**32 - 1, 33723: 8}), "damaged or truncated"),
-    "scans.jpg": (jpeg_scans(5000), "progressive JPEG of 50[01][0-9] scans, wanted 100 at most"),
+    "scans.jpg": (jpeg_scans(5000), _SCANS),
+    "scans-one-by-one.jpg": (jpeg_sequential_scans(20_000), _SCANS),
+    "tags.tif": (tiff_shared_tags(2000, 1 << 20), _TAGS),
+    "tags.png": (png(8, 8, (b"eXIf", shared_tags(2000, 1 << 20))), _EXIF_TAGS),
+    "tags-in-text.png": (png(8, 8, (b"tEXt", _raw_profile(shared_tags(2000, 1 << 16)))), _EXIF_TAGS),
+    "tags.jpg": (jpeg_exif(shared_tags(2000, 20_000)), _EXIF_TAGS),
+    "tags-in-segments.jpg": (jpeg_exif(shared_tags(2000, 1 << 20)), _EXIF_TAGS),
+    "tags.webp": (webp_exif(shared_tags(2000, 1 << 20)), _EXIF_TAGS),
+    "fractions.png": (png(8, 8, (b"eXIf", fractions(100_001))), "its EXIF: its tags hold 1000010 numbers"),
+    "tags-below.jpg": (jpeg_exif(_shared_tags_below(2000, 20_000)), _EXIF_TAGS),
     "channels.exr": (exr((0, 0, 7, 7), tuple(b"c%06d" % n for n in range(200_000))), "more than 1024 channels"),
     "attributes.exr": (
         exr((0, 0, 7, 7), attributes=tuple((b"a%06d" % n, b"int", bytes(4)) for n in range(200_000))),
