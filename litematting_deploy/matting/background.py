@@ -35,14 +35,15 @@ class Background:
             return
         try:
             colour = ImageColor.getrgb(text)
-        except ValueError:
+            levels = np.array(colour, np.uint8)
+        except (ValueError, OverflowError):  # the latter of rgb(300,0,0)
             raise UsageError(
                 f"--background {text}: is neither a colour, as #rrggbb or white, nor a file ending in "
                 f"{', '.join(READ_SUFFIXES)}"
             ) from None
         if len(colour) != 3:
             raise UsageError(f"--background {text}: is not opaque; give a colour without alpha")
-        self._colour = SRGB.decode(np.array(colour, np.uint8))
+        self._colour = SRGB.decode(levels)
 
     def placed(self, photo: Photo, shown: bool) -> Callable[[slice], NDArray[np.float32]]:
         """A function from rows to light (h, W, 3), or a colour (3,), in the primaries of `photo`.

@@ -28,7 +28,10 @@ _OF_THE_FILE = {
 _IPTC_MARK, _IPTC_LONG = 0x1C, 0x8000
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation="\d"|<tiff:Orientation>\d</tiff:Orientation>')
 # What Pillow raises on damaged files, beside its own UnidentifiedImageError.
-DECODER_ERRORS = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, ArithmeticError)
+DECODER_ERRORS = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, ArithmeticError),
+    AttributeError,  # of tags whose type is odd
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def metadata_of(picture: Image.Image, orientation: int) -> Metadata:
     """
     try:
         tags = picture.getexif()
-        kept = {tag: value for tag, value in tags.items() if tag not in _OF_THE_FILE}
+        kept = {tag: tags[tag] for tag in tags if tag not in _OF_THE_FILE}
         for tag in SUB_FOLDERS:
             if tag in kept:
                 kept[tag] = {name: value for name, value in tags.get_ifd(tag).items() if name not in _OF_THE_FILE}
@@ -80,7 +83,9 @@ def metadata_of(picture: Image.Image, orientation: int) -> Metadata:
     if dpi is not None and len(dpi) == 2 and all(0 < float(value) < 1e6 for value in dpi):
         x, y = (float(value) for value in dpi)
         metadata = replace(metadata, dpi=(y, x) if orientation in _SWAPPED else (x, y))
-    return replace(metadata, icc=icc or None, xmp=_xmp(picture), iptc=_iptc(picture))
+    return replace(
+        metadata, icc=icc if isinstance(icc, bytes) and icc else None, xmp=_xmp(picture), iptc=_iptc(picture)
+    )
 
 
 def _xmp(picture: Image.Image) -> bytes | None:

@@ -113,6 +113,40 @@ def _raw_profile(block: bytes) -> bytes:
     return b"Raw profile type exif\0\nexif\n%d\n" % len(block) + block.hex().encode()
 
 
+def folders(
+    order: str, first: dict[int, tuple[int, int, bytes]], below: dict[int, dict[int, tuple[int, int, bytes]]]
+) -> bytes:
+    """A TIFF or EXIF block. Tags have type, count and bytes; `below` are the folders that tags of `first` point to."""
+    content = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
+    first = first | dict.fromkeys(below, (4, 1, bytes(4)))
+    start = 8 + _folder_bytes(first)
+    parts = []
+    for tag, entries in below.items():
+        first[tag] = (4, 1, struct.pack(order + "I", start))
+        parts.append(_folder(order, entries, start))
+        start += len(parts[-1])
+    return content + _folder(order, first, 8) + b"".join(parts)
+
+
+def _folder_bytes(entries: dict[int, tuple[int, int, bytes]]) -> int:
+    return len(_folder("<", entries, 0))
+
+
+def _folder(order: str, entries: dict[int, tuple[int, int, bytes]], start: int) -> bytes:
+    place, fields, values = start + 2 + 12 * len(entries) + 4, b"", b""
+    for tag, (kind, count, value) in sorted(entries.items()):
+        where = value.ljust(4, b"\0") if len(value) <= 4 else struct.pack(order + "I", place + len(values))
+        fields += struct.pack(order + "HHI", tag, kind, count) + where
+        values += value if len(value) > 4 else b""
+    return struct.pack(order + "H", len(entries)) + fields + bytes(4) + values
+
+
+def grey_tags(order: str) -> dict[int, tuple[int, int, bytes]]:
+    """A picture of 8x1 without compression, its pixels the header of the file."""
+    values = {256: 8, 257: 1, 258: 8, 259: 1, 262: 1, 273: 0, 277: 1, 278: 1, 279: 8}
+    return {tag: (4, 1, struct.pack(order + "I", value)) for tag, value in values.items()}
+
+
 def jpeg_exif(block: bytes) -> bytes:
     """An EXIF block in as many segments as it takes."""
     content, name, most = _saved("JPEG"), b"Exif\0\0", 65_000
@@ -124,6 +158,11 @@ def jpeg_exif(block: bytes) -> bytes:
 def webp_exif(block: bytes) -> bytes:
     """As Pillow writes it."""
     return _saved("WEBP", exif=block)
+
+
+def png_exif(block: bytes) -> bytes:
+    """As Pillow writes it."""
+    return _saved("PNG", exif=block)
 
 
 def bmp(width: int, height: int, compression: int = 0) -> bytes:

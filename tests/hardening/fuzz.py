@@ -76,7 +76,7 @@ def main(name: str, engine: str, budget: str, folder: str) -> None:
     if engine == "hypothesis":
         from tests.hardening.damage import examples
 
-        examples(whole, int(budget), lambda content: watch.take(reader, path, content))
+        examples(name, whole, int(budget), lambda content: watch.take(reader, path, content))
     else:
         _atheris(whole, int(budget), inside, lambda content: watch.take(reader, path, content))
 

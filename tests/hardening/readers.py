@@ -27,6 +27,18 @@ def _photo(path: Path) -> object:
     return read_photo(path, _MEGAPIXELS).metadata.exif_block()
 
 
+def _metadata(path: Path) -> object:
+    from litematting_deploy.matting.encoding import encode_png, encode_tiff
+    from litematting_deploy.matting.photo import read_photo
+
+    photo = read_photo(path, _MEGAPIXELS)
+    for encode in (encode_png, encode_tiff):
+        path.write_bytes(encode(photo.pixels, photo.metadata))
+        if (read_photo(path, _MEGAPIXELS).pixels != photo.pixels).any():
+            raise ValueError(f"{encode.__name__} has changed the pixels")
+    return photo
+
+
 def _trimap(path: Path) -> object:
     from litematting_deploy.matting.image_io import read_trimap
     from litematting_deploy.matting.trimap import decode
@@ -134,6 +146,7 @@ def _checkpoint(path: Path) -> object:
 
 READERS = {
     **{f"photo-{kind}": Reader("photo.bin", partial(seeds.photo, kind), _photo) for kind in seeds.FORMATS},
+    "metadata": Reader("photo.bin", seeds.tagged, _metadata),
     "photo-exr": Reader("photo.exr", seeds.exr, _photo),
     "trimap": Reader("trimap.png", seeds.grey, _trimap),
     "mask": Reader("mask.png", seeds.grey, _mask),

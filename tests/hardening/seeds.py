@@ -50,6 +50,13 @@ def photo(kind: str) -> list[bytes]:
     return [_saved("BMP"), bombs.bmp(8, 8, 1) + bytes(range(64))]
 
 
+def tagged() -> list[bytes]:
+    """Of each format that holds EXIF, with a tag whose type is odd: a description that is a number."""
+    block = bombs.folders("<", {0x010E: (11, 1, b"\0\0\x80\x3f")}, {0x8769: {0x9003: (5, 1, bytes(8))}})
+    tiff = bombs.folders("<", bombs.grey_tags("<") | {34675: (3, 1, b"\1\0")}, {})
+    return [bombs.jpeg_exif(block), bombs.png_exif(block), bombs.webp_exif(block), tiff]
+
+
 def exr(channels: str = "RGB") -> list[bytes]:
     """Half and float, three compressions, windows that differ, an attribute."""
     found = []
