@@ -1,5 +1,6 @@
 """An ONNX to a TensorRT engine, checked before, whole or not at all."""
 
+import os
 import time
 import warnings
 from dataclasses import dataclass, replace
@@ -79,16 +80,16 @@ def build_engine(
 def _check_files(source: Path, target: Path, profile: BuildProfile) -> None:
     if source.suffix.lower() != ".onnx":
         raise UsageError(f"{source}: an engine is built from an .onnx; export a checkpoint with ltm-export")
-    if not source.is_file():
+    if not os.path.isfile(source):  # also of a name that is longer than any
         raise ArtefactError(f"{source}: no such file; export one with: ltm-export MODEL -o {source.name}")
     if target.suffix.lower() != ".engine":
         raise UsageError(f"{target}: the output of a build ends in .engine")
     written = [
         path for path in (target, sidecar_path(target), profile.timing_cache, profile.layers) if path is not None
     ]
-    places = [path.resolve() for path in (source, sidecar_path(source), *written)]
+    places = [os.path.realpath(path) for path in (source, sidecar_path(source), *written)]
     for path in written:
-        if places.count(path.resolve()) > 1:
+        if places.count(os.path.realpath(path)) > 1:
             raise UsageError(f"{path}: two files of this build have this name; choose another for one of them")
         check_writable(path)
 

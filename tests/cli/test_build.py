@@ -130,9 +130,9 @@ def test_help_names_every_option() -> None:
         assert option in result.out
 
 
-@pytest.mark.parametrize("model", ["", ".", "/", "model.txt", "no.onnx"])
+@pytest.mark.parametrize("model", ["", ".", "/", "model.txt", "no.onnx", "a" * 300 + ".onnx"])
 def test_what_is_no_onnx(model: str) -> None:
-    assert_one_line(called("ltm-build", model), 1 if model == "no.onnx" else 2, "onnx")
+    assert_one_line(called("ltm-build", model), 1 if model.endswith(".onnx") else 2, "onnx")
 
 
 def test_two_files_of_one_name(small_onnx: Path, tmp_path: Path) -> None:
