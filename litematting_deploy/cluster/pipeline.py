@@ -141,7 +141,7 @@ class _Actor:
             self._broken = [_ending(error)]
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
-        import ray
+        ray: Any = require("ray", "ray", "an actor")
 
         numbers = batch["number"].tolist()
         if ray.get(self._attempts.begin.remote(tuple(numbers))) > 1 + _DEATHS:
