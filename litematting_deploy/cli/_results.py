@@ -23,15 +23,6 @@ from ._command import stderr
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_MOST_STOPS = 100
-
-
-def _stops(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
-    if value is not None and not abs(value) <= _MOST_STOPS:
-        raise click.BadParameter(f"{value} is not within {-_MOST_STOPS} and {_MOST_STOPS}", context, parameter)
-    return value
-
-
 _OPTIONS = (
     click.option("--cutout", metavar="FILE", help="Also write RGBA with estimated foreground colours: PNG, TIFF, EXR."),
     click.option("--foreground", metavar="FILE", help="Also write the estimated foreground colours alone, opaque."),
@@ -57,11 +48,7 @@ _OPTIONS = (
         help="Also write a picture of what is estimated: the photo with the unknown band tinted and outlined.",
     ),
     click.option(
-        "--exposure",
-        type=float,
-        callback=_stops,
-        metavar="STOPS",
-        help="Of an EXR photo, for the network only.  [default: 0]",
+        "--exposure", type=float, metavar="STOPS", help="Of an EXR photo, for the network only.  [default: 0]"
     ),
 )
 

@@ -18,6 +18,7 @@ from .metadata import Metadata
 
 MAX_MEGAPIXELS = 200
 _ROWS = 256
+_MOST_STOPS = 100
 _FIX = "they must be of one size: make it from this very photo"
 
 
@@ -100,8 +101,10 @@ def read_photo(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, exposur
     An alpha channel must be opaque, since nobody can tell which colours lie under it. The network sees the upper
     8 bits, through an ICC profile as sRGB; of OpenEXR light times 2**exposure_stops, clipped to 0..1 and sRGB-encoded,
     infinity as 1 and what is no number as 0. A grey photo with a profile of its own becomes sRGB, since its results
-    are in colour. Raises `InputError`, and `UsageError` for an exposure of other photos than OpenEXR.
+    are in colour. Raises `InputError`, and `UsageError` for an exposure of other photos than OpenEXR or out of range.
     """
+    if exposure_stops is not None and not abs(exposure_stops) <= _MOST_STOPS:  # nor what is no number
+        raise UsageError(f"--exposure {exposure_stops:g}: wanted -{_MOST_STOPS} to {_MOST_STOPS} stops")
     if is_exr(path):
         pixels, header = read_exr_rgb(path, max_megapixels)
         network = _exposed(pixels, 2.0 ** (exposure_stops or 0))
