@@ -64,8 +64,9 @@ def test_rows_as_csv_markdown_and_text(bench: Path) -> None:
     for words in ("| engine | precision | batch |", "published", "LFPNet", "4,336,757", "not count", "Python 3"):
         assert words in page
     out = (bench / "out.txt").read_text()
-    for words in ("0.464 GFLOPs at 64x64", "4.3M and 101.5G", "p50 ms", "p99", "max diff", "Table 5", "41.4", "32.0"):
-        assert (words in out) == (words != "41.4")
+    for words in ("0.464 GFLOPs at 64x64", "4.3M and 101.5G", "p50 ms", "p99", "max diff", "Table 5", "32.0"):
+        assert words in out
+    assert "41.4" not in out[: out.index("p50 ms")]
 
 
 def test_plot_is_a_picture(bench: Path) -> None:
@@ -117,6 +118,7 @@ def test_other_weights_fail(small_onnx: Path, tmp_path: Path) -> None:
     assert row["latency_ms"] is not None
 
 
+@pytest.mark.heavy
 def test_what_cannot_run_is_a_row_with_its_reason(
     small_onnx: Path, checkpoints: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -24,6 +24,8 @@ from litematting_deploy.matting.photo import read_photo
 from tests.demo.conftest import Served
 
 PATIENCE_MS = 180_000  # PyMatting compiles itself once
+pytestmark = pytest.mark.slow
+
 ZOOM = 1.8
 """How large the editor shows a photo 300 pixels wide."""
 COLOUR = "#2f6f73"
@@ -115,7 +117,6 @@ def pixels(page: Page, selector: str) -> NDArray[np.uint8]:
         return np.asarray(picture.convert("RGB"))
 
 
-@pytest.mark.slow
 def test_paint_run_see_and_download(page: Page, deep_photo: Path, mean_onnx: Path, tmp_path: Path) -> None:
     choose(page, "photo", deep_photo)
     fit(page)

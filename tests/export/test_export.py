@@ -24,7 +24,8 @@ SMALL = ("--height", "64", "--width", "64")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [pytest.param("net_256x384", marks=pytest.mark.heavy), "net_320x320"])
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", ["net_256x384", "net_320x320"])
 def test_equals_the_published_network(name: str, exports: Callable[..., Path]) -> None:
     case = golden(name)
     height, width = case["trimap"].shape

@@ -39,6 +39,7 @@ def noise(count: int) -> Inputs:
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("norm", NORMS)
 def test_equals_the_published_network(norm: Norm, exports: Callable[..., Path]) -> None:
     case = golden("net_320x320")
