@@ -209,14 +209,18 @@ def test_onnx_without_sidecar_warns(tmp_path: Path, photo: tuple[Path, Path], sm
     assert_one_line(result, 0, "warning", "lonely.onnx has no sidecar")
 
 
+def make_damaged(folder: Path, image: Path) -> None:
+    (folder / "empty.png").touch()
+    (folder / "text.png").write_text("not an image")
+    (folder / "cut.png").write_bytes(image.read_bytes()[:2000])
+    (folder / "bad.onnx").write_bytes(b"not a graph")
+    (folder / "bad.pth").write_bytes(b"not a checkpoint")
+    (folder / "loop.png").symlink_to("loop.png")
+
+
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, photo: tuple[Path, Path], small_onnx: Path) -> None:
     image, trimap = photo
-    (tmp_path / "empty.png").touch()
-    (tmp_path / "text.png").write_text("not an image")
-    (tmp_path / "cut.png").write_bytes(image.read_bytes()[:2000])
-    (tmp_path / "bad.onnx").write_bytes(b"not a graph")
-    (tmp_path / "bad.pth").write_bytes(b"not a checkpoint")
-    (tmp_path / "loop.png").symlink_to("loop.png")
+    make_damaged(tmp_path, image)
     other = save(tmp_path / "other.png", load(trimap)[:50])
     strange = save(tmp_path / "strange.png", (load(trimap) // 2).astype(np.uint8))
     dark = save(tmp_path / "dark.png", (load(trimap) > 0).astype(np.uint8))
