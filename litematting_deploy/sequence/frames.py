@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import InputError, UsageError
 from ..matting.image_io import looks_like_image
 
+_MOST_NUMBERS = 1_000_000
 _PATTERN = re.compile(r"%0?(\d{0,3})d|(#+)")  # no name has more than 255 digits
 
 
@@ -66,22 +67,25 @@ def find_frames(images: str | Path, trimaps: str | Path, numbers: Iterable[int] 
 
 def shard(frames: list[Frame], text: str) -> list[Frame]:
     """The part `3/16` of a job: every sixteenth frame, beginning with the third. Raises `UsageError`."""
-    index, slash, count = text.partition("/")
-    if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    index, count = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= index <= count:
         raise UsageError(f"--shard {text!r}: wanted PART/PARTS, as in 3/16, with PART from 1 to PARTS")
-    return frames[int(index) - 1 :: int(count)]
+    return frames[index - 1 :: count]
 
 
 def parse_numbers(text: str) -> list[int]:
     """`1-100`, `1-100x2` (every second) or `1,5,9-12` as numbers. Raises `UsageError`."""
     found: list[int] = []
     for part in text.split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+)(?:x([1-9]\d*))?)?", part.strip())
+        match = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18})(?:x([1-9]\d{0,17}))?)?", part.strip())
         if match is None:
             raise UsageError(f"--frames {text!r}: wanted numbers as in 1-100, 1-100x2 or 1,5,9-12")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise UsageError(f"--frames {text!r}: {part.strip()} runs backwards")
+        if last - first >= _MOST_NUMBERS:
+            raise UsageError(f"--frames {text!r}: {part.strip()} is more than {_MOST_NUMBERS} frames; narrow it")
         found += range(first, last + 1, int(match[3] or 1))
     return found
 
