@@ -40,7 +40,8 @@ _OPTIONS = (
     click.option(
         "--depth",
         type=click.Choice(DEPTHS),
-        help="Of all results. PNG and TIFF: 8, 16; EXR: half, float.  [default: loses nothing of the photo's]",
+        help="Of the results that can have it. PNG and TIFF: 8, 16; EXR: half, float.  [default: loses nothing of the "
+        "photo's]",
     ),
     click.option(
         "--preview",
@@ -80,6 +81,10 @@ class Results:
         return tuple(path for path in named if path is not None)
 
     @property
+    def _pictured(self) -> list[str]:
+        return [path for path in self.files if path != self.preview]
+
+    @property
     def wants_colours(self) -> bool:
         """Whether the foreground's colours must be estimated."""
         return self.cutout is not None or self.foreground is not None
@@ -93,8 +98,7 @@ class Results:
                 raise UsageError(f"{path}: the results need two different files; choose another name")
             taken.add(place)
             check_output(path, inputs, WRITE_SUFFIXES if path == self.preview else RESULT_SUFFIXES)
-            if path != self.preview:
-                check_depth(path, self.depth)
+        check_depth(self._pictured, self.depth)
 
     def check_photo(self, photo: Photo) -> None:
         """Raise `InputError` before the matte is computed when the files of this photo could not be made."""
@@ -103,9 +107,16 @@ class Results:
         if self.cutout is not None and self.background is not None:
             self.background.placed(photo, not _is_exr(self.cutout))
 
+    def clipped_share(self, photo: Photo) -> float:
+        """The share, 0..1, of the photo's values whose light PNG and TIFF results of its colours cannot hold."""
+        colours = [path for path in (self.cutout, self.foreground) if path is not None and not _is_exr(path)]
+        if not (colours and photo.is_linear):
+            return 0.0
+        return float(np.mean((photo.pixels < 0) | (photo.pixels > 1)))
+
     def write(self, photo: Photo, alpha: NDArray[np.float32]) -> None:
         """Write all files but the preview of a photo and its alpha (H, W), 0..1; each appears whole or not at all."""
-        dtypes = {path: result_dtype(path, photo, self.depth) for path in self.files if path != self.preview}
+        dtypes = {path: result_dtype(path, photo, self.depth) for path in self._pictured}
         if any(dtype != np.uint8 for dtype in dtypes.values()):
             photo = photo.deepened()
         for path, pixels in list(self._pictures(photo, alpha, dtypes)):  # a failure shall leave no file

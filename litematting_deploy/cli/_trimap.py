@@ -84,5 +84,5 @@ def read_pair(image: str, source: str, options: dict[str, Any]) -> tuple[Photo, 
     if options["mask"] is None:
         grey = photo.fit(read_trimap(source, limit), source)
         return photo, decode(grey, options["trimap_encoding"] or "exact", source)
-    grey = photo.fit(read_mask(source, limit), source)
+    grey = read_mask(source, limit, photo)
     return photo, from_mask(grey, options["unknown"] or Band(), source, photo.network, adaptive=options["adaptive"])

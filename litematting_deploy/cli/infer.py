@@ -89,6 +89,11 @@ def _matte_one(image: str, source: str, output: str, options: dict[str, Any]) ->
     started = time.perf_counter()
     photo, trimap = read_pair(image, source, options)
     results.check_photo(photo)
+    if clipped := results.clipped_share(photo):
+        notice(
+            f"ltm-infer: {clipped:.1%} of the light of {image} lies outside 0..1, which PNG and TIFF cut off; "
+            "write .exr to keep it"
+        )
     if not (trimap == UNKNOWN).any():
         notice(f"ltm-infer: {source} has no unknown pixels: the alpha is the trimap")
     results.write_preview(photo, trimap)

@@ -7,7 +7,8 @@ import numpy as np
 
 from ..errors import UsageError
 from ..matting.band import Band
-from ..matting.image_io import check_output, read_image, read_mask, write_image
+from ..matting.image_io import check_output, read_mask, write_image
+from ..matting.photo import read_photo
 from ..matting.trimap import UNKNOWN, from_mask
 from ..matting.trimap_preview import trimap_preview
 from ._command import command, max_megapixels_option, notice, stdout
@@ -19,6 +20,7 @@ from ._trimap import band_options
 @click.option("-o", "--output", required=True, metavar="TRIMAP.png", help="The trimap: 0, 128, 255.")
 @band_options
 @click.option("--image", metavar="PHOTO", help="The photo of the mask, for --adaptive and --preview.")
+@click.option("--exposure", type=float, metavar="STOPS", help="Of an EXR photo.  [default: 0]")
 @click.option(
     "--preview",
     metavar="FILE.png",
@@ -31,21 +33,26 @@ def main(
     unknown: Band | None,
     adaptive: bool,
     image: str | None,
+    exposure: float | None,
     preview: str | None,
     max_megapixels: float,
 ) -> None:
     """Make a trimap from MASK, a binary or soft mask or a cut-out with an alpha channel."""
-    _check_options(output, adaptive, image, preview)
+    _check_options(output, adaptive, image, exposure, preview)
     for path in filter(None, (output, preview)):
         check_output(path, (mask, image) if image else (mask,))
-    grey = read_mask(mask, max_megapixels)
-    photo = None if image is None else read_image(image, max_megapixels)
-    trimap = from_mask(grey, unknown or Band(), mask, photo, adaptive=adaptive)
+    photo = None if image is None else read_photo(image, max_megapixels, exposure)
+    grey = read_mask(mask, max_megapixels, photo)
+    seen = None if photo is None else photo.network
+    trimap = from_mask(grey, unknown or Band(), mask, seen, adaptive=adaptive)
     if not (trimap == UNKNOWN).any():
         notice(f"ltm-trimap: {mask} has no edge: nothing is unknown in its trimap")
     pictures = {output: trimap}
     if preview is not None:
-        pictures[preview] = trimap_preview(trimap, grey if photo is None else photo)
+        pictures[preview] = trimap_preview(trimap, grey if seen is None else seen)
+    if photo is not None and photo.windows is not None:
+        pictures = {path: photo.windows.show(pixels) for path, pixels in pictures.items()}
+        trimap = pictures[output]
     for path, pixels in pictures.items():
         write_image(path, pixels)
     height, width = trimap.shape
@@ -53,10 +60,12 @@ def main(
     stdout.print(f"{' and '.join(pictures)}: {width}x{height}, {share:.1%} unknown", markup=False, soft_wrap=True)
 
 
-def _check_options(output: str, adaptive: bool, image: str | None, preview: str | None) -> None:
+def _check_options(output: str, adaptive: bool, image: str | None, exposure: float | None, preview: str | None) -> None:
     if adaptive and image is None:
         raise click.UsageError("--adaptive looks for hair in the photo; give it with --image PHOTO")
     if image is not None and not adaptive and preview is None:
         raise click.UsageError("--image is for --adaptive and --preview; add one of these or leave it out")
+    if exposure is not None and image is None:
+        raise click.UsageError("--exposure is of the photo; give it with --image PHOTO")
     if preview is not None and os.path.realpath(preview) == os.path.realpath(output):
         raise UsageError(f"{preview}: the trimap and its preview need two different files")

@@ -39,5 +39,5 @@ def trimap_for(photo: Photo, source: Source, max_megapixels: float) -> NDArray[n
         raise InputError(f"there is no {source.kind} yet: choose its file, or paint")
     if source.kind == "trimap":
         return decode(photo.fit(read_trimap(source.path, max_megapixels), source.path), source.encoding, source.path)
-    mask = photo.fit(read_mask(source.path, max_megapixels), source.path)
+    mask = read_mask(source.path, max_megapixels, photo)
     return from_mask(mask, Band(source.width), source.path, photo.network, adaptive=source.adaptive)

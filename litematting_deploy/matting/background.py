@@ -32,16 +32,17 @@ class Background:
         self._image: Photo | None = None
         if is_image(text):
             self._image = read_photo(text, max_megapixels)
+            self._image.check_finite(instead="choose another background")
             return
         try:
             colour = ImageColor.getrgb(text)
-            levels = np.array(colour, np.uint8)
+            levels = np.array(colour[:3], np.uint8)
         except (ValueError, OverflowError):  # the latter of rgb(300,0,0)
             raise UsageError(
                 f"--background {text}: is neither a colour, as #rrggbb or white, nor a file ending in "
                 f"{', '.join(READ_SUFFIXES)}"
             ) from None
-        if len(colour) != 3:
+        if colour[3:] not in ((), (255,)):
             raise UsageError(f"--background {text}: is not opaque; give a colour without alpha")
         self._colour = SRGB.decode(levels)
 
@@ -62,9 +63,10 @@ class Background:
         return lambda rows: placed.space.convert(placed.linear(rows), photo.space)
 
     def _place(self, image: Photo, photo: Photo, shown: bool) -> NDArray[Any]:
-        pixels = image.windows.show(image.pixels) if image.windows is not None else image.pixels
-        windows = photo.windows
-        if shown and windows is not None and pixels.shape[:2] == windows.display.hw:
-            return pixels
-        fitting = photo.fit(pixels, self.text, _FIX)
+        windows, own = photo.windows, image.windows
+        if shown and windows is not None:
+            pixels = image.pixels if own is None else own.show(image.pixels)
+            if pixels.shape[:2] == windows.display.hw:
+                return pixels
+        fitting = photo.fit(image.pixels, self.text, _FIX, own)
         return windows.show(fitting) if shown and windows is not None else fitting

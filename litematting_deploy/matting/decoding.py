@@ -19,9 +19,12 @@ from .quiet import decoders_quiet
 from .tags import check_tags
 
 READ_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
-_TILE_WIDTH, _TILE_LENGTH = 322, 323  # of TIFF
+_BITS, _PHOTOMETRIC, _TILE_WIDTH, _TILE_LENGTH = 258, 262, 322, 323  # of TIFF
+_WHITE_IS_ZERO = 0
 _BIG_ENDIAN_BIGTIFF = b"MM\0+"
+_TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
 _SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L")
+_COLOUR_MODES = ("RGB", "RGBA", "LA")
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,13 @@ def decode(path: str | Path, max_megapixels: float) -> Decoded:
             # Pillow turns a TIFF itself, and then forgets its orientation.
             turn = _orientation(picture)
             array = np.asarray(_plain_mode(picture, path))
+            array = array.astype(array.dtype.newbyteorder("="), copy=False)
+            if _is_inverted(picture):
+                array = np.iinfo(array.dtype).max - array
             if deep:
                 array = _deep(path, array, orientation if turn == 1 else 1)
     except UnidentifiedImageError:
-        raise InputError(
-            f"{path}: not an image that can be read ({os.path.getsize(path)} bytes); "
-            f"wanted {', '.join(READ_FORMATS)} or OpenEXR; it may be empty, damaged or misnamed"
-        ) from None
+        raise _unknown(path) from None
     except (*DECODER_ERRORS, cv2.error) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: damaged or truncated image ({reason}); save or fetch it again") from error
@@ -106,6 +109,20 @@ def _check_before_opening(path: str | Path) -> None:
         check_jpeg(path)
 
 
+def _unknown(path: str | Path) -> InputError:
+    """What to say of a file that Pillow does not know."""
+    with open(path, "rb") as file:
+        if file.read(4) in _TIFF_SIGNATURES:
+            return InputError(
+                f"{path}: a TIFF that is damaged, or of a kind that is not read (as floating-point, 32-bit, Lab, or "
+                "16-bit grey with alpha); wanted 8- or 16-bit RGB or grey"
+            )
+    return InputError(
+        f"{path}: not an image that can be read ({os.path.getsize(path)} bytes); "
+        f"wanted {', '.join(READ_FORMATS)} or OpenEXR; it may be empty, damaged or misnamed"
+    )
+
+
 def _check_exif(picture: Image.Image, path: str | Path) -> None:
     if isinstance(picture, TiffImageFile):
         return
@@ -139,10 +156,21 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def _is_deep_colour(picture: Image.Image) -> bool:
-    """Whether Pillow would read 16-bit colour, of which it keeps the upper 8 bits."""
+    """Whether Pillow would read 16-bit colour, of which it keeps 8 bits."""
+    if isinstance(picture, TiffImageFile) and max(picture.tag_v2.get(_BITS, (1,))) > 8:
+        return picture.mode in _COLOUR_MODES
     tiles = picture.tile if isinstance(picture, ImageFile.ImageFile) else []
     modes = [tile[3] if isinstance(tile[3], str) else str(tile[3][0]) for tile in tiles if tile[3]]
-    return picture.mode in ("RGB", "RGBA", "LA") and any(";16" in mode for mode in modes)
+    return picture.mode in _COLOUR_MODES and any(";16" in mode for mode in modes)
+
+
+def _is_inverted(picture: Image.Image) -> bool:
+    """Whether 0 is white, which Pillow sees to in 8 bits and not in 16."""
+    return (
+        isinstance(picture, TiffImageFile)
+        and picture.mode in _SIXTEEN_BIT_GREY
+        and picture.tag_v2.get(_PHOTOMETRIC, _WHITE_IS_ZERO) == _WHITE_IS_ZERO
+    )
 
 
 def _plain_mode(picture: Image.Image, path: str | Path) -> Image.Image:
@@ -157,7 +185,7 @@ def _plain_mode(picture: Image.Image, path: str | Path) -> Image.Image:
         return picture.copy()
     raise InputError(
         f"{path}: its colour mode is {picture.mode}{' with a transparent value' if transparent else ''}, "
-        "wanted 8- or 16-bit RGB or grey; convert it to sRGB first"
+        f"wanted 8- or 16-bit RGB or grey; {'flatten it' if transparent else 'convert it to sRGB'} first"
     )
 
 
@@ -177,5 +205,6 @@ def _deep(path: str | Path, shallow: NDArray[np.uint8], orientation: int) -> NDA
             if deep.shape == shallow.shape and ((deep[:, :, same] >> 8) == shallow[:, :, same]).all():
                 return deep
     raise InputError(
-        f"{path}: its 16-bit colours cannot be read without loss; save it as an RGB PNG or TIFF without layers"
+        f"{path}: its 16-bit colours cannot be read without loss; save it as an RGB PNG, or as a TIFF without layers "
+        "and separate planes"
     )

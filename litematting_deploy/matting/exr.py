@@ -1,4 +1,4 @@
-"""OpenEXR files: plain RGB photos, masks and alphas, half or float; results with the photo's windows and attributes."""
+"""OpenEXR files: photos, masks and alphas, half or float; results with the photo's windows and attributes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .._files import replacing
 from ..errors import InputError
 from .decoding import check_is_file, check_size
-from .exr_header import MAGIC, DamagedHeaderError, ExrHeader, splice
+from .exr_header import MAGIC, SUBSAMPLED, DamagedHeaderError, ExrHeader, Windows, splice
 from .quiet import decoders_quiet
 
 _DTYPES: dict[str, type[Any]] = {"half": np.float16, "float": np.float32, "uint": np.uint32}
@@ -38,36 +38,45 @@ def is_exr(path: str | Path) -> bool:
 
 
 def read_exr_rgb(path: str | Path, max_megapixels: float) -> tuple[NDArray[Any], ExrHeader]:
-    """Scene-linear colours (H, W, 3) float16 or float32 of a file whose channels are R, G, B and at most an opaque A.
+    """Scene-linear colours (H, W, 3) float16 or float32: channels R, G, B, or Y alone as grey; A must be opaque.
 
-    Scanlines or tiles, of any compression; float32 where any channel is. Values may be infinite. Raises `InputError`.
+    Other channels and layers are not looked at. Scanlines or tiles, of any compression; float32 where one of the
+    channels is. Values may be infinite. Raises `InputError`.
     """
     header = _header(path, max_megapixels)
-    names = header.channels
-    if not {"R", "G", "B"} <= set(names) <= {"R", "G", "B", "A"}:
+    colours = _colours(header)
+    if colours is None:
         raise InputError(
-            f"{path}: its channels are {_listed(names)}, wanted R, G, B and at most an opaque A; "
+            f"{path}: its channels are {_listed(header.channels)}, wanted R, G, B, or Y without RY and BY; "
             "write the layer that you mean as plain RGB"
         )
-    picture = _read(path, header, tuple(name for name in "RGBA" if name in names))
-    if "A" in names and not (picture.planes["A"] == 1).all():
+    opacity = ("A",) if "A" in header.channels else ()
+    planes = _read(path, header, (*colours, *opacity)).planes
+    if opacity and not (planes["A"] == 1).all():
         raise InputError(
             f"{path}: has transparent pixels, whose colours are unclear; flatten it or save it without alpha"
         )
-    return np.stack([picture.planes[name] for name in "RGB"], axis=2), header
+    return np.stack([planes[name] for name in (colours * 3)[:3]], axis=2), header
 
 
-def read_exr_mask(path: str | Path, max_megapixels: float) -> NDArray[np.uint8]:
-    """Channel A, or else Y, as the display window shows it: (H, W) uint8, 0..1 as 0..255. Raises `InputError`."""
+def read_exr_mask(path: str | Path, max_megapixels: float) -> tuple[NDArray[np.uint8], Windows]:
+    """Channel A, or where that is opaque or missing Y or equal R, G, B: (H, W) uint8, 0..1 as 0..255.
+
+    Of the data window; the windows come with it. Raises `InputError`.
+    """
     header = _header(path, max_megapixels)
-    name = next((name for name in ("A", "Y") if name in header.channels), None)
-    if name is None:
-        raise InputError(f"{path}: its channels are {_listed(header.channels)}, wanted A or Y for a mask")
-    plane = _read(path, header, (name,)).planes[name]
+    plane, colours = None, _colours(header)
+    if "A" in header.channels:
+        plane = _read(path, header, ("A",)).planes["A"]
+    if colours is not None and (plane is None or (plane == 1).all()):
+        plane, *others = _read(path, header, colours).planes.values()
+        if not all(np.array_equal(plane, other, equal_nan=True) for other in others):
+            raise InputError(f"{path}: has colours, wanted grey values or an alpha channel that is not opaque")
+    if plane is None:
+        raise InputError(f"{path}: its channels are {_listed(header.channels)}, wanted A, Y or R, G, B for a mask")
     if np.isnan(plane).any():
-        raise InputError(f"{path}: its channel {name} holds values that are no numbers; write the mask again")
-    levels = np.rint(plane.astype(np.float32).clip(0, 1) * 255).astype(np.uint8)
-    return header.windows.show(levels)
+        raise InputError(f"{path}: holds values that are no numbers; write the mask again")
+    return np.rint(plane.astype(np.float32).clip(0, 1) * 255).astype(np.uint8), header.windows
 
 
 def read_exr_whole(path: str | Path, max_megapixels: float) -> ExrPicture:
@@ -116,8 +125,18 @@ def _header(path: str | Path, max_megapixels: float) -> ExrHeader:
     return header
 
 
+def _colours(header: ExrHeader) -> tuple[str, ...] | None:
+    """The channels that hold the picture: R, G, B, or Y where no chroma belongs to it."""
+    names = header.channels.keys()
+    if {"R", "G", "B"} <= names:
+        return ("R", "G", "B")
+    return ("Y",) if "Y" in names and not {"RY", "BY"} & names else None
+
+
 def _read(path: str | Path, header: ExrHeader, names: tuple[str, ...]) -> ExrPicture:
     types = {header.channels[name] for name in names}
+    if SUBSAMPLED in types:
+        raise InputError(f"{path}: holds subsampled channels in {_listed(header.channels)}; write it as plain RGB")
     if "uint" in types:
         raise InputError(f"{path}: holds integers in {_listed(header.channels)}, wanted half or float values")
     try:

@@ -15,6 +15,7 @@ MAGIC = b"\x76\x2f\x31\x01"
 _TILED, _LONG_NAMES, _DEEP, _MULTIPART = 0x200, 0x400, 0x800, 0x1000
 _SHORT_NAME = 31
 _PIXEL_TYPES = ("uint", "half", "float")
+SUBSAMPLED = "subsampled"
 _MAX_ATTRIBUTE, _MAX_ATTRIBUTES, _MAX_CHANNELS = 1 << 28, 10_000, 1024
 # Attributes that describe how one file holds its pixels; a preview would show another picture.
 _OF_THE_FILE = frozenset(
@@ -42,6 +43,20 @@ class Box:
     def hw(self) -> tuple[int, int]:
         return self.bottom - self.top, self.right - self.left
 
+    def moved(self, plane: NDArray[Any], other: "Box", around: NDArray[Any] | float = 0) -> NDArray[Any]:
+        """(H, W, ...) of this box as another box of the same coordinates cuts it out, on top of `around`."""
+        if self == other:
+            return plane
+        cut = np.empty((*other.hw, *plane.shape[2:]), plane.dtype)
+        cut[...] = around
+        top, bottom = max(self.top, other.top), min(self.bottom, other.bottom)
+        left, right = max(self.left, other.left), min(self.right, other.right)
+        if top < bottom and left < right:
+            cut[top - other.top : bottom - other.top, left - other.left : right - other.left] = plane[
+                top - self.top : bottom - self.top, left - self.left : right - self.left
+            ]
+        return cut
+
     def __str__(self) -> str:
         return f"{self.hw[1]}x{self.hw[0]} at {self.left},{self.top}"
 
@@ -54,13 +69,13 @@ class Windows:
     display: Box
 
     def fit(self, plane: NDArray[Any], name: str) -> NDArray[Any]:
-        """What of (H, W, ...) lies in the data window: `plane` is of that window's size, or of the display window's.
+        """What of (H, W, ...) lies in the data window: `plane` is of the display window's size, or else of that one's.
 
-        In the second case the plane goes on as its edges where the data window is larger. Raises `InputError`.
+        In the first case the plane goes on as its edges where the data window is larger. Raises `InputError`.
         """
-        if plane.shape[:2] == self.data.hw:
-            return plane
         if plane.shape[:2] != self.display.hw:
+            if plane.shape[:2] == self.data.hw:
+                return plane
             raise InputError(
                 f"{name}: is {plane.shape[1]}x{plane.shape[0]}, wanted the size of the display window, {self.display}, "
                 f"or of the data window, {self.data}"
@@ -72,18 +87,7 @@ class Windows:
 
     def show(self, plane: NDArray[Any], around: NDArray[Any] | float = 0) -> NDArray[Any]:
         """(H, W, ...) of the data window as the display window shows it, on top of `around`."""
-        if self.data == self.display:
-            return plane
-        data, display = self.data, self.display
-        shown = np.empty((*display.hw, *plane.shape[2:]), plane.dtype)
-        shown[...] = around
-        top, bottom = max(data.top, display.top), min(data.bottom, display.bottom)
-        left, right = max(data.left, display.left), min(data.right, display.right)
-        if top < bottom and left < right:
-            shown[top - display.top : bottom - display.top, left - display.left : right - display.left] = plane[
-                top - data.top : bottom - data.top, left - data.left : right - data.left
-            ]
-        return shown
+        return self.data.moved(plane, self.display, around)
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ class ExrHeader:
 
     @property
     def channels(self) -> dict[str, str]:
-        """Pixel types, "half", "float" or "uint", by the channels' names. Raises `DamagedHeaderError`."""
+        """Pixel types, "half", "float", "uint" or "subsampled", by the channels' names. Raises `DamagedHeaderError`."""
         content, start = self._value("channels", "chlist"), 0
         found: dict[str, str] = {}
         while content[start : start + 1] not in (b"", b"\0"):
@@ -119,11 +123,9 @@ class ExrHeader:
                 raise DamagedHeaderError(f"it has more than {_MAX_CHANNELS} channels")
             name = content[start : end - 1]
             kind, _, x_step, y_step = struct.unpack_from("<iB3xii", content, end)
-            if not 0 <= kind < len(_PIXEL_TYPES) or (x_step, y_step) != (1, 1):
-                raise DamagedHeaderError(
-                    f"its channel {name.decode('utf-8', 'replace')} is subsampled or of no known type"
-                )
-            found[name.decode("utf-8", "replace")] = _PIXEL_TYPES[kind]
+            if not 0 <= kind < len(_PIXEL_TYPES):
+                raise DamagedHeaderError(f"its channel {name.decode('utf-8', 'replace')} is of no known type")
+            found[name.decode("utf-8", "replace")] = _PIXEL_TYPES[kind] if (x_step, y_step) == (1, 1) else SUBSAMPLED
             start = end + 16
         return found
 

@@ -14,7 +14,7 @@ from .decoding import Decoded, decode
 from .encoding import encode_png, encode_tiff
 from .exr import is_exr, read_exr_mask, read_exr_whole, write_exr
 from .metadata import Metadata
-from .photo import MAX_MEGAPIXELS, read_photo
+from .photo import MAX_MEGAPIXELS, Photo, read_photo
 
 READ_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".exr")
 WRITE_SUFFIXES = (".png", ".tif", ".tiff")
@@ -49,16 +49,26 @@ def read_trimap(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDA
 
 
 @stage("decode trimap")
-def read_mask(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
+def read_mask(
+    path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, photo: Photo | None = None
+) -> NDArray[np.uint8]:
     """A mask as (H, W) uint8: grey, or the alpha channel of a cut-out where that is not opaque.
 
-    Of 16 bits the upper 8; of an OpenEXR file channel A, or else Y, 0..1, as its display window shows it. Raises
-    `InputError`.
+    Of 16 bits the upper 8; of an OpenEXR file channel A, or else Y or equal R, G, B, 0..1. photo: whose pixels it is to
+    have, see `Photo.fit`; without, an OpenEXR mask is what its display window shows. Raises `InputError`.
     """
     if is_exr(path):
-        return read_exr_mask(path, max_megapixels)
+        grey, windows = read_exr_mask(path, max_megapixels)
+        return windows.show(grey) if photo is None else photo.fit(grey, str(path), placed=windows)
     decoded = decode(path, max_megapixels)
-    return _upper_bits(_grey(decoded, path) if decoded.alpha is None else decoded.alpha)
+    levels = _grey(decoded, path) if decoded.alpha is None else decoded.alpha
+    if levels.dtype == np.uint16 and 0 < levels.max() < 256:
+        raise InputError(
+            f"{path}: its brightest 16-bit value is {levels.max()}, which would all be background; "
+            "a mask of 16 bits goes from 0 to 65535: scale it, or save it as 8 bits"
+        )
+    mask = _upper_bits(levels)
+    return mask if photo is None else photo.fit(mask, str(path))
 
 
 def _upper_bits(levels: NDArray[Any]) -> NDArray[np.uint8]:

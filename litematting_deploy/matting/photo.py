@@ -59,14 +59,19 @@ class Photo:
         self.check_finite(pixels)
         return pixels.astype(np.float32)
 
-    def check_finite(self, pixels: NDArray[Any] | None = None) -> None:
-        """Raise `InputError` where pixels, all of the photo's by default, are infinite or no numbers."""
+    def check_finite(
+        self, pixels: NDArray[Any] | None = None, instead: str = "leave out --cutout and --foreground"
+    ) -> None:
+        """Raise `InputError` where pixels, all of the photo's by default, are infinite or no numbers.
+
+        instead: what can be done but to clamp them.
+        """
         pixels = self.pixels if pixels is None else pixels
         if self.is_linear and not np.isfinite(pixels).all():
             count = int((~np.isfinite(pixels)).any(axis=-1).sum())
             raise InputError(
                 f"{self.path}: holds infinity or what is no number in {count} pixels, whose light cannot be mixed; "
-                "clamp them, or leave out --cutout and --foreground"
+                f"clamp them, or {instead}"
             )
 
     def to_pixels(self, light: NDArray[np.float32]) -> NDArray[Any]:
@@ -81,12 +86,18 @@ class Photo:
             return self
         return replace(self, pixels=levels_to(self.pixels, np.uint16))
 
-    def fit(self, plane: NDArray[Any], name: str, fix: str = _FIX) -> NDArray[Any]:
+    def fit(self, plane: NDArray[Any], name: str, fix: str = _FIX, placed: Windows | None = None) -> NDArray[Any]:
         """A plane (H, W, ...) made for this photo; of an OpenEXR file's also of its display window, see `Windows.fit`.
 
-        Raises `InputError` naming `name` and both sizes.
+        placed: of a plane that is the data window of an OpenEXR file itself. With the photo's display window it lies
+        where its data window says, on top of 0; otherwise it is what its own display window shows. Raises `InputError`
+        naming `name` and both sizes.
         """
         (height, width), windows = self.pixels.shape[:2], self.windows
+        if placed is not None:
+            if windows is not None and placed.display == windows.display:
+                return placed.data.moved(plane, windows.data)
+            plane = placed.show(plane)
         if windows is not None and windows.data != windows.display:
             return windows.fit(plane, name)
         if plane.shape[:2] != (height, width):
@@ -96,7 +107,7 @@ class Photo:
 
 @stage("decode photo")
 def read_photo(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, exposure_stops: float | None = None) -> Photo:
-    """Read 8- or 16-bit PNG, JPEG, TIFF, WebP or BMP, RGB, grey or palette, or an OpenEXR file of plain RGB.
+    """Read 8- or 16-bit PNG, JPEG, TIFF, WebP or BMP, RGB, grey or palette, or OpenEXR, R, G, B or Y.
 
     An alpha channel must be opaque, since nobody can tell which colours lie under it. The network sees the upper
     8 bits, through an ICC profile as sRGB; of OpenEXR light times 2**exposure_stops, clipped to 0..1 and sRGB-encoded,

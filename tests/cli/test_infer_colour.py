@@ -255,9 +255,10 @@ def test_png_of_an_exr_shows_the_display_window(
 def test_what_cannot_be_held_or_mixed_is_one_line(light: NDArray[np.float64], trimap: Path, tmp_path: Path) -> None:
     photo = save_levels(tmp_path / "photo.png", encoded(light, np.uint8))
     half = light[:, :, 0].astype(np.float16)
-    layers = save_exr(tmp_path / "layers.exr", dict.fromkeys(("R", "G", "B", "Z", "diffuse.R"), half))
+    layers = save_exr(tmp_path / "layers.exr", dict.fromkeys(("Z", *(f"diffuse.{name}" for name in "RGB")), half))
     clear = save_exr(tmp_path / "clear.exr", dict.fromkeys("RGBA", half))
     plain = save_exr(tmp_path / "plain.exr", dict.fromkeys("RGB", half))
+    endless = save_exr(tmp_path / "endless.exr", dict.fromkeys("RGB", np.where(half == half.max(), np.inf, half)))
     content = plain.read_bytes()
     (tmp_path / "cut.exr").write_bytes(content[: len(content) * 2 // 3])
     (tmp_path / "start.exr").write_bytes(content[:60])
@@ -284,13 +285,18 @@ def test_what_cannot_be_held_or_mixed_is_one_line(light: NDArray[np.float64], tr
         (2, (photo, trimap, *out, "--cutout", small, "--background", small), ("small.png", "overwrite an input")),
         (1, (photo, trimap, *out, *cut, "--background", small), ("small.png", "9x9", "120x90", "crop or resize")),
         (1, (photo, trimap, *out, *cut, "--background", "no.png"), ("no.png", "no such file")),
-        (1, (layers, trimap, *out), ("layers.exr", "B, G, R, Z, diffuse.R", "plain RGB")),
+        (1, (layers, trimap, *out), ("layers.exr", "Z, diffuse.B, diffuse.G, diffuse.R", "plain RGB")),
         (1, (clear, trimap, *out), ("clear.exr", "transparent")),
         (1, (tmp_path / "cut.exr", trimap, *out), ("cut.exr", "damaged or truncated")),
         (1, (tmp_path / "start.exr", trimap, *out), ("start.exr", "damaged or truncated", "header")),
         (1, (plain, trimap, *out, "--max-megapixels", "0.01"), ("plain.exr", "0.0108 megapixels", "--max-megapixels")),
         (1, (plain, plain, *out), ("plain.exr", "trimaps are read from PNG or TIFF")),
-        (1, (plain, "--mask", plain, *out), ("plain.exr", "B, G, R", "A or Y")),
+        (1, (plain, "--mask", layers, *out), ("layers.exr", "diffuse.R", "A, Y or R, G, B")),
+        (
+            1,
+            (photo, trimap, *out, *cut, "--background", endless),
+            ("endless.exr", "1 pixels", "choose another background"),
+        ),
         (1, (plain, tiny, *out), ("tiny.png", "9x9", "plain.exr is 120x90")),
     ]
     for code, arguments, words in cases:

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -18,6 +18,44 @@ def save_levels(path: Path, pixels: NDArray[Any]) -> Path:
     """Grey, RGB or RGBA, uint8 or uint16, by OpenCV."""
     stored = pixels if pixels.ndim == 2 else pixels[:, :, _ORDER[: pixels.shape[2]]]
     assert cv2.imwrite(str(path), np.ascontiguousarray(stored))
+    return path
+
+
+def save_tiff(
+    path: Path, pixels: NDArray[Any], order: Literal["<", ">"] = "<", planar: bool = False, inverted: bool = False
+) -> Path:
+    """Grey or RGB, uint8, uint16 or float32, uncompressed, by hand: no library here writes all kinds.
+
+    order: "<" or ">". planar: each channel in a strip of its own. inverted: grey whose 0 is white.
+    """
+    height, width, count = (*pixels.shape, 1)[:3]
+    stored = (np.iinfo(pixels.dtype).max - pixels if inverted else pixels).reshape(height, width, count)
+    strips = [stored[:, :, index] for index in range(count)] if planar else [stored]
+    content = [strip.astype(strip.dtype.newbyteorder(order)).tobytes() for strip in strips]
+    places = [8 + sum(map(len, content[:index])) for index in range(len(content))]
+    kind = 3 if np.issubdtype(pixels.dtype, np.floating) else 1
+    tags: dict[int, list[int]] = {
+        256: [width],
+        257: [height],
+        258: [pixels.itemsize * 8] * count,
+        259: [1],
+        262: [2 if count == 3 else 0 if inverted else 1],
+        273: places,
+        277: [count],
+        278: [height],
+        279: [len(strip) for strip in content],
+        284: [2 if planar else 1],
+        339: [kind] * count,
+    }
+    start = 8 + sum(map(len, content))
+    table, behind, end = struct.pack(order + "H", len(tags)), b"", start + 2 + 12 * len(tags) + 4
+    for tag, values in tags.items():
+        packed = struct.pack(f"{order}{len(values)}I", *values)
+        if len(values) > 1:
+            packed, behind = struct.pack(order + "I", end + len(behind)), behind + packed
+        table += struct.pack(order + "HHI", tag, 4, len(values)) + packed
+    head = (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, start)
+    path.write_bytes(head + b"".join(content) + table + bytes(4) + behind)
     return path
 
 

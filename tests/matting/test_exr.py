@@ -1,6 +1,7 @@
 """OpenEXR files as renderers, cameras and broken disks leave them."""
 
 import contextlib
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from litematting_deploy.errors import InputError, OutputError
 from litematting_deploy.matting.exr import is_exr, read_exr_mask, read_exr_rgb, write_exr
 from litematting_deploy.matting.exr_header import Box, ExrHeader, Windows
-from litematting_deploy.matting.image_io import read_image
+from litematting_deploy.matting.image_io import read_image, read_mask
 from tests.matting.files import read_exr, save_exr
 
 LIGHT = np.random.default_rng(0).uniform(-0.5, 9, (37, 50, 3)).astype(np.float32)
@@ -44,6 +45,24 @@ def test_tiles_opaque_alpha_and_mixed_types(tmp_path: Path) -> None:
     planes, attributes = read_exr(tmp_path / "lines.exr")
     assert attributes["type"] == OpenEXR.scanlineimage
     np.testing.assert_array_equal(planes["R"], LIGHT[:, :, 0])
+
+
+def test_other_channels_are_left_and_luminance_is_grey(tmp_path: Path) -> None:
+    far, grey = np.full(LIGHT.shape[:2], 3, np.uint32), LIGHT[:, :, 0]
+    layers = save_exr(tmp_path / "layers.exr", {**PLANES, "Z": far, "diffuse.R": grey})
+    np.testing.assert_array_equal(read_exr_rgb(layers, 200)[0], LIGHT)
+    luminance = save_exr(tmp_path / "y.exr", {"Y": grey, "Z": far})
+    np.testing.assert_array_equal(read_exr_rgb(luminance, 200)[0], np.repeat(grey[:, :, None], 3, axis=2))
+
+
+def test_subsampled_channels(tmp_path: Path) -> None:
+    """Are told as what they are, not as damage."""
+    path = save_exr(tmp_path / "a.exr", PLANES)
+    content = path.read_bytes()
+    steps = content.index(b"R\0" + struct.pack("<i", 2)) + 10  # after the name, the type and what is linear
+    path.write_bytes(content[:steps] + struct.pack("<ii", 2, 2) + content[steps + 8 :])
+    with pytest.raises(InputError, match="subsampled channels in B, G, R; write it as plain RGB"):
+        read_exr_rgb(path, 200)
 
 
 def test_every_attribute_goes_on_byte_by_byte(tmp_path: Path) -> None:
@@ -88,6 +107,11 @@ def test_windows() -> None:
     over = Windows(Box(-1, -1, 4, 3), Box(0, 0, 3, 2))
     np.testing.assert_array_equal(over.show(plane), plane[1:3, 1:4])
     np.testing.assert_array_equal(over.fit(plane[1:3, 1:4], "t"), np.pad(plane[1:3, 1:4], 1, mode="edge"))
+    aside = Windows(Box(2, 1, 7, 5), Box(0, 0, 5, 4))  # of one size: a plane without windows is what is shown
+    np.testing.assert_array_equal(
+        aside.fit(plane, "t"), plane[np.ix_([1, 2, 3, 3], [2, 3, 4, 4, 4])], err_msg="goes on as its edges"
+    )
+    np.testing.assert_array_equal(aside.show(aside.fit(plane, "t"))[1:, 2:], plane[1:, 2:])
     apart = Windows(Box(50, 50, 55, 54), Box(0, 0, 8, 10))
     assert (apart.show(plane, 7) == 7).all()
     with pytest.raises(InputError, match=r"t: is 2x2, wanted .* display window, 8x10 at 0,0, .* 5x4 at 1,2"):
@@ -97,12 +121,25 @@ def test_windows() -> None:
 def test_masks(tmp_path: Path) -> None:
     grey = np.linspace(-0.5, 1.5, 20, dtype=np.float32).reshape(4, 5)
     wanted = np.rint(grey.clip(0, 1) * 255)
-    np.testing.assert_array_equal(read_exr_mask(save_exr(tmp_path / "y.exr", {"Y": grey}), 200), wanted)
-    both = save_exr(
-        tmp_path / "ya.exr", {"Y": grey * 0, "A": grey}, windows={"data": (1, 0, 5, 4), "display": (0, 0, 6, 4)}
-    )
-    np.testing.assert_array_equal(read_exr_mask(both, 200), np.pad(wanted, ((0, 0), (1, 0))))
-    for planes, words in (({"Y": grey * np.nan}, "no numbers"), ({"Z": grey}, "Z, wanted A or Y")):
+    windows = {"data": (1, 0, 5, 4), "display": (0, 0, 6, 4)}
+    opaque, colours = np.ones_like(grey), dict.fromkeys("RGB", grey)
+    for planes in (
+        {"Y": grey},
+        {"A": grey},
+        {"Y": opaque, "A": grey},
+        {**colours, "A": opaque},
+        {**colours, "Z": opaque},
+    ):
+        path = save_exr(tmp_path / "mask.exr", planes, windows=windows)
+        levels, found = read_exr_mask(path, 200)
+        np.testing.assert_array_equal(levels, wanted)
+        assert found == Windows(Box(1, 0, 6, 4), Box(0, 0, 6, 4))
+        np.testing.assert_array_equal(read_mask(path), np.pad(wanted, ((0, 0), (1, 0))))
+    for planes, words in (
+        ({"Y": grey * np.nan}, "no numbers"),
+        ({"Z": grey}, "Z, wanted A, Y or R, G, B"),
+        ({**colours, "G": opaque}, "has colours, wanted grey"),
+    ):
         with pytest.raises(InputError, match=words):
             read_exr_mask(save_exr(tmp_path / "bad.exr", planes), 200)
 
@@ -113,12 +150,12 @@ def test_files_that_are_refused(tmp_path: Path) -> None:
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
     OpenEXR.File([OpenEXR.Part({**header, "name": name}, dict(PLANES)) for name in ("left", "right")]).write(str(two))
     shown = save_exr(tmp_path / "huge.exr", PLANES, windows={"data": (0, 0, 50, 37), "display": (0, 0, 90_000, 90_000)})
-    luminance = save_exr(tmp_path / "y.exr", {"Y": PLANES["R"]})
+    luminance = save_exr(tmp_path / "y.exr", {"Y": PLANES["R"], "RY": PLANES["G"], "BY": PLANES["B"]})
     cases = (
         (integers, "integers"),
         (two, "of several parts"),
         (shown, "8100 megapixels"),
-        (luminance, "channels are Y"),
+        (luminance, "channels are BY, RY, Y, wanted R, G, B, or Y without RY and BY"),
     )
     for path, words in cases:
         with pytest.raises(InputError, match=words):

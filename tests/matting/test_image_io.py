@@ -5,6 +5,7 @@ import stat
 import struct
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,6 +14,8 @@ from PIL import Image, ImageOps
 
 from litematting_deploy.errors import InputError, OutputError, UsageError
 from litematting_deploy.matting.image_io import check_output, read_image, read_mask, read_trimap, write_image
+from litematting_deploy.matting.photo import read_photo
+from tests.matting.files import save_tiff
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 
@@ -48,6 +51,50 @@ def test_sixteen_bits_keep_the_upper_eight(tmp_path: Path, suffix: str) -> None:
         with pytest.raises(InputError, match="16-bit values that no 8-bit value stands for"):
             read_trimap(strange)
     np.testing.assert_array_equal(read_image(grey), np.repeat(RGB[:, :, :1], 3, axis=2))
+
+
+@pytest.mark.parametrize("inverted", [False, True], ids=["0 is black", "0 is white"])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_grey_tiff_of_either_byte_order_and_sense(
+    tmp_path: Path, dtype: type, order: Literal["<", ">"], inverted: bool
+) -> None:
+    grey = np.random.default_rng(1).integers(0, np.iinfo(dtype).max, (20, 30), dtype, endpoint=True)
+    path = save_tiff(tmp_path / "grey.tif", grey, order, inverted=inverted)
+    if (dtype, order, inverted) == (np.uint16, ">", True):  # the one that Pillow does not know
+        with pytest.raises(InputError, match=r"grey\.tif: a TIFF that is damaged, or of a kind that is not read"):
+            read_photo(path)
+        return
+    photo = read_photo(path)
+    assert photo.pixels.dtype == np.dtype(dtype)
+    assert photo.pixels.dtype.isnative
+    np.testing.assert_array_equal(photo.pixels, np.repeat(grey[:, :, None], 3, axis=2))
+    np.testing.assert_array_equal(read_mask(path), grey >> (8 * (grey.itemsize - 1)))
+    if dtype == np.uint16:
+        with pytest.raises(InputError, match="16-bit values that no 8-bit value stands for"):
+            read_trimap(path)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_planar_tiff_is_read_or_refused(tmp_path: Path, order: Literal["<", ">"]) -> None:
+    np.testing.assert_array_equal(read_image(save_tiff(tmp_path / "rgb.tif", RGB, order, planar=True)), RGB)
+    deep = save_tiff(tmp_path / "deep.tif", RGB.astype(np.uint16) * 256 + 77, order, planar=True)
+    with pytest.raises(InputError, match=r"deep\.tif: its 16-bit colours .* without layers and separate planes"):
+        read_image(deep)
+    chunky = save_tiff(tmp_path / "chunky.tif", RGB.astype(np.uint16) * 256 + 77, order)
+    np.testing.assert_array_equal(read_photo(chunky).pixels, RGB.astype(np.uint16) * 256 + 77)
+
+
+def test_tiff_of_other_kinds_is_told(tmp_path: Path) -> None:
+    path = save_tiff(tmp_path / "float.tif", RGB.astype(np.float32))
+    with pytest.raises(InputError, match=r"float\.tif: a TIFF .* not read \(as floating-point, .* wanted 8- or 16-bit"):
+        read_image(path)
+
+
+def test_a_sixteen_bit_mask_of_eight_bit_values(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "mask.png"), RGB[:, :, 0].astype(np.uint16))
+    with pytest.raises(InputError, match=r"mask\.png: its brightest 16-bit value is 25\d, .* save it as 8 bits"):
+        read_mask(tmp_path / "mask.png")
 
 
 def test_sixteen_bit_trimaps_that_stand_for_eight(tmp_path: Path) -> None:
@@ -119,7 +166,7 @@ def test_truncated_files(tmp_path: Path, suffix: str) -> None:
     content = path.read_bytes()
     for size in (len(content) * 2 // 3, len(content) // 10, 9):
         path.write_bytes(content[:size])
-        with pytest.raises(InputError, match=r"cut\.\w+: (damaged or truncated image|not an image)"):
+        with pytest.raises(InputError, match=r"cut\.\w+: (damaged or truncated image|not an image|a TIFF that is)"):
             read_image(path)
 
 
