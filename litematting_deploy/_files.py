@@ -1,10 +1,13 @@
 """Files: what checkpoints are called, writing whole or not at all, hashes; TOML and JSON that nobody vouches for."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import stat
+import time
 import tomllib
 import uuid
 from collections.abc import Iterator
@@ -14,6 +17,8 @@ from typing import Any
 from .errors import OutputError, UsageError
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
+_DRAFT_S = 3600
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # of file systems as FAT
 # Written by hand. `tomllib` takes time and memory by the square of a key's parts, which lie on one line.
 _TOML_BYTES, _TOML_LINE, _TOML_DEPTH = 1 << 16, 1000, 6
 
@@ -43,7 +48,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     A crash leaves the old file or the new one. Raises `OutputError` when the system refuses.
     """
     target = Path(path)
-    draft = target.with_name(f".{uuid.uuid4().hex}{target.suffix}")  # no longer for a longer target name
+    draft = target.with_name(f".ltm-{uuid.uuid4().hex}{target.suffix}")  # no longer for a longer target name
     with contextlib.ExitStack() as on_error:
         on_error.callback(_discard, draft)
         try:
@@ -61,6 +66,37 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def _discard(draft: Path) -> None:
     with contextlib.suppress(OSError):  # the error that led here is the one to show
         draft.unlink()
+
+
+def remove_old_drafts(folder: str | Path) -> None:
+    """Remove what `replacing` has left below a folder where it was killed; of the last hour it may still be written."""
+    for path in Path(folder).rglob(".ltm-*"):
+        if re.fullmatch(r"\.ltm-[0-9a-f]{32}(\..*)?", path.name):
+            with contextlib.suppress(OSError):  # another run may have removed it, or own it
+                if time.time() - path.stat().st_mtime > _DRAFT_S:
+                    path.unlink()
+
+
+def create_file(path: str | Path, content: bytes) -> bool:
+    """Write `content` to `path`, whole, if nothing has that name; else, also where another process is quicker, return
+    False. Raises `OutputError`.
+    """
+    draft = Path(path).with_name(f".ltm-{uuid.uuid4().hex}")
+    try:
+        draft.write_bytes(content)
+        os.link(draft, path)  # unlike a rename, this replaces nothing
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            reason = f"cannot be written: {error.strerror}"
+            raise OutputError(f"{path}: {reason}; choose another output or make room") from error
+        if os.path.exists(path):
+            return False
+        draft.replace(path)
+    finally:
+        _discard(draft)
+    return True
 
 
 def replace_file(path: str | Path, content: bytes) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from litematting_deploy._files import read_small
+from litematting_deploy._files import read_small, remove_old_drafts, replacing
 from litematting_deploy.errors import LiteMattingError
 from tests.hardening.readers import READERS
 
@@ -49,6 +49,39 @@ def test_what_is_too_long_is_not_read_to_its_end(name: str, tmp_path: Path) -> N
     os.truncate(path, 1 << 40)
     with pytest.raises(LiteMattingError, match=path.name):
         READERS[name].read(path)
+
+
+def test_a_file_is_the_old_one_until_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "a.png"
+    target.write_bytes(b"old")
+    with replacing(target) as draft:
+        draft.write_bytes(b"new")
+        assert target.read_bytes() == b"old"
+        assert draft != target
+        assert draft.parent == tmp_path
+    assert target.read_bytes() == b"new"
+
+    def broken() -> None:
+        with replacing(target) as draft:
+            draft.write_bytes(b"half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        broken()
+    assert target.read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_old_drafts_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    drafts = [tmp_path / "shot" / f".ltm-{sign * 32}.png" for sign in "ab"]
+    others = [tmp_path / name for name in (".ltm-infer.json", ".ltm-mine.png", "a.png")]
+    drafts[0].parent.mkdir()
+    for path in (*drafts, *others):
+        path.touch()
+        os.utime(path, (1, 1))
+    os.utime(drafts[1])
+    remove_old_drafts(tmp_path)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted([drafts[1], *others])
 
 
 def test_small_files(tmp_path: Path) -> None:

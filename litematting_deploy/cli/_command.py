@@ -1,5 +1,6 @@
 """What all commands share: errors as one line, progress, common options."""
 
+import contextlib
 import signal
 import sys
 import threading
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from .. import __version__
-from ..errors import LiteMattingError
+from ..errors import LiteMattingError, OutputError
 
 INTERRUPTED = 130
 
@@ -25,6 +26,16 @@ class PlainConsole(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """As its base."""
         return super().render_str(printable(text), **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As its base. Raises `OutputError` where the terminal or file takes no more."""
+        try:
+            super().print(*objects, **options)
+        except BrokenPipeError:  # Click's to handle: who reads has enough
+            raise
+        except OSError as error:
+            name = "standard error" if self.stderr else "standard output"
+            raise OutputError(f"the {name} cannot be written: {error.strerror}; make room") from error
 
 
 def printable(text: str) -> str:
@@ -91,7 +102,8 @@ def notice(message: str) -> None:
 
 def fail(message: str, code: int) -> NoReturn:
     """One line on stderr, whatever line breaks the message has, and the end."""
-    notice(" ".join(message.split()))
+    with contextlib.suppress(OutputError):
+        notice(" ".join(message.split()))
     sys.exit(code)
 
 

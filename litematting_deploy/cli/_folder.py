@@ -47,7 +47,7 @@ def folder_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def refuse_folder_options(options: dict[str, Any]) -> None:
     """Raise `UsageError` where one of them was given for a single photo."""
     for name, flag in (("frames", "--frames"), ("part", "--shard"), ("resume", "--resume"), ("kind", "--format")):
-        if options[name]:
+        if options[name] not in (None, False):
             raise click.UsageError(f"{flag} is for folders and patterns of photos; leave it out")
 
 
@@ -55,15 +55,20 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
     """Matte the frames of a folder or pattern, with trimaps or masks from `source`. Returns the exit code: 1 where a
     frame failed."""
     started = time.perf_counter()
-    frames = chosen_frames("ltm-infer", images, source, options)
+    frames, missing = chosen_frames(images, source, options)
     files = FolderFiles((images, source), output, options)
+    files.check(frames)
+    if options["resume"]:
+        files.remove_old_drafts()
     with (
         open_chosen(options) as engine,
         matter_for(engine, options) as matter,
     ):
+        if options["verbose"]:
+            notice(f"engine: {engine.describe()}")
         since_ns = keep_settings(Path(output), result_settings(matter, options, options["resume"]), options["resume"])
         todo = frames
-        with folder_progress("ltm-infer") as progress:
+        with folder_progress("ltm-infer", missing) as progress:
             if options["resume"]:
                 looked_at = progress.begin("looking", len(frames))
                 todo = unfinished(frames, lambda frame: files.is_done(frame, since_ns), looked_at)
@@ -72,23 +77,24 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
                 progress.over(done)
         described = engine.describe()
     seconds, failed = time.perf_counter() - started, len(progress.failures)
-    made = f"{len(todo) - failed} of {len(frames)} frames"
+    shard = f" of shard {options['part']}" if options["part"] else ""
+    made = f"{len(todo) - failed} of {len(frames)} frames{shard}"
     skipped = f", {len(frames) - len(todo)} were done" if options["resume"] else ""
     stdout.print(
         f"{output}: {made} in {seconds:.1f} s{skipped}, {failed} failed, {described}",
         markup=False,
         soft_wrap=True,
     )
-    return 1 if failed else 0
+    return 1 if failed or missing else 0
 
 
-def chosen_frames(command: str, images: str, source: str, options: dict[str, Any]) -> list[Frame]:
-    """The frames that the options say; numbers that are not there are told under the name of the command."""
-    numbers = parse_numbers(options["frames"]) if options["frames"] else None
+def chosen_frames(images: str, source: str, options: dict[str, Any]) -> tuple[list[Frame], str | None]:
+    """The frames that the options say, and in words which of the wanted numbers are not there."""
+    numbers = None if options["frames"] is None else parse_numbers(options["frames"])
     frames = find_frames(images, source, numbers)
-    if missing := set(numbers or ()) - {frame.number for frame in frames}:
-        notice(f"{command}: {images}: there is no frame {say_numbers(missing)}")
-    return shard(frames, options["part"]) if options["part"] else frames
+    absent = set(numbers or ()) - {frame.number for frame in frames}
+    missing = f"{images}: there is no frame {say_numbers(absent)}" if absent else None
+    return frames if options["part"] is None else shard(frames, options["part"]), missing
 
 
 def result_settings(matter: Matter, options: dict[str, Any], resume: bool) -> dict[str, Any]:

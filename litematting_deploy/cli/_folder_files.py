@@ -1,6 +1,7 @@
 """What the frames of a folder are made from, and what is written of them where."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._files import remove_old_drafts
 from ..errors import InputError, OutputError, UsageError
-from ..matting.image_io import EXR_SUFFIX, is_whole
+from ..matting.image_io import EXR_SUFFIX, is_result
 from ..matting.photo import Photo
-from ..sequence.frames import Frame
+from ..sequence.frames import Frame, would_find
 from ._results import Results, chosen_results
 from ._trimap import read_pair
 
@@ -40,16 +42,45 @@ class FolderFiles:
         """Makes the folders; sources: of photos, and of trimaps or masks. Raises `UsageError` where options contradict
         each other or results would lie among sources, and `OutputError`.
         """
-        self._options = options
+        self._options, self._sources = options, sources
         named = {"alpha": output} | {name: options[name] for name in ("cutout", "foreground", "preview")}
         self._folders = {name: Path(folder) for name, folder in named.items() if folder is not None}
         for folder in self._folders.values():
-            _refuse_among(sources, folder)
+            for source in sources:
+                if os.path.isdir(source) and would_find(source, folder):
+                    raise UsageError(
+                        f"{folder}: lies in {source}, a folder of sources; choose another folder for the results"
+                    )
             _make_folder(folder)
         kind = options["kind"]
         files = self._named("any", SUFFIXES[kind or "exr"])
         alpha = files.pop("alpha")
         self._results = chosen_results(alpha, (), options | files | {"depth": options["depth"] if kind else None})
+
+    def check(self, frames: Iterable[Frame]) -> None:
+        """Raise `UsageError` before any work is done where two results would be one file, or one would be taken for a
+        source the next time."""
+        patterns = {
+            source: os.path.realpath(Path(source).parent) for source in self._sources if not os.path.isdir(source)
+        }
+        roots = [os.path.realpath(folder) for folder in self._folders.values()]
+        taken: dict[str, str] = {}
+        for frame in frames:
+            for root, folder, path in zip(roots, self._folders.values(), self.results(frame).files, strict=True):
+                place = os.path.normpath(os.path.join(root, os.path.relpath(path, folder)))
+                if place in taken:
+                    raise UsageError(
+                        f"{path}: would be a result of {taken[place]} and of {frame.name}; choose two folders apart"
+                    )
+                taken[place] = frame.name
+                for source, parent in patterns.items():
+                    if os.path.dirname(place) == parent and would_find(source, Path(place)):
+                        raise UsageError(f"{path}: would be taken for one of {source}; choose another folder")
+
+    def remove_old_drafts(self) -> None:
+        """Remove what runs that were killed have left beside the results."""
+        for folder in self._folders.values():
+            remove_old_drafts(folder)
 
     def results(self, frame: Frame) -> Results:
         """The files of a frame."""
@@ -62,13 +93,15 @@ class FolderFiles:
         return [str(path) for path in named if path is not None and os.path.isfile(path)]
 
     def is_done(self, frame: Frame, since_ns: int) -> bool:
-        """Whether all files of a frame are whole, and newer than what they are made from and than `since_ns`."""
-        newest = max(since_ns, *(os.stat(path).st_mtime_ns for path in self.sources(frame)))
+        """Whether all files of a frame are whole, of its photo's size, and newer than what they are made from and than
+        `since_ns`."""
+        newest = max([since_ns, *(os.stat(path).st_mtime_ns for path in self.sources(frame))])
+        results = self.results(frame)
         return all(
             os.path.isfile(path)
             and os.stat(path).st_mtime_ns >= newest
-            and is_whole(path, self._options["max_megapixels"])
-            for path in self.results(frame).files
+            and is_result(path, frame.image, path != results.alpha, self._options["max_megapixels"])
+            for path in results.files
         )
 
     def load(self, frame: Frame) -> Loaded:
@@ -80,7 +113,7 @@ class FolderFiles:
         results = self.results(frame)
         for path in results.files:
             _make_folder(Path(path).parent)
-        results.check((str(frame.image), str(frame.trimap)))
+        results.check((str(frame.image), str(frame.trimap), *self.sources(frame)))
         results.check_photo(photo)
         return Loaded(photo, trimap, results)
 
@@ -89,13 +122,6 @@ class FolderFiles:
             result: str(folder / f"{name}{_PREVIEW_SUFFIX if result == 'preview' else suffix}")
             for result, folder in self._folders.items()
         }
-
-
-def _refuse_among(sources: tuple[str, str], folder: Path) -> None:
-    """Results in a folder of sources would be taken for sources the next time."""
-    for source in sources:
-        if os.path.isdir(source) and folder.resolve().is_relative_to(Path(source).resolve()):
-            raise UsageError(f"{folder}: lies in {source}, a folder of sources; choose another folder for the results")
 
 
 def _make_folder(path: Path) -> None:

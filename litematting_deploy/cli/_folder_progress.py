@@ -45,32 +45,38 @@ class FolderProgress:
         """A frame is written, or has failed."""
         self._over += 1
         if done.failure is not None:
-            self.failures.append(f"{done.frame.name}: {done.failure}")
+            self.failures.append(f"{_in_one_line(done.frame.name)}: {done.failure}")
             self._show(0)
         if done.failure is not None or not self._console.is_interactive:
             failed = "" if done.failure is None else " failed"
-            self._console.print(f"{self._over}/{self._total} {done.frame.name}{failed}", markup=False)
+            self._console.print(f"{self._over}/{self._total} {_in_one_line(done.frame.name)}{failed}", markup=False)
 
     def _show(self, part: float) -> None:
         self._bar.update(self._task, completed=min(self._matted + len(self.failures) + part, self._total))
 
 
+def _in_one_line(name: str) -> str:
+    return name.replace("\n", "\\n")
+
+
 @contextlib.contextmanager
-def folder_progress(command: str) -> Iterator[FolderProgress]:
-    """Shown while this lasts; at the end, however it comes, the frames that failed are listed, under the command's
-    name.
+def folder_progress(command: str, missing: str | None = None) -> Iterator[FolderProgress]:
+    """Shown while this lasts; at the end, however it comes, what is missing and the frames that failed are listed,
+    under the command's name.
 
     On the standard error under a number of its own, since reading an image silences the usual one for a moment.
     """
     with os.fdopen(os.dup(stderr.file.fileno()), "w") as file:
-        console = PlainConsole(file=file, highlight=False, soft_wrap=True)
+        # Whatever FORCE_COLOR says, a bar in a log is of no use.
+        interactive = None if file.isatty() else False
+        console = PlainConsole(file=file, highlight=False, soft_wrap=True, force_interactive=interactive)
         bar = _bar(console)
         progress = FolderProgress(console, bar)
         try:
             with bar:
                 yield progress
         finally:
-            for failure in progress.failures:
+            for failure in filter(None, (missing, *progress.failures)):
                 notice(f"{command}: failed: {failure}")
 
 

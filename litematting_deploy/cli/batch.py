@@ -73,9 +73,12 @@ def main(images: str, trimaps: str | None, output: str, **options: Any) -> int:
     source = trimap_source(trimaps, options)
     address, resume, retries = (options.pop(name) for name in ("address", "resume", "retries"))
     spread = {name: options.pop(name) for name in ("actors", "cpus", "gpus", "frames_per_task")}
-    job = _job(images, source, output, options, int(spread["cpus"]))
+    job, missing = _job(images, source, output, options, int(spread["cpus"]))
     files = job.files()
-    with connected(address) as cluster, folder_progress("ltm-batch") as progress:
+    files.check(job.frames)
+    if resume:
+        files.remove_old_drafts()
+    with connected(address) as cluster, folder_progress("ltm-batch", missing) as progress:
         farm = _Farm(cluster, _resources(spread, options), spread["actors"], spread["frames_per_task"])
         settings, engine = cluster.ask(farm.each, examine, job, resume)
         since_ns = keep_settings(Path(job.output), settings, resume)
@@ -93,7 +96,7 @@ def main(images: str, trimaps: str | None, output: str, **options: Any) -> int:
         markup=False,
         soft_wrap=True,
     )
-    return 1 if failed else 0
+    return 1 if failed or missing else 0
 
 
 class _Farm:
@@ -134,15 +137,15 @@ class _Farm:
                 yield number, {"frame": name, "failure": failure, "files": {}, "sources": {}}
 
 
-def _job(images: str, source: str, output: str, options: dict[str, Any], threads: int) -> Job:
-    """The job with absolute paths, for actors have working directories of their own."""
+def _job(images: str, source: str, output: str, options: dict[str, Any], threads: int) -> tuple[Job, str | None]:
+    """The job with absolute paths, for actors have working directories of their own; and which frames are missing."""
     images, source, output = map(os.path.abspath, (images, source, output))
-    frames = chosen_frames("ltm-batch", images, source, options)
+    frames, missing = chosen_frames(images, source, options)
     for name in ("cutout", "foreground", "preview", "engine", "background"):
         value = options[name]
         if value is not None and not is_url(value) and (name != "background" or is_image(value)):
             options[name] = os.path.abspath(value)
-    return Job(frames, (images, source), output, options, threads)
+    return Job(frames, (images, source), output, options, threads), missing
 
 
 def _resources(spread: dict[str, Any], options: dict[str, Any]) -> Resources:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import click
 
 from .._files import check_writable, replace_file
 from .._stages import note, recording
+from ..errors import InputError
 from ..matting.patches import Plan
 from ..matting.trimap import UNKNOWN
 from ..runtime import Matter
@@ -38,7 +40,11 @@ from ._video import matte_clip, refuse_video_options, video_options
 @result_options
 @engine_options
 @plan_options
-@click.option("--verbose", is_flag=True, help="Also print the plan and, on a GPU, the memory it takes, before the run.")
+@click.option(
+    "--verbose",
+    is_flag=True,
+    help="Also print the engine, the plan and, on a GPU, the memory it takes, before the run; of many the engine.",
+)
 @click.option("--timings", metavar="FILE", help="Also write where time and memory went, stage by stage, as JSON.")
 @folder_options
 @video_options
@@ -85,6 +91,10 @@ def _timed(timings: str | None) -> Iterator[None]:
 
 
 def _matte_one(image: str, source: str, output: str, options: dict[str, Any]) -> None:
+    if not os.path.exists(image):
+        raise InputError(
+            f"{image}: no such file or folder; give one, or a pattern of numbers in the file's name, as frame.%04d.exr"
+        )
     results = chosen_results(output, (image, source, options["background"] or ""), options)
     started = time.perf_counter()
     photo, trimap = read_pair(image, source, options)

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import socket
 import tempfile
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from .._optional import require
 from ..engines import trt
 from ..engines.network import parse
-from ..errors import ToleranceError
+from ..engines.triton import TritonEngine
+from ..errors import DeviceError, ToleranceError
 from ..runtime.assets import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
 from ..runtime.cuda.compile import compiled
 from ..runtime.cuda.kernels import source
@@ -37,6 +39,21 @@ def pytorch_cpu() -> Found:
     )
     with load_engine(SHIPPED_CHECKPOINT) as engine:
         return Found(f"torch {engine.version}", agreement(engine))
+
+
+def triton() -> Found:
+    """The client's question to a port where nobody listens, and its answer in one line."""
+    needs(lambda: require("tritonclient.grpc", "triton", "a model on a Triton server"))
+    version = f"tritonclient {importlib.metadata.version('tritonclient')}"
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        try:
+            TritonEngine(f"grpc://127.0.0.1:{nobody.getsockname()[1]}/litematting", timeout_s=5).close()
+        except DeviceError as error:
+            if "no server answers" in str(error):
+                return Found(version, "asks over gRPC; which server, says --engine grpc://HOST/MODEL")
+            raise
+    raise ToleranceError(f"{version}: had an answer from a port where nobody listens; what runs in between?")
 
 
 def foreground() -> Found:

@@ -27,6 +27,7 @@ CHECKS = (
     Check("cache folder", "files:cache"),
     Check("ONNX Runtime on the CPU", "host:onnxruntime_cpu", needed=True, timeout_s=120),
     Check("PyTorch on the CPU", "host:pytorch_cpu", timeout_s=120),
+    Check("Triton client", "host:triton"),
     # its first import on a machine compiles for half a minute
     Check("foreground colours", "host:foreground", timeout_s=180),
     Check("kernels compile", "host:kernels"),

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from .tags import check_tags
 READ_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _BITS, _PHOTOMETRIC, _TILE_WIDTH, _TILE_LENGTH = 258, 262, 322, 323  # of TIFF
 _WHITE_IS_ZERO = 0
+_SIDEWAYS = (5, 6, 7, 8)  # of EXIF orientations
 _BIG_ENDIAN_BIGTIFF = b"MM\0+"
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
 _SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L")
@@ -41,29 +43,20 @@ class Decoded:
 
 def decode(path: str | Path, max_megapixels: float) -> Decoded:
     """Read a whole picture without loss of depth. Every way to fail is an `InputError` naming the file."""
-    try:
-        check_is_file(path)
-        _check_before_opening(path)
-        with decoders_quiet(), Image.open(path, formats=READ_FORMATS) as picture:
-            _check_header(picture, path, max_megapixels)
-            deep = _is_deep_colour(picture)
-            _check_exif(picture, path)
-            orientation = _orientation(picture)
-            picture.load()
-            metadata = metadata_of(picture, orientation)
-            # Pillow turns a TIFF itself, and then forgets its orientation.
-            turn = _orientation(picture)
-            array = np.asarray(_plain_mode(picture, path))
-            array = array.astype(array.dtype.newbyteorder("="), copy=False)
-            if _is_inverted(picture):
-                array = np.iinfo(array.dtype).max - array
-            if deep:
-                array = _deep(path, array, orientation if turn == 1 else 1)
-    except UnidentifiedImageError:
-        raise _unknown(path) from None
-    except (*DECODER_ERRORS, cv2.error) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: damaged or truncated image ({reason}); save or fetch it again") from error
+    with _opened(path, max_megapixels) as picture:
+        deep = _is_deep_colour(picture)
+        _check_exif(picture, path)
+        orientation = _orientation(picture)
+        picture.load()
+        metadata = metadata_of(picture, orientation)
+        # Pillow turns a TIFF itself, and then forgets its orientation.
+        turn = _orientation(picture)
+        array = np.asarray(_plain_mode(picture, path))
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+        if _is_inverted(picture):
+            array = np.iinfo(array.dtype).max - array
+        if deep:
+            array = _deep(path, array, orientation if turn == 1 else 1)
     array = turned(array, turn)
     alpha = None
     if array.ndim == 3 and array.shape[2] in (2, 4):
@@ -71,6 +64,32 @@ def decode(path: str | Path, max_megapixels: float) -> Decoded:
         array = array[:, :, 0] if array.shape[2] == 1 else array
         alpha = None if (alpha == np.iinfo(alpha.dtype).max).all() else alpha
     return Decoded(np.ascontiguousarray(array), alpha, metadata)
+
+
+def size_upright(path: str | Path, max_megapixels: float) -> tuple[int, int]:
+    """Height and width, turned as the EXIF orientation says, by the header. Raises `InputError` as `decode`."""
+    with _opened(path, max_megapixels) as picture:
+        width, height = picture.size
+        _check_exif(picture, path)
+        if not isinstance(picture, TiffImageFile) and _orientation(picture) in _SIDEWAYS:  # Pillow's is upright there
+            return width, height
+        return height, width
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path, max_megapixels: float) -> Iterator[Image.Image]:
+    """A picture whose header is checked. What goes wrong with it is an `InputError` naming the file."""
+    try:
+        check_is_file(path)
+        _check_before_opening(path)
+        with decoders_quiet(), Image.open(path, formats=READ_FORMATS) as picture:
+            _check_header(picture, path, max_megapixels)
+            yield picture
+    except UnidentifiedImageError:
+        raise _unknown(path) from None
+    except (*DECODER_ERRORS, cv2.error) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: damaged or truncated image ({reason}); save or fetch it again") from error
 
 
 def check_is_file(path: str | Path) -> None:
@@ -91,7 +110,7 @@ def check_size(width: int, height: int, path: str | Path, max_megapixels: float)
 
 def turned(array: NDArray[Any], orientation: int) -> NDArray[Any]:
     """(H, W, ...) shown upright, for an EXIF orientation of 1 to 8; others mean nothing."""
-    if orientation in (5, 6, 7, 8):
+    if orientation in _SIDEWAYS:
         array = array.swapaxes(0, 1)
     vertical, horizontal = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
     return array[:: -1 if vertical else 1, :: -1 if horizontal else 1]

@@ -1,8 +1,10 @@
 """Levels to PNG and TIFF files, 8 or 16 bits, with the metadata of the photo they come from."""
 
 import io
+import os
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,6 +15,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from .metadata import ICC_TAG, IPTC_TAG, SUB_FOLDERS, XMP_TAG, Metadata
 
 _PNG_START = 33  # the signature and IHDR; what follows may not stand behind the pixels
+_PNG_END = b"\0\0\0\0IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
 _METRE = 1 / 0.0254  # inches
 _STRIP_BYTES = 1 << 20
 _UNASSOCIATED, _ASSOCIATED = 2, 1  # TIFF's extra samples
@@ -35,6 +38,13 @@ def encode_png(pixels: NDArray[Any], metadata: Metadata = Metadata()) -> bytes:
     if metadata.xmp is not None:
         chunks += _chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + metadata.xmp)  # not compressed, of no language
     return content[:_PNG_START] + chunks + content[_PNG_START:]
+
+
+def ends_whole(path: str | Path) -> bool:
+    """Whether a PNG file has its end, without which decoders still give the pixels. Raises `OSError`."""
+    with Path(path).open("rb") as file:
+        file.seek(-min(len(_PNG_END), file.seek(0, os.SEEK_END)), os.SEEK_END)
+        return file.read() == _PNG_END
 
 
 def encode_tiff(pixels: NDArray[Any], metadata: Metadata = Metadata(), premultiplied: bool = False) -> bytes:

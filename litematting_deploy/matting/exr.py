@@ -37,6 +37,11 @@ def is_exr(path: str | Path) -> bool:
         raise InputError(f"{path}: cannot be read: {error.strerror}; give the path of an image file") from error
 
 
+def exr_windows(path: str | Path, max_megapixels: float) -> Windows:
+    """The windows of a file that can be read, by its header. Raises `InputError`."""
+    return _header(path, max_megapixels).windows
+
+
 def read_exr_rgb(path: str | Path, max_megapixels: float) -> tuple[NDArray[Any], ExrHeader]:
     """Scene-linear colours (H, W, 3) float16 or float32: channels R, G, B, or Y alone as grey; A must be opaque.
 

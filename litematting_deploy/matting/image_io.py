@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from .._files import check_writable, replace_file
 from .._stages import stage
 from ..errors import InputError, UsageError
-from .decoding import Decoded, decode
-from .encoding import encode_png, encode_tiff
-from .exr import is_exr, read_exr_mask, read_exr_whole, write_exr
+from .decoding import Decoded, decode, size_upright
+from .encoding import encode_png, encode_tiff, ends_whole
+from .exr import exr_windows, is_exr, read_exr_mask, read_exr_whole, write_exr
 from .metadata import Metadata
 from .photo import MAX_MEGAPIXELS, Photo, read_photo
 
@@ -84,16 +84,26 @@ def _grey(decoded: Decoded, path: str | Path) -> NDArray[Any]:
     return levels[:, :, 0]
 
 
-def is_whole(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> bool:
-    """Whether a result can be read to its end."""
+def is_result(path: str | Path, photo: str | Path, in_colour: bool, max_megapixels: float = MAX_MEGAPIXELS) -> bool:
+    """Whether a result can be read to its end, and has the size of its photo and channels of its kind."""
     try:
         if is_exr(path):
-            read_exr_whole(path, max_megapixels)
-        else:
-            decode(path, max_megapixels)
+            planes = read_exr_whole(path, max_megapixels).planes
+            return (len(planes) > 1) == in_colour and next(iter(planes.values())).shape == _size(photo, max_megapixels)
+        if Path(path).suffix.lower() == ".png" and not ends_whole(path):
+            return False
+        levels = decode(path, max_megapixels).levels
+        return (levels.ndim == 3) == in_colour and levels.shape[:2] == _size(photo, max_megapixels, shown=True)
     except InputError:
         return False
-    return True
+
+
+def _size(photo: str | Path, max_megapixels: float, shown: bool = False) -> tuple[int, int]:
+    """Height and width of a photo's pixels, or of what is shown of them, by its header. Raises `InputError`."""
+    if not is_exr(photo):
+        return size_upright(photo, max_megapixels)
+    windows = exr_windows(photo, max_megapixels)
+    return (windows.display if shown else windows.data).hw
 
 
 def check_output(

@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError, UsageError
-from ..matting.image_io import looks_like_image
+from ..matting.image_io import READ_SUFFIXES, looks_like_image
 
 _MOST_NUMBERS = 1_000_000
 _PATTERN = re.compile(r"%0?(\d{0,3})d|(#+)")  # no name has more than 255 digits
@@ -33,6 +34,10 @@ class _File:
     number: int | None
     path: Path
 
+    def key(self, by_number: bool) -> int | str | None:
+        """By what a photo and its trimap belong together; of names that macOS has decomposed, as others write them."""
+        return self.number if by_number else unicodedata.normalize("NFC", self.name)
+
 
 def is_many(source: str | Path) -> bool:
     """Whether `source` stands for several files: a folder, or a pattern as `frame.%04d.exr` or `frame.####.exr`.
@@ -47,22 +52,38 @@ def find_frames(images: str | Path, trimaps: str | Path, numbers: Iterable[int] 
 
     Both are folders, searched with their sub-folders, or patterns. Two patterns belong together by number, so that
     `beauty.%04d.exr` and `trimap.%04d.png` do; everything else by name, whatever the ending. numbers: only these, of
-    a pattern. Raises `InputError` where there is nothing or two files have one name, `UsageError` for numbers without a
-    pattern.
+    a pattern. Raises `InputError` where there is nothing, a folder cannot be read or two files are for one frame, and
+    `UsageError` for numbers without a pattern.
     """
     wanted = None if numbers is None else set(numbers)
     if wanted is not None and not _is_pattern(images):
         raise UsageError(f"{images}: --frames chooses from a numbered pattern, as frame.%04d.exr; this is a folder")
-    photos = [file for file in _files(images) if wanted is None or file.number in wanted]
-    if not photos:
-        of = f" with a number from {min(wanted)} to {max(wanted)}" if wanted else ""
-        raise InputError(f"{images}: no image there{of}; give a folder or a pattern, as frame.%04d.exr")
+    found = _files(images)
+    if not found:
+        raise InputError(
+            f"{images}: no image there, of {', '.join(READ_SUFFIXES)}; give a folder or a pattern, as frame.%04d.exr"
+        )
+    photos = [file for file in found if wanted is None or file.number in wanted]
+    if wanted is not None and not photos:
+        raise InputError(
+            f"{images}: no image there with a number from {min(wanted)} to {max(wanted)}; "
+            f"they go from {found[0].number} to {found[-1].number}"
+        )
     by_number = _is_pattern(images) and _is_pattern(trimaps)
-    known = {(file.number if by_number else file.name): file.path for file in _unique(_files(trimaps), by_number)}
+    photo_by_key = _by_key(photos, by_number)
+    trimap_by_key = _by_key((file for file in _files(trimaps) if file.key(by_number) in photo_by_key), by_number)
     return [
-        Frame(file.name, file.path, known.get(file.number if by_number else file.name), file.number)
-        for file in _unique(photos, by_number)
+        Frame(file.name, file.path, trimap.path if (trimap := trimap_by_key.get(key)) else None, file.number)
+        for key, file in photo_by_key.items()
     ]
+
+
+def would_find(source: str | Path, path: Path) -> bool:
+    """Whether an image written to `path` would be one of those that `source`, a folder or a pattern, stands for."""
+    if _is_pattern(source):
+        pattern = Path(source)
+        return path.parent.resolve() == pattern.parent.resolve() and _rule(pattern).fullmatch(path.name) is not None
+    return os.path.isdir(source) and path.resolve().is_relative_to(Path(source).resolve())
 
 
 def shard(frames: list[Frame], text: str) -> list[Frame]:
@@ -78,7 +99,7 @@ def parse_numbers(text: str) -> list[int]:
     """`1-100`, `1-100x2` (every second) or `1,5,9-12` as numbers. Raises `UsageError`."""
     found: list[int] = []
     for part in text.split(","):
-        match = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18})(?:x([1-9]\d{0,17}))?)?", part.strip())
+        match = re.fullmatch(r"(-?\d{1,18})(?:-(-?\d{1,18})(?:x([1-9]\d{0,17}))?)?", part.strip())
         if match is None:
             raise UsageError(f"--frames {text!r}: wanted numbers as in 1-100, 1-100x2 or 1,5,9-12")
         first, last = int(match[1]), int(match[2] or match[1])
@@ -108,36 +129,63 @@ def _is_pattern(source: str | Path) -> bool:
 def _files(source: str | Path) -> list[_File]:
     """The images of a folder, by name, or of a pattern, by number."""
     path = Path(source)
+    folder = path.parent if _is_pattern(source) else path
+    if not os.path.isdir(folder):
+        fix = "it is a single file; give" if folder.exists() else "no such folder; give"
+        raise InputError(f"{folder}: {fix} a folder or a pattern, as frame.%04d.exr")
     if _is_pattern(source):
         return sorted(_matching(path), key=lambda file: (file.number or 0, file.name))
-    if not os.path.isdir(path):
-        raise InputError(f"{source}: no such folder; give a folder or a pattern, as frame.%04d.exr")
     return [
         _File(file.relative_to(path).with_suffix("").as_posix(), None, file)
-        for file in sorted(path.rglob("*"))
-        if looks_like_image(file) and file.is_file() and not _is_hidden(file.relative_to(path))
+        for file in sorted(_walk(path, frozenset()))
     ]
 
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:
+    """The images below a folder that are not hidden, through links, but not in circles. A link that leads nowhere is
+    one of them: its frame fails."""
+    place = os.path.realpath(folder)
+    for entry in _entries(folder):
+        if entry.name.startswith("."):
+            continue
+        path = Path(entry)
+        if os.path.isdir(path):
+            if os.path.realpath(path) not in above | {place}:
+                yield from _walk(path, above | {place})
+        elif looks_like_image(path) and (entry.is_symlink() or os.path.isfile(path)):
+            yield path
+
+
+def _entries(folder: Path) -> list["os.DirEntry[str]"]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read: {error.strerror}; allow it, or leave it out") from error
+
+
+def _rule(pattern: Path) -> "re.Pattern[str]":
+    """Which names a pattern means, with the number as the only group: as wide as it says or wider, with its sign."""
+    match = _PATTERN.search(pattern.name)
+    assert match is not None
+    width = max(1, len(match[2]) if match[2] else int(match[1] or 1))
+    before, after = re.escape(pattern.name[: match.start()]), re.escape(pattern.name[match.end() :])
+    return re.compile(rf"{before}(\d{{{width},}}|-\d{{{max(1, width - 1)},}}){after}")
 
 
 def _matching(pattern: Path) -> list[_File]:
-    match = _PATTERN.search(pattern.name)
-    assert match is not None
-    width = len(match[2]) if match[2] else int(match[1] or 1)
-    before, after = re.escape(pattern.name[: match.start()]), re.escape(pattern.name[match.end() :])
-    rule = re.compile(rf"{before}(\d{{{width},}}){after}")
-    files = pattern.parent.iterdir() if os.path.isdir(pattern.parent) else ()
-    return [_File(file.stem, int(found[1]), file) for file in files if (found := rule.fullmatch(file.name))]
+    rule = _rule(pattern)
+    return [
+        _File(Path(entry).stem, int(found[1]), Path(entry))
+        for entry in _entries(pattern.parent)
+        if (found := rule.fullmatch(entry.name))
+    ]
 
 
-def _unique(files: list[_File], by_number: bool) -> list[_File]:
-    seen: dict[int | str | None, Path] = {}
+def _by_key(files: Iterable[_File], by_number: bool) -> dict[int | str | None, _File]:
+    seen: dict[int | str | None, _File] = {}
     for file in files:
-        key = file.number if by_number else file.name
-        if key in seen:
-            raise InputError(f"{file.path}: stands for the same frame as {seen[key]}; move one of them away")
-        seen[key] = file.path
-    return files
+        before = seen.setdefault(file.key(by_number), file)
+        if before is not file:
+            raise InputError(f"{file.path}: stands for the same frame as {before.path}; move one of them away")
+    return seen

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .._files import parse_json, read_small, replace_file
+from .._files import create_file, parse_json, read_small, replace_file
 from ..errors import InputError, UsageError
 
 SETTINGS = ".ltm-infer.json"
@@ -14,11 +14,15 @@ def keep_settings(folder: Path, now: dict[str, Any], resume: bool) -> int:
     """Note in `folder` what its results are made with; since when that is so, as a file's time in nanoseconds.
 
     now: by name, of JSON's types. A result that is older may have been made with other settings. Raises `UsageError`
-    where `resume` goes on with others, `InputError` where what is noted cannot be read, `OutputError`.
+    where `resume` goes on with others, also with those of a run that began at the same moment; `InputError` where what
+    is noted cannot be read; `OutputError`.
     """
     path = folder / SETTINGS
+    content = (json.dumps(now, indent=2) + "\n").encode()
+    if resume and create_file(path, content):
+        return path.stat().st_mtime_ns
     before = _noted(path)
-    if resume and path.exists():
+    if resume:
         if before is None:
             raise InputError(f"{path}: cannot be read; delete it to make all results again")
         changed = [name for name in now if before.get(name) != now[name]]
@@ -28,7 +32,7 @@ def keep_settings(folder: Path, now: dict[str, Any], resume: bool) -> int:
                 f"({before.get(changed[0])!r}, now {now[changed[0]]!r}); resume with that, or leave --resume out"
             )
     if before != now:
-        replace_file(path, (json.dumps(now, indent=2) + "\n").encode())
+        replace_file(path, content)
     return path.stat().st_mtime_ns
 
 

@@ -148,7 +148,7 @@ def test_failures_are_tried_again_and_told(shot: tuple[Path, Path], mean_onnx: P
 def job_of(shot: tuple[Path, Path], out: Path, **options: object) -> Job:
     """As `main` makes it."""
     said = batch.main.make_context("ltm-batch", [*map(str, shot), "-o", str(out)]).params
-    return batch._job(str(shot[0]), str(shot[1]), str(out), said | options, 1)
+    return batch._job(str(shot[0]), str(shot[1]), str(out), said | options, 1)[0]
 
 
 def test_an_address_and_a_colour_are_no_paths(

@@ -43,7 +43,7 @@ def test_what_runs_here_and_why_the_rest_does_not(tmp_path: Path) -> None:
     assert content["healthy"] is True
     assert {"cpu", "gpus", "python", "versions"} <= set(content["environment"])
     said = checks(tmp_path / "doctor.json")
-    assert set(said) == CPU_CHECKS | GPU_CHECKS | {"OpenEXR"}
+    assert set(said) == CPU_CHECKS | GPU_CHECKS | {"OpenEXR", "Triton client"}
     for name in CPU_CHECKS:
         assert said[name]["state"] == "runs", said[name]
         assert f"{name} runs" in words(result)
@@ -69,7 +69,7 @@ def test_without_onnxruntime_the_default_path_is_broken() -> None:
 
 
 def test_without_all_that_is_optional_it_works(tmp_path: Path) -> None:
-    blocked = "torch,tensorrt_rtx,tensorrt,cuda,pycuda,onnx,safetensors,av"
+    blocked = "torch,tensorrt_rtx,tensorrt,cuda,pycuda,onnx,safetensors,av,tritonclient"
     result = run("ltm-doctor", "--json", tmp_path / "doctor.json", block=blocked)
     assert (result.code, result.err) == (0, ""), result
     said = checks(tmp_path / "doctor.json")
@@ -77,6 +77,7 @@ def test_without_all_that_is_optional_it_works(tmp_path: Path) -> None:
     for name, install in (
         ("PyTorch on the CPU", "pip install 'litematting-deploy[export]'"),
         ("PyTorch on CUDA", "pip install 'litematting-deploy[export]'"),
+        ("Triton client", "pip install 'litematting-deploy[triton]'"),
         ("clips", "pip install 'litematting-deploy[video]'"),
         ("kernels compile", "pip install 'litematting-deploy[cuda13]'"),
         ("kernels run", "pip install 'litematting-deploy[cuda13]'"),

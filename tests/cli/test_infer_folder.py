@@ -5,7 +5,6 @@ import fcntl
 import os
 import pty
 import re
-import shutil
 import struct
 import subprocess
 import termios
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -96,18 +96,96 @@ def test_mistakes(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:
         (2, (images, trimaps, "-o", images / "mattes"), ("lies in", "a folder of sources")),
         (2, (images, trimaps, *out, "--preview", trimaps / "looks"), ("lies in", "a folder of sources")),
         (2, (images, trimaps, *out, "--format", "exr", "--depth", "8"), ("half or float",)),
-        (1, (images, "--mask", trimap, *out), ("no such folder",)),
+        (1, (images, "--mask", trimap, *out), ("it is a single file",)),
         (2, (images, trimaps, *out, "--cutout", tmp_path / "out"), ("two different files",)),
         (2, (photo, trimap, "-o", tmp_path / "a.png", "--resume"), ("--resume is for folders",)),
-        (1, (images, trimap, *out), ("no such folder",)),
+        (1, (images, trimap, *out), ("it is a single file", "a folder or a pattern")),
         (1, (tmp_path / "b.%d.png", trimaps, *out), ("no image there",)),
+        (1, (tmp_path / "nowhere", trimaps, *out), ("nowhere: no such file or folder", "frame.%04d.exr")),
+        (1, (tmp_path / "b.@@@@.png", trimaps, *out), ("b.@@@@.png: no such file or folder", "frame.%04d.exr")),
+        (2, (images, trimaps, *out, "--shard", ""), ("--shard ''", "wanted PART/PARTS")),
+        (2, (images / "%d.png", trimaps, *out, "--frames", ""), ("--frames ''", "wanted numbers")),
+        (2, (photo, trimap, "-o", tmp_path / "a.png", "--frames", ""), ("--frames is for folders",)),
+        (2, (images, trimaps, *out, "--preview", tmp_path / "out"), ("1.png: would be a result of 1 and of 1",)),
     ]
-    if os.geteuid() != 0:
-        shutil.copytree(images, tmp_path / "locked")
-        (tmp_path / "locked").chmod(0o500)
-        cases.append((1, (images, trimaps, "-o", tmp_path / "locked" / "out"), ("cannot be made",)))
+    save_levels(images / "1.png", encoded(light, np.uint8))
     for code, arguments, words in cases:
         assert_one_line(called("ltm-infer", *arguments), code, *words)
+
+
+def test_results_that_would_be_lost(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:
+    """Two frames' results in one file, a background that is overwritten, results among the sources of a pattern."""
+    images, trimaps = tmp_path / "i", tmp_path / "t"
+    for name in ("a", "cuts/a", "f.1"):
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        save_levels(images / f"{name}.png", encoded(light, np.uint8))
+        save_trimap(trimaps / f"{name}.png")
+    out, engine = tmp_path / "out", ("--engine", mean_onnx)
+    result = called("ltm-infer", images, trimaps, "-o", out, "--cutout", out / "cuts", *engine)
+    assert_one_line(result, 2, f"{out}/cuts/a.png: would be a result of a and of cuts/a", "apart")
+    pattern = (images / "f.%d.png", trimaps / "f.%d.png")
+    result = called("ltm-infer", *pattern, "-o", trimaps, *engine)
+    assert_one_line(result, 2, f"{trimaps}/f.1.png: would be taken for one of {trimaps}/f.%d.png")
+    behind = save_levels(tmp_path / "f.1.png", encoded(light[::-1], np.uint8))
+    content = behind.read_bytes()
+    result = called("ltm-infer", *pattern, "-o", out, "--cutout", tmp_path, "--background", behind, *engine)
+    assert result.code == 1
+    assert f"ltm-infer: failed: f.1: {behind}: would overwrite an input" in result.err
+    assert behind.read_bytes() == content
+    assert not finished(out)
+
+
+def test_resuming_does_what_is_of_another_size_or_kind_again(
+    light: NDArray[Any], tmp_path: Path, mean_onnx: Path
+) -> None:
+    images, trimaps = tmp_path / "i", tmp_path / "t"
+    images.mkdir()
+    for name in "abcde":
+        save_levels(images / f"{name}.png", encoded(light, np.uint8))
+        save_trimap(trimaps / f"{name}.png")
+    arguments = command(images, trimaps, tmp_path / "out", mean_onnx)[1:]
+    assert run("ltm-infer", *arguments).code == 0
+    made = {name: tmp_path / "out" / f"{name}.png" for name in "abcde"}
+    Image.new("L", (5, 5)).save(made["a"])
+    Image.new("RGB", light.shape[1::-1]).save(made["b"])
+    made["c"].write_bytes(made["c"].read_bytes()[:-3])  # decoders do not miss what says that here is the end
+    turned = Image.fromarray(encoded(light, np.uint8).swapaxes(0, 1))
+    turned.save(
+        images / "d.png", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\5\0\0\0\0\0\0"
+    )  # lies on its side
+    Image.fromarray(encoded(light[:50], np.uint8)).save(images / "e.png")
+    for name in "de":
+        os.utime(images / f"{name}.png", (1, 1))
+    result = run("ltm-infer", *arguments, "--resume")
+    assert result.code == 1
+    done = {line.partition(" ")[2] for line in result.err.splitlines()[:-1]}
+    assert done == {"a", "b", "c", "e failed"}, "of the names, a photo on its side has the size of its matte"
+    assert "failed: e: " in result.err.splitlines()[-1]
+
+
+def test_a_link_that_leads_nowhere_is_a_frame_that_fails(tmp_path: Path, mean_onnx: Path) -> None:
+    images, trimaps = tmp_path / "i", tmp_path / "t"
+    images.mkdir()
+    trimaps.mkdir()
+    (images / "b.0002.png").symlink_to(tmp_path / "gone.png")
+    for resume in ((), ("--resume",)):
+        done = called("ltm-infer", images / "b.%04d.png", trimaps, "-o", tmp_path / "o", "--engine", mean_onnx, *resume)
+        assert done.code == 1
+        assert "failed: b.0002: " in done.err.splitlines()[-1]
+
+
+def test_names_with_line_breaks_and_logs_that_are_no_terminals(
+    light: NDArray[Any], tmp_path: Path, mean_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    (tmp_path / "i").mkdir()
+    save_levels(tmp_path / "a.png", encoded(light, np.uint8)).rename(tmp_path / "i" / "a\nb.png")
+    done = run("ltm-infer", *command(tmp_path / "i", tmp_path / "i", tmp_path / "o", mean_onnx, "--verbose")[1:])
+    lines = done.err.splitlines()
+    assert len(lines) == 3
+    assert "engine: onnxruntime" in lines[0]
+    assert lines[1] == r"1/1 a\nb failed"
+    assert lines[2].startswith(r"ltm-infer: failed: a\nb: ")
 
 
 def test_masks_of_a_folder_and_previews(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:
@@ -150,7 +228,8 @@ def test_results_of_other_settings_are_not_taken_for_done(light: NDArray[Any], t
     assert run("ltm-infer", *arguments).code == 0
     deep = (*arguments, "--depth", "16")
     begun = run("ltm-infer", *deep, "--frames", "2,7-9")
-    assert begun.err.splitlines() == [f"ltm-infer: {images}/f.%d.png: there is no frame 7-9", "1/1 f.2"]
+    missing = f"ltm-infer: failed: {images}/f.%d.png: there is no frame 7-9"
+    assert (begun.code, begun.err.splitlines()) == (1, ["1/1 f.2", missing])
     rest = run("ltm-infer", *deep, "--resume")
     assert rest.err.splitlines() == ["1/3 f.0", "2/3 f.1", "3/3 f.3"]
     assert {read_levels(path).dtype for path in finished(tmp_path / "out")} == {np.dtype(np.uint16)}

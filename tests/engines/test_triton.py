@@ -1,5 +1,6 @@
 """Matting on a server that speaks Triton's protocol, as a user does it, in the environment of Triton's client."""
 
+import json
 import subprocess
 import time
 from collections.abc import Iterator
@@ -269,3 +270,15 @@ def test_what_only_a_server_decides() -> None:
 def test_without_the_client(tmp_path: Path) -> None:
     job = (EXAMPLE, EXAMPLE_TRIMAP, "-o", tmp_path / "alpha.png", "--engine", "grpc://here/litematting")
     assert_one_line(run("ltm-infer", *job, block="tritonclient"), 1, "tritonclient", "litematting-deploy[triton]")
+
+
+@pytest.mark.heavy
+def test_the_doctor_of_this_environment(tmp_path: Path) -> None:
+    result = run(TRITON / "ltm-doctor", "--json", tmp_path / "doctor.json")
+    assert result.code == 0, result
+    (client,) = [
+        check
+        for check in json.loads((tmp_path / "doctor.json").read_bytes())["checks"]
+        if check["name"] == "Triton client"
+    ]
+    assert (client["state"], client["version"].partition(" ")[0]) == ("runs", "tritonclient")

@@ -15,9 +15,10 @@ def judge(said: dict[str, Any]) -> tuple[int, list[str]]:
     """The exit code and the lines to print, of what pip-audit says as JSON."""
     packages = [item for item in said["dependencies"] if item["name"] != "litematting-deploy"]
     found = [f"{item['name']} {item['version']}: {flaw['id']}" for item in packages for flaw in item.get("vulns", [])]
-    skipped = [f"{item['name']}: not checked: {item['skip_reason']}" for item in packages if "skip_reason" in item]
+    skipped = [item for item in packages if "skip_reason" in item]
     checked = len(packages) - len(skipped)
-    lines = [*found, *skipped, f"audit: {checked} packages checked, {len(found)} flaws, {len(skipped)} not checked"]
+    reasons = [f"not checked: {', '.join(item['name'] for item in skipped)}"] if skipped else []
+    lines = [*found, *reasons, f"audit: {checked} packages checked, {len(found)} flaws, {len(skipped)} not checked"]
     return 1 if found else NOT_CHECKED if skipped or not checked else 0, lines
 
 

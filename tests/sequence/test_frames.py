@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from litematting_deploy.errors import InputError, UsageError
-from litematting_deploy.sequence.frames import Frame, find_frames, is_many, parse_numbers, say_numbers, shard
+from litematting_deploy.sequence.frames import (
+    Frame,
+    find_frames,
+    is_many,
+    parse_numbers,
+    say_numbers,
+    shard,
+    would_find,
+)
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -58,6 +66,46 @@ def test_shards_share_all_frames_out(tmp_path: Path) -> None:
             shard(frames, text)
 
 
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    images = touch(tmp_path / "i", "a.png", "shot/b.png")
+    touch(tmp_path / "elsewhere", "c.png")
+    (images / "linked").symlink_to(tmp_path / "elsewhere")
+    (images / "shot" / "up").symlink_to(images)
+    (images / "lost.png").symlink_to(tmp_path / "gone.png")
+    assert [frame.name for frame in find_frames(images, images)] == ["a", "linked/c", "lost", "shot/b"]
+
+
+def test_names_that_macos_has_decomposed(tmp_path: Path) -> None:
+    composed, decomposed = "\u00e9", "e\u0301"
+    (frame,) = find_frames(touch(tmp_path / "i", f"{composed}.png"), touch(tmp_path / "t", f"{decomposed}.png"))
+    assert (frame.name, frame.trimap) == (composed, tmp_path / "t" / f"{decomposed}.png")
+
+
+def test_trimaps_that_no_photo_wants_may_be_two(tmp_path: Path) -> None:
+    images, trimaps = touch(tmp_path / "i", "a.png"), touch(tmp_path / "t", "a.png", "b.png", "b.tif")
+    assert [frame.trimap for frame in find_frames(images, trimaps)] == [trimaps / "a.png"]
+    touch(images, "b.jpg")
+    with pytest.raises(InputError, match=r"b\.tif: stands for the same frame as .*b\.png"):
+        find_frames(images, trimaps)
+
+
+def test_negative_numbers(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"a.{number:04}.png" for number in (-12, -1, 0, 7)))
+    assert [frame.number for frame in find_frames(tmp_path / "a.%04d.png", tmp_path)] == [-12, -1, 0, 7]
+    chosen = find_frames(tmp_path / "a.####.png", tmp_path, parse_numbers("-1-7"))
+    assert [frame.name for frame in chosen] == ["a.-001", "a.0000", "a.0007"]
+    assert parse_numbers("-3--1,5") == [-3, -2, -1, 5]
+
+
+def test_what_a_source_would_find(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "i", "f.0001.png")
+    assert would_find(folder, folder / "shot" / "new.png")
+    assert not would_find(folder, tmp_path / "new.png")
+    assert would_find(folder / "f.%d.png", folder / "f.0002.png")
+    assert not would_find(folder / "f.%d.png", folder / "f.0002.tif")
+    assert not would_find(folder / "f.%d.png", tmp_path / "f.0002.png")
+
+
 def test_numbers() -> None:
     assert parse_numbers("1,5, 9-12") == [1, 5, 9, 10, 11, 12]
     assert parse_numbers("1-10x4") == [1, 5, 9]
@@ -94,9 +142,13 @@ def test_mistakes(tmp_path: Path) -> None:
         find_frames(images, tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"a\.png: stands for the same frame as .*a\.jpg"):
         find_frames(twice, images)
-    with pytest.raises(InputError, match="no image there with a number from 7 to 9"):
+    with pytest.raises(InputError, match="no image there with a number from 7 to 9; they go from 1 to 1"):
         find_frames(images / "a.%d.png", images, [7, 8, 9])
     with pytest.raises(InputError, match=r"%0999d\.png: no image there"):
         find_frames(images / "a.%0999d.png", images)
+    with pytest.raises(InputError, match=r"a\.1\.png: it is a single file; give a folder"):
+        find_frames(images, images / "a.1.png")
+    with pytest.raises(InputError, match=r"shot%d: no such folder; give"):
+        find_frames(tmp_path / "shot%d" / "a.%d.png", images)
     with pytest.raises(UsageError, match="--frames chooses from a numbered pattern"):
         find_frames(images, images, [1])

@@ -74,6 +74,31 @@ def test_frames_are_read_beside_each_other() -> None:
     assert list(run(FRAMES, Steps(load, recorded.matte, recorded.save))) == [Done(frame) for frame in FRAMES]
 
 
+def test_computing_goes_on_while_others_are_read_and_written() -> None:
+    """Each waits for the other: what is done one after the other would wait in vain."""
+    recorded, read_on, computed_on = Recorded(), threading.Event(), threading.Event()
+
+    def load(frame: Frame) -> str:
+        if frame.name == "1":
+            read_on.set()
+        return recorded.load(frame)
+
+    def matte(loaded: Iterable[str]) -> Iterator[str]:
+        for name in loaded:
+            if name == "0":
+                assert read_on.wait(10), "frame 1 is read while frame 0 is computed"
+            if name == "1":
+                computed_on.set()
+            yield f"alpha of {name}"
+
+    def save(frame: Frame, loaded: str, matted: str) -> None:
+        if frame.name == "0" and not computed_on.wait(10):
+            raise InputError("frame 1 is not computed while frame 0 is written")
+        recorded.save(frame, loaded, matted)
+
+    assert list(run(FRAMES, Steps(load, matte, save))) == [Done(frame) for frame in FRAMES]
+
+
 def test_frames_that_fail_are_told_and_the_job_goes_on() -> None:
     recorded = Recorded(load_0=InputError("0.png:\ndamaged"), load_7=MemoryError(), save_3=InputError("no colours"))
     done = {item.frame.name: item.failure for item in run(FRAMES, recorded.steps())}

@@ -1,5 +1,6 @@
 """What a folder of results is made with."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -23,6 +24,34 @@ def test_the_time_is_that_of_the_last_change(tmp_path: Path) -> None:
 def test_resuming_with_others_is_refused(tmp_path: Path) -> None:
     keep_settings(tmp_path, ONE, resume=False)
     with pytest.raises(UsageError, match=r"was begun with another depth \('8', now '16'\)"):
+        keep_settings(tmp_path, OTHER, resume=True)
+
+
+def test_of_two_runs_that_begin_at_once_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other has noted its settings between the look and the writing."""
+    link = os.link
+
+    def late(source: Path, target: Path) -> None:
+        monkeypatch.setattr(os, "link", link)
+        keep_settings(tmp_path, OTHER, resume=True)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    with pytest.raises(UsageError, match=r"was begun with another depth \('16', now '8'\)"):
+        keep_settings(tmp_path, ONE, resume=True)
+    assert json.loads((tmp_path / SETTINGS).read_bytes()) == OTHER
+    assert [path.name for path in tmp_path.iterdir()] == [SETTINGS]
+
+
+@pytest.mark.parametrize("reason", [errno.EPERM, errno.EOPNOTSUPP])
+def test_file_systems_without_links(reason: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Path) -> None:
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(os, "link", refuse)
+    keep_settings(tmp_path, ONE, resume=True)
+    assert json.loads((tmp_path / SETTINGS).read_bytes()) == ONE
+    with pytest.raises(UsageError, match="was begun with another depth"):
         keep_settings(tmp_path, OTHER, resume=True)
 
 
