@@ -145,7 +145,8 @@ def _unknown(path: str | Path) -> InputError:
 def _check_exif(picture: Image.Image, path: str | Path) -> None:
     if isinstance(picture, TiffImageFile):
         return
-    picture.load()  # a PNG may have it behind the pixels
+    if picture.format == "PNG" and "exif" not in picture.info:
+        picture.load()  # it may stand behind the pixels
     exif = picture.info.get("exif")
     if exif is None:  # as ImageMagick writes it, and Pillow reads it
         with contextlib.suppress(ValueError):
@@ -176,11 +177,16 @@ def _orientation(picture: Image.Image) -> int:
 
 def _is_deep_colour(picture: Image.Image) -> bool:
     """Whether Pillow would read 16-bit colour, of which it keeps 8 bits."""
-    if isinstance(picture, TiffImageFile) and max(picture.tag_v2.get(_BITS, (1,))) > 8:
+    if (_tiff_bits(picture) or 0) > 8:
         return picture.mode in _COLOUR_MODES
     tiles = picture.tile if isinstance(picture, ImageFile.ImageFile) else []
     modes = [tile[3] if isinstance(tile[3], str) else str(tile[3][0]) for tile in tiles if tile[3]]
     return picture.mode in _COLOUR_MODES and any(";16" in mode for mode in modes)
+
+
+def _tiff_bits(picture: Image.Image) -> int | None:
+    """The most bits that a channel has; None of other files."""
+    return max(picture.tag_v2.get(_BITS, (1,))) if isinstance(picture, TiffImageFile) else None
 
 
 def _is_inverted(picture: Image.Image) -> bool:
@@ -195,6 +201,10 @@ def _is_inverted(picture: Image.Image) -> bool:
 def _plain_mode(picture: Image.Image, path: str | Path) -> Image.Image:
     """The picture in mode L, RGB, LA, RGBA or I;16."""
     transparent = picture.mode == "PA" or "transparency" in picture.info
+    if picture.mode in _SIXTEEN_BIT_GREY and _tiff_bits(picture) not in (None, 16):
+        raise InputError(
+            f"{path}: has {_tiff_bits(picture)} bits a pixel, which would be taken for a dark 16; save it with 8 or 16"
+        )
     if picture.mode in _SIXTEEN_BIT_GREY and not transparent:
         return picture.copy()
     if picture.mode in ("P", "PA", "1", "L", "RGB"):

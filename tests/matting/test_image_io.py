@@ -91,6 +91,18 @@ def test_tiff_of_other_kinds_is_told(tmp_path: Path) -> None:
         read_image(path)
 
 
+def test_tiff_of_twelve_bits_is_not_taken_for_a_dark_one_of_sixteen(tmp_path: Path) -> None:
+    packed = np.array([0xFF, 0xFF, 0xFF, 0x80, 0x08, 0x00], np.uint8)  # white and grey, twice two pixels
+    path = save_tiff(tmp_path / "deep.tif", packed[None])
+    content = bytearray(path.read_bytes())
+    for tag, value in ((256, 4), (258, 12)):
+        place = content.index(struct.pack("<HHI", tag, 4, 1)) + 8
+        content[place : place + 4] = struct.pack("<I", value)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"deep\.tif: has 12 bits a pixel, .* save it with 8 or 16"):
+        read_image(path)
+
+
 def test_a_sixteen_bit_mask_of_eight_bit_values(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "mask.png"), RGB[:, :, 0].astype(np.uint16))
     with pytest.raises(InputError, match=r"mask\.png: its brightest 16-bit value is 25\d, .* save it as 8 bits"):
