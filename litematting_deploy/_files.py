@@ -17,7 +17,7 @@ from typing import Any
 from .errors import OutputError, UsageError
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
-_DRAFT_S = 3600
+_DRAFT_S = 24 * 3600  # more than the clocks of two machines differ by
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # of file systems as FAT
 # Written by hand. `tomllib` takes time and memory by the square of a key's parts, which lie on one line.
 _TOML_BYTES, _TOML_LINE, _TOML_DEPTH = 1 << 16, 1000, 6
@@ -69,8 +69,8 @@ def _discard(draft: Path) -> None:
 
 
 def remove_old_drafts(folder: str | Path) -> None:
-    """Remove what `replacing` has left below a folder where it was killed; of the last hour it may still be written."""
-    for path in Path(folder).rglob(".ltm-*"):
+    """Remove what `replacing` has left in a folder where it was killed; of the last day it may still be written."""
+    for path in Path(folder).glob(".ltm-*"):
         if re.fullmatch(r"\.ltm-[0-9a-f]{32}(\..*)?", path.name):
             with contextlib.suppress(OSError):  # another run may have removed it, or own it
                 if time.time() - path.stat().st_mtime > _DRAFT_S:
@@ -81,9 +81,14 @@ def create_file(path: str | Path, content: bytes) -> bool:
     """Write `content` to `path`, whole, if nothing has that name; else, also where another process is quicker, return
     False. Raises `OutputError`.
     """
+    if os.path.exists(path):
+        return False
     draft = Path(path).with_name(f".ltm-{uuid.uuid4().hex}")
     try:
-        draft.write_bytes(content)
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         os.link(draft, path)  # unlike a rename, this replaces nothing
     except FileExistsError:
         return False

@@ -27,6 +27,11 @@ class PlainConsole(Console):
         """As its base."""
         return super().render_str(printable(text), **options)
 
+    @property
+    def is_terminal(self) -> bool:
+        """Whether it is one, whatever FORCE_COLOR says: a bar in a log is of no use."""
+        return self.file.isatty()
+
     def print(self, *objects: Any, **options: Any) -> None:
         """As its base. Raises `OutputError` where the terminal or file takes no more."""
         try:

@@ -59,7 +59,7 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
     files = FolderFiles((images, source), output, options)
     files.check(frames)
     if options["resume"]:
-        files.remove_old_drafts()
+        files.remove_old_drafts(frames)
     with (
         open_chosen(options) as engine,
         matter_for(engine, options) as matter,
@@ -68,7 +68,7 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
             notice(f"engine: {engine.describe()}")
         since_ns = keep_settings(Path(output), result_settings(matter, options, options["resume"]), options["resume"])
         todo = frames
-        with folder_progress("ltm-infer", missing) as progress:
+        with folder_progress("ltm-infer", say_missing(images, missing)) as progress:
             if options["resume"]:
                 looked_at = progress.begin("looking", len(frames))
                 todo = unfinished(frames, lambda frame: files.is_done(frame, since_ns), looked_at)
@@ -76,25 +76,37 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
             for done in run(todo, folder_steps(files, matter, progress)):
                 progress.over(done)
         described = engine.describe()
+    if files.clipped is not None:
+        notice(f"ltm-infer: {files.clipped}")
     seconds, failed = time.perf_counter() - started, len(progress.failures)
     shard = f" of shard {options['part']}" if options["part"] else ""
     made = f"{len(todo) - failed} of {len(frames)} frames{shard}"
     skipped = f", {len(frames) - len(todo)} were done" if options["resume"] else ""
     stdout.print(
-        f"{output}: {made} in {seconds:.1f} s{skipped}, {failed} failed, {described}",
+        f"{output}: {made} in {seconds:.1f} s{skipped}, {failed} failed{say_count(missing)}, {described}",
         markup=False,
         soft_wrap=True,
     )
     return 1 if failed or missing else 0
 
 
-def chosen_frames(images: str, source: str, options: dict[str, Any]) -> tuple[list[Frame], str | None]:
-    """The frames that the options say, and in words which of the wanted numbers are not there."""
+def chosen_frames(images: str, source: str, options: dict[str, Any]) -> tuple[list[Frame], list[int]]:
+    """The frames that the options say, and which of the wanted numbers are not there; both of the shard alone."""
     numbers = None if options["frames"] is None else parse_numbers(options["frames"])
     frames = find_frames(images, source, numbers)
-    absent = set(numbers or ()) - {frame.number for frame in frames}
-    missing = f"{images}: there is no frame {say_numbers(absent)}" if absent else None
-    return frames if options["part"] is None else shard(frames, options["part"]), missing
+    missing = sorted(set(numbers or ()) - {frame.number for frame in frames})
+    part = options["part"]
+    return (frames, missing) if part is None else (shard(frames, part), shard(missing, part))
+
+
+def say_missing(images: str, numbers: list[int]) -> str | None:
+    """For the list of failures."""
+    return f"{images}: there is no frame {say_numbers(numbers)}" if numbers else None
+
+
+def say_count(missing: list[int]) -> str:
+    """For the last line."""
+    return f", {len(missing)} missing" if missing else ""
 
 
 def result_settings(matter: Matter, options: dict[str, Any], resume: bool) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What the frames of a folder are made from, and what is written of them where."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from .._files import remove_old_drafts
 from ..errors import InputError, OutputError, UsageError
-from ..matting.image_io import EXR_SUFFIX, is_result
+from ..matting.background import is_image
+from ..matting.depth import check_depth
+from ..matting.image_io import EXR_SUFFIX, ResultSizes, is_result
 from ..matting.photo import Photo
-from ..sequence.frames import Frame, would_find
-from ._results import Results, chosen_results
+from ..sequence.frames import Frame, means
+from ._results import Results, chosen_results, say_share
 from ._trimap import read_pair
 
 SUFFIXES = {"png": ".png", "tiff": ".tif", "exr": EXR_SUFFIX}
@@ -43,11 +45,12 @@ class FolderFiles:
         each other or results would lie among sources, and `OutputError`.
         """
         self._options, self._sources = options, sources
+        self._clipped: list[float] = []
         named = {"alpha": output} | {name: options[name] for name in ("cutout", "foreground", "preview")}
         self._folders = {name: Path(folder) for name, folder in named.items() if folder is not None}
         for folder in self._folders.values():
             for source in sources:
-                if os.path.isdir(source) and would_find(source, folder):
+                if os.path.isdir(source) and folder.resolve().is_relative_to(Path(source).resolve()):
                     raise UsageError(
                         f"{folder}: lies in {source}, a folder of sources; choose another folder for the results"
                     )
@@ -57,29 +60,43 @@ class FolderFiles:
         alpha = files.pop("alpha")
         self._results = chosen_results(alpha, (), options | files | {"depth": options["depth"] if kind else None})
 
-    def check(self, frames: Iterable[Frame]) -> None:
+    def check(self, frames: Sequence[Frame]) -> None:
         """Raise `UsageError` before any work is done where two results would be one file, or one would be taken for a
-        source the next time."""
-        patterns = {
-            source: os.path.realpath(Path(source).parent) for source in self._sources if not os.path.isdir(source)
-        }
+        source the next time, and for a depth that no result can have."""
+        check_depth([self.results(frame).alpha for frame in frames], self._options["depth"])
+        patterns = [
+            (source, os.path.realpath(Path(source).parent)) for source in self._sources if not os.path.isdir(source)
+        ]
+        found = {path.parent for frame in frames for path in (frame.image, frame.trimap) if path is not None}
+        searched = {os.path.realpath(folder) for folder in found} - {folder for _, folder in patterns}
         roots = [os.path.realpath(folder) for folder in self._folders.values()]
         taken: dict[str, str] = {}
         for frame in frames:
-            for root, folder, path in zip(roots, self._folders.values(), self.results(frame).files, strict=True):
-                place = os.path.normpath(os.path.join(root, os.path.relpath(path, folder)))
+            for root, path in zip(roots, self.results(frame).files, strict=True):
+                place = os.path.join(root, frame.name + os.path.splitext(path)[1])
+                folder, name = os.path.split(place)
                 if place in taken:
                     raise UsageError(
                         f"{path}: would be a result of {taken[place]} and of {frame.name}; choose two folders apart"
                     )
                 taken[place] = frame.name
-                for source, parent in patterns.items():
-                    if os.path.dirname(place) == parent and would_find(source, Path(place)):
-                        raise UsageError(f"{path}: would be taken for one of {source}; choose another folder")
+                of = [source for source, parent in patterns if folder == parent and means(source, name)]
+                if of or folder in searched:
+                    raise UsageError(f"{path}: would be taken for one of {(of or [folder])[0]}; choose another folder")
 
-    def remove_old_drafts(self) -> None:
+    @property
+    def clipped(self) -> str | None:
+        """In words, in how many of the frames that were loaded PNG and TIFF cut off light."""
+        if not self._clipped:
+            return None
+        return (
+            f"{len(self._clipped)} frames have light outside 0..1, up to {say_share(max(self._clipped))} of a frame, "
+            "which PNG and TIFF cut off; --format exr keeps it"
+        )
+
+    def remove_old_drafts(self, frames: Iterable[Frame]) -> None:
         """Remove what runs that were killed have left beside the results."""
-        for folder in self._folders.values():
+        for folder in {os.path.dirname(path) for frame in frames for path in self.results(frame).files}:
             remove_old_drafts(folder)
 
     def results(self, frame: Frame) -> Results:
@@ -89,20 +106,22 @@ class FolderFiles:
 
     def sources(self, frame: Frame) -> list[str]:
         """The files that a frame's results are made from."""
-        named = (frame.image, frame.trimap, self._options["background"])
+        behind = self._options["background"]
+        named = (frame.image, frame.trimap, behind if behind is not None and is_image(behind) else None)
         return [str(path) for path in named if path is not None and os.path.isfile(path)]
 
     def is_done(self, frame: Frame, since_ns: int) -> bool:
         """Whether all files of a frame are whole, of its photo's size, and newer than what they are made from and than
         `since_ns`."""
         newest = max([since_ns, *(os.stat(path).st_mtime_ns for path in self.sources(frame))])
-        results = self.results(frame)
-        return all(
-            os.path.isfile(path)
-            and os.stat(path).st_mtime_ns >= newest
-            and is_result(path, frame.image, path != results.alpha, self._options["max_megapixels"])
-            for path in results.files
-        )
+        results, limit = self.results(frame), self._options["max_megapixels"]
+        if not all(os.path.isfile(path) and os.stat(path).st_mtime_ns >= newest for path in results.files):
+            return False
+        try:
+            sizes = ResultSizes.of(frame.image, limit)
+        except InputError:
+            return False
+        return all(is_result(path, sizes, path != results.alpha, limit) for path in results.files)
 
     def load(self, frame: Frame) -> Loaded:
         """Read a frame and check all that would keep its results from being written."""
@@ -115,6 +134,8 @@ class FolderFiles:
             _make_folder(Path(path).parent)
         results.check((str(frame.image), str(frame.trimap), *self.sources(frame)))
         results.check_photo(photo)
+        if clipped := results.clipped_share(photo):
+            self._clipped.append(clipped)
         return Loaded(photo, trimap, results)
 
     def _named(self, name: str, suffix: str) -> dict[str, Any]:

@@ -67,9 +67,7 @@ def folder_progress(command: str, missing: str | None = None) -> Iterator[Folder
     On the standard error under a number of its own, since reading an image silences the usual one for a moment.
     """
     with os.fdopen(os.dup(stderr.file.fileno()), "w") as file:
-        # Whatever FORCE_COLOR says, a bar in a log is of no use.
-        interactive = None if file.isatty() else False
-        console = PlainConsole(file=file, highlight=False, soft_wrap=True, force_interactive=interactive)
+        console = PlainConsole(file=file, highlight=False, soft_wrap=True)
         bar = _bar(console)
         progress = FolderProgress(console, bar)
         try:

@@ -81,7 +81,8 @@ class Results:
         return tuple(path for path in named if path is not None)
 
     @property
-    def _pictured(self) -> list[str]:
+    def pictured(self) -> list[str]:
+        """Those that hold alpha or colours of the photo."""
         return [path for path in self.files if path != self.preview]
 
     @property
@@ -98,7 +99,6 @@ class Results:
                 raise UsageError(f"{path}: the results need two different files; choose another name")
             taken.add(place)
             check_output(path, inputs, WRITE_SUFFIXES if path == self.preview else RESULT_SUFFIXES)
-        check_depth(self._pictured, self.depth)
 
     def check_photo(self, photo: Photo) -> None:
         """Raise `InputError` before the matte is computed when the files of this photo could not be made."""
@@ -116,7 +116,7 @@ class Results:
 
     def write(self, photo: Photo, alpha: NDArray[np.float32]) -> None:
         """Write all files but the preview of a photo and its alpha (H, W), 0..1; each appears whole or not at all."""
-        dtypes = {path: result_dtype(path, photo, self.depth) for path in self._pictured}
+        dtypes = {path: result_dtype(path, photo, self.depth) for path in self.pictured}
         if any(dtype != np.uint8 for dtype in dtypes.values()):
             photo = photo.deepened()
         for path, pixels in list(self._pictures(photo, alpha, dtypes)):  # a failure shall leave no file
@@ -125,7 +125,8 @@ class Results:
     def write_preview(self, photo: Photo, trimap: NDArray[np.uint8]) -> None:
         """Write the preview of a photo and its trimap (H, W), where it is wanted."""
         if self.preview is not None:
-            write_image(self.preview, trimap_preview(trimap, photo.network))
+            look = trimap_preview(trimap, photo.network)
+            write_image(self.preview, look if photo.windows is None else photo.windows.show(look))
 
     def _pictures(
         self, photo: Photo, alpha: NDArray[np.float32], dtypes: dict[str, type[Any]]
@@ -165,9 +166,15 @@ def chosen_results(output: str, inputs: tuple[str, ...], options: dict[str, Any]
         preview=options["preview"],
     )
     results.check(inputs)
+    check_depth(results.pictured, results.depth)
     if background is None:
         return results
     return replace(results, background=Background(background, options["max_megapixels"]))
+
+
+def say_share(share: float) -> str:
+    """A share above 0 in percent."""
+    return f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
 
 
 def estimating(results: Results) -> contextlib.AbstractContextManager[Any]:

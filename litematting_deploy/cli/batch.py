@@ -20,7 +20,7 @@ from ..sequence.settings import keep_settings
 from ._batch_worker import Job, examine, worker
 from ._command import command, max_megapixels_option, stdout
 from ._engine import engine_options
-from ._folder import chosen_frames, folder_options
+from ._folder import chosen_frames, folder_options, say_count, say_missing
 from ._folder_files import FolderFiles
 from ._folder_progress import FolderProgress, folder_progress
 from ._plan import plan_options
@@ -77,8 +77,8 @@ def main(images: str, trimaps: str | None, output: str, **options: Any) -> int:
     files = job.files()
     files.check(job.frames)
     if resume:
-        files.remove_old_drafts()
-    with connected(address) as cluster, folder_progress("ltm-batch", missing) as progress:
+        files.remove_old_drafts(job.frames)
+    with connected(address) as cluster, folder_progress("ltm-batch", say_missing(images, missing)) as progress:
         farm = _Farm(cluster, _resources(spread, options), spread["actors"], spread["frames_per_task"])
         settings, engine = cluster.ask(farm.each, examine, job, resume)
         since_ns = keep_settings(Path(job.output), settings, resume)
@@ -92,7 +92,7 @@ def main(images: str, trimaps: str | None, output: str, **options: Any) -> int:
     skipped = f", {len(job.frames) - len(todo)} were done" if resume else ""
     stdout.print(
         f"{output}: {len(todo) - failed} of {len(job.frames)} frames in {seconds:.1f} s{skipped}, "
-        f"{failed} failed, {farm.actors} x {engine}",
+        f"{failed} failed{say_count(missing)}, {farm.actors} x {engine}",
         markup=False,
         soft_wrap=True,
     )
@@ -137,7 +137,7 @@ class _Farm:
                 yield number, {"frame": name, "failure": failure, "files": {}, "sources": {}}
 
 
-def _job(images: str, source: str, output: str, options: dict[str, Any], threads: int) -> tuple[Job, str | None]:
+def _job(images: str, source: str, output: str, options: dict[str, Any], threads: int) -> tuple[Job, list[int]]:
     """The job with absolute paths, for actors have working directories of their own; and which frames are missing."""
     images, source, output = map(os.path.abspath, (images, source, output))
     frames, missing = chosen_frames(images, source, options)

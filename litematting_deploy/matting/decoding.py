@@ -26,6 +26,7 @@ _SIDEWAYS = (5, 6, 7, 8)  # of EXIF orientations
 _BIG_ENDIAN_BIGTIFF = b"MM\0+"
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
 _SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L")
+_RAW_EXIF = "Raw profile type exif"  # as ImageMagick writes it to PNG
 _COLOUR_MODES = ("RGB", "RGBA", "LA")
 
 
@@ -67,13 +68,19 @@ def decode(path: str | Path, max_megapixels: float) -> Decoded:
 
 
 def size_upright(path: str | Path, max_megapixels: float) -> tuple[int, int]:
-    """Height and width, turned as the EXIF orientation says, by the header. Raises `InputError` as `decode`."""
+    """Height and width, turned as the EXIF orientation says, but for one that stands behind a PNG's pixels.
+
+    Raises `InputError` as `decode`.
+    """
     with _opened(path, max_megapixels) as picture:
         width, height = picture.size
+        # Pillow's size of a TIFF is upright, and it would read all of a PNG to look for EXIF.
+        if isinstance(picture, TiffImageFile) or (
+            picture.format == "PNG" and not {"exif", _RAW_EXIF} & set(picture.info)
+        ):
+            return height, width
         _check_exif(picture, path)
-        if not isinstance(picture, TiffImageFile) and _orientation(picture) in _SIDEWAYS:  # Pillow's is upright there
-            return width, height
-        return height, width
+        return (width, height) if _orientation(picture) in _SIDEWAYS else (height, width)
 
 
 @contextlib.contextmanager
@@ -82,7 +89,8 @@ def _opened(path: str | Path, max_megapixels: float) -> Iterator[Image.Image]:
     try:
         check_is_file(path)
         _check_before_opening(path)
-        with decoders_quiet(), Image.open(path, formats=READ_FORMATS) as picture:
+        # A file rather than its name, which Pillow would map into memory, and garble TIFFs that lie on their side.
+        with open(path, "rb") as file, decoders_quiet(), Image.open(file, formats=READ_FORMATS) as picture:
             _check_header(picture, path, max_megapixels)
             yield picture
     except UnidentifiedImageError:
@@ -148,9 +156,9 @@ def _check_exif(picture: Image.Image, path: str | Path) -> None:
     if picture.format == "PNG" and "exif" not in picture.info:
         picture.load()  # it may stand behind the pixels
     exif = picture.info.get("exif")
-    if exif is None:  # as ImageMagick writes it, and Pillow reads it
+    if exif is None:
         with contextlib.suppress(ValueError):
-            exif = bytes.fromhex("".join(picture.info.get("Raw profile type exif", "").split("\n")[3:]))
+            exif = bytes.fromhex("".join(picture.info.get(_RAW_EXIF, "").split("\n")[3:]))
     if isinstance(exif, bytes):
         check_exif(exif, path)
 

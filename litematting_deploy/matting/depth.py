@@ -18,7 +18,7 @@ _DTYPES: dict[Depth, type[Any]] = {"8": np.uint8, "16": np.uint16, "half": np.fl
 def check_depth(paths: Iterable[str | Path], depth: Depth | None) -> None:
     """Raise `UsageError` for a depth that the type of none of these files can hold."""
     paths = list(paths)
-    if depth is not None and not any(depth in _held(path) for path in paths):
+    if depth is not None and paths and not any(depth in _held(path) for path in paths):
         kind = "OpenEXR" if _is_exr(paths[0]) else Path(paths[0]).suffix.lower().removeprefix(".").upper()
         raise UsageError(
             f"{paths[0]}: --depth {depth}: {kind} files here hold {' or '.join(_held(paths[0]))}; choose one of these"

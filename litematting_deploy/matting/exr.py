@@ -65,7 +65,7 @@ def read_exr_rgb(path: str | Path, max_megapixels: float) -> tuple[NDArray[Any],
 
 
 def read_exr_mask(path: str | Path, max_megapixels: float) -> tuple[NDArray[np.uint8], Windows]:
-    """Channel A, or where that is opaque or missing Y or equal R, G, B: (H, W) uint8, 0..1 as 0..255.
+    """Channel A, or where that is opaque or missing Y or equal R, G, B, if not all 0: (H, W) uint8, 0..1 as 0..255.
 
     Of the data window; the windows come with it. Raises `InputError`.
     """
@@ -74,9 +74,10 @@ def read_exr_mask(path: str | Path, max_megapixels: float) -> tuple[NDArray[np.u
     if "A" in header.channels:
         plane = _read(path, header, ("A",)).planes["A"]
     if colours is not None and (plane is None or (plane == 1).all()):
-        plane, *others = _read(path, header, colours).planes.values()
-        if not all(np.array_equal(plane, other, equal_nan=True) for other in others):
+        grey, *others = _read(path, header, colours).planes.values()
+        if not all(np.array_equal(grey, other, equal_nan=True) for other in others):
             raise InputError(f"{path}: has colours, wanted grey values or an alpha channel that is not opaque")
+        plane = grey if plane is None or grey.any() else plane
     if plane is None:
         raise InputError(f"{path}: its channels are {_listed(header.channels)}, wanted A, Y or R, G, B for a mask")
     if np.isnan(plane).any():

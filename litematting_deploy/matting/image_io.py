@@ -1,8 +1,9 @@
 """Image files in, image files out. Reading refuses what it would have to guess; writing is all or nothing."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ def read_mask(
         return windows.show(grey) if photo is None else photo.fit(grey, str(path), placed=windows)
     decoded = decode(path, max_megapixels)
     levels = _grey(decoded, path) if decoded.alpha is None else decoded.alpha
-    if levels.dtype == np.uint16 and 0 < levels.max() < 256:
+    if levels.dtype == np.uint16 and levels.max() in (1, 255):
         raise InputError(
             f"{path}: its brightest 16-bit value is {levels.max()}, which would all be background; "
             "a mask of 16 bits goes from 0 to 65535: scale it, or save it as 8 bits"
@@ -84,26 +85,35 @@ def _grey(decoded: Decoded, path: str | Path) -> NDArray[Any]:
     return levels[:, :, 0]
 
 
-def is_result(path: str | Path, photo: str | Path, in_colour: bool, max_megapixels: float = MAX_MEGAPIXELS) -> bool:
+@dataclass(frozen=True)
+class ResultSizes:
+    """Height and width that OpenEXR results of a photo have, and those of PNG and TIFF."""
+
+    exr: tuple[int, int]
+    shown: tuple[int, int]
+
+    @classmethod
+    def of(cls, photo: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Self:
+        """By the photo's header. Raises `InputError`."""
+        if is_exr(photo):
+            windows = exr_windows(photo, max_megapixels)
+            return cls(windows.data.hw, windows.display.hw)
+        size = size_upright(photo, max_megapixels)
+        return cls(size, size)
+
+
+def is_result(path: str | Path, sizes: ResultSizes, in_colour: bool, max_megapixels: float = MAX_MEGAPIXELS) -> bool:
     """Whether a result can be read to its end, and has the size of its photo and channels of its kind."""
     try:
         if is_exr(path):
             planes = read_exr_whole(path, max_megapixels).planes
-            return (len(planes) > 1) == in_colour and next(iter(planes.values())).shape == _size(photo, max_megapixels)
+            return (len(planes) > 1) == in_colour and next(iter(planes.values())).shape == sizes.exr
         if Path(path).suffix.lower() == ".png" and not ends_whole(path):
             return False
         levels = decode(path, max_megapixels).levels
-        return (levels.ndim == 3) == in_colour and levels.shape[:2] == _size(photo, max_megapixels, shown=True)
+        return (levels.ndim == 3) == in_colour and levels.shape[:2] == sizes.shown
     except InputError:
         return False
-
-
-def _size(photo: str | Path, max_megapixels: float, shown: bool = False) -> tuple[int, int]:
-    """Height and width of a photo's pixels, or of what is shown of them, by its header. Raises `InputError`."""
-    if not is_exr(photo):
-        return size_upright(photo, max_megapixels)
-    windows = exr_windows(photo, max_megapixels)
-    return (windows.display if shown else windows.data).hw
 
 
 def check_output(

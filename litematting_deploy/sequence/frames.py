@@ -1,14 +1,18 @@
 """Which frames a job has: folders and numbered patterns, photos and trimaps matched by name or by number."""
 
+import functools
 import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import InputError, UsageError
 from ..matting.image_io import READ_SUFFIXES, looks_like_image
+
+Item = TypeVar("Item")
 
 _MOST_NUMBERS = 1_000_000
 _PATTERN = re.compile(r"%0?(\d{0,3})d|(#+)")  # no name has more than 255 digits
@@ -35,8 +39,13 @@ class _File:
     path: Path
 
     def key(self, by_number: bool) -> int | str | None:
-        """By what a photo and its trimap belong together; of names that macOS has decomposed, as others write them."""
-        return self.number if by_number else unicodedata.normalize("NFC", self.name)
+        """By what a photo and its trimap belong together."""
+        return self.number if by_number else self.name
+
+
+def _composed(key: int | str | None) -> int | str | None:
+    """A name that macOS has decomposed, as others write it."""
+    return unicodedata.normalize("NFC", key) if isinstance(key, str) else key
 
 
 def is_many(source: str | Path) -> bool:
@@ -71,22 +80,22 @@ def find_frames(images: str | Path, trimaps: str | Path, numbers: Iterable[int] 
         )
     by_number = _is_pattern(images) and _is_pattern(trimaps)
     photo_by_key = _by_key(photos, by_number)
-    trimap_by_key = _by_key((file for file in _files(trimaps) if file.key(by_number) in photo_by_key), by_number)
+    wanted_keys = set(map(_composed, photo_by_key))
+    known = _by_key((file for file in _files(trimaps) if _composed(file.key(by_number)) in wanted_keys), by_number)
+    composed = {_composed(key): file for key, file in known.items()}
+    found_trimaps = ((file, known.get(key) or composed.get(_composed(key))) for key, file in photo_by_key.items())
     return [
-        Frame(file.name, file.path, trimap.path if (trimap := trimap_by_key.get(key)) else None, file.number)
-        for key, file in photo_by_key.items()
+        Frame(file.name, file.path, None if trimap is None else trimap.path, file.number)
+        for file, trimap in found_trimaps
     ]
 
 
-def would_find(source: str | Path, path: Path) -> bool:
-    """Whether an image written to `path` would be one of those that `source`, a folder or a pattern, stands for."""
-    if _is_pattern(source):
-        pattern = Path(source)
-        return path.parent.resolve() == pattern.parent.resolve() and _rule(pattern).fullmatch(path.name) is not None
-    return os.path.isdir(source) and path.resolve().is_relative_to(Path(source).resolve())
+def means(pattern: str | Path, name: str) -> bool:
+    """Whether a file of that name, in the folder of a pattern, would be one of its frames."""
+    return _rule(Path(pattern)).fullmatch(name) is not None
 
 
-def shard(frames: list[Frame], text: str) -> list[Frame]:
+def shard(frames: list[Item], text: str) -> list[Item]:
     """The part `3/16` of a job: every sixteenth frame, beginning with the third. Raises `UsageError`."""
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     index, count = map(int, match.groups()) if match else (0, 0)
@@ -148,11 +157,11 @@ def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:
     for entry in _entries(folder):
         if entry.name.startswith("."):
             continue
-        path = Path(entry)
-        if os.path.isdir(path):
+        path, linked = Path(entry), entry.is_symlink()  # which a system says without another look, as what it is
+        if os.path.isdir(path) if linked else entry.is_dir():
             if os.path.realpath(path) not in above | {place}:
                 yield from _walk(path, above | {place})
-        elif looks_like_image(path) and (entry.is_symlink() or os.path.isfile(path)):
+        elif looks_like_image(path) and (linked or entry.is_file()):
             yield path
 
 
@@ -164,13 +173,14 @@ def _entries(folder: Path) -> list["os.DirEntry[str]"]:
         raise InputError(f"{folder}: cannot be read: {error.strerror}; allow it, or leave it out") from error
 
 
+@functools.lru_cache
 def _rule(pattern: Path) -> "re.Pattern[str]":
     """Which names a pattern means, with the number as the only group: as wide as it says or wider, with its sign."""
     match = _PATTERN.search(pattern.name)
     assert match is not None
     width = max(1, len(match[2]) if match[2] else int(match[1] or 1))
     before, after = re.escape(pattern.name[: match.start()]), re.escape(pattern.name[match.end() :])
-    return re.compile(rf"{before}(\d{{{width},}}|-\d{{{max(1, width - 1)},}}){after}")
+    return re.compile(rf"{before}(\d{{{width},}}|-(?:\d{{{max(1, width - 1)}}}|[1-9]\d{{{width - 1},}})){after}")
 
 
 def _matching(pattern: Path) -> list[_File]:

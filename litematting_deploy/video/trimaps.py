@@ -93,12 +93,17 @@ def between(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _numbered(path: str) -> list[Path]:
     files: dict[int, Path] = {}
     for frame in find_frames(path, path):
-        number = _NUMBER.search(frame.image.stem)
-        if number is None:
-            raise InputError(f"{frame.image}: has no number; name the pictures of a clip as tri.0001.png, or move it")
-        if int(number[1]) in files:
-            raise InputError(f"{frame.image}: has the number of {files[int(number[1])]}; move one of them away")
-        files[int(number[1])] = frame.image
+        number = frame.number
+        if number is None:  # of a folder
+            last = _NUMBER.search(frame.image.stem)
+            if last is None:
+                raise InputError(
+                    f"{frame.image}: has no number; name the pictures of a clip as tri.0001.png, or move it"
+                )
+            number = int(last[1])
+        if number in files:
+            raise InputError(f"{frame.image}: has the number of {files[number]}; move one of them away")
+        files[number] = frame.image
     numbers = sorted(files)
     for before, after in itertools.pairwise(numbers):
         if after > before + 1:

@@ -133,6 +133,12 @@ def test_results_that_would_be_lost(light: NDArray[Any], tmp_path: Path, mean_on
     assert f"ltm-infer: failed: f.1: {behind}: would overwrite an input" in result.err
     assert behind.read_bytes() == content
     assert not finished(out)
+    (images / "last").symlink_to(tmp_path / "last")
+    save_levels(tmp_path / "x.png", encoded(light, np.uint8))
+    (tmp_path / "last").mkdir()
+    (tmp_path / "x.png").rename(tmp_path / "last" / "x.png")
+    result = called("ltm-infer", images, trimaps, "-o", tmp_path / "last", *engine)
+    assert_one_line(result, 2, f"{tmp_path}/last/a.png: would be taken for one of {tmp_path}/last")
 
 
 def test_resuming_does_what_is_of_another_size_or_kind_again(
@@ -230,6 +236,9 @@ def test_results_of_other_settings_are_not_taken_for_done(light: NDArray[Any], t
     begun = run("ltm-infer", *deep, "--frames", "2,7-9")
     missing = f"ltm-infer: failed: {images}/f.%d.png: there is no frame 7-9"
     assert (begun.code, begun.err.splitlines()) == (1, ["1/1 f.2", missing])
+    assert ", 3 missing, " in begun.out
+    parts = [run("ltm-infer", *deep, "--resume", "--frames", "2,7-9", "--shard", part) for part in ("1/2", "2/2")]
+    assert [part.err.splitlines()[-1].rpartition(" ")[2] for part in parts] == ["7,9", "8"], "each is told once"
     rest = run("ltm-infer", *deep, "--resume")
     assert rest.err.splitlines() == ["1/3 f.0", "2/3 f.1", "3/3 f.3"]
     assert {read_levels(path).dtype for path in finished(tmp_path / "out")} == {np.dtype(np.uint16)}

@@ -42,7 +42,8 @@ def drafts(folder: Path) -> list[Path]:
 
 def wait_for(count: int, folder: Path, process: "subprocess.Popen[str]") -> None:
     """Until so many files are finished and one more is being written."""
-    while len(finished(folder)) < count or not drafts(folder):
+    before = set(drafts(folder))
+    while len(finished(folder)) < count or not set(drafts(folder)) - before:
         assert process.poll() is None, process.communicate()
         time.sleep(0.002)
 

@@ -73,6 +73,41 @@ def test_ltm_trimap_takes_the_photo_and_mask_of_overscan(tmp_path: Path, mean_on
     assert (alpha_of(tmp_path / "a.exr")[32:48, 42:58] == 1).all()
 
 
+def test_resuming_knows_the_sizes_of_results_with_windows(tmp_path: Path, mean_onnx: Path) -> None:
+    """And a folder of two types takes a depth for those that can have it, and tells of light that is cut off."""
+    for folder in ("i", "t"):
+        (tmp_path / folder).mkdir()
+    save_photo(tmp_path / "i" / "a.exr", OVERSCAN)
+    save_levels(tmp_path / "i" / "b.png", np.full((70, 80, 3), 77, np.uint8))
+    for name in "ab":
+        save_levels(tmp_path / "t" / f"{name}.png", np.full((70, 80), 128, np.uint8))
+    files = (
+        tmp_path / "i",
+        tmp_path / "t",
+        "-o",
+        tmp_path / "o",
+        "--preview",
+        tmp_path / "p",
+        "--cutout",
+        tmp_path / "c",
+    )
+    done = called("ltm-infer", *files, "--depth", "16", "--engine", mean_onnx)
+    assert (done.code, done.err.splitlines()) == (0, ["1/2 a", "2/2 b"])
+    assert alpha_of(tmp_path / "o" / "a.exr").shape == (80, 100)
+    assert read_levels(tmp_path / "o" / "b.png").dtype == np.uint16
+    assert read_levels(tmp_path / "p" / "a.png").shape == (70, 80, 3)
+    again = called("ltm-infer", *files, "--depth", "16", "--engine", mean_onnx, "--resume")
+    assert (again.code, again.err) == (0, "")
+    assert "0 of 2 frames" in again.out
+    flat = called("ltm-infer", *files, "--format", "png", "--engine", mean_onnx)
+    share = ((LIGHT < 0) | (LIGHT > 1)).mean()
+    told = f"ltm-infer: 1 frames have light outside 0..1, up to {share:.1%} of a frame, which PNG and TIFF cut off"
+    assert flat.err.splitlines()[-1].startswith(told)
+    none = called("ltm-infer", *files, "--format", "exr", "--depth", "16", "--engine", mean_onnx)
+    assert none.code == 2
+    assert "half or float" in none.err
+
+
 def test_light_that_png_cuts_off_is_told_and_depth_is_for_whom_it_fits(tmp_path: Path, mean_onnx: Path) -> None:
     photo = save_photo(tmp_path / "photo.exr", {})
     trimap = save_levels(tmp_path / "t.png", np.full((80, 100), 128, np.uint8))

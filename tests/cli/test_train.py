@@ -105,6 +105,7 @@ def test_a_run_leaves_weights_previews_logs_and_a_curve(finished: Path, material
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(finished: Path, material: Path) -> None:
     output = material / "runs" / "killed"
     command = [Path(sys.executable).parent / "ltm-train", *arguments(material, output)]

@@ -54,9 +54,9 @@ def _mask(path: Path) -> object:
 
 
 def _whole(path: Path) -> object:
-    from litematting_deploy.matting.image_io import is_result
+    from litematting_deploy.matting.image_io import ResultSizes, is_result
 
-    return is_result(path, path, False, _MEGAPIXELS)
+    return is_result(path, ResultSizes.of(path, _MEGAPIXELS), False, _MEGAPIXELS)
 
 
 def _profile(path: Path) -> object:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from litematting_deploy.errors import InputError
 from litematting_deploy.matting.icc import Profile
-from litematting_deploy.matting.image_io import is_result
+from litematting_deploy.matting.image_io import ResultSizes, is_result
 from litematting_deploy.matting.photo import read_photo
 from tests.hardening import bombs
 from tests.matting.files import adobe_profile, save_exr
@@ -42,9 +42,9 @@ def test_pictures_of_two_pages_are_told_from_the_first(tmp_path: Path) -> None:
 
 
 def test_results_have_few_channels(tmp_path: Path) -> None:
-    photo = save_exr(tmp_path / "photo.exr", dict.fromkeys("RGB", _PLANE))
-    assert is_result(save_exr(tmp_path / "four.exr", dict.fromkeys("RGBA", _PLANE)), photo, in_colour=True)
-    assert not is_result(save_exr(tmp_path / "five.exr", dict.fromkeys("RGBAZ", _PLANE)), photo, in_colour=True)
+    sizes = ResultSizes.of(save_exr(tmp_path / "photo.exr", dict.fromkeys("RGB", _PLANE)))
+    assert is_result(save_exr(tmp_path / "four.exr", dict.fromkeys("RGBA", _PLANE)), sizes, in_colour=True)
+    assert not is_result(save_exr(tmp_path / "five.exr", dict.fromkeys("RGBAZ", _PLANE)), sizes, in_colour=True)
 
 
 def test_tags_of_a_profile_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,14 @@ import pytest
 from PIL import Image, ImageOps
 
 from litematting_deploy.errors import InputError, OutputError, UsageError
-from litematting_deploy.matting.image_io import check_output, read_image, read_mask, read_trimap, write_image
+from litematting_deploy.matting.image_io import (
+    ResultSizes,
+    check_output,
+    read_image,
+    read_mask,
+    read_trimap,
+    write_image,
+)
 from litematting_deploy.matting.photo import read_photo
 from tests.matting.files import save_tiff
 
@@ -85,6 +92,38 @@ def test_planar_tiff_is_read_or_refused(tmp_path: Path, order: Literal["<", ">"]
     np.testing.assert_array_equal(read_photo(chunky).pixels, RGB.astype(np.uint16) * 256 + 77)
 
 
+@pytest.mark.parametrize("mode", ["L", "I;16", "RGB", "RGBA"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_uncompressed_tiff_on_its_side(tmp_path: Path, orientation: int, mode: str) -> None:
+    """As stored and turned by NumPy: Pillow garbles the rows of those that it maps into memory."""
+    stored: np.ndarray = RGB[:, :, 0] if mode == "L" else RGB
+    stored = RGB[:, :, 0].astype(np.uint16) * 257 if mode == "I;16" else stored
+    picture = Image.fromarray(np.dstack([RGB, np.full(RGB.shape[:2], 255, np.uint8)]) if mode == "RGBA" else stored)
+    assert picture.mode == mode
+    path = save(tmp_path / "side.tif", picture, tiffinfo={274: orientation})
+    upright = {
+        1: stored,
+        2: stored[:, ::-1],
+        3: stored[::-1, ::-1],
+        4: stored[::-1],
+        5: stored.swapaxes(0, 1),
+        6: np.rot90(stored, 3),
+        7: np.rot90(stored, 2).swapaxes(0, 1),
+        8: np.rot90(stored),
+    }[orientation]
+    photo = read_photo(path)
+    np.testing.assert_array_equal(photo.pixels, upright if upright.ndim == 3 else upright[:, :, None].repeat(3, axis=2))
+    assert ResultSizes.of(path) == ResultSizes(upright.shape[:2], upright.shape[:2])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+def test_the_size_of_results_is_the_upright_photos(tmp_path: Path, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path / f"side{suffix}", RGB, exif=exif)
+    assert ResultSizes.of(path).shown == read_image(path).shape[:2] == (30, 20)
+
+
 def test_tiff_of_other_kinds_is_told(tmp_path: Path) -> None:
     path = save_tiff(tmp_path / "float.tif", RGB.astype(np.float32))
     with pytest.raises(InputError, match=r"float\.tif: a TIFF .* not read \(as floating-point, .* wanted 8- or 16-bit"):
@@ -104,9 +143,12 @@ def test_tiff_of_twelve_bits_is_not_taken_for_a_dark_one_of_sixteen(tmp_path: Pa
 
 
 def test_a_sixteen_bit_mask_of_eight_bit_values(tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "mask.png"), RGB[:, :, 0].astype(np.uint16))
-    with pytest.raises(InputError, match=r"mask\.png: its brightest 16-bit value is 25\d, .* save it as 8 bits"):
-        read_mask(tmp_path / "mask.png")
+    for brightest in (1, 255):
+        cv2.imwrite(str(tmp_path / "mask.png"), (RGB[:, :, 0] > 99).astype(np.uint16) * np.uint16(brightest))
+        with pytest.raises(InputError, match=rf"mask\.png: its brightest 16-bit value is {brightest}, .* as 8 bits"):
+            read_mask(tmp_path / "mask.png")
+    cv2.imwrite(str(tmp_path / "mask.png"), RGB[:, :, 0].astype(np.uint16) // 2)  # what is left of noise in a dark one
+    assert not read_mask(tmp_path / "mask.png").any()
 
 
 def test_sixteen_bit_trimaps_that_stand_for_eight(tmp_path: Path) -> None:

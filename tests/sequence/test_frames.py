@@ -5,15 +5,7 @@ from pathlib import Path
 import pytest
 
 from litematting_deploy.errors import InputError, UsageError
-from litematting_deploy.sequence.frames import (
-    Frame,
-    find_frames,
-    is_many,
-    parse_numbers,
-    say_numbers,
-    shard,
-    would_find,
-)
+from litematting_deploy.sequence.frames import Frame, find_frames, is_many, means, parse_numbers, say_numbers, shard
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -79,6 +71,12 @@ def test_names_that_macos_has_decomposed(tmp_path: Path) -> None:
     composed, decomposed = "\u00e9", "e\u0301"
     (frame,) = find_frames(touch(tmp_path / "i", f"{composed}.png"), touch(tmp_path / "t", f"{decomposed}.png"))
     assert (frame.name, frame.trimap) == (composed, tmp_path / "t" / f"{decomposed}.png")
+    touch(tmp_path / "i", f"{decomposed}.png")
+    touch(tmp_path / "t", f"{composed}.png")
+    both = find_frames(tmp_path / "i", tmp_path / "t")
+    assert {frame.name: frame.trimap for frame in both} == {
+        name: tmp_path / "t" / f"{name}.png" for name in (composed, decomposed)
+    }
 
 
 def test_trimaps_that_no_photo_wants_may_be_two(tmp_path: Path) -> None:
@@ -97,13 +95,11 @@ def test_negative_numbers(tmp_path: Path) -> None:
     assert parse_numbers("-3--1,5") == [-3, -2, -1, 5]
 
 
-def test_what_a_source_would_find(tmp_path: Path) -> None:
-    folder = touch(tmp_path / "i", "f.0001.png")
-    assert would_find(folder, folder / "shot" / "new.png")
-    assert not would_find(folder, tmp_path / "new.png")
-    assert would_find(folder / "f.%d.png", folder / "f.0002.png")
-    assert not would_find(folder / "f.%d.png", folder / "f.0002.tif")
-    assert not would_find(folder / "f.%d.png", tmp_path / "f.0002.png")
+def test_what_a_pattern_means() -> None:
+    assert means("f/a.%d.png", "a.0002.png")
+    assert not means("f/a.%d.png", "a.0002.tif")
+    signed = {"-001": True, "-1234": True, "-0001": False, "-0000": False, "-12": False}
+    assert {number: means("f%04d.png", f"f{number}.png") for number in signed} == signed
 
 
 def test_numbers() -> None:
