@@ -194,6 +194,7 @@ def test_mask_band_and_another_background(page: Page, deep_photo: Path, tmp_path
     assert after[190, 290].tolist() == [0, 0, 0]
 
 
+@pytest.mark.heavy
 def test_failures_are_lines_on_the_page(page: Page, deep_photo: Path, tmp_path: Path) -> None:
     def said(*words: str) -> None:
         toast = page.locator(".toast-body").first

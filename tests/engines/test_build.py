@@ -89,6 +89,8 @@ def test_full_precision_for_one_architecture(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
+@pytest.mark.heavy
 def test_half_precision_for_turing_too(tmp_path: Path, turing_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "LARGE_MB", 1)
     profile = BuildProfile(backend="tensorrt-rtx", architectures=("75", "8.6", "89", "12.0"))
@@ -166,6 +168,7 @@ def test_targets(rtx: trt.TensorRT) -> None:
             targets(rtx, dataclasses.replace(profile, **option), None)
 
 
+@pytest.mark.heavy
 def test_tf32_is_for_full_precision(tmp_path: Path, turing_onnx: Path) -> None:
     with pytest.raises(UsageError, match=r"tf32: .* is fp16, TF32 is a way to multiply fp32.*--precision fp32"):
         build_engine(turing_onnx, tmp_path / "m.engine", dataclasses.replace(ADA, tf32=True))

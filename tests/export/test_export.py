@@ -102,9 +102,8 @@ def test_above_the_tolerance_nothing_is_left(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("engine", "average"), [("turing_onnx", "Conv"), pytest.param("half_onnx", "MatMul", marks=pytest.mark.heavy)]
-)
+@pytest.mark.heavy
+@pytest.mark.parametrize(("engine", "average"), [("turing_onnx", "Conv"), ("half_onnx", "MatMul")])
 def test_half_precision_keeps_what_must_be_float32(engine: str, average: str, request: pytest.FixtureRequest) -> None:
     proto = onnx.shape_inference.infer_shapes(onnx.load(request.getfixturevalue(engine)), data_prop=True)
     types = {value.name: value.type.tensor_type.elem_type for value in proto.graph.value_info}

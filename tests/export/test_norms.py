@@ -59,7 +59,7 @@ def test_no_other_norm_is_left(norm: Norm, small_onnx: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("strip_bytes", [1, 40_000])
+@pytest.mark.parametrize("strip_bytes", [1, pytest.param(40_000, marks=pytest.mark.heavy)])
 def test_strips_of_any_height_give_the_same_alpha(
     strip_bytes: int, small_onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
