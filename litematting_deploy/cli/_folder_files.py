@@ -90,8 +90,8 @@ class FolderFiles:
         if not self._clipped:
             return None
         return (
-            f"{len(self._clipped)} frames have light outside 0..1, up to {say_share(max(self._clipped))} of a frame, "
-            "which PNG and TIFF cut off; --format exr keeps it"
+            f"frames with light outside 0..1, which PNG and TIFF cut off: {len(self._clipped)}, "
+            f"up to {say_share(max(self._clipped))} of a frame; --format exr keeps it"
         )
 
     def remove_old_drafts(self, frames: Iterable[Frame]) -> None:

@@ -23,6 +23,16 @@ from tests.matting.files import read_levels, save_levels
 from tests.matting.light import encoded
 
 
+def make_pairs(folder: Path, light: NDArray[Any], names: str) -> tuple[Path, Path]:
+    """8-bit photos and their trimaps, named by a letter each."""
+    images, trimaps = folder / "i", folder / "t"
+    images.mkdir()
+    for name in names:
+        save_levels(images / f"{name}.png", encoded(light, np.uint8))
+        save_trimap(trimaps / f"{name}.png")
+    return images, trimaps
+
+
 def test_patterns_ranges_shards_and_plain_lines(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:
     for number in range(1, 8):
         save_levels(tmp_path / f"beauty.{number:04}.png", encoded(light, np.uint8))
@@ -39,11 +49,7 @@ def test_patterns_ranges_shards_and_plain_lines(light: NDArray[Any], tmp_path: P
 
 
 def test_resuming_leaves_what_is_whole_and_does_the_rest(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:
-    images, trimaps = tmp_path / "i", tmp_path / "t"
-    images.mkdir()
-    for name in "abc":
-        save_levels(images / f"{name}.png", encoded(light, np.uint8))
-        save_trimap(trimaps / f"{name}.png")
+    images, trimaps = make_pairs(tmp_path, light, "abc")
     arguments = command(images, trimaps, tmp_path / "out", mean_onnx)[1:]
     assert run("ltm-infer", *arguments).code == 0
     (whole, broken, stale) = (tmp_path / "out" / f"{name}.png" for name in "abc")
@@ -144,11 +150,7 @@ def test_results_that_would_be_lost(light: NDArray[Any], tmp_path: Path, mean_on
 def test_resuming_does_what_is_of_another_size_or_kind_again(
     light: NDArray[Any], tmp_path: Path, mean_onnx: Path
 ) -> None:
-    images, trimaps = tmp_path / "i", tmp_path / "t"
-    images.mkdir()
-    for name in "abcde":
-        save_levels(images / f"{name}.png", encoded(light, np.uint8))
-        save_trimap(trimaps / f"{name}.png")
+    images, trimaps = make_pairs(tmp_path, light, "abcde")
     arguments = command(images, trimaps, tmp_path / "out", mean_onnx)[1:]
     assert run("ltm-infer", *arguments).code == 0
     made = {name: tmp_path / "out" / f"{name}.png" for name in "abcde"}
@@ -249,11 +251,7 @@ def test_results_of_other_settings_are_not_taken_for_done(light: NDArray[Any], t
 
 def test_one_bar_on_a_terminal(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:
     """Frames, patches and what remains in one line that nothing else writes over; failures above it."""
-    images, trimaps = tmp_path / "i", tmp_path / "t"
-    images.mkdir()
-    for name in "abcd":
-        save_levels(images / f"{name}.png", encoded(light, np.uint8))
-        save_trimap(trimaps / f"{name}.png")
+    images, trimaps = make_pairs(tmp_path, light, "abcd")
     (images / "c.png").write_bytes(b"")
     arguments = command(images, trimaps, tmp_path / "out", mean_onnx, "--cutout", tmp_path / "cuts")
     terminal, side = pty.openpty()

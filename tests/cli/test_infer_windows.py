@@ -101,7 +101,7 @@ def test_resuming_knows_the_sizes_of_results_with_windows(tmp_path: Path, mean_o
     assert "0 of 2 frames" in again.out
     flat = called("ltm-infer", *files, "--format", "png", "--engine", mean_onnx)
     share = ((LIGHT < 0) | (LIGHT > 1)).mean()
-    told = f"ltm-infer: 1 frames have light outside 0..1, up to {share:.1%} of a frame, which PNG and TIFF cut off"
+    told = f"ltm-infer: frames with light outside 0..1, which PNG and TIFF cut off: 1, up to {share:.1%} of a frame"
     assert flat.err.splitlines()[-1].startswith(told)
     none = called("ltm-infer", *files, "--format", "exr", "--depth", "16", "--engine", mean_onnx)
     assert none.code == 2
