@@ -21,6 +21,8 @@ NESTING_KEYS = ("state_dict", "model")
 WRAPPER_PREFIXES = ("module.", "model.")
 NAMES_SHOWN = 4
 _WEIGHTS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+# Batch norm counts its training batches in a whole number.
+_COUNTER = "num_batches_tracked"
 # What is raised on damaged files, beside UnpicklingError.
 _DAMAGE = (
     *(zipfile.BadZipFile, struct.error, ArithmeticError),
@@ -113,7 +115,8 @@ def _unwrap(path: Path, loaded: object) -> dict[str, Tensor]:
             f"plain or under {' or '.join(NESTING_KEYS)}"
         )
     for name, value in state.items():
-        if value.dtype not in _WEIGHTS or value.layout != torch.strided or value.is_meta:
+        counter = str(name).endswith(_COUNTER) and value.dtype == torch.int64
+        if not (value.dtype in _WEIGHTS or counter) or value.layout != torch.strided or value.is_meta:
             raise CheckpointError(
                 f"{path}: {name} is a {value.dtype} tensor of layout {value.layout} on {value.device}, wanted dense "
                 "floating-point weights; save model.float().state_dict()"

@@ -1,0 +1,136 @@
+"""MobileNetV2 classifiers as teachers of the encoder: reading their weights, and their features."""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..errors import CheckpointError, first_line
+from ..model.checkpoint import read_state_dict
+
+BLOCKS = 16
+"""Blocks 0 to 15: all but the last one, which has 320 channels."""
+_STRIDES = (1, 2, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1, 1, 2, 1, 1)
+_WIDTHS = (16, 24, 24, 32, 32, 32, 64, 64, 64, 64, 96, 96, 96, 160, 160, 160)
+_BATCH_NORM_EPS = 1e-5
+# What torchvision's weights expect of an image in 0..1.
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Teacher(NamedTuple):
+    """MobileNetV2 1.0 up to its sixteenth block, with frozen weights.
+
+    folded: `stem`, `block0` to `block15`, each with `expand` (not in `block0`), `depthwise` and `project`, each with
+    `.weight` (O, I, kh, kw) and `.bias` (O,), float32: the convolutions with their batch norms folded into them.
+    mean, deviation: (3,) float32, what is subtracted from an image in 0..1, and what it is then divided by.
+    """
+
+    folded: Mapping[str, Tensor]
+    mean: Tensor
+    deviation: Tensor
+
+    def stem(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W), 0..1 -> (N, 32, H / 2, W / 2), 0..6."""
+        normed = (image - self.mean[:, None, None]) / self.deviation[:, None, None]
+        return self.convolve(normed, "stem", stride=2).clamp(0, 6)
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """Return what the encoder's stages imitate, for (N, 3, H, W) in 0..1.
+
+        The first block's depthwise part after its activation, then the outputs of blocks 1 to 15.
+        """
+        outputs = [self.convolve(self.stem(image), "block0.depthwise").clamp(0, 6)]
+        x = self.convolve(outputs[0], "block0.project")
+        for k in range(1, BLOCKS):
+            y = self.depthwise(self.convolve(x, f"block{k}.expand").clamp(0, 6), k).clamp(0, 6)
+            y = self.convolve(y, f"block{k}.project")
+            x = x + y if x.shape == y.shape else y
+            outputs.append(x)
+        return outputs
+
+    def depthwise(self, hidden: Tensor, k: int) -> Tensor:
+        """The depthwise convolution of block `k` with its stride, on (N, C, H, W), before its activation."""
+        return self.convolve(hidden, f"block{k}.depthwise", _STRIDES[k])
+
+    def convolve(self, x: Tensor, name: str, stride: int = 1) -> Tensor:
+        """The convolution `name` with its bias on (N, C, H, W), zero-padded by half its kernel."""
+        weight, bias = self.folded[f"{name}.weight"], self.folded[f"{name}.bias"]
+        groups = x.shape[1] // weight.shape[1]
+        return functional.conv2d(x, weight, bias, stride, weight.shape[-1] // 2, groups=groups)
+
+
+def read_mobilenet(path: str | Path) -> Teacher:
+    """Read MobileNetV2 1.0, its batch norms folded into the convolutions.
+
+    Accepts a checkpoint with torchvision's names (`features.0.0.weight`, ...; `.pth`, `.safetensors`), or an `.npz`
+    of `Teacher.folded` for images in -1..1. Raises `CheckpointError` when the file cannot be read, and names what is
+    missing, wrongly shaped or not finite.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".npz":
+        teacher = Teacher(_read_npz(path), torch.full((3,), 0.5), torch.full((3,), 0.5))
+    else:
+        state = read_state_dict(path)
+        if "features.0.0.weight" not in state:
+            raise CheckpointError(
+                f"{path}: has no tensor features.0.0.weight, so it is not torchvision's MobileNetV2; "
+                "give mobilenet_v2 weights under torchvision's names, or an .npz as recipes/README.md describes"
+            )
+        teacher = Teacher(_fold(path, state), torch.tensor(_MEAN), torch.tensor(_DEVIATION))
+    _check(path, teacher.folded)
+    return teacher
+
+
+def _read_npz(path: Path) -> dict[str, Tensor]:
+    try:
+        # NumPy leaves a file that it opened itself open where it is no archive.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: torch.from_numpy(np.asarray(arrays[name], np.float32)) for name in arrays.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path}: cannot be read as .npz: {first_line(error)}; fetch it again") from error
+
+
+def _fold(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Fold torchvision's batch norms into the convolutions before them."""
+    pairs = {"stem": ("features.0.0", "features.0.1")}
+    for k in range(BLOCKS):
+        base = f"features.{k + 1}.conv"
+        parts = ("depthwise", "project") if k == 0 else ("expand", "depthwise", "project")
+        for i, part in enumerate(parts[:-1]):
+            pairs[f"block{k}.{part}"] = (f"{base}.{i}.0", f"{base}.{i}.1")
+        last = len(parts) - 1
+        pairs[f"block{k}.project"] = (f"{base}.{last}", f"{base}.{last + 1}")
+    folded = {}
+    try:
+        for name, (conv, norm) in pairs.items():
+            gain = state[f"{norm}.weight"] / (state[f"{norm}.running_var"] + _BATCH_NORM_EPS).sqrt()
+            folded[f"{name}.weight"] = (state[f"{conv}.weight"] * gain[:, None, None, None]).float()
+            folded[f"{name}.bias"] = (state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * gain).float()
+    except KeyError as error:
+        raise CheckpointError(f"{path}: lacks {error.args[0]} of torchvision's MobileNetV2") from error
+    return folded
+
+
+def _check(path: Path, folded: Mapping[str, Tensor]) -> None:
+    shapes: dict[str, tuple[int, ...]] = {"stem": (32, 3, 3, 3)}
+    before = 32
+    for k, width in enumerate(_WIDTHS):
+        hidden = before if k == 0 else 6 * before
+        if k:
+            shapes[f"block{k}.expand"] = (hidden, before, 1, 1)
+        shapes[f"block{k}.depthwise"] = (hidden, 1, 3, 3)
+        shapes[f"block{k}.project"] = (width, hidden, 1, 1)
+        before = width
+    for name, shape in shapes.items():
+        for part, wanted in (("weight", shape), ("bias", shape[:1])):
+            found = folded.get(f"{name}.{part}")
+            if found is None or tuple(found.shape) != wanted:
+                is_there = "is missing" if found is None else f"has the shape {tuple(found.shape)}"
+                raise CheckpointError(f"{path}: {name}.{part} {is_there}; MobileNetV2 1.0 has {wanted} there")
+            if not bool(found.isfinite().all()):
+                raise CheckpointError(f"{path}: {name}.{part} contains NaN or infinity; fetch the file again")
