@@ -126,6 +126,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Photos:
     return Photos(list_images(folder), torch.device("cpu"))
 
 
+@pytest.fixture(autouse=True)
+def small_crops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("litematting_deploy.training.encoder._SIZE_PX", 64)
+
+
 def test_kernels_are_carried_over_and_the_rest_of_the_network_is_untouched(weights: Path, photos: Photos) -> None:
     torch.manual_seed(3)
     model = LiteMatting()
@@ -147,7 +152,7 @@ def test_regression_brings_the_encoder_nearer_to_the_teacher(weights: Path, phot
     reports: list[tuple[float, float]] = []
     regress(model, teacher, photos, 0.1, np.random.default_rng(2), lambda *report: reports.append(report))
     after = agreement(model, teacher, photos, np.random.default_rng(1))
-    assert after[-1] > before[-1] + 0.05
+    assert 1 - after[-1] < 0.8 * (1 - before[-1])
     assert all(0 < share <= 1 for share, _ in reports)
     assert reports[-1][0] == 1
 
