@@ -196,5 +196,5 @@ def _correlation(a: Tensor, b: Tensor) -> float:
     a, b = (x - x.mean(dim=mean, keepdim=True) for x in (a, b))
     spread = b.square().mean(dim=mean)
     alive = spread > 1e-4 * spread.mean()
-    correlation = (a * b).mean(dim=mean) / (a.square().mean(dim=mean) * spread + 1e-12).sqrt()
+    correlation = (a * b).mean(dim=mean) / (a.square().mean(dim=mean) * spread).clamp(min=1e-30).sqrt()
     return float(correlation[alive].mean())
