@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..model import LiteMatting
 from .losses import Losses, matting_losses
-from .recipe import Recipe
+from .recipe import Recipe, Stage
 from .scenes import Scenes
 
 
@@ -26,6 +26,16 @@ class MattingModule(pl.LightningModule):
     def losses(self, scenes: Scenes) -> Losses:
         """The losses of the current weights on a batch."""
         return self._losses(self._predict(scenes), scenes)
+
+    def freeze(self, stage: Stage) -> None:
+        """Let gradients reach the guidance branch, or keep them from it, as the stage says."""
+        for parameter in self.model.get_submodule("layerx").parameters():
+            parameter.requires_grad_(not stage.freeze_guidance)
+            if stage.freeze_guidance:
+                parameter.grad = None  # or the optimiser would go on with the last one
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self.freeze(self.recipe.stage_at(self.trainer.global_step))
 
     def training_step(self, scenes: Scenes, _: int) -> Tensor:
         losses = self.losses(scenes)

@@ -16,11 +16,16 @@ PAPER_EPOCHS = 150
 
 @dataclass(frozen=True)
 class Stage:
-    """Steps with one crop size (pixels a side, a multiple of 32) and batch size (per device)."""
+    """Steps with one crop size (pixels a side, a multiple of 32) and batch size (per device).
+
+    freeze_guidance: keep the low-level guidance branch (`layerx`, 48 % of the network's arithmetic) as it is. The
+    network uses it as always, but no gradient flows through it, which makes a step about 1.4 times as fast.
+    """
 
     steps: int = PAPER_EPOCHS * EPOCH_SAMPLES // 4
     crop: int = 1024
     batch: int = 4
+    freeze_guidance: bool = False
 
     def __post_init__(self) -> None:
         if self.crop % 32 or self.crop < 64 or self.steps < 1 or self.batch < 1:

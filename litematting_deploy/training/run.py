@@ -86,7 +86,7 @@ def _trainer(
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
+        strategy=_strategy(recipe, devices),
         precision=recipe.precision,
         plugins=[WholeFiles()],
         max_steps=recipe.steps,
@@ -109,6 +109,14 @@ def _trainer(
             Progression(console, recipe.steps, is_follower()),
         ],
     )
+
+
+def _strategy(recipe: Recipe, devices: int) -> str:
+    """Return Lightning's name for how devices share the work; gradients that a frozen branch lacks must be expected."""
+    if devices == 1:
+        return "auto"
+    frozen = any(stage.freeze_guidance for stage in recipe.stages)
+    return "ddp_find_unused_parameters_true" if frozen else "ddp"
 
 
 def fit_steps(run: Path, begun: Begun, source: Source, device: torch.device, console: Console) -> Begun:
