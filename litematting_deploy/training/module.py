@@ -27,7 +27,7 @@ class MattingModule(pl.LightningModule):
         """The losses of the current weights on a batch."""
         return self._losses(self._predict(scenes), scenes)
 
-    def freeze(self, stage: Stage) -> None:
+    def freeze_guidance(self, stage: Stage) -> None:
         """Let gradients reach the guidance branch, or keep them from it, as the stage says."""
         for parameter in self.model.get_submodule("layerx").parameters():
             parameter.requires_grad_(not stage.freeze_guidance)
@@ -35,7 +35,7 @@ class MattingModule(pl.LightningModule):
                 parameter.grad = None  # or the optimiser would go on with the last one
 
     def on_train_batch_start(self, *_: Any) -> None:
-        self.freeze(self.recipe.stage_at(self.trainer.global_step))
+        self.freeze_guidance(self.recipe.stage_at(self.trainer.global_step))
 
     def training_step(self, scenes: Scenes, _: int) -> Tensor:
         losses = self.losses(scenes)

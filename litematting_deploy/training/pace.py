@@ -39,7 +39,7 @@ def measure(module: MattingModule, source: Source, stage: Stage, seconds: float 
         return compose(source.cut(Batch(0, stage.crop, stage.batch, {}), rng), recipe.augment, rng)
 
     scenes = batch()
-    module.freeze(stage)
+    module.freeze_guidance(stage)
 
     def step() -> None:
         optimiser.zero_grad()
