@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from .degrade import jpeg, sensor_noise
-from .distance import distance, guide
+from .distance import guide
 from .procedural import Cut
 from .recipe import Augment
+from .trimaps import known_regions
 
 _SURE = 0.5 / 255
 
@@ -46,7 +47,7 @@ def compose(cut: Cut, augment: Augment, rng: np.random.Generator) -> Scenes:
     foreground, background = recolour(foreground, *for_foreground), recolour(cut.background, *shared)
     background = defocus(background, rng, augment.defocused_background)
     image = alpha * foreground + (1 - alpha) * background
-    background_known, foreground_known = known_regions(alpha[:, 0], augment.trimap_px, rng)
+    background_known, foreground_known = known_regions(alpha[:, 0], augment, rng)
     unknown = ~(background_known | foreground_known)
     trimap = torch.stack([background_known, unknown, foreground_known], dim=1).float()
     near = guide(background_known, foreground_known)
@@ -85,25 +86,6 @@ def defocus(image: Tensor, rng: np.random.Generator, probability: float) -> Tens
         soft = rng.random() < probability
         blurred.append(_gaussian_blur(one, math.exp(rng.uniform(0, math.log(12)))) if soft else one)
     return torch.cat(blurred)
-
-
-def known_regions(alpha: Tensor, trimap_px: tuple[int, int], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Known background and foreground (N, H, W) bool: where alpha (N, H, W) is 0 or 1, eroded by random distances.
-
-    Half of the images have one distance for each of the two, within `trimap_px`; in the others it varies smoothly.
-    Half are opened as well, up to as far again, which closes the unknown region over gaps as a broad brush does.
-    """
-    low, high = trimap_px
-    n, device = len(alpha), alpha.device
-    apart = torch.cat([distance(alpha > 0, 2 * high), distance(alpha < 1, 2 * high)])
-    constant = rng.uniform(low, high, (2 * n, 1, 1, 1))
-    field = np.where(rng.random((2 * n, 1, 1, 1)) < 0.5, constant, rng.uniform(low, high, (2 * n, 1, 4, 4)))
-    margin = functional.interpolate(torch.from_numpy(field).float().to(device), alpha.shape[1:], mode="bicubic")[:, 0]
-    opening = rng.uniform(0, high, (2 * n, 1, 1)) * (rng.random((2 * n, 1, 1)) < 0.5)
-    brush = torch.from_numpy(opening).float().to(device)
-    known = distance(apart > margin.clamp(low, high) + brush, high) <= brush
-    background, foreground = known.chunk(2)
-    return background, foreground
 
 
 def degrade(image: Tensor, augment: Augment, rng: np.random.Generator) -> Tensor:
