@@ -1,4 +1,4 @@
-"""How to train: a frozen value, read from TOML. The defaults are the paper's recipe (section 4.2)."""
+"""How to train: a frozen value, read from TOML. Stages and rates are the paper's (section 4.2) by default."""
 
 import dataclasses
 from dataclasses import dataclass, field
