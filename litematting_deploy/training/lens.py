@@ -39,7 +39,7 @@ def blur_scene(
         a, f, b = (layer[i : i + 1] for layer in (alpha, foreground, background))
         added = torch.cat([a, a * f, (1 - a) * b], dim=1)
         blurred = disc_blur(added, 2 * size) if disc else gaussian(added, size)
-        soft, of_foreground, of_background = blurred.split([1, 3, 3], dim=1)
+        soft, of_foreground, of_background = blurred[:, :1], blurred[:, 1:4], blurred[:, 4:]
         made[0][i] = soft[0]
         for layer, share, sharp, part in ((made[1], soft, f, of_foreground), (made[2], 1 - soft, b, of_background)):
             layer[i] = torch.where(share > 1e-4, part / share.clamp(min=1e-4), sharp)[0].clamp(0, 1)

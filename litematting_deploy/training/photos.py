@@ -81,9 +81,9 @@ class Photos:
         photo, other = (int(i) for i in rng.integers(len(self._images), size=2))
         if not varied:
             return PhotoLook(photo)
-        hue = rng.uniform(-math.pi, math.pi) if rng.random() < 0.25 else rng.uniform(-0.5, 0.5)
+        hue = rng.uniform(-math.pi, math.pi) if rng.random() < 0.12 else rng.uniform(-0.5, 0.5)
         colour = _GREY if rng.random() < 0.15 else _hue_rotation(hue)
-        return PhotoLook(photo, other if rng.random() < 0.4 else None, colour, math.exp(rng.uniform(-0.5, 0.5)))
+        return PhotoLook(photo, other if rng.random() < 0.25 else None, colour, math.exp(rng.uniform(-0.5, 0.5)))
 
     def _finished(self, rng: np.random.Generator, look: "PhotoLook", size: int, zoom: tuple[float, float]) -> Tensor:
         crop = self._crop(rng, look.photo, size, log_uniform(rng, *zoom))

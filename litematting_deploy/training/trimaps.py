@@ -4,6 +4,7 @@ A known pixel always has an alpha of exactly 0 or 1, whichever way the trimap wa
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ def known_regions(alpha: Tensor, augment: Augment, rng: np.random.Generator) -> 
     n = len(alpha)
     reach = 2 * high
     # (N, 2, H, W): to the nearest pixel that is not background, and to the nearest that is not foreground.
-    apart = distance(torch.cat([alpha > 0, alpha < 1]), reach).unflatten(0, (2, n)).transpose(0, 1)
+    apart = torch.stack(distance(torch.cat([alpha > 0, alpha < 1]), reach).chunk(2), dim=1)
     width = np.exp(rng.uniform(math.log(low), math.log(high), n))
     margin = _margins(width, augment.trimap_px, rng, alpha)
     by_hand, strokes = rng.random(n) < augment.hand_drawn, rng.random(n) < 0.5
@@ -66,8 +67,8 @@ def by_strokes(apart: Tensor, width: float, low: int, rng: np.random.Generator) 
     tile = torch.from_numpy(rng.random((_PATTERN_PX, _PATTERN_PX))).float().to(apart.device)
     pattern = tile.repeat([-(-side // _PATTERN_PX) for side in size])[: size[0], : size[1]]
     edge = apart.amax(0) <= max(1.0, width * rng.uniform(0, 0.5))
-    bins = np.quantile(size_field.cpu().numpy(), np.linspace(0, 1, len(_BRUSHES) + 1)[1:-1])
-    chosen = torch.bucketize(size_field, torch.from_numpy(bins).float().to(apart.device))
+    # About the quartiles of a field between random corners.
+    chosen = torch.bucketize(size_field, torch.tensor([0.36, 0.5, 0.64], device=apart.device))
     known = apart > low
     dense = rng.uniform(1, 4)
     for k, relative in enumerate(_BRUSHES):
@@ -117,9 +118,9 @@ def _margins(width: NDArray[np.float64], limits: tuple[int, int], rng: np.random
     return functional.interpolate(field, alpha.shape[1:], mode="bilinear").exp().clamp(*limits)
 
 
-def _lattice(y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _lattice(y: NDArray[Any], x: NDArray[Any]) -> NDArray[np.float64]:
     """Return (len(y), len(x), 2): x and y of each point."""
-    return np.stack(np.meshgrid(x, y), axis=-1)
+    return np.stack(np.meshgrid(x, y), axis=-1).astype(np.float64)
 
 
 def _sample(planes: Tensor, points_xy: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Distances, camera effects and composed scenes against SciPy, OpenCV and the equations."""
 
 import dataclasses
+from typing import Any
 
 import cv2
 import numpy as np
@@ -90,7 +91,7 @@ def made_scenes(augment: Augment, seed: int = 0, size: int = 160, device: str = 
 
 @pytest.mark.parametrize("everything", [{}, dict.fromkeys(EFFECTS, 1.0)], ids=["as usual", "all effects"])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_scene_obeys_the_compositing_equation_and_its_trimap_is_true(everything: dict[str, float], seed: int) -> None:
+def test_a_scene_obeys_the_compositing_equation_and_its_trimap_is_true(everything: dict[str, Any], seed: int) -> None:
     scenes = made_scenes(dataclasses.replace(CLEAN, **everything), seed)
     composed = scenes.alpha * scenes.foreground + (1 - scenes.alpha) * scenes.background
     torch.testing.assert_close(scenes.image, composed, atol=1e-6, rtol=0)
