@@ -1,4 +1,4 @@
-"""What cameras and files do to a composite: noise and JPEG, for batches on any device."""
+"""What cameras and files do to a composite: noise, resampling, sharpening and JPEG, for batches on any device."""
 
 import math
 
@@ -6,6 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from .draws import chosen
+from .lens import gaussian
 
 # Annex K of ITU-T T.81, the tables that encoders scale by quality.
 _LUMINANCE = """16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62
@@ -23,6 +26,27 @@ def sensor_noise(image: Tensor, read: Tensor, shot: Tensor, generator: torch.Gen
     deviation = (read.square() + shot.square() * image).sqrt()
     noise = torch.randn(image.shape, generator=generator, device=image.device)
     return (image + noise * deviation).clamp(0, 1)
+
+
+def camera(image: Tensor, probability: float, rng: np.random.Generator) -> Tensor:
+    """Resample, soften or sharpen some of the images (N, 3, H, W), 0..1, as cameras and editors do."""
+    image = image.clone()
+    for i in chosen(rng, probability, len(image)):
+        one, kind = image[i : i + 1], rng.integers(3)
+        if kind == 0:
+            small = [round(side * rng.uniform(0.55, 0.9)) for side in one.shape[2:]]
+            less = functional.interpolate(one, small, mode="bilinear", antialias=True)
+            image[i] = functional.interpolate(less, one.shape[2:], mode="bilinear")[0]
+        elif kind == 1:
+            image[i] = gaussian(one, rng.uniform(0.4, 1))[0]
+        else:
+            image[i] = sharpen(one, rng.uniform(0.5, 1.4), rng.uniform(0.3, 1.5))[0]
+    return image
+
+
+def sharpen(image: Tensor, sigma: float, amount: float) -> Tensor:
+    """Add `amount` of what a Gaussian of `sigma` pixels takes away: (N, C, H, W), 0..1, clipped to that."""
+    return (image + (image - gaussian(image, sigma)) * amount).clamp(0, 1)
 
 
 def jpeg(image: Tensor, quality: Tensor) -> Tensor:

@@ -1,9 +1,11 @@
 """Photographs: where backgrounds and the colours of foregrounds come from."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,8 +16,12 @@ from torch.nn import functional
 
 from ..errors import InputError
 from ..matting.image_io import READ_SUFFIXES, looks_like_image, read_image
+from .draws import log_uniform
 
 MAX_SIDE, MIN_SIDE = 1600, 64
+_LUMA = (0.299, 0.587, 0.114)
+_TO_YIQ = np.array([_LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)])
+_GREY = np.array([_LUMA] * 3)
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -51,15 +57,46 @@ class Photos:
         with ThreadPoolExecutor() as pool:
             self._images = [_to_tensor(image).to(device) for image in pool.map(_read, paths)]
 
-    def crops(self, rng: np.random.Generator, count: int, size: int, zoom: tuple[float, float]) -> Tensor:
+    def looks(self, rng: np.random.Generator, count: int, variety: float) -> list["PhotoLook"]:
+        """Return random photos, some of them (a share of `variety`) recoloured and mixed with another."""
+        return [self._look(rng, rng.random() < variety) for _ in range(count)]
+
+    def crops(
+        self,
+        rng: np.random.Generator,
+        count: int,
+        size: int,
+        zoom: tuple[float, float],
+        looks: Sequence["PhotoLook"] | None = None,
+    ) -> Tensor:
         """Random crops resized to `size`, flipped at random: (count, 3, size, size) float32, 0..1.
 
-        zoom: range of photo pixels per pixel of the crop, as far as the photo is large enough.
+        zoom: range of photo pixels per pixel of the crop, as far as the photo is large enough; uniform in the
+        logarithm. looks: what `looks` returned for them; without, photos are as they are.
         """
-        return torch.cat([self._crop(rng, size, rng.uniform(*zoom)) for _ in range(count)])
+        looks = self.looks(rng, count, 0) if looks is None else looks
+        return torch.cat([self._finished(rng, look, size, zoom) for look in looks])
 
-    def _crop(self, rng: np.random.Generator, size: int, zoom: float) -> Tensor:
-        image = self._images[rng.integers(len(self._images))]
+    def _look(self, rng: np.random.Generator, varied: bool) -> "PhotoLook":
+        photo, other = (int(i) for i in rng.integers(len(self._images), size=2))
+        if not varied:
+            return PhotoLook(photo)
+        hue = rng.uniform(-math.pi, math.pi) if rng.random() < 0.12 else rng.uniform(-0.5, 0.5)
+        colour = _GREY if rng.random() < 0.15 else _hue_rotation(hue)
+        return PhotoLook(photo, other if rng.random() < 0.25 else None, colour, math.exp(rng.uniform(-0.5, 0.5)))
+
+    def _finished(self, rng: np.random.Generator, look: "PhotoLook", size: int, zoom: tuple[float, float]) -> Tensor:
+        crop = self._crop(rng, look.photo, size, log_uniform(rng, *zoom))
+        if look.behind is not None:
+            other = self._crop(rng, look.behind, size, log_uniform(rng, *zoom))
+            crop = torch.lerp(crop, other, _in_front(rng, size).to(crop.device))
+        if look.colour is not None:
+            matrix = torch.from_numpy(look.colour).float().to(crop.device)
+            crop = torch.einsum("ij,njhw->nihw", matrix, crop).clamp(0, 1) ** look.gamma
+        return crop
+
+    def _crop(self, rng: np.random.Generator, photo: int, size: int, zoom: float) -> Tensor:
+        image = self._images[photo]
         height, width = image.shape[1:]
         side = min(max(round(size * zoom), MIN_SIDE), height, width)
         y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
@@ -67,6 +104,31 @@ class Photos:
         if rng.random() < 0.5:
             crop = crop.flip(3)
         return functional.interpolate(crop, size=(size, size), mode="bilinear", antialias=side > size).clamp(0, 1)
+
+
+class PhotoLook(NamedTuple):
+    """A photo by its number, another that is mixed into it, a matrix (3, 3) for its RGB, and a power."""
+
+    photo: int
+    behind: int | None = None
+    colour: NDArray[np.float64] | None = None
+    gamma: float = 1.0
+
+
+def _hue_rotation(angle: float) -> NDArray[np.float64]:
+    """Return the matrix that turns the chroma of RGB by `angle` and leaves its luminance."""
+    turn = np.eye(3)
+    turn[1:, 1:] = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    return np.asarray(np.linalg.inv(_TO_YIQ) @ turn @ _TO_YIQ)
+
+
+def _in_front(rng: np.random.Generator, size: int) -> Tensor:
+    """Return how much of the other photo is seen, (1, 1, size, size): evenly, as a reflection, or beside an edge."""
+    if rng.random() < 0.3:
+        return torch.full((1, 1, 1, 1), float(rng.uniform(0.15, 0.6)))
+    field = torch.from_numpy(rng.normal(0, 1, (1, 1, 4, 4))).float()
+    edges = functional.interpolate(field, (size, size), mode="bicubic") * log_uniform(rng, 2, 60)
+    return (edges + 0.5).clamp(0, 1)
 
 
 def shrink(image: NDArray[np.uint8], max_side: int = MAX_SIDE) -> NDArray[np.uint8]:

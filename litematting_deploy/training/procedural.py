@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -13,8 +14,8 @@ from .photos import Photos
 from .recipe import Augment
 
 # Photo pixels per crop pixel.
-_BACKGROUND_ZOOM = (0.5, 2.5)
-_TEXTURE_ZOOM = (0.3, 2.0)
+_BACKGROUND_ZOOM = (0.4, 4.0)
+_TEXTURE_ZOOM = (0.3, 3.0)
 
 
 class Cut(NamedTuple):
@@ -33,12 +34,24 @@ class Cut(NamedTuple):
 def cut(library: Library, photos: Photos, augment: Augment, rng: np.random.Generator, count: int, crop: int) -> Cut:
     """`count` drawn foregrounds, coloured, over photos, crop x crop pixels, on the device of the library."""
     planes, points = library.take(rng, count)
-    jitter = torch.from_numpy(rng.uniform(-crop / 4, crop / 4, (count, 2))).float().to(points.device)
-    alpha, shade = warp(planes, points + jitter, augment, rng, crop).chunk(2, dim=1)
-    background = photos.crops(rng, count, crop, _BACKGROUND_ZOOM)
-    texture = photos.crops(rng, count, crop, _TEXTURE_ZOOM)
-    alike = torch.from_numpy(rng.random((count, 1, 1, 1)) < augment.camouflage).float().to(alpha.device)
+    jitter = rng.uniform(-crop / 4, crop / 4, (count, 2)) + _beside(rng, augment.sparse, count) * crop
+    centres = points + torch.from_numpy(jitter).float().to(points.device)
+    alpha, shade = warp(planes, centres, augment, rng, crop).chunk(2, dim=1)
+    camouflaged = rng.random(count) < augment.camouflage
+    behind, painted = (photos.looks(rng, count, augment.photo_variety) for _ in range(2))
+    # What has the colours of its background may be another place of the same photo.
+    painted = [same if alike else other for same, other, alike in zip(behind, painted, camouflaged, strict=True)]
+    background = photos.crops(rng, count, crop, _BACKGROUND_ZOOM, behind)
+    texture = photos.crops(rng, count, crop, _TEXTURE_ZOOM, painted)
+    alike = torch.from_numpy(camouflaged[:, None, None, None]).float().to(alpha.device)
     return Cut(alpha, paint(texture, shade, background, alike, rng), background, alike)
+
+
+def _beside(rng: np.random.Generator, probability: float, count: int) -> NDArray[np.float64]:
+    """Return how far, in crops, to move some of the windows off the foreground, (count, 2)."""
+    angle, far = rng.uniform(-math.pi, math.pi, count), rng.uniform(0.4, 0.7, count)
+    away = far * (rng.random(count) < probability)
+    return np.stack([away * np.sin(angle), away * np.cos(angle)], axis=1)
 
 
 def warp(planes: Tensor, centres_yx: Tensor, augment: Augment, rng: np.random.Generator, crop: int) -> Tensor:
@@ -52,18 +65,20 @@ def warp(planes: Tensor, centres_yx: Tensor, augment: Augment, rng: np.random.Ge
     flip, shear = rng.choice([-1.0, 1.0], n), rng.uniform(-augment.shear, augment.shear, n)
     cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
     # Output (x, y) in pixels from the centre -> input (x, y).
-    linear = np.stack([flip * cos, shear * cos - sin, flip * sin, shear * sin + cos], axis=1).reshape(n, 2, 2)
-    theta = torch.zeros(n, 2, 3, device=device)
-    theta[:, :, :2] = torch.from_numpy(linear).float().to(device) * (crop / size)
-    theta[:, :, 2] = (centres_yx.flip(1) + 0.5) * 2 / size - 1
-    grid = functional.affine_grid(theta, [n, planes.shape[1], 2 * crop, 2 * crop], align_corners=False)
+    matrix = np.stack([flip * cos, shear * cos - sin, flip * sin, shear * sin + cos], axis=1).reshape(n, 2, 2)
+    linear = torch.from_numpy(matrix).float().to(device) * (crop / size)
+    centre = (centres_yx.flip(1) + 0.5) * 2 / size - 1
+    along = (torch.arange(2 * crop, device=device) + 0.5) / crop - 1
+    # (N, 2 crop, 2 crop, 2), as affine_grid makes it several times more slowly.
+    rows = along[None, :, None] * linear[:, None, :, 1] + centre[:, None]
+    grid = along[None, None, :, None] * linear[:, None, None, :, 0] + rows[:, :, None]
     doubled = functional.grid_sample(planes, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     return functional.avg_pool2d(doubled, 2)
 
 
 def paint(texture: Tensor, shade: Tensor, background: Tensor, alike: Tensor, rng: np.random.Generator) -> Tensor:
     """Foreground colours (N, 3, H, W): a photo crop, a tint with some of its texture, or, where `alike`, the
-    background's own colours from another place.
+    background's own colours from another place: that of the crop, which is then of the same photo, or a near one.
 
     shade: (N, 1, H, W), 0..1, 128/255 neutral: how bright each strand, leaf or fold is, applied at random strength.
     """
@@ -71,7 +86,9 @@ def paint(texture: Tensor, shade: Tensor, background: Tensor, alike: Tensor, rng
     for i, camouflaged in enumerate(alike.flatten().tolist()):
         photo, light, behind = texture[i], shade[i], background[i]
         detail = photo - photo.mean(dim=(1, 2), keepdim=True)
-        if camouflaged:
+        if camouflaged and rng.random() < 0.5:
+            colour = photo
+        elif camouflaged:
             elsewhere = behind.roll(tuple(rng.integers(-32, 33, 2).tolist()), dims=(1, 2)).flip(2)
             near = torch.lerp(behind.mean(dim=(1, 2), keepdim=True), elsewhere, rng.uniform(0, 0.9))
             colour = near + _tint(rng, 0.06, photo.device) + detail * rng.uniform(0, 0.5)

@@ -1,4 +1,4 @@
-"""How to train: a frozen value, read from TOML. The defaults are the paper's recipe (section 4.2)."""
+"""How to train: a frozen value, read from TOML. Stages and rates are the paper's (section 4.2) by default."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -78,27 +78,52 @@ class Procedural:
 
 @dataclass(frozen=True)
 class Augment:
-    """Ranges are drawn from uniformly. trimap_px: erosion and dilation. combine: how often a second foreground."""
+    """How foregrounds become scenes. Ranges are drawn from uniformly; a single number is how often something happens.
 
-    trimap_px: tuple[int, int] = (3, 35)
-    combine: float = 0.3
+    - `trimap_px`: pixels from the edge of the object to the known regions, uniform in the logarithm. `hand_drawn`:
+      trimaps of broad strokes or with straight sides. `swallowed`: regions narrower than a brush are unknown.
+    - `combine`: a second foreground behind the first. `scale`, `shear`: of the foreground. `sparse`: the crop lies
+      beside the foreground, so that hardly any is in it.
+    - `contrast`, `saturation`: factors. `brightness`, `tint`: the most that is added, and by which each colour is
+      multiplied. `matched`: foreground and background have all these, the light and the noise in common.
+    - `camouflage`: the foreground has colours of its background. `photo_variety`: a photo is recoloured, turned grey,
+      or mixed with another.
+    - `backdrop`, `screen`: the background is a studio's plain colour, or a photo on a screen. `defocused_background`.
+    - `shadow`: the foreground casts one on the background. `spill`: its edge reflects the background's colour.
+    - `lens_blur`: the whole scene is out of focus, and so is alpha. `camera`: the image alone is resampled, softened or
+      sharpened. `noise`, `jpeg`: as they say.
+    """
+
+    trimap_px: tuple[int, int] = (3, 60)
+    hand_drawn: float = 0.3
+    swallowed: float = 0.3
+    combine: float = 0.5
     scale: tuple[float, float] = (0.6, 1.6)
     shear: float = 0.1
+    sparse: float = 0.05
     contrast: tuple[float, float] = (0.7, 1.3)
     saturation: tuple[float, float] = (0.5, 1.5)
     brightness: float = 0.1
+    tint: float = 0.12
+    matched: float = 0.7
     camouflage: float = 0.25
+    photo_variety: float = 0.4
+    backdrop: float = 0.12
+    screen: float = 0.12
     defocused_background: float = 0.45
+    shadow: float = 0.3
+    spill: float = 0.3
+    lens_blur: float = 0.1
+    camera: float = 0.5
     noise: float = 0.5
     jpeg: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("combine", "camouflage", "defocused_background", "noise", "jpeg", "shear", "brightness"):
-            check(name, getattr(self, name), 0, 1)
-        for name, low, high in (("trimap_px", 1, 60), ("scale", 0.1, 10), ("contrast", 0, 10), ("saturation", 0, 10)):
+        ranges = {"trimap_px": (1, 60), "scale": (0.1, 10), "contrast": (0, 10), "saturation": (0, 10)}
+        for name in (one.name for one in dataclasses.fields(self)):
             limits = getattr(self, name)
-            check(name, limits, low, high)
-            if limits[0] > limits[1]:
+            check(name, limits, *ranges.get(name, (0, 1)))
+            if name in ranges and limits[0] > limits[1]:
                 raise ValueError(f"{name}: is {limits}, wanted the smaller first")
 
 

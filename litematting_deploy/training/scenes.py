@@ -1,17 +1,20 @@
 """Composing training scenes in batches, on the device that trains: colours, composition, trimaps, guide."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from .degrade import jpeg, sensor_noise
-from .distance import distance, guide
+from .backdrops import on_screen, studio
+from .degrade import camera, jpeg, sensor_noise
+from .distance import guide
+from .draws import choose, chosen, uniform
+from .lens import blur_scene, defocus
+from .light import Look, cast_shadows, draw_look, recolour, spill
 from .procedural import Cut
 from .recipe import Augment
+from .trimaps import known_regions
 
 _SURE = 0.5 / 255
 
@@ -32,25 +35,49 @@ class Scenes(NamedTuple):
 
 
 def compose(cut: Cut, augment: Augment, rng: np.random.Generator) -> Scenes:
-    """Scenes from cut foregrounds over backgrounds, with the paper's augmentations (section 4.2) but for geometry.
+    """Return scenes of cut foregrounds over backgrounds, made to look like photographs.
 
-    H and W are multiples of 32. Random numbers that decide anything but noise are drawn from `rng` on the CPU.
+    All light (shadows, reflections) is part of the layers, so that the image before `degrade` is exactly
+    alpha * foreground + (1 - alpha) * background. H and W are multiples of 32. Random numbers that decide anything but
+    noise are drawn from `rng` on the CPU.
     """
     n, device = len(cut.alpha), cut.alpha.device
-    second = _choose(rng, augment.combine if n > 1 else 0, n, device)
+    second = choose(rng, augment.combine if n > 1 else 0, n, device)
     alpha, foreground = combine(_snap(cut.alpha), cut.foreground, second)
+    matched = set(chosen(rng, augment.matched, n))
+    foreground, background = _in_their_light(cut, foreground, matched, augment, rng)
+    background = cast_shadows(background, alpha, rng, augment.shadow)
+    foreground = spill(foreground, background, alpha, rng, augment.spill)
+    foreground = _noise(foreground, rng, [i for i in chosen(rng, augment.noise, n) if i not in matched])
+    alpha, foreground, background = blur_scene(alpha, foreground, background, rng, augment.lens_blur)
     alpha = _snap(alpha)
-    for_foreground, for_background = (_colour_draws(augment, rng, n, device) for _ in range(2))
-    # What resembles its background goes on to.
-    shared = [torch.where(cut.alike > 0, a, b) for a, b in zip(for_foreground, for_background, strict=True)]
-    foreground, background = recolour(foreground, *for_foreground), recolour(cut.background, *shared)
-    background = defocus(background, rng, augment.defocused_background)
     image = alpha * foreground + (1 - alpha) * background
-    background_known, foreground_known = known_regions(alpha[:, 0], augment.trimap_px, rng)
+    background_known, foreground_known = known_regions(alpha[:, 0], augment, rng)
     unknown = ~(background_known | foreground_known)
     trimap = torch.stack([background_known, unknown, foreground_known], dim=1).float()
     near = guide(background_known, foreground_known)
     return Scenes(degrade(image, augment, rng), trimap, near, alpha, foreground, background)
+
+
+def _in_their_light(
+    cut: Cut, foreground: Tensor, matched: set[int], augment: Augment, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return both layers recoloured, the background on a screen, replaced by a backdrop or out of focus.
+
+    matched: the images in which both are in the same light. What is alike stays so.
+    """
+    n, device = len(foreground), foreground.device
+    alike = cut.alike.flatten().tolist()
+    for_foreground, for_background = (draw_look(augment, rng, n, device) for _ in range(2))
+    common = torch.tensor([i in matched or alike[i] > 0 for i in range(n)], device=device).view(n, 1, 1, 1)
+    shared = Look(*(torch.where(common, a, b) for a, b in zip(for_foreground, for_background, strict=True)))
+    screens = chosen(rng, augment.screen, n)
+    plain = [i for i in chosen(rng, augment.backdrop, n) if not alike[i]]
+    background = cut.background.clone()
+    background[screens] = on_screen(background[screens], rng)
+    background = defocus(background, rng, augment.defocused_background, screens)
+    background[plain] = studio(rng, len(plain), background.shape[2:], device)
+    return recolour(foreground, for_foreground), recolour(background, shared)
 
 
 def _snap(alpha: Tensor) -> Tensor:
@@ -69,83 +96,21 @@ def combine(alpha: Tensor, foreground: Tensor, chosen: Tensor) -> tuple[Tensor, 
     return union, torch.where(behind > 0, mixed, foreground)
 
 
-def recolour(image: Tensor, contrast: Tensor, brightness: Tensor, saturation: Tensor) -> Tensor:
-    """Contrast about the mean, added brightness, saturation about the grey. image (N, 3, H, W); others (N, 1, 1, 1)."""
-    mean = image.mean(dim=(1, 2, 3), keepdim=True)
-    image = (image - mean) * contrast + mean + brightness
-    grey = image.mean(dim=1, keepdim=True)
-    return ((image - grey) * saturation + grey).clamp(0, 1)
-
-
-def defocus(image: Tensor, rng: np.random.Generator, probability: float) -> Tensor:
-    """Blur some of the images with a Gaussian of 1 to 12 pixels, as backgrounds out of focus are."""
-    blurred = []
-    for i in range(len(image)):
-        one = image[i : i + 1]
-        soft = rng.random() < probability
-        blurred.append(_gaussian_blur(one, math.exp(rng.uniform(0, math.log(12)))) if soft else one)
-    return torch.cat(blurred)
-
-
-def known_regions(alpha: Tensor, trimap_px: tuple[int, int], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Known background and foreground (N, H, W) bool: where alpha (N, H, W) is 0 or 1, eroded by random distances.
-
-    Half of the images have one distance for each of the two, within `trimap_px`; in the others it varies smoothly.
-    Half are opened as well, up to as far again, which closes the unknown region over gaps as a broad brush does.
-    """
-    low, high = trimap_px
-    n, device = len(alpha), alpha.device
-    apart = torch.cat([distance(alpha > 0, 2 * high), distance(alpha < 1, 2 * high)])
-    constant = rng.uniform(low, high, (2 * n, 1, 1, 1))
-    field = np.where(rng.random((2 * n, 1, 1, 1)) < 0.5, constant, rng.uniform(low, high, (2 * n, 1, 4, 4)))
-    margin = functional.interpolate(torch.from_numpy(field).float().to(device), alpha.shape[1:], mode="bicubic")[:, 0]
-    opening = rng.uniform(0, high, (2 * n, 1, 1)) * (rng.random((2 * n, 1, 1)) < 0.5)
-    brush = torch.from_numpy(opening).float().to(device)
-    known = distance(apart > margin.clamp(low, high) + brush, high) <= brush
-    background, foreground = known.chunk(2)
-    return background, foreground
-
-
 def degrade(image: Tensor, augment: Augment, rng: np.random.Generator) -> Tensor:
-    """Sensor noise on some images and JPEG compression on some, at random strengths."""
-    n, device = len(image), image.device
-    noisy = _choose(rng, augment.noise, n, device)
-    generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
-    read, shot = (_uniform(rng, 0, top, n, device) * noisy for top in (0.02, 0.03))
-    image = sensor_noise(image, read, shot, generator)
-    compressed = _choose(rng, augment.jpeg, n, device) > 0
-    quality = _uniform(rng, 50, 98, n, device).flatten()
-    return torch.where(compressed, jpeg(image, quality), image)
+    """Return images as cameras store them: noise, resampling, softening or sharpening, and JPEG, each on some."""
+    n = len(image)
+    image = _noise(image, rng, chosen(rng, augment.noise, n))
+    image = camera(image, augment.camera, rng)
+    compressed = chosen(rng, augment.jpeg, n)
+    quality = uniform(rng, 50, 98, len(compressed), image.device).flatten()
+    image[compressed] = jpeg(image[compressed], quality)
+    return image
 
 
-def _colour_draws(
-    augment: Augment, rng: np.random.Generator, n: int, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    return (
-        _uniform(rng, *augment.contrast, n, device),
-        _uniform(rng, -augment.brightness, augment.brightness, n, device),
-        _uniform(rng, *augment.saturation, n, device),
-    )
-
-
-def _uniform(rng: np.random.Generator, low: float, high: float, n: int, device: torch.device) -> Tensor:
-    return torch.from_numpy(rng.uniform(low, high, (n, 1, 1, 1))).float().to(device)
-
-
-def _choose(rng: np.random.Generator, probability: float, n: int, device: torch.device) -> Tensor:
-    return torch.from_numpy(rng.random((n, 1, 1, 1)) < probability).float().to(device)
-
-
-def _gaussian_blur(image: Tensor, sigma: float) -> Tensor:
-    """Separable; strong blurs are done at a fraction of the size, where they cost the same as weak ones."""
-    factor = 2 ** max(0, math.floor(math.log2(sigma / 1.5)))
-    size = image.shape[2:]
-    small = functional.avg_pool2d(image, factor) if factor > 1 else image
-    radius = min(math.ceil(3 * sigma / factor), min(small.shape[2:]) - 1)
-    x = torch.arange(-radius, radius + 1, device=image.device, dtype=torch.float32)
-    kernel = torch.softmax(-x.square() / (2 * (sigma / factor) ** 2), dim=0)
-    planes = functional.pad(small, (radius,) * 4, mode="reflect").transpose(0, 1)
-    planes = functional.conv2d(functional.conv2d(planes, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1)).transpose(
-        0, 1
-    )
-    return functional.interpolate(planes, size, mode="bilinear") if factor > 1 else planes
+def _noise(image: Tensor, rng: np.random.Generator, noisy: list[int]) -> Tensor:
+    """Add sensor noise of random strength to the `noisy` ones of the images (N, 3, H, W)."""
+    generator = torch.Generator(image.device).manual_seed(int(rng.integers(2**62)))
+    read, shot = (uniform(rng, 0, top, len(noisy), image.device) for top in (0.02, 0.03))
+    image = image.clone()
+    image[noisy] = sensor_noise(image[noisy], read, shot, generator)
+    return image
