@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..matting.decoding import decode
 from ..matting.image_io import EXR_SUFFIX, looks_like_image, read_mask
-from .families.canvas import Floats
 from .families.layout import fractal
 
 MAX_SIDE = 1024
@@ -24,6 +23,7 @@ _SMALLEST = 0.01
 _PIECES = 24
 _CLEAR, _SOLID = 8, 230
 
+_Reals = NDArray[Any]
 Piece = NDArray[np.uint8]
 """(H, W, 4) uint8, straight RGBA, whose colours go on where alpha is 0."""
 
@@ -114,39 +114,48 @@ def _boxes(alpha: NDArray[np.uint8]) -> list[tuple[int, int, int, int]]:
 def _trimmed(colours: NDArray[np.uint8], alpha: NDArray[np.uint8], box: tuple[int, int, int, int]) -> Piece:
     x, y, width, height = box
     window = slice(y, y + height), slice(x, x + width)
-    cover = alpha[window].astype(np.float32) / 255
-    paint = colours[window].astype(np.float32)
+    cover: _Reals = alpha[window].astype(np.float32) / 255
+    paint: _Reals = colours[window].astype(np.float32)
     factor = MAX_SIDE / max(width, height)
     if factor < 1:
-        sheet = np.dstack([paint * cover[..., None], cover])
-        sheet = cv2.resize(sheet, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        sheet: _Reals = cv2.resize(
+            np.dstack([paint * cover[..., None], cover]), None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA
+        )
         cover = sheet[..., 3]
         paint = sheet[..., :3] / np.maximum(cover, 1 / 512)[..., None]
     paint = extended(paint, cover)
     if paint.mean() < 60 and paint.max() > 1:  # hair sheets are nearly black, to be tinted
         paint = paint * (120 / max(float(np.percentile(paint, 90)), 1.0))
-    return np.rint(np.dstack([paint, cover * 255]).clip(0, 255)).astype(np.uint8)
+    return np.asarray(np.rint(np.dstack([paint, cover * 255]).clip(0, 255)), np.uint8)
 
 
-def extended(colours: Floats, cover: Floats) -> Floats:
+def extended(colours: _Reals, cover: _Reals) -> _Reals:
     """Colours, (H, W, 3) float32, that go on beyond where they are known: those of solid places, blurred outwards.
 
     cover: (H, W) float32, 0..1. At its edges the file's own colours have that of another background in them.
     """
     solid = cv2.erode((cover > _SOLID / 255).astype(np.float32), np.ones((3, 3), np.uint8))
-    weight = solid + 1e-3 * cover**2
-    result, known = colours * solid[..., None], solid[..., None]
+    seen, covered = np.asarray(cover**2, np.float32), (cover > 0.02).astype(np.float32)
+    inside, known = colours, solid
+    for weight, sigma in ((solid, 1.5), (solid, 4), (seen, 1.5), (seen, 4)):
+        inside, known = _spread(inside, known, colours, weight, sigma, covered)
+    result, known = inside, known * covered
     for sigma in (1.5, 4, 16, 64):
-        # Blurred at a size that sigma fits.
-        step = max(1, int(sigma / 3))
-        small = (max(1, cover.shape[1] // step), max(1, cover.shape[0] // step))
-        both = cv2.resize(np.dstack([colours * weight[..., None], weight]), small, interpolation=cv2.INTER_AREA)
-        both = cv2.resize(cv2.GaussianBlur(both, (0, 0), sigma / step), cover.shape[::-1])
-        found = (both[..., 3:] > 1e-5).astype(np.float32) * (1 - known)
-        result = result + found * both[..., :3] / np.maximum(both[..., 3:], 1e-5)
-        known = known + found
-    mean = (colours * weight[..., None]).sum((0, 1)) / max(float(weight.sum()), 1e-5)
-    return np.asarray(result + (1 - known) * mean, np.float32)
+        result, known = _spread(result, known, inside, covered, sigma, np.ones_like(cover))
+    mean = (colours * seen[..., None]).sum((0, 1)) / max(float(seen.sum()), 1e-5)
+    return np.asarray(result * known[..., None] + (1 - known[..., None]) * mean, np.float32)
+
+
+def _spread(
+    result: _Reals, known: _Reals, colours: _Reals, weight: _Reals, sigma: float, where: _Reals
+) -> tuple[_Reals, _Reals]:
+    """Set `result` to the blur of weighted colours where it is not `known` yet but wanted; return both."""
+    step = max(1, int(sigma / 3))  # blurred at a size that sigma fits
+    small = (max(1, weight.shape[1] // step), max(1, weight.shape[0] // step))
+    both = cv2.resize(np.dstack([colours * weight[..., None], weight]), small, interpolation=cv2.INTER_AREA)
+    both = cv2.resize(cv2.GaussianBlur(both, (0, 0), sigma / step), weight.shape[::-1])
+    found = ((both[..., 3] > 1e-5) * (known == 0) * where)[..., None].astype(np.float32)
+    return result * (1 - found) + found * both[..., :3] / np.maximum(both[..., 3:], 1e-5), known + found[..., 0]
 
 
 def collage(files: Sequence[str], rng: Generator, size: int) -> NDArray[np.uint8]:
@@ -165,10 +174,10 @@ def collage(files: Sequence[str], rng: Generator, size: int) -> NDArray[np.uint8
     cover = sheet[..., 3].clip(0, 1)
     paint = extended(np.asarray(sheet[..., :3] / np.maximum(cover, 1 / 512)[..., None], np.float32), cover)
     planes = np.concatenate([cover[None] * 255, paint.transpose(2, 0, 1)])
-    return np.rint(planes.clip(0, 255)).astype(np.uint8)
+    return np.asarray(np.rint(planes.clip(0, 255)), np.uint8)
 
 
-def _strew(sheet: Floats, pieces: tuple[Piece, ...], rng: Generator, tint: Floats) -> None:
+def _strew(sheet: _Reals, pieces: tuple[Piece, ...], rng: Generator, tint: _Reals) -> None:
     """Many pieces, the later ones over those before and lighter, thick in the middle of a bush and thin about it."""
     size = sheet.shape[0]
     usual = size * float(np.exp(rng.uniform(np.log(0.06), np.log(0.4))))
@@ -201,11 +210,11 @@ def _shrunk(piece: Piece, longest: float) -> Piece:
     return np.asarray(cv2.resize(piece, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _paste(sheet: Floats, piece: Piece, centre: Floats, length: float, angle: float, tint: Floats) -> None:
+def _paste(sheet: _Reals, piece: Piece, centre: _Reals, length: float, angle: float, tint: _Reals) -> None:
     """Put a piece, its longer side `length` pixels, turned and sometimes seen aslant, over a premultiplied sheet."""
     height, width = piece.shape[:2]
     scale = min(length / max(height, width), 1.6)
-    rgba = piece.astype(np.float32)
+    rgba: _Reals = piece.astype(np.float32)
     rgba[..., 3] /= 255
     rgba[..., :3] *= rgba[..., 3:] * tint
     if scale < 0.7:  # averaged down first, to twice the size at most

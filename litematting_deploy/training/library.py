@@ -53,7 +53,7 @@ class Library:
         self._points = torch.from_numpy(points).to(device)
 
     def take(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
-        """Random layers (count, planes, S, S) float32, 0..1, alpha first, and in each a pixel of interest (count, 2)."""
+        """Random layers (count, planes, S, S) float32, 0..1, alpha first; in each a pixel of interest (count, 2)."""
         chosen = rng.integers(self.count, size=count)
         planes = torch.stack([self._shards[i // SHARD][i % SHARD] for i in chosen]).float() / 255
         points = torch.stack(

@@ -32,8 +32,8 @@ class Layer:
 
 
 class Canvas:
-    """A square drawn at twice its size, or more, with antialiased edges and averaged down. Coordinates are (x, y) pixels
-    of the result, where pixel i covers i..i+1; every stroke lies over the ones before it."""
+    """A square drawn at twice its size, or more, with antialiased edges and averaged down. Coordinates are (x, y) in
+    pixels of the result, where pixel i covers i..i+1; every stroke lies over the ones before it."""
 
     def __init__(self, size: int, scale: int = _SCALE) -> None:
         self.size = size

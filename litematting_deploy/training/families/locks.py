@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .canvas import Floats
 from .figures import Figure
+from .layout import Points
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def _between(rng: Generator, shown: Figure, chosen: NDArray[np.int64]) -> Floats
     return np.asarray(lines + aside, np.float32)
 
 
-def _cut(lines: Floats, reach: Floats, points: int) -> Floats:
+def _cut(lines: Floats, reach: Points, points: int) -> Floats:
     """The first part `reach`, (N,) 0..1, of each line, (N, M, 3), as (N, points, 3)."""
     at = np.linspace(0, lines.shape[1] - 1, points, dtype=np.float32) * reach[:, None].astype(np.float32)
     low = np.minimum(at.astype(np.int64), lines.shape[1] - 2)
