@@ -3,6 +3,8 @@
 Also docs/pictures/families.jpg, one of each for the README.
 
 python docs/pictures/families.py [family ...]
+python docs/pictures/families.py --strands DIR      # families/groomed.jpg
+python docs/pictures/families.py --cutouts DIR      # families/cutouts.jpg
 """
 
 import sys
@@ -13,7 +15,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from litematting_deploy.training.cutouts import collage, list_cutouts
 from litematting_deploy.training.families import FAMILIES, Layer
+from litematting_deploy.training.families.groomed import groomed
+from litematting_deploy.training.grooms import list_grooms
 
 FOLDER = Path(__file__).parent / "families"
 SIZE, TILE, EXAMPLES, GAP, QUALITY, LARGEST = 768, 300, 8, 4, 82, 200_000
@@ -79,6 +84,11 @@ def contact_sheet(name: str) -> NDArray[np.uint8]:
     for index in range(EXAMPLES):
         layer, colour = example(name, index)
         tiles.append((_small(np.repeat(layer.alpha[..., None], 3, 2)), _small(colour)))
+    return _rows(tiles)
+
+
+def _rows(tiles: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> NDArray[np.uint8]:
+    """Pairs of an alpha and its colours in rows, the alphas above."""
     rows = []
     for start in range(0, EXAMPLES, COLUMNS):
         rows += [np.concatenate([pair[k] for pair in tiles[start : start + COLUMNS]], 1) for k in (0, 1)]
@@ -90,6 +100,27 @@ def example(name: str, index: int) -> tuple[Layer, NDArray[np.uint8]]:
     number = list(FAMILIES).index(name)
     layer = FAMILIES[name](np.random.default_rng([7, index, number]), SIZE)
     return layer, np.rint(coloured(np.random.default_rng([8, index, number]), name, layer)).astype(np.uint8)
+
+
+def _groomed(folder: str) -> NDArray[np.uint8]:
+    """Examples of the family whose strands lie in `folder`, over colours of hair and fur."""
+    files, tiles = tuple(map(str, list_grooms(folder))), []
+    for index in range(EXAMPLES):
+        layer = groomed(files, np.random.default_rng([7, index]), SIZE)
+        colour = coloured(np.random.default_rng([8, index]), "fur", layer)
+        tiles.append((_small(np.repeat(layer.alpha[..., None], 3, 2)), _small(np.rint(colour).astype(np.uint8))))
+    return _rows(tiles)
+
+
+def _collages(folder: str) -> NDArray[np.uint8]:
+    """Examples of what is composed from the cut-outs in `folder`."""
+    files, tiles = tuple(map(str, list_cutouts(folder))), []
+    for index in range(EXAMPLES):
+        planes = collage(files, np.random.default_rng([7, index]), SIZE).transpose(1, 2, 0).astype(np.float32)
+        alpha, behind = planes[..., :1] / 255, background(np.random.default_rng([8, index]), SIZE, 150)
+        colour = np.rint(alpha * planes[..., 1:] + (1 - alpha) * behind).astype(np.uint8)
+        tiles.append((_small(np.repeat(planes[..., :1], 3, 2).astype(np.uint8)), _small(colour)))
+    return _rows(tiles)
 
 
 def overview() -> NDArray[np.uint8]:
@@ -115,6 +146,10 @@ def _small(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
+    for option, name, made in (("--strands", "groomed", _groomed), ("--cutouts", "cutouts", _collages)):
+        if sys.argv[1:2] == [option]:
+            save(FOLDER / f"{name}.jpg", made(sys.argv[2]))
+            return
     for name in sys.argv[1:] or FAMILIES:
         save(FOLDER / f"{name}.jpg", contact_sheet(name))
     save(FOLDER.with_suffix(".jpg"), overview())

@@ -26,6 +26,16 @@ _folder = click.Path(path_type=Path)
     type=_folder,
     help="Folder with fg/ and alpha/ (Composition-1k's training layout). Without it, alphas are drawn.",
 )
+@click.option(
+    "--strands",
+    type=_folder,
+    help="Folder of grooms, hair and fur in 3-D (CharMorph .npz, TressFX .tfx), to draw, too.",
+)
+@click.option(
+    "--cutouts",
+    type=_folder,
+    help="Folder of cut-outs with alpha (PNG, or X_Color and X_Opacity), used in their own colours, too.",
+)
 @click.option("--init", type=_folder, help="Weights to begin with, with a fresh optimiser.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder as it was begun.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after so long; --resume goes on.")
@@ -77,7 +87,8 @@ def main(run: Path, resume: bool, **options: Any) -> None:
     if begun.foregrounds:
         sources = folder_sources(recipe, Path(begun.foregrounds), photos)
     else:
-        sources = procedural_sources(recipe, photos, Path(begun.libraries or run), options["workers"])
+        extra = [Path(folder) if folder else None for folder in (begun.strands, begun.cutouts)]
+        sources = procedural_sources(recipe, photos, Path(begun.libraries or run), options["workers"], *extra)
     if not resume:
         begun = begin(run, begun)
     if not is_follower():
@@ -93,7 +104,7 @@ def main(run: Path, resume: bool, **options: Any) -> None:
 
 
 def _refuse_with_resume(options: dict[str, Any]) -> None:
-    for name in ("recipe", "photos", "foregrounds", "init", "libraries", "fit_minutes"):
+    for name in ("recipe", "photos", "foregrounds", "strands", "cutouts", "init", "libraries", "fit_minutes"):
         if options[name] is not None:
             raise click.UsageError(
                 f"--resume goes on with what the run was begun with; leave {_option(name)} out, "
@@ -111,6 +122,9 @@ def _new_run(options: dict[str, Any]) -> Any:
         raise click.UsageError("nothing to train on: give --photos, or --foregrounds with fg/, alpha/ and bg/")
     if foregrounds is not None and options["fit_minutes"] is not None:
         raise click.UsageError("--fit-minutes measures drawn alphas; leave it out with --foregrounds")
+    for name in ("strands", "cutouts"):
+        if foregrounds is not None and options[name] is not None:
+            raise click.UsageError(f"--{name} goes with drawn alphas; leave it out with --foregrounds")
     recipe = read_recipe(options["recipe"]) if options["recipe"] else Recipe()
     return Begun(
         recipe,
@@ -119,6 +133,8 @@ def _new_run(options: dict[str, Any]) -> Any:
         init=init and _absolute(init),
         libraries=options["libraries"] and _absolute(options["libraries"]),
         fit_minutes=options["fit_minutes"],
+        strands=options["strands"] and _absolute(options["strands"]),
+        cutouts=options["cutouts"] and _absolute(options["cutouts"]),
     )
 
 

@@ -63,14 +63,26 @@ class ProceduralSource:
 
     reads = False
 
-    def __init__(self, library: Library, photos: list[Path], augment: Augment, refresh_workers: int = 0) -> None:
+    def __init__(
+        self,
+        library: Library,
+        photos: list[Path],
+        augment: Augment,
+        refresh_workers: int = 0,
+        coloured: Library | None = None,
+        share: float = 0.0,
+    ) -> None:
+        """coloured: a library of cut-outs in their own colours, which a `share` of samples, 0..1, come from."""
         self.library, self.paths, self.augment, self.refresh_workers = library, photos, augment, refresh_workers
+        self.coloured, self.share = coloured, share
         self._prepared: tuple[torch.device, int, int] | None = None
         self._photos: Photos
 
     def prepare(self, device: torch.device, rank: int = 0, world: int = 1) -> None:
         if self._prepared is None or self._prepared[0] != device:
             self.library.load(device)
+            if self.coloured:
+                self.coloured.load(device)
             self._photos = Photos(self.paths, device)
         self._prepared = (device, rank, world)
 
@@ -80,7 +92,8 @@ class ProceduralSource:
     def cut(self, batch: Batch, rng: np.random.Generator) -> Cut:
         if self.refresh_workers and self._prepared:
             self.library.refresh(self.refresh_workers, *self._prepared[1:])
-        return procedural.cut(self.library, self._photos, self.augment, rng, batch.samples, batch.crop)
+        drawn = (self.library, self._photos, self.augment, rng, batch.samples, batch.crop)
+        return procedural.cut(*drawn, self.coloured, self.share)
 
     def close(self) -> None:
         self.library.close()

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
-from .._files import replacing
+from .._files import replacing, sha256
+from .cutouts import collage, opacity_file
 from .families import layer
 
 POINTS = 1024
@@ -25,26 +26,42 @@ SHARD = 20
 _PR_SET_PDEATHSIG = 1
 
 Drawn = tuple[NDArray[np.uint8], NDArray[np.int16]]
-"""Alpha and shade (2, S, S), and pixels worth looking at (POINTS, 2), y and x."""
+"""Planes, alpha and shade (2, S, S) or alpha and RGB (4, S, S), and pixels worth looking at (POINTS, 2), y and x."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """An endless stream of layers: its seed, their size in pixels a side, and how often each family comes."""
+    """An endless stream of layers: its seed, their size in pixels a side, and how often each family comes.
+
+    strands: files of grooms for the family "groomed". cutouts: files of cut-outs; given these, layers are collages of
+    them, in their colours, and no family is drawn.
+    """
 
     seed: int
     size: int
     weights: Mapping[str, float] | None = None
+    strands: tuple[str, ...] = ()
+    cutouts: tuple[str, ...] = ()
+
+    @property
+    def planes(self) -> int:
+        """How many planes a layer has: alpha and shade, or alpha and RGB."""
+        return 4 if self.cutouts else 2
 
     def draw(self, index: int) -> Drawn:
         """Layer number `index`."""
-        drawn = layer(self.seed, index, self.size, self.weights)
+        if self.cutouts:
+            planes = collage(self.cutouts, np.random.default_rng([self.seed, index]), self.size)
+            return planes, points_of_interest(planes[0], np.random.default_rng(index))
+        drawn = layer(self.seed, index, self.size, self.weights, self.strands)
         return np.stack([drawn.alpha, drawn.shade]), points_of_interest(drawn.alpha, np.random.default_rng(index))
 
     def folder_name(self) -> str:
         """A name that changes when the content would."""
         weights = dict(self.weights) if self.weights else None
-        content = json.dumps([__version__, self.seed, self.size, weights], sort_keys=True)
+        opacities = [opacity_file(Path(path)) for path in self.cutouts]
+        files = [sha256(path) for path in (*self.strands, *self.cutouts, *filter(None, opacities))]
+        content = json.dumps([__version__, self.seed, self.size, weights, files], sort_keys=True)
         return f"alphas-{self.size}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
 

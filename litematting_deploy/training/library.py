@@ -47,13 +47,13 @@ class Library:
         """Take all layers to `device`; on the CPU the files are mapped, not read. Raises `InputError`."""
         files = [shard_file(self.folder, first) for first in range(0, self.count, SHARD)]
         size = self.stream.size
-        shards = [_mapped(file, np.uint8, (SHARD, 2, size, size)) for file in files]
+        shards = [_mapped(file, np.uint8, (SHARD, self.stream.planes, size, size)) for file in files]
         self._shards = [torch.from_numpy(shard).to(device) for shard in shards]
         points = np.concatenate([_mapped(points_file(file), np.int16, (SHARD, POINTS, 2)) for file in files])
         self._points = torch.from_numpy(points).to(device)
 
     def take(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
-        """Random layers (count, 2, S, S) float32, 0..1: alpha and shade; and in each a pixel of interest (count, 2)."""
+        """Random layers (count, planes, S, S) float32, 0..1, alpha first; in each a pixel of interest (count, 2)."""
         chosen = rng.integers(self.count, size=count)
         planes = torch.stack([self._shards[i // SHARD][i % SHARD] for i in chosen]).float() / 255
         points = torch.stack(

@@ -36,14 +36,12 @@ def list_images(folder: str | Path) -> list[Path]:
 
 
 def split(paths: Sequence[Path], held_out: float) -> tuple[list[Path], list[Path]]:
-    """Paths for training and those held out for validation, about a share of `held_out`, at least one of each.
+    """Files for training and those held out for validation, about a share of `held_out`, at least one of each.
 
     A file's name decides, so that it stays on its side when others come or go.
     """
     if len(paths) < 2:
-        raise InputError(
-            f"{paths[0]}: is the only image there; at least two are needed, one is held out for validation"
-        )
+        raise InputError(f"{paths[0]}: is the only one there; at least two are needed, one is held out for validation")
     shares = {path: int(hashlib.sha256(path.name.encode()).hexdigest()[:8], 16) / 2**32 for path in paths}
     ordered = sorted(paths, key=lambda path: shares[path])
     count = min(max(sum(share < held_out for share in shares.values()), 1), len(paths) - 1)

@@ -31,12 +31,32 @@ class Cut(NamedTuple):
     alike: Tensor
 
 
-def cut(library: Library, photos: Photos, augment: Augment, rng: np.random.Generator, count: int, crop: int) -> Cut:
-    """`count` drawn foregrounds, coloured, over photos, crop x crop pixels, on the device of the library."""
-    planes, points = library.take(rng, count)
-    jitter = rng.uniform(-crop / 4, crop / 4, (count, 2)) + _beside(rng, augment.sparse, count) * crop
-    centres = points + torch.from_numpy(jitter).float().to(points.device)
-    alpha, shade = warp(planes, centres, augment, rng, crop).chunk(2, dim=1)
+def cut(
+    library: Library,
+    photos: Photos,
+    augment: Augment,
+    rng: np.random.Generator,
+    count: int,
+    crop: int,
+    coloured: Library | None = None,
+    share: float = 0.0,
+) -> Cut:
+    """`count` foregrounds over photos, crop x crop pixels, on the device of the library.
+
+    Drawn ones are coloured from photos; a `share` comes from `coloured`, whose layers have colours of their own.
+    """
+    kept = int((rng.random(count) < share).sum()) if coloured else 0
+    parts = [_drawn(library, photos, augment, rng, count - kept, crop)] if kept < count else []
+    if coloured and kept:
+        alpha, foreground = torch.split(_window(coloured, augment, rng, kept, crop), [1, 3], dim=1)
+        background = photos.crops(rng, kept, crop, _BACKGROUND_ZOOM, photos.looks(rng, kept, augment.photo_variety))
+        parts.append(Cut(alpha, foreground, background, torch.zeros(kept, 1, 1, 1, device=alpha.device)))
+    return Cut(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+
+
+def _drawn(library: Library, photos: Photos, augment: Augment, rng: np.random.Generator, count: int, crop: int) -> Cut:
+    """Drawn foregrounds in the colours of photos."""
+    alpha, shade = _window(library, augment, rng, count, crop).chunk(2, dim=1)
     camouflaged = rng.random(count) < augment.camouflage
     behind, painted = (photos.looks(rng, count, augment.photo_variety) for _ in range(2))
     # What has the colours of its background may be another place of the same photo.
@@ -45,6 +65,13 @@ def cut(library: Library, photos: Photos, augment: Augment, rng: np.random.Gener
     texture = photos.crops(rng, count, crop, _TEXTURE_ZOOM, painted)
     alike = torch.from_numpy(camouflaged[:, None, None, None]).float().to(alpha.device)
     return Cut(alpha, paint(texture, shade, background, alike, rng), background, alike)
+
+
+def _window(library: Library, augment: Augment, rng: np.random.Generator, count: int, crop: int) -> Tensor:
+    """Windows of random layers about their pixels of interest, (count, planes, crop, crop)."""
+    planes, points = library.take(rng, count)
+    jitter = rng.uniform(-crop / 4, crop / 4, (count, 2)) + _beside(rng, augment.sparse, count) * crop
+    return warp(planes, points + torch.from_numpy(jitter).float().to(points.device), augment, rng, crop)
 
 
 def _beside(rng: np.random.Generator, probability: float, count: int) -> NDArray[np.float64]:

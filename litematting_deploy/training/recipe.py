@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .._files import read_toml
-from .families import FAMILIES
+from .families import FAMILIES, GROOMED
 from .tables import build, check
 
 # Composition-1k trains on 431 foregrounds, each over 100 backgrounds.
@@ -53,24 +53,28 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class Procedural:
-    """The library of drawn alphas: how many, pixels a side, and how often each family (see `families`) is drawn.
+    """The library of drawn alphas: how many, pixels a side, and how often each family (see `families`) is drawn;
+    "groomed" is one where ltm-train is given --strands.
 
     refresh: keep drawing while training runs and replace the oldest, as far as the worker processes manage.
-    photos: how many of a larger folder are taken; they stay decoded on the device, up to 8 MB each.
+    photos: how many of a larger folder are taken; they stay decoded on the device, up to 8 MB each. cutouts: the share
+    of samples that come from cut-outs where ltm-train is given --cutouts.
     """
 
     count: int = 2000
     size: int = 1024
     refresh: bool = True
     photos: int = 1000
+    cutouts: float = 0.15
     weights: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, low in (("count", 1), ("size", 64), ("photos", 2)):
             check(name, getattr(self, name), low)
+        check("cutouts", self.cutouts, 0, 1)
         for family, weight in self.weights.items():
-            if family not in FAMILIES:
-                raise ValueError(f"weights: no family is called {family}; there are {', '.join(FAMILIES)}")
+            if family not in FAMILIES and family != GROOMED:
+                raise ValueError(f"weights: no family is called {family}; there are {', '.join(FAMILIES)}, {GROOMED}")
             check(f"weights.{family}", weight, 0)
         if self.weights and not any(self.weights.values()):
             raise ValueError("weights: all are 0, which leaves nothing to draw")

@@ -37,9 +37,11 @@ class Begun:
     init: str | None = None
     libraries: str | None = None
     fit_minutes: float | None = None
+    strands: str | None = None
+    cutouts: str | None = None
 
     def __post_init__(self) -> None:
-        texts = (self.foregrounds, self.init, self.libraries)
+        texts = (self.foregrounds, self.init, self.libraries, self.strands, self.cutouts)
         if not isinstance(self.photos, str) or not all(text is None or isinstance(text, str) for text in texts):
             raise TypeError("a folder or file is no text")
         if self.fit_minutes is not None and type(self.fit_minutes) not in (int, float):

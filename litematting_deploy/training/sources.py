@@ -1,14 +1,18 @@
 """The two kinds of training data, from folders to sources."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from .cutouts import list_cutouts, read_cutout
 from .data import FolderSource, ProceduralSource, Source
 from .drawing import Stream
+from .families import check_strands
 from .folder import list_foregrounds
+from .grooms import list_grooms, read_groom
 from .library import Library
 from .photos import list_images, split
 from .recipe import Recipe
@@ -19,28 +23,64 @@ Sources = tuple[Source, Source]
 """For training and for validation."""
 
 
-def procedural_sources(recipe: Recipe, photos: Path, libraries: Path, refresh_workers: int) -> Sources:
-    """Drawn alphas over a folder of photos. libraries: folder where drawn libraries are kept. Nothing is drawn yet."""
+def procedural_sources(
+    recipe: Recipe,
+    photos: Path,
+    libraries: Path,
+    refresh_workers: int,
+    strands: Path | None = None,
+    cutouts: Path | None = None,
+) -> Sources:
+    """Drawn alphas over a folder of photos. Nothing is drawn yet.
+
+    libraries: folder where drawn libraries are kept. strands: folder of grooms. cutouts: folder of cut-outs. Of each
+    folder some files are held out. Raises `InputError` for a file that cannot be read.
+    """
     settings, made = recipe.procedural, []
+    check_strands(settings.weights, strands is not None)
     paths = list_images(photos)
     if len(paths) > settings.photos:
         chosen = np.random.default_rng(recipe.seed).choice(len(paths), settings.photos, replace=False)
         paths = [paths[i] for i in sorted(chosen)]
-    training, held_out = split(paths, recipe.held_out)
-    for seed, count, part, workers in (
-        (recipe.seed, settings.count, training, refresh_workers if settings.refresh else 0),
-        (recipe.seed + _VALIDATION_SEED, recipe.validation_scenes, held_out, 0),
-    ):
-        library = Library(libraries, Stream(seed, settings.size, settings.weights or None), count)
-        made.append(ProceduralSource(library, part, recipe.augment, workers))
+    backgrounds = split(paths, recipe.held_out)
+    grooms = _split_files(list_grooms(strands) if strands else [], read_groom, recipe.held_out)
+    coloured = _split_files(list_cutouts(cutouts) if cutouts else [], read_cutout, recipe.held_out)
+    seeds, counts = (recipe.seed, recipe.seed + _VALIDATION_SEED), (settings.count, recipe.validation_scenes)
+    workers = (refresh_workers if settings.refresh else 0, 0)
+    for part, seed in enumerate(seeds):
+        drawn = Stream(seed, settings.size, settings.weights or None, grooms[part])
+        collages = Stream(seed, settings.size, cutouts=coloured[part])
+        share = settings.cutouts if collages.cutouts else 0.0
+        made.append(
+            ProceduralSource(
+                Library(libraries, drawn, counts[part]),
+                backgrounds[part],
+                recipe.augment,
+                workers[part],
+                Library(libraries, collages, math.ceil(share * counts[part])) if share else None,
+                share,
+            )
+        )
     return made[0], made[1]
+
+
+def _split_files(
+    paths: list[Path], read: Callable[[str], object], held_out: float
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Files for training and held out, none of none, once each can be read: workers would only say so later."""
+    for path in paths:
+        read(str(path))
+    training, validation = split(paths, held_out) if paths else ([], [])
+    return tuple(map(str, training)), tuple(map(str, validation))
 
 
 def draw_libraries(sources: Sources, workers: int, progress: Callable[[str, int, int], None]) -> None:
     """Draw what the sources' libraries lack. progress: gets a name, of how many, and how many there are."""
-    for name, source in zip(("drawing alphas", "drawing held-out alphas"), sources, strict=True):
+    for held_out, source in zip(("", "held-out "), sources, strict=True):
         if isinstance(source, ProceduralSource):
-            source.library.ensure(workers, partial(progress, name, source.library.count))
+            for what, library in (("alphas", source.library), ("cut-outs", source.coloured)):
+                if library is not None:
+                    library.ensure(workers, partial(progress, f"drawing {held_out}{what}", library.count))
 
 
 def folder_sources(recipe: Recipe, foregrounds: Path, photos: Path) -> Sources:

@@ -1,6 +1,7 @@
 """The procedural source of alphas: twelve families of foregrounds, an endless stream of them."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -12,6 +13,7 @@ from .edges import defocused, motion_blurred
 from .fabrics import net
 from .fur import fur
 from .glass import glass
+from .groomed import groomed
 from .hair import curly_hair, straight_hair, wavy_hair
 from .layout import fractal
 from .lettering import text
@@ -19,7 +21,7 @@ from .plants import foliage
 from .plumes import tufts
 from .smoke import smoke
 
-__all__ = ["FAMILIES", "WEIGHTS", "Layer", "draw", "layer"]
+__all__ = ["FAMILIES", "GROOMED", "GROOMED_WEIGHT", "WEIGHTS", "Layer", "check_strands", "draw", "layer"]
 
 # Each draws one (size, size) layer of its kind.
 FAMILIES: dict[str, Callable[[Generator, int], Layer]] = {
@@ -53,19 +55,25 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
         "text": 0.03,
     }
 )
+GROOMED, GROOMED_WEIGHT = "groomed", 0.25
+"""The family whose strands come from files, and its weight beside `WEIGHTS` where there are some."""
 _SECOND, _WARPED, _SOFTENED = 0.15, 0.25, 0.2
 
 
-def draw(rng: Generator, size: int, weights: Mapping[str, float] | None = None) -> Layer:
+def draw(rng: Generator, size: int, weights: Mapping[str, float] | None = None, strands: tuple[str, ...] = ()) -> Layer:
     """One layer of a family picked by `weights` (relative, default `WEIGHTS`; families left out are never drawn).
 
-    Sometimes two are united, sometimes the result is warped or slightly softened. Raises `UsageError` for unknown
-    families and for weights that leave nothing to draw.
+    Sometimes two are united, sometimes the result is warped or slightly softened. strands: files of grooms, which
+    the family "groomed" draws. Raises `UsageError` for unknown families, for weights that leave nothing to draw and
+    for "groomed" without strands, `InputError` for a file of `strands`.
     """
-    names, chances = _chances(WEIGHTS if weights is None else weights)
-    drawn = FAMILIES[names[int(rng.choice(len(names), p=chances))]](rng, size)
+    families = FAMILIES | ({GROOMED: partial(groomed, strands)} if strands else {})
+    if weights is None:
+        weights = dict(WEIGHTS) | ({GROOMED: GROOMED_WEIGHT} if strands else {})
+    names, chances = _chances(weights, families)
+    drawn = families[names[int(rng.choice(len(names), p=chances))]](rng, size)
     if rng.random() < _SECOND:
-        other = FAMILIES[names[int(rng.choice(len(names), p=chances))]](rng, size)
+        other = families[names[int(rng.choice(len(names), p=chances))]](rng, size)
         drawn = finish(over(opened(drawn), opened(other)))
     if rng.random() < _WARPED:
         field = np.stack([fractal(rng, size, 2, 2), fractal(rng, size, 2, 2)], -1)
@@ -75,16 +83,29 @@ def draw(rng: Generator, size: int, weights: Mapping[str, float] | None = None) 
     return drawn
 
 
-def layer(seed: int, index: int, size: int, weights: Mapping[str, float] | None = None) -> Layer:
+def layer(
+    seed: int, index: int, size: int, weights: Mapping[str, float] | None = None, strands: tuple[str, ...] = ()
+) -> Layer:
     """Layer number `index` of the endless stream `seed`, (size, size), by `draw`: always the same bits."""
-    return draw(np.random.default_rng([seed, index]), size, weights)
+    return draw(np.random.default_rng([seed, index]), size, weights, strands)
 
 
-def _chances(weights: Mapping[str, float]) -> tuple[list[str], np.ndarray]:
-    unknown = sorted(set(weights) - set(FAMILIES))
+def check_strands(weights: Mapping[str, float], strands: bool) -> None:
+    """Raise `UsageError` unless weights (none: the default ones) draw "groomed" exactly where there are strands."""
+    if weights.get(GROOMED, 0) > 0 and not strands:
+        raise UsageError(f"weights: {GROOMED} is {weights[GROOMED]:g}, and there are no strands; give --strands DIR")
+    if strands and weights and not weights.get(GROOMED, 0) > 0:
+        raise UsageError(f"weights: give {GROOMED} none, and --strands some; add {GROOMED} = {GROOMED_WEIGHT}")
+
+
+def _chances(
+    weights: Mapping[str, float], families: Mapping[str, Callable[[Generator, int], Layer]]
+) -> tuple[list[str], np.ndarray]:
+    check_strands(weights, GROOMED in families)
+    unknown = sorted(set(weights) - set(families) - {GROOMED})
     if unknown:
-        raise UsageError(f"weights: unknown families {', '.join(unknown)}; known are {', '.join(FAMILIES)}")
-    names = [name for name in FAMILIES if weights.get(name, 0) > 0]
+        raise UsageError(f"weights: unknown families {', '.join(unknown)}; known are {', '.join(families)}")
+    names = [name for name in families if weights.get(name, 0) > 0]
     total = float(sum(weights[name] for name in names))
     if not 0 < total < np.inf or any(value < 0 for value in weights.values()):
         raise UsageError(f"weights: {dict(weights)} leave nothing to draw; give positive numbers")

@@ -32,13 +32,13 @@ class Layer:
 
 
 class Canvas:
-    """A square drawn at twice its size with antialiased edges and averaged down. Coordinates are (x, y) pixels of
-    the result, where pixel i covers i..i+1; every stroke lies over the ones before it."""
+    """A square drawn at twice its size, or more, with antialiased edges and averaged down. Coordinates are (x, y) in
+    pixels of the result, where pixel i covers i..i+1; every stroke lies over the ones before it."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, scale: int = _SCALE) -> None:
         self.size = size
         # OpenCV antialiases one or three channels: coverage, premultiplied shade, and one unused.
-        self._pixels = np.zeros((size * _SCALE, size * _SCALE, 3), np.uint8)
+        self._pixels = np.zeros((size * scale, size * scale, 3), np.uint8)
 
     def fill(self, outline: NDArray[np.float64], shade: float = NEUTRAL) -> None:
         """Fill a closed polygon, (N, 2) floats, opaquely."""
