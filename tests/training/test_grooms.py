@@ -250,7 +250,8 @@ def test_a_source_mixes_cutouts_in_their_colours_and_holds_some_out(tmp_path: Pa
     settings = Procedural(count=2, size=96, refresh=False, cutouts=1.0, weights={"groomed": 1.0})
     recipe = Recipe(validation_scenes=1, procedural=settings)
     sources = procedural_sources(recipe, write_photos(tmp_path / "photos"), tmp_path, 0, strands, folder)
-    drawn, collages = [], []
+    drawn: list[str] = []
+    collages: list[str] = []
     for source in sources:
         assert isinstance(source, ProceduralSource)
         assert source.coloured is not None
