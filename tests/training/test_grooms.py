@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from litematting_deploy.errors import InputError, UsageError
-from litematting_deploy.training.cutouts import collage, extended, list_cutouts, read_cutout
+from litematting_deploy.training.collages import collage
+from litematting_deploy.training.cutouts import extended, list_cutouts, read_cutout
 from litematting_deploy.training.data import Batch, ProceduralSource
 from litematting_deploy.training.drawing import Stream
 from litematting_deploy.training.families import check_strands, draw
