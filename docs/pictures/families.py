@@ -15,7 +15,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from litematting_deploy.training.cutouts import collage, list_cutouts
+from litematting_deploy.training.collages import collage
+from litematting_deploy.training.cutouts import list_cutouts
 from litematting_deploy.training.families import FAMILIES, Layer
 from litematting_deploy.training.families.groomed import groomed
 from litematting_deploy.training.grooms import list_grooms

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from .._files import replacing, sha256
-from .cutouts import collage, opacity_file
+from .collages import collage
+from .cutouts import opacity_file
 from .families import layer
 
 POINTS = 1024
@@ -59,8 +60,8 @@ class Stream:
     def folder_name(self) -> str:
         """A name that changes when the content would."""
         weights = dict(self.weights) if self.weights else None
-        opacities = [opacity_file(Path(path)) for path in self.cutouts]
-        files = [sha256(path) for path in (*self.strands, *self.cutouts, *filter(None, opacities))]
+        opacities = [other for path in self.cutouts if (other := opacity_file(Path(path)))]
+        files = [sha256(path) for path in [*self.strands, *self.cutouts, *map(str, opacities)]]
         content = json.dumps([__version__, self.seed, self.size, weights, files], sort_keys=True)
         return f"alphas-{self.size}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 

@@ -48,7 +48,8 @@ def cut(
     kept = int((rng.random(count) < share).sum()) if coloured else 0
     parts = [_drawn(library, photos, augment, rng, count - kept, crop)] if kept < count else []
     if coloured and kept:
-        alpha, foreground = torch.split(_window(coloured, augment, rng, kept, crop), [1, 3], dim=1)
+        window = _window(coloured, augment, rng, kept, crop)
+        alpha, foreground = window[:, :1], window[:, 1:]
         background = photos.crops(rng, kept, crop, _BACKGROUND_ZOOM, photos.looks(rng, kept, augment.photo_variety))
         parts.append(Cut(alpha, foreground, background, torch.zeros(kept, 1, 1, 1, device=alpha.device)))
     return Cut(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from litematting_deploy.errors import InputError, UsageError
-from litematting_deploy.training.cutouts import collage, extended, list_cutouts, read_cutout
-from litematting_deploy.training.data import Batch
+from litematting_deploy.training.collages import collage
+from litematting_deploy.training.cutouts import extended, list_cutouts, read_cutout
+from litematting_deploy.training.data import Batch, ProceduralSource
 from litematting_deploy.training.drawing import Stream
 from litematting_deploy.training.families import check_strands, draw
 from litematting_deploy.training.families.figures import figure, with_parts
@@ -250,9 +251,14 @@ def test_a_source_mixes_cutouts_in_their_colours_and_holds_some_out(tmp_path: Pa
     settings = Procedural(count=2, size=96, refresh=False, cutouts=1.0, weights={"groomed": 1.0})
     recipe = Recipe(validation_scenes=1, procedural=settings)
     sources = procedural_sources(recipe, write_photos(tmp_path / "photos"), tmp_path, 0, strands, folder)
-    streams = [stream for source in sources for stream in (source.library.stream, source.coloured.stream)]  # type: ignore[attr-defined]
-    for part in (lambda one: one.strands, lambda one: one.cutouts):
-        used = [file for stream in streams for file in part(stream)]
+    drawn: list[str] = []
+    collages: list[str] = []
+    for source in sources:
+        assert isinstance(source, ProceduralSource)
+        assert source.coloured is not None
+        drawn += source.library.stream.strands
+        collages += source.coloured.stream.cutouts
+    for used in (drawn, collages):
         assert len(used) == len(set(used)) == 3, "held-out files are never trained on"
     draw_libraries(sources, 1, lambda *_: None)
     sources[0].prepare(torch.device("cpu"))
