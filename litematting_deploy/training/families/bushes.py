@@ -9,7 +9,7 @@ from .leaves import palmate, simple
 from .shapes import blob
 from .strands import grow
 
-_MOST_LEAVES = 4000
+_MOST_LEAVES = 2800
 
 
 def crisp_leaf(
@@ -25,21 +25,21 @@ def crisp_leaf(
     canvas.fill(ring, shade)
     if length < 7:
         return
-    half = len(outline) // 2 + 1
-    fold = rng.uniform(0.62, 0.92)
+    # Point k of an outline faces point -k; the midrib runs between them.
+    half = np.arange(len(outline) // 2 + 1)
+    upper, lower = outline[half], outline[-half]
+    middle = (upper + lower) / 2
     # The dark half stays inside the leaf, so that the leaf's edge is drawn once.
-    side = np.concatenate([outline[:half], [[1.0, 0.0], [0.0, 0.0]]]) * [0.96, 0.86]
-    canvas.fill(turned(side * form, angle) + at, shade * fold)
-    if length < 16:
+    side = np.concatenate([middle + (upper - middle) * 0.86, middle[::-1]])
+    canvas.fill(turned(side * form, angle) + at, shade * rng.uniform(0.62, 0.92))
+    if length < 16 or (np.diff(middle[:, 0]) < 0).any():  # lobed like a hand, which has no single midrib
         return
-    rib = np.array([[[0.0, 0.0], [0.5, 0.0], [0.93, 0.0]]])
-    canvas.strokes(turned(rib * form, angle) + at, max(length * 0.022, 0.7), [min(shade * 1.35, 250)], 0.3)
+    canvas.strokes(turned(middle[None, 1:-2] * form, angle) + at, max(length * 0.022, 0.7), [min(shade * 1.35, 250)])
     if length > 34:
-        high = float(np.abs(outline[:, 1]).max())
-        starts = np.repeat(np.arange(0.12, 0.75, 0.12), 2)
-        tips = np.stack([starts + 0.15, np.tile([high, -high], len(starts) // 2) * np.sin(np.pi * starts) * 0.75], 1)
-        feet = np.stack([starts, 0 * starts], 1)
-        veins = np.stack([feet, feet * 0.45 + tips * 0.55 + [0.02, 0], tips], 1) * form
+        feet, ends = (half[-1] * np.array([[0.05, 0.2, 0.35, 0.5, 0.65], [0.2, 0.35, 0.5, 0.65, 0.8]])).astype(int)
+        tips = np.concatenate([middle[ends] + 0.6 * (edge[ends] - middle[ends]) for edge in (upper, lower)])
+        feet = np.tile(middle[feet], (2, 1))
+        veins = np.stack([feet, feet * 0.45 + tips * 0.55, tips], 1) * form
         canvas.strokes(turned(veins, angle) + at, max(length * 0.008, 0.6), [min(shade * 1.2, 250)], 0.3)
 
 
@@ -54,29 +54,52 @@ def _sprigs(rng: Generator, roots: Points, angles: Points, length: float, each: 
     return twigs, twigs[:, at].reshape(-1, 2), (headings + swing).reshape(-1)
 
 
-def _leafage(rng: Generator, size: int, form: Points, centre: Points, length: float, open_share: float) -> Sheet:
-    """Leaves within an outline, (N, 2) pixels about `centre`, that leave about `open_share` of it open."""
+def _branching(rng: Generator, spots: Points, base: Points) -> Points:
+    """Branches that reach each of `spots`, (K, 2), from its nearest neighbour on the side of `base`, (K, 5, 2)."""
+    known = np.concatenate([base[None], spots])
+    far = np.linalg.norm(known - base, axis=1)
+    gaps = np.linalg.norm(spots[:, None] - known[None], axis=2)
+    gaps[far[None] >= 0.97 * far[1:, None]] = np.inf
+    gaps[:, 0] = np.minimum(gaps[:, 0], 1e6)
+    roots = known[np.argmin(gaps, 1)]
+    t = np.linspace(0, 1, 5)[:, None]
+    bow = rng.normal(0, 0.12, (len(spots), 1, 2)) * np.linalg.norm(spots - roots, axis=1)[:, None, None]
+    return np.asarray(roots[:, None] * (1 - t) + spots[:, None] * t + bow * np.sin(np.pi * t))
+
+
+def _leafage(
+    rng: Generator, size: int, form: Points, centre: Points, base: Points, length: float, open_share: float
+) -> Sheet:
+    """Leaves within an outline, (N, 2) pixels about `centre`, that leave about `open_share` of it open.
+
+    base: (2,) pixels, where the branches come from.
+    """
     outlines = [palmate(rng) if rng.random() < 0.2 else simple(rng) for _ in range(1 if rng.random() < 0.7 else 2)]
     # Narrow leaves would make a meadow of needles.
     wide = max(float(np.abs(outlines[0][:, 1]).max()), 0.05)
     form_y = max(1.0, rng.uniform(0.2, 0.45) / wide)
     area = 0.5 * abs(float(form[:, 0] @ np.roll(form[:, 1], -1) - form[:, 1] @ np.roll(form[:, 0], -1)))
-    each = 0.75 * length**2 * wide * form_y
-    count = int(np.clip(-np.log(open_share) * area / each, 12, _MOST_LEAVES))
-    each_twig, depths = int(rng.integers(4, 10)), 3
+    # Mean area of a leaf as it is seen: about two thirds of its box, foreshortened by about two thirds.
+    leaf_area = 0.75 * length**2 * wide * form_y
+    count = int(np.clip(-np.log(open_share) * area / leaf_area, 12, _MOST_LEAVES))
+    per_twig, depths = int(rng.integers(4, 10)), 3
     sheets = []
     for depth in range(depths):
-        canvas, number = Canvas(size), max(count // depths // each_twig, 1)
+        canvas, number = Canvas(size), max(count // depths // per_twig, 1)
         spots = form[rng.integers(len(form), size=number)] * np.sqrt(rng.uniform(0, 1, (number, 1)))
         outward = np.arctan2(spots[:, 1], spots[:, 0]) + rng.normal(0, 0.9, number)
-        twigs, places, headings = _sprigs(rng, centre + spots, outward, length * 0.28 * each_twig, each_twig)
+        reach = length * 0.28 * per_twig
+        spots = spots - 0.5 * reach * np.stack([np.cos(outward), np.sin(outward)], 1)
+        if depth == 0:  # the branches that carry it all
+            canvas.strokes(_branching(rng, centre + spots, base), log_uniform(rng, 0.06, 0.14) * length, 65, 0.8)
+        twigs, places, headings = _sprigs(rng, centre + spots, outward, reach, per_twig)
         canvas.strokes(twigs, log_uniform(rng, 0.03, 0.08) * length, rng.uniform(40, 90, number), 0.4)
-        base = (70, 105, 135)[depth]
+        tone = (70, 105, 135)[depth]
         for at, heading in zip(places, headings.tolist(), strict=True):
             outline = outlines[int(rng.integers(len(outlines)))]
             scale = length * float(rng.lognormal(0, 0.22))
             squash = form_y * rng.choice([-1, 1]) * rng.uniform(0.35, 1.0)
-            shade = float(np.clip(rng.normal(base, 24) + 45 * (rng.random() < 0.12), 25, 235))
+            shade = float(np.clip(rng.normal(tone, 24) + 45 * (rng.random() < 0.12), 25, 235))
             crisp_leaf(rng, canvas, outline, at, heading, np.array([scale, scale * squash]), shade)
         sheets.append(canvas.sheet())
     return stacked(sheets, length * 0.15, 0.55)
@@ -102,5 +125,6 @@ def bush(rng: Generator, size: int) -> Layer:
         form = blob(rng, 0.2) * radius
         length = radius * log_uniform(rng, 0.3, 0.7)
     length = max(length, 0.011 * size, 5.0)
-    sheet = _leafage(rng, size, form, centre, length, log_uniform(rng, 0.03, 0.3))
+    base = centre + form[np.argmin(form[:, 1]) if kind == 2 else np.argmax(form[:, 1])]
+    sheet = _leafage(rng, size, form, centre, base, length, log_uniform(rng, 0.03, 0.3))
     return finish(lit(rng, sheet, 0.25, 0.08))

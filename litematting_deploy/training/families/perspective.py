@@ -27,7 +27,7 @@ class Camera:
     distance: float
 
     def __call__(self, points: Points) -> Points:
-        """Project (..., 3) in space to (..., 3): x and y in pixels, and how large things appear relative to the origin."""
+        """Project (..., 3) in space to (..., 3): x and y in pixels, and the scale relative to that at the origin."""
         x = np.cos(self.yaw) * points[..., 0] - np.sin(self.yaw) * points[..., 1]
         away = np.sin(self.yaw) * points[..., 0] + np.cos(self.yaw) * points[..., 1]
         depth = away * np.cos(self.pitch) - points[..., 2] * np.sin(self.pitch)
@@ -43,18 +43,18 @@ def plane(corner: Points, across: Points, down: Points) -> Surface:
 
 
 def revolved(
-    profile: Callable[[Points], Points], height: float, start: float, stop: float, power: float = 1.0
+    profile: Callable[[Points], Points], height: float, start: float, stop: float, power: float = 2.0
 ) -> Surface:
     """A part of a vessel's wall, from angle `start` to `stop` (radians) and from its top (0) to its bottom (1).
 
-    profile: radii over the height. power below 1 makes the vessel's section squarer.
+    profile: radii over the height. power: the vessel's section goes from a circle (2) towards a square (8).
     """
 
     def surface(flat: Points) -> Points:
-        angle, radius = start + (stop - start) * flat[..., 0], profile(flat[..., 1])
+        angle = start + (stop - start) * flat[..., 0]
         cos, sin = np.cos(angle), np.sin(angle)
-        x, y = (np.sign(s) * np.abs(s) ** power * radius for s in (cos, sin))
-        return np.stack([x, y, height * (0.5 - flat[..., 1])], -1)
+        radius = profile(flat[..., 1]) * (np.abs(cos) ** power + np.abs(sin) ** power) ** (-1 / power)
+        return np.stack([cos * radius, sin * radius, height * (0.5 - flat[..., 1])], -1)
 
     return surface
 
