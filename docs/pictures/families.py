@@ -38,6 +38,8 @@ OVERVIEW = {
     "defocused": 7,
     "motion_blurred": 3,
     "text": 3,
+    "bush": 1,
+    "basket": 2,
 }
 # Base colours (RGB) a person expects; the first of a pair is picked as often as the second.
 COLOURS: dict[str, tuple[tuple[int, int, int], ...]] = {
@@ -53,6 +55,8 @@ COLOURS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "defocused": ((178, 92, 70), (80, 120, 160), (190, 160, 90)),
     "motion_blurred": ((196, 140, 112), (190, 90, 60), (90, 110, 150)),
     "text": ((210, 70, 50), (40, 70, 120), (230, 200, 80)),
+    "bush": ((84, 132, 52), (70, 110, 60), (150, 120, 60)),
+    "basket": ((150, 152, 156), (176, 136, 84), (70, 74, 80)),
 }
 
 

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -37,6 +38,33 @@ def test_every_family_is_deterministic_and_has_detail(name: str) -> None:
         assert not solid.any() or one.shade[solid].std() > 1
     assert fractional > 200
     assert opaque > 200 or name in TRANSLUCENT
+
+
+def sharpness(alpha: NDArray[np.uint8]) -> float:
+    """The share of fractional pixels that touch a pixel that is opaque or clear: 1 where edges are a pixel wide."""
+    extreme = ((alpha < 5) | (alpha > 250)).astype(np.uint8)
+    near = cv2.dilate(extreme, np.ones((3, 3), np.uint8)) > 0
+    return float((near & (extreme == 0)).sum() / max((extreme == 0).sum(), 1))
+
+
+@pytest.mark.parametrize("name", ["bush", "basket"])
+def test_crisp_families_have_hard_edges_and_many_small_holes(name: str) -> None:
+    size, holes, sharp = 384, [], []
+    for seed in range(6):
+        alpha = FAMILIES[name](np.random.default_rng(seed), size).alpha
+        assert 0.005 < alpha.mean() / 255 < 0.9
+        soft = np.asarray(cv2.GaussianBlur(alpha, (0, 0), 1.5), np.uint8)
+        sharp.append(sharpness(alpha))
+        assert sharp[-1] > 2 * sharpness(soft)
+        clear = (alpha < 5).astype(np.uint8)
+        areas = cv2.connectedComponentsWithStats(clear, connectivity=4)[2][1:, cv2.CC_STAT_AREA]
+        holes.append(((areas >= 3) & (areas < 0.005 * size**2)).sum())
+    assert np.median(holes) > 20
+    assert np.median(sharp) > 0.9  # wires thinner than a pixel are fractional throughout
+
+
+def test_default_weights_sum_to_one() -> None:
+    assert sum(WEIGHTS.values()) == pytest.approx(1)
 
 
 def test_the_stream_repeats_itself_and_never_stands_still() -> None:

@@ -1,11 +1,13 @@
 """What every family needs: noise, a place in the frame, light."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .canvas import Floats, Sheet
+from .canvas import Floats, Sheet, over
 
 Points = NDArray[np.float64]
 
@@ -54,3 +56,23 @@ def around(size: int, centre: Points, radius: float, angle: float = 0.0) -> tupl
     x, y = np.meshgrid(*((np.arange(size) + 0.5 - c) / radius for c in centre))
     cos, sin = np.cos(angle), np.sin(angle)
     return np.asarray(cos * x + sin * y, np.float32), np.asarray(cos * y - sin * x, np.float32)
+
+
+def log_uniform(rng: Generator, low: float, high: float) -> float:
+    """A number between `low` and `high` (both positive) whose logarithm is uniform."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def stacked(sheets: Sequence[Sheet], reach: float, depth: float = 0.5) -> Sheet:
+    """Composite sheets, (S, S, 2) float32, from back to front; each shades what lies behind it.
+
+    reach: how far the shadow of a sheet falls, in pixels. depth: how dark it is, 0..1. Alphas are as without shadows.
+    """
+    result, width = sheets[0], 2 * max(int(reach), 1) + 1
+    shift = np.array([[1, 0, reach / 2], [0, 1, reach]], np.float64)
+    for top in sheets[1:]:
+        shadow = cv2.blur(cv2.blur(np.ascontiguousarray(top[..., 0]), (width, width)), (width, width))
+        shadow = cv2.warpAffine(shadow, shift, shadow.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+        result = result * np.stack([np.ones_like(shadow), 1 - np.float32(depth) * shadow], -1)
+        result = over(top, result)
+    return np.asarray(result, np.float32)

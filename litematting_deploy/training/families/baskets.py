@@ -1,0 +1,206 @@
+"""Vessels of wire and wicker: pencil holders, bins, cages and baskets, seen through front and back."""
+
+import numpy as np
+from numpy.random import Generator
+
+from . import patterns
+from .canvas import Canvas, Layer, Sheet, finish
+from .layout import Points, lit, log_uniform, place, stacked
+from .perspective import Camera, Surface, flat_erase, flat_fill, plane, revolved, wires
+from .shapes import SHAPES, Shape, animal, blob, compound, ellipse, mug, paint
+
+_FLAT = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+
+
+def pencil(rng: Generator, canvas: Canvas, foot: Points, head: Points, width: float) -> None:
+    """A pencil, pen or brush from `foot` to its point or end at `head`, (2,) pixels."""
+    along = (head - foot) / (np.linalg.norm(head - foot) + 1e-9)
+    side, shade = np.array([-along[1], along[0]]), rng.uniform(50, 170)
+    for k, light in enumerate((0.75, 1.3, 0.95)):  # three of its six faces
+        start, stop = (k / 3 - 0.5) * width, ((k + 1) / 3 - 0.5) * width + (0.3 if k < 2 else 0)
+        canvas.fill(
+            np.stack([foot + side * start, head + side * start, head + side * stop, foot + side * stop]),
+            min(shade * light, 245),
+        )
+    kind = rng.integers(3)
+    if kind == 0:  # sharpened: wood and lead
+        tip = head + along * width * 2.2
+        canvas.fill(np.stack([head + side * width / 2, tip, head - side * width / 2]), 190)
+        canvas.fill(
+            np.stack(
+                [tip - along * width * 0.7 + side * width * 0.16, tip, tip - along * width * 0.7 - side * width * 0.16]
+            ),
+            35,
+        )
+    elif kind == 1:  # an eraser in its ferrule
+        for low, high, tone in ((0.0, 0.9, 200.0), (0.9, 1.9, 120.0)):
+            canvas.strokes(
+                np.stack([head + along * width * low, head + along * width * high])[None], width, [tone], 1.0
+            )
+    else:  # a brush
+        bristles = np.repeat((head + side * 0)[None], 14, 0) + side * rng.uniform(-0.5, 0.5, (14, 1)) * width
+        ends = head + along * width * rng.uniform(2.0, 3.2, (14, 1)) + side * rng.normal(0, 0.35, (14, 1)) * width
+        canvas.strokes(
+            np.stack([bristles, (bristles + ends) / 2 + side * 0.1, ends], 1),
+            max(width * 0.2, 0.8),
+            rng.uniform(40, 120, 14),
+            0.3,
+        )
+
+
+def _contents(rng: Generator, size: int, camera: Camera, wide: float, height: float) -> Sheet:
+    """What stands or lies in a vessel `wide` across and `height` high, in units of the camera's radius."""
+    canvas, kind = Canvas(size), rng.integers(3)
+    if kind == 0:
+        for _ in range(int(rng.integers(3, 14))):
+            angle, lean = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.85) * wide
+            direction = np.array([np.cos(angle), np.sin(angle), 0.0])
+            foot = direction * -0.4 * lean + np.array([0, 0, -0.48 * height])
+            head = direction * lean * 1.05 + np.array([0, 0, height * rng.uniform(0.6, 1.2)])
+            ends = camera(np.stack([foot, head]))
+            pencil(rng, canvas, ends[0, :2], ends[1, :2], camera.radius * wide * rng.uniform(0.08, 0.16))
+    elif kind == 1:  # balls, fruit, paper
+        for _ in range(int(rng.integers(2, 12))):
+            r = wide * rng.uniform(0.25, 0.45)
+            at = np.append(rng.uniform(-1, 1, 2) * max(wide - r, 0) * 0.8, rng.uniform(-0.25, 0.35) * height)
+            x, y, scale = camera(at)
+            middle, pixels = np.array([x, y]), r * scale * camera.radius
+            shade = rng.uniform(60, 170)
+            paint(canvas, Shape([blob(rng, 0.06)], []), middle, pixels, shade=shade)
+            paint(canvas, Shape([ellipse(-0.25, -0.3, 0.5, 0.42)], []), middle, pixels, shade=min(shade * 1.25, 240))
+    else:
+        middle = camera(np.zeros(3))[:2]
+        shape = (animal, mug, compound)[int(rng.integers(3))](rng)
+        paint(canvas, shape, middle, camera.radius * min(wide, height / 2) * 0.85, 0, rng.uniform(60, 180))
+    return canvas.sheet()
+
+
+def _mesh(rng: Generator, around: float, height: float, cell: float) -> Points:
+    """The lines of a mesh on a wall `around` by `height`, with cells of about `cell`, all in one unit."""
+    across, down = (int(np.clip(length / cell, 2, 70)) for length in (around, height))
+    kind = int(rng.choice(4, p=[0.35, 0.4, 0.15, 0.1]))
+    if kind == 0:
+        return patterns.square(across, down)
+    if kind == 1:
+        return patterns.diamond(across, down)
+    if kind == 2:
+        return patterns.hexagons(across, max(down // 2, 1))
+    return np.concatenate([patterns.columns(across + 1), patterns.rows(int(rng.integers(2, 5)))])
+
+
+def _perforated(
+    canvas: Canvas, camera: Camera, surface: Surface, across: int, down: int, wide: float, shade: float
+) -> None:
+    """A sheet of metal pierced by rows of round holes, `wide` of a cell across."""
+    edge = np.concatenate([np.linspace(a, b, 20) for a, b in zip(_FLAT, np.roll(_FLAT, -1, 0), strict=True)])
+    flat_fill(canvas, camera, surface, edge, shade)
+    hole = ellipse(0, 0, wide / 2 / across, wide / 2 / down, count=12)
+    for row in range(1, down - 1):
+        for column in range(across):
+            at = np.array([(column + 0.25 + 0.5 * (row % 2)) / across, (row + 0.5) / down])
+            flat_erase(canvas, camera, surface, hole + at)
+
+
+def wicker(
+    rng: Generator, canvas: Canvas, camera: Camera, surface: Surface, stakes: int, weavers: int, gap: float
+) -> None:
+    """Rods woven over and under stakes. gap: the open share of the rows' height, 0..1."""
+    lines = camera(surface(patterns.rows(weavers, 0.02, 0.98)))
+    pitch = float(np.linalg.norm(np.diff(lines[:, lines.shape[1] // 2, :2], axis=0), axis=1).mean())
+    thick = pitch * (1 - gap)
+    wires(rng, canvas, camera, surface, patterns.columns(stakes + 1), max(thick * 0.9, 1.2), 85)
+    tones = np.array([85.0, 115, 140, 148, 138, 112, 85])
+    for row in range(weavers):
+        v = 0.02 + 0.96 * row / max(weavers - 1, 1)
+        first = np.arange(-1 + row % 2, stakes, 2)
+        t = np.linspace(0, 2, 9)
+        u = ((first[:, None] + t) / stakes).clip(0, 1)
+        keep = np.ptp(u, axis=1) > 1e-6
+        bulge = 0.18 * np.sin(np.pi * t / 2) / weavers
+        flat = np.stack([u, np.broadcast_to(v - bulge + rng.normal(0, 0.04) / weavers, u.shape)], -1)[keep]
+        seen = camera(surface(flat))
+        shades = tones * rng.normal(1, 0.06, (len(flat), 1))
+        canvas.strokes(seen[..., :2], thick * seen[..., 2].mean(1), shades, 1.0, 7)
+
+
+def _walls(rng: Generator, wide: float, height: float, kinds: int) -> tuple[list[Surface], list[Surface], float]:
+    """The walls of a vessel behind and before its contents, and the length of one.
+
+    kinds: how many of the forms are possible; the fourth and last is a bird cage, which only wires can make.
+    """
+    kind, power = rng.integers(kinds), 2.0
+    taper, belly = rng.uniform(0.65, 1.0), rng.uniform(0.1, 0.35)
+
+    def profile(v: Points) -> Points:
+        if kind == 1:  # a bowl
+            return np.asarray(wide * np.sqrt(np.clip(1.02 - v.clip(0, 1) ** 2.5, 0.05, None)))
+        if kind == 3:  # a bird cage
+            return np.asarray(wide * np.sqrt(np.clip(1 - (1 - v / 0.4).clip(0, 1) ** 2, 0.0004, 1)))
+        return np.asarray(wide * (1 - (1 - taper) * v) * (1 + belly * np.sin(np.pi * v) * (kind == 2)))
+
+    if rng.random() < 0.25 and kind == 0:
+        power = rng.uniform(3, 8)
+    back = revolved(profile, height, 0, np.pi, power)
+    front = revolved(profile, height, np.pi, 2 * np.pi, power)
+    return [back], [front], np.pi * wide
+
+
+def _box(rng: Generator, wide: float, height: float) -> tuple[list[Surface], list[Surface]]:
+    """The walls of a box, behind and before its contents; its near edge faces the viewer."""
+    half, deep, high = wide, wide * rng.uniform(0.6, 1.2), height / 2
+    corners = np.array([[-half, -deep, high], [half, -deep, high], [half, deep, high], [-half, deep, high]])
+    walls = [plane(a, b - a, np.array([0, 0, -height])) for a, b in zip(corners, np.roll(corners, -1, 0), strict=True)]
+    # Seen with a yaw between 0 and a quarter turn the first and the last wall face the viewer.
+    return walls[1:3], [walls[3], walls[0]]
+
+
+def basket(rng: Generator, size: int) -> Layer:
+    """Pencil holders, bins, cages and baskets of wire, pierced metal or wicker, with and without things inside."""
+    centre, radius = place(rng, size, 0.28, 0.6)
+    box = rng.random() < 0.25
+    kind = int(rng.choice(3, p=[0.62, 0.15, 0.23]))  # wire, pierced metal or wicker
+    camera = Camera(centre, radius, rng.uniform(0.2, 1.3) if box else 0.0, rng.uniform(0.05, 0.75), rng.uniform(3, 9))
+    wide, height = rng.uniform(0.5, 0.9), rng.uniform(0.7, 1.8)
+    around = 2 * wide
+    if box:
+        back, front = _box(rng, wide * 0.8, height)
+    else:
+        back, front, around = _walls(rng, wide, height, 4 if kind == 0 else 3)
+    width = max(log_uniform(rng, 0.0012, 0.008) * size, 0.6)
+    cell = max(log_uniform(rng, 0.045, 0.25 if kind == 0 else 0.11), 3.2 * width / radius)
+    lines = _mesh(rng, around, height, cell)
+    shade = rng.uniform(50, 170)
+    across, down = (int(np.clip(length / cell, 3, 45)) for length in (around, height))
+    gap, hole = rng.uniform(0.2, 0.6), rng.uniform(0.5, 0.8)
+    rim = min(width * rng.uniform(1.6, 4), 0.05 * radius)
+    rims = np.concatenate([patterns.rows(1), patterns.rows(1, 1.0)])
+    sheets: list[Sheet] = []
+    for walls, dim in ((back, 0.7), (front, 1.0)):
+        canvas = Canvas(size)
+        if walls is back and rng.random() < 0.35:  # the floor
+            edge = patterns.rows(1, 1.0)[0]
+            floor = np.concatenate([camera(wall(edge))[:, :2] for wall in back + front])
+            canvas.fill(floor, shade * 0.45)
+        for wall in walls:
+            if kind == 0:
+                wires(rng, canvas, camera, wall, lines, width, shade * dim)
+            elif kind == 1:
+                _perforated(canvas, camera, wall, across, down, hole, shade * dim)
+            else:
+                wicker(rng, canvas, camera, wall, max(across // 2, 6), max(down, 8), gap)
+            wires(rng, canvas, camera, wall, rims, rim, shade * dim * 1.1)
+            if box:
+                wires(rng, canvas, camera, wall, patterns.columns(2), rim, shade * dim)
+        sheet = canvas.sheet()
+        if kind == 2:
+            sheet = sheet * np.array([1, dim], np.float32)
+        sheets.append(sheet)
+    if rng.random() < 0.65:
+        sheets.insert(1, _contents(rng, size, camera, wide * 0.75, height))
+    if rng.random() < 0.15:  # something behind it all
+        canvas = Canvas(size)
+        paint(
+            canvas, SHAPES[int(rng.integers(len(SHAPES)))](rng), centre + rng.normal(0, 0.5, 2) * radius, radius * 0.8
+        )
+        sheets.insert(0, canvas.sheet())
+    return finish(lit(rng, stacked(sheets, radius * 0.03, 0.45), 0.15, 0.06))

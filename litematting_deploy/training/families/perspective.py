@@ -1,0 +1,91 @@
+"""Wires and surfaces in space, seen by a camera."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+
+from .canvas import Canvas
+from .layout import Points
+
+Surface = Callable[[Points], Points]
+"""The way from (..., 2) in the unit square to (..., 3) in space: x to the right, y away from the viewer, z up."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera that looks at the origin from `distance`, turned by `yaw` and raised by `pitch` (radians).
+
+    centre: (2,) pixels, where the origin appears. radius: the pixels of one unit there.
+    """
+
+    centre: Points
+    radius: float
+    yaw: float
+    pitch: float
+    distance: float
+
+    def __call__(self, points: Points) -> Points:
+        """Project (..., 3) in space to (..., 3): x and y in pixels, and the scale relative to that at the origin."""
+        x = np.cos(self.yaw) * points[..., 0] - np.sin(self.yaw) * points[..., 1]
+        away = np.sin(self.yaw) * points[..., 0] + np.cos(self.yaw) * points[..., 1]
+        depth = away * np.cos(self.pitch) - points[..., 2] * np.sin(self.pitch)
+        up = points[..., 2] * np.cos(self.pitch) + away * np.sin(self.pitch)
+        scale = self.distance / np.maximum(self.distance + depth, 0.15 * self.distance)
+        picture = np.stack([x, -up], -1) * (scale * self.radius)[..., None] + self.centre
+        return np.concatenate([picture, scale[..., None]], -1)
+
+
+def plane(corner: Points, across: Points, down: Points) -> Surface:
+    """A flat rectangle from `corner` along `across` and `down`, each (3,)."""
+    return lambda flat: np.asarray(corner + flat[..., :1] * across + flat[..., 1:] * down)
+
+
+def revolved(
+    profile: Callable[[Points], Points], height: float, start: float, stop: float, power: float = 2.0
+) -> Surface:
+    """A part of a vessel's wall, from angle `start` to `stop` (radians) and from its top (0) to its bottom (1).
+
+    profile: radii over the height. power: the vessel's section goes from a circle (2) towards a square (8).
+    """
+
+    def surface(flat: Points) -> Points:
+        angle = start + (stop - start) * flat[..., 0]
+        cos, sin = np.cos(angle), np.sin(angle)
+        radius = profile(flat[..., 1]) * (np.abs(cos) ** power + np.abs(sin) ** power) ** (-1 / power)
+        return np.stack([cos * radius, sin * radius, height * (0.5 - flat[..., 1])], -1)
+
+    return surface
+
+
+def wires(
+    rng: Generator, canvas: Canvas, camera: Camera, surface: Surface, lines: Points, width: float, shade: float
+) -> None:
+    """Draw round wires, lines (K, M, 2) on a surface, `width` pixels thick at the origin, with a highlight each."""
+    seen = camera(surface(lines))
+    count, points = lines.shape[:2]
+    pieces = min(points - 1, 8)
+    middle = (np.arange(pieces) + 0.5) / pieces * (points - 1)
+    x = seen[:, middle.astype(int), 0] / canvas.size
+    gloss = 1 + 0.35 * np.sin(rng.uniform(6, 14) * x + rng.uniform(0, 6.3)) + rng.normal(0, 0.08, (count, 1))
+    tone, thick = (shade * gloss).clip(15, 250), width * seen[..., 2].mean(1)
+    path = seen[..., :2]
+    if width < 2.5:
+        canvas.strokes(path, thick, tone, 1.0, pieces)
+        return
+    # A dark wire and a narrow bright one on it, in turn, so that wires in front cover those behind.
+    bright = path + thick[:, None, None] * np.array([-0.12, -0.16])
+    both = np.stack([path, bright], 1).reshape(2 * count, points, 2)
+    tones = np.stack([tone * 0.8, (tone * 1.5 + 25).clip(0, 250)], 1).reshape(2 * count, pieces)
+    canvas.strokes(both, np.stack([thick, thick * 0.34], 1).reshape(-1), tones, 1.0, pieces)
+
+
+def flat_fill(canvas: Canvas, camera: Camera, surface: Surface, outline: Points, shade: float) -> None:
+    """Fill an outline, (N, 2) on a surface, opaquely."""
+    canvas.fill(camera(surface(outline))[:, :2], shade)
+
+
+def flat_erase(canvas: Canvas, camera: Camera, surface: Surface, outline: Points) -> None:
+    """Cut an outline, (N, 2) on a surface, out of everything drawn so far."""
+    canvas.erase(camera(surface(outline))[:, :2])
