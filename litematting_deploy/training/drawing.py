@@ -1,6 +1,7 @@
 """Drawing procedural alphas, on all cores. Without PyTorch: each worker would have to import it."""
 
 import ctypes
+import functools
 import hashlib
 import json
 import signal
@@ -15,7 +16,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__
 from .._files import replacing
 from .families import layer
 
@@ -42,10 +42,22 @@ class Stream:
         return np.stack([drawn.alpha, drawn.shade]), points_of_interest(drawn.alpha, np.random.default_rng(index))
 
     def folder_name(self) -> str:
-        """A name that changes when the content would."""
+        """A name that changes when the content would: with the settings, the code that draws, and its libraries."""
         weights = dict(self.weights) if self.weights else None
-        content = json.dumps([__version__, self.seed, self.size, weights], sort_keys=True)
+        drawn_by = [code_digest(), np.__version__, cv2.__version__]
+        content = json.dumps([self.seed, self.size, weights, *drawn_by], sort_keys=True)
         return f"alphas-{self.size}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+
+@functools.cache
+def code_digest(folder: Path = Path(__file__).parent) -> str:
+    """Return the SHA-256 of the code in `folder`, that of `training`, which draws: the families and this module."""
+    digest = hashlib.sha256()
+    for path in sorted([folder / "drawing.py", *(folder / "families").rglob("*.py")]):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def points_of_interest(alpha: NDArray[np.uint8], rng: np.random.Generator, count: int = POINTS) -> NDArray[np.int16]:

@@ -28,7 +28,7 @@ def procedural_sources(recipe: Recipe, photos: Path, libraries: Path, refresh_wo
         paths = [paths[i] for i in sorted(chosen)]
     training, held_out = split(paths, recipe.held_out)
     for seed, count, part, workers in (
-        (recipe.seed, settings.count, training, refresh_workers if settings.refresh else 0),
+        (recipe.seed, recipe.library_count, training, refresh_workers if settings.refresh else 0),
         (recipe.seed + _VALIDATION_SEED, recipe.validation_scenes, held_out, 0),
     ):
         library = Library(libraries, Stream(seed, settings.size, settings.weights or None), count)
