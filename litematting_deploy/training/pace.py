@@ -28,7 +28,8 @@ class Pace(NamedTuple):
 def measure(module: MattingModule, source: Source, stage: Stage, precision: Precision, seconds: float = 5.0) -> Pace:
     """Median seconds a batch, of at least three after a warm-up of two. The module's weights are left as they were.
 
-    precision: as decided, not "auto". source: prepared for the device that the module is on; only sources that need no loader can be measured.
+    precision: as decided, not "auto".
+    source: prepared for the device that the module is on; only sources that need no loader can be measured.
     """
     device, recipe = next(module.parameters()).device, module.recipe
     before = {name: value.clone() for name, value in module.state_dict().items()}

@@ -33,7 +33,7 @@ class Stage:
 @dataclass(frozen=True)
 class Optimiser:
     """RAdam. schedule: the rate is constant, or falls to zero over all steps: along a cosine, or, for a cooldown, as
-    1 - sqrt(step / steps) (Hägele et al. 2024, Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations).
+    1 - sqrt(step / steps) (Hägele et al. 2024).
     """
 
     learning_rate: float = 5e-5

@@ -51,8 +51,8 @@ def train(
 
     Goes on from the checkpoint in `run` if it holds one. sources: training and validation. model: the weights to begin
     with, drawn from the recipe's seed if None; the optimiser is fresh. precision: as decided, not "auto". devices: how
-    many of the kind of `device`, several by DDP. workers: loader processes. Raises `InputError` for files that cannot be
-    read, `TrainingError` when the weights diverge, `KeyboardInterrupt`.
+    many of the kind of `device`, several by DDP. workers: loader processes. Raises `InputError` for files that cannot
+    be read, `TrainingError` when the weights diverge, `KeyboardInterrupt`.
     """
     pl.seed_everything(recipe.seed, verbose=False)
     _quieten()
