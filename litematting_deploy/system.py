@@ -1,4 +1,4 @@
-"""This machine: its processor and what it computes in, CPU time, priority. The one place that asks the system for them."""
+"""This machine: its processor, CPU time, memory and priority; the one place that asks the system for them."""
 
 import contextlib
 import ctypes
