@@ -11,13 +11,14 @@ from PIL import Image
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, ROOT
 
 PACKAGE = ROOT / "litematting_deploy"
-SEAMS = {"errors", "sidecar", "_optional", "_files", "_stages"}
+SEAMS = {"errors", "sidecar", "system", "_optional", "_files", "_stages"}
 ALLOWED = {
     "errors": set(),
     "_optional": set(),
     "_files": set(),
     "_stages": set(),
     "sidecar": set(),
+    "system": set(),
     "matting": set(),
     "model": set(),
     "engines": set(),

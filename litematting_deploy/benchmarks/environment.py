@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..system import cpuinfo, processor_name
+
 _PACKAGES = (
     *("litematting-deploy", "numpy", "opencv-python-headless", "torch", "onnxruntime", "onnxruntime-gpu"),
     *("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12", "pycuda"),
@@ -31,7 +33,7 @@ def describe() -> dict[str, object]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return {
-        "cpu": _processor(),
+        "cpu": processor_name(),
         "gpus": gpus(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
@@ -64,23 +66,12 @@ def slug(described: Mapping[str, Any]) -> str:
     return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\([^)]*\)", "", names[0]).lower()).strip("-")
 
 
-def _processor() -> str:
-    return _cpuinfo("model name") or platform.processor() or platform.machine()
-
-
 def _clock() -> float | None:
     """MHz of the first core now."""
-    said = _cpuinfo("cpu MHz")
+    said = cpuinfo("cpu MHz")
     return float(said) if said else None
 
 
 def _governor() -> str | None:
     path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     return path.read_text().strip() if path.exists() else None
-
-
-def _cpuinfo(key: str) -> str:
-    """What /proc/cpuinfo says of the first core; nothing where it says nothing."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == key), "")

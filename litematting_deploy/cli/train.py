@@ -8,6 +8,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from .._optional import require
+from ..system import give_way
 from ._command import command, notice, stderr
 
 _folder = click.Path(path_type=Path)
@@ -52,6 +53,9 @@ _folder = click.Path(path_type=Path)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Several train by DDP.")
 @click.option(
+    "--background", is_flag=True, help="Give way to all other work: lowest priority, no waiting in loops, least memory."
+)
+@click.option(
     "--workers",
     type=click.IntRange(min=1),
     default=os.cpu_count() or 1,
@@ -70,9 +74,12 @@ def main(run: Path, resume: bool, **options: Any) -> None:
     ltm-train --resume -o runs/first
     ltm-train --foregrounds Composition-1k/train --photos coco/train2017 -o runs/paper
     """
+    if options["background"]:
+        give_way()
     for module in ("torch", "lightning", "tensorboard", "safetensors"):
         require(module, "train", "training")
     from ..model import load_checkpoint
+    from ..training.precision import decide
     from ..training.run import find_device, fit_steps, train
     from ..training.rundir import CHECKPOINT, begin, is_follower, reopen
     from ..training.sources import draw_libraries, folder_sources, procedural_sources
@@ -89,14 +96,18 @@ def main(run: Path, resume: bool, **options: Any) -> None:
     else:
         extra = [Path(folder) if folder else None for folder in (begun.strands, begun.cutouts)]
         sources = procedural_sources(recipe, photos, Path(begun.libraries or run), options["workers"], *extra)
+    decision = decide(recipe.precision, device)
     if not resume:
         begun = begin(run, begun)
     if not is_follower():
+        notice(f"precision {decision.precision}: {decision.reason}")
+        if decision.slow:
+            notice(f'warning: precision {decision.precision} is slow here; precision = "auto" takes the fastest one')
         with _Drawing() as drawing:
             draw_libraries(sources, options["workers"], drawing.show)
-        begun = fit_steps(run, begun, sources[0], device, stderr)
+        begun = fit_steps(run, begun, sources[0], device, decision.precision, stderr)
     choices = {name: options[name] for name in ("devices", "workers", "minutes")}
-    reached = train(run, begun.recipe, sources, model, device, stderr, **choices)
+    reached = train(run, begun.recipe, sources, model, device, decision.precision, stderr, **choices)
     if not is_follower():
         notice(f"{run}: step {reached} of {begun.recipe.steps}; weights in {run / 'weights.safetensors'}")
         if reached < begun.recipe.steps:

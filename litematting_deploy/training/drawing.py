@@ -1,6 +1,7 @@
 """Drawing procedural alphas, on all cores. Without PyTorch: each worker would have to import it."""
 
 import ctypes
+import functools
 import hashlib
 import json
 import signal
@@ -15,7 +16,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__
 from .._files import replacing, sha256
 from .collages import collage
 from .cutouts import opacity_file
@@ -58,12 +58,25 @@ class Stream:
         return np.stack([drawn.alpha, drawn.shade]), points_of_interest(drawn.alpha, np.random.default_rng(index))
 
     def folder_name(self) -> str:
-        """A name that changes when the content would."""
+        """A name that changes when the content would: with the settings, the code that draws, and its libraries."""
         weights = dict(self.weights) if self.weights else None
         opacities = [other for path in self.cutouts if (other := opacity_file(Path(path)))]
         files = [sha256(path) for path in [*self.strands, *self.cutouts, *map(str, opacities)]]
-        content = json.dumps([__version__, self.seed, self.size, weights, files], sort_keys=True)
+        drawn_by = [code_digest(), np.__version__, cv2.__version__]
+        content = json.dumps([self.seed, self.size, weights, files, *drawn_by], sort_keys=True)
         return f"alphas-{self.size}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+
+@functools.cache
+def code_digest(folder: Path = Path(__file__).parent) -> str:
+    """Return the SHA-256 of the code in `folder`, that of `training`, which draws: the families and what they need."""
+    digest = hashlib.sha256()
+    modules = [folder / f"{name}.py" for name in ("drawing", "grooms", "cutouts", "collages")]
+    for path in sorted([*modules, *(folder / "families").rglob("*.py")]):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def points_of_interest(alpha: NDArray[np.uint8], rng: np.random.Generator, count: int = POINTS) -> NDArray[np.int16]:

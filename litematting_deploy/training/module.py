@@ -77,4 +77,6 @@ class MattingModule(pl.LightningModule):
         warm = min(1.0, (step + 1) / (settings.warmup_steps + 1))
         if settings.schedule == "constant":
             return warm
+        if settings.schedule == "cooldown":
+            return warm * (1 - math.sqrt(min(1.0, step / self.recipe.steps)))
         return warm * (1 + math.cos(math.pi * min(1.0, step / self.recipe.steps))) / 2

@@ -10,12 +10,12 @@ import torch
 
 from .data import Batch, Source
 from .module import MattingModule
-from .recipe import Recipe, Stage
+from .precision import AUTOCAST
+from .recipe import Precision, Recipe, Stage
 from .scenes import Scenes, compose
 
 # Validation, checkpoints and start-up also take time.
 _SHARE = 0.93
-_AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 class Pace(NamedTuple):
@@ -25,9 +25,10 @@ class Pace(NamedTuple):
     network_s: float
 
 
-def measure(module: MattingModule, source: Source, stage: Stage, seconds: float = 5.0) -> Pace:
+def measure(module: MattingModule, source: Source, stage: Stage, precision: Precision, seconds: float = 5.0) -> Pace:
     """Median seconds a batch, of at least three after a warm-up of two. The module's weights are left as they were.
 
+    precision: as decided, not "auto".
     source: prepared for the device that the module is on; only sources that need no loader can be measured.
     """
     device, recipe = next(module.parameters()).device, module.recipe
@@ -43,7 +44,7 @@ def measure(module: MattingModule, source: Source, stage: Stage, seconds: float 
 
     def step() -> None:
         optimiser.zero_grad()
-        with torch.autocast(device.type, _AUTOCAST.get(recipe.precision), enabled=recipe.precision in _AUTOCAST):
+        with torch.autocast(device.type, AUTOCAST.get(precision), enabled=precision in AUTOCAST):
             losses = module.losses(scenes)
         losses.total.backward()  # type: ignore[no-untyped-call]
         optimiser.step()

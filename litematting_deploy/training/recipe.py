@@ -13,6 +13,9 @@ from .tables import build, check
 EPOCH_SAMPLES = 43_100
 PAPER_EPOCHS = 150
 
+_LEAST_ALPHAS = 64
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -34,11 +37,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class Optimiser:
-    """RAdam. schedule: the rate is constant, or falls to zero over all steps along a cosine."""
+    """RAdam. schedule: the rate is constant, or falls to zero over all steps: along a cosine, or, for a cooldown, as
+    1 - sqrt(step / steps) (Hägele et al. 2024).
+    """
 
     learning_rate: float = 5e-5
     betas: tuple[float, float] = (0.5, 0.999)
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine", "cooldown"] = "constant"
     warmup_steps: int = 0
     clip_norm: float = 1.0
     ema_decay: float = 0.999
@@ -53,7 +58,7 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class Procedural:
-    """The library of drawn alphas: how many, pixels a side, and how often each family (see `families`) is drawn;
+    """The library of drawn alphas: how many at most, pixels a side, and how often each family (see `families`) comes;
     "groomed" is one where ltm-train is given --strands.
 
     refresh: keep drawing while training runs and replace the oldest, as far as the worker processes manage.
@@ -133,10 +138,13 @@ class Augment:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what is learned, apart from the pictures."""
+    """Everything that decides what is learned, apart from the pictures.
+
+    precision: "auto" is the fastest one of the machine at hand, see `precision.decide`.
+    """
 
     seed: int = 0
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
+    precision: Precision = "auto"
     compile: bool = False
     held_out: float = 0.1
     validate_every: int = 1000
@@ -159,6 +167,24 @@ class Recipe:
     def steps(self) -> int:
         """Steps of all stages together."""
         return sum(stage.steps for stage in self.stages)
+
+    @property
+    def samples(self) -> int:
+        """Samples that one device sees in all steps."""
+        return sum(stage.steps * stage.batch for stage in self.stages)
+
+    @property
+    def library_count(self) -> int:
+        """Alphas to draw: no more than the run takes samples, but enough to differ, and at most as many as it says."""
+        return min(self.procedural.count, max(_LEAST_ALPHAS, self.samples))
+
+    @property
+    def ema_decay(self) -> float:
+        """Decay of the averaged weights: what the optimiser says, or over a tenth of the steps where that is shorter.
+
+        The weights that a run begins with then count by exp(-10) at its end.
+        """
+        return max(0.0, min(self.optimiser.ema_decay, 1 - 10 / self.steps))
 
     def stage_at(self, step: int) -> Stage:
         """The stage that step `step` (from 0) belongs to; the last one from its beginning on."""

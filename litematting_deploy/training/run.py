@@ -1,10 +1,8 @@
 """A training run from its folder, its recipe and its sources."""
 
-import ctypes
 import dataclasses
 import json
 import logging
-import sys
 import warnings
 from pathlib import Path
 
@@ -17,15 +15,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from .._files import replace_file
 from ..errors import DeviceError, InputError
 from ..model import LiteMatting
+from ..system import keep_freed_memory
 from .callbacks import Average, Checkpoints, Deadline, Previews, Progression, WholeFiles
 from .data import MattingData, Source
 from .module import MattingModule
 from .pace import fit, measure
 from .preview import curve, encode, smooth
-from .recipe import Recipe
+from .recipe import Precision, Recipe
 from .rundir import CHECKPOINT, Begun, is_follower, keep
-
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def find_device(name: str, devices: int) -> torch.device:
@@ -44,6 +41,7 @@ def train(
     sources: tuple[Source, Source],
     model: LiteMatting | None,
     device: torch.device,
+    precision: Precision,
     console: Console,
     devices: int = 1,
     workers: int = 0,
@@ -52,16 +50,16 @@ def train(
     """Train in the folder `run` until the recipe's steps or the minutes are over; returns the step reached.
 
     Goes on from the checkpoint in `run` if it holds one. sources: training and validation. model: the weights to begin
-    with, drawn from the recipe's seed if None; the optimiser is fresh. devices: how many of the kind of `device`,
-    several by DDP. workers: loader processes. Raises `InputError` for files that cannot be read, `TrainingError` when
-    the weights diverge, `KeyboardInterrupt`.
+    with, drawn from the recipe's seed if None; the optimiser is fresh. precision: as decided, not "auto". devices: how
+    many of the kind of `device`, several by DDP. workers: loader processes. Raises `InputError` for files that cannot
+    be read, `TrainingError` when the weights diverge, `KeyboardInterrupt`.
     """
     pl.seed_everything(recipe.seed, verbose=False)
     _quieten()
     if device.type == "cpu":
         keep_freed_memory()
     torch.backends.cudnn.benchmark = True
-    trainer = _trainer(run, recipe, device, devices, console, minutes)
+    trainer = _trainer(run, recipe, device, precision, devices, console, minutes)
     data = MattingData(recipe, *sources, workers)
     module = MattingModule(recipe, (model or LiteMatting()).train())
     checkpoint = run / CHECKPOINT
@@ -80,14 +78,20 @@ def train(
 
 
 def _trainer(
-    run: Path, recipe: Recipe, device: torch.device, devices: int, console: Console, minutes: float | None
+    run: Path,
+    recipe: Recipe,
+    device: torch.device,
+    precision: Precision,
+    devices: int,
+    console: Console,
+    minutes: float | None,
 ) -> pl.Trainer:
     timed = [] if minutes is None else [Deadline(minutes)]
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=devices,
         strategy=_strategy(recipe, devices),
-        precision=recipe.precision,
+        precision=precision,  # type: ignore[arg-type]
         plugins=[WholeFiles()],
         max_steps=recipe.steps,
         max_epochs=-1,
@@ -102,7 +106,7 @@ def _trainer(
         enable_progress_bar=False,
         enable_model_summary=False,
         callbacks=[
-            Average(recipe.optimiser.ema_decay),
+            Average(recipe.ema_decay),
             *timed,
             Checkpoints(run, recipe),
             Previews(run / "previews"),
@@ -119,7 +123,9 @@ def _strategy(recipe: Recipe, devices: int) -> str:
     return "ddp_find_unused_parameters_true" if frozen else "ddp"
 
 
-def fit_steps(run: Path, begun: Begun, source: Source, device: torch.device, console: Console) -> Begun:
+def fit_steps(
+    run: Path, begun: Begun, source: Source, device: torch.device, precision: Precision, console: Console
+) -> Begun:
     """Scale the steps of a run so that it takes the minutes it was begun with; the run keeps the result.
 
     Writes the measured pace to `pace.json` in the run's folder.
@@ -133,7 +139,7 @@ def fit_steps(run: Path, begun: Begun, source: Source, device: torch.device, con
     module = MattingModule(recipe, LiteMatting()).to(device).train()
     paces = []
     for stage in recipe.stages:
-        pace = measure(module, source, stage)
+        pace = measure(module, source, stage, precision)
         paces.append(pace)
         console.print(
             f"{stage.crop}² in batches of {stage.batch}: {pace.input_s * 1e3:.0f} ms to compose, "
@@ -160,20 +166,6 @@ def draw_curve(run: Path) -> None:
             latest = {event.step: event.value for event in events.Scalars(tag)}
             series[name] = smooth(sorted(latest.items()))
     replace_file(run / "loss.png", encode(curve(series), ".png"))
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what PyTorch frees on the CPU.
-
-    It returns large blocks to the system at once and every step then faults them in again: 0.38 s a sample in
-    place of 0.21 at 256² on two cores.
-    """
-    if sys.platform != "linux":
-        return
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        libc.mallopt(_M_MMAP_MAX, 0)
-        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _quieten() -> None:

@@ -45,7 +45,7 @@ def procedural_sources(
     backgrounds = split(paths, recipe.held_out)
     grooms = _split_files(list_grooms(strands) if strands else [], read_groom, recipe.held_out)
     coloured = _split_files(list_cutouts(cutouts) if cutouts else [], read_cutout, recipe.held_out)
-    seeds, counts = (recipe.seed, recipe.seed + _VALIDATION_SEED), (settings.count, recipe.validation_scenes)
+    seeds, counts = (recipe.seed, recipe.seed + _VALIDATION_SEED), (recipe.library_count, recipe.validation_scenes)
     workers = (refresh_workers if settings.refresh else 0, 0)
     for part, seed in enumerate(seeds):
         drawn = Stream(seed, settings.size, settings.weights or None, grooms[part])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from litematting_deploy.errors import InputError, UsageError
+from litematting_deploy.training import drawing
 from litematting_deploy.training.data import Batch, Draw, FolderSource, Numbers, ProceduralSource
 from litematting_deploy.training.drawing import POINTS, SHARD, Stream
 from litematting_deploy.training.families import draw, layer
@@ -142,6 +144,24 @@ def test_a_library_draws_only_what_is_missing(tmp_path: Path) -> None:
 def test_a_library_is_named_after_what_it_holds() -> None:
     names = {Stream(1, 64).folder_name(), Stream(2, 64).folder_name(), Stream(1, 64, {"fur": 1.0}).folder_name()}
     assert len(names) == 3
+
+
+@pytest.mark.parametrize("changed", ["families/hair.py", "families/new.py", "drawing.py"])
+def test_a_library_is_named_after_the_code_that_draws_it(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Path(drawing.__file__).parent
+    shutil.copytree(own / "families", tmp_path / "families")
+    shutil.copy(own / "drawing.py", tmp_path)
+    digest = drawing.code_digest
+    monkeypatch.setattr(drawing, "code_digest", lambda: digest.__wrapped__(tmp_path))
+    before = Stream(1, 64).folder_name()
+    monkeypatch.undo()
+    assert before == Stream(1, 64).folder_name(), "where the code lies makes no difference"
+    monkeypatch.setattr(drawing, "code_digest", lambda: digest.__wrapped__(tmp_path))
+    with (tmp_path / changed).open("a") as file:
+        file.write("# changed\n")
+    assert before != Stream(1, 64).folder_name()
 
 
 def test_devices_and_steps_draw_different_numbers() -> None:
