@@ -2,8 +2,9 @@
 
 python recipes/gpu_stretch.py .pack/gpu.zip -o "$OUT" --init recipes/long.safetensors
 
-OUT gets weights.safetensors, totals.json, loss.png and the like, each at most 16 MiB, renewed while training goes on. With 8 minutes
-of training the call takes under 10. Needs the extra train; nothing is fetched, and the package need not be installed.
+OUT gets weights.safetensors, totals.json, loss.png and the like, each at most 16 MiB, renewed while training goes on.
+With 8 minutes of training the call takes under 10. Needs what the extra train brings; nothing is fetched, and the
+package need not be installed.
 """
 
 import argparse
@@ -24,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BACK = "weights.safetensors", "totals.json", "run.json", "pace.json", "loss.png"
 BACK_BYTES = 16 * 2**20
 CALL_MINUTES, BESIDE_MINUTES = 9.75, 1.25
-"""The longest call, and what of it is neither unpacking nor training: start, measuring the pace, the last checkpoint."""
+"""The longest call, and what of it neither unpacks nor trains: start, measuring the pace, the last checkpoint."""
 _COLLECT_S = 20
 
 
@@ -37,7 +38,7 @@ def collect(run: Path, out: Path) -> None:
 
 
 def train(arguments: list[str], run: Path, out: Path) -> int:
-    """Run ltm-train and collect while it runs, so that a call that is ended from outside leaves something. Returns its code."""
+    """Run ltm-train and collect while it runs, so that a call ended from outside leaves something. Returns its code."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     command = [sys.executable, "-c", "from litematting_deploy.cli.train import main; main()", *arguments]
     with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}) as process:
@@ -71,7 +72,9 @@ def main() -> int:
         arguments += ["--minutes", minutes] if options.no_fit else ["--minutes", minutes, "--fit-minutes", minutes]
         arguments += ["--init", str(options.init)] if options.init else []
         code = train(arguments, run, options.output)
-    print(f"{(time.monotonic() - begun) / 60:.1f} min in all; {', '.join(sorted(os.listdir(options.output)))}", flush=True)
+    print(
+        f"{(time.monotonic() - begun) / 60:.1f} min in all; {', '.join(sorted(os.listdir(options.output)))}", flush=True
+    )
     return code
 
 

@@ -3,8 +3,8 @@
 python recipes/ledger.py RUN --held-out held_out.json --note "first day"
 python recipes/ledger.py RUN --held-out-sad 7.91 --held-out-grad 12.3
 
-RUN/totals.json, which ltm-train writes, counts from the run's beginning; a line holds the difference. A run is known by the name
-of its folder, so names are given once. The held-out errors come from benchmarks/held_out.
+RUN/totals.json, which ltm-train writes, counts from the run's beginning; a line holds the difference. A run is known by
+the name of its folder, so names are given once. The held-out errors come from benchmarks/held_out.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def totals_of(run: Path) -> dict[str, Any]:
 
 
 def stretch(totals: dict[str, Any], before: list[dict[str, str]], run: str) -> dict[str, str]:
-    """The line for what `totals` has beyond the lines `before` of the same run. Raises `SystemExit` if that is nothing."""
+    """The line for what `totals` has beyond the lines `before` of the run. Raises `SystemExit` if that is nothing."""
     line = {name: str(totals[name]) for name in ("utc", "recipe_sha256", "instruction_set")} | {"run": run}
     for name, decimals in COUNTED.items():
         more = totals[name] - sum(float(row[name]) for row in before)

@@ -2,8 +2,9 @@
 
 python recipes/pack.py recipes/gpu.toml --photos PHOTOS [MORE ...] --libraries LIBRARIES -o .pack/gpu.zip
 
-Draws what LIBRARIES lacks. Photos go to 640 pixels as JPEG under their own names, which decide what is held out. Alphas keep their
-bits (lossless WebP); shades, which are applied at random strength, are lossy WebP. `unpack` makes the folders that ltm-train expects.
+Draws what LIBRARIES lacks. Photos go to 640 pixels as JPEG under their own names, which decide what is held out. Alphas
+keep their bits (lossless WebP); shades, which are applied at random strength, are lossy WebP. `unpack` makes the folders
+that ltm-train expects.
 """
 
 import argparse
@@ -33,7 +34,9 @@ PHOTO_PX, PHOTO_QUALITY, SHADE_QUALITY, LOSSLESS = 640, 88, 80, 101
 PARTS = "training", "held_out"
 
 
-def pack(recipe: Recipe, photos: list[Path], libraries: Path, output: Path, workers: int, say: Callable[[str], None]) -> None:
+def pack(
+    recipe: Recipe, photos: list[Path], libraries: Path, output: Path, workers: int, say: Callable[[str], None]
+) -> None:
     """Write the pack of a recipe. photos: folders of photos. Raises `SystemExit` if it is over LIMIT_MIB."""
     with replacing(output) as draft, zipfile.ZipFile(draft, "w") as file:
         small = output.with_name(f"{output.stem}-photos")
@@ -53,18 +56,18 @@ def pack(recipe: Recipe, photos: list[Path], libraries: Path, output: Path, work
         size = _bytes(file)
         layers = sum(-(-library.count // SHARD) * SHARD for library in made.values())
         each = (size - of_photos) / layers
-        say(f"{len(list(small.iterdir()))} photos, {of_photos / 2**20:.1f} MiB; {layers} layers, {each / 1024:.0f} KiB each")
+        say(f"photos: {of_photos / 2**20:.1f} MiB; {layers} layers of {each / 1024:.0f} KiB")
         if size > LIMIT_MIB * 2**20:
             fits = int((LIMIT_MIB * 2**20 - of_photos) / each) // SHARD * SHARD
             raise SystemExit(
-                f"{output}: would have {size / 2**20:.1f} MiB, at most {LIMIT_MIB} are wanted; {fits} layers fit, those for "
-                "validation included: lower procedural.count"
+                f"{output}: would have {size / 2**20:.1f} MiB, at most {LIMIT_MIB} are wanted; {fits} layers fit, "
+                "those for validation included: lower procedural.count"
             )
     say(f"{output}: {size / 2**20:.1f} MiB")
 
 
 def unpack(file: Path, recipe: Recipe, folder: Path, say: Callable[[str], None]) -> tuple[Path, Path]:
-    """Make the folders of photos and libraries for `recipe` in `folder` from a pack. Raises `SystemExit` if it is of another."""
+    """Make folders of photos and libraries in `folder` from a pack. Raises `SystemExit` if it is of another recipe."""
     with zipfile.ZipFile(file) as packed:
         about = json.loads(packed.read("pack.json"))
         mine = json.loads(json.dumps(recipe.to_dict()))
@@ -89,7 +92,9 @@ def unpack(file: Path, recipe: Recipe, folder: Path, say: Callable[[str], None])
 def _libraries(recipe: Recipe, photos: Path, libraries: Path, workers: int = 1) -> dict[str, Library]:
     sources = procedural_sources(recipe, photos, libraries, workers)
     return {
-        part: source.library for part, source in zip(PARTS, sources, strict=True) if isinstance(source, ProceduralSource)
+        part: source.library
+        for part, source in zip(PARTS, sources, strict=True)
+        if isinstance(source, ProceduralSource)
     }
 
 

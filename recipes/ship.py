@@ -2,8 +2,8 @@
 
 make weights RUN=runs/long                              # or: python recipes/ship.py runs/long
 
-The steps run in order, each can be repeated, and the first failure ends it. With the weights that ship already nothing changes
-but the differences in `litematting.onnx.json`, and the pictures' last bits: both depend on the processor.
+The steps run in order, each can be repeated, and the first failure ends it. With the weights that ship already nothing
+changes but the differences in `litematting.onnx.json`, and the pictures' last bits: both depend on the processor.
 """
 
 import argparse
@@ -48,12 +48,16 @@ def take(file: Path) -> None:
     try:
         new, old = load(content), load(WEIGHTS.read_bytes())
     except SafetensorError as error:
-        raise SystemExit(f"{file}: is no safetensors file: {error}; give weights.safetensors of an ltm-train run") from error
+        raise SystemExit(
+            f"{file}: is no safetensors file: {error}; give weights.safetensors of an ltm-train run"
+        ) from error
     if {name: value.shape for name, value in new.items()} != {name: value.shape for name, value in old.items()}:
         raise SystemExit(f"{file}: its tensors are not those of {WEIGHTS.name}; give weights in the published layout")
     for name, value in new.items():
         if value.dtype != np.float16 or not np.isfinite(value).all():
-            raise SystemExit(f"{file}: {name} is {value.dtype}, wanted finite float16, as ltm-train's weights.safetensors")
+            raise SystemExit(
+                f"{file}: {name} is {value.dtype}, wanted finite float16, as ltm-train's weights.safetensors"
+            )
     replace_file(WEIGHTS, content)
 
 
