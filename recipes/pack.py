@@ -2,9 +2,9 @@
 
 python recipes/pack.py recipes/gpu.toml --photos PHOTOS [MORE ...] --libraries LIBRARIES -o .pack/gpu.zip
 
-Draws what LIBRARIES lacks. Photos go to 640 pixels as JPEG under their own names, which decide what is held out. Alphas
-keep their bits (lossless WebP); shades, which are applied at random strength, are lossy WebP. `unpack` makes the folders
-that ltm-train expects.
+Draws what LIBRARIES lacks. Photos go to 640 pixels as JPEG under their own names, which decide what is held out.
+Alphas keep their bits (lossless WebP); shades, which are applied at random strength, are lossy WebP. `unpack` makes the
+folders that ltm-train expects.
 """
 
 import argparse
