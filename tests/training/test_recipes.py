@@ -91,6 +91,7 @@ def test_a_line_of_the_ledger_is_what_was_computed_since_the_last(tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 def test_a_packed_stretch_trains_on_the_alphas_of_the_pack(tmp_path: Path) -> None:
     write_photos(tmp_path / "photos")
     recipe, packed, out = tmp_path / "small.toml", tmp_path / "pack" / "small.zip", tmp_path / "out"
