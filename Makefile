@@ -1,6 +1,6 @@
 # make demo: matte the example on this machine.  make test: everything that CI runs.  make check: lint and types only.
 # make check-all: all of it and what takes minutes more.  make audit: known vulnerabilities of what is installed.
-# make docs: the pages as a site in site/.
+# make docs: the pages as a site in site/.  make weights RUN=runs/long: everything that hangs on the weights, from a run.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ WORKERS ?= 2
 # Of its own, for Triton's client and stub: it wants an older protobuf than the other tools take.
 TRITON := .venv-triton
 
-.PHONY: demo test check check-all audit docs clean
+.PHONY: demo test check check-all audit docs weights clean
 
 demo: $(VENV)/.runtime
 	@mkdir -p demo
@@ -32,6 +32,10 @@ check: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/build.py
+
+weights: $(VENV)/.dev
+	@test -n "$(RUN)" || { echo "make weights RUN=FOLDER: which run's weights?"; exit 2; }
+	$(BIN)/python recipes/ship.py $(RUN)
 
 clean:
 	rm -rf $(VENV) $(TRITON) demo site build dist *.egg-info

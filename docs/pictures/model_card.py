@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from litematting_deploy import Matter
+from litematting_deploy._files import replace_file
 from litematting_deploy.matting.image_io import read_image
 from litematting_deploy.matting.patches import to_levels
 from litematting_deploy.training.families import layer
@@ -28,7 +29,7 @@ AUGMENT = Augment(trimap_px=(8, 25), combine=0, jpeg=0)
 def scenes() -> Scenes:
     """One scene a family, (8, C, SIZE, SIZE)."""
     rng = np.random.default_rng(SEED)
-    photo = torch.from_numpy(read_image(HERE.parent / "examples" / "dandelion.jpg").copy()).permute(2, 0, 1) / 255
+    photo = torch.from_numpy(read_image(HERE.parents[1] / "examples" / "dandelion.jpg").copy()).permute(2, 0, 1) / 255
     drawn = [layer(SEED, 3, SIZE, {name: 1.0}) for name in FAMILIES]
     alpha = torch.from_numpy(np.stack([one.alpha for one in drawn]))[:, None] / 255
     shade = torch.from_numpy(np.stack([one.shade for one in drawn]))[:, None] / 255
@@ -54,7 +55,7 @@ def main() -> None:
             for row, cell in zip(rows, (photo, trimap, matte, truth), strict=True):
                 row.append(_small(cell))
     picture = np.concatenate([np.concatenate(row, axis=1) for row in rows])
-    (HERE / "model_card.jpg").write_bytes(encode(picture))
+    replace_file(HERE / "model_card.jpg", encode(picture))
 
 
 def _small(cell: NDArray[np.uint8]) -> NDArray[np.uint8]:

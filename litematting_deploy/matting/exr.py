@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import OpenEXR
 from numpy.typing import NDArray
 
 from .._files import replacing
@@ -98,6 +97,8 @@ def write_exr(path: str | Path, pixels: NDArray[Any], source: ExrHeader | None =
 
     source: a file of the same data window, whose windows and attributes the new one gets. Raises `OutputError`.
     """
+    import OpenEXR  # here: machines that are lent to train on photos have none
+
     planes = pixels[:, :, None] if pixels.ndim == 2 else pixels
     names = _NAMES[planes.shape[2]]
     channels = {name: np.ascontiguousarray(planes[:, :, index]) for index, name in enumerate(names)}
@@ -140,6 +141,8 @@ def _colours(header: ExrHeader) -> tuple[str, ...] | None:
 
 
 def _read(path: str | Path, header: ExrHeader, names: tuple[str, ...]) -> ExrPicture:
+    import OpenEXR
+
     types = {header.channels[name] for name in names}
     if SUBSAMPLED in types:
         raise InputError(f"{path}: holds subsampled channels in {_listed(header.channels)}; write it as plain RGB")

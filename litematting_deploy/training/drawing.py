@@ -6,7 +6,7 @@ import hashlib
 import json
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -91,7 +91,12 @@ def points_of_interest(alpha: NDArray[np.uint8], rng: np.random.Generator, count
 
 def draw_shard(stream: Stream, folder: Path, first: int) -> None:
     """Layers `first` and those after it, to files in `folder`."""
-    planes, points = zip(*(stream.draw(first + i) for i in range(SHARD)), strict=True)
+    write_shard(folder, first, [stream.draw(first + i) for i in range(SHARD)])
+
+
+def write_shard(folder: Path, first: int, drawn: Sequence[Drawn]) -> None:
+    """Write SHARD layers, `first` and those after it, as a library keeps them."""
+    planes, points = zip(*drawn, strict=True)
     file = shard_file(folder, first)
     for path, arrays in ((points_file(file), points), (file, planes)):  # the file that counts comes last
         with replacing(path) as draft:

@@ -1,0 +1,105 @@
+"""Append one line to recipes/ledger.csv: what a run has computed since its last line there.
+
+python recipes/ledger.py RUN --held-out held_out.json --note "first day"
+python recipes/ledger.py RUN --held-out-sad 7.91 --held-out-grad 12.3
+
+RUN/totals.json, which ltm-train writes, counts from the run's beginning; a line holds the difference. A run is known by
+the name of its folder, so names are given once. The held-out errors come from benchmarks/held_out.
+"""
+
+import argparse
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from litematting_deploy._files import replace_file
+
+LEDGER = Path(__file__).with_name("ledger.csv")
+COUNTED = {"steps": 0, "crops": 0, "megapixels": 1, "cpu_seconds": 0}
+"""What adds up over the lines of a run -> its decimals."""
+COLUMNS = (
+    *("utc", "run", "recipe_sha256", "instruction_set", *COUNTED),
+    *("held_out_sad", "held_out_grad", "note"),
+)
+
+
+def lines_of(ledger: Path) -> list[dict[str, str]]:
+    """The lines so far. Raises `SystemExit` where its header is another."""
+    with ledger.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise SystemExit(f"{ledger}: its columns are {reader.fieldnames}, wanted {', '.join(COLUMNS)}")
+        return list(reader)
+
+
+def totals_of(run: Path) -> dict[str, Any]:
+    """What the run has computed in all. Raises `SystemExit` where it does not say so."""
+    file = run / "totals.json"
+    try:
+        totals: dict[str, Any] = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{file}: cannot be read: {error}; give the folder of a run of ltm-train") from error
+    missing = [name for name in ("utc", "recipe_sha256", "instruction_set", *COUNTED) if name not in totals]
+    if missing:
+        raise SystemExit(f"{file}: has no {', '.join(missing)}; give the folder of a run of this version of ltm-train")
+    return totals
+
+
+def stretch(totals: dict[str, Any], before: list[dict[str, str]], run: str) -> dict[str, str]:
+    """The line for what `totals` has beyond the lines `before` of the run. Raises `SystemExit` if that is nothing."""
+    line = {name: str(totals[name]) for name in ("utc", "recipe_sha256", "instruction_set")} | {"run": run}
+    for name, decimals in COUNTED.items():
+        more = totals[name] - sum(float(row[name]) for row in before)
+        if more < -(0.1**decimals) * (len(before) + 1):  # each line is rounded
+            raise SystemExit(
+                f"{run}: the ledger has more {name} of it than it has computed: another run had this name; "
+                "rename the folder"
+            )
+        line[name] = f"{max(more, 0):.{decimals}f}"
+    if int(line["steps"]) == 0:
+        raise SystemExit(f"{run}: the ledger has all its {totals['steps']} steps; train on first")
+    return line
+
+
+def held_out(options: argparse.Namespace) -> tuple[str, str]:
+    """SAD and gradient error, empty where they were not measured."""
+    sad, grad = options.held_out_sad, options.held_out_grad
+    if options.held_out:
+        mean = json.loads(options.held_out.read_bytes())
+        mean = mean.get("mean", mean)
+        sad, grad = mean["sad"], mean["grad"]
+    said = ["" if value is None else f"{value:.3f}" for value in (sad, grad)]
+    return said[0], said[1]
+
+
+def written(lines: list[dict[str, str]]) -> bytes:
+    """The whole ledger as a file."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue().encode()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--held-out", type=Path, help="what benchmarks/held_out wrote: {mean: {sad, grad}}")
+    parser.add_argument("--held-out-sad", type=float)
+    parser.add_argument("--held-out-grad", type=float)
+    parser.add_argument("--note", default="")
+    parser.add_argument("--ledger", type=Path, default=LEDGER)
+    options = parser.parse_args()
+    run = options.run.resolve().name
+    lines = lines_of(options.ledger)
+    line = stretch(totals_of(options.run), [row for row in lines if row["run"] == run], run)
+    line["held_out_sad"], line["held_out_grad"] = held_out(options)
+    line["note"] = options.note
+    replace_file(options.ledger, written([*lines, line]))
+    print(", ".join(f"{name} {line[name]}" for name in COLUMNS if line[name]))
+
+
+if __name__ == "__main__":
+    main()
