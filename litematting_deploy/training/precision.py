@@ -58,7 +58,7 @@ def _step_s(autocast: torch.dtype | None) -> float:
         begun = time.perf_counter()
         with torch.autocast("cpu", autocast, enabled=autocast is not None):
             total = layer(image).float().sum()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         return time.perf_counter() - begun
 
     step()

@@ -146,13 +146,14 @@ def test_a_library_is_named_after_what_it_holds() -> None:
     assert len(names) == 3
 
 
-@pytest.mark.parametrize("changed", ["families/hair.py", "families/new.py", "drawing.py"])
+@pytest.mark.parametrize("changed", ["families/hair.py", "families/new.py", "drawing.py", "grooms.py"])
 def test_a_library_is_named_after_the_code_that_draws_it(
     changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = Path(drawing.__file__).parent
     shutil.copytree(own / "families", tmp_path / "families")
-    shutil.copy(own / "drawing.py", tmp_path)
+    for name in ("drawing", "grooms", "cutouts", "collages"):
+        shutil.copy(own / f"{name}.py", tmp_path)
     digest = drawing.code_digest
     monkeypatch.setattr(drawing, "code_digest", lambda: digest.__wrapped__(tmp_path))
     before = Stream(1, 64).folder_name()
