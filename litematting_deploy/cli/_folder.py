@@ -25,6 +25,7 @@ from ._engine import open_chosen
 from ._folder_files import SUFFIXES, FolderFiles, Loaded
 from ._folder_progress import FolderProgress, folder_progress
 from ._plan import matter_for
+from ._trimap import check_some_unknown, mask_meaning
 
 _OPTIONS = (
     click.option("--frames", metavar="1-100", help="Of a pattern, only these: 1-100, 1-100x2 or 1,5,9-12."),
@@ -56,6 +57,7 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
     frame failed."""
     started = time.perf_counter()
     frames, missing = chosen_frames(images, source, options)
+    check_some_unknown(images, source, options)
     files = FolderFiles((images, source), output, options)
     files.check(frames)
     if options["resume"]:
@@ -83,7 +85,8 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
     made = f"{len(todo) - failed} of {len(frames)} frames{shard}"
     skipped = f", {len(frames) - len(todo)} were done" if options["resume"] else ""
     stdout.print(
-        f"{output}: {made} in {seconds:.1f} s{skipped}, {failed} failed{say_count(missing)}, {described}",
+        f"{output}: {made} in {seconds:.1f} s{skipped}, {failed} failed{say_count(missing)}, {described}"
+        f"{say_unsure(files.unsure)}",
         markup=False,
         soft_wrap=True,
     )
@@ -109,6 +112,14 @@ def say_count(missing: list[int]) -> str:
     return f", {len(missing)} missing" if missing else ""
 
 
+def say_unsure(unsure: dict[str, str]) -> str:
+    """For the last line: how many frames had a trimap without sure foreground or background, and the first of them."""
+    if not unsure:
+        return ""
+    name, what = min(unsure.items())
+    return f"; trimaps without sure foreground or background: {len(unsure)} ({name}: {what})"
+
+
 def result_settings(matter: Matter, options: dict[str, Any], resume: bool) -> dict[str, Any]:
     """What decides on the results: not the device, so that the machines of a farm may share a folder.
 
@@ -127,11 +138,18 @@ def result_settings(matter: Matter, options: dict[str, Any], resume: bool) -> di
     return {
         "engine": f"{height}x{width} {matter.engine.precision}, weights {weights[:12]}",
         "plan": matter.placement,
-        "unknown": None if options["mask"] is None else str(options["unknown"] or Band()),
+        "unknown": None
+        if options["mask"] is None
+        else f"{options['unknown'] or Band()} {mask_meaning(options)}".strip(),
         "format": options["kind"],
         "background": background,
         **{name: options[name] for name in _KEPT},
     }
+
+
+def _read_masks_by(options: dict[str, Any]) -> str:
+    """How masks become trimaps, in words."""
+    return f"{options['unknown'] or Band()} {mask_meaning(options)}".strip()
 
 
 def folder_steps(

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,31 @@ def decode(path: str | Path, max_megapixels: float) -> Decoded:
         array = array[:, :, 0] if array.shape[2] == 1 else array
         alpha = None if (alpha == np.iinfo(alpha.dtype).max).all() else alpha
     return Decoded(np.ascontiguousarray(array), alpha, metadata)
+
+
+def decode_indices(path: str | Path, max_megapixels: float) -> NDArray[np.uint8]:
+    """The indices (H, W) of a picture with a palette, turned as its EXIF orientation says. Raises `InputError`."""
+    with _opened(path, max_megapixels) as picture:
+        _check_exif(picture, path)
+        picture.load()
+        indices = np.asarray(picture)
+        return turned(indices if indices.ndim == 2 else indices[:, :, 0], _orientation(picture))
+
+
+def own_range(path: str | Path, max_megapixels: float) -> tuple[int, bool]:
+    """The largest number that a channel of a file can hold, and whether its numbers are indices of a palette.
+
+    Pillow spreads grey of 1, 2 and 4 bits over 0..255. Raises `InputError`.
+    """
+    with _opened(path, max_megapixels) as picture:
+        tiles = picture.tile if isinstance(picture, ImageFile.ImageFile) else []
+        few = {found[1] for tile in tiles if (found := re.search(r"L;([24])", str(tile[3])))}
+        if picture.mode in ("P", "PA"):
+            return 255, True
+        if picture.mode == "1":
+            return 1, False
+        deep = picture.mode in _SIXTEEN_BIT_GREY or _is_deep_colour(picture)
+        return 65535 if deep else 2 ** int(few.pop()) - 1 if few else 255, False
 
 
 def size_upright(path: str | Path, max_megapixels: float) -> tuple[int, int]:
