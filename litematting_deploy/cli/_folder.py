@@ -16,7 +16,7 @@ from ..matting.background import is_image
 from ..matting.band import Band
 from ..runtime import Matter
 from ..runtime.assets import SHIPPED_ENGINE
-from ..sequence.frames import Frame, find_frames, parse_numbers, say_numbers, shard
+from ..sequence.frames import Frame, Sources, find_sources, parse_numbers, say_numbers, shard
 from ..sequence.job import Steps, run, unfinished
 from ..sequence.settings import keep_settings
 from ..sidecar import weights_sha256
@@ -56,7 +56,7 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
     """Matte the frames of a folder or pattern, with trimaps or masks from `source`. Returns the exit code: 1 where a
     frame failed."""
     started = time.perf_counter()
-    frames, missing = chosen_frames(images, source, options)
+    frames, missing, sources = chosen_frames(images, source, options)
     check_some_unknown(images, source, options)
     files = FolderFiles((images, source), output, options)
     files.check(frames)
@@ -78,6 +78,8 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
             for done in run(todo, folder_steps(files, matter, progress)):
                 progress.over(done)
         described = engine.describe()
+    for note in sources.notes:
+        notice(f"ltm-infer: {note}")
     if files.clipped is not None:
         notice(f"ltm-infer: {files.clipped}")
     seconds, failed = time.perf_counter() - started, len(progress.failures)
@@ -85,21 +87,25 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
     made = f"{len(todo) - failed} of {len(frames)} frames{shard}"
     skipped = f", {len(frames) - len(todo)} were done" if options["resume"] else ""
     stdout.print(
-        f"{output}: {made} in {seconds:.1f} s{skipped}, {failed} failed{say_count(missing)}, {described}"
-        f"{say_unsure(files.unsure)}",
+        f"{output}: {made} in {seconds:.1f} s{skipped}, {failed} failed{say_count(missing)}{sources.counts}, "
+        f"{described}{say_unsure(files.unsure)}",
         markup=False,
         soft_wrap=True,
     )
     return 1 if failed or missing else 0
 
 
-def chosen_frames(images: str, source: str, options: dict[str, Any]) -> tuple[list[Frame], list[int]]:
-    """The frames that the options say, and which of the wanted numbers are not there; both of the shard alone."""
+def chosen_frames(images: str, source: str, options: dict[str, Any]) -> tuple[list[Frame], list[int], Sources]:
+    """The frames that the options say, and which of the wanted numbers are not there, both of the shard alone; and all
+    that was found."""
     numbers = None if options["frames"] is None else parse_numbers(options["frames"])
-    frames = find_frames(images, source, numbers)
+    sources = find_sources(images, source, numbers)
+    frames = sources.frames
     missing = sorted(set(numbers or ()) - {frame.number for frame in frames})
     part = options["part"]
-    return (frames, missing) if part is None else (shard(frames, part), shard(missing, part))
+    if part is not None:
+        frames, missing = shard(frames, part), shard(missing, part)
+    return frames, missing, sources
 
 
 def say_missing(images: str, numbers: list[int]) -> str | None:

@@ -14,11 +14,11 @@ from ..cluster.pipeline import Cluster, Record, Resources, connected
 from ..engines.triton import is_url
 from ..matting.background import is_image
 from ..runtime.loading import TENSORRT_SUFFIX
-from ..sequence.frames import Frame
+from ..sequence.frames import Frame, Sources
 from ..sequence.job import Done, unfinished
 from ..sequence.settings import keep_settings
 from ._batch_worker import Job, examine, worker
-from ._command import command, max_megapixels_option, stdout
+from ._command import command, max_megapixels_option, notice, stdout
 from ._engine import engine_options
 from ._folder import chosen_frames, folder_options, say_count, say_missing, say_unsure
 from ._folder_files import FolderFiles
@@ -74,7 +74,7 @@ def main(images: str, trimaps: str | None, output: str, **options: Any) -> int:
     address, resume, retries = (options.pop(name) for name in ("address", "resume", "retries"))
     spread = {name: options.pop(name) for name in ("actors", "cpus", "gpus", "frames_per_task")}
     check_some_unknown(images, source, options)
-    job, missing = _job(images, source, output, options, int(spread["cpus"]))
+    job, missing, sources = _job(images, source, output, options, int(spread["cpus"]))
     files = job.files()
     files.check(job.frames)
     if resume:
@@ -91,9 +91,11 @@ def main(images: str, trimaps: str | None, output: str, **options: Any) -> int:
             farm.run(job, todo, retries, manifest, progress)
     failed, seconds = len(progress.failures), time.perf_counter() - started
     skipped = f", {len(job.frames) - len(todo)} were done" if resume else ""
+    for note in sources.notes:
+        notice(f"ltm-batch: {note}")
     stdout.print(
         f"{output}: {len(todo) - failed} of {len(job.frames)} frames in {seconds:.1f} s{skipped}, "
-        f"{failed} failed{say_count(missing)}, {farm.actors} x {engine}{say_unsure(farm.unsure)}",
+        f"{failed} failed{say_count(missing)}{sources.counts}, {farm.actors} x {engine}{say_unsure(farm.unsure)}",
         markup=False,
         soft_wrap=True,
     )
@@ -141,15 +143,18 @@ class _Farm:
                 yield number, {"frame": name, "failure": failure, "files": {}, "sources": {}}
 
 
-def _job(images: str, source: str, output: str, options: dict[str, Any], threads: int) -> tuple[Job, list[int]]:
-    """The job with absolute paths, for actors have working directories of their own; and which frames are missing."""
+def _job(
+    images: str, source: str, output: str, options: dict[str, Any], threads: int
+) -> tuple[Job, list[int], Sources]:
+    """The job with absolute paths, for actors have working directories of their own; which frames are missing; and all
+    that was found."""
     images, source, output = map(os.path.abspath, (images, source, output))
-    frames, missing = chosen_frames(images, source, options)
+    frames, missing, sources = chosen_frames(images, source, options)
     for name in ("cutout", "foreground", "preview", "engine", "background"):
         value = options[name]
         if value is not None and not is_url(value) and (name != "background" or is_image(value)):
             options[name] = os.path.abspath(value)
-    return Job(frames, (images, source), output, options, threads), missing
+    return Job(frames, (images, source), output, options, threads), missing, sources
 
 
 def _resources(spread: dict[str, Any], options: dict[str, Any]) -> Resources:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import LiteMattingError, UsageError
 from ..matting.band import Band
-from ..matting.image_io import READ_SUFFIXES
+from ..matting.kinds import READ_SUFFIXES
 from ..matting.mask import MaskMeaning
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 from ..runtime.assets import EXAMPLE_IMAGE, EXAMPLE_TRIMAP

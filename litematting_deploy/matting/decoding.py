@@ -15,7 +15,9 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from ..errors import InputError
+from .heif import container_formats
 from .jpeg import SIGNATURE, check_exif, check_jpeg
+from .kinds import conversion, kind_of
 from .metadata import DECODER_ERRORS, ORIENTATION_TAG, Metadata, metadata_of
 from .quiet import decoders_quiet
 from .tags import check_tags
@@ -115,8 +117,9 @@ def _opened(path: str | Path, max_megapixels: float) -> Iterator[Image.Image]:
     try:
         check_is_file(path)
         _check_before_opening(path)
+        formats = (*READ_FORMATS, *container_formats(path))
         # A file rather than its name, which Pillow would map into memory, and garble TIFFs that lie on their side.
-        with open(path, "rb") as file, decoders_quiet(), Image.open(file, formats=READ_FORMATS) as picture:
+        with open(path, "rb") as file, decoders_quiet(), Image.open(file, formats=formats) as picture:
             _check_header(picture, path, max_megapixels)
             yield picture
     except UnidentifiedImageError:
@@ -170,6 +173,9 @@ def _unknown(path: str | Path) -> InputError:
                 f"{path}: a TIFF that is damaged, or of a kind that is not read (as floating-point, 32-bit, Lab, or "
                 "16-bit grey with alpha); wanted 8- or 16-bit RGB or grey"
             )
+    kind = kind_of(path)
+    if kind is not None and kind.upper() not in READ_FORMATS:
+        return InputError(f"{path}: is a picture of kind {kind}, which is not read; {conversion(kind)}")
     return InputError(
         f"{path}: not an image that can be read ({os.path.getsize(path)} bytes); "
         f"wanted {', '.join(READ_FORMATS)} or OpenEXR; it may be empty, damaged or misnamed"

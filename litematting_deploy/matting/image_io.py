@@ -14,11 +14,11 @@ from ..errors import InputError, UsageError
 from .decoding import Decoded, decode, decode_indices, own_range, size_upright
 from .encoding import encode_png, encode_tiff, ends_whole
 from .exr import exr_windows, is_exr, read_exr_mask, read_exr_whole, write_exr
+from .kinds import READ_SUFFIXES
 from .mask import MaskMeaning
 from .metadata import Metadata
 from .photo import MAX_MEGAPIXELS, Photo, read_photo
 
-READ_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".exr")
 WRITE_SUFFIXES = (".png", ".tif", ".tiff")
 EXR_SUFFIX = ".exr"
 RESULT_SUFFIXES = (*WRITE_SUFFIXES, EXR_SUFFIX)
