@@ -12,7 +12,7 @@ from ..matting.band import WIDEST, Band
 from ..matting.image_io import read_mask, read_trimap
 from ..matting.mask import MaskMeaning
 from ..matting.photo import Photo, read_photo
-from ..matting.trimap import check_unknown, decode, from_mask
+from ..matting.trimap import Encoding, check_unknown, decode, from_mask
 from ..sequence import unknown
 from ..sequence.frames import find_frames
 
@@ -120,7 +120,8 @@ def check_some_unknown(images: str, source: str, options: dict[str, Any]) -> Non
     if options["mask"] is not None or options["allow_no_unknown"]:
         return
     trimaps = [frame.trimap for frame in find_frames(images, source) if frame.trimap is not None]
-    limit, encoding = options["max_megapixels"], options["trimap_encoding"] or "exact"
+    limit: float = options["max_megapixels"]
+    encoding: Encoding = options["trimap_encoding"] or "exact"
     unknown.check_some_unknown(trimaps, lambda path: decode(read_trimap(path, limit), encoding, str(path)), source)
 
 

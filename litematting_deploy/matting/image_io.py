@@ -110,7 +110,7 @@ def _mask_levels(path: str | Path, max_megapixels: float) -> NDArray[Any]:
 
 
 def _exr_levels(plane: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return np.rint(plane.clip(0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.rint(plane.clip(0, 1) * 255), np.uint8)
 
 
 class _ColouredError(InputError):
