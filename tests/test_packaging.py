@@ -45,7 +45,7 @@ def test_extras_and_commands() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     assert set(config["options.extras_require"]) == {
-        *("cpu", "gpu", "export", "bench", "train", "demo", "video", "ray", "triton", "docs", "harden", "dev"),
+        *("cpu", "gpu", "export", "bench", "train", "demo", "heif", "video", "ray", "triton", "docs", "harden", "dev"),
         *("cuda12", "cuda13", "rtx-cu12", "rtx-cu13", "trt-cu12", "trt-cu13", "pycuda"),
     }
     required = config["options"]["install_requires"]

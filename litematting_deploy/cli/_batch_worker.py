@@ -81,6 +81,7 @@ def _record(files: FolderFiles, done: Done, sources: dict[str, list[int]]) -> Re
         "failure": done.failure,
         "files": stamps(files.results(done.frame).files) if worked else {},
         "sources": sources if worked else {},
+        "unsure": files.unsure.get(done.frame.name),
         "host": socket.gethostname(),
         "pid": os.getpid(),
     }

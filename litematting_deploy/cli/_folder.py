@@ -16,7 +16,7 @@ from ..matting.background import is_image
 from ..matting.band import Band
 from ..runtime import Matter
 from ..runtime.assets import SHIPPED_ENGINE
-from ..sequence.frames import Frame, find_frames, parse_numbers, say_numbers, shard
+from ..sequence.frames import Frame, Sources, find_sources, parse_numbers, say_numbers, shard
 from ..sequence.job import Steps, run, unfinished
 from ..sequence.settings import keep_settings
 from ..sidecar import weights_sha256
@@ -25,6 +25,7 @@ from ._engine import open_chosen
 from ._folder_files import SUFFIXES, FolderFiles, Loaded
 from ._folder_progress import FolderProgress, folder_progress
 from ._plan import matter_for
+from ._trimap import check_some_unknown, mask_meaning
 
 _OPTIONS = (
     click.option("--frames", metavar="1-100", help="Of a pattern, only these: 1-100, 1-100x2 or 1,5,9-12."),
@@ -55,7 +56,8 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
     """Matte the frames of a folder or pattern, with trimaps or masks from `source`. Returns the exit code: 1 where a
     frame failed."""
     started = time.perf_counter()
-    frames, missing = chosen_frames(images, source, options)
+    frames, missing, sources = chosen_frames(images, source, options)
+    check_some_unknown(images, source, options)
     files = FolderFiles((images, source), output, options)
     files.check(frames)
     if options["resume"]:
@@ -76,6 +78,8 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
             for done in run(todo, folder_steps(files, matter, progress)):
                 progress.over(done)
         described = engine.describe()
+    for note in sources.notes:
+        notice(f"ltm-infer: {note}")
     if files.clipped is not None:
         notice(f"ltm-infer: {files.clipped}")
     seconds, failed = time.perf_counter() - started, len(progress.failures)
@@ -83,20 +87,25 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
     made = f"{len(todo) - failed} of {len(frames)} frames{shard}"
     skipped = f", {len(frames) - len(todo)} were done" if options["resume"] else ""
     stdout.print(
-        f"{output}: {made} in {seconds:.1f} s{skipped}, {failed} failed{say_count(missing)}, {described}",
+        f"{output}: {made} in {seconds:.1f} s{skipped}, {failed} failed{say_count(missing)}{sources.counts}, "
+        f"{described}{say_unsure(files.unsure)}",
         markup=False,
         soft_wrap=True,
     )
     return 1 if failed or missing else 0
 
 
-def chosen_frames(images: str, source: str, options: dict[str, Any]) -> tuple[list[Frame], list[int]]:
-    """The frames that the options say, and which of the wanted numbers are not there; both of the shard alone."""
+def chosen_frames(images: str, source: str, options: dict[str, Any]) -> tuple[list[Frame], list[int], Sources]:
+    """The frames that the options say, and which of the wanted numbers are not there, both of the shard alone; and all
+    that was found."""
     numbers = None if options["frames"] is None else parse_numbers(options["frames"])
-    frames = find_frames(images, source, numbers)
+    sources = find_sources(images, source, numbers)
+    frames = sources.frames
     missing = sorted(set(numbers or ()) - {frame.number for frame in frames})
     part = options["part"]
-    return (frames, missing) if part is None else (shard(frames, part), shard(missing, part))
+    if part is not None:
+        frames, missing = shard(frames, part), shard(missing, part)
+    return frames, missing, sources
 
 
 def say_missing(images: str, numbers: list[int]) -> str | None:
@@ -107,6 +116,14 @@ def say_missing(images: str, numbers: list[int]) -> str | None:
 def say_count(missing: list[int]) -> str:
     """For the last line."""
     return f", {len(missing)} missing" if missing else ""
+
+
+def say_unsure(unsure: dict[str, str]) -> str:
+    """For the last line: how many frames had a trimap without sure foreground or background, and the first of them."""
+    if not unsure:
+        return ""
+    name, what = min(unsure.items())
+    return f"; trimaps without sure foreground or background: {len(unsure)} ({name}: {what})"
 
 
 def result_settings(matter: Matter, options: dict[str, Any], resume: bool) -> dict[str, Any]:
@@ -127,11 +144,18 @@ def result_settings(matter: Matter, options: dict[str, Any], resume: bool) -> di
     return {
         "engine": f"{height}x{width} {matter.engine.precision}, weights {weights[:12]}",
         "plan": matter.placement,
-        "unknown": None if options["mask"] is None else str(options["unknown"] or Band()),
+        "unknown": None
+        if options["mask"] is None
+        else f"{options['unknown'] or Band()} {mask_meaning(options)}".strip(),
         "format": options["kind"],
         "background": background,
         **{name: options[name] for name in _KEPT},
     }
+
+
+def _read_masks_by(options: dict[str, Any]) -> str:
+    """How masks become trimaps, in words."""
+    return f"{options['unknown'] or Band()} {mask_meaning(options)}".strip()
 
 
 def folder_steps(

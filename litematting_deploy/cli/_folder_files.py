@@ -15,6 +15,7 @@ from ..matting.background import is_image
 from ..matting.depth import check_depth
 from ..matting.image_io import EXR_SUFFIX, ResultSizes, is_result
 from ..matting.photo import Photo
+from ..matting.trimap import unsure
 from ..sequence.frames import Frame, means
 from ._results import Results, chosen_results, say_share
 from ._trimap import read_pair
@@ -46,6 +47,8 @@ class FolderFiles:
         """
         self._options, self._sources = options, sources
         self._clipped: list[float] = []
+        self.unsure: dict[str, str] = {}
+        """By the names of frames, what their trimaps lack."""
         named = {"alpha": output} | {name: options[name] for name in ("cutout", "foreground", "preview")}
         self._folders = {name: Path(folder) for name, folder in named.items() if folder is not None}
         for folder in self._folders.values():
@@ -129,6 +132,8 @@ class FolderFiles:
             kind = "trimap" if self._options["mask"] is None else "mask"
             raise InputError(f"{frame.image}: has no {kind} of its name; make one, or take the photo out")
         photo, trimap = read_pair(str(frame.image), str(frame.trimap), self._options)
+        if missing := unsure(trimap):
+            self.unsure[frame.name] = missing
         results = self.results(frame)
         for path in results.files:
             _make_folder(Path(path).parent)

@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 from ..matting.band import WIDEST, Band
 from ..matting.image_io import read_mask, read_trimap
+from ..matting.mask import MaskMeaning
 from ..matting.photo import Photo, read_photo
-from ..matting.trimap import decode, from_mask
+from ..matting.trimap import Encoding, check_unknown, decode, from_mask
+from ..sequence import unknown
+from ..sequence.frames import find_frames
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -38,11 +41,27 @@ _BAND_OPTIONS = (
         "together with it.",
     ),
 )
+_MEANING_OPTIONS = (
+    click.option(
+        "--mask-threshold",
+        metavar="VALUE",
+        help="The mask is foreground from this value on, background below: in the file's own numbers (128; of 16 bits "
+        "up to 65535, of OpenEXR 0.5), or in percent of the top of their range (50%).",
+    ),
+    click.option(
+        "--mask-label",
+        metavar="ID",
+        type=int,
+        multiple=True,
+        help="The mask holds class ids, and this one is the object: a grey value, or the index of a palette. May be "
+        "repeated.",
+    ),
+)
 
 
 def band_options(function: Function) -> Function:
-    """Add the options of a band to a command: `unknown`, a `Band` or None, and `adaptive`."""
-    for option in reversed(_BAND_OPTIONS):
+    """Add options of masks to a command: `mask_threshold`, `mask_label`; `unknown`, a `Band` or None; `adaptive`."""
+    for option in reversed((*_MEANING_OPTIONS, *_BAND_OPTIONS)):
         function = option(function)
     return function
 
@@ -59,7 +78,18 @@ def trimap_options(function: Function) -> Function:
         metavar="MASK",
         help="A binary or soft mask instead of a trimap, or a folder or pattern of masks; see ltm-trimap.",
     )
-    return mask(band_options(encoding(function)))
+    sure = click.option(
+        "--allow-no-unknown",
+        is_flag=True,
+        help="Take a TRIMAP without unknown pixels as the alpha; of many, where none has any. Otherwise it is refused, "
+        "since it may be a mask.",
+    )
+    return mask(band_options(encoding(sure(function))))
+
+
+def mask_meaning(options: dict[str, Any]) -> MaskMeaning:
+    """Which values of a mask are the object, as the options say. Raises `UsageError`."""
+    return MaskMeaning.parse(options["mask_threshold"], options["mask_label"])
 
 
 def trimap_source(trimap: str | None, options: dict[str, Any]) -> str:
@@ -69,20 +99,48 @@ def trimap_source(trimap: str | None, options: dict[str, Any]) -> str:
         raise click.UsageError("--unknown is the band of a trimap made from --mask; leave it out with a TRIMAP")
     if mask is None and options["adaptive"]:
         raise click.UsageError("--adaptive is for a trimap made from --mask; leave it out with a TRIMAP")
+    if mask is None and mask_meaning(options):
+        raise click.UsageError(f"{mask_meaning(options)} is how to read --mask; leave it out with a TRIMAP")
+    if mask is not None and options["allow_no_unknown"]:
+        raise click.UsageError("--allow-no-unknown is about a TRIMAP; leave it out with --mask")
     if mask is not None and options["trimap_encoding"] is not None:
         raise click.UsageError("--trimap-encoding is how to read a TRIMAP; leave it out with --mask")
+    mask_meaning(options)  # raises before any work is done
     source = trimap or mask
     if source is None or None not in (trimap, mask):
         raise click.UsageError("give either a TRIMAP or --mask MASK")
     return source
 
 
-def read_pair(image: str, source: str, options: dict[str, Any]) -> tuple[Photo, NDArray[np.uint8]]:
-    """A photo and its trimap (H, W) of 0 / 128 / 255, read from `source` or made from the mask that this is."""
+def check_some_unknown(images: str, source: str, options: dict[str, Any]) -> None:
+    """Raise `InputError` where no trimap of many has unknown pixels, before any frame is matted or handed out.
+
+    All frames count, whatever `frames` and `part` choose: each machine of a farm comes to the same answer.
+    """
+    if options["mask"] is not None or options["allow_no_unknown"]:
+        return
+    trimaps = [frame.trimap for frame in find_frames(images, source) if frame.trimap is not None]
+    limit: float = options["max_megapixels"]
+    encoding: Encoding = options["trimap_encoding"] or "exact"
+    unknown.check_some_unknown(trimaps, lambda path: decode(read_trimap(path, limit), encoding, str(path)), source)
+
+
+def read_pair(image: str, source: str, options: dict[str, Any], alone: bool = False) -> tuple[Photo, NDArray[np.uint8]]:
+    """A photo and its trimap (H, W) of 0 / 128 / 255, read from `source` or made from the mask that this is.
+
+    alone: it is not one of a sequence, where an object may leave the frame. Raises `InputError`.
+    """
     limit: float = options["max_megapixels"]
     photo = read_photo(image, limit, options["exposure"])
     if options["mask"] is None:
         grey = photo.fit(read_trimap(source, limit), source)
-        return photo, decode(grey, options["trimap_encoding"] or "exact", source)
-    grey = read_mask(source, limit, photo)
-    return photo, from_mask(grey, options["unknown"] or Band(), source, photo.network, adaptive=options["adaptive"])
+        trimap = decode(grey, options["trimap_encoding"] or "exact", source)
+        if alone and not options["allow_no_unknown"]:
+            check_unknown(trimap, source)
+        return photo, trimap
+    meaning = mask_meaning(options)
+    grey = read_mask(source, limit, photo, meaning)
+    if alone:
+        meaning.check_object(grey, source)
+    band, adaptive = options["unknown"] or Band(), options["adaptive"]
+    return photo, from_mask(grey, band, source, photo.network, adaptive=adaptive, checked=True)

@@ -15,7 +15,7 @@ from .._files import check_writable
 from ..errors import InputError, OutputError, UsageError
 from ..matting.background import Background
 from ..matting.band import Band
-from ..matting.trimap import decode, from_mask
+from ..matting.trimap import from_mask, unsure
 from ..runtime import Matter
 from ..sequence.frames import Frame
 from ..sequence.job import Done
@@ -26,12 +26,13 @@ from ..video.joining import check_sound, join
 from ..video.pictures import Pictures
 from ..video.reading import Clip, ClipFrame
 from ..video.segments import Result, Segment, Segments
-from ..video.trimaps import Pair, between, check_counts, decode_compressed, open_greys, pairs
+from ..video.trimaps import SURE_FOREGROUND, Pair, check_counts, decode_grey, open_greys, pairs
 from ._command import notice, stdout
 from ._engine import open_chosen
-from ._folder import result_settings
+from ._folder import result_settings, say_unsure
 from ._folder_progress import FolderProgress, folder_progress
 from ._plan import matter_for
+from ._trimap import mask_meaning
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +49,11 @@ def matte(path: str, source: str, output: str, options: dict[str, Any]) -> None:
     """Matte a clip with the trimaps or masks of `source`."""
     started = time.perf_counter()
     clip = Clip(path, options["max_megapixels"])
-    greys = open_greys(source, options["mask"] is not None, options["max_megapixels"])
+    meaning = None if options["mask"] is None else mask_meaning(options)
+    greys = open_greys(source, options["max_megapixels"], meaning)
     check_counts(clip, greys)
+    if options["mask"] is None and not options["allow_no_unknown"]:
+        greys.check_some_unknown(options["trimap_encoding"])
     pictures = _chosen(output, (path, source), clip, options)
     segments = Segments(output, pictures.results, clip, options["segment"])
     if options["resume"] and not segments.folder.exists() and _is_done(pictures, (path, source)):
@@ -61,7 +65,7 @@ def matte(path: str, source: str, output: str, options: dict[str, Any]) -> None:
         with folder_progress("ltm-infer") as progress:
             resumed = _check_done(segments.whole(), todo, progress)
             progress.begin("frames", (clip.count or resumed) - resumed)
-            _run(todo, segments, pictures, matter, progress, options)
+            lacking = _run(todo, segments, pictures, matter, progress, options)
         done = segments.whole()
         for index, result in enumerate(pictures.results):
             join(result, segments.files(index, done), done, clip, not options["no_sound"])
@@ -70,6 +74,7 @@ def matte(path: str, source: str, output: str, options: dict[str, Any]) -> None:
     count, seconds = sum(len(segment.pts) for segment in done), time.perf_counter() - started
     before = f", {resumed} were done" if options["resume"] else ""
     files = " and ".join(f"{result.path} ({result.codec.name})" for result in pictures.results)
+    described += say_unsure(lacking)
     stdout.print(f"{files}: {count} frames in {seconds:.1f} s{before}, {described}", markup=False, soft_wrap=True)
 
 
@@ -135,7 +140,10 @@ def _run(
     matter: Matter,
     progress: FolderProgress,
     options: dict[str, Any],
-) -> None:
+) -> dict[str, str]:
+    """Matte what is left of a clip. Returns by frame what the trimaps lack."""
+    lacking: dict[str, str] = {}
+
     def load() -> _Loaded | None:
         pair = next(todo, None)
         return None if pair is None else _load(pair, options)
@@ -150,6 +158,8 @@ def _run(
 
     try:
         for item in run(load, matted, save):
+            if missing := unsure(item.trimap):
+                lacking[f"frame {item.frame.index}"] = missing
             progress.over(Done(Frame(f"frame {item.frame.index}", Path(item.frame.name), None)))
         segments.close()
     except OutputError:
@@ -161,6 +171,7 @@ def _run(
     except BaseException:
         segments.keep_what_is_whole()
         raise
+    return lacking
 
 
 def _load(pair: Pair, options: dict[str, Any]) -> _Loaded:
@@ -169,10 +180,11 @@ def _load(pair: Pair, options: dict[str, Any]) -> _Loaded:
 
 
 def _trimap(pair: Pair, network: NDArray[np.uint8], options: dict[str, Any]) -> NDArray[np.uint8]:
-    if options["mask"] is not None:
-        band = options["unknown"] or Band()
-        return from_mask(pair.grey, band, pair.name, network, adaptive=options["adaptive"])
-    encoding = options["trimap_encoding"]
-    if encoding in ("exact", "labels") or not pair.compressed:
-        return decode(pair.grey, encoding or "exact", pair.name)
-    return between(pair.grey) if encoding else decode_compressed(pair.grey, pair.name)
+    if options["mask"] is None:
+        return decode_grey(pair.grey, pair.name, options["trimap_encoding"], pair.compressed)
+    mask = pair.grey
+    if pair.compressed:
+        chosen = mask_meaning(options).applied(mask, 255, pair.name, SURE_FOREGROUND / 255)
+        mask = mask if chosen is None else chosen
+    band, adaptive = options["unknown"] or Band(), options["adaptive"]
+    return from_mask(mask, band, pair.name, network, adaptive=adaptive, checked=True)

@@ -14,18 +14,18 @@ from ..cluster.pipeline import Cluster, Record, Resources, connected
 from ..engines.triton import is_url
 from ..matting.background import is_image
 from ..runtime.loading import TENSORRT_SUFFIX
-from ..sequence.frames import Frame
+from ..sequence.frames import Frame, Sources
 from ..sequence.job import Done, unfinished
 from ..sequence.settings import keep_settings
 from ._batch_worker import Job, examine, worker
-from ._command import command, max_megapixels_option, stdout
+from ._command import command, max_megapixels_option, notice, stdout
 from ._engine import engine_options
-from ._folder import chosen_frames, folder_options, say_count, say_missing
+from ._folder import chosen_frames, folder_options, say_count, say_missing, say_unsure
 from ._folder_files import FolderFiles
 from ._folder_progress import FolderProgress, folder_progress
 from ._plan import plan_options
 from ._results import result_options
-from ._trimap import trimap_options, trimap_source
+from ._trimap import check_some_unknown, trimap_options, trimap_source
 
 
 @command("ltm-batch")
@@ -73,7 +73,8 @@ def main(images: str, trimaps: str | None, output: str, **options: Any) -> int:
     source = trimap_source(trimaps, options)
     address, resume, retries = (options.pop(name) for name in ("address", "resume", "retries"))
     spread = {name: options.pop(name) for name in ("actors", "cpus", "gpus", "frames_per_task")}
-    job, missing = _job(images, source, output, options, int(spread["cpus"]))
+    check_some_unknown(images, source, options)
+    job, missing, sources = _job(images, source, output, options, int(spread["cpus"]))
     files = job.files()
     files.check(job.frames)
     if resume:
@@ -90,9 +91,11 @@ def main(images: str, trimaps: str | None, output: str, **options: Any) -> int:
             farm.run(job, todo, retries, manifest, progress)
     failed, seconds = len(progress.failures), time.perf_counter() - started
     skipped = f", {len(job.frames) - len(todo)} were done" if resume else ""
+    for note in sources.notes:
+        notice(f"ltm-batch: {note}")
     stdout.print(
         f"{output}: {len(todo) - failed} of {len(job.frames)} frames in {seconds:.1f} s{skipped}, "
-        f"{failed} failed{say_count(missing)}, {farm.actors} x {engine}",
+        f"{failed} failed{say_count(missing)}{sources.counts}, {farm.actors} x {engine}{say_unsure(farm.unsure)}",
         markup=False,
         soft_wrap=True,
     )
@@ -106,6 +109,7 @@ class _Farm:
         fitting = cluster.fitting(each)
         self.each, self.actors = each, min(actors or fitting, fitting)
         self._cluster, self._at_once = cluster, at_once
+        self.unsure: dict[str, str] = {}
 
     def run(self, job: Job, todo: list[int], retries: int, manifest: Manifest, progress: FolderProgress) -> None:
         """Matte the frames of these numbers; those that fail once more, so many times, and one by one."""
@@ -115,6 +119,8 @@ class _Farm:
             again = []
             for number, record in self._records(job, todo, at_once):
                 manifest.add(record)
+                if record.get("unsure"):
+                    self.unsure[record["frame"]] = record["unsure"]
                 if record["failure"] is None:
                     progress.matted()
                 elif left:
@@ -137,15 +143,18 @@ class _Farm:
                 yield number, {"frame": name, "failure": failure, "files": {}, "sources": {}}
 
 
-def _job(images: str, source: str, output: str, options: dict[str, Any], threads: int) -> tuple[Job, list[int]]:
-    """The job with absolute paths, for actors have working directories of their own; and which frames are missing."""
+def _job(
+    images: str, source: str, output: str, options: dict[str, Any], threads: int
+) -> tuple[Job, list[int], Sources]:
+    """The job with absolute paths, for actors have working directories of their own; which frames are missing; and all
+    that was found."""
     images, source, output = map(os.path.abspath, (images, source, output))
-    frames, missing = chosen_frames(images, source, options)
+    frames, missing, sources = chosen_frames(images, source, options)
     for name in ("cutout", "foreground", "preview", "engine", "background"):
         value = options[name]
         if value is not None and not is_url(value) and (name != "background" or is_image(value)):
             options[name] = os.path.abspath(value)
-    return Job(frames, (images, source), output, options, threads), missing
+    return Job(frames, (images, source), output, options, threads), missing, sources
 
 
 def _resources(spread: dict[str, Any], options: dict[str, Any]) -> Resources:

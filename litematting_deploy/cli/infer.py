@@ -13,7 +13,7 @@ from .._files import check_writable, replace_file
 from .._stages import note, recording
 from ..errors import InputError
 from ..matting.patches import Plan
-from ..matting.trimap import UNKNOWN
+from ..matting.trimap import UNKNOWN, unsure
 from ..runtime import Matter
 from ..sequence.frames import is_many
 from ..video import is_video
@@ -97,7 +97,7 @@ def _matte_one(image: str, source: str, output: str, options: dict[str, Any]) ->
         )
     results = chosen_results(output, (image, source, options["background"] or ""), options)
     started = time.perf_counter()
-    photo, trimap = read_pair(image, source, options)
+    photo, trimap = read_pair(image, source, options, alone=True)
     results.check_photo(photo)
     if clipped := results.clipped_share(photo):
         notice(
@@ -121,6 +121,8 @@ def _matte_one(image: str, source: str, output: str, options: dict[str, Any]) ->
             )
         note(patches=len(plan.corners_yx), skipped=plan.skipped, grid=plan.grid_size, engine=engine.describe())
         summary = f"{plan}, {engine.describe()}"
+        if missing := unsure(trimap):
+            summary += f"; {source}: {missing}"
     with estimating(results):
         results.write(photo, alpha)
     height, width = alpha.shape

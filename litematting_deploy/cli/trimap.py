@@ -8,8 +8,9 @@ import numpy as np
 from ..errors import UsageError
 from ..matting.band import Band
 from ..matting.image_io import check_output, read_mask, write_image
+from ..matting.mask import MaskMeaning
 from ..matting.photo import read_photo
-from ..matting.trimap import UNKNOWN, from_mask
+from ..matting.trimap import UNKNOWN, from_mask, unsure
 from ..matting.trimap_preview import trimap_preview
 from ._command import command, max_megapixels_option, notice, stdout
 from ._trimap import band_options
@@ -30,6 +31,8 @@ from ._trimap import band_options
 def main(
     mask: str,
     output: str,
+    mask_threshold: str | None,
+    mask_label: tuple[int, ...],
     unknown: Band | None,
     adaptive: bool,
     image: str | None,
@@ -39,12 +42,14 @@ def main(
 ) -> None:
     """Make a trimap from MASK, a binary or soft mask or a cut-out with an alpha channel."""
     _check_options(output, adaptive, image, exposure, preview)
+    meaning = MaskMeaning.parse(mask_threshold, mask_label)
     for path in filter(None, (output, preview)):
         check_output(path, (mask, image) if image else (mask,))
     photo = None if image is None else read_photo(image, max_megapixels, exposure)
-    grey = read_mask(mask, max_megapixels, photo)
+    grey = read_mask(mask, max_megapixels, photo, meaning)
+    meaning.check_object(grey, mask)
     seen = None if photo is None else photo.network
-    trimap = from_mask(grey, unknown or Band(), mask, seen, adaptive=adaptive)
+    trimap = from_mask(grey, unknown or Band(), mask, seen, adaptive=adaptive, checked=True)
     if not (trimap == UNKNOWN).any():
         notice(f"ltm-trimap: {mask} has no edge: nothing is unknown in its trimap")
     pictures = {output: trimap}
@@ -57,7 +62,10 @@ def main(
         write_image(path, pixels)
     height, width = trimap.shape
     share = np.mean(trimap == UNKNOWN)
-    stdout.print(f"{' and '.join(pictures)}: {width}x{height}, {share:.1%} unknown", markup=False, soft_wrap=True)
+    lacks = f", {missing}" if (missing := unsure(trimap)) else ""
+    stdout.print(
+        f"{' and '.join(pictures)}: {width}x{height}, {share:.1%} unknown{lacks}", markup=False, soft_wrap=True
+    )
 
 
 def _check_options(output: str, adaptive: bool, image: str | None, exposure: float | None, preview: str | None) -> None:

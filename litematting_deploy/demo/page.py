@@ -9,9 +9,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..errors import LiteMattingError
+from ..errors import LiteMattingError, UsageError
 from ..matting.band import Band
-from ..matting.image_io import READ_SUFFIXES
+from ..matting.kinds import READ_SUFFIXES
+from ..matting.mask import MaskMeaning
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 from ..runtime.assets import EXAMPLE_IMAGE, EXAMPLE_TRIMAP
 from .job import Results
@@ -109,6 +110,10 @@ class Page:
                 elem_id="width",
             )
             self._adaptive = gr.Checkbox(False, label="Wider where the photo is hairy", elem_id="adaptive")
+            self._threshold = gr.Textbox(
+                label="Foreground from this value on, as 128 or 50% (--mask-threshold)", elem_id="threshold"
+            )
+            self._labels = gr.Textbox(label="Class ids of the object, as 7 or 7, 9 (--mask-label)", elem_id="labels")
         self._encoding = gr.Dropdown(
             [
                 ("0 background, 128 unknown, 255 foreground", "exact"),
@@ -169,6 +174,7 @@ class Page:
         outputs = [self._slider, *self._pictures.values(), *self._downloads.values(), self._summary, self._again]
         behind = [self._colour, self._behind]
         inputs = [self._photo, self._kind, self._editor, self._file, self._width, self._adaptive, self._encoding]
+        inputs += [self._threshold, self._labels]
         one = {"concurrency_id": "studio", "concurrency_limit": 1, "api_visibility": "private"}
         self._kind.change(
             self._show_kind, self._kind, [self._painting, self._filing, self._band, self._encoding], **one
@@ -211,12 +217,14 @@ class Page:
         width: float,
         adaptive: bool,
         encoding: Any,
+        threshold: str | None,
+        labels: str | None,
         colour: str,
         image: str | None,
     ) -> list[Any]:
         layers = tuple(painted["layers"]) if painted is not None else ()
-        source = Source(kind, layers, path, width, adaptive, encoding)
         with self._told():
+            source = Source(kind, layers, path, width, adaptive, encoding, _meaning(threshold, labels))
             token, matted, results = self._studio.cut_out(
                 photo, source, colour, image, lambda done, total, what: progress((done, total), what, unit="patches")
             )
@@ -246,6 +254,15 @@ class Page:
         else:
             return
         raise self._gr.Error(html.escape(said), duration=None, print_exception=False, title="That did not work")
+
+
+def _meaning(threshold: str | None, labels: str | None) -> MaskMeaning:
+    """Which values of a mask are the object, as was typed. Raises `UsageError`."""
+    ids = re.split(r"[\s,;]+", (labels or "").strip())
+    strange = [text for text in ids if text and not re.fullmatch(r"[0-9]{1,5}", text)]
+    if strange:
+        raise UsageError(f"{strange[0]!r}: wanted class ids, as in 7 or 7, 9")
+    return MaskMeaning.parse((threshold or "").strip() or None, tuple(int(text) for text in ids if text))
 
 
 def _brush_colours() -> list[tuple[str, float]]:

@@ -1,6 +1,6 @@
 """What the page is told of a photo, as a trimap."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..matting.band import Band
 from ..matting.image_io import read_mask, read_trimap
+from ..matting.mask import MaskMeaning
 from ..matting.photo import Photo
-from ..matting.trimap import Encoding, decode, from_mask
+from ..matting.trimap import UNKNOWN, Encoding, decode, from_mask
 from .strokes import trimap_of
 
 Kind: TypeAlias = Literal["paint", "mask", "trimap"]
@@ -20,7 +21,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 @dataclass(frozen=True, eq=False)
 class Source:
     """layers: of paint, (h, w, 4) uint8 RGBA. path: of the file of a mask or trimap. width: of a mask's band, in
-    pixels; adaptive: wider where the photo is hairy. encoding: of a trimap."""
+    pixels; adaptive: wider where the photo is hairy. encoding: of a trimap.
+    meaning: which values of a mask are the object."""
 
     kind: Kind
     layers: tuple[NDArray[np.uint8], ...] = ()
@@ -28,6 +30,7 @@ class Source:
     width: float = Band().amount
     adaptive: bool = False
     encoding: Encoding = "exact"
+    meaning: MaskMeaning = field(default_factory=MaskMeaning)
 
 
 def trimap_for(photo: Photo, source: Source, max_megapixels: float) -> NDArray[np.uint8]:
@@ -38,6 +41,14 @@ def trimap_for(photo: Photo, source: Source, max_megapixels: float) -> NDArray[n
     if source.path is None:
         raise InputError(f"there is no {source.kind} yet: choose its file, or paint")
     if source.kind == "trimap":
-        return decode(photo.fit(read_trimap(source.path, max_megapixels), source.path), source.encoding, source.path)
-    mask = read_mask(source.path, max_megapixels, photo)
-    return from_mask(mask, Band(source.width), source.path, photo.network, adaptive=source.adaptive)
+        grey = photo.fit(read_trimap(source.path, max_megapixels), source.path)
+        trimap = decode(grey, source.encoding, source.path)
+        if not (trimap == UNKNOWN).any():
+            raise InputError(
+                f"{source.path}: has no unknown pixels, so that there is nothing to estimate; if it is a mask, choose "
+                "Take a mask"
+            )
+        return trimap
+    mask = read_mask(source.path, max_megapixels, photo, source.meaning)
+    source.meaning.check_object(mask, source.path)
+    return from_mask(mask, Band(source.width), source.path, photo.network, adaptive=source.adaptive, checked=True)

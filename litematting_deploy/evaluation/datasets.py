@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..matting.image_io import READ_SUFFIXES, looks_like_image, read_image, read_mask, read_trimap
+from ..matting.image_io import looks_like_image, read_alpha, read_image, read_trimap
+from ..matting.kinds import READ_SUFFIXES
 from ..matting.photo import MAX_MEGAPIXELS
 from ..matting.trimap import UNKNOWN, Encoding, decode
 
@@ -88,7 +89,7 @@ def read_sample(sample: Sample, trimap_encoding: Encoding = "exact", max_megapix
     """
     image = read_image(sample.image, max_megapixels)
     trimap = decode(read_trimap(sample.trimap, max_megapixels), trimap_encoding, str(sample.trimap))
-    alpha = read_mask(sample.alpha, max_megapixels)
+    alpha = read_alpha(sample.alpha, max_megapixels)
     for path, array in ((sample.trimap, trimap), (sample.alpha, alpha)):
         if array.shape != image.shape[:2]:
             raise InputError(

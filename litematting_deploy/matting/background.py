@@ -10,7 +10,7 @@ from PIL import ImageColor
 
 from ..errors import UsageError
 from .colour import SRGB
-from .image_io import READ_SUFFIXES
+from .kinds import READ_SUFFIXES
 from .photo import MAX_MEGAPIXELS, Photo, read_photo
 
 _FIX = "they must be of one size: crop or resize it"

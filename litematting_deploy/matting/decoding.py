@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,9 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from ..errors import InputError
+from .heif import container_formats
 from .jpeg import SIGNATURE, check_exif, check_jpeg
+from .kinds import conversion, kind_of
 from .metadata import DECODER_ERRORS, ORIENTATION_TAG, Metadata, metadata_of
 from .quiet import decoders_quiet
 from .tags import check_tags
@@ -67,6 +70,31 @@ def decode(path: str | Path, max_megapixels: float) -> Decoded:
     return Decoded(np.ascontiguousarray(array), alpha, metadata)
 
 
+def decode_indices(path: str | Path, max_megapixels: float) -> NDArray[np.uint8]:
+    """The indices (H, W) of a picture with a palette, turned as its EXIF orientation says. Raises `InputError`."""
+    with _opened(path, max_megapixels) as picture:
+        _check_exif(picture, path)
+        picture.load()
+        indices = np.asarray(picture)
+        return turned(indices if indices.ndim == 2 else indices[:, :, 0], _orientation(picture))
+
+
+def own_range(path: str | Path, max_megapixels: float) -> tuple[int, bool]:
+    """The largest number that a channel of a file can hold, and whether its numbers are indices of a palette.
+
+    Pillow spreads grey of 1, 2 and 4 bits over 0..255. Raises `InputError`.
+    """
+    with _opened(path, max_megapixels) as picture:
+        tiles = picture.tile if isinstance(picture, ImageFile.ImageFile) else []
+        few = {found[1] for tile in tiles if (found := re.search(r"L;([24])", str(tile[3])))}
+        if picture.mode in ("P", "PA"):
+            return 255, True
+        if picture.mode == "1":
+            return 1, False
+        deep = picture.mode in _SIXTEEN_BIT_GREY or _is_deep_colour(picture)
+        return 65535 if deep else 2 ** int(few.pop()) - 1 if few else 255, False
+
+
 def size_upright(path: str | Path, max_megapixels: float) -> tuple[int, int]:
     """Height and width, turned as the EXIF orientation says, but for one that stands behind a PNG's pixels.
 
@@ -89,8 +117,9 @@ def _opened(path: str | Path, max_megapixels: float) -> Iterator[Image.Image]:
     try:
         check_is_file(path)
         _check_before_opening(path)
+        formats = (*READ_FORMATS, *container_formats(path))
         # A file rather than its name, which Pillow would map into memory, and garble TIFFs that lie on their side.
-        with open(path, "rb") as file, decoders_quiet(), Image.open(file, formats=READ_FORMATS) as picture:
+        with open(path, "rb") as file, decoders_quiet(), Image.open(file, formats=formats) as picture:
             _check_header(picture, path, max_megapixels)
             yield picture
     except UnidentifiedImageError:
@@ -144,6 +173,9 @@ def _unknown(path: str | Path) -> InputError:
                 f"{path}: a TIFF that is damaged, or of a kind that is not read (as floating-point, 32-bit, Lab, or "
                 "16-bit grey with alpha); wanted 8- or 16-bit RGB or grey"
             )
+    kind = kind_of(path)
+    if kind is not None and kind.upper() not in READ_FORMATS:
+        return InputError(f"{path}: is a picture of kind {kind}, which is not read; {conversion(kind)}")
     return InputError(
         f"{path}: not an image that can be read ({os.path.getsize(path)} bytes); "
         f"wanted {', '.join(READ_FORMATS)} or OpenEXR; it may be empty, damaged or misnamed"

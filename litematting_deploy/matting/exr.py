@@ -63,8 +63,8 @@ def read_exr_rgb(path: str | Path, max_megapixels: float) -> tuple[NDArray[Any],
     return np.stack([planes[name] for name in (colours * 3)[:3]], axis=2), header
 
 
-def read_exr_mask(path: str | Path, max_megapixels: float) -> tuple[NDArray[np.uint8], Windows]:
-    """Channel A, or where that is opaque or missing Y or equal R, G, B, if not all 0: (H, W) uint8, 0..1 as 0..255.
+def read_exr_mask(path: str | Path, max_megapixels: float) -> tuple[NDArray[np.float32], Windows]:
+    """Channel A, or where that is opaque or missing Y or equal R, G, B, if not all 0: (H, W) float32, as stored.
 
     Of the data window; the windows come with it. Raises `InputError`.
     """
@@ -81,7 +81,7 @@ def read_exr_mask(path: str | Path, max_megapixels: float) -> tuple[NDArray[np.u
         raise InputError(f"{path}: its channels are {_listed(header.channels)}, wanted A, Y or R, G, B for a mask")
     if np.isnan(plane).any():
         raise InputError(f"{path}: holds values that are no numbers; write the mask again")
-    return np.rint(plane.astype(np.float32).clip(0, 1) * 255).astype(np.uint8), header.windows
+    return plane.astype(np.float32), header.windows
 
 
 def read_exr_whole(path: str | Path, max_megapixels: float) -> ExrPicture:

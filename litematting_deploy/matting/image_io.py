@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from .._files import check_writable, replace_file
 from .._stages import stage
 from ..errors import InputError, UsageError
-from .decoding import Decoded, decode, size_upright
+from .decoding import Decoded, decode, decode_indices, own_range, size_upright
 from .encoding import encode_png, encode_tiff, ends_whole
 from .exr import exr_windows, is_exr, read_exr_mask, read_exr_whole, write_exr
+from .kinds import READ_SUFFIXES
+from .mask import MaskMeaning
 from .metadata import Metadata
 from .photo import MAX_MEGAPIXELS, Photo, read_photo
 
-READ_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".exr")
 WRITE_SUFFIXES = (".png", ".tif", ".tiff")
 EXR_SUFFIX = ".exr"
 RESULT_SUFFIXES = (*WRITE_SUFFIXES, EXR_SUFFIX)
@@ -51,25 +52,69 @@ def read_trimap(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDA
 
 @stage("decode trimap")
 def read_mask(
-    path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, photo: Photo | None = None
+    path: str | Path,
+    max_megapixels: float = MAX_MEGAPIXELS,
+    photo: Photo | None = None,
+    meaning: MaskMeaning = MaskMeaning(),
 ) -> NDArray[np.uint8]:
     """A mask as (H, W) uint8: grey, or the alpha channel of a cut-out where that is not opaque.
 
     Of 16 bits the upper 8; of an OpenEXR file channel A, or else Y or equal R, G, B, 0..1. photo: whose pixels it is to
-    have, see `Photo.fit`; without, an OpenEXR mask is what its display window shows. Raises `InputError`.
+    have, see `Photo.fit`; without, an OpenEXR mask is what its display window shows. meaning: which values are the
+    object, where that is not the top of the range; class ids are grey values or a palette's indices, never alpha.
+    Raises `InputError`, also for a mask whose brightest value is more than 2 % below the top of its range and not 0.
     """
     if is_exr(path):
-        grey, windows = read_exr_mask(path, max_megapixels)
-        return windows.show(grey) if photo is None else photo.fit(grey, str(path), placed=windows)
-    decoded = decode(path, max_megapixels)
-    levels = _grey(decoded, path) if decoded.alpha is None else decoded.alpha
+        plane, windows = read_exr_mask(path, max_megapixels)
+        mask = meaning.applied(plane, 1.0, str(path))
+        mask = _exr_levels(plane) if mask is None else mask
+        return windows.show(mask) if photo is None else photo.fit(mask, str(path), placed=windows)
+    levels, top = _own_numbers(path, max_megapixels, bool(meaning.labels))
+    chosen = meaning.applied(levels, top, str(path))
+    mask = _upper_bits(levels if top > 255 else levels * np.uint8(255 // top)) if chosen is None else chosen
+    return mask if photo is None else photo.fit(mask, str(path))
+
+
+def read_alpha(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
+    """A true alpha of a data set as (H, W) uint8, read as a mask is: it may be thin everywhere. Raises `InputError`."""
+    if is_exr(path):
+        plane, windows = read_exr_mask(path, max_megapixels)
+        return windows.show(_exr_levels(plane))
+    levels = _mask_levels(path, max_megapixels)
     if levels.dtype == np.uint16 and levels.max() in (1, 255):
         raise InputError(
             f"{path}: its brightest 16-bit value is {levels.max()}, which would all be background; "
-            "a mask of 16 bits goes from 0 to 65535: scale it, or save it as 8 bits"
+            "an alpha of 16 bits goes from 0 to 65535: scale it, or save it as 8 bits"
         )
-    mask = _upper_bits(levels)
-    return mask if photo is None else photo.fit(mask, str(path))
+    return _upper_bits(levels)
+
+
+def _own_numbers(path: str | Path, max_megapixels: float, labels: bool) -> tuple[NDArray[Any], int]:
+    """The levels (H, W) of a mask in its file's own numbers, and the largest that they can be."""
+    top, palette = own_range(path, max_megapixels)
+    if labels and palette:
+        return decode_indices(path, max_megapixels), top
+    try:
+        levels = _grey(decode(path, max_megapixels), path) if labels else _mask_levels(path, max_megapixels)
+    except _ColouredError as error:
+        fix = "; where its colours stand for classes, say which is the object: --mask-label ID" if palette else ""
+        raise InputError(f"{error}{fix}") from None
+    if top < 255:
+        return levels // np.uint8(255 // top), top
+    return levels, int(np.iinfo(levels.dtype).max)
+
+
+def _mask_levels(path: str | Path, max_megapixels: float) -> NDArray[Any]:
+    decoded = decode(path, max_megapixels)
+    return _grey(decoded, path) if decoded.alpha is None else decoded.alpha
+
+
+def _exr_levels(plane: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.asarray(np.rint(plane.clip(0, 1) * 255), np.uint8)
+
+
+class _ColouredError(InputError):
+    """A picture that is to be grey and is not."""
 
 
 def _upper_bits(levels: NDArray[Any]) -> NDArray[np.uint8]:
@@ -81,7 +126,7 @@ def _grey(decoded: Decoded, path: str | Path) -> NDArray[Any]:
     if levels.ndim == 2:
         return levels
     if (levels != levels[:, :, :1]).any():
-        raise InputError(f"{path}: has colours, wanted grey values; save it as a greyscale image")
+        raise _ColouredError(f"{path}: has colours, wanted grey values; save it as a greyscale image")
     return levels[:, :, 0]
 
 

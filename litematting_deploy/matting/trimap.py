@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .band import Band, unknown_band
+from .mask import MaskMeaning
 
 BACKGROUND, UNKNOWN, FOREGROUND = 0, 128, 255
 VALUES = (BACKGROUND, UNKNOWN, FOREGROUND)
@@ -39,7 +40,7 @@ def decode(grey: NDArray[np.uint8], encoding: Encoding = "exact", name: str = "t
             f"{name}: a trimap holds {', '.join(map(str, wanted))}; this also holds {seen}"
             f"{' and more' if len(strange) > 4 else ''}. "
             "Save it without antialiasing or compression, or choose the rule that fits: --trimap-encoding "
-            "between (all but 0 and 255 is unknown) or labels (0, 1, 2)."
+            "between (all but 0 and 255 is unknown) or labels (0, 1, 2); a mask is given as --mask."
         )
     return grey if encoding == "exact" else np.array(VALUES, np.uint8)[grey]
 
@@ -51,21 +52,22 @@ def from_mask(
     photo: NDArray[np.uint8] | None = None,
     *,
     adaptive: bool = True,
+    meaning: MaskMeaning = MaskMeaning(),
+    checked: bool = False,
 ) -> NDArray[np.uint8]:
     """A trimap from a binary or soft mask.
 
     mask: (H, W) uint8, 0 background to 255 foreground. Values from 6 to 249 are unknown, and so is every pixel
     within `unknown` pixels (Euclidean) of one that is not as sure: a binary edge gets a band of that width on each
     side; that of a `Band` may be relative to the object's size. photo: (H, W, 3) uint8 RGB; where it is hairy near the
-    mask's edge, an `adaptive` band is wider, see `band.unknown_band`. Raises `InputError` naming `name` for a mask
-    whose brightest value is too dark to mean foreground, and for a photo of another size.
+    mask's edge, an `adaptive` band is wider, see `band.unknown_band`. meaning: which values are the object, where
+    that is not 255. checked: the mask is one that `read_mask` has looked at. Raises `InputError` naming `name` for a
+    mask whose brightest value is more than 2 % below 255 and not 0, and for a photo of another size.
     """
     band = unknown if isinstance(unknown, Band) else Band(unknown)
-    if 0 < mask.max() <= SURE_BACKGROUND:
-        raise InputError(
-            f"{name}: its brightest value is {mask.max()}, which would all be background; "
-            "a mask goes from 0 to 255: scale it (a mask of 0 and 1 by 255)"
-        )
+    if not checked:
+        chosen = meaning.applied(mask, FOREGROUND, name)
+        mask = mask if chosen is None else chosen
     if photo is not None and photo.shape != (*mask.shape, 3):
         raise InputError(
             f"{name}: is {mask.shape[1]}x{mask.shape[0]}, its photo is {photo.shape[1]}x{photo.shape[0]}; "
@@ -75,3 +77,24 @@ def from_mask(
     trimap = np.where(foreground, np.uint8(FOREGROUND), np.uint8(BACKGROUND))
     trimap[unknown_band(background, foreground, band, photo if adaptive else None)] = UNKNOWN
     return trimap
+
+
+def check_unknown(trimap: NDArray[np.uint8], name: str) -> None:
+    """Raise `InputError` naming `name` where nothing of a trimap (H, W) is unknown, as in a mask."""
+    if not (trimap == UNKNOWN).any():
+        raise no_unknown(name)
+
+
+def no_unknown(name: str) -> InputError:
+    """What to say of one or more trimaps without unknown pixels."""
+    return InputError(
+        f"{name}: has no unknown pixels, so that there is nothing to estimate; if this is a mask, give it as --mask; "
+        "to take it as the alpha, say --allow-no-unknown"
+    )
+
+
+def unsure(trimap: NDArray[np.uint8]) -> str | None:
+    """What a trimap (H, W) has no pixel of, in words; None where it has both sure foreground and sure background."""
+    sides = (("foreground", FOREGROUND), ("background", BACKGROUND))
+    missing = [side for side, value in sides if not (trimap == value).any()]
+    return f"no sure {' or '.join(missing)}" if missing else None

@@ -5,16 +5,18 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from ..errors import InputError, UsageError
-from ..matting.image_io import READ_SUFFIXES, looks_like_image
+from ..matting.image_io import looks_like_image
+from ..matting.kinds import READ_SUFFIXES, why_left_out
 
 Item = TypeVar("Item")
 
 _MOST_NUMBERS = 1_000_000
+_MOST_NAMED = 8
 _PATTERN = re.compile(r"%0?(\d{0,3})d|(#+)")  # no name has more than 255 digits
 
 
@@ -30,6 +32,42 @@ class Frame:
     image: Path
     trimap: Path | None
     number: int | None = None
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What was found for a job.
+
+    passed_over: files of its folders that are not read as pictures. unmatched: trimaps or masks that belong to no
+    photo. Hidden files are in neither.
+    """
+
+    frames: list[Frame]
+    passed_over: list[Path] = field(default_factory=list)
+    unmatched: list[Path] = field(default_factory=list)
+
+    @property
+    def counts(self) -> str:
+        """For the last line of a job; empty where all files were used."""
+        passed = (
+            f", {len(self.passed_over)} {_files_in_words(self.passed_over)} passed over" if self.passed_over else ""
+        )
+        return passed + (f", {len(self.unmatched)} without a photo" if self.unmatched else "")
+
+    @property
+    def notes(self) -> list[str]:
+        """In a line each, which files were passed over and why, and which trimaps or masks have no photo."""
+        notes = []
+        if self.passed_over:
+            why = {path: why_left_out(path) for path in self.passed_over}
+            pictures = [f"{path.name} ({reason})" for path, reason in why.items() if reason is not None]
+            others = [f"{path.name} (no picture that is read)" for path, reason in why.items() if reason is None]
+            count = len(self.passed_over)
+            notes.append(f"passed over {count} {_files_in_words(self.passed_over)}: {_listed(pictures + others)}")
+        if self.unmatched:
+            names = _listed([path.name for path in self.unmatched])
+            notes.append(f"left over, without a photo of that name: {len(self.unmatched)}: {names}")
+        return notes
 
 
 @dataclass(frozen=True)
@@ -57,7 +95,12 @@ def is_many(source: str | Path) -> bool:
 
 
 def find_frames(images: str | Path, trimaps: str | Path, numbers: Iterable[int] | None = None) -> list[Frame]:
-    """The frames of `images` in order, each with its trimap from `trimaps`.
+    """The frames of `images` in order, each with its trimap from `trimaps`; see `find_sources`."""
+    return find_sources(images, trimaps, numbers).frames
+
+
+def find_sources(images: str | Path, trimaps: str | Path, numbers: Iterable[int] | None = None) -> Sources:
+    """The frames of `images` in order, each with its trimap from `trimaps`, and the files that are none of these.
 
     Both are folders, searched with their sub-folders, or patterns. Two patterns belong together by number, so that
     `beauty.%04d.exr` and `trimap.%04d.png` do; everything else by name, whatever the ending. numbers: only these, of
@@ -67,10 +110,13 @@ def find_frames(images: str | Path, trimaps: str | Path, numbers: Iterable[int] 
     wanted = None if numbers is None else set(numbers)
     if wanted is not None and not _is_pattern(images):
         raise UsageError(f"{images}: --frames chooses from a numbered pattern, as frame.%04d.exr; this is a folder")
-    found = _files(images)
+    others: dict[Path, None] = {}
+    found = _files(images, others)
     if not found:
+        notes = "".join(f"; {note}" for note in Sources([], list(others)).notes)
         raise InputError(
             f"{images}: no image there, of {', '.join(READ_SUFFIXES)}; give a folder or a pattern, as frame.%04d.exr"
+            f"{notes}"
         )
     photos = [file for file in found if wanted is None or file.number in wanted]
     if wanted is not None and not photos:
@@ -81,13 +127,16 @@ def find_frames(images: str | Path, trimaps: str | Path, numbers: Iterable[int] 
     by_number = _is_pattern(images) and _is_pattern(trimaps)
     photo_by_key = _by_key(photos, by_number)
     wanted_keys = set(map(_composed, photo_by_key))
-    known = _by_key((file for file in _files(trimaps) if _composed(file.key(by_number)) in wanted_keys), by_number)
+    offered = _files(trimaps, others)
+    known = _by_key((file for file in offered if _composed(file.key(by_number)) in wanted_keys), by_number)
     composed = {_composed(key): file for key, file in known.items()}
     found_trimaps = ((file, known.get(key) or composed.get(_composed(key))) for key, file in photo_by_key.items())
-    return [
+    frames = [
         Frame(file.name, file.path, None if trimap is None else trimap.path, file.number)
         for file, trimap in found_trimaps
     ]
+    unmatched = [file.path for file in offered if _composed(file.key(by_number)) not in wanted_keys]
+    return Sources(frames, list(others), unmatched if wanted is None else [])
 
 
 def means(pattern: str | Path, name: str) -> bool:
@@ -135,8 +184,8 @@ def _is_pattern(source: str | Path) -> bool:
     return _PATTERN.search(Path(source).name) is not None and not os.path.exists(source)
 
 
-def _files(source: str | Path) -> list[_File]:
-    """The images of a folder, by name, or of a pattern, by number."""
+def _files(source: str | Path, others: dict[Path, None]) -> list[_File]:
+    """The images of a folder, by name, or of a pattern, by number. others: gets the folder's files that are none."""
     path = Path(source)
     folder = path.parent if _is_pattern(source) else path
     if not os.path.isdir(folder):
@@ -146,11 +195,11 @@ def _files(source: str | Path) -> list[_File]:
         return sorted(_matching(path), key=lambda file: (file.number or 0, file.name))
     return [
         _File(file.relative_to(path).with_suffix("").as_posix(), None, file)
-        for file in sorted(_walk(path, frozenset()))
+        for file in sorted(_walk(path, frozenset(), others))
     ]
 
 
-def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:
+def _walk(folder: Path, above: frozenset[str], others: dict[Path, None]) -> Iterator[Path]:
     """The images below a folder that are not hidden, through links, but not in circles. A link that leads nowhere is
     one of them: its frame fails."""
     place = os.path.realpath(folder)
@@ -160,9 +209,21 @@ def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:
         path, linked = Path(entry), entry.is_symlink()  # which a system says without another look, as what it is
         if os.path.isdir(path) if linked else entry.is_dir():
             if os.path.realpath(path) not in above | {place}:
-                yield from _walk(path, above | {place})
+                yield from _walk(path, above | {place}, others)
         elif looks_like_image(path) and (linked or entry.is_file()):
             yield path
+        elif not looks_like_image(path):
+            others[path] = None
+
+
+def _files_in_words(paths: list[Path]) -> str:
+    return "file" if len(paths) == 1 else "files"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_MOST_NAMED]) + (
+        f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    )
 
 
 def _entries(folder: Path) -> list["os.DirEntry[str]"]:

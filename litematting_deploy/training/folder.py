@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..matting.image_io import read_image, read_mask
+from ..matting.image_io import read_alpha, read_image
 from .drawing import points_of_interest
 from .photos import list_images
 
@@ -28,7 +28,7 @@ def list_foregrounds(root: str | Path) -> dict[Path, Path]:
 
 def read_window(foreground: Path, alpha: Path, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """A window around a random fractional pixel: (4, size, size) uint8, alpha first, then RGB; reflected outside."""
-    mask, colours = read_mask(alpha), read_image(foreground)
+    mask, colours = read_alpha(alpha), read_image(foreground)
     if mask.shape != colours.shape[:2]:
         raise InputError(
             f"{alpha}: is {mask.shape[1]}x{mask.shape[0]}, its foreground {foreground} "

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..matting.image_io import read_mask, read_trimap
-from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
+from ..matting.mask import MaskMeaning
+from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, Encoding, decode, no_unknown
 from ..sequence.frames import find_frames, is_many
+from ..sequence.unknown import check_some_unknown
 from . import is_video
 from .reading import Clip, ClipFrame
 
@@ -40,31 +42,50 @@ class GreyClip:
         for frame in self._clip.frames():
             yield frame.name, frame.grey()
 
+    def check_some_unknown(self, encoding: Encoding | None) -> None:
+        """Raise `InputError` where no frame has unknown pixels. One that cannot be read says nothing."""
+        try:
+            for name, grey in self.greys():
+                if (decode_grey(grey, name, encoding, compressed=True) == UNKNOWN).any():
+                    return
+        except InputError:
+            return  # which the job itself meets, after the frames before it
+        raise no_unknown(self.path)
+
 
 class GreyFiles:
     """Numbered images, in the order of their numbers, the first belonging to the first frame."""
 
-    def __init__(self, path: str, is_mask: bool, max_megapixels: float) -> None:
+    def __init__(self, path: str, max_megapixels: float, meaning: MaskMeaning | None) -> None:
         """Raises `InputError` where there is nothing, a file has no number, or numbers are missing or twice there."""
         self.path = path
         self._files = _numbered(path)
-        self._read = read_mask if is_mask else read_trimap
+        self._meaning = meaning
         self._max_megapixels = max_megapixels
         self.count: int | None = len(self._files)
 
     def greys(self) -> Iterator[Grey]:
         """Name and pixels (H, W) of each picture."""
         for file in self._files:
-            yield str(file), self._read(file, self._max_megapixels)
+            yield str(file), self._read(file)
+
+    def check_some_unknown(self, encoding: Encoding | None) -> None:
+        """Raise `InputError` where no trimap has unknown pixels. One that cannot be read says nothing."""
+        check_some_unknown(self._files, lambda file: decode(self._read(file), encoding or "exact"), self.path)
+
+    def _read(self, file: Path) -> NDArray[np.uint8]:
+        if self._meaning is None:
+            return read_trimap(file, self._max_megapixels)
+        return read_mask(file, self._max_megapixels, meaning=self._meaning)
 
 
-def open_greys(path: str, is_mask: bool, max_megapixels: float) -> GreyClip | GreyFiles:
-    """A clip, or a folder or pattern of images. Raises `InputError`."""
+def open_greys(path: str, max_megapixels: float, meaning: MaskMeaning | None) -> GreyClip | GreyFiles:
+    """A clip, or a folder or pattern of images. meaning: of masks; None of trimaps. Raises `InputError`."""
     if is_video(path):
         return GreyClip(path, max_megapixels)
     if not is_many(path):
         raise InputError(f"{path}: a clip needs a clip, a folder or a pattern here, one picture for each frame")
-    return GreyFiles(path, is_mask, max_megapixels)
+    return GreyFiles(path, max_megapixels, meaning)
 
 
 def decode_compressed(grey: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
@@ -82,6 +103,13 @@ def decode_compressed(grey: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     if counts[3:].sum() == 0 and counts[1:3].sum() > grey.size / 100:
         raise InputError(f"{name}: holds 0, 1 and 2 only; if these are labels, say --trimap-encoding labels")
     return between(grey)
+
+
+def decode_grey(grey: NDArray[np.uint8], name: str, encoding: Encoding | None, compressed: bool) -> NDArray[np.uint8]:
+    """A trimap (H, W) of 0 / 128 / 255 from a grey picture. compressed: it comes from a clip. Raises `InputError`."""
+    if encoding in ("exact", "labels") or not compressed:
+        return decode(grey, encoding or "exact", name)
+    return between(grey) if encoding else decode_compressed(grey, name)
 
 
 def between(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -167,9 +167,13 @@ def test_half_precision_on_photos(half_onnx: Path) -> None:
             assert 0 < np.abs(difference).max() <= 5e-3, name
 
 
-def test_nothing_unknown_is_normal(tmp_path: Path, photo: tuple[Path, Path], small_onnx: Path) -> None:
+def test_nothing_unknown_is_refused(tmp_path: Path, photo: tuple[Path, Path], small_onnx: Path) -> None:
     trimap = save(tmp_path / "sure.png", np.where(load(photo[1]) == 128, np.uint8(255), load(photo[1])))
-    result = run("ltm-infer", photo[0], trimap, "-o", tmp_path / "a.png", "--engine", small_onnx)
+    arguments = (photo[0], trimap, "-o", tmp_path / "a.png", "--engine", small_onnx)
+    refused = run("ltm-infer", *arguments)
+    assert_one_line(refused, 1, "sure.png", "no unknown pixels", "give it as --mask", "--allow-no-unknown")
+    assert not (tmp_path / "a.png").exists()
+    result = run("ltm-infer", *arguments, "--allow-no-unknown")
     assert_one_line(result, 0, "sure.png", "no unknown pixels")
     assert "0 patches" in result.out
     np.testing.assert_array_equal(load(tmp_path / "a.png"), load(trimap))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import distance_transform_edt
 
 from litematting_deploy.runtime.assets import TINY_ENGINE
 from litematting_deploy.video.reading import Clip
@@ -290,3 +291,35 @@ def test_times_that_begin_late(tmp_path: Path) -> None:
         assert len(pictures) == 4
     stages = {stage["name"] for stage in json.loads((tmp_path / "t.json").read_text())["stages"]}
     assert {"decode photo", "encode", "join"} <= stages
+
+
+def test_masks_of_a_clip_need_their_option(clip: Path, tmp_path: Path) -> None:
+    """Trimaps without any unknown pixel are masks; frames without an object are normal beside others."""
+    sure = [np.where(trimap == 128, np.uint8(255), trimap) for trimap in trimaps(COUNT)]
+    hard = grey_clip(tmp_path / "hard.mkv", sure, "ffv1")
+    out = ("-o", tmp_path / "a.mkv")
+    assert_one_line(infer(clip, hard, *out), 1, "hard.mkv: has no unknown pixels", "--mask", "--allow-no-unknown")
+    assert not (tmp_path / "a.mkv").exists()
+    result = infer(clip, hard, *out, "--allow-no-unknown")
+    assert result.code == 0, result
+    for trimap, (matte, *_) in zip(sure, read_clip(tmp_path / "a.mkv")[1], strict=True):
+        np.testing.assert_array_equal(matte, trimap.astype(int) * 257)
+    empty = [np.zeros_like(trimap) for trimap in sure[:-1]]
+    late = grey_clip(tmp_path / "late.mkv", [*empty, trimaps(COUNT)[-1]], "ffv1")
+    result = infer(clip, late, "-o", tmp_path / "b.mkv")
+    assert result.code == 0, result
+    assert "without sure foreground or background: 9 (frame 0: no sure foreground)" in result.out
+
+
+def test_dim_masks_of_a_clip(clip: Path, tmp_path: Path) -> None:
+    sure = [trimap == 255 for trimap in trimaps(COUNT)]
+    dim = grey_clip(tmp_path / "dim.mkv", [np.where(inside, np.uint8(100), np.uint8(0)) for inside in sure], "ffv1")
+    out = ("-o", tmp_path / "a.mkv", "--unknown", "2")
+    assert_one_line(infer(clip, "--mask", dim, *out), 1, "frame 0", "of 255", "--mask-threshold", "--mask-label")
+    result = infer(clip, "--mask", dim, *out, "--mask-threshold", "50", "--resume")
+    assert result.code == 2, "the clip was begun with masks that are read otherwise"
+    result = infer(clip, "--mask", dim, *out, "--mask-threshold", "50")
+    assert result.code == 0, result
+    for inside, (matte, *_) in zip(sure, read_clip(tmp_path / "a.mkv")[1], strict=True):
+        np.testing.assert_array_equal(matte == 65535, distance_transform_edt(inside) > 2)
+        np.testing.assert_array_equal(matte == 0, distance_transform_edt(~inside) > 2)

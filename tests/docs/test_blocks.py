@@ -87,6 +87,7 @@ def folder(tmp_path: Path) -> Path:
     mask = Image.open(ROOT / "examples" / "dandelion_mask.png")
     for name, picture in (("photo.jpg", Image.open(EXAMPLE)), ("mask.png", mask)):
         picture.crop(CROP).resize(SIZE).save(tmp_path / name, quality=95)
+    Image.open(tmp_path / "mask.png").convert("L").point(lambda value: 7 * (value > 127)).save(tmp_path / "classes.png")
     for name in ("dandelion.jpg", "dandelion_mask.png"):
         picture = Image.open(ROOT / "examples" / name)
         picture.resize((picture.width // 4, picture.height // 4)).save(tmp_path / "examples" / name, quality=95)

@@ -145,10 +145,10 @@ def test_tiff_of_twelve_bits_is_not_taken_for_a_dark_one_of_sixteen(tmp_path: Pa
 def test_a_sixteen_bit_mask_of_eight_bit_values(tmp_path: Path) -> None:
     for brightest in (1, 255):
         cv2.imwrite(str(tmp_path / "mask.png"), (RGB[:, :, 0] > 99).astype(np.uint16) * np.uint16(brightest))
-        with pytest.raises(InputError, match=rf"mask\.png: its brightest 16-bit value is {brightest}, .* as 8 bits"):
+        with pytest.raises(
+            InputError, match=rf"mask\.png: its brightest value is {brightest} of 65535, .*-threshold {brightest} "
+        ):
             read_mask(tmp_path / "mask.png")
-    cv2.imwrite(str(tmp_path / "mask.png"), RGB[:, :, 0].astype(np.uint16) // 2)  # what is left of noise in a dark one
-    assert not read_mask(tmp_path / "mask.png").any()
 
 
 def test_sixteen_bit_trimaps_that_stand_for_eight(tmp_path: Path) -> None:

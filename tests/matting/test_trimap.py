@@ -67,5 +67,5 @@ def test_network_inputs() -> None:
 
 
 def test_masks_of_zero_and_one_are_refused() -> None:
-    with pytest.raises(InputError, match=r"m\.png: its brightest value is 1, .* scale it"):
+    with pytest.raises(InputError, match=r"m\.png: its brightest value is 1 of 255, .* scale the mask"):
         from_mask(np.eye(9, dtype=np.uint8), 3, "m.png")

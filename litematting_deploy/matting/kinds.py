@@ -1,0 +1,90 @@
+"""Which kind of picture a file is by its first bytes, which endings are read, and how to convert the others."""
+
+import importlib.util
+from pathlib import Path
+
+from PIL import features
+
+READS_AVIF = features.check("avif")
+READS_HEIC = importlib.util.find_spec("pillow_heif") is not None
+
+READ_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".tif", ".tiff", ".webp", ".bmp", ".dib", ".exr"),
+    *((".avif",) if READS_AVIF else ()),
+    *((".heic", ".heif", ".hif") if READS_HEIC else ()),
+)
+"""Endings of the files that are read as pictures, in folders too; in any case of letters."""
+
+_START = 256
+_SIGNATURES = (
+    (b"\x89PNG\r\n", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"v/1\x01", "OpenEXR"),
+    (b"GIF8", "GIF"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"SDPX", "DPX"),
+    (b"XPDS", "DPX"),
+    (b"\x80\x2a\x5f\xd7", "Cineon"),
+    (b"8BPS", "Photoshop"),
+    (b"#?RADIANCE", "Radiance HDR"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+)
+_RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw")
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
+_READ = ("PNG", "JPEG", "OpenEXR", "TIFF", "WebP")
+_CONVERSION = {
+    "HEIC": "install the extra that reads it, pip install 'litematting-deploy[heif]', or convert it: heif-convert "
+    "IN.heic OUT.png",
+    "AVIF": "install a Pillow that reads it, or convert it: avifdec IN.avif OUT.png",
+    "JPEG XL": "convert it: djxl IN.jxl OUT.png",
+    "JPEG 2000": "convert it: opj_decompress -i IN.jp2 -o OUT.png",
+    "DPX": "convert it: oiiotool IN.dpx -o OUT.exr",
+    "Cineon": "convert it: oiiotool IN.cin -o OUT.exr",
+    "Radiance HDR": "convert it: oiiotool IN.hdr -o OUT.exr",
+    "camera raw": "develop it to a 16-bit TIFF or PNG",
+}
+
+
+def kind_of(path: str | Path) -> str | None:
+    """The kind of picture that a file is by its first bytes, or raw by its ending; None for any other file.
+
+    Raises `OSError`.
+    """
+    if Path(path).suffix.lower() in _RAW:
+        return "camera raw"
+    with open(path, "rb") as file:
+        start = file.read(_START)
+    if start[4:8] == b"ftyp":
+        return _kind_of_container(start)
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "WebP"
+    return next((kind for signature, kind in _SIGNATURES if start.startswith(signature)), None)
+
+
+def conversion(kind: str) -> str:
+    """What to do with a picture of a kind that is not read."""
+    return _CONVERSION.get(kind, "convert it to PNG or TIFF")
+
+
+def why_left_out(path: Path) -> str | None:
+    """Which kind of picture a file is whose ending is not read, and what to do; None where it is no picture."""
+    try:
+        kind = kind_of(path) if path.is_file() else None
+    except OSError:
+        return None
+    if kind is None:
+        return None
+    return f"{kind}; rename it to its usual ending" if kind in _READ else f"{kind}; {conversion(kind)}"
+
+
+def _kind_of_container(start: bytes) -> str | None:
+    end = min(int.from_bytes(start[:4], "big"), len(start))
+    brands = {start[8:12], *(start[place : place + 4] for place in range(16, end, 4))}
+    if brands & _AVIF_BRANDS:
+        return "AVIF"
+    return "HEIC" if brands & _HEIC_BRANDS else None
