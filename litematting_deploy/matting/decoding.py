@@ -150,6 +150,7 @@ def turned(array: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 def _check_before_opening(path: str | Path) -> None:
     """For what Pillow reads already where it opens a file."""
+    PngHead.read(path)
     with open(path, "rb") as file:
         start = file.read(4)
         if start == _BIG_ENDIAN_BIGTIFF:  # which it takes for a plain one, and libtiff does not

@@ -26,8 +26,8 @@ def estimate_foreground(
     alpha: (H, W) float32, 0..1. Returns (H, W, 3) in the photo's own numbers and depth; pixels of alpha 1 keep the
     photo's exactly, and so does a photo of a single pixel, which has nothing to tell its colours apart by. Photos over
     `strip_pixels` are done in strips of about that size that overlap and fade into each other, which bounds the memory.
-    The method keeps colours in 0..1; light beyond, in OpenEXR and HDR files, is scaled there and back, so that estimates
-    stay within the photo's own range. Raises `InputError` for light that is not finite, and `ForegroundError` for
+    The method keeps colours in 0..1; light beyond, in OpenEXR and HDR files, is scaled there and back, so that
+    estimates stay within the photo's own range. Raises `InputError` for light that is not finite, `ForegroundError` for
     whatever else goes wrong, in PyMatting, in Numba, which compiles it, or for want of memory.
     """
     try:
