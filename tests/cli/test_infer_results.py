@@ -15,7 +15,7 @@ from PIL import Image
 from litematting_deploy.matting.foreground_cache import foreground_estimator
 from litematting_deploy.runtime.assets import TINY_ENGINE
 from tests.cli.frames import BOX, COMMAND, save_trimap
-from tests.conftest import EXAMPLE, run
+from tests.conftest import EXAMPLE, called, run
 from tests.matting.files import read_exr
 from tests.matting.png_bytes import chunks_of, png
 
@@ -39,7 +39,7 @@ def test_alpha_is_written_where_colours_fail(pair: tuple[Path, Path], tmp_path: 
     assert run("ltm-infer", *pair, "-o", alone, *_ENGINE).code == 0
     failed = run("ltm-infer", *pair, "-o", alpha, "--cutout", cutout, *_ENGINE, block="pymatting")
     assert failed.code == 1
-    lines = [line for line in failed.stderr.splitlines() if "no sidecar" not in line]
+    lines = [line for line in failed.err.splitlines() if "no sidecar" not in line]
     assert len(lines) == 1
     assert "photo.png: its foreground colours cannot be estimated" in lines[0]
     assert lines[0].endswith("a.png is written, " + str(cutout) + " is not")
@@ -56,26 +56,20 @@ def test_folders_go_on_where_colours_fail(pair: tuple[Path, Path], tmp_path: Pat
     images, trimaps, out, cutouts = folders
     failed = run("ltm-infer", images, trimaps, "-o", out, "--cutout", cutouts, *_ENGINE, block="pymatting")
     assert failed.code == 1
-    assert failed.stderr.count("its foreground colours cannot be estimated") == 2
-    assert "Traceback" not in failed.stderr
+    assert failed.err.count("its foreground colours cannot be estimated") == 2
+    assert "Traceback" not in failed.err
     assert sorted(path.name for path in out.glob("*.png")) == ["a.png", "b.png"]
-    assert "0 of 2 frames" in failed.stdout
+    assert "0 of 2 frames" in failed.out
 
 
 @pytest.mark.parametrize("hw", [(1, 1), (1, 9), (9, 1), (2, 2), (1, 2), (2, 1), (3, 1)])
 @pytest.mark.parametrize("known", ["all", "none", "background"])
 def test_narrow_photos_have_a_cutout(hw: tuple[int, int], known: str, tmp_path: Path) -> None:
-    """One process for each shape would be slow: the command's own function."""
-    from litematting_deploy.cli.infer import main
-
     colour = (130, 163, 217)
     photo, trimap, alpha, cutout = (tmp_path / name for name in ("p.png", "t.png", "a.png", "c.png"))
     Image.new("RGB", hw[::-1], colour).save(photo)
     Image.new("L", hw[::-1], {"all": 255, "none": 128, "background": 0}[known]).save(trimap)
-    with pytest.raises(SystemExit) as left, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("warnings.warn", lambda *_, **__: None)  # the engine has no sidecar
-        main([str(item) for item in (photo, trimap, "-o", alpha, "--cutout", cutout, *_ENGINE)])
-    assert left.value.code == 0
+    assert called("ltm-infer", photo, trimap, "-o", alpha, "--cutout", cutout, *_ENGINE).code == 0
     found = pixels_of(cutout)
     assert found.shape == (*hw, 4)
     assert np.array_equal(found[:, :, 3], pixels_of(alpha))
@@ -143,9 +137,9 @@ def test_hdr_chunks_go_to_results_in_colour(pair: tuple[Path, Path], tmp_path: P
         results = [tmp_path / f"{name}{suffix}" for name in ("alpha", "cutout", "composite")]
         for cutout, options in ((results[1], ()), (results[2], ("--background", "#808080"))):
             done = run("ltm-infer", photo, trimap, "-o", results[0], "--cutout", cutout, *options, *_ENGINE)
-            assert done.code == 0, done.stderr
+            assert done.code == 0, done.err
             said = f"TIFF and OpenEXR cannot hold what {photo} says of its colours ({lost}); write .png to keep it"
-            assert (said in done.stderr) == bool(lost)
+            assert (said in done.err) == bool(lost)
     for name in ("cutout", "composite"):
         kept = chunks_of((tmp_path / f"{name}.png").read_bytes())
         assert {codes, mastering} <= set(kept.items())
@@ -171,4 +165,4 @@ def test_a_gamma_that_is_zero_is_refused_in_one_line(pair: tuple[Path, Path], tm
     photo.write_bytes(png(pixels_of(pair[0]), 8, 2, (b"gAMA", struct.pack(">I", 0))))
     done = run("ltm-infer", photo, pair[1], "-o", tmp_path / "a.png", *_ENGINE)
     assert done.code == 1
-    assert "g.png: its gAMA chunk says 0, wanted 10000 to 1000000" in done.stderr
+    assert "g.png: its gAMA chunk says 0, wanted 10000 to 1000000" in done.err
