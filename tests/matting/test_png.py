@@ -52,7 +52,7 @@ def test_one_transparent_value(bits: int, kind: int, reserved: int, tmp_path: Pa
     assert np.array_equal(read_mask(path), np.where(opaque, 255, 0))
     for read in (read_photo, read_trimap):
         with pytest.raises(InputError, match="has transparent pixels"):
-            read(path)  # type: ignore[operator]
+            read(path)
     absent = np.where(opaque[:, :, None], samples, near)
     path.write_bytes(png(absent, bits, kind, (b"tRNS", key_of(stored))))
     levels = absent * (255 // ((1 << bits) - 1)) if bits < 8 else absent
