@@ -3,6 +3,7 @@
     LiteMattingError           1
     ├── UsageError             2   arguments that contradict each other, the engine or the machine's limits
     ├── InputError             1   an image, trimap or mask that is missing, unreadable or wrong
+    │   └── ForegroundError    1   a photo whose foreground colours cannot be estimated
     ├── OutputError            1   a result that cannot be written
     ├── CheckpointError        1   a checkpoint that is unreadable or of another network
     ├── ArtefactError          1   an ONNX or engine file that is damaged, edited or not one of ours
@@ -34,6 +35,10 @@ class UsageError(LiteMattingError):
 
 class InputError(LiteMattingError):
     """An image, trimap or mask that is missing, unreadable or wrong."""
+
+
+class ForegroundError(InputError):
+    """A photo whose foreground colours cannot be estimated; its alpha may be written already."""
 
 
 class OutputError(LiteMattingError):

@@ -89,7 +89,8 @@ def run(*arguments: str | Path, cwd: Path | None = None, block: str = "", timeou
     """Run an installed command; `block` names packages that shall look uninstalled."""
     environment = {**os.environ, "COLUMNS": "120"}
     if block:
-        environment |= {"LTM_BLOCK": block, "PYTHONPATH": str(BLOCKED)}
+        path = os.pathsep.join(filter(None, (str(BLOCKED), os.environ.get("PYTHONPATH"))))
+        environment |= {"LTM_BLOCK": block, "PYTHONPATH": path}
     command, *rest = map(str, arguments)
     done = subprocess.run(
         [Path(sys.executable).parent / command, *rest],

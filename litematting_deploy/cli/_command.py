@@ -1,6 +1,8 @@
 """What all commands share: errors as one line, progress, common options."""
 
 import contextlib
+import logging
+import os
 import signal
 import sys
 import threading
@@ -63,6 +65,8 @@ class Command(click.Command):
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         name = self.name or "ltm"
+        _fill_standard_descriptors()
+        logging.getLogger("PIL").addHandler(logging.NullHandler())
         if threading.current_thread() is threading.main_thread():
             for ending in (signal.SIGTERM, signal.SIGHUP):
                 if signal.getsignal(ending) == signal.SIG_DFL:  # nohup has SIGHUP ignored
@@ -70,6 +74,7 @@ class Command(click.Command):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("default", UserWarning)
+                warnings.filterwarnings("ignore", module=r"PIL\.")  # about tags that are passed over
                 warnings.showwarning = lambda message, *_, **__: notice(f"{name}: warning: {message}")
                 code = super().main(args, prog_name=name, standalone_mode=False, **extra)
         except click.UsageError as error:
@@ -83,6 +88,16 @@ class Command(click.Command):
         except click.Abort:
             fail(f"{name}: interrupted", INTERRUPTED)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fill_standard_descriptors() -> None:
+    """Open those that the shell has closed on nothing: else a file of ours gets the number, and whatever a library
+    writes to the standard error would lie in it."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number, and those below are taken
 
 
 def _terminate(number: int, _: object) -> NoReturn:

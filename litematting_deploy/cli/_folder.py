@@ -78,10 +78,8 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
             for done in run(todo, folder_steps(files, matter, progress)):
                 progress.over(done)
         described = engine.describe()
-    for note in sources.notes:
-        notice(f"ltm-infer: {note}")
-    if files.clipped is not None:
-        notice(f"ltm-infer: {files.clipped}")
+    for words in (*sources.notes, *filter(None, (files.clipped, files.lost_colour))):
+        notice(f"ltm-infer: {words}")
     seconds, failed = time.perf_counter() - started, len(progress.failures)
     shard = f" of shard {options['part']}" if options["part"] else ""
     made = f"{len(todo) - failed} of {len(frames)} frames{shard}"

@@ -17,7 +17,7 @@ from ..matting.image_io import EXR_SUFFIX, ResultSizes, is_result
 from ..matting.photo import Photo
 from ..matting.trimap import unsure
 from ..sequence.frames import Frame, means
-from ._results import Results, chosen_results, say_share
+from ._results import Results, chosen_results, say_lost, say_share
 from ._trimap import read_pair
 
 SUFFIXES = {"png": ".png", "tiff": ".tif", "exr": EXR_SUFFIX}
@@ -47,6 +47,7 @@ class FolderFiles:
         """
         self._options, self._sources = options, sources
         self._clipped: list[float] = []
+        self._lost: list[str] = []
         self.unsure: dict[str, str] = {}
         """By the names of frames, what their trimaps lack."""
         named = {"alpha": output} | {name: options[name] for name in ("cutout", "foreground", "preview")}
@@ -97,6 +98,14 @@ class FolderFiles:
             f"up to {say_share(max(self._clipped))} of a frame; --format exr keeps it"
         )
 
+    @property
+    def lost_colour(self) -> str | None:
+        """In words, in how many of the frames that were loaded results miss what the photo says of its colours."""
+        if not self._lost:
+            return None
+        chunks = ", ".join(dict.fromkeys(", ".join(self._lost).split(", ")))
+        return say_lost(chunks, f"the photo, in {len(self._lost)} frame{'s' if len(self._lost) > 1 else ''},")
+
     def remove_old_drafts(self, frames: Iterable[Frame]) -> None:
         """Remove what runs that were killed have left beside the results."""
         for folder in {os.path.dirname(path) for frame in frames for path in self.results(frame).files}:
@@ -141,6 +150,8 @@ class FolderFiles:
         results.check_photo(photo)
         if clipped := results.clipped_share(photo):
             self._clipped.append(clipped)
+        if lost := results.lost_colour(photo):
+            self._lost.append(lost)
         return Loaded(photo, trimap, results)
 
     def _named(self, name: str, suffix: str) -> dict[str, Any]:

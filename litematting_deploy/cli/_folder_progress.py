@@ -1,14 +1,13 @@
 """How far a folder is: one bar on a terminal, plain lines elsewhere."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..sequence.job import Done
-from ._command import PlainConsole, notice, stderr
+from ._command import notice, stderr
 
 _LOOK_BACK_S = 3600
 """Frames of one shot take about as long as each other: what remains is told from this much of the past."""
@@ -62,20 +61,15 @@ def _in_one_line(name: str) -> str:
 @contextlib.contextmanager
 def folder_progress(command: str, missing: str | None = None) -> Iterator[FolderProgress]:
     """Shown while this lasts; at the end, however it comes, what is missing and the frames that failed are listed,
-    under the command's name.
-
-    On the standard error under a number of its own, since reading an image silences the usual one for a moment.
-    """
-    with os.fdopen(os.dup(stderr.file.fileno()), "w") as file:
-        console = PlainConsole(file=file, highlight=False, soft_wrap=True)
-        bar = _bar(console)
-        progress = FolderProgress(console, bar)
-        try:
-            with bar:
-                yield progress
-        finally:
-            for failure in filter(None, (missing, *progress.failures)):
-                notice(f"{command}: failed: {failure}")
+    under the command's name."""
+    bar = _bar(stderr)
+    progress = FolderProgress(stderr, bar)
+    try:
+        with bar:
+            yield progress
+    finally:
+        for failure in filter(None, (missing, *progress.failures)):
+            notice(f"{command}: failed: {failure}")
 
 
 def _bar(console: Console) -> Progress:

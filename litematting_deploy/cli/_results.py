@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UsageError
+from ..errors import ForegroundError, UsageError
 from ..matting.background import Background
 from ..matting.cutout import alpha_picture, composite_picture, cutout_picture, foreground_picture
 from ..matting.depth import DEPTHS, Depth, check_depth, result_dtype
@@ -114,35 +114,54 @@ class Results:
             return 0.0
         return float(np.mean((photo.pixels < 0) | (photo.pixels > 1)))
 
+    def lost_colour(self, photo: Photo) -> str | None:
+        """Which chunks of a PNG photo's colours its results in other formats miss, as "cICP, mDCV"; None for none."""
+        missed: list[str] = []
+        for path in (self.cutout, self.foreground):
+            if path is not None and Path(path).suffix.lower() != ".png":
+                missed += photo.lost_colour(numbers_kept=not _is_exr(path))
+        return ", ".join(dict.fromkeys(missed)) or None
+
     def write(self, photo: Photo, alpha: NDArray[np.float32]) -> None:
-        """Write all files but the preview of a photo and its alpha (H, W), 0..1; each appears whole or not at all."""
+        """Write all files but the preview of a photo and its alpha (H, W), 0..1; each appears whole or not at all.
+
+        The alpha is written first, so that it is there whatever becomes of the colours. Raises `ForegroundError` where
+        these cannot be estimated.
+        """
         dtypes = {path: result_dtype(path, photo, self.depth) for path in self.pictured}
         if any(dtype != np.uint8 for dtype in dtypes.values()):
             photo = photo.deepened()
-        for path, pixels in list(self._pictures(photo, alpha, dtypes)):  # a failure shall leave no file
-            write_image(path, pixels, photo.metadata, self._is_premultiplied(path))
+        write_image(self.alpha, alpha_picture(photo, alpha, dtypes[self.alpha], self.truncate), photo.metadata)
+        if not self.wants_colours:
+            return
+        try:
+            colours = estimate_foreground(photo, alpha)
+        except ForegroundError as error:
+            raise ForegroundError(f"{error}; {self.alpha} is written, {self._without_alpha} is not") from error
+        if self.foreground is not None:
+            pixels = foreground_picture(photo, colours, dtypes[self.foreground])
+            write_image(self.foreground, pixels, photo.metadata)
+        if self.cutout is not None:
+            pixels = self._cutout(photo, colours, alpha, dtypes[self.cutout])
+            write_image(self.cutout, pixels, photo.metadata, self._is_premultiplied(self.cutout))
+
+    @property
+    def _without_alpha(self) -> str:
+        return " and ".join(path for path in (self.cutout, self.foreground) if path is not None)
+
+    def _cutout(
+        self, photo: Photo, colours: NDArray[Any], alpha: NDArray[np.float32], dtype: type[Any]
+    ) -> NDArray[Any]:
+        if self.background is not None:
+            return composite_picture(photo, colours, alpha, self.background, dtype)
+        assert self.cutout is not None
+        return cutout_picture(photo, colours, alpha, dtype, self._is_premultiplied(self.cutout), self.truncate)
 
     def write_preview(self, photo: Photo, trimap: NDArray[np.uint8]) -> None:
         """Write the preview of a photo and its trimap (H, W), where it is wanted."""
         if self.preview is not None:
             look = trimap_preview(trimap, photo.network)
             write_image(self.preview, look if photo.windows is None else photo.windows.show(look))
-
-    def _pictures(
-        self, photo: Photo, alpha: NDArray[np.float32], dtypes: dict[str, type[Any]]
-    ) -> Iterator[tuple[str, NDArray[Any]]]:
-        colours = estimate_foreground(photo, alpha) if self.wants_colours else photo.pixels
-        yield self.alpha, alpha_picture(photo, alpha, dtypes[self.alpha], self.truncate)
-        if self.foreground is not None:
-            yield self.foreground, foreground_picture(photo, colours, dtypes[self.foreground])
-        if self.cutout is None:
-            return
-        dtype = dtypes[self.cutout]
-        if self.background is not None:
-            yield self.cutout, composite_picture(photo, colours, alpha, self.background, dtype)
-        else:
-            premultiplied = self._is_premultiplied(self.cutout)
-            yield self.cutout, cutout_picture(photo, colours, alpha, dtype, premultiplied, self.truncate)
 
     def _is_premultiplied(self, path: str) -> bool:
         return _is_exr(path) if self.premultiplied is None else self.premultiplied
@@ -175,6 +194,11 @@ def chosen_results(output: str, inputs: tuple[str, ...], options: dict[str, Any]
 def say_share(share: float) -> str:
     """A share above 0 in percent."""
     return f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
+
+
+def say_lost(chunks: str, photos: str) -> str:
+    """What to say of chunks that results miss."""
+    return f"TIFF and OpenEXR cannot hold what {photos} says of its colours ({chunks}); write .png to keep it"
 
 
 def estimating(results: Results) -> contextlib.AbstractContextManager[Any]:

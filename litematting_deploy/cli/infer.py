@@ -21,7 +21,7 @@ from ._command import command, max_megapixels_option, notice, patch_progress, st
 from ._engine import engine_options, open_chosen
 from ._folder import folder_options, matte_folder, refuse_folder_options
 from ._plan import matter_for, plan_options
-from ._results import chosen_results, estimating, result_options, say_share
+from ._results import chosen_results, estimating, result_options, say_lost, say_share
 from ._trimap import read_pair, trimap_options, trimap_source
 from ._video import matte_clip, refuse_video_options, video_options
 
@@ -104,6 +104,8 @@ def _matte_one(image: str, source: str, output: str, options: dict[str, Any]) ->
             f"ltm-infer: {say_share(clipped)} of the light of {image} lies outside 0..1, which PNG and TIFF cut off; "
             "write .exr to keep it"
         )
+    if lost := results.lost_colour(photo):
+        notice(f"ltm-infer: {say_lost(lost, image)}")
     if not (trimap == UNKNOWN).any():
         notice(f"ltm-infer: {source} has no unknown pixels: the alpha is the trimap")
     results.write_preview(photo, trimap)

@@ -230,7 +230,9 @@ class Page:
             )
         if not matted.anything_unknown:
             self._gr.Warning("Nothing is unknown: the alpha is the trimap. Give soft edges a band of unknown.")
-        return [token, *self._shown(results), matted.summary, self._gr.update(interactive=True)]
+        if matted.failure is not None:
+            self._gr.Warning(html.escape(f"{self._as_uploaded(matted.failure)}. The alpha is there to download."))
+        return [token, *self._shown(results), matted.summary, self._gr.update(interactive=matted.failure is None)]
 
     def _put_behind(self, token: str | None, colour: str, image: str | None) -> list[Any]:
         with self._told():
@@ -238,9 +240,15 @@ class Page:
         return [*self._shown(results), self._gr.update(), self._gr.update()]
 
     def _shown(self, results: Results) -> list[Any]:
-        files = [self._gr.update(value=str(results.files[name]), interactive=True) for name in self._downloads]
+        made = {name: str(path) for name, path in results.files.items()}
+        files = [self._gr.update(value=made.get(name), interactive=name in made) for name in self._downloads]
         pictures = [getattr(results, name) for name in self._pictures]
-        return [(results.before, results.background), *pictures, *files]
+        after = results.before if results.background is None else results.background
+        return [(results.before, after), *pictures, *files]
+
+    def _as_uploaded(self, text: str) -> str:
+        """A message in one line, with the names that files were uploaded under."""
+        return " ".join(re.sub(rf"{re.escape(str(self._folder))}/(\S+/)*", "", text).split())
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
@@ -248,7 +256,7 @@ class Page:
         try:
             yield
         except LiteMattingError as error:
-            said = " ".join(re.sub(rf"{re.escape(str(self._folder))}/(\S+/)*", "", str(error)).split())
+            said = self._as_uploaded(str(error))
         except MemoryError:
             said = "out of memory: take a smaller photo"
         else:

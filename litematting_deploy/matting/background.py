@@ -56,7 +56,7 @@ class Background:
         if image is None:
             colour = SRGB.convert(self._colour, photo.space)
             return lambda _: colour
-        if image.metadata.icc == photo.metadata.icc and image.is_linear == photo.is_linear:
+        if _meaning(image) == _meaning(photo) and image.is_linear == photo.is_linear:
             image = replace(image, space=photo.space)
         image.space.convert(np.zeros((1, 3), np.float32), photo.space)  # raises where it cannot be
         placed = replace(image, pixels=self._place(image, photo, shown))
@@ -70,3 +70,8 @@ class Background:
                 return pixels
         fitting = photo.fit(image.pixels, self.text, _FIX, own)
         return windows.show(fitting) if shown and windows is not None else fitting
+
+
+def _meaning(photo: Photo) -> tuple[object, ...]:
+    """What a file says of its numbers."""
+    return photo.metadata.icc, photo.metadata.colour

@@ -48,16 +48,20 @@ class Space:
     """How levels stand for light: one tone curve per channel, and the primaries.
 
     name: begins a message. decoding: per channel the light of 65536 levels, (65536,) float32, rising. to_xyz: (3, 3),
-    from light to XYZ under D50; None where the profile has tables only, whose primaries are not known.
+    from light to XYZ under D50; None where the profile has tables only, whose primaries are not known. top: the most
+    light that levels stand for; above 1 for HDR, whose reference white is 1.
     """
 
     name: str
     decoding: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
     to_xyz: NDArray[np.float64] | None
+    top: float = 1.0
 
     @classmethod
-    def of_one_curve(cls, name: str, curve: NDArray[np.float32], to_xyz: NDArray[np.float64] | None) -> Self:
-        return cls(name, (curve, curve, curve), to_xyz)
+    def of_one_curve(
+        cls, name: str, curve: NDArray[np.float32], to_xyz: NDArray[np.float64] | None, top: float = 1.0
+    ) -> Self:
+        return cls(name, (curve, curve, curve), to_xyz, top)
 
     def decode(self, levels: NDArray[Any]) -> NDArray[np.float32]:
         """(..., 3) uint8 or uint16 to light, float32."""

@@ -1,17 +1,17 @@
-"""What Pillow and OpenCV read: PNG, JPEG, TIFF, WebP and BMP to levels, with what else the file says."""
+"""What Pillow reads: PNG, JPEG, TIFF, WebP and BMP to levels, with what else the file says."""
 
 import contextlib
 import os
 import re
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from ..errors import InputError
@@ -19,11 +19,11 @@ from .heif import container_formats
 from .jpeg import SIGNATURE, check_exif, check_jpeg
 from .kinds import conversion, kind_of
 from .metadata import DECODER_ERRORS, ORIENTATION_TAG, Metadata, metadata_of
-from .quiet import decoders_quiet
+from .opening import READ_FORMATS, open_picture
+from .png import PngHead
 from .tags import check_tags
 
-READ_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
-_BITS, _PHOTOMETRIC, _TILE_WIDTH, _TILE_LENGTH = 258, 262, 322, 323  # of TIFF
+_BITS, _PLANES, _PHOTOMETRIC, _TILE_WIDTH, _TILE_LENGTH = 258, 284, 262, 322, 323  # of TIFF
 _WHITE_IS_ZERO = 0
 _SIDEWAYS = (5, 6, 7, 8)  # of EXIF orientations
 _BIG_ENDIAN_BIGTIFF = b"MM\0+"
@@ -31,6 +31,8 @@ _TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
 _SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L")
 _RAW_EXIF = "Raw profile type exif"  # as ImageMagick writes it to PNG
 _COLOUR_MODES = ("RGB", "RGBA", "LA")
+_DEEP_GREY_ALPHA = "LA;16B"
+_NATIVE_ORDER = "L" if sys.byteorder == "little" else "B"
 
 
 @dataclass(frozen=True)
@@ -47,20 +49,22 @@ class Decoded:
 
 def decode(path: str | Path, max_megapixels: float) -> Decoded:
     """Read a whole picture without loss of depth. Every way to fail is an `InputError` naming the file."""
+    head = None
     with _opened(path, max_megapixels) as picture:
-        deep = _is_deep_colour(picture)
+        head = PngHead.read(path) if picture.format == "PNG" else None
+        deep, tiles = _is_deep_colour(picture), list(picture.tile)
         _check_exif(picture, path)
         orientation = _orientation(picture)
         picture.load()
         metadata = metadata_of(picture, orientation)
         # Pillow turns a TIFF itself, and then forgets its orientation.
         turn = _orientation(picture)
-        array = np.asarray(_plain_mode(picture, path))
+        array = _deep(picture, tiles, path) if deep else np.asarray(_plain_mode(picture, path, head))
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
         if _is_inverted(picture):
             array = np.iinfo(array.dtype).max - array
-        if deep:
-            array = _deep(path, array, orientation if turn == 1 else 1)
+    if head is not None:
+        array, metadata = _with_key(array, head), _with_colour(metadata, head)
     array = turned(array, turn)
     alpha = None
     if array.ndim == 3 and array.shape[2] in (2, 4):
@@ -85,14 +89,31 @@ def own_range(path: str | Path, max_megapixels: float) -> tuple[int, bool]:
     Pillow spreads grey of 1, 2 and 4 bits over 0..255. Raises `InputError`.
     """
     with _opened(path, max_megapixels) as picture:
-        tiles = picture.tile if isinstance(picture, ImageFile.ImageFile) else []
-        few = {found[1] for tile in tiles if (found := re.search(r"L;([24])", str(tile[3])))}
+        few = {found[1] for tile in picture.tile if (found := re.search(r"L;([24])", str(tile[3])))}
         if picture.mode in ("P", "PA"):
             return 255, True
         if picture.mode == "1":
             return 1, False
         deep = picture.mode in _SIXTEEN_BIT_GREY or _is_deep_colour(picture)
         return 65535 if deep else 2 ** int(few.pop()) - 1 if few else 255, False
+
+
+def _with_key(array: NDArray[Any], head: PngHead) -> NDArray[Any]:
+    """Levels (H, W) or (H, W, 3), with an alpha channel where one grey or colour of a PNG is transparent."""
+    level = head.transparent_level()
+    if level is None:
+        return array
+    planes = array[:, :, None] if array.ndim == 2 else array
+    top = array.dtype.type(np.iinfo(array.dtype).max)
+    return np.dstack([planes, np.where((planes == level).all(axis=2), array.dtype.type(0), top)])
+
+
+def _with_colour(metadata: Metadata, head: PngHead) -> Metadata:
+    """What a PNG says of its colours besides. An ICC profile counts before sRGB; one that cannot be decompressed is
+    an empty one, which photos are refused for."""
+    icc = b"" if head.has_profile and metadata.icc is None else metadata.icc
+    colour = tuple((name, content) for name, content in head.colour if icc is None or name != b"sRGB")
+    return replace(metadata, icc=icc, colour=colour)
 
 
 def size_upright(path: str | Path, max_megapixels: float) -> tuple[int, int]:
@@ -112,19 +133,20 @@ def size_upright(path: str | Path, max_megapixels: float) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path, max_megapixels: float) -> Iterator[Image.Image]:
+def _opened(path: str | Path, max_megapixels: float) -> Iterator[ImageFile.ImageFile]:
     """A picture whose header is checked. What goes wrong with it is an `InputError` naming the file."""
     try:
         check_is_file(path)
         _check_before_opening(path)
-        formats = (*READ_FORMATS, *container_formats(path))
         # A file rather than its name, which Pillow would map into memory, and garble TIFFs that lie on their side.
-        with open(path, "rb") as file, decoders_quiet(), Image.open(file, formats=formats) as picture:
-            _check_header(picture, path, max_megapixels)
-            yield picture
-    except UnidentifiedImageError:
-        raise _unknown(path) from None
-    except (*DECODER_ERRORS, cv2.error) as error:
+        with open(path, "rb") as file:
+            picture = open_picture(file, (*READ_FORMATS, *container_formats(path)))
+            if picture is None:
+                raise _unknown(path)
+            with picture:
+                _check_header(picture, path, max_megapixels)
+                yield picture
+    except (*DECODER_ERRORS, Warning) as error:  # of warnings where the program makes errors of them
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: damaged or truncated image ({reason}); save or fetch it again") from error
 
@@ -155,6 +177,7 @@ def turned(array: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 def _check_before_opening(path: str | Path) -> None:
     """For what Pillow reads already where it opens a file."""
+    PngHead.read(path)
     with open(path, "rb") as file:
         start = file.read(4)
         if start == _BIG_ENDIAN_BIGTIFF:  # which it takes for a plain one, and libtiff does not
@@ -215,13 +238,17 @@ def _orientation(picture: Image.Image) -> int:
         return 1
 
 
-def _is_deep_colour(picture: Image.Image) -> bool:
+def _is_deep_colour(picture: ImageFile.ImageFile) -> bool:
     """Whether Pillow would read 16-bit colour, of which it keeps 8 bits."""
     if (_tiff_bits(picture) or 0) > 8:
         return picture.mode in _COLOUR_MODES
-    tiles = picture.tile if isinstance(picture, ImageFile.ImageFile) else []
-    modes = [tile[3] if isinstance(tile[3], str) else str(tile[3][0]) for tile in tiles if tile[3]]
-    return picture.mode in _COLOUR_MODES and any(";16" in mode for mode in modes)
+    return picture.mode in _COLOUR_MODES and any(";16" in _raw_mode(tile) for tile in picture.tile)
+
+
+def _raw_mode(tile: Any) -> str:
+    """How the samples of a part of a picture lie in the file, in Pillow's words."""
+    arguments = tile[3]
+    return str(arguments if isinstance(arguments, str) or not arguments else arguments[0])
 
 
 def _tiff_bits(picture: Image.Image) -> int | None:
@@ -238,14 +265,19 @@ def _is_inverted(picture: Image.Image) -> bool:
     )
 
 
-def _plain_mode(picture: Image.Image, path: str | Path) -> Image.Image:
-    """The picture in mode L, RGB, LA, RGBA or I;16."""
+def _plain_mode(picture: Image.Image, path: str | Path, head: PngHead | None) -> Image.Image:
+    """The picture in mode L, RGB, LA, RGBA or I;16. head: of a PNG, whose palette alone is looked at for transparency:
+    Pillow compares a grey or colour that is transparent with levels of another depth."""
+    if head is not None:
+        picture.info.pop("transparency", None)
+        if picture.mode == "P" and head.transparent is not None:
+            picture.info["transparency"] = head.transparent
     transparent = picture.mode == "PA" or "transparency" in picture.info
     if picture.mode in _SIXTEEN_BIT_GREY and _tiff_bits(picture) not in (None, 16):
         raise InputError(
             f"{path}: has {_tiff_bits(picture)} bits a pixel, which would be taken for a dark 16; save it with 8 or 16"
         )
-    if picture.mode in _SIXTEEN_BIT_GREY and not transparent:
+    if picture.mode in _SIXTEEN_BIT_GREY:
         return picture.copy()
     if picture.mode in ("P", "PA", "1", "L", "RGB"):
         grey = picture.mode in ("1", "L")
@@ -253,27 +285,43 @@ def _plain_mode(picture: Image.Image, path: str | Path) -> Image.Image:
     if picture.mode in ("LA", "RGBA"):
         return picture.copy()
     raise InputError(
-        f"{path}: its colour mode is {picture.mode}{' with a transparent value' if transparent else ''}, "
-        f"wanted 8- or 16-bit RGB or grey; {'flatten it' if transparent else 'convert it to sRGB'} first"
+        f"{path}: its colour mode is {picture.mode}, wanted 8- or 16-bit RGB or grey; convert it to sRGB first"
     )
 
 
-def _deep(path: str | Path, shallow: NDArray[np.uint8], orientation: int) -> NDArray[np.uint16]:
-    """All 16 bits by OpenCV, once their upper 8 are proved to be what Pillow read.
+def _deep(picture: ImageFile.ImageFile, tiles: list[Any], path: str | Path) -> NDArray[np.uint16]:
+    """All 16 bits of colours, of which Pillow keeps 8: the upper ones as it has read them, and the lower ones read by
+    telling its decoder of samples in the other order of bytes.
 
-    orientation: what Pillow has turned the picture by already; OpenCV does so for some TIFF files and not for others.
+    tiles: of the picture before it was loaded.
     """
-    stored = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if stored is not None and stored.dtype == np.uint16 and stored.ndim == 3:
-        stored = np.asarray(stored, np.uint16)[:, :, [2, 1, 0, 3][: stored.shape[2]]]
-        if shallow.shape[2] == 2:  # OpenCV reads grey with alpha as colour
-            stored = stored[:, :, [0, 3]] if stored.shape[2] == 4 else stored
-        for deep in (stored, turned(stored, orientation)):
-            # Transparent pixels are refused, or only their alpha is used; Pillow divides some by it.
-            same = slice(-1, None) if shallow.shape[2] in (2, 4) and (shallow[:, :, -1] < 255).any() else slice(None)
-            if deep.shape == shallow.shape and ((deep[:, :, same] >> 8) == shallow[:, :, same]).all():
-                return deep
-    raise InputError(
-        f"{path}: its 16-bit colours cannot be read without loss; save it as an RGB PNG, or as a TIFF without layers "
-        "and separate planes"
-    )
+    raw_modes = {_raw_mode(tile) for tile in tiles}
+    planar = isinstance(picture, TiffImageFile) and picture.tag_v2.get(_PLANES) == 2
+    if planar or len(raw_modes) != 1 or not all(";16" in mode for mode in raw_modes):
+        raise InputError(
+            f"{path}: its 16-bit colours cannot be read without loss; save it as an RGB PNG, or as a TIFF without "
+            "layers and separate planes"
+        )
+    (raw_mode,) = raw_modes
+    if raw_mode == _DEEP_GREY_ALPHA:  # its two samples are four bytes
+        return _bytes_of(tiles, path, "RGBA").view(">u2").astype(np.uint16)
+    channels, order = raw_mode.split(";16")
+    order = _NATIVE_ORDER if order == "N" else order
+    straight = channels.replace("a", "A")  # "a" is alpha that colours are multiplied by, which Pillow undoes
+    upper = np.asarray(picture) if straight == channels else _bytes_of(tiles, path, f"{straight};16{order}")
+    lower = _bytes_of(tiles, path, f"{straight};16{'L' if order == 'B' else 'B'}")
+    return upper.astype(np.uint16) << np.uint16(8) | lower
+
+
+def _bytes_of(tiles: list[Any], path: str | Path, raw_mode: str) -> NDArray[np.uint8]:
+    """The picture read anew, (H, W, C), as if its samples lay in the file as `raw_mode` says."""
+    with open(path, "rb") as file:
+        again = open_picture(file)
+        if again is None or again.tile != tiles:
+            raise InputError(f"{path}: has changed while it was read; read it again")
+        again.tile = [
+            tile._replace(args=raw_mode if isinstance(tile.args, str) else (raw_mode, *(tile.args or ())[1:]))
+            for tile in again.tile
+        ]
+        with again:
+            return np.array(again)

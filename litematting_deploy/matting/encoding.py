@@ -28,7 +28,7 @@ def encode_png(pixels: NDArray[Any], metadata: Metadata = Metadata()) -> bytes:
         pixels = pixels[:, :, [2, 1, 0, 3][: pixels.shape[2]]]  # OpenCV's order is blue, green, red
     _, encoded = cv2.imencode(".png", np.ascontiguousarray(pixels))
     content = encoded.tobytes()
-    chunks = b""
+    chunks = b"".join(_chunk(name, content) for name, content in metadata.colour)
     if metadata.icc is not None:
         chunks += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc))
     if metadata.dpi is not None:

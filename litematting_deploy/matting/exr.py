@@ -11,7 +11,6 @@ from .._files import replacing
 from ..errors import InputError
 from .decoding import check_is_file, check_size
 from .exr_header import MAGIC, SUBSAMPLED, DamagedHeaderError, ExrHeader, Windows, splice
-from .quiet import decoders_quiet
 
 _DTYPES: dict[str, type[Any]] = {"half": np.float16, "float": np.float32, "uint": np.uint32}
 _LINES_PER_CHUNK = 16  # of ZIP compression, which is lossless
@@ -149,9 +148,9 @@ def _read(path: str | Path, header: ExrHeader, names: tuple[str, ...]) -> ExrPic
     if "uint" in types:
         raise InputError(f"{path}: holds integers in {_listed(header.channels)}, wanted half or float values")
     try:
-        # `OpenEXR.File` drops what it cannot decode, with a warning on the standard output; this raises.
-        with decoders_quiet():
-            contents = OpenEXR.InputFile(str(path)).channels(list(names))
+        # `OpenEXR.File` drops what it cannot decode, with a warning on the standard output; this raises. Of a damaged
+        # file the library writes a line of its own to the standard error, which has no switch.
+        contents = OpenEXR.InputFile(str(path)).channels(list(names))
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: damaged or truncated OpenEXR file ({reason}); save or fetch it again") from error

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._stages import stage
+from ..errors import ForegroundError, LiteMattingError, first_line
+from .foreground_cache import foreground_estimator
 from .photo import Photo
 
 STRIP_PIXELS = 8_000_000
@@ -22,15 +24,27 @@ def estimate_foreground(
     """Estimated foreground colours by PyMatting's multi-level method (Germer et al. 2020), in linear light.
 
     alpha: (H, W) float32, 0..1. Returns (H, W, 3) in the photo's own numbers and depth; pixels of alpha 1 keep the
-    photo's exactly. Photos over `strip_pixels` are done in strips of about that size that overlap and fade into each
-    other, which bounds the memory. The method keeps colours in 0..1; light beyond, in OpenEXR files, is scaled there
-    and back, so that estimates stay within the photo's own range. Raises `InputError` for light that is not finite.
+    photo's exactly, and so does a photo of a single pixel, which has nothing to tell its colours apart by. Photos over
+    `strip_pixels` are done in strips of about that size that overlap and fade into each other, which bounds the memory.
+    The method keeps colours in 0..1; light beyond, in OpenEXR and HDR files, is scaled there and back, so that
+    estimates stay within the photo's own range. Raises `InputError` for light that is not finite, `ForegroundError` for
+    whatever else goes wrong, in PyMatting, in Numba, which compiles it, or for want of memory.
     """
-    # Imported here: its first import on a machine compiles for half a minute.
-    from pymatting.foreground.estimate_foreground_ml import estimate_foreground_ml
+    try:
+        return _estimate(photo, alpha, strip_pixels, overlap_rows)
+    except LiteMattingError:
+        raise
+    except Exception as error:  # of two libraries that may raise anything, after minutes of matting
+        reason = "out of memory" if isinstance(error, MemoryError) else f"{type(error).__name__}: {first_line(error)}"
+        raise ForegroundError(f"{photo.path}: its foreground colours cannot be estimated ({reason})") from error
 
+
+def _estimate(photo: Photo, alpha: NDArray[np.float32], strip_pixels: int, overlap_rows: int) -> NDArray[Any]:
     height, width = alpha.shape
+    if alpha.size == 1:  # PyMatting would divide by the logarithm of its side
+        return photo.pixels.copy()
     low, high = _range(photo)
+    estimate_foreground_ml = foreground_estimator()
     strip_rows = max(strip_pixels // width, overlap_rows)
     foreground = np.empty_like(photo.pixels)
     tail: NDArray[np.float32] | None = None  # the previous strip's estimate of the rows both cover
@@ -49,9 +63,9 @@ def estimate_foreground(
 
 
 def _range(photo: Photo) -> tuple[np.float32, np.float32]:
-    """The least and the most light in a photo, at least 0..1."""
+    """The least and the most light in a photo, at least 0..1; of levels, all that they can stand for."""
     if not photo.is_linear:
-        return np.float32(0), np.float32(1)
+        return np.float32(0), np.float32(photo.space.top)
     low, high = np.float32(photo.pixels.min()), np.float32(photo.pixels.max())
     if not np.isfinite(high - low):
         photo.check_finite()

@@ -38,15 +38,16 @@ def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDAr
 def read_trimap(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
     """A trimap as (H, W) uint8: grey, or colour whose channels are equal.
 
-    16 bits are accepted where every value is 257 times an 8-bit one. Raises `InputError`.
+    16 bits are accepted where every value is 257 times an 8-bit one. Transparent pixels are refused, whether an alpha
+    channel, a palette or a PNG's tRNS says so: they might be meant as background or as unknown. Raises `InputError`.
     """
     if is_exr(path):
         raise InputError(f"{path}: is OpenEXR, trimaps are read from PNG or TIFF; save it as 8-bit grey")
     decoded = decode(path, max_megapixels)
-    if decoded.levels.dtype == np.uint16 and (decoded.levels % 257).any():
-        raise InputError(f"{path}: has 16-bit values that no 8-bit value stands for; save the trimap as 8-bit grey")
     if decoded.alpha is not None:
         raise InputError(f"{path}: has transparent pixels; save the trimap as plain grey, without an alpha channel")
+    if decoded.levels.dtype == np.uint16 and (decoded.levels % 257).any():
+        raise InputError(f"{path}: has 16-bit values that no 8-bit value stands for; save the trimap as 8-bit grey")
     return _upper_bits(_grey(decoded, path))
 
 

@@ -38,7 +38,7 @@ DECODER_ERRORS = (
 class Metadata:
     """icc: a profile's bytes. exif: tags and sub-folders as Pillow reads them, without orientation or anything about
     how the pixels lay in the file. dpi: horizontal and vertical, pixels per inch. xmp: a packet without orientation.
-    iptc: records. exr: an OpenEXR file's header.
+    iptc: records. exr: an OpenEXR file's header. colour: a PNG's chunks that say what its numbers mean, but for iCCP.
     """
 
     icc: bytes | None = None
@@ -47,10 +47,11 @@ class Metadata:
     exr: "ExrHeader | None" = None
     xmp: bytes | None = None
     iptc: bytes | None = None
+    colour: tuple[tuple[bytes, bytes], ...] = ()
 
     def for_grey(self) -> "Metadata":
-        """What a grey picture can keep: all but a profile of RGB numbers."""
-        return replace(self, icc=None)
+        """Return what a grey picture can keep: all but what RGB numbers mean."""
+        return replace(self, icc=None, colour=())
 
     def exif_block(self) -> bytes:
         """The EXIF tags as a TIFF-like block, without a name before it; empty where there are none."""

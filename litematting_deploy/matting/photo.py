@@ -15,6 +15,7 @@ from .exr import is_exr, read_exr_rgb
 from .exr_header import Windows
 from .icc import Profile
 from .metadata import Metadata
+from .png import lost_names, space_of
 
 MAX_MEGAPIXELS = 200
 _ROWS = 256
@@ -46,7 +47,7 @@ class Photo:
         return self.metadata.exr.windows if self.metadata.exr is not None else None
 
     def linear(self, rows: slice = slice(None)) -> NDArray[np.float32]:
-        """Scene-linear light of these rows, (h, W, 3) float32: 0..1, of an OpenEXR file any finite value.
+        """Scene-linear light of these rows, (h, W, 3) float32: 0..`space.top`, of an OpenEXR file any finite value.
 
         Raises `InputError` where an OpenEXR file holds infinity or what is no number.
         """
@@ -80,6 +81,13 @@ class Photo:
             return to_half_or_float(light, self.pixels.dtype.type)
         return self.space.encode(light, self.pixels.dtype.type)
 
+    def lost_colour(self, numbers_kept: bool) -> list[str]:
+        """Return the names of a PNG's chunks that a result in another format misses: those that say how it was
+        mastered, and, where `numbers_kept` and neither sRGB nor a profile that counts says it, those of their meaning.
+        """
+        says_else = b"cICP" not in dict(self.metadata.colour) and self.metadata.icc is not None
+        return lost_names(self.metadata.colour, numbers_kept and self.space is not SRGB and not says_else)
+
     def deepened(self) -> Self:
         """The same photo with 16-bit levels, for results deeper than its own 8 bits; itself where it is deep."""
         if self.pixels.dtype != np.uint8:
@@ -110,9 +118,10 @@ def read_photo(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, exposur
     """Read 8- or 16-bit PNG, JPEG, TIFF, WebP or BMP, RGB, grey or palette, or OpenEXR, R, G, B or Y.
 
     An alpha channel must be opaque, since nobody can tell which colours lie under it. The network sees the upper
-    8 bits, through an ICC profile as sRGB; of OpenEXR light times 2**exposure_stops, clipped to 0..1 and sRGB-encoded,
-    infinity as 1 and what is no number as 0. A grey photo with a profile of its own becomes sRGB, since its results
-    are in colour. Raises `InputError`, and `UsageError` for an exposure of other photos than OpenEXR or out of range.
+    8 bits, through an ICC profile or a PNG's cICP, gAMA and cHRM as sRGB; of OpenEXR light times 2**exposure_stops,
+    clipped to 0..1 and sRGB-encoded, infinity as 1 and what is no number as 0. A grey photo with a profile of its own
+    becomes sRGB, since its results are in colour. Raises `InputError`, and `UsageError` for an exposure of other photos
+    than OpenEXR or out of range.
     """
     if exposure_stops is not None and not abs(exposure_stops) <= _MOST_STOPS:  # nor what is no number
         raise UsageError(f"--exposure {exposure_stops:g}: wanted -{_MOST_STOPS} to {_MOST_STOPS} stops")
@@ -128,7 +137,7 @@ def read_photo(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, exposur
             f"{path}: has transparent pixels, whose colours are unclear; flatten it or save it without alpha"
         )
     levels = decoded.levels if decoded.levels.ndim == 3 else np.repeat(decoded.levels[:, :, None], 3, axis=2)
-    return _in_its_profile(str(path), levels, decoded.metadata)
+    return _in_its_space(str(path), levels, decoded.metadata)
 
 
 def _exposed(light: NDArray[Any], factor: float) -> NDArray[np.uint8]:
@@ -140,9 +149,13 @@ def _exposed(light: NDArray[Any], factor: float) -> NDArray[np.uint8]:
     return network
 
 
-def _in_its_profile(path: str, levels: NDArray[Any], metadata: Metadata) -> Photo:
-    if metadata.icc is None:
-        return Photo(path, levels, _upper_bits(levels), metadata=metadata)
+def _in_its_space(path: str, levels: NDArray[Any], metadata: Metadata) -> Photo:
+    """A photo whose space is what a PNG's cICP says, or else the ICC profile, or else PNG's other chunks, or sRGB."""
+    space = space_of(metadata.colour, path)
+    if metadata.icc is None or b"cICP" in dict(metadata.colour):
+        if space is SRGB:
+            return Photo(path, levels, _upper_bits(levels), metadata=metadata)
+        return Photo(path, levels, _through_light(space, levels), space, metadata)
     profile = Profile(metadata.icc, path)
     if profile.grey:
         if not profile.is_srgb:
@@ -158,6 +171,11 @@ def _seen_through(profile: Profile, levels: NDArray[Any]) -> NDArray[np.uint8]:
     space = profile.space
     if levels.dtype == np.uint8 or space.to_xyz is None:
         return profile.to_srgb(_upper_bits(levels))
+    return _through_light(space, levels)
+
+
+def _through_light(space: Space, levels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Levels as 8-bit sRGB; light above reference white is clipped."""
     network = np.empty(levels.shape, np.uint8)
     for start in range(0, len(levels), _ROWS):
         rows = slice(start, start + _ROWS)

@@ -13,32 +13,24 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..matting.colour import SRGB, Space, srgb_decode
+from ..matting.h273 import (
+    AS_SRGB,
+    HLG,
+    LINEAR,
+    PQ,
+    PRIMARIES,
+    hlg_to_light,
+    light_to_hlg,
+    light_to_pq,
+    pq_to_light,
+    primaries_to_xyz,
+)
 from .planes import is_full
 
 RGB, BT709, UNSPECIFIED, BT601 = 0, 1, 2, 6
-_LINEAR, _PQ, _HLG = 8, 16, 18
-_AS_SRGB = {1, 2, 4, 5, 6, 7, 11, 13, 14, 15}
-"""Transfers whose numbers players show as they are: those of Rec. 709, 601 and 2020, sRGB, and none."""
 _RED_BLUE = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087)} | {
     9: (0.2627, 0.0593)
 }
-_D65 = (0.3127, 0.3290)
-_709_XY = ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060))
-_525_XY = ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070))
-_PRIMARIES = {
-    1: _709_XY,
-    2: _709_XY,
-    5: ((0.640, 0.330), (0.290, 0.600), (0.150, 0.060)),
-    6: _525_XY,
-    7: _525_XY,
-    9: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),
-    12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
-}
-_PQ_WHITE = 203 / 10000  # BT.2408: reference white, in nits of 10000
-_HLG_WHITE = 0.26496256  # the scene light of 75 %, reference white there
-_M1, _M2, _C1, _C2, _C3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
-_A, _B, _C = 0.17883277, 0.28466892, 0.55991073
-
 Floats = NDArray[np.float32]
 
 
@@ -62,7 +54,7 @@ class Colours:
         elif matrix in (UNSPECIFIED, RGB):
             matrix = BT709 if frame.height >= 720 else BT601
         colours = cls(matrix, is_full(frame), int(frame.color_trc), int(frame.color_primaries))
-        known = {"matrix": {RGB, *_RED_BLUE}, "transfer": {_LINEAR, _PQ, _HLG, *_AS_SRGB}, "primaries": _PRIMARIES}
+        known = {"matrix": {RGB, *_RED_BLUE}, "transfer": {LINEAR, PQ, HLG, *AS_SRGB}, "primaries": PRIMARIES}
         for tag, values in known.items():
             if getattr(colours, tag) not in values:
                 raise InputError(
@@ -76,13 +68,7 @@ class Colours:
         """The primaries, for light; the tone curve of a `Space` of levels is not used."""
         if self.primaries in (BT709, UNSPECIFIED):
             return SRGB
-        assert SRGB.to_xyz is not None
-        from_709 = np.linalg.inv(_to_xyz(_709_XY))
-        return Space(f"primaries {self.primaries}", SRGB.decoding, SRGB.to_xyz @ from_709 @ _to_xyz(self._xy))
-
-    @property
-    def _xy(self) -> tuple[tuple[float, float], ...]:
-        return _PRIMARIES[self.primaries]
+        return Space(f"primaries {self.primaries}", SRGB.decoding, primaries_to_xyz(*PRIMARIES[self.primaries]))
 
     def signal(self, planes: list[NDArray[Any]], bits: int) -> Floats:
         """Codes, three planes (H, W) or one of grey, as R'G'B' (H, W, 3), 0..1 from black to white and beyond."""
@@ -121,41 +107,28 @@ class Colours:
 
     def light(self, signal: Floats) -> Floats:
         """R'G'B' to light, 1 being reference white."""
-        if self.transfer == _LINEAR:
+        if self.transfer == LINEAR:
             return signal
-        if self.transfer == _PQ:
-            root = signal.clip(0, 1) ** (1 / _M2)
-            return np.asarray(((root - _C1).clip(0) / (_C2 - _C3 * root)) ** (1 / _M1) / _PQ_WHITE, np.float32)
-        if self.transfer == _HLG:
-            low, high = signal.clip(0, 0.5), signal.clip(0.5, 1.1)
-            light = np.where(signal <= 0.5, low**2 / 3, (np.exp((high - _C) / _A) + _B) / 12)
-            return np.asarray(light / _HLG_WHITE, np.float32)
+        if self.transfer == PQ:
+            return pq_to_light(signal)
+        if self.transfer == HLG:
+            return hlg_to_light(signal)
         return np.asarray(np.copysign(srgb_decode(np.abs(signal)), signal), np.float32)
 
     def to_signal(self, light: Floats) -> Floats:
         """Light to R'G'B'."""
-        if self.transfer == _LINEAR:
+        if self.transfer == LINEAR:
             return light
-        if self.transfer == _PQ:
-            root = (light * np.float32(_PQ_WHITE)).clip(0, 1) ** _M1
-            return np.asarray(((_C1 + _C2 * root) / (1 + _C3 * root)) ** _M2, np.float32)
-        if self.transfer == _HLG:
-            scene = light.clip(0) * np.float32(_HLG_WHITE)
-            high = _A * np.log((12 * scene - _B).clip(1e-6)) + _C
-            return np.asarray(np.where(scene <= 1 / 12, np.sqrt(3 * scene), high), np.float32)
+        if self.transfer == PQ:
+            return light_to_pq(light)
+        if self.transfer == HLG:
+            return light_to_hlg(light)
         size = np.abs(light)
         encoded = np.where(size <= 0.0031308, size * 12.92, 1.055 * size ** (1 / 2.4) - 0.055)
         return np.copysign(encoded, light).astype(np.float32)
 
     def network(self, signal: Floats) -> NDArray[np.uint8]:
         """R'G'B' as 8-bit sRGB: as it is, unless transfer or primaries are others than sRGB's, then through light."""
-        if self.transfer in _AS_SRGB and self.space is SRGB:
+        if self.transfer in AS_SRGB and self.space is SRGB:
             return np.asarray(np.rint(signal.clip(0, 1) * 255), np.uint8)
         return np.asarray(SRGB.encode(self.space.convert(self.light(signal), SRGB), np.uint8))
-
-
-def _to_xyz(xy: tuple[tuple[float, float], ...]) -> NDArray[np.float64]:
-    """Columns are light's red, green and blue as XYZ under D65."""
-    columns = np.array([[x / y, 1, (1 - x - y) / y] for x, y in xy]).T
-    x, y = _D65
-    return np.asarray(columns * np.linalg.solve(columns, np.array([x / y, 1, (1 - x - y) / y])))

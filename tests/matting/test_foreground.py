@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from pymatting import estimate_foreground_ml
 
-from litematting_deploy.errors import InputError
+from litematting_deploy.errors import ForegroundError, InputError
 from litematting_deploy.matting.foreground import estimate_foreground
 from litematting_deploy.matting.photo import Photo
 from tests.matting.light import decoded, encoded
@@ -74,3 +74,23 @@ def test_what_is_not_finite_is_refused(value: float) -> None:
     light[3, 4, 1] = value
     with pytest.raises(InputError, match=r"photo: holds infinity or what is no number in 1 pixels.*clamp"):
         estimate_foreground(photo(light, np.float16), alpha)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ZeroDivisionError("by zero"), RuntimeError("one\ntwo"), OSError()])
+def test_whatever_pymatting_raises_is_one_error_with_the_photo(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("litematting_deploy.matting.foreground.foreground_estimator", lambda: fail)
+    light, alpha = scene(8, 8)
+    with pytest.raises(ForegroundError, match=r"^photo: its foreground colours cannot be estimated \([^\n]+\)$"):
+        estimate_foreground(photo(light, np.uint8), alpha)
+
+
+def test_an_object_without_known_foreground_has_colours() -> None:
+    light, _ = scene(40, 40)
+    for value in (0.0, 0.3, 0.5):
+        estimate = estimate_foreground(photo(light, np.float32), np.full((40, 40), value, np.float32))
+        assert np.isfinite(estimate).all()
