@@ -161,8 +161,10 @@ def _run(
             failure = f"{item.frame.name}: {alpha}"
             if not going_on:
                 raise NotFiniteError(failure)
-            alpha = (item.trimap == FOREGROUND).astype(np.float32)
-        segments.add(item.frame, item.source, pictures.of(item.frame, item.network, alpha), failure)
+            opaque = (item.trimap == FOREGROUND).astype(np.float32)
+        else:
+            opaque = alpha
+        segments.add(item.frame, item.source, pictures.of(item.frame, item.network, opaque), failure)
 
     try:
         for item in run(load, matted, save):

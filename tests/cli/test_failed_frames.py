@@ -26,7 +26,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = onnx.load(TINY_ENGINE)
     weights = np.array([1] + [0] * 7, np.float32).reshape(1, 8, 1, 1)
     model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weights, "weights"))
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(0.1), "offset"))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(0.1, np.float32), "offset"))
     model.graph.node[-1].output[0] = "red"
     model.graph.node.append(helper.make_node("Sub", ["red", "offset"], ["less"]))
     model.graph.node.append(helper.make_node("Sqrt", ["less"], ["alpha"]))
