@@ -7,6 +7,7 @@
     ├── OutputError            1   a result that cannot be written
     ├── CheckpointError        1   a checkpoint that is unreadable or of another network
     ├── ArtefactError          1   an ONNX or engine file that is damaged, edited or not one of ours
+    │   └── NotFiniteError     1   an image whose alpha, as an engine computed it, contains NaN or infinity
     ├── ToleranceError         1   an artefact whose outputs differ too much from the model
     ├── TrainingError         1   a training run that cannot go on
     ├── DependencyError        1   an optional package that is not installed
@@ -51,6 +52,10 @@ class CheckpointError(LiteMattingError):
 
 class ArtefactError(LiteMattingError):
     """An ONNX or engine file that is damaged, edited, or breaks the contract."""
+
+
+class NotFiniteError(ArtefactError):
+    """An image whose alpha, as an engine computed it, contains NaN or infinity. Other images may well be right."""
 
 
 class ToleranceError(LiteMattingError):

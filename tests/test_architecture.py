@@ -30,7 +30,7 @@ ALLOWED = {
     "video": {"matting", "sequence"},
     "demo": {"runtime", "matting"},
     "training": {"model", "matting", "evaluation"},
-    "doctor": {"engines", "matting", "runtime", "benchmarks", "video"},
+    "doctor": {"engines", "export", "matting", "runtime", "benchmarks", "video"},
     "benchmarks": {"engines", "matting", "model", "runtime", "export", "evaluation"},
 }
 

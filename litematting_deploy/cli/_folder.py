@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engines.triton import is_url
-from ..errors import UsageError
+from ..errors import NotFiniteError, UsageError
 from ..matting.background import is_image
 from ..matting.band import Band
 from ..runtime import Matter
@@ -161,10 +161,10 @@ def folder_steps(
 ) -> Steps[Loaded, NDArray[np.float32]]:
     """What happens to each frame of a folder."""
 
-    def matte(loaded: Iterable[Loaded]) -> Iterator[NDArray[np.float32]]:
+    def matte(loaded: Iterable[Loaded]) -> Iterator[NDArray[np.float32] | NotFiniteError]:
         pairs = ((item.photo.network, item.trimap) for item in loaded)
-        for alpha in matter.sequence(pairs, progress=None if progress is None else progress.patches):
-            if progress is not None:
+        for alpha in matter.sequence(pairs, progress=None if progress is None else progress.patches, go_on=True):
+            if progress is not None and not isinstance(alpha, NotFiniteError):
                 progress.matted()
             yield alpha
 

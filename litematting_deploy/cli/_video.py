@@ -19,13 +19,20 @@ _OPTIONS = (
     ),
     click.option("--no-sound", is_flag=True, help="Leave a clip's sound out, which is copied otherwise."),
     click.option(
+        "--failed-frames",
+        type=click.Choice(["stop", "known"]),
+        help="What a clip does at a frame whose trimap is wrong or whose alpha is not finite: stop, keeping what is "
+        "done for --resume, or go on with the known pixels of its trimap, the others transparent. These are named "
+        "at the end, and the exit code is 1.  [default: stop]",
+    ),
+    click.option(
         "--segment",
         type=click.IntRange(min=1),
         metavar="FRAMES",
         help=f"Of a clip, how many frames are kept at a time for --resume.  [default: {_SEGMENT}]",
     ),
 )
-_FLAGS = {"codec": "--codec", "no_sound": "--no-sound", "segment": "--segment"}
+_FLAGS = {"codec": "--codec", "no_sound": "--no-sound", "segment": "--segment", "failed_frames": "--failed-frames"}
 _OF_OTHERS = {"frames": "--frames", "part": "--shard", "kind": "--format", "depth": "--depth"} | {
     "preview": "--preview",
     "exposure": "--exposure",
@@ -47,13 +54,15 @@ def refuse_video_options(options: dict[str, Any]) -> None:
             raise click.UsageError(f"{flag} is for clips; leave it out")
 
 
-def matte_clip(clip: str, source: str, output: str, options: dict[str, Any]) -> None:
-    """Matte a clip with the trimaps or masks of `source`. Raises `UsageError`, `DependencyError` and what the work
-    raises."""
+def matte_clip(clip: str, source: str, output: str, options: dict[str, Any]) -> int:
+    """Matte a clip with the trimaps or masks of `source`. Returns the exit code: 1 where frames failed and it went on.
+
+    Raises `UsageError`, `DependencyError` and what the work raises.
+    """
     for name, flag in _OF_OTHERS.items():
         if options[name]:
             raise click.UsageError(f"{flag} is for photos, not for a clip; leave it out")
     require("av", "video", "reading and writing clips")
     from ._video_job import matte
 
-    matte(clip, source, output, options | {"segment": options["segment"] or _SEGMENT})
+    return matte(clip, source, output, options | {"segment": options["segment"] or _SEGMENT})

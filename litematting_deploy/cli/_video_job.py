@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._files import check_writable
-from ..errors import InputError, OutputError, UsageError
+from ..errors import InputError, NotFiniteError, OutputError, UsageError
 from ..matting.background import Background
 from ..matting.band import Band
-from ..matting.trimap import from_mask, unsure
+from ..matting.trimap import FOREGROUND, decode, from_mask, unsure
 from ..runtime import Matter
 from ..sequence.frames import Frame
 from ..sequence.job import Done
@@ -37,16 +37,17 @@ from ._trimap import mask_meaning
 
 @dataclass(frozen=True, eq=False)
 class _Loaded:
-    """A frame as the network sees it, with its trimap (H, W)."""
+    """A frame as the network sees it, with its trimap (H, W). failure: why that is wrong; then it is background."""
 
     frame: ClipFrame
     source: str
     network: NDArray[np.uint8]
     trimap: NDArray[np.uint8]
+    failure: str | None = None
 
 
-def matte(path: str, source: str, output: str, options: dict[str, Any]) -> None:
-    """Matte a clip with the trimaps or masks of `source`."""
+def matte(path: str, source: str, output: str, options: dict[str, Any]) -> int:
+    """Matte a clip with the trimaps or masks of `source`. Returns the exit code."""
     started = time.perf_counter()
     clip = Clip(path, options["max_megapixels"])
     meaning = None if options["mask"] is None else mask_meaning(options)
@@ -58,7 +59,7 @@ def matte(path: str, source: str, output: str, options: dict[str, Any]) -> None:
     segments = Segments(output, pictures.results, clip, options["segment"])
     if options["resume"] and not segments.folder.exists() and _is_done(pictures, (path, source)):
         notice(f"ltm-infer: {output} is newer than what it is made from; to make it again leave --resume out")
-        return
+        return 0
     with open_chosen(options) as engine, matter_for(engine, options) as matter, segments.locked(options["resume"]):
         keep_settings(segments.folder, _settings(matter, pictures, options), options["resume"])
         todo = pairs(clip, greys)
@@ -66,16 +67,22 @@ def matte(path: str, source: str, output: str, options: dict[str, Any]) -> None:
             resumed = _check_done(segments.whole(), todo, progress)
             progress.begin("frames", (clip.count or resumed) - resumed)
             lacking = _run(todo, segments, pictures, matter, progress, options)
-        done = segments.whole()
+            done = segments.whole()
+            progress.failures[:] = [failure for segment in done for failure in segment.failed]
         for index, result in enumerate(pictures.results):
             join(result, segments.files(index, done), done, clip, not options["no_sound"])
         described = engine.describe()
     segments.remove()
     count, seconds = sum(len(segment.pts) for segment in done), time.perf_counter() - started
     before = f", {resumed} were done" if options["resume"] else ""
+    failed = len(progress.failures)
+    without = f", {failed} failed and hold known pixels alone" if failed else ""
     files = " and ".join(f"{result.path} ({result.codec.name})" for result in pictures.results)
     described += say_unsure(lacking)
-    stdout.print(f"{files}: {count} frames in {seconds:.1f} s{before}, {described}", markup=False, soft_wrap=True)
+    stdout.print(
+        f"{files}: {count} frames in {seconds:.1f} s{before}{without}, {described}", markup=False, soft_wrap=True
+    )
+    return 1 if failed else 0
 
 
 def _chosen(output: str, inputs: tuple[str, str], clip: Clip, options: dict[str, Any]) -> Pictures:
@@ -148,13 +155,24 @@ def _run(
         pair = next(todo, None)
         return None if pair is None else _load(pair, options)
 
-    def matted(frames: Iterable[_Loaded]) -> Iterator[NDArray[np.float32]]:
-        for alpha in matter.sequence(((item.network, item.trimap) for item in frames), progress=progress.patches):
+    going_on = options["failed_frames"] == "known"
+
+    def matted(frames: Iterable[_Loaded]) -> Iterator[NDArray[np.float32] | NotFiniteError]:
+        inputs = ((item.network, item.trimap) for item in frames)
+        for alpha in matter.sequence(inputs, progress=progress.patches, go_on=True):
             progress.matted()
             yield alpha
 
-    def save(item: _Loaded, alpha: NDArray[np.float32]) -> None:
-        segments.add(item.frame, item.source, pictures.of(item.frame, item.network, alpha))
+    def save(item: _Loaded, alpha: NDArray[np.float32] | NotFiniteError) -> None:
+        failure = item.failure
+        if isinstance(alpha, NotFiniteError):
+            failure = f"{item.frame.name}: {alpha}"
+            if not going_on:
+                raise NotFiniteError(failure)
+            opaque = (item.trimap == FOREGROUND).astype(np.float32)
+        else:
+            opaque = alpha
+        segments.add(item.frame, item.source, pictures.of(item.frame, item.network, opaque), failure)
 
     try:
         for item in run(load, matted, save):
@@ -164,10 +182,13 @@ def _run(
         segments.close()
     except OutputError:
         raise
-    except InputError as error:
+    except (InputError, NotFiniteError) as error:
         segments.keep_what_is_whole()
         kept = sum(len(segment.pts) for segment in segments.whole())
-        raise InputError(f"{error}; {kept} frames are done and kept, mend that and go on with --resume") from error
+        raise type(error)(
+            f"{error}; {kept} frames are done and kept, mend that and go on with --resume, or past such frames with "
+            "--resume --failed-frames known"
+        ) from error
     except BaseException:
         segments.keep_what_is_whole()
         raise
@@ -176,7 +197,13 @@ def _run(
 
 def _load(pair: Pair, options: dict[str, Any]) -> _Loaded:
     network = pair.frame.colours.network(pair.frame.signal())
-    return _Loaded(pair.frame, pair.digest(), network, _trimap(pair, network, options))
+    try:
+        return _Loaded(pair.frame, pair.digest(), network, _trimap(pair, network, options))
+    except InputError as error:
+        if options["failed_frames"] != "known":
+            raise
+        nothing = np.zeros(network.shape[:2], np.uint8)
+        return _Loaded(pair.frame, pair.digest(), network, nothing, str(error))
 
 
 def _trimap(pair: Pair, network: NDArray[np.uint8], options: dict[str, Any]) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ import click
 
 from .._files import check_writable, replace_file
 from .._stages import note, recording
-from ..errors import InputError
+from ..errors import InputError, NotFiniteError
 from ..matting.patches import Plan
 from ..matting.trimap import UNKNOWN, unsure
 from ..runtime import Matter
@@ -59,15 +59,14 @@ def main(image: str, trimap: str | None, output: str, **options: Any) -> int:
     --cutout and --foreground are clips with its times, sound and timecode. OUT is by its ending .mov: ProRes 4444,
     straight foreground colours and alpha; .webm: VP9, the same in 8 bits; .mp4: a grey H.264 matte; .mkv: a lossless
     grey FFV1 matte. In a clip of trimaps up to 32 is background, from 223 on foreground, all between unknown. A frame
-    that fails ends the run; --resume goes on after the last segment. Frames are matted one by one, without smoothing
-    over time.
+    that fails ends the run; --resume goes on after the last segment, and with --failed-frames known
+    past it. Frames are matted one by one, without smoothing over time.
     """
     source = trimap_source(trimap, options)
     timings = options.pop("timings")
     if is_video(image):
         with _timed(timings):
-            matte_clip(image, source, output, options)
-        return 0
+            return matte_clip(image, source, output, options)
     refuse_video_options(options)
     if is_many(image):
         with _timed(timings):
@@ -118,9 +117,12 @@ def _matte_one(image: str, source: str, output: str, options: dict[str, Any]) ->
             _tell(matter, plan)
         with patch_progress() as progress:
             task = progress.add_task("matting", total=None)
-            alpha = matter(
-                photo.network, trimap, lambda done, total: progress.update(task, completed=done, total=total)
-            )
+            try:
+                alpha = matter(
+                    photo.network, trimap, lambda done, total: progress.update(task, completed=done, total=total)
+                )
+            except NotFiniteError as error:
+                raise NotFiniteError(f"{image}: {error}") from error
         note(patches=len(plan.corners_yx), skipped=plan.skipped, grid=plan.grid_size, engine=engine.describe())
         summary = f"{plan}, {engine.describe()}"
         if missing := unsure(trimap):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ForegroundError
+from ..errors import ForegroundError, NotFiniteError
 from ..matting.background import Background
 from ..matting.cutout import alpha_picture, composite_picture, cutout_picture
 from ..matting.depth import result_dtype
@@ -64,10 +64,13 @@ class Results:
 
 
 def matte(matter: Matter, photo: Photo, trimap: NDArray[np.uint8], told: Told) -> Matted:
-    """All that takes time; where colours fail, the alpha is kept. Raises `InputError`."""
+    """All that takes time; where colours fail, the alpha is kept. Raises `InputError`, `NotFiniteError`."""
     photo.check_finite()
     told(0, 1, MATTING)
-    alpha = matter(photo.network, trimap, lambda done, total: told(done, total, MATTING))
+    try:
+        alpha = matter(photo.network, trimap, lambda done, total: told(done, total, MATTING))
+    except NotFiniteError as error:
+        raise NotFiniteError(f"{Path(photo.path).name}: {error}") from error
     told(1, 1, ESTIMATING)
     try:
         return Matted(photo, trimap, alpha, estimate_foreground(photo, alpha))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._stages import stage
-from ..errors import ArtefactError, UsageError
+from ..errors import ArtefactError, NotFiniteError, UsageError
 
 Batch = NDArray[np.float32]
 
@@ -41,9 +41,12 @@ class Described(abc.ABC):
         """One line for people: engine, version, device, patch size and precision."""
         return f"{self.name} {self.version} on {self.device}, {self.patch_hw[0]}x{self.patch_hw[1]} {self.precision}"
 
-    def not_finite(self) -> ArtefactError:
-        """What to raise when alpha holds values that are no numbers."""
-        return ArtefactError(f"{self.name}: alpha is not finite, the weights are damaged; export another checkpoint")
+    def not_finite(self) -> NotFiniteError:
+        """What to raise when alpha contains NaN or infinity."""
+        return NotFiniteError(
+            f"{self.name}: alpha is not finite for this image; use another engine for it, as the checkpoint itself "
+            "or an export with --norm batch"
+        )
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from .._optional import require
-from ..errors import ArtefactError, DeviceError, UsageError
+from ..errors import ArtefactError, DeviceError, NotFiniteError, UsageError
 from .base import CHANNELS, Batch, Engine, check_contract
 
 DEFAULT_TIMEOUT_S = 120.0
@@ -119,8 +119,11 @@ class TritonEngine(Engine):
                 text = f"the server refused, {status}: {said}; its log says more"
             raise DeviceError(f"{self._url}: {text}") from error
 
-    def not_finite(self) -> ArtefactError:
-        return ArtefactError(f"{self._url}: alpha is not finite, its weights are damaged; serve another export")
+    def not_finite(self) -> NotFiniteError:
+        return NotFiniteError(
+            f"{self._url}: alpha is not finite for this image; use another engine for it, or serve an export with "
+            "--norm batch"
+        )
 
     def close(self) -> None:
         self._client.close()

@@ -1,5 +1,6 @@
 """Export, verify, and only then let the file appear."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ _MODULES["onnxruntime"] = require("onnxruntime", "cpu", "comparing an export wit
 
 from .external import check_beside, refer_to_checkpoint  # noqa: E402
 from .graph import OPSET, build_graph  # noqa: E402
-from .verify import Difference, Inputs, compare, random_inputs  # noqa: E402
+from .verify import Difference, Inputs, compare, random_inputs, scene_inputs  # noqa: E402
 
 _VERSIONS = {
     "litematting-deploy": __version__,
@@ -43,10 +44,11 @@ def export_onnx(
 ) -> Export:
     """Export `checkpoint` as ONNX with its sidecar; by default beside it, with the ending `.onnx`.
 
-    The graph runs in ONNX Runtime on a fresh random batch and on `samples` (name to network inputs of the spec's
-    patch size) and is compared with the PyTorch model. Raises `ToleranceError` above the spec's tolerance, and
-    nothing is left under the final name; also `CheckpointError` and `OutputError`. weights_beside: refer to the
-    weights in the safetensors checkpoint of the same folder; otherwise the ONNX is one file with all it needs.
+    The graph runs in ONNX Runtime on a fresh random batch, on flat and nearly flat `scenes` and on `samples` (name to
+    network inputs of the spec's patch size), and is compared with the PyTorch model. Raises `ToleranceError` above the
+    spec's tolerance, and nothing is left under the final name; also `CheckpointError` and `OutputError`.
+    weights_beside: refer to the weights in the safetensors checkpoint of the same folder; otherwise the ONNX is one
+    file with all it needs.
     """
     checkpoint = Path(checkpoint)
     output = checkpoint.with_suffix(".onnx") if output is None else Path(output)
@@ -77,7 +79,8 @@ def export_onnx(
         draft.write_bytes(proto.SerializeToString())
         # The reference is the model in PyTorch's own forms: a wrong export form must not be compared with itself.
         reference = load_checkpoint(checkpoint)
-        differences = compare(draft, reference, {"random": random_inputs(spec), **(samples or {})}, spec)
+        given = [("random", random_inputs(spec)), *(samples or {}).items()]
+        differences = compare(draft, reference, itertools.chain(given, scene_inputs(spec)), spec)
         _check(output, differences, spec)
         sidecar = replace(
             sidecar,

@@ -1,23 +1,27 @@
 """The mobile block for runtimes on a CPU: the same function with a third of the memory traffic.
 
 As exported, a block's hidden maps, 4 to 6 times as wide as its input, go through memory some twenty times, most of them
-for group norms. Two identities save that:
+for group norms. Three identities save that:
 
-- The first norm follows a 1x1 convolution, y = W x. The moments of y are those of x through W: with M the second
-  moments of x (channels x channels), the mean square of y_c is w_c M w_c. So scale and shift are known before y is
-  computed: the scale goes into the weights.
+- The first norm follows a 1x1 convolution, y = W x. The statistics of y are those of x through W: with K the covariance
+  of x (channels x channels), the variance of y_c is w_c K w_c. So scale and shift are known before y is computed: the
+  scale goes into the weights. x without its mean is what K is of, and what is convolved.
 - All else up to the second norm, and all after it, concerns a few rows at a time. The block runs in strips of rows
   that stay in the cache, and stores only the depthwise convolution's output in between.
+- The activation of s y + t is s times that of y + t / s for s > 0, be it ReLU or LeakyReLU. So the scale of the second
+  norm goes into the weights of the projection. The sign of s, which is that of the norm's weight, goes into the
+  depthwise convolution. ReLU of y + t is the maximum of y and -t, and t more: one pass instead of two, and what the
+  next convolution makes of t is known.
 
-Maps no larger than a strip stay in the cache anyway: their blocks are left as they are, and their norms take the form
-with the fewest nodes, for these are what opening a session takes its time for.
+Maps no larger than a strip stay in the cache anyway: their blocks are left as they are, for nodes are what opening a
+session takes its time for.
 
-The moments are plain sums of squares. In float32 this is as exact as the norms of ONNX Runtime where a group's mean is
-not many times its deviation, as behind a convolution; the exporter's comparison with the model decides.
+Every variance is of values without their mean, and every long sum is one of rows' sums. The mean square minus the
+square of the mean is of one size with its own rounding where a map is nearly flat, as in a photo of a white wall.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +29,16 @@ import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
 from . import norms
-from .norms import Op, average, channels_hw, moments, normalised, numbers, reshape, scale_and_shift
+from .norms import Op, average, channels_hw, numbers, reshape, row_statistics, scale_and_mean
 
 STRIP_BYTES = 8 << 20
 """Of a strip's hidden map: a quarter of a common last-level cache."""
 
-Activate = Callable[[ir.Value], ir.Value]
+_LEAST = 1e-12
+"""Of a norm's weights, so that there is something to divide by; next to its bias, nothing."""
+
+Activate = Callable[[ir.Value, ir.Value], tuple[ir.Value, ir.Value | None]]
+"""Of x (N, D, L) and a shift (N, D, 1): the activation of their sum, less the second result (N, D, 1), if any."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +83,7 @@ class _Norm:
 def rules() -> list[pattern.RewriteRule]:
     """Blocks with the residual first: the shorter pattern would fit there, too. Then all norms that are left."""
     blocks = [_block_rule(activation, residual) for residual in (True, False) for activation in ("Relu", "LeakyRelu")]
-    return [*blocks, norms.rule(_by_size)]
-
-
-def _by_size(op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.Value) -> ir.Value:
-    form = norms.as_affine if _fills_strips(norm) else norms.as_instance
-    return form(op, x, weight, bias, norm)
+    return [*blocks, norms.rule(norms.as_affine)]
 
 
 def _fills_strips(x: ir.Value) -> bool:
@@ -107,9 +110,10 @@ def _block_rule(activation: str, residual: bool) -> pattern.RewriteRule:
         assert node is not None  # the pattern matched it
         attributes = node.attributes
 
-        def activate(x: ir.Value) -> ir.Value:
-            result: ir.Value = getattr(op, activation)(x, **attributes)
-            return result
+        def activate(x: ir.Value, shift: ir.Value) -> tuple[ir.Value, ir.Value | None]:
+            if activation == "Relu":  # max(x + t, 0) = max(x, -t) + t
+                return op.Max(x, op.Neg(shift)), shift
+            return getattr(op, activation)(op.Add(x, shift), **attributes), None
 
         made = [_Norm(values[f"g{index}"], values[f"b{index}"], values[f"norm{index}"]) for index in (1, 2, 3)]
         kernels = [values[f"w{index}"] for index in (1, 2, 3)]
@@ -128,46 +132,92 @@ def _block(
     (channels, height, _), (hidden, out_height, out_width) = channels_hw(x), channels_hw(made[1].made)
     _, padded_height, padded_width = channels_hw(made[0].made)
     stride = height // out_height
-    pixels = reshape(op, op.Pad(x, numbers(op, 0, 0, 1, 1, 0, 0, 1, 1)), 0, channels, padded_height * padded_width)
-    expansion, shift = _folded_expansion(op, pixels, kernels[0], made[0])
+    padded = op.Pad(x, numbers(op, 0, 0, 1, 1, 0, 0, 1, 1))
+    pixels, mean = _centred(op, padded, channels, padded_height * padded_width)
+    expansion, shift = _folded_expansion(op, pixels, mean, kernels[0], made[0])
+    sign = _sign(op, made[1].weight, hidden)
+    depthwise = op.Mul(kernels[1], sign)
 
-    def piece(strip: Strip) -> ir.Value:
+    def piece(strip: Strip) -> tuple[ir.Value, ir.Value | None]:
         y = pixels
         if strip.rows < out_height:
             y = op.Slice(
                 y, *(numbers(op, value) for value in (strip.first * padded_width, strip.last * padded_width, 2))
             )
-        y = activate(op.Add(op.MatMul(expansion, y), shift))
+        y, less = activate(op.MatMul(expansion, y), shift)
         y = reshape(op, y, 0, hidden, strip.last - strip.first, padded_width)
-        y = op.Conv(y, kernels[1], group=hidden, kernel_shape=[3, 3], strides=[stride, stride], pads=[0, 0, 0, 0])
-        return reshape(op, y, 0, hidden, strip.rows * out_width)
+        y = op.Conv(y, depthwise, group=hidden, kernel_shape=[3, 3], strides=[stride, stride], pads=[0, 0, 0, 0])
+        return y, less
 
     plan = strips(padded_height, stride, rows_in(STRIP_BYTES, 4 * hidden * stride * padded_width, out_height))
-    pieces = [piece(strip) for strip in plan]
-    scale, middle = _over_strips(op, pieces, [strip.rows / out_height for strip in plan], made[1])
+    pieces, (less, *_) = zip(*map(piece, plan), strict=True)
+    if less is not None:
+        less = op.Mul(less, reshape(op, op.ReduceSum(depthwise, numbers(op, 1, 2, 3)), hidden, 1))
+    projection, middle = _folded_projection(op, pieces, less, sign, kernels[2], made[1])
+
+    def projected(y: ir.Value, strip: Strip) -> tuple[ir.Value, ir.Value | None]:
+        y, less = activate(reshape(op, y, 0, hidden, strip.rows * out_width), middle)
+        return op.MatMul(projection, y), less
+
+    parts, (less, *_) = zip(*map(projected, pieces, plan), strict=True)
+    joined = parts[0] if len(parts) == 1 else op.Concat(*parts, axis=2)
+    if less is not None:
+        joined = op.Add(joined, op.MatMul(projection, less))
     channels, _, _ = channels_hw(made[2].made)
-    projection = reshape(op, kernels[2], channels, hidden)
-    projected = [op.MatMul(projection, activate(op.Add(op.Mul(piece, scale), middle))) for piece in pieces]
-    joined = projected[0] if len(projected) == 1 else op.Concat(*projected, axis=2)
-    result = reshape(op, normalised(op, joined, *made[2].values), 0, channels, out_height, out_width)
+    result = norms.as_affine(op, reshape(op, joined, 0, channels, out_height, out_width), *made[2].values)
     return op.Add(x, result) if residual else result
 
 
-def _folded_expansion(op: Op, pixels: ir.Value, kernel: ir.Value, norm: _Norm) -> tuple[ir.Value, ir.Value]:
-    """(N, D, C): the 1x1 convolution with its norm's scale in it; (N, D, 1): the shift. pixels: (N, C, L), padded."""
+def _centred(op: Op, x: ir.Value, channels: int, pixels: int) -> tuple[ir.Value, ir.Value]:
+    """x (N, C, H, W) without its channels' means, as (N, C, H W), and these means (N, C, 1)."""
+    mean = average(op, average(op, x, 3), 2)
+    return reshape(op, op.Sub(x, mean), 0, channels, pixels), reshape(op, mean, 0, channels, 1)
+
+
+def _folded_expansion(
+    op: Op, pixels: ir.Value, mean: ir.Value, kernel: ir.Value, norm: _Norm
+) -> tuple[ir.Value, ir.Value]:
+    """(N, D, C): the 1x1 convolution with its norm's scale in it; (N, D, 1): the shift.
+
+    pixels: (N, C, L), padded, without their mean (N, C, 1).
+    """
     hidden, height, width = channels_hw(norm.made)
     kernel = reshape(op, kernel, hidden, -1)
-    mean = op.MatMul(kernel, average(op, pixels, 2))
+    means = op.MatMul(kernel, mean)
     products = op.MatMul(kernel, op.MatMul(pixels, op.Transpose(pixels, perm=[0, 2, 1])))
     share = op.Mul(kernel, op.Constant(value_float=1 / (height * width)))
-    square = op.ReduceSum(op.Mul(products, share), numbers(op, 2), keepdims=1)
-    scale, shift = scale_and_shift(op, (mean, square), *norm.values)
+    variances = op.Relu(op.ReduceSum(op.Mul(products, share), numbers(op, 2), keepdims=1))
+    scale, removed = scale_and_mean(op, (means, variances), norm.weight, norm.made)
+    shift = op.Add(op.Mul(op.Sub(means, removed), scale), reshape(op, norm.bias, hidden, 1))
     return op.Mul(kernel, scale), shift
 
 
-def _over_strips(op: Op, pieces: list[ir.Value], shares: list[float], norm: _Norm) -> tuple[ir.Value, ir.Value]:
-    """Scale and shift of a norm over all strips, which are these shares of the image."""
-    means, squares = zip(*(moments(op, piece) for piece in pieces), strict=True)
-    weights = reshape(op, op.Constant(value_floats=shares), -1, 1)
-    mean, square = (op.MatMul(op.Concat(*parts, axis=2), weights) for parts in (means, squares))
-    return scale_and_shift(op, (mean, square), *norm.values)
+def _sign(op: Op, weight: ir.Value, channels: int) -> ir.Value:
+    """1 for each channel, -1 where the norm turns it around: (D, 1, 1, 1)."""
+    one, other = (op.Constant(value_float=value) for value in (1.0, -1.0))
+    negative = op.Less(reshape(op, weight, channels, 1, 1, 1), op.Constant(value_float=0.0))
+    sign: ir.Value = op.Where(negative, other, one)
+    return sign
+
+
+def _folded_projection(
+    op: Op, pieces: Sequence[ir.Value], less: ir.Value | None, sign: ir.Value, kernel: ir.Value, norm: _Norm
+) -> tuple[ir.Value, ir.Value]:
+    """(N, C, D): the 1x1 convolution with the scale of the norm before it; (N, D, 1): what to add before.
+
+    pieces: strips (N, D, rows, W) of what the norm takes, each channel times its `sign` (D, 1, 1, 1) and less by `less`
+    (N, D, 1).
+    """
+    hidden, _, _ = channels_hw(norm.made)
+    sign = reshape(op, sign, hidden, 1, 1)
+    parts = zip(*(row_statistics(op, piece) for piece in pieces), strict=True)
+    means, variances = (part[0] if len(part) == 1 else op.Concat(*part, axis=2) for part in parts)
+    if less is not None:
+        means = op.Add(means, reshape(op, less, 0, hidden, 1, 1))
+    weight = op.Max(op.Abs(norm.weight), op.Constant(value_float=_LEAST))
+    scale, removed = scale_and_mean(op, (op.Mul(means, sign), variances), weight, norm.made)
+    shift = op.Sub(op.Div(reshape(op, norm.bias, hidden, 1), scale), op.Mul(removed, reshape(op, sign, hidden, 1)))
+    if less is not None:
+        shift = op.Add(shift, less)
+    folded = op.Mul(reshape(op, kernel, -1, hidden), reshape(op, scale, 0, 1, hidden))
+    return folded, shift

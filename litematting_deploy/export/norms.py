@@ -4,13 +4,19 @@
 InstanceNormalization; `folded` goes further, see `folded`.
 """
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
 Op = Any
 """What makes nodes in a replacement: `op.Add(x, y)`."""
+
+_TINY = 1e-20
+"""Below every variance but 0, and what keeps 0 / 0 away."""
+
+Statistics: TypeAlias = tuple[ir.Value, ir.Value]
+"""Mean and variance of equally large parts of each channel."""
 
 
 def numbers(op: Op, *values: int) -> ir.Value:
@@ -48,45 +54,58 @@ def channels_hw(x: ir.Value) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def moments(op: Op, x: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """Mean and mean square (N, C, 1) of (N, C, L)."""
-    return average(op, x, 2), average(op, op.Mul(x, x), 2)
+def row_statistics(op: Op, x: ir.Value) -> Statistics:
+    """The statistics of the rows of x (N, C, H, W): mean and variance (N, C, H, 1).
+
+    The variance is of what is left after the mean is taken off. The mean square minus the square of the mean is as
+    large as its rounding where a map is nearly flat. A row at a time, sums are short, and keep more digits of float32.
+    """
+    mean = average(op, x, 3)
+    deviation = op.Sub(x, mean)
+    return mean, average(op, op.Mul(deviation, deviation), 3)
 
 
-def scale_and_shift(
-    op: Op, moments: tuple[ir.Value, ir.Value], weight: ir.Value, bias: ir.Value, norm: ir.Value
-) -> tuple[ir.Value, ir.Value]:
-    """The (N, C, 1) by which `norm` multiplies its channels and then shifts them.
+def scale_and_mean(op: Op, statistics: Statistics, weight: ir.Value, norm: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """The (N, C, 1) by which `norm` multiplies its channels, and the means (N, C, 1) that it takes off before.
 
-    moments: mean and mean square (N, C, 1) of each channel over all pixels.
+    statistics: of equal parts of each channel, (N, C, parts, ...).
     """
     (groups, epsilon), (channels, _, _) = groups_and_epsilon(norm), channels_hw(norm)
-    mean, square = (average(op, reshape(op, moment, -1, groups, channels // groups), 2) for moment in moments)
-    variance = op.Sub(square, op.Mul(mean, mean))
+    means, variances = (reshape(op, part, 0, groups, -1) for part in statistics)
+    mean = average(op, means, 2)
+    apart = op.Sub(means, mean)
+    variance = average(op, op.Add(variances, op.Mul(apart, apart)), 2)
     deviation = op.Sqrt(op.Add(variance, op.Constant(value_float=epsilon)))
     scale = op.Div(reshape(op, weight, 1, groups, channels // groups), deviation)
-    shift = op.Sub(reshape(op, bias, 1, groups, channels // groups), op.Mul(mean, scale))
-    return reshape(op, scale, -1, channels, 1), reshape(op, shift, -1, channels, 1)
+    mean = op.Expand(mean, numbers(op, 1, 1, channels // groups))
+    return reshape(op, scale, 0, channels, 1), reshape(op, mean, 0, channels, 1)
 
 
-def normalised(op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.Value) -> ir.Value:
-    """`norm` of x (N, C, L) as moments, one multiplication and one addition."""
-    scale, shift = scale_and_shift(op, moments(op, x), weight, bias, norm)
-    result: ir.Value = op.Add(op.Mul(x, scale), shift)
-    return result
+def _by_group(op: Op, x: ir.Value, norm: ir.Value) -> ir.Value:
+    """x (N, C, H, W) as (N, groups, rows, W), where the rows are those of all channels of the group."""
+    (groups, _), (channels, height, width) = groups_and_epsilon(norm), channels_hw(norm)
+    return x if groups == channels else reshape(op, x, -1, groups, channels // groups * height, width)
+
+
+def _whole_mean(op: Op, rows: ir.Value) -> ir.Value:
+    """The mean (N, G, 1, 1) of (N, G, rows, W)."""
+    return average(op, average(op, rows, 3), 2)
+
+
+def _centred(op: Op, rows: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """(N, G, rows, W) without its mean, and its variance (N, G, 1, 1)."""
+    centred = op.Sub(rows, _whole_mean(op, rows))
+    return centred, _whole_mean(op, op.Mul(centred, centred))
 
 
 def as_batch(op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.Value) -> ir.Value:
-    """Statistics by reductions, and one BatchNormalization over (1, N C, H, W) with these as its mean and variance.
-
-    Rows are summed before the rows' means, which keeps more digits of float32 than one long sum.
-    """
+    """Statistics by reductions, and one BatchNormalization over (1, N C, H, W) with these as its mean and variance."""
     (groups, epsilon), (channels, height, width) = groups_and_epsilon(norm), channels_hw(norm)
     per_group = channels // groups
-    rows = reshape(op, x, -1, groups, per_group * height, width)
-    mean = average(op, average(op, rows, 3), 2)
+    rows = _by_group(op, x, norm)
+    mean = _whole_mean(op, rows)
     deviation = op.Sub(rows, mean)
-    variance = average(op, average(op, op.Mul(deviation, deviation), 3), 2)
+    variance = _whole_mean(op, op.Mul(deviation, deviation))
     count = op.Shape(x, start=0, end=1)
     to_channels = op.Concat(count, numbers(op, groups, per_group), axis=0)
 
@@ -105,21 +124,40 @@ def as_batch(op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.Val
 
 
 def as_instance(op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.Value) -> ir.Value:
-    """One InstanceNormalization over (N, groups, C / groups H W), then scale and shift of the channels."""
+    """One InstanceNormalization over (N, groups, C / groups H, W), then scale and shift of the channels.
+
+    ONNX Runtime's takes mean and variance as one long sum each in float32. Where a map is nearly flat, the mean's
+    rounding is many deviations; so the mean is taken off before. What is left of it, and the variance's rounding, which
+    is a factor, are found from the result's own mean and variance, and go into shift and scale.
+    """
     (groups, epsilon), (channels, height, width) = groups_and_epsilon(norm), channels_hw(norm)
     one, zero = (op.Constant(value_floats=[value] * groups) for value in (1.0, 0.0))
-    grouped = reshape(op, x, 0, groups, channels // groups * height * width)
-    normalised = op.InstanceNormalization(grouped, one, zero, epsilon=epsilon)
-    scaled = op.Mul(reshape(op, normalised, -1, channels, height, width), reshape(op, weight, channels, 1, 1))
-    shifted: ir.Value = op.Add(scaled, reshape(op, bias, channels, 1, 1))
-    return shifted
+    centred, variance = _centred(op, _by_group(op, x, norm))
+    normalised = op.InstanceNormalization(centred, one, zero, epsilon=epsilon)
+    left, found = _whole_mean(op, normalised), _whole_mean(op, op.Mul(normalised, normalised))
+    # A flat map's variances are 0, and what divided it was the root of epsilon.
+    tiny, its_variance = (op.Constant(value_float=value) for value in (_TINY, _TINY / epsilon))
+    divisor = op.Div(op.Add(variance, tiny), op.Add(found, its_variance))
+    factor = op.Sqrt(op.Div(divisor, op.Add(variance, op.Constant(value_float=epsilon))))
+    scale = op.Mul(reshape(op, weight, 1, groups, channels // groups, 1), factor)
+    shift = op.Sub(reshape(op, bias, 1, groups, channels // groups, 1), op.Mul(left, scale))
+    scale, shift = (reshape(op, value, -1, channels, 1, 1) for value in (scale, shift))
+    result: ir.Value = op.Add(op.Mul(reshape(op, normalised, -1, channels, height, width), scale), shift)
+    return result
 
 
 def as_affine(op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.Value) -> ir.Value:
-    """Moments, and one multiplication and one addition by channel."""
-    channels, height, width = channels_hw(norm)
-    flat = reshape(op, x, 0, channels, height * width)
-    return reshape(op, normalised(op, flat, weight, bias, norm), 0, channels, height, width)
+    """Statistics by reductions, and one multiplication and one addition of what is left without the mean."""
+    (groups, epsilon), (channels, height, width) = groups_and_epsilon(norm), channels_hw(norm)
+    centred, variance = _centred(op, _by_group(op, x, norm))
+    deviation = op.Sqrt(op.Add(variance, op.Constant(value_float=epsilon)))
+    scale = op.Div(reshape(op, weight, 1, groups, channels // groups, 1), deviation)
+    if groups < channels:
+        centred = reshape(op, centred, -1, channels, height, width)
+    result: ir.Value = op.Add(
+        op.Mul(centred, reshape(op, scale, -1, channels, 1, 1)), reshape(op, bias, channels, 1, 1)
+    )
+    return result
 
 
 def rule(form: Any) -> pattern.RewriteRule:

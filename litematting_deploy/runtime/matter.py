@@ -1,6 +1,6 @@
 """Image and trimap to alpha with any engine, on the host or on a CUDA device."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .._stages import stage
 from ..engines import Engine
-from ..errors import InputError, UsageError
+from ..errors import InputError, NotFiniteError, UsageError
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
 from ..matting.trimap import decode
 from .cuda.arrays import DeviceArray
@@ -121,15 +121,18 @@ class Matter:
         *,
         dtype: Levels = np.float32,
         progress: Progress | None = None,
+        go_on: bool = False,
     ) -> Iterator[Any]:
         """Alphas of many images, in order; on a device, the copies of neighbours overlap with the computation.
 
         Each frame is what a call takes, and on a device must not change until its alpha has come. A frame is asked for
         while the one before is computed; if that fails, the alpha before comes first. progress: of the patches of each
         frame; on a device only when all are done, since waiting for them would keep the next frame waiting too.
+        go_on: where an alpha is not finite, its `NotFiniteError` comes in its place; otherwise that is raised.
         """
         if self._device is None:
-            yield from (self(image, trimap, progress, dtype=dtype) for image, trimap in frames)
+            for image, trimap in frames:
+                yield _or_error(partial(self, image, trimap, progress, dtype=dtype), go_on)
             return
         waiting: Job | None = None
         failure: Exception | None = None
@@ -146,10 +149,10 @@ class Matter:
                     break
                 ready, waiting = waiting, job
                 if ready is not None:
-                    yield self._device.collect(ready, progress)
+                    yield _or_error(partial(self._device.collect, ready, progress), go_on)
             ready, waiting = waiting, None
             if ready is not None:
-                yield self._device.collect(ready, progress)
+                yield _or_error(partial(self._device.collect, ready, progress), go_on)
         finally:
             if waiting is not None:
                 self._device.give_up(waiting)
@@ -176,6 +179,16 @@ class Matter:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.close()
+
+
+def _or_error(matted: Callable[[], Any], go_on: bool) -> Any:
+    """An alpha or, if the job goes on, why there is none."""
+    try:
+        return matted()
+    except NotFiniteError as error:
+        if not go_on:
+            raise
+        return error
 
 
 def _device_stitcher(engine: Engine, truncate: bool) -> "DeviceStitcher | None":

@@ -31,13 +31,13 @@ class Steps(Generic[Loaded, Matted]):
     """What happens to a frame. `load` and `save` run in threads of their own.
 
     load: read and check all that the frame needs. matte: the results of what it is given, in order; it may take the
-    next one before it gives the last, and what it raises ends the job. save: write a result. `LiteMattingError` and
-    `MemoryError` of load and save fail the frame alone; but `OutputError` ends the job, for the next frames could not
-    be written either.
+    next one before it gives the last. A `LiteMattingError` among the results fails its frame alone; what is raised ends
+    the job. save: write a result. `LiteMattingError` and `MemoryError` of load and save fail the frame alone; but
+    `OutputError` ends the job, for the next frames could not be written either.
     """
 
     load: Callable[[Frame], Loaded]
-    matte: Callable[[Iterable[Loaded]], Iterator[Matted]]
+    matte: Callable[[Iterable[Loaded]], Iterator[Matted | LiteMattingError]]
     save: Callable[[Frame, Loaded, Matted], None]
 
 
@@ -64,7 +64,10 @@ def run(frames: Iterable[Frame], steps: Steps[Any, Any]) -> Iterator[Done]:
     try:
         for result in steps.matte(loaded()):
             frame, source = matting.popleft()
-            saving.append((frame, writing.submit(steps.save, frame, source, result)))
+            if isinstance(result, LiteMattingError):
+                failed.append(Done(frame, _in_one_line(result)))
+            else:
+                saving.append((frame, writing.submit(steps.save, frame, source, result)))
             while failed:
                 yield failed.popleft()
             while len(saving) > AHEAD or (saving and saving[0][1].done()):
@@ -118,5 +121,9 @@ def _failure(future: "Future[Any]") -> str | None:
     if isinstance(error, MemoryError):
         return "out of memory; use smaller frames or a smaller --batch"
     if isinstance(error, LiteMattingError):
-        return " ".join(str(error).split())
+        return _in_one_line(error)
     raise error
+
+
+def _in_one_line(error: LiteMattingError) -> str:
+    return " ".join(str(error).split())

@@ -37,12 +37,13 @@ class Result:
 @dataclass
 class Segment:
     """first: its first frame. pts: of each frame, in the clip's time base. sources: digests of what each was made from.
-    end: where the last frame ends."""
+    end: where the last frame ends. failed: which frames hold no more than known pixels, and why."""
 
     first: int
     pts: list[int] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     end: int = 0
+    failed: list[str] = field(default_factory=list)
 
 
 class Segments:
@@ -95,8 +96,10 @@ class Segments:
         """The files of a result, by its index."""
         return [self._file(segment.first, index) for segment in segments]
 
-    def add(self, frame: ClipFrame, source: str, pictures: Sequence[NDArray[np.float32]]) -> None:
-        """Encode a frame of each result; see `codes_of`. Raises `OutputError`."""
+    def add(
+        self, frame: ClipFrame, source: str, pictures: Sequence[NDArray[np.float32]], failure: str | None = None
+    ) -> None:
+        """Encode a frame of each result; see `codes_of`. failure: why it is of known pixels. Raises `OutputError`."""
         if not self._open.pts:
             self._open = Segment(frame.index)
         if not self._files:
@@ -109,6 +112,8 @@ class Segments:
             file.write(pixels, frame.pts)
         self._open.pts.append(frame.pts)
         self._open.sources.append(source)
+        if failure is not None:
+            self._open.failed.append(failure)
         self._open.end = frame.pts + frame.duration
         if (frame.index + 1) % self._length == 0:
             self.close()
@@ -159,7 +164,9 @@ def _segment(content: dict[str, Any], first: int) -> Segment:
     """As `asdict` and JSON leave it. Raises `ValueError`, `TypeError`."""
     segment = Segment(**content)
     times = [*segment.pts, segment.end]
-    if any(type(number) is not int for number in times) or not all(isinstance(text, str) for text in segment.sources):
+    if any(type(number) is not int for number in times) or not all(
+        isinstance(text, str) for text in (*segment.sources, *segment.failed)
+    ):
         raise TypeError("a value has the wrong type")
     if segment.first != first or not len(segment.pts) == len(segment.sources) > 0:
         raise ValueError("frames are missing")

@@ -48,7 +48,9 @@ def test_what_runs_here_and_why_the_rest_does_not(tmp_path: Path) -> None:
         assert said[name]["state"] == "runs", said[name]
         assert f"{name} runs" in words(result)
     assert said["ONNX Runtime on the CPU"]["version"].startswith("onnxruntime ")
-    assert said["ONNX Runtime on the CPU"]["detail"] == "the example patch is right to 0.0001 (640x640 fp32)"
+    assert said["ONNX Runtime on the CPU"]["detail"] == (
+        "the example patch and a flat one are right to 0.0001 (640x640 fp32)"
+    )
     for check in said.values():
         assert set(check) == {"name", "group", "needed", "state", "version", "detail", "seconds"}
         assert check["detail"]

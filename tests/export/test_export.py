@@ -14,6 +14,7 @@ from onnx import TensorProto, numpy_helper
 from litematting_deploy._files import sha256
 from litematting_deploy.errors import ToleranceError
 from litematting_deploy.export import exporter
+from litematting_deploy.export.scenes import OF_EVERY_EXPORT
 from litematting_deploy.export.spec import ExportSpec, read_recipe
 from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
 from litematting_deploy.sidecar import sidecar_path
@@ -71,8 +72,9 @@ def test_sidecar_and_metadata_say_where_it_came_from(small_onnx: Path, checkpoin
     assert sidecar["batch"] is None
     assert (sidecar["precision"], sidecar["pooling"], sidecar["opset"]) == ("fp32", "matmul", 21)
     assert {"torch", "onnx", "onnxruntime", "litematting-deploy"} <= set(sidecar["versions"])
-    checks = {"random, unknown", "random, known", "example photo, unknown", "example photo, known"}
-    assert set(sidecar["differences"]) == checks
+    checks = {f"{sample}, {region}" for sample in ("random", "example photo") for region in ("unknown", "known")}
+    assert {check.rpartition(", ")[0] for check in set(sidecar["differences"]) - checks} == set(OF_EVERY_EXPORT)
+    assert checks < set(sidecar["differences"])
     assert all(0 < values["mean"] < values["maximum"] < 1e-3 for values in sidecar["differences"].values())
     metadata = {entry.key: json.loads(entry.value) for entry in onnx.load(small_onnx).metadata_props}
     assert metadata["litematting.checkpoint_sha256"] == sidecar["checkpoint_sha256"]

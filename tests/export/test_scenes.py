@@ -1,0 +1,113 @@
+"""Flat and nearly flat scenes: every export against the model in float64."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime
+import pytest
+import torch
+
+from litematting_deploy.export.graph import build_graph
+from litematting_deploy.export.rewriting import spell_norms
+from litematting_deploy.export.scenes import NAMES, OF_EVERY_EXPORT, scene
+from litematting_deploy.export.spec import TOLERANCES, ExportSpec, Norm, Pooling, Precision
+from litematting_deploy.matting.guide import transformable_map
+from litematting_deploy.matting.inputs import network_image, one_hot
+from litematting_deploy.model import ModelConfig, load_checkpoint
+from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT
+from tests.conftest import Inputs
+
+EIGHT = (
+    "black",
+    "white",
+    "dark grey",
+    "two-tone",
+    "gradient",
+    "one bright pixel",
+    "noise of one level",
+    "studio, white",
+)
+GREYS = tuple(f"grey {level}" for level in range(0, 256, 5))
+INPUTS = ("image", "trimap", "guide")
+
+Limited = tuple[np.ndarray, float]
+
+
+@cache
+def exact(name: str, side: int) -> Limited:
+    """Alpha in float64, and how far float32 may be from it: 2e-5, or twice what PyTorch is off by."""
+    inputs = [torch.from_numpy(scene(name, side, side).network_inputs()[key]) for key in INPUTS]
+    with torch.inference_mode():
+        rounded = load_checkpoint(SHIPPED_CHECKPOINT)(*inputs).double()
+        alpha = load_checkpoint(SHIPPED_CHECKPOINT).double()(*(tensor.double() for tensor in inputs))
+    return alpha.numpy(), max(2e-5, 2 * float((rounded - alpha).abs().max()))
+
+
+@cache
+def graph(side: int, precision: Precision, pooling: Pooling, batch: int | None) -> bytes:
+    """The shipped weights with the standard's one node for each norm."""
+    spec = ExportSpec(height=side, width=side, precision=precision, pooling=pooling, batch=batch)
+    proto = build_graph(load_checkpoint(SHIPPED_CHECKPOINT, ModelConfig(pooling=pooling)), spec)
+    return bytes(proto.SerializeToString())
+
+
+def alpha_of(norm: Norm, graph: bytes) -> Callable[[Inputs], np.ndarray]:
+    model = ir.from_proto(onnx.load_from_string(graph))
+    spell_norms(model, norm)
+    options: Any = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        ir.serde.serialize_model(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return lambda inputs: np.asarray(session.run(["alpha"], inputs)[0])
+
+
+@pytest.mark.slow
+def test_eight_scenes_in_the_shipped_form() -> None:
+    run = alpha_of("folded", graph(192, "fp32", "matmul", None))
+    for name in EIGHT:
+        wanted, limit = exact(name, 192)
+        assert np.abs(run(scene(name, 192, 192).network_inputs()) - wanted).max() <= limit, name
+
+
+# Every two of norm, precision, pooling and batch meet.
+FORMS: list[tuple[Norm, Precision, Pooling, int | None, int]] = [
+    ("folded", "fp32", "matmul", None, 1024),
+    ("folded", "fp32", "conv", 4, 192),
+    ("folded", "fp32", "adaptive", 1, 256),
+    ("group", "fp32", "conv", None, 192),
+    ("group", "fp16", "matmul", 4, 192),
+    ("group", "fp16", "adaptive", 1, 256),
+    ("batch", "fp32", "adaptive", 4, 192),
+    ("batch", "fp16", "conv", None, 192),
+    ("batch", "fp32", "matmul", 1, 640),
+    ("instance", "fp32", "matmul", 4, 640),
+    ("instance", "fp16", "conv", 1, 192),
+    ("instance", "fp16", "adaptive", None, 192),
+]
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(("norm", "precision", "pooling", "batch", "side"), FORMS)
+def test_scenes_in_every_form(norm: Norm, precision: Precision, pooling: Pooling, batch: int | None, side: int) -> None:
+    run = alpha_of(norm, graph(side, precision, pooling, batch))
+    for name in (*NAMES, *GREYS) if side == 192 else OF_EVERY_EXPORT:
+        inputs = {
+            key: np.repeat(value, batch or 1, axis=0) for key, value in scene(name, side, side).network_inputs().items()
+        }
+        wanted, limit = exact(name, side)
+        limit = limit if precision == "fp32" else TOLERANCES[precision]
+        assert np.abs(run(inputs) - wanted).max() <= limit, name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_inputs_are_those_of_a_photo(name: str) -> None:
+    drawn = scene(name, 96, 128)
+    inputs = drawn.network_inputs()
+    np.testing.assert_allclose(inputs["image"][0], network_image(drawn.image), atol=1e-7)
+    np.testing.assert_array_equal(inputs["trimap"][0], one_hot(drawn.trimap))
+    np.testing.assert_allclose(inputs["guide"][0], transformable_map(drawn.trimap), atol=1e-6)
