@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from litematting_deploy.errors import InputError
 from litematting_deploy.matting.encoding import encode_png
 from litematting_deploy.matting.foreground import estimate_foreground
-from litematting_deploy.matting.image_io import read_mask, read_trimap
+from litematting_deploy.matting.image_io import read_alpha, read_mask, read_trimap
 from litematting_deploy.matting.metadata import Metadata
 from litematting_deploy.matting.photo import Photo, read_photo
 from tests.matting.files import adobe_profile
@@ -73,7 +73,7 @@ def test_transparent_palette(bits: int, listed: str, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(png(samples, bits, 3, (b"PLTE", palette.tobytes()), (b"tRNS", alphas.tobytes())))
     alpha = np.append(alphas, np.full(size - len(alphas), 255, np.uint8))[samples]
-    assert np.array_equal(read_mask(path), alpha)
+    assert np.array_equal(read_alpha(path), alpha)
     with pytest.raises(InputError, match="has transparent pixels"):
         read_photo(path)
 
@@ -84,7 +84,7 @@ def test_an_alpha_channel_counts_whatever_trns_says(bits: int, kind: int, tmp_pa
     samples = _RNG.integers(0, 1 << bits, (6, 11, 2 if kind == 4 else 4))
     path = tmp_path / "a.png"
     path.write_bytes(png(samples, bits, kind, (b"tRNS", key_of(samples[0, 0, :3]))))
-    assert np.array_equal(read_mask(path), samples[:, :, -1] >> (bits - 8))
+    assert np.array_equal(read_alpha(path), samples[:, :, -1] >> (bits - 8))
     samples[:, :, -1] = (1 << bits) - 1
     path.write_bytes(png(samples, bits, kind))
     assert np.array_equal(read_photo(path).pixels, np.broadcast_to(samples[:, :, :-1], (6, 11, 3)))
