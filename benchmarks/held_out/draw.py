@@ -29,7 +29,7 @@ TOLERANCE = 0.2
 
 def take_out(commit: str, folder: Path) -> None:
     """Unpack the package and this script's partner as they were at `commit`. Raises `SystemExit` without history."""
-    paths = ["litematting_deploy", "benchmarks/held_out/scenes.py"]
+    paths = ["litematting_deploy", "benchmarks/held_out/held_out_scenes.py"]
     done = subprocess.run(["git", "archive", commit, *paths], cwd=HERE, capture_output=True, check=False)
     if done.returncode:
         raise SystemExit(
@@ -63,7 +63,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as code:
         take_out(COMMIT, Path(code))
         environment = {**os.environ, "PYTHONPATH": code, "OMP_NUM_THREADS": "1"}
-        script = Path(code) / "benchmarks" / "held_out" / "scenes.py"
+        script = Path(code) / "benchmarks" / "held_out" / "held_out_scenes.py"
         subprocess.run([sys.executable, str(script), *folders], env=environment, check=True)
     check(arguments.output, json.loads((HERE / "scenes.json").read_text())["mean_alpha"])
 

@@ -15,7 +15,7 @@ from .._files import check_writable
 from ..errors import InputError, NotFiniteError, OutputError, UsageError
 from ..matting.background import Background
 from ..matting.band import Band
-from ..matting.trimap import FOREGROUND, decode, from_mask, unsure
+from ..matting.trimap import FOREGROUND, from_mask, unsure
 from ..runtime import Matter
 from ..sequence.frames import Frame
 from ..sequence.job import Done

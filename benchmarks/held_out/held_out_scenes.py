@@ -1,6 +1,6 @@
 """Draw the held-out scenes with the package that lies beside this file; `draw.py` runs it as it was at a fixed commit.
 
-python scenes.py PHOTOS STRANDS CUTOUTS OUTPUT
+python held_out_scenes.py PHOTOS STRANDS CUTOUTS OUTPUT
 """
 
 import json
