@@ -23,7 +23,7 @@ from litematting_deploy.training.grooms import list_grooms
 
 FOLDER = Path(__file__).parent / "families"
 SIZE, TILE, EXAMPLES, GAP, QUALITY, LARGEST = 768, 300, 8, 4, 82, 200_000
-COLUMNS = 4
+COLUMNS, OVERVIEW_COLUMNS = 4, 7
 # Which example of each family stands for it.
 OVERVIEW = {
     "straight_hair": 7,
@@ -40,6 +40,13 @@ OVERVIEW = {
     "text": 3,
     "bush": 1,
     "basket": 2,
+    "flowers": 1,
+    "long_grass": 3,
+    "fence": 2,
+    "branches": 6,
+    "knit": 1,
+    "bicycle": 2,
+    "vessel": 3,
 }
 # Base colours (RGB) a person expects; the first of a pair is picked as often as the second.
 COLOURS: dict[str, tuple[tuple[int, int, int], ...]] = {
@@ -57,6 +64,13 @@ COLOURS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "text": ((210, 70, 50), (40, 70, 120), (230, 200, 80)),
     "bush": ((84, 132, 52), (70, 110, 60), (150, 120, 60)),
     "basket": ((150, 152, 156), (176, 136, 84), (70, 74, 80)),
+    "flowers": ((190, 90, 120), (200, 170, 70), (130, 100, 180)),
+    "long_grass": ((120, 144, 66), (178, 156, 92), (90, 130, 60)),
+    "fence": ((140, 144, 148), (176, 140, 96), (84, 90, 96)),
+    "branches": ((128, 104, 84), (110, 100, 92), (90, 70, 56)),
+    "knit": ((200, 190, 176), (150, 80, 80), (110, 130, 150)),
+    "bicycle": ((120, 124, 130), (150, 70, 60), (80, 120, 130)),
+    "vessel": ((205, 222, 226), (180, 214, 196), (214, 186, 140)),
 }
 
 
@@ -129,10 +143,10 @@ def _collages(folder: str) -> NDArray[np.uint8]:
 
 
 def overview() -> NDArray[np.uint8]:
-    """One example of each family in colour, in two rows, (H, W, 3) uint8 RGB."""
+    """One example of each family in colour, in rows of seven, (H, W, 3) uint8 RGB."""
     tiles = [_small(example(name, index)[1]) for name, index in OVERVIEW.items()]
-    half = len(tiles) // 2
-    return np.concatenate([np.concatenate(tiles[:half], 1), np.concatenate(tiles[half:], 1)])
+    starts = range(0, len(tiles), OVERVIEW_COLUMNS)
+    return np.concatenate([np.concatenate(tiles[start : start + OVERVIEW_COLUMNS], 1) for start in starts])
 
 
 def save(path: Path, picture: NDArray[np.uint8]) -> None:

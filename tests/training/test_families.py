@@ -9,10 +9,12 @@ from litematting_deploy.errors import UsageError
 from litematting_deploy.training import families
 from litematting_deploy.training.families import FAMILIES, WEIGHTS, Layer, draw, layer
 from litematting_deploy.training.families.canvas import NEUTRAL, Canvas, finish, opened, over, plain
+from litematting_deploy.training.families.fences import slab, upright
+from litematting_deploy.training.families.perspective import Camera
 from litematting_deploy.training.families.shapes import ellipse
 
 SIZE = 160
-TRANSLUCENT = ("smoke", "glass")
+TRANSLUCENT = ("smoke", "glass", "vessel")
 
 
 def covered(inside: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.bool_]]) -> NDArray[np.float64]:
@@ -47,8 +49,21 @@ def sharpness(alpha: NDArray[np.uint8]) -> float:
     return float((near & (extreme == 0)).sum() / max((extreme == 0).sum(), 1))
 
 
-@pytest.mark.parametrize("name", ["bush", "basket"])
-def test_crisp_families_have_hard_edges_and_many_small_holes(name: str) -> None:
+# The fewest small holes that half of a family's pictures have.
+CRISP = {
+    "bush": 20,
+    "basket": 20,
+    "flowers": 10,
+    "long_grass": 20,
+    "fence": 5,
+    "branches": 20,
+    "knit": 20,
+    "bicycle": 20,
+}
+
+
+@pytest.mark.parametrize(("name", "fewest"), CRISP.items())
+def test_crisp_families_have_hard_edges_and_many_small_holes(name: str, fewest: int) -> None:
     size, holes, sharp = 384, [], []
     for seed in range(6):
         alpha = FAMILIES[name](np.random.default_rng(seed), size).alpha
@@ -59,7 +74,7 @@ def test_crisp_families_have_hard_edges_and_many_small_holes(name: str) -> None:
         clear = (alpha < 5).astype(np.uint8)
         areas = cv2.connectedComponentsWithStats(clear, connectivity=4)[2][1:, cv2.CC_STAT_AREA]
         holes.append(((areas >= 3) & (areas < 0.005 * size**2)).sum())
-    assert np.median(holes) > 20
+    assert np.median(holes) > fewest
     assert np.median(sharp) > 0.9  # wires thinner than a pixel are fractional throughout
 
 
@@ -92,7 +107,7 @@ def test_weights_choose_the_families(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(seen) == {"fur", "net"}
     assert 2 < seen.count("fur") / seen.count("net") < 4.5
     seen.clear()
-    for _ in range(400):
+    for _ in range(1500):
         draw(rng, 32)
     assert set(seen) == set(WEIGHTS) == set(FAMILIES)
 
@@ -153,3 +168,28 @@ def test_layers_unite_by_over() -> None:
     assert np.array_equal(again.alpha, both.alpha)
     assert np.array_equal(again.shade, both.shade)
     assert (finish(plain(np.zeros((4, 4), np.float32))).shade == NEUTRAL).all()
+
+
+def test_glass_is_clear_inside_and_bright_at_its_rims() -> None:
+    clear, bright = [], []
+    for seed in range(8):
+        alpha = FAMILIES["vessel"](np.random.default_rng(seed), 384).alpha
+        seen = alpha[alpha > 0]
+        clear.append((seen < 128).mean())
+        bright.append((seen > 160).mean())
+        near = cv2.dilate(alpha, np.ones((3, 3), np.uint8)).astype(int) - cv2.erode(alpha, np.ones((3, 3), np.uint8))
+        assert (near > 100).sum() > 100  # hard edges
+    assert np.median(clear) > 0.5
+    assert 0.02 < np.median(bright) < 0.5
+
+
+def test_bars_of_a_fence_are_as_wide_as_asked() -> None:
+    camera = Camera(np.array([80.0, 80.0]), 40.0, 0.0, 0.0, 1e6)
+    canvas = Canvas(SIZE)
+    outline = np.array([[-0.5, -1.0], [0.5, -1.0], [0.5, 1.0], [-0.5, 1.0]])
+    slab(np.random.default_rng(0), canvas, camera, outline, 0.0, 0.1, 120.0)
+    drawn = canvas.sheet()[..., 0]
+    wanted = covered(lambda x, y: np.asarray((np.abs(x - 80) < 20) & (np.abs(y - 80) < 40)))
+    assert abs(drawn.sum() - wanted.sum()) / 120 < 0.2  # pixels, all along its edge
+    assert np.array_equal(drawn[45:115, 65:95], np.ones((70, 30)))
+    assert camera(upright(0.0)(outline))[0, :2] == pytest.approx([60, 120])

@@ -1,4 +1,4 @@
-"""The procedural source of alphas: fourteen families of foregrounds, an endless stream of them."""
+"""The procedural source of alphas: twenty-one families of foregrounds, an endless stream of them."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -9,19 +9,26 @@ from numpy.random import Generator
 
 from ...errors import UsageError
 from .baskets import basket
+from .bicycles import bicycle
+from .branches import branches
 from .bushes import bush
 from .canvas import Layer, blur, displace, finish, opened, over
 from .edges import defocused, motion_blurred
 from .fabrics import net
+from .fences import fence
+from .flowers import flowers
 from .fur import fur
 from .glass import glass
 from .groomed import groomed
 from .hair import curly_hair, straight_hair, wavy_hair
+from .knits import knit
 from .layout import fractal
 from .lettering import text
+from .meadow import long_grass
 from .plants import foliage
 from .plumes import tufts
 from .smoke import smoke
+from .vessels import vessel
 
 __all__ = ["FAMILIES", "GROOMED", "GROOMED_WEIGHT", "WEIGHTS", "Layer", "check_strands", "draw", "layer"]
 
@@ -41,6 +48,13 @@ FAMILIES: dict[str, Callable[[Generator, int], Layer]] = {
     "text": text,
     "bush": bush,
     "basket": basket,
+    "flowers": flowers,
+    "long_grass": long_grass,
+    "fence": fence,
+    "branches": branches,
+    "knit": knit,
+    "bicycle": bicycle,
+    "vessel": vessel,
 }
 # How often each comes: hair and fur 35 %, what is full of holes with hard edges 45 %, the rest 20 %.
 WEIGHTS: Mapping[str, float] = MappingProxyType(
@@ -49,16 +63,23 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
         "wavy_hair": 0.07,
         "curly_hair": 0.07,
         "fur": 0.10,
-        "foliage": 0.10,
-        "net": 0.07,
+        "foliage": 0.04,
+        "net": 0.03,
         "smoke": 0.04,
-        "glass": 0.05,
+        "glass": 0.03,
         "tufts": 0.04,
         "defocused": 0.03,
         "motion_blurred": 0.02,
         "text": 0.02,
-        "bush": 0.16,
-        "basket": 0.12,
+        "bush": 0.11,
+        "basket": 0.07,
+        "flowers": 0.06,
+        "long_grass": 0.02,
+        "fence": 0.05,
+        "branches": 0.04,
+        "knit": 0.02,
+        "bicycle": 0.01,
+        "vessel": 0.02,
     }
 )
 GROOMED, GROOMED_WEIGHT = "groomed", 0.25

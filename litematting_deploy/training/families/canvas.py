@@ -91,8 +91,9 @@ class Canvas:
 
     def _polygon(self, outline: NDArray[np.float64], colour: tuple[float, float, float]) -> None:
         points = np.asarray(outline, np.float64) * _SCALE - 0.5
-        along = np.roll(points, -1, 0) - np.roll(points, 1, 0)
-        area = points[:, 0] @ np.roll(points[:, 1], -1) - points[:, 1] @ np.roll(points[:, 0], -1)
+        after = np.concatenate([points[1:], points[:1]])
+        along = after - np.concatenate([points[-1:], points[:-1]])
+        area = points[:, 0] @ after[:, 1] - points[:, 1] @ after[:, 0]
         inward = np.stack([-along[:, 1], along[:, 0]], 1) * np.sign(area)
         inward /= np.linalg.norm(inward, axis=1, keepdims=True) + 1e-9
         ring = _fixed(points + inward * _EDGE)

@@ -8,7 +8,7 @@ from .layout import Points, around, fractal, lit, place
 from .shapes import SHAPES, paint
 
 
-def _profile(rng: Generator) -> tuple[Floats, Floats, float, float]:
+def profile(rng: Generator) -> tuple[Floats, Floats, float, float]:
     """Half widths of a vessel over y from -1 (rim) to 1 (foot), and the heights between which it can hold liquid."""
     kind = rng.integers(4)
     bowl, y = rng.uniform(0.3, 0.5), np.linspace(-1, 1, 200)
@@ -36,7 +36,7 @@ def _profile(rng: Generator) -> tuple[Floats, Floats, float, float]:
 def _vessel(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
     """Something turned of glass: thin in the middle, bright at its rims, with reflections and perhaps a liquid."""
     x, y = around(size, centre, radius, rng.normal(0, 0.15))
-    heights, widths, top, bottom = _profile(rng)
+    heights, widths, top, bottom = profile(rng)
     half = np.interp(y, heights, widths, 0, 0).astype(np.float32)
     inside = np.clip((half - np.abs(x)) * radius + 0.5, 0, 1) * (np.abs(y) < 1)
     across = np.clip(x / np.maximum(half, 1e-3), -1, 1)

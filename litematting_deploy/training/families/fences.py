@@ -1,0 +1,214 @@
+"""Fences, railings, lattices and gates in perspective."""
+
+from itertools import pairwise
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+
+from . import patterns
+from .canvas import Canvas, Layer, Sheet, finish
+from .layout import Points, lit, log_uniform, place, stacked
+from .perspective import Camera, Surface, wires
+from .shapes import SHAPES, ellipse, paint
+
+
+def upright(away: float) -> Surface:
+    """A plane that faces the viewer `away` from the origin; its coordinates are x and z, in units."""
+    return lambda flat: np.stack([flat[..., 0], np.full(flat.shape[:-1], away), flat[..., 1]], -1)
+
+
+def slab(rng: Generator, canvas: Canvas, camera: Camera, outline: Points, y: float, thick: float, shade: float) -> None:
+    """Fill a board's convex outline, (N, 2) in x and z, whose face lies at `y` and which is `thick` units deep."""
+    face, back = (camera(upright(at)(outline))[:, :2] for at in (y, y + thick))
+    hull = cv2.convexHull(np.concatenate([face, back]).astype(np.float32))[:, 0]
+    canvas.fill(hull.astype(np.float64), shade * 0.55)
+    # Held within the hull, so that an edge of both is drawn once.
+    middle, reach = face.mean(0), np.ptp(face, axis=0) / 2 + 1e-9
+    canvas.fill(middle + (face - middle) * (1 - 0.7 / reach).clip(0.1), shade)
+    low, high = outline.min(0), outline.max(0)
+    long = int(np.argmax(high - low))  # grain runs along the longer side
+    if np.linalg.norm(np.ptp(face, axis=0)) > 60:
+        t = np.linspace(0.03, 0.97, 8)
+        for share in rng.uniform(0.15, 0.85, 3):
+            line = np.full((8, 2), low + (high - low) * share)
+            line[:, long] = (low + (high - low) * t[:, None])[:, long]
+            line[:, 1 - long] += np.cumsum(rng.normal(0, 0.02, 8)) * (high - low)[1 - long]
+            canvas.strokes(camera(upright(y)(line))[None, :, :2], 0.8, shade * rng.uniform(0.75, 0.92), 0.5)
+
+
+def _box(left: float, right: float, bottom: float, top: float) -> Points:
+    return np.array([[left, bottom], [right, bottom], [right, top], [left, top]])
+
+
+def _rods(
+    rng: Generator, canvas: Canvas, camera: Camera, y: float, starts: Points, ends: Points, width: float, shade: float
+) -> None:
+    """Round rods from `starts` to `ends`, (K, 2) in x and z; long ones in pieces, which grow with their nearness."""
+    pieces = int(np.clip(np.linalg.norm(ends - starts, axis=1).max() / 0.4, 1, 12))
+    t = np.linspace(0, 1, pieces * 4 + 1)[:, None]
+    lines = starts[:, None] * (1 - t) + ends[:, None] * t
+    seen = np.concatenate([camera(upright(y)(lines[:, k * 4 : k * 4 + 5])) for k in range(pieces)])
+    thick = width * camera.radius * seen[..., 2].mean(1)
+    tones = np.tile(shade * rng.normal(1, 0.08, len(starts)), pieces).clip(20, 245)
+    canvas.strokes(seen[..., :2], thick.clip(0.7), tones * np.where(thick > 2.5, 0.8, 1), 1.0)
+    round_ones = thick > 2.5
+    if round_ones.any():
+        bright = seen[round_ones, :, :2] + thick[round_ones, None, None] * np.array([-0.13, -0.16])
+        canvas.strokes(bright, thick[round_ones] * 0.34, (tones[round_ones] * 1.45 + 20).clip(0, 250), 1.0)
+
+
+def _chain_link(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: float, shade: float) -> None:
+    height, cell = rng.uniform(0.8, 1.4), log_uniform(rng, 0.04, 0.22)
+    thick = cell * rng.uniform(0.04, 0.13)
+    across, down = int(np.clip(2 * half / cell, 4, 90)), int(np.clip(2 * height / cell, 4, 70))
+    kind = int(rng.choice(3, p=[0.6, 0.2, 0.2]))
+    lines = (patterns.chain_link, patterns.hexagons, patterns.square)[kind](across, down // (2 if kind == 1 else 1))
+    lines = (lines - 0.5) * np.array([2 * half, -2 * height])
+    if kind == 2:  # long wires in pieces
+        lines = np.concatenate([lines[:, k : k + 7] for k in range(0, 24, 6)])
+    wires(rng, canvas, camera, upright(y), lines, max(thick * camera.radius, 0.7), shade)
+    post, gap = rng.uniform(0.02, 0.06), rng.uniform(0.8, 2.5)
+    if rng.random() < 0.7:
+        for x in np.arange(-half + rng.uniform(0, gap), half, gap):
+            _rods(rng, canvas, camera, y, np.array([[x, -2.5]]), np.array([[x, height * 1.06]]), post, shade * 0.9)
+        ends = np.array([[half, height], [half, -height]])[: int(rng.integers(1, 3))]
+        _rods(rng, canvas, camera, y, ends * [-1, 1], ends, post * 0.7, shade)
+
+
+def _pickets(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: float, shade: float) -> None:
+    pitch, kind = log_uniform(rng, 0.1, 0.35), int(rng.integers(4))
+    wide, top, deep = pitch * rng.uniform(0.4, 0.92), rng.uniform(0.6, 1.2), rng.uniform(0.02, 0.05)
+    wave = rng.uniform(0, 0.2) * (rng.random() < 0.3)
+    for z in (top * 0.55, -top * 0.5):
+        slab(rng, canvas, camera, _box(-half, half, z - 0.06, z + 0.06), y + deep, deep, shade * 0.7)
+    for x in np.arange(-half, half, pitch):
+        if rng.random() < 0.02:
+            continue  # one is missing
+        high = top + wave * np.sin(4 * x) + rng.normal(0, 0.008)
+        a, b = x - wide / 2, x + wide / 2
+        crown = {
+            0: [[b, high], [a, high]],
+            1: [[b, high - wide * 0.6], [x, high], [a, high - wide * 0.6]],
+            2: (ellipse(x, high - wide / 2, wide / 2, wide / 2, count=24)[:13]).tolist(),
+            3: [[b, high - 0.2 * wide], [x + 0.25 * wide, high], [x - 0.25 * wide, high], [a, high - 0.2 * wide]],
+        }[kind]
+        outline = np.array([[a, -2.2], [b, -2.2], *crown])
+        outline[:, 0] += rng.normal(0, 0.006) * outline[:, 1]
+        slab(rng, canvas, camera, outline, y, deep, shade * float(rng.normal(1, 0.08)))
+
+
+def _bars(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: float, shade: float) -> None:
+    """Iron railings and gates, with spears, balls, rings and scrolls."""
+    pitch, top = log_uniform(rng, 0.08, 0.28), rng.uniform(0.7, 1.3)
+    thick, kind = pitch * rng.uniform(0.1, 0.3), int(rng.integers(4))
+    xs = np.arange(-half, half, pitch)
+    tall = top + np.where(np.arange(len(xs)) % 2, 0, rng.choice([0, 0.12])) + rng.uniform(0.05, 0.2)
+    _rods(rng, canvas, camera, y, np.stack([xs, xs * 0 - 2.2], 1), np.stack([xs, tall], 1), thick, shade)
+    bar = np.array([[half, z] for z in (top, top - 1.6 * pitch, -top)])
+    _rods(rng, canvas, camera, y, bar * [-1, 1], bar, thick * 1.2, shade)
+    rings = rng.random() < 0.45
+    turn = np.linspace(0, 2 * np.pi, 33)
+    for x, high in zip(xs, tall, strict=True):
+        if kind == 1:
+            head = np.array([[0, 3.5], [0.9, 1.0], [0.4, -0.6], [-0.4, -0.6], [-0.9, 1.0]]) * thick
+        elif kind == 2:
+            head = ellipse(0, 0.6 * thick, thick, thick, count=20)
+        else:
+            head = ellipse(0, 0, thick / 2, thick / 3, count=12)
+        canvas.fill(camera(upright(y)(head + np.array([x, high])))[:, :2], shade)
+        if rings:
+            r = 0.5 * pitch - thick / 2
+            ring = np.stack([x + pitch / 2 + r * np.cos(turn), top - 0.8 * pitch + r * np.sin(turn)], 1)[None]
+            wires(rng, canvas, camera, upright(y), ring, thick * 0.7 * camera.radius, shade)
+    if kind == 3:  # scrolls between the bars
+        t = np.linspace(0, 1, 49)
+        for x in xs[:: int(rng.integers(1, 3))]:
+            for flip in (-1, 1):
+                angle, reach = 3.6 * np.pi * t, 0.42 * pitch * (1 - 0.8 * t)
+                turned = np.stack([np.cos(angle), flip * np.sin(angle)], 1) * reach[:, None]
+                line = turned + np.array([x + pitch / 2, flip * 0.45 * pitch])
+                wires(rng, canvas, camera, upright(y), line[None], thick * 0.6 * camera.radius, shade)
+
+
+def _lattice(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: float, shade: float) -> None:
+    """Slats that cross, upright or at a slant, one set behind the other, in a frame."""
+    height, pitch = rng.uniform(0.6, 1.1), log_uniform(rng, 0.1, 0.35)
+    wide, deep = pitch * rng.uniform(0.15, 0.45), 0.025
+    slanted, half = rng.random() < 0.7, min(half, 2.0)
+    for side in (1, -1):
+        layer_y = y + deep * (side > 0)
+        if slanted:
+            for c in np.arange(-half - height, half + height, pitch):
+                # z = side (x - c), held within the frame
+                x0, x1 = max(-half, c - height), min(half, c + height)
+                if x1 - x0 > wide:
+                    line = np.array([[x0, side * (x0 - c)], [x1, side * (x1 - c)]])
+                    shift = np.array([-side, 1]) / np.sqrt(2) * wide / 2
+                    outline = np.stack([line[0] - shift, line[1] - shift, line[1] + shift, line[0] + shift])
+                    slab(rng, canvas, camera, outline, layer_y, deep, shade * float(rng.normal(1, 0.07)))
+        elif side > 0:
+            for z in np.arange(-height, height, pitch):
+                slab(rng, canvas, camera, _box(-half, half, z, z + wide), layer_y, deep, shade * 0.85)
+        else:
+            for x in np.arange(-half, half, pitch):
+                slab(rng, canvas, camera, _box(x, x + wide, -height, height), layer_y, deep, shade)
+    edge = max(wide, 0.06)
+    for box in (_box(-half, half, height - edge, height + edge), _box(-half, half, -height - edge, edge - height)):
+        slab(rng, canvas, camera, box, y - deep, deep * 2, shade)
+    for x in (-half, half):
+        slab(rng, canvas, camera, _box(x - edge, x + edge, -height - edge, height + edge), y - deep, deep * 2, shade)
+
+
+def _rails(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: float, shade: float) -> None:
+    """Posts with rails, boards or wires between them; a gate has a brace across."""
+    gap, top, thick = rng.uniform(0.7, 1.8), rng.uniform(0.5, 1.0), rng.uniform(0.03, 0.09)
+    posts = np.arange(-half, half, gap)
+    levels = np.linspace(top * 0.85, -top, int(rng.integers(2, 7)))
+    round_ones, brace = rng.random() < 0.5, rng.random() < 0.4
+    for z in levels:
+        for a, b in pairwise(posts):
+            sag = rng.normal(0, 0.02)
+            if round_ones:
+                _rods(rng, canvas, camera, y, np.array([[a, z]]), np.array([[b, z + sag]]), thick * 0.8, shade)
+            else:
+                box = _box(a, b, z - thick, z + thick) + np.array([[0, 0], [0, sag], [0, sag], [0, 0]])
+                slab(rng, canvas, camera, box, y, 0.03, shade * float(rng.normal(1, 0.07)))
+    if brace:
+        for a, b in pairwise(posts):
+            ends = np.array([[[a, -top]], [[b, top * 0.85]]])
+            _rods(rng, canvas, camera, y - 0.02, ends[0], ends[1], thick * 0.8, shade)
+    for x in posts:
+        slab(rng, canvas, camera, _box(x - thick, x + thick, -2.2, top), y - 0.05, 2 * thick, shade * 0.85)
+
+
+def fence(rng: Generator, size: int) -> Layer:
+    """Wire fences, pickets, railings, lattices and gates in perspective, some with things before or behind them."""
+    makes = (_chain_link, _pickets, _bars, _lattice, _rails)
+    chances = [0.36, 0.16, 0.22, 0.16, 0.1]
+    if rng.random() < 0.55:  # the whole frame
+        centre, radius = np.array([0.5, 0.5]) * size + rng.normal(0, 0.06, 2) * size, size * rng.uniform(0.4, 0.8)
+    else:
+        centre, radius = place(rng, size, 0.25, 0.5)
+    camera = Camera(
+        centre, radius, rng.choice([-1, 1]) * rng.uniform(0, 0.95), rng.normal(0.05, 0.12), rng.uniform(2.5, 8)
+    )
+    # What comes nearer than this would be larger than the picture.
+    most = min(0.6 * camera.distance / max(abs(np.sin(camera.yaw)), 0.1), 3.5)
+    half = most if rng.random() < 0.7 else min(most, rng.uniform(0.6, 1.4))
+    shade, sheets = rng.uniform(60, 185), list[Sheet]()
+    if rng.random() < 0.3:  # a second one behind
+        canvas = Canvas(size)
+        makes[int(rng.choice(5, p=chances))](rng, canvas, camera, half, rng.uniform(0.3, 1.2), shade * 0.7)
+        sheets.append(canvas.sheet())
+    canvas = Canvas(size)
+    makes[int(rng.choice(5, p=chances))](rng, canvas, camera, half, 0.0, shade)
+    sheets.append(canvas.sheet())
+    for chance, where in ((0.2, 0), (0.12, len(sheets) + 1)):  # something behind, something before
+        if rng.random() < chance:
+            canvas = Canvas(size)
+            shape = SHAPES[int(rng.integers(len(SHAPES)))](rng)
+            at = centre + rng.normal(0, 0.6, 2) * radius
+            paint(canvas, shape, at, radius * rng.uniform(0.3, 0.7), 0.0, rng.uniform(60, 190))
+            sheets.insert(where, canvas.sheet())
+    return finish(lit(rng, stacked(sheets, radius * 0.03, 0.4), 0.12, 0.07))
