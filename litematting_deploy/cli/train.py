@@ -1,17 +1,22 @@
 """ltm-train: weights from photos alone, or from foregrounds with alphas."""
 
 import os
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from .._optional import require
 from ..system import give_way
 from ._command import command, notice, stderr
 
 _folder = click.Path(path_type=Path)
+_INHERITED = ("photos", "foregrounds", "strands", "cutouts", "libraries")
+_FOLDERS = (*_INHERITED, "init", "follows", "encoder")
+_WITH_RESUME = ("recipe", *_FOLDERS, "fit_minutes")
+_TERMINATED = 128 + signal.SIGTERM
 
 
 @command("ltm-train")
@@ -39,6 +44,26 @@ _folder = click.Path(path_type=Path)
 )
 @click.option("--init", type=_folder, help="Weights to begin with, with a fresh optimiser.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder as it was begun.")
+@click.option(
+    "--continue",
+    "follows",
+    type=_folder,
+    metavar="RUN",
+    help="Begin with another run's weights, averages and optimiser; RECIPE may be another one. Folders: as RUN's.",
+)
+@click.option(
+    "--encoder",
+    type=_folder,
+    metavar="FILE",
+    help="Begin with the encoder of an ImageNet MobileNetV2 (torchvision's names, or .npz); the rest as without it.",
+)
+@click.option(
+    "--encoder-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="How long its features are regressed on the photos first.",
+)
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after so long; --resume goes on.")
 @click.option(
     "--fit-minutes",
@@ -53,7 +78,9 @@ _folder = click.Path(path_type=Path)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Several train by DDP.")
 @click.option(
-    "--background", is_flag=True, help="Give way to all other work: lowest priority, no waiting in loops, least memory."
+    "--background",
+    is_flag=True,
+    help="Give way to all other work: lowest priority, threads that sleep while they wait, first to go without memory.",
 )
 @click.option(
     "--workers",
@@ -72,81 +99,61 @@ def main(run: Path, resume: bool, **options: Any) -> None:
     \b
     ltm-train recipes/gpu.toml --photos photos/ -o runs/first
     ltm-train --resume -o runs/first
+    ltm-train recipes/cooldown.toml --continue runs/first -o runs/cooled
     ltm-train --foregrounds Composition-1k/train --photos coco/train2017 -o runs/paper
     """
     if options["background"]:
         give_way()
     for module in ("torch", "lightning", "tensorboard", "safetensors"):
         require(module, "train", "training")
-    from ..model import load_checkpoint
-    from ..training.precision import decide
-    from ..training.run import find_device, fit_steps, train
-    from ..training.rundir import CHECKPOINT, begin, is_follower, reopen
-    from ..training.sources import draw_libraries, folder_sources, procedural_sources
+    from ..training.begun import go
+    from ..training.rundir import reopen
+    from ..training.stop import TerminatedError
 
     if resume:
-        _refuse_with_resume(options)
+        _refuse(options, "--resume", _WITH_RESUME)
     begun = reopen(run) if resume else _new_run(options)
-    photos, recipe = Path(begun.photos), begun.recipe
-    device = find_device(options["device"], options["devices"])
-    fresh = not (run / CHECKPOINT).is_file()
-    model = load_checkpoint(begun.init) if begun.init and fresh else None
-    if begun.foregrounds:
-        sources = folder_sources(recipe, Path(begun.foregrounds), photos)
-    else:
-        extra = [Path(folder) if folder else None for folder in (begun.strands, begun.cutouts)]
-        sources = procedural_sources(recipe, photos, Path(begun.libraries or run), options["workers"], *extra)
-    decision = decide(recipe.precision, device)
-    if not resume:
-        begun = begin(run, begun)
-    if not is_follower():
-        notice(f"precision {decision.precision}: {decision.reason}")
-        if decision.slow:
-            notice(f'warning: precision {decision.precision} is slow here; precision = "auto" takes the fastest one')
-        with _Drawing() as drawing:
-            draw_libraries(sources, options["workers"], drawing.show)
-        begun = fit_steps(run, begun, sources[0], device, decision.precision, stderr)
-    choices = {name: options[name] for name in ("devices", "workers", "minutes")}
-    reached = train(run, begun.recipe, sources, model, device, decision.precision, stderr, **choices)
-    if not is_follower():
-        notice(f"{run}: step {reached} of {begun.recipe.steps}; weights in {run / 'weights.safetensors'}")
-        if reached < begun.recipe.steps:
+    try:
+        reached = go(run, begun, resume, options, stderr)
+    except TerminatedError as ended:
+        notice(f"{run}: {ended}; go on with: ltm-train --resume -o {run}")
+        sys.exit(_TERMINATED)
+    if reached is not None:
+        notice(f"{run}: step {reached.step} of {reached.steps}; weights in {run / 'weights.safetensors'}")
+        if reached.step < reached.steps:
             notice(f"go on with: ltm-train --resume -o {run}")
 
 
-def _refuse_with_resume(options: dict[str, Any]) -> None:
-    for name in ("recipe", "photos", "foregrounds", "strands", "cutouts", "init", "libraries", "fit_minutes"):
+def _refuse(options: dict[str, Any], by: str, names: tuple[str, ...]) -> None:
+    for name in names:
         if options[name] is not None:
             raise click.UsageError(
-                f"--resume goes on with what the run was begun with; leave {_option(name)} out, "
-                "or begin another run with --init and this one's weights.safetensors"
+                f"{by} goes on with what the run was begun with; leave {_option(name)} out, "
+                "or begin another run with --continue, or with --init and this one's weights.safetensors"
             )
 
 
 def _new_run(options: dict[str, Any]) -> Any:
-    """What a new run is begun with, paths made absolute."""
+    """What a new run is begun with, paths made absolute; what is not given is as in the run that it continues."""
     from ..training.recipe import Recipe, read_recipe
-    from ..training.rundir import Begun
+    from ..training.rundir import Begun, open_followed
 
-    foregrounds, photos, init = options["foregrounds"], options["photos"], options["init"]
-    if foregrounds is None and photos is None:
+    given = {name: _absolute(options[name]) for name in _FOLDERS if options[name] is not None}
+    if options["follows"] is not None:
+        _refuse(options, "--continue", ("init", "encoder"))
+        followed = open_followed(options["follows"])
+        given = {name: getattr(followed, name) for name in _INHERITED} | given
+    if given.get("foregrounds") is None and given.get("photos") is None:
         raise click.UsageError("nothing to train on: give --photos, or --foregrounds with fg/, alpha/ and bg/")
-    if foregrounds is not None and options["fit_minutes"] is not None:
-        raise click.UsageError("--fit-minutes measures drawn alphas; leave it out with --foregrounds")
-    for name in ("strands", "cutouts"):
-        if foregrounds is not None and options[name] is not None:
-            raise click.UsageError(f"--{name} goes with drawn alphas; leave it out with --foregrounds")
+    if given.get("foregrounds") is not None:
+        if options["fit_minutes"] is not None:
+            raise click.UsageError("--fit-minutes measures drawn alphas; leave it out with --foregrounds")
+        for name in ("strands", "cutouts"):
+            if options[name] is not None:
+                raise click.UsageError(f"--{name} goes with drawn alphas; leave it out with --foregrounds")
+    given.setdefault("photos", f"{given.get('foregrounds')}/bg")
     recipe = read_recipe(options["recipe"]) if options["recipe"] else Recipe()
-    return Begun(
-        recipe,
-        photos=_absolute(photos or foregrounds / "bg"),
-        foregrounds=foregrounds and _absolute(foregrounds),
-        init=init and _absolute(init),
-        libraries=options["libraries"] and _absolute(options["libraries"]),
-        fit_minutes=options["fit_minutes"],
-        strands=options["strands"] and _absolute(options["strands"]),
-        cutouts=options["cutouts"] and _absolute(options["cutouts"]),
-    )
+    return Begun(recipe, **given, fit_minutes=options["fit_minutes"], encoder_minutes=options["encoder_minutes"])
 
 
 def _absolute(path: Path) -> str:
@@ -154,18 +161,4 @@ def _absolute(path: Path) -> str:
 
 
 def _option(name: str) -> str:
-    return "RECIPE" if name == "recipe" else f"--{name.replace('_', '-')}"
-
-
-class _Drawing(Progress):
-    """A bar for each library that is drawn, on a terminal."""
-
-    def __init__(self) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        super().__init__(*columns, console=stderr, disable=not stderr.is_terminal)
-        self._named: dict[str, TaskID] = {}
-
-    def show(self, name: str, count: int, done: int) -> None:
-        if name not in self._named:
-            self._named[name] = self.add_task(name, total=count)
-        self.update(self._named[name], completed=done)
+    return {"recipe": "RECIPE", "follows": "--continue"}.get(name, f"--{name.replace('_', '-')}")

@@ -44,6 +44,8 @@ class Source(Protocol):
     """A kind of training data. `read` runs in loader processes, the others on the device that trains."""
 
     reads: bool
+    paths: list[Path]
+    """Photos for backgrounds."""
 
     def prepare(self, device: torch.device, rank: int = 0, world: int = 1) -> None:
         """Load what stays on the device, which is number `rank` of `world`."""
@@ -105,14 +107,14 @@ class FolderSource:
     reads = True
 
     def __init__(self, foregrounds: Mapping[Path, Path], photos: list[Path], augment: Augment) -> None:
-        self.foregrounds, self.photos, self.augment = list(foregrounds.items()), photos, augment
+        self.foregrounds, self.paths, self.augment = list(foregrounds.items()), photos, augment
 
     def prepare(self, device: torch.device, rank: int = 0, world: int = 1) -> None:
         pass
 
     def read(self, draw: Draw, rng: np.random.Generator) -> dict[str, NDArray[np.uint8]]:
         pair = self.foregrounds[rng.integers(len(self.foregrounds))]
-        photo = self.photos[rng.integers(len(self.photos))]
+        photo = self.paths[rng.integers(len(self.paths))]
         reach = math.ceil(draw.crop * self.augment.scale[1] * math.sqrt(2))
         return {
             "window": folder.read_window(*pair, reach, rng),

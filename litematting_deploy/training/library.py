@@ -32,7 +32,7 @@ class Library:
     def ensure(self, workers: int, progress: Callable[[int], None]) -> None:
         """Draw what is not there yet. progress: called with the number of layers there are."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        missing = [first for first in range(0, self.count, SHARD) if not _is_drawn(shard_file(self.folder, first))]
+        missing = self.missing()
         there = -(-self.count // SHARD) - len(missing)
         if not missing:
             return
@@ -42,6 +42,10 @@ class Library:
                 done.result()
                 there += 1
                 progress(min(there * SHARD, self.count))
+
+    def missing(self) -> list[int]:
+        """Return the first layer of each file that is not there yet."""
+        return [first for first in range(0, self.count, SHARD) if not _is_drawn(shard_file(self.folder, first))]
 
     def load(self, device: torch.device) -> None:
         """Take all layers to `device`; on the CPU the files are mapped, not read. Raises `InputError`."""

@@ -34,6 +34,11 @@ class Teacher(NamedTuple):
     mean: Tensor
     deviation: Tensor
 
+    def to(self, device: torch.device) -> "Teacher":
+        """Return the teacher on `device`."""
+        folded = {name: value.to(device) for name, value in self.folded.items()}
+        return Teacher(folded, self.mean.to(device), self.deviation.to(device))
+
     def stem(self, image: Tensor) -> Tensor:
         """(N, 3, H, W), 0..1 -> (N, 32, H / 2, W / 2), 0..6."""
         normed = (image - self.mean[:, None, None]) / self.deviation[:, None, None]

@@ -1,13 +1,13 @@
 """A training run from its folder, its recipe and its sources."""
 
-import dataclasses
-import json
 import logging
 import warnings
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -16,13 +16,16 @@ from .._files import replace_file
 from ..errors import DeviceError, InputError
 from ..model import LiteMatting
 from ..system import keep_freed_memory
-from .callbacks import Average, Checkpoints, Deadline, Previews, Progression, WholeFiles
+from .beginning import Follow
+from .callbacks import Previews, Progression
+from .checkpoints import Average, Checkpoints, WholeFiles
 from .data import MattingData, Source
 from .module import MattingModule
-from .pace import fit, measure
 from .preview import curve, encode, smooth
 from .recipe import Precision, Recipe
-from .rundir import CHECKPOINT, Begun, is_follower, keep
+from .rundir import CHECKPOINT, is_follower
+from .stop import Stop
+from .totals import Totals
 
 
 def find_device(name: str, devices: int) -> torch.device:
@@ -46,25 +49,29 @@ def train(
     devices: int = 1,
     workers: int = 0,
     minutes: float | None = None,
+    followed: dict[str, Any] | None = None,
 ) -> int:
     """Train in the folder `run` until the recipe's steps or the minutes are over; returns the step reached.
 
     Goes on from the checkpoint in `run` if it holds one. sources: training and validation. model: the weights to begin
     with, drawn from the recipe's seed if None; the optimiser is fresh. precision: as decided, not "auto". devices: how
-    many of the kind of `device`, several by DDP. workers: loader processes. Raises `InputError` for files that cannot
-    be read, `TrainingError` when the weights diverge, `KeyboardInterrupt`.
+    many of the kind of `device`, several by DDP. workers: loader processes. followed: the checkpoint of another run to
+    begin with. Raises `InputError` for files that cannot be read, `TrainingError` when the weights diverge,
+    `TerminatedError` after the present step when SIGTERM comes, `KeyboardInterrupt`.
     """
     pl.seed_everything(recipe.seed, verbose=False)
     _quieten()
     if device.type == "cpu":
         keep_freed_memory()
     torch.backends.cudnn.benchmark = True
-    trainer = _trainer(run, recipe, device, precision, devices, console, minutes)
+    checkpoint = run / CHECKPOINT
+    fresh = not checkpoint.is_file()
+    callbacks = _callbacks(run, recipe, console, minutes, followed if fresh else None)
+    trainer = _trainer(run, recipe, device, precision, devices, callbacks, fresh)
     data = MattingData(recipe, *sources, workers)
     module = MattingModule(recipe, (model or LiteMatting()).train())
-    checkpoint = run / CHECKPOINT
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint.is_file() else None)
+        trainer.fit(module, datamodule=data, ckpt_path=None if fresh else checkpoint)
     except InputError as error:
         # From a loader process it comes wrapped in that process's traceback.
         raise InputError(str(error).strip().splitlines()[-1].split("InputError: ")[-1]) from error
@@ -72,6 +79,10 @@ def train(
         if trainer.interrupted:
             raise KeyboardInterrupt from None
         raise
+    finally:
+        # Where a run does not end by itself, Lightning leaves them drawing, and the process waits for all they have.
+        for source in sources:
+            source.close()
     if trainer.is_global_zero:
         draw_curve(run)
     return trainer.global_step
@@ -83,10 +94,9 @@ def _trainer(
     device: torch.device,
     precision: Precision,
     devices: int,
-    console: Console,
-    minutes: float | None,
+    callbacks: list[Callback],
+    fresh: bool,
 ) -> pl.Trainer:
-    timed = [] if minutes is None else [Deadline(minutes)]
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=devices,
@@ -98,21 +108,32 @@ def _trainer(
         gradient_clip_val=recipe.optimiser.clip_norm,
         val_check_interval=min(recipe.validate_every, recipe.steps),
         check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
+        num_sanity_val_steps=-1 if fresh else 0,  # all of it: the held-out error before the first step
         use_distributed_sampler=False,
         logger=TensorBoardLogger(run, name="tensorboard", version="", default_hp_metric=False),
         log_every_n_steps=10,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[
-            Average(recipe.ema_decay),
-            *timed,
-            Checkpoints(run, recipe),
-            Previews(run / "previews"),
-            Progression(console, recipe.steps, is_follower()),
-        ],
+        callbacks=callbacks,
     )
+
+
+def _callbacks(
+    run: Path, recipe: Recipe, console: Console, minutes: float | None, followed: dict[str, Any] | None
+) -> list[Callback]:
+    """The callbacks in the order in which Lightning calls them; each says what it has to come after."""
+    average, totals = Average(recipe.ema_decay), Totals(run, recipe)
+    checkpoints = Checkpoints(run, recipe, totals)
+    return [
+        average,
+        totals,
+        *([Follow(followed, average, totals)] if followed else []),
+        checkpoints,
+        Previews(run / "previews"),
+        Progression(console, recipe.steps, is_follower()),
+        Stop(checkpoints, recipe.steps, minutes),
+    ]
 
 
 def _strategy(recipe: Recipe, devices: int) -> str:
@@ -121,37 +142,6 @@ def _strategy(recipe: Recipe, devices: int) -> str:
         return "auto"
     frozen = any(stage.freeze_guidance for stage in recipe.stages)
     return "ddp_find_unused_parameters_true" if frozen else "ddp"
-
-
-def fit_steps(
-    run: Path, begun: Begun, source: Source, device: torch.device, precision: Precision, console: Console
-) -> Begun:
-    """Scale the steps of a run so that it takes the minutes it was begun with; the run keeps the result.
-
-    Writes the measured pace to `pace.json` in the run's folder.
-    """
-    if begun.fit_minutes is None:
-        return begun
-    if device.type == "cpu":
-        keep_freed_memory()
-    source.prepare(device)
-    recipe = begun.recipe
-    module = MattingModule(recipe, LiteMatting()).to(device).train()
-    paces = []
-    for stage in recipe.stages:
-        pace = measure(module, source, stage, precision)
-        paces.append(pace)
-        console.print(
-            f"{stage.crop}² in batches of {stage.batch}: {pace.input_s * 1e3:.0f} ms to compose, "
-            f"{pace.network_s * 1e3:.0f} ms to train on; composing is {pace.network_s / pace.input_s:.1f} times as fast"
-        )
-    fitted = dataclasses.replace(begun, recipe=fit(recipe, paces, begun.fit_minutes), fit_minutes=None)
-    stages = zip(fitted.recipe.stages, paces, strict=True)
-    measured = [dataclasses.asdict(stage) | pace._asdict() for stage, pace in stages]
-    about = {"device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu", "stages": measured}
-    replace_file(run / "pace.json", (json.dumps(about, indent=1) + "\n").encode())
-    keep(run, fitted)
-    return fitted
 
 
 def draw_curve(run: Path) -> None:

@@ -3,13 +3,14 @@
 import dataclasses
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from .._files import parse_json, read_small, replace_file
+from .._files import parse_json, read_small, replace_file, replacing
 from ..errors import CheckpointError, OutputError, UsageError
 from ..model.checkpoint import read_state_dict
 from .recipe import Recipe, from_dict
@@ -17,6 +18,10 @@ from .recipe import Recipe, from_dict
 BEGUN = "run.json"
 CHECKPOINT = "last.ckpt"
 WEIGHTS = "weights.safetensors"
+ENCODED = "encoded.safetensors"
+"""The weights a run begins with where an ImageNet encoder was carried over."""
+START = "start.ckpt"
+"""The checkpoint of a run that is continued, until there is one of the run's own."""
 _OF_A_RUN = (
     *("pytorch-lightning_version", "epoch", "global_step", "loops", "callbacks", "optimizer_states", "lr_schedulers"),
     *("current_model_state", "averaging_state"),
@@ -28,7 +33,8 @@ _OF_A_RUN = (
 class Begun:
     """What a run was begun with.
 
-    libraries: None for the run's own folder. fit_minutes: None once the recipe's steps have been fitted.
+    libraries: None for the run's own folder. fit_minutes: None once the recipe's steps have been fitted. follows: the
+    folder of the run that it continues. encoder: a file of MobileNetV2, regressed for encoder_minutes.
     """
 
     recipe: Recipe
@@ -39,13 +45,17 @@ class Begun:
     fit_minutes: float | None = None
     strands: str | None = None
     cutouts: str | None = None
+    follows: str | None = None
+    encoder: str | None = None
+    encoder_minutes: float = 30.0
 
     def __post_init__(self) -> None:
-        texts = (self.foregrounds, self.init, self.libraries, self.strands, self.cutouts)
+        texts = (self.foregrounds, self.init, self.libraries, self.strands, self.cutouts, self.follows, self.encoder)
         if not isinstance(self.photos, str) or not all(text is None or isinstance(text, str) for text in texts):
             raise TypeError("a folder or file is no text")
-        if self.fit_minutes is not None and type(self.fit_minutes) not in (int, float):
-            raise TypeError("fit_minutes is no number")
+        minutes = (self.fit_minutes or 0, self.encoder_minutes)
+        if any(type(number) not in (int, float) for number in minutes):
+            raise TypeError("fit_minutes or encoder_minutes is no number")
 
 
 def begin(run: Path, begun: Begun) -> Begun:
@@ -60,6 +70,10 @@ def begin(run: Path, begun: Begun) -> Begun:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{folder}: cannot be made: {error.strerror}; choose another folder") from error
+    if begun.follows:
+        # That run may train on: what this one begins with is what is there now.
+        with replacing(run / START) as draft:
+            shutil.copyfile(Path(begun.follows) / CHECKPOINT, draft)
     keep(run, begun)
     return begun
 
@@ -77,7 +91,9 @@ def reopen(run: Path) -> Begun:
     """
     file = run / BEGUN
     if not os.path.isfile(file):
-        raise UsageError(f"{run}: holds no run to resume, {BEGUN} is not there; leave --resume out to begin one")
+        raise UsageError(
+            f"{run}: holds no run, {BEGUN} is not there; give the folder of one, or leave --resume out to begin one"
+        )
     try:
         content: dict[str, Any] = parse_json(read_small(file))
         begun = Begun(**content | {"recipe": from_dict(content["recipe"], str(file))})
@@ -95,6 +111,18 @@ def reopen(run: Path) -> Begun:
         except CheckpointError as error:
             raise CheckpointError(f"{error}; begin a new run with --init {run / WEIGHTS}") from error
     return begun
+
+
+def open_followed(run: Path) -> Begun:
+    """What the run in a folder was begun with, to be continued by another.
+
+    Its own folder is the place of its libraries where it has no other. Raises as `reopen` does, and `UsageError` if it
+    has no checkpoint yet.
+    """
+    begun = reopen(run)
+    if not (run / CHECKPOINT).is_file():
+        raise UsageError(f"{run}: has no {CHECKPOINT} to continue yet; go on with it by --resume -o {run} first")
+    return dataclasses.replace(begun, libraries=begun.libraries or str(run.resolve()))
 
 
 def _check_checkpoint(path: Path) -> None:

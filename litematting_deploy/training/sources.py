@@ -1,7 +1,7 @@
 """The two kinds of training data, from folders to sources."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -74,9 +74,12 @@ def _split_files(
     return tuple(map(str, training)), tuple(map(str, validation))
 
 
-def draw_libraries(sources: Sources, workers: int, progress: Callable[[str, int, int], None]) -> None:
-    """Draw what the sources' libraries lack. progress: gets a name, of how many, and how many there are."""
-    for held_out, source in zip(("", "held-out "), sources, strict=True):
+def draw_libraries(sources: Sequence[Source], workers: int, progress: Callable[[str, int, int], None]) -> None:
+    """Draw what the sources' libraries lack. progress: gets a name, of how many, and how many there are.
+
+    sources: for training, then for validation if there is one.
+    """
+    for held_out, source in zip(("", "held-out "), sources, strict=False):
         if isinstance(source, ProceduralSource):
             for what, library in (("alphas", source.library), ("cut-outs", source.coloured)):
                 if library is not None:

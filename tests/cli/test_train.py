@@ -11,74 +11,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from filelock import FileLock
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from litematting_deploy.cli.train import main
 from litematting_deploy.model import load_checkpoint
+from tests.cli.runs import RECIPE, STEPS, arguments, final_state, invoke, trained_steps
 from tests.conftest import assert_one_line, run, stand_in
-from tests.training.test_sources import write_foregrounds, write_photos
-
-STEPS = 12
-RECIPE = f"""
-precision = "32-true"
-validate_every = 6
-validation_scenes = 2
-checkpoint_every = 4
-[[stages]]
-steps = {STEPS - 4}
-crop = 64
-batch = 2
-[[stages]]
-steps = 4
-crop = 96
-batch = 1
-[optimiser]
-learning_rate = 1e-3
-schedule = "cosine"
-[procedural]
-count = 4
-size = 128
-refresh = false
-"""
-
-
-@pytest.fixture(scope="session")
-def material(shared: Path) -> Path:
-    root = shared / "material"
-    with FileLock(f"{root}.lock"):
-        if not root.exists():
-            write_photos(root / "photos")
-            (root / "recipe.toml").write_text(RECIPE)
-    return root
-
-
-def arguments(material: Path, output: Path) -> list[str | Path]:
-    return ["--photos", material / "photos", "--libraries", material / "libraries", "-o", output, "--device", "cpu"]
-
-
-def trained_steps(folder: Path) -> int:
-    checkpoint = folder / "last.ckpt"
-    return int(torch.load(checkpoint, weights_only=True)["global_step"]) if checkpoint.exists() else -1
-
-
-def final_state(folder: Path) -> dict[str, torch.Tensor]:
-    state = torch.load(folder / "last.ckpt", weights_only=True)
-    assert state["global_step"] == STEPS
-    return {**state["current_model_state"], **{f"average.{name}": value for name, value in state["state_dict"].items()}}
-
-
-@pytest.fixture(scope="session")
-def finished(material: Path) -> Path:
-    output = material / "runs" / "whole"
-    with FileLock(material / "lock"):
-        if not output.exists():
-            result = run("ltm-train", material / "recipe.toml", *arguments(material, output))
-            assert result.code == 0, result.err
-            assert f"step {STEPS} of {STEPS}" in result.err
-            assert "held-out scenes: error" in result.err
-    return output
+from tests.training.test_sources import write_foregrounds
 
 
 def test_a_run_leaves_weights_previews_logs_and_a_curve(finished: Path, material: Path) -> None:
@@ -100,6 +39,11 @@ def test_a_run_leaves_weights_previews_logs_and_a_curve(finished: Path, material
         assert image is not None
         assert len(np.unique(image)) > 10, f"{picture} is empty"
     assert list((finished / "tensorboard").glob("events*"))
+    said = (finished / "said.txt").read_text()
+    assert said.startswith("precision 32-true: ")
+    assert f"plan: {STEPS} steps, 20 samples, 0 megapixels" in said
+    assert "held-out scenes: error" in said
+    assert f"after {STEPS} steps" in said
     again = run("ltm-train", material / "recipe.toml", *arguments(material, finished))
     assert_one_line(again, 2, str(finished), "holds a run already", "--resume")
 
@@ -184,16 +128,6 @@ def test_a_run_killed_while_it_draws_goes_on_with_what_it_was_begun_with(materia
     kept = load_checkpoint(tmp_path / "run" / "weights.safetensors").state_dict()
     for name, value in stand_in("").items():
         np.testing.assert_allclose(kept[name].numpy(), value.astype(np.float16).astype(np.float32), err_msg=name)
-
-
-def invoke(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str]:
-    """Exit code and the one line on stderr, without the start of a process."""
-    with pytest.raises(SystemExit) as ended:
-        main.main([str(word) for word in words])
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    assert isinstance(ended.value.code, int)
-    return ended.value.code, lines[0]
 
 
 def test_wrong_use_is_one_line_and_leaves_nothing_behind(

@@ -1,0 +1,76 @@
+"""What a run has computed in all: steps, crops, megapixels, CPU seconds, in `totals.json` and in its checkpoints."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from .._files import replace_file
+from ..system import cpu_seconds, instruction_set
+from .recipe import Recipe
+from .scenes import Scenes
+
+TOTALS = "totals.json"
+
+
+class Totals(Callback):
+    """Counts what a run computes, over all its processes and the run that it continues.
+
+    Steps that a killed run repeats count once, their CPU seconds not at all: what is counted lies in the checkpoint.
+    """
+
+    def __init__(self, run: Path, recipe: Recipe) -> None:
+        self.run, self.recipe = run, recipe
+        self.counted = {"steps": 0, "crops": 0, "megapixels": 0.0}
+        self.utc_begun = _now()
+        self.cpu_before_s = self.cpu_s = 0.0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Scenes, batch_idx: int
+    ) -> None:
+        samples, height, width = batch.image.shape[0], *batch.image.shape[2:]
+        crops = samples * trainer.world_size
+        self.counted["steps"] += 1
+        self.counted["crops"] += crops
+        self.counted["megapixels"] += crops * height * width / 1e6
+
+    def take(self, trainer: pl.Trainer) -> None:
+        """Read the clocks of all processes of the run. Comes before a checkpoint, in each of them."""
+        own_s = torch.tensor(cpu_seconds(), device=trainer.strategy.root_device)
+        self.cpu_s = self.cpu_before_s + float(trainer.strategy.reduce(own_s, reduce_op="sum"))
+
+    def write(self) -> None:
+        """Write `totals.json` into the run's folder. Comes after a checkpoint, so that it never tells of more."""
+        about = {
+            "utc_begun": self.utc_begun,
+            "utc": _now(),
+            "steps": self.counted["steps"],
+            "crops": self.counted["crops"],
+            "megapixels": round(self.counted["megapixels"], 3),
+            "cpu_seconds": round(self.cpu_s, 1),
+            "instruction_set": instruction_set(),
+            "recipe_sha256": recipe_sha256(self.recipe),
+        }
+        replace_file(self.run / TOTALS, (json.dumps(about, indent=1) + "\n").encode())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"counted": dict(self.counted), "utc_begun": self.utc_begun, "cpu_s": self.cpu_s}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.counted = dict(state_dict["counted"])
+        self.utc_begun, self.cpu_before_s = state_dict["utc_begun"], state_dict["cpu_s"]
+
+
+def recipe_sha256(recipe: Recipe) -> str:
+    """Return the first 12 hexadecimal digits of the SHA-256 of the recipe as JSON: keys sorted, no spaces."""
+    text = json.dumps(recipe.to_dict(), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
