@@ -20,7 +20,7 @@ class TerminatedError(Exception):
 
 
 class Stop(Callback):
-    """Stops the run after so many minutes of this process, if any; raises `TerminatedError` after a step when SIGTERM came.
+    """Stops the run after so many minutes of this process, if any; on SIGTERM raises `TerminatedError` after a step.
 
     On SIGTERM nothing is validated any more, so that a stop takes one step and one checkpoint; in the midst of a
     validation the checkpoint from before it is whole already.

@@ -30,11 +30,9 @@ class Totals(Callback):
         self.utc_begun = _now()
         self.cpu_before_s = self.cpu_s = 0.0
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Scenes, batch_idx: int
-    ) -> None:
-        samples, height, width = batch.image.shape[0], *batch.image.shape[2:]
-        crops = samples * trainer.world_size
+    def on_train_batch_end(self, trainer: pl.Trainer, _: pl.LightningModule, __: Any, batch: Scenes, *___: Any) -> None:
+        crops = len(batch.image) * trainer.world_size
+        height, width = batch.image.shape[2:]
         self.counted["steps"] += 1
         self.counted["crops"] += crops
         self.counted["megapixels"] += crops * height * width / 1e6
