@@ -29,7 +29,7 @@ refresh = false
 """
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_run_begins_with_an_encoder_and_given_weights(material: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     save_file(Reference().state_dict(), tmp_path / "mobilenet.safetensors")

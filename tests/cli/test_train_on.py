@@ -122,7 +122,7 @@ def test_sigterm_stops_a_run_with_a_whole_checkpoint(material: Path, tmp_path: P
     assert json.loads((output / "totals.json").read_text())["steps"] == trained_steps(output) == step + 1
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_thirty_steps_change_the_weights_that_are_exported(material: Path, tmp_path: Path) -> None:
     start = stand_in("")
     save_file(start, tmp_path / "begin.safetensors")
