@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-COMMIT = ""
+COMMIT = "b7a27975c9c67cbd2e1846d1c548540e89f63ff8"
 HERE = Path(__file__).parent
 # Mean alpha of a scene may differ so much between processors, in levels of 255.
 TOLERANCE = 0.2
