@@ -1,4 +1,4 @@
-"""What this machine is, as the system says it."""
+"""The processor, its instructions and the process, as the system reports them."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a training step changes."""
+"""A training step changes every part of the network that is not frozen."""
 
 from types import SimpleNamespace
 
