@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +14,18 @@ from ..errors import InputError, NotFiniteError, UsageError
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
 from ..matting.trimap import decode
 from ..profiling import stage
+from ..specs import EngineSpec, Placement, PlanSpec
 from .cuda.arrays import DeviceArray
 from .device_memory import DeviceMemory, Levels
 from .host_stitch import Progress, stitch
-from .loading import PUBLISHED_PATCH_HW, load_engine
 from .on_device import OnDevice
+from .opening import PUBLISHED_PATCH_HW, open_spec
 
 if TYPE_CHECKING:
     from .device_stitch import DeviceStitcher, Job
 
 PUBLISHED_STEP = 320
 
-Placement = Literal["adaptive", "grid"]
 DEFAULT_PLACEMENT: Placement = "adaptive"
 
 Pixels = NDArray[np.uint8] | Any
@@ -54,10 +54,14 @@ class Matter:
         """
         most = engine.batch or engine.most
         if batch is not None and (batch < 1 or (most is not None and batch > most)):
-            limit = f"1 to {most}" if most else "1 or more"
-            raise UsageError(f"--batch {batch}: {engine.name} takes {limit} patches at a time; export another --batch")
+            limit = f"between 1 and {most}" if most else "1 or more"
+            raise UsageError(
+                f"`batch` must be {limit}, the patches that {engine.name} takes at a time; got {batch}; export the "
+                "model again for more",
+                parameter="batch",
+            )
         self.engine = engine
-        self._plan = _planner(engine, plan, margin, step, published)
+        self._plan = _planner(engine, PlanSpec(plan=plan, margin=margin, step=step, published=published))
         self._truncate = published
         self._batch = batch or most or 1
         self._device = _device_stitcher(engine, published)
@@ -73,8 +77,16 @@ class Matter:
         batch: int | None = None,
         **options: Any,
     ) -> Self:
-        """A matter with the engine in `path`, or with the shipped weights. options and errors: of `load_engine`."""
-        return cls(load_engine(path, batch=batch, **options), plan=plan, margin=margin, step=step, batch=batch)
+        """Return a matter with the engine in `path`, or with the shipped weights.
+
+        plan, margin, step, batch: as `Matter` takes them. options, errors: those of `load_engine`.
+        """
+        engine = open_spec(EngineSpec(engine=None if path is None else str(path), batch=batch, **options))
+        try:
+            return cls(engine, plan=plan, margin=margin, step=step, batch=batch)
+        except BaseException:
+            engine.close()
+            raise
 
     @property
     def placement(self) -> str:
@@ -213,30 +225,28 @@ def _checked(image: NDArray[np.uint8] | DeviceArray, trimap: NDArray[np.uint8]) 
     return decode(trimap)
 
 
-def _planner(
-    engine: Engine, plan: Placement | None, margin: int | None, step: int | None, published: bool
-) -> "partial[Plan]":
-    """What makes a plan of a trimap. Raises `UsageError` where the options contradict each other."""
-    given = "--published" if published else f"--step {step}" if step is not None else None
-    if given and plan == "adaptive":
-        raise UsageError(f"{given} is of a grid, not of --plan adaptive; leave one of them out")
-    if given or (plan or DEFAULT_PLACEMENT) == "grid":
-        if margin is not None:
-            raise UsageError(f"--margin {margin} is of --plan adaptive, not of {given or 'a grid'}; leave one out")
-        if published:
-            return partial(
-                plan_grid, patch_hw=engine.patch_hw, step=_published_step(engine, step), padding="background"
-            )
-        return partial(plan_grid, patch_hw=engine.patch_hw, step=grid_step(engine.patch_hw, step))
-    return partial(plan_adaptive, patch_hw=engine.patch_hw, margin=context_margin(engine.patch_hw, margin))
+def _planner(engine: Engine, spec: PlanSpec) -> "partial[Plan]":
+    """Return the function that makes a plan from a trimap. Raises `UsageError` where the spec does not fit the engine.
+
+    plan_adaptive and plan_grid name what is wrong with a margin or a step.
+    """
+    if spec.published:
+        step = _published_step(engine, spec.step)
+        return partial(plan_grid, patch_hw=engine.patch_hw, step=step, padding="background")
+    if spec.step is not None or (spec.plan or DEFAULT_PLACEMENT) == "grid":
+        return partial(plan_grid, patch_hw=engine.patch_hw, step=grid_step(engine.patch_hw, spec.step))
+    return partial(plan_adaptive, patch_hw=engine.patch_hw, margin=context_margin(engine.patch_hw, spec.margin))
 
 
 def _published_step(engine: Engine, step: int | None) -> int:
     if engine.patch_hw != PUBLISHED_PATCH_HW:
         raise UsageError(
-            f"--published wants patches of 640x640, this engine takes {engine.patch_hw[0]}x{engine.patch_hw[1]}; "
-            "make one with: ltm-export MODEL --height 640 --width 640"
+            f"`published` runs patches of 640x640, and {engine.name} takes {engine.patch_hw[0]}x{engine.patch_hw[1]}; "
+            "export the model with ltm-export for patches of 640x640",
+            parameter="published",
         )
     if step not in (None, PUBLISHED_STEP):
-        raise UsageError(f"--published has a step of {PUBLISHED_STEP}, not {step}; leave --step out")
+        raise UsageError(
+            f"`step` must be {PUBLISHED_STEP} with `published`; got {step}; leave it out", parameter="step"
+        )
     return PUBLISHED_STEP

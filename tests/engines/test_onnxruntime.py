@@ -46,7 +46,7 @@ def test_says_what_runs_where(small_onnx: Path) -> None:
         assert engine.run(**inputs(3)).shape == (3, 1, 64, 64)
     assert load_engine(small_onnx, patch_hw=(64, 64)).patch_hw == (64, 64)
     with pytest.raises(
-        UsageError, match=r"64x64, not 512x256; make another with: ltm-export MODEL --height 512 --width 256"
+        UsageError, match=r"`patch_hw` must be 64x64, .* got 512x256; export the model again with ltm-export"
     ):
         load_engine(small_onnx, patch_hw=(512, 256))
 
@@ -196,7 +196,7 @@ def test_weights_beside_are_checked_too(tmp_path: Path) -> None:
 
 def test_devices(small_onnx: Path) -> None:
     for device in ("gpu", "cpu:0", "cuda:first"):
-        with pytest.raises(UsageError, match="wanted cpu, cuda, cuda:N"):
+        with pytest.raises(UsageError, match="must be cpu, cuda, cuda:N, tensorrt or tensorrt:N for an ONNX"):
             load_engine(small_onnx, device)
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         with pytest.raises(DeviceError, match=r"has no CUDAExecutionProvider; .*litematting-deploy\[gpu\]"):

@@ -71,10 +71,21 @@ def test_without_tensorrt_one_line_names_the_extra(small_engine: Path, tmp_path:
 
 def test_mistakes_are_told_before_a_missing_driver(small_engine: Path, tmp_path: Path) -> None:
     assert_one_line(matted(tmp_path / "no.engine", tmp_path), 1, "no.engine: no such engine file")
-    assert_one_line(matted(small_engine, tmp_path, "--device", "cpu"), 2, "runs on a GPU, not on --device cpu")
-    assert_one_line(matted(small_engine, tmp_path, "--device", "tensorrt"), 2, "runs on cuda or cuda:N")
-    assert_one_line(matted(small_engine, tmp_path, "--precision", "fp16"), 2, "chosen for a checkpoint")
-    assert_one_line(matted(SHIPPED_ENGINE, tmp_path, "--trust"), 2, "--trust is for TensorRT engines")
+    assert_one_line(
+        matted(small_engine, tmp_path, "--device", "cpu"),
+        2,
+        "--device must be cuda or cuda:N",
+        "got 'cpu'; an ONNX runs",
+    )
+    assert_one_line(
+        matted(small_engine, tmp_path, "--device", "tensorrt"),
+        2,
+        "--device must be cuda or cuda:N for a TensorRT engine",
+    )
+    assert_one_line(
+        matted(small_engine, tmp_path, "--precision", "fp16"), 2, "--precision applies to a checkpoint on a GPU"
+    )
+    assert_one_line(matted(SHIPPED_ENGINE, tmp_path, "--trust"), 2, "--trust applies to a TensorRT engine")
     bare = tmp_path / "bare.engine"
     shutil.copy(small_engine, bare)
     assert_one_line(matted(bare, tmp_path), 1, "bare.engine: has no sidecar bare.engine.json", "--trust")
