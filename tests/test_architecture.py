@@ -11,12 +11,13 @@ from PIL import Image
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, ROOT
 
 PACKAGE = ROOT / "litematting_deploy"
-SEAMS = {"errors", "files", "profiling", "sidecar", "specs", "system", "_optional"}
+SEAMS = {"errors", "files", "profiling", "schema", "sidecar", "specs", "system", "_optional"}
 ALLOWED = {
     "errors": set(),
     "_optional": set(),
     "files": set(),
     "profiling": set(),
+    "schema": set(),
     "sidecar": set(),
     "specs": set(),
     "system": set(),
