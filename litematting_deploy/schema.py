@@ -176,9 +176,9 @@ def _alternatives(kind: Any) -> tuple[Any, ...]:
 
 
 @functools.cache
-def _keys(kind: Any) -> dict[str | int, Any]:
+def _keys(kind: Any) -> dict[Any, Any]:
     """Return the fields of a dataclass and their types; none of anything else."""
-    return {**get_type_hints(kind)} if is_dataclass(kind) else {}
+    return get_type_hints(kind) if is_dataclass(kind) else {}
 
 
 def _shown(value: object) -> str:
