@@ -36,6 +36,12 @@ class Described(abc.ABC):
     patch_hw: tuple[int, int]
     precision: str
     weights_sha256: str | None = None
+    closed = False
+
+    def check_open(self) -> None:
+        """Raise `UsageError` after `close`."""
+        if self.closed:
+            raise UsageError(f"{self.name}: was closed; open the engine again")
 
     def describe(self) -> str:
         """One line for people: engine, version, device, patch size and precision."""
@@ -72,6 +78,7 @@ class Engine(Described):
         image (N, 3, H, W), trimap (N, 3, H, W) and guide (N, 2, H, W), float32 and 0..1 as described in
         `LiteMatting.forward`. Returns (N, 1, H, W) float32, 0..1. A short batch of a fixed-batch engine is padded.
         """
+        self.check_open()
         count = self._check({"image": image, "trimap": trimap, "guide": guide})
         tail = ((0, (self.batch or count) - count), (0, 0), (0, 0), (0, 0))
         if tail[0][1]:

@@ -36,7 +36,7 @@ class OnnxRuntimeEngine(Engine):
         return alpha
 
     def close(self) -> None:
-        self._opened.session = None
+        self._opened.session, self.closed = None, True
 
 
 @dataclass

@@ -47,4 +47,4 @@ class TorchEngine(Engine):
         return alpha
 
     def close(self) -> None:
-        self._module = None
+        self._module, self.closed = None, True

@@ -127,6 +127,7 @@ class TritonEngine(Engine):
 
     def close(self) -> None:
         self._client.close()
+        self.closed = True
 
 
 def _parts(url: str) -> tuple[str, str, str]:

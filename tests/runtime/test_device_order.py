@@ -123,7 +123,7 @@ def test_closed_twice_and_not_used_again(late: Matter, photos: list[Photo]) -> N
     late(*photos[0])
     late.close()
     late.close()
-    with pytest.raises(UsageError, match="by-address: was closed"):
+    with pytest.raises(UsageError, match="this matter was closed"):
         late(*photos[0])
     with pytest.raises(UsageError, match="by-address: was closed"):
         late.engine.run(*(np.zeros((1, channels, 64, 64), np.float32) for channels in (3, 3, 2)))

@@ -108,7 +108,7 @@ def test_says_how_patches_are_placed() -> None:
 def test_mistakes() -> None:
     with pytest.raises(InputError, match="image is 211x150, trimap 10x150"):
         Matter(RedIsAlpha())(IMAGE, TRIMAP[:, :10])
-    with pytest.raises(InputError, match=r"wanted \(H, W, 3\) uint8 RGB"):
+    with pytest.raises(InputError, match=r"`image` must be \(H, W, 3\) uint8 RGB"):
         Matter(RedIsAlpha())(IMAGE / 255, TRIMAP)
     with pytest.raises(InputError, match="a trimap holds 0, 128, 255; this also holds 7"):
         Matter(RedIsAlpha())(IMAGE, np.full_like(TRIMAP, 7))

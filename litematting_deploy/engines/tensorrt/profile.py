@@ -123,5 +123,5 @@ def read_profile(path: str | Path) -> BuildProfile:
     """
     path = Path(path)
     profile = decode(path, BuildProfile, name="a profile", toml=True, error=UsageError)
-    names = [name for name in ("timing_cache", "layers") if getattr(profile, name) is not None]
-    return replace(profile, **{name: below(path, name, str(getattr(profile, name))) for name in names})
+    found = {name: getattr(profile, name) for name in ("timing_cache", "layers")}
+    return profile.with_options(**{name: below(path, name, str(file)) for name, file in found.items() if file})

@@ -33,7 +33,7 @@ def test_all_but_tensorrt_11_are_told_to_keep_the_types(rtx: trt.TensorRT) -> No
 
 
 def test_missing_old_and_unknown_backends(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="backend 'onnx': wanted one of tensorrt, tensorrt-rtx"):
+    with pytest.raises(UsageError, match="`backend` must be one of tensorrt, tensorrt-rtx; got 'onnx'"):
         trt.load("onnx", "x")
     newer = dataclasses.replace(trt.BACKENDS["tensorrt-rtx"], minimum=(99, 1))
     monkeypatch.setitem(trt.BACKENDS, "tensorrt-rtx", newer)
