@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._optional import require
-from ..engines.onnxruntime_cuda import runtime
+from ..engines.onnxruntime import provider_runtime
 from ..errors import DeviceError, UsageError
 from ..export.spec import Norm
 from ..runtime.cuda import open_cuda
@@ -37,7 +37,7 @@ class Backend:
             require("onnxruntime", "cpu" if self.device == "cpu" else "gpu", self.name)
         if self.device != "cpu":
             if self.norm is not None:
-                runtime(self.device)
+                provider_runtime(self.device)
             open_cuda()
 
 

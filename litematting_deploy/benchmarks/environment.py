@@ -3,22 +3,15 @@
 import importlib.metadata
 import os
 import platform
-import re
-import shutil
-import subprocess
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from ..system import cpuinfo, processor_name
+from ..system import core_count, cpuinfo, gpus, processor_name
 
 _PACKAGES = (
     *("litematting-deploy", "numpy", "opencv-python-headless", "torch", "onnxruntime", "onnxruntime-gpu"),
     *("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12", "pycuda"),
     *("tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt-rtx", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13"),
 )
-_PATIENCE_S = 20
-_GPU_FIELDS = ("name", "driver_version", "memory.total", "clocks.sm", "clocks.mem")
 
 
 def describe() -> dict[str, object]:
@@ -35,7 +28,7 @@ def describe() -> dict[str, object]:
     return {
         "cpu": processor_name(),
         "gpus": gpus(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": core_count(),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
         "cpu_mhz": _clock(),
         "governor": _governor(),
@@ -44,26 +37,6 @@ def describe() -> dict[str, object]:
         "python": platform.python_version(),
         "versions": versions,
     }
-
-
-def gpus() -> list[dict[str, str]]:
-    """Name, driver, memory and present clocks of each NVIDIA GPU, as `nvidia-smi` says; none where it says nothing."""
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return []
-    query = [command, f"--query-gpu={','.join(_GPU_FIELDS)}", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=_PATIENCE_S)
-    except subprocess.TimeoutExpired:  # as it does where a driver hangs
-        return []
-    rows = [line.split(", ") for line in answer.stdout.splitlines()] if answer.returncode == 0 else []
-    return [dict(zip(_GPU_FIELDS, row, strict=True)) for row in rows]
-
-
-def slug(described: Mapping[str, Any]) -> str:
-    """The hardware as a file name: `nvidia-h200`, or without a GPU `amd-epyc-2-cores`."""
-    names = [gpu["name"] for gpu in described["gpus"]] or [f"{described['cpu']} {described['cores']} cores"]
-    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\([^)]*\)", "", names[0]).lower()).strip("-")
 
 
 def _clock() -> float | None:

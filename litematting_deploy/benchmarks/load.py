@@ -1,10 +1,10 @@
-"""What else the machine does while something is timed, and how much memory a process held."""
+"""What else the machine does while something is timed."""
 
 import os
 import time
 from pathlib import Path
 
-_STAT, _STATUS = Path("/proc/stat"), Path("/proc/self/status")
+_STAT = Path("/proc/stat")
 _IDLE = (3, 4)  # idle and waiting for disks, of the columns of /proc/stat
 _GUESTS = 8  # from here on, time that is in an earlier column already
 
@@ -31,9 +31,3 @@ def _now() -> tuple[float, float, float] | None:
     ticks = [int(word) for word in _STAT.read_text().split("\n", 1)[0].split()[1:]]
     busy = sum(count for column, count in enumerate(ticks[:_GUESTS]) if column not in _IDLE)
     return time.perf_counter(), busy / os.sysconf("SC_CLK_TCK"), time.process_time()
-
-
-def peak_host_bytes() -> int | None:
-    """The most memory this process ever held, in RAM; None where the system does not say."""
-    lines = _STATUS.read_text().splitlines() if _STATUS.exists() else []
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)

@@ -1,6 +1,5 @@
 """What the processes of a benchmark do: arguments and results are plain values, for JSON."""
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,8 +17,8 @@ from ..runtime.cuda.protocol import Cuda
 from ..runtime.loading import TENSORRT_SUFFIX, load_engine
 from ..runtime.on_device import OnDevice
 from ..runtime.shipped import example_patch
+from ..system import core_count, peak_memory_bytes
 from .backends import BACKENDS
-from .load import peak_host_bytes
 from .row import OnGpu
 from .timing import Effort, Timings, measure
 from .traffic import bandwidth, estimate
@@ -105,7 +104,7 @@ def measured(
             "latency_ms": asdict(timings.latency),
             "images_per_s": batch / timings.latency.mean * 1e3,
             "elsewhere": timings.elsewhere,
-            "peak_host_bytes": peak_host_bytes(),
+            "peak_host_bytes": peak_memory_bytes(),
             "gpu": None if gpu is None else asdict(gpu),
         }
 
@@ -114,7 +113,7 @@ def _threads(kind: str, threads: int | None, on_gpu: bool, options: dict[str, An
     """How many threads the engine computes with on the CPU; sets PyTorch's, and ONNX Runtime's in `options`."""
     if on_gpu:
         return None
-    cores = len(os.sched_getaffinity(0))
+    cores = core_count()
     if kind == ".onnx":
         options["threads"] = threads
         return threads or cores

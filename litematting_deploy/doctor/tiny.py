@@ -19,6 +19,7 @@ from ..engines.tensorrt.profile import BuildProfile
 from ..errors import ToleranceError
 from ..files import replace_file
 from ..runtime.shipped import TINY_ENGINE, example_patch
+from ..sidecar.engine import Builder
 
 _TOLERANCE = 1e-3
 _SIDE, _OPSET, _IR = 32, 21, 10
@@ -27,7 +28,7 @@ _WEIGHTS = (0, 0, 0, 0, 0.5, 1, 0, 0)
 
 
 @contextlib.contextmanager
-def built_tiny(backend: str, architectures: tuple[str, ...] = ()) -> Iterator[Built]:
+def built_tiny(backend: Builder, architectures: tuple[str, ...] = ()) -> Iterator[Built]:
     """The tiny network as a TensorRT engine with its sidecar; gone at the end."""
     with tempfile.TemporaryDirectory() as folder:
         profile = BuildProfile(backend=backend, architectures=architectures, max_batch=2)

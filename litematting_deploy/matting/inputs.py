@@ -151,7 +151,7 @@ def _as_bytes(array: NDArray[Any], name: str, accepted: str) -> NDArray[np.uint8
         raise _refused(name, accepted, array.shape, array.dtype, fix)
     if array.dtype != np.uint8:
         _check_range(array, name, 255, "")
-    return array.astype(np.uint8, copy=False)
+    return np.asarray(array, np.uint8)
 
 
 def _from_unit_range(array: NDArray[Any]) -> NDArray[np.uint8]:

@@ -175,5 +175,5 @@ def allocate(cuda: Cuda, nbytes: int, layout: Layout) -> Buffer:
         height, width = layout.plan.image_hw
         raise DeviceError(
             f"{error}; a photo of {width}x{height} needs {layout.all_bytes / 1e6:.0f} MB beside the engine: "
-            "use a smaller --batch, cut the photo, or use --device cpu"
+            "use a smaller `batch`, cut the photo, or use `device=cpu`"
         ) from error

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..engines import Engine
+from ..engines.base import batch_error
 from ..errors import NotFiniteError, UsageError
 from ..matting.inputs import alpha_dtype, as_image, as_trimap, check_image_shape, check_same_size
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
@@ -54,12 +55,7 @@ class Matter:
         """
         most = engine.batch or engine.most
         if batch is not None and (batch < 1 or (most is not None and batch > most)):
-            limit = f"between 1 and {most}" if most else "1 or more"
-            raise UsageError(
-                f"`batch` must be {limit}, the patches that {engine.name} takes at a time; got {batch}; export the "
-                "model again for more",
-                parameter="batch",
-            )
+            raise batch_error(batch, engine.name, most)
         self.engine = engine
         self._plan = _planner(engine, PlanSpec(plan=plan, margin=margin, step=step, published=published))
         self._truncate, self._closed = published, False

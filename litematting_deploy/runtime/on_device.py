@@ -70,7 +70,7 @@ class OnDevice(Engine):
             self.engine.close()
             raise DeviceError(
                 f"{error}; {self.engine.batch} patches of {self.patch_hw[0]}x{self.patch_hw[1]} need "
-                f"{sum(self.sizes.values()) / 1e6:.0f} MB beside the engine: use a smaller --batch"
+                f"{sum(self.sizes.values()) / 1e6:.0f} MB beside the engine: use a smaller `batch`"
             ) from error
 
     @property

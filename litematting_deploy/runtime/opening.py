@@ -1,10 +1,14 @@
 """From an `EngineSpec` to an engine that runs: a file in the backend for its kind, or a model on a Triton server."""
 
+import os
 from pathlib import Path
+from typing import Any
 
-from ..engines import DeviceArtefact, Engine, examine, open_engine
+from ..engines import DeviceArtefact, Engine
+from ..engines.onnxruntime import OnnxRuntimeArtefact, OnnxRuntimeEngine
+from ..engines.torch import TorchArtefact, TorchEngine
 from ..engines.triton import TritonEngine, is_url
-from ..errors import UsageError
+from ..errors import ArtefactError, UsageError
 from ..files import CHECKPOINT_SUFFIXES
 from ..profiling import stage
 from ..specs import EngineSpec, differing
@@ -41,16 +45,16 @@ def open_spec(spec: EngineSpec) -> Engine:
     kind = _kind(path)
     device, index = _device(path, kind, spec.device)
     _check_parameters(spec, str(path), kind, kind + (_CPU if device == "cpu" else _GPU))
-    if device == "cpu":
-        if kind == _CHECKPOINT:
-            return _torch_on_host(path, spec)
-        return _of_patch(open_engine(path, threads=spec.threads), path, spec.patch_hw)
-    if kind == _CHECKPOINT:
-        artefact = _torch_artefact(path, spec)
+    if kind != _CHECKPOINT:
+        _check_file(path)
+    if device != "cpu":
+        artefact = _artefact(path, kind, device, index, spec)
+        engine: Engine = OnDevice(artefact, open_cuda(index, spec.cuda_backend), spec.batch)
+    elif kind == _CHECKPOINT:
+        engine = TorchEngine(_checkpoint(path), spec.patch_hw or PUBLISHED_PATCH_HW, spec.compiled)
     else:
-        options = {"trust": spec.trust} if kind == _TENSORRT else {}
-        artefact = examine(path, spec.device or device, **options)
-    return _of_patch(OnDevice(artefact, open_cuda(index, spec.cuda_backend), spec.batch), path, spec.patch_hw)
+        engine = OnnxRuntimeEngine(path, spec.threads)
+    return _of_patch(engine, path, spec.patch_hw)
 
 
 def is_onnx_on_host(engine: str | Path | None, device: str | None) -> bool:
@@ -111,21 +115,31 @@ def _of_patch(engine: Engine, path: str | Path, patch_hw: tuple[int, int] | None
     return engine
 
 
-def _torch_on_host(path: Path, spec: EngineSpec) -> Engine:
-    from ..engines.torch import TorchEngine
-    from ..model import load_checkpoint
+def _check_file(path: Path) -> None:
+    """Raise `ArtefactError` unless this is the file of an ONNX or a TensorRT engine."""
+    if path.suffix.lower() not in (".onnx", TENSORRT_SUFFIX):
+        raise ArtefactError(
+            f"{path}: an engine is a checkpoint, an .onnx (made with ltm-export) or, on a GPU, an .engine (with "
+            "ltm-build); on a Triton server, grpc://HOST:8001/MODEL"
+        )
+    if not os.path.isfile(path):  # also of a name that is longer than any
+        command = "ltm-build" if path.suffix.lower() == TENSORRT_SUFFIX else "ltm-export"
+        raise ArtefactError(f"{path}: no such engine file; make one with {command}")
 
-    return TorchEngine(load_checkpoint(path), spec.patch_hw or PUBLISHED_PATCH_HW, spec.compiled)
+
+def _artefact(path: Path, kind: str, device: str, index: int, spec: EngineSpec) -> DeviceArtefact:
+    """Return a file for a GPU, checked before any driver is asked for."""
+    if kind == _ONNX:
+        return OnnxRuntimeArtefact(path, device)
+    if kind == _TENSORRT:
+        from ..engines.tensorrt.runner import TensorRTArtefact
+
+        return TensorRTArtefact(path, spec.trust)
+    patch_hw = spec.patch_hw or PUBLISHED_PATCH_HW
+    return TorchArtefact(_checkpoint(path), patch_hw, index, spec.precision or "fp32", spec.compiled)
 
 
-def _torch_artefact(path: Path, spec: EngineSpec) -> DeviceArtefact:
-    from ..engines.torch_cuda import TorchArtefact
-    from ..model import load_checkpoint
+def _checkpoint(path: Path) -> Any:
+    from ..model import load_checkpoint  # imports PyTorch
 
-    return TorchArtefact(
-        load_checkpoint(path),
-        spec.patch_hw or PUBLISHED_PATCH_HW,
-        spec.device or "cuda",
-        spec.precision or "fp32",
-        spec.compiled,
-    )
+    return load_checkpoint(path)

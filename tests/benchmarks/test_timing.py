@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from litematting_deploy.benchmarks import environment, tasks
-from litematting_deploy.benchmarks.load import Elsewhere, peak_host_bytes
+from litematting_deploy.benchmarks.load import Elsewhere
 from litematting_deploy.benchmarks.row import row_of
 from litematting_deploy.benchmarks.timing import Effort, measure, summary
 from litematting_deploy.benchmarks.traffic import bandwidth, estimate
@@ -123,9 +123,6 @@ def test_who_keeps_the_machine_busy() -> None:
     cores = others.cores()
     assert cores is not None
     assert cores <= environment.describe()["cores"]  # type: ignore[operator]
-    held = peak_host_bytes()
-    assert held is not None
-    assert 10e6 < held < 1e12
 
 
 def test_environment_names_hardware_and_versions_not_the_machine() -> None:
@@ -135,9 +132,3 @@ def test_environment_names_hardware_and_versions_not_the_machine() -> None:
     assert "onnxruntime" in str(described["versions"])
     assert platform.node() not in str(described)
     assert {"cpu_mhz", "governor", "load_at_start", "memory_gib", "gpus"} <= set(described)
-
-
-def test_hardware_as_a_file_name() -> None:
-    processor = {"cpu": "Intel(R) Xeon(R) Processor @ 2.1GHz", "cores": 2, "gpus": []}
-    assert environment.slug(processor) == "intel-xeon-processor-2-1ghz-2-cores"
-    assert environment.slug({**processor, "gpus": [{"name": "NVIDIA H200"}]}) == "nvidia-h200"

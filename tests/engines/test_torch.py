@@ -45,7 +45,7 @@ def test_mistakes(checkpoints: Callable[[str], Path]) -> None:
     ):
         load_engine(checkpoints(""), threads=2)
     if not torch.cuda.is_available():
-        with pytest.raises(DeviceError, match=r"device cuda: PyTorch .* cannot use it, it sees 0 CUDA devices"):
+        with pytest.raises(DeviceError, match=r"`device=cuda:0`: PyTorch .* sees 0 CUDA devices"):
             load_engine(checkpoints(""), "cuda")
 
 

@@ -176,7 +176,7 @@ assert not {{"torch", "onnx", "onnxruntime"}} & set(sys.modules)
 def test_contradictions_are_one_line(pair: tuple[Path, Path], address: str, tmp_path: Path) -> None:
     url = f"grpc://{address}/litematting"
     job = (*pair, "-o", tmp_path / "alpha.png", "--engine", url)
-    assert_one_line(infer(*job, "--batch", 5), 2, url, "takes 1 to 4 patches at a time")
+    assert_one_line(infer(*job, "--batch", 5), 2, url, "--batch must be between 1 and 4")
     assert_one_line(infer(*job, "--patch", "32x32"), 2, url, "must be 64x64, the only size", "got 32x32")
 
 

@@ -137,6 +137,6 @@ def test_an_engine_whose_batch_does_not_fit(host_cuda: HostCuda, monkeypatch: py
     engine = ByAddress(RedIsAlpha())
     monkeypatch.setattr(host_cuda, "buffer", full)
     monkeypatch.setattr(engine, "close", lambda: closed.append(True))
-    with pytest.raises(DeviceError, match=r"out of memory; 7 patches of 64x64 need 1 MB .*--batch"):
+    with pytest.raises(DeviceError, match=r"out of memory; 7 patches of 64x64 need 1 MB .*`batch`"):
         OnDevice(engine, host_cuda, 7)
     assert closed

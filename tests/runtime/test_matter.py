@@ -147,10 +147,10 @@ def test_26_megapixels_need_at_most_half_a_gigabyte_beside_the_engine() -> None:
 class Watched(RedIsAlpha):
     """Counts how often it is closed."""
 
-    closed = 0
+    closes = 0
 
     def close(self) -> None:
-        self.closed += 1
+        self.closes += 1
 
 
 def test_specs_open_a_matter(small_onnx: Path) -> None:
@@ -166,8 +166,8 @@ def test_an_engine_is_closed_where_the_plan_does_not_fit_it(monkeypatch: pytest.
     monkeypatch.setattr(loading, "open_spec", lambda _: engine)
     with pytest.raises(UsageError, match="`published` runs patches of 640x640, and red takes 64x64"):
         open_matter(EngineSpec(), PlanSpec(published=True))
-    assert engine.closed == 1
+    assert engine.closes == 1
     monkeypatch.setattr(matter, "open_spec", lambda _: engine)
     with pytest.raises(UsageError, match="step"):
         Matter.load(step=65)
-    assert engine.closed == 2
+    assert engine.closes == 2

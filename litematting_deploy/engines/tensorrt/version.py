@@ -60,7 +60,7 @@ class TensorRT:
         except (TypeError, RuntimeError) as error:  # how the bindings say that the library returned nothing
             raise DeviceError(
                 f"{self.backend} {self.version}: no builder here, most likely for want of an NVIDIA GPU and its driver "
-                f"({logger.summary() or error}); build there, or here with --backend tensorrt-rtx"
+                f"({logger.summary() or error}); build there, or here with `backend=tensorrt-rtx`"
             ) from error
         return builder
 
