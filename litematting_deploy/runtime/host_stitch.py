@@ -23,34 +23,24 @@ def stitch(
     plan: Plan,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """Alpha (H, W) float32 of image (H, W, 3) and trimap (H, W) uint8, `batch` patches per call of the engine."""
+    """Return the alpha (H, W) float32, 0..1, of a photo, `batch` patches per call of the engine.
+
+    image: (H, W, 3) uint8 RGB. trimap: (H, W) uint8 of 0 / 128 / 255. progress: called after each batch.
+    """
     image, trimap = plan.pad_image(image), plan.pad_trimap(trimap)
     stitcher = Stitcher(plan, trimap)
-    if plan.corners_yx:
-        _run(engine, batch, image, trimap, plan, stitcher, progress)
-    return stitcher.finish()
-
-
-def _run(
-    engine: Engine,
-    batch: int,
-    image: NDArray[np.uint8],
-    trimap: NDArray[np.uint8],
-    plan: Plan,
-    stitcher: Stitcher,
-    progress: Progress | None,
-) -> None:
-    """All patches of a plan; the guide's memory is free afterwards."""
-    guide = Guide(trimap)
+    guide = Guide(trimap) if plan.corners_yx else None
     for first in range(0, len(plan.corners_yx), batch):
         corners = plan.corners_yx[first : first + batch]
         with stage("gather"):
             windows = [plan.window(corner) for corner in corners]
             images = np.stack([network_image(image[window]) for window in windows])
             trimaps = np.stack([one_hot(trimap[window]) for window in windows])
-            guides = np.stack([guide.window(*window) for window in windows])
+            guides = np.stack([guide.window(*window) for window in windows if guide is not None])
         alphas = engine.run(images, trimaps, guides)
         for corner, alpha in zip(corners, alphas, strict=True):
             stitcher.add(corner, alpha[0])
         if progress is not None:
             progress(first + len(corners), len(plan.corners_yx))
+    del guide  # its memory is free before the planes are divided
+    return stitcher.finish()

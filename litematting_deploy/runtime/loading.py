@@ -3,27 +3,14 @@
 from pathlib import Path
 
 from ..engines import Engine
-from ..specs import Backend, EngineSpec, PlanSpec, Precision
+from ..specs import Backend, EngineSpec, Precision
 from .matter import Matter
 from .opening import TENSORRT_SUFFIX, is_onnx_on_host, open_spec, runs_on_gpu
 
 __all__ = ["TENSORRT_SUFFIX", "is_onnx_on_host", "load_engine", "open_matter", "runs_on_gpu"]
 
 
-def open_matter(engine: EngineSpec = EngineSpec(), plan: PlanSpec = PlanSpec()) -> Matter:
-    """Open an engine and return the `Matter` that runs it on the patches of `plan`; close it, or use it in a `with`.
-
-    engine: which engine, and where; `engine.batch` patches go to it at a time. plan: which patches of a photo run.
-    Raises what `load_engine` raises, and `UsageError` where the plan does not fit the engine, which is closed then.
-    """
-    opened = open_spec(engine)
-    try:
-        return Matter(
-            opened, plan=plan.plan, margin=plan.margin, step=plan.step, published=plan.published, batch=engine.batch
-        )
-    except BaseException:
-        opened.close()
-        raise
+open_matter = Matter.open
 
 
 def load_engine(

@@ -1,5 +1,7 @@
 """Image and trimap to alpha with any engine, on the host or on a CUDA device."""
 
+import contextlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -77,12 +79,24 @@ class Matter:
 
         plan, margin, step, batch: as `Matter` takes them. options, errors: those of `load_engine`.
         """
-        engine = open_spec(EngineSpec(engine=None if path is None else str(path), batch=batch, **options))
-        try:
-            return cls(engine, plan=plan, margin=margin, step=step, batch=batch)
-        except BaseException:
-            engine.close()
-            raise
+        engine = EngineSpec(engine=None if path is None else str(path), batch=batch, **options)
+        return cls.open(engine, PlanSpec(plan=plan, margin=margin, step=step))
+
+    @classmethod
+    def open(cls, engine: EngineSpec = EngineSpec(), plan: PlanSpec = PlanSpec()) -> Self:
+        """Open an engine and return the matter that runs it on the patches of `plan`; close it, or use it in a `with`.
+
+        engine: which engine, and where; `engine.batch` patches go to it at a time. plan: which patches of a photo run.
+        Raises what `load_engine` raises, and `UsageError` where the plan does not fit the engine, which is closed then.
+        """
+        opened = open_spec(engine)
+        with contextlib.ExitStack() as on_error:
+            on_error.callback(opened.close)
+            matter = cls(
+                opened, plan=plan.plan, margin=plan.margin, step=plan.step, published=plan.published, batch=engine.batch
+            )
+            on_error.pop_all()
+        return matter
 
     @property
     def placement(self) -> str:
@@ -166,26 +180,24 @@ class Matter:
         progress: Progress | None,
         go_on: bool,
     ) -> Iterator[Any]:
-        waiting: tuple[Job, np.dtype[Any]] | None = None
+        waiting: deque[tuple[Job, np.dtype[Any]]] = deque()
         failure: Exception | None = None
         try:
             while failure is None:
-                submitted = None
                 try:
-                    submitted = self._submit(stitcher, *next(frames), dtype, unit_range, None)
+                    waiting.append(self._submit(stitcher, *next(frames), dtype, unit_range, None))
                 except StopIteration:
                     break
                 except Exception as error:  # noqa: BLE001  # raised again below
                     failure = error
-                ready, waiting = waiting, submitted
-                if ready is not None:
-                    yield _or_error(partial(self._collect, stitcher, ready, progress), go_on)
-            ready, waiting = waiting, None
-            if ready is not None:
-                yield _or_error(partial(self._collect, stitcher, ready, progress), go_on)
+                else:
+                    if len(waiting) > 1:
+                        yield _or_error(partial(self._collect, stitcher, waiting.popleft(), progress), go_on)
+            while waiting:
+                yield _or_error(partial(self._collect, stitcher, waiting.popleft(), progress), go_on)
         finally:
-            if waiting is not None:
-                stitcher.give_up(waiting[0])
+            for job, _ in waiting:
+                stitcher.give_up(job)
         if failure is not None:
             raise failure
 

@@ -13,7 +13,7 @@ from litematting_deploy.engines import Engine
 from litematting_deploy.engines.base import Batch
 from litematting_deploy.errors import InputError, UsageError
 from litematting_deploy.matting.guide import transformable_map
-from litematting_deploy.runtime import loading, matter, open_matter
+from litematting_deploy.runtime import matter, open_matter
 from litematting_deploy.specs import EngineSpec, PlanSpec
 from tests.conftest import ROOT
 
@@ -163,11 +163,10 @@ def test_specs_open_a_matter(small_onnx: Path) -> None:
 
 def test_an_engine_is_closed_where_the_plan_does_not_fit_it(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Watched()
-    monkeypatch.setattr(loading, "open_spec", lambda _: engine)
+    monkeypatch.setattr(matter, "open_spec", lambda _: engine)
     with pytest.raises(UsageError, match="`published` runs patches of 640x640, and red takes 64x64"):
         open_matter(EngineSpec(), PlanSpec(published=True))
     assert engine.closes == 1
-    monkeypatch.setattr(matter, "open_spec", lambda _: engine)
     with pytest.raises(UsageError, match="step"):
         Matter.load(step=65)
     assert engine.closes == 2
