@@ -78,7 +78,7 @@ def installed_backend() -> Builder:
             return name
     raise DependencyError(
         "a TensorRT engine needs tensorrt_rtx (RTX workstations; builds without a GPU) or tensorrt, neither is "
-        "installed: pip install 'litematting-deploy[rtx-cu13]' or 'litematting-deploy[trt-cu13]' (for CUDA 12: rtx-cu12, "
+        "installed: pip install 'litematting-deploy[rtx-cu13]' or 'litematting-deploy[trt-cu13]' (CUDA 12: rtx-cu12, "
         "trt-cu12)"
     )
 
