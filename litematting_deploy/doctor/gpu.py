@@ -15,7 +15,7 @@ from ..runtime.cuda.kernels import Kernels
 from ..runtime.cuda.protocol import Cuda
 from ..runtime.loading import load_engine
 from ..runtime.shipped import SHIPPED_CHECKPOINT, TINY_ENGINE
-from ..sidecar.engine import Builder
+from ..sidecar import Builder
 from ..system import gpus
 from .expected import agreement
 from .found import Found, MissingError, needs

@@ -19,7 +19,7 @@ from ..engines.tensorrt.profile import BuildProfile
 from ..errors import ToleranceError
 from ..files import replace_file
 from ..runtime.shipped import TINY_ENGINE, example_patch
-from ..sidecar.engine import Builder
+from ..sidecar import Builder
 
 _TOLERANCE = 1e-3
 _SIDE, _OPSET, _IR = 32, 21, 10

@@ -1,5 +1,5 @@
 """Engines: what turns a batch of patches into alphas. One module per library, each behind `base.Engine` in host memory
-and `device.DeviceEngine` on a CUDA device; which one runs a file, `runtime.opening` decides."""
+and `device.DeviceEngine` on a CUDA device; which one runs a file, `runtime.loading` decides."""
 
 from .base import Engine
 from .device import DeviceArtefact, DeviceEngine, Gpu

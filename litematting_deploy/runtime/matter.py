@@ -21,8 +21,8 @@ from ..specs import EngineSpec, Placement, PlanSpec
 from .cuda.arrays import DeviceArray
 from .device_memory import WRITTEN, DeviceMemory
 from .host_stitch import Progress, stitch
+from .loading import PUBLISHED_PATCH_HW, open_spec
 from .on_device import OnDevice
-from .opening import PUBLISHED_PATCH_HW, open_spec
 
 if TYPE_CHECKING:
     from .device_stitch import DeviceStitcher, Job

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypeAlias
 from ...errors import UsageError
 from ...files import below
 from ...schema import decode
-from ...sidecar.engine import Builder
+from ...sidecar import Builder
 from ...specs import check_choice, check_number
 from ..device import DEFAULT_BATCH
 

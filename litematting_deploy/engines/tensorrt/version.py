@@ -7,7 +7,7 @@ from typing import Any
 
 from ..._optional import require
 from ...errors import DependencyError, DeviceError
-from ...sidecar.engine import Builder
+from ...sidecar import Builder
 from ...specs import check_choice
 
 MAX_REASON = 400

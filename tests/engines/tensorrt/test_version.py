@@ -7,7 +7,7 @@ import pytest
 
 from litematting_deploy.engines.tensorrt import version as trt
 from litematting_deploy.errors import DependencyError, UsageError
-from litematting_deploy.sidecar.engine import Builder
+from litematting_deploy.sidecar import Builder
 
 
 @pytest.fixture

@@ -1,0 +1,212 @@
+"""The JSON beside an artefact that says where it came from; checked before the artefact is opened.
+
+A hash detects damage and mix-ups, not an attacker, who would change the sidecar too.
+"""
+
+import json
+import os
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias, TypeVar
+
+from .errors import ArtefactError
+from .files import replace_file, sha256
+from .schema import decode, encode
+
+FORMAT = 1
+_MARKS = {"format": FORMAT}
+
+Builder: TypeAlias = Literal["tensorrt", "tensorrt-rtx"]
+"""What builds an engine and alone can load it; `tensorrt-rtx` builds ahead of time, for any RTX GPU."""
+
+_BUILD_AGAIN = "build the engine again with ltm-build"
+
+Kind = TypeVar("Kind")
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """The origin of an exported ONNX and what it takes.
+
+    file, sha256: the artefact. checkpoint, checkpoint_sha256: what it was made from. weights_beside: the artefact
+    holds no weights of its own but refers to `checkpoint` in its folder. batch: None for dynamic.
+    differences: measured against the PyTorch model, name of the check to largest and mean absolute difference.
+    """
+
+    file: str
+    sha256: str
+    checkpoint: str
+    checkpoint_sha256: str
+    patch_hw: tuple[int, int]
+    batch: int | None
+    precision: str
+    pooling: str
+    norm: str
+    opset: int
+    weights_beside: bool = False
+    versions: dict[str, str] = field(default_factory=dict)
+    differences: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if Path(self.checkpoint).name != self.checkpoint or self.checkpoint in ("", ".."):
+            raise ValueError("checkpoint is no plain file name")
+
+    def essentials(self) -> dict[str, str]:
+        """Return the part that is also stored inside an ONNX, as text."""
+        names = ("checkpoint", "checkpoint_sha256", "patch_hw", "batch", "precision", "pooling", "norm", "opset")
+        return essentials(**{name: getattr(self, name) for name in (*names, "weights_beside")})
+
+    def export_command(self) -> str:
+        """Return the command that makes the artefact again."""
+        height, width = self.patch_hw
+        words = ["ltm-export", self.checkpoint, "-o", self.file, "--height", str(height), "--width", str(width)]
+        words += ["--batch", str(self.batch or "dynamic"), "--precision", self.precision, "--pooling", self.pooling]
+        return shlex.join([*words, "--norm", self.norm, *["--weights-beside"] * self.weights_beside])
+
+
+@dataclass(frozen=True)
+class EngineSidecar:
+    """The origin of a TensorRT engine and what it takes.
+
+    file, sha256: the engine. source, source_sha256: the ONNX it was built from. backend, backend_version: `tensorrt`
+    or `tensorrt-rtx`, which alone can load it, and only in this version. architectures: compute capabilities it was
+    built for, as in `8.9`. batches: least, best and most patches at a time. precision: `fp32`, `tf32`, `fp16` or
+    `unknown`. checkpoint, checkpoint_sha256: what the ONNX was made from, where that is known.
+    """
+
+    file: str
+    sha256: str
+    source: str
+    source_sha256: str
+    backend: Builder
+    backend_version: str
+    architectures: tuple[str, ...]
+    patch_hw: tuple[int, int]
+    batches: tuple[int, int, int]
+    precision: str
+    hardware_compatibility: str = "none"
+    refittable: bool = False
+    workspace_mib: int | None = None
+    optimization_level: int | None = None
+    checkpoint: str | None = None
+    checkpoint_sha256: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.batches[0] <= self.batches[1] <= self.batches[2] or not self.architectures:
+            raise ValueError("batches do not rise from 1, or there are no architectures")
+
+    def runs_on(self, capability: tuple[int, int]) -> bool:
+        """Return whether it was built for GPUs of this compute capability."""
+        if self.hardware_compatibility == "ampere+":
+            return capability >= (8, 0)
+        return f"{capability[0]}.{capability[1]}" in self.architectures
+
+    def build_command(self) -> str:
+        """Return the command that builds the engine again."""
+        words = ["ltm-build", self.source, "-o", self.file, "--backend", self.backend]
+        if self.backend == "tensorrt-rtx":
+            words += [word for architecture in self.architectures for word in ("--sm", architecture)]
+        for option, number in zip(("--min-batch", "--opt-batch", "--max-batch"), self.batches, strict=True):
+            words += [option, str(number)]
+        words += ["--tf32"] * (self.precision == "tf32") + ["--refit"] * self.refittable
+        if self.hardware_compatibility != "none":
+            words += ["--hardware-compatibility", self.hardware_compatibility]
+        if self.workspace_mib is not None:
+            words += ["--workspace", str(self.workspace_mib)]
+        if self.optimization_level is not None:
+            words += ["--optimization-level", str(self.optimization_level)]
+        return shlex.join(words)
+
+
+def sidecar_path(artefact: str | Path) -> Path:
+    """Return where the sidecar of an artefact lies: `model.onnx` -> `model.onnx.json`."""
+    return Path(f"{artefact}.json")
+
+
+def write_sidecar(artefact: str | Path, sidecar: Sidecar | EngineSidecar) -> None:
+    """Write the sidecar of an artefact, whole or not at all. Raises `OutputError`."""
+    replace_file(sidecar_path(artefact), encode(sidecar, _MARKS))
+
+
+def essentials(**values: object) -> dict[str, str]:
+    """Return values by name as the metadata of an ONNX holds them."""
+    return {f"litematting.{name}": json.dumps(value) for name, value in values.items()}
+
+
+def read_sidecar(artefact: str | Path) -> Sidecar | None:
+    """Return the sidecar of an ONNX, or None if there is none. Raises `ArtefactError` for one that is damaged."""
+    return _read(artefact, Sidecar, "delete it or export the model again")
+
+
+def check_sidecar(artefact: str | Path) -> Sidecar | None:
+    """Return the sidecar of an ONNX, or None, after comparing the hashes it holds. Raises `ArtefactError`."""
+    artefact = Path(artefact)
+    sidecar = read_sidecar(artefact)
+    if sidecar is None:
+        return None
+    files = {artefact: sidecar.sha256}
+    if sidecar.weights_beside:
+        files[artefact.with_name(sidecar.checkpoint)] = sidecar.checkpoint_sha256
+    for path, wanted in files.items():
+        if not path.is_file():
+            raise ArtefactError(f"{path}: missing, but {artefact.name} needs it; export {artefact.name} again")
+        _compare(path, wanted, sidecar_path(artefact), f"export it again: {sidecar.export_command()}")
+    return sidecar
+
+
+def read_engine_sidecar(path: str | Path) -> EngineSidecar | None:
+    """Return the sidecar of an engine, or None if there is none. Raises `ArtefactError` for one that is damaged."""
+    return _read(path, EngineSidecar, _BUILD_AGAIN)
+
+
+def check_engine_sidecar(path: str | Path) -> EngineSidecar:
+    """Return the sidecar of an engine whose hash it holds. Raises `ArtefactError`."""
+    path = Path(path)
+    sidecar = read_engine_sidecar(path)
+    if sidecar is None:
+        raise ArtefactError(
+            f"{path}: has no sidecar {sidecar_path(path).name}, so its origin is unknown; {_BUILD_AGAIN}, or set "
+            "`trust` if you know who made it: an engine is code"
+        )
+    if not path.is_file():
+        raise ArtefactError(f"{path}: missing, only its sidecar is there; build it again: {sidecar.build_command()}")
+    _compare(path, sidecar.sha256, sidecar_path(path), f"build it again: {sidecar.build_command()}")
+    return sidecar
+
+
+def weights_sha256(artefact: str | Path) -> str:
+    """Return the SHA-256 of the checkpoint that an ONNX or an engine was made from, as its sidecar says; of any other
+    file, its own.
+
+    Engines for several GPUs made from one checkpoint have this in common. Raises `ArtefactError` for a damaged sidecar.
+    """
+    is_engine = Path(artefact).suffix.lower() == ".engine"
+    sidecar = read_engine_sidecar(artefact) if is_engine else read_sidecar(artefact)
+    known = None if sidecar is None else sidecar.checkpoint_sha256
+    return known or sha256(artefact)
+
+
+def _read(artefact: str | Path, kind: type[Kind], remedy: str) -> Kind | None:
+    """Return the sidecar of an artefact, or None if there is none.
+
+    Raises `ArtefactError`, which ends in `remedy`, if it cannot be understood.
+    """
+    path = sidecar_path(artefact)
+    if not os.path.lexists(path):
+        return None
+    return decode(path, kind, name="a sidecar of this tool", marks=_MARKS, remedy=remedy)
+
+
+def _compare(path: Path, wanted: str, sidecar: Path, remedy: str) -> None:
+    """Raise `ArtefactError` unless the SHA-256 of a file is the one that the sidecar says."""
+    try:
+        found = sha256(path)
+    except OSError as error:
+        raise ArtefactError(f"{path}: cannot be read: {error.strerror}; {remedy}") from error
+    if found != wanted:
+        raise ArtefactError(
+            f"{path}: its sha256 is {found[:12]}..., {sidecar.name} says {wanted[:12]}...: damaged, "
+            f"edited or mixed up; {remedy}"
+        )
