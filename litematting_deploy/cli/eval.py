@@ -21,11 +21,11 @@ from ..evaluation.report import HEADINGS, Report, cells, label
 from ..evaluation.runner import Matte, Result, evaluate, mean, warm_up
 from ..files import check_writable, replace_file
 from ..matting.patches import to_levels
-from ..runtime import Matter
+from ..runtime import Matter, open_matter
 from ..runtime.shipped import SHIPPED_ENGINE
-from ._engine import engine_options, open_chosen
-from ._plan import matter_for, plan_options
-from .command import command, max_megapixels_option, stderr, stdout
+from ..specs import EngineSpec, PlanSpec
+from .command import command, stderr, stdout
+from .options import engine_options, max_megapixels_option, plan_options, spec_of
 
 NETWORK = "LiteMatting"
 
@@ -56,10 +56,7 @@ def main(dataset: str, json_file: str | None, report_folder: str | None, **optio
     opened = open_dataset(dataset, options["trimap"])
     if json_file is not None:
         check_writable(json_file)
-    with (
-        open_chosen(options) as engine,
-        matter_for(engine, options) as matter,
-    ):
+    with open_matter(spec_of(EngineSpec, options), spec_of(PlanSpec, options)) as matter:
         methods: dict[str, Matte] = {NETWORK: partial(_levels, matter) if options["published"] else matter}
         if options["peers"]:
             with stderr.status("loading PyMatting (the first time, it compiles itself for half a minute)"):
@@ -68,7 +65,7 @@ def main(dataset: str, json_file: str | None, report_folder: str | None, **optio
         else:
             warm_up(methods)
         placement = f"{matter.placement}{', as published' if options['published'] else ''}"
-        subtitle = f"{engine.describe()}, {placement}; ltm-eval {__version__}"
+        subtitle = f"{matter.engine.describe()}, {placement}; ltm-eval {__version__}"
         title = f"{NETWORK} on {opened.folder.resolve().name}, {opened.trimap}"
         report = Report(report_folder, title, subtitle) if report_folder is not None else None
         results = _evaluate(opened, methods, report, options)

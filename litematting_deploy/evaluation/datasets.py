@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..images.image_io import looks_like_image, read_alpha, read_image, read_trimap
-from ..images.photo import MAX_MEGAPIXELS
 from ..images.suffixes import READ_SUFFIXES
-from ..matting.trimap import UNKNOWN, Encoding, decode
+from ..matting.trimap import UNKNOWN, decode
+from ..specs import MAX_MEGAPIXELS, Encoding
 
 ALPHA_FOLDER = "alpha"
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..images.photo import MAX_MEGAPIXELS
 from ..matting.patches import to_levels
-from ..matting.trimap import UNKNOWN, VALUES, Encoding
+from ..matting.trimap import UNKNOWN, VALUES
+from ..specs import MAX_MEGAPIXELS, Encoding
 from .datasets import Dataset, Example, read_sample
 from .metrics import Scores, force_known, measure
 

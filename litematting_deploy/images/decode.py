@@ -163,7 +163,7 @@ def check_size(width: int, height: int, path: str | Path, max_megapixels: float)
     if not width * height <= max_megapixels * 1e6:
         raise InputError(
             f"{path}: {width}x{height} is {width * height / 1e6:.4g} megapixels, over the limit of "
-            f"{max_megapixels:g}; raise it with --max-megapixels"
+            f"{max_megapixels:g}; raise `max_megapixels`"
         )
 
 

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import numpy as np
 
 from ..errors import UsageError
+from ..specs import Depth
 from .image_io import EXR_SUFFIX
 from .photo import Photo
 
-Depth: TypeAlias = Literal["8", "16", "half", "float"]
-DEPTHS: tuple[Depth, ...] = get_args(Depth)
 _DTYPES: dict[Depth, type[Any]] = {"8": np.uint8, "16": np.uint16, "half": np.float16, "float": np.float32}
 
 
@@ -21,7 +20,8 @@ def check_depth(paths: Iterable[str | Path], depth: Depth | None) -> None:
     if depth is not None and paths and not any(depth in _held(path) for path in paths):
         kind = "OpenEXR" if _is_exr(paths[0]) else Path(paths[0]).suffix.lower().removeprefix(".").upper()
         raise UsageError(
-            f"{paths[0]}: --depth {depth}: {kind} files here hold {' or '.join(_held(paths[0]))}; choose one of these"
+            f"{paths[0]}: `depth` of {kind} files must be {' or '.join(_held(paths[0]))}; got {depth}",
+            parameter="depth",
         )
 
 

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from ..errors import InputError, UsageError
 from ..files import check_writable, replace_file
 from ..profiling import stage
+from ..specs import MAX_MEGAPIXELS
 from .decode import Decoded, decode, decode_indices, own_range, size_upright
 from .encode import encode_png, encode_tiff, ends_whole
 from .exr import exr_windows, is_exr, read_exr_mask, read_exr_whole, write_exr
 from .mask import MaskMeaning
 from .metadata import Metadata
-from .photo import MAX_MEGAPIXELS, Photo, read_photo
+from .photo import Photo, read_photo
 from .suffixes import READ_SUFFIXES
 
 WRITE_SUFFIXES = (".png", ".tif", ".tiff")
@@ -98,7 +99,7 @@ def _own_numbers(path: str | Path, max_megapixels: float, labels: bool) -> tuple
     try:
         levels = _grey(decode(path, max_megapixels), path) if labels else _mask_levels(path, max_megapixels)
     except _ColouredError as error:
-        fix = "; where its colours stand for classes, say which is the object: --mask-label ID" if palette else ""
+        fix = "; where its colours stand for classes, say which is the object: `mask_labels=ID`" if palette else ""
         raise InputError(f"{error}{fix}") from None
     if top < 255:
         return levels // np.uint8(255 // top), top

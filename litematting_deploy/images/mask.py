@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, UsageError
+from ..specs import Amount
 
 LEAST_SURE = 0.98
 """The share of the range's top that a mask's brightest value reaches at least, so that something is foreground."""
@@ -29,39 +30,39 @@ class MaskMeaning:
 
     def __post_init__(self) -> None:
         if self.threshold is not None and self.labels:
-            raise UsageError("--mask-threshold and --mask-label are two ways to read a mask; give one of them")
+            raise UsageError(
+                "`mask_threshold` and `mask_labels` are two ways to read a mask; give one of them",
+                parameter="mask_threshold",
+            )
         if self.threshold is not None and not 0 < self.threshold <= (100 if self.relative else 65535):
             raise UsageError(
-                f"--mask-threshold {self.threshold:g}{'%' if self.relative else ''}: wanted a value above 0, up to the "
-                "top of the mask's range, or a percentage up to 100%"
+                f"`mask_threshold` must be above 0 and at most the top of the mask's range, or 100%; got "
+                f"{Amount(self.threshold, self.relative)}",
+                parameter="mask_threshold",
             )
         strange = [label for label in self.labels if not 0 <= label <= 65535]
         if strange:
-            raise UsageError(f"--mask-label {strange[0]}: wanted a class id from 0 to 65535")
+            raise UsageError(
+                f"`mask_labels` must be class ids from 0 to 65535; got {strange[0]}", parameter="mask_labels"
+            )
 
     def __bool__(self) -> bool:
         """Whether it says more than the default."""
         return self.threshold is not None or bool(self.labels)
 
     def __str__(self) -> str:
-        """As the options say it; empty for the default."""
+        """The parameter and its value; empty for the default."""
         if self.labels:
-            return " ".join(f"--mask-label {label}" for label in self.labels)
-        return "" if self.threshold is None else f"--mask-threshold {self.threshold:g}{'%' if self.relative else ''}"
+            return " ".join(f"`mask_labels={label}`" for label in self.labels)
+        return "" if self.threshold is None else f"`mask_threshold={Amount(self.threshold, self.relative)}`"
 
     @classmethod
-    def parse(cls, threshold: str | None = None, labels: tuple[int, ...] = ()) -> Self:
-        """From a threshold as `128` or `50%`, and class ids. Raises `UsageError`."""
+    def parse(cls, threshold: str | float | None = None, labels: tuple[int, ...] = ()) -> Self:
+        """Return the meaning of a threshold, as 128 or "50%", and of class ids. Raises `UsageError`."""
         if threshold is None:
             return cls(labels=labels)
-        text = threshold.strip()
-        try:
-            return cls(float(text.removesuffix("%")), text.endswith("%"), labels)
-        except ValueError:
-            raise UsageError(
-                f"--mask-threshold {threshold!r}: wanted a number of the mask's own, as in 128, or percent of the top "
-                "of its range, as in 50%"
-            ) from None
+        amount = Amount.parse(threshold, "mask_threshold")
+        return cls(amount.value, amount.percent, labels)
 
     def applied(
         self, levels: NDArray[Any], top: float, name: str, least_sure: float = LEAST_SURE
@@ -95,8 +96,8 @@ def _check_brightest(levels: NDArray[Any], top: float, name: str, least_sure: fl
     if 0 < brightest < least_sure * top:
         raise InputError(
             f"{name}: its brightest value is {brightest:g} of {top:g}, so that no pixel is sure to be foreground; it "
-            f"holds {_listed(levels)}. Say what is meant: --mask-threshold {_rounded_down(brightest)} (foreground from "
-            "this value on) or --mask-label ID (where values are class ids), or scale the mask to the whole range"
+            f"holds {_listed(levels)}. Say what is meant: `mask_threshold={_rounded_down(brightest)}` (foreground from "
+            "this value on) or `mask_labels=ID` (where values are class ids), or scale the mask to the whole range"
         )
 
 

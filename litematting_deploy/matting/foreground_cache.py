@@ -59,5 +59,5 @@ def _private_folder() -> Path:
     except OSError as error:
         raise ForegroundError(
             f"no folder for what Numba compiles can be written: {error.strerror or error}; set NUMBA_CACHE_DIR to one "
-            "that can, or leave --cutout and --foreground out"
+            "that can, or leave `cutout` and `foreground` out"
         ) from error

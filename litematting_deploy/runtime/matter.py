@@ -14,6 +14,7 @@ from ..errors import InputError, NotFiniteError, UsageError
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
 from ..matting.trimap import decode
 from ..profiling import stage
+from ..specs import EngineSpec, PlanSpec
 from .cuda.arrays import DeviceArray
 from .device_memory import DeviceMemory, Levels
 from .host_stitch import Progress, stitch
@@ -240,3 +241,26 @@ def _published_step(engine: Engine, step: int | None) -> int:
     if step not in (None, PUBLISHED_STEP):
         raise UsageError(f"--published has a step of {PUBLISHED_STEP}, not {step}; leave --step out")
     return PUBLISHED_STEP
+
+
+def open_matter(engine: EngineSpec = EngineSpec(), plan: PlanSpec = PlanSpec()) -> Matter:
+    """Open an engine and return the `Matter` that runs it on the patches of `plan`."""
+    opened = load_engine(
+        engine.engine,
+        engine.device,
+        patch_hw=engine.patch_hw,
+        batch=engine.batch,
+        threads=engine.threads,
+        precision=engine.precision,
+        compiled=engine.compiled,
+        trust=engine.trust,
+        cuda_backend=engine.cuda_backend,
+        timeout_s=engine.timeout_s,
+    )
+    try:
+        return Matter(
+            opened, plan=plan.plan, margin=plan.margin, step=plan.step, published=plan.published, batch=engine.batch
+        )
+    except BaseException:
+        opened.close()
+        raise

@@ -14,8 +14,9 @@ from ..errors import InputError
 from ..images.image_io import read_mask, read_trimap
 from ..images.mask import MaskMeaning
 from ..jobs.frames import find_frames, is_many
-from ..jobs.unknown import check_some_unknown
-from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, Encoding, decode, no_unknown
+from ..jobs.trimaps import check_some_unknown
+from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, decode, no_unknown
+from ..specs import Encoding
 from . import is_video
 from .reader import Clip, ClipFrame
 
