@@ -15,6 +15,7 @@ from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from ..errors import InputError
+from .damage import check_tiff
 from .heif import container_formats
 from .jpeg import SIGNATURE, check_exif, check_jpeg
 from .kinds import conversion, kind_of
@@ -55,7 +56,7 @@ def decode(path: str | Path, max_megapixels: float) -> Decoded:
         deep, tiles = _is_deep_colour(picture), list(picture.tile)
         _check_exif(picture, path)
         orientation = _orientation(picture)
-        picture.load()
+        _load(picture, path)
         metadata = metadata_of(picture, orientation)
         # Pillow turns a TIFF itself, and then forgets its orientation.
         turn = _orientation(picture)
@@ -78,7 +79,7 @@ def decode_indices(path: str | Path, max_megapixels: float) -> NDArray[np.uint8]
     """The indices (H, W) of a picture with a palette, turned as its EXIF orientation says. Raises `InputError`."""
     with _opened(path, max_megapixels) as picture:
         _check_exif(picture, path)
-        picture.load()
+        _load(picture, path)
         indices = np.asarray(picture)
         return turned(indices if indices.ndim == 2 else indices[:, :, 0], _orientation(picture))
 
@@ -228,6 +229,12 @@ def _check_header(picture: Image.Image, path: str | Path, max_megapixels: float)
     if isinstance(picture, TiffImageFile):  # a tile is decoded whole, however little of it the picture shows
         width, length = (int(picture.tag_v2.get(tag, 1)) for tag in (_TILE_WIDTH, _TILE_LENGTH))
         check_size(width, length, path, max_megapixels)
+
+
+def _load(picture: ImageFile.ImageFile, path: str | Path) -> None:
+    if any(tile.codec_name == "libtiff" for tile in picture.tile):
+        check_tiff(path)
+    picture.load()
 
 
 def _orientation(picture: Image.Image) -> int:
