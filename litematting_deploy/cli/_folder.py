@@ -14,6 +14,7 @@ from ..engines.triton import is_url
 from ..errors import NotFiniteError, UsageError
 from ..matting.background import is_image
 from ..matting.band import Band
+from ..matting.kinds import RESULT_FORMATS
 from ..runtime import Matter
 from ..runtime.assets import SHIPPED_ENGINE
 from ..sequence.frames import Frame, Sources, find_sources, parse_numbers, say_numbers, shard
@@ -22,7 +23,7 @@ from ..sequence.settings import keep_settings
 from ..sidecar import weights_sha256
 from ._command import notice, stdout
 from ._engine import open_chosen
-from ._folder_files import SUFFIXES, FolderFiles, Loaded
+from ._folder_files import FolderFiles, Loaded
 from ._folder_progress import FolderProgress, folder_progress
 from ._plan import matter_for
 from ._trimap import check_some_unknown, mask_meaning
@@ -32,7 +33,10 @@ _OPTIONS = (
     click.option("--shard", "part", metavar="3/16", help="Only this part of the frames, for one of many machines."),
     click.option("--resume", is_flag=True, help="Leave frames whose results are whole and newer than their sources."),
     click.option(
-        "--format", "kind", type=click.Choice(list(SUFFIXES)), help="Of a folder's results.  [default: png; exr of EXR]"
+        "--format",
+        "kind",
+        type=click.Choice(list(RESULT_FORMATS)),
+        help="Of a folder's results.  [default: png; exr of EXR]",
     ),
 )
 _KEPT = ("trimap_encoding", "adaptive", "depth", "premultiplied", "exposure", "published")

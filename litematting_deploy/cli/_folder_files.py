@@ -13,15 +13,13 @@ from .._files import remove_old_drafts
 from ..errors import InputError, OutputError, UsageError
 from ..matting.background import is_image
 from ..matting.depth import check_depth
-from ..matting.image_io import EXR_SUFFIX, ResultSizes, is_result
+from ..matting.image_io import ResultSizes, is_result
+from ..matting.kinds import PNG_SUFFIX, RESULT_FORMATS, is_exr_name
 from ..matting.photo import Photo
 from ..matting.trimap import unsure
 from ..sequence.frames import Frame, means
 from ._results import Results, chosen_results, say_lost, say_share
 from ._trimap import read_pair
-
-SUFFIXES = {"png": ".png", "tiff": ".tif", "exr": EXR_SUFFIX}
-_PREVIEW_SUFFIX = SUFFIXES["png"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class FolderFiles:
                     )
             _make_folder(folder)
         kind = options["kind"]
-        files = self._named("any", SUFFIXES[kind or "exr"])
+        files = self._named("any", RESULT_FORMATS[kind or "exr"])
         alpha = files.pop("alpha")
         self._results = chosen_results(alpha, (), options | files | {"depth": options["depth"] if kind else None})
 
@@ -113,8 +111,8 @@ class FolderFiles:
 
     def results(self, frame: Frame) -> Results:
         """The files of a frame."""
-        kind = self._options["kind"] or ("exr" if frame.image.suffix.lower() == EXR_SUFFIX else "png")
-        return replace(self._results, depth=self._options["depth"], **self._named(frame.name, SUFFIXES[kind]))
+        kind = self._options["kind"] or ("exr" if is_exr_name(frame.image) else "png")
+        return replace(self._results, depth=self._options["depth"], **self._named(frame.name, RESULT_FORMATS[kind]))
 
     def sources(self, frame: Frame) -> list[str]:
         """The files that a frame's results are made from."""
@@ -156,7 +154,7 @@ class FolderFiles:
 
     def _named(self, name: str, suffix: str) -> dict[str, Any]:
         return {
-            result: str(folder / f"{name}{_PREVIEW_SUFFIX if result == 'preview' else suffix}")
+            result: str(folder / f"{name}{PNG_SUFFIX if result == 'preview' else suffix}")
             for result, folder in self._folders.items()
         }
 

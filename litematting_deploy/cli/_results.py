@@ -16,7 +16,8 @@ from ..matting.background import Background
 from ..matting.cutout import alpha_picture, composite_picture, cutout_picture, foreground_picture
 from ..matting.depth import DEPTHS, Depth, check_depth, result_dtype
 from ..matting.foreground import estimate_foreground
-from ..matting.image_io import EXR_SUFFIX, RESULT_SUFFIXES, WRITE_SUFFIXES, check_output, write_image
+from ..matting.image_io import check_output, write_image
+from ..matting.kinds import PNG_SUFFIX, RESULT_SUFFIXES, WRITE_SUFFIXES, is_exr_name
 from ..matting.photo import Photo
 from ..matting.trimap_preview import trimap_preview
 from ._command import stderr
@@ -105,11 +106,11 @@ class Results:
         if self.wants_colours:
             photo.check_finite()
         if self.cutout is not None and self.background is not None:
-            self.background.placed(photo, not _is_exr(self.cutout))
+            self.background.placed(photo, not is_exr_name(self.cutout))
 
     def clipped_share(self, photo: Photo) -> float:
         """The share, 0..1, of the photo's values whose light PNG and TIFF results of its colours cannot hold."""
-        colours = [path for path in (self.cutout, self.foreground) if path is not None and not _is_exr(path)]
+        colours = [path for path in (self.cutout, self.foreground) if path is not None and not is_exr_name(path)]
         if not (colours and photo.is_linear):
             return 0.0
         return float(np.mean((photo.pixels < 0) | (photo.pixels > 1)))
@@ -118,8 +119,8 @@ class Results:
         """Which chunks of a PNG photo's colours its results in other formats miss, as "cICP, mDCV"; None for none."""
         missed: list[str] = []
         for path in (self.cutout, self.foreground):
-            if path is not None and Path(path).suffix.lower() != ".png":
-                missed += photo.lost_colour(numbers_kept=not _is_exr(path))
+            if path is not None and Path(path).suffix.lower() != PNG_SUFFIX:
+                missed += photo.lost_colour(numbers_kept=not is_exr_name(path))
         return ", ".join(dict.fromkeys(missed)) or None
 
     def write(self, photo: Photo, alpha: NDArray[np.float32]) -> None:
@@ -164,7 +165,7 @@ class Results:
             write_image(self.preview, look if photo.windows is None else photo.windows.show(look))
 
     def _is_premultiplied(self, path: str) -> bool:
-        return _is_exr(path) if self.premultiplied is None else self.premultiplied
+        return is_exr_name(path) if self.premultiplied is None else self.premultiplied
 
 
 def chosen_results(output: str, inputs: tuple[str, ...], options: dict[str, Any]) -> Results:
@@ -206,7 +207,3 @@ def estimating(results: Results) -> contextlib.AbstractContextManager[Any]:
     if not results.wants_colours:
         return contextlib.nullcontext()
     return stderr.status("estimating foreground colours (the first time, PyMatting compiles itself for half a minute)")
-
-
-def _is_exr(path: str) -> bool:
-    return Path(path).suffix.lower() == EXR_SUFFIX

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import _imaging
 
 from ..errors import InputError
 from .exr_header import Windows
@@ -58,24 +58,20 @@ _EXR: dict[str, tuple[Any, ...]] = {
 
 def check_tiff(path: str | Path) -> None:
     """Raise `InputError` where libtiff finds an error in the first picture of a file."""
-    library = _functions(Image.core.__file__, tuple(_TIFF))
+    library = _functions(_imaging.__file__, tuple(_TIFF))
     if library is None:
         return
     said: list[str] = []
 
-    @_TIFF_HANDLER
     def note(_: object, __: object, module: bytes | None, text: bytes | None, ___: object) -> int:
         # The arguments of the text are left alone, since how they are passed depends on the machine.
         said.append((text or b"").partition(b"%")[0].decode(errors="replace").strip(" (") or _named(module))
         return _HANDLED
 
-    @_TIFF_HANDLER
-    def ignore(*_: object) -> int:
-        return _HANDLED
-
+    handlers = _TIFF_HANDLER(note), _TIFF_HANDLER(lambda *_: _HANDLED)  # which live until the file is closed
     options = library.TIFFOpenOptionsAlloc()
-    library.TIFFOpenOptionsSetErrorHandlerExtR(options, note, None)
-    library.TIFFOpenOptionsSetWarningHandlerExtR(options, ignore, None)
+    library.TIFFOpenOptionsSetErrorHandlerExtR(options, handlers[0], None)
+    library.TIFFOpenOptionsSetWarningHandlerExtR(options, handlers[1], None)
     opened = library.TIFFOpenExt(os.fsencode(path), b"rm", options)  # m: read it rather than map it into memory
     library.TIFFOpenOptionsFree(options)
     if opened:
@@ -84,7 +80,8 @@ def check_tiff(path: str | Path) -> None:
         finally:
             library.TIFFClose(opened)
     if said or not opened:
-        raise InputError(f"{path}: damaged TIFF file ({said[0] if said else 'libtiff'}); save or fetch it again")
+        reason = said[0] if said else "libtiff"
+        raise InputError(f"{path}: damaged or truncated TIFF file ({reason}); save or fetch it again")
 
 
 def check_exr(path: str | Path, windows: Windows, tiled: bool) -> None:
@@ -96,11 +93,10 @@ def check_exr(path: str | Path, windows: Windows, tiled: bool) -> None:
         return
     said: list[str] = []
 
-    @_EXR_HANDLER
     def note(_: object, __: object, text: bytes | None) -> None:
         said.append((text or b"OpenEXR").decode(errors="replace"))
 
-    start = _Start(ctypes.sizeof(_Start), note, zip_level=-2, dwa_quality=-1, flags=_SILENT_HEADER)
+    start = _Start(ctypes.sizeof(_Start), _EXR_HANDLER(note), zip_level=-2, dwa_quality=-1, flags=_SILENT_HEADER)
     context = _Pointer()
     failed = library.exr_start_read(ctypes.byref(context), os.fsencode(path), ctypes.byref(start))
     if not failed:

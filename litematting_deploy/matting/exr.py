@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from .._files import replacing
 from ..errors import InputError
 from .damage import check_exr
-from .decoding import check_is_file, check_size
 from .exr_header import MAGIC, SUBSAMPLED, DamagedHeaderError, ExrHeader, Windows, splice
+from .opening import check_is_file, check_size
 
 _DTYPES: dict[str, type[Any]] = {"half": np.float16, "float": np.float32, "uint": np.uint32}
 _LINES_PER_CHUNK = 16  # of ZIP compression, which is lossless

@@ -11,17 +11,13 @@ from numpy.typing import NDArray
 from .._files import check_writable, replace_file
 from .._stages import stage
 from ..errors import InputError, UsageError
-from .decoding import Decoded, decode, decode_indices, own_range, size_upright
+from .decode import Decoded, decode, decode_indices, own_range, size_upright
 from .encoding import encode_png, encode_tiff, ends_whole
 from .exr import exr_windows, is_exr, read_exr_mask, read_exr_whole, write_exr
-from .kinds import READ_SUFFIXES
+from .kinds import PNG_SUFFIX, READ_SUFFIXES, WRITE_SUFFIXES, is_exr_name
 from .mask import MaskMeaning
 from .metadata import Metadata
 from .photo import MAX_MEGAPIXELS, Photo, read_photo
-
-WRITE_SUFFIXES = (".png", ".tif", ".tiff")
-EXR_SUFFIX = ".exr"
-RESULT_SUFFIXES = (*WRITE_SUFFIXES, EXR_SUFFIX)
 
 
 def looks_like_image(path: Path) -> bool:
@@ -154,7 +150,7 @@ def is_result(path: str | Path, sizes: ResultSizes, in_colour: bool, max_megapix
         if is_exr(path):
             planes = read_exr_whole(path, max_megapixels).planes
             return (len(planes) > 1) == in_colour and next(iter(planes.values())).shape == sizes.exr
-        if Path(path).suffix.lower() == ".png" and not ends_whole(path):
+        if Path(path).suffix.lower() == PNG_SUFFIX and not ends_whole(path):
             return False
         levels = decode(path, max_megapixels).levels
         return (levels.ndim == 3) == in_colour and levels.shape[:2] == sizes.shown
@@ -184,11 +180,10 @@ def write_image(
     it the type of file can hold is kept; grey has no use for a profile of colours. premultiplied: what a TIFF file
     says of its alpha channel. Raises `OutputError`.
     """
-    suffix = Path(path).suffix.lower()
     metadata = metadata.for_grey() if pixels.ndim == 2 else metadata
-    if suffix == EXR_SUFFIX:
+    if is_exr_name(path):
         write_exr(path, pixels, metadata.exr)
-    elif suffix == ".png":
+    elif Path(path).suffix.lower() == PNG_SUFFIX:
         replace_file(path, encode_png(pixels, metadata))
     else:
         replace_file(path, encode_tiff(pixels, metadata, premultiplied))

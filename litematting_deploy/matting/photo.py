@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from .._stages import stage
 from ..errors import InputError, UsageError
 from .colour import SRGB, Space, levels_to, srgb_encode, to_half_or_float
-from .decoding import decode
+from .decode import decode
 from .exr import is_exr, read_exr_rgb
 from .exr_header import Windows
 from .icc import Profile
 from .metadata import Metadata
-from .png import lost_names, space_of
+from .png_colour import lost_names, space_of
 
 MAX_MEGAPIXELS = 200
 _ROWS = 256

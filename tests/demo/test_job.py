@@ -9,7 +9,7 @@ import pytest
 from litematting_deploy.demo import job
 from litematting_deploy.errors import ForegroundError
 from litematting_deploy.matting.background import Background
-from litematting_deploy.matting.decoding import decode
+from litematting_deploy.matting.decode import decode
 from litematting_deploy.matting.photo import Photo
 
 

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Download, Page, Request
 from litematting_deploy import Matter
 from litematting_deploy.matting.background import Background
 from litematting_deploy.matting.cutout import composite_picture, cutout_picture
-from litematting_deploy.matting.decoding import decode
+from litematting_deploy.matting.decode import decode
 from litematting_deploy.matting.foreground import estimate_foreground
 from litematting_deploy.matting.image_io import read_trimap, write_image
 from litematting_deploy.matting.photo import read_photo
