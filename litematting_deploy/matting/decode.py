@@ -45,6 +45,8 @@ def decode(path: str | Path, max_megapixels: float) -> Decoded:
         metadata = metadata_of(picture, orientation)
         # Pillow turns a TIFF itself, and then forgets its orientation.
         turn = orientation_of(picture)
+        if head is not None and picture.mode == "P":
+            head.check_indices(np.asarray(picture), path)
         array = all_bits(picture, tiles, path) if deep else np.asarray(_plain_mode(picture, path, head))
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
         if is_inverted(picture):

@@ -23,11 +23,15 @@ FIX = "remove that chunk, or save the file again"
 
 @dataclass(frozen=True)
 class PngHead:
-    """What comes before the pixels. transparent: content of tRNS. colour: chunks that say what numbers mean, by name.
-    has_profile: whether there is an iCCP chunk."""
+    """What comes before the pixels.
+
+    entries: of the palette, 0 without one. transparent: content of tRNS. colour: chunks that say what numbers mean, by
+    name. has_profile: whether there is an iCCP chunk.
+    """
 
     bits: int
     colour_type: int
+    entries: int
     transparent: bytes | None
     colour: Chunks
     has_profile: bool
@@ -39,6 +43,7 @@ class PngHead:
         Of chunks that come twice the first counts. Raises `InputError` for one that is too short or too long.
         """
         found: dict[bytes, bytes] = {}
+        entries = 0
         with open(path, "rb") as file:
             if file.read(8) != SIGNATURE:
                 return None
@@ -46,6 +51,7 @@ class PngHead:
                 size, name = int.from_bytes(start[:4]), start[4:]
                 content = file.read(min(size, _PALETTE_SIZE + 1))
                 file.seek(size - len(content) + 4, 1)
+                entries = entries or (size // 3 if name == b"PLTE" else 0)
                 if name in (b"IHDR", b"tRNS", b"iCCP", *_COLOUR_BYTES) and name not in found:
                     wanted = _COLOUR_BYTES.get(name, size)
                     if size != wanted:
@@ -56,7 +62,7 @@ class PngHead:
         bits, kind = found[b"IHDR"][8:10]
         transparent = _transparent(found.get(b"tRNS"), kind, path)
         colour = tuple((name, content) for name, content in found.items() if name in _COLOUR_BYTES)
-        return cls(bits, kind, transparent, colour, b"iCCP" in found)
+        return cls(bits, kind, entries, transparent, colour, b"iCCP" in found)
 
     def transparent_level(self) -> NDArray[np.uint16] | None:
         """The grey (1,) or colour (3,) that is transparent, scaled to 8 bits as levels of fewer are; None without."""
@@ -65,6 +71,16 @@ class PngHead:
         top = (1 << self.bits) - 1
         stored = np.frombuffer(self.transparent, ">u2").astype(np.uint16) & np.uint16(top)
         return stored * np.uint16(255 // top) if self.bits < 8 else stored
+
+    def check_indices(self, indices: NDArray[Any], path: str | Path) -> None:
+        """Raise `InputError` for pixels (H, W) of a colour that the palette does not have, which decoders make up."""
+        if self.colour_type == _PALETTE and indices.max() >= self.entries:
+            raise InputError(
+                f"{path}: has a pixel of palette index {indices.max()}, wanted 0 to {self.entries - 1}, as its palette "
+                f"has {self.entries} colours; save it again"
+                if self.entries
+                else f"{path}: is a PNG of palette indices without a PLTE chunk; save it again"
+            )
 
     def with_transparency(self, array: NDArray[Any]) -> NDArray[Any]:
         """Levels (H, W) or (H, W, 3), with an alpha channel where one grey or colour is transparent."""

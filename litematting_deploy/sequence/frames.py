@@ -113,7 +113,7 @@ def find_sources(images: str | Path, trimaps: str | Path, numbers: Iterable[int]
     others: dict[Path, None] = {}
     found = _files(images, others)
     if not found:
-        notes = "".join(f"; {note}" for note in Sources([], list(others)).notes)
+        notes = "".join(f"; {note}" for note in Sources([], sorted(others)).notes)
         raise InputError(
             f"{images}: no image there, of {', '.join(READ_SUFFIXES)}; give a folder or a pattern, as frame.%04d.exr"
             f"{notes}"
@@ -136,7 +136,7 @@ def find_sources(images: str | Path, trimaps: str | Path, numbers: Iterable[int]
         for file, trimap in found_trimaps
     ]
     unmatched = [file.path for file in offered if _composed(file.key(by_number)) not in wanted_keys]
-    return Sources(frames, list(others), unmatched if wanted is None else [])
+    return Sources(frames, sorted(others), unmatched if wanted is None else [])
 
 
 def means(pattern: str | Path, name: str) -> bool:
