@@ -29,6 +29,7 @@ _IPTC_MARK, _IPTC_LONG = 0x1C, 0x8000
 DECODER_ERRORS = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, ArithmeticError),
     AttributeError,  # of tags whose type is odd
+    RuntimeError,  # of AVIF and HEIC
 )
 
 
