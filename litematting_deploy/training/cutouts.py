@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..matting.decode import decode
-from ..matting.image_io import looks_like_image, read_mask
-from ..matting.kinds import is_exr_name
+from ..images.decode import decode
+from ..images.image_io import looks_like_image, read_mask
+from ..images.suffixes import is_exr_name
 
 MAX_SIDE = 1024
 _MAX_MEGAPIXELS = 64.0
