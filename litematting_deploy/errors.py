@@ -13,14 +13,22 @@
     ├── DependencyError        1   an optional package that is not installed
     └── DeviceError            1   a device or execution provider that cannot run here
 
-Each message is one line: what it is about, what came, what was wanted, and the fix.
+Each message is one line: what was wrong, the value received, what is accepted, and how to fix it. A parameter is
+written as `name` or `name=value`, in backticks: the commands print their flag for it.
 """
 
 
 class LiteMattingError(Exception):
-    """Base of all errors raised on purpose; `exit_code` is what the commands exit with."""
+    """Base of all errors raised on purpose.
+
+    exit_code: what the commands exit with. parameter: the name of the argument that is wrong, where it is one.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "", *, parameter: str | None = None) -> None:
+        super().__init__(message)
+        self.parameter = parameter
 
 
 def first_line(error: BaseException) -> str:

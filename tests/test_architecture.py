@@ -11,27 +11,28 @@ from PIL import Image
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, ROOT
 
 PACKAGE = ROOT / "litematting_deploy"
-SEAMS = {"errors", "sidecar", "system", "_optional", "_files", "_stages"}
+SEAMS = {"errors", "files", "profiling", "sidecar", "specs", "system", "_optional"}
 ALLOWED = {
     "errors": set(),
     "_optional": set(),
-    "_files": set(),
-    "_stages": set(),
+    "files": set(),
+    "profiling": set(),
     "sidecar": set(),
+    "specs": set(),
     "system": set(),
-    "matting": set(),
+    "images": set(),
     "model": set(),
     "engines": set(),
-    "runtime": {"engines", "matting", "model"},
-    "evaluation": {"matting"},
+    "matting": {"images"},
+    "runtime": {"engines", "images", "matting", "model"},
+    "evaluation": {"images", "matting"},
     "export": {"model"},
-    "sequence": {"matting"},
-    "cluster": set(),
-    "video": {"matting", "sequence"},
-    "demo": {"runtime", "matting"},
-    "training": {"model", "matting", "evaluation"},
-    "doctor": {"engines", "export", "matting", "runtime", "benchmarks", "video"},
-    "benchmarks": {"engines", "matting", "model", "runtime", "export", "evaluation"},
+    "jobs": {"images", "matting"},
+    "video": {"images", "jobs", "matting"},
+    "demo": {"runtime", "images", "matting"},
+    "training": {"model", "images", "matting", "evaluation"},
+    "doctor": {"engines", "export", "images", "matting", "runtime", "benchmarks", "video"},
+    "benchmarks": {"engines", "images", "matting", "model", "runtime", "export", "evaluation"},
 }
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -82,7 +83,7 @@ class Command(click.Command):
         except click.ClickException as error:
             fail(f"{name}: {error.format_message()}", error.exit_code)
         except LiteMattingError as error:
-            fail(f"{name}: {error}", error.exit_code)
+            fail(f"{name}: {with_flags(str(error), self)}", error.exit_code)
         except MemoryError:
             fail(f"{name}: out of memory; use smaller patches, a smaller --batch or a smaller image", 1)
         except click.Abort:
@@ -115,9 +116,27 @@ def command(name: str) -> Callable[[Callable[..., Any]], Command]:
     return decorate
 
 
+def with_flags(message: str, command: click.Command) -> str:
+    """A message of the package, in which parameters are written as `name` or `name=value`, with the command's flags in
+    their place: `step` becomes --step, `plan=adaptive` --plan adaptive. Names that are no parameters of it stay."""
+    named = {parameter.name: parameter for parameter in command.params}
+
+    def flag(match: "re.Match[str]") -> str:
+        parameter = named.get(match[1])
+        if parameter is None:
+            return match[0]
+        if isinstance(parameter, click.Argument):
+            return parameter.make_metavar(click.Context(command))
+        longest = max(parameter.opts, key=len)
+        return longest if match[2] is None else f"{longest} {match[2]}"
+
+    return re.sub(r"`(\w+)(?:=([^`]*))?`", flag, message)
+
+
 def notice(message: str) -> None:
-    """One line on stderr."""
-    stderr.print(message, markup=False)
+    """One line on stderr, with the flags of the command that runs."""
+    context = click.get_current_context(silent=True)
+    stderr.print(message if context is None else with_flags(message, context.command), markup=False)
 
 
 def fail(message: str, code: int) -> NoReturn:
