@@ -24,8 +24,8 @@ from pathlib import Path
 from shutil import copy, copytree
 from typing import Any
 
-from benchmarks.record.compare import MEASURED_JOBS, differences, same_words
-from benchmarks.record.inputs import ASSETS, make_inputs
+from .compare import MEASURED_JOBS, differences, same_words
+from .inputs import ASSETS, make_inputs
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -69,7 +69,7 @@ def run(code: Path, inputs: Path, folder: Path, jobs: Jobs) -> Said:
     copytree(inputs, folder / "inputs")
     (folder / "jobs.json").write_text(json.dumps(jobs))
     environment = os.environ | {"PYTHONPATH": str(code), "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
-    command = [sys.executable, HERE / "side.py", code, "jobs.json"]
+    command = [sys.executable, str(HERE / "side.py"), str(code), "jobs.json"]
     subprocess.run(command, cwd=folder, env=environment, check=True)
     print(f"{folder.name}: {len(jobs)} jobs in {time.perf_counter() - started:.0f} s", flush=True)
     text = (folder / "said.json").read_text().replace(str(code), "CODE").replace(str(folder), "FOLDER")
