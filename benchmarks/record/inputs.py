@@ -111,7 +111,7 @@ def _clips(folder: Path) -> None:
     """A clip with sound, timecode and a variable frame rate, one of 10 bits, trimaps, masks, and a frame that fails."""
     times = [0, 1001, 3003, 3503, 4504, 8008]
     save_clip(folder / "clip.mov", moving(CLIP_FRAMES), times=times, sound="aac", timecode="01:02:03:04")
-    save_clip(folder / "deep.mov", moving(CLIP_FRAMES, 10), "prores_ks", "yuv422p10le", options={}, tags=(9, 1))
+    save_clip(folder / "deep.mov", moving(CLIP_FRAMES, 10), "prores_ks", "yuv422p10le", options={})
     greys = trimaps(CLIP_FRAMES)
     grey_clip(folder / "trimaps.mp4", greys)
     grey_clip(folder / "masks.mp4", [np.where(grey > 0, 255, 0).astype(np.uint8) for grey in greys])

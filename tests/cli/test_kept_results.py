@@ -31,7 +31,7 @@ HEIGHT, WIDTH, PATCH, FRAMES = 72, 100, 32, 4
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """alpha = foreground + unknown * floor(16 * red) / 16, red in 0..1: sixteenths, so that sums are exact."""
     constants = {"sixteen": 16.0, "sixteenth": 1 / 16}
-    steps: tuple[tuple[str, list[str], list[str], dict[str, int]], ...] = (
+    steps: tuple[tuple[str, list[str], list[str], dict[str, Any]], ...] = (
         ("Split", ["image"], ["red", "green", "blue"], {"axis": 1, "num_outputs": 3}),
         ("Split", ["trimap"], ["background", "unknown", "foreground"], {"axis": 1, "num_outputs": 3}),
         ("Mul", ["red", "sixteen"], ["scaled"], {}),
