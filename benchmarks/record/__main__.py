@@ -5,6 +5,7 @@ python -m benchmarks.record OLD [NEW] [--only PATTERN] [--keep DIR]
 Run it in the root of a checkout. OLD and NEW (default: the working tree) are commits; both run with the packages of the
 interpreter that runs this. jobs.toml says which commands. Exits with 1 where a file or an exit code differs; what the
 commands print is listed apart, and changes nothing. A job whose options OLD does not know is left out, and named.
+With --keep, each job of OLD runs once: give each OLD a folder of its own, and remove it where inputs.py changes.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import fnmatch
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -21,7 +23,7 @@ import tomllib
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
-from shutil import copy, copytree
+from shutil import copy, copytree, rmtree
 from typing import Any
 
 from .compare import MEASURED_JOBS, differences, same_words
@@ -49,7 +51,7 @@ def chosen_jobs(pattern: str) -> Jobs:
         for line in lines:
             by_default = line.startswith(WITH_ENGINE) and "--engine" not in line and name != "shipped"
             whole = line + " --engine IN/net.onnx" * by_default
-            jobs.setdefault(name, []).append(whole.replace("IN/", "../inputs/"))
+            jobs.setdefault(name, []).append(shlex.join(shlex.split(whole.replace("IN/", "../inputs/"))))
     return jobs
 
 
@@ -64,17 +66,33 @@ def take_out(commit: str, folder: Path) -> Path:
 
 
 def run(code: Path, inputs: Path, folder: Path, jobs: Jobs) -> Said:
-    """Run jobs with the code of one side in a new folder; return what was said, without this side's paths."""
-    started = time.perf_counter()
-    copytree(inputs, folder / "inputs")
-    (folder / "jobs.json").write_text(json.dumps(jobs))
+    """Run those jobs that a folder has no results of; return what all said, without this side's paths."""
+    started, record = time.perf_counter(), folder / "said.json"
+    if not folder.exists():
+        copytree(inputs, folder / "inputs")
+    before: Said = json.loads(record.read_text()) if record.exists() else {}
+    known = {name: [one["command"] for one in before[name]] for name in before}
+    wanted = {name: lines for name, lines in jobs.items() if known.get(name) != lines}
+    (folder / "jobs.json").write_text(json.dumps(wanted))
     environment = os.environ | {"PYTHONPATH": str(code), "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
     command = [sys.executable, str(HERE / "side.py"), str(code), "jobs.json"]
     subprocess.run(command, cwd=folder, env=environment, check=True)
-    print(f"{folder.name}: {len(jobs)} jobs in {time.perf_counter() - started:.0f} s", flush=True)
-    text = (folder / "said.json").read_text().replace(str(code), "CODE").replace(str(folder), "FOLDER")
+    print(f"{folder.name}: {len(wanted)} jobs in {time.perf_counter() - started:.0f} s", flush=True)
+    text = record.read_text().replace(str(code), "CODE").replace(str(folder), "FOLDER")
     said: Said = json.loads(text)
     return said
+
+
+def prepare(code: Path, base: Path) -> None:
+    """Make the inputs of both sides, and a small network by the old code: the new one reads old exports, too."""
+    if base.exists() and any(base.iterdir()):
+        raise SystemExit(f"{base}: is neither empty nor a finished record; remove it or choose another folder")
+    make_inputs(base / "inputs")
+    for asset in ("litematting.safetensors", "tiny.onnx"):
+        copy(ASSETS / asset, base / "inputs")
+    run(code, base / "inputs", base / "network", {"made": [NETWORK]})
+    for path in (base / "network" / "made").iterdir():
+        copy(path, base / "inputs")
 
 
 def compare_job(name: str, old: Path, new: Path, said: tuple[list[Any], list[Any]]) -> tuple[list[str], list[str]]:
@@ -104,21 +122,18 @@ def main() -> int:
     parser.add_argument("old")
     parser.add_argument("new", nargs="?", help="default: the working tree")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="jobs of such names, as 'clip-*'")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="new folder for the inputs and the results of both")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep inputs and results; OLD's are used again")
     arguments = parser.parse_args()
     jobs = chosen_jobs(arguments.only)
     with tempfile.TemporaryDirectory() as scratch:
         base = (arguments.keep or Path(scratch) / "record").absolute()
-        make_inputs(inputs := base / "inputs")
-        for asset in ("litematting.safetensors", "tiny.onnx"):
-            copy(ASSETS / asset, inputs)
         code = take_out(arguments.old, Path(scratch) / "code-old")
-        run(code, inputs, base / "network", {"made": [NETWORK]})
-        for path in (base / "network" / "made").iterdir():
-            copy(path, inputs)
-        old = run(code, inputs, base / "old", jobs)
+        if not (base / "old").exists():
+            prepare(code, base)
+        old = run(code, base / "inputs", base / "old", jobs)
         code = take_out(arguments.new, Path(scratch) / "code-new") if arguments.new else ROOT
-        new = run(code, inputs, base / "new", jobs)
+        rmtree(base / "new", ignore_errors=True)
+        new = run(code, base / "inputs", base / "new", jobs)
         files: list[str] = []
         words: list[str] = []
         for name in jobs:

@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import shlex
+import shutil
 import sys
 import traceback
 from pathlib import Path
@@ -69,12 +70,14 @@ def main() -> None:
     for module in SLOW:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
-    commands, said = entry_points(code), {}
+    commands, record = entry_points(code), Path("said.json")
+    said = json.loads(record.read_text()) if record.exists() else {}
     for name, lines in jobs.items():
         folder = Path(name)
+        shutil.rmtree(folder, ignore_errors=True)  # of a run that was interrupted
         folder.mkdir()
         said[name] = [run(shlex.split(line), folder, commands) for line in lines]
-        Path("said.json").write_text(json.dumps(said, indent=1))
+        record.write_text(json.dumps(said, indent=1))
 
 
 if __name__ == "__main__":
