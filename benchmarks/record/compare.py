@@ -19,8 +19,8 @@ from tests.video.clips import packets, planes_of, read_clip
 Contents = dict[str, Any]
 CLIPS, TEXTS = (".mov", ".mp4", ".mkv", ".webm"), (".html", ".md", ".csv", ".txt", ".pbtxt")
 MEASURED_JOBS = "measure-"
-# Keys of JSON whose numbers a run measures, and those that say what it ran with.
-MEASURED = re.compile(r"seconds|(^|_)(s|ms|mb|mhz)$|latency|memory|load|^versions$|^litematting-deploy$|bytes|per_s")
+# Keys of JSON whose values a run measures.
+MEASURED = re.compile(r"seconds|(^|_)(s|ms|mb|mhz)$|latency|memory|load|bytes|per_s|^elsewhere$")
 TIMES = re.compile(r"\d+(\.\d+)? ?(s|ms|min|h)\b|\d+:\d\d(:\d\d)?")
 NUMBERS = re.compile(r"[-+]?\d[\d.,:]*(e[-+]?\d+)?")
 
@@ -105,18 +105,9 @@ def _clip(path: Path) -> Contents:
     pictures, _, said = read_clip(path, "libvpx-vp9" if codec == "vp9" else None)
     contents = {f"frame {i} plane {j}": x for i, p in enumerate(pictures) for j, x in enumerate(planes_of(p))}
     context = said.context
-    names = (
-        "name",
-        "profile",
-        "codec_tag",
-        "width",
-        "height",
-        "pix_fmt",
-        "color_range",
-        "colorspace",
-        "color_primaries",
-    )
-    about = {name: getattr(context, name) for name in (*names, "color_trc", "sample_aspect_ratio")}
+    stored = ("name", "profile", "codec_tag", "width", "height", "pix_fmt", "sample_aspect_ratio")
+    colours = ("color_range", "colorspace", "color_primaries", "color_trc")
+    about = {name: getattr(context, name) for name in (*stored, *colours)}
     times = [(picture.pts, picture.format.name) for picture in pictures]
     sound = packets(path, "audio") if sounds else []
     return {**contents, **about, **kept, "times": times, "duration": said.duration, "time base": said.time_base} | {
@@ -135,16 +126,18 @@ def _network(path: Path) -> Contents:
     return {**arrays, **nodes, **{f"metadata {item.key}": item.value for item in model.metadata_props}}
 
 
-def _leaves(value: Any, path: str, measured: bool) -> Iterator[tuple[str, Any]]:
-    """Yield each value of a JSON document by its path; of what is measured, only that it is there."""
+def _leaves(value: Any, path: str, measured: bool, hidden: bool = False) -> Iterator[tuple[str, Any]]:
+    """Yield each value of a JSON document by its path; of versions and measurements, only that they are there.
+
+    Items of lists go by their names where they have some: stages of threads begin in no fixed order.
+    """
     if isinstance(value, dict) and value:
         for name, item in value.items():
-            within = measured and MEASURED.search(name) is not None
-            yield from _leaves(
-                "measured" if within and not isinstance(item, dict | list) else item, f"{path}/{name}", measured
-            )
+            apart = name == "versions" or (measured and MEASURED.search(name) is not None)
+            yield from _leaves(item, f"{path}/{name}", measured, hidden or apart)
     elif isinstance(value, list) and value:
         for index, item in enumerate(value):
-            yield from _leaves(item, f"{path}/{index}", measured)
+            name = item.get("name", index) if isinstance(item, dict) else index
+            yield from _leaves(item, f"{path}/{'*' if hidden else name}", measured, hidden)
     else:
-        yield path, value
+        yield path, "measured" if hidden else value

@@ -40,7 +40,7 @@ def call(target: str | None, arguments: list[str]) -> int:
         getattr(importlib.import_module(module), function)(arguments)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except BaseException:  # noqa: BLE001 - a crash is a result like any other
+    except Exception:  # noqa: BLE001 - a crash is a result like any other
         traceback.print_exc()
         return CRASHED
     return 0
