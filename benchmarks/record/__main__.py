@@ -9,6 +9,7 @@ With --keep, each job of OLD runs once: give each OLD a folder of its own, and r
 """
 
 import argparse
+import difflib
 import fnmatch
 import io
 import json
@@ -102,18 +103,21 @@ def compare_job(name: str, old: Path, new: Path, said: tuple[list[Any], list[Any
         if before["code"] != after["code"] or after["code"] not in ORDERLY:
             files.append(f"{before['command']}: exit code {before['code']} -> {after['code']}: {after['err'][-300:]}")
         for stream in ("out", "err"):
-            texts = [same_words(side[stream], name.startswith(MEASURED_JOBS)) for side in (before, after)]
-            if texts[0] != texts[1]:
-                words.append(f"{before['command']}: std{stream}\n    - {texts[0]!s:.600}\n    + {texts[1]!s:.600}")
+            sides = [same_words(one[stream], name.startswith(MEASURED_JOBS)).splitlines() for one in (before, after)]
+            apart = [
+                line for line in difflib.unified_diff(*sides, lineterm="", n=0) if line[:2] not in ("--", "++", "@@")
+            ]
+            if apart:
+                words.append("\n    ".join([f"{before['command']}: std{stream}", *apart]))
     found = {path.relative_to(side / name) for side in (old, new) for path in (side / name).rglob("*")}
     for path in sorted(found):
-        sides = old / name / path, new / name / path
-        if sides[0].is_file() and sides[1].is_file():
-            lines = list(differences(*sides, name))
+        one, other = old / name / path, new / name / path
+        if one.is_file() and other.is_file():
+            lines = list(differences(one, other, name))
             files += [f"{name}/{path}: {line}" for line in lines[:SHOWN]]
             files += [f"{name}/{path}: {len(lines) - SHOWN} more differences"] * (len(lines) > SHOWN)
-        elif not (sides[0].is_dir() and sides[1].is_dir()):
-            files.append(f"{name}/{path}: only the {'old' if sides[0].exists() else 'new'} code wrote it")
+        elif not (one.is_dir() and other.is_dir()):
+            files.append(f"{name}/{path}: only the {'old' if one.exists() else 'new'} code wrote it")
     return files, words
 
 

@@ -22,13 +22,17 @@ MEASURED_JOBS = "measure-"
 # Keys of JSON whose values a run measures.
 MEASURED = re.compile(r"seconds|(^|_)(s|ms|mb|mhz)$|latency|memory|load|bytes|per_s|^elsewhere$")
 TIMES = re.compile(r"\d+(\.\d+)? ?(s|ms|min|h)\b|\d+:\d\d(:\d\d)?")
+PROGRESS = re.compile(r"^\d+(?=/\d+ )", re.MULTILINE)
 NUMBERS = re.compile(r"[-+]?\d[\d.,:]*(e[-+]?\d+)?")
 
 
 def same_words(text: str, measured: bool) -> str:
-    """Return a text without times; where its numbers are measured, without all of these and without its layout."""
+    """Return a text without times; where its numbers are measured, without all of these and without its layout.
+
+    Lines are sorted and progress is not counted: which frame of a folder is done first is chance.
+    """
     if not measured:
-        return TIMES.sub("#", text)
+        return "\n".join(sorted(PROGRESS.sub("#", TIMES.sub("#", text)).splitlines()))
     return re.sub(r"[\s─━┄┏┓┗┛┳┻╇┡┩│┃└┘┴┼-]+", " ", NUMBERS.sub("#", text))
 
 
