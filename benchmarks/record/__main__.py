@@ -103,19 +103,18 @@ def compare_job(name: str, old: Path, new: Path, said: tuple[list[Any], list[Any
         if before["code"] != after["code"] or after["code"] not in ORDERLY:
             files.append(f"{before['command']}: exit code {before['code']} -> {after['code']}: {after['err'][-300:]}")
         for stream in ("out", "err"):
-            sides = [same_words(one[stream], name.startswith(MEASURED_JOBS)).splitlines() for one in (before, after)]
-            apart = [
-                line for line in difflib.unified_diff(*sides, lineterm="", n=0) if line[:2] not in ("--", "++", "@@")
-            ]
+            said_old, said_new = (same_words(one[stream], name.startswith(MEASURED_JOBS)) for one in (before, after))
+            lines = difflib.unified_diff(said_old.splitlines(), said_new.splitlines(), lineterm="", n=0)
+            apart = [line for line in lines if line[:2] not in ("--", "++", "@@")]
             if apart:
                 words.append("\n    ".join([f"{before['command']}: std{stream}", *apart]))
     found = {path.relative_to(side / name) for side in (old, new) for path in (side / name).rglob("*")}
     for path in sorted(found):
         one, other = old / name / path, new / name / path
         if one.is_file() and other.is_file():
-            lines = list(differences(one, other, name))
-            files += [f"{name}/{path}: {line}" for line in lines[:SHOWN]]
-            files += [f"{name}/{path}: {len(lines) - SHOWN} more differences"] * (len(lines) > SHOWN)
+            differ = list(differences(one, other, name))
+            files += [f"{name}/{path}: {line}" for line in differ[:SHOWN]]
+            files += [f"{name}/{path}: {len(differ) - SHOWN} more differences"] * (len(differ) > SHOWN)
         elif not (one.is_dir() and other.is_dir()):
             files.append(f"{name}/{path}: only the {'old' if one.exists() else 'new'} code wrote it")
     return files, words
