@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from tests.matting.files import save_exr
+from tests.images.files import save_exr
 from tests.video.clips import moving, save_clip
 
 compare: Any = importlib.import_module("benchmarks.record.compare")

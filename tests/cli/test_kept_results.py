@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from tests.conftest import called
-from tests.matting.files import read_exr, read_levels, save_exr, save_levels
+from tests.images.files import read_exr, read_levels, save_exr, save_levels
 from tests.video.clips import grey_clip, moving, packets, read_clip, save_clip, trimaps
 
 KEPT = Path(__file__).with_name("kept_results.json")
