@@ -215,7 +215,7 @@ def root_onnx(shared: Path) -> Path:
     path = shared / "root.onnx"
     with FileLock(f"{path}.lock"):
         if not path.exists():
-            _save_convolution(path, [1] + [0] * 7, root_of_less=0.1)
+            _save_convolution(path, [1.0] + [0.0] * 7, root_of_less=0.1)
     return path
 
 

@@ -32,7 +32,7 @@ def jpeg(mask: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
 def supersampled(times: int) -> NDArray[np.uint8]:
     y, x = np.mgrid[: H * times, : W * times] / times
     fine = ((y - 100) ** 2 + (x - 120) ** 2 < 60**2) * 255.0
-    return np.rint(fine.reshape(H, times, W, times).mean((1, 3))).astype(np.uint8)
+    return np.asarray(np.rint(fine.reshape(H, times, W, times).mean((1, 3))), np.uint8)
 
 
 def areas(*values: int) -> NDArray[np.uint8]:

@@ -1,8 +1,10 @@
 """Foreground colours, against PyMatting on light computed here."""
 
+import importlib
 import importlib.abc
 import pickle
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,29 +130,29 @@ def test_a_cache_that_is_of_no_use_is_left_for_another(
     error: Exception, again: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The import meets the error once: with another folder for the cache it goes well."""
-    import numba
-
+    config: Any = importlib.import_module("numba").config
     places: list[str] = []
 
     def imported() -> str:
-        places.append(numba.config.CACHE_DIR)
+        places.append(config.CACHE_DIR)
         if len(places) == 1:
             raise error
         return "the estimator"
 
     monkeypatch.setattr(foreground_cache, "_imported", imported)
     foreground_cache.foreground_estimator.cache_clear()
-    before = numba.config.CACHE_DIR
+    before = config.CACHE_DIR
     try:
         if again:
-            assert foreground_cache.foreground_estimator() == "the estimator"
+            found: Any = foreground_cache.foreground_estimator()
+            assert found == "the estimator"
             assert "litematting-numba-" in places[1]
         else:
             with pytest.raises(type(error), match=str(error)):
                 foreground_cache.foreground_estimator()
     finally:
         foreground_cache.foreground_estimator.cache_clear()
-    assert (len(places), numba.config.CACHE_DIR) == (1 + again, before)
+    assert (len(places), config.CACHE_DIR) == (1 + again, before)
 
 
 def test_what_numba_cannot_compile_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
