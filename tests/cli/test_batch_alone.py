@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from litematting_deploy.cli import batch
-from litematting_deploy.cluster.pipeline import Record, Resources, Worker
-from litematting_deploy.runtime.assets import TINY_ENGINE
+from litematting_deploy.jobs.cluster.pipeline import Record, Resources, Worker
+from litematting_deploy.runtime.shipped import TINY_ENGINE
 from tests.cli.test_masks import HW, OBJECT, ids, save, trimap_of
 from tests.cli.test_passed_over import FORMATS, make
 from tests.conftest import Run, called
-from tests.matting.files import save_exr
+from tests.images.files import save_exr
 
 BLACK = "b"
 

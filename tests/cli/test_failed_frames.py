@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from litematting_deploy.video.reading import Clip
+from litematting_deploy.video.reader import Clip
 from litematting_deploy.video.trimaps import open_greys, pairs
 from tests.conftest import called
 from tests.video.clips import save_clip

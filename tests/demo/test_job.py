@@ -12,9 +12,9 @@ from litematting_deploy.demo.limits import Limits
 from litematting_deploy.demo.source import Source
 from litematting_deploy.demo.studio import Studio
 from litematting_deploy.errors import ForegroundError, NotFiniteError
-from litematting_deploy.matting.background import Background
-from litematting_deploy.matting.decoding import decode
-from litematting_deploy.matting.photo import Photo
+from litematting_deploy.images.background import Background
+from litematting_deploy.images.decode import decode
+from litematting_deploy.images.photo import Photo
 from litematting_deploy.runtime import Matter
 
 
