@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.matting.files import read_exr
+from tests.images.files import read_exr
 from tests.video.clips import packets, planes_of, read_clip
 
 Contents = dict[str, Any]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from tests.matting.files import adobe_profile, save_exr, save_levels
+from tests.images.files import adobe_profile, save_exr, save_levels
 from tests.video.clips import TIME_BASE, grey_clip, moving, save_clip, trimaps
 
 ASSETS = Path(__file__).parents[2] / "litematting_deploy" / "assets"

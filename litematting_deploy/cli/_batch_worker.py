@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ._engine import open_chosen
 from ._folder import folder_steps, result_settings
 from ._folder_files import FolderFiles
 from ._plan import matter_for
+from ._remarks import Remarks
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def _record(files: FolderFiles, done: Done, sources: dict[str, list[int]]) -> Re
         "failure": done.failure,
         "files": stamps(files.results(done.frame).files) if worked else {},
         "sources": sources if worked else {},
-        "unsure": files.unsure.get(done.frame.name),
+        "remarks": asdict(files.remarks.get(done.frame.name, Remarks())),
         "host": socket.gethostname(),
         "pid": os.getpid(),
     }

@@ -25,7 +25,8 @@ from ._engine import open_chosen
 from ._folder_files import FolderFiles, Loaded
 from ._folder_progress import FolderProgress, folder_progress
 from ._plan import matter_for
-from ._trimap import check_some_unknown, mask_meaning
+from ._remarks import notes, say_unsure
+from ._trimap import check_sequence, mask_meaning
 from .command import notice, stdout
 
 _OPTIONS = (
@@ -61,7 +62,7 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
     frame failed."""
     started = time.perf_counter()
     frames, missing, sources = chosen_frames(images, source, options)
-    check_some_unknown(images, source, options)
+    check_sequence(images, source, options)
     files = FolderFiles((images, source), output, options)
     files.check(frames)
     if options["resume"]:
@@ -82,7 +83,7 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
             for done in run(todo, folder_steps(files, matter, progress)):
                 progress.over(done)
         described = engine.describe()
-    for words in (*sources.notes, *filter(None, (files.clipped, files.lost_colour))):
+    for words in (*sources.notes, *notes(files.remarks)):
         notice(f"ltm-infer: {words}")
     seconds, failed = time.perf_counter() - started, len(progress.failures)
     shard = f" of shard {options['part']}" if options["part"] else ""
@@ -90,7 +91,7 @@ def matte_folder(images: str, source: str, output: str, options: dict[str, Any])
     skipped = f", {len(frames) - len(todo)} were done" if options["resume"] else ""
     stdout.print(
         f"{output}: {made} in {seconds:.1f} s{skipped}, {failed} failed{say_count(missing)}{sources.counts}, "
-        f"{described}{say_unsure(files.unsure)}",
+        f"{described}{say_unsure(files.remarks)}",
         markup=False,
         soft_wrap=True,
     )
@@ -120,14 +121,6 @@ def say_count(missing: list[int]) -> str:
     return f", {len(missing)} missing" if missing else ""
 
 
-def say_unsure(unsure: dict[str, str]) -> str:
-    """For the last line: how many frames had a trimap without sure foreground or background, and the first of them."""
-    if not unsure:
-        return ""
-    name, what = min(unsure.items())
-    return f"; trimaps without sure foreground or background: {len(unsure)} ({name}: {what})"
-
-
 def result_settings(matter: Matter, options: dict[str, Any], resume: bool) -> dict[str, Any]:
     """What decides on the results: not the device, so that the machines of a farm may share a folder.
 
@@ -153,11 +146,6 @@ def result_settings(matter: Matter, options: dict[str, Any], resume: bool) -> di
         "background": background,
         **{name: options[name] for name in _KEPT},
     }
-
-
-def _read_masks_by(options: dict[str, Any]) -> str:
-    """How masks become trimaps, in words."""
-    return f"{options['unknown'] or Band()} {mask_meaning(options)}".strip()
 
 
 def folder_steps(

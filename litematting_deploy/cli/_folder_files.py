@@ -18,7 +18,8 @@ from ..images.photo import Photo
 from ..images.suffixes import PNG_SUFFIX, RESULT_FORMATS, is_exr_name
 from ..jobs.frames import Frame, means
 from ..matting.trimap import unsure
-from ._results import Results, chosen_results, say_lost, say_share
+from ._remarks import Remarks
+from ._results import Results, chosen_results
 from ._trimap import read_pair
 
 
@@ -44,10 +45,8 @@ class FolderFiles:
         each other or results would lie among sources, and `OutputError`.
         """
         self._options, self._sources = options, sources
-        self._clipped: list[float] = []
-        self._lost: list[str] = []
-        self.unsure: dict[str, str] = {}
-        """By the names of frames, what their trimaps lack."""
+        self.remarks: dict[str, Remarks] = {}
+        """By the names of the frames that were loaded, where there is something to say."""
         named = {"alpha": output} | {name: options[name] for name in ("cutout", "foreground", "preview")}
         self._folders = {name: Path(folder) for name, folder in named.items() if folder is not None}
         for folder in self._folders.values():
@@ -86,24 +85,6 @@ class FolderFiles:
                 if of or folder in searched:
                     raise UsageError(f"{path}: would be taken for one of {(of or [folder])[0]}; choose another folder")
 
-    @property
-    def clipped(self) -> str | None:
-        """In words, in how many of the frames that were loaded PNG and TIFF cut off light."""
-        if not self._clipped:
-            return None
-        return (
-            f"frames with light outside 0..1, which PNG and TIFF cut off: {len(self._clipped)}, "
-            f"up to {say_share(max(self._clipped))} of a frame; --format exr keeps it"
-        )
-
-    @property
-    def lost_colour(self) -> str | None:
-        """In words, in how many of the frames that were loaded results miss what the photo says of its colours."""
-        if not self._lost:
-            return None
-        chunks = ", ".join(dict.fromkeys(", ".join(self._lost).split(", ")))
-        return say_lost(chunks, f"the photo, in {len(self._lost)} frame{'s' if len(self._lost) > 1 else ''},")
-
     def remove_old_drafts(self, frames: Iterable[Frame]) -> None:
         """Remove what runs that were killed have left beside the results."""
         for folder in {os.path.dirname(path) for frame in frames for path in self.results(frame).files}:
@@ -139,17 +120,13 @@ class FolderFiles:
             kind = "trimap" if self._options["mask"] is None else "mask"
             raise InputError(f"{frame.image}: has no {kind} of its name; make one, or take the photo out")
         photo, trimap = read_pair(str(frame.image), str(frame.trimap), self._options)
-        if missing := unsure(trimap):
-            self.unsure[frame.name] = missing
         results = self.results(frame)
         for path in results.files:
             _make_folder(Path(path).parent)
         results.check((str(frame.image), str(frame.trimap), *self.sources(frame)))
         results.check_photo(photo)
-        if clipped := results.clipped_share(photo):
-            self._clipped.append(clipped)
-        if lost := results.lost_colour(photo):
-            self._lost.append(lost)
+        if remarks := Remarks(unsure(trimap), results.clipped_share(photo), results.lost_colour(photo)):
+            self.remarks[frame.name] = remarks
         return Loaded(photo, trimap, results)
 
     def _named(self, name: str, suffix: str) -> dict[str, Any]:

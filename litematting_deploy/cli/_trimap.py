@@ -11,8 +11,8 @@ from ..errors import UsageError
 from ..images.image_io import read_mask, read_trimap
 from ..images.mask import MaskMeaning
 from ..images.photo import Photo, read_photo
-from ..jobs import unknown
 from ..jobs.frames import find_frames
+from ..jobs.known import check_some_sure, check_some_unknown, spread
 from ..matting.trimap import Encoding, check_unknown, decode, from_mask
 from ..matting.unknown_band import WIDEST, Band
 
@@ -76,7 +76,8 @@ def trimap_options(function: Function) -> Function:
     mask = click.option(
         "--mask",
         metavar="MASK",
-        help="A binary or soft mask instead of a trimap, or a folder or pattern of masks; see ltm-trimap.",
+        help="A binary or soft mask instead of a trimap, or a folder or pattern of masks; see ltm-trimap. Of many, "
+        "masks may be dim, as in a fade, where another one reaches the top of the range.",
     )
     sure = click.option(
         "--allow-no-unknown",
@@ -112,17 +113,22 @@ def trimap_source(trimap: str | None, options: dict[str, Any]) -> str:
     return source
 
 
-def check_some_unknown(images: str, source: str, options: dict[str, Any]) -> None:
-    """Raise `InputError` where no trimap of many has unknown pixels, before any frame is matted or handed out.
+def check_sequence(images: str, source: str, options: dict[str, Any]) -> None:
+    """Raise `InputError` where no trimap of many has unknown pixels, or no mask reaches the top of its range, before
+    any frame is matted or handed out.
 
     All frames count, whatever `frames` and `part` choose: each machine of a farm comes to the same answer.
     """
-    if options["mask"] is not None or options["allow_no_unknown"]:
+    if options["allow_no_unknown"]:
         return
-    trimaps = [frame.trimap for frame in find_frames(images, source) if frame.trimap is not None]
+    files = [frame.trimap for frame in find_frames(images, source) if frame.trimap is not None]
     limit: float = options["max_megapixels"]
     encoding: Encoding = options["trimap_encoding"] or "exact"
-    unknown.check_some_unknown(trimaps, lambda path: decode(read_trimap(path, limit), encoding, str(path)), source)
+    if options["mask"] is None:
+        trimaps = spread(files, lambda path: decode(read_trimap(path, limit), encoding, str(path)))
+        check_some_unknown(trimaps, source)
+    elif not mask_meaning(options):
+        check_some_sure(spread(files, lambda path: read_mask(path, limit)), source)
 
 
 def read_pair(image: str, source: str, options: dict[str, Any], alone: bool = False) -> tuple[Photo, NDArray[np.uint8]]:
@@ -139,7 +145,7 @@ def read_pair(image: str, source: str, options: dict[str, Any], alone: bool = Fa
             check_unknown(trimap, source)
         return photo, trimap
     meaning = mask_meaning(options)
-    grey = read_mask(source, limit, photo, meaning)
+    grey = read_mask(source, limit, photo, meaning, alone)
     if alone:
         meaning.check_object(grey, source)
     band, adaptive = options["unknown"] or Band(), options["adaptive"]

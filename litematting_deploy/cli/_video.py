@@ -21,9 +21,11 @@ _OPTIONS = (
     click.option(
         "--failed-frames",
         type=click.Choice(["stop", "known"]),
-        help="What a clip does at a frame whose trimap is wrong or whose alpha is not finite: stop, keeping what is "
-        "done for --resume, or go on with the known pixels of its trimap, the others transparent. These are named "
-        "at the end, and the exit code is 1.  [default: stop]",
+        help="What a clip does at a frame whose trimap or mask is wrong (unreadable, of another size, with values that "
+        "mean nothing) or whose alpha is not finite. stop: keep what is done for --resume. known: go on; the frame "
+        "holds the known pixels of its trimap, the others transparent, or nothing where the trimap is wrong, and is "
+        "named at the end; the exit code is 1. A trimap without unknown pixels is not wrong: it is the frame's alpha.  "
+        "[default: stop]",
     ),
     click.option(
         "--segment",

@@ -11,7 +11,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, NotFiniteError, OutputError, UsageError
+from ..errors import InputError, LiteMattingError, NotFiniteError, OutputError, UsageError
 from ..files import check_writable
 from ..images.background import Background
 from ..jobs.frames import Frame
@@ -26,11 +26,12 @@ from ..video.mux import check_sound, join
 from ..video.pictures import Pictures
 from ..video.reader import Clip, ClipFrame
 from ..video.segments import Result, Segment, Segments
-from ..video.trimaps import SURE_FOREGROUND, Pair, check_counts, decode_grey, open_greys, pairs
+from ..video.trimaps import Pair, as_mask, check_counts, decode_grey, open_greys, pairs
 from ._engine import open_chosen
-from ._folder import result_settings, say_unsure
+from ._folder import result_settings
 from ._folder_progress import FolderProgress, folder_progress
 from ._plan import matter_for
+from ._remarks import Remarks, say_unsure
 from ._trimap import mask_meaning
 from .command import notice, stdout
 
@@ -43,7 +44,11 @@ class _Loaded:
     source: str
     network: NDArray[np.uint8]
     trimap: NDArray[np.uint8]
-    failure: str | None = None
+    failure: InputError | None = None
+
+
+class _FrameError(LiteMattingError):
+    """A frame whose trimap is wrong or whose alpha is not finite: the job may go past it."""
 
 
 def matte(path: str, source: str, output: str, options: dict[str, Any]) -> int:
@@ -53,8 +58,10 @@ def matte(path: str, source: str, output: str, options: dict[str, Any]) -> int:
     meaning = None if options["mask"] is None else mask_meaning(options)
     greys = open_greys(source, options["max_megapixels"], meaning)
     check_counts(clip, greys)
-    if options["mask"] is None and not options["allow_no_unknown"]:
+    if meaning is None and not options["allow_no_unknown"]:
         greys.check_some_unknown(options["trimap_encoding"])
+    elif meaning is not None and not meaning:
+        greys.check_some_sure()
     pictures = _chosen(output, (path, source), clip, options)
     segments = Segments(output, pictures.results, clip, options["segment"])
     if options["resume"] and not segments.folder.exists() and _is_done(pictures, (path, source)):
@@ -66,7 +73,7 @@ def matte(path: str, source: str, output: str, options: dict[str, Any]) -> int:
         with folder_progress("ltm-infer") as progress:
             resumed = _check_done(segments.whole(), todo, progress)
             progress.begin("frames", (clip.count or resumed) - resumed)
-            lacking = _run(todo, segments, pictures, matter, progress, options)
+            remarks = _run(todo, segments, pictures, matter, progress, options)
             done = segments.whole()
             progress.failures[:] = [failure for segment in done for failure in segment.failed]
         for index, result in enumerate(pictures.results):
@@ -78,7 +85,7 @@ def matte(path: str, source: str, output: str, options: dict[str, Any]) -> int:
     failed = len(progress.failures)
     without = f", {failed} failed and hold known pixels alone" if failed else ""
     files = " and ".join(f"{result.path} ({result.codec.name})" for result in pictures.results)
-    described += say_unsure(lacking)
+    described += say_unsure(remarks)
     stdout.print(
         f"{files}: {count} frames in {seconds:.1f} s{before}{without}, {described}", markup=False, soft_wrap=True
     )
@@ -147,9 +154,10 @@ def _run(
     matter: Matter,
     progress: FolderProgress,
     options: dict[str, Any],
-) -> dict[str, str]:
-    """Matte what is left of a clip. Returns by frame what the trimaps lack."""
-    lacking: dict[str, str] = {}
+) -> dict[str, Remarks]:
+    """Matte what is left of a clip. Returns by frame what there is to say of it."""
+    remarks: dict[str, Remarks] = {}
+    failed: dict[int, LiteMattingError] = {}
 
     def load() -> _Loaded | None:
         pair = next(todo, None)
@@ -160,39 +168,47 @@ def _run(
     def matted(frames: Iterable[_Loaded]) -> Iterator[NDArray[np.float32] | NotFiniteError]:
         inputs = ((item.network, item.trimap) for item in frames)
         for alpha in matter.sequence(inputs, progress=progress.patches, go_on=True):
-            progress.matted()
+            if not isinstance(alpha, NotFiniteError):
+                progress.matted()
             yield alpha
 
     def save(item: _Loaded, alpha: NDArray[np.float32] | NotFiniteError) -> None:
-        failure = item.failure
+        failure: LiteMattingError | None = item.failure
         if isinstance(alpha, NotFiniteError):
-            failure = f"{item.frame.name}: {alpha}"
-            if not going_on:
-                raise NotFiniteError(failure)
-            opaque = (item.trimap == FOREGROUND).astype(np.float32)
+            failure, opaque = alpha, (item.trimap == FOREGROUND).astype(np.float32)
         else:
             opaque = alpha
-        segments.add(item.frame, item.source, pictures.of(item.frame, item.network, opaque), failure)
+        if failure is not None:
+            failed[item.frame.index] = failure
+            if not going_on:
+                raise _FrameError(_said(item, failure))
+        said = None if failure is None else _said(item, failure)
+        segments.add(item.frame, item.source, pictures.of(item.frame, item.network, opaque), said)
 
     try:
         for item in run(load, matted, save):
-            if missing := unsure(item.trimap):
-                lacking[f"frame {item.frame.index}"] = missing
-            progress.over(Done(Frame(f"frame {item.frame.index}", Path(item.frame.name), None)))
+            name, failure = f"frame {item.frame.index}", failed.get(item.frame.index)
+            if failure is None:
+                remarks[name] = Remarks(unsure(item.trimap))
+            progress.over(Done(Frame(name, Path(item.frame.name), None), None if failure is None else str(failure)))
         segments.close()
     except OutputError:
         raise
-    except (InputError, NotFiniteError) as error:
+    except (InputError, _FrameError) as error:
         segments.keep_what_is_whole()
         kept = sum(len(segment.pts) for segment in segments.whole())
+        past = ", or past such frames with --resume --failed-frames known" if isinstance(error, _FrameError) else ""
         raise type(error)(
-            f"{error}; {kept} frames are done and kept, mend that and go on with --resume, or past such frames with "
-            "--resume --failed-frames known"
+            f"{error}; {kept} frames are done and kept, mend that and go on with --resume{past}"
         ) from error
     except BaseException:
         segments.keep_what_is_whole()
         raise
-    return lacking
+    return remarks
+
+
+def _said(item: _Loaded, failure: LiteMattingError) -> str:
+    return f"{item.frame.name}: {failure}"
 
 
 def _load(pair: Pair, options: dict[str, Any]) -> _Loaded:
@@ -200,18 +216,16 @@ def _load(pair: Pair, options: dict[str, Any]) -> _Loaded:
     try:
         return _Loaded(pair.frame, pair.digest(), network, _trimap(pair, network, options))
     except InputError as error:
-        if options["failed_frames"] != "known":
-            raise
-        nothing = np.zeros(network.shape[:2], np.uint8)
-        return _Loaded(pair.frame, pair.digest(), network, nothing, str(error))
+        return _Loaded(pair.frame, pair.digest(), network, np.zeros(network.shape[:2], np.uint8), error)
 
 
 def _trimap(pair: Pair, network: NDArray[np.uint8], options: dict[str, Any]) -> NDArray[np.uint8]:
+    """The trimap (H, W) of a pair. Raises `InputError`."""
+    if isinstance(pair.grey, InputError):
+        raise pair.grey
     if options["mask"] is None:
         return decode_grey(pair.grey, pair.name, options["trimap_encoding"], pair.compressed)
-    mask = pair.grey
-    if pair.compressed:
-        chosen = mask_meaning(options).applied(mask, 255, pair.name, SURE_FOREGROUND / 255)
-        mask = mask if chosen is None else chosen
+    meaning = mask_meaning(options)
+    mask = as_mask(pair.grey, pair.name, meaning, alone=False) if pair.compressed else pair.grey
     band, adaptive = options["unknown"] or Band(), options["adaptive"]
     return from_mask(mask, band, pair.name, network, adaptive=adaptive, checked=True)

@@ -19,12 +19,13 @@ from ..jobs.settings import keep_settings
 from ..runtime.loading import TENSORRT_SUFFIX
 from ._batch_worker import Job, examine, worker
 from ._engine import engine_options
-from ._folder import chosen_frames, folder_options, say_count, say_missing, say_unsure
+from ._folder import chosen_frames, folder_options, say_count, say_missing
 from ._folder_files import FolderFiles
 from ._folder_progress import FolderProgress, folder_progress
 from ._plan import plan_options
+from ._remarks import Remarks, notes, say_unsure
 from ._results import result_options
-from ._trimap import check_some_unknown, trimap_options, trimap_source
+from ._trimap import check_sequence, trimap_options, trimap_source
 from .command import command, max_megapixels_option, notice, stdout
 
 
@@ -73,7 +74,7 @@ def main(images: str, trimaps: str | None, output: str, **options: Any) -> int:
     source = trimap_source(trimaps, options)
     address, resume, retries = (options.pop(name) for name in ("address", "resume", "retries"))
     spread = {name: options.pop(name) for name in ("actors", "cpus", "gpus", "frames_per_task")}
-    check_some_unknown(images, source, options)
+    check_sequence(images, source, options)
     job, missing, sources = _job(images, source, output, options, int(spread["cpus"]))
     files = job.files()
     files.check(job.frames)
@@ -91,11 +92,11 @@ def main(images: str, trimaps: str | None, output: str, **options: Any) -> int:
             farm.run(job, todo, retries, manifest, progress)
     failed, seconds = len(progress.failures), time.perf_counter() - started
     skipped = f", {len(job.frames) - len(todo)} were done" if resume else ""
-    for note in sources.notes:
-        notice(f"ltm-batch: {note}")
+    for words in (*sources.notes, *notes(farm.remarks)):
+        notice(f"ltm-batch: {words}")
     stdout.print(
         f"{output}: {len(todo) - failed} of {len(job.frames)} frames in {seconds:.1f} s{skipped}, "
-        f"{failed} failed{say_count(missing)}{sources.counts}, {farm.actors} x {engine}{say_unsure(farm.unsure)}",
+        f"{failed} failed{say_count(missing)}{sources.counts}, {farm.actors} x {engine}{say_unsure(farm.remarks)}",
         markup=False,
         soft_wrap=True,
     )
@@ -109,7 +110,7 @@ class _Farm:
         fitting = cluster.fitting(each)
         self.each, self.actors = each, min(actors or fitting, fitting)
         self._cluster, self._at_once = cluster, at_once
-        self.unsure: dict[str, str] = {}
+        self.remarks: dict[str, Remarks] = {}
 
     def run(self, job: Job, todo: list[int], retries: int, manifest: Manifest, progress: FolderProgress) -> None:
         """Matte the frames of these numbers; those that fail once more, so many times, and one by one."""
@@ -119,8 +120,7 @@ class _Farm:
             again = []
             for number, record in self._records(job, todo, at_once):
                 manifest.add(record)
-                if record.get("unsure"):
-                    self.unsure[record["frame"]] = record["unsure"]
+                self.remarks[record["frame"]] = Remarks(**record.get("remarks", {}))
                 if record["failure"] is None:
                     progress.matted()
                 elif left:

@@ -53,21 +53,24 @@ def read_mask(
     max_megapixels: float = MAX_MEGAPIXELS,
     photo: Photo | None = None,
     meaning: MaskMeaning = MaskMeaning(),
+    alone: bool = True,
 ) -> NDArray[np.uint8]:
     """A mask as (H, W) uint8: grey, or the alpha channel of a cut-out where that is not opaque.
 
     Of 16 bits the upper 8; of an OpenEXR file channel A, or else Y or equal R, G, B, 0..1. photo: whose pixels it is to
     have, see `Photo.fit`; without, an OpenEXR mask is what its display window shows. meaning: which values are the
     object, where that is not the top of the range; class ids are grey values or a palette's indices, never alpha.
-    Raises `InputError`, also for a mask whose brightest value is more than 2 % below the top of its range and not 0.
+    alone: it is not one of a sequence, of which another mask tells the scale. Raises `InputError`, also for a mask of
+    class ids without `meaning`, and `DimMaskError` for one alone whose brightest value is more than 2 % below the top
+    of its range and not 0.
     """
     if is_exr(path):
         plane, windows = read_exr_mask(path, max_megapixels)
-        mask = meaning.applied(plane, 1.0, str(path))
+        mask = meaning.applied(plane, 1.0, str(path), alone)
         mask = _exr_levels(plane) if mask is None else mask
         return windows.show(mask) if photo is None else photo.fit(mask, str(path), placed=windows)
     levels, top = _own_numbers(path, max_megapixels, bool(meaning.labels))
-    chosen = meaning.applied(levels, top, str(path))
+    chosen = meaning.applied(levels, top, str(path), alone)
     mask = _upper_bits(levels if top > 255 else levels * np.uint8(255 // top)) if chosen is None else chosen
     return mask if photo is None else photo.fit(mask, str(path))
 
