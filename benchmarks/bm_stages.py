@@ -11,13 +11,13 @@ import pytest
 from numpy.typing import NDArray
 
 from litematting_deploy.evaluation import metrics
+from litematting_deploy.images.image_io import read_image, read_trimap
+from litematting_deploy.images.photo import Photo
 from litematting_deploy.matting.foreground import estimate_foreground
 from litematting_deploy.matting.guide import Guide
-from litematting_deploy.matting.image_io import read_image, read_trimap
 from litematting_deploy.matting.inputs import network_image, one_hot
 from litematting_deploy.matting.patches import Plan, Stitcher, plan_grid
-from litematting_deploy.matting.photo import Photo
-from litematting_deploy.runtime.assets import EXAMPLE_IMAGE, EXAMPLE_TRIMAP
+from litematting_deploy.runtime.shipped import EXAMPLE_IMAGE, EXAMPLE_TRIMAP
 
 CASES = tomllib.loads(Path(__file__).with_name("cases.toml").read_text())["case"]
 

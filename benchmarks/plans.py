@@ -26,7 +26,7 @@ from litematting_deploy.matting.guide import transformable_map
 from litematting_deploy.matting.inputs import network_image, one_hot
 from litematting_deploy.matting.patches import Plan, Stitcher, plan_adaptive, plan_grid, to_levels
 from litematting_deploy.runtime import load_engine
-from litematting_deploy.runtime.assets import EXAMPLE_IMAGE
+from litematting_deploy.runtime.shipped import EXAMPLE_IMAGE
 from litematting_deploy.training.families import FAMILIES, layer
 from litematting_deploy.training.photos import Photos, list_images
 from litematting_deploy.training.procedural import Cut, paint

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from litematting_deploy.matting.guide import SIGMA
 from litematting_deploy.model import LiteMatting, load_checkpoint
-from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT
+from litematting_deploy.runtime.shipped import SHIPPED_CHECKPOINT
 
 PATCH, STEP, PLACES = 640, 320, 4
 

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from litematting_deploy.matting.exr import is_exr, read_exr_whole
+from litematting_deploy.images.exr import is_exr, read_exr_whole
 
 ROOT = Path(__file__).parents[1]
 PHOTO, TRIMAP = "photo.png", "trimap.png"

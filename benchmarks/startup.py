@@ -21,9 +21,9 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from litematting_deploy._stages import START_UP
 from litematting_deploy.benchmarks import environment, photo
-from litematting_deploy.runtime.assets import EXAMPLE_IMAGE, EXAMPLE_TRIMAP
+from litematting_deploy.profiling import START_UP
+from litematting_deploy.runtime.shipped import EXAMPLE_IMAGE, EXAMPLE_TRIMAP
 
 SIDE = 1024
 GOALS_S = {"imports and options": 0.4, "first patch enters the engine": 1.0}

@@ -25,9 +25,9 @@ from rich.console import Console
 from rich.table import Table
 
 from litematting_deploy.benchmarks import environment, photo
-from litematting_deploy.matting.image_io import read_image, read_trimap
+from litematting_deploy.images.image_io import read_image, read_trimap
 from litematting_deploy.matting.trimap import BACKGROUND, UNKNOWN
-from litematting_deploy.runtime.assets import EXAMPLE_IMAGE, EXAMPLE_TRIMAP
+from litematting_deploy.runtime.shipped import EXAMPLE_IMAGE, EXAMPLE_TRIMAP
 
 PEER = (sys.executable, str(Path(__file__).with_name("published.py")))
 GOALS = {"times_faster": 3, "times_less_memory": 6}

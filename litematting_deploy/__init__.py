@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .engines.build import build_engine
+    from .engines.tensorrt.builder import build_engine
     from .evaluation import metrics
     from .export.exporter import export_onnx
     from .model import load_checkpoint
@@ -20,7 +20,7 @@ __all__ = ["Matter", "build_engine", "export_onnx", "load_checkpoint", "load_eng
 _HOMES = {
     "Matter": "runtime",
     "load_engine": "runtime",
-    "build_engine": "engines.build",
+    "build_engine": "engines.tensorrt.builder",
     "export_onnx": "export.exporter",
     "load_checkpoint": "model",
     "metrics": "evaluation",

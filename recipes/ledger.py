@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from litematting_deploy._files import replace_file
+from litematting_deploy.files import replace_file
 
 LEDGER = Path(__file__).with_name("ledger.csv")
 COUNTED = {"steps": 0, "crops": 0, "megapixels": 1, "cpu_seconds": 0}

@@ -17,7 +17,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from litematting_deploy._files import replace_file
+from litematting_deploy.files import replace_file
 
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = ROOT / "litematting_deploy" / "assets" / "litematting.safetensors"

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from litematting_deploy.matting.inputs import network_image, one_hot
-from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT, TINY_ENGINE
+from litematting_deploy.runtime.shipped import SHIPPED_CHECKPOINT, TINY_ENGINE
 from litematting_deploy.sidecar import Sidecar, write_sidecar
 
 ROOT = Path(__file__).parents[1]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from litematting_deploy._files import read_small, remove_old_drafts, replacing
 from litematting_deploy.errors import LiteMattingError
+from litematting_deploy.files import read_small, remove_old_drafts, replacing
 from tests.hardening.readers import READERS
 
 SMALL = [

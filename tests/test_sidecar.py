@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from litematting_deploy._files import sha256
 from litematting_deploy.errors import ArtefactError
-from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
+from litematting_deploy.files import sha256
+from litematting_deploy.runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
 from litematting_deploy.sidecar import EngineSidecar, check_engine_sidecar, sidecar_path, weights_sha256, write_sidecar
 
 

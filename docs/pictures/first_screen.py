@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from litematting_deploy import Matter
-from litematting_deploy._files import replace_file
-from litematting_deploy.matting.band import Band
+from litematting_deploy.files import replace_file
+from litematting_deploy.images.image_io import read_mask
+from litematting_deploy.images.photo import read_photo
 from litematting_deploy.matting.foreground import estimate_foreground
-from litematting_deploy.matting.image_io import read_mask
-from litematting_deploy.matting.photo import read_photo
 from litematting_deploy.matting.trimap import from_mask
+from litematting_deploy.matting.unknown_band import Band
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 UNKNOWN = "24"

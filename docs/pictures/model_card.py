@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from litematting_deploy import Matter
-from litematting_deploy._files import replace_file
-from litematting_deploy.matting.image_io import read_image
+from litematting_deploy.files import replace_file
+from litematting_deploy.images.image_io import read_image
 from litematting_deploy.matting.patches import to_levels
 from litematting_deploy.training.families import layer
 from litematting_deploy.training.preview import encode

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from litematting_deploy._files import replace_file
-from litematting_deploy.matting.band import Band
-from litematting_deploy.matting.image_io import read_image, read_mask
+from litematting_deploy.files import replace_file
+from litematting_deploy.images.image_io import read_image, read_mask
 from litematting_deploy.matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid
+from litematting_deploy.matting.preview import trimap_preview
 from litematting_deploy.matting.trimap import from_mask
-from litematting_deploy.matting.trimap_preview import trimap_preview
+from litematting_deploy.matting.unknown_band import Band
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parents[1] / "examples"

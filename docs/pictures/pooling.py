@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional
 
-from litematting_deploy._files import replace_file
+from litematting_deploy.files import replace_file
 from litematting_deploy.model.pooling import averaging_matrix
 
 matplotlib.use("agg")

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
-from .._files import parse_json, read_small
 from ..errors import InputError
+from ..files import parse_json, read_small
 
 KIND, FORMAT = "ltm-bench", 1
 _MOST_BYTES = 1 << 24

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..engines.base import Batch
-from ..runtime.assets import SHIPPED_CHECKPOINT, SHIPPED_ENGINE, example_patch
+from ..runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE, example_patch
 from ..sidecar import read_sidecar
 from . import accuracy
 from .backends import Backend

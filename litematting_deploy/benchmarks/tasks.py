@@ -13,11 +13,11 @@ from .._optional import require
 from ..engines import Engine
 from ..engines.base import Batch
 from ..export.spec import ExportSpec
-from ..runtime.assets import example_patch
 from ..runtime.cuda import open_cuda
 from ..runtime.cuda.protocol import Cuda
 from ..runtime.loading import TENSORRT_SUFFIX, load_engine
 from ..runtime.on_device import OnDevice
+from ..runtime.shipped import example_patch
 from .backends import BACKENDS
 from .load import peak_host_bytes
 from .row import OnGpu

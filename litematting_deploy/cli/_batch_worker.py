@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..cluster.manifest import stamps
-from ..cluster.pipeline import Record, Worker
 from ..errors import ArtefactError, DeviceError, InputError
+from ..jobs.cluster.manifest import stamps
+from ..jobs.cluster.pipeline import Record, Worker
+from ..jobs.frames import Frame
+from ..jobs.run import Done, run
+from ..jobs.settings import SETTINGS
 from ..runtime import Matter
-from ..sequence.frames import Frame
-from ..sequence.job import Done, run
-from ..sequence.settings import SETTINGS
 from ._engine import open_chosen
 from ._folder import folder_steps, result_settings
 from ._folder_files import FolderFiles

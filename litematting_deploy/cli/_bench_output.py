@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from .._files import replace_file
 from ..benchmarks import report
 from ..benchmarks.row import Results
+from ..files import replace_file
 
 
 def write_all(results: Results, variants: bool, files: dict[str, str | None]) -> None:

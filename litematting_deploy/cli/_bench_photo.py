@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 
 import click
 
-from .._files import replace_file
 from ..benchmarks import environment, photo
 from ..errors import UsageError
-from ._command import stderr, stdout
+from ..files import replace_file
+from .command import stderr, stdout
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

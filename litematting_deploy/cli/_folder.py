@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 
 from ..engines.triton import is_url
 from ..errors import NotFiniteError, UsageError
-from ..matting.background import is_image
-from ..matting.band import Band
+from ..images.background import is_image
+from ..jobs.frames import Frame, Sources, find_sources, parse_numbers, say_numbers, shard
+from ..jobs.run import Steps, run, unfinished
+from ..jobs.settings import keep_settings
+from ..matting.unknown_band import Band
 from ..runtime import Matter
-from ..runtime.assets import SHIPPED_ENGINE
-from ..sequence.frames import Frame, Sources, find_sources, parse_numbers, say_numbers, shard
-from ..sequence.job import Steps, run, unfinished
-from ..sequence.settings import keep_settings
+from ..runtime.shipped import SHIPPED_ENGINE
 from ..sidecar import weights_sha256
-from ._command import notice, stdout
 from ._engine import open_chosen
 from ._folder_files import SUFFIXES, FolderFiles, Loaded
 from ._folder_progress import FolderProgress, folder_progress
 from ._plan import matter_for
 from ._trimap import check_some_unknown, mask_meaning
+from .command import notice, stdout
 
 _OPTIONS = (
     click.option("--frames", metavar="1-100", help="Of a pattern, only these: 1-100, 1-100x2 or 1,5,9-12."),

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._files import remove_old_drafts
 from ..errors import InputError, OutputError, UsageError
-from ..matting.background import is_image
-from ..matting.depth import check_depth
-from ..matting.image_io import EXR_SUFFIX, ResultSizes, is_result
-from ..matting.photo import Photo
+from ..files import remove_old_drafts
+from ..images.background import is_image
+from ..images.depth import check_depth
+from ..images.image_io import EXR_SUFFIX, ResultSizes, is_result
+from ..images.photo import Photo
+from ..jobs.frames import Frame, means
 from ..matting.trimap import unsure
-from ..sequence.frames import Frame, means
 from ._results import Results, chosen_results, say_lost, say_share
 from ._trimap import read_pair
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..sequence.job import Done
-from ._command import notice, stderr
+from ..jobs.run import Done
+from .command import notice, stderr
 
 _LOOK_BACK_S = 3600
 """Frames of one shot take about as long as each other: what remains is told from this much of the past."""

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ForegroundError, UsageError
-from ..matting.background import Background
-from ..matting.cutout import alpha_picture, composite_picture, cutout_picture, foreground_picture
-from ..matting.depth import DEPTHS, Depth, check_depth, result_dtype
+from ..images.background import Background
+from ..images.depth import DEPTHS, Depth, check_depth, result_dtype
+from ..images.image_io import EXR_SUFFIX, RESULT_SUFFIXES, WRITE_SUFFIXES, check_output, write_image
+from ..images.photo import Photo
+from ..matting.composite import alpha_picture, composite_picture, cutout_picture, foreground_picture
 from ..matting.foreground import estimate_foreground
-from ..matting.image_io import EXR_SUFFIX, RESULT_SUFFIXES, WRITE_SUFFIXES, check_output, write_image
-from ..matting.photo import Photo
-from ..matting.trimap_preview import trimap_preview
-from ._command import stderr
+from ..matting.preview import trimap_preview
+from .command import stderr
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from ..matting.band import WIDEST, Band
-from ..matting.image_io import read_mask, read_trimap
-from ..matting.mask import MaskMeaning
-from ..matting.photo import Photo, read_photo
+from ..images.image_io import read_mask, read_trimap
+from ..images.mask import MaskMeaning
+from ..images.photo import Photo, read_photo
+from ..jobs import unknown
+from ..jobs.frames import find_frames
 from ..matting.trimap import Encoding, check_unknown, decode, from_mask
-from ..sequence import unknown
-from ..sequence.frames import find_frames
+from ..matting.unknown_band import WIDEST, Band
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -8,7 +8,7 @@ import click
 
 from ..errors import UsageError
 from ..export.triton import Kind, Serving, write_repository
-from ._command import stdout
+from .command import stdout
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -11,28 +11,28 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from .._files import check_writable
 from ..errors import InputError, NotFiniteError, OutputError, UsageError
-from ..matting.background import Background
-from ..matting.band import Band
+from ..files import check_writable
+from ..images.background import Background
+from ..jobs.frames import Frame
+from ..jobs.run import Done
+from ..jobs.settings import keep_settings
 from ..matting.trimap import FOREGROUND, from_mask, unsure
+from ..matting.unknown_band import Band
 from ..runtime import Matter
-from ..sequence.frames import Frame
-from ..sequence.job import Done
-from ..sequence.settings import keep_settings
 from ..video.codecs import Content, codec_for
 from ..video.job import run
-from ..video.joining import check_sound, join
+from ..video.mux import check_sound, join
 from ..video.pictures import Pictures
-from ..video.reading import Clip, ClipFrame
+from ..video.reader import Clip, ClipFrame
 from ..video.segments import Result, Segment, Segments
 from ..video.trimaps import SURE_FOREGROUND, Pair, check_counts, decode_grey, open_greys, pairs
-from ._command import notice, stdout
 from ._engine import open_chosen
 from ._folder import result_settings, say_unsure
 from ._folder_progress import FolderProgress, folder_progress
 from ._plan import matter_for
 from ._trimap import mask_meaning
+from .command import notice, stdout
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,16 +9,15 @@ from typing import Any
 
 import click
 
-from ..cluster.manifest import Manifest, stamps
-from ..cluster.pipeline import Cluster, Record, Resources, connected
 from ..engines.triton import is_url
-from ..matting.background import is_image
+from ..images.background import is_image
+from ..jobs.cluster.manifest import Manifest, stamps
+from ..jobs.cluster.pipeline import Cluster, Record, Resources, connected
+from ..jobs.frames import Frame, Sources
+from ..jobs.run import Done, unfinished
+from ..jobs.settings import keep_settings
 from ..runtime.loading import TENSORRT_SUFFIX
-from ..sequence.frames import Frame, Sources
-from ..sequence.job import Done, unfinished
-from ..sequence.settings import keep_settings
 from ._batch_worker import Job, examine, worker
-from ._command import command, max_megapixels_option, notice, stdout
 from ._engine import engine_options
 from ._folder import chosen_frames, folder_options, say_count, say_missing, say_unsure
 from ._folder_files import FolderFiles
@@ -26,6 +25,7 @@ from ._folder_progress import FolderProgress, folder_progress
 from ._plan import plan_options
 from ._results import result_options
 from ._trimap import check_some_unknown, trimap_options, trimap_source
+from .command import command, max_megapixels_option, notice, stdout
 
 
 @command("ltm-batch")

@@ -8,7 +8,6 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from .._files import check_writable
 from .._optional import require
 from ..benchmarks import compare, environment, report, suite
 from ..benchmarks.backends import BACKENDS, chosen
@@ -17,9 +16,10 @@ from ..benchmarks.row import FAILED, OK, Results, read_results
 from ..benchmarks.timing import Effort
 from ..errors import ArtefactError
 from ..export.spec import ExportSpec
+from ..files import check_writable
 from ._bench_output import write_all
 from ._bench_photo import measure_photo, photo_options
-from ._command import command, notice, printable, stderr, stdout
+from .command import command, notice, printable, stderr, stdout
 
 _SHIPPED = "the shipped weights"
 _ROOMY = 100  # columns of a terminal from which on the table of engines fits as a whole

@@ -6,11 +6,11 @@ from typing import Any, get_args
 import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from ..engines.build import Built, build_engine
-from ..engines.profile import BuildProfile, HardwareCompatibility, read_profile
-from ..engines.trt import BACKENDS
+from ..engines.tensorrt.builder import Built, build_engine
+from ..engines.tensorrt.profile import BuildProfile, HardwareCompatibility, read_profile
+from ..engines.tensorrt.version import BACKENDS
 from ..errors import LiteMattingError
-from ._command import command, notice, printable, stderr, stdout
+from .command import command, notice, printable, stderr, stdout
 
 
 def _sm(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,9 +9,9 @@ import click
 
 from ..demo import Limits, listen, serve
 from ..demo.limits import MAX_MEGAPIXELS
-from ._command import command, notice, stdout
 from ._engine import engine_options, open_chosen
 from ._plan import matter_for, plan_options
+from .command import command, notice, stdout
 
 LOOPBACK = "127.0.0.1"
 

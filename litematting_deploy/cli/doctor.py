@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import __version__
-from .._files import check_writable, replace_file
 from ..benchmarks import environment
 from ..doctor import CHECKS, Outcome, examine
-from ._command import command, notice, stderr, stdout
+from ..files import check_writable, replace_file
+from .command import command, notice, stderr, stdout
 
 _STYLES = {"runs": "green", "not here": "dim", "broken": "bold red"}
 

@@ -14,18 +14,18 @@ from rich.progress import Progress
 from rich.table import Table
 
 from .. import __version__
-from .._files import check_writable, replace_file
 from ..benchmarks import environment
 from ..evaluation.datasets import Dataset, open_dataset
 from ..evaluation.peers import METHODS, Peer
 from ..evaluation.report import HEADINGS, Report, cells, label
 from ..evaluation.runner import Matte, Result, evaluate, mean, warm_up
+from ..files import check_writable, replace_file
 from ..matting.patches import to_levels
 from ..runtime import Matter
-from ..runtime.assets import SHIPPED_ENGINE
-from ._command import command, max_megapixels_option, stderr, stdout
+from ..runtime.shipped import SHIPPED_ENGINE
 from ._engine import engine_options, open_chosen
 from ._plan import matter_for, plan_options
+from .command import command, max_megapixels_option, stderr, stdout
 
 NETWORK = "LiteMatting"
 

@@ -8,13 +8,13 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from .._files import sha256
 from ..errors import UsageError
 from ..export.spec import ExportSpec, Norm, Pooling, Recipe, read_recipe
 from ..export.triton import write_repository
-from ..runtime.assets import example_patch
-from ._command import command, printable, stderr, stdout
+from ..files import sha256
+from ..runtime.shipped import example_patch
 from ._triton import chosen_serving, report_repository, serve_exported, triton_options
+from .command import command, printable, stderr, stdout
 
 if TYPE_CHECKING:
     from ..export.exporter import Export

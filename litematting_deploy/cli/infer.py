@@ -9,21 +9,21 @@ from typing import Any
 
 import click
 
-from .._files import check_writable, replace_file
-from .._stages import note, recording
 from ..errors import InputError, NotFiniteError
+from ..files import check_writable, replace_file
+from ..jobs.frames import is_many
 from ..matting.patches import Plan
 from ..matting.trimap import UNKNOWN, unsure
+from ..profiling import note, recording
 from ..runtime import Matter
-from ..sequence.frames import is_many
 from ..video import is_video
-from ._command import command, max_megapixels_option, notice, patch_progress, stdout
 from ._engine import engine_options, open_chosen
 from ._folder import folder_options, matte_folder, refuse_folder_options
 from ._plan import matter_for, plan_options
 from ._results import chosen_results, estimating, result_options, say_lost, say_share
 from ._trimap import read_pair, trimap_options, trimap_source
 from ._video import matte_clip, refuse_video_options, video_options
+from .command import command, max_megapixels_option, notice, patch_progress, stdout
 
 
 @command("ltm-infer")

@@ -10,7 +10,7 @@ import click
 
 from .._optional import require
 from ..system import give_way
-from ._command import command, notice, stderr
+from .command import command, notice, stderr
 
 _folder = click.Path(path_type=Path)
 _INHERITED = ("photos", "foregrounds", "strands", "cutouts", "libraries")

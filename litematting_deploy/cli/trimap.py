@@ -6,14 +6,14 @@ import click
 import numpy as np
 
 from ..errors import UsageError
-from ..matting.band import Band
-from ..matting.image_io import check_output, read_mask, write_image
-from ..matting.mask import MaskMeaning
-from ..matting.photo import read_photo
+from ..images.image_io import check_output, read_mask, write_image
+from ..images.mask import MaskMeaning
+from ..images.photo import read_photo
+from ..matting.preview import trimap_preview
 from ..matting.trimap import UNKNOWN, from_mask, unsure
-from ..matting.trimap_preview import trimap_preview
-from ._command import command, max_megapixels_option, notice, stdout
+from ..matting.unknown_band import Band
 from ._trimap import band_options
+from .command import command, max_megapixels_option, notice, stdout
 
 
 @command("ltm-trimap")

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..matting.background import Background
-from ..matting.image_io import write_image
-from ..matting.photo import Photo, read_photo
+from ..images.background import Background
+from ..images.image_io import write_image
+from ..images.photo import Photo, read_photo
 
 _RGB = re.compile(r"rgba?\(\s*([\d.]+),\s*([\d.]+),\s*([\d.]+)\s*(?:,\s*[\d.]+\s*)?\)")
 

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ForegroundError, NotFiniteError
-from ..matting.background import Background
-from ..matting.cutout import alpha_picture, composite_picture, cutout_picture
-from ..matting.depth import result_dtype
+from ..images.background import Background
+from ..images.depth import result_dtype
+from ..images.image_io import write_image
+from ..images.photo import Photo
+from ..matting.composite import alpha_picture, composite_picture, cutout_picture
 from ..matting.foreground import estimate_foreground
-from ..matting.image_io import write_image
-from ..matting.photo import Photo
+from ..matting.preview import trimap_preview
 from ..matting.trimap import UNKNOWN
-from ..matting.trimap_preview import trimap_preview
 from ..runtime import Matter
 from .preview import on_checkerboard, shown, small
 

@@ -10,11 +10,11 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import LiteMattingError, UsageError
-from ..matting.band import Band
-from ..matting.kinds import READ_SUFFIXES
-from ..matting.mask import MaskMeaning
+from ..images.mask import MaskMeaning
+from ..images.suffixes import READ_SUFFIXES
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
-from ..runtime.assets import EXAMPLE_IMAGE, EXAMPLE_TRIMAP
+from ..matting.unknown_band import Band
+from ..runtime.shipped import EXAMPLE_IMAGE, EXAMPLE_TRIMAP
 from .job import Results
 from .source import Source
 from .strokes import BRUSHES, OPACITY

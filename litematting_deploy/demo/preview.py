@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..matting.colour import SRGB
-from ..matting.photo import Photo
+from ..images.colour import SRGB
+from ..images.photo import Photo
 
 LONG_SIDE = 1536
 """Pixels of what is shown, and painted on: more than a page has room for, and little enough for any browser."""

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..matting.band import Band
-from ..matting.image_io import read_mask, read_trimap
-from ..matting.mask import MaskMeaning
-from ..matting.photo import Photo
+from ..images.image_io import read_mask, read_trimap
+from ..images.mask import MaskMeaning
+from ..images.photo import Photo
 from ..matting.trimap import UNKNOWN, Encoding, decode, from_mask
+from ..matting.unknown_band import Band
 from .strokes import trimap_of
 
 Kind: TypeAlias = Literal["paint", "mask", "trimap"]

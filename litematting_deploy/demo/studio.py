@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..matting.background import Background
-from ..matting.photo import Photo, read_photo
+from ..images.background import Background
+from ..images.photo import Photo, read_photo
 from ..runtime import Matter
 from .backdrop import backdrop
 from .job import Matted, Results, Told, matte, write_results

@@ -8,12 +8,12 @@ import json
 import numpy as np
 from numpy.typing import NDArray
 
-from .._files import replace_file, sha256
 from ..engines import Engine
 from ..errors import ArtefactError, ToleranceError
 from ..export.scenes import scene
-from ..runtime.assets import EXPECTED, SHIPPED_CHECKPOINT, example_patch
+from ..files import replace_file, sha256
 from ..runtime.loading import load_engine
+from ..runtime.shipped import EXPECTED, SHIPPED_CHECKPOINT, example_patch
 
 TOLERANCE = 0.005
 """Largest difference of a block's mean alpha. Between engines in float32 it is below 0.0001."""

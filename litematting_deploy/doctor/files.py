@@ -11,12 +11,12 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from .._files import cache_folder, replace_file
 from .._optional import require
 from ..errors import ArtefactError, InputError, OutputError
-from ..matting.image_io import WRITE_SUFFIXES, read_image, read_trimap, write_image
-from ..matting.opening import READ_FORMATS
-from ..runtime.assets import EXAMPLE_IMAGE, EXAMPLE_TRIMAP, SHIPPED_ENGINE
+from ..files import cache_folder, replace_file
+from ..images.image_io import WRITE_SUFFIXES, read_image, read_trimap, write_image
+from ..images.opening import READ_FORMATS
+from ..runtime.shipped import EXAMPLE_IMAGE, EXAMPLE_TRIMAP, SHIPPED_ENGINE
 from ..sidecar import check_sidecar, sidecar_path
 from .found import Found, MissingError, needs
 

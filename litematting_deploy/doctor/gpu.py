@@ -8,14 +8,14 @@ import numpy as np
 
 from .._optional import require
 from ..benchmarks.environment import gpus
-from ..engines import trt
 from ..engines.onnxruntime_cuda import runtime
+from ..engines.tensorrt import version as trt
 from ..errors import DependencyError, DeviceError
-from ..runtime.assets import SHIPPED_CHECKPOINT, TINY_ENGINE
 from ..runtime.cuda import open_cuda
 from ..runtime.cuda.kernels import Kernels
 from ..runtime.cuda.protocol import Cuda
 from ..runtime.loading import load_engine
+from ..runtime.shipped import SHIPPED_CHECKPOINT, TINY_ENGINE
 from .expected import agreement
 from .found import Found, MissingError, needs
 from .tiny import built_tiny, tiny_agreement

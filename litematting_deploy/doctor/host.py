@@ -8,14 +8,14 @@ import tempfile
 import numpy as np
 
 from .._optional import require
-from ..engines import trt
-from ..engines.network import parse
+from ..engines.tensorrt import version as trt
+from ..engines.tensorrt.network import parse
 from ..engines.triton import TritonEngine
 from ..errors import DeviceError, ToleranceError
-from ..runtime.assets import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
 from ..runtime.cuda.compile import compiled
 from ..runtime.cuda.kernels import source
 from ..runtime.loading import load_engine
+from ..runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
 from ..sidecar import check_sidecar
 from .expected import agreement
 from .found import Found, needs
@@ -58,9 +58,9 @@ def triton() -> Found:
 
 def foreground() -> Found:
     """PyMatting's foreground of a soft edge between two colours."""
-    from ..matting.colour import SRGB
+    from ..images.colour import SRGB
+    from ..images.photo import Photo
     from ..matting.foreground import estimate_foreground
-    from ..matting.photo import Photo
 
     alpha = np.tile(np.clip(np.linspace(-0.5, 1.5, 64), 0, 1).astype(np.float32), (32, 1))
     front, behind = np.array((200, 60, 30)), np.array((20, 90, 180))

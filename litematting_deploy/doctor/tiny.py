@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from .._files import replace_file
 from .._optional import require
 from ..engines import Engine
 from ..engines.base import CHANNELS
-from ..engines.build import Built, build_engine
-from ..engines.profile import BuildProfile
+from ..engines.tensorrt.builder import Built, build_engine
+from ..engines.tensorrt.profile import BuildProfile
 from ..errors import ToleranceError
-from ..runtime.assets import TINY_ENGINE, example_patch
+from ..files import replace_file
+from ..runtime.shipped import TINY_ENGINE, example_patch
 
 _TOLERANCE = 1e-3
 _SIDE, _OPSET, _IR = 32, 21, 10

@@ -11,8 +11,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .._stages import stage
 from ..errors import ArtefactError, NotFiniteError, UsageError
+from ..profiling import stage
 
 Batch = NDArray[np.float32]
 

@@ -14,7 +14,7 @@ DEFAULT_BATCH = 4
 """Patches per call where neither the user nor the artefact says how many."""
 
 # file ending -> (module of this package, class)
-_BACKENDS = {".onnx": ("onnxruntime_cuda", "OnnxRuntimeArtefact"), ".engine": ("tensorrt", "TensorRTArtefact")}
+_BACKENDS = {".onnx": ("onnxruntime_cuda", "OnnxRuntimeArtefact"), ".engine": ("tensorrt.runner", "TensorRTArtefact")}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from .._optional import require
 from ..errors import DeviceError, UsageError, first_line
 from .base import CHANNELS
 from .device import DEFAULT_BATCH, DeviceArtefact, DeviceEngine, Gpu
-from .torch_engine import check_patch
+from .torch import check_patch
 
 Precision = Literal["fp32", "tf32", "fp16"]
 

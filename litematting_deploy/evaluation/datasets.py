@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..matting.image_io import looks_like_image, read_alpha, read_image, read_trimap
-from ..matting.kinds import READ_SUFFIXES
-from ..matting.photo import MAX_MEGAPIXELS
+from ..images.image_io import looks_like_image, read_alpha, read_image, read_trimap
+from ..images.photo import MAX_MEGAPIXELS
+from ..images.suffixes import READ_SUFFIXES
 from ..matting.trimap import UNKNOWN, Encoding, decode
 
 ALPHA_FOLDER = "alpha"

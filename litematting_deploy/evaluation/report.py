@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .._files import check_writable, replace_file
 from ..errors import OutputError
-from ..matting.image_io import write_image
+from ..files import check_writable, replace_file
+from ..images.image_io import write_image
 from ..matting.trimap import UNKNOWN
 from .datasets import Example
 from .runner import Matted, Result

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..images.photo import MAX_MEGAPIXELS
 from ..matting.patches import to_levels
-from ..matting.photo import MAX_MEGAPIXELS
 from ..matting.trimap import UNKNOWN, VALUES, Encoding
 from .datasets import Dataset, Example, read_sample
 from .metrics import Scores, force_known, measure

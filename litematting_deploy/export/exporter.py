@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import __version__
-from .._files import check_writable, replacing, sha256
 from .._optional import require
 from ..errors import ToleranceError
+from ..files import check_writable, replacing, sha256
 from ..model import ModelConfig, load_checkpoint
 from ..sidecar import Sidecar, sidecar_path, write_sidecar
 from .spec import ExportSpec

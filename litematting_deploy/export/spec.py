@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from .._files import below, read_toml
 from ..errors import UsageError
+from ..files import below, read_toml
 
 Precision = Literal["fp32", "fp16"]
 Pooling = Literal["matmul", "conv", "adaptive"]

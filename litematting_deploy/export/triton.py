@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from .._files import check_writable, replace_file
 from ..errors import ArtefactError, OutputError, UsageError
+from ..files import check_writable, replace_file
 from ..sidecar import (
     EngineSidecar,
     Sidecar,

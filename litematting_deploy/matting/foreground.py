@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._stages import stage
 from ..errors import ForegroundError, LiteMattingError, first_line
+from ..images.photo import Photo
+from ..profiling import stage
 from .foreground_cache import foreground_estimator
-from .photo import Photo
 
 STRIP_PIXELS = 8_000_000
 OVERLAP_ROWS = 256

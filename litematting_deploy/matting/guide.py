@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .._stages import stage
+from ..profiling import stage
 from .trimap import BACKGROUND, FOREGROUND
 
 SIGMA = 16.0

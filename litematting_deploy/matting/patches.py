@@ -6,9 +6,9 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .._stages import stage
 from ..errors import UsageError
-from .cover import cover
+from ..profiling import stage
+from .covering import cover
 from .trimap import FOREGROUND, UNKNOWN
 
 Scalar = TypeVar("Scalar", bound=np.generic)

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .band import Band, unknown_band
-from .mask import MaskMeaning
+from ..images.mask import MaskMeaning
+from .unknown_band import Band, unknown_band
 
 BACKGROUND, UNKNOWN, FOREGROUND = 0, 128, 255
 VALUES = (BACKGROUND, UNKNOWN, FOREGROUND)

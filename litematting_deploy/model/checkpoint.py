@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._files import CHECKPOINT_SUFFIXES
 from .._optional import require
 from ..errors import CheckpointError, first_line
+from ..files import CHECKPOINT_SUFFIXES
 from .config import ModelConfig
 from .network import LiteMatting
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from .._stages import stage
 from ..engines import Engine
 from ..matting.guide import Guide
 from ..matting.inputs import network_image, one_hot
 from ..matting.patches import Plan, Stitcher
+from ..profiling import stage
 
 Progress = Callable[[int, int], None]
 """Called with the patches done and the patches to run."""

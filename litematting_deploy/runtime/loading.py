@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from .._files import CHECKPOINT_SUFFIXES
-from .._stages import stage
 from ..engines import DeviceArtefact, Engine, examine, open_engine
 from ..engines.triton import TritonEngine, is_url
 from ..errors import UsageError
-from .assets import SHIPPED_ENGINE
+from ..files import CHECKPOINT_SUFFIXES
+from ..profiling import stage
 from .cuda import open_cuda
 from .on_device import OnDevice
+from .shipped import SHIPPED_ENGINE
 
 PUBLISHED_PATCH_HW = (640, 640)
 TENSORRT_SUFFIX = ".engine"
@@ -116,7 +116,7 @@ def _index(device: str) -> int:
 
 
 def _torch_on_host(path: Path, patch_hw: tuple[int, int] | None, compiled: bool) -> Engine:
-    from ..engines.torch_engine import TorchEngine
+    from ..engines.torch import TorchEngine
     from ..model import load_checkpoint
 
     return TorchEngine(load_checkpoint(path), patch_hw or PUBLISHED_PATCH_HW, compiled)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .._stages import stage
 from ..engines import Engine
 from ..errors import InputError, NotFiniteError, UsageError
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
 from ..matting.trimap import decode
+from ..profiling import stage
 from .cuda.arrays import DeviceArray
 from .device_memory import DeviceMemory, Levels
 from .host_stitch import Progress, stitch

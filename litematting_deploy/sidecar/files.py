@@ -5,8 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._files import parse_json, read_small, replace_file, sha256
 from ..errors import ArtefactError
+from ..files import parse_json, read_small, replace_file, sha256
 
 if TYPE_CHECKING:
     from .engine import EngineSidecar

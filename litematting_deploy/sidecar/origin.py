@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .._files import sha256
+from ..files import sha256
 from .engine import read_engine_sidecar
 from .onnx import read_sidecar
 

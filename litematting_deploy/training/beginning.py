@@ -11,8 +11,8 @@ from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from safetensors.torch import save
 
-from .._files import replace_file
 from ..errors import CheckpointError
+from ..files import replace_file
 from ..model import LiteMatting, load_checkpoint
 from ..system import keep_freed_memory
 from .checkpoints import Average

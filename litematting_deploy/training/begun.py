@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from rich.console import Console
 
-from .._files import replace_file
+from ..files import replace_file
 from ..model import LiteMatting, load_checkpoint
 from ..system import keep_freed_memory
 from .beginning import read_followed, with_encoder

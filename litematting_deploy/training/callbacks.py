@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .._files import replace_file
+from ..files import replace_file
 from ..system import return_freed_memory
 from .preview import encode, sheet
 from .scenes import Scenes

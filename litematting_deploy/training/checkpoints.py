@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from .. import __version__
-from .._files import replace_file, replacing
 from ..errors import TrainingError
+from ..files import replace_file, replacing
 from .recipe import Recipe
 from .rundir import CHECKPOINT, START, WEIGHTS
 from .totals import Totals

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..matting.decoding import decode
-from ..matting.image_io import EXR_SUFFIX, looks_like_image, read_mask
+from ..images.decode import decode
+from ..images.image_io import EXR_SUFFIX, looks_like_image, read_mask
 
 MAX_SIDE = 1024
 _MAX_MEGAPIXELS = 64.0

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .._files import replacing, sha256
+from ..files import replacing, sha256
 from .collages import collage
 from .cutouts import opacity_file
 from .families import layer

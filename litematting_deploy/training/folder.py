@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..matting.image_io import read_alpha, read_image
+from ..images.image_io import read_alpha, read_image
 from .drawing import points_of_interest
 from .photos import list_images
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import InputError
-from ..matting.image_io import looks_like_image, read_image
-from ..matting.kinds import READ_SUFFIXES
+from ..images.image_io import looks_like_image, read_image
+from ..images.suffixes import READ_SUFFIXES
 from .draws import log_uniform
 
 MAX_SIDE, MIN_SIDE = 1600, 64

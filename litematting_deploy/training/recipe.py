@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from .._files import read_toml
+from ..files import read_toml
 from .families import FAMILIES, GROOMED
 from .tables import build, check
 

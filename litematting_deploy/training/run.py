@@ -12,8 +12,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from .._files import replace_file
 from ..errors import DeviceError, InputError
+from ..files import replace_file
 from ..model import LiteMatting
 from ..system import keep_freed_memory
 from .beginning import Follow

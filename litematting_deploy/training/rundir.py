@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from .._files import parse_json, read_small, replace_file, replacing
 from ..errors import CheckpointError, OutputError, UsageError
+from ..files import parse_json, read_small, replace_file, replacing
 from ..model.checkpoint import read_state_dict
 from .recipe import Recipe, from_dict
 

@@ -10,7 +10,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from .._files import replace_file
+from ..files import replace_file
 from ..system import cpu_seconds, instruction_set
 from .recipe import Recipe
 from .scenes import Scenes

@@ -12,8 +12,8 @@ from av import VideoFrame
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..matting.colour import SRGB, Space, srgb_decode
-from ..matting.h273 import (
+from ..images.colour import SRGB, Space, srgb_decode
+from ..images.h273 import (
     AS_SRGB,
     HLG,
     LINEAR,
@@ -25,7 +25,7 @@ from ..matting.h273 import (
     pq_to_light,
     primaries_to_xyz,
 )
-from .planes import is_full
+from .pixel_formats import is_full
 
 RGB, BT709, UNSPECIFIED, BT601 = 0, 1, 2, 6
 _RED_BLUE = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087)} | {

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..matting.background import Background
+from ..images.background import Background
+from ..images.photo import Photo
 from ..matting.foreground import estimate_foreground
-from ..matting.photo import Photo
-from .reading import ClipFrame
+from .reader import ClipFrame
 from .segments import Result
 
 Floats = NDArray[np.float32]

@@ -9,7 +9,7 @@ import numpy as np
 
 from .codecs import Codec, Content
 from .colour import BT709, Colours
-from .writing import codes_of
+from .writer import codes_of
 
 _SIDE = 64
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._files import parse_json, read_small, replace_file
 from ..errors import InputError, OutputError, UsageError
+from ..files import parse_json, read_small, replace_file
 from .codecs import Codec, Content
-from .reading import Clip, ClipFrame
-from .writing import VideoFile
+from .reader import Clip, ClipFrame
+from .writer import VideoFile
 
 _LOCK = ".lock"
 _DRAFT = "draft"

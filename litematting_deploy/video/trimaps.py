@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..matting.image_io import read_mask, read_trimap
-from ..matting.mask import MaskMeaning
+from ..images.image_io import read_mask, read_trimap
+from ..images.mask import MaskMeaning
+from ..jobs.frames import find_frames, is_many
+from ..jobs.unknown import check_some_unknown
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, Encoding, decode, no_unknown
-from ..sequence.frames import find_frames, is_many
-from ..sequence.unknown import check_some_unknown
 from . import is_video
-from .reading import Clip, ClipFrame
+from .reader import Clip, ClipFrame
 
 SURE_BACKGROUND, SURE_FOREGROUND = 32, 223
 """Of a clip of trimaps: up to the one is background, from the other on foreground, all between unknown. Compression

@@ -19,7 +19,7 @@ from litematting_deploy.benchmarks.plot import png
 from litematting_deploy.benchmarks.row import Accuracy, Latency, OnGpu, Results, Row, read_results, row_of
 from litematting_deploy.errors import InputError, UsageError
 from litematting_deploy.export.spec import TOLERANCES
-from litematting_deploy.runtime.assets import example_patch
+from litematting_deploy.runtime.shipped import example_patch
 
 HOST = {"cpu": "A CPU", "cores": 2, "gpus": [], "system": "Linux", "python": "3", "versions": {"numpy": "2"}}
 MORE = {"cpu_mhz": None, "governor": None, "load_at_start": 0.1}

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from litematting_deploy._stages import Record, recording, stage
 from litematting_deploy.benchmarks import photo
+from litematting_deploy.profiling import Record, recording, stage
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, ROOT, assert_one_line, golden, run
 
 HOST_STAGES = ["start-up", "decode photo", "decode trimap", "load engine", "plan", "guide", "gather", "engine"]

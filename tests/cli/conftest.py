@@ -9,7 +9,7 @@ from PIL import Image
 from tests.cli.frames import BOX
 from tests.cli.runs import RECIPE, STEPS, arguments
 from tests.conftest import EXAMPLE, run
-from tests.matting.light import decoded
+from tests.images.light import decoded
 from tests.training.test_sources import write_photos
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from tests.conftest import EXAMPLE_TRIMAP
-from tests.matting.files import save_exr, save_levels
-from tests.matting.light import encoded
+from tests.images.files import save_exr, save_levels
+from tests.images.light import encoded
 
 BOX = slice(1000, 1090), slice(600, 720)
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

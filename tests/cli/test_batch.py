@@ -25,11 +25,11 @@ from litematting_deploy.cli._batch_worker import Job, worker
 from litematting_deploy.cli._folder import folder_steps
 from litematting_deploy.cli._folder_files import FolderFiles
 from litematting_deploy.cli._folder_progress import FolderProgress
-from litematting_deploy.cluster.manifest import Manifest
-from litematting_deploy.cluster.pipeline import Record, Resources
 from litematting_deploy.errors import DeviceError, InputError
-from litematting_deploy.sequence.job import Steps
-from litematting_deploy.sequence.settings import keep_settings
+from litematting_deploy.jobs.cluster.manifest import Manifest
+from litematting_deploy.jobs.cluster.pipeline import Record, Resources
+from litematting_deploy.jobs.run import Steps
+from litematting_deploy.jobs.settings import keep_settings
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, Run, assert_one_line, run
 
 FRAMES = 24

@@ -10,7 +10,7 @@ from onnx import helper
 
 from litematting_deploy.sidecar import check_engine_sidecar, sidecar_path
 from tests.conftest import assert_one_line, called, run
-from tests.engines.test_build import copy_of, tiny
+from tests.engines.tensorrt.test_builder import copy_of, tiny
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from onnx import helper
 from PIL import Image
 
-from litematting_deploy._files import sha256
-from litematting_deploy.runtime.assets import TINY_ENGINE
+from litematting_deploy.files import sha256
+from litematting_deploy.runtime.shipped import TINY_ENGINE
 from litematting_deploy.sidecar import Sidecar, write_sidecar
 from tests.conftest import called
 from tests.video.clips import save_clip

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from litematting_deploy import Matter
-from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
+from litematting_deploy.runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, assert_one_line, called, golden, run, stand_in
 
 

@@ -13,8 +13,8 @@ from pymatting import estimate_foreground_ml
 
 from tests.cli.frames import BOX, save_trimap
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, assert_one_line, called, run
-from tests.matting.files import adobe_profile, read_exr, read_levels, save_exr, save_levels
-from tests.matting.light import decoded, encoded
+from tests.images.files import adobe_profile, read_exr, read_levels, save_exr, save_levels
+from tests.images.light import decoded, encoded
 
 
 @pytest.fixture(scope="module")

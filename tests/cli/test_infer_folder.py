@@ -16,11 +16,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from litematting_deploy.runtime.assets import TINY_ENGINE
+from litematting_deploy.runtime.shipped import TINY_ENGINE
 from tests.cli.frames import command, finished, save_trimap
 from tests.conftest import assert_one_line, called, run
-from tests.matting.files import read_levels, save_levels
-from tests.matting.light import encoded
+from tests.images.files import read_levels, save_levels
+from tests.images.light import encoded
 
 
 def make_pairs(folder: Path, light: NDArray[Any], names: str) -> tuple[Path, Path]:

@@ -18,8 +18,8 @@ from PIL import Image
 from tests.cli.frames import BOX, PROFILE, command, finished, make_frames, timecode
 from tests.cli.test_infer_colour import foreground
 from tests.conftest import EXAMPLE_TRIMAP, run
-from tests.matting.files import read_exr, read_levels
-from tests.matting.light import decoded, encoded
+from tests.images.files import read_exr, read_levels
+from tests.images.light import decoded, encoded
 
 SLOWED = Path(__file__).parent / "slowed"
 

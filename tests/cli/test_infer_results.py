@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from litematting_deploy.matting.foreground_cache import foreground_estimator
-from litematting_deploy.runtime.assets import TINY_ENGINE
+from litematting_deploy.runtime.shipped import TINY_ENGINE
 from tests.cli.frames import BOX, COMMAND, save_trimap
 from tests.conftest import EXAMPLE, called, run
-from tests.matting.files import read_exr
-from tests.matting.png_bytes import chunks_of, png
+from tests.images.files import read_exr
+from tests.images.png_bytes import chunks_of, png
 
 _ENGINE = ("--engine", TINY_ENGINE)
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
-from litematting_deploy.runtime.assets import TINY_ENGINE
-from litematting_deploy.video.reading import Clip
+from litematting_deploy.runtime.shipped import TINY_ENGINE
+from litematting_deploy.video.reader import Clip
 from tests.cli.frames import COMMAND
 from tests.cli.test_infer_interrupted import start
 from tests.conftest import Run, assert_one_line, called, run

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.conftest import called
-from tests.matting.files import read_exr, read_levels, save_exr, save_levels
+from tests.images.files import read_exr, read_levels, save_exr, save_levels
 
 LIGHT = np.random.default_rng(0).uniform(0, 1.5, (80, 100, 3)).astype(np.float16)
 MASK = np.zeros((80, 100), np.float16)

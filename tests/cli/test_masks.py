@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
-from litematting_deploy.runtime.assets import TINY_ENGINE
+from litematting_deploy.runtime.shipped import TINY_ENGINE
 from tests.conftest import assert_one_line, called
-from tests.matting.files import save_exr
+from tests.images.files import save_exr
 
 HW = (48, 64)
 Y, X = np.mgrid[: HW[0], : HW[1]]

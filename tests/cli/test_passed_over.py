@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from litematting_deploy.errors import InputError
-from litematting_deploy.runtime.assets import TINY_ENGINE
-from litematting_deploy.sequence.frames import find_sources
+from litematting_deploy.jobs.frames import find_sources
+from litematting_deploy.runtime.shipped import TINY_ENGINE
 from tests.conftest import called
 
 FORMATS = {

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from litematting_deploy.runtime.assets import EXAMPLE_IMAGE
+from litematting_deploy.runtime.shipped import EXAMPLE_IMAGE
 from tests.demo.conftest import Served, served
 from tests.demo.http import API, event_of, file_data, get, join, outcome, request, upload
 

@@ -8,9 +8,9 @@ import pytest
 
 from litematting_deploy.demo import job
 from litematting_deploy.errors import ForegroundError
-from litematting_deploy.matting.background import Background
-from litematting_deploy.matting.decoding import decode
-from litematting_deploy.matting.photo import Photo
+from litematting_deploy.images.background import Background
+from litematting_deploy.images.decode import decode
+from litematting_deploy.images.photo import Photo
 
 
 def test_the_alpha_is_there_where_colours_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,12 +15,12 @@ from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Download, Page, Request, expect
 
 from litematting_deploy import Matter
-from litematting_deploy.matting.background import Background
-from litematting_deploy.matting.cutout import composite_picture, cutout_picture
-from litematting_deploy.matting.decoding import decode
+from litematting_deploy.images.background import Background
+from litematting_deploy.images.decode import decode
+from litematting_deploy.images.image_io import read_trimap, write_image
+from litematting_deploy.images.photo import read_photo
+from litematting_deploy.matting.composite import composite_picture, cutout_picture
 from litematting_deploy.matting.foreground import estimate_foreground
-from litematting_deploy.matting.image_io import read_trimap, write_image
-from litematting_deploy.matting.photo import read_photo
 from tests.demo.conftest import Served
 
 PATIENCE_MS = 180_000  # PyMatting compiles itself once

@@ -8,8 +8,8 @@ from PIL import Image
 
 from litematting_deploy.demo.source import Source, trimap_for
 from litematting_deploy.errors import InputError
-from litematting_deploy.matting.mask import MaskMeaning
-from litematting_deploy.matting.photo import read_photo
+from litematting_deploy.images.mask import MaskMeaning
+from litematting_deploy.images.photo import read_photo
 
 
 def test_class_ids_and_masks_given_as_trimaps(tmp_path: Path) -> None:

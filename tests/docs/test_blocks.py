@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from litematting_deploy.engines.profile import read_profile
+from litematting_deploy.engines.tensorrt.profile import read_profile
 from litematting_deploy.export.spec import read_recipe as read_export_recipe
-from litematting_deploy.matting.image_io import read_image, read_trimap, write_image
+from litematting_deploy.images.image_io import read_image, read_trimap, write_image
 from litematting_deploy.runtime import loading
 from litematting_deploy.sidecar import read_sidecar
 from litematting_deploy.training.recipe import read_recipe as read_training_recipe

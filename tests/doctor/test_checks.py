@@ -7,16 +7,16 @@ import numpy as np
 import onnx
 import pytest
 
-from litematting_deploy._files import sha256
 from litematting_deploy._optional import require
 from litematting_deploy.doctor import expected, files, gpu
 from litematting_deploy.doctor.__main__ import outcome
 from litematting_deploy.doctor.found import MissingError, needs
 from litematting_deploy.doctor.tiny import built_tiny, tiny_agreement, tiny_onnx
 from litematting_deploy.errors import ArtefactError, DependencyError, DeviceError, OutputError, ToleranceError
-from litematting_deploy.runtime.assets import EXPECTED, SHIPPED_CHECKPOINT, TINY_ENGINE
+from litematting_deploy.files import sha256
 from litematting_deploy.runtime.cuda import open_cuda
 from litematting_deploy.runtime.loading import load_engine
+from litematting_deploy.runtime.shipped import EXPECTED, SHIPPED_CHECKPOINT, TINY_ENGINE
 from litematting_deploy.sidecar import check_engine_sidecar
 from tests.runtime.cuda.host import HostCuda
 

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from litematting_deploy import load_engine
 from litematting_deploy.engines import open_engine
 from litematting_deploy.errors import ArtefactError, DeviceError, UsageError
-from litematting_deploy.runtime.assets import TINY_ENGINE
+from litematting_deploy.runtime.shipped import TINY_ENGINE
 from litematting_deploy.sidecar import sidecar_path
 from tests.conftest import Inputs
 
@@ -179,7 +179,7 @@ def test_other_networks_are_refused(tmp_path: Path) -> None:
 
 
 def test_weights_beside_are_checked_too(tmp_path: Path) -> None:
-    from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
+    from litematting_deploy.runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
 
     for path in (SHIPPED_CHECKPOINT, SHIPPED_ENGINE, sidecar_path(SHIPPED_ENGINE)):
         shutil.copy(path, tmp_path)

@@ -11,12 +11,12 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from litematting_deploy._files import sha256
 from litematting_deploy.errors import ToleranceError
 from litematting_deploy.export import exporter
 from litematting_deploy.export.scenes import OF_EVERY_EXPORT
 from litematting_deploy.export.spec import ExportSpec, read_recipe
-from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
+from litematting_deploy.files import sha256
+from litematting_deploy.runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
 from litematting_deploy.sidecar import sidecar_path
 from tests.conftest import ROOT, assert_one_line, called, golden, golden_inputs, run
 
@@ -218,8 +218,8 @@ def test_shipped_graph_holds_no_weights_but_refers_to_the_one_checkpoint() -> No
 @pytest.mark.slow
 @pytest.mark.heavy
 def test_shipped_graph_computes_what_the_shipped_checkpoint_says() -> None:
-    from litematting_deploy.runtime.assets import example_patch
     from litematting_deploy.runtime.loading import load_engine
+    from litematting_deploy.runtime.shipped import example_patch
 
     inputs = example_patch((640, 640))
     with load_engine() as shipped, load_engine(SHIPPED_CHECKPOINT) as reference:

@@ -18,7 +18,7 @@ from litematting_deploy.export.spec import TOLERANCES, ExportSpec, Norm, Pooling
 from litematting_deploy.matting.guide import transformable_map
 from litematting_deploy.matting.inputs import network_image, one_hot
 from litematting_deploy.model import ModelConfig, load_checkpoint
-from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT
+from litematting_deploy.runtime.shipped import SHIPPED_CHECKPOINT
 from tests.conftest import Inputs
 
 EIGHT = (

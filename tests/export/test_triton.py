@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from litematting_deploy._files import sha256
 from litematting_deploy.export.pbtxt import Word, pbtxt
 from litematting_deploy.export.triton import Serving, onnx_config
-from litematting_deploy.runtime.assets import SHIPPED_ENGINE
+from litematting_deploy.files import sha256
+from litematting_deploy.runtime.shipped import SHIPPED_ENGINE
 from litematting_deploy.sidecar import EngineSidecar, Sidecar, check_engine_sidecar, check_sidecar, write_sidecar
 from tests.conftest import ROOT, assert_one_line, called, run
 

@@ -22,14 +22,14 @@ class Reader:
 
 
 def _photo(path: Path) -> object:
-    from litematting_deploy.matting.photo import read_photo
+    from litematting_deploy.images.photo import read_photo
 
     return read_photo(path, _MEGAPIXELS).metadata.exif_block()
 
 
 def _metadata(path: Path) -> object:
-    from litematting_deploy.matting.encoding import encode_png, encode_tiff
-    from litematting_deploy.matting.photo import read_photo
+    from litematting_deploy.images.encode import encode_png, encode_tiff
+    from litematting_deploy.images.photo import read_photo
 
     photo = read_photo(path, _MEGAPIXELS)
     for encode in (encode_png, encode_tiff):
@@ -40,27 +40,27 @@ def _metadata(path: Path) -> object:
 
 
 def _trimap(path: Path) -> object:
-    from litematting_deploy.matting.image_io import read_trimap
+    from litematting_deploy.images.image_io import read_trimap
     from litematting_deploy.matting.trimap import decode
 
     return decode(read_trimap(path, _MEGAPIXELS))
 
 
 def _mask(path: Path) -> object:
-    from litematting_deploy.matting.image_io import read_mask
+    from litematting_deploy.images.image_io import read_mask
     from litematting_deploy.matting.trimap import from_mask
 
     return from_mask(read_mask(path, _MEGAPIXELS), 3)
 
 
 def _whole(path: Path) -> object:
-    from litematting_deploy.matting.image_io import ResultSizes, is_result
+    from litematting_deploy.images.image_io import ResultSizes, is_result
 
     return is_result(path, ResultSizes.of(path, _MEGAPIXELS), False, _MEGAPIXELS)
 
 
 def _profile(path: Path) -> object:
-    from litematting_deploy.matting.icc import Profile
+    from litematting_deploy.images.icc import Profile
 
     return Profile(path.read_bytes(), path)
 
@@ -72,7 +72,7 @@ def _export_recipe(path: Path) -> object:
 
 
 def _build_profile(path: Path) -> object:
-    from litematting_deploy.engines.profile import read_profile
+    from litematting_deploy.engines.tensorrt.profile import read_profile
 
     return read_profile(path)
 
@@ -106,13 +106,13 @@ def _engine_sidecar(path: Path) -> object:
 
 
 def _settings(path: Path) -> object:
-    from litematting_deploy.sequence.settings import keep_settings
+    from litematting_deploy.jobs.settings import keep_settings
 
     return keep_settings(path.parent, {"depth": "8"}, resume=True)
 
 
 def _manifest(path: Path) -> object:
-    from litematting_deploy.cluster.manifest import Manifest
+    from litematting_deploy.jobs.cluster.manifest import Manifest
 
     with closing(Manifest(path.parent, 0)) as manifest:
         return manifest.is_done("a", [], [])

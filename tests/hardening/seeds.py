@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from litematting_deploy.runtime.assets import TINY_ENGINE
+from litematting_deploy.runtime.shipped import TINY_ENGINE
 from litematting_deploy.sidecar import FORMAT, EngineSidecar, Sidecar
 from tests.hardening import bombs
-from tests.matting.files import adobe_profile, gamma, rgb_profile, save_exr
+from tests.images.files import adobe_profile, gamma, rgb_profile, save_exr
 
 ROOT = Path(__file__).parents[2]
 _RNG = np.random.default_rng(3)

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from litematting_deploy.matting.background import Background
-from litematting_deploy.matting.cutout import composite_picture, cutout_picture, foreground_picture
-from litematting_deploy.matting.photo import Photo, read_photo
-from tests.matting.files import adobe_profile, save_exr, save_levels
-from tests.matting.light import decoded, encoded
+from litematting_deploy.images.background import Background
+from litematting_deploy.images.photo import Photo, read_photo
+from litematting_deploy.matting.composite import composite_picture, cutout_picture, foreground_picture
+from tests.images.files import adobe_profile, save_exr, save_levels
+from tests.images.light import decoded, encoded
 
 RNG = np.random.default_rng(3)
 LEVELS = RNG.integers(0, 256, (20, 30, 3), np.uint8)

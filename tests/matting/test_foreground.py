@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from pymatting import estimate_foreground_ml
 
 from litematting_deploy.errors import ForegroundError, InputError
+from litematting_deploy.images.photo import Photo
 from litematting_deploy.matting.foreground import estimate_foreground
-from litematting_deploy.matting.photo import Photo
-from tests.matting.light import decoded, encoded
+from tests.images.light import decoded, encoded
 
 RED, BLUE = np.array([0.8, 0.05, 0.02], np.float32), np.array([0.02, 0.05, 0.6], np.float32)
 

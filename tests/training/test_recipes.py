@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT
+from litematting_deploy.runtime.shipped import SHIPPED_CHECKPOINT
 from litematting_deploy.training.drawing import SHARD, Stream
 from tests.conftest import BLOCKED, ROOT
 from tests.training.test_sources import write_photos

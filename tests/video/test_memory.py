@@ -9,7 +9,7 @@ import click
 import pytest
 
 from litematting_deploy.cli.infer import main
-from litematting_deploy.runtime.assets import TINY_ENGINE
+from litematting_deploy.runtime.shipped import TINY_ENGINE
 from tests.conftest import run
 from tests.video.clips import grey_clip, moving, save_clip, trimaps
 

@@ -5,9 +5,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from ..._files import cache_folder, replace_file
 from ..._optional import require
 from ...errors import DependencyError, DeviceError, OutputError
+from ...files import cache_folder, replace_file
 
 # Without contraction of multiply and add, the kernels' sums have NumPy's bits.
 _OPTIONS = (b"--fmad=false", b"--std=c++17")

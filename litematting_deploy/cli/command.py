@@ -1,0 +1,154 @@
+"""What all commands share: errors as one line, progress, common options."""
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from .. import __version__
+from ..errors import LiteMattingError, OutputError
+
+INTERRUPTED = 130
+
+
+class PlainConsole(Console):
+    """A console that spells what cannot be printed: names and what files say may hold commands to a terminal, and bytes
+    that are no text."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """As its base."""
+        return super().render_str(printable(text), **options)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether it is one, whatever FORCE_COLOR says: a bar in a log is of no use."""
+        return self.file.isatty()
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As its base. Raises `OutputError` where the terminal or file takes no more."""
+        try:
+            super().print(*objects, **options)
+        except BrokenPipeError:  # Click's to handle: who reads has enough
+            raise
+        except OSError as error:
+            name = "standard error" if self.stderr else "standard output"
+            raise OutputError(f"the {name} cannot be written: {error.strerror}; make room") from error
+
+
+def printable(text: str) -> str:
+    """A name, or what a file says, with what a terminal would obey spelled."""
+    return "".join(map(_printable, text))
+
+
+def _printable(sign: str) -> str:
+    return sign if sign.isprintable() or sign == "\n" else sign.encode("unicode_escape").decode()
+
+
+stderr = PlainConsole(stderr=True, highlight=False, soft_wrap=True)
+stdout = PlainConsole(highlight=False)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Command(click.Command):
+    """A command whose failures are one line on stderr and an exit code: 2 for usage, 1 for anything else."""
+
+    def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
+        name = self.name or "ltm"
+        _fill_standard_descriptors()
+        logging.getLogger("PIL").addHandler(logging.NullHandler())
+        if threading.current_thread() is threading.main_thread():
+            for ending in (signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(ending) == signal.SIG_DFL:  # nohup has SIGHUP ignored
+                    signal.signal(ending, _terminate)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("default", UserWarning)
+                warnings.filterwarnings("ignore", module=r"PIL\.")  # about tags that are passed over
+                warnings.showwarning = lambda message, *_, **__: notice(f"{name}: warning: {message}")
+                code = super().main(args, prog_name=name, standalone_mode=False, **extra)
+        except click.UsageError as error:
+            fail(f"{name}: {error.format_message()} (see {name} --help)", error.exit_code)
+        except click.ClickException as error:
+            fail(f"{name}: {error.format_message()}", error.exit_code)
+        except LiteMattingError as error:
+            fail(f"{name}: {error}", error.exit_code)
+        except MemoryError:
+            fail(f"{name}: out of memory; use smaller patches, a smaller --batch or a smaller image", 1)
+        except click.Abort:
+            fail(f"{name}: interrupted", INTERRUPTED)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fill_standard_descriptors() -> None:
+    """Open those that the shell has closed on nothing: else a file of ours gets the number, and whatever a library
+    writes to the standard error would lie in it."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number, and those below are taken
+
+
+def _terminate(number: int, _: object) -> NoReturn:
+    """Leave as any exit does, so that no half-written file stays behind; with the code that shells have for it."""
+    sys.exit(128 + number)
+
+
+def command(name: str) -> Callable[[Callable[..., Any]], Command]:
+    """The decorator of every command: `click.command` with our errors, -h and --version."""
+
+    def decorate(function: Callable[..., Any]) -> Command:
+        versioned = click.version_option(__version__, prog_name=name)(function)
+        return click.command(name, cls=Command, context_settings={"help_option_names": ["-h", "--help"]})(versioned)
+
+    return decorate
+
+
+def notice(message: str) -> None:
+    """One line on stderr."""
+    stderr.print(message, markup=False)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """One line on stderr, whatever line breaks the message has, and the end."""
+    with contextlib.suppress(OutputError):
+        notice(" ".join(message.split()))
+    sys.exit(code)
+
+
+def max_megapixels_option(function: Function) -> Function:
+    """--max-megapixels, for commands that read images."""
+    from ..images.photo import MAX_MEGAPIXELS  # here, so that ltm-doctor starts without OpenCV
+
+    return click.option(
+        "--max-megapixels",
+        type=click.FloatRange(min=0, min_open=True),
+        default=MAX_MEGAPIXELS,
+        show_default=True,
+        help="Refuse larger images before decoding them.",
+    )(function)
+
+
+def patch_progress() -> Progress:
+    """A bar over patches on stderr, shown on a terminal only and gone at the end."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("patches"),
+        TimeRemainingColumn(),
+        console=stderr,
+        transient=True,
+        disable=not stderr.is_terminal,
+    )

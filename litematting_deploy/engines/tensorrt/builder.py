@@ -1,0 +1,175 @@
+"""An ONNX to a TensorRT engine, checked before, whole or not at all."""
+
+import os
+import time
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ... import __version__
+from ...errors import ArtefactError, DeviceError, UsageError
+from ...files import check_writable, replace_file, replacing, sha256
+from ...sidecar import EngineSidecar, Sidecar, check_sidecar, sidecar_path, write_sidecar
+from . import version as trt
+from .config import configure, keep_timing_cache, layer_information, targets
+from .network import Network, parse
+from .profile import BuildProfile
+from .progress import Progress, interruptible, monitor
+from .version import TensorRT
+
+TURING = "7.5"
+LARGE_MB = 200
+"""An engine above this is warned about; those of this network have 35 to 90."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was written. seconds: of parsing and building."""
+
+    path: Path
+    sidecar: EngineSidecar
+    seconds: float
+
+
+def build_engine(
+    onnx: str | Path,
+    output: str | Path,
+    profile: BuildProfile = BuildProfile(),
+    progress: Progress | None = None,
+) -> Built:
+    """Build the engine of an exported ONNX and write it with its sidecar.
+
+    The precision is that of the ONNX; fp32 means without TF32 unless the profile says `tf32`. Ctrl-C stops the build
+    at its next step. Raises `ArtefactError` (its notes: what the parser minds, one line each), `DependencyError`,
+    `DeviceError`, `OutputError` or `UsageError`, and leaves nothing under the final names.
+    """
+    source, target = Path(onnx), Path(output)
+    backend = profile.backend or trt.installed_backend()
+    profile = replace(profile, backend=backend)
+    _check_files(source, target, profile)
+    tensorrt = trt.load(backend, "building an engine")
+    architectures = targets(tensorrt, profile, trt.gpu_capability())
+    sidecar = check_sidecar(source)
+    if sidecar is None:
+        warnings.warn(f"{source} has no sidecar {sidecar_path(source).name}: its origin is unknown", stacklevel=2)
+    started = time.perf_counter()
+    network, plan, config = _build(tensorrt, source, sidecar, profile, architectures, progress)
+    seconds = time.perf_counter() - started
+    for message in tensorrt.log.warnings:
+        warnings.warn(f"{tensorrt.backend}: {message}", stacklevel=2)
+    described = _describe(source, target, tensorrt, network, profile, architectures, sidecar)
+    with replacing(target) as draft:
+        draft.write_bytes(plan)
+        described = replace(described, sha256=sha256(draft))
+        write_sidecar(target, described)
+    if profile.timing_cache is not None:
+        keep_timing_cache(config, profile.timing_cache)
+    if profile.layers is not None:
+        replace_file(profile.layers, layer_information(tensorrt, plan).encode())
+    megabytes = target.stat().st_size / 1e6
+    if megabytes > LARGE_MB:
+        warnings.warn(
+            f"{target}: {megabytes:.0f} MB, unusual above {LARGE_MB}, built for {', '.join(architectures)}: "
+            "build for others, or for one at a time, with --sm",
+            stacklevel=2,
+        )
+    return Built(target, described, seconds)
+
+
+def _check_files(source: Path, target: Path, profile: BuildProfile) -> None:
+    if source.suffix.lower() != ".onnx":
+        raise UsageError(f"{source}: an engine is built from an .onnx; export a checkpoint with ltm-export")
+    if not os.path.isfile(source):  # also of a name that is longer than any
+        raise ArtefactError(f"{source}: no such file; export one with: ltm-export MODEL -o {source.name}")
+    if target.suffix.lower() != ".engine":
+        raise UsageError(f"{target}: the output of a build ends in .engine")
+    written = [
+        path for path in (target, sidecar_path(target), profile.timing_cache, profile.layers) if path is not None
+    ]
+    places = [os.path.realpath(path) for path in (source, sidecar_path(source), *written)]
+    for path in written:
+        if places.count(os.path.realpath(path)) > 1:
+            raise UsageError(f"{path}: two files of this build have this name; choose another for one of them")
+        check_writable(path)
+
+
+def _build(
+    tensorrt: TensorRT,
+    source: Path,
+    sidecar: Sidecar | None,
+    profile: BuildProfile,
+    architectures: tuple[str, ...],
+    progress: Progress | None,
+) -> tuple[Network, Any, Any]:
+    """The network, the serialised plan, and the configuration it was built with."""
+    with interruptible() as interrupted:
+        builder = tensorrt.builder()
+        network = parse(tensorrt, builder, source, sidecar)
+        _check_precision(source, network, profile, sidecar)
+        if tensorrt.is_rtx and TURING in architectures:
+            _check_turing(source, network, sidecar)
+        config = configure(tensorrt, builder, network, profile, architectures)
+        watch = config.progress_monitor = monitor(tensorrt.module, progress, interrupted)
+        plan = builder.build_serialized_network(network.definition, config)
+        del watch  # it had to live until here: TensorRT does not hold it
+        if interrupted():
+            raise KeyboardInterrupt
+        if plan is None:
+            raise DeviceError(
+                f"{source}: {tensorrt.backend} {tensorrt.version} built no engine for {', '.join(architectures)}: "
+                f"{tensorrt.log.summary()}; give it more --workspace, other targets, or export otherwise"
+            )
+        if progress is not None:
+            progress(1.0, "")
+    return network, plan, config
+
+
+def _check_precision(source: Path, network: Network, profile: BuildProfile, sidecar: Sidecar | None) -> None:
+    if profile.tf32 and network.precision != "fp32":
+        again = replace(sidecar, precision="fp32").export_command() if sidecar else "ltm-export --precision fp32"
+        raise UsageError(
+            f"tf32: {source} is {network.precision}, TF32 is a way to multiply fp32; leave it out or export: {again}"
+        )
+
+
+def _check_turing(source: Path, network: Network, sidecar: Sidecar | None) -> None:
+    """Raise `UsageError` for what TensorRT for RTX lacks on Turing, the averages of an fp16 export included."""
+    if network.float32_products:
+        again = "ltm-export MODEL --precision fp16 --pooling conv"
+        if sidecar is not None:
+            again = replace(sidecar, precision="fp16", pooling="conv", norm="group").export_command()
+        raise UsageError(
+            f"--sm {TURING}: tensorrt-rtx has no float32 matrix products there, {source} has "
+            f"{len(network.float32_products)}, the first is {network.float32_products[0]}; export without them: {again}"
+        )
+
+
+def _describe(
+    source: Path,
+    target: Path,
+    tensorrt: TensorRT,
+    network: Network,
+    profile: BuildProfile,
+    architectures: tuple[str, ...],
+    sidecar: Sidecar | None,
+) -> EngineSidecar:
+    return EngineSidecar(
+        file=target.name,
+        sha256="",
+        source=source.name,
+        source_sha256=sha256(source),
+        backend=tensorrt.backend,
+        backend_version=tensorrt.version,
+        architectures=architectures,
+        patch_hw=network.patch_hw,
+        batches=profile.batches(network.batch),
+        precision="tf32" if profile.tf32 else network.precision,
+        hardware_compatibility=profile.hardware_compatibility,
+        refittable=profile.refit,
+        workspace_mib=profile.workspace_mib,
+        optimization_level=profile.optimization_level,
+        checkpoint=sidecar.checkpoint if sidecar else None,
+        checkpoint_sha256=sidecar.checkpoint_sha256 if sidecar else None,
+        versions={"litematting-deploy": __version__, tensorrt.backend: tensorrt.version},
+    )

@@ -1,0 +1,126 @@
+"""TensorRT's builder configuration from a profile: flags, limits, batches, targets, timing cache, layer information."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from ...errors import DeviceError, OutputError, UsageError
+from ...files import replace_file
+from .network import Network
+from .profile import BuildProfile
+from .version import TensorRT
+
+RTX_ARCHITECTURES = ("8.6", "8.9", "12.0")
+"""RTX 30, 40 and 50."""
+
+_COMPATIBILITY = {"ampere+": "AMPERE_PLUS", "same-capability": "SAME_COMPUTE_CAPABILITY"}
+
+
+def targets(tensorrt: TensorRT, profile: BuildProfile, capability: tuple[int, int] | None) -> tuple[str, ...]:
+    """The compute capabilities to build for; `capability` is that of the GPU here, if there is one.
+
+    Raises `DeviceError` where the build needs a GPU, `UsageError` where this TensorRT cannot aim at one.
+    """
+    own = f"{capability[0]}.{capability[1]}" if capability else None
+    if own is None:
+        for needed, what in (
+            (not tensorrt.is_rtx, "building"),
+            (profile.refit, "building a refittable engine"),
+            (profile.layers is not None, "--layers"),
+        ):
+            if needed:
+                fix = "leave it out" if tensorrt.is_rtx else "build with --backend tensorrt-rtx"
+                raise DeviceError(
+                    f"{tensorrt.backend} {tensorrt.version}: {what} needs an NVIDIA GPU, its driver and cuda-bindings, "
+                    f"none is found; {fix}, or build where one is"
+                )
+    if profile.layers is not None and profile.architectures not in ((), (own,)):
+        raise UsageError(f"--layers: needs an engine for the GPU here alone, {own}; leave --sm or --layers out")
+    if not tensorrt.is_rtx:
+        return (str(own),)
+    wanted = profile.architectures or ((own,) if own else RTX_ARCHITECTURES)
+    known = _known(tensorrt)
+    unknown = [text for text in wanted if text not in known]
+    if unknown and wanted != (own,):
+        raise UsageError(
+            f"--sm {' '.join(unknown)}: {tensorrt.backend} {tensorrt.version} builds for {', '.join(known)}; "
+            "for other GPUs use --backend tensorrt on one"
+        )
+    return wanted
+
+
+def _known(tensorrt: TensorRT) -> dict[str, Any]:
+    """Compute capability to what TensorRT for RTX calls it."""
+    members = tensorrt.module.ComputeCapability.__members__
+    return {f"{name[2:-1]}.{name[-1]}": value for name, value in members.items() if name.startswith("SM")}
+
+
+def configure(
+    tensorrt: TensorRT, builder: Any, network: Network, profile: BuildProfile, architectures: tuple[str, ...]
+) -> Any:
+    """The `IBuilderConfig`. Raises `UsageError` where the profile contradicts the network."""
+    module, config = tensorrt.module, builder.create_builder_config()
+    if not profile.tf32:
+        config.clear_flag(module.BuilderFlag.TF32)  # it is on by default
+    if profile.refit:
+        config.set_flag(module.BuilderFlag.REFIT)
+    if profile.workspace_mib is not None:
+        config.set_memory_pool_limit(module.MemoryPoolType.WORKSPACE, profile.workspace_mib << 20)
+    if profile.optimization_level is not None:
+        config.builder_optimization_level = profile.optimization_level
+    if profile.hardware_compatibility != "none":
+        level = _COMPATIBILITY[profile.hardware_compatibility]
+        config.hardware_compatibility_level = getattr(module.HardwareCompatibilityLevel, level)
+    if profile.layers is not None:
+        config.profiling_verbosity = module.ProfilingVerbosity.DETAILED
+    if profile.timing_cache is not None:
+        attach_timing_cache(config, profile.timing_cache)
+    batches = profile.batches(network.batch)
+    if network.batch is None:
+        shapes = builder.create_optimization_profile()
+        for index in range(network.definition.num_inputs):
+            tensor = network.definition.get_input(index)
+            shapes.set_shape(tensor.name, *[(count, *tuple(tensor.shape)[1:]) for count in batches])
+        if config.add_optimization_profile(shapes) < 0:
+            raise UsageError(f"batches {batches}: refused by {tensorrt.backend} ({tensorrt.log.summary()})")
+    if tensorrt.is_rtx:
+        _aim(tensorrt, config, architectures)
+    return config
+
+
+def _aim(tensorrt: TensorRT, config: Any, architectures: tuple[str, ...]) -> None:
+    known, current = _known(tensorrt), tensorrt.module.ComputeCapability.CURRENT
+    config.num_compute_capabilities = len(architectures)
+    for index, text in enumerate(architectures):
+        if not config.set_compute_capability(known.get(text, current), index):
+            raise UsageError(f"--sm {text}: refused by {tensorrt.backend} ({tensorrt.log.summary()})")
+
+
+def attach_timing_cache(config: Any, path: Path) -> None:
+    """Give a configuration what an earlier build measured; one it cannot use begins anew."""
+    try:
+        content = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise OutputError(f"{path}: the timing cache cannot be read: {error.strerror}; choose another") from error
+    cache = config.create_timing_cache(content)
+    if cache is None or not config.set_timing_cache(cache, False):
+        warnings.warn(f"{path}: made by another TensorRT or for another GPU, begun anew", stacklevel=2)
+        config.set_timing_cache(config.create_timing_cache(b""), False)
+
+
+def keep_timing_cache(config: Any, path: Path) -> None:
+    """Write what this build measured, and what it found in the cache, for the next one."""
+    replace_file(path, bytes(memoryview(config.get_timing_cache().serialize())))
+
+
+def layer_information(tensorrt: TensorRT, plan: Any) -> str:
+    """What the engine inspector tells about every layer, as JSON. Needs a GPU."""
+    runtime = tensorrt.module.Runtime(tensorrt.log)
+    engine = runtime.deserialize_cuda_engine(plan)
+    if engine is None:
+        raise DeviceError(
+            f"{tensorrt.backend} {tensorrt.version}: layer information needs a GPU that can load the engine; "
+            f"leave --layers out ({tensorrt.log.summary()})"
+        )
+    kind = tensorrt.module.LayerInformationFormat.JSON
+    return str(engine.create_engine_inspector().get_engine_information(kind))

@@ -1,0 +1,97 @@
+"""An ONNX in TensorRT's own form: parsed, with every reason if that fails, and held against the contract."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import ArtefactError
+from ...sidecar import Sidecar
+from ..base import check_contract
+from .version import TensorRT
+
+# what the parser says where it has nothing to say
+_EMPTY_REASONS = ("", "false")
+
+
+@dataclass
+class Network:
+    """definition: TensorRT's `INetworkDefinition`. batch: None for dynamic. precision: `fp32`, `fp16` or `unknown`.
+
+    float32_products: names of the matrix products of float32 tensors. keep: what must live as long as the definition.
+    """
+
+    definition: Any
+    patch_hw: tuple[int, int]
+    batch: int | None
+    precision: str
+    float32_products: tuple[str, ...]
+    keep: tuple[Any, ...]
+
+
+def parse(tensorrt: TensorRT, builder: Any, path: Path, sidecar: Sidecar | None) -> Network:
+    """The network of an ONNX file. Raises `ArtefactError`; what the parser minds is in its notes, one line each."""
+    definition = builder.create_network(tensorrt.network_flags())
+    parser = tensorrt.module.OnnxParser(definition, tensorrt.log)
+    # The resolved path finds weights beside the file also where an installer links files one by one.
+    if not parser.parse_from_file(str(path.resolve())):
+        raise _refused(tensorrt, path, [parser.get_error(index) for index in range(parser.num_errors)])
+    patch_hw, batch = _contract(path, definition)
+    layers = [definition.get_layer(index) for index in range(definition.num_layers)]
+    precision = _precision(layers)
+    _compare(path, sidecar, {"patch_hw": patch_hw, "batch": batch, "precision": precision})
+    products = tuple(layer.name for layer in layers if _multiplies_float32(layer))
+    return Network(definition, patch_hw, batch, precision, products, (parser, builder))
+
+
+def _refused(tensorrt: TensorRT, path: Path, errors: list[Any]) -> ArtefactError:
+    name = f"{tensorrt.backend} {tensorrt.version}"
+    nodes = [error for error in errors if error.node_operator()]
+    if not nodes:
+        reasons = "; ".join(error.desc() for error in errors) or tensorrt.log.summary()
+        return ArtefactError(
+            f"{path}: {name} cannot read it, it is damaged or its weights are not beside it; "
+            f"export it again with ltm-export ({reasons})"
+        )
+    operators = ", ".join(sorted({error.node_operator() for error in nodes}))
+    failure = ArtefactError(
+        f"{path}: {name} cannot take {len(nodes)} of its nodes ({operators}); "
+        "export LiteMatting with ltm-export, whose operators it has"
+    )
+    for error in errors:
+        operator, reason = error.node_operator(), "" if error.desc() in _EMPTY_REASONS else f": {error.desc()}"
+        where = f"node {error.node()} {error.node_name()!r} ({operator})" if operator else path
+        failure.add_note(" ".join(f"{where}: {error.code().name}{reason}".split()))
+    return failure
+
+
+def _contract(path: Path, definition: Any) -> tuple[tuple[int, int], int | None]:
+    """Patch size, and batch where that is fixed."""
+    inputs = [definition.get_input(index) for index in range(definition.num_inputs)]
+    outputs = [definition.get_output(index) for index in range(definition.num_outputs)]
+    shapes = {tensor.name: (tuple(map(int, tensor.shape)), tensor.dtype.name) for tensor in (*inputs, *outputs)}
+    patch_hw = check_contract(path, shapes, "FLOAT")
+    if [tensor.name for tensor in outputs] != ["alpha"]:
+        raise ArtefactError(f"{path}: its output is not alpha; export LiteMatting with ltm-export")
+    batch = shapes["image"][0][0]
+    return patch_hw, None if batch < 0 else batch
+
+
+def _precision(layers: list[Any]) -> str:
+    """What `ltm-export --precision` sets: fp16 has half-precision convolutions, perhaps beside averages in float32."""
+    kinds = {layer.get_input(0).dtype.name for layer in layers if layer.type.name == "CONVOLUTION"}
+    if not kinds or kinds - {"FLOAT", "HALF"}:
+        return "unknown"
+    return "fp16" if "HALF" in kinds else "fp32"
+
+
+def _multiplies_float32(layer: Any) -> bool:
+    return bool(layer.type.name == "MATRIX_MULTIPLY" and layer.get_input(0).dtype.name == "FLOAT")
+
+
+def _compare(path: Path, sidecar: Sidecar | None, found: dict[str, object]) -> None:
+    for name, value in found.items():
+        if sidecar is not None and getattr(sidecar, name) != value:
+            raise ArtefactError(
+                f"{path}: {name} is {value} in the file, its sidecar says {getattr(sidecar, name)}; "
+                f"export it again: {sidecar.export_command()}"
+            )

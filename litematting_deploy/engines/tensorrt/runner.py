@@ -1,0 +1,160 @@
+"""TensorRT engines, those of TensorRT for RTX included, on memory of the device."""
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...errors import ArtefactError, DeviceError, OutputError, UsageError
+from ...files import cache_folder, replace_file, sha256
+from ...sidecar import EngineSidecar, check_engine_sidecar, sidecar_path
+from ..base import CHANNELS, check_contract
+from ..device import DeviceArtefact, DeviceEngine, Gpu
+from . import version as trt
+
+
+class TensorRTArtefact(DeviceArtefact):
+    """An `.engine` file whose sidecar matches it and the TensorRT that is installed."""
+
+    def __init__(self, path: Path, device: str, trust: bool = False) -> None:
+        """trust: take a file without a sidecar, with whichever TensorRT is installed.
+
+        The sidecar's hash tells damage and mix-ups, not an attacker: an engine is code, and who can change it can
+        change the sidecar. Raises `ArtefactError`, `DependencyError` or `UsageError`.
+        """
+        if device.partition(":")[0] != "cuda":
+            raise UsageError(f"device {device!r}: a TensorRT engine runs on cuda or cuda:N")
+        trusted = trust and not sidecar_path(path).exists()
+        self.path = path
+        self.sidecar: EngineSidecar | None = None if trusted else check_engine_sidecar(path)
+        backend = trt.installed_backend() if self.sidecar is None else self.sidecar.backend
+        self.tensorrt = trt.load(backend, "running an engine")
+        if self.sidecar is not None and self.sidecar.backend_version != self.tensorrt.version:
+            raise ArtefactError(
+                f"{path}: built by {backend} {self.sidecar.backend_version}, installed is {self.tensorrt.version}; "
+                f"build it again: {self.sidecar.build_command()}"
+            )
+
+    def open(self, gpu: Gpu, batch: int | None) -> DeviceEngine:
+        sidecar = self.sidecar
+        if sidecar is not None and not sidecar.runs_on(gpu.capability):
+            raise ArtefactError(
+                f"{self.path}: built for compute capability {', '.join(sidecar.architectures)}, {gpu.name} has "
+                f"{gpu.capability[0]}.{gpu.capability[1]}; build it for that: {sidecar.build_command()}"
+            )
+        return _TensorRTEngine(self, gpu, batch)
+
+
+class _TensorRTEngine(DeviceEngine):
+    """A deserialised engine with one execution context."""
+
+    def __init__(self, artefact: TensorRTArtefact, gpu: Gpu, batch: int | None) -> None:
+        self._path, self._tensorrt = artefact.path, artefact.tensorrt
+        self._log = self._tensorrt.logger()
+        # `engine_host_code_allowed` stays off, as it is by default: nothing in a plan runs on the host.
+        self._runtime = self._tensorrt.module.Runtime(self._log)
+        self._engine = self._runtime.deserialize_cuda_engine(self._path.read_bytes())
+        if self._engine is None:
+            raise ArtefactError(
+                f"{self._path}: {self._tensorrt.backend} {self._tensorrt.version} cannot load it on {gpu.name}; "
+                f"build it again with ltm-build ({self._log.summary()})"
+            )
+        self.patch_hw, (least, best, most) = contract(self._path, self._engine)
+        self.batch = best if batch is None else max(batch, least)  # what a run lacks is padded
+        if not 1 <= (batch or 1) <= most:
+            raise UsageError(
+                f"--batch {batch}: {self._path} was built for {least} to {most} patches at a time; "
+                f"choose one of these or build it again with --max-batch"
+            )
+        self.name, self.version = self._tensorrt.backend, self._tensorrt.version
+        self.device = f"cuda:{gpu.index}"
+        self.precision = artefact.sidecar.precision if artefact.sidecar else "unknown"
+        self.device_bytes = self._engine.device_memory_size_v2 + self._path.stat().st_size
+        self._cache = _RuntimeCache(self._path, gpu) if self._tensorrt.is_rtx else None
+        self.capturable = not self._tensorrt.is_rtx  # TensorRT for RTX records its own graph
+        self._context = self._create_context()
+        self._addresses: dict[str, int] = {}
+
+    def _create_context(self) -> Any:
+        engine = self._engine
+        if self._cache is None:
+            context = engine.create_execution_context()
+        else:
+            configuration = engine.create_runtime_config()
+            module = self._tensorrt.module
+            configuration.cuda_graph_strategy = module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+            # One batch size serves everything, so its kernels are compiled now rather than in the middle of a photo.
+            configuration.dynamic_shapes_kernel_specialization_strategy = (
+                module.DynamicShapesKernelSpecializationStrategy.EAGER
+            )
+            self._cache.attach(configuration)
+            context = engine.create_execution_context(configuration)
+        if context is None:
+            raise DeviceError(
+                f"{self._path}: no execution context, most likely for want of device memory: it takes "
+                f"{self.device_bytes or 0:,} bytes ({self._log.summary()})"
+            )
+        for name in ("image", "trimap", "guide"):
+            shape = (self.batch, CHANNELS[name], *self.patch_hw)
+            if not context.set_input_shape(name, shape):
+                raise ArtefactError(f"{self._path}: refuses {name} of {shape} ({self._log.summary()})")
+        return context
+
+    def enqueue(self, addresses: Mapping[str, int], stream: int) -> None:
+        if dict(addresses) != self._addresses:
+            for name, address in addresses.items():
+                if not self._context.set_tensor_address(name, address):
+                    raise DeviceError(f"{self._path}: {name} at {address:#x} was refused ({self._log.summary()})")
+            self._addresses = dict(addresses)
+        if not self._context.execute_async_v3(stream):
+            raise DeviceError(f"{self._path}: the run of {self.batch} patches failed ({self._log.summary()})")
+
+    def close(self) -> None:
+        if self._cache is not None:
+            self._cache.save()
+        self._context = self._engine = self._runtime = None
+
+
+class _RuntimeCache:
+    """What TensorRT for RTX compiles at first use, kept for the next start in the user's cache folder."""
+
+    def __init__(self, engine: Path, gpu: Gpu) -> None:
+        capability = "".join(map(str, gpu.capability))
+        self._path = cache_folder() / f"rtx-{sha256(engine)[:32]}-sm{capability}.bin"
+        self._cache: Any = None
+        self._loaded = b""
+
+    def attach(self, configuration: Any) -> None:
+        """Give the cache, with what is on disk, to a runtime configuration."""
+        self._cache = configuration.create_runtime_cache()
+        with contextlib.suppress(OSError):  # not there, or not readable: it is compiled again
+            self._loaded = self._path.read_bytes()
+        if self._loaded:
+            self._cache.deserialize(self._loaded)
+        if not configuration.set_runtime_cache(self._cache):
+            raise DeviceError(f"{self._path}: TensorRT for RTX refuses its runtime cache; delete the file")
+
+    def save(self) -> None:
+        """Keep what is new; a cache folder that cannot be written costs the next start its compilation."""
+        if self._cache is None:
+            return
+        content = bytes(self._cache.serialize())
+        self._cache = None
+        if content == self._loaded:
+            return
+        with contextlib.suppress(OSError, OutputError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(self._path, content)
+
+
+def contract(path: Path, engine: Any) -> tuple[tuple[int, int], tuple[int, int, int]]:
+    """Patch size, and least, best and most patches at a time, of an engine that keeps DESIGN's contract."""
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    tensors = {name: (tuple(engine.get_tensor_shape(name)), engine.get_tensor_dtype(name).name) for name in names}
+    patch_hw = check_contract(path, tensors, "FLOAT")
+    for name in names:
+        mode, layout = engine.get_tensor_mode(name).name, engine.get_tensor_format(name).name
+        if (mode, layout) != ("OUTPUT" if name == "alpha" else "INPUT", "LINEAR"):
+            raise ArtefactError(f"{path}: {name} is an {mode} in {layout} layout; build it again with ltm-build")
+    least, best, most = (int(next(iter(shape))) for shape in engine.get_tensor_profile_shape("image", 0))
+    return patch_hw, (least, best, most)

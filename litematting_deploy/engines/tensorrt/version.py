@@ -1,0 +1,157 @@
+"""The one seam for TensorRT: which module, which version, its log, and the GPU it would use."""
+
+import functools
+import importlib.util
+from dataclasses import dataclass
+from typing import Any
+
+from ..._optional import require
+from ...errors import DependencyError, DeviceError, UsageError
+
+MAX_REASON = 400
+"""Characters of TensorRT's own messages that go into one of ours."""
+
+
+@dataclass(frozen=True)
+class _Backend:
+    """module: its name. extra: of this package, the CUDA 13 one. minimum: major and minor version."""
+
+    module: str
+    extra: str
+    minimum: tuple[int, int]
+
+
+# What the user calls it. Where both are installed, the first one is taken.
+BACKENDS = {
+    "tensorrt": _Backend("tensorrt", "trt-cu13", (10, 12)),
+    "tensorrt-rtx": _Backend("tensorrt_rtx", "rtx-cu13", (1, 4)),
+}
+
+
+@dataclass(frozen=True)
+class TensorRT:
+    """One of the two modules, in a version that works."""
+
+    backend: str
+    module: Any
+    version: str
+    log: Any
+
+    @property
+    def is_rtx(self) -> bool:
+        """TensorRT for RTX: builds ahead of time without a GPU and compiles the rest where the engine runs."""
+        return self.backend == "tensorrt-rtx"
+
+    def logger(self) -> Any:
+        """What Builder, Runtime and OnnxParser want: an `ILogger` that keeps quiet and keeps errors and warnings.
+
+        TensorRT takes the first logger of a process for all, so it is one object; what it kept so far is forgotten.
+        """
+        self.log.forget()
+        return self.log
+
+    def builder(self) -> Any:
+        """A Builder. Raises `DeviceError` where this TensorRT needs a GPU and finds none."""
+        logger = self.logger()
+        try:
+            builder = self.module.Builder(logger)
+        except (TypeError, RuntimeError) as error:  # how the bindings say that the library returned nothing
+            raise DeviceError(
+                f"{self.backend} {self.version}: no builder here, most likely for want of an NVIDIA GPU and its driver "
+                f"({logger.summary() or error}); build there, or here with --backend tensorrt-rtx"
+            ) from error
+        return builder
+
+    def network_flags(self) -> int:
+        """For `create_network`: precision is that of the ONNX. TensorRT 11 knows nothing else, older ones are told."""
+        if not self.is_rtx and _numbers(self.version) >= (11, 0):
+            return 0
+        return 1 << int(self.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+
+
+def installed_backend() -> str:
+    """The backend to use when none was named. Raises `DependencyError` when there is none."""
+    for name, backend in BACKENDS.items():
+        if importlib.util.find_spec(backend.module) is not None:
+            return name
+    raise DependencyError(
+        "a TensorRT engine needs tensorrt_rtx (RTX workstations; builds without a GPU) or tensorrt, neither is "
+        "installed: pip install 'litematting-deploy[rtx-cu13]' or 'litematting-deploy[trt-cu13]' (CUDA 12: -cu12)"
+    )
+
+
+@functools.cache
+def load(backend: str, purpose: str) -> TensorRT:
+    """The module of a backend. `purpose` begins the message when it is missing: "<purpose> needs tensorrt ...".
+
+    Raises `DependencyError` when it is not installed or too old, `UsageError` for an unknown backend.
+    """
+    if backend not in BACKENDS:
+        raise UsageError(f"backend {backend!r}: wanted one of {', '.join(BACKENDS)}")
+    known = BACKENDS[backend]
+    module: Any = require(known.module, known.extra, purpose)
+    version = str(module.__version__)
+    if _numbers(version) < known.minimum:
+        least = ".".join(map(str, known.minimum))
+        raise DependencyError(
+            f"{purpose} needs {known.module} {least} or newer, installed is {version}: "
+            f"pip install -U 'litematting-deploy[{known.extra}]'"
+        )
+    return TensorRT(backend, module, version, _log(known.module))
+
+
+def gpu_capability() -> tuple[int, int] | None:
+    """Compute capability of the first GPU that CUDA shows, or None without one (or without its driver or bindings)."""
+    try:
+        driver: Any = require("cuda.bindings.driver", "cuda13", "looking for a GPU")
+        if int(driver.cuInit(0)[0]) != 0:
+            return None
+    except (DependencyError, RuntimeError):  # RuntimeError: there is no driver library
+        return None
+    attribute = driver.CUdevice_attribute
+    found = [
+        driver.cuDeviceGetAttribute(part, 0)
+        for part in (
+            attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
+            attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+        )
+    ]
+    if any(int(status) != 0 for status, _ in found):
+        return None
+    return int(found[0][1]), int(found[1][1])
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+
+
+@functools.cache
+def _log(name: str) -> Any:
+    """The process' one logger for the module of that name."""
+    module: Any = importlib.import_module(name)
+    severity = module.ILogger.Severity
+
+    class Log(module.ILogger):  # type: ignore[misc]  # the module is known at run time only
+        """errors, warnings: what TensorRT said since `forget`, oldest first, without repetitions."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.forget()
+
+        def forget(self) -> None:
+            self.errors: list[str] = []
+            self.warnings: list[str] = []
+
+        def log(self, level: Any, message: str) -> None:
+            kept = {severity.INTERNAL_ERROR: self.errors, severity.ERROR: self.errors, severity.WARNING: self.warnings}
+            messages = kept.get(level)
+            text = " ".join(message.split())
+            if messages is not None and text not in messages:
+                messages.append(text)
+
+        def summary(self) -> str:
+            """The errors, or else the warnings, in one line of moderate length."""
+            text = "; ".join(self.errors or self.warnings)
+            return text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]}..."
+
+    return Log()

@@ -1,0 +1,77 @@
+"""What lies behind a composite: a colour or an image, as light."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ImageColor
+
+from ..errors import UsageError
+from .colour import SRGB
+from .photo import MAX_MEGAPIXELS, Photo, read_photo
+from .suffixes import READ_SUFFIXES
+
+_FIX = "they must be of one size: crop or resize it"
+
+
+def is_image(text: str) -> bool:
+    """Whether a background is the path of an image rather than a colour."""
+    return text.lower().endswith(READ_SUFFIXES)
+
+
+class Background:
+    """A colour in sRGB, or an image of a photo's size."""
+
+    def __init__(self, text: str, max_megapixels: float = MAX_MEGAPIXELS) -> None:
+        """text: #rrggbb, a CSS name such as white, or the path of an image, which is read. Raises `UsageError` for
+        what is none of these, and `InputError` as `read_photo`.
+        """
+        self.text = text
+        self._image: Photo | None = None
+        if is_image(text):
+            self._image = read_photo(text, max_megapixels)
+            self._image.check_finite(instead="choose another background")
+            return
+        try:
+            colour = ImageColor.getrgb(text)
+            levels = np.array(colour[:3], np.uint8)
+        except (ValueError, OverflowError):  # the latter of rgb(300,0,0)
+            raise UsageError(
+                f"--background {text}: is neither a colour, as #rrggbb or white, nor a file ending in "
+                f"{', '.join(READ_SUFFIXES)}"
+            ) from None
+        if colour[3:] not in ((), (255,)):
+            raise UsageError(f"--background {text}: is not opaque; give a colour without alpha")
+        self._colour = SRGB.decode(levels)
+
+    def placed(self, photo: Photo, shown: bool) -> Callable[[slice], NDArray[np.float32]]:
+        """A function from rows to light (h, W, 3), or a colour (3,), in the primaries of `photo`.
+
+        shown: what an OpenEXR photo's display window shows, instead of its data window; black where an image of the
+        data window has nothing. Raises `InputError` for an image of another size, and for primaries that are not known.
+        """
+        image = self._image
+        if image is None:
+            colour = SRGB.convert(self._colour, photo.space)
+            return lambda _: colour
+        if _meaning(image) == _meaning(photo) and image.is_linear == photo.is_linear:
+            image = replace(image, space=photo.space)
+        image.space.convert(np.zeros((1, 3), np.float32), photo.space)  # raises where it cannot be
+        placed = replace(image, pixels=self._place(image, photo, shown))
+        return lambda rows: placed.space.convert(placed.linear(rows), photo.space)
+
+    def _place(self, image: Photo, photo: Photo, shown: bool) -> NDArray[Any]:
+        windows, own = photo.windows, image.windows
+        if shown and windows is not None:
+            pixels = image.pixels if own is None else own.show(image.pixels)
+            if pixels.shape[:2] == windows.display.hw:
+                return pixels
+        fitting = photo.fit(image.pixels, self.text, _FIX, own)
+        return windows.show(fitting) if shown and windows is not None else fitting
+
+
+def _meaning(photo: Photo) -> tuple[object, ...]:
+    """What a file says of its numbers."""
+    return photo.metadata.icc, photo.metadata.colour

@@ -1,0 +1,167 @@
+"""OpenEXR files: photos, masks and alphas, half or float; results with the photo's windows and attributes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..files import replacing
+from .decode import check_is_file, check_size
+from .exr_header import MAGIC, SUBSAMPLED, DamagedHeaderError, ExrHeader, Windows, splice
+
+_DTYPES: dict[str, type[Any]] = {"half": np.float16, "float": np.float32, "uint": np.uint32}
+_LINES_PER_CHUNK = 16  # of ZIP compression, which is lossless
+_NAMES = {1: "A", 3: "RGB", 4: "RGBA"}
+
+
+@dataclass(frozen=True)
+class ExrPicture:
+    """planes: (H, W) float16 or float32 by the channels' names, of the data window."""
+
+    planes: dict[str, NDArray[Any]]
+    header: ExrHeader
+
+
+def is_exr(path: str | Path) -> bool:
+    """Whether a file begins as OpenEXR files do. Raises `InputError` for a path that cannot be read."""
+    try:
+        check_is_file(path)
+        with Path(path).open("rb") as file:
+            return file.read(4) == MAGIC
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; give the path of an image file") from error
+
+
+def exr_windows(path: str | Path, max_megapixels: float) -> Windows:
+    """The windows of a file that can be read, by its header. Raises `InputError`."""
+    return _header(path, max_megapixels).windows
+
+
+def read_exr_rgb(path: str | Path, max_megapixels: float) -> tuple[NDArray[Any], ExrHeader]:
+    """Scene-linear colours (H, W, 3) float16 or float32: channels R, G, B, or Y alone as grey; A must be opaque.
+
+    Other channels and layers are not looked at. Scanlines or tiles, of any compression; float32 where one of the
+    channels is. Values may be infinite. Raises `InputError`.
+    """
+    header = _header(path, max_megapixels)
+    colours = _colours(header)
+    if colours is None:
+        raise InputError(
+            f"{path}: its channels are {_listed(header.channels)}, wanted R, G, B, or Y without RY and BY; "
+            "write the layer that you mean as plain RGB"
+        )
+    opacity = ("A",) if "A" in header.channels else ()
+    planes = _read(path, header, (*colours, *opacity)).planes
+    if opacity and not (planes["A"] == 1).all():
+        raise InputError(
+            f"{path}: has transparent pixels, whose colours are unclear; flatten it or save it without alpha"
+        )
+    return np.stack([planes[name] for name in (colours * 3)[:3]], axis=2), header
+
+
+def read_exr_mask(path: str | Path, max_megapixels: float) -> tuple[NDArray[np.float32], Windows]:
+    """Channel A, or where that is opaque or missing Y or equal R, G, B, if not all 0: (H, W) float32, as stored.
+
+    Of the data window; the windows come with it. Raises `InputError`.
+    """
+    header = _header(path, max_megapixels)
+    plane, colours = None, _colours(header)
+    if "A" in header.channels:
+        plane = _read(path, header, ("A",)).planes["A"]
+    if colours is not None and (plane is None or (plane == 1).all()):
+        grey, *others = _read(path, header, colours).planes.values()
+        if not all(np.array_equal(grey, other, equal_nan=True) for other in others):
+            raise InputError(f"{path}: has colours, wanted grey values or an alpha channel that is not opaque")
+        plane = grey if plane is None or grey.any() else plane
+    if plane is None:
+        raise InputError(f"{path}: its channels are {_listed(header.channels)}, wanted A, Y or R, G, B for a mask")
+    if np.isnan(plane).any():
+        raise InputError(f"{path}: holds values that are no numbers; write the mask again")
+    return plane.astype(np.float32), header.windows
+
+
+def read_exr_whole(path: str | Path, max_megapixels: float) -> ExrPicture:
+    """All channels, at most four, of a flat file of half or float values. Raises `InputError`."""
+    header = _header(path, max_megapixels)
+    if len(header.channels) > len("RGBA"):  # each takes the memory of the window
+        raise InputError(f"{path}: its channels are {_listed(header.channels)}, wanted those of a result; remove it")
+    return _read(path, header, tuple(header.channels))
+
+
+def write_exr(path: str | Path, pixels: NDArray[Any], source: ExrHeader | None = None) -> None:
+    """Write (H, W) as channel A, (H, W, 3) as R, G, B or (H, W, 4) as R, G, B, A; float16 or float32, losslessly.
+
+    source: a file of the same data window, whose windows and attributes the new one gets. Raises `OutputError`.
+    """
+    import OpenEXR  # here: machines that are lent to train on photos have none
+
+    planes = pixels[:, :, None] if pixels.ndim == 2 else pixels
+    names = _NAMES[planes.shape[2]]
+    channels = {name: np.ascontiguousarray(planes[:, :, index]) for index, name in enumerate(names)}
+    header: dict[str, Any] = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    if source is not None:
+        windows = source.windows
+        for name, box in (("dataWindow", windows.data), ("displayWindow", windows.display)):
+            header[name] = (np.array([box.left, box.top], "i4"), np.array([box.right - 1, box.bottom - 1], "i4"))
+    with replacing(path) as draft:
+        try:
+            OpenEXR.File(header, channels).write(str(draft))
+        except RuntimeError as error:
+            raise OSError(" ".join(str(error).replace(str(draft), "it").split())) from error
+        if source is not None:
+            splice(draft, source.carried_over(), -(-planes.shape[0] // _LINES_PER_CHUNK))
+
+
+def _header(path: str | Path, max_megapixels: float) -> ExrHeader:
+    """The header of a file that can be read, checked before anything is decoded."""
+    try:
+        with Path(path).open("rb") as file:
+            header = ExrHeader.read(file)
+        (height, width), _ = header.windows.data.hw, header.channels
+        shown = header.windows.display.hw
+    except (DamagedHeaderError, OSError) as error:
+        raise InputError(f"{path}: damaged or truncated OpenEXR file ({error}); save or fetch it again") from error
+    if header.kind not in ("scanline", "tiled"):
+        raise InputError(f"{path}: is an OpenEXR file {header.kind}, wanted a flat one of one part; flatten it")
+    check_size(width, height, path, max_megapixels)
+    check_size(shown[1], shown[0], path, max_megapixels)
+    return header
+
+
+def _colours(header: ExrHeader) -> tuple[str, ...] | None:
+    """The channels that hold the picture: R, G, B, or Y where no chroma belongs to it."""
+    names = header.channels.keys()
+    if {"R", "G", "B"} <= names:
+        return ("R", "G", "B")
+    return ("Y",) if "Y" in names and not {"RY", "BY"} & names else None
+
+
+def _read(path: str | Path, header: ExrHeader, names: tuple[str, ...]) -> ExrPicture:
+    import OpenEXR
+
+    types = {header.channels[name] for name in names}
+    if SUBSAMPLED in types:
+        raise InputError(f"{path}: holds subsampled channels in {_listed(header.channels)}; write it as plain RGB")
+    if "uint" in types:
+        raise InputError(f"{path}: holds integers in {_listed(header.channels)}, wanted half or float values")
+    try:
+        # `OpenEXR.File` drops what it cannot decode, with a warning on the standard output; this raises. Of a damaged
+        # file the library writes a line of its own to the standard error, which has no switch.
+        contents = OpenEXR.InputFile(str(path)).channels(list(names))
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: damaged or truncated OpenEXR file ({reason}); save or fetch it again") from error
+    dtype = np.float32 if "float" in types else np.float16
+    planes = {
+        name: np.frombuffer(content, _DTYPES[header.channels[name]]).reshape(header.windows.data.hw).astype(dtype)
+        for name, content in zip(names, contents, strict=True)
+    }
+    return ExrPicture(planes, header)
+
+
+def _listed(names: dict[str, str]) -> str:
+    shown = list(names)[:8]
+    return ", ".join(shown) + (f" and {len(names) - 8} more" if len(names) > 8 else "") if names else "none"

@@ -1,0 +1,75 @@
+"""HEIC and AVIF: opened by Pillow, HEIC with `pillow_heif`, once it is clear that their numbers are read right."""
+
+import os
+import re
+import warnings
+from pathlib import Path
+
+from .._optional import require
+from ..errors import InputError
+from .suffixes import READS_AVIF, conversion, kind_of
+
+_PLAIN_PRIMARIES, _PLAIN_TRANSFERS = (1, 2, 5, 6), (1, 2, 6, 13)
+"""Of `nclx`, where they are taken for sRGB, as by everybody: BT.709, unspecified, BT.601, and sRGB's own curve."""
+_NAMES = {16: "PQ", 18: "HLG"}
+_MOST_BYTES = 1 << 20
+
+
+def container_formats(path: str | Path) -> tuple[str, ...]:
+    """Pillow's names of the formats to open a file with, where it is HEIC or AVIF; none where it is not.
+
+    Warns where only the upper 8 bits are read. Raises `InputError` for colours that are not read right, or where
+    nothing reads the file, and `DependencyError`.
+    """
+    kind = kind_of(path)
+    if kind not in ("HEIC", "AVIF"):
+        return ()
+    if kind == "AVIF" and not READS_AVIF:
+        raise InputError(f"{path}: is AVIF, which this Pillow does not read; {conversion(kind)}")
+    if kind == "HEIC":
+        purpose = f"{path}: is HEIC; convert it (heif-convert IN.heic OUT.png), or reading it"
+        require("pillow_heif", "heif", purpose).register_heif_opener()
+    _check_colours(path, kind)
+    return ("HEIF",) if kind == "HEIC" else ("AVIF",)
+
+
+def _check_colours(path: str | Path, kind: str) -> None:
+    described = _description(path)
+    bits = 8
+    for config in re.finditer(rb"av1C(.{3})", described, re.DOTALL):
+        bits = max(bits, {0x40: 10, 0x60: 12}.get(config[1][2] & 0x60, 8))
+    for config in re.finditer(rb"hvcC(.{18})", described, re.DOTALL):
+        bits = max(bits, 8 + (config[1][17] & 7))
+    has_profile = b"colrprof" in described or b"colrrICC" in described
+    for colours in re.finditer(rb"colrnclx(.{4})", described, re.DOTALL):
+        primaries, transfer = int.from_bytes(colours[1][:2], "big"), int.from_bytes(colours[1][2:], "big")
+        if transfer in _NAMES or (
+            not has_profile and (transfer not in _PLAIN_TRANSFERS or primaries not in _PLAIN_PRIMARIES)
+        ):
+            raise InputError(
+                f"{path}: is {kind} with primaries {primaries} and transfer {_NAMES.get(transfer, transfer)} of CICP, "
+                "which are not read right; convert it to sRGB, or to 16-bit PNG or OpenEXR with its profile"
+            )
+    if bits > 8:
+        warnings.warn(
+            f"{path}: has {bits} bits a channel, of which the upper 8 are read; convert it to a 16-bit PNG to keep all",
+            stacklevel=2,
+        )
+
+
+def _description(path: str | Path) -> bytes:
+    """The box `meta` of a file, which says what its pictures are; without it, nothing."""
+    size, place = os.path.getsize(path), 0
+    with open(path, "rb") as file:
+        while place + 8 <= size:
+            file.seek(place)
+            head = file.read(16)
+            length, name = int.from_bytes(head[:4], "big"), head[4:8]
+            if length == 1:
+                length = int.from_bytes(head[8:16], "big")
+            length = length or size - place
+            if name == b"meta":
+                file.seek(place)
+                return file.read(min(length, _MOST_BYTES))
+            place += max(length, 8)
+    return b""

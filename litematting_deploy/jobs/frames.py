@@ -1,0 +1,262 @@
+"""Which frames a job has: folders and numbered patterns, photos and trimaps matched by name or by number."""
+
+import functools
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from ..errors import InputError, UsageError
+from ..images.image_io import looks_like_image
+from ..images.suffixes import READ_SUFFIXES, why_left_out
+
+Item = TypeVar("Item")
+
+_MOST_NUMBERS = 1_000_000
+_MOST_NAMED = 8
+_PATTERN = re.compile(r"%0?(\d{0,3})d|(#+)")  # no name has more than 255 digits
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One photo of a job.
+
+    name: its path below the source without the ending, as in `shot1/frame.0001`. trimap: or the mask to make one from;
+    None where none belongs to it. number: of a pattern.
+    """
+
+    name: str
+    image: Path
+    trimap: Path | None
+    number: int | None = None
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What was found for a job.
+
+    passed_over: files of its folders that are not read as pictures. unmatched: trimaps or masks that belong to no
+    photo. Hidden files are in neither.
+    """
+
+    frames: list[Frame]
+    passed_over: list[Path] = field(default_factory=list)
+    unmatched: list[Path] = field(default_factory=list)
+
+    @property
+    def counts(self) -> str:
+        """For the last line of a job; empty where all files were used."""
+        passed = (
+            f", {len(self.passed_over)} {_files_in_words(self.passed_over)} passed over" if self.passed_over else ""
+        )
+        return passed + (f", {len(self.unmatched)} without a photo" if self.unmatched else "")
+
+    @property
+    def notes(self) -> list[str]:
+        """In a line each, which files were passed over and why, and which trimaps or masks have no photo."""
+        notes = []
+        if self.passed_over:
+            why = {path: why_left_out(path) for path in self.passed_over}
+            pictures = [f"{path.name} ({reason})" for path, reason in why.items() if reason is not None]
+            others = [f"{path.name} (no picture that is read)" for path, reason in why.items() if reason is None]
+            count = len(self.passed_over)
+            notes.append(f"passed over {count} {_files_in_words(self.passed_over)}: {_listed(pictures + others)}")
+        if self.unmatched:
+            names = _listed([path.name for path in self.unmatched])
+            notes.append(f"left over, without a photo of that name: {len(self.unmatched)}: {names}")
+        return notes
+
+
+@dataclass(frozen=True)
+class _File:
+    name: str
+    number: int | None
+    path: Path
+
+    def key(self, by_number: bool) -> int | str | None:
+        """By what a photo and its trimap belong together."""
+        return self.number if by_number else self.name
+
+
+def _composed(key: int | str | None) -> int | str | None:
+    """A name that macOS has decomposed, as others write it."""
+    return unicodedata.normalize("NFC", key) if isinstance(key, str) else key
+
+
+def is_many(source: str | Path) -> bool:
+    """Whether `source` stands for several files: a folder, or a pattern as `frame.%04d.exr` or `frame.####.exr`.
+
+    What exists under that very name is no pattern.
+    """
+    return os.path.isdir(source) or _is_pattern(source)
+
+
+def find_frames(images: str | Path, trimaps: str | Path, numbers: Iterable[int] | None = None) -> list[Frame]:
+    """The frames of `images` in order, each with its trimap from `trimaps`; see `find_sources`."""
+    return find_sources(images, trimaps, numbers).frames
+
+
+def find_sources(images: str | Path, trimaps: str | Path, numbers: Iterable[int] | None = None) -> Sources:
+    """The frames of `images` in order, each with its trimap from `trimaps`, and the files that are none of these.
+
+    Both are folders, searched with their sub-folders, or patterns. Two patterns belong together by number, so that
+    `beauty.%04d.exr` and `trimap.%04d.png` do; everything else by name, whatever the ending. numbers: only these, of
+    a pattern. Raises `InputError` where there is nothing, a folder cannot be read or two files are for one frame, and
+    `UsageError` for numbers without a pattern.
+    """
+    wanted = None if numbers is None else set(numbers)
+    if wanted is not None and not _is_pattern(images):
+        raise UsageError(f"{images}: --frames chooses from a numbered pattern, as frame.%04d.exr; this is a folder")
+    others: dict[Path, None] = {}
+    found = _files(images, others)
+    if not found:
+        notes = "".join(f"; {note}" for note in Sources([], list(others)).notes)
+        raise InputError(
+            f"{images}: no image there, of {', '.join(READ_SUFFIXES)}; give a folder or a pattern, as frame.%04d.exr"
+            f"{notes}"
+        )
+    photos = [file for file in found if wanted is None or file.number in wanted]
+    if wanted is not None and not photos:
+        raise InputError(
+            f"{images}: no image there with a number from {min(wanted)} to {max(wanted)}; "
+            f"they go from {found[0].number} to {found[-1].number}"
+        )
+    by_number = _is_pattern(images) and _is_pattern(trimaps)
+    photo_by_key = _by_key(photos, by_number)
+    wanted_keys = set(map(_composed, photo_by_key))
+    offered = _files(trimaps, others)
+    known = _by_key((file for file in offered if _composed(file.key(by_number)) in wanted_keys), by_number)
+    composed = {_composed(key): file for key, file in known.items()}
+    found_trimaps = ((file, known.get(key) or composed.get(_composed(key))) for key, file in photo_by_key.items())
+    frames = [
+        Frame(file.name, file.path, None if trimap is None else trimap.path, file.number)
+        for file, trimap in found_trimaps
+    ]
+    unmatched = [file.path for file in offered if _composed(file.key(by_number)) not in wanted_keys]
+    return Sources(frames, list(others), unmatched if wanted is None else [])
+
+
+def means(pattern: str | Path, name: str) -> bool:
+    """Whether a file of that name, in the folder of a pattern, would be one of its frames."""
+    return _rule(Path(pattern)).fullmatch(name) is not None
+
+
+def shard(frames: list[Item], text: str) -> list[Item]:
+    """The part `3/16` of a job: every sixteenth frame, beginning with the third. Raises `UsageError`."""
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    index, count = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= index <= count:
+        raise UsageError(f"--shard {text!r}: wanted PART/PARTS, as in 3/16, with PART from 1 to PARTS")
+    return frames[index - 1 :: count]
+
+
+def parse_numbers(text: str) -> list[int]:
+    """`1-100`, `1-100x2` (every second) or `1,5,9-12` as numbers. Raises `UsageError`."""
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"(-?\d{1,18})(?:-(-?\d{1,18})(?:x([1-9]\d{0,17}))?)?", part.strip())
+        if match is None:
+            raise UsageError(f"--frames {text!r}: wanted numbers as in 1-100, 1-100x2 or 1,5,9-12")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise UsageError(f"--frames {text!r}: {part.strip()} runs backwards")
+        if last - first >= _MOST_NUMBERS:
+            raise UsageError(f"--frames {text!r}: {part.strip()} is more than {_MOST_NUMBERS} frames; narrow it")
+        found += range(first, last + 1, int(match[3] or 1))
+    return found
+
+
+def say_numbers(numbers: Iterable[int]) -> str:
+    """Numbers in short, as `parse_numbers` takes them: 1,5,9-12."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    return ",".join("-".join(map(str, run)) for run in runs)
+
+
+def _is_pattern(source: str | Path) -> bool:
+    return _PATTERN.search(Path(source).name) is not None and not os.path.exists(source)
+
+
+def _files(source: str | Path, others: dict[Path, None]) -> list[_File]:
+    """The images of a folder, by name, or of a pattern, by number. others: gets the folder's files that are none."""
+    path = Path(source)
+    folder = path.parent if _is_pattern(source) else path
+    if not os.path.isdir(folder):
+        fix = "it is a single file; give" if folder.exists() else "no such folder; give"
+        raise InputError(f"{folder}: {fix} a folder or a pattern, as frame.%04d.exr")
+    if _is_pattern(source):
+        return sorted(_matching(path), key=lambda file: (file.number or 0, file.name))
+    return [
+        _File(file.relative_to(path).with_suffix("").as_posix(), None, file)
+        for file in sorted(_walk(path, frozenset(), others))
+    ]
+
+
+def _walk(folder: Path, above: frozenset[str], others: dict[Path, None]) -> Iterator[Path]:
+    """The images below a folder that are not hidden, through links, but not in circles. A link that leads nowhere is
+    one of them: its frame fails."""
+    place = os.path.realpath(folder)
+    for entry in _entries(folder):
+        if entry.name.startswith("."):
+            continue
+        path, linked = Path(entry), entry.is_symlink()  # which a system says without another look, as what it is
+        if os.path.isdir(path) if linked else entry.is_dir():
+            if os.path.realpath(path) not in above | {place}:
+                yield from _walk(path, above | {place}, others)
+        elif looks_like_image(path) and (linked or entry.is_file()):
+            yield path
+        elif not looks_like_image(path):
+            others[path] = None
+
+
+def _files_in_words(paths: list[Path]) -> str:
+    return "file" if len(paths) == 1 else "files"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_MOST_NAMED]) + (
+        f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    )
+
+
+def _entries(folder: Path) -> list["os.DirEntry[str]"]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read: {error.strerror}; allow it, or leave it out") from error
+
+
+@functools.lru_cache
+def _rule(pattern: Path) -> "re.Pattern[str]":
+    """Which names a pattern means, with the number as the only group: as wide as it says or wider, with its sign."""
+    match = _PATTERN.search(pattern.name)
+    assert match is not None
+    width = max(1, len(match[2]) if match[2] else int(match[1] or 1))
+    before, after = re.escape(pattern.name[: match.start()]), re.escape(pattern.name[match.end() :])
+    return re.compile(rf"{before}(\d{{{width},}}|-(?:\d{{{max(1, width - 1)}}}|[1-9]\d{{{width - 1},}})){after}")
+
+
+def _matching(pattern: Path) -> list[_File]:
+    rule = _rule(pattern)
+    return [
+        _File(Path(entry).stem, int(found[1]), Path(entry))
+        for entry in _entries(pattern.parent)
+        if (found := rule.fullmatch(entry.name))
+    ]
+
+
+def _by_key(files: Iterable[_File], by_number: bool) -> dict[int | str | None, _File]:
+    seen: dict[int | str | None, _File] = {}
+    for file in files:
+        before = seen.setdefault(file.key(by_number), file)
+        if before is not file:
+            raise InputError(f"{file.path}: stands for the same frame as {before.path}; move one of them away")
+    return seen

@@ -1,0 +1,40 @@
+"""What the package ships: weights, the engine that reads them, and the example photo."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..images.image_io import read_image, read_trimap
+from ..matting.guide import transformable_map
+from ..matting.inputs import network_image, one_hot
+from ..matting.patches import plan_grid
+from ..matting.trimap import UNKNOWN
+
+_ASSETS = Path(str(files("litematting_deploy"))) / "assets"
+SHIPPED_CHECKPOINT = _ASSETS / "litematting.safetensors"
+SHIPPED_ENGINE = _ASSETS / "litematting.onnx"
+EXAMPLE_IMAGE = _ASSETS / "dandelion.jpg"
+EXAMPLE_TRIMAP = _ASSETS / "dandelion_trimap.png"
+TINY_ENGINE = _ASSETS / "tiny.onnx"
+EXPECTED = _ASSETS / "expected.json"
+
+
+def example_patch(patch_hw: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
+    """The example's patch of `patch_hw` with the most balanced share of unknown pixels, as engine inputs of batch 1.
+
+    Returns image (1, 3, h, w), trimap (1, 3, h, w) and guide (1, 2, h, w).
+    """
+    image, trimap = read_image(EXAMPLE_IMAGE), read_trimap(EXAMPLE_TRIMAP)
+    plan = plan_grid(trimap, patch_hw)
+    image, trimap = plan.pad_image(image), plan.pad_trimap(trimap)
+    guide = transformable_map(trimap)
+    rows, columns = min(
+        map(plan.window, plan.corners_yx), key=lambda window: abs(np.mean(trimap[window] == UNKNOWN) - 0.5)
+    )
+    return {
+        "image": network_image(image[rows, columns])[None],
+        "trimap": one_hot(trimap[rows, columns])[None],
+        "guide": guide[None, :, rows, columns].copy(),
+    }

@@ -1,0 +1,144 @@
+"""Segments, and the clip's sound and timecode, to one file: packets as they are, at the clip's own times."""
+
+import heapq
+import io
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.bitstream import BitStreamFilterContext
+
+from ..errors import InputError, OutputError, UsageError, first_line
+from ..files import replacing
+from ..profiling import stage
+from .reader import Clip, open_local
+from .segments import Result, Segment
+from .writer import add_stream
+
+_OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "timecode"}
+
+
+def check_sound(clip: Clip, path: str) -> None:
+    """Raise `UsageError` where the clip's sound cannot be in a container as that of `path`."""
+    held = _held(path)
+    with open_local(clip.path) as source:
+        for stream in source.streams.audio:
+            if stream.codec_context is None or stream.codec_context.name not in held:
+                name = stream.codec_context.name if stream.codec_context is not None else "of an unknown codec"
+                raise UsageError(
+                    f"{path}: {Path(path).suffix} cannot hold the clip's sound, {name}; choose .mov or .mkv, or leave "
+                    "the sound out by --no-sound"
+                )
+
+
+@stage("join")
+def join(result: Result, parts: Sequence[Path], segments: Sequence[Segment], clip: Clip, sound: bool) -> None:
+    """Write a result, whole or not at all. Raises `InputError` for a segment that is damaged, `OutputError`."""
+    with replacing(result.path) as draft, open_local(clip.path) as source:
+        try:
+            with av.open(str(draft), "w", container_options=_options(result.path)) as target:
+                picture = add_stream(target, result.codec, result.content, clip)
+                if timecode := _timecode(source):
+                    picture.metadata["timecode"] = timecode
+                target.metadata.update(_kept(source.metadata))
+                inputs = [_pictures(picture, parts, segments, clip)]
+                if sound and source.streams.audio:
+                    inputs.append(_sounds(target, source, _offset(clip) * clip.time_base))
+                for _, packet in heapq.merge(*inputs, key=lambda item: item[0]):
+                    target.mux_one(packet)
+        except av.FFmpegError as error:
+            raise OutputError(
+                f"{result.path}: cannot be written: {first_line(error)}; make room, then --resume"
+            ) from error
+
+
+def _options(path: str) -> dict[str, str]:
+    """Matroska would move all frames by what the sound begins before zero, as AAC does."""
+    return {"avoid_negative_ts": "disabled"} if Path(path).suffix.lower() in (".mkv", ".webm") else {}
+
+
+def _offset(clip: Clip) -> int:
+    """What is taken from all times, in the clip's time base: some containers begin at any time."""
+    return int(clip.start_s / clip.time_base)
+
+
+def _pictures(
+    stream: av.VideoStream, parts: Sequence[Path], segments: Sequence[Segment], clip: Clip
+) -> Iterator[tuple[Fraction, Any]]:
+    times = [pts - _offset(clip) for segment in segments for pts in segment.pts]
+    ends = [*times[1:], segments[-1].end - _offset(clip)]
+    index = 0
+    for path, segment in zip(parts, segments, strict=True):
+        for packet in _packets(path, segment):
+            if index == segment.first + len(segment.pts):
+                raise _damaged(path, segment)
+            packet.time_base = clip.time_base
+            packet.pts = packet.dts = times[index]
+            packet.duration = ends[index] - times[index]
+            packet.stream = stream
+            yield times[index] * clip.time_base, packet
+            index += 1
+        if index != segment.first + len(segment.pts):
+            raise _damaged(path, segment)
+
+
+def _packets(path: Path, segment: Segment) -> Iterator[Any]:
+    """Of a part, as its encoder made them."""
+    try:
+        opened = open_local(path)
+    except InputError as error:
+        raise _damaged(path, segment) from error
+    with opened as part:
+        if not part.streams.video:
+            raise _damaged(path, segment)
+        stream = part.streams.video[0]
+        as_made = None
+        if stream.codec_context.name == "h264":
+            as_made = BitStreamFilterContext("h264_mp4toannexb", stream)
+        for packet in part.demux(stream):
+            if packet.size:
+                yield from [packet] if as_made is None else as_made.filter(packet)
+
+
+def _damaged(path: Path, segment: Segment) -> InputError:
+    return InputError(f"{path}: does not hold {len(segment.pts)} frames; begin anew, without --resume")
+
+
+def _sounds(target: Any, source: Any, offset_s: Fraction) -> Iterator[tuple[Fraction, Any]]:
+    streams = {}
+    for stream in source.streams.audio:
+        streams[stream.index] = target.add_stream_from_template(stream)
+        streams[stream.index].metadata.update(_kept(stream.metadata))
+
+    def packets() -> Iterator[tuple[Fraction, Any]]:
+        for packet in source.demux(source.streams.audio):
+            if packet.dts is None:
+                continue
+            shift = round(offset_s / packet.time_base)
+            packet.dts -= shift
+            packet.pts = None if packet.pts is None else packet.pts - shift
+            packet.stream = streams[packet.stream.index]
+            yield packet.dts * packet.time_base, packet
+
+    return packets()
+
+
+def _timecode(source: Any) -> str | None:
+    for holder in (*source.streams.video, *source.streams.data, source):
+        for name, value in holder.metadata.items():
+            if name.lower() == "timecode":
+                return str(value)
+    return None
+
+
+def _kept(metadata: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in metadata.items() if name.lower() not in _OF_THE_FILE}
+
+
+def _held(path: str) -> set[str]:
+    """FFmpeg's names of the codecs that the container of `path` can hold."""
+    name = {".mkv": "matroska"}.get(suffix := Path(path).suffix.lower(), suffix[1:])
+    with av.open(io.BytesIO(), "w", format=name) as container:
+        return set(container.supported_codecs)

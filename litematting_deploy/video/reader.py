@@ -1,0 +1,213 @@
+"""A clip's frames, in order and every one, upright, with the times that they are shown at."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.sidedata.sidedata import SideDataContainer
+from numpy.typing import NDArray
+
+from ..errors import InputError, first_line
+from ..images.photo import MAX_MEGAPIXELS, Photo
+from ..profiling import stage
+from .colour import Colours
+from .pixel_formats import planes_of
+
+_REMUX = "repair it, for example: ffmpeg -i CLIP -c copy REPAIRED.mkv"
+# FFmpeg would take a name with a colon for an address, and a text of the right words for a list of other clips.
+_LOCAL = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,avi,mxf,mpegts,mpeg,asf"}
+
+
+@dataclass(frozen=True, eq=False)
+class ClipFrame:
+    """index: from 0. pts, duration: in the clip's time base, the first as in the file. turns: quarters to the left
+    that make the picture upright."""
+
+    name: str
+    index: int
+    pts: int
+    duration: int
+    picture: av.VideoFrame
+    colours: Colours
+    turns: int
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """Upright."""
+        height, width = self.picture.height, self.picture.width
+        return (width, height) if self.turns % 2 else (height, width)
+
+    def signal(self) -> NDArray[np.float32]:
+        """R'G'B' (H, W, 3), upright. Raises `InputError` for a picture that is transparent or of a strange format."""
+        planes, bits = planes_of(self.picture, self.name)
+        return np.ascontiguousarray(np.rot90(self.colours.signal(planes, bits), self.turns))
+
+    def grey(self) -> NDArray[np.uint8]:
+        """Of a clip of trimaps or masks: (H, W), 0 black to 255 white, upright. Raises `InputError` for colours."""
+        planes, bits = planes_of(self.picture, self.name)
+        grey = self.colours.signal(planes[:1], bits)[:, :, 0] if self.colours.matrix else None
+        rgb = self.colours.signal(planes, bits) if len(planes) == 3 else None
+        if rgb is not None and np.mean(np.ptp(rgb, axis=2) > _COLOURED) > _COLOURED_SHARE:
+            raise InputError(f"{self.name}: has colours, wanted grey values; save it without colour")
+        plane = rgb[:, :, 1] if grey is None and rgb is not None else grey
+        assert plane is not None
+        return np.ascontiguousarray(np.rot90(np.rint(plane.clip(0, 1) * 255).astype(np.uint8), self.turns))
+
+    def photo(self, network: NDArray[np.uint8]) -> Photo:
+        """Its light, for what is made of colours; network: what the network saw of it."""
+        return Photo(self.name, self.colours.light(self.signal()), network, self.colours.space)
+
+    def digest(self) -> bytes:
+        """Of the picture as it is decoded."""
+        digest = hashlib.blake2b(repr((self.pts, self.colours, self.turns)).encode(), digest_size=16)
+        for plane in planes_of(self.picture, self.name)[0]:
+            digest.update(plane.tobytes())
+        return digest.digest()
+
+
+_COLOURED, _COLOURED_SHARE = 0.2, 0.002
+"""How far apart red, green and blue of a grey pixel may be, and of how many pixels: compression makes some colour."""
+
+
+class Clip:
+    """The best video stream of a file."""
+
+    def __init__(self, path: str, max_megapixels: float = MAX_MEGAPIXELS) -> None:
+        """Raises `InputError` for what is no clip, is too large, transparent, or has no frames."""
+        self.path = path
+        with self._open() as (container, stream):
+            if stream.metadata.get("alpha_mode") == "1":
+                raise InputError(f"{path}: has an alpha channel, whose colours are unclear; flatten it")
+            if stream.width * stream.height > max_megapixels * 1e6:
+                raise InputError(
+                    f"{path}: is {stream.width}x{stream.height}, more than {max_megapixels:g} megapixels; "
+                    "raise --max-megapixels or make it smaller"
+                )
+            if stream.time_base is None:
+                raise InputError(f"{path}: says no times; {_REMUX}")
+            self.time_base: Fraction = stream.time_base
+            rate = stream.average_rate or stream.guessed_rate
+            if not rate:
+                raise InputError(f"{path}: says no frame rate; {_REMUX}")
+            self.rate: Fraction = rate
+            self.aspect = stream.sample_aspect_ratio or Fraction(1)
+            self.start_s = Fraction(max(container.start_time or 0, 0), av.time_base)
+            self.count = _count(container, stream)
+        first = next(self.frames(), None)
+        if first is None:
+            raise InputError(f"{path}: has no frame that can be decoded; {_REMUX}")
+        self.first: ClipFrame = first
+
+    def frames(self) -> Iterator[ClipFrame]:
+        """All frames, anew. Raises `InputError` naming the first one that is damaged, missing or unlike the others."""
+        index, last_pts, seen = 0, None, None
+        with self._open() as (container, stream):
+            stream.thread_type = "AUTO"
+            stream.codec_context.options = {"err_detect": "explode"}
+            for picture in self._decoded(container, stream):
+                time_s = float(picture.pts * self.time_base) if picture.pts is not None else 0.0
+                name = f"{self.path}: frame {index} ({time_s:.3f} s)"
+                frame = self._checked(picture, index, name, last_pts)
+                if seen not in (None, (frame.hw, frame.colours)):
+                    raise InputError(f"{name}: has another size or colours than the frames before; cut the clip there")
+                seen, last_pts, index = (frame.hw, frame.colours), frame.pts, index + 1
+                yield frame
+        if self.count not in (None, index):
+            raise InputError(f"{self.path}: {self.count} frames are stored, {index} can be decoded; {_REMUX}")
+
+    def _checked(self, picture: av.VideoFrame, index: int, name: str, last_pts: int | None) -> ClipFrame:
+        if picture.is_corrupt:
+            raise InputError(f"{name}: is damaged; {_REMUX}, or render it again")
+        if picture.pts is None or (last_pts is not None and picture.pts <= last_pts):
+            raise InputError(f"{name}: has no time, or one not after that of the frame before; {_REMUX}")
+        if picture.interlaced_frame:
+            raise InputError(f"{name}: is interlaced; deinterlace the clip first")
+        duration = picture.duration or round(1 / self.rate / self.time_base)
+        return ClipFrame(name, index, picture.pts, duration, picture, Colours.of(picture, name), _turns(picture, name))
+
+    def _decoded(self, container: Any, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+        index = 0
+        try:
+            for packet in container.demux(stream):
+                if packet.is_corrupt:
+                    raise InputError(f"{self.path}: the packet of frame {index} is damaged; {_REMUX}")
+                for picture in _decode(packet):
+                    index += 1
+                    yield picture
+        except av.FFmpegError as error:
+            raise InputError(
+                f"{self.path}: frame {index} (about {float(index / self.rate):.3f} s) cannot be decoded: "
+                f"{first_line(error)}; {_REMUX}, or render it again"
+            ) from error
+
+    def _open(self) -> "_Opened":
+        return _Opened(self.path)
+
+
+def open_local(path: str | Path) -> Any:
+    """The container of a regular file, read from that file alone. Raises `InputError`, also for a list of clips."""
+    if not os.path.isfile(path):
+        what = "not a regular file" if os.path.exists(path) else "no such file"
+        raise InputError(f"{path}: {what}; give the path of a clip on this machine")
+    try:
+        return av.open(f"file:{os.path.abspath(path)}", options=_LOCAL)
+    except av.ArgumentError as error:
+        raise InputError(
+            f"{path}: cannot be read as a video: is none of MOV, MP4, Matroska, WebM, AVI, MXF, MPEG and WMV, or a "
+            "list of clips; give a whole clip"
+        ) from error
+    except (av.FFmpegError, OSError) as error:
+        raise InputError(f"{path}: cannot be read as a video: {error.strerror}; give a whole clip") from error
+
+
+class _Opened:
+    """A container and its best video stream, until left."""
+
+    def __init__(self, path: str) -> None:
+        self._container = open_local(path)
+        stream = self._container.streams.best("video")
+        if stream is None:
+            self._container.close()
+            raise InputError(f"{path}: has no picture; give a clip with a video track")
+        assert isinstance(stream, av.VideoStream)
+        self._stream = stream
+
+    def __enter__(self) -> tuple[Any, av.VideoStream]:
+        return self._container, self._stream
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+
+@stage("decode photo")
+def _decode(packet: "av.Packet[av.VideoStream]") -> list[av.VideoFrame]:
+    return packet.decode()
+
+
+def _count(container: Any, stream: av.VideoStream) -> int | None:
+    """Frames that are shown: from the index where that is whole, or else from the packets. None where these may be
+    hidden."""
+    entries: Any = stream.index_entries
+    if stream.frames and stream.frames == len(entries):
+        return sum(1 for entry in entries if not entry.is_discard)
+    if stream.codec_context.name == "vp8":
+        return None
+    packets: Iterator[Any] = container.demux(stream)
+    return sum(1 for packet in packets if packet.size and not packet.is_discard)
+
+
+def _turns(picture: av.VideoFrame, name: str) -> int:
+    # Not picture.side_data: the picture keeps that, which keeps the picture, so both stay until garbage is collected.
+    matrix: Any = SideDataContainer(picture).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # PyAV's stub lacks it
+    if matrix is None:
+        return 0
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(float)
+    if a * d - b * c <= 0 or picture.rotation % 90:
+        raise InputError(f"{name}: is to be shown mirrored or at an angle; render it upright first")
+    return picture.rotation // 90 % 4

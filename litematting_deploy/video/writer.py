@@ -1,0 +1,105 @@
+"""Frames into a file of one codec."""
+
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import OutputError, first_line
+from ..profiling import stage
+from .codecs import Codec, Content
+from .colour import Colours
+from .pixel_formats import FULL, LIMITED, picture_of, rescaled
+from .reader import Clip
+
+
+def codes_of(codec: Codec, content: Content, colours: Colours, pixels: NDArray[np.float32]) -> av.VideoFrame:
+    """A picture in the codec's pixel format.
+
+    pixels: R'G'B' and alpha (H, W, 4), R'G'B' (H, W, 3), or alpha (H, W), by `content`. Alpha takes the whole range of
+    its bits; grey the limited one where the codec is not `full`, so that 1 is the video's white.
+    """
+    kind = codec.kinds[content]
+    bits = av.VideoFormat(kind).components[0].bits
+    scale, top = 1 << (bits - 8), (1 << bits) - 1
+    planes: list[NDArray[Any]]
+    if content == "grey":
+        base, luma = (0, top) if codec.full else (16 * scale, 219 * scale)
+        planes = [np.rint(pixels * np.float32(luma) + base).astype(np.uint16)]
+        if not kind.startswith("gray"):
+            planes += [np.full(pixels.shape, 128 * scale, np.uint16)] * 2
+    else:
+        planes = colours.codes(pixels[:, :, :3], bits)
+    if content == "alpha":
+        planes.append(np.rint(pixels[:, :, 3] * np.float32(top)).astype(np.uint16))
+    return _subsampled(planes, kind, bits)
+
+
+def _subsampled(planes: list[NDArray[Any]], kind: str, bits: int) -> av.VideoFrame:
+    if kind.startswith(("gray", "yuv444", "yuva444")):
+        return picture_of(planes, kind)
+    deep = "" if bits == 8 else f"{bits}le"
+    whole = picture_of(planes, f"yuv{'a' * (len(planes) == 4)}444p{deep}")
+    whole.color_range = LIMITED
+    return rescaled(whole, kind)
+
+
+def add_stream(container: Any, codec: Codec, content: Content, clip: Clip) -> av.VideoStream:
+    """The stream of a result, tagged as the clip is: for frames that are encoded, or for packets that were so made."""
+    stream: av.VideoStream = container.add_stream(codec.encoder, rate=clip.rate, options=dict(codec.options))
+    (stream.height, stream.width), stream.pix_fmt = clip.first.hw, codec.kinds[content]
+    stream.codec_context.time_base = stream.time_base = clip.time_base
+    stream.codec_context.sample_aspect_ratio = 1 / clip.aspect if clip.first.turns % 2 else clip.aspect
+    _tag(stream.codec_context, codec, content, clip.first.colours)
+    return stream
+
+
+def _tag(target: Any, codec: Codec, content: Content, colours: Colours) -> None:
+    target.color_range = FULL if content == "grey" and codec.full else LIMITED
+    target.colorspace = colours.written_matrix
+    target.color_primaries, target.color_trc = colours.primaries, colours.transfer
+
+
+class VideoFile:
+    """A file that is being encoded; `close` makes it whole."""
+
+    def __init__(self, path: Path, codec: Codec, content: Content, clip: Clip) -> None:
+        """Raises `OutputError`."""
+        self.path, self._codec, self._content, self._clip = path, codec, content, clip
+        try:
+            self._container = av.open(str(path), "w")
+            self._stream = add_stream(self._container, codec, content, clip)
+        except (av.FFmpegError, OSError) as error:
+            raise _no_room(path, error) from error
+
+    @stage("encode")
+    def write(self, pixels: NDArray[np.float32], pts: int) -> None:
+        """Add a frame; see `codes_of`."""
+        picture = codes_of(self._codec, self._content, self._clip.first.colours, pixels)
+        picture.pts, picture.time_base = pts, self._clip.time_base
+        _tag(picture, self._codec, self._content, self._clip.first.colours)
+        self._mux(picture)
+
+    def close(self) -> None:
+        """Write what is left and end the file. Raises `OutputError`."""
+        self._mux(None)
+        try:
+            self._container.close()
+        except (av.FFmpegError, OSError) as error:
+            raise _no_room(self.path, error) from error
+
+    def give_up(self) -> None:
+        """Leave the file as it is."""
+        self._container.close()
+
+    def _mux(self, picture: av.VideoFrame | None) -> None:
+        try:
+            self._container.mux(self._stream.encode(picture))
+        except (av.FFmpegError, OSError) as error:
+            raise _no_room(self.path, error) from error
+
+
+def _no_room(path: Path, error: Exception) -> OutputError:
+    return OutputError(f"{path}: cannot be written: {first_line(error)}; make room or choose another output")

@@ -1,0 +1,150 @@
+"""Finding the frames of a job."""
+
+from pathlib import Path
+
+import pytest
+
+from litematting_deploy.errors import InputError, UsageError
+from litematting_deploy.jobs.frames import Frame, find_frames, is_many, means, parse_numbers, say_numbers, shard
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder
+
+
+def test_folders_keep_sub_folders_and_match_by_stem(tmp_path: Path) -> None:
+    images = touch(tmp_path / "i", "b.JPG", "shot 1/ä.0001.exr", "shot 1/ä.0002.exr", "notes.txt")
+    touch(images, ".hidden.png", ".old/b.png")
+    trimaps = touch(tmp_path / "t", "b.png", "shot 1/ä.0001.tif", "other.png")
+    assert find_frames(images, trimaps) == [
+        Frame("b", images / "b.JPG", trimaps / "b.png"),
+        Frame("shot 1/ä.0001", images / "shot 1" / "ä.0001.exr", trimaps / "shot 1" / "ä.0001.tif"),
+        Frame("shot 1/ä.0002", images / "shot 1" / "ä.0002.exr", None),
+    ]
+
+
+@pytest.mark.parametrize("pattern", ["beauty.%04d.png", "beauty.####.png"])
+def test_patterns_match_by_number(tmp_path: Path, pattern: str) -> None:
+    touch(tmp_path, *(f"beauty.{number:04}.png" for number in (1, 2, 3, 10, 12000)), "beauty.12.png", "beauty.000x.png")
+    touch(tmp_path, "matte_1.tif", "matte_10.tif", "matte_12000.tif")
+    frames = find_frames(tmp_path / pattern, tmp_path / "matte_%d.tif")
+    assert [frame.name for frame in frames] == [
+        f"beauty.{number}" for number in ("0001", "0002", "0003", "0010", "12000")
+    ]
+    trimaps = [frame.trimap and frame.trimap.name for frame in frames]
+    assert trimaps == ["matte_1.tif", None, None, "matte_10.tif", "matte_12000.tif"]
+    chosen = find_frames(tmp_path / pattern, tmp_path / "matte_%d.tif", parse_numbers("2-11"))
+    assert [frame.name for frame in chosen] == ["beauty.0002", "beauty.0003", "beauty.0010"]
+
+
+def test_a_pattern_and_a_folder_match_by_stem(tmp_path: Path) -> None:
+    images = touch(tmp_path / "i", "f.01.png", "f.02.png")
+    trimaps = touch(tmp_path / "t", "f.02.png")
+    assert [frame.trimap for frame in find_frames(images / "f.%02d.png", trimaps)] == [None, trimaps / "f.02.png"]
+
+
+def test_shards_share_all_frames_out(tmp_path: Path) -> None:
+    images = touch(tmp_path, *(f"{number}.png" for number in range(10)))
+    frames = find_frames(images, images)
+    parts = [shard(frames, f"{part}/3") for part in (1, 2, 3)]
+    assert sorted(frame.name for part in parts for frame in part) == [frame.name for frame in frames]
+    assert [len(part) for part in parts] == [4, 3, 3]
+    for text in ("0/3", "4/3", "3", "a/b", "1/0", "-1/3", "1/" + "9" * 5000):
+        with pytest.raises(UsageError, match="wanted PART/PARTS"):
+            shard(frames, text)
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    images = touch(tmp_path / "i", "a.png", "shot/b.png")
+    touch(tmp_path / "elsewhere", "c.png")
+    (images / "linked").symlink_to(tmp_path / "elsewhere")
+    (images / "shot" / "up").symlink_to(images)
+    (images / "lost.png").symlink_to(tmp_path / "gone.png")
+    assert [frame.name for frame in find_frames(images, images)] == ["a", "linked/c", "lost", "shot/b"]
+
+
+def test_names_that_macos_has_decomposed(tmp_path: Path) -> None:
+    composed, decomposed = "\u00e9", "e\u0301"
+    (frame,) = find_frames(touch(tmp_path / "i", f"{composed}.png"), touch(tmp_path / "t", f"{decomposed}.png"))
+    assert (frame.name, frame.trimap) == (composed, tmp_path / "t" / f"{decomposed}.png")
+    touch(tmp_path / "i", f"{decomposed}.png")
+    touch(tmp_path / "t", f"{composed}.png")
+    both = find_frames(tmp_path / "i", tmp_path / "t")
+    assert {frame.name: frame.trimap for frame in both} == {
+        name: tmp_path / "t" / f"{name}.png" for name in (composed, decomposed)
+    }
+
+
+def test_trimaps_that_no_photo_wants_may_be_two(tmp_path: Path) -> None:
+    images, trimaps = touch(tmp_path / "i", "a.png"), touch(tmp_path / "t", "a.png", "b.png", "b.tif")
+    assert [frame.trimap for frame in find_frames(images, trimaps)] == [trimaps / "a.png"]
+    touch(images, "b.jpg")
+    with pytest.raises(InputError, match=r"b\.tif: stands for the same frame as .*b\.png"):
+        find_frames(images, trimaps)
+
+
+def test_negative_numbers(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"a.{number:04}.png" for number in (-12, -1, 0, 7)))
+    assert [frame.number for frame in find_frames(tmp_path / "a.%04d.png", tmp_path)] == [-12, -1, 0, 7]
+    chosen = find_frames(tmp_path / "a.####.png", tmp_path, parse_numbers("-1-7"))
+    assert [frame.name for frame in chosen] == ["a.-001", "a.0000", "a.0007"]
+    assert parse_numbers("-3--1,5") == [-3, -2, -1, 5]
+
+
+def test_what_a_pattern_means() -> None:
+    assert means("f/a.%d.png", "a.0002.png")
+    assert not means("f/a.%d.png", "a.0002.tif")
+    signed = {"-001": True, "-1234": True, "-0001": False, "-0000": False, "-12": False}
+    assert {number: means("f%04d.png", f"f{number}.png") for number in signed} == signed
+
+
+def test_numbers() -> None:
+    assert parse_numbers("1,5, 9-12") == [1, 5, 9, 10, 11, 12]
+    assert parse_numbers("1-10x4") == [1, 5, 9]
+    assert say_numbers({12, 1, 5, 11, 9, 10}) == "1,5,9-12"
+    for text in ("", "a", "1-", "5-1", "1-9x0", "1;2", "1-99999999999", "9" * 5000):
+        with pytest.raises(UsageError, match="--frames"):
+            parse_numbers(text)
+
+
+def test_what_stands_for_several_files(tmp_path: Path) -> None:
+    assert is_many(tmp_path)
+    assert is_many("a/frame.%d.exr")
+    assert is_many("a/frame.###.exr")
+    assert not is_many("a/frame.1.exr")
+    assert not is_many("a%d/frame.exr")
+    assert not is_many("a/frame.%099999999999d.exr")
+
+
+def test_what_exists_is_no_pattern(tmp_path: Path) -> None:
+    images = touch(tmp_path / "take #2", "a%d.png")
+    assert is_many(images)
+    assert not is_many(images / "a%d.png")
+    assert [frame.name for frame in find_frames(images, images)] == ["a%d"]
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    twice = touch(tmp_path / "twice", "a.png", "a.jpg")
+    images = touch(tmp_path / "i", "a.1.png")
+    with pytest.raises(InputError, match="empty: no image there"):
+        find_frames(empty, images)
+    with pytest.raises(InputError, match="no such folder"):
+        find_frames(images, tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"a\.png: stands for the same frame as .*a\.jpg"):
+        find_frames(twice, images)
+    with pytest.raises(InputError, match="no image there with a number from 7 to 9; they go from 1 to 1"):
+        find_frames(images / "a.%d.png", images, [7, 8, 9])
+    with pytest.raises(InputError, match=r"%0999d\.png: no image there"):
+        find_frames(images / "a.%0999d.png", images)
+    with pytest.raises(InputError, match=r"a\.1\.png: it is a single file; give a folder"):
+        find_frames(images, images / "a.1.png")
+    with pytest.raises(InputError, match=r"shot%d: no such folder; give"):
+        find_frames(tmp_path / "shot%d" / "a.%d.png", images)
+    with pytest.raises(UsageError, match="--frames chooses from a numbered pattern"):
+        find_frames(images, images, [1])
