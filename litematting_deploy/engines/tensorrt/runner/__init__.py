@@ -1,1 +1,0 @@
-"""TensorRT and TensorRT for RTX: building engines and running them."""
