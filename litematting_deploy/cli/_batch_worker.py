@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..jobs.folder import folder_steps, result_settings
 from ..jobs.folder_files import FolderFiles
 from ..jobs.frames import Frame
 from ..jobs.progress import ProgressMeter
+from ..jobs.remarks import Remarks
 from ..jobs.run import Done, run
 from ..jobs.settings import SETTINGS
 from ..runtime import Matter, open_matter
@@ -76,7 +77,7 @@ def _record(files: FolderFiles, done: Done, sources: dict[str, list[int]]) -> Re
         "failure": done.failure,
         "files": stamps(files.results(done.frame).files) if worked else {},
         "sources": sources if worked else {},
-        "unsure": files.unsure.get(done.frame.name),
+        "remarks": asdict(files.remarks.get(done.frame.name, Remarks())),
         "host": socket.gethostname(),
         "pid": os.getpid(),
     }

@@ -13,17 +13,18 @@ import click
 from ..images.background import is_image
 from ..jobs.cluster.manifest import Manifest, stamps
 from ..jobs.cluster.pipeline import Cluster, Record, Resources, connected
-from ..jobs.folder import JobResult, check_trimaps, chosen_frames, say_missing
+from ..jobs.folder import JobResult, check_sequence, chosen_frames, say_missing
 from ..jobs.folder_files import FolderFiles
 from ..jobs.frames import Frame
 from ..jobs.progress import ProgressMeter
+from ..jobs.remarks import Remarks, notes, say_unsure
 from ..jobs.run import unfinished
 from ..jobs.settings import keep_settings
 from ..runtime.loading import TENSORRT_SUFFIX, is_onnx_on_host
 from ..specs import EngineSpec, JobSpec
 from ._batch_worker import Job, examine, worker
 from .command import command, notice, stdout
-from .infer import say_unsure, summary
+from .infer import summary
 from .options import (
     engine_options,
     folder_options,
@@ -82,7 +83,7 @@ def main(images: str, trimaps: str | None, output: str, **options: Any) -> int:
     spread = {name: options.pop(name) for name in ("actors", "cpus", "gpus", "frames_per_task")}
     spec = _absolute(job_spec(images, trimaps, output, options), int(spread["cpus"]))
     frames, missing, sources = chosen_frames(spec)
-    check_trimaps(spec)
+    check_sequence(spec)
     job = Job(spec, frames)
     files = FolderFiles(spec)
     files.check(job.frames)
@@ -101,7 +102,7 @@ def main(images: str, trimaps: str | None, output: str, **options: Any) -> int:
                 meter.begin("looking", len(todo))
                 todo = unfinished(todo, lambda n: _is_done(files, manifest, job.frames[n], since_ns), meter.step)
             farm.run(job, todo, retries, manifest, meter)
-    for note in sources.notes:
+    for note in (*sources.notes, *notes(farm.remarks)):
         notice(f"ltm-batch: {note}")
     result = JobResult(
         total=len(job.frames),
@@ -110,11 +111,11 @@ def main(images: str, trimaps: str | None, output: str, **options: Any) -> int:
         engine=engine,
         failures=meter.failures,
         missing=tuple(missing),
-        unsure=farm.unsure,
+        remarks=farm.remarks,
         left_over=sources.counts,
     )
     stdout.print(
-        f"{output}: {summary(spec, result)}, {farm.actors} x {engine}{say_unsure(farm.unsure)}",
+        f"{output}: {summary(spec, result)}, {farm.actors} x {engine}{say_unsure(farm.remarks)}",
         markup=False,
         soft_wrap=True,
     )
@@ -128,7 +129,7 @@ class _Farm:
         fitting = cluster.fitting(each)
         self.each, self.actors = each, min(actors or fitting, fitting)
         self._cluster, self._at_once = cluster, at_once
-        self.unsure: dict[str, str] = {}
+        self.remarks: dict[str, Remarks] = {}
 
     def run(self, job: Job, todo: list[int], retries: int, manifest: Manifest, meter: ProgressMeter) -> None:
         """Matte the frames of these numbers; those that fail once more, so many times, and one by one."""
@@ -138,8 +139,7 @@ class _Farm:
             again = []
             for number, record in self._records(job, todo, at_once):
                 manifest.add(record)
-                if record.get("unsure"):
-                    self.unsure[record["frame"]] = record["unsure"]
+                self.remarks[record["frame"]] = Remarks(**record.get("remarks", {}))
                 if record["failure"] is None:
                     meter.step()
                 elif left:

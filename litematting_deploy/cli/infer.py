@@ -13,6 +13,7 @@ from ..files import check_writable, replace_file
 from ..jobs.folder import JobResult, matte_folder, say_missing
 from ..jobs.frames import is_many
 from ..jobs.photo import matte_photo
+from ..jobs.remarks import say_unsure
 from ..profiling import recording
 from ..specs import JobSpec, differing
 from ..video import is_video
@@ -96,7 +97,7 @@ def _folder(job: JobSpec, verbose: bool) -> int:
     for note in result.notes:
         notice(f"ltm-infer: {note}")
     part = f" of shard {job.shard}" if job.shard else ""
-    _say(f"{job.output.alpha}: {summary(job, result, part)}, {result.engine}{say_unsure(result.unsure)}")
+    _say(f"{job.output.alpha}: {summary(job, result, part)}, {result.engine}{say_unsure(result.remarks)}")
     return 1 if result.failures or result.missing else 0
 
 
@@ -108,14 +109,6 @@ def summary(job: JobSpec, result: JobResult, part: str = "") -> str:
         f"{result.done} of {result.total} frames{part} in {result.seconds:.1f} s{before}, {len(result.failures)} failed"
         f"{missing}{result.left_over}"
     )
-
-
-def say_unsure(unsure: dict[str, str]) -> str:
-    """Return, for the last line, how many frames had a trimap without sure foreground or background, and the first."""
-    if not unsure:
-        return ""
-    name, what = min(unsure.items())
-    return f"; trimaps without sure foreground or background: {len(unsure)} ({name}: {what})"
 
 
 def _clip(job: JobSpec, verbose: bool) -> int:
@@ -133,7 +126,7 @@ def _clip(job: JobSpec, verbose: bool) -> int:
     files = " and ".join(f"{path} ({codec})" for path, codec in result.files.items())
     _say(
         f"{files}: {result.total} frames in {result.seconds:.1f} s{before}{failed}, {result.engine}"
-        f"{say_unsure(result.unsure)}"
+        f"{say_unsure(result.remarks)}"
     )
     return 1 if result.failures else 0
 

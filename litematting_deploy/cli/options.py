@@ -164,7 +164,8 @@ trimap_options = adding(
     click.option(
         "--mask",
         metavar="MASK",
-        help="A binary or soft mask instead of a trimap, or a folder or pattern of masks; see ltm-trimap.",
+        help="A binary or soft mask instead of a trimap, or a folder or pattern of masks; see ltm-trimap. Of many, "
+        "masks may be dim, as in a fade, where another one reaches the top of the range.",
     ),
     mask_options,
     encoding_option,
@@ -229,9 +230,11 @@ video_options = adding(
     click.option(
         "--failed-frames",
         type=click.Choice(get_args(OnFailure)),
-        help="What a clip does at a frame whose trimap is wrong or whose alpha is not finite: stop, keeping what is "
-        "done for --resume, or go on with the known pixels of its trimap, the others transparent. These are named "
-        "at the end, and the exit code is 1.  [default: stop]",
+        help="What a clip does at a frame whose trimap or mask is wrong (unreadable, of another size, with values that "
+        "mean nothing) or whose alpha is not finite. stop: keep what is done for --resume. known: go on; the frame "
+        "holds the known pixels of its trimap, the others transparent, or nothing where the trimap is wrong, and is "
+        "named at the end; the exit code is 1. A trimap without unknown pixels is not wrong: it is the frame's alpha.  "
+        "[default: stop]",
     ),
     click.option(
         "--segment",

@@ -14,15 +14,17 @@ from PIL import Image
 from .._optional import require
 from ..errors import ArtefactError, InputError, OutputError
 from ..files import cache_folder, replace_file
-from ..images.image_io import WRITE_SUFFIXES, read_image, read_trimap, write_image
+from ..images.image_io import read_image, read_trimap, write_image
 from ..images.opening import READ_FORMATS
+from ..images.suffixes import READS_AVIF, WRITE_SUFFIXES
 from ..runtime.shipped import EXAMPLE_IMAGE, EXAMPLE_TRIMAP, SHIPPED_ENGINE
 from ..sidecar import check_sidecar, sidecar_path
 from .found import Found, MissingError, needs
 
 _OPENEXR = "3.4.11"
 _LOSSY = 12
-"""Grey levels that JPEG and WebP may change in a smooth picture."""
+"""Grey levels that these may change in a smooth picture."""
+_LOSSY_KINDS = ("JPEG", "WEBP", "HEIC", "AVIF")
 
 
 def shipped() -> Found:
@@ -56,8 +58,25 @@ def images() -> Found:
 
 def _same(kind: str, wanted: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], found: object) -> None:
     difference = np.abs(np.asarray(found).astype(int) - wanted).max()
-    if difference > (_LOSSY if kind in ("JPEG", "WEBP") else 0):
+    if difference > (_LOSSY if kind in _LOSSY_KINDS else 0):
         raise InputError(f"{kind}: comes back changed by {difference} grey levels; install pillow and OpenCV again")
+
+
+def containers() -> Found:
+    """A picture through HEIC and AVIF."""
+    purpose = f"HEIC (AVIF is {'' if READS_AVIF else 'not '}read)"
+    needs(lambda: require("pillow_heif", "heif", purpose))
+    heif = require("pillow_heif", "heif", purpose)
+    picture = np.full((64, 64, 3), np.linspace(40, 200, 64)[:, None, None], np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        heic, avif = Path(folder) / "HEIC", Path(folder) / "AVIF"
+        heif.from_pillow(Image.fromarray(picture)).save(heic, quality=100)
+        _same("HEIC", picture, read_image(heic))
+        if READS_AVIF:
+            Image.fromarray(picture).save(avif, format="AVIF", quality=100)
+            _same("AVIF", picture, read_image(avif))
+    version = f"pillow_heif {heif.__version__}, Pillow {PIL.__version__}"
+    return Found(version, "reads HEIC and AVIF" if READS_AVIF else "reads HEIC; this Pillow does not read AVIF")
 
 
 def openexr() -> Found:

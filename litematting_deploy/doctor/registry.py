@@ -23,6 +23,7 @@ CHECKS = (
     Check("shipped weights", "files:shipped", needed=True),
     Check("image formats", "files:images", needed=True),
     Check("OpenEXR", "files:openexr"),
+    Check("HEIC and AVIF", "files:containers"),
     Check("clips", "files:clips"),
     Check("cache folder", "files:cache"),
     Check("ONNX Runtime on the CPU", "host:onnxruntime_cpu", needed=True, timeout_s=120),

@@ -6,8 +6,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, UsageError
+from ..errors import DimMaskError, InputError, UsageError
 from ..specs import Amount
+from .class_ids import class_ids
 
 LEAST_SURE = 0.98
 """The share of the range's top that a mask's brightest value reaches at least, so that something is foreground."""
@@ -64,18 +65,19 @@ class MaskMeaning:
         amount = Amount.parse(threshold, "mask_threshold")
         return cls(amount.value, amount.percent, labels)
 
-    def applied(
-        self, levels: NDArray[Any], top: float, name: str, least_sure: float = LEAST_SURE
-    ) -> NDArray[np.uint8] | None:
+    def applied(self, levels: NDArray[Any], top: float, name: str, alone: bool = True) -> NDArray[np.uint8] | None:
         """A mask (H, W) uint8 of 0 and 255 from levels (H, W) in the file's own numbers, 0..top; None for the default.
 
-        Raises `InputError` naming `name` for a threshold above `top` and, of the default, for a mask whose brightest
-        value is not 0 and below `least_sure` times `top`.
+        alone: no other mask of a sequence tells the scale; where one does, this one may be dim, as in a fade. Raises
+        `InputError` naming `name` for a threshold above `top` and, of the default, for a mask of class ids, and
+        `DimMaskError` for one alone whose brightest value is not 0 and below `LEAST_SURE` times `top`.
         """
         if self.labels:
             return np.where(np.isin(levels, self.labels), np.uint8(255), np.uint8(0))
         if self.threshold is None:
-            _check_brightest(levels, top, name, least_sure)
+            if alone:
+                _check_brightest(levels, top, name)
+            _check_no_ids(levels, top, name)
             return None
         least = self.threshold * top / 100 if self.relative else self.threshold
         if least > top:
@@ -91,14 +93,24 @@ class MaskMeaning:
             raise InputError(f"{name}: no pixel is foreground with {self}; choose a value that it holds")
 
 
-def _check_brightest(levels: NDArray[Any], top: float, name: str, least_sure: float) -> None:
+def _check_brightest(levels: NDArray[Any], top: float, name: str) -> None:
     brightest = levels.max()
-    if 0 < brightest < least_sure * top:
-        raise InputError(
+    if 0 < brightest < LEAST_SURE * top:
+        raise DimMaskError(
             f"{name}: its brightest value is {brightest:g} of {top:g}, so that no pixel is sure to be foreground; it "
             f"holds {_listed(levels)}. Say what is meant: `mask_threshold={_rounded_down(brightest)}` (foreground from "
             "this value on) or `mask_labels=ID` (where values are class ids), or scale the mask to the whole range"
         )
+
+
+def _check_no_ids(levels: NDArray[Any], top: float, name: str) -> None:
+    if levels.dtype.kind == "f" or not class_ids(levels, int(top)):
+        return
+    raise InputError(
+        f"{name}: holds {_listed(levels)}, in areas of one value as class ids fill them, with {top:g} for what has no "
+        "class. Say which one is the object: `mask_labels=ID`, or `mask_threshold=VALUE`; a soft mask that looks so "
+        "may be given as a trimap with `trimap_encoding=between`"
+    )
 
 
 def _listed(levels: NDArray[Any]) -> str:

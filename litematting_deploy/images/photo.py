@@ -16,7 +16,7 @@ from .exr import is_exr, read_exr_rgb
 from .exr_header import Windows
 from .icc import Profile
 from .metadata import Metadata
-from .png import lost_names, space_of
+from .png_colour import lost_names, space_of
 
 _ROWS = 256
 _MOST_STOPS = 100

@@ -10,21 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, NotFiniteError, OutputError, UsageError
+from ..errors import InputError, LiteMattingError, NotFiniteError, OutputError, UsageError
 from ..files import check_writable
 from ..images.background import Background
 from ..matting.trimap import FOREGROUND, from_mask, unsure
 from ..runtime import Matter, open_matter
-from ..specs import DEFAULT_SEGMENT, JobSpec, differing
+from ..specs import DEFAULT_SEGMENT, JobSpec, TrimapSpec, differing
 from ..video.codecs import Content, codec_for
 from ..video.job import run
 from ..video.mux import check_sound, join
 from ..video.pictures import Pictures
 from ..video.reader import Clip, ClipFrame
 from ..video.segments import Result, Segment, Segments
-from ..video.trimaps import SURE_FOREGROUND, Pair, check_counts, decode_grey, open_greys, pairs
+from ..video.trimaps import Pair, as_mask, check_counts, decode_grey, open_greys, pairs
 from .folder import JobResult, result_settings
 from .progress import ProgressMeter, Report
+from .remarks import Remarks
 from .settings import keep_settings
 from .trimaps import band_of, meaning_of
 
@@ -37,7 +38,11 @@ class _Loaded:
     source: str
     network: NDArray[np.uint8]
     trimap: NDArray[np.uint8]
-    failure: str | None = None
+    failure: InputError | None = None
+
+
+class _FrameError(LiteMattingError):
+    """A frame whose trimap is wrong or whose alpha is not finite: the job may go past it."""
 
 
 def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
@@ -59,6 +64,8 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
     check_counts(clip, greys)
     if job.trimap.kind == "trimap" and not job.trimap.allow_no_unknown:
         greys.check_some_unknown(job.trimap.trimap_encoding)
+    elif meaning is not None and not meaning:
+        greys.check_some_sure()
     pictures = _chosen(job, clip)
     files = {result.path: result.codec.name for result in pictures.results}
     segments = Segments(job.output.alpha, pictures.results, clip, job.output.segment or DEFAULT_SEGMENT)
@@ -70,7 +77,7 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
         todo = pairs(clip, greys)
         resumed = _check_done(segments.whole(), todo, meter)
         meter.begin("frames", (clip.count or resumed) - resumed)
-        lacking = _run(todo, segments, pictures, matter, meter, job)
+        remarks = _run(todo, segments, pictures, matter, meter, job)
         done = segments.whole()
         for index, result in enumerate(pictures.results):
             join(result, segments.files(index, done), done, clip, job.output.sound)
@@ -82,7 +89,7 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
         seconds=time.perf_counter() - started,
         engine=engine,
         failures=dict(failure.split(": ", 1) for segment in done for failure in segment.failed),
-        unsure=lacking,
+        remarks=remarks,
         files=files,
     )
 
@@ -136,7 +143,7 @@ def _check_done(done: list[Segment], todo: Iterator[Pair], meter: ProgressMeter)
         pair = next(todo, None)
         if pair is None or pair.digest() != source:
             name = "a frame that is no longer there" if pair is None else pair.frame.name
-            raise InputError(f"{name}: was made from another picture or trimap; begin anew, without --resume")
+            raise InputError(f"{name}: was made from another picture or trimap; begin anew, without `resume`")
         meter.step()
     return len(sources)
 
@@ -148,9 +155,10 @@ def _run(
     matter: Matter,
     meter: ProgressMeter,
     job: JobSpec,
-) -> dict[str, str]:
-    """Matte what is left of a clip. Returns by frame what the trimaps lack."""
-    lacking: dict[str, str] = {}
+) -> dict[str, Remarks]:
+    """Matte what is left of a clip, and return what there is to say of its frames."""
+    remarks: dict[str, Remarks] = {}
+    failed: dict[int, LiteMattingError] = {}
 
     def load() -> _Loaded | None:
         pair = next(todo, None)
@@ -161,58 +169,62 @@ def _run(
     def matted(frames: Iterable[_Loaded]) -> Iterator[NDArray[np.float32] | NotFiniteError]:
         inputs = ((item.network, item.trimap) for item in frames)
         for alpha in matter.sequence(inputs, progress=meter.patches, go_on=True):
-            meter.step()
+            if not isinstance(alpha, NotFiniteError):
+                meter.step()
             yield alpha
 
     def save(item: _Loaded, alpha: NDArray[np.float32] | NotFiniteError) -> None:
-        failure = item.failure
+        failure: LiteMattingError | None = item.failure
         if isinstance(alpha, NotFiniteError):
-            failure = f"{item.frame.name}: {alpha}"
-            if not going_on:
-                raise NotFiniteError(failure)
-            opaque = (item.trimap == FOREGROUND).astype(np.float32)
+            failure, opaque = alpha, (item.trimap == FOREGROUND).astype(np.float32)
         else:
             opaque = alpha
-        segments.add(item.frame, item.source, pictures.of(item.frame, item.network, opaque), failure)
+        if failure is not None:
+            failed[item.frame.index] = failure
+            if not going_on:
+                raise _FrameError(_said(item, failure))
+        said = None if failure is None else _said(item, failure)
+        segments.add(item.frame, item.source, pictures.of(item.frame, item.network, opaque), said)
 
     try:
         for item in run(load, matted, save):
-            if missing := unsure(item.trimap):
-                lacking[f"frame {item.frame.index}"] = missing
-            meter.end(f"frame {item.frame.index}")
+            name, failure = f"frame {item.frame.index}", failed.get(item.frame.index)
+            if failure is None:
+                remarks[name] = Remarks(unsure(item.trimap))
+            meter.end(name, None if failure is None else str(failure))
         segments.close()
     except OutputError:
         raise
-    except (InputError, NotFiniteError) as error:
+    except (InputError, _FrameError) as error:
         segments.keep_what_is_whole()
         kept = sum(len(segment.pts) for segment in segments.whole())
+        past = ", or past such frames with `failed_frames=known`, too" if isinstance(error, _FrameError) else ""
         raise type(error)(
-            f"{error}; {kept} frames are done and kept, mend that and go on with --resume, or past such frames with "
-            "--resume --failed-frames known"
+            f"{error}; {kept} frames are done and kept, mend that and go on with `resume`{past}"
         ) from error
     except BaseException:
         segments.keep_what_is_whole()
         raise
-    return lacking
+    return remarks
+
+
+def _said(item: _Loaded, failure: LiteMattingError) -> str:
+    return f"{item.frame.name}: {failure}"
 
 
 def _load(pair: Pair, job: JobSpec) -> _Loaded:
     network = pair.frame.colours.network(pair.frame.signal())
     try:
-        return _Loaded(pair.frame, pair.digest(), network, _trimap(pair, network, job))
+        return _Loaded(pair.frame, pair.digest(), network, _trimap(pair, network, job.trimap))
     except InputError as error:
-        if job.failed_frames != "known":
-            raise
-        nothing = np.zeros(network.shape[:2], np.uint8)
-        return _Loaded(pair.frame, pair.digest(), network, nothing, str(error))
+        return _Loaded(pair.frame, pair.digest(), network, np.zeros(network.shape[:2], np.uint8), error)
 
 
-def _trimap(pair: Pair, network: NDArray[np.uint8], job: JobSpec) -> NDArray[np.uint8]:
-    if job.trimap.kind == "trimap":
-        return decode_grey(pair.grey, pair.name, job.trimap.trimap_encoding, pair.compressed)
-    mask = pair.grey
-    if pair.compressed:
-        chosen = meaning_of(job.trimap).applied(mask, 255, pair.name, SURE_FOREGROUND / 255)
-        mask = mask if chosen is None else chosen
-    band = band_of(job.trimap)
-    return from_mask(mask, band, pair.name, network, adaptive=job.trimap.adaptive, checked=True)
+def _trimap(pair: Pair, network: NDArray[np.uint8], spec: TrimapSpec) -> NDArray[np.uint8]:
+    """Return the trimap (H, W) of a pair. Raises `InputError`."""
+    if isinstance(pair.grey, InputError):
+        raise pair.grey
+    if spec.kind == "trimap":
+        return decode_grey(pair.grey, pair.name, spec.trimap_encoding, pair.compressed)
+    mask = as_mask(pair.grey, pair.name, meaning_of(spec), alone=False) if pair.compressed else pair.grey
+    return from_mask(mask, band_of(spec), pair.name, network, adaptive=spec.adaptive, checked=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import NotFiniteError, UsageError
 from ..images.background import is_image
-from ..images.image_io import read_trimap
+from ..images.image_io import read_mask, read_trimap
 from ..matting.trimap import decode
 from ..runtime import Matter, open_matter
 from ..runtime.shipped import SHIPPED_ENGINE
@@ -20,10 +20,12 @@ from ..sidecar import weights_sha256
 from ..specs import JobSpec
 from .folder_files import FolderFiles, LoadedFrame
 from .frames import Frame, Sources, find_frames, find_sources, parse_numbers, say_numbers, shard
+from .known import check_some_sure, check_some_unknown, spread
 from .progress import ProgressMeter, Report
+from .remarks import Remarks, notes
 from .run import Steps, run, unfinished
 from .settings import keep_settings
-from .trimaps import check_some_unknown, describe_masks
+from .trimaps import describe_masks, meaning_of
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,10 @@ class JobResult:
 
     total: frames of the job. tried: those of them that were not done before. seconds: of the whole job. engine: in
     words; empty where nothing was left to do. failures: why frames failed, by their names. missing: numbers that were
-    asked for and are not there. unsure: what trimaps lack, by frame. passed_over: files of the folders that are no
-    pictures. unmatched: trimaps and masks without a photo. left_over: how many of both, in words. notes: what else
-    people should know, in lines. files: of a clip, the clips that were written, with the names of their codecs.
+    asked for and are not there. remarks: what there is to say of frames, by their names. passed_over: files of the
+    folders that are no pictures. unmatched: trimaps and masks without a photo. left_over: how many of both, in words.
+    notes: what else people should know, in lines. files: of a clip, the clips that were written, with the names of
+    their codecs.
     """
 
     total: int
@@ -43,7 +46,7 @@ class JobResult:
     engine: str
     failures: dict[str, str] = field(default_factory=dict)
     missing: tuple[int, ...] = ()
-    unsure: dict[str, str] = field(default_factory=dict)
+    remarks: dict[str, Remarks] = field(default_factory=dict)
     passed_over: tuple[Path, ...] = ()
     unmatched: tuple[Path, ...] = ()
     left_over: str = ""
@@ -65,7 +68,7 @@ def matte_folder(job: JobSpec, report: Report | None = None) -> JobResult:
     started = time.perf_counter()
     meter = ProgressMeter(report)
     frames, missing, sources = chosen_frames(job)
-    check_trimaps(job)
+    check_sequence(job)
     files = FolderFiles(job)
     files.check(frames)
     if job.resume:
@@ -88,11 +91,11 @@ def matte_folder(job: JobSpec, report: Report | None = None) -> JobResult:
         engine=engine,
         failures=meter.failures,
         missing=tuple(missing),
-        unsure=files.unsure,
+        remarks=files.remarks,
         passed_over=tuple(sources.passed_over),
         unmatched=tuple(sources.unmatched),
         left_over=sources.counts,
-        notes=(*sources.notes, *files.notes),
+        notes=(*sources.notes, *notes(files.remarks)),
     )
 
 
@@ -108,18 +111,22 @@ def chosen_frames(job: JobSpec) -> tuple[list[Frame], list[int], Sources]:
     return frames, missing, sources
 
 
-def check_trimaps(job: JobSpec) -> None:
-    """Raise `InputError` where no trimap of many has unknown pixels, before any frame is matted or handed out.
+def check_sequence(job: JobSpec) -> None:
+    """Raise `InputError` where no trimap of many has unknown pixels, or no mask reaches the top of its range, before
+    any frame is matted or handed out.
 
     All frames count, whatever `frames` and `shard` choose: each machine of a farm comes to the same answer.
     """
-    if job.trimap.kind == "mask" or job.trimap.allow_no_unknown:
+    spec, limit = job.trimap, job.max_megapixels
+    if spec.allow_no_unknown:
         return
-    trimaps = [frame.trimap for frame in find_frames(job.images, job.source) if frame.trimap is not None]
-    encoding = job.trimap.trimap_encoding or "exact"
-    check_some_unknown(
-        trimaps, lambda path: decode(read_trimap(path, job.max_megapixels), encoding, str(path)), job.source
-    )
+    files = [frame.trimap for frame in find_frames(job.images, job.source) if frame.trimap is not None]
+    if spec.kind == "trimap":
+        encoding = spec.trimap_encoding or "exact"
+        trimaps = spread(files, lambda path: decode(read_trimap(path, limit), encoding, str(path)))
+        check_some_unknown(trimaps, job.source)
+    elif not meaning_of(spec):
+        check_some_sure(spread(files, lambda path: read_mask(path, limit)), job.source)
 
 
 def say_missing(images: str, numbers: Iterable[int]) -> str:

@@ -13,15 +13,15 @@ from ..errors import InputError, OutputError, UsageError
 from ..files import remove_old_drafts
 from ..images.background import is_image
 from ..images.depth import check_depth
-from ..images.image_io import EXR_SUFFIX, ResultSizes, is_result
+from ..images.image_io import ResultSizes, is_result
 from ..images.photo import Photo
+from ..images.suffixes import PNG_SUFFIX, RESULT_FORMATS, is_exr_name
 from ..matting.trimap import unsure
 from ..specs import Format, JobSpec, OutputSpec
 from .frames import Frame, means
-from .outputs import Results, say_lost, say_share
+from .outputs import Results
+from .remarks import Remarks
 from .trimaps import read_pair
-
-SUFFIXES: dict[Format, str] = {"png": ".png", "tiff": ".tif", "exr": EXR_SUFFIX}
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,13 @@ class LoadedFrame:
 class FolderFiles:
     """The files of every frame: its name below each of the folders of a job.
 
-    unsure: what the trimaps of the frames that were loaded lack, by the frames' names.
+    remarks: what there is to say of the frames that were loaded, by their names.
     """
 
     def __init__(self, job: JobSpec) -> None:
         """Make the folders. Raises `UsageError` where results would lie among sources, and `OutputError`."""
-        self.unsure: dict[str, str] = {}
+        self.remarks: dict[str, Remarks] = {}
         self._job = job
-        self._clipped: list[float] = []
-        self._lost: list[tuple[str, ...]] = []
         self._folders = {name: Path(folder) for name, folder in job.output.named.items()}
         for folder in self._folders.values():
             for source in (job.images, job.source):
@@ -85,20 +83,6 @@ class FolderFiles:
                 if of or folder in searched:
                     raise UsageError(f"{path}: would be taken for one of {(of or [folder])[0]}; choose another folder")
 
-    @property
-    def notes(self) -> list[str]:
-        """Lines on what the results of the frames that were loaded do not hold of their photos."""
-        notes = []
-        if self._clipped:
-            notes.append(
-                f"frames with light outside 0..1, which PNG and TIFF cut off: {len(self._clipped)}, up to "
-                f"{say_share(max(self._clipped))} of a frame; `format=exr` keeps it"
-            )
-        if self._lost:
-            chunks = tuple(dict.fromkeys(name for names in self._lost for name in names))
-            notes.append(say_lost(chunks, f"the photo, in {len(self._lost)} frame{'s' * (len(self._lost) > 1)},"))
-        return notes
-
     def remove_old_drafts(self, frames: Iterable[Frame]) -> None:
         """Remove what runs that were killed have left beside the results."""
         for folder in {os.path.dirname(path) for frame in frames for path in self.results(frame).files}:
@@ -106,7 +90,7 @@ class FolderFiles:
 
     def results(self, frame: Frame) -> Results:
         """Return the files of a frame."""
-        kind = self._job.output.format or ("exr" if frame.image.suffix.lower() == EXR_SUFFIX else "png")
+        kind = self._job.output.format or ("exr" if is_exr_name(frame.image) else "png")
         return replace(self._results, spec=self._named(frame.name, kind))
 
     def sources(self, frame: Frame) -> list[str]:
@@ -135,22 +119,18 @@ class FolderFiles:
                 f"{frame.image}: has no {self._job.trimap.kind} of its name; make one, or take the photo out"
             )
         photo, trimap = read_pair(str(frame.image), str(frame.trimap), self._job)
-        if missing := unsure(trimap):
-            self.unsure[frame.name] = missing
         results = self.results(frame)
         for path in results.files:
             _make_folder(Path(path).parent)
         results.check((str(frame.image), str(frame.trimap), *self.sources(frame)))
         results.check_photo(photo)
-        if clipped := results.clipped_share(photo):
-            self._clipped.append(clipped)
-        if lost := results.lost_colour(photo):
-            self._lost.append(lost)
+        if remarks := Remarks(unsure(trimap), results.clipped_share(photo), results.lost_colour(photo)):
+            self.remarks[frame.name] = remarks
         return LoadedFrame(photo, trimap, results)
 
     def _named(self, name: str, kind: Format) -> OutputSpec:
         named: dict[str, Any] = {
-            result: str(folder / f"{name}{SUFFIXES['png' if result == 'preview' else kind]}")
+            result: str(folder / f"{name}{PNG_SUFFIX if result == 'preview' else RESULT_FORMATS[kind]}")
             for result, folder in self._folders.items()
         }
         return replace(self._job.output, **named)

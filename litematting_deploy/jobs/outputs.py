@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ..errors import ForegroundError, UsageError
 from ..images.background import Background
 from ..images.depth import check_depth, result_dtype
-from ..images.image_io import EXR_SUFFIX, RESULT_SUFFIXES, WRITE_SUFFIXES, check_output, write_image
+from ..images.image_io import check_output, write_image
 from ..images.photo import Photo
+from ..images.suffixes import PNG_SUFFIX, RESULT_SUFFIXES, WRITE_SUFFIXES, is_exr_name
 from ..matting.composite import alpha_picture, composite_picture, cutout_picture, foreground_picture
 from ..matting.foreground import estimate_foreground
 from ..matting.preview import trimap_preview
@@ -67,18 +68,18 @@ class Results:
         if self.colours:
             photo.check_finite()
         if self.spec.cutout is not None and self.background is not None:
-            self.background.placed(photo, not _is_exr(self.spec.cutout))
+            self.background.placed(photo, not is_exr_name(self.spec.cutout))
 
     def clipped_share(self, photo: Photo) -> float:
         """Return the share, 0..1, of the photo's values whose light PNG and TIFF results of its colours cannot hold."""
-        if not photo.is_linear or all(map(_is_exr, self.colours)):
+        if not photo.is_linear or all(map(is_exr_name, self.colours)):
             return 0.0
         return float(np.mean((photo.pixels < 0) | (photo.pixels > 1)))
 
     def lost_colour(self, photo: Photo) -> tuple[str, ...]:
         """Return which chunks of a PNG photo's colours its results in other formats miss, as cICP and mDCV."""
-        others = [path for path in self.colours if Path(path).suffix.lower() != ".png"]
-        missed = [name for path in others for name in photo.lost_colour(numbers_kept=not _is_exr(path))]
+        others = [path for path in self.colours if Path(path).suffix.lower() != PNG_SUFFIX]
+        missed = [name for path in others for name in photo.lost_colour(numbers_kept=not is_exr_name(path))]
         return tuple(dict.fromkeys(missed))
 
     def write(self, photo: Photo, alpha: NDArray[np.float32], estimating: Callable[[], object] = lambda: None) -> None:
@@ -104,7 +105,7 @@ class Results:
             pixels = foreground_picture(photo, colours, dtypes[spec.foreground])
             write_image(spec.foreground, pixels, photo.metadata)
         if spec.cutout is not None:
-            premultiplied = _is_exr(spec.cutout) if spec.premultiplied is None else spec.premultiplied
+            premultiplied = is_exr_name(spec.cutout) if spec.premultiplied is None else spec.premultiplied
             dtype = dtypes[spec.cutout]
             if self.background is not None:
                 pixels = composite_picture(photo, colours, alpha, self.background, dtype)
@@ -129,7 +130,3 @@ def say_lost(chunks: tuple[str, ...], photos: str) -> str:
     return (
         f"TIFF and OpenEXR cannot hold what {photos} says of its colours ({', '.join(chunks)}); write .png to keep it"
     )
-
-
-def _is_exr(path: str) -> bool:
-    return Path(path).suffix.lower() == EXR_SUFFIX

@@ -1,24 +1,19 @@
 """Which trimap a photo has: read from a file, or made from a mask."""
 
 import os
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, UsageError
+from ..errors import UsageError
 from ..images.image_io import check_output, read_mask, read_trimap, write_image
 from ..images.mask import MaskMeaning
 from ..images.photo import Photo, read_photo
 from ..matting.preview import trimap_preview
-from ..matting.trimap import UNKNOWN, check_unknown, decode, from_mask, no_unknown, unsure
+from ..matting.trimap import UNKNOWN, check_unknown, decode, from_mask, unsure
 from ..matting.unknown_band import Band
 from ..specs import DEFAULT_UNKNOWN_WIDTH, MAX_MEGAPIXELS, JobSpec, TrimapSpec
-
-_STRIDES = (64, 8, 1)
-"""The order in which trimaps are looked at: an object may be out of the picture for many frames on end."""
 
 
 def meaning_of(spec: TrimapSpec) -> MaskMeaning:
@@ -48,7 +43,7 @@ def trimap_for(photo: Photo, source: str, spec: TrimapSpec, max_megapixels: floa
             check_unknown(trimap, source)
         return trimap
     meaning = meaning_of(spec)
-    mask = read_mask(source, max_megapixels, photo, meaning)
+    mask = read_mask(source, max_megapixels, photo, meaning, alone)
     if alone:
         meaning.check_object(mask, source)
     return from_mask(mask, band_of(spec), source, photo.network, adaptive=spec.adaptive, checked=True)
@@ -58,25 +53,6 @@ def read_pair(image: str, source: str, job: JobSpec, *, alone: bool = False) -> 
     """Return a photo and its trimap (H, W) of 0 / 128 / 255; see `trimap_for`. Raises `InputError`."""
     photo = read_photo(image, job.max_megapixels, job.exposure)
     return photo, trimap_for(photo, source, job.trimap, job.max_megapixels, alone=alone)
-
-
-def check_some_unknown(trimaps: Sequence[Path], read: Callable[[Path], NDArray[np.uint8]], name: str) -> None:
-    """Raise `InputError` naming `name` where no trimap has unknown pixels, as in masks.
-
-    read: returns a trimap (H, W) of 0 / 128 / 255. Reading stops at the first that has some, which is one of the first
-    as a rule. A file that cannot be read says nothing: it fails its frame.
-    """
-    looked_at = False
-    for path in dict.fromkeys(path for stride in _STRIDES for path in trimaps[::stride]):
-        try:
-            trimap = read(path)
-        except InputError:
-            continue
-        if (trimap == UNKNOWN).any():
-            return
-        looked_at = True
-    if looked_at:
-        raise no_unknown(name)
 
 
 @dataclass(frozen=True)

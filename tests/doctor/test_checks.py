@@ -1,6 +1,7 @@
 """The checks that the command's tests do not reach, and what they say of what is wrong."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,14 @@ def test_a_package_that_is_there_and_does_not_import_is_a_fault(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(DependencyError, match="installed but does not import: libnothing"):
         needs(lambda: require("unloadable", "cpu", "this"))
+
+
+def test_heic_and_avif(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pillow_heif")
+    assert files.containers().detail.startswith("reads HEIC")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(MissingError, match=r"HEIC .* needs pillow_heif, .*litematting-deploy\[heif\]"):
+        files.containers()
 
 
 def test_the_stored_numbers_are_of_the_shipped_weights() -> None:
