@@ -61,7 +61,7 @@ class Amount:
             return cls(float(text.removesuffix("%")), text.endswith("%"))
         except ValueError:
             raise UsageError(
-                f"`{parameter}` must be a number such as 15, or a percentage such as 2%; got {written!r}",
+                f"`{parameter}` must be a number, as in 128, or a percentage, as in 50%; got {written!r}",
                 parameter=parameter,
             ) from None
 

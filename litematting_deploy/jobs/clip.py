@@ -88,7 +88,7 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
         tried=count - resumed,
         seconds=time.perf_counter() - started,
         engine=engine,
-        failures=dict(failure.split(": ", 1) for segment in done for failure in segment.failed),
+        failures=dict(_named(failure, job.images) for segment in done for failure in segment.failed),
         remarks=remarks,
         files=files,
     )
@@ -198,7 +198,7 @@ def _run(
     except (InputError, _FrameError) as error:
         segments.keep_what_is_whole()
         kept = sum(len(segment.pts) for segment in segments.whole())
-        past = ", or past such frames with `failed_frames=known`, too" if isinstance(error, _FrameError) else ""
+        past = ", or past such frames with `resume` and `failed_frames=known`" if isinstance(error, _FrameError) else ""
         raise type(error)(
             f"{error}; {kept} frames are done and kept, mend that and go on with `resume`{past}"
         ) from error
@@ -206,6 +206,12 @@ def _run(
         segments.keep_what_is_whole()
         raise
     return remarks
+
+
+def _named(failure: str, clip: str) -> tuple[str, str]:
+    """Return the name of a frame, without its clip's, and why it failed."""
+    name, _, reason = failure.removeprefix(f"{clip}: ").partition(": ")
+    return name, reason
 
 
 def _said(item: _Loaded, failure: LiteMattingError) -> str:

@@ -60,7 +60,7 @@ def test_a_clip_stops_and_is_resumed_past_it(root_onnx: Path, tmp_path: Path) ->
     assert stopped.code == 1
     assert f"frame {BLACK} " in stopped.err
     assert f"{BLACK} frames are done and kept" in stopped.err
-    assert "--resume --failed-frames known" in stopped.err
+    assert "--resume and --failed-frames known" in stopped.err
     assert not (tmp_path / "matte.mkv").exists()
     again = called(*command, "--resume")
     assert (again.code, f"frame {BLACK} " in again.err) == (1, True)
@@ -108,7 +108,7 @@ def test_a_clip_goes_past_wrong_trimaps(root_onnx: Path, tmp_path: Path) -> None
     command = ("ltm-infer", clip, trimaps, "-o", tmp_path / "m.mkv", "--engine", root_onnx)
     stopped = called(*command)
     assert stopped.code == 1
-    for words in ("frame 1 ", "is 20x32", "1 frames are done and kept", "--resume --failed-frames known"):
+    for words in ("frame 1 ", "is 20x32", "1 frames are done and kept", "--resume and --failed-frames known"):
         assert words in stopped.err
     past = called(*command, "--resume", "--failed-frames", "known")
     assert past.code == 1

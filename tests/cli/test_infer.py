@@ -264,7 +264,7 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, photo: tuple[P
         (2, (image, *out), ("TRIMAP", "--mask")),
         (2, (image, trimap, *out, "--mask", trimap), ("TRIMAP", "--mask")),
         (2, (image, trimap), ("--output",)),
-        (2, (image, trimap, *out, "--step", "0", *small), ("--step 0", "from 1")),
+        (2, (image, trimap, *out, "--step", "0", *small), ("--step must be between 1 and 64", "got 0")),
         (
             2,
             (image, trimap, *out, "--plan", "adaptive", "--margin", "32", *small),
