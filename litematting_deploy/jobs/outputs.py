@@ -38,7 +38,9 @@ class Results:
 
         Raises `UsageError`, `OutputError`, and `InputError` for the image of a background.
         """
-        cls(spec).check(inputs)
+        unread = cls(spec)
+        unread.check(inputs)
+        check_depth([spec.alpha, *unread.colours], spec.depth)
         background = None if spec.background is None else Background(spec.background, max_megapixels)
         return cls(spec, background, truncate)
 
@@ -61,7 +63,6 @@ class Results:
                 raise UsageError(f"{path}: the results need two different files; choose another name")
             taken.add(place)
             check_output(path, inputs, WRITE_SUFFIXES if path == self.spec.preview else RESULT_SUFFIXES)
-        check_depth([self.spec.alpha, *self.colours], self.spec.depth)
 
     def check_photo(self, photo: Photo) -> None:
         """Raise `InputError` before the matte is computed when the files of this photo could not be made."""
