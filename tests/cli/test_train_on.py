@@ -17,7 +17,8 @@ from litematting_deploy.model import LiteMatting
 from litematting_deploy.training.module import MattingModule
 from litematting_deploy.training.recipe import Optimiser, Recipe, Stage
 from tests.cli.runs import RECIPE, STEPS, arguments, invoke, trained_steps
-from tests.conftest import run, stand_in
+from tests.conftest import ROOT, run, stand_in
+from tests.training.test_recipes import script
 
 NEW = """
 precision = "32-true"
@@ -69,6 +70,12 @@ def test_a_run_continues_another_with_a_new_recipe(finished: Path, tmp_path: Pat
     assert (totals["steps"], totals["crops"]) == (STEPS + 1, former["crops"] + 1)
     assert totals["cpu_seconds"] > former["cpu_seconds"]
     assert totals["utc_begun"] == former["utc_begun"]
+    assert totals["continued"] == {name: former[name] for name in ("steps", "crops", "megapixels", "cpu_seconds")}
+    ledger = tmp_path / "ledger.csv"
+    ledger.write_text((ROOT / "recipes" / "ledger.csv").read_text().splitlines()[0] + "\n")
+    line = script("ledger.py", output, "--ledger", ledger)
+    assert line.returncode == 0, line.stderr
+    assert ", steps 1, crops 1, megapixels 0.0, " in line.stdout, "the other run's steps belong into its own lines"
     assert not (output / "start.ckpt").exists()
 
 
@@ -89,8 +96,10 @@ def test_a_run_that_cannot_be_continued_is_refused(
 def test_totals_say_what_was_computed(finished: Path) -> None:
     totals = json.loads((finished / "totals.json").read_text())
     assert list(totals) == [
-        *("utc_begun", "utc", "steps", "crops", "megapixels", "cpu_seconds", "instruction_set", "recipe_sha256")
+        *("utc_begun", "utc", "steps", "crops", "megapixels", "cpu_seconds"),
+        *("continued", "instruction_set", "recipe_sha256"),
     ]
+    assert totals["continued"] == {"steps": 0, "crops": 0, "megapixels": 0, "cpu_seconds": 0}
     assert (totals["steps"], totals["crops"]) == (STEPS, 8 * 2 + 4 * 1)
     assert totals["megapixels"] == pytest.approx((16 * 64**2 + 4 * 96**2) / 1e6, abs=6e-4)
     assert 1 < totals["cpu_seconds"] < 600
