@@ -109,11 +109,13 @@ def test_totals_say_what_was_computed(finished: Path) -> None:
 
 
 @pytest.mark.slow
-def test_sigterm_stops_a_run_with_a_whole_checkpoint(material: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.heavy)])
+def test_sigterm_stops_a_run_with_a_whole_checkpoint(material: Path, tmp_path: Path, devices: int) -> None:
     recipe, output = tmp_path / "long.toml", tmp_path / "run"
     recipe.write_text(RECIPE.replace(f"steps = {STEPS - 4}", "steps = 5000").replace("every = ", "every = 100"))
     command = [Path(sys.executable).parent / "ltm-train", recipe, *arguments(material, output)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    several = ("--devices", str(devices))
+    process = subprocess.Popen([*command, *several], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while trained_steps(output) < 0:
         assert time.monotonic() < deadline, "no checkpoint within two minutes"
@@ -123,12 +125,14 @@ def test_sigterm_stops_a_run_with_a_whole_checkpoint(material: Path, tmp_path: P
     _, said = process.communicate(timeout=20)
     assert process.returncode == 143, said
     step = trained_steps(output)
-    assert f"terminated after step {step}; go on with: ltm-train --resume -o {output}" in said
+    assert said.count(f"terminated after step {step}; go on with: ltm-train --resume -o {output}") == 1, said
     assert step > 0
     assert json.loads((output / "totals.json").read_text())["steps"] == step
-    result = run("ltm-train", "--resume", "-o", output, "--device", "cpu", "--minutes", "0.0001")
+    result = run("ltm-train", "--resume", "-o", output, "--device", "cpu", "--minutes", "0.0001", *several)
     assert result.code == 0, result.err
-    assert json.loads((output / "totals.json").read_text())["steps"] == trained_steps(output) == step + 1
+    totals = json.loads((output / "totals.json").read_text())
+    assert totals["steps"] == trained_steps(output) == step + 1
+    assert totals["crops"] == 2 * totals["steps"] * devices
 
 
 @pytest.mark.heavy
