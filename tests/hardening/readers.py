@@ -125,7 +125,7 @@ def _run(path: Path) -> object:
 
 
 def _results(path: Path) -> object:
-    from litematting_deploy.benchmarks.row import read_results
+    from litematting_deploy.benchmarks.results import read_results
 
     return read_results(path)
 

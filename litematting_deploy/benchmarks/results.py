@@ -1,4 +1,4 @@
-"""What is measured, as it is written to JSON and read from it."""
+"""What a benchmark measures: rows and results, written to JSON and read from it."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 class Latency:
     """Milliseconds of `iterations` runs after `warmup` runs that do not count.
 
-    variation: their standard deviation over their mean, 0 where every run takes as long.
+    variation: their standard deviation over their mean; 0 where every run takes equally long.
     """
 
     p50: float
@@ -35,9 +35,10 @@ class Latency:
 class OnGpu:
     """What only a GPU has. Times are medians in milliseconds by CUDA events.
 
-    peak_bytes: of the device, taken since before the engine was opened. bandwidth: bytes a second that a copy on this
-    device reads and writes. traffic_ms: what the convolutions' reads and writes take at that bandwidth, and with a pass
-    after each for its group norm.
+    peak_bytes: memory of the device, taken since before the engine was opened.
+    bandwidth: bytes per second that a copy on this device reads and writes.
+    traffic_ms: what the reads and writes of the convolutions take at that bandwidth, without and with a pass after each
+    for its group norm.
     """
 
     gpu: str
@@ -51,8 +52,10 @@ class OnGpu:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How far alpha of the example patch is from the fp32 PyTorch model's: largest and mean absolute difference, SAD in
-    thousands. tolerance: the largest difference that is accepted."""
+    """The difference between alpha of the example patch and the fp32 PyTorch model's.
+
+    max, mean: absolute, of 1. sad: in thousands. tolerance: the largest difference that is accepted.
+    """
 
     max: float
     mean: float
@@ -64,12 +67,17 @@ class Accuracy:
 class Row:
     """One engine at one batch size.
 
-    status: `ok`, `failed` or `skipped`; reason: of the latter two. engine: the backend's name, or that of the file.
-    device, precision: empty where the file could not tell; joined by commas, and batch 0, where one row stands for
-    all of a backend that cannot run. version: of the library that ran it, with its name. file_bytes: of the artefact.
-    build_s: exporting it, load_s: opening it; first_run_ms: one run after that, where libraries compile and choose.
-    peak_host_bytes: the most memory its process held, interpreter and libraries included. elsewhere: cores that other
-    processes kept busy during the timed runs. None: not measured, or not there.
+    What was not measured, or does not exist, is None.
+
+    status: `ok`, `failed` or `skipped`. reason: why, for the latter two.
+    engine: the name of the backend or the file.
+    device, precision: empty where the file could not tell. Precisions are joined by commas, and batch is 0, where one
+    row stands for all of a backend that cannot run.
+    version: of the library that ran it, with its name. threads: on the CPU.
+    file_bytes: of the artefact.
+    build_s: exporting it. load_s: opening it. first_run_ms: one run after that, in which libraries compile and choose.
+    peak_host_bytes: the most memory that its process held, interpreter and libraries included.
+    elsewhere: cores that other processes kept busy during the timed runs.
     """
 
     status: str
@@ -94,15 +102,16 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str, str, int, tuple[int, int]]:
-        """What makes rows of two runs the same."""
+        """What rows of the same engine have in common."""
         return self.engine, self.device, self.precision, self.batch, self.patch_hw
 
     @property
     def name(self) -> str:
-        """Engine, precision and batch, as far as they are known."""
+        """Engine, precision and batch as far as they are known, in words."""
         return " ".join(filter(None, (self.engine, self.precision, f"x{self.batch}" if self.batch else "")))
 
     def failed(self, reason: str) -> "Row":
+        """Return the row as failed."""
         return replace(self, status=FAILED, reason=reason)
 
 
@@ -112,7 +121,7 @@ _NESTED = {"latency_ms": Latency, "gpu": OnGpu, "accuracy": Accuracy}
 
 
 def _checked(made: Kind) -> Kind:
-    """The same. Raises `TypeError` for a value that is not of its field's type."""
+    """Return what was made. Raises `TypeError` for a value that does not have its field's type."""
     for field in fields(made):
         value, kind = getattr(made, field.name), get_origin(field.type)
         wanted: Any = kind if kind in (dict, list, tuple) else field.type
@@ -125,7 +134,7 @@ def _checked(made: Kind) -> Kind:
 
 
 def row_of(content: Mapping[str, Any]) -> Row:
-    """A row as `asdict` and JSON leave it. Raises `KeyError`, `TypeError`, `ValueError`."""
+    """Return a row from the dictionary that JSON has for it. Raises `KeyError`, `TypeError`, `ValueError`."""
     values = dict(content)
     values["patch_hw"] = tuple(values["patch_hw"])
     for name, kind in _NESTED.items():
@@ -141,7 +150,13 @@ def row_of(content: Mapping[str, Any]) -> Row:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything one call of `ltm-bench` measured. variants: counted ones, as `complexity.Complexity`."""
+    """Everything that one benchmark measured.
+
+    environment: as `environment.describe` returns it.
+    options: what was asked for: resolution, threads, checkpoint, iterations, warmup, duration_s.
+    variants: those counted, each with the fields of `complexity.Complexity`.
+    rows: the engines.
+    """
 
     environment: dict[str, Any]
     options: dict[str, Any]
@@ -149,12 +164,13 @@ class Results:
     rows: list[Row]
 
     def json(self) -> bytes:
+        """Return the content of the file that `read_results` reads."""
         content = {"kind": KIND, "format": FORMAT, **asdict(self)}
         return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def _check_environment(environment: Any) -> None:
-    """Raise `TypeError` or `KeyError` unless it has what `environment.describe` says and is read again."""
+    """Raise `TypeError` or `KeyError` unless an environment has what is read of it again."""
     if not isinstance(environment, dict):
         raise TypeError(f"environment is a {type(environment).__name__}")
     kinds = {"cpu": str, "cores": int, "gpus": list, "system": str, "versions": dict}
@@ -166,7 +182,7 @@ def _check_environment(environment: Any) -> None:
 
 
 def read_results(path: str | Path) -> Results:
-    """What `ltm-bench --json` wrote. Raises `InputError`."""
+    """Read the JSON of a benchmark. Raises `InputError` naming the file and the key that is wrong."""
     try:
         content: dict[str, Any] = parse_json(read_small(path, _MOST_BYTES))
         if (content.pop("kind"), content.pop("format")) != (KIND, FORMAT):
@@ -175,5 +191,5 @@ def read_results(path: str | Path) -> Results:
         return _checked(Results(**{**content, "rows": [row_of(row) for row in content["rows"]]}))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path}: not results of this ltm-bench ({error}); make them with: ltm-bench --json"
+            f"{path}: not results of this ltm-bench ({error}); measure again, and keep its JSON"
         ) from error
