@@ -3,11 +3,9 @@
 import importlib.metadata
 import os
 import platform
-import re
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +62,6 @@ def gpus() -> list[dict[str, str]]:
         return []
     rows = [line.split(", ") for line in answer.stdout.splitlines()] if answer.returncode == 0 else []
     return [dict(zip(_GPU_FIELDS, row, strict=True)) for row in rows]
-
-
-def slug(described: Mapping[str, Any]) -> str:
-    """Return the hardware as a file name: `nvidia-h200`, or without a GPU `amd-epyc-2-cores`."""
-    names = [gpu["name"] for gpu in described["gpus"]] or [f"{described['cpu']} {described['cores']} cores"]
-    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\([^)]*\)", "", names[0]).lower()).strip("-")
 
 
 class Elsewhere:

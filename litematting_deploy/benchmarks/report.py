@@ -117,16 +117,6 @@ def markdown_table(headings: Sequence[str], cells: Sequence[Sequence[str]], word
     return "".join(f"| {' | '.join(row)} |\n" for row in ([*headings], rules, *escaped))
 
 
-def to_markdown(rows: Sequence[Row], cores: int, narrow: bool = False) -> str:
-    """Return a table of the rows that ran, and a list of the others with their reasons."""
-    ran = [row for row in rows if row.latency_ms is not None]
-    said = columns(ran, narrow)
-    table = [[column.text(row) for column in said] for row in ran]
-    parts = [markdown_table([column.heading for column in said], table, 2)] if ran else []
-    others = [f"- {line}\n" for line in [*reasons(rows), *unsure(ran, cores)]]
-    return "\n".join([*parts, *(["".join(others)] if others else [])])
-
-
 def where(described: Mapping[str, Any]) -> str:
     """Return hardware and software of an environment in one sentence."""
     gpus = [f"{gpu['name']} (driver {gpu['driver_version']}, {gpu['clocks.sm']})" for gpu in described["gpus"]]
@@ -139,11 +129,16 @@ def where(described: Mapping[str, Any]) -> str:
 
 def page(results: Results, variants: bool) -> str:
     """Return everything as Markdown; with `variants` also the paper's tables."""
+    ran = [row for row in results.rows if row.latency_ms is not None]
+    shown = columns(ran)
+    table = [[column.text(row) for column in shown] for row in ran]
+    others = [f"- {line}\n" for line in [*reasons(results.rows), *unsure(ran, results.environment["cores"])]]
     parts = [
         "# ltm-bench\n",
         f"{where(results.environment)}\n",
         *(f"{line}\n" for line in complexity(results.variants)),
-        to_markdown(results.rows, results.environment["cores"]),
+        *([markdown_table([column.heading for column in shown], table, 2)] if ran else []),
+        *(["".join(others)] if others else []),
         f"{method(results.options)}\n",
     ]
     if variants:

@@ -127,9 +127,3 @@ def test_environment_names_hardware_and_versions_not_the_machine() -> None:
     assert "onnxruntime" in str(described["versions"])
     assert platform.node() not in str(described)
     assert {"cpu_mhz", "governor", "load_at_start", "memory_gib", "gpus"} <= set(described)
-
-
-def test_hardware_as_a_file_name() -> None:
-    processor = {"cpu": "Intel(R) Xeon(R) Processor @ 2.1GHz", "cores": 2, "gpus": []}
-    assert environment.slug(processor) == "intel-xeon-processor-2-1ghz-2-cores"
-    assert environment.slug({**processor, "gpus": [{"name": "NVIDIA H200"}]}) == "nvidia-h200"
