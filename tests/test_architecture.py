@@ -11,13 +11,14 @@ from PIL import Image
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, ROOT
 
 PACKAGE = ROOT / "litematting_deploy"
-SEAMS = {"errors", "files", "isolation", "profiling", "sidecar", "specs", "system", "_optional"}
+SEAMS = {"errors", "files", "isolation", "profiling", "schema", "sidecar", "specs", "system", "_optional"}
 ALLOWED = {
     "errors": set(),
     "_optional": set(),
     "files": set(),
     "isolation": set(),
     "profiling": set(),
+    "schema": set(),
     "sidecar": set(),
     "specs": set(),
     "system": set(),

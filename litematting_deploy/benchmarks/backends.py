@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._optional import require
-from ..engines.onnxruntime_cuda import runtime
+from ..engines.onnxruntime import provider_runtime
 from ..errors import DeviceError, UsageError
 from ..export.spec import Norm
 from ..runtime.cuda import open_cuda
@@ -59,7 +59,7 @@ def check(backend: Backend) -> None:
         require("onnxruntime", "cpu" if backend.device == "cpu" else "gpu", backend.name)
     if backend.device != "cpu":
         if backend.norm is not None:
-            runtime(backend.device)
+            provider_runtime(backend.device)
         open_cuda()
 
 

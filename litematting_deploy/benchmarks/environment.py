@@ -3,21 +3,17 @@
 import importlib.metadata
 import os
 import platform
-import shutil
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
-from ..system import cpuinfo, processor_name
+from ..system import core_count, cpuinfo, gpus, processor_name
 
 _PACKAGES = (
     *("litematting-deploy", "numpy", "opencv-python-headless", "torch", "onnxruntime", "onnxruntime-gpu"),
     *("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12", "pycuda"),
     *("tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt-rtx", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13"),
 )
-_PATIENCE_S = 20
-_GPU_FIELDS = ("name", "driver_version", "memory.total", "clocks.sm", "clocks.mem")
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 _STAT = Path("/proc/stat")
 _IDLE = (3, 4)  # idle and waiting for disks, of the columns of /proc/stat
@@ -39,7 +35,7 @@ def describe() -> dict[str, Any]:
     return {
         "cpu": processor_name(),
         "gpus": gpus(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": core_count(),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
         "cpu_mhz": float(clock) if clock else None,
         "governor": _GOVERNOR.read_text().strip() if _GOVERNOR.exists() else None,
@@ -48,20 +44,6 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions,
     }
-
-
-def gpus() -> list[dict[str, str]]:
-    """Return name, driver, memory and present clocks of each NVIDIA GPU as `nvidia-smi` gives them; none without it."""
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return []
-    query = [command, f"--query-gpu={','.join(_GPU_FIELDS)}", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=_PATIENCE_S)
-    except subprocess.TimeoutExpired:  # as it does where a driver hangs
-        return []
-    rows = [line.split(", ") for line in answer.stdout.splitlines()] if answer.returncode == 0 else []
-    return [dict(zip(_GPU_FIELDS, row, strict=True)) for row in rows]
 
 
 class Elsewhere:

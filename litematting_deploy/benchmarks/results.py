@@ -1,16 +1,17 @@
 """What a benchmark measures: rows and results, written to JSON and read from it."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_origin
+from typing import Any
 
 from ..errors import InputError
-from ..files import parse_json, read_small
+from ..schema import decode, encode
 
-KIND, FORMAT = "ltm-bench", 1
+KIND = "ltm-bench"
+_MARKS = {"kind": KIND, "format": 1}
 _MOST_BYTES = 1 << 24
+_READ_AGAIN = {"cpu": str, "cores": int, "gpus": list, "system": str, "versions": dict}
+"""What of an environment is read of a file again, to compare with it."""
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 
 
@@ -29,6 +30,10 @@ class Latency:
     variation: float
     iterations: int
     warmup: int
+
+    def __post_init__(self) -> None:
+        if not self.p50 > 0:
+            raise ValueError(f"p50 must be above 0; got {self.p50}")
 
 
 @dataclass(frozen=True)
@@ -115,39 +120,6 @@ class Row:
         return replace(self, status=FAILED, reason=reason)
 
 
-Kind = TypeVar("Kind", "Row", "Results", "Latency", "OnGpu", "Accuracy")
-
-_NESTED = {"latency_ms": Latency, "gpu": OnGpu, "accuracy": Accuracy}
-
-
-def _checked(made: Kind) -> Kind:
-    """Return what was made. Raises `TypeError` for a value that does not have its field's type."""
-    for field in fields(made):
-        value, kind = getattr(made, field.name), get_origin(field.type)
-        wanted: Any = kind if kind in (dict, list, tuple) else field.type
-        right = isinstance(value, wanted) or (isinstance(value, int) and isinstance(0.0, wanted))
-        if wanted is tuple:
-            right = len(value) == 2 and all(isinstance(item, int | float) for item in value)
-        if not right:
-            raise TypeError(f"{field.name} is a {type(value).__name__}")
-    return made
-
-
-def row_of(content: Mapping[str, Any]) -> Row:
-    """Return a row from the dictionary that JSON has for it. Raises `KeyError`, `TypeError`, `ValueError`."""
-    values = dict(content)
-    values["patch_hw"] = tuple(values["patch_hw"])
-    for name, kind in _NESTED.items():
-        if values.get(name) is not None:
-            values[name] = _checked(kind(**values[name]))
-    if values.get("gpu") is not None:
-        values["gpu"] = replace(values["gpu"], traffic_ms=tuple(values["gpu"].traffic_ms))
-    row = _checked(Row(**values))
-    if row.latency_ms is not None and not row.latency_ms.p50 > 0:
-        raise ValueError(f"p50 is {row.latency_ms.p50}")
-    return row
-
-
 @dataclass(frozen=True)
 class Results:
     """Everything that one benchmark measured.
@@ -163,33 +135,28 @@ class Results:
     variants: list[dict[str, Any]]
     rows: list[Row]
 
+    def __post_init__(self) -> None:
+        for name, kind in _READ_AGAIN.items():
+            value = self.environment.get(name)
+            if not isinstance(value, kind):
+                raise ValueError(f"environment.{name} must be a {kind.__name__}; got {value!r}")
+        for gpu in self.environment["gpus"]:
+            if not isinstance(gpu, dict) or not isinstance(gpu.get("name"), str):
+                raise ValueError(f"environment.gpus: a GPU has no name; got {gpu!r}")
+
     def json(self) -> bytes:
         """Return the content of the file that `read_results` reads."""
-        content = {"kind": KIND, "format": FORMAT, **asdict(self)}
-        return (json.dumps(content, indent=2) + "\n").encode()
-
-
-def _check_environment(environment: Any) -> None:
-    """Raise `TypeError` or `KeyError` unless an environment has what is read of it again."""
-    if not isinstance(environment, dict):
-        raise TypeError(f"environment is a {type(environment).__name__}")
-    kinds = {"cpu": str, "cores": int, "gpus": list, "system": str, "versions": dict}
-    for name, kind in kinds.items():
-        if not isinstance(environment[name], kind):
-            raise TypeError(f"{name} is a {type(environment[name]).__name__}")
-    if not all(isinstance(gpu, dict) and isinstance(gpu.get("name"), str) for gpu in environment["gpus"]):
-        raise TypeError("a GPU has no name")
+        return encode(self, _MARKS)
 
 
 def read_results(path: str | Path) -> Results:
     """Read the JSON of a benchmark. Raises `InputError` naming the file and the key that is wrong."""
-    try:
-        content: dict[str, Any] = parse_json(read_small(path, _MOST_BYTES))
-        if (content.pop("kind"), content.pop("format")) != (KIND, FORMAT):
-            raise ValueError(f"it is not of format {FORMAT}")
-        _check_environment(content["environment"])
-        return _checked(Results(**{**content, "rows": [row_of(row) for row in content["rows"]]}))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path}: not results of this ltm-bench ({error}); measure again, and keep its JSON"
-        ) from error
+    return decode(
+        path,
+        Results,
+        name="results of this ltm-bench",
+        marks=_MARKS,
+        error=InputError,
+        remedy="measure again, and keep its JSON",
+        most_bytes=_MOST_BYTES,
+    )

@@ -1,8 +1,7 @@
 """What runs in the processes of a benchmark: exporting, asking PyTorch, and measuring one engine."""
 
-import os
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,14 @@ import numpy as np
 from .._optional import require
 from ..engines.base import Batch
 from ..export.spec import ExportSpec
-from ..profiling import peak_memory_mb
 from ..runtime.cuda import open_cuda
 from ..runtime.cuda.protocol import Cuda
-from ..runtime.loading import TENSORRT_SUFFIX, load_engine
+from ..runtime.loading import load_engine
 from ..runtime.on_device import OnDevice
+from ..runtime.opening import open_spec, runs_on_gpu
 from ..runtime.shipped import example_patch
 from ..specs import EngineSpec
+from ..system import core_count, peak_memory_bytes
 from .results import OK, OnGpu, Row
 from .timing import Effort, Timings, bandwidth, measure, traffic_bytes
 
@@ -45,16 +45,15 @@ def measured(spec: EngineSpec, effort: Effort) -> tuple[Row, Batch]:
     spec: the engine. Its `batch` is how many patches a run has; `threads` also sets PyTorch's on the CPU.
     effort: how long to measure.
     Returns the row as far as this process knows it, and alpha (batch, 1, H, W) float32, 0..1.
-    Raises: as `load_engine`.
+    Raises: as `open_spec`.
     """
     source, batch = Path(spec.engine or ""), spec.batch or 1
-    on_gpu = source.suffix.lower() == TENSORRT_SUFFIX or (spec.device or "cpu") != "cpu"
+    on_gpu = runs_on_gpu(source, spec.device)
     cuda = open_cuda(int((spec.device or "").partition(":")[2] or 0)) if on_gpu else None
     free = cuda.memory()[0] if cuda is not None else 0
     spec, threads = _with_threads(spec, on_gpu)
-    chosen = asdict(spec)
     started = time.perf_counter()
-    engine = load_engine(chosen.pop("engine"), **chosen)
+    engine = open_spec(spec)
     load_s = time.perf_counter() - started
     with engine:
         inputs = {name: np.repeat(array, batch, axis=0) for name, array in example_patch(engine.patch_hw).items()}
@@ -72,7 +71,7 @@ def measured(spec: EngineSpec, effort: Effort) -> tuple[Row, Batch]:
             first_run_ms=first_run_ms,
             latency_ms=timings.latency,
             images_per_s=batch / timings.latency.mean * 1e3,
-            peak_host_bytes=round(peak_memory_mb() * 1e6),
+            peak_host_bytes=peak_memory_bytes(),
             elsewhere=timings.elsewhere,
             gpu=None if cuda is None or not isinstance(engine, OnDevice) else _on_gpu(engine, cuda, free, timings),
         )
@@ -80,11 +79,11 @@ def measured(spec: EngineSpec, effort: Effort) -> tuple[Row, Batch]:
 
 
 def _with_threads(spec: EngineSpec, on_gpu: bool) -> tuple[EngineSpec, int | None]:
-    """Set PyTorch's threads, and return what `load_engine` takes and how many threads compute on the CPU."""
+    """Set PyTorch's threads, and return what `open_spec` takes and how many threads compute on the CPU."""
     if on_gpu:
         return replace(spec, threads=None), None
     if Path(spec.engine or "").suffix.lower() == ".onnx":
-        return spec, spec.threads or len(os.sched_getaffinity(0))
+        return spec, spec.threads or core_count()
     torch: Any = require("torch", "export", "a checkpoint as engine")
     if spec.threads is not None:
         torch.set_num_threads(spec.threads)

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._optional import require
-from ..benchmarks.environment import gpus
-from ..engines.onnxruntime_cuda import runtime
+from ..engines.onnxruntime import provider_runtime
 from ..engines.tensorrt import version as trt
 from ..errors import DependencyError, DeviceError
 from ..runtime.cuda import open_cuda
@@ -16,6 +15,8 @@ from ..runtime.cuda.kernels import Kernels
 from ..runtime.cuda.protocol import Cuda
 from ..runtime.loading import load_engine
 from ..runtime.shipped import SHIPPED_CHECKPOINT, TINY_ENGINE
+from ..sidecar.engine import Builder
+from ..system import gpus
 from .expected import agreement, built_tiny, tiny_agreement
 from .registry import Found, MissingError, needs
 
@@ -94,14 +95,14 @@ def _kernels(cuda: Cuda, version: str) -> Found:
 
 def onnxruntime_cuda() -> Found:
     """Run the shipped engine with ONNX Runtime's CUDA execution provider."""
-    needs(_one_onnxruntime, lambda: runtime("cuda"), open_cuda)
+    needs(_one_onnxruntime, lambda: provider_runtime("cuda"), open_cuda)
     with load_engine(device="cuda", batch=1) as engine:
         return Found(f"onnxruntime {engine.version}", agreement(engine))
 
 
 def onnxruntime_tensorrt() -> Found:
     """Run a tiny network with its TensorRT execution provider, which takes minutes for the real one."""
-    needs(_one_onnxruntime, lambda: runtime("tensorrt"), open_cuda)
+    needs(_one_onnxruntime, lambda: provider_runtime("tensorrt"), open_cuda)
     with load_engine(TINY_ENGINE, "tensorrt", batch=1) as engine:
         return Found(f"onnxruntime {engine.version}", tiny_agreement(engine))
 
@@ -142,7 +143,7 @@ def tensorrt_rtx() -> Found:
     return _tensorrt("tensorrt-rtx")
 
 
-def _tensorrt(backend: str) -> Found:
+def _tensorrt(backend: Builder) -> Found:
     needs(lambda: trt.load(backend, "a TensorRT engine"), open_cuda)
     with built_tiny(backend) as built, load_engine(built.path) as engine:
         return Found(f"{backend} {engine.version}", tiny_agreement(engine))

@@ -25,6 +25,7 @@ from ..export.scenes import scene
 from ..files import replace_file, sha256
 from ..runtime.loading import load_engine
 from ..runtime.shipped import EXPECTED, SHIPPED_CHECKPOINT, TINY_ENGINE, example_patch
+from ..sidecar.engine import Builder
 
 TOLERANCE = 0.005
 """Largest difference of a block's mean alpha. Between engines in float32 it is below 0.0001."""
@@ -73,7 +74,7 @@ def _means(engine: Engine, name: str) -> NDArray[np.float64]:
 
 
 @contextlib.contextmanager
-def built_tiny(backend: str, architectures: tuple[str, ...] = ()) -> Iterator[Built]:
+def built_tiny(backend: Builder, architectures: tuple[str, ...] = ()) -> Iterator[Built]:
     """Build the tiny network as a TensorRT engine with its sidecar, which are gone at the end.
 
     backend: `tensorrt` or `tensorrt-rtx`.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..errors import InputError
 from ..matting.patches import to_levels
-from ..runtime import Matter, load_engine
+from ..runtime import Matter, open_matter
 from ..runtime.shipped import SHIPPED_ENGINE
 from ..specs import MAX_MEGAPIXELS, Encoding, EngineSpec, PlanSpec
 from .datasets import Dataset, Example, open_dataset, read_sample
@@ -101,17 +101,13 @@ def evaluate_dataset(
     engine, plan = engine or EngineSpec(), plan or PlanSpec()
     dataset = open_dataset(folder, trimap)
     total = len(dataset.samples)
-    chosen = asdict(engine)
-    with (
-        load_engine(chosen.pop("engine"), **chosen) as opened,
-        Matter(opened, **asdict(plan), batch=engine.batch) as matter,
-    ):
+    with open_matter(engine, plan) as matter:
         methods: dict[str, Matte] = {NETWORK: partial(_stored, matter) if plan.published else matter}
         if peers:
             progress(0, total, "loading PyMatting (the first time, it compiles itself for half a minute)")
             methods |= {name: Peer(name) for name in PEERS}
         warm_up(methods)
-        described = opened.describe(), matter.placement
+        described = matter.engine.describe(), matter.placement
         report = None
         if report_folder is not None:
             report = Report(report_folder, title(dataset), subtitle(*described, plan.published))

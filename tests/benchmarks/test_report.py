@@ -14,11 +14,12 @@ from litematting_deploy.benchmarks import report
 from litematting_deploy.benchmarks.backends import BACKENDS, chosen
 from litematting_deploy.benchmarks.compare import changes, check_same_machine
 from litematting_deploy.benchmarks.plot import png
-from litematting_deploy.benchmarks.results import Accuracy, Latency, OnGpu, Results, Row, read_results, row_of
+from litematting_deploy.benchmarks.results import Accuracy, Latency, OnGpu, Results, Row, read_results
 from litematting_deploy.benchmarks.suite import BenchSpec, accuracy, benchmark, tolerance
 from litematting_deploy.errors import ArtefactError, InputError, UsageError
 from litematting_deploy.export.spec import TOLERANCES
 from litematting_deploy.runtime.shipped import example_patch
+from litematting_deploy.schema import convert
 
 HOST = {"cpu": "A CPU", "cores": 2, "gpus": [], "system": "Linux", "python": "3", "versions": {"numpy": "2"}}
 MORE = {"cpu_mhz": None, "governor": None, "load_at_start": 0.1}
@@ -80,20 +81,20 @@ def test_only_gpus_have_columns_of_a_gpu() -> None:
 def test_rows_survive_json() -> None:
     for one in (row("a", 1), ON_GPU, row("b", None, reason="why")):
         content = json.loads(results(one).json())["rows"][0]
-        assert row_of(content) == one
+        assert convert(content, Row, name="a row", place="here") == one
 
 
 @pytest.mark.parametrize(
     ("place", "value", "words"),
     [
-        (("environment",), [], "environment is a list"),
+        (("environment",), [], "environment must be a table of keys and values; got []"),
         (("environment", "gpus"), [1], "a GPU has no name"),
-        (("environment", "versions"), [1], "versions is a list"),
-        (("options",), 1, "options is a int"),
-        (("rows", 0, "engine"), 1, "engine is a int"),
+        (("environment", "versions"), [1], "environment.versions must be a dict; got [1]"),
+        (("options",), 1, "options must be a table of keys and values; got 1"),
+        (("rows", 0, "engine"), 1, "rows[0].engine must be a text; got 1"),
         (("rows", 0, "patch_hw"), [64], "patch_hw"),
-        (("rows", 0, "latency_ms", "p50"), "1", "p50 is a str"),
-        (("rows", 0, "latency_ms", "p50"), 0, "p50 is 0"),
+        (("rows", 0, "latency_ms", "p50"), "1", "rows[0].latency_ms.p50 must be a number; got '1'"),
+        (("rows", 0, "latency_ms", "p50"), 0, "rows[0].latency_ms: p50 must be above 0; got 0"),
     ],
 )
 def test_results_of_wrong_types_are_one_line(
@@ -108,9 +109,7 @@ def test_results_of_wrong_types_are_one_line(
         holder = holder[key]
     holder[place[-1]] = value
     path.write_text(json.dumps(content))
-    with pytest.raises(
-        InputError, match=r"r\.json: not results of this ltm-bench \(.*\); measure again, and keep its JSON"
-    ) as caught:
+    with pytest.raises(InputError, match=r"r\.json: .*; measure again, and keep its JSON") as caught:
         read_results(path)
     assert words in str(caught.value)
 

@@ -3,7 +3,6 @@
 import platform
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -72,12 +71,12 @@ def test_parts_on_a_device(host_cuda: HostCuda, graphs: bool) -> None:  # noqa: 
 def test_a_row_of_a_device(host_cuda: HostCuda, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     cuda = HostCuda(host_cuda.folder)
 
-    def load(source: str, device: str | None, **options: Any) -> OnDevice:
-        assert (source, device) == ("some.engine", None)
-        return OnDevice(ByAddress(Slow()), cuda, options["batch"])
+    def opened(spec: EngineSpec) -> OnDevice:
+        assert (spec.engine, spec.device) == ("some.engine", None)
+        return OnDevice(ByAddress(Slow()), cuda, spec.batch)
 
     monkeypatch.setattr(tasks, "open_cuda", lambda _: cuda)
-    monkeypatch.setattr(tasks, "load_engine", load)
+    monkeypatch.setattr(tasks, "open_spec", opened)
     monkeypatch.setattr(tasks, "bandwidth", lambda device: bandwidth(device, 1 << 20))
     row, alpha = tasks.measured(EngineSpec(engine="some.engine", batch=2), Effort(iterations=3, warmup=1))
     assert row.gpu is not None
