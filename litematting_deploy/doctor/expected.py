@@ -2,7 +2,7 @@
 
 expected.json says, in 64 numbers each, what PyTorch makes of the example patch and of a flat one with the shipped
 weights. The tiny network is one convolution that keeps the contract of the real one: builders and runtimes take a
-second for it. `python -m litematting_deploy.doctor.expected` writes both files anew: run it when weights are replaced.
+second for it. `recipes/doctor_assets.py` writes both files.
 """
 
 import contextlib
@@ -10,20 +10,16 @@ import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._optional import require
 from ..engines import Engine
-from ..engines.base import CHANNELS
 from ..engines.tensorrt.builder import Built, build_engine
 from ..engines.tensorrt.profile import BuildProfile
 from ..errors import ArtefactError, ToleranceError
 from ..export.scenes import scene
-from ..files import replace_file, sha256
-from ..runtime.loading import load_engine
+from ..files import sha256
 from ..runtime.shipped import EXPECTED, SHIPPED_CHECKPOINT, TINY_ENGINE, example_patch
 from ..sidecar.engine import Builder
 
@@ -31,11 +27,8 @@ TOLERANCE = 0.005
 """Largest difference of a block's mean alpha. Between engines in float32 it is below 0.0001."""
 _BLOCKS = 8
 _FLAT = "dark grey"
-_PATCHES = {"alpha_means": "the example patch", "flat_means": f"a patch of one {_FLAT}"}
+PATCHES = {"alpha_means": "the example patch", "flat_means": f"a patch of one {_FLAT}"}
 _TINY_TOLERANCE = 1e-3
-_TINY_SIDE, _OPSET, _IR = 32, 21, 10
-_WEIGHTS = (0, 0, 0, 0, 0.5, 1, 0, 0)
-"""The tiny network's weights: of image (3 channels), trimap (background, unknown, foreground) and guide (2)."""
 
 
 def agreement(engine: Engine) -> str:
@@ -48,11 +41,11 @@ def agreement(engine: Engine) -> str:
     if stored["checkpoint_sha256"] != sha256(SHIPPED_CHECKPOINT):
         raise ArtefactError(
             f"{EXPECTED.name} belongs to other weights than {SHIPPED_CHECKPOINT.name}; install litematting-deploy "
-            "again, or, after replacing the weights, run the module litematting_deploy.doctor.expected"
+            "again, or, after replacing the weights, run recipes/doctor_assets.py"
         )
     worst = 1e-4
-    for name, patch in _PATCHES.items():
-        difference = float(np.abs(_means(engine, name) - np.array(stored[name])).max())
+    for name, patch in PATCHES.items():
+        difference = float(np.abs(block_means(engine, name) - np.array(stored[name])).max())
         if not difference <= TOLERANCE:
             raise ToleranceError(
                 f"{engine.name} {engine.version}: alpha of {patch} is {difference:.2g} from what it should be, "
@@ -63,7 +56,7 @@ def agreement(engine: Engine) -> str:
     return f"the example patch and a flat one are right to {worst:.1g} ({height}x{width} {engine.precision})"
 
 
-def _means(engine: Engine, name: str) -> NDArray[np.float64]:
+def block_means(engine: Engine, name: str) -> NDArray[np.float64]:
     """Return the mean alpha in 8x8 blocks of a patch, (8, 8) float64 in 0..1; `name` is a key of the file."""
     flat = name == "flat_means"
     inputs = scene(_FLAT, *engine.patch_hw).network_inputs() if flat else example_patch(engine.patch_hw)
@@ -99,42 +92,3 @@ def tiny_agreement(engine: Engine) -> str:
             f"{_TINY_TOLERANCE:g}; update the driver, or install another version of it"
         )
     return f"a tiny network is right to {max(difference, 1e-6):.1g}"
-
-
-def tiny_onnx() -> bytes:
-    """Return the content of `assets/tiny.onnx`. Raises `DependencyError` without onnx."""
-    onnx: Any = require("onnx", "export", "making the tiny network")
-    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
-    tensors = {
-        name: helper.make_tensor_value_info(name, kind, ["batch", channels, _TINY_SIDE, _TINY_SIDE])
-        for name, channels in CHANNELS.items()
-    }
-    graph = helper.make_graph(
-        [
-            helper.make_node("Concat", ["image", "trimap", "guide"], ["all"], axis=1),
-            helper.make_node("Conv", ["all", "weights"], ["alpha"], kernel_shape=[1, 1]),
-        ],
-        "tiny",
-        [tensors[name] for name in ("image", "trimap", "guide")],
-        [tensors["alpha"]],
-        [helper.make_tensor("weights", kind, [1, len(_WEIGHTS), 1, 1], _WEIGHTS)],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR)
-    onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString(deterministic=True))
-
-
-def expected_json() -> bytes:
-    """Return the content of `assets/expected.json`, as PyTorch computes it now. Raises `DependencyError` without."""
-    with load_engine(SHIPPED_CHECKPOINT) as reference:
-        means = {name: _means(reference, name).round(5).tolist() for name in _PATCHES}
-    parts = [f'  "checkpoint_sha256": "{sha256(SHIPPED_CHECKPOINT)}"']
-    for name, rows in means.items():
-        lines = ",\n".join(f"    {row}" for row in rows)  # one row of blocks per line, for who reads the file
-        parts.append(f'  "{name}": [\n{lines}\n  ]')
-    return ("{\n" + ",\n".join(parts) + "\n}\n").encode()
-
-
-if __name__ == "__main__":
-    replace_file(TINY_ENGINE, tiny_onnx())
-    replace_file(EXPECTED, expected_json())

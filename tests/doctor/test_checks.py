@@ -1,6 +1,7 @@
 """The checks that the command's tests do not reach, and what they say of what is wrong."""
 
 import json
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from litematting_deploy._optional import require
 from litematting_deploy.doctor import Check, MissingError, check_files, check_gpu, expected, needs
-from litematting_deploy.doctor.expected import built_tiny, tiny_agreement, tiny_onnx
+from litematting_deploy.doctor.expected import built_tiny, tiny_agreement
 from litematting_deploy.doctor.registry import attempt
 from litematting_deploy.errors import ArtefactError, DependencyError, DeviceError, OutputError, ToleranceError
 from litematting_deploy.files import sha256
@@ -17,6 +18,7 @@ from litematting_deploy.runtime.cuda import open_cuda
 from litematting_deploy.runtime.loading import load_engine
 from litematting_deploy.runtime.shipped import EXPECTED, SHIPPED_CHECKPOINT, TINY_ENGINE
 from litematting_deploy.sidecar import check_engine_sidecar
+from tests.conftest import ROOT
 from tests.runtime.cuda.host import HostCuda
 
 
@@ -39,7 +41,7 @@ def test_a_package_that_is_there_and_does_not_import_is_a_fault(
 
 
 def test_the_stored_numbers_are_of_the_shipped_weights() -> None:
-    """Otherwise: python -m litematting_deploy.doctor.expected"""
+    """Otherwise: python recipes/doctor_assets.py"""
     assert json.loads(EXPECTED.read_bytes())["checkpoint_sha256"] == sha256(SHIPPED_CHECKPOINT)
 
 
@@ -56,8 +58,9 @@ def test_wrong_results_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.filterwarnings("ignore:.*no sidecar")
 def test_the_tiny_network_is_what_its_source_says() -> None:
-    """Otherwise: python -m litematting_deploy.doctor.expected"""
-    assert onnx.load(TINY_ENGINE) == onnx.load_from_string(tiny_onnx())
+    """Otherwise: python recipes/doctor_assets.py"""
+    source = runpy.run_path(str(ROOT / "recipes" / "doctor_assets.py"))
+    assert onnx.load(TINY_ENGINE) == onnx.load_from_string(source["tiny_onnx"]())
     with load_engine(TINY_ENGINE) as engine:
         assert engine.patch_hw == (32, 32)
         assert "is right to" in tiny_agreement(engine)
