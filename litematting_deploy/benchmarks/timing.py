@@ -54,7 +54,14 @@ def measure(engine: Engine, inputs: Mapping[str, Batch], effort: Effort) -> Timi
     one.
     effort: how long to measure.
     """
-    run = _DeviceRun(engine, inputs) if isinstance(engine, OnDevice) else _HostRun(engine, inputs)
+    on_device = _DeviceRun(engine, inputs) if isinstance(engine, OnDevice) else None
+
+    def run() -> tuple[float, ...]:
+        if on_device is not None:
+            return on_device()
+        engine.run(**inputs)
+        return ()
+
     for _ in range(effort.warmup):
         run()
     milliseconds: list[float] = []
@@ -76,17 +83,6 @@ def summary(milliseconds: list[float], warmup: int) -> Latency:
     p50, p90, p99 = (float(value) for value in np.percentile(values, (50, 90, 99)))
     mean = float(values.mean())
     return Latency(p50, p90, p99, float(values.max()), mean, float(values.std()) / mean, len(milliseconds), warmup)
-
-
-class _HostRun:
-    """One run of a host engine; it has no parts."""
-
-    def __init__(self, engine: Engine, inputs: Mapping[str, Batch]) -> None:
-        self._engine, self._inputs = engine, inputs
-
-    def __call__(self) -> tuple[float, ...]:
-        self._engine.run(**self._inputs)
-        return ()
 
 
 class _DeviceRun:
