@@ -4,13 +4,13 @@ python benchmarks/gpu_tests.py          # -> benchmarks/results/nvidia-h200-test
 """
 
 import json
-import re
 import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+from litematting_deploy import system
 from litematting_deploy.benchmarks import environment
 
 ROOT = Path(__file__).parents[1]
@@ -35,8 +35,7 @@ def outcomes(report: Path) -> list[dict[str, str]]:
 
 def main() -> int:
     described = environment.describe()
-    gpus = environment.gpus()
-    if not gpus:
+    if not described["gpus"]:
         print("gpu_tests: nvidia-smi shows no GPU here; nothing was run")
         return 1
     with tempfile.TemporaryDirectory() as folder:
@@ -47,7 +46,7 @@ def main() -> int:
             print(f"gpu_tests: pytest ended with {code} before it wrote a report; nothing was kept")
             return code
         tests = outcomes(report)
-    name = re.sub(r"[^a-z0-9]+", "-", gpus[0]["name"].lower()).strip("-")
+    name = system.hardware_name(described)
     output = ROOT / "benchmarks" / "results" / f"{name}-tests.json"
     output.write_text(json.dumps({"environment": described, "tests": tests}, indent=2) + "\n")
     counts = {outcome: sum(item["outcome"] == outcome for item in tests) for outcome in ("passed", "failed", "skipped")}

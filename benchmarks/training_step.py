@@ -20,7 +20,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from litematting_deploy.model import load_checkpoint
-from litematting_deploy.runtime.assets import SHIPPED_CHECKPOINT
+from litematting_deploy.runtime.shipped import SHIPPED_CHECKPOINT
 from litematting_deploy.system import keep_freed_memory
 from litematting_deploy.training.data import Batch, ProceduralSource
 from litematting_deploy.training.module import MattingModule

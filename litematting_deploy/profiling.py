@@ -1,9 +1,8 @@
-"""Where the time of a job goes: functions that say which stage they are, timed while somebody records."""
+"""The time and memory of a job by stages: functions say which stage they are, and are timed while somebody records."""
 
 import contextlib
 import functools
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -11,13 +10,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .system import peak_memory_bytes
+
 START_UP, OTHER = "start-up", "other"
 
 
 @dataclass
 class Stage:
-    """name: as in `stage`. began_s: of its first call, since the process started. peak_memory_mb: of the process, from
-    its start to the end of the stage's last call."""
+    """A part of a job.
+
+    name: as in `stage`. began_s: of its first call, since the process started. peak_memory_mb: of the process, from its
+    start to the end of the last call of the stage.
+    """
 
     name: str
     began_s: float
@@ -28,7 +32,7 @@ class Stage:
 
 @dataclass
 class Record:
-    """stages: in the order of their first calls, the first being what came before the recording. facts: see `note`."""
+    """The stages of a job, by name, and facts about it (`note`); the first stage is what came before the recording."""
 
     stages: dict[str, Stage] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -42,12 +46,16 @@ class Record:
             stage.began_s = min(stage.began_s, began_s)
             stage.seconds += ended_s - began_s
             stage.calls += 1
-            self.peak_memory_mb = max(self.peak_memory_mb, peak_memory_mb())
-            stage.peak_memory_mb = self.peak_memory_mb
+            stage.peak_memory_mb = self.peak_so_far_mb()
+
+    def peak_so_far_mb(self) -> float:
+        """Return the most memory that this process ever held, in 10⁶ bytes; 0 where the system does not say."""
+        self.peak_memory_mb = max(self.peak_memory_mb, (peak_memory_bytes() or 0) / 1e6)
+        return self.peak_memory_mb
 
     def summary(self) -> dict[str, Any]:
-        """All of it for JSON, with what no stage took as the last one."""
-        seconds, peak = since_start_s(), max(self.peak_memory_mb, peak_memory_mb())
+        """Return all of it for JSON, with what no stage took as the last one."""
+        seconds, peak = since_start_s(), self.peak_so_far_mb()
         stages = sorted(self.stages.values(), key=lambda stage: stage.began_s)
         other = Stage(OTHER, 0.0, seconds - sum(stage.seconds for stage in stages), 0, peak)
         return {
@@ -93,14 +101,8 @@ def recording() -> Iterator[Record]:
 
 
 def since_start_s() -> float:
-    """Seconds since this process was started, by the kernel's clock, whose ticks are 10 ms."""
+    """Return the seconds since this process was started, by the kernel's clock, whose ticks are 10 ms."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) - _started_s()
-
-
-def peak_memory_mb() -> float:
-    """The most memory that this process ever held, in 10⁶ bytes; unlike `ru_maxrss`, nothing of who started it."""
-    (kilobytes,) = re.findall(r"^VmHWM:\s*(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    return int(kilobytes) * 1.024e-3
 
 
 @functools.cache

@@ -40,8 +40,8 @@ def check_number(parameter: str, value: float | None, least: float, most: float 
     """Raise `UsageError` where a number is neither None nor from `least` to `most`."""
     if value is None or (least <= value and (most is None or value <= most)):
         return
-    accepted = f"{least:g} or more" if most is None else f"between {least:g} and {most:g}"
-    raise UsageError(f"`{parameter}` must be {accepted}; got {value:g}", parameter=parameter)
+    accepted = f"{least:.15g} or more" if most is None else f"between {least:.15g} and {most:.15g}"
+    raise UsageError(f"`{parameter}` must be {accepted}; got {value:.15g}", parameter=parameter)
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,25 @@
-"""This machine: its processor, CPU time, memory and priority; the one place that asks the system for them."""
+"""This machine: its processor and GPUs, CPU time, memory and priority; the one place that asks the system for them."""
 
 import contextlib
 import ctypes
 import multiprocessing
 import os
 import platform
+import re
+import shutil
+import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 _LOWEST_NICE, _OOM_SCORE = 19, 800
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 # The widest first: what a processor has decides how fast it trains.
 _INSTRUCTION_SETS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "avx", "sse4_2", "sve", "asimd")
 _BF16 = ("amx_bf16", "avx512_bf16")
+_GPU_FIELDS = ("name", "driver_version", "memory.total", "clocks.sm", "clocks.mem")
+_GPU_PATIENCE_S = 20
 
 
 def cpuinfo(key: str) -> str:
@@ -25,6 +32,37 @@ def cpuinfo(key: str) -> str:
 def processor_name() -> str:
     """Return the processor's name, or its architecture where the system does not name it."""
     return cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def core_count() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def gpus() -> list[dict[str, str]]:
+    """Return name, driver, memory and present clocks of each NVIDIA GPU in the words of `nvidia-smi`; none without it.
+
+    Keys: name, driver_version, memory.total, clocks.sm, clocks.mem.
+    """
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return []
+    query = [command, f"--query-gpu={','.join(_GPU_FIELDS)}", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=_GPU_PATIENCE_S)
+    except subprocess.TimeoutExpired:  # a driver hangs
+        return []
+    rows = [line.split(", ") for line in answer.stdout.splitlines()] if answer.returncode == 0 else []
+    return [dict(zip(_GPU_FIELDS, row, strict=True)) for row in rows]
+
+
+def hardware_name(described: Mapping[str, Any]) -> str:
+    """Return the hardware of a machine as a file name: `nvidia-h200`, or without a GPU `amd-epyc-2-cores`.
+
+    described: cpu (`processor_name`), cores (`core_count`) and gpus (`gpus`), of this machine or of another.
+    """
+    names = [gpu["name"] for gpu in described["gpus"]] or [f"{described['cpu']} {described['cores']} cores"]
+    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\([^)]*\)", "", names[0]).lower()).strip("-")
 
 
 def processor_flags() -> frozenset[str]:
@@ -59,6 +97,16 @@ def _process_seconds(pid: int) -> float:
     except OSError:
         return 0.0
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_memory_bytes() -> int | None:
+    """Return the most memory that this process ever held in RAM; None where the system does not say.
+
+    Unlike `ru_maxrss`, it holds nothing of the process that started this one.
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
 
 
 def give_way() -> None:

@@ -11,12 +11,14 @@ from PIL import Image
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, ROOT
 
 PACKAGE = ROOT / "litematting_deploy"
-SEAMS = {"errors", "files", "profiling", "sidecar", "specs", "system", "_optional"}
+SEAMS = {"errors", "files", "isolation", "profiling", "schema", "sidecar", "specs", "system", "_optional"}
 ALLOWED = {
     "errors": set(),
     "_optional": set(),
     "files": set(),
+    "isolation": set(),
     "profiling": set(),
+    "schema": set(),
     "sidecar": set(),
     "specs": set(),
     "system": set(),
@@ -25,7 +27,7 @@ ALLOWED = {
     "engines": set(),
     "matting": {"images"},
     "runtime": {"engines", "images", "matting", "model"},
-    "evaluation": {"images", "matting"},
+    "evaluation": {"images", "matting", "runtime"},
     "export": {"model"},
     "jobs": {"runtime", "images", "matting", "video"},
     "video": {"images", "jobs", "matting"},

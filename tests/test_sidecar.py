@@ -85,23 +85,25 @@ def test_damaged_or_without_sidecar(engine: Path) -> None:
     with pytest.raises(ArtefactError, match="missing, only its sidecar is there; build it again: ltm-build"):
         check_engine_sidecar(engine)
     sidecar_path(engine).unlink()
-    with pytest.raises(ArtefactError, match=r"has no sidecar my m\.engine\.json.* ltm-build, or pass --trust"):
+    with pytest.raises(ArtefactError, match=r"has no sidecar my m\.engine\.json.* ltm-build, or set `trust`"):
         check_engine_sidecar(engine)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"format": 2}, "sidecar format 2, this version reads 1"),
-        ({"architectures": "8.9"}, "architectures is no list"),
-        ({"architectures": [8.9]}, "wrong type"),
-        ({"batches": [1, 8]}, "batches are no three"),
-        ({"batches": [1, 4, "8"]}, "wrong type"),
-        ({"patch_hw": [640]}, "patch_hw is no pair"),
-        ({"refittable": 1}, "neither true nor false"),
-        ({"optimization_level": "3"}, "wrong type"),
-        ({"surprise": 1}, "surprise"),
-        ({"backend": None}, "wrong type"),
+        ({"format": 2}, "format is 2, and this version reads 1"),
+        ({"architectures": "8.9"}, "architectures must be a list; got '8.9'"),
+        ({"architectures": [8.9]}, r"architectures\[0\] must be a text; got 8.9"),
+        ({"batches": [1, 8]}, "batches must be a list of length 3"),
+        ({"batches": [1, 4, "8"]}, r"batches\[2\] must be an integer; got '8'"),
+        ({"batches": [1, 8, 4]}, "batches do not rise"),
+        ({"architectures": []}, "there are no architectures"),
+        ({"patch_hw": [640]}, "patch_hw must be a list of length 2"),
+        ({"refittable": 1}, "refittable must be true or false; got 1"),
+        ({"optimization_level": "3"}, "optimization_level must be an integer"),
+        ({"surprise": 1}, "unknown key 'surprise'; a sidecar of this tool has file, sha256"),
+        ({"backend": None}, "backend must be a text; got None"),
     ],
 )
 def test_wrong_contents(engine: Path, change: dict[str, Any], words: str) -> None:

@@ -46,7 +46,7 @@ def main(model: str, output: str | None, profile: str | None, **options: Any) ->
     The precision is that of the ONNX. TensorRT for RTX (tensorrt-rtx) builds for any RTX GPU on a machine without one;
     TensorRT builds for the GPU of this machine.
     """
-    chosen = (read_profile(profile) if profile else BuildProfile()).with_options(options)
+    chosen = (read_profile(profile) if profile else BuildProfile()).with_options(**options)
     target = Path(output) if output else Path(f"{model.removesuffix('.onnx')}.engine")
     with _bar() as bar:
         task = bar.add_task(printable(f"building {target.name}"), total=1.0, phase="")

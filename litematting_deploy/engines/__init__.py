@@ -1,7 +1,7 @@
-"""Engines: what turns a batch of patches into alphas. One module per backend behind `base.Engine`, on a CUDA device
-behind `device.DeviceEngine`."""
+"""Engines: what turns a batch of patches into alphas. One module per library, each behind `base.Engine` in host memory
+and `device.DeviceEngine` on a CUDA device; which one runs a file, `runtime.opening` decides."""
 
-from .base import Engine, open_engine
-from .device import DeviceArtefact, DeviceEngine, Gpu, examine
+from .base import Engine
+from .device import DeviceArtefact, DeviceEngine, Gpu
 
-__all__ = ["DeviceArtefact", "DeviceEngine", "Engine", "Gpu", "examine", "open_engine"]
+__all__ = ["DeviceArtefact", "DeviceEngine", "Engine", "Gpu"]

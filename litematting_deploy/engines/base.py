@@ -1,8 +1,6 @@
-"""What every engine is."""
+"""The engine: what runs the network on patches, whatever library does it."""
 
 import abc
-import importlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,12 +16,9 @@ Batch = NDArray[np.float32]
 
 CHANNELS = {"image": 3, "trimap": 3, "guide": 2, "alpha": 1}
 
-# file ending -> (module of this package, class)
-_BACKENDS = {".onnx": ("onnxruntime", "OnnxRuntimeEngine")}
-
 
 class Described(abc.ABC):
-    """What is known of every engine.
+    """The properties that every engine has.
 
     name: backend and device class, as in `onnxruntime-cpu`. device: what was asked for, as in `cuda:0`. patch_hw: the
     only height and width it takes. precision: `fp32`, `tf32`, `fp16` or `unknown`. version: of the backend.
@@ -36,16 +31,22 @@ class Described(abc.ABC):
     patch_hw: tuple[int, int]
     precision: str
     weights_sha256: str | None = None
+    closed = False
+
+    def check_open(self) -> None:
+        """Raise `UsageError` after `close`."""
+        if self.closed:
+            raise UsageError(f"{self.name}: was closed; open the engine again")
 
     def describe(self) -> str:
-        """One line for people: engine, version, device, patch size and precision."""
+        """Return one line for people: engine, version, device, patch size and precision."""
         return f"{self.name} {self.version} on {self.device}, {self.patch_hw[0]}x{self.patch_hw[1]} {self.precision}"
 
     def not_finite(self) -> NotFiniteError:
-        """What to raise when alpha contains NaN or infinity."""
+        """Return what to raise when alpha contains NaN or infinity."""
         return NotFiniteError(
-            f"{self.name}: alpha is not finite for this image; use another engine for it, as the checkpoint itself "
-            "or an export with --norm batch"
+            f"{self.name}: alpha is not finite for this image; use another engine for it, such as the checkpoint "
+            "itself or an export with batch norms"
         )
 
     @abc.abstractmethod
@@ -60,7 +61,10 @@ class Described(abc.ABC):
 
 
 class Engine(Described):
-    """Runs the network on patches in host memory. batch: the only batch size it takes, or None for any up to `most`."""
+    """Runs the network on patches in host memory.
+
+    batch: the only batch size it takes, or None for any up to `most`.
+    """
 
     batch: int | None
     most: int | None = None
@@ -72,6 +76,7 @@ class Engine(Described):
         image (N, 3, H, W), trimap (N, 3, H, W) and guide (N, 2, H, W), float32 and 0..1 as described in
         `LiteMatting.forward`. Returns (N, 1, H, W) float32, 0..1. A short batch of a fixed-batch engine is padded.
         """
+        self.check_open()
         count = self._check({"image": image, "trimap": trimap, "guide": guide})
         tail = ((0, (self.batch or count) - count), (0, 0), (0, 0), (0, 0))
         if tail[0][1]:
@@ -83,7 +88,7 @@ class Engine(Described):
 
     @abc.abstractmethod
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
-        """`run` with checked arrays and exactly `batch` patches where that is fixed."""
+        """Run checked arrays, exactly `batch` patches where that is fixed; as `run`."""
 
     def _check(self, inputs: dict[str, Batch]) -> int:
         count = len(inputs["image"])
@@ -92,7 +97,7 @@ class Engine(Described):
             if array.shape != wanted or array.dtype != np.float32:
                 raise UsageError(
                     f"{name} is {array.shape} {array.dtype}, {self.name} wants {wanted} float32; "
-                    "for another patch size: ltm-export MODEL --height H --width W"
+                    "for another patch size export the model again with ltm-export"
                 )
         limit = self.batch or self.most
         if count < 1 or (limit is not None and count > limit):
@@ -101,7 +106,7 @@ class Engine(Described):
 
 
 def check_contract(path: str | Path, tensors: Mapping[str, tuple[Sequence[Any], str]], float32: str) -> tuple[int, int]:
-    """Patch height and width of an artefact whose inputs and output keep DESIGN's contract.
+    """Return patch height and width of an artefact whose inputs and output keep the contract of the package.
 
     tensors: name to shape and type, in the words of its library, where `float32` is one. The batch may be anything.
     Raises `ArtefactError`.
@@ -124,23 +129,9 @@ def check_contract(path: str | Path, tensors: Mapping[str, tuple[Sequence[Any], 
     return height, width
 
 
-def open_engine(path: str | Path, **options: Any) -> Engine:
-    """The engine of an artefact file, chosen by its ending; `options` are those of the backend's class."""
-    path, backend = existing(path, _BACKENDS)
-    engine: Engine = getattr(importlib.import_module(f".{backend[0]}", __package__), backend[1])(path, **options)
-    return engine
-
-
-def existing(path: str | Path, backends: Mapping[str, tuple[str, str]]) -> tuple[Path, tuple[str, str]]:
-    """The path of an artefact and the backend for its ending. Raises `ArtefactError`."""
-    path = Path(path)
-    backend = backends.get(path.suffix.lower())
-    if backend is None:
-        raise ArtefactError(
-            f"{path}: an engine is a checkpoint, an .onnx (made with ltm-export) or, on a GPU, an .engine (with "
-            "ltm-build); on a Triton server, grpc://HOST:8001/MODEL"
-        )
-    if not os.path.isfile(path):
-        command = "ltm-build MODEL.onnx" if path.suffix.lower() == ".engine" else "ltm-export MODEL"
-        raise ArtefactError(f"{path}: no such engine file; make one with: {command} -o {path.name}")
-    return path, backend
+def batch_error(batch: int, name: str, most: int | None, fix: str = "export the model again for more") -> UsageError:
+    """Return what to raise where an engine cannot take `batch` patches at a time. most: as many as it can."""
+    limit = f"between 1 and {most}" if most else "1 or more"
+    return UsageError(
+        f"`batch` must be {limit}, the patches that {name} takes at a time; got {batch}; {fix}", parameter="batch"
+    )

@@ -1,25 +1,18 @@
-"""Engines that work on the memory of a CUDA device, and the way to one: an artefact is examined, then opened there."""
+"""Engines that work on the memory of a CUDA device. An artefact is checked first, then opened on a device."""
 
 import abc
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from ..errors import UsageError
-from .base import Described, existing
+from .base import Described, batch_error
 
 DEFAULT_BATCH = 4
 """Patches per call where neither the user nor the artefact says how many."""
 
-# file ending -> (module of this package, class)
-_BACKENDS = {".onnx": ("onnxruntime_cuda", "OnnxRuntimeArtefact"), ".engine": ("tensorrt.runner", "TensorRTArtefact")}
-
 
 @dataclass(frozen=True)
 class Gpu:
-    """The device an engine is opened on.
+    """A device to open an engine on.
 
     index: as CUDA counts. name: of the product. capability: compute capability, as (8, 9). stream: the `CUstream`, as
     an integer, that the engine will work on.
@@ -53,30 +46,17 @@ class DeviceEngine(Described):
 
 
 class DeviceArtefact(abc.ABC):
-    """An artefact, checked as far as that needs no device, so that a mistake is told before a missing driver is."""
+    """An artefact, checked as far as that needs no device: a mistake is reported before a missing driver."""
 
     @abc.abstractmethod
     def open(self, gpu: Gpu, batch: int | None) -> DeviceEngine:
-        """The engine on `gpu`, for `batch` patches at a time, by default the artefact's own or `DEFAULT_BATCH`."""
-
-
-def examine(path: str | Path, device: str, **options: Any) -> DeviceArtefact:
-    """The artefact in a file, by its ending; `options` are those of the backend's class.
-
-    Raises `ArtefactError`, `DependencyError`, `DeviceError` or `UsageError`.
-    """
-    path, backend = existing(path, _BACKENDS)
-    artefact: DeviceArtefact = getattr(importlib.import_module(f".{backend[0]}", __package__), backend[1])(
-        path, device, **options
-    )
-    return artefact
+        """Open the engine on `gpu` for `batch` patches at a time, by default the artefact's own or `DEFAULT_BATCH`."""
 
 
 def checked_batch(batch: int | None, own: int | None, name: str) -> int:
-    """The batch size to open with: what the user says, if it agrees with the artefact's `own` fixed one."""
+    """Return the batch size to open with: what the user says, if it agrees with the artefact's `own` fixed one."""
     if batch is None:
         return own or DEFAULT_BATCH
     if batch < 1 or batch > (own or batch):
-        limit = f"1 to {own}" if own else "1 or more"
-        raise UsageError(f"--batch {batch}: {name} takes {limit} patches at a time; export another --batch")
+        raise batch_error(batch, name, own)
     return own or batch

@@ -1,18 +1,22 @@
-"""The PyTorch model itself as an engine on the CPU, for reference."""
+"""The PyTorch model itself: as an engine on the CPU, for reference, and on memory of a CUDA device, as a CUDA graph."""
 
+import contextlib
 import os
 import shutil
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._optional import require
-from ..errors import DependencyError, UsageError
-from .base import Batch, Engine
+from ..errors import DependencyError, DeviceError, UsageError, first_line
+from ..specs import Precision
+from .base import CHANNELS, Batch, Engine
+from .device import DEFAULT_BATCH, DeviceArtefact, DeviceEngine, Gpu
 
 
 def check_patch(patch_hw: tuple[int, int]) -> None:
     """Raise `UsageError` for a patch size that the network cannot take."""
     if any(side < 32 or side % 32 for side in patch_hw):
-        raise UsageError(f"patches of {patch_hw[0]}x{patch_hw[1]}: height and width are multiples of 32")
+        raise UsageError(f"`patch_hw` must be multiples of 32; got {patch_hw[0]}x{patch_hw[1]}", parameter="patch_hw")
 
 
 def _check_compiler() -> None:
@@ -47,4 +51,119 @@ class TorchEngine(Engine):
         return alpha
 
     def close(self) -> None:
-        self._module = None
+        self._module, self.closed = None, True
+
+
+class TorchArtefact(DeviceArtefact):
+    """A `LiteMatting` module for a CUDA device."""
+
+    def __init__(
+        self, module: Any, patch_hw: tuple[int, int], index: int, precision: Precision = "fp32", compiled: bool = False
+    ) -> None:
+        """module: in evaluation mode. index: of the device. compiled: by `torch.compile`, a minute at the first batch.
+
+        fp16 is autocast's: convolutions and products in half precision, norms and softmax in float32. Raises
+        `DeviceError` where PyTorch sees no such device.
+        """
+        check_patch(patch_hw)
+        torch: Any = require("torch", "export", "the PyTorch engine")
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if index >= count:
+            raise DeviceError(
+                f"`device=cuda:{index}`: PyTorch {torch.__version__} sees {count} CUDA devices; use `device=cpu`, or "
+                " install the driver and a PyTorch with CUDA"
+            )
+        self.module, self.patch_hw, self.precision, self.compiled = module, patch_hw, precision, compiled
+
+    def open(self, gpu: Gpu, batch: int | None) -> DeviceEngine:
+        return _TorchDevice(self, gpu, batch or DEFAULT_BATCH)
+
+
+class _TorchDevice(DeviceEngine):
+    """Records its own graph, because PyTorch's allocator must know of the recording."""
+
+    capturable = False
+    device_bytes = None
+
+    def __init__(self, artefact: TorchArtefact, gpu: Gpu, batch: int) -> None:
+        torch: Any = require("torch", "export", "the PyTorch engine")
+        self._torch, self._device = torch, torch.device("cuda", gpu.index)
+        self._module = artefact.module.to(self._device)
+        if artefact.compiled:
+            self._module = torch.compile(self._module)
+        self.name = f"pytorch-{'compiled' if artefact.compiled else 'eager'}"
+        self.device, self.version = f"cuda:{gpu.index}", torch.__version__
+        self.patch_hw, self.batch, self.precision = artefact.patch_hw, batch, artefact.precision
+        self._addresses: dict[str, int] = {}
+        self._tensors: dict[str, Any] = {}
+        self._graph: Any = None
+
+    def enqueue(self, addresses: Mapping[str, int], stream: int) -> None:
+        """Run as `DeviceEngine.enqueue` says; with new addresses once as it is, then as a recorded graph.
+
+        fp32 means what it says, tf32 is for products too: PyTorch's flags are set for the run and put back.
+        """
+        torch = self._torch
+        external = torch.cuda.ExternalStream(stream, device=self._device)
+        try:
+            with torch.cuda.device(self._device), torch.cuda.stream(external):
+                if dict(addresses) != self._addresses:
+                    self._addresses, self._graph = {}, None
+                    self._tensors = {name: self._tensor(name, address) for name, address in addresses.items()}
+                    self._forward()
+                    self._addresses = dict(addresses)
+                    return
+                if self._graph is None:
+                    self._graph = self._recorded(external)
+                self._graph.replay()
+        except torch.OutOfMemoryError as error:
+            raise DeviceError(
+                f"{self.name}: {self.device} is out of memory with {self.batch} patches at a time; use a smaller "
+                f"`batch` or smaller patches ({first_line(error)})"
+            ) from error
+        except RuntimeError as error:
+            raise DeviceError(f"{self.name}: failed on {self.device}: {first_line(error)}") from error
+
+    def _recorded(self, stream: Any) -> Any:
+        """Record a graph on the very stream of the first run, whose libraries' workspaces are there already.
+
+        Relaxed, because another thread may free memory meanwhile, which a stricter mode takes for a mistake of ours.
+        """
+        graph = self._torch.cuda.CUDAGraph()
+        with self._torch.cuda.graph(graph, stream=stream, capture_error_mode="relaxed"):
+            self._forward()
+        return graph
+
+    def _forward(self) -> None:
+        tensors = self._tensors
+        with self._torch.inference_mode(), self._arithmetic():
+            tensors["alpha"].copy_(self._module(tensors["image"], tensors["trimap"], tensors["guide"]))
+
+    def _tensor(self, name: str, address: int) -> Any:
+        shape = (self.batch, CHANNELS[name], *self.patch_hw)
+        interface = {"shape": shape, "typestr": "<f4", "data": (address, False), "strides": None, "version": 3}
+        return self._torch.as_tensor(_Memory(interface), device=self._device)
+
+    @contextlib.contextmanager
+    def _arithmetic(self) -> Iterator[None]:
+        torch = self._torch
+        half = torch.autocast("cuda", torch.float16, enabled=self.precision == "fp16")
+        tf32, products = self.precision == "tf32", torch.backends.cuda.matmul
+        before, products.allow_tf32 = products.allow_tf32, tf32
+        try:
+            # Unless told otherwise, `flags` turns cuDNN off.
+            with torch.backends.cudnn.flags(enabled=True, allow_tf32=tf32), half:
+                yield
+        finally:
+            products.allow_tf32 = before
+
+    def close(self) -> None:
+        self._module = self._graph = None
+        self.closed = True
+
+
+class _Memory:
+    """Device memory as PyTorch takes it without a copy."""
+
+    def __init__(self, interface: dict[str, Any]) -> None:
+        self.__cuda_array_interface__ = interface

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._optional import require
 from ..errors import ArtefactError, DeviceError, NotFiniteError, UsageError
-from .base import CHANNELS, Batch, Engine, check_contract
+from .base import CHANNELS, Batch, Engine, batch_error, check_contract
 
 DEFAULT_TIMEOUT_S = 120.0
 _QUESTION_TIMEOUT_S = 10.0
@@ -61,7 +61,7 @@ class TritonEngine(Engine):
         if not self._asked(lambda: client.is_model_ready(*which, client_timeout=limit), limit):
             raise DeviceError(
                 f"{self._url}: the server has no model {self._model} that is ready; see what it said when it loaded, "
-                "and whether its --model-repository is what ltm-export --triton wrote"
+                "and whether its model repository is the one that ltm-export wrote"
             )
         metadata = self._asked(lambda: client.get_model_metadata(*which, client_timeout=limit), limit)
         config = self._asked(lambda: client.get_model_config(*which, client_timeout=limit), limit).config
@@ -70,12 +70,12 @@ class TritonEngine(Engine):
         if config.max_batch_size < 1:
             raise ArtefactError(
                 f"{self._url}: its max_batch_size is {config.max_batch_size}, wanted 1 or more; write its "
-                "configuration with ltm-export --triton"
+                "configuration with ltm-export"
             )
         patch_bytes = sum(CHANNELS.values()) * self.patch_hw[0] * self.patch_hw[1] * 4
         most = max(1, min(config.max_batch_size, (_LARGEST_MESSAGE - _HEADERS) // patch_bytes))
         if not 1 <= (batch or 1) <= most:
-            raise UsageError(f"--batch {batch}: {self._url} takes 1 to {most} patches at a time; choose one of these")
+            raise batch_error(batch or 1, self._url, most, "choose a smaller one")
         self.most = batch or most
         said = {name: value.string_value for name, value in config.parameters.items()}
         self.precision = said.get("litematting.precision") or "unknown"
@@ -100,7 +100,7 @@ class TritonEngine(Engine):
         if found != [("alpha", shape, "FP32")] or sizes != [4 * int(np.prod(shape))]:
             raise DeviceError(
                 f"{self._url}: answered {found} of {sizes} bytes, wanted alpha {shape} FP32; is it the model that "
-                "ltm-export --triton wrote?"
+                "ltm-export wrote?"
             )
         return np.frombuffer(response.raw_output_contents[0], "<f4").reshape(shape)
 
@@ -112,7 +112,9 @@ class TritonEngine(Engine):
             if status == "UNAVAILABLE":
                 text = f"no server answers, or it went away; start tritonserver there, or correct the address ({said})"
             elif status == "DEADLINE_EXCEEDED":
-                text = f"no answer within {limit_s:g} s; give it longer with --timeout, or less at a time with --batch"
+                text = (
+                    f"no answer within {limit_s:g} s; give it longer with `timeout_s`, or less at a time with `batch`"
+                )
             elif status == "UNIMPLEMENTED":
                 text = f"what answers is no Triton's gRPC port, which is {_PORT} unless it was moved ({said})"
             else:
@@ -122,11 +124,12 @@ class TritonEngine(Engine):
     def not_finite(self) -> NotFiniteError:
         return NotFiniteError(
             f"{self._url}: alpha is not finite for this image; use another engine for it, or serve an export with "
-            "--norm batch"
+            "batch norms"
         )
 
     def close(self) -> None:
         self._client.close()
+        self.closed = True
 
 
 def _parts(url: str) -> tuple[str, str, str]:

@@ -1,16 +1,188 @@
-"""Pixels as the network takes them."""
+"""Pixels as programs give them, to pixels as the package works with them, and these as the network takes them.
+
+What is clear is taken: NumPy arrays, PIL images, nested lists, and whatever else NumPy reads as an array. What could
+mean two things raises an error that says what was given, what is accepted, and how to convert it.
+"""
+
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from .trimap import VALUES
+from ..errors import InputError, UsageError, first_line
+from .trimap import VALUES, decode
+
+ALPHA_DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
+
+_IMAGE, _TRIMAP, _MASK = "(H, W, 3) uint8 RGB", "(H, W) uint8 of 0, 128 and 255", "(H, W) bool or uint8"
 
 
 def network_image(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(H, W, 3) uint8 to the network's (3, H, W) float32, 0..1."""
+    """Return an image (H, W, 3) uint8 as the network takes it: (3, H, W) float32, 0..1."""
     return np.divide(np.moveaxis(image, -1, 0), 255, dtype=np.float32)
 
 
 def one_hot(trimap: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(..., H, W) uint8 trimap to (..., 3, H, W) float32: background, unknown, foreground, 0 or 1."""
+    """Return a trimap (..., H, W) uint8 as (..., 3, H, W) float32: background, unknown, foreground, each 0 or 1."""
     return np.stack([trimap == value for value in VALUES], axis=-3).astype(np.float32)
+
+
+def alpha_dtype(dtype: DTypeLike) -> "np.dtype[Any]":
+    """Return the dtype that an alpha shall have, however it is spelled. Raises `UsageError` for any other."""
+    try:
+        found = np.dtype("V" if dtype is None else dtype)
+    except TypeError:
+        found = np.dtype("V")
+    if found.name not in ALPHA_DTYPES or not found.isnative:
+        accepted = f"{', '.join(ALPHA_DTYPES[:-1])} or {ALPHA_DTYPES[-1]}"
+        raise UsageError(f"`dtype` must be {accepted}; got {dtype!r}", parameter="dtype")
+    return found
+
+
+def as_image(image: Any, unit_range: bool = False) -> NDArray[np.uint8]:
+    """Return a photo (H, W, 3) uint8 RGB, without a copy where it is that already.
+
+    image: (H, W, 3), uint8 or integers between 0 and 255, or a PIL image of mode RGB.
+    unit_range: the image is (H, W, 3) float, 0..1, and is rounded to 8 bits.
+    Raises `InputError`.
+    """
+    array = _as_array(image, "image", _IMAGE, ("RGB",))
+    if unit_range:
+        array = _from_unit_range(array)
+    elif array.dtype.kind == "f":
+        raise _refused(
+            "image", _IMAGE, array.shape, array.dtype, "scale it to 0 to 255, or say `unit_range=True` if it is 0 to 1"
+        )
+    elif array.dtype.kind == "U":
+        raise _refused("image", _IMAGE, array.shape, array.dtype, "read a file with read_image")
+    array = _as_bytes(array, "image", _IMAGE)
+    check_image_shape(array.shape, array.dtype)
+    return array
+
+
+def as_trimap(trimap: Any) -> NDArray[np.uint8]:
+    """Return a trimap (H, W) uint8 of 0 / 128 / 255, without a copy where it is that already.
+
+    trimap: (H, W) or (H, W, 1), uint8 or other integers, or a PIL image of mode L. Raises `InputError`, for a bool
+    mask, too, in which nothing is unknown.
+    """
+    array = _as_array(trimap, "trimap", _TRIMAP, ("L", "1"))
+    if array.dtype == bool:
+        raise InputError(
+            f"`trimap` must be {_TRIMAP}; got a bool mask, which has no unknown pixels; make a trimap from it with "
+            "make_trimap",
+            parameter="trimap",
+        )
+    if array.dtype.kind == "f":
+        raise _refused("trimap", _TRIMAP, array.shape, array.dtype, "scale it to 0, 128 and 255")
+    return decode(_plane(_as_bytes(array, "trimap", _TRIMAP), "trimap", _TRIMAP))
+
+
+def as_mask(mask: Any) -> NDArray[np.uint8]:
+    """Return a mask (H, W) uint8, 0 background to 255 foreground, without a copy where it is that already.
+
+    mask: (H, W) or (H, W, 1), bool, or uint8 or other integers between 0 and 255, or a PIL image of mode 1 or L. Raises
+    `InputError`.
+    """
+    array = _as_array(mask, "mask", _MASK, ("1", "L"))
+    if array.dtype == bool:
+        array = array.astype(np.uint8) * np.uint8(255)
+    return _plane(_as_bytes(array, "mask", _MASK), "mask", _MASK)
+
+
+def as_alpha(alpha: Any) -> NDArray[np.float32]:
+    """Return an alpha (H, W) float32, 0..1.
+
+    alpha: (H, W) or (H, W, 1), of any of `ALPHA_DTYPES`; uint8 and uint16 are levels up to 255 and 65535. Raises
+    `InputError`.
+    """
+    accepted = "(H, W), floats between 0 and 1 or levels in uint8 or uint16"
+    array = _plane(_as_array(alpha, "alpha", accepted, ("L", "F", "I;16")), "alpha", accepted)
+    if array.dtype.name not in ALPHA_DTYPES:
+        raise _refused("alpha", accepted, array.shape, array.dtype)
+    if array.dtype.kind == "u":
+        levels: NDArray[np.float32] = np.divide(array, np.iinfo(array.dtype).max, dtype=np.float32)
+        return levels
+    _check_range(array, "alpha", 1, "")
+    return array.astype(np.float32, copy=False)
+
+
+def check_image_shape(shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:
+    """Raise `InputError` unless a shape is that of a photo (H, W, 3) with pixels."""
+    if len(shape) != 3 or shape[2] != 3 or 0 in shape:
+        raise _refused("image", _IMAGE, shape, dtype)
+
+
+def check_same_size(image_shape: tuple[int, ...], trimap_shape: tuple[int, ...]) -> None:
+    """Raise `InputError` unless an image (H, W, 3) and a trimap (H, W) are of one height and width."""
+    if image_shape[:2] != trimap_shape:
+        raise InputError(
+            f"image is {image_shape[1]}x{image_shape[0]}, trimap {trimap_shape[1]}x{trimap_shape[0]}: "
+            "they must be of one size",
+            parameter="trimap",
+        )
+
+
+def _as_array(given: Any, name: str, accepted: str, modes: tuple[str, ...]) -> NDArray[Any]:
+    """Return what NumPy makes of an argument, a PIL image of one of `modes` included."""
+    if type(given).__module__.startswith("PIL.") and given.mode not in modes:
+        raise InputError(
+            f"`{name}` must be {accepted}; got a PIL image of mode {given.mode}; convert it with convert({modes[0]!r})",
+            parameter=name,
+        )
+    if hasattr(given, "__cuda_array_interface__"):
+        raise InputError(
+            f"`{name}` lies on a CUDA device, and the engine works on the host; copy it there, or open the engine with "
+            "`device=cuda`",
+            parameter=name,
+        )
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"`{name}` cannot be read as an array ({first_line(error)}); give {accepted}", parameter=name
+        ) from error
+
+
+def _as_bytes(array: NDArray[Any], name: str, accepted: str) -> NDArray[np.uint8]:
+    """Return integers between 0 and 255 as uint8. uint16 is refused, for its levels may well go up to 65535."""
+    if array.dtype.kind not in "iu" or array.dtype == np.uint16:
+        fix = "scale it to 0 to 255" if array.dtype == np.uint16 else "convert it"
+        raise _refused(name, accepted, array.shape, array.dtype, fix)
+    if array.dtype != np.uint8:
+        _check_range(array, name, 255, "")
+    return np.asarray(array, np.uint8)
+
+
+def _from_unit_range(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return floats, 0..1, as the nearest of 256 levels."""
+    if array.dtype.kind != "f":
+        raise InputError(
+            f"`image` must be floats between 0 and 1 with `unit_range=True`; got {array.dtype}; leave it out",
+            parameter="image",
+        )
+    _check_range(array, "image", 1, " with `unit_range=True`")
+    return np.asarray(np.rint(array.astype(np.float32, copy=False) * np.float32(255)), np.uint8)
+
+
+def _check_range(array: NDArray[Any], name: str, most: int, condition: str) -> None:
+    """Raise `InputError` for a value below 0 or above `most`, and for NaN."""
+    if not array.size:
+        return
+    least, largest = array.min(), array.max()
+    if not (least >= 0 and largest <= most):
+        got = "nan" if np.isnan(least) else f"values from {least:g} to {largest:g}"
+        raise InputError(f"`{name}` must be between 0 and {most}{condition}; got {got}", parameter=name)
+
+
+def _plane(array: NDArray[Any], name: str, accepted: str) -> NDArray[Any]:
+    plane = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    if plane.ndim != 2 or not plane.size:
+        raise _refused(name, accepted, array.shape, array.dtype, "give one channel")
+    return plane
+
+
+def _refused(
+    name: str, accepted: str, shape: tuple[int, ...], dtype: "np.dtype[Any]", fix: str = "convert it"
+) -> InputError:
+    return InputError(f"`{name}` must be {accepted}; got {shape} {dtype}; {fix}", parameter=name)

@@ -1,6 +1,7 @@
 """What one image needs on the device, as sizes that are known before anything is allocated, and the memory itself."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +10,8 @@ from ..errors import DeviceError
 from ..matting.patches import Plan
 from .cuda.protocol import Buffer, Cuda, PinnedBuffer, Stream
 
-Levels = type[np.float32 | np.uint8 | np.uint16]
-"""Of an alpha: 0..1 as float32, 0..255 as uint8, 0..65535 as uint16."""
+WRITTEN = ("float32", "uint8", "uint16")
+"""The dtypes of an alpha that the kernels write: 0..1, 0..255, 0..65535."""
 
 HEADER = 256  # bytes before alpha in its buffer, which hold the flag for values that are not finite; keeps it aligned
 CORNER_BYTES = 8  # y and x as int32
@@ -26,7 +27,7 @@ class Layout:
 
     plan: Plan
     batch: int
-    dtype: Levels
+    dtype: "np.dtype[Any]"
 
     @property
     def pixels(self) -> int:
@@ -56,7 +57,7 @@ class Layout:
 
     @property
     def output_bytes(self) -> int:
-        return HEADER + self.pixels * np.dtype(self.dtype).itemsize
+        return HEADER + self.pixels * self.dtype.itemsize
 
     @property
     def plane_bytes(self) -> dict[str, int]:
@@ -174,5 +175,5 @@ def allocate(cuda: Cuda, nbytes: int, layout: Layout) -> Buffer:
         height, width = layout.plan.image_hw
         raise DeviceError(
             f"{error}; a photo of {width}x{height} needs {layout.all_bytes / 1e6:.0f} MB beside the engine: "
-            "use a smaller --batch, cut the photo, or use --device cpu"
+            "use a smaller `batch`, cut the photo, or use `device=cpu`"
         ) from error

@@ -12,7 +12,7 @@ from ..matting.patches import Plan
 from .cuda.arrays import DeviceArray, is_device_array, view
 from .cuda.kernels import Kernels
 from .cuda.protocol import Buffer
-from .device_memory import CORNER_BYTES, HEADER, DeviceMemory, Layout, Levels, Planes, Slot, allocate
+from .device_memory import CORNER_BYTES, HEADER, DeviceMemory, Layout, Planes, Slot, allocate
 from .host_stitch import Progress
 from .on_device import OnDevice
 
@@ -50,7 +50,7 @@ class DeviceStitcher:
         self._free: list[Slot] = []
         self._planes = Planes(engine.cuda)
 
-    def memory(self, plan: Plan, dtype: Levels = np.float32) -> DeviceMemory:
+    def memory(self, plan: Plan, dtype: "np.dtype[Any]" = np.dtype(np.float32)) -> DeviceMemory:
         """What an image with this plan takes on the device; in a sequence, its source and output come twice."""
         layout = Layout(plan, self._engine.engine.batch, dtype)
         return DeviceMemory(layout.all_bytes, sum(self._engine.sizes.values()), self._engine.engine.device_bytes)
@@ -74,7 +74,7 @@ class DeviceStitcher:
         image: NDArray[np.uint8] | DeviceArray,
         trimap: NDArray[np.uint8] | DeviceArray,
         plan: Plan,
-        dtype: Levels = np.float32,
+        dtype: "np.dtype[Any]" = np.dtype(np.float32),
         progress: Progress | None = None,
     ) -> Job:
         """Put an image on its way and return, with `progress` only when its last batch is nearly done.
@@ -124,7 +124,7 @@ class DeviceStitcher:
             raise self._engine.not_finite()
         if job.on_device:
             address = job.output.address + HEADER
-            return DeviceArray(address, layout.plan.image_hw, np.dtype(layout.dtype), self._cuda.index, job.output)
+            return DeviceArray(address, layout.plan.image_hw, layout.dtype, self._cuda.index, job.output)
         return pinned[HEADER : layout.output_bytes].view(layout.dtype).reshape(layout.plan.image_hw).copy()
 
     def close(self) -> None:
@@ -180,7 +180,7 @@ class DeviceStitcher:
             hw=plan.padded_hw,
             image_hw=plan.image_hw,
             offset_yx=plan.offset_yx,
-            dtype=np.dtype(job.layout.dtype),
+            dtype=job.layout.dtype,
             truncate=self._truncate,
         )
         job.slot.computed.record(stream)

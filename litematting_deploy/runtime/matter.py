@@ -4,33 +4,33 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ..engines import Engine
-from ..errors import InputError, NotFiniteError, UsageError
+from ..engines.base import batch_error
+from ..errors import NotFiniteError, UsageError
+from ..matting.inputs import alpha_dtype, as_image, as_trimap, check_image_shape, check_same_size
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
-from ..matting.trimap import decode
 from ..profiling import stage
-from ..specs import EngineSpec, PlanSpec
+from ..specs import EngineSpec, Placement, PlanSpec
 from .cuda.arrays import DeviceArray
-from .device_memory import DeviceMemory, Levels
+from .device_memory import WRITTEN, DeviceMemory
 from .host_stitch import Progress, stitch
-from .loading import PUBLISHED_PATCH_HW, load_engine
 from .on_device import OnDevice
+from .opening import PUBLISHED_PATCH_HW, open_spec
 
 if TYPE_CHECKING:
     from .device_stitch import DeviceStitcher, Job
 
 PUBLISHED_STEP = 320
 
-Placement = Literal["adaptive", "grid"]
 DEFAULT_PLACEMENT: Placement = "adaptive"
 
-Pixels = NDArray[np.uint8] | Any
-"""A NumPy array, or one on the device, as PyTorch, CuPy and PyCUDA have them."""
+Pixels: TypeAlias = Any
+"""An array, or what NumPy reads as one, or an array on the device, as PyTorch, CuPy and PyCUDA have them."""
 
 
 class Matter:
@@ -55,11 +55,10 @@ class Matter:
         """
         most = engine.batch or engine.most
         if batch is not None and (batch < 1 or (most is not None and batch > most)):
-            limit = f"1 to {most}" if most else "1 or more"
-            raise UsageError(f"--batch {batch}: {engine.name} takes {limit} patches at a time; export another --batch")
+            raise batch_error(batch, engine.name, most)
         self.engine = engine
-        self._plan = _planner(engine, plan, margin, step, published)
-        self._truncate = published
+        self._plan = _planner(engine, PlanSpec(plan=plan, margin=margin, step=step, published=published))
+        self._truncate, self._closed = published, False
         self._batch = batch or most or 1
         self._device = _device_stitcher(engine, published)
 
@@ -74,8 +73,16 @@ class Matter:
         batch: int | None = None,
         **options: Any,
     ) -> Self:
-        """A matter with the engine in `path`, or with the shipped weights. options and errors: of `load_engine`."""
-        return cls(load_engine(path, batch=batch, **options), plan=plan, margin=margin, step=step, batch=batch)
+        """Return a matter with the engine in `path`, or with the shipped weights.
+
+        plan, margin, step, batch: as `Matter` takes them. options, errors: those of `load_engine`.
+        """
+        engine = open_spec(EngineSpec(engine=None if path is None else str(path), batch=batch, **options))
+        try:
+            return cls(engine, plan=plan, margin=margin, step=step, batch=batch)
+        except BaseException:
+            engine.close()
+            raise
 
     @property
     def placement(self) -> str:
@@ -88,8 +95,8 @@ class Matter:
         """The patches that run for a checked trimap (H, W)."""
         return self._plan(trimap)
 
-    def device_memory(self, plan: Plan, dtype: Levels = np.float32) -> DeviceMemory | None:
-        """What an image with this plan takes on the device; None where the engine works on the host."""
+    def device_memory(self, plan: Plan, dtype: "np.dtype[Any]" = np.dtype(np.float32)) -> DeviceMemory | None:
+        """Return what an image with this plan takes on the device; None where the engine works on the host."""
         return None if self._device is None else self._device.memory(plan, dtype)
 
     def __call__(
@@ -98,79 +105,135 @@ class Matter:
         trimap: Pixels,
         progress: Progress | None = None,
         *,
-        dtype: Levels = np.float32,
+        dtype: DTypeLike = np.float32,
+        unit_range: bool = False,
     ) -> Any:
-        """Alpha (H, W) of image (H, W, 3) uint8 RGB and trimap (H, W) uint8 of 0 / 128 / 255.
+        """Return the alpha (H, W) of a photo.
 
-        dtype: float32 for 0..1, uint8 or uint16 for their levels. Known pixels are 0 or 1; a trimap without unknown
-        pixels is its own alpha. Memory beside the engine's, image and trimap: about 12 bytes a pixel, however many
-        patches run.
+        image: (H, W, 3) uint8 RGB, or what `matting.inputs.as_image` takes for that, such as a PIL image.
+        trimap: (H, W) uint8 of 0 / 128 / 255, or what `matting.inputs.as_trimap` takes for that.
+        progress: called with the patches done and the patches to run.
+        dtype: float16, float32 or float64 for 0..1, uint8 or uint16 for the nearest level up to 255 or 65535.
+        unit_range: the image is (H, W, 3) float, 0..1, and is rounded to 8 bits.
 
-        With an engine on a CUDA device, image and trimap may be arrays there (`__cuda_array_interface__` or DLPack);
-        if both are, so is the alpha, and only the trimap is copied to the host, to plan. Raises `InputError`,
-        `DeviceError`.
+        Known pixels are 0 or 1; a trimap without unknown pixels is its own alpha. Memory beside the engine's, image and
+        trimap: about 12 bytes a pixel, however many patches run. With an engine on a CUDA device, image and trimap may
+        be uint8 arrays there (`__cuda_array_interface__` or DLPack); if both are, so is the alpha, and only the trimap
+        is copied to the host, to plan. Raises `InputError`, `UsageError`, `DeviceError`, `NotFiniteError`.
         """
+        self._check_open()
+        asked = alpha_dtype(dtype)
         if self._device is not None:
-            return self._device.collect(self._submit(self._device, image, trimap, dtype, progress))
-        trimap = _checked(image, trimap)
-        alpha = stitch(self.engine, self._batch, image, trimap, self.plan(trimap), progress)
-        return to_levels(alpha, dtype, self._truncate) if issubclass(dtype, np.unsignedinteger) else alpha
+            return self._collect(self._device, self._submit(self._device, image, trimap, asked, unit_range, progress))
+        pixels, checked = as_image(image, unit_range), as_trimap(trimap)
+        check_same_size(pixels.shape, checked.shape)
+        alpha = stitch(self.engine, self._batch, pixels, checked, self.plan(checked), progress)
+        return to_levels(alpha, asked.type, self._truncate) if asked.kind == "u" else alpha.astype(asked, copy=False)
 
     def sequence(
         self,
         frames: Iterable[tuple[Pixels, Pixels]],
         *,
-        dtype: Levels = np.float32,
+        dtype: DTypeLike = np.float32,
+        unit_range: bool = False,
         progress: Progress | None = None,
         go_on: bool = False,
     ) -> Iterator[Any]:
-        """Alphas of many images, in order; on a device, the copies of neighbours overlap with the computation.
+        """Return the alphas of many images, in order; on a device, the copies of neighbours overlap with computation.
 
-        Each frame is what a call takes, and on a device must not change until its alpha has come. A frame is asked for
-        while the one before is computed; if that fails, the alpha before comes first. progress: of the patches of each
-        frame; on a device only when all are done, since waiting for them would keep the next frame waiting too.
-        go_on: where an alpha is not finite, its `NotFiniteError` comes in its place; otherwise that is raised.
+        frames: image and trimap of each, as a call takes them; on a device they must not change until their alpha has
+        come. A frame is asked for while the one before is computed; if that fails, the alpha before comes first.
+        dtype, unit_range: as a call takes them.
+        progress: of the patches of each frame; on a device only when all are done, since waiting for them would keep
+        the next frame waiting, too.
+        go_on: where an alpha is not finite, its `NotFiniteError` comes in its place; otherwise it is raised.
         """
+        self._check_open()
+        asked = alpha_dtype(dtype)
         if self._device is None:
-            for image, trimap in frames:
-                yield _or_error(partial(self, image, trimap, progress, dtype=dtype), go_on)
-            return
-        waiting: Job | None = None
+            return (
+                _or_error(partial(self, image, trimap, progress, dtype=asked, unit_range=unit_range), go_on)
+                for image, trimap in frames
+            )
+        return self._sequence_on_device(self._device, iter(frames), asked, unit_range, progress, go_on)
+
+    def _sequence_on_device(
+        self,
+        stitcher: "DeviceStitcher",
+        frames: Iterator[tuple[Pixels, Pixels]],
+        dtype: "np.dtype[Any]",
+        unit_range: bool,
+        progress: Progress | None,
+        go_on: bool,
+    ) -> Iterator[Any]:
+        waiting: tuple[Job, np.dtype[Any]] | None = None
         failure: Exception | None = None
-        frames = iter(frames)
         try:
-            while True:
+            while failure is None:
+                submitted = None
                 try:
-                    image, trimap = next(frames)
-                    job = self._submit(self._device, image, trimap, dtype, None)
+                    submitted = self._submit(stitcher, *next(frames), dtype, unit_range, None)
                 except StopIteration:
                     break
                 except Exception as error:  # noqa: BLE001  # raised again below
                     failure = error
-                    break
-                ready, waiting = waiting, job
+                ready, waiting = waiting, submitted
                 if ready is not None:
-                    yield _or_error(partial(self._device.collect, ready, progress), go_on)
+                    yield _or_error(partial(self._collect, stitcher, ready, progress), go_on)
             ready, waiting = waiting, None
             if ready is not None:
-                yield _or_error(partial(self._device.collect, ready, progress), go_on)
+                yield _or_error(partial(self._collect, stitcher, ready, progress), go_on)
         finally:
             if waiting is not None:
-                self._device.give_up(waiting)
+                stitcher.give_up(waiting[0])
         if failure is not None:
             raise failure
 
     def _submit(
-        self, stitcher: "DeviceStitcher", image: Pixels, trimap: Pixels, dtype: Levels, progress: Progress | None
-    ) -> "Job":
+        self,
+        stitcher: "DeviceStitcher",
+        image: Pixels,
+        trimap: Pixels,
+        dtype: "np.dtype[Any]",
+        unit_range: bool,
+        progress: Progress | None,
+    ) -> "tuple[Job, np.dtype[Any]]":
+        """Put an image on its way to the device; return what `_collect` takes."""
+        self._check_open()
         image, trimap = stitcher.seen(image), stitcher.seen(trimap)
-        checked = _checked(image, stitcher.fetched(trimap))
-        return stitcher.submit(
-            image, trimap if isinstance(trimap, DeviceArray) else checked, self.plan(checked), dtype, progress
-        )
+        on_device = isinstance(image, DeviceArray) and isinstance(trimap, DeviceArray)
+        if on_device and dtype.name not in WRITTEN:
+            raise UsageError(
+                f"`dtype` must be {', '.join(WRITTEN[:-1])} or {WRITTEN[-1]} where alpha stays on the device; got "
+                f"{dtype}; convert it there",
+                parameter="dtype",
+            )
+        if isinstance(image, DeviceArray):
+            check_image_shape(image.shape, image.dtype)
+        else:
+            image = as_image(image, unit_range)
+        checked = as_trimap(stitcher.fetched(trimap))
+        check_same_size(image.shape, checked.shape)
+        written = dtype if dtype.name in WRITTEN else np.dtype(np.float32)
+        given = trimap if isinstance(trimap, DeviceArray) else checked
+        return stitcher.submit(image, given, self.plan(checked), written, progress), dtype
+
+    @staticmethod
+    def _collect(
+        stitcher: "DeviceStitcher", submitted: "tuple[Job, np.dtype[Any]]", progress: Progress | None = None
+    ) -> Any:
+        alpha = stitcher.collect(submitted[0], progress)
+        return alpha if isinstance(alpha, DeviceArray) else alpha.astype(submitted[1], copy=False)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError("this matter was closed; open another with Matter.load")
 
     def close(self) -> None:
-        """Close the engine."""
+        """Close the engine; the matter answers nothing more."""
+        if self._closed:
+            return
+        self._closed = True
         if self._device is not None:
             self._device.close()
         self.engine.close()
@@ -200,67 +263,28 @@ def _device_stitcher(engine: Engine, truncate: bool) -> "DeviceStitcher | None":
     return DeviceStitcher(engine, truncate)
 
 
-def _checked(image: NDArray[np.uint8] | DeviceArray, trimap: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The trimap, of an image and a trimap that can be matted together."""
-    if len(image.shape) != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-        raise InputError(f"image is {image.shape} {image.dtype}, wanted (H, W, 3) uint8 RGB")
-    if trimap.ndim != 2:
-        raise InputError(f"trimap is {trimap.shape} {trimap.dtype}, wanted (H, W) uint8")
-    if image.shape[:2] != trimap.shape:
-        raise InputError(
-            f"image is {image.shape[1]}x{image.shape[0]}, trimap {trimap.shape[1]}x{trimap.shape[0]}: "
-            "they must be of one size"
-        )
-    return decode(trimap)
+def _planner(engine: Engine, spec: PlanSpec) -> "partial[Plan]":
+    """Return the function that makes a plan from a trimap. Raises `UsageError` where the spec does not fit the engine.
 
-
-def _planner(
-    engine: Engine, plan: Placement | None, margin: int | None, step: int | None, published: bool
-) -> "partial[Plan]":
-    """What makes a plan of a trimap. Raises `UsageError` where the options contradict each other."""
-    given = "--published" if published else f"--step {step}" if step is not None else None
-    if given and plan == "adaptive":
-        raise UsageError(f"{given} is of a grid, not of --plan adaptive; leave one of them out")
-    if given or (plan or DEFAULT_PLACEMENT) == "grid":
-        if margin is not None:
-            raise UsageError(f"--margin {margin} is of --plan adaptive, not of {given or 'a grid'}; leave one out")
-        if published:
-            return partial(
-                plan_grid, patch_hw=engine.patch_hw, step=_published_step(engine, step), padding="background"
-            )
-        return partial(plan_grid, patch_hw=engine.patch_hw, step=grid_step(engine.patch_hw, step))
-    return partial(plan_adaptive, patch_hw=engine.patch_hw, margin=context_margin(engine.patch_hw, margin))
+    plan_adaptive and plan_grid name what is wrong with a margin or a step.
+    """
+    if spec.published:
+        step = _published_step(engine, spec.step)
+        return partial(plan_grid, patch_hw=engine.patch_hw, step=step, padding="background")
+    if spec.step is not None or (spec.plan or DEFAULT_PLACEMENT) == "grid":
+        return partial(plan_grid, patch_hw=engine.patch_hw, step=grid_step(engine.patch_hw, spec.step))
+    return partial(plan_adaptive, patch_hw=engine.patch_hw, margin=context_margin(engine.patch_hw, spec.margin))
 
 
 def _published_step(engine: Engine, step: int | None) -> int:
     if engine.patch_hw != PUBLISHED_PATCH_HW:
         raise UsageError(
-            f"--published wants patches of 640x640, this engine takes {engine.patch_hw[0]}x{engine.patch_hw[1]}; "
-            "make one with: ltm-export MODEL --height 640 --width 640"
+            f"`published` runs patches of 640x640, and {engine.name} takes {engine.patch_hw[0]}x{engine.patch_hw[1]}; "
+            "export the model with ltm-export for patches of 640x640",
+            parameter="published",
         )
     if step not in (None, PUBLISHED_STEP):
-        raise UsageError(f"--published has a step of {PUBLISHED_STEP}, not {step}; leave --step out")
-    return PUBLISHED_STEP
-
-
-def open_matter(engine: EngineSpec = EngineSpec(), plan: PlanSpec = PlanSpec()) -> Matter:
-    """Open an engine and return the `Matter` that runs it on the patches of `plan`."""
-    opened = load_engine(
-        engine.engine,
-        engine.device,
-        patch_hw=engine.patch_hw,
-        batch=engine.batch,
-        threads=engine.threads,
-        precision=engine.precision,
-        compiled=engine.compiled,
-        trust=engine.trust,
-        cuda_backend=engine.cuda_backend,
-        timeout_s=engine.timeout_s,
-    )
-    try:
-        return Matter(
-            opened, plan=plan.plan, margin=plan.margin, step=plan.step, published=plan.published, batch=engine.batch
+        raise UsageError(
+            f"`step` must be {PUBLISHED_STEP} with `published`; got {step}; leave it out", parameter="step"
         )
-    except BaseException:
-        opened.close()
-        raise
+    return PUBLISHED_STEP

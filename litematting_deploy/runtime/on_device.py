@@ -6,7 +6,7 @@ import numpy as np
 
 from ..engines import DeviceArtefact, DeviceEngine, Engine, Gpu
 from ..engines.base import CHANNELS, Batch
-from ..errors import DeviceError, UsageError
+from ..errors import DeviceError
 from .cuda.protocol import Buffer, Cuda, Graph, Stream
 
 FLOAT32 = 4
@@ -62,7 +62,6 @@ class OnDevice(Engine):
         self._buffers = self._allocated()
         self.addresses = {name: buffer.address for name, buffer in self._buffers.items()}
         self._repeated = Repeated(cuda, engine)
-        self._closed = False
 
     def _allocated(self) -> dict[str, Buffer]:
         try:
@@ -71,7 +70,7 @@ class OnDevice(Engine):
             self.engine.close()
             raise DeviceError(
                 f"{error}; {self.engine.batch} patches of {self.patch_hw[0]}x{self.patch_hw[1]} need "
-                f"{sum(self.sizes.values()) / 1e6:.0f} MB beside the engine: use a smaller --batch"
+                f"{sum(self.sizes.values()) / 1e6:.0f} MB beside the engine: use a smaller `batch`"
             ) from error
 
     @property
@@ -98,13 +97,7 @@ class OnDevice(Engine):
         """Put the copy to `alpha` (batch, 1, H, W) on `stream`."""
         self.cuda.download(alpha, self.addresses["alpha"], self.stream)
 
-    def check_open(self) -> None:
-        """Raise `UsageError` after `close`, when the addresses are nobody's."""
-        if self._closed:
-            raise UsageError(f"{self.name}: was closed; open the engine again")
-
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
-        self.check_open()
         self.cuda.activate()
         self.upload({"image": image, "trimap": trimap, "guide": guide})
         self.enqueue()
@@ -114,9 +107,9 @@ class OnDevice(Engine):
         return alpha
 
     def close(self) -> None:
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
         self.cuda.activate()
         self.stream.synchronize()
         self._repeated.close()

@@ -3,18 +3,20 @@
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from ..errors import ArtefactError
 from .files import compare, read, sidecar_path
 
-AHEAD_OF_TIME = "tensorrt-rtx"
-BACKENDS = ("tensorrt", AHEAD_OF_TIME)
+Builder: TypeAlias = Literal["tensorrt", "tensorrt-rtx"]
+"""What builds an engine and alone can load it; `tensorrt-rtx` builds ahead of time, for any RTX GPU."""
+
 _REMEDY = "build the engine again with ltm-build"
 
 
 @dataclass(frozen=True)
 class EngineSidecar:
-    """What is known about an engine.
+    """The origin of a TensorRT engine and what it takes.
 
     file, sha256: the engine. source, source_sha256: the ONNX it was built from. backend, backend_version: `tensorrt`
     or `tensorrt-rtx`, which alone can load it, and only in this version. architectures: compute capabilities it was
@@ -26,7 +28,7 @@ class EngineSidecar:
     sha256: str
     source: str
     source_sha256: str
-    backend: str
+    backend: Builder
     backend_version: str
     architectures: tuple[str, ...]
     patch_hw: tuple[int, int]
@@ -41,30 +43,19 @@ class EngineSidecar:
     versions: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        texts = [self.file, self.sha256, self.source, self.source_sha256, self.backend, self.backend_version]
-        texts += [*self.architectures, self.precision, self.hardware_compatibility]
-        texts += [text for text in (self.checkpoint, self.checkpoint_sha256) if text is not None]
-        numbers = [*self.patch_hw, *self.batches]
-        numbers += [number for number in (self.workspace_mib, self.optimization_level) if number is not None]
-        if not all(isinstance(text, str) for text in texts) or any(type(number) is not int for number in numbers):
-            raise TypeError("a value has the wrong type")
-        if not isinstance(self.refittable, bool) or len(self.patch_hw) != 2 or len(self.batches) != 3:
-            raise ValueError("patch_hw is no pair, batches are no three, or refittable is neither true nor false")
         if not 1 <= self.batches[0] <= self.batches[1] <= self.batches[2] or not self.architectures:
             raise ValueError("batches do not rise from 1, or there are no architectures")
-        if self.backend not in BACKENDS:
-            raise ValueError(f"backend is {self.backend!r}, not one of {', '.join(BACKENDS)}")
 
     def runs_on(self, capability: tuple[int, int]) -> bool:
-        """Whether it was built for GPUs of this compute capability."""
+        """Return whether it was built for GPUs of this compute capability."""
         if self.hardware_compatibility == "ampere+":
             return capability >= (8, 0)
         return f"{capability[0]}.{capability[1]}" in self.architectures
 
     def build_command(self) -> str:
-        """The command that builds the engine again."""
+        """Return the command that builds the engine again."""
         words = ["ltm-build", self.source, "-o", self.file, "--backend", self.backend]
-        if self.backend == AHEAD_OF_TIME:
+        if self.backend == "tensorrt-rtx":
             words += [word for architecture in self.architectures for word in ("--sm", architecture)]
         for option, number in zip(("--min-batch", "--opt-batch", "--max-batch"), self.batches, strict=True):
             words += [option, str(number)]
@@ -79,18 +70,18 @@ class EngineSidecar:
 
 
 def read_engine_sidecar(path: str | Path) -> EngineSidecar | None:
-    """The sidecar of an engine, or None if there is none. Raises `ArtefactError` if it cannot be understood."""
-    return read(path, EngineSidecar, ("architectures", "patch_hw", "batches"), _REMEDY)
+    """Return the sidecar of an engine, or None if there is none. Raises `ArtefactError` for one that is damaged."""
+    return read(path, EngineSidecar, _REMEDY)
 
 
 def check_engine_sidecar(path: str | Path) -> EngineSidecar:
-    """The sidecar of an engine, after comparing the file's hash with it. Raises `ArtefactError`."""
+    """Return the sidecar of an engine whose hash it holds. Raises `ArtefactError`."""
     path = Path(path)
     sidecar = read_engine_sidecar(path)
     if sidecar is None:
         raise ArtefactError(
-            f"{path}: has no sidecar {sidecar_path(path).name}, so its origin is unknown; {_REMEDY}, or pass --trust "
-            "if you know who made it: an engine is code"
+            f"{path}: has no sidecar {sidecar_path(path).name}, so its origin is unknown; {_REMEDY}, or set "
+            "`trust` if you know who made it: an engine is code"
         )
     if not path.is_file():
         raise ArtefactError(f"{path}: missing, only its sidecar is there; build it again: {sidecar.build_command()}")

@@ -16,7 +16,7 @@ from PIL import Image
 from litematting_deploy.engines.tensorrt.profile import read_profile
 from litematting_deploy.export.spec import read_recipe as read_export_recipe
 from litematting_deploy.images.image_io import read_image, read_trimap, write_image
-from litematting_deploy.runtime import loading
+from litematting_deploy.runtime import opening
 from litematting_deploy.sidecar import read_sidecar
 from litematting_deploy.training.recipe import read_recipe as read_training_recipe
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, ROOT
@@ -109,7 +109,7 @@ def folder(tmp_path: Path) -> Path:
 def test_python_runs(block: Block, folder: Path, mean_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With `image` and `trimap` at hand, as the README has them, and weights that take no time."""
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(loading, "SHIPPED_ENGINE", mean_onnx)
+    monkeypatch.setattr(opening, "SHIPPED_ENGINE", mean_onnx)
     names: dict[str, Any] = {"image": read_image("photo.jpg"), "trimap": read_trimap("trimap.png")}
     exec(compile(block.text, str(block), "exec"), names)
     if "alpha" in names:

@@ -14,7 +14,6 @@ import pytest
 from onnx import TensorProto, helper
 
 from litematting_deploy import load_engine
-from litematting_deploy.engines import open_engine
 from litematting_deploy.errors import ArtefactError, DeviceError, UsageError
 from litematting_deploy.runtime.shipped import TINY_ENGINE
 from litematting_deploy.sidecar import sidecar_path
@@ -40,19 +39,19 @@ def edit_sidecar(path: Path, **changes: object) -> None:
 
 
 def test_says_what_runs_where(small_onnx: Path) -> None:
-    with open_engine(small_onnx) as engine:
+    with load_engine(small_onnx) as engine:
         assert (engine.patch_hw, engine.batch, engine.precision) == ((64, 64), None, "fp32")
         assert engine.describe() == f"onnxruntime-cpu {onnxruntime.__version__} on cpu, 64x64 fp32"
         assert engine.run(**inputs(3)).shape == (3, 1, 64, 64)
     assert load_engine(small_onnx, patch_hw=(64, 64)).patch_hw == (64, 64)
     with pytest.raises(
-        UsageError, match=r"64x64, not 512x256; make another with: ltm-export MODEL --height 512 --width 256"
+        UsageError, match=r"`patch_hw` must be 64x64, .* got 512x256; export the model again with ltm-export"
     ):
         load_engine(small_onnx, patch_hw=(512, 256))
 
 
 def test_alpha_that_is_not_finite_is_refused(small_onnx: Path) -> None:
-    with open_engine(small_onnx) as engine, pytest.raises(ArtefactError, match="alpha is not finite"):
+    with load_engine(small_onnx) as engine, pytest.raises(ArtefactError, match="alpha is not finite"):
         engine.run(**{**inputs(1), "image": np.full((1, 3, 64, 64), np.nan, np.float32)})
 
 
@@ -62,8 +61,8 @@ def test_short_batch_of_a_fixed_batch_engine_is_padded(small_onnx: Path, tmp_pat
         tensor.type.tensor_type.shape.dim[0].dim_value = 2
     onnx.save(model, tmp_path / "fixed.onnx")
     with pytest.warns(UserWarning, match="no sidecar"):
-        fixed = open_engine(tmp_path / "fixed.onnx")
-    with fixed as engine, open_engine(small_onnx) as dynamic:
+        fixed = load_engine(tmp_path / "fixed.onnx")
+    with fixed as engine, load_engine(small_onnx) as dynamic:
         assert engine.batch == 2
         for count in (1, 2):
             np.testing.assert_allclose(engine.run(**inputs(count)), dynamic.run(**inputs(count)), atol=1e-3)
@@ -80,7 +79,7 @@ def test_nothing_is_told_to_the_makers_of_onnxruntime(tmp_path: Path) -> None:
 
 
 def test_wrong_arrays_are_named(small_onnx: Path) -> None:
-    with open_engine(small_onnx) as engine:
+    with load_engine(small_onnx) as engine:
         with pytest.raises(UsageError, match=r"image is \(1, 3, 96, 96\) float32, .* wants \(1, 3, 64, 64\) float32"):
             engine.run(**inputs(1, 96))
         with pytest.raises(UsageError, match=r"guide is \(2, 2, 64, 64\)"):
@@ -94,7 +93,7 @@ def test_wrong_arrays_are_named(small_onnx: Path) -> None:
 def test_without_sidecar_it_loads_with_a_warning(small_onnx: Path, tmp_path: Path) -> None:
     path = copy(small_onnx, tmp_path, sidecar=False)
     with pytest.warns(UserWarning, match=r"model\.onnx has no sidecar model\.onnx\.json"):
-        engine = open_engine(path)
+        engine = load_engine(path)
     with engine:
         assert engine.precision == "unknown"
         assert engine.run(**inputs(1)).shape == (1, 1, 64, 64)
@@ -106,7 +105,7 @@ def test_edited_file_is_refused_before_it_is_opened(small_onnx: Path, tmp_path: 
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(ArtefactError, match=r"model\.onnx: its sha256 is .*edited.*ltm-export standin\.safetensors"):
-        open_engine(path)
+        load_engine(path)
 
 
 @pytest.mark.parametrize(
@@ -116,21 +115,21 @@ def test_edited_file_is_refused_before_it_is_opened(small_onnx: Path, tmp_path: 
         ({"batch": 4}, "batch is null in the file, its sidecar says 4; .* --batch 4 --precision fp32"),
         ({"precision": "fp16"}, "precision is .fp32. in the file, its sidecar says .fp16."),
         ({"weights_beside": True, "checkpoint_sha256": "0"}, "missing"),
-        ({"checkpoint": "../elsewhere"}, "not a sidecar of this tool"),
-        ({"sha256": 7}, "not a sidecar of this tool"),
-        ({"weights_beside": True, "checkpoint": ""}, "not a sidecar of this tool"),
-        ({"opset": None}, "not a sidecar of this tool"),
+        ({"checkpoint": "../elsewhere"}, "checkpoint is no plain file name"),
+        ({"sha256": 7}, "sha256 must be a text; got 7"),
+        ({"weights_beside": True, "checkpoint": ""}, "checkpoint is no plain file name"),
+        ({"opset": None}, "opset must be an integer; got None"),
         ({"file": "m; rm -rf x", "sha256": "0"}, "ltm-export .* -o 'm; rm -rf x' --height 64"),
-        ({"format": 99}, "sidecar format 99, this version reads 1"),
-        ({"patch_hw": "wide"}, "not a sidecar of this tool"),
-        ({"surprise": 1}, "not a sidecar of this tool"),
+        ({"format": 99}, "format is 99, and this version reads 1"),
+        ({"patch_hw": "wide"}, "patch_hw must be a list; got 'wide'"),
+        ({"surprise": 1}, "unknown key 'surprise'; a sidecar of this tool has file"),
     ],
 )
 def test_sidecar_that_disagrees(small_onnx: Path, tmp_path: Path, changes: dict[str, object], words: str) -> None:
     path = copy(small_onnx, tmp_path)
     edit_sidecar(path, **changes)
     with pytest.raises(ArtefactError, match=words):
-        open_engine(path)
+        load_engine(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 50_000])
@@ -138,7 +137,7 @@ def test_sidecar_that_is_no_sidecar(small_onnx: Path, tmp_path: Path, content: b
     path = copy(small_onnx, tmp_path)
     sidecar_path(path).write_bytes(content)
     with pytest.raises(ArtefactError, match=r"model\.onnx\.json: not a sidecar"):
-        open_engine(path)
+        load_engine(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no onnx at all", b"\x08\x09" * 99])
@@ -146,7 +145,7 @@ def test_damaged_file_without_sidecar(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
     with pytest.raises(ArtefactError, match=r"model\.onnx: ONNX Runtime cannot load it"):
-        open_engine(path)
+        load_engine(path)
 
 
 def stranger(path: Path, names: dict[str, list[int | str]], element: int = TensorProto.FLOAT) -> Path:
@@ -162,20 +161,20 @@ def stranger(path: Path, names: dict[str, list[int | str]], element: int = Tenso
 def test_other_networks_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.onnx"
     with pytest.raises(ArtefactError, match="wanted inputs image, trimap, guide and output alpha"):
-        open_engine(stranger(path, {"pixels": ["n", 3, 64, 64]}))
+        load_engine(stranger(path, {"pixels": ["n", 3, 64, 64]}))
     good: dict[str, list[int | str]] = {
         "image": ["n", 3, 64, 64],
         "trimap": ["n", 3, 64, 64],
         "guide": ["n", 2, 64, 64],
     }
     with pytest.raises(ArtefactError, match=r"trimap is \['n', 1, 64, 64\]"):
-        open_engine(stranger(path, {**good, "trimap": ["n", 1, 64, 64]}))
+        load_engine(stranger(path, {**good, "trimap": ["n", 1, 64, 64]}))
     with pytest.raises(ArtefactError, match=r"wanted \(N, 3, H, W\)"):
-        open_engine(stranger(path, {name: shape[:3] for name, shape in good.items()}))
+        load_engine(stranger(path, {name: shape[:3] for name, shape in good.items()}))
     with pytest.raises(ArtefactError, match=r"tensor\(double\), wanted"):
-        open_engine(stranger(path, good, TensorProto.DOUBLE))
+        load_engine(stranger(path, good, TensorProto.DOUBLE))
     with pytest.raises(ArtefactError, match="wanted fixed multiples of 32"):
-        open_engine(stranger(path, {name: [*shape[:2], "h", "w"] for name, shape in good.items()}))
+        load_engine(stranger(path, {name: [*shape[:2], "h", "w"] for name, shape in good.items()}))
 
 
 def test_weights_beside_are_checked_too(tmp_path: Path) -> None:
@@ -188,15 +187,15 @@ def test_weights_beside_are_checked_too(tmp_path: Path) -> None:
     content[-1] ^= 1
     checkpoint.write_bytes(content)
     with pytest.raises(ArtefactError, match=r"litematting\.safetensors: its sha256"):
-        open_engine(tmp_path / SHIPPED_ENGINE.name)
+        load_engine(tmp_path / SHIPPED_ENGINE.name)
     checkpoint.unlink()
     with pytest.raises(ArtefactError, match=r"litematting\.safetensors: missing"):
-        open_engine(tmp_path / SHIPPED_ENGINE.name)
+        load_engine(tmp_path / SHIPPED_ENGINE.name)
 
 
 def test_devices(small_onnx: Path) -> None:
     for device in ("gpu", "cpu:0", "cuda:first"):
-        with pytest.raises(UsageError, match="wanted cpu, cuda, cuda:N"):
+        with pytest.raises(UsageError, match="must be cpu, cuda, cuda:N, tensorrt or tensorrt:N for an ONNX"):
             load_engine(small_onnx, device)
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         with pytest.raises(DeviceError, match=r"has no CUDAExecutionProvider; .*litematting-deploy\[gpu\]"):
@@ -219,10 +218,10 @@ def test_device_path_equals_the_cpu(small_onnx: Path, device: str) -> None:
 
 def test_unknown_endings(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match=r"an engine is a checkpoint, an \.onnx .* or, on a GPU, an \.engine"):
-        open_engine(tmp_path / "model.plan")
+        load_engine(tmp_path / "model.plan")
     for name in ("model", "a" * 300):
         with pytest.raises(ArtefactError, match="no such engine file"):
-            open_engine(tmp_path / f"{name}.onnx")
+            load_engine(tmp_path / f"{name}.onnx")
 
 
 def test_weights_outside_the_folder_are_not_read(tmp_path: Path) -> None:
@@ -242,17 +241,17 @@ def test_weights_outside_the_folder_are_not_read(tmp_path: Path) -> None:
         path.write_bytes(model.SerializeToString())
         if place == "weights.bin":
             with pytest.warns(UserWarning, match="has no sidecar"):
-                open_engine(path).close()
+                load_engine(path).close()
         else:
             with pytest.raises(ArtefactError, match="ONNX Runtime cannot load it"):
-                open_engine(path)
+                load_engine(path)
 
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(TINY_ENGINE.read_bytes().replace(b"guide", b"gu\xfdde"))
     with pytest.raises(ArtefactError, match="holds names that are no text"):
-        open_engine(path)
+        load_engine(path)
 
 
 def test_what_a_graph_is_called_is_not_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -30,18 +30,22 @@ def test_mistakes(checkpoints: Callable[[str], Path]) -> None:
     with pytest.raises(UsageError, match="multiples of 32"):
         load_engine(checkpoints(""), patch_hw=(100, 100))
     for device in ("warp", "meta"):
-        with pytest.raises(UsageError, match="wanted cpu, cuda, cuda:N"):
+        with pytest.raises(UsageError, match=f"`device` must be cpu, cuda or cuda:N for a checkpoint; got '{device}'"):
             load_engine(checkpoints(""), device)
-    with pytest.raises(UsageError, match="PyTorch runs here on cpu, cuda and cuda:N"):
+    with pytest.raises(UsageError, match="must be cpu, cuda or cuda:N for a checkpoint"):
         load_engine(checkpoints(""), "tensorrt")
-    with pytest.raises(UsageError, match="chosen for a checkpoint on --device cuda"):
+    with pytest.raises(
+        UsageError, match="`precision` applies to a checkpoint on a GPU, and this is a checkpoint on the CPU"
+    ):
         load_engine(checkpoints(""), precision="fp16")
-    with pytest.raises(UsageError, match="compilation for a checkpoint"):
+    with pytest.raises(UsageError, match="`compiled` applies to a checkpoint, and this is an ONNX on the CPU"):
         load_engine(compiled=True)
-    with pytest.raises(UsageError, match="threads are for an ONNX on the CPU"):
+    with pytest.raises(
+        UsageError, match="`threads` applies to an ONNX on the CPU, and this is a checkpoint on the CPU"
+    ):
         load_engine(checkpoints(""), threads=2)
     if not torch.cuda.is_available():
-        with pytest.raises(DeviceError, match=r"device cuda: PyTorch .* cannot use it, it sees 0 CUDA devices"):
+        with pytest.raises(DeviceError, match=r"`device=cuda:0`: PyTorch .* sees 0 CUDA devices"):
             load_engine(checkpoints(""), "cuda")
 
 

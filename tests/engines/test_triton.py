@@ -176,8 +176,8 @@ assert not {{"torch", "onnx", "onnxruntime"}} & set(sys.modules)
 def test_contradictions_are_one_line(pair: tuple[Path, Path], address: str, tmp_path: Path) -> None:
     url = f"grpc://{address}/litematting"
     job = (*pair, "-o", tmp_path / "alpha.png", "--engine", url)
-    assert_one_line(infer(*job, "--batch", 5), 2, url, "takes 1 to 4 patches at a time")
-    assert_one_line(infer(*job, "--patch", "32x32"), 2, url, "takes patches of 64x64, not 32x32")
+    assert_one_line(infer(*job, "--batch", 5), 2, url, "--batch must be between 1 and 4")
+    assert_one_line(infer(*job, "--patch", "32x32"), 2, url, "must be 64x64, the only size", "got 32x32")
 
 
 @pytest.mark.slow
@@ -261,9 +261,12 @@ def test_what_only_a_server_decides() -> None:
         {"trust": True},
     ]
     for options in everything:
-        with pytest.raises(UsageError, match="the server decides how it computes"):
+        with pytest.raises(
+            UsageError,
+            match=r"`(device|precision|threads|compiled|trust)` applies to .* and this is a model on a server",
+        ):
             load_engine("grpc://here/litematting", **options)
-    with pytest.raises(UsageError, match="--timeout is for models on a server"):
+    with pytest.raises(UsageError, match="`timeout_s` applies to a model on a server, and this is an ONNX on the CPU"):
         load_engine(timeout_s=3)
 
 

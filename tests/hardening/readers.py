@@ -84,9 +84,9 @@ def _training_recipe(path: Path) -> object:
 
 
 def _onnx(path: Path) -> object:
-    from litematting_deploy.engines import open_engine
+    from litematting_deploy import load_engine
 
-    return open_engine(path).close()
+    return load_engine(path).close()
 
 
 def _onnx_sidecar(path: Path) -> object:
@@ -125,7 +125,7 @@ def _run(path: Path) -> object:
 
 
 def _results(path: Path) -> object:
-    from litematting_deploy.benchmarks.row import read_results
+    from litematting_deploy.benchmarks.results import read_results
 
     return read_results(path)
 

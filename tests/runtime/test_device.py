@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from litematting_deploy import Matter
-from litematting_deploy.engines import DeviceArtefact, DeviceEngine, Engine, Gpu, open_engine
+from litematting_deploy import Matter, load_engine
+from litematting_deploy.engines import DeviceArtefact, DeviceEngine, Engine, Gpu
 from litematting_deploy.engines.base import CHANNELS
 from litematting_deploy.engines.device import checked_batch
 from litematting_deploy.errors import ArtefactError, DeviceError, InputError
@@ -110,7 +110,7 @@ def test_the_network_itself(on_device: Callable[..., OnDevice], small_onnx: Path
     image, trimap = read_image(EXAMPLE)[::4, ::4].copy(), read_trimap(EXAMPLE_TRIMAP)[::4, ::4].copy()
     with Matter.load(small_onnx, step=48) as matter:
         wanted = matter(image, trimap, dtype=np.uint8)
-    with Matter(on_device(open_engine(small_onnx), 4), step=48) as matter:
+    with Matter(on_device(load_engine(small_onnx), 4), step=48) as matter:
         found = matter(image, trimap, dtype=np.uint8)
     difference = np.abs(found.astype(int) - wanted)
     assert difference.max() <= 1
@@ -225,7 +225,7 @@ def test_device_arrays_in_and_out(on_device: Callable[..., OnDevice]) -> None:
 
 def test_as_an_engine_it_takes_host_arrays(on_device: Callable[..., OnDevice], small_onnx: Path) -> None:
     inputs = {name: RNG.random((3, CHANNELS[name], 64, 64), np.float32) for name in ("image", "trimap", "guide")}
-    with open_engine(small_onnx) as host, on_device(open_engine(small_onnx), 4) as device:
+    with load_engine(small_onnx) as host, on_device(load_engine(small_onnx), 4) as device:
         np.testing.assert_allclose(device.run(**inputs), host.run(**inputs), atol=1e-4)
         assert device.describe() == "by-address 0 on cuda:0, 64x64 fp32, 4 patches at a time on the host"
 
@@ -248,5 +248,5 @@ def test_too_little_memory_says_how_much_is_needed(
 
     with Matter(on_device(RedIsAlpha())) as matter:
         monkeypatch.setattr(host_cuda, "buffer", full)
-        with pytest.raises(DeviceError, match=r"out of memory; a photo of 211x150 needs 1 MB .*--device cpu"):
+        with pytest.raises(DeviceError, match=r"out of memory; a photo of 211x150 needs 1 MB .*`device=cpu`"):
             matter(IMAGE, TRIMAP)

@@ -166,7 +166,7 @@ def test_closed_twice_and_not_used_again(late: Matter, photos: list[Photo]) -> N
     late(*photos[0])
     late.close()
     late.close()
-    with pytest.raises(UsageError, match="by-address: was closed"):
+    with pytest.raises(UsageError, match="this matter was closed"):
         late(*photos[0])
     with pytest.raises(UsageError, match="by-address: was closed"):
         late.engine.run(*(np.zeros((1, channels, 64, 64), np.float32) for channels in (3, 3, 2)))
@@ -180,6 +180,6 @@ def test_an_engine_whose_batch_does_not_fit(host_cuda: HostCuda, monkeypatch: py
     engine = ByAddress(RedIsAlpha())
     monkeypatch.setattr(host_cuda, "buffer", full)
     monkeypatch.setattr(engine, "close", lambda: closed.append(True))
-    with pytest.raises(DeviceError, match=r"out of memory; 7 patches of 64x64 need 1 MB .*--batch"):
+    with pytest.raises(DeviceError, match=r"out of memory; 7 patches of 64x64 need 1 MB .*`batch`"):
         OnDevice(engine, host_cuda, 7)
     assert closed

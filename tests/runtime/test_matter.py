@@ -13,6 +13,8 @@ from litematting_deploy.engines import Engine
 from litematting_deploy.engines.base import Batch
 from litematting_deploy.errors import InputError, UsageError
 from litematting_deploy.matting.guide import transformable_map
+from litematting_deploy.runtime import loading, matter, open_matter
+from litematting_deploy.specs import EngineSpec, PlanSpec
 from tests.conftest import ROOT
 
 
@@ -106,11 +108,11 @@ def test_says_how_patches_are_placed() -> None:
 def test_mistakes() -> None:
     with pytest.raises(InputError, match="image is 211x150, trimap 10x150"):
         Matter(RedIsAlpha())(IMAGE, TRIMAP[:, :10])
-    with pytest.raises(InputError, match=r"wanted \(H, W, 3\) uint8 RGB"):
+    with pytest.raises(InputError, match=r"`image` must be \(H, W, 3\) uint8 RGB"):
         Matter(RedIsAlpha())(IMAGE / 255, TRIMAP)
     with pytest.raises(InputError, match="a trimap holds 0, 128, 255; this also holds 7"):
         Matter(RedIsAlpha())(IMAGE, np.full_like(TRIMAP, 7))
-    with pytest.raises(UsageError, match="--batch 5: red takes 1 to 2 patches"):
+    with pytest.raises(UsageError, match=r"`batch` must be between 1 and 2, .* red takes at a time; got 5"):
         Matter(RedIsAlpha(batch=2), batch=5)
 
 
@@ -140,3 +142,32 @@ print(peak() - before)
 def test_26_megapixels_need_at_most_half_a_gigabyte_beside_the_engine() -> None:
     done = subprocess.run([sys.executable, "-c", MEMORY_SCRIPT], cwd=ROOT, capture_output=True, text=True, check=True)
     assert 0.2 < float(done.stdout) <= 0.5
+
+
+class Watched(RedIsAlpha):
+    """Counts how often it is closed."""
+
+    closes = 0
+
+    def close(self) -> None:
+        self.closes += 1
+
+
+def test_specs_open_a_matter(small_onnx: Path) -> None:
+    with open_matter(EngineSpec(engine=str(small_onnx), batch=2), PlanSpec(step=40)) as opened:
+        assert opened.placement == "grid, step 40"
+        wanted = opened(IMAGE, TRIMAP)
+    with Matter.load(small_onnx, batch=2, step=40) as opened:
+        np.testing.assert_array_equal(opened(IMAGE, TRIMAP), wanted)
+
+
+def test_an_engine_is_closed_where_the_plan_does_not_fit_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Watched()
+    monkeypatch.setattr(loading, "open_spec", lambda _: engine)
+    with pytest.raises(UsageError, match="`published` runs patches of 640x640, and red takes 64x64"):
+        open_matter(EngineSpec(), PlanSpec(published=True))
+    assert engine.closes == 1
+    monkeypatch.setattr(matter, "open_spec", lambda _: engine)
+    with pytest.raises(UsageError, match="step"):
+        Matter.load(step=65)
+    assert engine.closes == 2

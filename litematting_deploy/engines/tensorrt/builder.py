@@ -71,7 +71,7 @@ def build_engine(
     if megabytes > LARGE_MB:
         warnings.warn(
             f"{target}: {megabytes:.0f} MB, unusual above {LARGE_MB}, built for {', '.join(architectures)}: "
-            "build for others, or for one at a time, with --sm",
+            "build for other `architectures`, or for one at a time",
             stacklevel=2,
         )
     return Built(target, described, seconds)
@@ -81,7 +81,7 @@ def _check_files(source: Path, target: Path, profile: BuildProfile) -> None:
     if source.suffix.lower() != ".onnx":
         raise UsageError(f"{source}: an engine is built from an .onnx; export a checkpoint with ltm-export")
     if not os.path.isfile(source):  # also of a name that is longer than any
-        raise ArtefactError(f"{source}: no such file; export one with: ltm-export MODEL -o {source.name}")
+        raise ArtefactError(f"{source}: no such file; export one with ltm-export")
     if target.suffix.lower() != ".engine":
         raise UsageError(f"{target}: the output of a build ends in .engine")
     written = [
@@ -118,7 +118,7 @@ def _build(
         if plan is None:
             raise DeviceError(
                 f"{source}: {tensorrt.backend} {tensorrt.version} built no engine for {', '.join(architectures)}: "
-                f"{tensorrt.log.summary()}; give it more --workspace, other targets, or export otherwise"
+                f"{tensorrt.log.summary()}; give it more `workspace_mib`, other targets, or export otherwise"
             )
         if progress is not None:
             progress(1.0, "")
@@ -127,21 +127,25 @@ def _build(
 
 def _check_precision(source: Path, network: Network, profile: BuildProfile, sidecar: Sidecar | None) -> None:
     if profile.tf32 and network.precision != "fp32":
-        again = replace(sidecar, precision="fp32").export_command() if sidecar else "ltm-export --precision fp32"
+        again = replace(sidecar, precision="fp32").export_command() if sidecar else "ltm-export"
         raise UsageError(
-            f"tf32: {source} is {network.precision}, TF32 is a way to multiply fp32; leave it out or export: {again}"
+            f"`tf32` is a way to multiply fp32, and {source} is {network.precision}; leave it out, or export the model "
+            f"again in fp32: {again}",
+            parameter="tf32",
         )
 
 
 def _check_turing(source: Path, network: Network, sidecar: Sidecar | None) -> None:
     """Raise `UsageError` for what TensorRT for RTX lacks on Turing, the averages of an fp16 export included."""
     if network.float32_products:
-        again = "ltm-export MODEL --precision fp16 --pooling conv"
+        again = "ltm-export, in fp16 with pooling by conv"
         if sidecar is not None:
             again = replace(sidecar, precision="fp16", pooling="conv", norm="group").export_command()
         raise UsageError(
-            f"--sm {TURING}: tensorrt-rtx has no float32 matrix products there, {source} has "
-            f"{len(network.float32_products)}, the first is {network.float32_products[0]}; export without them: {again}"
+            f"`architectures={TURING}`: tensorrt-rtx has no float32 matrix products there, {source} has "
+            f"{len(network.float32_products)}, the first is {network.float32_products[0]}; export without them: "
+            f"{again}",
+            parameter="architectures",
         )
 
 

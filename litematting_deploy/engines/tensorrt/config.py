@@ -26,16 +26,19 @@ def targets(tensorrt: TensorRT, profile: BuildProfile, capability: tuple[int, in
         for needed, what in (
             (not tensorrt.is_rtx, "building"),
             (profile.refit, "building a refittable engine"),
-            (profile.layers is not None, "--layers"),
+            (profile.layers is not None, "`layers`"),
         ):
             if needed:
-                fix = "leave it out" if tensorrt.is_rtx else "build with --backend tensorrt-rtx"
+                fix = "leave it out" if tensorrt.is_rtx else "build with `backend=tensorrt-rtx`"
                 raise DeviceError(
                     f"{tensorrt.backend} {tensorrt.version}: {what} needs an NVIDIA GPU, its driver and cuda-bindings, "
                     f"none is found; {fix}, or build where one is"
                 )
     if profile.layers is not None and profile.architectures not in ((), (own,)):
-        raise UsageError(f"--layers: needs an engine for the GPU here alone, {own}; leave --sm or --layers out")
+        raise UsageError(
+            f"`layers` needs an engine for the GPU here alone, {own}; leave out `architectures` or `layers`",
+            parameter="layers",
+        )
     if not tensorrt.is_rtx:
         return (str(own),)
     wanted = profile.architectures or ((own,) if own else RTX_ARCHITECTURES)
@@ -43,8 +46,9 @@ def targets(tensorrt: TensorRT, profile: BuildProfile, capability: tuple[int, in
     unknown = [text for text in wanted if text not in known]
     if unknown and wanted != (own,):
         raise UsageError(
-            f"--sm {' '.join(unknown)}: {tensorrt.backend} {tensorrt.version} builds for {', '.join(known)}; "
-            "for other GPUs use --backend tensorrt on one"
+            f"`architectures={' '.join(unknown)}`: {tensorrt.backend} {tensorrt.version} builds for "
+            f"{', '.join(known)}; for other GPUs use `backend=tensorrt` on one",
+            parameter="architectures",
         )
     return wanted
 
@@ -93,7 +97,10 @@ def _aim(tensorrt: TensorRT, config: Any, architectures: tuple[str, ...]) -> Non
     config.num_compute_capabilities = len(architectures)
     for index, text in enumerate(architectures):
         if not config.set_compute_capability(known.get(text, current), index):
-            raise UsageError(f"--sm {text}: refused by {tensorrt.backend} ({tensorrt.log.summary()})")
+            raise UsageError(
+                f"`architectures={text}` is refused by {tensorrt.backend} ({tensorrt.log.summary()})",
+                parameter="architectures",
+            )
 
 
 def attach_timing_cache(config: Any, path: Path) -> None:
@@ -120,7 +127,7 @@ def layer_information(tensorrt: TensorRT, plan: Any) -> str:
     if engine is None:
         raise DeviceError(
             f"{tensorrt.backend} {tensorrt.version}: layer information needs a GPU that can load the engine; "
-            f"leave --layers out ({tensorrt.log.summary()})"
+            f"leave `layers` out ({tensorrt.log.summary()})"
         )
     kind = tensorrt.module.LayerInformationFormat.JSON
     return str(engine.create_engine_inspector().get_engine_information(kind))

@@ -77,7 +77,7 @@ def _contract(path: Path, definition: Any) -> tuple[tuple[int, int], int | None]
 
 
 def _precision(layers: list[Any]) -> str:
-    """What `ltm-export --precision` sets: fp16 has half-precision convolutions, perhaps beside averages in float32."""
+    """Return the precision of an export: fp16 has half-precision convolutions, perhaps beside averages in float32."""
     kinds = {layer.get_input(0).dtype.name for layer in layers if layer.type.name == "CONVOLUTION"}
     if not kinds or kinds - {"FLOAT", "HALF"}:
         return "unknown"

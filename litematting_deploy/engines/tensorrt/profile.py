@@ -1,17 +1,18 @@
 """What to build: one value, from options or from a profile file."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, TypeAlias
 
 from ...errors import UsageError
-from ...files import below, read_toml
+from ...files import below
+from ...schema import decode
+from ...sidecar.engine import Builder
+from ...specs import check_choice, check_number
 from ..device import DEFAULT_BATCH
-from .version import BACKENDS
 
-HardwareCompatibility = Literal["none", "ampere+", "same-capability"]
+HardwareCompatibility: TypeAlias = Literal["none", "ampere+", "same-capability"]
 
 DEFAULT_MAX_BATCH = 8
 
@@ -24,13 +25,13 @@ _BOUNDS = {
 # what TensorRT for RTX has nothing of -> why
 _NOT_FOR_RTX = {
     "timing_cache": "times nothing while it builds",
-    "hardware_compatibility": "takes --sm for every architecture instead",
+    "hardware_compatibility": "builds for every one of `architectures` instead",
 }
 
 
 @dataclass(frozen=True)
 class BuildProfile:
-    """What the engine is to be. None: left to the builder, or to the ONNX.
+    """A description of the engine to build. None leaves a choice to the builder, or to the ONNX.
 
     backend: `tensorrt` or `tensorrt-rtx`, the installed one by default. min_batch, opt_batch, max_batch: patches at a
     time, by default 1, up to 4 and 8, or the ONNX's own where that is fixed. architectures: compute capabilities, as
@@ -41,7 +42,7 @@ class BuildProfile:
     for detailed information on every layer of the engine. The last two need a GPU.
     """
 
-    backend: str | None = None
+    backend: Builder | None = None
     min_batch: int | None = None
     opt_batch: int | None = None
     max_batch: int | None = None
@@ -55,33 +56,27 @@ class BuildProfile:
     layers: Path | None = None
 
     def __post_init__(self) -> None:
-        choices = get_args(HardwareCompatibility)
-        if self.backend is not None and self.backend not in BACKENDS:
-            raise UsageError(f"backend {self.backend!r}: wanted one of {', '.join(BACKENDS)}")
-        if self.hardware_compatibility not in choices:
-            raise UsageError(
-                f"hardware_compatibility {self.hardware_compatibility!r}: wanted one of {', '.join(choices)}"
-            )
+        check_choice("backend", self.backend, Builder)
+        check_choice("hardware_compatibility", self.hardware_compatibility, HardwareCompatibility)
         object.__setattr__(self, "architectures", tuple(dict.fromkeys(map(_architecture, self.architectures))))
         for name, (least, most) in _BOUNDS.items():
-            value = getattr(self, name)
-            if value is not None and not least <= value <= most:
-                raise UsageError(f"{name} {value}: wanted {least} to {most}")
-        self._check_backend()
-        self.batches(None)
-
-    def _check_backend(self) -> None:
+            check_number(name, getattr(self, name), least, most)
         if self.backend == "tensorrt" and self.architectures:
             raise UsageError(
-                f"--sm {' '.join(self.architectures)}: tensorrt builds for the GPU of this machine; leave it out, or "
-                "build for other GPUs with --backend tensorrt-rtx"
+                f"`architectures={' '.join(self.architectures)}` cannot be combined with `backend=tensorrt`, which "
+                "builds for the GPU of this machine; leave it out, or build for other GPUs with `backend=tensorrt-rtx`",
+                parameter="architectures",
             )
         for name, reason in _NOT_FOR_RTX.items():
             if self.backend == "tensorrt-rtx" and getattr(self, name) not in (None, "none"):
-                raise UsageError(f"{name} {getattr(self, name)}: tensorrt-rtx {reason}; leave it out")
+                raise UsageError(
+                    f"`{name}` cannot be combined with `backend=tensorrt-rtx`, which {reason}; leave it out",
+                    parameter=name,
+                )
+        self.batches(None)
 
     def batches(self, fixed: int | None) -> tuple[int, int, int]:
-        """Least, best and most patches at a time, for an ONNX of a `fixed` batch or a dynamic one (None).
+        """Return least, best and most patches at a time, for an ONNX of a `fixed` batch or a dynamic one (None).
 
         Raises `UsageError` where they contradict each other or the ONNX.
         """
@@ -89,58 +84,44 @@ class BuildProfile:
             for name in ("min_batch", "opt_batch", "max_batch"):
                 if getattr(self, name) not in (None, fixed):
                     raise UsageError(
-                        f"{name} {getattr(self, name)}: the ONNX takes exactly {fixed} patches at a time; leave it out "
-                        "or export with --batch dynamic"
+                        f"`{name}` must be {fixed}, the patches that the ONNX takes at a time; got "
+                        f"{getattr(self, name)}; leave it out, or export the model again for a dynamic batch",
+                        parameter=name,
                     )
             return fixed, fixed, fixed
         least = self.min_batch or 1
         most = self.max_batch or max(DEFAULT_MAX_BATCH, self.opt_batch or 1, least)
         best = self.opt_batch or min(max(DEFAULT_BATCH, least), most)
         if not least <= best <= most:
-            raise UsageError(f"batches {least}, {best}, {most}: wanted min_batch <= opt_batch <= max_batch")
+            raise UsageError(
+                f"`min_batch`, `opt_batch` and `max_batch` must not fall; got {least}, {best}, {most}",
+                parameter="opt_batch",
+            )
         return least, best, most
 
-    def with_options(self, options: Mapping[str, Any]) -> Self:
-        """A copy with those options that are given (neither None nor empty)."""
+    def with_options(self, **options: Any) -> Self:
+        """Return a copy with those of the fields that are given: neither None nor empty."""
         return replace(self, **{name: value for name, value in options.items() if value not in (None, ())})
 
 
 def _architecture(text: str) -> str:
-    """`89`, `sm_89` and `8.9` are all 8.9."""
+    """Return a compute capability as 8.9, whether it is written `89`, `sm_89` or `8.9`."""
     found = re.fullmatch(r"(?:sm_?)?(\d{1,2})\.?(\d)", text.strip().lower())
     if found is None:
-        raise UsageError(f"compute capability {text!r}: wanted a number as 8.9 or 89; see nvidia-smi --query-gpu")
+        raise UsageError(
+            f"`architectures` must be compute capabilities such as 8.9 or 89; got {text!r}; nvidia-smi names that of a "
+            "GPU",
+            parameter="architectures",
+        )
     return f"{int(found[1])}.{found[2]}"
 
 
 def read_profile(path: str | Path) -> BuildProfile:
-    """Read a TOML file with any of the fields of `BuildProfile`; its files are names in the profile's folder or below.
+    """Return the profile in a TOML file, which holds any of the fields of `BuildProfile`.
 
-    Raises `UsageError` naming the file and what is wrong in it.
+    Its files are names in the profile's folder or below. Raises `UsageError` naming the file and what is wrong in it.
     """
     path = Path(path)
-    content = read_toml(path, "a profile")
-    known = [field.name for field in fields(BuildProfile)]
-    for name, value in content.items():
-        if name not in known:
-            raise UsageError(f"{path}: unknown key {name!r}; a profile has {', '.join(known)}")
-        if not _right_type(name, value):
-            raise UsageError(f"{path}: {name} = {value!r} has the wrong type or is empty; see engines/README.md")
-        if name in ("timing_cache", "layers"):
-            content[name] = below(path, name, value)
-    try:
-        return BuildProfile(**content)
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
-
-
-def _right_type(name: str, value: object) -> bool:
-    if name == "architectures":
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    if name in ("tf32", "refit"):
-        return isinstance(value, bool)
-    if name in ("timing_cache", "layers"):
-        return isinstance(value, str) and bool(value)
-    if name in ("backend", "hardware_compatibility"):
-        return isinstance(value, str)
-    return type(value) is int
+    profile = decode(path, BuildProfile, name="a profile", toml=True, error=UsageError)
+    found = {name: getattr(profile, name) for name in ("timing_cache", "layers")}
+    return profile.with_options(**{name: below(path, name, str(file)) for name, file in found.items() if file})

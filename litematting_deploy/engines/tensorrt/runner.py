@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...errors import ArtefactError, DeviceError, OutputError, UsageError
+from ...errors import ArtefactError, DeviceError, OutputError
 from ...files import cache_folder, replace_file, sha256
 from ...sidecar import EngineSidecar, check_engine_sidecar, sidecar_path
-from ..base import CHANNELS, check_contract
+from ..base import CHANNELS, batch_error, check_contract
 from ..device import DeviceArtefact, DeviceEngine, Gpu
 from . import version as trt
 
@@ -16,14 +16,12 @@ from . import version as trt
 class TensorRTArtefact(DeviceArtefact):
     """An `.engine` file whose sidecar matches it and the TensorRT that is installed."""
 
-    def __init__(self, path: Path, device: str, trust: bool = False) -> None:
+    def __init__(self, path: Path, trust: bool = False) -> None:
         """trust: take a file without a sidecar, with whichever TensorRT is installed.
 
         The sidecar's hash tells damage and mix-ups, not an attacker: an engine is code, and who can change it can
-        change the sidecar. Raises `ArtefactError`, `DependencyError` or `UsageError`.
+        change the sidecar. Raises `ArtefactError` or `DependencyError`.
         """
-        if device.partition(":")[0] != "cuda":
-            raise UsageError(f"device {device!r}: a TensorRT engine runs on cuda or cuda:N")
         trusted = trust and not sidecar_path(path).exists()
         self.path = path
         self.sidecar: EngineSidecar | None = None if trusted else check_engine_sidecar(path)
@@ -62,10 +60,7 @@ class _TensorRTEngine(DeviceEngine):
         self.patch_hw, (least, best, most) = contract(self._path, self._engine)
         self.batch = best if batch is None else max(batch, least)  # what a run lacks is padded
         if not 1 <= (batch or 1) <= most:
-            raise UsageError(
-                f"--batch {batch}: {self._path} was built for {least} to {most} patches at a time; "
-                f"choose one of these or build it again with --max-batch"
-            )
+            raise batch_error(batch or 1, str(self._path), most, "choose a smaller one or build it again for more")
         self.name, self.version = self._tensorrt.backend, self._tensorrt.version
         self.device = f"cuda:{gpu.index}"
         self.precision = artefact.sidecar.precision if artefact.sidecar else "unknown"
@@ -113,6 +108,7 @@ class _TensorRTEngine(DeviceEngine):
         if self._cache is not None:
             self._cache.save()
         self._context = self._engine = self._runtime = None
+        self.closed = True
 
 
 class _RuntimeCache:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..._optional import require
-from ...errors import DependencyError, DeviceError, UsageError
+from ...errors import DependencyError, DeviceError
+from ...sidecar.engine import Builder
+from ...specs import check_choice
 
 MAX_REASON = 400
 """Characters of TensorRT's own messages that go into one of ours."""
@@ -22,7 +24,7 @@ class _Backend:
 
 
 # What the user calls it. Where both are installed, the first one is taken.
-BACKENDS = {
+BACKENDS: dict[Builder, _Backend] = {
     "tensorrt": _Backend("tensorrt", "trt-cu13", (10, 12)),
     "tensorrt-rtx": _Backend("tensorrt_rtx", "rtx-cu13", (1, 4)),
 }
@@ -32,7 +34,7 @@ BACKENDS = {
 class TensorRT:
     """One of the two modules, in a version that works."""
 
-    backend: str
+    backend: Builder
     module: Any
     version: str
     log: Any
@@ -58,7 +60,7 @@ class TensorRT:
         except (TypeError, RuntimeError) as error:  # how the bindings say that the library returned nothing
             raise DeviceError(
                 f"{self.backend} {self.version}: no builder here, most likely for want of an NVIDIA GPU and its driver "
-                f"({logger.summary() or error}); build there, or here with --backend tensorrt-rtx"
+                f"({logger.summary() or error}); build there, or here with `backend=tensorrt-rtx`"
             ) from error
         return builder
 
@@ -69,7 +71,7 @@ class TensorRT:
         return 1 << int(self.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
 
 
-def installed_backend() -> str:
+def installed_backend() -> Builder:
     """The backend to use when none was named. Raises `DependencyError` when there is none."""
     for name, backend in BACKENDS.items():
         if importlib.util.find_spec(backend.module) is not None:
@@ -81,13 +83,12 @@ def installed_backend() -> str:
 
 
 @functools.cache
-def load(backend: str, purpose: str) -> TensorRT:
+def load(backend: Builder, purpose: str) -> TensorRT:
     """The module of a backend. `purpose` begins the message when it is missing: "<purpose> needs tensorrt ...".
 
     Raises `DependencyError` when it is not installed or too old, `UsageError` for an unknown backend.
     """
-    if backend not in BACKENDS:
-        raise UsageError(f"backend {backend!r}: wanted one of {', '.join(BACKENDS)}")
+    check_choice("backend", backend, Builder)
     known = BACKENDS[backend]
     module: Any = require(known.module, known.extra, purpose)
     version = str(module.__version__)

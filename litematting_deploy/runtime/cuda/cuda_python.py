@@ -31,7 +31,7 @@ def open_device(index: int) -> "CudaPython":
         _call("cuInit", 0)
     except RuntimeError as error:  # cuda.bindings looks for the driver at the first call
         raise DeviceError(
-            "no CUDA driver (libcuda.so.1): install NVIDIA's driver, or run an ONNX with --device cpu"
+            "no CUDA driver (libcuda.so.1): install NVIDIA's driver, or run an ONNX with `device=cpu`"
         ) from error
     count = _call("cuDeviceGetCount")
     if not 0 <= index < count:

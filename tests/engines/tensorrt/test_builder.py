@@ -120,7 +120,7 @@ def test_turing_has_no_float32_products(tmp_path: Path, small_onnx: Path) -> Non
     with pytest.raises(UsageError) as failure:
         build_engine(small_onnx, tmp_path / "m.engine", profile)
     message = str(failure.value)
-    assert "--sm 7.5: tensorrt-rtx has no float32 matrix products" in message
+    assert "`architectures=7.5`: tensorrt-rtx has no float32 matrix products" in message
     assert "ltm-export standin.safetensors" in message
     assert "--precision fp16 --pooling conv" in message
     assert list(tmp_path.iterdir()) == []
@@ -159,19 +159,19 @@ def test_targets(rtx: trt.TensorRT) -> None:
     assert targets(rtx, profile, (9, 0)) == ("9.0",), "asked of TensorRT as the current GPU"
     assert targets(rtx, ADA, (12, 0)) == ("8.9",)
     assert targets(enterprise, BuildProfile(backend="tensorrt"), (9, 0)) == ("9.0",)
-    with pytest.raises(UsageError, match=r"--sm 9\.0: .* builds for 7\.5, 8\.0, 8\.6, 8\.9, 12\.0"):
+    with pytest.raises(UsageError, match=r"`architectures=9\.0`: .* builds for 7\.5, 8\.0, 8\.6, 8\.9, 12\.0"):
         targets(rtx, BuildProfile(backend="tensorrt-rtx", architectures=("9.0", "8.9")), (9, 0))
-    for needy, words in ((profile, "building needs an NVIDIA GPU.*--backend tensorrt-rtx"),):
+    for needy, words in ((profile, "building needs an NVIDIA GPU.*`backend=tensorrt-rtx`"),):
         with pytest.raises(DeviceError, match=words):
             targets(enterprise, needy, None)
-    for option, words in (({"refit": True}, "refittable"), ({"layers": Path("l.json")}, "--layers")):
+    for option, words in (({"refit": True}, "refittable"), ({"layers": Path("l.json")}, "`layers`")):
         with pytest.raises(DeviceError, match=f"{words}.*needs an NVIDIA GPU.*leave it out"):
             targets(rtx, dataclasses.replace(profile, **option), None)
 
 
 @pytest.mark.heavy
 def test_tf32_is_for_full_precision(tmp_path: Path, turing_onnx: Path) -> None:
-    with pytest.raises(UsageError, match=r"tf32: .* is fp16, TF32 is a way to multiply fp32.*--precision fp32"):
+    with pytest.raises(UsageError, match=r"`tf32` is a way to multiply fp32, and .* is fp16; .*--precision fp32"):
         build_engine(turing_onnx, tmp_path / "m.engine", dataclasses.replace(ADA, tf32=True))
 
 
@@ -189,7 +189,7 @@ def test_fixed_batch(tmp_path: Path, rtx: trt.TensorRT, small_onnx: Path) -> Non
     assert configure(rtx, builder, network, BuildProfile(), ("8.9",)).num_optimization_profiles == 0
     with (
         pytest.warns(UserWarning, match="has no sidecar"),
-        pytest.raises(UsageError, match="max_batch 4: the ONNX takes exactly 2 patches"),
+        pytest.raises(UsageError, match="`max_batch` must be 2, the patches that the ONNX takes at a time; got 4"),
     ):
         build_engine(path, tmp_path / "m.engine", dataclasses.replace(ADA, max_batch=4))
 
@@ -242,7 +242,7 @@ def test_onnx_that_its_sidecar_does_not_know(tmp_path: Path, small_onnx: Path) -
 def test_failed_build_keeps_the_old_engine(tmp_path: Path, small_onnx: Path) -> None:
     old = tmp_path / "m.engine"
     old.write_bytes(b"old")
-    with pytest.raises(DeviceError, match=r"built no engine for 8\.9: .*OutOfMemory.*--workspace"):
+    with pytest.raises(DeviceError, match=r"built no engine for 8\.9: .*OutOfMemory.*`workspace_mib`"):
         build_engine(small_onnx, old, dataclasses.replace(ADA, workspace_mib=1))
     assert old.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [old]

@@ -28,7 +28,7 @@ def test_batches_of_a_fixed_onnx() -> None:
     assert BuildProfile().batches(3) == (3, 3, 3)
     assert BuildProfile(min_batch=3, max_batch=3).batches(3) == (3, 3, 3)
     for wrong in (BuildProfile(max_batch=4), BuildProfile(min_batch=2)):
-        with pytest.raises(UsageError, match="the ONNX takes exactly 3 patches at a time"):
+        with pytest.raises(UsageError, match="must be 3, the patches that the ONNX takes at a time"):
             wrong.batches(3)
 
 
@@ -39,9 +39,9 @@ def test_architectures_are_written_one_way() -> None:
 
 def test_given_options_win() -> None:
     profile = BuildProfile(architectures=("8.6",), max_batch=4, tf32=True)
-    same = profile.with_options({"architectures": (), "max_batch": None, "tf32": None, "refit": None})
+    same = profile.with_options(architectures=(), max_batch=None, tf32=None, refit=None)
     assert same == profile
-    other = profile.with_options({"architectures": ("8.9",), "max_batch": 2, "tf32": False, "optimization_level": 0})
+    other = profile.with_options(architectures=("8.9",), max_batch=2, tf32=False, optimization_level=0)
     assert other == BuildProfile(architectures=("8.9",), max_batch=2, tf32=False, optimization_level=0)
 
 
@@ -78,31 +78,37 @@ def test_every_shipped_profile_can_be_read_and_is_in_the_table() -> None:
     ("content", "words"),
     [
         ("max_batchs = 4", "unknown key 'max_batchs'; a profile has backend, min_batch"),
-        ('max_batch = "4"', "max_batch = '4' has the wrong type"),
-        ("max_batch = true", "max_batch = True has the wrong type"),
-        ("tf32 = 1", "tf32 = 1 has the wrong type"),
-        ("architectures = [8.9]", "has the wrong type"),
-        ('architectures = "8.9"', "has the wrong type"),
-        ("timing_cache = 3", "has the wrong type"),
-        ('timing_cache = ""', "timing_cache = '' has the wrong type or is empty"),
+        ('max_batch = "4"', "max_batch must be an integer; got '4'"),
+        ("max_batch = true", "max_batch must be an integer; got True"),
+        ("tf32 = 1", "tf32 must be true or false; got 1"),
+        ("architectures = [8.9]", "architectures[0] must be a text; got 8.9"),
+        ('architectures = "8.9"', "architectures must be a list; got '8.9'"),
+        ("timing_cache = 3", "timing_cache must be a file name; got 3"),
+        ('timing_cache = ""', "timing_cache must be a file name; got ''"),
         ('layers = "a\\u0000b"', "in the folder of bad.toml or below"),
         ('timing_cache = "../t"', "in the folder of bad.toml or below"),
         ('layers = "away/l.json"', "in the folder of bad.toml or below"),
         ('layers = "/l.json"', "in the folder of bad.toml or below"),
         ("max_batch = 0x" + "f" * 900, "more than 64 bits"),
-        ("max_batch = 3000000000", "max_batch 3000000000: wanted 1 to 1024"),
-        ('architectures = ["ada"]', "compute capability 'ada': wanted a number as 8.9 or 89"),
-        ("max_batch = 0", "max_batch 0: wanted 1 to 1024"),
-        ("workspace_mib = 0", "workspace_mib 0: wanted 1 to 1048576"),
-        ("optimization_level = 6", "optimization_level 6: wanted 0 to 5"),
-        ("optimization_level = -1", "optimization_level -1: wanted 0 to 5"),
-        ("opt_batch = 9\nmax_batch = 8", "batches 1, 9, 8: wanted min_batch <= opt_batch <= max_batch"),
-        ("min_batch = 5\nopt_batch = 2", "batches 5, 2, 8"),
-        ('backend = "trt"', "backend 'trt': wanted one of tensorrt, tensorrt-rtx"),
-        ('hardware_compatibility = "all"', "hardware_compatibility 'all': wanted one of none, ampere+"),
-        ('backend = "tensorrt"\narchitectures = ["8.9"]', "--sm 8.9: tensorrt builds for the GPU of this machine"),
-        ('backend = "tensorrt-rtx"\ntiming_cache = "t"', "tensorrt-rtx times nothing while it builds"),
-        ('backend = "tensorrt-rtx"\nhardware_compatibility = "ampere+"', "tensorrt-rtx takes --sm for every"),
+        ("max_batch = 3000000000", "max_batch must be between 1 and 1024; got 3000000000"),
+        ('architectures = ["ada"]', "architectures must be compute capabilities such as 8.9 or 89; got 'ada'"),
+        ("max_batch = 0", "max_batch must be between 1 and 1024; got 0"),
+        ("workspace_mib = 0", "workspace_mib must be between 1 and 1048576; got 0"),
+        ("optimization_level = 6", "optimization_level must be between 0 and 5; got 6"),
+        ("optimization_level = -1", "optimization_level must be between 0 and 5; got -1"),
+        ("opt_batch = 9\nmax_batch = 8", "min_batch, opt_batch and max_batch must not fall; got 1, 9, 8"),
+        ("min_batch = 5\nopt_batch = 2", "got 5, 2, 8"),
+        ('backend = "trt"', "backend must be one of tensorrt, tensorrt-rtx; got 'trt'"),
+        (
+            'hardware_compatibility = "all"',
+            "hardware_compatibility must be one of none, ampere+, same-capability; got 'all'",
+        ),
+        ('backend = "tensorrt"\narchitectures = ["8.9"]', "architectures=8.9 cannot be combined with backend=tensorrt"),
+        ('backend = "tensorrt-rtx"\ntiming_cache = "t"', "tensorrt-rtx, which times nothing while it builds"),
+        (
+            'backend = "tensorrt-rtx"\nhardware_compatibility = "ampere+"',
+            "tensorrt-rtx, which builds for every one of architectures",
+        ),
         ("max_batch =", "not a profile that can be read"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from filelock import FileLock
 
 from litematting_deploy import Matter, load_engine
-from litematting_deploy.engines import Gpu, examine
+from litematting_deploy.engines import Gpu
 from litematting_deploy.engines.tensorrt.runner import TensorRTArtefact
 from litematting_deploy.errors import ArtefactError, DependencyError, DeviceError, UsageError
 from litematting_deploy.runtime.cuda import open_cuda
@@ -71,10 +71,21 @@ def test_without_tensorrt_one_line_names_the_extra(small_engine: Path, tmp_path:
 
 def test_mistakes_are_told_before_a_missing_driver(small_engine: Path, tmp_path: Path) -> None:
     assert_one_line(matted(tmp_path / "no.engine", tmp_path), 1, "no.engine: no such engine file")
-    assert_one_line(matted(small_engine, tmp_path, "--device", "cpu"), 2, "runs on a GPU, not on --device cpu")
-    assert_one_line(matted(small_engine, tmp_path, "--device", "tensorrt"), 2, "runs on cuda or cuda:N")
-    assert_one_line(matted(small_engine, tmp_path, "--precision", "fp16"), 2, "chosen for a checkpoint")
-    assert_one_line(matted(SHIPPED_ENGINE, tmp_path, "--trust"), 2, "--trust is for TensorRT engines")
+    assert_one_line(
+        matted(small_engine, tmp_path, "--device", "cpu"),
+        2,
+        "--device must be cuda or cuda:N",
+        "got 'cpu'; an ONNX runs",
+    )
+    assert_one_line(
+        matted(small_engine, tmp_path, "--device", "tensorrt"),
+        2,
+        "--device must be cuda or cuda:N for a TensorRT engine",
+    )
+    assert_one_line(
+        matted(small_engine, tmp_path, "--precision", "fp16"), 2, "--precision applies to a checkpoint on a GPU"
+    )
+    assert_one_line(matted(SHIPPED_ENGINE, tmp_path, "--trust"), 2, "--trust applies to a TensorRT engine")
     bare = tmp_path / "bare.engine"
     shutil.copy(small_engine, bare)
     assert_one_line(matted(bare, tmp_path), 1, "bare.engine: has no sidecar bare.engine.json", "--trust")
@@ -89,7 +100,7 @@ def test_mistakes_are_told_before_a_missing_driver(small_engine: Path, tmp_path:
 
 
 def test_another_architecture_is_refused_before_it_is_loaded(small_engine: Path) -> None:
-    artefact = examine(small_engine, "cuda")
+    artefact = TensorRTArtefact(small_engine)
     with pytest.raises(ArtefactError, match=r"for compute capability 8\.9, an H200 has 9\.0; .*ltm-build"):
         artefact.open(Gpu(0, "an H200", (9, 0), 1), None)
 
@@ -104,7 +115,7 @@ def test_what_the_real_runtime_says_without_a_driver(small_engine: Path, tmp_pat
     with pytest.raises(
         (ArtefactError, DeviceError), match=r"tensorrt-rtx .* cannot load it on an RTX 4090.*CUDA driver"
     ):
-        TensorRTArtefact(path, "cuda", trust=trusted).open(ADA, None)
+        TensorRTArtefact(path, trust=trusted).open(ADA, None)
 
 
 @pytest.mark.gpu
@@ -123,7 +134,7 @@ def test_an_engine_built_here_runs_here(tmp_path: Path, precision: str, limit: f
         wanted = host.run(**inputs)
         for _ in range(4):
             assert np.abs(device.run(**inputs) - wanted).max() <= limit
-    with pytest.raises(UsageError, match="was built for 1 to 8 patches"):
+    with pytest.raises(UsageError, match="must be between 1 and 8"):
         load_engine(engine, batch=9)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from litematting_deploy.engines.tensorrt import version as trt
 from litematting_deploy.errors import DependencyError, UsageError
+from litematting_deploy.sidecar.engine import Builder
 
 
 @pytest.fixture
@@ -23,17 +24,19 @@ def test_loads_the_module_with_its_version(rtx: trt.TensorRT) -> None:
 
 def test_all_but_tensorrt_11_are_told_to_keep_the_types(rtx: trt.TensorRT) -> None:
     strongly = 1 << int(rtx.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-    flags = [
-        dataclasses.replace(rtx, backend=backend, version=version).network_flags()
-        for backend, version in (("tensorrt", "10.12.0.36"), ("tensorrt", "11.4.0.106"), ("tensorrt-rtx", "1.7.1.116"))
-    ]
+    versions: tuple[tuple[Builder, str], ...] = (
+        ("tensorrt", "10.12.0.36"),
+        ("tensorrt", "11.4.0.106"),
+        ("tensorrt-rtx", "1.7.1.116"),
+    )
+    flags = [dataclasses.replace(rtx, backend=name, version=version).network_flags() for name, version in versions]
     assert flags == [strongly, 0, strongly]
     network = rtx.builder().create_network(rtx.network_flags())
     assert network.get_flag(rtx.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
 
 
 def test_missing_old_and_unknown_backends(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="backend 'onnx': wanted one of tensorrt, tensorrt-rtx"):
+    with pytest.raises(UsageError, match="`backend` must be one of tensorrt, tensorrt-rtx; got 'onnx'"):
         trt.load("onnx", "x")
     newer = dataclasses.replace(trt.BACKENDS["tensorrt-rtx"], minimum=(99, 1))
     monkeypatch.setitem(trt.BACKENDS, "tensorrt-rtx", newer)

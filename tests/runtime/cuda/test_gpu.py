@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import threading
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from litematting_deploy.errors import DependencyError, DeviceError
 from litematting_deploy.matting.patches import plan_grid
 from litematting_deploy.runtime.cuda import open_cuda
 from litematting_deploy.runtime.cuda.protocol import Cuda
+from litematting_deploy.specs import Backend
 from tests.conftest import ROOT
 from tests.runtime.cuda.host import HostCuda
 from tests.runtime.cuda.planes import SIZES, Bench, real, scattered
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.gpu
 RNG = np.random.default_rng(5)
 
 
-def opened(backend: str) -> Cuda:
+def opened(backend: Backend) -> Cuda:
     try:
         return open_cuda(0, backend)
     except (DeviceError, DependencyError) as error:
@@ -46,7 +47,7 @@ def test_it_says_what_it_is(cuda: Cuda) -> None:
     assert cuda.gpu
     assert cuda.capability >= (7, 5)
     with pytest.raises(DeviceError, match="no CUDA device 99: "):
-        open_cuda(99, cuda.backend)
+        open_cuda(99, cast(Backend, cuda.backend))
 
 
 def test_copies_up_and_down(cuda: Cuda) -> None:

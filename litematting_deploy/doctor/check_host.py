@@ -1,4 +1,4 @@
-"""Checks of what runs without a GPU."""
+"""Checks of engines and libraries that need no GPU."""
 
 import importlib.metadata
 import os
@@ -17,22 +17,21 @@ from ..runtime.cuda.kernels import source
 from ..runtime.loading import load_engine
 from ..runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
 from ..sidecar import check_sidecar
-from .expected import agreement
-from .found import Found, needs
-from .tiny import built_tiny
+from .expected import agreement, built_tiny
+from .registry import Found, needs
 
 _ADA = "8.9"
 
 
 def onnxruntime_cpu() -> Found:
-    """The shipped engine on the example patch."""
+    """Run the shipped engine on the example patch."""
     needs(lambda: require("onnxruntime", "cpu", "running an ONNX"))
     with load_engine() as engine:
         return Found(f"onnxruntime {engine.version}", agreement(engine))
 
 
 def pytorch_cpu() -> Found:
-    """The shipped weights in PyTorch on the example patch."""
+    """Run the shipped weights in PyTorch on the example patch."""
     needs(
         lambda: require("torch", "export", "a checkpoint as engine"),
         lambda: require("safetensors", "export", "reading .safetensors"),
@@ -42,7 +41,7 @@ def pytorch_cpu() -> Found:
 
 
 def triton() -> Found:
-    """The client's question to a port where nobody listens, and its answer in one line."""
+    """Ask a port where nobody listens, and expect the client's error in one line."""
     needs(lambda: require("tritonclient.grpc", "triton", "a model on a Triton server"))
     version = f"tritonclient {importlib.metadata.version('tritonclient')}"
     with socket.socket() as nobody:
@@ -51,13 +50,13 @@ def triton() -> Found:
             TritonEngine(f"grpc://127.0.0.1:{nobody.getsockname()[1]}/litematting", timeout_s=5).close()
         except DeviceError as error:
             if "no server answers" in str(error):
-                return Found(version, "asks over gRPC; which server, says --engine grpc://HOST/MODEL")
+                return Found(version, "asks over gRPC; the URL of an engine, grpc://HOST/MODEL, names the server")
             raise
     raise ToleranceError(f"{version}: had an answer from a port where nobody listens; what runs in between?")
 
 
 def foreground() -> Found:
-    """PyMatting's foreground of a soft edge between two colours."""
+    """Estimate the foreground colours of a soft edge between two colours with PyMatting."""
     from ..images.colour import SRGB
     from ..images.photo import Photo
     from ..matting.foreground import estimate_foreground
@@ -72,13 +71,13 @@ def foreground() -> Found:
     if not off < 10:
         raise ToleranceError(
             f"PyMatting {version}: foreground colours are off by {off:.0f} grey levels, wanted less than 10; "
-            "pip install -U pymatting, or leave --cutout out"
+            "install a newer pymatting, or make no cut-outs"
         )
     return Found(f"PyMatting {version}", f"colours of a soft edge are off by {off:.1f} grey levels on average")
 
 
 def kernels() -> Found:
-    """The CUDA kernels through NVRTC, which needs no GPU; anew, whatever the cache holds."""
+    """Compile the CUDA kernels with NVRTC, which needs no GPU; anew, whatever the cache contains."""
     needs(lambda: require("cuda.bindings", "cuda13", "compiling kernels"))
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = folder
@@ -89,7 +88,7 @@ def kernels() -> Found:
 
 
 def tensorrt_rtx() -> Found:
-    """The shipped ONNX parsed, and a tiny engine built ahead of time, which needs no GPU."""
+    """Parse the shipped ONNX and build a tiny engine ahead of time, which needs no GPU."""
     needs(lambda: trt.load("tensorrt-rtx", "building an engine for RTX GPUs"))
     tensorrt = trt.load("tensorrt-rtx", "building an engine for RTX GPUs")
     network = parse(tensorrt, tensorrt.builder(), SHIPPED_ENGINE, check_sidecar(SHIPPED_ENGINE))

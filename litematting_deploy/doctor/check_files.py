@@ -1,4 +1,4 @@
-"""Checks of files: what is shipped, what can be read and written, and where things are kept."""
+"""Checks of files: what is shipped, which formats can be read and written, and where things are kept."""
 
 import importlib.metadata
 import importlib.util
@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import PIL
+from numpy.typing import NDArray
 from PIL import Image
 
 from .._optional import require
@@ -19,7 +20,7 @@ from ..images.opening import READ_FORMATS
 from ..images.suffixes import READS_AVIF, WRITE_SUFFIXES
 from ..runtime.shipped import EXAMPLE_IMAGE, EXAMPLE_TRIMAP, SHIPPED_ENGINE
 from ..sidecar import check_sidecar, sidecar_path
-from .found import Found, MissingError, needs
+from .registry import Found, MissingError, needs
 
 _OPENEXR = "3.4.11"
 _LOSSY = 12
@@ -28,7 +29,7 @@ _LOSSY_KINDS = ("JPEG", "WEBP", "HEIC", "AVIF")
 
 
 def shipped() -> Found:
-    """The hashes of the shipped engine and its weights, and the example."""
+    """Compare the hashes of the shipped engine and its weights, and read the example."""
     sidecar = check_sidecar(SHIPPED_ENGINE)
     if sidecar is None:
         raise ArtefactError(f"{sidecar_path(SHIPPED_ENGINE)}: missing; install litematting-deploy again")
@@ -38,7 +39,7 @@ def shipped() -> Found:
 
 
 def images() -> Found:
-    """A picture through every format that is read, and every one that is written."""
+    """Read a picture in every format that is read, and write and read it in every one that is written."""
     ramp = np.linspace(40, 200, 64).astype(np.uint8)
     picture = np.dstack(
         [np.broadcast_to(ramp, (48, 64)), np.full((48, 64), 90, np.uint8), np.tile(ramp[:48], (64, 1)).T]
@@ -56,8 +57,9 @@ def images() -> Found:
     return Found(versions, f"reads {', '.join(READ_FORMATS)}; writes {', '.join(WRITE_SUFFIXES)}")
 
 
-def _same(kind: str, wanted: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], found: object) -> None:
-    difference = np.abs(np.asarray(found).astype(int) - wanted).max()
+def _same(kind: str, wanted: NDArray[np.uint8], found: NDArray[np.uint8]) -> None:
+    """Raise `InputError` where a picture (H, W, 3) uint8 RGB comes back changed by more than its format may."""
+    difference = np.abs(found.astype(int) - wanted).max()
     if difference > (_LOSSY if kind in _LOSSY_KINDS else 0):
         raise InputError(f"{kind}: comes back changed by {difference} grey levels; install pillow and OpenCV again")
 
@@ -80,7 +82,7 @@ def containers() -> Found:
 
 
 def openexr() -> Found:
-    """Half floats through an OpenEXR file."""
+    """Write half floats to an OpenEXR file and read them."""
     if importlib.util.find_spec("OpenEXR") is None:
         raise MissingError(f"OpenEXR files need OpenEXR, which is not installed: pip install 'OpenEXR>={_OPENEXR}'")
     import OpenEXR
@@ -95,12 +97,12 @@ def openexr() -> Found:
         with OpenEXR.File(path) as file:
             back = file.channels()["RGB"].pixels
     if back.dtype != np.float16 or not np.array_equal(back, pixels):
-        raise InputError(f"OpenEXR {version}: half floats come back changed: pip install -U 'OpenEXR>={_OPENEXR}'")
+        raise InputError(f"OpenEXR {version}: half floats come back changed; install 'OpenEXR>={_OPENEXR}'")
     return Found(f"OpenEXR {version}", "half floats come back as they were")
 
 
 def clips() -> Found:
-    """Three frames through every codec of `ltm-infer` on clips."""
+    """Write three frames with every codec of clips, and read them."""
     needs(lambda: require("av", "video", "reading and writing clips"))
     import av
 
@@ -110,12 +112,12 @@ def clips() -> Found:
     missing = [name for name, codec in CODECS.items() if not comes_back(codec)]
     version = f"PyAV {av.__version__}, FFmpeg's libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
     if missing:
-        raise InputError(f"{version} cannot write {', '.join(missing)} and read it: pip install --force-reinstall av")
+        raise InputError(f"{version} cannot write {', '.join(missing)} and read it; install the package av again")
     return Found(version, f"writes and reads {', '.join(CODECS)}")
 
 
 def cache() -> Found:
-    """Whether compiled kernels can be kept."""
+    """Write to the folder that keeps compiled kernels."""
     folder = cache_folder()
     probe = folder / f"doctor-{uuid.uuid4().hex}"
     try:

@@ -56,7 +56,7 @@ class PyCuda:
         """Raises `DeviceError` in another thread, or where another of PyCUDA's contexts is current."""
         if threading.get_ident() != self._thread:
             raise DeviceError(
-                "PyCUDA's context belongs to the thread that opened it; stay in that, or use --cuda-backend cuda-python"
+                "PyCUDA's context belongs to the thread that opened it; stay in that, or use `cuda_backend=cuda-python`"
             )
         if driver.Context.get_current() != self._context:
             raise DeviceError("another PyCUDA context is current than when the device was opened; pop it first")

@@ -1,4 +1,4 @@
-"""Checks of what runs on an NVIDIA GPU. Every one says all that it lacks, not only the first."""
+"""Checks of what runs on an NVIDIA GPU. Each names everything that it lacks, not only the first."""
 
 import ctypes
 import importlib.metadata
@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._optional import require
-from ..benchmarks.environment import gpus
-from ..engines.onnxruntime_cuda import runtime
+from ..engines.onnxruntime import provider_runtime
 from ..engines.tensorrt import version as trt
 from ..errors import DependencyError, DeviceError
 from ..runtime.cuda import open_cuda
@@ -16,21 +15,22 @@ from ..runtime.cuda.kernels import Kernels
 from ..runtime.cuda.protocol import Cuda
 from ..runtime.loading import load_engine
 from ..runtime.shipped import SHIPPED_CHECKPOINT, TINY_ENGINE
-from .expected import agreement
-from .found import Found, MissingError, needs
-from .tiny import built_tiny, tiny_agreement
+from ..sidecar.engine import Builder
+from ..system import gpus
+from .expected import agreement, built_tiny, tiny_agreement
+from .registry import Found, MissingError, needs
 
 _NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 
 
 def driver() -> Found:
-    """The driver's own version of CUDA, the GPUs it sees, and whether cuda-bindings fits it."""
+    """Ask the driver for its version of CUDA and its GPUs, and see that cuda-bindings fits it."""
     try:
         cuda = ctypes.CDLL("libcuda.so.1")
     except OSError as error:
         raise MissingError(
             "no NVIDIA driver (libcuda.so.1): GPUs need one, 580 or later for the extras of CUDA 13; without it "
-            "everything runs on --device cpu"
+            "everything runs on the CPU"
         ) from error
     status, version, count = cuda.cuInit(0), ctypes.c_int(), ctypes.c_int()
     cuda.cuDriverGetVersion(ctypes.byref(version))
@@ -59,13 +59,13 @@ def _check_bindings(major: int, known: str) -> None:
 
 
 def cuda_python() -> Found:
-    """Kernels loaded, and memory there and back, by cuda-python."""
+    """Load and run kernels with cuda-python."""
     needs(open_cuda)
     return _kernels(open_cuda(), f"cuda-bindings {importlib.metadata.version('cuda-bindings')}")
 
 
 def pycuda() -> Found:
-    """The same by PyCUDA."""
+    """Load and run kernels with PyCUDA."""
     needs(
         lambda: open_cuda(backend="pycuda"),
         lambda: require("cuda.bindings", "cuda13", "compiling kernels"),
@@ -74,7 +74,7 @@ def pycuda() -> Found:
 
 
 def _kernels(cuda: Cuda, version: str) -> Found:
-    """The distance transform of one row whose first pixel is background: it counts up."""
+    """Compute the distance transform of one row whose first pixel is background: it counts up."""
     loaded, stream = Kernels(cuda), cuda.stream()
     trimap = np.full((1, 64), 128, np.uint8)
     trimap[0, 0] = 0
@@ -94,21 +94,21 @@ def _kernels(cuda: Cuda, version: str) -> Found:
 
 
 def onnxruntime_cuda() -> Found:
-    """The shipped engine by ONNX Runtime's CUDA execution provider."""
-    needs(_one_onnxruntime, lambda: runtime("cuda"), open_cuda)
+    """Run the shipped engine with ONNX Runtime's CUDA execution provider."""
+    needs(_one_onnxruntime, lambda: provider_runtime("cuda"), open_cuda)
     with load_engine(device="cuda", batch=1) as engine:
         return Found(f"onnxruntime {engine.version}", agreement(engine))
 
 
 def onnxruntime_tensorrt() -> Found:
-    """A tiny network by its TensorRT execution provider, which would take minutes for the real one."""
-    needs(_one_onnxruntime, lambda: runtime("tensorrt"), open_cuda)
+    """Run a tiny network with its TensorRT execution provider, which takes minutes for the real one."""
+    needs(_one_onnxruntime, lambda: provider_runtime("tensorrt"), open_cuda)
     with load_engine(TINY_ENGINE, "tensorrt", batch=1) as engine:
         return Found(f"onnxruntime {engine.version}", tiny_agreement(engine))
 
 
 def _one_onnxruntime() -> None:
-    """Raise `DependencyError` where both wheels are installed: the later one's files lie over the other's."""
+    """Raise `DependencyError` where both wheels are installed: the later one overwrites files of the other."""
     names = {str(found.metadata["Name"]).lower() for found in importlib.metadata.distributions()}
     if {"onnxruntime", "onnxruntime-gpu"} <= names:
         raise DependencyError(
@@ -118,13 +118,14 @@ def _one_onnxruntime() -> None:
 
 
 def pytorch_cuda() -> Found:
-    """The shipped weights in PyTorch on the GPU."""
+    """Run the shipped weights in PyTorch on the GPU."""
     needs(_torch_sees_a_gpu, lambda: require("safetensors", "export", "reading .safetensors"), open_cuda)
     with load_engine(SHIPPED_CHECKPOINT, "cuda", batch=1) as engine:
         return Found(f"torch {engine.version}", agreement(engine))
 
 
 def _torch_sees_a_gpu() -> None:
+    """Raise `DeviceError` where PyTorch is built without CUDA or sees no GPU."""
     torch: Any = require("torch", "export", "a checkpoint as engine")
     if torch.version.cuda is None:
         raise DeviceError(f"torch {torch.__version__} is built without CUDA: install one with, see pytorch.org")
@@ -133,16 +134,16 @@ def _torch_sees_a_gpu() -> None:
 
 
 def tensorrt() -> Found:
-    """A tiny engine built and run by TensorRT."""
+    """Build and run a tiny engine with TensorRT."""
     return _tensorrt("tensorrt")
 
 
 def tensorrt_rtx() -> Found:
-    """A tiny engine built for this GPU and run by TensorRT for RTX."""
+    """Build and run a tiny engine for this GPU with TensorRT for RTX."""
     return _tensorrt("tensorrt-rtx")
 
 
-def _tensorrt(backend: str) -> Found:
+def _tensorrt(backend: Builder) -> Found:
     needs(lambda: trt.load(backend, "a TensorRT engine"), open_cuda)
     with built_tiny(backend) as built, load_engine(built.path) as engine:
         return Found(f"{backend} {engine.version}", tiny_agreement(engine))

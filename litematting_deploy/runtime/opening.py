@@ -1,0 +1,145 @@
+"""From an `EngineSpec` to an engine that runs: a file in the backend for its kind, or a model on a Triton server."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ..engines import DeviceArtefact, Engine
+from ..engines.onnxruntime import OnnxRuntimeArtefact, OnnxRuntimeEngine
+from ..engines.torch import TorchArtefact, TorchEngine
+from ..engines.triton import TritonEngine, is_url
+from ..errors import ArtefactError, UsageError
+from ..files import CHECKPOINT_SUFFIXES
+from ..profiling import stage
+from ..specs import EngineSpec, differing
+from .cuda import open_cuda
+from .on_device import OnDevice
+from .shipped import SHIPPED_ENGINE
+
+PUBLISHED_PATCH_HW = (640, 640)
+TENSORRT_SUFFIX = ".engine"
+
+_ONNX, _CHECKPOINT, _TENSORRT, _SERVER = "an ONNX", "a checkpoint", "a TensorRT engine", "a model on a server"
+_DEVICES = {_ONNX: ("cpu", "cuda", "tensorrt"), _CHECKPOINT: ("cpu", "cuda"), _TENSORRT: ("cuda",)}
+_CPU, _GPU = " on the CPU", " on a GPU"
+
+# parameter that only some engines have -> these, and what to do for others
+_ONLY = {
+    "device": ((_ONNX, _CHECKPOINT, _TENSORRT), "the server decides where it computes"),
+    "precision": ((_CHECKPOINT + _GPU,), "an ONNX computes in the precision that it was exported in"),
+    "compiled": ((_CHECKPOINT,), "only PyTorch compiles a model when it runs"),
+    "threads": ((_ONNX + _CPU,), "PyTorch's threads are set with torch.set_num_threads"),
+    "trust": ((_TENSORRT,), "nothing else needs it"),
+    "cuda_backend": ((_ONNX + _GPU, _CHECKPOINT + _GPU, _TENSORRT), "nothing else works on a GPU here"),
+    "timeout_s": ((_SERVER,), "nothing else is waited for"),
+}
+
+
+@stage("load engine")
+def open_spec(spec: EngineSpec) -> Engine:
+    """Open the engine that a spec describes; see `load_engine` for what applies to which engine, and for errors."""
+    if is_url(spec.engine):
+        _check_parameters(spec, spec.engine, _SERVER, _SERVER)
+        return _of_patch(TritonEngine(spec.engine, spec.batch, spec.timeout_s), spec.engine, spec.patch_hw)
+    path = Path(spec.engine or SHIPPED_ENGINE)
+    kind = _kind(path)
+    device, index = _device(path, kind, spec.device)
+    _check_parameters(spec, str(path), kind, kind + (_CPU if device == "cpu" else _GPU))
+    if kind != _CHECKPOINT:
+        _check_file(path)
+    if device != "cpu":
+        artefact = _artefact(path, kind, device, index, spec)
+        engine: Engine = OnDevice(artefact, open_cuda(index, spec.cuda_backend), spec.batch)
+    elif kind == _CHECKPOINT:
+        engine = TorchEngine(_checkpoint(path), spec.patch_hw or PUBLISHED_PATCH_HW, spec.compiled)
+    else:
+        engine = OnnxRuntimeEngine(path, spec.threads)
+    return _of_patch(engine, path, spec.patch_hw)
+
+
+def is_onnx_on_host(engine: str | Path | None, device: str | None) -> bool:
+    """Return whether an engine runs in ONNX Runtime on the CPU, whose threads can be chosen."""
+    return device in (None, "cpu") and not is_url(engine) and Path(engine or SHIPPED_ENGINE).suffix.lower() == ".onnx"
+
+
+def runs_on_gpu(engine: str | Path | None, device: str | None) -> bool:
+    """Return whether an engine would work on a GPU of this machine."""
+    if is_url(engine):
+        return False
+    return (device or _DEVICES[_kind(Path(engine or SHIPPED_ENGINE))][0]) != "cpu"
+
+
+def _kind(path: Path) -> str:
+    """Return what a file is by its ending; what has another ending is an ONNX until its backend refuses it."""
+    suffix = path.suffix.lower()
+    return _TENSORRT if suffix == TENSORRT_SUFFIX else _CHECKPOINT if suffix in CHECKPOINT_SUFFIXES else _ONNX
+
+
+def _device(path: Path, kind: str, device: str | None) -> tuple[str, int]:
+    """Return `cpu`, `cuda` or `tensorrt`, and the index of the GPU. Raises `UsageError` for what `kind` cannot use."""
+    accepted = _DEVICES[kind]
+    name, colon, index = (device or accepted[0]).partition(":")
+    if name not in accepted or (colon and (name == "cpu" or not index.isdecimal())):
+        choices = [choice for each in accepted for choice in ([each] if each == "cpu" else [each, f"{each}:N"])]
+        fix = "" if kind == _ONNX else "; an ONNX runs on the CPU and on any GPU"
+        raise UsageError(
+            f"{path}: `device` must be {', '.join(choices[:-1])} or {choices[-1]} for {kind}; got {device!r}{fix}",
+            parameter="device",
+        )
+    return name, int(index or 0)
+
+
+def _check_parameters(spec: EngineSpec, engine: str, *kinds: str) -> None:
+    """Raise `UsageError` for a parameter that is given and does not apply to an engine of these `kinds`, which differ
+    in how much they say: "an ONNX", "an ONNX on a GPU"."""
+    for name in differing(spec, *_ONLY):
+        accepted, reason = _ONLY[name]
+        if not set(kinds) & set(accepted):
+            raise UsageError(
+                f"{engine}: `{name}` applies to {' or '.join(accepted)}, and this is {kinds[-1]}: {reason}; "
+                "leave it out",
+                parameter=name,
+            )
+
+
+def _of_patch(engine: Engine, path: str | Path, patch_hw: tuple[int, int] | None) -> Engine:
+    """Return the engine, or close it and raise `UsageError` where it takes patches of another size."""
+    if patch_hw not in (None, engine.patch_hw):
+        engine.close()
+        height, width = patch_hw
+        raise UsageError(
+            f"{path}: `patch_hw` must be {engine.patch_hw[0]}x{engine.patch_hw[1]}, the only size of patches that this "
+            f"engine takes; got {height}x{width}; export the model again with ltm-export for patches of that size",
+            parameter="patch_hw",
+        )
+    return engine
+
+
+def _check_file(path: Path) -> None:
+    """Raise `ArtefactError` unless this is the file of an ONNX or a TensorRT engine."""
+    if path.suffix.lower() not in (".onnx", TENSORRT_SUFFIX):
+        raise ArtefactError(
+            f"{path}: an engine is a checkpoint, an .onnx (made with ltm-export) or, on a GPU, an .engine (with "
+            "ltm-build); on a Triton server, grpc://HOST:8001/MODEL"
+        )
+    if not os.path.isfile(path):  # also of a name that is longer than any
+        command = "ltm-build" if path.suffix.lower() == TENSORRT_SUFFIX else "ltm-export"
+        raise ArtefactError(f"{path}: no such engine file; make one with {command}")
+
+
+def _artefact(path: Path, kind: str, device: str, index: int, spec: EngineSpec) -> DeviceArtefact:
+    """Return a file for a GPU, checked before any driver is asked for."""
+    if kind == _ONNX:
+        return OnnxRuntimeArtefact(path, device)
+    if kind == _TENSORRT:
+        from ..engines.tensorrt.runner import TensorRTArtefact
+
+        return TensorRTArtefact(path, spec.trust)
+    patch_hw = spec.patch_hw or PUBLISHED_PATCH_HW
+    return TorchArtefact(_checkpoint(path), patch_hw, index, spec.precision or "fp32", spec.compiled)
+
+
+def _checkpoint(path: Path) -> Any:
+    from ..model import load_checkpoint  # imports PyTorch
+
+    return load_checkpoint(path)
