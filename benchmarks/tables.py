@@ -15,7 +15,7 @@ from PIL import Image
 
 from litematting_deploy.benchmarks import report
 from litematting_deploy.benchmarks.plot import png
-from litematting_deploy.benchmarks.row import KIND, Results, Row, read_results
+from litematting_deploy.benchmarks.results import KIND, Results, Row, read_results
 from litematting_deploy.files import replace_file, sha256
 
 HERE = Path(__file__).parents[1]

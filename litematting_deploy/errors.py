@@ -3,6 +3,7 @@
     LiteMattingError           1
     ├── UsageError             2   arguments that contradict each other, the engine or the machine's limits
     ├── InputError             1   an image, trimap or mask that is missing, unreadable or wrong
+    │   ├── DimMaskError       1   a mask none of whose pixels is sure to be foreground
     │   └── ForegroundError    1   a photo whose foreground colours cannot be estimated
     ├── OutputError            1   a result that cannot be written
     ├── CheckpointError        1   a checkpoint that is unreadable or of another network
@@ -44,6 +45,10 @@ class UsageError(LiteMattingError):
 
 class InputError(LiteMattingError):
     """An image, trimap or mask that is missing, unreadable or wrong."""
+
+
+class DimMaskError(InputError):
+    """A mask none of whose pixels is sure to be foreground, though some are brighter than others."""
 
 
 class ForegroundError(InputError):

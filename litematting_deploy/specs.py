@@ -8,6 +8,7 @@ value, and can be pickled and sent to another machine; paths in them are as give
 import os
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self, TypeAlias, get_args
+from urllib.parse import urlsplit
 
 from .errors import UsageError
 
@@ -60,7 +61,7 @@ class Amount:
             return cls(float(text.removesuffix("%")), text.endswith("%"))
         except ValueError:
             raise UsageError(
-                f"`{parameter}` must be a number such as 15, or a percentage such as 2%; got {written!r}",
+                f"`{parameter}` must be a number, as in 128, or a percentage, as in 50%; got {written!r}",
                 parameter=parameter,
             ) from None
 
@@ -95,6 +96,11 @@ class EngineSpec:
         check_choice("cuda_backend", self.cuda_backend, Backend)
         check_number("batch", self.batch, 1)
         check_number("threads", self.threads, 1)
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the engine is a model on a Triton server rather than a file."""
+        return self.engine is not None and urlsplit(self.engine).scheme in ("grpc", "grpcs")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,9 @@
 python recipes/ledger.py RUN --held-out held_out.json --note "first day"
 python recipes/ledger.py RUN --held-out-sad 7.91 --held-out-grad 12.3
 
-RUN/totals.json, which ltm-train writes, counts from the run's beginning; a line holds the difference. A run is known by
-the name of its folder, so names are given once. The held-out errors come from benchmarks/held_out.
+RUN/totals.json, which ltm-train writes, counts from the run's beginning; a line holds the difference. What a run begun
+by --continue has from the other run (`continued`) belongs into that one's lines. A run is known by the name of its
+folder, so names are given once. The held-out errors come from benchmarks/held_out.
 """
 
 import argparse
@@ -50,8 +51,9 @@ def totals_of(run: Path) -> dict[str, Any]:
 def stretch(totals: dict[str, Any], before: list[dict[str, str]], run: str) -> dict[str, str]:
     """The line for what `totals` has beyond the lines `before` of the run. Raises `SystemExit` if that is nothing."""
     line = {name: str(totals[name]) for name in ("utc", "recipe_sha256", "instruction_set")} | {"run": run}
+    others = totals.get("continued", {})  # totals from before this was counted have none
     for name, decimals in COUNTED.items():
-        more = totals[name] - sum(float(row[name]) for row in before)
+        more = totals[name] - others.get(name, 0) - sum(float(row[name]) for row in before)
         if more < -(0.1**decimals) * (len(before) + 1):  # each line is rounded
             raise SystemExit(
                 f"{run}: the ledger has more {name} of it than it has computed: another run had this name; "
@@ -59,7 +61,8 @@ def stretch(totals: dict[str, Any], before: list[dict[str, str]], run: str) -> d
             )
         line[name] = f"{max(more, 0):.{decimals}f}"
     if int(line["steps"]) == 0:
-        raise SystemExit(f"{run}: the ledger has all its {totals['steps']} steps; train on first")
+        own = totals["steps"] - others.get("steps", 0)
+        raise SystemExit(f"{run}: the ledger has all its {own} steps; train on first")
     return line
 
 

@@ -97,7 +97,7 @@ def steps(source: Path) -> dict[str, Callable[[], None]]:
     return {
         f"assets/litematting.safetensors from {file}": lambda: take(file),
         "assets/litematting.onnx and its sidecar": export,
-        "assets/expected.json": python("-m", "litematting_deploy.doctor.expected"),
+        "assets/expected.json": python("recipes/doctor_assets.py"),
         "docs/pictures/first_screen.jpg": python("docs/pictures/first_screen.py"),
         "docs/pictures/model_card.jpg": python("docs/pictures/model_card.py"),
         "docs/pictures/training_loss.png": lambda: draw_loss(run),

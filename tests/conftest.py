@@ -205,11 +205,30 @@ def mean_onnx(shared: Path) -> Path:
     path = shared / "mean.onnx"
     with FileLock(f"{path}.lock"):
         if not path.exists():
-            model = onnx.load(TINY_ENGINE)
-            weights = np.array([1 / 3] * 3 + [0] * 5, np.float32).reshape(1, 8, 1, 1)
-            model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weights, "weights"))
-            sidecar = Sidecar(path.name, "", "none", "", (32, 32), None, "fp32", "matmul", "group", 21)
-            onnx.helper.set_model_props(model, sidecar.essentials())
-            write_sidecar(path, replace(sidecar, sha256=hashlib.sha256(model.SerializeToString()).hexdigest()))
-            path.write_bytes(model.SerializeToString())
+            _save_convolution(path, [1 / 3] * 3 + [0] * 5)
     return path
+
+
+@pytest.fixture(scope="session")
+def root_onnx(shared: Path) -> Path:
+    """As `mean_onnx`, with the root of red less 0.1 as alpha: no number where red is black."""
+    path = shared / "root.onnx"
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            _save_convolution(path, [1.0] + [0.0] * 7, root_of_less=0.1)
+    return path
+
+
+def _save_convolution(path: Path, weights: list[float], root_of_less: float | None = None) -> None:
+    model = onnx.load(TINY_ENGINE)
+    kernel = np.array(weights, np.float32).reshape(1, 8, 1, 1)
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(kernel, "weights"))
+    if root_of_less is not None:
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(root_of_less, np.float32), "offset"))
+        model.graph.node[-1].output[0] = "sum"
+        model.graph.node.append(onnx.helper.make_node("Sub", ["sum", "offset"], ["less"]))
+        model.graph.node.append(onnx.helper.make_node("Sqrt", ["less"], ["alpha"]))
+    sidecar = Sidecar(path.name, "", "none", "", (32, 32), None, "fp32", "matmul", "group", 21)
+    onnx.helper.set_model_props(model, sidecar.essentials())
+    write_sidecar(path, replace(sidecar, sha256=hashlib.sha256(model.SerializeToString()).hexdigest()))
+    path.write_bytes(model.SerializeToString())

@@ -11,11 +11,12 @@ from PIL import Image
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, ROOT
 
 PACKAGE = ROOT / "litematting_deploy"
-SEAMS = {"errors", "files", "profiling", "schema", "sidecar", "specs", "system", "_optional"}
+SEAMS = {"errors", "files", "isolation", "profiling", "schema", "sidecar", "specs", "system", "_optional"}
 ALLOWED = {
     "errors": set(),
     "_optional": set(),
     "files": set(),
+    "isolation": set(),
     "profiling": set(),
     "schema": set(),
     "sidecar": set(),
@@ -26,11 +27,11 @@ ALLOWED = {
     "engines": set(),
     "matting": {"images"},
     "runtime": {"engines", "images", "matting", "model"},
-    "evaluation": {"images", "matting"},
+    "evaluation": {"images", "matting", "runtime"},
     "export": {"model"},
-    "jobs": {"images", "matting"},
+    "jobs": {"runtime", "images", "matting", "video"},
     "video": {"images", "jobs", "matting"},
-    "demo": {"runtime", "images", "matting"},
+    "demo": {"jobs", "runtime", "images", "matting"},
     "training": {"model", "images", "matting", "evaluation"},
     "doctor": {"engines", "export", "images", "matting", "runtime", "benchmarks", "video"},
     "benchmarks": {"engines", "images", "matting", "model", "runtime", "export", "evaluation"},

@@ -1,5 +1,6 @@
-"""Measuring: complexity of the model, latency, memory and accuracy of engines.
+"""Measuring: complexity of the model, latency, memory and accuracy of engines, and where the time of a photo goes.
 
-`backends` says which engines there are, `suite` runs each in a process of its own (`__main__`, which does the `tasks`),
-and `row` is what comes back, for `report`, `plot` and `compare`.
+`suite.benchmark` measures the engines of a `BenchSpec`, each in a process of its own that runs `tasks`, and returns
+`results.Results` for `report`, `plot` and `compare`. `backends` lists what can be measured. `photo.measure` times a
+whole job.
 """

@@ -1,4 +1,4 @@
-"""What can run the network: the registry behind `ltm-bench --backends`."""
+"""What can run the network: the table behind `ltm-bench --backends`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,37 +8,27 @@ from ..engines.onnxruntime import provider_runtime
 from ..errors import DeviceError, UsageError
 from ..export.spec import Norm
 from ..runtime.cuda import open_cuda
+from ..specs import Precision
 
 
 @dataclass(frozen=True)
 class Backend:
     """A way to run the shipped weights, or any checkpoint.
 
-    name: for `--backends`. precisions: a row for each. norm: the form of group norm to export with; None runs the
-    checkpoint itself. compiled: by `torch.compile`. file: runs only an artefact that `--engine` names.
+    name: what `ltm-bench --backends` calls it.
+    device: `cpu`, `cuda` or `tensorrt`, as in `EngineSpec`.
+    precisions: each is a row.
+    norm: the form of group norm to export with; None runs the checkpoint itself.
+    compiled: the checkpoint runs through `torch.compile`.
+    file: it runs only engine files, which are built beforehand.
     """
 
     name: str
     device: str
-    precisions: tuple[str, ...]
+    precisions: tuple[Precision, ...]
     norm: Norm | None = None
     compiled: bool = False
     file: bool = False
-
-    def check(self) -> None:
-        """Raise what keeps it from running here: `DependencyError` or `DeviceError`, before anything is exported."""
-        if self.file:
-            raise DeviceError(
-                f"{self.name} runs engine files: make one with ltm-build MODEL.onnx -o MODEL.engine --backend "
-                f"{self.name}, and give it as --engine MODEL.engine"
-            )
-        require("torch", "export", self.name)  # to run the checkpoint, or to export it
-        if self.norm is not None:
-            require("onnxruntime", "cpu" if self.device == "cpu" else "gpu", self.name)
-        if self.device != "cpu":
-            if self.norm is not None:
-                provider_runtime(self.device)
-            open_cuda()
 
 
 BACKENDS = (
@@ -55,13 +45,35 @@ BACKENDS = (
 )
 
 
-def chosen(words: Sequence[str]) -> list[Backend]:
-    """The backends of these names, or of families such as `pytorch`; `all` is all. Raises `UsageError`."""
+def check(backend: Backend) -> None:
+    """Raise what keeps a backend from running here, before anything is exported.
+
+    Raises: `DependencyError`, `DeviceError`.
+    """
+    if backend.file:
+        raise DeviceError(
+            f"{backend.name} runs engine files: build one with ltm-build for this backend, and name it in `engines`"
+        )
+    require("torch", "export", backend.name)  # to run the checkpoint, or to export it
+    if backend.norm is not None:
+        require("onnxruntime", "cpu" if backend.device == "cpu" else "gpu", backend.name)
+    if backend.device != "cpu":
+        if backend.norm is not None:
+            provider_runtime(backend.device)
+        open_cuda()
+
+
+def chosen(names: Sequence[str]) -> list[Backend]:
+    """Return the backends of some names, in the order of the table.
+
+    names: of backends, of families such as `pytorch`, or `all`.
+    Raises: `UsageError` for any other name.
+    """
     found = []
-    for word in words:
-        matching = [one for one in BACKENDS if word in ("all", one.name) or one.name.startswith(f"{word}-")]
+    for name in names:
+        matching = [one for one in BACKENDS if name in ("all", one.name) or one.name.startswith(f"{name}-")]
         if not matching:
-            names = ", ".join(one.name for one in BACKENDS)
-            raise UsageError(f"--backends {word}: wanted all, or some of {names}")
+            known = ", ".join(one.name for one in BACKENDS)
+            raise UsageError(f"`backends` must be all, or some of {known}; got {name!r}", parameter="backends")
         found += [one for one in matching if one not in found]
     return sorted(found, key=BACKENDS.index)

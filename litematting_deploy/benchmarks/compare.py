@@ -1,16 +1,16 @@
-"""A run beside an earlier one on the same hardware."""
+"""Comparing a benchmark with an earlier one on the same hardware."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UsageError
-from .row import OK, Results, Row
+from .results import OK, Results, Row
 
 
 @dataclass(frozen=True)
 class Change:
-    """One row then and now. p50 in milliseconds, None where it did not run. change: of 1, as 0.05 for 5 % slower."""
+    """A row of both benchmarks: its medians in milliseconds, None where it did not run."""
 
     name: str
     before_ms: float | None
@@ -18,12 +18,13 @@ class Change:
 
     @property
     def change(self) -> float | None:
+        """The relative change, 0.05 for 5 % slower; None where it did not run in both."""
         if self.before_ms is None or self.after_ms is None:
             return None
         return self.after_ms / self.before_ms - 1
 
     def regressed(self, limit: float) -> bool:
-        """Slower by more than the limit, or it ran and runs no longer."""
+        """Return whether it is slower by more than `limit`, a share such as 0.05, or ran and runs no longer."""
         if self.before_ms is not None and self.after_ms is None:
             return True
         return self.change is not None and self.change > limit
@@ -33,12 +34,17 @@ _HARDWARE = ("cpu", "cores", "gpus", "system")
 
 
 def check_same_machine(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> list[str]:
-    """What of the software differs, as words. Raises `UsageError` where the hardware does: times would not compare."""
+    """Return what of the software differs, in words.
+
+    old, new: environments, as `environment.describe` returns them.
+    name: of the file with the old one.
+    Raises: `UsageError` where the hardware differs, because times cannot be compared then.
+    """
     for key in _HARDWARE:
-        before, now = _said(old, key), _said(new, key)
+        before, now = _hardware(old, key), _hardware(new, key)
         if before != now:
             raise UsageError(
-                f"--compare {name}: measured on another machine, {key} {before}, here {now}; measure again"
+                f"{name}: was measured on another machine, whose {key} is {before}, and here it is {now}; measure again"
             )
     versions = [dict(environment["versions"]) for environment in (old, new)]
     names = sorted(versions[0].keys() | versions[1].keys())
@@ -49,15 +55,20 @@ def check_same_machine(old: Mapping[str, Any], new: Mapping[str, Any], name: str
     ]
 
 
-def _said(environment: Mapping[str, Any], key: str) -> Any:
-    """A GPU by its name: driver and clocks may differ."""
+def _hardware(environment: Mapping[str, Any], key: str) -> Any:
+    """Return a value of an environment; of GPUs their names, because driver and clocks may differ."""
     value = environment[key]
     return [gpu["name"] for gpu in value] or "none" if key == "gpus" else value
 
 
 def changes(old: Results, rows: Sequence[Row]) -> list[Change]:
-    """The rows of both, matched by engine, device, precision, batch and patch size; those that ran in neither are left
-    out, and so are those that were not asked for now. Raises `UsageError` where no row is in both."""
+    """Match the rows of two benchmarks by engine, device, precision, batch and patch size.
+
+    Those that ran in neither are left out, and so are earlier ones that were not asked for now.
+
+    old: the earlier benchmark. rows: of the present one.
+    Raises: `UsageError` where no row is in both.
+    """
     found = [
         Change(then.name if _p50(now) is None else now.name, _p50(then), _p50(now))
         for now in rows
@@ -65,12 +76,12 @@ def changes(old: Results, rows: Sequence[Row]) -> list[Change]:
         if _same(then, now) and not (_p50(then) is None and _p50(now) is None)
     ]
     if not found:
-        raise UsageError("--compare: no row of the earlier run is in this one; give the same --resolution and --batch")
+        raise UsageError("no row of the earlier run is in this one; give the same `resolution` and `batches`")
     return found
 
 
 def _same(then: Row, now: Row) -> bool:
-    """Whether they are of one engine; of one that does not run now, as far as its row says what it stands for."""
+    """Return whether two rows belong together; one that does not run now may stand for several precisions."""
     if now.status == OK:
         return then.key == now.key
     asked = now.precision.split(", ") if now.precision else [then.precision]
@@ -78,4 +89,5 @@ def _same(then: Row, now: Row) -> bool:
 
 
 def _p50(row: Row) -> float | None:
+    """Return a row's median in milliseconds, None where it did not run well."""
     return row.latency_ms.p50 if row.status == OK and row.latency_ms else None

@@ -1,4 +1,4 @@
-"""The whole job of `ltm-infer`, from photo to written files, stage by stage."""
+"""Where the time and the memory of a whole job go: `ltm-infer` from photo to written files, stage by stage."""
 
 import json
 import subprocess
@@ -8,22 +8,45 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from ..errors import UsageError
+from ..specs import EngineSpec, differing
+from .report import markdown_table
 
 INFER = (sys.executable, "-P", "-m", "litematting_deploy.cli.infer")
 HEADINGS = ("stage", "calls", "seconds", "share", "peak MB until then")
+_FLAGS = {
+    "engine": "--engine",
+    "device": "--device",
+    "patch_hw": "--patch",
+    "batch": "--batch",
+    "precision": "--precision",
+    "cuda_backend": "--cuda-backend",
+    "timeout_s": "--timeout",
+    "compiled": "--compile",
+    "trust": "--trust",
+}
 
 
-def measure(image: str | Path, trimap: str | Path, *options: str, cutout: bool = False) -> dict[str, Any]:
-    """Matte a photo in a process of its own, into a folder that is thrown away.
+def measure(
+    image: str | Path, trimap: str | Path, engine: EngineSpec | None = None, *, cutout: bool = False
+) -> dict[str, Any]:
+    """Matte a photo in a process of its own, into a folder that is thrown away, and return where its time went.
 
-    options: more of `ltm-infer`, such as `--engine`. cutout: with a cut-out and its foreground colours. Returns what
-    `ltm-infer --timings` writes: seconds from the start of the process, `peak_memory_mb`, `patches` and `skipped`,
-    `stages`, each with seconds, calls, when it first began, and the peak of memory until its end. Raises `UsageError`
-    with what `ltm-infer` said if it failed.
+    image, trimap: files.
+    engine: what runs; the shipped weights by default.
+    cutout: also make a cut-out, with foreground colours.
+    Returns what `ltm-infer` writes of its timings: `seconds` from the start of the process, `peak_memory_mb`, `patches`
+    and `skipped`, and `stages`, each with seconds, calls, when it first began, and the peak of memory until its end.
+    Raises: `UsageError` with what `ltm-infer` says where it fails.
     """
+    engine = engine or EngineSpec()
+    if engine.threads is not None:
+        raise UsageError("`threads` cannot be chosen for a photo, which takes all cores; leave it out")
+    options = []
+    for name in differing(engine, *_FLAGS):
+        value = getattr(engine, name)
+        words = "x".join(map(str, value)) if name == "patch_hw" else str(value)
+        options += [_FLAGS[name]] if value is True else [_FLAGS[name], words]
     with tempfile.TemporaryDirectory() as folder:
         files = ["-o", f"{folder}/alpha.png", "--timings", f"{folder}/timings.json"]
         files += ["--cutout", f"{folder}/cutout.png"] if cutout else []
@@ -31,23 +54,13 @@ def measure(image: str | Path, trimap: str | Path, *options: str, cutout: bool =
         ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         if ended.returncode != 0:
             said = ended.stderr.strip().removeprefix("ltm-infer: ") or f"ltm-infer ended with code {ended.returncode}"
-            raise UsageError(f"--photo: {said}")
+            raise UsageError(f"the photo could not be matted: {said}", parameter="image")
         measured: dict[str, Any] = json.loads(Path(folder, "timings.json").read_text())
     return measured
 
 
-def table(measured: dict[str, Any]) -> Table:
-    """What `measure` gives, for people."""
-    table = Table("stage", title=title(measured), title_justify="left")
-    for heading in HEADINGS[1:]:
-        table.add_column(heading, justify="right")
-    for row in rows(measured):
-        table.add_row(*row)
-    return table
-
-
 def title(measured: dict[str, Any]) -> str:
-    """The job in one line."""
+    """Return the job in one line; `measured` as from `measure`."""
     return (
         f"{measured['width']}x{measured['height']} in {measured['seconds']:.2f} s, {measured['patches']} patches run, "
         f"{measured['skipped']} skipped, peak memory {measured['peak_memory_mb']:.0f} MB, {measured['engine']}"
@@ -55,7 +68,7 @@ def title(measured: dict[str, Any]) -> str:
 
 
 def rows(measured: dict[str, Any]) -> list[Sequence[str]]:
-    """A row of text for each stage, under `HEADINGS`."""
+    """Return a row of text for each stage, under `HEADINGS`."""
     return [
         (
             stage["name"],
@@ -69,6 +82,5 @@ def rows(measured: dict[str, Any]) -> list[Sequence[str]]:
 
 
 def markdown(measured: dict[str, Any]) -> str:
-    """What `table` shows, for a page."""
-    lines = [HEADINGS, ["---", *["--:"] * (len(HEADINGS) - 1)], *rows(measured)]
-    return f"{title(measured)}:\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    """Return title and rows for a page."""
+    return f"{title(measured)}:\n\n{markdown_table(HEADINGS, rows(measured))}"

@@ -1,11 +1,11 @@
-"""Results as a picture."""
+"""Results of a benchmark as a picture."""
 
 import io
 from collections.abc import Sequence
 from typing import Any
 
 from .._optional import require
-from .row import Results, Row
+from .results import Results, Row
 
 _INK, _FAINT, _BACK = "#1f2933", "#9aa5b1", "#ffffff"
 _COLOURS = {"pytorch": "#d97706", "onnxruntime": "#2563eb", "tensorrt": "#16a34a"}
@@ -14,10 +14,13 @@ _COPIES = "#cbd5e1"
 
 
 def png(results: Results, source: str = "") -> bytes:
-    """A bar a row: median latency, lines to p90 and p99, memory and accuracy beside it; a panel for the CPU and one for
-    GPUs, where copies are grey and a bracket marks the traffic estimate.
+    """Draw a PNG with one bar per row: median latency, lines to p90 and p99, memory and accuracy beside it.
 
-    source: kept as text in the file, to tell what it was drawn from. Raises `DependencyError`.
+    The CPU and GPUs have a panel each; on GPUs, copies are grey and a bracket marks the traffic estimate.
+
+    results: what was measured.
+    source: kept as text in the file, to tell what it was drawn from.
+    Raises: `DependencyError` without matplotlib.
     """
     figures: Any = require("matplotlib.figure", "bench", "drawing a plot")
     rows = [row for row in results.rows if row.latency_ms is not None]

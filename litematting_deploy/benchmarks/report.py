@@ -1,4 +1,4 @@
-"""Results as tables: one list of columns, for the terminal, CSV and Markdown."""
+"""Results as tables: one list of columns for the terminal, CSV and Markdown."""
 
 import csv
 import io
@@ -7,19 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from .compare import Change
-from .paper import FULL, TABLES
-from .row import Results, Row
+from .complexity import FULL, TABLES
+from .results import Results, Row
 
 Value = str | int | float | None
 
 UNSTABLE, LOADED = 0.05, 0.05
-"""A variation, and a share of the cores that others kept busy, from which on a row is said to be unsure."""
+"""Variation, and share of the cores that other processes kept busy, above which a row counts as unsure."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """heading, form: for people. key: for CSV, with the unit. value: None where a row has none; a column without any is
-    left out."""
+    """A column of a table of rows; one without any value is left out.
+
+    heading: for people. key: for CSV, with the unit. value: of a row, or None. form: how a value is written for people.
+    """
 
     heading: str
     key: str
@@ -27,23 +29,18 @@ class Column:
     form: str = "{}"
 
     def text(self, row: Row) -> str:
+        """Return the cell of a row for people, empty where it has no value."""
         value = self.value(row)
         return "" if value is None else self.form.format(value)
 
 
-def _of(part: str, name: str, scale: float = 1.0) -> Callable[[Row], Value]:
-    """A number inside `latency_ms`, `gpu` or `accuracy`."""
+def _number(path: str, scale: float = 1.0) -> Callable[[Row], Value]:
+    """Return a function that reads a number of a row, as "gpu.bandwidth", over `scale`; None where it has none."""
 
     def value(row: Row) -> Value:
-        inside = getattr(row, part)
-        return None if inside is None else getattr(inside, name) / scale
-
-    return value
-
-
-def _scaled(name: str, scale: float) -> Callable[[Row], Value]:
-    def value(row: Row) -> Value:
-        found = getattr(row, name)
+        found: Any = row
+        for name in path.split("."):
+            found = None if found is None else getattr(found, name)
         return None if found is None else found / scale
 
     return value
@@ -59,27 +56,27 @@ COLUMNS = (
     Column("batch", "batch", lambda row: row.batch or None),
     Column("patch", "patch", lambda row: "{}x{}".format(*row.patch_hw)),
     Column("status", "status", lambda row: row.status),
-    Column("file MB", "file_mb", _scaled("file_bytes", 1e6), "{:.1f}"),
-    Column("build s", "build_s", lambda row: row.build_s, "{:.1f}"),
-    Column("load s", "load_s", lambda row: row.load_s, "{:.2f}"),
-    Column("first ms", "first_run_ms", lambda row: row.first_run_ms, "{:.0f}"),
-    Column("p50 ms", "p50_ms", _of("latency_ms", "p50"), "{:.1f}"),
-    Column("p90", "p90_ms", _of("latency_ms", "p90"), "{:.1f}"),
-    Column("p99", "p99_ms", _of("latency_ms", "p99"), "{:.1f}"),
-    Column("max", "max_ms", _of("latency_ms", "max"), "{:.1f}"),
-    Column("mean", "mean_ms", _of("latency_ms", "mean"), "{:.1f}"),
-    Column("±", "variation", _of("latency_ms", "variation"), "{:.1%}"),
-    Column("images/s", "images_per_s", lambda row: row.images_per_s, "{:.3g}"),
-    Column("to GPU ms", "host_to_device_ms", _of("gpu", "host_to_device_ms"), "{:.2f}"),
-    Column("compute ms", "compute_ms", _of("gpu", "compute_ms"), "{:.2f}"),
-    Column("from GPU ms", "device_to_host_ms", _of("gpu", "device_to_host_ms"), "{:.2f}"),
+    Column("file MB", "file_mb", _number("file_bytes", 1e6), "{:.1f}"),
+    Column("build s", "build_s", _number("build_s"), "{:.1f}"),
+    Column("load s", "load_s", _number("load_s"), "{:.2f}"),
+    Column("first ms", "first_run_ms", _number("first_run_ms"), "{:.0f}"),
+    Column("p50 ms", "p50_ms", _number("latency_ms.p50"), "{:.1f}"),
+    Column("p90", "p90_ms", _number("latency_ms.p90"), "{:.1f}"),
+    Column("p99", "p99_ms", _number("latency_ms.p99"), "{:.1f}"),
+    Column("max", "max_ms", _number("latency_ms.max"), "{:.1f}"),
+    Column("mean", "mean_ms", _number("latency_ms.mean"), "{:.1f}"),
+    Column("±", "variation", _number("latency_ms.variation"), "{:.1%}"),
+    Column("images/s", "images_per_s", _number("images_per_s"), "{:.3g}"),
+    Column("to GPU ms", "host_to_device_ms", _number("gpu.host_to_device_ms"), "{:.2f}"),
+    Column("compute ms", "compute_ms", _number("gpu.compute_ms"), "{:.2f}"),
+    Column("from GPU ms", "device_to_host_ms", _number("gpu.device_to_host_ms"), "{:.2f}"),
     Column("traffic ms", "traffic_ms", _traffic),
-    Column("copy GB/s", "bandwidth_gb_s", _of("gpu", "bandwidth", 1e9), "{:.0f}"),
-    Column("RAM MB", "peak_host_mb", _scaled("peak_host_bytes", 1e6), "{:.0f}"),
-    Column("GPU MB", "peak_device_mb", _of("gpu", "peak_bytes", 1e6), "{:.0f}"),
-    Column("max diff", "max_difference", _of("accuracy", "max"), "{:.1e}"),
-    Column("mean diff", "mean_difference", _of("accuracy", "mean"), "{:.1e}"),
-    Column("SAD diff", "sad_difference", _of("accuracy", "sad"), "{:.1e}"),
+    Column("copy GB/s", "bandwidth_gb_s", _number("gpu.bandwidth", 1e9), "{:.0f}"),
+    Column("RAM MB", "peak_host_mb", _number("peak_host_bytes", 1e6), "{:.0f}"),
+    Column("GPU MB", "peak_device_mb", _number("gpu.peak_bytes", 1e6), "{:.0f}"),
+    Column("max diff", "max_difference", _number("accuracy.max"), "{:.1e}"),
+    Column("mean diff", "mean_difference", _number("accuracy.mean"), "{:.1e}"),
+    Column("SAD diff", "sad_difference", _number("accuracy.sad"), "{:.1e}"),
 )
 _CSV_ONLY = (
     Column("", "threads", lambda row: row.threads),
@@ -91,22 +88,20 @@ _WIDE = {
     *("file_mb", "build_s", "load_s", "first_run_ms", "max_ms", "mean_ms"),
     *("bandwidth_gb_s", "mean_difference", "sad_difference"),
 }
-
-
 _IF_DIFFERENT = ("batch", "patch", "status")
 
 
 def columns(rows: Sequence[Row], narrow: bool = False) -> list[Column]:
-    """Those that say something of these rows. narrow: only what one compares engines by, and where they differ."""
+    """Return the columns that have values in these rows; with `narrow` only what engines are compared by."""
     said = [column for column in COLUMNS if any(column.value(row) is not None for row in rows)]
-    hidden = set(_WIDE) if narrow else set()
-    same = [column.key for column in said if column.key in _IF_DIFFERENT and len(set(map(column.value, rows))) == 1]
-    hidden |= set(same) if narrow else set()
-    return [column for column in said if column.key not in hidden]
+    if not narrow:
+        return said
+    same = {column.key for column in said if column.key in _IF_DIFFERENT and len(set(map(column.value, rows))) == 1}
+    return [column for column in said if column.key not in _WIDE | same]
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-    """Every row, with numbers as they are and empty cells where there is none."""
+    """Return every row as CSV, with numbers unrounded and empty cells where there is none."""
     said = [*columns(rows), *_CSV_ONLY]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -116,24 +111,14 @@ def to_csv(rows: Sequence[Row]) -> str:
 
 
 def markdown_table(headings: Sequence[str], cells: Sequence[Sequence[str]], words: int = 1) -> str:
-    """A table whose first `words` columns are flush left and the others right."""
+    """Return a table whose first `words` columns are flush left and the others right."""
     rules = ["---" if index < words else "---:" for index in range(len(headings))]
     escaped = [[cell.replace("|", "\\|") for cell in row] for row in cells]
     return "".join(f"| {' | '.join(row)} |\n" for row in ([*headings], rules, *escaped))
 
 
-def to_markdown(rows: Sequence[Row], cores: int, narrow: bool = False) -> str:
-    """A table of the rows that ran, and a list of the others with their reasons."""
-    ran = [row for row in rows if row.latency_ms is not None]
-    said = columns(ran, narrow)
-    table = [[column.text(row) for column in said] for row in ran]
-    parts = [markdown_table([column.heading for column in said], table, 2)] if ran else []
-    others = [f"- {line}\n" for line in [*reasons(rows), *unsure(ran, cores)]]
-    return "\n".join([*parts, *(["".join(others)] if others else [])])
-
-
 def where(described: Mapping[str, Any]) -> str:
-    """The hardware and software of a run in one sentence."""
+    """Return hardware and software of an environment in one sentence."""
     gpus = [f"{gpu['name']} (driver {gpu['driver_version']}, {gpu['clocks.sm']})" for gpu in described["gpus"]]
     clock = [f"{described['cpu_mhz']:.0f} MHz"] if described["cpu_mhz"] else []
     load = f"load {described['load_at_start']:g} at the start"
@@ -143,12 +128,17 @@ def where(described: Mapping[str, Any]) -> str:
 
 
 def page(results: Results, variants: bool) -> str:
-    """Everything as Markdown. variants: with the paper's tables."""
+    """Return everything as Markdown; with `variants` also the paper's tables."""
+    ran = [row for row in results.rows if row.latency_ms is not None]
+    shown = columns(ran)
+    table = [[column.text(row) for column in shown] for row in ran]
+    others = [f"- {line}\n" for line in [*reasons(results.rows), *unsure(ran, results.environment["cores"])]]
     parts = [
         "# ltm-bench\n",
         f"{where(results.environment)}\n",
         *(f"{line}\n" for line in complexity(results.variants)),
-        to_markdown(results.rows, results.environment["cores"]),
+        *([markdown_table([column.heading for column in shown], table, 2)] if ran else []),
+        *(["".join(others)] if others else []),
         f"{method(results.options)}\n",
     ]
     if variants:
@@ -158,12 +148,12 @@ def page(results: Results, variants: bool) -> str:
 
 
 def reasons(rows: Sequence[Row]) -> list[str]:
-    """Why rows failed or were skipped."""
+    """Return why rows failed or were skipped."""
     return [f"{row.name}: {row.status}: {row.reason}" for row in rows if row.reason]
 
 
 def unsure(rows: Sequence[Row], cores: int) -> list[str]:
-    """What to think of before trusting the times."""
+    """Return what makes the times of rows unsure. cores: of the machine."""
     found = []
     for row in rows:
         if row.latency_ms is None:
@@ -179,7 +169,7 @@ def unsure(rows: Sequence[Row], cores: int) -> list[str]:
 
 
 def method(options: Mapping[str, Any]) -> str:
-    """What was timed and how, in one sentence."""
+    """Return what was timed and how, in one sentence. options: as in `Results`."""
     lasted = f" and {options['duration_s']:g} s" if options["duration_s"] else ""
     return (
         f"At least {options['iterations']} runs{lasted} one after the other, after {options['warmup']} that do not "
@@ -190,7 +180,7 @@ def method(options: Mapping[str, Any]) -> str:
 
 
 def complexity(counted: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the full model costs, beside what the paper prints for it."""
+    """Return what the full model costs, beside what the paper prints for it. counted: as in `Results.variants`."""
     published = next(row for table in TABLES.values() for row in table if row.variant == FULL)
     return [
         f"{item['variant']}: {item['parameters']:,} parameters, {item['flops'] / 1e9:.3f} GFLOPs at "
@@ -202,9 +192,9 @@ def complexity(counted: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def paper_tables(counted: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Title, headings and cells of the paper's tables: published figures, and ours beside them.
+    """Return title, headings and cells of the paper's tables: published figures, and ours beside them.
 
-    counted: as `complexity.Complexity`. Only FLOPs at 1024x1024 stand beside the paper's.
+    counted: as in `Results.variants`. Only FLOPs at 1024x1024 stand beside the paper's.
     """
     ours = {item["variant"]: item for item in counted}
     published = [f"{name}, published" for name in ("SAD", "MSE", "Grad", "Conn", "parameters", "FLOPs")]
@@ -224,7 +214,7 @@ def paper_tables(counted: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[s
 
 
 def change_cells(found: Sequence[Change], limit: float) -> list[list[str]]:
-    """Name, before, after, change and verdict of each row of a comparison."""
+    """Return name, before, after, change and verdict of each row of a comparison. limit: as for `Change.regressed`."""
     cells = []
     for one in found:
         times = ["-" if value is None else f"{value:.1f}" for value in (one.before_ms, one.after_ms)]

@@ -1,183 +1,248 @@
-"""Every engine that can run here, one after the other in processes of their own, and compared with PyTorch's alpha."""
+"""A benchmark: every engine that can run here, one after the other in processes of their own, compared with PyTorch."""
 
 import importlib.util
 import itertools
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ..engines.base import Batch
+from ..errors import ArtefactError, DependencyError, DeviceError, LiteMattingError, UsageError
+from ..evaluation.metrics import force_known, sad
+from ..export.spec import TOLERANCES, ExportSpec
+from ..isolation import call
+from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 from ..runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE, example_patch
 from ..sidecar import read_sidecar
-from . import accuracy
-from .backends import Backend
-from .process import answer
-from .row import FAILED, OK, Row, row_of
-from .timing import Effort
+from ..specs import EngineSpec, check_number
+from . import backends, complexity, environment, tasks
+from .results import FAILED, OK, SKIPPED, Accuracy, Results, Row
+from .timing import DEFAULT_EFFORT, Effort
 
 PATIENCE_S = 3600.0
+_LEVELS = np.array((BACKGROUND, UNKNOWN, FOREGROUND), np.uint8)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to measure. engines: files. checkpoint: the weights that backends run and all are compared with. tolerance:
-    of alpha, by default that of each row's precision. threads: on the CPU, all cores by default."""
+@dataclass(frozen=True, kw_only=True)
+class BenchSpec:
+    """What to measure, and how.
 
-    resolution: int
-    effort: Effort
-    backends: Sequence[Backend] = ()
-    engines: Sequence[Path] = ()
-    batches: Sequence[int] = (1,)
+    resolution: side of the patches of backends in pixels, a multiple of 32; files have their own.
+    backends: names for `backends.chosen`.
+    engines: files to measure as they are.
+    batches: patches per run; each is a row.
+    threads: on the CPU; None for all cores.
+    effort: how long to measure.
+    checkpoint: the weights that backends run and that all alphas are compared with.
+    tolerance: largest difference of alpha; None for that of each row's precision.
+    trust: TensorRT engines without their sidecars are run.
+    variants: all networks of the paper are counted, and not only the full one.
+    """
+
+    resolution: int = 1024
+    backends: tuple[str, ...] = ()
+    engines: tuple[Path, ...] = ()
+    batches: tuple[int, ...] = (1,)
     threads: int | None = None
+    effort: Effort = DEFAULT_EFFORT
     checkpoint: Path = SHIPPED_CHECKPOINT
     tolerance: float | None = None
     trust: bool = False
+    variants: bool = False
+
+    def __post_init__(self) -> None:
+        ExportSpec(self.resolution, self.resolution)  # raises for a resolution that no patch can have
+        backends.chosen(self.backends)
+        check_number("threads", self.threads, 1)
+
+    @property
+    def patch_hw(self) -> tuple[int, int]:
+        """The patch size of backends."""
+        return self.resolution, self.resolution
 
 
-def has_torch() -> bool:
-    """Whether PyTorch is installed; it is not imported."""
+def benchmark(spec: BenchSpec, progress: Callable[[str], None] = lambda _: None) -> Results:
+    """Measure everything that a spec names; rows of backends come before those of files.
+
+    Whatever goes wrong with one engine is the reason in its row. A backend that cannot run here is one row for all its
+    precisions and batches. Without PyTorch, complexity and accuracy are left out, and without `engines`, too, the
+    shipped engine is measured at its own patch size, with a warning.
+
+    spec: what to measure.
+    progress: called with what is being done, in words.
+    Raises: `ArtefactError` for a file that is not there.
+    """
+    for path in (*spec.engines, spec.checkpoint):
+        if not path.is_file():
+            raise ArtefactError(f"{path}: no such file; make an engine with ltm-export or ltm-build")
+    described = environment.describe()
+    options = {
+        "resolution": spec.resolution,
+        "threads": spec.threads,
+        "checkpoint": spec.checkpoint.name,
+        "iterations": spec.effort.iterations,
+        "warmup": spec.effort.warmup,
+        "duration_s": spec.effort.duration_s,
+    }
+    counted: list[dict[str, Any]] = []
+    if _has_torch():
+        progress("counting operations")
+        counted = _complexity(spec)
+    elif not spec.engines:
+        warnings.warn(
+            "PyTorch is not installed: timing the shipped engine at its own patch size, not "
+            f"{spec.resolution}, without complexity and accuracy; pip install 'litematting-deploy[export,bench]' "
+            "brings them",
+            stacklevel=2,
+        )
+        spec = replace(spec, backends=(), engines=(SHIPPED_ENGINE,))
+    with TemporaryDirectory() as folder:
+        bench = _Bench(spec, Path(folder), progress)
+        rows = [row for backend in backends.chosen(spec.backends) for row in bench.backend(backend)]
+        rows += [bench.file(path, batch) for path in spec.engines for batch in spec.batches]
+    return Results(described, options, counted, rows)
+
+
+def _has_torch() -> bool:
+    """Return whether PyTorch is installed; it is not imported."""
     return importlib.util.find_spec("torch") is not None
 
 
-def ask(task: str, **arguments: Any) -> dict[str, Any]:
-    """A task of `tasks` in its own process: its results with `status`, or `status` and `reason`."""
-    said, reason = answer(__package__, [task, json.dumps(arguments)], PATIENCE_S)
-    return {"status": FAILED, "reason": reason} if said is None else said
-
-
-def run(plan: Plan, doing: Callable[[str], None] = lambda _: None) -> list[Row]:
-    """The rows, backends before files, in the order they ran. doing: told what is measured before each.
-
-    A backend that cannot run here is one row for all its precisions and batches.
-    """
-    with TemporaryDirectory() as folder:
-        bench = _Bench(plan, Path(folder), doing)
-        rows = [row for backend in plan.backends for row in bench.backend(backend)]
-        return rows + [bench.file(path, batch) for path in plan.engines for batch in plan.batches]
+def _complexity(spec: BenchSpec) -> list[dict[str, Any]]:
+    """Count the full model, or all variants of the paper; none where they cannot be counted."""
+    names = sorted(complexity.VARIANTS) if spec.variants else [complexity.FULL]
+    try:
+        counted = call(f"{complexity.__name__}:count", names, spec.resolution, timeout_s=PATIENCE_S)
+    except LiteMattingError as error:
+        warnings.warn(f"complexity was not counted: {error}", stacklevel=3)
+        return []
+    return [asdict(one) for one in counted]
 
 
 class _Bench:
-    """What the rows of one run share: a folder, and PyTorch's alpha of each patch size."""
+    """What the rows of one benchmark share: a folder, and PyTorch's alpha for each patch size."""
 
-    def __init__(self, plan: Plan, folder: Path, doing: Callable[[str], None]) -> None:
-        self._plan, self._folder, self._doing = plan, folder, doing
-        self._references: dict[tuple[int, int], Batch | str] = {}
-        self._numbers = itertools.count()
+    def __init__(self, spec: BenchSpec, folder: Path, progress: Callable[[str], None]) -> None:
+        self._spec, self._folder, self._progress = spec, folder, progress
+        self._references: dict[tuple[int, int], Batch | LiteMattingError] = {}
 
-    def backend(self, backend: Backend) -> Iterator[Row]:
-        plan = self._plan
-        patch_hw = (plan.resolution, plan.resolution)
-        self._doing(f"looking for {backend.name}")
-        checked = ask("check", backend=backend.name)
-        if checked["status"] != OK:
-            yield _blank(backend.name, backend.device, ", ".join(backend.precisions), 0, patch_hw, checked)
+    def backend(self, backend: backends.Backend) -> Iterator[Row]:
+        """Yield the rows of a backend."""
+        spec = self._spec
+        self._progress(f"looking for {backend.name}")
+        try:
+            call(f"{backends.__name__}:check", backend, timeout_s=PATIENCE_S)
+        except LiteMattingError as error:
+            blank = Row(OK, backend.name, backend.device, ", ".join(backend.precisions), 0, spec.patch_hw)
+            yield _without(blank, error)
             return
-        for precision, batch in itertools.product(backend.precisions, plan.batches):
-            blank = Row(OK, backend.name, backend.device, precision, batch, patch_hw)
-            yield (
-                self._exported(backend, blank)
-                if backend.norm
-                else self._measured(
-                    plan.checkpoint,
-                    blank,
-                    patch_hw=patch_hw,
-                    compiled=backend.compiled,
-                    precision=precision if backend.device != "cpu" else None,
-                )
+        for precision, batch in itertools.product(backend.precisions, spec.batches):
+            blank = Row(OK, backend.name, backend.device, precision, batch, spec.patch_hw)
+            if backend.norm is not None:
+                yield self._exported(backend, blank)
+                continue
+            engine = EngineSpec(
+                engine=str(spec.checkpoint),
+                device=backend.device,
+                patch_hw=spec.patch_hw,
+                batch=batch,
+                threads=spec.threads,
+                precision=None if backend.device == "cpu" else precision,
+                compiled=backend.compiled,
             )
+            yield self._measured(engine, blank)
 
-    def _exported(self, backend: Backend, blank: Row) -> Row:
-        """A row of an ONNX that is made for it."""
-        onnx = self._folder / f"{next(self._numbers)}.onnx"
-        self._doing(f"exporting for {blank.name}")
-        made = ask(
-            "export",
-            checkpoint=str(self._plan.checkpoint),
-            output=str(onnx),
-            patch_hw=blank.patch_hw,
-            batch=blank.batch,
-            # what is TF32 is float32 in the file
-            precision="fp16" if blank.precision == "fp16" else "fp32",
-            norm=backend.norm,
-        )
-        if made["status"] != OK:
-            return replace(blank, status=made["status"], reason=made["reason"])
-        return replace(self._measured(onnx, blank), build_s=made["build_s"])
+    def _exported(self, backend: backends.Backend, blank: Row) -> Row:
+        """Return the row of an ONNX that is exported for it."""
+        spec = self._spec
+        onnx = self._folder / f"{backend.name}-{blank.precision}-{blank.batch}.onnx"
+        self._progress(f"exporting for {blank.name}")
+        try:
+            # What runs in TF32 is float32 in the file.
+            precision: Literal["fp16", "fp32"] = "fp16" if blank.precision == "fp16" else "fp32"
+            export = ExportSpec(*spec.patch_hw, blank.batch, precision, norm=backend.norm or "group")
+            build_s = call(f"{tasks.__name__}:export", spec.checkpoint, onnx, export, timeout_s=PATIENCE_S)
+        except LiteMattingError as error:
+            return _without(blank, error)
+        engine = EngineSpec(engine=str(onnx), device=backend.device, batch=blank.batch, threads=spec.threads)
+        return replace(self._measured(engine, blank), build_s=build_s)
 
     def file(self, path: Path, batch: int) -> Row:
-        """A row of an artefact as it is, on the device that its kind runs on by default."""
-        patch_hw = (self._plan.resolution, self._plan.resolution)
-        return self._measured(path, Row(OK, path.name, "", "", batch, patch_hw), trust=self._plan.trust)
+        """Return the row of an artefact as it is, on the device that its kind runs on by default."""
+        engine = EngineSpec(engine=str(path), batch=batch, threads=self._spec.threads, trust=self._spec.trust)
+        return self._measured(engine, Row(OK, path.name, "", "", batch, self._spec.patch_hw))
 
-    def _measured(self, source: Path, blank: Row, **options: Any) -> Row:
-        self._doing(f"measuring {blank.name}")
-        alpha = self._folder / f"{next(self._numbers)}.npy"
-        arguments = {
-            "source": str(source),
-            "device": blank.device or None,
-            "patch_hw": None,
-            "batch": blank.batch,
-            "precision": None,
-            "compiled": False,
-            "threads": self._plan.threads,
-            "trust": False,
-            "effort": asdict(self._plan.effort),
-            "alpha": str(alpha),
-            **options,
-        }
-        said = ask("measure", **arguments)
-        if said["status"] != OK:
-            return replace(blank, status=said["status"], reason=said["reason"])
-        row = row_of({**said, "engine": blank.engine, "file_bytes": _size(source)})
-        return self._judged(row, np.load(alpha))
+    def _measured(self, engine: EngineSpec, blank: Row) -> Row:
+        """Return the row of an engine; what is known without running it is in `blank`."""
+        self._progress(f"measuring {blank.name}")
+        try:
+            row, alpha = call(f"{tasks.__name__}:measured", engine, self._spec.effort, timeout_s=PATIENCE_S)
+        except LiteMattingError as error:
+            return _without(blank, error)
+        return self._judged(replace(row, engine=blank.engine, file_bytes=_size(Path(engine.engine or ""))), alpha)
 
     def _judged(self, row: Row, alpha: Batch) -> Row:
-        """The row with its accuracy, failed if that is too low; as it was where there is no PyTorch to compare with."""
-        wanted = self._reference(row.patch_hw)
-        if wanted is None:
+        """Return the row with its accuracy, failed if that is too low; as it was without PyTorch."""
+        if not _has_torch():
             return row
-        if isinstance(wanted, str):
+        wanted = self._reference(row.patch_hw)
+        if isinstance(wanted, LiteMattingError):
             return row.failed(f"there is no alpha of PyTorch's to compare with: {wanted}")
-        limit = self._plan.tolerance or accuracy.tolerance(row.precision)
-        found = accuracy.compare(alpha, wanted, example_patch(row.patch_hw)["trimap"], limit)
+        limit = self._spec.tolerance or tolerance(row.precision)
+        found = accuracy(alpha, wanted, example_patch(row.patch_hw)["trimap"], limit)
         row = replace(row, accuracy=found)
         if found.max <= limit:  # not-a-number is not
             return row
         return row.failed(
-            f"alpha is up to {found.max:.2g} from what PyTorch makes of {self._plan.checkpoint.name}, wanted at most "
-            f"{limit:g}; if the engine has other weights, name their file with --checkpoint"
+            f"alpha is up to {found.max:.2g} from what PyTorch makes of {self._spec.checkpoint.name}, wanted at most "
+            f"{limit:g}; if the engine has other weights, name their file in `checkpoint`"
         )
 
-    def _reference(self, patch_hw: tuple[int, int]) -> "Batch | str | None":
-        """PyTorch's alpha, the reason why there is none, or None without PyTorch."""
-        if not has_torch():
-            return None
+    def _reference(self, patch_hw: tuple[int, int]) -> "Batch | LiteMattingError":
+        """Return PyTorch's alpha, or the error that stands in its way."""
         if patch_hw not in self._references:
-            self._doing(f"asking PyTorch about {patch_hw[0]}x{patch_hw[1]}")
-            path = self._folder / f"{next(self._numbers)}.npy"
-            said = ask("reference", checkpoint=str(self._plan.checkpoint), patch_hw=patch_hw, alpha=str(path))
-            self._references[patch_hw] = np.load(path) if said["status"] == OK else said["reason"]
+            self._progress(f"asking PyTorch about {patch_hw[0]}x{patch_hw[1]}")
+            try:
+                found = call(f"{tasks.__name__}:reference", self._spec.checkpoint, patch_hw, timeout_s=PATIENCE_S)
+            except LiteMattingError as error:
+                found = error
+            self._references[patch_hw] = found
         return self._references[patch_hw]
 
 
+def _without(blank: Row, error: LiteMattingError) -> Row:
+    """Return a row with the reason why it was not measured: skipped where something is missing here, else failed."""
+    missing = isinstance(error, DependencyError | DeviceError | UsageError)
+    return replace(blank, status=SKIPPED if missing else FAILED, reason=str(error))
+
+
 def _size(source: Path) -> int:
-    """Bytes of an artefact, with those of the weights beside an ONNX that has none of its own."""
+    """Return the bytes of an artefact, with those of the weights beside an ONNX that has none of its own."""
     sidecar = read_sidecar(source) if source.suffix.lower() == ".onnx" else None
     beside = [source.with_name(sidecar.checkpoint)] if sidecar is not None and sidecar.weights_beside else []
     return sum(path.stat().st_size for path in (source, *beside))
 
 
-def shipped(plan: Plan, doing: Callable[[str], None] = lambda _: None) -> list[Row]:
-    """Rows of the shipped engine at its own patch size: what there is without PyTorch."""
-    return run(replace(plan, backends=(), engines=(SHIPPED_ENGINE,)), doing)
+def tolerance(precision: str) -> float:
+    """Return the export's tolerance. TF32, whose products have fp16's digits, has fp16's, as has an unknown one."""
+    return TOLERANCES["fp32" if precision == "fp32" else "fp16"]
 
 
-def _blank(
-    engine: str, device: str, precision: str, batch: int, patch_hw: tuple[int, int], said: Mapping[str, Any]
-) -> Row:
-    return Row(said["status"], engine, device, precision, batch, patch_hw, reason=said["reason"])
+def accuracy(alpha: Batch, reference: Batch, trimap: Batch, limit: float) -> Accuracy:
+    """Compare alphas with PyTorch's. The SAD is that of the worst patch, with known pixels forced.
+
+    alpha: (N, 1, H, W) float32, of one patch N times over.
+    reference: (1, 1, H, W) float32, 0..1.
+    trimap: (1, 3, H, W) float32, one-hot.
+    limit: largest difference that is accepted.
+    """
+    error = np.abs(alpha - reference)
+    levels = _LEVELS[trimap[0].argmax(axis=0)]
+    truth = force_known(reference[0, 0], levels)
+    worst = max(sad(one[0], truth, levels) for one in alpha)
+    return Accuracy(float(error.max()), float(error.mean()), worst, limit)

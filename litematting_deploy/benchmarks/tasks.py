@@ -1,149 +1,100 @@
-"""What the processes of a benchmark do: arguments and results are plain values, for JSON."""
+"""What runs in the processes of a benchmark: exporting, asking PyTorch, and measuring one engine."""
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._optional import require
-from ..engines import Engine
 from ..engines.base import Batch
 from ..export.spec import ExportSpec
 from ..runtime.cuda import open_cuda
 from ..runtime.cuda.protocol import Cuda
-from ..runtime.loading import TENSORRT_SUFFIX, load_engine
+from ..runtime.loading import load_engine, open_spec, runs_on_gpu
 from ..runtime.on_device import OnDevice
 from ..runtime.shipped import example_patch
+from ..specs import EngineSpec
 from ..system import core_count, peak_memory_bytes
-from .backends import BACKENDS
-from .row import OnGpu
-from .timing import Effort, Timings, measure
-from .traffic import bandwidth, estimate
+from .results import OK, OnGpu, Row
+from .timing import Effort, Timings, bandwidth, measure, traffic_bytes
 
 
-def check(backend: str) -> dict[str, Any]:
-    """Whether a backend can run here; raises what keeps it from that."""
-    next(one for one in BACKENDS if one.name == backend).check()
-    return {}
-
-
-def complexity(names: list[str], resolution: int) -> dict[str, Any]:
-    """Count variants of the model."""
-    require("torch", "export", "counting FLOPs")
-    from .complexity import count
-
-    return {"variants": [asdict(count(name, resolution)) for name in names]}
-
-
-def export(checkpoint: str, output: str, patch_hw: list[int], batch: int, precision: str, norm: Any) -> dict[str, Any]:
-    """Export an ONNX for one row."""
+def export(checkpoint: Path, output: Path, spec: ExportSpec) -> float:
+    """Export an ONNX for one row, and return the seconds it took. Raises `DependencyError` and what exporting does."""
     for module, extra in (("torch", "export"), ("onnx", "export"), ("onnxruntime", "cpu")):
         require(module, extra, "exporting")
     from ..export.exporter import export_onnx
 
     started = time.perf_counter()
-    height, width = patch_hw
-    spec = ExportSpec(height, width, batch, norm=norm).with_options({"precision": precision})
     export_onnx(checkpoint, output, spec)
-    return {"build_s": time.perf_counter() - started}
+    return time.perf_counter() - started
 
 
-def reference(checkpoint: str, patch_hw: list[int], alpha: str) -> dict[str, Any]:
-    """Write what the fp32 PyTorch model makes of the example patch."""
-    height, width = patch_hw
-    with load_engine(checkpoint, "cpu", patch_hw=(height, width)) as engine:
-        np.save(alpha, engine.run(**example_patch(engine.patch_hw)))
-    return {}
+def reference(checkpoint: Path, patch_hw: tuple[int, int]) -> Batch:
+    """Return what the fp32 PyTorch model makes of the example patch: alpha (1, 1, H, W) float32, 0..1."""
+    with load_engine(checkpoint, "cpu", patch_hw=patch_hw) as engine:
+        return engine.run(**example_patch(engine.patch_hw))
 
 
-def measured(
-    source: str,
-    device: str | None,
-    patch_hw: list[int] | None,
-    batch: int,
-    precision: str | None,
-    compiled: bool,
-    threads: int | None,
-    trust: bool,
-    effort: dict[str, Any],
-    alpha: str,
-) -> dict[str, Any]:
-    """Open an engine, time it, and write its alpha; the fields of a `Row` that its process knows."""
-    kind = Path(source).suffix.lower()
-    on_gpu = kind == TENSORRT_SUFFIX or (device or "cpu") != "cpu"
-    cuda = open_cuda(int((device or "").partition(":")[2] or 0)) if on_gpu else None
+def measured(spec: EngineSpec, effort: Effort) -> tuple[Row, Batch]:
+    """Open an engine, and time it on the example patch repeated to its batch.
+
+    spec: the engine. Its `batch` is how many patches a run has; `threads` also sets PyTorch's on the CPU.
+    effort: how long to measure.
+    Returns the row as far as this process knows it, and alpha (batch, 1, H, W) float32, 0..1.
+    Raises: as `open_spec`.
+    """
+    source, batch = Path(spec.engine or ""), spec.batch or 1
+    on_gpu = runs_on_gpu(source, spec.device)
+    cuda = open_cuda(int((spec.device or "").partition(":")[2] or 0)) if on_gpu else None
     free = cuda.memory()[0] if cuda is not None else 0
-    options: dict[str, Any] = {"precision": precision, "compiled": compiled, "trust": trust}
-    options["patch_hw"] = None if patch_hw is None else (patch_hw[0], patch_hw[1])
-    if cuda is not None:
-        options["batch"] = batch
-    used = _threads(kind, threads, on_gpu, options)
+    spec, threads = _with_threads(spec, on_gpu)
     started = time.perf_counter()
-    engine = load_engine(source, device, **options)
+    engine = open_spec(spec)
     load_s = time.perf_counter() - started
     with engine:
         inputs = {name: np.repeat(array, batch, axis=0) for name, array in example_patch(engine.patch_hw).items()}
         started = time.perf_counter()
-        first = engine.run(**inputs)
+        alpha = engine.run(**inputs)
         first_run_ms = (time.perf_counter() - started) * 1e3
-        np.save(alpha, first)
-        timings = measure(engine, _filled(engine, inputs), Effort(**effort))
-        gpu = None if cuda is None or not isinstance(engine, OnDevice) else _on_gpu(engine, cuda, free, timings)
-        return {
-            "device": engine.device,
-            "precision": engine.precision,
-            "patch_hw": engine.patch_hw,
-            "version": f"{engine.name} {engine.version}",
-            "batch": batch,
-            "threads": used,
-            "load_s": load_s,
-            "first_run_ms": first_run_ms,
-            "latency_ms": asdict(timings.latency),
-            "images_per_s": batch / timings.latency.mean * 1e3,
-            "elsewhere": timings.elsewhere,
-            "peak_host_bytes": peak_memory_bytes(),
-            "gpu": None if gpu is None else asdict(gpu),
-        }
+        if engine.batch is not None:  # timed as a full batch, whatever it was given
+            inputs = {name: np.resize(array, (engine.batch, *array.shape[1:])) for name, array in inputs.items()}
+        timings = measure(engine, inputs, effort)
+        row = Row(
+            *(OK, source.name, engine.device, engine.precision, batch, engine.patch_hw),
+            version=f"{engine.name} {engine.version}",
+            threads=threads,
+            load_s=load_s,
+            first_run_ms=first_run_ms,
+            latency_ms=timings.latency,
+            images_per_s=batch / timings.latency.mean * 1e3,
+            peak_host_bytes=peak_memory_bytes(),
+            elsewhere=timings.elsewhere,
+            gpu=None if cuda is None or not isinstance(engine, OnDevice) else _on_gpu(engine, cuda, free, timings),
+        )
+    return row, alpha
 
 
-def _threads(kind: str, threads: int | None, on_gpu: bool, options: dict[str, Any]) -> int | None:
-    """How many threads the engine computes with on the CPU; sets PyTorch's, and ONNX Runtime's in `options`."""
+def _with_threads(spec: EngineSpec, on_gpu: bool) -> tuple[EngineSpec, int | None]:
+    """Set PyTorch's threads, and return what `open_spec` takes and how many threads compute on the CPU."""
     if on_gpu:
-        return None
-    cores = core_count()
-    if kind == ".onnx":
-        options["threads"] = threads
-        return threads or cores
+        return replace(spec, threads=None), None
+    if Path(spec.engine or "").suffix.lower() == ".onnx":
+        return spec, spec.threads or core_count()
     torch: Any = require("torch", "export", "a checkpoint as engine")
-    if threads is not None:
-        torch.set_num_threads(threads)
-    return int(torch.get_num_threads())
-
-
-def _filled(engine: Engine, inputs: dict[str, Batch]) -> dict[str, Batch]:
-    """The inputs, repeated to the batch that the engine takes."""
-    if engine.batch is None:
-        return inputs
-    return {name: np.resize(array, (engine.batch, *array.shape[1:])) for name, array in inputs.items()}
+    if spec.threads is not None:
+        torch.set_num_threads(spec.threads)
+    return replace(spec, threads=None), int(torch.get_num_threads())
 
 
 def _on_gpu(engine: OnDevice, cuda: Cuda, free: int, timings: Timings) -> OnGpu:
-    """free: bytes before the engine was opened. What libraries took since, they keep, so that now is the peak."""
+    """Return what only a GPU has. free: bytes before the engine was opened; libraries keep what they take, so that the
+    difference now is the peak."""
     peak = free - cuda.memory()[0]
     assert timings.parts_ms is not None
     speed = bandwidth(cuda)
-    bytes_moved = estimate(engine.patch_hw, engine.engine.batch, engine.precision)
+    bytes_moved = traffic_bytes(engine.patch_hw, engine.engine.batch, engine.precision)
     least, most = (count / speed * 1e3 for count in bytes_moved)
     return OnGpu(cuda.gpu, *timings.parts_ms, peak, speed, (least, most))
-
-
-TASKS: dict[str, Callable[..., dict[str, Any]]] = {
-    "check": check,
-    "complexity": complexity,
-    "export": export,
-    "reference": reference,
-    "measure": measured,
-}

@@ -1,4 +1,4 @@
-"""Latency of an engine."""
+"""Latency of an engine, and the memory traffic that bounds it on a GPU."""
 
 import time
 from collections.abc import Mapping
@@ -7,24 +7,39 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..engines.base import Batch, Engine
+from ..runtime.cuda.protocol import Cuda
 from ..runtime.on_device import OnDevice
-from .load import Elsewhere
-from .row import Latency
+from .environment import Elsewhere
+from .results import Latency
+
+# The project's reference page, "Complexity at 1024²": bytes that the convolutions read and write in FP16 for one 1024²
+# patch, and those of a group norm pass after each. Part of it can stay in a large cache: a run may be faster.
+CONVOLUTIONS_BYTES, NORMS_BYTES = 4.41e9, 4.08e9
+_AT_PIXELS, _AT_ITEMSIZE = 1024 * 1024, 2
+_ITEMSIZES = {"fp16": 2, "tf32": 4, "fp32": 4}
+_COPY_BYTES, _COPIES = 1 << 28, 10
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure: at least `iterations` runs and at least `duration_s`, after `warmup` runs."""
+    """How long to measure: at least `iterations` runs and `duration_s` seconds, after `warmup` runs."""
 
     iterations: int
     warmup: int
     duration_s: float = 0.0
 
 
+DEFAULT_EFFORT = Effort(iterations=10, warmup=2)
+
+
 @dataclass(frozen=True)
 class Timings:
-    """elsewhere: cores that others kept busy meanwhile. parts_ms: medians of the copy to the device, of the
-    computation and of the copy back, on a GPU."""
+    """What timing an engine gives.
+
+    latency: of the timed runs.
+    elsewhere: cores that other processes kept busy meanwhile; None where the system does not say.
+    parts_ms: medians of the copy to the device, the computation and the copy back; None on the host.
+    """
 
     latency: Latency
     elsewhere: float | None
@@ -34,9 +49,19 @@ class Timings:
 def measure(engine: Engine, inputs: Mapping[str, Batch], effort: Effort) -> Timings:
     """Time one run after the other, host arrays in and host array out. Making the inputs is not included.
 
-    On a device, the arrays lie in pinned memory. inputs: exactly `batch` patches where that is fixed.
+    engine: is open. On a device, the arrays lie in pinned memory.
+    inputs: image (N, 3, H, W), trimap (N, 3, H, W), guide (N, 2, H, W) float32; N is the engine's batch where it has
+    one.
+    effort: how long to measure.
     """
-    run = _DeviceRun(engine, inputs) if isinstance(engine, OnDevice) else _HostRun(engine, inputs)
+    on_device = _DeviceRun(engine, inputs) if isinstance(engine, OnDevice) else None
+
+    def run() -> tuple[float, ...]:
+        if on_device is not None:
+            return on_device()
+        engine.run(**inputs)
+        return ()
+
     for _ in range(effort.warmup):
         run()
     milliseconds: list[float] = []
@@ -53,22 +78,11 @@ def measure(engine: Engine, inputs: Mapping[str, Batch], effort: Effort) -> Timi
 
 
 def summary(milliseconds: list[float], warmup: int) -> Latency:
-    """Percentiles, mean and variation of the timed runs."""
+    """Return percentiles, mean and variation of timed runs, in milliseconds each, after `warmup` that do not count."""
     values = np.array(milliseconds)
     p50, p90, p99 = (float(value) for value in np.percentile(values, (50, 90, 99)))
     mean = float(values.mean())
     return Latency(p50, p90, p99, float(values.max()), mean, float(values.std()) / mean, len(milliseconds), warmup)
-
-
-class _HostRun:
-    """One run of a host engine; it has no parts."""
-
-    def __init__(self, engine: Engine, inputs: Mapping[str, Batch]) -> None:
-        self._engine, self._inputs = engine, inputs
-
-    def __call__(self) -> tuple[float, ...]:
-        self._engine.run(**self._inputs)
-        return ()
 
 
 class _DeviceRun:
@@ -96,3 +110,29 @@ class _DeviceRun:
         engine.stream.synchronize()
         marks = ((start, uploaded), (uploaded, computed), (computed, end))
         return tuple(after.milliseconds_since(before) for before, after in marks)
+
+
+def traffic_bytes(patch_hw: tuple[int, int], batch: int, precision: str) -> tuple[float, float]:
+    """Estimate the bytes that one run moves: the convolutions alone, and with the passes of group norm.
+
+    patch_hw: height and width in pixels. batch: patches per run. precision: `fp32`, `tf32` or `fp16`.
+    """
+    scale = batch * patch_hw[0] * patch_hw[1] / _AT_PIXELS * _ITEMSIZES.get(precision, 4) / _AT_ITEMSIZE
+    return CONVOLUTIONS_BYTES * scale, (CONVOLUTIONS_BYTES + NORMS_BYTES) * scale
+
+
+def bandwidth(cuda: Cuda, nbytes: int = _COPY_BYTES) -> float:
+    """Measure how many bytes per second a copy of `nbytes` on the device reads and writes: the best of ten."""
+    stream, start, end = cuda.stream(), cuda.event(timing=True), cuda.event(timing=True)
+    source, target = cuda.buffer(nbytes), cuda.buffer(nbytes)
+    cuda.zero(source.address, nbytes, stream)
+    best = float("inf")
+    for _ in range(1 + _COPIES):  # the first wakes the device
+        start.record(stream)
+        cuda.copy(target.address, source.address, nbytes, stream)
+        end.record(stream)
+        stream.synchronize()
+        best = min(best, end.milliseconds_since(start))
+    source.free()
+    target.free()
+    return 2 * nbytes / best * 1e3

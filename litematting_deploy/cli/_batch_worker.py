@@ -3,42 +3,36 @@
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import ArtefactError, DeviceError, InputError
 from ..jobs.cluster.manifest import stamps
 from ..jobs.cluster.pipeline import Record, Worker
+from ..jobs.folder import folder_steps, result_settings
+from ..jobs.folder_files import FolderFiles
 from ..jobs.frames import Frame
+from ..jobs.progress import ProgressMeter
+from ..jobs.remarks import Remarks
 from ..jobs.run import Done, run
 from ..jobs.settings import SETTINGS
-from ..runtime import Matter
-from ._engine import open_chosen
-from ._folder import folder_steps, result_settings
-from ._folder_files import FolderFiles
-from ._plan import matter_for
+from ..runtime import Matter, open_matter
+from ..specs import JobSpec
 
 
 @dataclass(frozen=True)
 class Job:
-    """All that an actor needs to know; every path is absolute. threads: of ONNX Runtime on the CPU."""
+    """All that an actor needs to know; every path is absolute."""
 
+    spec: JobSpec
     frames: list[Frame]
-    sources: tuple[str, str]
-    output: str
-    options: dict[str, Any]
-    threads: int
-
-    def files(self) -> FolderFiles:
-        """The files of the frames."""
-        return FolderFiles(self.sources, self.output, self.options)
 
 
-def examine(job: Job, resume: bool) -> tuple[dict[str, Any], str]:
+def examine(job: Job) -> tuple[dict[str, Any], str]:
     """The settings that decide on the results, and the engine in words, as an actor has them."""
-    with open_chosen(job.options, job.threads) as engine, matter_for(engine, job.options) as matter:
-        return result_settings(matter, job.options, resume), engine.describe()
+    with _opened(job) as matter:
+        return result_settings(matter, job.spec), matter.engine.describe()
 
 
 def worker(job: Job) -> Worker:
@@ -47,12 +41,12 @@ def worker(job: Job) -> Worker:
     What goes wrong with the engine fails the frames that are left of a batch; the next begins with another engine.
     Raises `InputError` where this machine has another folder of the name of the job's output.
     """
-    if not (Path(job.output) / SETTINGS).exists():
+    if not (Path(job.spec.output.alpha) / SETTINGS).exists():
         raise InputError(
-            f"{job.output}: is not the folder that the job was started with, for it has no {SETTINGS}; put it on a "
-            "drive that all machines have under this name"
+            f"{job.spec.output.alpha}: is not the folder that the job was started with, for it has no {SETTINGS}; "
+            "put it on a drive that all machines have under this name"
         )
-    files, opened = job.files(), [_opened(job)]
+    files, opened = FolderFiles(job.spec), [_opened(job)]
 
     def matte(numbers: Sequence[int]) -> list[Record]:
         frames = [job.frames[n] for n in numbers]
@@ -61,7 +55,9 @@ def worker(job: Job) -> Worker:
             opened.append(_opened(job))
         over: dict[str, Done] = {}
         try:
-            over |= ((done.frame.name, done) for done in run(frames, folder_steps(files, opened[0])))
+            over |= (
+                (done.frame.name, done) for done in run(frames, folder_steps(files, opened[0], ProgressMeter(None)))
+            )
         except (ArtefactError, DeviceError) as error:
             opened.pop().close()
             over |= {frame.name: Done(frame, str(error)) for frame in frames if frame.name not in over}
@@ -71,7 +67,7 @@ def worker(job: Job) -> Worker:
 
 
 def _opened(job: Job) -> Matter:
-    return matter_for(open_chosen(job.options, job.threads), job.options)
+    return open_matter(job.spec.engine, job.spec.plan)
 
 
 def _record(files: FolderFiles, done: Done, sources: dict[str, list[int]]) -> Record:
@@ -81,7 +77,7 @@ def _record(files: FolderFiles, done: Done, sources: dict[str, list[int]]) -> Re
         "failure": done.failure,
         "files": stamps(files.results(done.frame).files) if worked else {},
         "sources": sources if worked else {},
-        "unsure": files.unsure.get(done.frame.name),
+        "remarks": asdict(files.remarks.get(done.frame.name, Remarks())),
         "host": socket.gethostname(),
         "pid": os.getpid(),
     }

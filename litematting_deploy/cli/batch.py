@@ -4,28 +4,37 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..engines.triton import is_url
 from ..images.background import is_image
 from ..jobs.cluster.manifest import Manifest, stamps
 from ..jobs.cluster.pipeline import Cluster, Record, Resources, connected
-from ..jobs.frames import Frame, Sources
-from ..jobs.run import Done, unfinished
+from ..jobs.folder import JobResult, check_sequence, chosen_frames, say_missing
+from ..jobs.folder_files import FolderFiles
+from ..jobs.frames import Frame
+from ..jobs.progress import ProgressMeter
+from ..jobs.remarks import Remarks, notes, say_unsure
+from ..jobs.run import unfinished
 from ..jobs.settings import keep_settings
-from ..runtime.loading import TENSORRT_SUFFIX
+from ..runtime.loading import TENSORRT_SUFFIX, is_onnx_on_host
+from ..specs import EngineSpec, JobSpec
 from ._batch_worker import Job, examine, worker
-from ._engine import engine_options
-from ._folder import chosen_frames, folder_options, say_count, say_missing, say_unsure
-from ._folder_files import FolderFiles
-from ._folder_progress import FolderProgress, folder_progress
-from ._plan import plan_options
-from ._results import result_options
-from ._trimap import check_some_unknown, trimap_options, trimap_source
-from .command import command, max_megapixels_option, notice, stdout
+from .command import command, notice, stdout
+from .infer import summary
+from .options import (
+    engine_options,
+    folder_options,
+    job_spec,
+    max_megapixels_option,
+    plan_options,
+    result_options,
+    trimap_options,
+)
+from .progress import JobBar
 
 
 @command("ltm-batch")
@@ -70,36 +79,47 @@ def main(images: str, trimaps: str | None, output: str, **options: Any) -> int:
     then told at the end; the exit code is 1 then.
     """
     started = time.perf_counter()
-    source = trimap_source(trimaps, options)
-    address, resume, retries = (options.pop(name) for name in ("address", "resume", "retries"))
+    address, retries = options.pop("address"), options.pop("retries")
     spread = {name: options.pop(name) for name in ("actors", "cpus", "gpus", "frames_per_task")}
-    check_some_unknown(images, source, options)
-    job, missing, sources = _job(images, source, output, options, int(spread["cpus"]))
-    files = job.files()
+    spec = _absolute(job_spec(images, trimaps, output, options), int(spread["cpus"]))
+    frames, missing, sources = chosen_frames(spec)
+    check_sequence(spec)
+    job = Job(spec, frames)
+    files = FolderFiles(spec)
     files.check(job.frames)
-    if resume:
+    if spec.resume:
         files.remove_old_drafts(job.frames)
-    with connected(address) as cluster, folder_progress("ltm-batch", say_missing(images, missing)) as progress:
-        farm = _Farm(cluster, _resources(spread, options), spread["actors"], spread["frames_per_task"])
-        settings, engine = cluster.ask(farm.each, examine, job, resume)
-        since_ns = keep_settings(Path(job.output), settings, resume)
-        with contextlib.closing(Manifest(Path(job.output), since_ns)) as manifest:
+    with connected(address) as cluster, JobBar("ltm-batch") as bar:
+        if missing:
+            bar.failures.append(say_missing(images, missing))
+        meter = ProgressMeter(bar)
+        farm = _Farm(cluster, _resources(spread, spec.engine), spread["actors"], spread["frames_per_task"])
+        settings, engine = cluster.ask(farm.each, examine, job)
+        since_ns = keep_settings(Path(spec.output.alpha), settings, spec.resume)
+        with contextlib.closing(Manifest(Path(spec.output.alpha), since_ns)) as manifest:
             todo = list(range(len(job.frames)))
-            if resume:
-                looked_at = progress.begin("looking", len(todo))
-                todo = unfinished(todo, lambda n: _is_done(files, manifest, job.frames[n], since_ns), looked_at)
-            farm.run(job, todo, retries, manifest, progress)
-    failed, seconds = len(progress.failures), time.perf_counter() - started
-    skipped = f", {len(job.frames) - len(todo)} were done" if resume else ""
-    for note in sources.notes:
+            if spec.resume:
+                meter.begin("looking", len(todo))
+                todo = unfinished(todo, lambda n: _is_done(files, manifest, job.frames[n], since_ns), meter.step)
+            farm.run(job, todo, retries, manifest, meter)
+    for note in (*sources.notes, *notes(farm.remarks)):
         notice(f"ltm-batch: {note}")
+    result = JobResult(
+        total=len(job.frames),
+        tried=len(todo),
+        seconds=time.perf_counter() - started,
+        engine=engine,
+        failures=meter.failures,
+        missing=tuple(missing),
+        remarks=farm.remarks,
+        left_over=sources.counts,
+    )
     stdout.print(
-        f"{output}: {len(todo) - failed} of {len(job.frames)} frames in {seconds:.1f} s{skipped}, "
-        f"{failed} failed{say_count(missing)}{sources.counts}, {farm.actors} x {engine}{say_unsure(farm.unsure)}",
+        f"{output}: {summary(spec, result)}, {farm.actors} x {engine}{say_unsure(farm.remarks)}",
         markup=False,
         soft_wrap=True,
     )
-    return 1 if failed or missing else 0
+    return 1 if result.failures or missing else 0
 
 
 class _Farm:
@@ -109,24 +129,23 @@ class _Farm:
         fitting = cluster.fitting(each)
         self.each, self.actors = each, min(actors or fitting, fitting)
         self._cluster, self._at_once = cluster, at_once
-        self.unsure: dict[str, str] = {}
+        self.remarks: dict[str, Remarks] = {}
 
-    def run(self, job: Job, todo: list[int], retries: int, manifest: Manifest, progress: FolderProgress) -> None:
+    def run(self, job: Job, todo: list[int], retries: int, manifest: Manifest, meter: ProgressMeter) -> None:
         """Matte the frames of these numbers; those that fail once more, so many times, and one by one."""
-        progress.begin("frames", len(todo))
+        meter.begin("frames", len(todo))
         at_once = self._at_once
         for left in range(retries, -1, -1):
             again = []
             for number, record in self._records(job, todo, at_once):
                 manifest.add(record)
-                if record.get("unsure"):
-                    self.unsure[record["frame"]] = record["unsure"]
+                self.remarks[record["frame"]] = Remarks(**record.get("remarks", {}))
                 if record["failure"] is None:
-                    progress.matted()
+                    meter.step()
                 elif left:
                     again.append(number)
                     continue
-                progress.over(Done(job.frames[number], record["failure"]))
+                meter.end(record["frame"], record["failure"])
             todo, at_once = again, 1
 
     def _records(self, job: Job, todo: list[int], at_once: int) -> Iterator[tuple[int, Record]]:
@@ -143,23 +162,22 @@ class _Farm:
                 yield number, {"frame": name, "failure": failure, "files": {}, "sources": {}}
 
 
-def _job(
-    images: str, source: str, output: str, options: dict[str, Any], threads: int
-) -> tuple[Job, list[int], Sources]:
-    """The job with absolute paths, for actors have working directories of their own; which frames are missing; and all
-    that was found."""
-    images, source, output = map(os.path.abspath, (images, source, output))
-    frames, missing, sources = chosen_frames(images, source, options)
-    for name in ("cutout", "foreground", "preview", "engine", "background"):
-        value = options[name]
-        if value is not None and not is_url(value) and (name != "background" or is_image(value)):
-            options[name] = os.path.abspath(value)
-    return Job(frames, (images, source), output, options, threads), missing, sources
+def _absolute(spec: JobSpec, threads: int) -> JobSpec:
+    """The job with absolute paths, for actors have working directories of their own, and their threads."""
+    spec = spec.absolute()
+    engine, background = spec.engine, spec.output.background
+    if engine.engine is not None and not engine.is_served:
+        engine = replace(engine, engine=os.path.abspath(engine.engine))
+    if is_onnx_on_host(engine.engine, engine.device):
+        engine = replace(engine, threads=threads)
+    if background is not None and is_image(background):
+        background = os.path.abspath(background)
+    return replace(spec, engine=engine, output=replace(spec.output, background=background))
 
 
-def _resources(spread: dict[str, Any], options: dict[str, Any]) -> Resources:
-    engine, device = options["engine"] or "", options["device"]
-    on_gpu = Path(engine).suffix.lower() == TENSORRT_SUFFIX if device is None else device != "cpu"
+def _resources(spread: dict[str, Any], engine: EngineSpec) -> Resources:
+    path, device = engine.engine or "", engine.device
+    on_gpu = Path(path).suffix.lower() == TENSORRT_SUFFIX if device is None else device != "cpu"
     return Resources(spread["cpus"], float(on_gpu) if spread["gpus"] is None else spread["gpus"])
 
 

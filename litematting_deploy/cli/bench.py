@@ -1,7 +1,8 @@
 """ltm-bench: what the model costs, and how fast and how exact each engine is here."""
 
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 from rich import box
@@ -9,20 +10,20 @@ from rich.table import Table
 from rich.text import Text
 
 from .._optional import require
-from ..benchmarks import compare, environment, report, suite
-from ..benchmarks.backends import BACKENDS, chosen
-from ..benchmarks.paper import FULL, TABLES
-from ..benchmarks.row import FAILED, OK, Results, read_results
+from ..benchmarks import compare, environment, photo, report
+from ..benchmarks.backends import BACKENDS
+from ..benchmarks.plot import png
+from ..benchmarks.results import FAILED, OK, Results, read_results
+from ..benchmarks.suite import BenchSpec, benchmark
 from ..benchmarks.timing import Effort
-from ..errors import ArtefactError
-from ..export.spec import ExportSpec
-from ..files import check_writable
-from ._bench_output import write_all
-from ._bench_photo import measure_photo, photo_options
-from .command import command, notice, printable, stderr, stdout
+from ..errors import UsageError
+from ..files import check_writable, replace_file
+from ..runtime.shipped import SHIPPED_CHECKPOINT
+from ..specs import EngineSpec
+from .command import command, notice, printable, stderr, stdout, with_flags
 
-_SHIPPED = "the shipped weights"
 _ROOMY = 100  # columns of a terminal from which on the table of engines fits as a whole
+Files = dict[str, str | None]
 
 
 def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
@@ -60,7 +61,9 @@ def _percent(context: click.Context, parameter: click.Parameter, value: str) -> 
 )
 @click.option("--duration", type=click.FloatRange(min=0), default=0.0, help="Least seconds of timed runs of each.")
 @click.option("--warmup", type=click.IntRange(min=0), default=2, show_default=True, help="Runs before that.")
-@click.option("--checkpoint", metavar="FILE", help=f"Weights to run and to compare with.  [default: {_SHIPPED}]")
+@click.option(
+    "--checkpoint", metavar="FILE", help="Weights to run and to compare with.  [default: the shipped weights]"
+)
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0, min_open=True),
@@ -76,101 +79,110 @@ def _percent(context: click.Context, parameter: click.Parameter, value: str) -> 
 @click.option(
     "--fail-above", metavar="PERCENT", default="5%", show_default=True, callback=_percent, help="For --compare."
 )
-@photo_options
+@click.option(
+    "--photo",
+    "photo_files",
+    nargs=2,
+    metavar="IMAGE TRIMAP",
+    help="Instead: time ltm-infer on a photo stage by stage, with each --engine, by default the shipped one.",
+)
+@click.option("--cutout", is_flag=True, help="Of --photo: also make a cut-out.")
 def main(
     resolution: int,
     engines: tuple[str, ...],
     backends: str | None,
     batches: tuple[int, ...],
-    fail_above: float,
+    threads: int | None,
+    iterations: int,
+    duration: float,
+    warmup: int,
+    checkpoint: str | None,
+    tolerance: float | None,
+    trust: bool,
     variants: bool,
+    json_file: str | None,
+    csv_file: str | None,
+    markdown_file: str | None,
+    plot_file: str | None,
     compare_file: str | None,
-    **options: Any,
+    fail_above: float,
+    photo_files: tuple[str, str] | None,
+    cutout: bool,
 ) -> int:
     """Speed, memory and accuracy of every engine that can run here, and what the model costs.
 
     Exits with 1 when a row failed (alpha too far from PyTorch's, or an error), when none ran, and when a row is slower
     than in --compare by more than --fail-above.
     """
-    ExportSpec(resolution, resolution)  # raises for a resolution that no patch can have
-    files = {kind: options[f"{kind}_file"] for kind in ("json", "csv", "markdown", "plot")}
+    names = backends.split(",") if backends else [] if engines else ["all"]
+    spec = BenchSpec(
+        resolution=resolution,
+        backends=tuple(name.strip() for name in names),
+        engines=tuple(map(Path, engines)),
+        batches=batches,
+        threads=threads,
+        effort=Effort(iterations, warmup, duration),
+        checkpoint=Path(checkpoint or SHIPPED_CHECKPOINT),
+        tolerance=tolerance,
+        trust=trust,
+        variants=variants,
+    )
+    files: Files = {"json": json_file, "csv": csv_file, "markdown": markdown_file, "plot": plot_file}
     for path in filter(None, files.values()):
         check_writable(path)
-    if options["photo"] is not None:
-        measure_photo(options["photo"], engines, options["cutout"], files)
+    if photo_files is not None:
+        _photo(photo_files, engines, cutout, files)
         return 0
-    if files["plot"] is not None:
+    if plot_file is not None:
         require("matplotlib", "bench", "drawing a plot")
-    for path in (*engines, *filter(None, [options["checkpoint"]])):
-        if not Path(path).is_file():
-            raise ArtefactError(f"{path}: no such file; make an engine with ltm-export or ltm-build")
-    described = environment.describe()
     earlier = None if compare_file is None else read_results(compare_file)
     if earlier is not None:
-        differing = compare.check_same_machine(earlier.environment, described, str(compare_file))
+        differing = compare.check_same_machine(earlier.environment, environment.describe(), str(compare_file))
         if differing:
             notice(f"ltm-bench: other software than in {compare_file}: {', '.join(differing)}")
-    words = backends.split(",") if backends else [] if engines else ["all"]
-    plan = suite.Plan(
-        resolution,
-        Effort(options["iterations"], options["warmup"], options["duration"]),
-        chosen([word.strip() for word in words]),
-        tuple(map(Path, engines)),
-        batches,
-        options["threads"],
-        tolerance=options["tolerance"],
-        trust=options["trust"],
-        **({} if options["checkpoint"] is None else {"checkpoint": Path(options["checkpoint"])}),
-    )
-    results = _measure(plan, variants, described)
+    with stderr.status("starting") as status:
+        results = benchmark(spec, lambda doing: status.update(Text(printable(doing))))
     _show(results, variants)
-    write_all(results, variants, files)
+    _write(
+        files,
+        json=results.json,
+        csv=lambda: report.to_csv(results.rows).encode(),
+        markdown=lambda: report.page(results, variants).encode(),
+        plot=lambda: png(results),
+    )
     slower = earlier is not None and _compared(earlier, results, fail_above)
     failed = any(row.status == FAILED for row in results.rows) or not any(row.status == OK for row in results.rows)
     return 1 if failed or slower else 0
 
 
-def _measure(plan: suite.Plan, variants: bool, described: dict[str, Any]) -> Results:
-    with stderr.status("counting operations") as status:
-
-        def tell(doing: str) -> None:
-            status.update(Text(printable(doing)))
-
-        counted = _complexity(variants, plan.resolution)
-        if suite.has_torch() or plan.engines:
-            rows = suite.run(plan, tell)
-        else:
-            notice(
-                "ltm-bench: PyTorch is not installed: timing the shipped engine at its own patch size, not "
-                f"{plan.resolution}, without complexity and accuracy; pip install 'litematting-deploy[export,bench]' "
-                "brings them"
-            )
-            rows = suite.shipped(plan, tell)
-    options = {
-        "resolution": plan.resolution,
-        "threads": plan.threads,
-        "checkpoint": plan.checkpoint.name,
-        "iterations": plan.effort.iterations,
-        "warmup": plan.effort.warmup,
-        "duration_s": plan.effort.duration_s,
-    }
-    return Results(described, options, counted, rows)
+def _photo(sources: tuple[str, str], engines: Sequence[str], cutout: bool, files: Files) -> None:
+    """Time a photo with each engine, print where its time goes, and write that."""
+    for kind in ("csv", "plot"):
+        if files[kind] is not None:
+            raise UsageError(f"--{kind} {files[kind]}: is for rows of engines; with --photo use --json or --markdown")
+    described = environment.describe()
+    measured = []
+    for engine in [EngineSpec(engine=name) for name in engines] or [EngineSpec()]:
+        with stderr.status("matting a photo"):
+            measured.append(photo.measure(*sources, engine, cutout=cutout))
+        stdout.print(_table(photo.HEADINGS, photo.rows(measured[-1]), photo.title(measured[-1]), 1))
+    _write(
+        files,
+        json=lambda: (json.dumps({"environment": described, "photo": measured}, indent=2) + "\n").encode(),
+        markdown=lambda: "\n".join(map(photo.markdown, measured)).encode(),
+    )
 
 
-def _complexity(variants: bool, resolution: int) -> list[dict[str, Any]]:
-    """The full model, or all variants of the paper. Empty where they cannot be counted."""
-    if not suite.has_torch():
-        return []
-    published = {row.variant for table in TABLES.values() for row in table if row.variant}
-    said = suite.ask("complexity", names=sorted(published) if variants else [FULL], resolution=resolution)
-    if said["status"] != OK:
-        notice(f"ltm-bench: complexity was not counted: {said['reason']}")
-        return []
-    found: list[dict[str, Any]] = said["variants"]
-    return found
+def _write(files: Files, **contents: Callable[[], bytes]) -> None:
+    """Write those contents for which a file is given."""
+    for kind, content in contents.items():
+        path = files[kind]
+        if path is not None:
+            replace_file(path, content())
 
 
 def _show(results: Results, variants: bool) -> None:
+    """Print everything that was measured."""
     for line in report.complexity(results.variants):
         stdout.print(line)
     if variants:
@@ -178,18 +190,18 @@ def _show(results: Results, variants: bool) -> None:
             stdout.print(_table(headings, cells, f"the paper's {title}", 1))
     ran = [row for row in results.rows if row.latency_ms is not None]
     if ran:
-        said = report.columns(ran, narrow=True)
+        columns = report.columns(ran, narrow=True)
         if stdout.width < _ROOMY:  # the files have them
-            said = [column for column in said if column.key not in ("p90_ms", "images_per_s")]
-        cells = [[column.text(row) for column in said] for row in ran]
-        stdout.print(_table([column.heading for column in said], cells, "", 2))
+            columns = [column for column in columns if column.key not in ("p90_ms", "images_per_s")]
+        cells = [[column.text(row) for column in columns] for row in ran]
+        stdout.print(_table([column.heading for column in columns], cells, "", 2))
         stdout.print(f"[dim]{report.method(results.options)}[/dim]")
     for line in [*report.reasons(results.rows), *report.unsure(ran, results.environment["cores"])]:
-        stdout.print(line, markup=False, soft_wrap=True)
+        stdout.print(with_flags(line, main), markup=False, soft_wrap=True)
 
 
 def _compared(earlier: Results, results: Results, limit: float) -> bool:
-    """Print the table of changes; whether a row is slower by more than the limit."""
+    """Print the table of changes, and return whether a row is slower by more than the limit."""
     found = compare.changes(earlier, results.rows)
     headings = ["", "before, p50 ms", "now", "change", ""]
     stdout.print(_table(headings, report.change_cells(found, limit), f"worse: by more than {limit:.1%}", 1))
@@ -199,8 +211,9 @@ def _compared(earlier: Results, results: Results, limit: float) -> bool:
     return bool(worse)
 
 
-def _table(headings: list[str], cells: list[list[str]], title: str, words: int) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+def _table(headings: Sequence[str], cells: Sequence[Sequence[str]], title: str, words: int) -> Table:
+    """Make a table whose first `words` columns are flush left and the others right."""
+    table = Table(box=box.SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left", pad_edge=False)
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="left" if index < words else "right", overflow="fold")
     for row in cells:

@@ -9,11 +9,10 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from .. import __version__
@@ -57,8 +56,6 @@ def _printable(sign: str) -> str:
 
 stderr = PlainConsole(stderr=True, highlight=False, soft_wrap=True)
 stdout = PlainConsole(highlight=False)
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Command(click.Command):
@@ -144,30 +141,3 @@ def fail(message: str, code: int) -> NoReturn:
     with contextlib.suppress(OutputError):
         notice(" ".join(message.split()))
     sys.exit(code)
-
-
-def max_megapixels_option(function: Function) -> Function:
-    """--max-megapixels, for commands that read images."""
-    from ..images.photo import MAX_MEGAPIXELS  # here, so that ltm-doctor starts without OpenCV
-
-    return click.option(
-        "--max-megapixels",
-        type=click.FloatRange(min=0, min_open=True),
-        default=MAX_MEGAPIXELS,
-        show_default=True,
-        help="Refuse larger images before decoding them.",
-    )(function)
-
-
-def patch_progress() -> Progress:
-    """A bar over patches on stderr, shown on a terminal only and gone at the end."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("patches"),
-        TimeRemainingColumn(),
-        console=stderr,
-        transient=True,
-        disable=not stderr.is_terminal,
-    )

@@ -9,9 +9,10 @@ import click
 
 from ..demo import Limits, listen, serve
 from ..demo.limits import MAX_MEGAPIXELS
-from ._engine import engine_options, open_chosen
-from ._plan import matter_for, plan_options
+from ..runtime import open_matter
+from ..specs import EngineSpec, PlanSpec
 from .command import command, notice, stdout
+from .options import engine_options, plan_options, spec_of
 
 LOOPBACK = "127.0.0.1"
 
@@ -46,7 +47,8 @@ def main(host: str, port: int, no_browser: bool, max_megapixels: float, **option
                 f"ltm-demo: WARNING: --host {host}: everybody who reaches this machine can use the page, without a "
                 f"password and unencrypted; leave --host out to serve {LOOPBACK} alone"
             )
-        serve(listening, host, lambda: matter_for(open_chosen(options), options), Limits(max_megapixels), ready)
+        engine, plan = spec_of(EngineSpec, options), spec_of(PlanSpec, options)
+        serve(listening, host, lambda: open_matter(engine, plan), Limits(max_megapixels), ready)
 
 
 def _is_loopback(host: str) -> bool:

@@ -2,28 +2,33 @@
 
 import contextlib
 import json
-import os
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from ..errors import InputError, NotFiniteError
+from .._optional import require
+from ..errors import UsageError
 from ..files import check_writable, replace_file
+from ..jobs.folder import JobResult, matte_folder, say_missing
 from ..jobs.frames import is_many
-from ..matting.patches import Plan
-from ..matting.trimap import UNKNOWN, unsure
-from ..profiling import note, recording
-from ..runtime import Matter
+from ..jobs.photo import matte_photo
+from ..jobs.remarks import say_unsure
+from ..profiling import recording
+from ..specs import JobSpec, differing
 from ..video import is_video
-from ._engine import engine_options, open_chosen
-from ._folder import folder_options, matte_folder, refuse_folder_options
-from ._plan import matter_for, plan_options
-from ._results import chosen_results, estimating, result_options, say_lost, say_share
-from ._trimap import read_pair, trimap_options, trimap_source
-from ._video import matte_clip, refuse_video_options, video_options
-from .command import command, max_megapixels_option, notice, patch_progress, stdout
+from .command import command, notice, stdout
+from .options import (
+    engine_options,
+    folder_options,
+    job_spec,
+    max_megapixels_option,
+    plan_options,
+    result_options,
+    trimap_options,
+    video_options,
+)
+from .progress import JobBar
 
 
 @command("ltm-infer")
@@ -62,19 +67,72 @@ def main(image: str, trimap: str | None, output: str, **options: Any) -> int:
     that fails ends the run; --resume goes on after the last segment, and with --failed-frames known
     past it. Frames are matted one by one, without smoothing over time.
     """
-    source = trimap_source(trimap, options)
-    timings = options.pop("timings")
-    if is_video(image):
-        with _timed(timings):
-            return matte_clip(image, source, output, options)
-    refuse_video_options(options)
-    if is_many(image):
-        with _timed(timings):
-            return matte_folder(image, source, output, options)
-    refuse_folder_options(options)
+    timings, verbose = options.pop("timings"), options.pop("verbose")
+    job = job_spec(image, trimap, output, options)
     with _timed(timings):
-        _matte_one(image, source, output, options)
+        if is_video(image):
+            return _clip(job, verbose)
+        for name in differing(job.output, "codec", "sound", "segment") + differing(job, "failed_frames"):
+            raise UsageError(f"`{name}` is for clips; leave it out", parameter=name)
+        return _folder(job, verbose) if is_many(image) else _photo(job, verbose)
+
+
+def _photo(job: JobSpec, verbose: bool) -> int:
+    with JobBar("ltm-infer", details=verbose) as bar:
+        result = matte_photo(job, bar)
+    lacking = f"; {job.source}: {result.lacking}" if result.lacking else ""
+    height, width = result.hw
+    _say(
+        f"{' and '.join(result.files)}: {width}x{height} in {result.seconds:.1f} s, {result.plan}, {result.engine}"
+        f"{lacking}"
+    )
     return 0
+
+
+def _folder(job: JobSpec, verbose: bool) -> int:
+    with JobBar("ltm-infer", details=verbose) as bar:
+        result = matte_folder(job, bar)
+        if result.missing:
+            bar.failures.insert(0, say_missing(job.images, result.missing))
+    for note in result.notes:
+        notice(f"ltm-infer: {note}")
+    part = f" of shard {job.shard}" if job.shard else ""
+    _say(f"{job.output.alpha}: {summary(job, result, part)}, {result.engine}{say_unsure(result.remarks)}")
+    return 1 if result.failures or result.missing else 0
+
+
+def summary(job: JobSpec, result: JobResult, part: str = "") -> str:
+    """Return what became of many frames, for the last line."""
+    before = f", {result.total - result.tried} were done" if job.resume else ""
+    missing = f", {len(result.missing)} missing" if result.missing else ""
+    return (
+        f"{result.done} of {result.total} frames{part} in {result.seconds:.1f} s{before}, {len(result.failures)} failed"
+        f"{missing}{result.left_over}"
+    )
+
+
+def _clip(job: JobSpec, verbose: bool) -> int:
+    require("av", "video", "reading and writing clips")
+    from ..jobs.clip import matte_clip
+
+    with JobBar("ltm-infer", details=verbose) as bar:
+        result = matte_clip(job, bar)
+        bar.failures[:] = [f"{name}: {why}" for name, why in result.failures.items()]
+    if not result.engine:
+        notice(f"ltm-infer: {job.output.alpha} is newer than what it is made from; to make it again leave `resume` out")
+        return 0
+    before = f", {result.total - result.tried} were done" if job.resume else ""
+    failed = f", {len(result.failures)} failed and hold known pixels alone" if result.failures else ""
+    files = " and ".join(f"{path} ({codec})" for path, codec in result.files.items())
+    _say(
+        f"{files}: {result.total} frames in {result.seconds:.1f} s{before}{failed}, {result.engine}"
+        f"{say_unsure(result.remarks)}"
+    )
+    return 1 if result.failures else 0
+
+
+def _say(text: str) -> None:
+    stdout.print(text, markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -87,67 +145,6 @@ def _timed(timings: str | None) -> Iterator[None]:
     with recording() as record:
         yield
         replace_file(timings, (json.dumps(record.summary(), indent=2) + "\n").encode())
-
-
-def _matte_one(image: str, source: str, output: str, options: dict[str, Any]) -> None:
-    if not os.path.exists(image):
-        raise InputError(
-            f"{image}: no such file or folder; give one, or a pattern of numbers in the file's name, as frame.%04d.exr"
-        )
-    results = chosen_results(output, (image, source, options["background"] or ""), options)
-    started = time.perf_counter()
-    photo, trimap = read_pair(image, source, options, alone=True)
-    results.check_photo(photo)
-    if clipped := results.clipped_share(photo):
-        notice(
-            f"ltm-infer: {say_share(clipped)} of the light of {image} lies outside 0..1, which PNG and TIFF cut off; "
-            "write .exr to keep it"
-        )
-    if lost := results.lost_colour(photo):
-        notice(f"ltm-infer: {say_lost(lost, image)}")
-    if not (trimap == UNKNOWN).any():
-        notice(f"ltm-infer: {source} has no unknown pixels: the alpha is the trimap")
-    results.write_preview(photo, trimap)
-    with (
-        open_chosen(options) as engine,
-        matter_for(engine, options) as matter,
-    ):
-        plan = matter.plan(trimap)
-        if options["verbose"]:
-            _tell(matter, plan)
-        with patch_progress() as progress:
-            task = progress.add_task("matting", total=None)
-            try:
-                alpha = matter(
-                    photo.network, trimap, lambda done, total: progress.update(task, completed=done, total=total)
-                )
-            except NotFiniteError as error:
-                raise NotFiniteError(f"{image}: {error}") from error
-        note(patches=len(plan.corners_yx), skipped=plan.skipped, grid=plan.grid_size, engine=engine.describe())
-        summary = f"{plan}, {engine.describe()}"
-        if missing := unsure(trimap):
-            summary += f"; {source}: {missing}"
-    with estimating(results):
-        results.write(photo, alpha)
-    height, width = alpha.shape
-    note(width=width, height=height)
-    seconds = time.perf_counter() - started
-    stdout.print(
-        f"{' and '.join(results.files)}: {width}x{height} in {seconds:.1f} s, {summary}", markup=False, soft_wrap=True
-    )
-
-
-def _tell(matter: Matter, plan: Plan) -> None:
-    """What is about to run, and the memory of the device it takes."""
-    (height, width), engine = plan.patch_hw, matter.engine
-    notice(f"engine: {engine.describe()}")
-    saved = (
-        f"{plan.skipped} of {plan.grid_size} skipped" if plan.margin is None else f"a grid would run {plan.grid_size}"
-    )
-    notice(f"plan: {matter.placement}: {len(plan.corners_yx)} patches of {height}x{width}, {saved}")
-    memory = matter.device_memory(plan)
-    if memory is not None:
-        notice(f"device memory: {memory}")
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def main(run: Path, resume: bool, **options: Any) -> None:
     for module in ("torch", "lightning", "tensorboard", "safetensors"):
         require(module, "train", "training")
     from ..training.begun import go
-    from ..training.rundir import reopen
+    from ..training.rundir import is_follower, reopen
     from ..training.stop import TerminatedError
 
     if resume:
@@ -116,6 +116,8 @@ def main(run: Path, resume: bool, **options: Any) -> None:
     try:
         reached = go(run, begun, resume, options, stderr)
     except TerminatedError as ended:
+        if is_follower():
+            return  # with another exit code, Lightning would kill the first process in the midst of its end
         notice(f"{run}: {ended}; go on with: ltm-train --resume -o {run}")
         sys.exit(_TERMINATED)
     if reached is not None:

@@ -10,8 +10,9 @@ from ..errors import InputError
 from ..images.image_io import read_mask, read_trimap
 from ..images.mask import MaskMeaning
 from ..images.photo import Photo
-from ..matting.trimap import UNKNOWN, Encoding, decode, from_mask
+from ..matting.trimap import UNKNOWN, decode, from_mask
 from ..matting.unknown_band import Band
+from ..specs import Encoding
 from .strokes import trimap_of
 
 Kind: TypeAlias = Literal["paint", "mask", "trimap"]

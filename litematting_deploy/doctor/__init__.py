@@ -1,10 +1,9 @@
-"""What runs on this machine and what does not, and why: checks that cannot take each other down.
+"""What runs on this machine and what does not, and why.
 
-`registry` says which checks there are, `patient` runs each in a process of its own, which is `__main__`; the checks
-themselves are in `files`, `host` and `gpu`.
+To add a check, write a function that returns a `Found` in `check_files.py` (files and formats), `check_host.py` (what
+runs without a GPU) or `check_gpu.py`, and add a line to `CHECKS` in `registry.py`. It then is a row of `ltm-doctor`.
 """
 
-from .patient import Outcome, examine
-from .registry import CHECKS, Check
+from .registry import CHECKS, Check, Found, MissingError, Outcome, examine, needs
 
-__all__ = ["CHECKS", "Check", "Outcome", "examine"]
+__all__ = ["CHECKS", "Check", "Found", "MissingError", "Outcome", "examine", "needs"]

@@ -1,39 +1,51 @@
-"""What the shipped weights make of the example patch and of a flat one, in 64 numbers each: `assets/expected.json`.
+"""Two networks whose alpha is known: the shipped one (`assets/expected.json`) and a tiny one (`assets/tiny.onnx`).
 
-The numbers are PyTorch's. After replacing the weights: python -m litematting_deploy.doctor.expected
+expected.json says, in 64 numbers each, what PyTorch makes of the example patch and of a flat one with the shipped
+weights. The tiny network is one convolution that keeps the contract of the real one: builders and runtimes take a
+second for it. `recipes/doctor_assets.py` writes both files.
 """
 
+import contextlib
 import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..engines import Engine
+from ..engines.tensorrt.builder import Built, build_engine
+from ..engines.tensorrt.profile import BuildProfile
 from ..errors import ArtefactError, ToleranceError
 from ..export.scenes import scene
-from ..files import replace_file, sha256
-from ..runtime.loading import load_engine
-from ..runtime.shipped import EXPECTED, SHIPPED_CHECKPOINT, example_patch
+from ..files import sha256
+from ..runtime.shipped import EXPECTED, SHIPPED_CHECKPOINT, TINY_ENGINE, example_patch
+from ..sidecar import Builder
 
 TOLERANCE = 0.005
 """Largest difference of a block's mean alpha. Between engines in float32 it is below 0.0001."""
 _BLOCKS = 8
-_AGAIN = "python -m litematting_deploy.doctor.expected"
 _FLAT = "dark grey"
-_PATCHES = {"alpha_means": "the example patch", "flat_means": f"a patch of one {_FLAT}"}
+PATCHES = {"alpha_means": "the example patch", "flat_means": f"a patch of one {_FLAT}"}
+_TINY_TOLERANCE = 1e-3
 
 
 def agreement(engine: Engine) -> str:
-    """Run the example patch and a flat one, and say how far alpha is from what is stored.
+    """Run the example patch and a flat one, and return how far alpha is from the stored numbers, in words.
 
-    Raises `ToleranceError` where that is too far, `ArtefactError` where the stored numbers are of other weights.
+    engine: runs the shipped weights.
+    Raises: `ToleranceError` where alpha is too far off; `ArtefactError` where the numbers belong to other weights.
     """
     stored = json.loads(EXPECTED.read_bytes())
     if stored["checkpoint_sha256"] != sha256(SHIPPED_CHECKPOINT):
-        raise ArtefactError(f"{EXPECTED.name} is of other weights than {SHIPPED_CHECKPOINT.name}; make it: {_AGAIN}")
+        raise ArtefactError(
+            f"{EXPECTED.name} belongs to other weights than {SHIPPED_CHECKPOINT.name}; install litematting-deploy "
+            "again, or, after replacing the weights, run recipes/doctor_assets.py"
+        )
     worst = 1e-4
-    for name, patch in _PATCHES.items():
-        difference = float(np.abs(_means(engine, name) - np.array(stored[name])).max())
+    for name, patch in PATCHES.items():
+        difference = float(np.abs(block_means(engine, name) - np.array(stored[name])).max())
         if not difference <= TOLERANCE:
             raise ToleranceError(
                 f"{engine.name} {engine.version}: alpha of {patch} is {difference:.2g} from what it should be, "
@@ -44,8 +56,8 @@ def agreement(engine: Engine) -> str:
     return f"the example patch and a flat one are right to {worst:.1g} ({height}x{width} {engine.precision})"
 
 
-def _means(engine: Engine, name: str) -> NDArray[np.float64]:
-    """Mean alpha in 8x8 blocks of a patch."""
+def block_means(engine: Engine, name: str) -> NDArray[np.float64]:
+    """Return the mean alpha in 8x8 blocks of a patch, (8, 8) float64 in 0..1; `name` is a key of the file."""
     flat = name == "flat_means"
     inputs = scene(_FLAT, *engine.patch_hw).network_inputs() if flat else example_patch(engine.patch_hw)
     alpha = engine.run(**inputs)[0, 0]
@@ -54,15 +66,29 @@ def _means(engine: Engine, name: str) -> NDArray[np.float64]:
     return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float64))
 
 
-def _written(name: str, engine: Engine) -> str:
-    """The numbers of a patch as they are in the file."""
-    rows = [[round(float(mean), 5) for mean in row] for row in _means(engine, name)]
-    lines = ",\n".join(f"    {row}" for row in rows)
-    return f'  "{name}": [\n{lines}\n  ]'
+@contextlib.contextmanager
+def built_tiny(backend: Builder, architectures: tuple[str, ...] = ()) -> Iterator[Built]:
+    """Build the tiny network as a TensorRT engine with its sidecar, which are gone at the end.
+
+    backend: `tensorrt` or `tensorrt-rtx`.
+    architectures: compute capabilities that it is built for, as "8.9"; that of this machine's GPU by default.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        profile = BuildProfile(backend=backend, architectures=architectures, max_batch=2)
+        yield build_engine(TINY_ENGINE, Path(folder) / "tiny.engine", profile)
 
 
-if __name__ == "__main__":
-    with load_engine(SHIPPED_CHECKPOINT) as reference:
-        parts = [f'  "checkpoint_sha256": "{sha256(SHIPPED_CHECKPOINT)}"', *(_written(n, reference) for n in _PATCHES)]
-    text = "{\n" + ",\n".join(parts) + "\n}\n"
-    replace_file(EXPECTED, text.encode())
+def tiny_agreement(engine: Engine) -> str:
+    """Run the tiny network on a patch of the example, and return in words that alpha is right.
+
+    It is half of what is unknown and all of the foreground. Raises `ToleranceError` where it is not.
+    """
+    inputs = example_patch(engine.patch_hw)
+    wanted = inputs["trimap"][:, 1:2] / 2 + inputs["trimap"][:, 2:3]
+    difference = float(np.abs(engine.run(**inputs) - wanted).max())
+    if not difference <= _TINY_TOLERANCE:
+        raise ToleranceError(
+            f"{engine.name} {engine.version}: a convolution is off by {difference:.2g}, wanted at most "
+            f"{_TINY_TOLERANCE:g}; update the driver, or install another version of it"
+        )
+    return f"a tiny network is right to {max(difference, 1e-6):.1g}"

@@ -1,43 +1,157 @@
-"""The checks there are. Knows none of them by import, so that a broken library leaves the list whole."""
+"""The checks of `ltm-doctor`: which there are, what one returns, and how all of them are made.
 
+No check is imported here, and each runs in a process of its own (`isolation`): a broken library is one row there.
+"""
+
+import importlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+
+from ..errors import DependencyError, LiteMattingError
+from ..isolation import ProcessError, call
+
+RUNS, NOT_HERE, BROKEN = "runs", "not here", "broken"
+_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
 class Check:
-    """name: in the table. function: `module:function` of this package, which returns a `found.Found`. needed: the
-    default path, `ltm-infer` on the CPU with the shipped weights, stands on it. timeout_s: for its process."""
+    """One check, and so one row of the table.
+
+    name: what the table calls it.
+    group: `files`, `host` or `gpu`; the function is in the module of that name, as `check_host`.
+    function: the name of a function without arguments that returns a `Found`. It raises `MissingError` where something
+    optional is missing (see `needs`), and any other error of this package where something that is there does not work.
+    needed: the default path, `ltm-infer` on the CPU with the shipped weights, depends on it.
+    timeout_s: seconds that its process may take.
+    """
 
     name: str
+    group: str
     function: str
     needed: bool = False
     timeout_s: float = 60
 
-    @property
-    def group(self) -> str:
-        """`files`, `host` or `gpu`."""
-        return self.function.partition(":")[0]
-
 
 CHECKS = (
-    Check("shipped weights", "files:shipped", needed=True),
-    Check("image formats", "files:images", needed=True),
-    Check("OpenEXR", "files:openexr"),
-    Check("clips", "files:clips"),
-    Check("cache folder", "files:cache"),
-    Check("ONNX Runtime on the CPU", "host:onnxruntime_cpu", needed=True, timeout_s=120),
-    Check("PyTorch on the CPU", "host:pytorch_cpu", timeout_s=120),
-    Check("Triton client", "host:triton"),
-    # its first import on a machine compiles for half a minute
-    Check("foreground colours", "host:foreground", timeout_s=180),
-    Check("kernels compile", "host:kernels"),
-    Check("ltm-build for RTX GPUs", "host:tensorrt_rtx"),
-    Check("NVIDIA driver", "gpu:driver"),
-    Check("kernels run", "gpu:cuda_python"),
-    Check("kernels run, PyCUDA", "gpu:pycuda"),
-    Check("ONNX Runtime, CUDA", "gpu:onnxruntime_cuda", timeout_s=120),
-    Check("ONNX Runtime, TensorRT", "gpu:onnxruntime_tensorrt", timeout_s=180),
-    Check("PyTorch on CUDA", "gpu:pytorch_cuda", timeout_s=120),
-    Check("TensorRT engines", "gpu:tensorrt", timeout_s=180),
-    Check("TensorRT for RTX engines", "gpu:tensorrt_rtx", timeout_s=120),
+    Check("shipped weights", "files", "shipped", needed=True),
+    Check("image formats", "files", "images", needed=True),
+    Check("OpenEXR", "files", "openexr"),
+    Check("HEIC and AVIF", "files", "containers"),
+    Check("clips", "files", "clips"),
+    Check("cache folder", "files", "cache"),
+    Check("ONNX Runtime on the CPU", "host", "onnxruntime_cpu", needed=True, timeout_s=120),
+    Check("PyTorch on the CPU", "host", "pytorch_cpu", timeout_s=120),
+    Check("Triton client", "host", "triton"),
+    # PyMatting's first import on a machine compiles for half a minute.
+    Check("foreground colours", "host", "foreground", timeout_s=180),
+    Check("kernels compile", "host", "kernels"),
+    Check("ltm-build for RTX GPUs", "host", "tensorrt_rtx"),
+    Check("NVIDIA driver", "gpu", "driver"),
+    Check("kernels run", "gpu", "cuda_python"),
+    Check("kernels run, PyCUDA", "gpu", "pycuda"),
+    Check("ONNX Runtime, CUDA", "gpu", "onnxruntime_cuda", timeout_s=120),
+    Check("ONNX Runtime, TensorRT", "gpu", "onnxruntime_tensorrt", timeout_s=180),
+    Check("PyTorch on CUDA", "gpu", "pytorch_cuda", timeout_s=120),
+    Check("TensorRT engines", "gpu", "tensorrt", timeout_s=180),
+    Check("TensorRT for RTX engines", "gpu", "tensorrt_rtx", timeout_s=120),
 )
+
+
+@dataclass(frozen=True)
+class Found:
+    """The result of a check that passed. version: of the library, may be empty. detail: one line."""
+
+    version: str
+    detail: str
+
+
+class MissingError(LiteMattingError):
+    """Something optional that a check needs is not on this machine. That is no fault."""
+
+
+def needs(*conditions: Callable[[], object]) -> None:
+    """Call all conditions, and raise one `MissingError` with the reasons of all that fail.
+
+    conditions: functions that raise an error of this package where what they look for is missing.
+    Raises: `MissingError`; the `DependencyError` of a package that is installed and does not import, which is a fault.
+    """
+    reasons = []
+    for condition in conditions:
+        try:
+            condition()
+        except DependencyError as error:
+            if error.__cause__ is not None:
+                raise
+            reasons.append(str(error))
+        except LiteMattingError as error:
+            reasons.append(str(error))
+    if reasons:
+        raise MissingError("; also ".join(reasons))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a check.
+
+    name, group, needed: those of the check.
+    state: `runs`; `not here`, where something optional is missing; or `broken`, where what is there fails.
+    version: of the library, or empty.
+    detail: the result or the reason, in one line.
+    seconds: how long its process took.
+    """
+
+    name: str
+    group: str
+    needed: bool
+    state: str
+    version: str
+    detail: str
+    seconds: float
+
+    @property
+    def harmful(self) -> bool:
+        """Whether the default path does not work."""
+        return self.needed and self.state != RUNS
+
+
+def examine(checks: Sequence[Check] = CHECKS, done: Callable[[str], None] = lambda _: None) -> list[Outcome]:
+    """Make all checks, a few at a time, and return their outcomes in order.
+
+    checks: those to make.
+    done: called with the name of each check when it ends, from any thread.
+    """
+
+    def one(check: Check) -> Outcome:
+        started = time.perf_counter()
+        try:
+            state, found = call(f"{__name__}:attempt", check, timeout_s=check.timeout_s)
+        except ProcessError as error:
+            state, found = BROKEN, Found("", str(error))
+        seconds = round(time.perf_counter() - started, 2)
+        done(check.name)
+        detail = " ".join(found.detail.split())
+        return Outcome(check.name, check.group, check.needed, state, found.version, detail, seconds)
+
+    workers = ThreadPoolExecutor(min(_AT_ONCE, os.cpu_count() or 1))
+    try:
+        return list(workers.map(one, checks))
+    finally:
+        workers.shutdown(cancel_futures=True)
+
+
+def attempt(check: Check) -> tuple[str, Found]:
+    """Make a check in this process, and return its state with what was found, or with the reason in its place."""
+    try:
+        module = importlib.import_module(f"{__package__}.check_{check.group}")
+        return RUNS, getattr(module, check.function)()
+    except MissingError as error:
+        return NOT_HERE, Found("", str(error))
+    except LiteMattingError as error:
+        return BROKEN, Found("", str(error))
+    except ImportError as error:
+        again = "a library is missing or does not load; install litematting-deploy again, with all it depends on"
+        return BROKEN, Found("", f"{error}: {again}")

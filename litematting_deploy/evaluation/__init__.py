@@ -1,4 +1,7 @@
-"""How good mattes are: metrics, data sets, PyMatting's methods to compare with, and a report."""
+"""How good mattes are: metrics, data sets, methods to compare with, and a report.
+
+`runner.evaluate_dataset` does what `ltm-eval` does.
+"""
 
 from . import metrics
 

@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..images.image_io import looks_like_image, read_alpha, read_image, read_trimap
-from ..images.photo import MAX_MEGAPIXELS
 from ..images.suffixes import READ_SUFFIXES
-from ..matting.trimap import UNKNOWN, Encoding, decode
+from ..matting.trimap import UNKNOWN, decode
+from ..specs import MAX_MEGAPIXELS, Encoding
 
 ALPHA_FOLDER = "alpha"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a data set is laid out: what its folders of images and of trimaps are called; alphas lie in `alpha`."""
+    """How a data set is laid out: the names of its folders of images and of trimaps. Alphas are in `alpha`."""
 
     name: str
     images: str
@@ -33,7 +33,7 @@ LAYOUTS = (Layout("Composition-1k", "merged", ("trimaps",)), Layout("alphamattin
 
 @dataclass(frozen=True)
 class Sample:
-    """The files of one image. `name` is what they are called without their endings."""
+    """The files of one image. name: of the files, without their endings."""
 
     name: str
     image: Path
@@ -43,7 +43,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set whose files are all there; samples in the order of their names."""
+    """A data set whose files are all there.
+
+    layout: its name. trimap: the folder of trimaps in use. samples: in the order of their names.
+    """
 
     folder: Path
     layout: str
@@ -62,10 +65,11 @@ class Example:
 
 
 def open_dataset(folder: str | Path, trimap: str | None = None) -> Dataset:
-    """The data set in `folder`, of the layout that the names of its folders tell.
+    """Find the files of a data set; its layout is clear from the names of its folders.
 
-    trimap: the folder of trimaps, the layout's first by default. Raises `InputError` naming the folder or the file
-    that is missing, and for a missing `trimap` those that are there.
+    folder: the data set.
+    trimap: the folder of trimaps in it; the layout's first by default.
+    Raises: `InputError` naming the folder or file that is missing, and for a missing `trimap` those that are there.
     """
     folder = Path(folder)
     if not os.path.isdir(folder):
@@ -74,7 +78,9 @@ def open_dataset(folder: str | Path, trimap: str | None = None) -> Dataset:
     trimap = trimap or layout.trimaps[0]
     choices = [path.name for path in _entries(folder) if path.is_dir() and path.name.startswith("trimap")]
     if choices and trimap not in choices:
-        raise InputError(f"{folder}: has no trimaps {trimap}/; choose of what it has: --trimap {' or '.join(choices)}")
+        raise InputError(
+            f"{folder}: `trimap` must be one of its folders {', '.join(choices)}; got {trimap!r}", parameter="trimap"
+        )
     images, trimaps, alphas = (_files(folder, name) for name in (layout.images, trimap, ALPHA_FOLDER))
     _check_partners({layout.images: images, trimap: trimaps, ALPHA_FOLDER: alphas}, folder)
     samples = tuple(Sample(name, images[name], trimaps[name], alphas[name]) for name in sorted(images))
@@ -85,7 +91,11 @@ def read_sample(sample: Sample, trimap_encoding: Encoding = "exact", max_megapix
     """Read and check the files of one image.
 
     The alpha may be grey, colour of equal channels, or the alpha channel of a cut-out; of 16 bits the upper 8 count.
-    Raises `InputError` naming the file, also for sizes that differ and a trimap without unknown pixels.
+
+    sample: the files.
+    trimap_encoding: what grey values of the trimap mean.
+    max_megapixels: larger images are refused before they are decoded.
+    Raises: `InputError` naming the file, also for sizes that differ and for a trimap without unknown pixels.
     """
     image = read_image(sample.image, max_megapixels)
     trimap = decode(read_trimap(sample.trimap, max_megapixels), trimap_encoding, str(sample.trimap))
@@ -102,6 +112,7 @@ def read_sample(sample: Sample, trimap_encoding: Encoding = "exact", max_megapix
 
 
 def _layout(folder: Path) -> Layout:
+    """Return the layout whose folder of images is there. Raises `InputError` where that is none or both."""
     found = [layout for layout in LAYOUTS if (folder / layout.images).is_dir()]
     if len(found) != 1:
         kinds = " or ".join(map(str, LAYOUTS))
@@ -110,7 +121,7 @@ def _layout(folder: Path) -> Layout:
 
 
 def _files(folder: Path, name: str) -> dict[str, Path]:
-    """The images in a folder by their names without endings."""
+    """Return the images in a folder of the data set by their names without endings. Raises `InputError`."""
     if not (folder / name).is_dir():
         raise InputError(f"{folder}: has no folder {name}/; it holds {_listed(folder)}")
     files: dict[str, Path] = {}
@@ -125,6 +136,7 @@ def _files(folder: Path, name: str) -> dict[str, Path]:
 
 
 def _check_partners(folders: dict[str, dict[str, Path]], root: Path) -> None:
+    """Raise `InputError` for a file of one folder that has no partner in another."""
     everything = sorted(set().union(*folders.values()))
     for name, files in reversed(folders.items()):  # of both mistakes, an image without an alpha first
         missing = [stem for stem in everything if stem not in files]
@@ -138,6 +150,7 @@ def _check_partners(folders: dict[str, dict[str, Path]], root: Path) -> None:
 
 
 def _entries(folder: Path) -> list[Path]:
+    """Return what is in a folder, sorted. Raises `InputError`."""
     try:
         return sorted(folder.iterdir())
     except OSError as error:
@@ -145,6 +158,6 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _listed(folder: Path) -> str:
-    """The first few names in a folder, for a message."""
+    """Return the first few names in a folder, for a message."""
     names = [f"{path.name}/" if path.is_dir() else path.name for path in _entries(folder)]
     return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if names[6:] else "") if names else "nothing"

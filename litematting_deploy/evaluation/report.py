@@ -1,4 +1,7 @@
-"""A page to look at: one HTML file and its pictures, without scripts and without anything from elsewhere."""
+"""Results of an evaluation for people: tables for a terminal, and a page.
+
+The page is one HTML file and its pictures, without scripts and without anything from elsewhere.
+"""
 
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -8,13 +11,15 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from rich.markup import escape as escape_markup
+from rich.table import Table
 
 from ..errors import OutputError
 from ..files import check_writable, replace_file
 from ..images.image_io import write_image
 from ..matting.trimap import UNKNOWN
 from .datasets import Example
-from .runner import Matted, Result
+from .methods import NETWORK, Matted, Result
 
 MAX_SIDE = 1000
 HEADINGS = ("SAD", "MSE × 1000", "Grad", "Conn", "seconds")
@@ -49,10 +54,14 @@ nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; }
 
 
 class Report:
-    """Collects images one by one and writes `index.html` at the end; pictures go to `images` beside it."""
+    """A page that collects images one by one and is written at the end, with its pictures in `images` beside it."""
 
     def __init__(self, folder: str | Path, title: str, subtitle: str) -> None:
-        """Make the folder. Raises `OutputError` before any work is done where that or writing is impossible."""
+        """Make the folder.
+
+        folder: where `index.html` comes to be. title, subtitle: what is on top of the page.
+        Raises: `OutputError` before any work is done where the folder cannot be made or written to.
+        """
         self._page, self._images = Path(folder) / "index.html", Path(folder) / "images"
         self._title, self._subtitle = title, subtitle
         self._cards: list[str] = []
@@ -65,7 +74,7 @@ class Report:
         check_writable(self._images / "1.png")
 
     def add(self, example: Example, matted: Mapping[str, Matted]) -> None:
-        """Write the pictures of one image, at most 1000 pixels a side. Raises `OutputError`."""
+        """Write the pictures of one image and what each method made of it. Raises `OutputError`."""
         anchor = f"{len(self._cards) + 1:04}"
         figures = [
             self._figure(f"{anchor}_image.jpg", "image", example.image),
@@ -108,6 +117,7 @@ class Report:
         return self._page
 
     def _figure(self, file: str, caption: str, pixels: NDArray[np.uint8], interpolation: int = cv2.INTER_AREA) -> str:
+        """Write a picture (H, W) or (H, W, 3), at most `MAX_SIDE` pixels a side, and return its HTML."""
         scale = MAX_SIDE / max(pixels.shape[:2])
         if scale < 1:
             pixels = np.asarray(cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=interpolation), np.uint8)
@@ -121,18 +131,41 @@ class Report:
 
 
 def label(method: str) -> str:
-    """What people call a method: `closed_form` is closed-form."""
+    """Return what people call a method: closed-form for `closed_form`."""
     return method.replace("_", "-")
 
 
 def cells(result: Result) -> tuple[str, ...]:
-    """A result under `HEADINGS`, MSE in thousandths."""
+    """Return the texts of a result under `HEADINGS`, MSE in thousandths."""
     scores = (result.sad, result.mse * 1000, result.grad, result.conn)
     return (*(f"{score:.2f}" for score in scores), f"{result.seconds:.2f}")
 
 
+def tables(title: str, results: Mapping[str, Mapping[str, Result]], means: Mapping[str, Result]) -> list[Table]:
+    """Return our results for each image with their mean, and, where there are several methods, the means of all.
+
+    title: of the first table.
+    results: image name -> method -> result.
+    means: method -> mean over the images.
+    """
+    made = [Table("image", title=escape_markup(title), title_justify="left")]
+    if len(means) > 1:
+        made.append(Table("method", title=f"mean over {len(results)} images", title_justify="left"))
+    for table in made:
+        table.columns[0].overflow = "fold"
+        for heading in HEADINGS:
+            table.add_column(heading, justify="right", no_wrap=True)
+    for name, row in results.items():
+        made[0].add_row(escape_markup(name), *cells(row[NETWORK]))
+    made[0].add_section()
+    made[0].add_row("mean", *cells(means[NETWORK]), style="bold")
+    for name, result in means.items() if made[1:] else ():
+        made[1].add_row(label(name), *cells(result))
+    return made
+
+
 def _table(results: Mapping[str, Result]) -> str:
-    """One row a method; the best of each column stands out where there are several."""
+    """Return an HTML table of one row per method; the best of each column stands out where there are several."""
     rows = {name: cells(result) for name, result in results.items()}
     best = [min(column, key=float) if len(rows) > 1 else None for column in zip(*rows.values(), strict=True)]
 
@@ -148,5 +181,5 @@ def _table(results: Mapping[str, Result]) -> str:
 
 
 def _colours(error: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
-    """Errors (H, W) 0..255 as RGB, black over red to yellow."""
+    """Return errors (H, W) 0..255 as colours (H, W, 3) uint8 RGB, from black over red to yellow."""
     return np.asarray(cv2.applyColorMap(error.astype(np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1])

@@ -1,46 +1,132 @@
-"""Runs methods over a data set and measures what they make of it."""
+"""Evaluating an engine on a data set, and classical methods beside it."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import __version__
 from ..errors import InputError
-from ..images.photo import MAX_MEGAPIXELS
 from ..matting.patches import to_levels
-from ..matting.trimap import UNKNOWN, VALUES, Encoding
-from .datasets import Dataset, Example, read_sample
-from .metrics import Scores, force_known, measure
-
-Matte: TypeAlias = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.floating[Any]]]
-"""image (H, W, 3) uint8 RGB, trimap (H, W) uint8 of 0 / 128 / 255 -> alpha (H, W), 0..1."""
-
-
-@dataclass(frozen=True)
-class Result(Scores):
-    """The scores of one method on one image, or their means, and the seconds it took."""
-
-    seconds: float
+from ..runtime import Matter, open_matter
+from ..runtime.shipped import SHIPPED_ENGINE
+from ..specs import MAX_MEGAPIXELS, Encoding, EngineSpec, PlanSpec
+from .datasets import Dataset, Example, open_dataset, read_sample
+from .methods import NETWORK, PEERS, Matte, Matted, Peer, Result, mean, warm_up
+from .metrics import force_known, measure
+from .report import Report
 
 
 @dataclass(frozen=True)
-class Matted:
-    """What a method made of one image: alpha (H, W) uint8, known pixels forced, and how good that is."""
+class Evaluation:
+    """How good an engine's mattes of a data set are.
 
-    alpha: NDArray[np.uint8]
-    result: Result
+    dataset: what was evaluated.
+    engine, engine_file, plan: the engine in words, its file or URL, and how patches were placed.
+    published: mattes were made by the authors' crop-and-stitch.
+    results: image name -> method -> result; our method is called `NETWORK`.
+    means: method -> mean over the images.
+    report: the page, where one was asked for.
+    """
+
+    dataset: Dataset
+    engine: str
+    engine_file: str
+    plan: str
+    published: bool
+    results: dict[str, dict[str, Result]]
+    means: dict[str, Result]
+    report: Path | None = None
+
+    def content(self) -> dict[str, Any]:
+        """Return everything for JSON: scores in the units of `metrics`, other methods under `peers`."""
+
+        def scores(method: str) -> dict[str, Any]:
+            images = [{"name": name, **asdict(row[method])} for name, row in self.results.items()]
+            return {"mean": asdict(self.means[method]), "images": images}
+
+        return {
+            "dataset": str(self.dataset.folder.resolve()),
+            "layout": self.dataset.layout,
+            "trimap": self.dataset.trimap,
+            "engine": self.engine,
+            "engine_file": self.engine_file,
+            "plan": self.plan,
+            "published": self.published,
+            **scores(NETWORK),
+            "peers": {method: scores(method) for method in self.means if method != NETWORK},
+        }
 
 
-def warm_up(methods: Mapping[str, Matte]) -> None:
-    """Run every method once on a tiny image, so that no compilation or first call is timed."""
-    image = np.arange(32 * 32 * 3, dtype=np.uint32).reshape(32, 32, 3).astype(np.uint8)
-    trimap = np.full((32, 32), UNKNOWN, np.uint8)
-    trimap[:8], trimap[-8:] = VALUES[0], VALUES[-1]
-    for matte in methods.values():
-        matte(image, trimap)
+def title(dataset: Dataset) -> str:
+    """Return what is evaluated, in one line."""
+    return f"{NETWORK} on {dataset.folder.resolve().name}, {dataset.trimap}"
+
+
+def subtitle(engine: str, plan: str, published: bool) -> str:
+    """Return what evaluates, in one line; the arguments are fields of `Evaluation`."""
+    return f"{engine}, {plan}{', as published' if published else ''}; ltm-eval {__version__}"
+
+
+def evaluate_dataset(
+    folder: str | Path,
+    engine: EngineSpec | None = None,
+    plan: PlanSpec | None = None,
+    *,
+    trimap: str | None = None,
+    trimap_encoding: Encoding = "exact",
+    max_megapixels: float = MAX_MEGAPIXELS,
+    peers: bool = False,
+    report_folder: str | Path | None = None,
+    progress: Callable[[int, int, str], None] = lambda *_: None,
+) -> Evaluation:
+    """Matte every image of a data set, and compare the alphas with the true ones.
+
+    folder: the data set, in one of the layouts of `datasets.LAYOUTS`.
+    engine: what runs; the shipped weights by default.
+    plan: which patches run.
+    trimap: the folder of trimaps in the data set; the layout's first by default.
+    trimap_encoding: what their grey values mean.
+    max_megapixels: larger images are refused before they are decoded.
+    peers: also run PyMatting's methods, which take minutes.
+    report_folder: where to write a page with all mattes.
+    progress: called with the number of images done, that of all, and what is being done.
+    Raises: `InputError` naming the file; `OutputError`; what loading the engine raises.
+    """
+    engine, plan = engine or EngineSpec(), plan or PlanSpec()
+    dataset = open_dataset(folder, trimap)
+    total = len(dataset.samples)
+    with open_matter(engine, plan) as matter:
+        methods: dict[str, Matte] = {NETWORK: partial(_stored, matter) if plan.published else matter}
+        if peers:
+            progress(0, total, "loading PyMatting (the first time, it compiles itself for half a minute)")
+            methods |= {name: Peer(name) for name in PEERS}
+        warm_up(methods)
+        described = matter.engine.describe(), matter.placement
+        report = None
+        if report_folder is not None:
+            report = Report(report_folder, title(dataset), subtitle(*described, plan.published))
+        results: dict[str, dict[str, Result]] = {}
+        progress(0, total, "evaluating")
+        for example, matted in evaluate(dataset, methods, trimap_encoding, max_megapixels):
+            results[example.name] = {name: item.result for name, item in matted.items()}
+            if report is not None:
+                report.add(example, matted)
+            progress(len(results), total, "evaluating")
+    means = {name: mean([row[name] for row in results.values()]) for name in methods}
+    page = None if report is None else report.finish(means)
+    file = str(engine.engine or SHIPPED_ENGINE)
+    return Evaluation(dataset, described[0], file, described[1], plan.published, results, means, page)
+
+
+def _stored(matter: Matter, image: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return alpha (H, W) float64, 0..1, as the authors' code stores it in a file."""
+    return to_levels(matter(image, trimap), truncate=True) / 255
 
 
 def evaluate(
@@ -49,10 +135,14 @@ def evaluate(
     trimap_encoding: Encoding = "exact",
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Iterator[tuple[Example, dict[str, Matted]]]:
-    """Each image of the data set with what each method made of it, one image in memory at a time.
+    """Yield each image of a data set with what each method made of it, one image in memory at a time.
 
     Alphas are rounded to 8 bits before they are measured, as in the files that the field compares. Seconds are the
-    method's alone, without reading, rounding and measuring. Raises `InputError` naming the image.
+    method's alone, without reading, rounding and measuring.
+
+    methods: by their names.
+    trimap_encoding, max_megapixels: as for `evaluate_dataset`.
+    Raises: `InputError` naming the image.
     """
     for sample in dataset.samples:
         example = read_sample(sample, trimap_encoding, max_megapixels)
@@ -68,8 +158,3 @@ def evaluate(
             scores = measure(levels / 255, example.alpha / 255, example.trimap)
             matted[name] = Matted(levels, Result(**asdict(scores), seconds=seconds))
         yield example, matted
-
-
-def mean(results: Sequence[Result]) -> Result:
-    """The mean of each score and of the seconds over images, of which there is at least one."""
-    return Result(*np.mean([astuple(result) for result in results], axis=0).tolist())

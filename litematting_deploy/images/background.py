@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from PIL import ImageColor
 
 from ..errors import UsageError
+from ..specs import MAX_MEGAPIXELS
 from .colour import SRGB
-from .photo import MAX_MEGAPIXELS, Photo, read_photo
+from .photo import Photo, read_photo
 from .suffixes import READ_SUFFIXES
 
 _FIX = "they must be of one size: crop or resize it"
@@ -39,11 +40,14 @@ class Background:
             levels = np.array(colour[:3], np.uint8)
         except (ValueError, OverflowError):  # the latter of rgb(300,0,0)
             raise UsageError(
-                f"--background {text}: is neither a colour, as #rrggbb or white, nor a file ending in "
-                f"{', '.join(READ_SUFFIXES)}"
+                f"`background` must be a colour, as #rrggbb or white, or an image ending in "
+                f"{', '.join(READ_SUFFIXES)}; got {text!r}",
+                parameter="background",
             ) from None
         if colour[3:] not in ((), (255,)):
-            raise UsageError(f"--background {text}: is not opaque; give a colour without alpha")
+            raise UsageError(
+                f"`background` must be opaque, a colour without alpha; got {text!r}", parameter="background"
+            )
         self._colour = SRGB.decode(levels)
 
     def placed(self, photo: Photo, shown: bool) -> Callable[[slice], NDArray[np.float32]]:

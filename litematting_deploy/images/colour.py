@@ -25,7 +25,11 @@ def srgb_decode(encoded: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]
 
 def srgb_encode(light: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """Light to sRGB-encoded 0..1, of the same dtype; light outside 0..1 is clipped."""
-    light = np.clip(light, 0, 1)
+    return srgb_curve(np.clip(light, 0, 1))
+
+
+def srgb_curve(light: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Light from 0 on, to sRGB's numbers, of the same dtype; above 1 the curve goes on."""
     return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055).astype(light.dtype)
 
 

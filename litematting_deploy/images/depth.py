@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import numpy as np
 
 from ..errors import UsageError
-from .image_io import EXR_SUFFIX
+from ..specs import Depth
 from .photo import Photo
+from .suffixes import is_exr_name
 
-Depth: TypeAlias = Literal["8", "16", "half", "float"]
-DEPTHS: tuple[Depth, ...] = get_args(Depth)
 _DTYPES: dict[Depth, type[Any]] = {"8": np.uint8, "16": np.uint16, "half": np.float16, "float": np.float32}
 
 
@@ -19,9 +18,10 @@ def check_depth(paths: Iterable[str | Path], depth: Depth | None) -> None:
     """Raise `UsageError` for a depth that the type of none of these files can hold."""
     paths = list(paths)
     if depth is not None and paths and not any(depth in _held(path) for path in paths):
-        kind = "OpenEXR" if _is_exr(paths[0]) else Path(paths[0]).suffix.lower().removeprefix(".").upper()
+        kind = "OpenEXR" if is_exr_name(paths[0]) else Path(paths[0]).suffix.lower().removeprefix(".").upper()
         raise UsageError(
-            f"{paths[0]}: --depth {depth}: {kind} files here hold {' or '.join(_held(paths[0]))}; choose one of these"
+            f"{paths[0]}: `depth` of {kind} files must be {' or '.join(_held(paths[0]))}; got {depth}",
+            parameter="depth",
         )
 
 
@@ -34,14 +34,10 @@ def result_dtype(path: str | Path, photo: Photo, depth: Depth | None = None) -> 
     if depth is not None and depth in _held(path):
         return _DTYPES[depth]
     source = photo.pixels.dtype
-    if _is_exr(path):
+    if is_exr_name(path):
         return np.float16 if source in (np.uint8, np.float16) else np.float32
     return np.uint8 if source == np.uint8 else np.uint16
 
 
 def _held(path: str | Path) -> tuple[Depth, ...]:
-    return ("half", "float") if _is_exr(path) else ("8", "16")
-
-
-def _is_exr(path: str | Path) -> bool:
-    return Path(path).suffix.lower() == EXR_SUFFIX
+    return ("half", "float") if is_exr_name(path) else ("8", "16")

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..files import replacing
-from .decode import check_is_file, check_size
+from .damage import check_exr
 from .exr_header import MAGIC, SUBSAMPLED, DamagedHeaderError, ExrHeader, Windows, splice
+from .opening import check_is_file, check_size
 
 _DTYPES: dict[str, type[Any]] = {"half": np.float16, "float": np.float32, "uint": np.uint32}
 _LINES_PER_CHUNK = 16  # of ZIP compression, which is lossless
@@ -147,9 +148,9 @@ def _read(path: str | Path, header: ExrHeader, names: tuple[str, ...]) -> ExrPic
         raise InputError(f"{path}: holds subsampled channels in {_listed(header.channels)}; write it as plain RGB")
     if "uint" in types:
         raise InputError(f"{path}: holds integers in {_listed(header.channels)}, wanted half or float values")
+    check_exr(path, header.windows, header.kind == "tiled")
     try:
-        # `OpenEXR.File` drops what it cannot decode, with a warning on the standard output; this raises. Of a damaged
-        # file the library writes a line of its own to the standard error, which has no switch.
+        # `OpenEXR.File` drops what it cannot decode, with a warning on the standard output; this raises.
         contents = OpenEXR.InputFile(str(path)).channels(list(names))
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())

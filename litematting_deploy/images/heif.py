@@ -1,9 +1,12 @@
-"""HEIC and AVIF: opened by Pillow, HEIC with `pillow_heif`, once it is clear that their numbers are read right."""
+"""HEIC and AVIF: opened by `pillow_heif` and by Pillow, once it is clear that their numbers are read right."""
 
 import os
 import re
 import warnings
 from pathlib import Path
+from typing import Any
+
+from PIL import AvifImagePlugin
 
 from .._optional import require
 from ..errors import InputError
@@ -15,22 +18,24 @@ _NAMES = {16: "PQ", 18: "HLG"}
 _MOST_BYTES = 1 << 20
 
 
-def container_formats(path: str | Path) -> tuple[str, ...]:
-    """Pillow's names of the formats to open a file with, where it is HEIC or AVIF; none where it is not.
+def container_factory(path: str | Path) -> Any:
+    """What opens a file, as Pillow's `ImageFile` does, where it is HEIC or AVIF; None where it is not.
 
     Warns where only the upper 8 bits are read. Raises `InputError` for colours that are not read right, or where
     nothing reads the file, and `DependencyError`.
     """
     kind = kind_of(path)
     if kind not in ("HEIC", "AVIF"):
-        return ()
+        return None
     if kind == "AVIF" and not READS_AVIF:
         raise InputError(f"{path}: is AVIF, which this Pillow does not read; {conversion(kind)}")
     if kind == "HEIC":
         purpose = f"{path}: is HEIC; convert it (heif-convert IN.heic OUT.png), or reading it"
-        require("pillow_heif", "heif", purpose).register_heif_opener()
+        factory: Any = require("pillow_heif", "heif", purpose).HeifImageFile
+    else:
+        factory = AvifImagePlugin.AvifImageFile
     _check_colours(path, kind)
-    return ("HEIF",) if kind == "HEIC" else ("AVIF",)
+    return factory
 
 
 def _check_colours(path: str | Path, kind: str) -> None:

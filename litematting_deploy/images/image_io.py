@@ -11,17 +11,14 @@ from numpy.typing import NDArray
 from ..errors import InputError, UsageError
 from ..files import check_writable, replace_file
 from ..profiling import stage
+from ..specs import MAX_MEGAPIXELS
 from .decode import Decoded, decode, decode_indices, own_range, size_upright
 from .encode import encode_png, encode_tiff, ends_whole
 from .exr import exr_windows, is_exr, read_exr_mask, read_exr_whole, write_exr
 from .mask import MaskMeaning
 from .metadata import Metadata
-from .photo import MAX_MEGAPIXELS, Photo, read_photo
-from .suffixes import READ_SUFFIXES
-
-WRITE_SUFFIXES = (".png", ".tif", ".tiff")
-EXR_SUFFIX = ".exr"
-RESULT_SUFFIXES = (*WRITE_SUFFIXES, EXR_SUFFIX)
+from .photo import Photo, read_photo
+from .suffixes import PNG_SUFFIX, READ_SUFFIXES, WRITE_SUFFIXES, is_exr_name
 
 
 def looks_like_image(path: Path) -> bool:
@@ -57,21 +54,24 @@ def read_mask(
     max_megapixels: float = MAX_MEGAPIXELS,
     photo: Photo | None = None,
     meaning: MaskMeaning = MaskMeaning(),
+    alone: bool = True,
 ) -> NDArray[np.uint8]:
     """A mask as (H, W) uint8: grey, or the alpha channel of a cut-out where that is not opaque.
 
     Of 16 bits the upper 8; of an OpenEXR file channel A, or else Y or equal R, G, B, 0..1. photo: whose pixels it is to
     have, see `Photo.fit`; without, an OpenEXR mask is what its display window shows. meaning: which values are the
     object, where that is not the top of the range; class ids are grey values or a palette's indices, never alpha.
-    Raises `InputError`, also for a mask whose brightest value is more than 2 % below the top of its range and not 0.
+    alone: it is not one of a sequence, of which another mask tells the scale. Raises `InputError`, also for a mask of
+    class ids without `meaning`, and `DimMaskError` for one alone whose brightest value is more than 2 % below the top
+    of its range and not 0.
     """
     if is_exr(path):
         plane, windows = read_exr_mask(path, max_megapixels)
-        mask = meaning.applied(plane, 1.0, str(path))
+        mask = meaning.applied(plane, 1.0, str(path), alone)
         mask = _exr_levels(plane) if mask is None else mask
         return windows.show(mask) if photo is None else photo.fit(mask, str(path), placed=windows)
     levels, top = _own_numbers(path, max_megapixels, bool(meaning.labels))
-    chosen = meaning.applied(levels, top, str(path))
+    chosen = meaning.applied(levels, top, str(path), alone)
     mask = _upper_bits(levels if top > 255 else levels * np.uint8(255 // top)) if chosen is None else chosen
     return mask if photo is None else photo.fit(mask, str(path))
 
@@ -98,7 +98,7 @@ def _own_numbers(path: str | Path, max_megapixels: float, labels: bool) -> tuple
     try:
         levels = _grey(decode(path, max_megapixels), path) if labels else _mask_levels(path, max_megapixels)
     except _ColouredError as error:
-        fix = "; where its colours stand for classes, say which is the object: --mask-label ID" if palette else ""
+        fix = "; where its colours stand for classes, say which is the object: `mask_labels=ID`" if palette else ""
         raise InputError(f"{error}{fix}") from None
     if top < 255:
         return levels // np.uint8(255 // top), top
@@ -154,7 +154,7 @@ def is_result(path: str | Path, sizes: ResultSizes, in_colour: bool, max_megapix
         if is_exr(path):
             planes = read_exr_whole(path, max_megapixels).planes
             return (len(planes) > 1) == in_colour and next(iter(planes.values())).shape == sizes.exr
-        if Path(path).suffix.lower() == ".png" and not ends_whole(path):
+        if Path(path).suffix.lower() == PNG_SUFFIX and not ends_whole(path):
             return False
         levels = decode(path, max_megapixels).levels
         return (levels.ndim == 3) == in_colour and levels.shape[:2] == sizes.shown
@@ -184,11 +184,10 @@ def write_image(
     it the type of file can hold is kept; grey has no use for a profile of colours. premultiplied: what a TIFF file
     says of its alpha channel. Raises `OutputError`.
     """
-    suffix = Path(path).suffix.lower()
     metadata = metadata.for_grey() if pixels.ndim == 2 else metadata
-    if suffix == EXR_SUFFIX:
+    if is_exr_name(path):
         write_exr(path, pixels, metadata.exr)
-    elif suffix == ".png":
+    elif Path(path).suffix.lower() == PNG_SUFFIX:
         replace_file(path, encode_png(pixels, metadata))
     else:
         replace_file(path, encode_tiff(pixels, metadata, premultiplied))

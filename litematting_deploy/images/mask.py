@@ -6,7 +6,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, UsageError
+from ..errors import DimMaskError, InputError, UsageError
+from ..specs import Amount
+from .class_ids import class_ids
 
 LEAST_SURE = 0.98
 """The share of the range's top that a mask's brightest value reaches at least, so that something is foreground."""
@@ -29,52 +31,53 @@ class MaskMeaning:
 
     def __post_init__(self) -> None:
         if self.threshold is not None and self.labels:
-            raise UsageError("--mask-threshold and --mask-label are two ways to read a mask; give one of them")
+            raise UsageError(
+                "`mask_threshold` and `mask_labels` are two ways to read a mask; give one of them",
+                parameter="mask_threshold",
+            )
         if self.threshold is not None and not 0 < self.threshold <= (100 if self.relative else 65535):
             raise UsageError(
-                f"--mask-threshold {self.threshold:g}{'%' if self.relative else ''}: wanted a value above 0, up to the "
-                "top of the mask's range, or a percentage up to 100%"
+                f"`mask_threshold` must be above 0 and at most the top of the mask's range, or 100%; got "
+                f"{Amount(self.threshold, self.relative)}",
+                parameter="mask_threshold",
             )
         strange = [label for label in self.labels if not 0 <= label <= 65535]
         if strange:
-            raise UsageError(f"--mask-label {strange[0]}: wanted a class id from 0 to 65535")
+            raise UsageError(
+                f"`mask_labels` must be class ids from 0 to 65535; got {strange[0]}", parameter="mask_labels"
+            )
 
     def __bool__(self) -> bool:
         """Whether it says more than the default."""
         return self.threshold is not None or bool(self.labels)
 
     def __str__(self) -> str:
-        """As the options say it; empty for the default."""
+        """The parameter and its value; empty for the default."""
         if self.labels:
-            return " ".join(f"--mask-label {label}" for label in self.labels)
-        return "" if self.threshold is None else f"--mask-threshold {self.threshold:g}{'%' if self.relative else ''}"
+            return " ".join(f"`mask_labels={label}`" for label in self.labels)
+        return "" if self.threshold is None else f"`mask_threshold={Amount(self.threshold, self.relative)}`"
 
     @classmethod
-    def parse(cls, threshold: str | None = None, labels: tuple[int, ...] = ()) -> Self:
-        """From a threshold as `128` or `50%`, and class ids. Raises `UsageError`."""
+    def parse(cls, threshold: str | float | None = None, labels: tuple[int, ...] = ()) -> Self:
+        """Return the meaning of a threshold, as 128 or "50%", and of class ids. Raises `UsageError`."""
         if threshold is None:
             return cls(labels=labels)
-        text = threshold.strip()
-        try:
-            return cls(float(text.removesuffix("%")), text.endswith("%"), labels)
-        except ValueError:
-            raise UsageError(
-                f"--mask-threshold {threshold!r}: wanted a number of the mask's own, as in 128, or percent of the top "
-                "of its range, as in 50%"
-            ) from None
+        amount = Amount.parse(threshold, "mask_threshold")
+        return cls(amount.value, amount.percent, labels)
 
-    def applied(
-        self, levels: NDArray[Any], top: float, name: str, least_sure: float = LEAST_SURE
-    ) -> NDArray[np.uint8] | None:
+    def applied(self, levels: NDArray[Any], top: float, name: str, alone: bool = True) -> NDArray[np.uint8] | None:
         """A mask (H, W) uint8 of 0 and 255 from levels (H, W) in the file's own numbers, 0..top; None for the default.
 
-        Raises `InputError` naming `name` for a threshold above `top` and, of the default, for a mask whose brightest
-        value is not 0 and below `least_sure` times `top`.
+        alone: no other mask of a sequence tells the scale; where one does, this one may be dim, as in a fade. Raises
+        `InputError` naming `name` for a threshold above `top` and, of the default, for a mask of class ids, and
+        `DimMaskError` for one alone whose brightest value is not 0 and below `LEAST_SURE` times `top`.
         """
         if self.labels:
             return np.where(np.isin(levels, self.labels), np.uint8(255), np.uint8(0))
         if self.threshold is None:
-            _check_brightest(levels, top, name, least_sure)
+            if alone:
+                _check_brightest(levels, top, name)
+            _check_no_ids(levels, top, name)
             return None
         least = self.threshold * top / 100 if self.relative else self.threshold
         if least > top:
@@ -90,14 +93,24 @@ class MaskMeaning:
             raise InputError(f"{name}: no pixel is foreground with {self}; choose a value that it holds")
 
 
-def _check_brightest(levels: NDArray[Any], top: float, name: str, least_sure: float) -> None:
+def _check_brightest(levels: NDArray[Any], top: float, name: str) -> None:
     brightest = levels.max()
-    if 0 < brightest < least_sure * top:
-        raise InputError(
+    if 0 < brightest < LEAST_SURE * top:
+        raise DimMaskError(
             f"{name}: its brightest value is {brightest:g} of {top:g}, so that no pixel is sure to be foreground; it "
-            f"holds {_listed(levels)}. Say what is meant: --mask-threshold {_rounded_down(brightest)} (foreground from "
-            "this value on) or --mask-label ID (where values are class ids), or scale the mask to the whole range"
+            f"holds {_listed(levels)}. Say what is meant: `mask_threshold={_rounded_down(brightest)}` (foreground from "
+            "this value on) or `mask_labels=ID` (where values are class ids), or scale the mask to the whole range"
         )
+
+
+def _check_no_ids(levels: NDArray[Any], top: float, name: str) -> None:
+    if levels.dtype.kind == "f" or not class_ids(levels, int(top)):
+        return
+    raise InputError(
+        f"{name}: holds {_listed(levels)}, in areas of one value as class ids fill them, with {top:g} for what has no "
+        "class. Say which one is the object: `mask_labels=ID`, or `mask_threshold=VALUE`; a soft mask that looks so "
+        "may be given as a trimap with `trimap_encoding=between`"
+    )
 
 
 def _listed(levels: NDArray[Any]) -> str:

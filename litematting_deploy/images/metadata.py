@@ -1,6 +1,5 @@
 """What an image file says beside its pixels, and how it goes on to PNG and TIFF."""
 
-import re
 import struct
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -10,13 +9,13 @@ from PIL.IptcImagePlugin import getiptcinfo
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from .orientation import ORIENTATION_TAG, SIDEWAYS, without_orientation
+
 if TYPE_CHECKING:
     from .exr_header import ExrHeader
 
-ORIENTATION_TAG = 0x0112
 SUB_FOLDERS = {0x8769: "Exif", 0x8825: "GPS"}
 XMP_TAG, IPTC_TAG, ICC_TAG = 700, 33723, 34675  # of TIFF
-_SWAPPED = (5, 6, 7, 8)
 # Tags that describe how the pixels of one file lie in it, or that are kept by other means.
 _OF_THE_FILE = {
     *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, ORIENTATION_TAG, 277, 278, 279, 280, 281, 282, 283),
@@ -26,11 +25,11 @@ _OF_THE_FILE = {
     *(0xA002, 0xA003, 0xA005),  # of EXIF: width and height, and where in the file another folder lies
 }
 _IPTC_MARK, _IPTC_LONG = 0x1C, 0x8000
-_XMP_ORIENTATION = re.compile(rb'tiff:Orientation="\d"|<tiff:Orientation>\d</tiff:Orientation>')
 # What Pillow raises on damaged files, beside its own UnidentifiedImageError.
 DECODER_ERRORS = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, ArithmeticError),
     AttributeError,  # of tags whose type is odd
+    RuntimeError,  # of AVIF and HEIC
 )
 
 
@@ -83,7 +82,7 @@ def metadata_of(picture: Image.Image, orientation: int) -> Metadata:
     icc, dpi = picture.info.get("icc_profile"), picture.info.get("dpi")
     if dpi is not None and len(dpi) == 2 and all(0 < float(value) < 1e6 for value in dpi):
         x, y = (float(value) for value in dpi)
-        metadata = replace(metadata, dpi=(y, x) if orientation in _SWAPPED else (x, y))
+        metadata = replace(metadata, dpi=(y, x) if orientation in SIDEWAYS else (x, y))
     return replace(
         metadata, icc=icc if isinstance(icc, bytes) and icc else None, xmp=_xmp(picture), iptc=_iptc(picture)
     )
@@ -92,7 +91,7 @@ def metadata_of(picture: Image.Image, orientation: int) -> Metadata:
 def _xmp(picture: Image.Image) -> bytes | None:
     """The packet, for pixels that are upright."""
     packet = picture.info.get("xmp")
-    return _XMP_ORIENTATION.sub(b"", packet) if isinstance(packet, bytes) and packet else None
+    return without_orientation(packet) if isinstance(packet, bytes) and packet else None
 
 
 def _iptc(picture: Image.Image) -> bytes | None:

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, UsageError
 from ..profiling import stage
+from ..specs import MAX_MEGAPIXELS
 from .colour import SRGB, Space, levels_to, srgb_encode, to_half_or_float
 from .decode import decode
 from .exr import is_exr, read_exr_rgb
 from .exr_header import Windows
 from .icc import Profile
 from .metadata import Metadata
-from .png import lost_names, space_of
+from .png_colour import lost_names, space_of
 
-MAX_MEGAPIXELS = 200
 _ROWS = 256
 _MOST_STOPS = 100
 _FIX = "they must be of one size: make it from this very photo"
@@ -61,7 +61,7 @@ class Photo:
         return pixels.astype(np.float32)
 
     def check_finite(
-        self, pixels: NDArray[Any] | None = None, instead: str = "leave out --cutout and --foreground"
+        self, pixels: NDArray[Any] | None = None, instead: str = "leave out `cutout` and `foreground`"
     ) -> None:
         """Raise `InputError` where pixels, all of the photo's by default, are infinite or no numbers.
 
@@ -124,13 +124,18 @@ def read_photo(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, exposur
     than OpenEXR or out of range.
     """
     if exposure_stops is not None and not abs(exposure_stops) <= _MOST_STOPS:  # nor what is no number
-        raise UsageError(f"--exposure {exposure_stops:g}: wanted -{_MOST_STOPS} to {_MOST_STOPS} stops")
+        raise UsageError(
+            f"`exposure` must be between -{_MOST_STOPS} and {_MOST_STOPS} stops; got {exposure_stops:g}",
+            parameter="exposure",
+        )
     if is_exr(path):
         pixels, header = read_exr_rgb(path, max_megapixels)
         network = _exposed(pixels, 2.0 ** (exposure_stops or 0))
         return Photo(str(path), pixels, network, metadata=Metadata(exr=header))
     if exposure_stops is not None:
-        raise UsageError(f"--exposure is for scene-linear OpenEXR photos, {path} is none; leave it out")
+        raise UsageError(
+            f"`exposure` applies to scene-linear OpenEXR photos, and {path} is none; leave it out", parameter="exposure"
+        )
     decoded = decode(path, max_megapixels)
     if decoded.alpha is not None:
         raise InputError(

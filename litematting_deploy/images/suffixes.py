@@ -14,6 +14,11 @@ READ_SUFFIXES = (
     *((".heic", ".heif", ".hif") if READS_HEIC else ()),
 )
 """Endings of the files that are read as pictures, in folders too; in any case of letters."""
+PNG_SUFFIX, TIFF_SUFFIX, EXR_SUFFIX = ".png", ".tif", ".exr"
+RESULT_FORMATS = {"png": PNG_SUFFIX, "tiff": TIFF_SUFFIX, "exr": EXR_SUFFIX}
+"""Formats of results by the words that commands have for them, with the ending that is written."""
+WRITE_SUFFIXES = (PNG_SUFFIX, TIFF_SUFFIX, ".tiff")
+RESULT_SUFFIXES = (*WRITE_SUFFIXES, EXR_SUFFIX)
 
 _START = 256
 _SIGNATURES = (
@@ -48,6 +53,11 @@ _CONVERSION = {
     "Radiance HDR": "convert it: oiiotool IN.hdr -o OUT.exr",
     "camera raw": "develop it to a 16-bit TIFF or PNG",
 }
+
+
+def is_exr_name(path: str | Path) -> bool:
+    """Whether a file is OpenEXR by its ending."""
+    return Path(path).suffix.lower() == EXR_SUFFIX
 
 
 def kind_of(path: str | Path) -> str | None:

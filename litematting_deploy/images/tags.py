@@ -15,13 +15,15 @@ _MOST_NUMBERS = 1_000_000  # each becomes an object of Pillow's, and a fraction 
 # By TIFF's types: the bytes of one value.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _BYTES, _WHOLE_NUMBERS, _FRACTIONS = (1, 2, 7), (3, 4, 6, 8, 9, 13, 16), (5, 10)
+_SAMPLES = 277
 _PLACES_OF_PIXELS = (273, 279, 324, 325)
 
 
-def check_tags(file: BinaryIO, size: int, name: str) -> None:
+def check_tags(file: BinaryIO, size: int, name: str, most_samples: int | None = None) -> None:
     """Raise `InputError` where the tags that Pillow and libtiff read have more bytes than are there, or many numbers.
 
-    file: `size` bytes, at their start. What is damaged, or no TIFF, is left to the decoders.
+    file: `size` bytes, at their start. most_samples: channels that a TIFF's first picture may have. What is damaged, or
+    no TIFF, is left to the decoders.
     """
     head = file.read(16)
     big = head[2:3] == b"+"
@@ -29,6 +31,8 @@ def check_tags(file: BinaryIO, size: int, name: str) -> None:
         return
     tags = _Tags(file, size, name, "little" if head.startswith(b"II") else "big", big)
     tags.count(tags.whole(head[8:16] if big else head[4:8]))
+    if most_samples is not None and tags.samples > most_samples:
+        raise InputError(f"{name}: has {tags.samples} channels, wanted 4 at most; save it as RGB or grey")
     for start in list(tags.below.values()):
         tags.count(start)
     advice = "save it again, without its metadata if need be"
@@ -43,7 +47,8 @@ def check_tags(file: BinaryIO, size: int, name: str) -> None:
 
 @dataclass
 class _Tags:
-    """total, numbers: bytes and numbers of the values outside the folders. below: where other folders begin."""
+    """total, numbers: bytes and numbers of the values outside the folders. samples: channels of a
+    picture. below: where other folders begin."""
 
     file: BinaryIO
     size: int
@@ -52,6 +57,7 @@ class _Tags:
     big: bool
     total: int = 0
     numbers: int = 0
+    samples: int = 1
     below: dict[int, int] = field(default_factory=dict)
 
     def count(self, start: int) -> None:
@@ -63,6 +69,8 @@ class _Tags:
                 self.total += unit * count
                 if kind not in _BYTES and not (tag in _PLACES_OF_PIXELS and kind in _WHOLE_NUMBERS):
                     self.numbers += count * (10 if kind in _FRACTIONS else 1)
+            if tag == _SAMPLES and kind in _WHOLE_NUMBERS and count and not outside:
+                self.samples = self.whole(content[:unit])
             if tag in SUB_FOLDERS and kind in _WHOLE_NUMBERS:
                 self.below[tag] = self.whole(self._read(offset, unit) if outside else content[:unit])
 

@@ -109,11 +109,14 @@ def find_sources(images: str | Path, trimaps: str | Path, numbers: Iterable[int]
     """
     wanted = None if numbers is None else set(numbers)
     if wanted is not None and not _is_pattern(images):
-        raise UsageError(f"{images}: --frames chooses from a numbered pattern, as frame.%04d.exr; this is a folder")
+        raise UsageError(
+            f"{images}: `frames` chooses from a numbered pattern, as frame.%04d.exr, and this is a folder",
+            parameter="frames",
+        )
     others: dict[Path, None] = {}
     found = _files(images, others)
     if not found:
-        notes = "".join(f"; {note}" for note in Sources([], list(others)).notes)
+        notes = "".join(f"; {note}" for note in Sources([], sorted(others)).notes)
         raise InputError(
             f"{images}: no image there, of {', '.join(READ_SUFFIXES)}; give a folder or a pattern, as frame.%04d.exr"
             f"{notes}"
@@ -136,7 +139,7 @@ def find_sources(images: str | Path, trimaps: str | Path, numbers: Iterable[int]
         for file, trimap in found_trimaps
     ]
     unmatched = [file.path for file in offered if _composed(file.key(by_number)) not in wanted_keys]
-    return Sources(frames, list(others), unmatched if wanted is None else [])
+    return Sources(frames, sorted(others), unmatched if wanted is None else [])
 
 
 def means(pattern: str | Path, name: str) -> bool:
@@ -149,7 +152,9 @@ def shard(frames: list[Item], text: str) -> list[Item]:
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     index, count = map(int, match.groups()) if match else (0, 0)
     if not 1 <= index <= count:
-        raise UsageError(f"--shard {text!r}: wanted PART/PARTS, as in 3/16, with PART from 1 to PARTS")
+        raise UsageError(
+            f"`shard` must be PART/PARTS, as in 3/16, with PART from 1 to PARTS; got {text!r}", parameter="shard"
+        )
     return frames[index - 1 :: count]
 
 
@@ -159,12 +164,17 @@ def parse_numbers(text: str) -> list[int]:
     for part in text.split(","):
         match = re.fullmatch(r"(-?\d{1,18})(?:-(-?\d{1,18})(?:x([1-9]\d{0,17}))?)?", part.strip())
         if match is None:
-            raise UsageError(f"--frames {text!r}: wanted numbers as in 1-100, 1-100x2 or 1,5,9-12")
+            raise UsageError(
+                f"`frames` must be numbers as in 1-100, 1-100x2 or 1,5,9-12; got {text!r}", parameter="frames"
+            )
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
-            raise UsageError(f"--frames {text!r}: {part.strip()} runs backwards")
+            raise UsageError(f"`frames` runs backwards in {part.strip()}; got {text!r}", parameter="frames")
         if last - first >= _MOST_NUMBERS:
-            raise UsageError(f"--frames {text!r}: {part.strip()} is more than {_MOST_NUMBERS} frames; narrow it")
+            raise UsageError(
+                f"`frames` must be at most {_MOST_NUMBERS} numbers, and {part.strip()} is more; narrow it",
+                parameter="frames",
+            )
         found += range(first, last + 1, int(match[3] or 1))
     return found
 

@@ -119,7 +119,7 @@ def _failure(future: "Future[Any]") -> str | None:
     if error is None:
         return None
     if isinstance(error, MemoryError):
-        return "out of memory; use smaller frames or a smaller --batch"
+        return "out of memory; use smaller frames or a smaller `batch`"
     if isinstance(error, LiteMattingError):
         return _in_one_line(error)
     raise error

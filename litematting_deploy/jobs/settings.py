@@ -29,7 +29,7 @@ def keep_settings(folder: Path, now: dict[str, Any], resume: bool) -> int:
         if changed:
             raise UsageError(
                 f"{folder}: was begun with another {', '.join(changed)} "
-                f"({before.get(changed[0])!r}, now {now[changed[0]]!r}); resume with that, or leave --resume out"
+                f"({before.get(changed[0])!r}, now {now[changed[0]]!r}); resume with that, or leave `resume` out"
             )
     if before != now:
         replace_file(path, content)

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ForegroundError, LiteMattingError, first_line
+from ..errors import ForegroundError, first_line
 from ..images.photo import Photo
 from ..profiling import stage
-from .foreground_cache import foreground_estimator
+from .foreground_cache import FAILURES, foreground_estimator
 
 STRIP_PIXELS = 8_000_000
 OVERLAP_ROWS = 256
@@ -27,14 +27,12 @@ def estimate_foreground(
     photo's exactly, and so does a photo of a single pixel, which has nothing to tell its colours apart by. Photos over
     `strip_pixels` are done in strips of about that size that overlap and fade into each other, which bounds the memory.
     The method keeps colours in 0..1; light beyond, in OpenEXR and HDR files, is scaled there and back, so that
-    estimates stay within the photo's own range. Raises `InputError` for light that is not finite, `ForegroundError` for
-    whatever else goes wrong, in PyMatting, in Numba, which compiles it, or for want of memory.
+    estimates stay within the photo's own range. Raises `InputError` for light that is not finite, `ForegroundError`
+    where PyMatting cannot be imported, compiled or run, or memory does not suffice.
     """
     try:
         return _estimate(photo, alpha, strip_pixels, overlap_rows)
-    except LiteMattingError:
-        raise
-    except Exception as error:  # of two libraries that may raise anything, after minutes of matting
+    except FAILURES as error:
         reason = "out of memory" if isinstance(error, MemoryError) else f"{type(error).__name__}: {first_line(error)}"
         raise ForegroundError(f"{photo.path}: its foreground colours cannot be estimated ({reason})") from error
 

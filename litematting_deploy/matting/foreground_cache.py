@@ -1,34 +1,59 @@
-"""PyMatting imported where Numba finds no place for what it compiles: a read-only installation without a home.
+"""PyMatting imported where Numba's cache is of no use: a read-only installation without a home, a damaged file.
 
 Numba keeps compiled functions beside PyMatting, or else in the user's cache folder, and refuses to compile where it can
-write to neither.
+write to neither. All functions have explicit types: they are compiled, or read from the cache, at the import.
 """
 
 import contextlib
 import functools
 import os
+import pickle
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import ForegroundError
+from ..errors import ForegroundError, first_line
+
+_BAD_CACHE = (OSError, EOFError, pickle.UnpicklingError)
+"""What Numba raises where files of its cache cannot be written, or were cut off or damaged: they are pickles."""
+
+FAILURES = (
+    *_BAD_CACHE,
+    ImportError,  # PyMatting, Numba or llvmlite is missing, or made for another NumPy
+    RuntimeError,  # no place for a cache; LLVM's; what does not compile, see `_imported`; no threads to be had
+    ValueError,  # of Numba, which finds no threading layer when a parallel function first runs
+    ArithmeticError,  # compiled code divides by zero as Python does
+    MemoryError,
+)
+"""What importing and running PyMatting's estimate can raise that is not a mistake of ours in calling it."""
 
 
 @functools.cache
 def foreground_estimator() -> Callable[..., Any]:
     """Return PyMatting's `estimate_foreground_ml`. Its first import on a machine compiles for half a minute.
 
-    Raises what the import raises, and `ForegroundError` where not even a temporary folder can be written.
+    Raises one of `FAILURES`, and `ForegroundError` where not even a temporary folder can be written.
     """
     try:
-        from pymatting.foreground.estimate_foreground_ml import estimate_foreground_ml
+        return _imported()
+    except _BAD_CACHE:
+        pass
     except RuntimeError as error:
         if "cannot cache" not in str(error):
             raise
-        with _temporary_cache():
-            from pymatting.foreground.estimate_foreground_ml import estimate_foreground_ml
+    with _temporary_cache():
+        return _imported()
+
+
+def _imported() -> Callable[..., Any]:
+    from numba.core.errors import NumbaError
+
+    try:
+        from pymatting.foreground.estimate_foreground_ml import estimate_foreground_ml
+    except NumbaError as error:  # which is an Exception and nothing narrower
+        raise RuntimeError(f"Numba cannot compile PyMatting: {first_line(error)}") from error
     return estimate_foreground_ml  # type: ignore[no-any-return]
 
 
@@ -59,5 +84,5 @@ def _private_folder() -> Path:
     except OSError as error:
         raise ForegroundError(
             f"no folder for what Numba compiles can be written: {error.strerror or error}; set NUMBA_CACHE_DIR to one "
-            "that can, or leave --cutout and --foreground out"
+            "that can, or leave `cutout` and `foreground` out"
         ) from error

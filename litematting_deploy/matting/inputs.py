@@ -162,7 +162,7 @@ def _from_unit_range(array: NDArray[Any]) -> NDArray[np.uint8]:
             parameter="image",
         )
     _check_range(array, "image", 1, " with `unit_range=True`")
-    return np.rint(array.astype(np.float32, copy=False) * np.float32(255)).astype(np.uint8)
+    return np.asarray(np.rint(array.astype(np.float32, copy=False) * np.float32(255)), np.uint8)
 
 
 def _check_range(array: NDArray[Any], name: str, most: int, condition: str) -> None:

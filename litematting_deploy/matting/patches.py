@@ -85,7 +85,10 @@ def grid_step(patch_hw: tuple[int, int], step: int | None = None) -> int:
     """
     step = min(patch_hw) // 2 if step is None else step
     if not 1 <= step <= min(patch_hw):
-        raise UsageError(f"--step {step}: steps go from 1 to the patch's shorter side, {min(patch_hw)}")
+        raise UsageError(
+            f"`step` must be between 1 and {min(patch_hw)} (the shorter side of the patch); got {step}",
+            parameter="step",
+        )
     return step
 
 
@@ -123,7 +126,9 @@ def context_margin(patch_hw: tuple[int, int], margin: int | None = None) -> int:
     margin = int(min(patch_hw) * DEFAULT_MARGIN) if margin is None else margin
     if not 0 <= margin < min(patch_hw) / 2:
         raise UsageError(
-            f"--margin {margin}: margins are 0 or more and below half the patch's shorter side, {min(patch_hw)}"
+            f"`margin` must be at least 0 and less than half the shorter side of the patch ({min(patch_hw)}); "
+            f"got {margin}",
+            parameter="margin",
         )
     return margin
 

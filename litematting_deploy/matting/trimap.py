@@ -1,22 +1,15 @@
 """Trimaps: background 0, unknown 128, foreground 255."""
 
-from typing import Literal, TypeAlias
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..images.mask import MaskMeaning
+from ..specs import Encoding
 from .unknown_band import Band, unknown_band
 
 BACKGROUND, UNKNOWN, FOREGROUND = 0, 128, 255
 VALUES = (BACKGROUND, UNKNOWN, FOREGROUND)
-
-Encoding: TypeAlias = Literal["exact", "between", "labels"]
-"""How grey values mean background, unknown, foreground.
-
-exact: 0, 128, 255 and nothing else. between: 0, anything from 1 to 254, 255. labels: 0, 1, 2.
-"""
 
 # A soft mask is sure within 2 % of its ends; compressed masks are never exactly 0 and 255.
 SURE_BACKGROUND, SURE_FOREGROUND = 5, 250
@@ -39,8 +32,8 @@ def decode(grey: NDArray[np.uint8], encoding: Encoding = "exact", name: str = "t
         raise InputError(
             f"{name}: a trimap holds {', '.join(map(str, wanted))}; this also holds {seen}"
             f"{' and more' if len(strange) > 4 else ''}. "
-            "Save it without antialiasing or compression, or choose the rule that fits: --trimap-encoding "
-            "between (all but 0 and 255 is unknown) or labels (0, 1, 2); a mask is given as --mask."
+            "Save it without antialiasing or compression, or choose the rule that fits: `trimap_encoding=between` "
+            "(all but 0 and 255 is unknown) or `trimap_encoding=labels` (0, 1, 2); a mask is given as `mask`."
         )
     return grey if encoding == "exact" else np.array(VALUES, np.uint8)[grey]
 
@@ -88,8 +81,8 @@ def check_unknown(trimap: NDArray[np.uint8], name: str) -> None:
 def no_unknown(name: str) -> InputError:
     """What to say of one or more trimaps without unknown pixels."""
     return InputError(
-        f"{name}: has no unknown pixels, so that there is nothing to estimate; if this is a mask, give it as --mask; "
-        "to take it as the alpha, say --allow-no-unknown"
+        f"{name}: has no unknown pixels, so that there is nothing to estimate; if this is a mask, give it as `mask`; "
+        "to take it as the alpha, say `allow_no_unknown`"
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
+from ..specs import Amount
 from .hairiness import contrast, hairy
 
 Region = NDArray[np.bool_]
@@ -36,23 +37,27 @@ class Band:
 
     def __post_init__(self) -> None:
         if self.relative and not 0 < self.amount <= 100:
-            raise UsageError(f"the unknown band is {self.amount:g}% of the object's size, wanted more than 0, to 100")
+            raise UsageError(
+                f"`unknown_width` must be above 0% and up to 100% of the object's size; got {self.amount:g}%",
+                parameter="unknown_width",
+            )
         if not self.relative and self.amount < 1:
-            raise UsageError(f"the unknown band must be at least 1 pixel wide on each side, not {self.amount:g}")
+            raise UsageError(
+                f"`unknown_width` must be at least 1 pixel on each side of the edge; got {self.amount:g}",
+                parameter="unknown_width",
+            )
 
     def __str__(self) -> str:
-        """As `parse` takes it."""
-        return f"{self.amount:g}{'%' if self.relative else ''}"
+        return str(Amount(self.amount, self.relative))
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """`15` in pixels or `2%` of the object's size. Raises `UsageError`."""
-        number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
-        try:
-            amount = float(number) if percent else int(number)
-        except ValueError:
-            raise UsageError(f"{text!r}: wanted pixels, as in 15, or percent of the object's size, as in 2%") from None
-        return cls(amount, percent)
+    def parse(cls, written: str | float) -> Self:
+        """Return the band of a width in pixels, as 15 or "15", or of a share of the object's size, as "2%".
+
+        Raises `UsageError`.
+        """
+        amount = Amount.parse(written, "unknown_width")
+        return cls(amount.value, amount.percent)
 
 
 def unknown_band(background: Region, foreground: Region, band: Band, photo: NDArray[np.uint8] | None = None) -> Region:

@@ -60,9 +60,7 @@ class Follow(Callback):
         # steps. Parameters that were always frozen have none yet: RAdam makes it at their first gradient.
         state, groups = saved["optimizer_states"][0]["state"], optimiser.state_dict()["param_groups"]
         optimiser.load_state_dict({"state": state, "param_groups": groups})
-        # Runs from before there were totals have none to hand on.
-        if Totals.__name__ in saved["callbacks"]:
-            self.totals.load_state_dict(saved["callbacks"][Totals.__name__])
+        self.totals.follow(saved["callbacks"].get(Totals.__name__))
 
 
 def with_encoder(

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..images.decode import decode
-from ..images.image_io import EXR_SUFFIX, looks_like_image, read_mask
+from ..images.image_io import looks_like_image, read_mask
+from ..images.suffixes import is_exr_name
 
 MAX_SIDE = 1024
 _MAX_MEGAPIXELS = 64.0
@@ -48,7 +49,7 @@ def list_cutouts(folder: str | Path) -> list[Path]:
 
 
 def _may_be_read(path: Path) -> bool:
-    return looks_like_image(path) and path.suffix.lower() != EXR_SUFFIX
+    return looks_like_image(path) and not is_exr_name(path)
 
 
 def opacity_file(path: Path) -> Path | None:

@@ -63,7 +63,8 @@ class Procedural:
 
     refresh: keep drawing while training runs and replace the oldest, as far as the worker processes manage.
     photos: how many of a larger folder are taken; they stay decoded on the device, up to 8 MB each. cutouts: the share
-    of samples that come from cut-outs where ltm-train is given --cutouts.
+    of samples that come from cut-outs where ltm-train is given --cutouts. cutouts_exclude: names of files there
+    that are left out, such as "*_black.png" (shell patterns).
     """
 
     count: int = 2000
@@ -71,6 +72,7 @@ class Procedural:
     refresh: bool = True
     photos: int = 1000
     cutouts: float = 0.15
+    cutouts_exclude: tuple[str, ...] = ()
     weights: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

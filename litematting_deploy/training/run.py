@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -26,6 +28,8 @@ from .recipe import Precision, Recipe
 from .rundir import CHECKPOINT, is_follower
 from .stop import Stop
 from .totals import Totals
+
+_PATIENCE = timedelta(days=7)
 
 
 def find_device(name: str, devices: int) -> torch.device:
@@ -136,12 +140,15 @@ def _callbacks(
     ]
 
 
-def _strategy(recipe: Recipe, devices: int) -> str:
-    """Return Lightning's name for how devices share the work; gradients that a frozen branch lacks must be expected."""
+def _strategy(recipe: Recipe, devices: int) -> str | DDPStrategy:
+    """Return how devices share the work; gradients that a frozen branch lacks must be expected.
+
+    A process that is paused, or that other work leaves no time, is waited for; one that has ended is noticed at once.
+    """
     if devices == 1:
         return "auto"
     frozen = any(stage.freeze_guidance for stage in recipe.stages)
-    return "ddp_find_unused_parameters_true" if frozen else "ddp"
+    return DDPStrategy(find_unused_parameters=frozen, timeout=_PATIENCE)
 
 
 def draw_curve(run: Path) -> None:

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from ..errors import InputError
 from .cutouts import list_cutouts, read_cutout
 from .data import FolderSource, ProceduralSource, Source
 from .drawing import Stream
@@ -44,7 +46,8 @@ def procedural_sources(
         paths = [paths[i] for i in sorted(chosen)]
     backgrounds = split(paths, recipe.held_out)
     grooms = _split_files(list_grooms(strands) if strands else [], read_groom, recipe.held_out)
-    coloured = _split_files(list_cutouts(cutouts) if cutouts else [], read_cutout, recipe.held_out)
+    pieces = _cutouts(cutouts, settings.cutouts_exclude) if cutouts else []
+    coloured = _split_files(pieces, read_cutout, recipe.held_out)
     seeds, counts = (recipe.seed, recipe.seed + _VALIDATION_SEED), (recipe.library_count, recipe.validation_scenes)
     workers = (refresh_workers if settings.refresh else 0, 0)
     for part, seed in enumerate(seeds):
@@ -62,6 +65,18 @@ def procedural_sources(
             )
         )
     return made[0], made[1]
+
+
+def _cutouts(folder: Path, exclude: tuple[str, ...]) -> list[Path]:
+    """Return the cut-outs of a folder but those whose names match a pattern. Raises `InputError` if none is left."""
+    found = list_cutouts(folder)
+    left = [path for path in found if not any(fnmatchcase(path.name, pattern) for pattern in exclude)]
+    if not left:
+        raise InputError(
+            f"{folder}: procedural.cutouts_exclude = {list(exclude)} leaves none of its {len(found)} cut-outs; "
+            "take a pattern out, or leave --cutouts out"
+        )
+    return left
 
 
 def _split_files(

@@ -34,7 +34,7 @@ def build(kind: Any, value: Any, name: str) -> Any:
         return {key: build(arguments[1], item, f"{name}: {key}") for key, item in value.items()}
     if kind is float and (type(value) is float or (type(value) is int and abs(value) < 2**63)):
         return float(value)
-    if kind in (int, bool) and type(value) is kind:
+    if kind in (int, bool, str) and type(value) is kind:
         return value
     raise UsageError(f"{name}: is {value!r}, wanted {_describe(kind)}")
 

@@ -22,6 +22,7 @@ class Totals(Callback):
     """Counts what a run computes, over all its processes and the run that it continues.
 
     Steps that a killed run repeats count once, their CPU seconds not at all: what is counted lies in the checkpoint.
+    `continued` is the part that another run had computed when this one began to continue it.
     """
 
     def __init__(self, run: Path, recipe: Recipe) -> None:
@@ -29,6 +30,14 @@ class Totals(Callback):
         self.counted = {"steps": 0, "crops": 0, "megapixels": 0.0}
         self.utc_begun = _now()
         self.cpu_before_s = self.cpu_s = 0.0
+        self.continued = self._figures()
+
+    def follow(self, state: dict[str, Any] | None) -> None:
+        """Begin with the totals of another run's checkpoint; None where it is from before there were totals."""
+        if state is not None:
+            self.load_state_dict(state)
+            self.cpu_s = self.cpu_before_s
+        self.continued = self._figures()
 
     def on_train_batch_end(self, trainer: pl.Trainer, _: pl.LightningModule, __: Any, batch: Scenes, *___: Any) -> None:
         crops = len(batch.image) * trainer.world_size
@@ -47,21 +56,26 @@ class Totals(Callback):
         about = {
             "utc_begun": self.utc_begun,
             "utc": _now(),
-            "steps": self.counted["steps"],
-            "crops": self.counted["crops"],
-            "megapixels": round(self.counted["megapixels"], 3),
-            "cpu_seconds": round(self.cpu_s, 1),
+            **self._figures(),
+            "continued": self.continued,
             "instruction_set": instruction_set(),
             "recipe_sha256": recipe_sha256(self.recipe),
         }
         replace_file(self.run / TOTALS, (json.dumps(about, indent=1) + "\n").encode())
 
     def state_dict(self) -> dict[str, Any]:
-        return {"counted": dict(self.counted), "utc_begun": self.utc_begun, "cpu_s": self.cpu_s}
+        counted, continued = dict(self.counted), dict(self.continued)
+        return {"counted": counted, "continued": continued, "utc_begun": self.utc_begun, "cpu_s": self.cpu_s}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.counted = dict(state_dict["counted"])
         self.utc_begun, self.cpu_before_s = state_dict["utc_begun"], state_dict["cpu_s"]
+        # Checkpoints from before this was counted have none.
+        self.continued = dict(state_dict.get("continued", self.continued))
+
+    def _figures(self) -> dict[str, float]:
+        steps, crops, megapixels = self.counted["steps"], self.counted["crops"], round(self.counted["megapixels"], 3)
+        return {"steps": steps, "crops": crops, "megapixels": megapixels, "cpu_seconds": round(self.cpu_s, 1)}
 
 
 def recipe_sha256(recipe: Recipe) -> str:

@@ -12,7 +12,7 @@ from av import VideoFrame
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..images.colour import SRGB, Space, srgb_decode
+from ..images.colour import SRGB, Space, srgb_curve, srgb_decode
 from ..images.h273 import (
     AS_SRGB,
     HLG,
@@ -124,8 +124,7 @@ class Colours:
         if self.transfer == HLG:
             return light_to_hlg(light)
         size = np.abs(light)
-        encoded = np.where(size <= 0.0031308, size * 12.92, 1.055 * size ** (1 / 2.4) - 0.055)
-        return np.copysign(encoded, light).astype(np.float32)
+        return np.asarray(np.copysign(srgb_curve(size), light), np.float32)
 
     def network(self, signal: Floats) -> NDArray[np.uint8]:
         """R'G'B' as 8-bit sRGB: as it is, unless transfer or primaries are others than sRGB's, then through light."""

@@ -14,8 +14,9 @@ from av.sidedata.sidedata import SideDataContainer
 from numpy.typing import NDArray
 
 from ..errors import InputError, first_line
-from ..images.photo import MAX_MEGAPIXELS, Photo
+from ..images.photo import Photo
 from ..profiling import stage
+from ..specs import MAX_MEGAPIXELS
 from .colour import Colours
 from .pixel_formats import planes_of
 

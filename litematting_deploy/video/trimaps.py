@@ -3,8 +3,9 @@
 import hashlib
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from ..errors import InputError
 from ..images.image_io import read_mask, read_trimap
 from ..images.mask import MaskMeaning
 from ..jobs.frames import find_frames, is_many
-from ..jobs.unknown import check_some_unknown
-from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, Encoding, decode, no_unknown
+from ..jobs.known import Read, check_some_sure, check_some_unknown, spread
+from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, decode
+from ..specs import Encoding
 from . import is_video
 from .reader import Clip, ClipFrame
 
@@ -26,7 +28,8 @@ _NEAR_GREY = (96, 161)
 _CLEAR_SHARE = 0.5
 _NUMBER = re.compile(r"(\d+)\D*$")
 
-Grey = tuple[str, NDArray[np.uint8]]
+Grey = tuple[str, NDArray[np.uint8] | InputError]
+"""The name of a picture and its pixels (H, W), or why it has none: its frame alone fails."""
 
 
 class GreyClip:
@@ -40,17 +43,24 @@ class GreyClip:
     def greys(self) -> Iterator[Grey]:
         """Name and pixels (H, W) of each picture."""
         for frame in self._clip.frames():
-            yield frame.name, frame.grey()
+            yield frame.name, _or_error(frame.grey)
 
     def check_some_unknown(self, encoding: Encoding | None) -> None:
-        """Raise `InputError` where no frame has unknown pixels. One that cannot be read says nothing."""
+        """Raise `InputError` where no trimap has unknown pixels. One that cannot be read says nothing."""
+        check_some_unknown(
+            self._reads(lambda grey, name: decode_grey(grey, name, encoding, compressed=True)), self.path
+        )
+
+    def check_some_sure(self) -> None:
+        """Raise `DimMaskError` where no mask reaches white. One that cannot be read says nothing."""
+        check_some_sure(self._reads(lambda grey, name: as_mask(grey, name, MaskMeaning(), alone=True)), self.path)
+
+    def _reads(self, decoded: Callable[[NDArray[np.uint8], str], NDArray[np.uint8]]) -> Iterator[Read]:
         try:
-            for name, grey in self.greys():
-                if (decode_grey(grey, name, encoding, compressed=True) == UNKNOWN).any():
-                    return
+            for frame in self._clip.frames():
+                yield lambda frame=frame: decoded(frame.grey(), frame.name)  # type: ignore[misc]
         except InputError:
             return  # which the job itself meets, after the frames before it
-        raise no_unknown(self.path)
 
 
 class GreyFiles:
@@ -67,16 +77,28 @@ class GreyFiles:
     def greys(self) -> Iterator[Grey]:
         """Name and pixels (H, W) of each picture."""
         for file in self._files:
-            yield str(file), self._read(file)
+            yield str(file), _or_error(partial(self._read, file))
 
     def check_some_unknown(self, encoding: Encoding | None) -> None:
         """Raise `InputError` where no trimap has unknown pixels. One that cannot be read says nothing."""
-        check_some_unknown(self._files, lambda file: decode(self._read(file), encoding or "exact"), self.path)
+        trimaps = spread(self._files, lambda file: decode(self._read(file), encoding or "exact"))
+        check_some_unknown(trimaps, self.path)
+
+    def check_some_sure(self) -> None:
+        """Raise `DimMaskError` where no mask reaches the top of its range. One that cannot be read says nothing."""
+        check_some_sure(spread(self._files, lambda file: read_mask(file, self._max_megapixels)), self.path)
 
     def _read(self, file: Path) -> NDArray[np.uint8]:
         if self._meaning is None:
             return read_trimap(file, self._max_megapixels)
-        return read_mask(file, self._max_megapixels, meaning=self._meaning)
+        return read_mask(file, self._max_megapixels, meaning=self._meaning, alone=False)
+
+
+def _or_error(read: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8] | InputError:
+    try:
+        return read()
+    except InputError as error:
+        return error
 
 
 def open_greys(path: str, max_megapixels: float, meaning: MaskMeaning | None) -> GreyClip | GreyFiles:
@@ -112,6 +134,12 @@ def decode_grey(grey: NDArray[np.uint8], name: str, encoding: Encoding | None, c
     return between(grey) if encoding else decode_compressed(grey, name)
 
 
+def as_mask(grey: NDArray[np.uint8], name: str, meaning: MaskMeaning, alone: bool) -> NDArray[np.uint8]:
+    """A mask (H, W) uint8 from a grey picture of a clip, as `read_mask` gives those of files. Raises `InputError`."""
+    chosen = meaning.applied(grey, FOREGROUND, name, alone)
+    return grey if chosen is None else chosen
+
+
 def between(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The same without looking at what it may be."""
     sure = np.where(grey >= SURE_FOREGROUND, np.uint8(FOREGROUND), np.uint8(BACKGROUND))
@@ -141,29 +169,33 @@ def _numbered(path: str) -> list[Path]:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A frame and its trimap or mask. grey: (H, W) uint8, of the frame's size. compressed: it comes from a clip."""
+    """A frame and its trimap or mask.
+
+    grey: (H, W) uint8, of the frame's size, or why there is none. compressed: it comes from a clip.
+    """
 
     frame: ClipFrame
     name: str
-    grey: NDArray[np.uint8]
+    grey: NDArray[np.uint8] | InputError
     compressed: bool
 
     def digest(self) -> str:
         """Of all that its results are made from."""
-        return hashlib.blake2b(self.frame.digest() + self.grey.tobytes(), digest_size=8).hexdigest()
+        grey = b"" if isinstance(self.grey, InputError) else self.grey.tobytes()
+        return hashlib.blake2b(self.frame.digest() + grey, digest_size=8).hexdigest()
 
 
 def pairs(clip: Clip, greys: GreyClip | GreyFiles) -> Iterator[Pair]:
-    """All frames with theirs. Raises `InputError` where there are not as many of the one as of the other, and for
-    another size."""
+    """All frames with theirs; one of another size is an error in its place. Raises `InputError` where there are not as
+    many of the one as of the other."""
     rest = greys.greys()
     for frame in clip.frames():
         name, grey = next(rest, ("", None))
         if grey is None:
             raise InputError(f"{greys.path}: ends before {frame.name}; make one picture for each frame")
-        if grey.shape != frame.hw:
+        if not isinstance(grey, InputError) and grey.shape != frame.hw:
             (height, width), (frame_height, frame_width) = grey.shape, frame.hw
-            raise InputError(
+            grey = InputError(
                 f"{name}: is {width}x{height}, {clip.path} is {frame_width}x{frame_height}; they must be of one size"
             )
         yield Pair(frame, name, grey, isinstance(greys, GreyClip))

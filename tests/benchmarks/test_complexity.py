@@ -4,8 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from litematting_deploy.benchmarks.complexity import VARIANTS, count
-from litematting_deploy.benchmarks.paper import FULL, TABLES
+from litematting_deploy.benchmarks.complexity import FULL, TABLES, VARIANTS, count
 
 # REFERENCE.md: parameters and GFLOPs at 1024x1024 of the published network and its ablations
 REFERENCE = {
@@ -22,15 +21,17 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of the tracer that fvcore u
 
 
 def degree(variant: str) -> int:
-    """Of the FLOPs as a polynomial in the side: every position of a map costs the same, whatever their number; in the
-    common non-local block every position meets every other."""
-    return 4 if VARIANTS[variant].enb_pooling == "none" else 2
+    """Return the degree of the FLOPs as a polynomial in the side.
+
+    Every position of a map costs the same, whatever their number; in the common non-local block each meets every other.
+    """
+    return 4 if VARIANTS[variant].get("enb_pooling") == "none" else 2
 
 
 def at_full_size(variant: str) -> tuple[int, Fraction]:
     """Parameters, and the FLOPs at 1024² through as many small counts as their polynomial takes: exact, in a second."""
     sides = range(32, 32 * (degree(variant) + 2), 32)
-    counted = [count(variant, side) for side in sides]
+    counted = [count([variant], side)[0] for side in sides]
     flops = Fraction(0)
     for here, item in zip(sides, counted, strict=True):
         term = Fraction(item.flops)
@@ -55,5 +56,5 @@ def test_row_of_the_reference_table(variant: str) -> None:
 @pytest.mark.slow
 @pytest.mark.heavy
 def test_counted_at_full_size_as_from_small_ones() -> None:
-    counted = count(FULL, SIDE)
+    (counted,) = count([FULL], SIDE)
     assert (counted.parameters, Fraction(counted.flops)) == at_full_size(FULL)

@@ -11,15 +11,15 @@ import pytest
 from PIL import Image
 
 from litematting_deploy.benchmarks import report
-from litematting_deploy.benchmarks.accuracy import compare as judge
-from litematting_deploy.benchmarks.accuracy import tolerance
 from litematting_deploy.benchmarks.backends import BACKENDS, chosen
 from litematting_deploy.benchmarks.compare import changes, check_same_machine
 from litematting_deploy.benchmarks.plot import png
-from litematting_deploy.benchmarks.row import Accuracy, Latency, OnGpu, Results, Row, read_results, row_of
-from litematting_deploy.errors import InputError, UsageError
+from litematting_deploy.benchmarks.results import Accuracy, Latency, OnGpu, Results, Row, read_results
+from litematting_deploy.benchmarks.suite import BenchSpec, accuracy, benchmark, tolerance
+from litematting_deploy.errors import ArtefactError, InputError, UsageError
 from litematting_deploy.export.spec import TOLERANCES
 from litematting_deploy.runtime.shipped import example_patch
+from litematting_deploy.schema import convert
 
 HOST = {"cpu": "A CPU", "cores": 2, "gpus": [], "system": "Linux", "python": "3", "versions": {"numpy": "2"}}
 MORE = {"cpu_mhz": None, "governor": None, "load_at_start": 0.1}
@@ -65,7 +65,7 @@ def test_hardware_must_be_the_same_and_software_may_differ() -> None:
         *("numpy 2 -> 3", "torch missing -> 1"),
     ]
     for changed in ({"cores": 4}, {"gpus": [{"name": "A GPU"}]}, {"cpu": "B"}):
-        with pytest.raises(UsageError, match=r"old\.json: measured on another machine"):
+        with pytest.raises(UsageError, match=r"old\.json: was measured on another machine"):
             check_same_machine(HOST, {**HOST, **changed}, "old.json")
 
 
@@ -81,20 +81,20 @@ def test_only_gpus_have_columns_of_a_gpu() -> None:
 def test_rows_survive_json() -> None:
     for one in (row("a", 1), ON_GPU, row("b", None, reason="why")):
         content = json.loads(results(one).json())["rows"][0]
-        assert row_of(content) == one
+        assert convert(content, Row, name="a row", place="here") == one
 
 
 @pytest.mark.parametrize(
     ("place", "value", "words"),
     [
-        (("environment",), [], "environment is a list"),
+        (("environment",), [], "environment must be a table of keys and values; got []"),
         (("environment", "gpus"), [1], "a GPU has no name"),
-        (("environment", "versions"), [1], "versions is a list"),
-        (("options",), 1, "options is a int"),
-        (("rows", 0, "engine"), 1, "engine is a int"),
+        (("environment", "versions"), [1], "environment.versions must be a dict; got [1]"),
+        (("options",), 1, "options must be a table of keys and values; got 1"),
+        (("rows", 0, "engine"), 1, "rows[0].engine must be a text; got 1"),
         (("rows", 0, "patch_hw"), [64], "patch_hw"),
-        (("rows", 0, "latency_ms", "p50"), "1", "p50 is a str"),
-        (("rows", 0, "latency_ms", "p50"), 0, "p50 is 0"),
+        (("rows", 0, "latency_ms", "p50"), "1", "rows[0].latency_ms.p50 must be a number; got '1'"),
+        (("rows", 0, "latency_ms", "p50"), 0, "rows[0].latency_ms: p50 must be above 0; got 0"),
     ],
 )
 def test_results_of_wrong_types_are_one_line(
@@ -109,7 +109,7 @@ def test_results_of_wrong_types_are_one_line(
         holder = holder[key]
     holder[place[-1]] = value
     path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"r\.json: not results of this ltm-bench \(.*\); make them with") as caught:
+    with pytest.raises(InputError, match=r"r\.json: .*; measure again, and keep its JSON") as caught:
         read_results(path)
     assert words in str(caught.value)
 
@@ -139,7 +139,7 @@ def test_floor_is_the_exports_and_sad_is_the_metrics() -> None:
     truth = trimap[:, 2:] + 0.5 * trimap[:, 1:2]
     alpha = truth.repeat(2, axis=0)
     alpha[1] += 0.25 * trimap[0, 1] + 0.125 * trimap[0, 0]  # SAD forces known pixels, the differences do not
-    found = judge(alpha, truth, trimap, 1e-3)
+    found = accuracy(alpha, truth, trimap, 1e-3)
     unknown, background = float(trimap[0, 1].sum()), float(trimap[0, 0].sum())
     assert found.max == 0.25
     assert found.mean == pytest.approx((0.25 * unknown + 0.125 * background) / (2 * 64 * 64))
@@ -151,5 +151,17 @@ def test_backends_by_name_and_family() -> None:
     assert [one.name for one in chosen(["onnxruntime-cpu", "pytorch-eager"])] == [
         *("pytorch-eager-cpu", "onnxruntime-cpu", "pytorch-eager-cuda"),
     ]
-    with pytest.raises(UsageError, match="--backends onnx: wanted all, or some of pytorch-eager-cpu"):
+    with pytest.raises(UsageError, match=r"`backends` must be all, or some of pytorch-eager-cpu, .*; got 'onnx'"):
         chosen(["onnx"])
+
+
+def test_what_no_benchmark_can_have_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="100"):
+        BenchSpec(resolution=100)
+    with pytest.raises(UsageError) as caught:
+        BenchSpec(backends=("abacus",))
+    assert caught.value.parameter == "backends"
+    with pytest.raises(UsageError, match="`threads` must be 1 or more; got 0"):
+        BenchSpec(threads=0)
+    with pytest.raises(ArtefactError, match=r"no\.onnx: no such file"):
+        benchmark(BenchSpec(engines=(tmp_path / "no.onnx",)))

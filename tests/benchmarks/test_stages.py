@@ -89,7 +89,12 @@ def test_ltm_bench_photo(scene: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 def test_a_photo_that_fails_says_why(scene: tuple[Path, Path], tmp_path: Path) -> None:
-    assert_one_line(run("ltm-bench", "--photo", scene[0], tmp_path / "no.png"), 2, "--photo", "no.png: no such file")
+    assert_one_line(
+        run("ltm-bench", "--photo", scene[0], tmp_path / "no.png"),
+        2,
+        "the photo could not be matted",
+        "no.png: no such file",
+    )
 
 
 @pytest.mark.slow

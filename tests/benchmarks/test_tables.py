@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from litematting_deploy.benchmarks.row import Results
+from litematting_deploy.benchmarks.results import Results
 from tests.benchmarks.test_report import ON_GPU, results, row
 from tests.conftest import ROOT
 

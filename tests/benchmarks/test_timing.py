@@ -1,22 +1,19 @@
 """Timing, on the host and on the host as a device."""
 
-import json
 import platform
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from litematting_deploy.benchmarks import environment, tasks
-from litematting_deploy.benchmarks.load import Elsewhere
-from litematting_deploy.benchmarks.row import row_of
-from litematting_deploy.benchmarks.timing import Effort, measure, summary
-from litematting_deploy.benchmarks.traffic import bandwidth, estimate
+from litematting_deploy.benchmarks.environment import Elsewhere
+from litematting_deploy.benchmarks.timing import Effort, bandwidth, measure, summary, traffic_bytes
 from litematting_deploy.engines.base import CHANNELS, Batch
 from litematting_deploy.runtime.cuda import protocol
 from litematting_deploy.runtime.on_device import OnDevice
+from litematting_deploy.specs import EngineSpec
 from tests.runtime.conftest import host_cuda  # noqa: F401
 from tests.runtime.cuda.host import HostCuda
 from tests.runtime.cuda.lazy import LazyCuda
@@ -71,28 +68,25 @@ def test_parts_on_a_device(host_cuda: HostCuda, graphs: bool) -> None:  # noqa: 
     assert up + compute + down == pytest.approx(timings.latency.p50, rel=0.25)
 
 
-def test_a_row_of_a_device(host_cuda: HostCuda, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # noqa: F811
+def test_a_row_of_a_device(host_cuda: HostCuda, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     cuda = HostCuda(host_cuda.folder)
 
-    def load(source: str, device: str | None, **options: Any) -> OnDevice:
-        assert (source, device) == ("some.engine", None)
-        return OnDevice(ByAddress(Slow()), cuda, options["batch"])
+    def opened(spec: EngineSpec) -> OnDevice:
+        assert (spec.engine, spec.device) == ("some.engine", None)
+        return OnDevice(ByAddress(Slow()), cuda, spec.batch)
 
     monkeypatch.setattr(tasks, "open_cuda", lambda _: cuda)
-    monkeypatch.setattr(tasks, "load_engine", load)
+    monkeypatch.setattr(tasks, "open_spec", opened)
     monkeypatch.setattr(tasks, "bandwidth", lambda device: bandwidth(device, 1 << 20))
-    effort = {"iterations": 3, "warmup": 1, "duration_s": 0}
-    alpha = tmp_path / "alpha.npy"
-    said = tasks.measured("some.engine", None, None, 2, None, False, None, False, effort, str(alpha))
-    row = row_of({"status": "ok", "engine": "some.engine", **json.loads(json.dumps(said))})
+    row, alpha = tasks.measured(EngineSpec(engine="some.engine", batch=2), Effort(iterations=3, warmup=1))
     assert row.gpu is not None
     assert row.gpu.gpu == "the host"
     assert row.gpu.compute_ms >= SLOW_MS
     assert row.gpu.peak_bytes == 2 * sum(CHANNELS.values()) * 64 * 64 * 4  # what HostCuda counts: the buffers
-    least, most = estimate((64, 64), 2, "fp32")
+    least, most = traffic_bytes((64, 64), 2, "fp32")
     assert row.gpu.traffic_ms == (least / row.gpu.bandwidth * 1e3, most / row.gpu.bandwidth * 1e3)
     assert (row.batch, row.threads, row.version) == (2, None, "by-address 0")
-    assert np.load(alpha).shape == (2, 1, 64, 64)
+    assert alpha.shape == (2, 1, 64, 64)
     assert cuda.held_bytes == 0
 
 
@@ -109,10 +103,10 @@ def test_bandwidth_and_memory(host_cuda: HostCuda, late: bool, tmp_path: Path) -
 
 
 def test_traffic_is_the_reference_pages() -> None:
-    least, most = estimate((1024, 1024), 1, "fp16")
+    least, most = traffic_bytes((1024, 1024), 1, "fp16")
     assert least / 4.3e12 * 1e3 == pytest.approx(1.03, abs=0.01)
     assert most / 4.3e12 * 1e3 == pytest.approx(1.97, abs=0.01)
-    assert estimate((512, 1024), 4, "fp32") == (4 * least, 4 * most)
+    assert traffic_bytes((512, 1024), 4, "fp32") == (4 * least, 4 * most)
 
 
 def test_who_keeps_the_machine_busy() -> None:
@@ -122,7 +116,7 @@ def test_who_keeps_the_machine_busy() -> None:
         pass
     cores = others.cores()
     assert cores is not None
-    assert cores <= environment.describe()["cores"]  # type: ignore[operator]
+    assert cores <= environment.describe()["cores"]
 
 
 def test_environment_names_hardware_and_versions_not_the_machine() -> None:

@@ -15,6 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from litematting_deploy.cli._folder import folder_steps
+from litematting_deploy.cli._folder_files import FolderFiles
+from litematting_deploy.cli._folder_progress import FolderProgress
 from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
@@ -22,9 +25,6 @@ from rich.progress import Progress
 from litematting_deploy import Matter
 from litematting_deploy.cli import _batch_worker, batch
 from litematting_deploy.cli._batch_worker import Job, worker
-from litematting_deploy.cli._folder import folder_steps
-from litematting_deploy.cli._folder_files import FolderFiles
-from litematting_deploy.cli._folder_progress import FolderProgress
 from litematting_deploy.errors import DeviceError, InputError
 from litematting_deploy.jobs.cluster.manifest import Manifest
 from litematting_deploy.jobs.cluster.pipeline import Record, Resources

@@ -105,7 +105,7 @@ def test_what_does_not_compare_is_refused_before_anything_runs(
     assert_one_line(again(small_onnx, checkpoints(""), other), 2, "another machine", "Another CPU", "other.json")
     for content in ("{}", "no JSON", '{"kind": "ltm-bench", "format": 0}'):
         other.write_text(content)
-        assert_one_line(again(small_onnx, checkpoints(""), other), 1, "other.json", "ltm-bench --json")
+        assert_one_line(again(small_onnx, checkpoints(""), other), 1, "other.json", "measure again, and keep its JSON")
 
 
 def test_other_weights_fail(small_onnx: Path, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_what_runs_here_and_why_the_rest_does_not(tmp_path: Path) -> None:
     assert content["healthy"] is True
     assert {"cpu", "gpus", "python", "versions"} <= set(content["environment"])
     said = checks(tmp_path / "doctor.json")
-    assert set(said) == CPU_CHECKS | GPU_CHECKS | {"OpenEXR", "Triton client"}
+    assert set(said) == CPU_CHECKS | GPU_CHECKS | {"OpenEXR", "HEIC and AVIF", "Triton client"}
     for name in CPU_CHECKS:
         assert said[name]["state"] == "runs", said[name]
         assert f"{name} runs" in words(result)

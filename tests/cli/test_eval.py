@@ -94,13 +94,13 @@ def test_mistakes(tmp_path: Path, small_onnx: Path) -> None:
         (1, (tmp_path / "no",), ("no: no such folder",)),
         (1, (folder / "image" / "a.png",), ("a.png: not a folder",)),
         (1, (tmp_path / "empty",), ("empty: holds nothing", "merged/", "image/")),
-        (1, (folder, "--trimap", "trimap3"), ("has no trimaps trimap3/", "--trimap trimap1")),
+        (1, (folder, "--trimap", "trimap3"), ("--trimap must be one of its folders trimap1", "trimap3")),
         (1, (folder, "--json", tmp_path / "no" / "e.json"), ("e.json", "does not exist")),
         (1, (folder, *engine, "--report", folder / "image" / "a.png"), ("a.png: cannot be made",)),
         (1, (folder, "--engine", tmp_path / "no.onnx"), ("no.onnx", "no such engine")),
         (1, (folder, *engine, "--max-megapixels", "0.001"), ("image/a.png", "--max-megapixels")),
         (2, (folder, *engine, "--published"), ("--published", "64x64")),
-        (2, (folder, *engine, "--plan", "grid", "--margin", "9"), ("--margin 9", "--plan adaptive")),
+        (2, (folder, *engine, "--plan", "grid", "--margin", "9"), ("--margin", "--plan grid")),
         (2, (), ("DATASET",)),
     ):
         assert_one_line(called("ltm-eval", *arguments), code, *words)

@@ -3,14 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import helper
 from PIL import Image
 
-from litematting_deploy.files import sha256
-from litematting_deploy.runtime.shipped import TINY_ENGINE
-from litematting_deploy.sidecar import Sidecar, write_sidecar
+from litematting_deploy.video.reader import Clip
+from litematting_deploy.video.trimaps import open_greys, pairs
 from tests.conftest import called
 from tests.video.clips import save_clip
 
@@ -19,35 +16,19 @@ TRIMAP = np.full((SIDE, SIDE), 128, np.uint8)
 TRIMAP[:8], TRIMAP[-8:] = 0, 255
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Alpha is the root of red less 0.1: no number where red is black."""
-    path = tmp_path_factory.mktemp("engine") / "root.onnx"
-    model = onnx.load(TINY_ENGINE)
-    weights = np.array([1] + [0] * 7, np.float32).reshape(1, 8, 1, 1)
-    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weights, "weights"))
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(0.1, np.float32), "offset"))
-    model.graph.node[-1].output[0] = "red"
-    model.graph.node.append(helper.make_node("Sub", ["red", "offset"], ["less"]))
-    model.graph.node.append(helper.make_node("Sqrt", ["less"], ["alpha"]))
-    sidecar = Sidecar(path.name, "", "none", "", (SIDE, SIDE), None, "fp32", "matmul", "group", 21)
-    onnx.helper.set_model_props(model, sidecar.essentials())
-    path.write_bytes(model.SerializeToString())
-    write_sidecar(path, Sidecar(**{**vars(sidecar), "sha256": sha256(path)}))
-    return path
-
-
 def frames() -> list[np.ndarray]:
     return [np.full((SIDE, SIDE, 3), 0 if index == BLACK else 200, np.uint8) for index in range(COUNT)]
 
 
-def test_a_folder_goes_on_and_names_the_frame(engine: Path, tmp_path: Path) -> None:
+def test_a_folder_goes_on_and_names_the_frame(root_onnx: Path, tmp_path: Path) -> None:
     for name in ("photos", "trimaps"):
         (tmp_path / name).mkdir()
     for index, pixels in enumerate(frames()):
         Image.fromarray(pixels).save(tmp_path / "photos" / f"{index}.png")
         Image.fromarray(TRIMAP).save(tmp_path / "trimaps" / f"{index}.png")
-    result = called("ltm-infer", tmp_path / "photos", tmp_path / "trimaps", "-o", tmp_path / "out", "--engine", engine)
+    result = called(
+        "ltm-infer", tmp_path / "photos", tmp_path / "trimaps", "-o", tmp_path / "out", "--engine", root_onnx
+    )
     assert result.code == 1
     assert f"failed: {BLACK}: onnxruntime-cpu: alpha is not finite for this image" in result.err
     assert "weights" not in result.err
@@ -55,18 +36,18 @@ def test_a_folder_goes_on_and_names_the_frame(engine: Path, tmp_path: Path) -> N
     assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["0.png", "1.png", "3.png"]
 
 
-def test_a_photo_is_named(engine: Path, tmp_path: Path) -> None:
+def test_a_photo_is_named(root_onnx: Path, tmp_path: Path) -> None:
     Image.fromarray(frames()[BLACK]).save(tmp_path / "black.png")
     Image.fromarray(TRIMAP).save(tmp_path / "trimap.png")
     result = called(
-        "ltm-infer", tmp_path / "black.png", tmp_path / "trimap.png", "-o", tmp_path / "a.png", "--engine", engine
+        "ltm-infer", tmp_path / "black.png", tmp_path / "trimap.png", "-o", tmp_path / "a.png", "--engine", root_onnx
     )
     assert result.code == 1
     assert "black.png: onnxruntime-cpu: alpha is not finite" in result.err
     assert not (tmp_path / "a.png").exists()
 
 
-def test_a_clip_stops_and_is_resumed_past_it(engine: Path, tmp_path: Path) -> None:
+def test_a_clip_stops_and_is_resumed_past_it(root_onnx: Path, tmp_path: Path) -> None:
     grey = np.full((SIDE // 2, SIDE // 2), 128, np.uint8)
     brightness = [16 if index == BLACK else 200 for index in range(COUNT)]
     clip = save_clip(tmp_path / "clip.mov", [[np.full((SIDE, SIDE), y, np.uint8), grey, grey] for y in brightness])
@@ -74,12 +55,12 @@ def test_a_clip_stops_and_is_resumed_past_it(engine: Path, tmp_path: Path) -> No
     (tmp_path / "trimaps").mkdir()
     for index in range(COUNT):
         Image.fromarray(TRIMAP).save(tmp_path / "trimaps" / f"{index}.png")
-    command = ("ltm-infer", clip, tmp_path / "trimaps", "-o", tmp_path / "matte.mkv", "--engine", engine)
+    command = ("ltm-infer", clip, tmp_path / "trimaps", "-o", tmp_path / "matte.mkv", "--engine", root_onnx)
     stopped = called(*command)
     assert stopped.code == 1
     assert f"frame {BLACK} " in stopped.err
     assert f"{BLACK} frames are done and kept" in stopped.err
-    assert "--resume --failed-frames known" in stopped.err
+    assert "--resume and --failed-frames known" in stopped.err
     assert not (tmp_path / "matte.mkv").exists()
     again = called(*command, "--resume")
     assert (again.code, f"frame {BLACK} " in again.err) == (1, True)
@@ -94,6 +75,106 @@ def test_a_clip_stops_and_is_resumed_past_it(engine: Path, tmp_path: Path) -> No
     assert len(alphas) == COUNT
     np.testing.assert_array_equal(alphas[BLACK], np.where(TRIMAP == 255, 65535, 0))
     assert all((alphas[index][16] > 30000).all() for index in range(COUNT) if index != BLACK)
+
+
+def folder_of(path: Path, pictures: list[np.ndarray]) -> Path:
+    path.mkdir()
+    for index, pixels in enumerate(pictures):
+        Image.fromarray(pixels).save(path / f"{index}.png")
+    return path
+
+
+def bright_clip(path: Path, count: int) -> Path:
+    grey = np.full((SIDE // 2, SIDE // 2), 128, np.uint8)
+    return save_clip(path, [[np.full((SIDE, SIDE), 200, np.uint8), grey, grey]] * count)
+
+
+def alphas_of(path: Path) -> list[np.ndarray]:
+    import av
+
+    with av.open(str(path)) as file:
+        return [frame.to_ndarray(format="gray16le") for frame in file.decode(video=0)]
+
+
+def test_a_clip_goes_past_wrong_trimaps(root_onnx: Path, tmp_path: Path) -> None:
+    """One of another size, one cut off, one with values that mean nothing; a hard mask is its own alpha."""
+    hard = np.where(TRIMAP == 128, np.uint8(255), TRIMAP)
+    strange = np.where(TRIMAP == 128, np.uint8(77), TRIMAP)
+    trimaps = folder_of(tmp_path / "t", [TRIMAP, TRIMAP[:, :20], TRIMAP, hard, strange, TRIMAP])
+    cut = trimaps / "2.png"
+    cut.write_bytes(cut.read_bytes()[:60])
+    wrong = [(1, "is 20x32"), (2, "2.png"), (4, "this also holds 77")]
+    clip = bright_clip(tmp_path / "clip.mov", 6)
+    command = ("ltm-infer", clip, trimaps, "-o", tmp_path / "m.mkv", "--engine", root_onnx)
+    stopped = called(*command)
+    assert stopped.code == 1
+    for words in ("frame 1 ", "is 20x32", "1 frames are done and kept", "--resume and --failed-frames known"):
+        assert words in stopped.err
+    past = called(*command, "--resume", "--failed-frames", "known")
+    assert past.code == 1
+    told = [line for line in past.err.splitlines() if line.startswith("ltm-infer: failed: ")]
+    assert len(told) == len(wrong)
+    for line, (index, words) in zip(told, wrong, strict=True):
+        assert f"clip.mov: frame {index} " in line
+        assert words in line
+    assert "3 failed and hold known pixels alone" in past.out
+    assert "without sure" not in past.out, "of a trimap that is wrong nothing is known"
+    alphas = alphas_of(tmp_path / "m.mkv")
+    assert [index for index, alpha in enumerate(alphas) if not alpha.any()] == [1, 2, 4]
+    np.testing.assert_array_equal(alphas[3], hard.astype(int) * 257)
+    np.testing.assert_array_equal(alphas[0], alphas[5])
+    assert (alphas[0][16] > 30000).all()
+
+
+def test_a_mended_trimap_is_another_source(tmp_path: Path) -> None:
+    """So that --resume does not leave the hole that it made."""
+    trimaps = folder_of(tmp_path / "t", [TRIMAP, TRIMAP[:, :20]])
+    clip = Clip(str(bright_clip(tmp_path / "clip.mov", 2)))
+
+    def digests() -> list[str]:
+        return [pair.digest() for pair in pairs(clip, open_greys(str(trimaps), 1, None))]
+
+    before = digests()
+    assert digests() == before
+    Image.fromarray(TRIMAP).save(trimaps / "1.png")
+    after = digests()
+    assert (before[0] == after[0], before[1] == after[1]) == (True, False)
+
+
+def test_masks_of_a_clip_that_are_wrong(root_onnx: Path, tmp_path: Path) -> None:
+    mask = np.where(TRIMAP == 0, np.uint8(0), np.uint8(255))
+    ids = np.zeros_like(mask)
+    ids[4:14], ids[14:26], ids[26:] = 3, 7, 255
+    masks = folder_of(tmp_path / "masks", [mask, ids, mask])
+    clip = bright_clip(tmp_path / "clip.mov", 3)
+    options = ("--mask", masks, "-o", tmp_path / "m.mkv", "--engine", root_onnx, "--unknown", "2")
+    past = called("ltm-infer", clip, *options, "--failed-frames", "known")
+    assert past.code == 1
+    (told,) = (line for line in past.err.splitlines() if line.startswith("ltm-infer: failed: "))
+    for words in ("frame 1 ", "1.png: holds 0 (", "--mask-label"):
+        assert words in told
+    assert [bool(alpha.any()) for alpha in alphas_of(tmp_path / "m.mkv")] == [True, False, True]
+
+
+def test_what_known_pixels_do_not_mend_is_not_said_to_be(
+    root_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Colours that cannot be estimated end a clip of colours, and its matte alone needs none."""
+    trimaps = folder_of(tmp_path / "t", [TRIMAP] * 2)
+    clip = bright_clip(tmp_path / "clip.mov", 2)
+    command = ("ltm-infer", clip, trimaps, "--engine", root_onnx, "--failed-frames", "known", "-o")
+
+    def missing() -> None:
+        raise ImportError("no PyMatting")
+
+    monkeypatch.setattr("litematting_deploy.matting.foreground.foreground_estimator", missing)
+    failed = called(*command, tmp_path / "m.mov")
+    assert failed.code == 1
+    last = failed.err.splitlines()[-1]
+    assert "frame 0 (0.000 s): its foreground colours cannot be estimated" in last
+    assert "0 frames are done and kept, mend that and go on with --resume" in last
+    assert "--failed-frames" not in last
+    assert called(*command, tmp_path / "m.mkv").code == 0
 
 
 def test_it_is_for_clips(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,11 +133,21 @@ def test_shipped_weights_and_cutout(photo: tuple[Path, Path], tmp_path: Path) ->
 
 
 def test_checkpoint_as_engine_gives_the_same_alpha(photo: tuple[Path, Path], tmp_path: Path) -> None:
-    for name, engine in (("onnx.png", SHIPPED_ENGINE), ("torch.png", SHIPPED_CHECKPOINT)):
-        result = run("ltm-infer", *photo, "-o", tmp_path / name, "--engine", engine)
+    """Of a photo and of two that are flat: a black and a white one, unknown throughout."""
+    photos, trimaps = tmp_path / "p", tmp_path / "t"
+    for folder, file in zip((photos, trimaps), photo, strict=True):
+        folder.mkdir()
+        shutil.copy(file, folder / f"photo{file.suffix}")
+    for name, level in (("black", 0), ("white", 255)):
+        Image.new("RGB", (64, 64), (level,) * 3).save(photos / f"{name}.png")
+        Image.new("L", (64, 64), 128).save(trimaps / f"{name}.png")
+    for name, engine in (("onnx", SHIPPED_ENGINE), ("torch", SHIPPED_CHECKPOINT)):
+        result = run("ltm-infer", photos, trimaps, "-o", tmp_path / name, "--engine", engine)
         assert result.code == 0, result.err
     assert "pytorch-eager" in result.out
-    assert np.abs(load(tmp_path / "onnx.png").astype(int) - load(tmp_path / "torch.png")).max() <= 1
+    for name in ("photo.png", "black.png", "white.png"):
+        onnx, torch = (load(tmp_path / folder / name).astype(int) for folder in ("onnx", "torch"))
+        assert np.abs(onnx - torch).max() <= 1, name
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
@@ -253,7 +264,7 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, photo: tuple[P
         (2, (image, *out), ("TRIMAP", "--mask")),
         (2, (image, trimap, *out, "--mask", trimap), ("TRIMAP", "--mask")),
         (2, (image, trimap), ("--output",)),
-        (2, (image, trimap, *out, "--step", "0", *small), ("--step 0", "from 1")),
+        (2, (image, trimap, *out, "--step", "0", *small), ("--step must be between 1 and 64", "got 0")),
         (
             2,
             (image, trimap, *out, "--plan", "adaptive", "--margin", "32", *small),

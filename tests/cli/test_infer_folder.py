@@ -98,7 +98,7 @@ def test_mistakes(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:
     cases: list[tuple[int, tuple[str | Path, ...], tuple[str, ...]]] = [
         (2, (images, trimaps, "-o", images), ("a folder of sources",)),
         (2, (images, trimaps, *out, "--frames", "1-5"), ("--frames chooses from a numbered pattern",)),
-        (2, (images, trimaps, *out, "--shard", "4/3"), ("wanted PART/PARTS",)),
+        (2, (images, trimaps, *out, "--shard", "4/3"), ("must be PART/PARTS",)),
         (2, (images, trimaps, "-o", images / "mattes"), ("lies in", "a folder of sources")),
         (2, (images, trimaps, *out, "--preview", trimaps / "looks"), ("lies in", "a folder of sources")),
         (2, (images, trimaps, *out, "--format", "exr", "--depth", "8"), ("half or float",)),
@@ -109,7 +109,7 @@ def test_mistakes(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:
         (1, (tmp_path / "b.%d.png", trimaps, *out), ("no image there",)),
         (1, (tmp_path / "nowhere", trimaps, *out), ("nowhere: no such file or folder", "frame.%04d.exr")),
         (1, (tmp_path / "b.@@@@.png", trimaps, *out), ("b.@@@@.png: no such file or folder", "frame.%04d.exr")),
-        (2, (images, trimaps, *out, "--shard", ""), ("--shard ''", "wanted PART/PARTS")),
+        (2, (images, trimaps, *out, "--shard", ""), ("--shard ''", "must be PART/PARTS")),
         (2, (images / "%d.png", trimaps, *out, "--frames", ""), ("--frames ''", "wanted numbers")),
         (2, (photo, trimap, "-o", tmp_path / "a.png", "--frames", ""), ("--frames is for folders",)),
         (2, (images, trimaps, *out, "--preview", tmp_path / "out"), ("1.png: would be a result of 1 and of 1",)),

@@ -315,11 +315,29 @@ def test_dim_masks_of_a_clip(clip: Path, tmp_path: Path) -> None:
     sure = [trimap == 255 for trimap in trimaps(COUNT)]
     dim = grey_clip(tmp_path / "dim.mkv", [np.where(inside, np.uint8(100), np.uint8(0)) for inside in sure], "ffv1")
     out = ("-o", tmp_path / "a.mkv", "--unknown", "2")
-    assert_one_line(infer(clip, "--mask", dim, *out), 1, "frame 0", "of 255", "--mask-threshold", "--mask-label")
-    result = infer(clip, "--mask", dim, *out, "--mask-threshold", "50", "--resume")
-    assert result.code == 2, "the clip was begun with masks that are read otherwise"
+    words = ("dim.mkv: no mask there reaches the top", "frame 0", "of 255", "--mask-threshold", "--mask-label")
+    assert_one_line(infer(clip, "--mask", dim, *out), 1, *words)
     result = infer(clip, "--mask", dim, *out, "--mask-threshold", "50")
     assert result.code == 0, result
     for inside, (matte, *_) in zip(sure, read_clip(tmp_path / "a.mkv")[1], strict=True):
         np.testing.assert_array_equal(matte == 65535, distance_transform_edt(inside) > 2)
         np.testing.assert_array_equal(matte == 0, distance_transform_edt(~inside) > 2)
+
+
+def test_a_mask_that_fades_in_a_clip(clip: Path, tmp_path: Path) -> None:
+    """As a clip and as files; the last frame alone tells the scale."""
+    sure = [trimap == 255 for trimap in trimaps(COUNT)]
+    greys = [min(20 + 26 * index, 255) for index in range(COUNT)]
+    assert (greys[-2] < 250, greys[-1]) == (True, 254)
+    masks = [np.where(inside, np.uint8(grey), np.uint8(0)) for inside, grey in zip(sure, greys, strict=True)]
+    (tmp_path / "m").mkdir()
+    for index, mask in enumerate(masks):
+        Image.fromarray(mask).save(tmp_path / "m" / f"{index}.png")
+    for source in (tmp_path / "m", grey_clip(tmp_path / "fade.mkv", masks, "ffv1")):
+        out = tmp_path / f"{source.stem}_alpha.mkv"
+        result = infer(clip, "--mask", source, "-o", out, "--unknown", "2", by=called)
+        assert result.code == 0, result
+        assert "without sure foreground or background: 9 (frame 0: no sure foreground)" in result.out
+        for inside, (matte, *_) in zip(sure, read_clip(out)[1], strict=True):
+            np.testing.assert_array_equal(matte == 0, distance_transform_edt(~inside) > 2)
+        assert (matte == 65535).any()

@@ -179,3 +179,58 @@ def test_class_ids_of_a_folder(tmp_path: Path, photo: Path) -> None:
     assert not np.asarray(Image.open(tmp_path / "o" / "b.png")).any(), "the object is not in this frame"
     again = called(*arguments, "--unknown", "3", "--mask-label", "3", "--resume")
     assert (again.code, "was begun with another unknown ('3 --mask-label 7'" in again.err) == (2, True)
+
+
+def faded(*greys: int) -> list[NDArray[np.uint8]]:
+    return [(OBJECT * np.uint8(grey)).astype(np.uint8) for grey in greys]
+
+
+def fade_of(tmp_path: Path, photo: Path, *greys: int) -> tuple[str | Path, ...]:
+    """A folder of photos and masks of an object that fades in."""
+    for index, mask in enumerate(faded(*greys)):
+        save(tmp_path / "p" / f"{index}.png", np.asarray(Image.open(photo)))
+        save(tmp_path / "m" / f"{index}.png", mask)
+    options = ("--unknown", str(WIDTH), "--engine", TINY_ENGINE, "-o", tmp_path / "o", "--preview", tmp_path / "look")
+    return ("ltm-infer", tmp_path / "p", "--mask", tmp_path / "m", *options)
+
+
+def test_an_object_may_fade_in_a_sequence(tmp_path: Path, photo: Path) -> None:
+    """Where it is not sure it is estimated: the band's width around it, and all of it."""
+    greys = (0, 4, 60, 120, 200, 255)
+    result = called(*fade_of(tmp_path, photo, *greys))
+    assert result.code == 0, result.err
+    assert "trimaps without sure foreground or background: 5 (0: no sure foreground)" in result.out
+    for index, grey in enumerate(greys):
+        alpha = np.asarray(Image.open(tmp_path / "o" / f"{index}.png"))
+        sure = trimap_of(OBJECT)
+        if 5 < grey < 250:
+            sure[OBJECT] = 128
+        elif grey <= 5:
+            sure[:] = 0
+        np.testing.assert_array_equal(alpha == 0, sure == 0)
+        np.testing.assert_array_equal(alpha == 255, sure == 255)
+    part = called(*fade_of(tmp_path, photo, *greys), "--shard", "3/6")
+    assert part.code == 0, "the scale is that of all masks, whichever part is matted"
+
+
+def test_a_fade_without_a_scale_is_refused(tmp_path: Path, photo: Path) -> None:
+    result = called(*fade_of(tmp_path, photo, 0, 60, 120, 200))
+    words = (f"{tmp_path / 'm'}: no mask there reaches the top of its range", "of 255", "--mask-threshold")
+    assert_one_line(result, 1, *words)
+    assert not (tmp_path / "o").exists()
+    result = called(*fade_of(tmp_path, photo, 0, 60, 120, 200), "--mask-threshold", "50")
+    assert result.code == 0, result.err
+    assert_one_line(called("ltm-trimap", tmp_path / "m" / "1.png", "-o", tmp_path / "t.png"), 1, "60 of 255")
+
+
+def test_class_ids_with_void_are_no_soft_mask(tmp_path: Path, photo: Path) -> None:
+    mask = save(tmp_path / "ids.png", ids(0, 15, 255))
+    counts = f"0 ({(~OBJECT & ~OTHER).sum()} px), 15 ({OBJECT.sum()} px), 255 ({OTHER.sum()} px)"
+    out = ("-o", tmp_path / "a.png")
+    refused = called("ltm-infer", photo, "--mask", mask, *out, "--engine", TINY_ENGINE)
+    assert_one_line(refused, 1, f"ids.png: holds {counts}", "--mask-label", "--trimap-encoding between")
+    assert_one_line(called("ltm-trimap", mask, *out), 1, f"ids.png: holds {counts}")
+    assert called("ltm-trimap", mask, *out, "--mask-label", "15", "--unknown", str(WIDTH)).code == 0
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), trimap_of(OBJECT))
+    between = ("--trimap-encoding", "between", "--engine", TINY_ENGINE)
+    assert called("ltm-infer", photo, mask, *out, *between).code == 0

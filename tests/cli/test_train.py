@@ -196,7 +196,6 @@ def test_a_damaged_run_says_how_to_save_its_weights(
 
 @pytest.mark.heavy
 def test_steps_are_fitted_into_the_time_there_is(material: Path, tmp_path: Path) -> None:
-    begun = time.monotonic()
     result = run(
         "ltm-train", material / "recipe.toml", *arguments(material, tmp_path / "run"), "--fit-minutes", "0.1"
     )  # fmt: skip
@@ -205,9 +204,9 @@ def test_steps_are_fitted_into_the_time_there_is(material: Path, tmp_path: Path)
     first, second = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]["stages"]
     assert first["steps"] == pytest.approx(2 * second["steps"], abs=2), "the recipe's proportion"
     measured = json.loads((tmp_path / "run" / "pace.json").read_text())["stages"]
-    predicted_s = sum(stage["steps"] * (stage["input_s"] + stage["network_s"]) for stage in measured)
-    assert predicted_s == pytest.approx(0.93 * 6, rel=0.3)
-    assert time.monotonic() - begun < 120
+    each_s = [stage["input_s"] + stage["network_s"] for stage in measured]
+    predicted_s = first["steps"] * each_s[0] + second["steps"] * each_s[1]
+    assert predicted_s == pytest.approx(0.93 * 6, abs=sum(each_s)), "up to a step of each stage"
     state = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     assert state["global_step"] == first["steps"] + second["steps"]
 

@@ -17,7 +17,8 @@ from litematting_deploy.model import LiteMatting
 from litematting_deploy.training.module import MattingModule
 from litematting_deploy.training.recipe import Optimiser, Recipe, Stage
 from tests.cli.runs import RECIPE, STEPS, arguments, invoke, trained_steps
-from tests.conftest import run, stand_in
+from tests.conftest import ROOT, run, stand_in
+from tests.training.test_recipes import script
 
 NEW = """
 precision = "32-true"
@@ -69,6 +70,12 @@ def test_a_run_continues_another_with_a_new_recipe(finished: Path, tmp_path: Pat
     assert (totals["steps"], totals["crops"]) == (STEPS + 1, former["crops"] + 1)
     assert totals["cpu_seconds"] > former["cpu_seconds"]
     assert totals["utc_begun"] == former["utc_begun"]
+    assert totals["continued"] == {name: former[name] for name in ("steps", "crops", "megapixels", "cpu_seconds")}
+    ledger = tmp_path / "ledger.csv"
+    ledger.write_text((ROOT / "recipes" / "ledger.csv").read_text().splitlines()[0] + "\n")
+    line = script("ledger.py", output, "--ledger", ledger)
+    assert line.returncode == 0, line.stderr
+    assert ", steps 1, crops 1, megapixels 0.0, " in line.stdout, "the other run's steps belong into its own lines"
     assert not (output / "start.ckpt").exists()
 
 
@@ -89,8 +96,10 @@ def test_a_run_that_cannot_be_continued_is_refused(
 def test_totals_say_what_was_computed(finished: Path) -> None:
     totals = json.loads((finished / "totals.json").read_text())
     assert list(totals) == [
-        *("utc_begun", "utc", "steps", "crops", "megapixels", "cpu_seconds", "instruction_set", "recipe_sha256")
+        *("utc_begun", "utc", "steps", "crops", "megapixels", "cpu_seconds"),
+        *("continued", "instruction_set", "recipe_sha256"),
     ]
+    assert totals["continued"] == {"steps": 0, "crops": 0, "megapixels": 0, "cpu_seconds": 0}
     assert (totals["steps"], totals["crops"]) == (STEPS, 8 * 2 + 4 * 1)
     assert totals["megapixels"] == pytest.approx((16 * 64**2 + 4 * 96**2) / 1e6, abs=6e-4)
     assert 1 < totals["cpu_seconds"] < 600
@@ -100,11 +109,13 @@ def test_totals_say_what_was_computed(finished: Path) -> None:
 
 
 @pytest.mark.slow
-def test_sigterm_stops_a_run_with_a_whole_checkpoint(material: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.heavy)])
+def test_sigterm_stops_a_run_with_a_whole_checkpoint(material: Path, tmp_path: Path, devices: int) -> None:
     recipe, output = tmp_path / "long.toml", tmp_path / "run"
     recipe.write_text(RECIPE.replace(f"steps = {STEPS - 4}", "steps = 5000").replace("every = ", "every = 100"))
     command = [Path(sys.executable).parent / "ltm-train", recipe, *arguments(material, output)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    several = ("--devices", str(devices))
+    process = subprocess.Popen([*command, *several], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while trained_steps(output) < 0:
         assert time.monotonic() < deadline, "no checkpoint within two minutes"
@@ -114,12 +125,14 @@ def test_sigterm_stops_a_run_with_a_whole_checkpoint(material: Path, tmp_path: P
     _, said = process.communicate(timeout=20)
     assert process.returncode == 143, said
     step = trained_steps(output)
-    assert f"terminated after step {step}; go on with: ltm-train --resume -o {output}" in said
+    assert said.count(f"terminated after step {step}; go on with: ltm-train --resume -o {output}") == 1, said
     assert step > 0
     assert json.loads((output / "totals.json").read_text())["steps"] == step
-    result = run("ltm-train", "--resume", "-o", output, "--device", "cpu", "--minutes", "0.0001")
+    result = run("ltm-train", "--resume", "-o", output, "--device", "cpu", "--minutes", "0.0001", *several)
     assert result.code == 0, result.err
-    assert json.loads((output / "totals.json").read_text())["steps"] == trained_steps(output) == step + 1
+    totals = json.loads((output / "totals.json").read_text())
+    assert totals["steps"] == trained_steps(output) == step + 1
+    assert totals["crops"] == 2 * totals["steps"] * devices
 
 
 @pytest.mark.heavy

@@ -57,12 +57,12 @@ def test_options_that_contradict_each_other(tmp_path: Path) -> None:
     Image.new("RGB", (40, 50)).save(tmp_path / "photo.png")
     base = ("ltm-trimap", "mask.png", "-o", "t.png")
     for words, code, options in (
-        ("--image PHOTO", 2, ("--adaptive",)),
+        ("as --image", 2, ("--adaptive",)),
         ("--adaptive and --preview", 2, ("--image", "photo.png")),
         ("two different files", 2, ("--preview", "t.png")),
         ("would overwrite an input", 2, ("--preview", "photo.png", "--image", "photo.png")),
         ("mask.png: is 50x40, photo.png is 40x50", 1, ("--preview", "p.png", "--image", "photo.png")),
-        ("percent of the object's size", 2, ("--unknown", "wide")),
+        ("as in 50%", 2, ("--unknown", "wide")),
         ("--exposure is of the photo", 2, ("--exposure", "1")),
     ):
         assert_one_line(run(*base, *options, cwd=tmp_path), code, words)

@@ -5,12 +5,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from litematting_deploy.demo import job
-from litematting_deploy.errors import ForegroundError
+from litematting_deploy.demo.limits import Limits
+from litematting_deploy.demo.source import Source
+from litematting_deploy.demo.studio import Studio
+from litematting_deploy.errors import ForegroundError, NotFiniteError
 from litematting_deploy.images.background import Background
 from litematting_deploy.images.decode import decode
 from litematting_deploy.images.photo import Photo
+from litematting_deploy.runtime import Matter
 
 
 def test_the_alpha_is_there_where_colours_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,3 +34,30 @@ def test_the_alpha_is_there_where_colours_fail(tmp_path: Path, monkeypatch: pyte
     assert results.files.keys() == {"alpha", "trimap"}
     assert np.array_equal(decode(results.files["alpha"], 1).levels, np.rint(alpha * 255))
     assert (results.cutout, results.background) == (None, None)
+
+
+def test_a_photo_that_is_not_finite_fails_alone(root_onnx: Path, tmp_path: Path) -> None:
+    """It is named, and the page goes on: the engine and the next photos are sound."""
+    trimap = np.full((40, 48), 128, np.uint8)
+    trimap[:10], trimap[-10:] = 0, 255
+    for name, pixels in {
+        "trimap": trimap,
+        "black": np.zeros((40, 48, 3), np.uint8),
+        "grey": np.full((40, 48, 3), 200, np.uint8),
+    }.items():
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    (tmp_path / "results").mkdir()
+    studio = Studio(lambda: Matter.load(root_onnx), tmp_path, Limits())
+    source = Source("trimap", path=str(tmp_path / "trimap.png"))
+
+    def cut_out(name: str) -> Any:
+        return studio.cut_out(str(tmp_path / f"{name}.png"), source, "#ffffff", None, lambda *_: None)
+
+    try:
+        wanted = cut_out("grey")[1].alpha
+        assert np.allclose(wanted[20], np.sqrt(200 / 255 - 0.1), atol=1e-5)
+        with pytest.raises(NotFiniteError, match=r"^black\.png: onnxruntime-cpu: alpha is not finite"):
+            cut_out("black")
+        assert np.array_equal(cut_out("grey")[1].alpha, wanted)
+    finally:
+        studio.close()

@@ -1,6 +1,8 @@
 """The checks that the command's tests do not reach, and what they say of what is wrong."""
 
 import json
+import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +10,16 @@ import onnx
 import pytest
 
 from litematting_deploy._optional import require
-from litematting_deploy.doctor import expected, files, gpu
-from litematting_deploy.doctor.__main__ import outcome
-from litematting_deploy.doctor.found import MissingError, needs
-from litematting_deploy.doctor.tiny import built_tiny, tiny_agreement, tiny_onnx
+from litematting_deploy.doctor import Check, MissingError, check_files, check_gpu, expected, needs
+from litematting_deploy.doctor.expected import built_tiny, tiny_agreement
+from litematting_deploy.doctor.registry import attempt
 from litematting_deploy.errors import ArtefactError, DependencyError, DeviceError, OutputError, ToleranceError
 from litematting_deploy.files import sha256
 from litematting_deploy.runtime.cuda import open_cuda
 from litematting_deploy.runtime.loading import load_engine
 from litematting_deploy.runtime.shipped import EXPECTED, SHIPPED_CHECKPOINT, TINY_ENGINE
 from litematting_deploy.sidecar import check_engine_sidecar
+from tests.conftest import ROOT
 from tests.runtime.cuda.host import HostCuda
 
 
@@ -39,8 +41,16 @@ def test_a_package_that_is_there_and_does_not_import_is_a_fault(
         needs(lambda: require("unloadable", "cpu", "this"))
 
 
+def test_heic_and_avif(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pillow_heif")
+    assert check_files.containers().detail.startswith("reads HEIC")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(MissingError, match=r"HEIC .* needs pillow_heif, .*litematting-deploy\[heif\]"):
+        check_files.containers()
+
+
 def test_the_stored_numbers_are_of_the_shipped_weights() -> None:
-    """Otherwise: python -m litematting_deploy.doctor.expected"""
+    """Otherwise: python recipes/doctor_assets.py"""
     assert json.loads(EXPECTED.read_bytes())["checkpoint_sha256"] == sha256(SHIPPED_CHECKPOINT)
 
 
@@ -51,14 +61,15 @@ def test_wrong_results_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     stored = json.loads(EXPECTED.read_bytes()) | {"checkpoint_sha256": "0" * 64}
     (tmp_path / "expected.json").write_text(json.dumps(stored))
     monkeypatch.setattr(expected, "EXPECTED", tmp_path / "expected.json")
-    with load_engine(TINY_ENGINE) as tiny, pytest.raises(ArtefactError, match="is of other weights"):
+    with load_engine(TINY_ENGINE) as tiny, pytest.raises(ArtefactError, match="belongs to other weights"):
         expected.agreement(tiny)
 
 
 @pytest.mark.filterwarnings("ignore:.*no sidecar")
 def test_the_tiny_network_is_what_its_source_says() -> None:
-    """Otherwise: python -m litematting_deploy.doctor.tiny"""
-    assert onnx.load(TINY_ENGINE) == onnx.load_from_string(tiny_onnx())
+    """Otherwise: python recipes/doctor_assets.py"""
+    source = runpy.run_path(str(ROOT / "recipes" / "doctor_assets.py"))
+    assert onnx.load(TINY_ENGINE) == onnx.load_from_string(source["tiny_onnx"]())
     with load_engine(TINY_ENGINE) as engine:
         assert engine.patch_hw == (32, 32)
         assert "is right to" in tiny_agreement(engine)
@@ -69,22 +80,22 @@ def test_the_tiny_network_is_what_its_source_says() -> None:
 
 
 def test_kernels_on_a_device(host_cuda: HostCuda) -> None:
-    assert "compute what they should" in gpu._kernels(host_cuda, "host").detail
+    assert "compute what they should" in check_gpu._kernels(host_cuda, "host").detail
 
 
 def test_kernels_that_compute_nonsense(host_cuda: HostCuda, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_cuda, "download", lambda target, *_: target.fill(7))
     with pytest.raises(DeviceError, match="a kernel computed wrong distances"):
-        gpu._kernels(host_cuda, "host")
+        check_gpu._kernels(host_cuda, "host")
 
 
 def test_a_cache_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(OutputError, match=r"cannot be written \(.*\), .*; set XDG_CACHE_HOME"):
-        files.cache()
+        check_files.cache()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "new"))
-    assert "can be written" in files.cache().detail
+    assert "can be written" in check_files.cache().detail
     assert list((tmp_path / "new" / "litematting-deploy").iterdir()) == []
 
 
@@ -93,23 +104,23 @@ def test_two_wheels_of_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
         def __init__(self, name: str) -> None:
             self.metadata = {"Name": name}
 
-    gpu._one_onnxruntime()
+    check_gpu._one_onnxruntime()
     both = [Wheel("onnxruntime"), Wheel("onnxruntime-gpu")]
     monkeypatch.setattr("importlib.metadata.distributions", lambda: both)
     with pytest.raises(DependencyError, match="overwrite each other: pip uninstall onnxruntime onnxruntime-gpu"):
-        gpu._one_onnxruntime()
+        check_gpu._one_onnxruntime()
 
 
 def test_bindings_newer_than_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.metadata.version", lambda _: "13.0.2")
-    gpu._check_bindings(13, "13.0")
+    check_gpu._check_bindings(13, "13.0")
     with pytest.raises(DependencyError, match=r"knows CUDA 12.8, cuda-bindings 13.0.2 .*litematting-deploy\[cuda12\]"):
-        gpu._check_bindings(12, "12.8")
+        check_gpu._check_bindings(12, "12.8")
 
 
 def test_formats_that_lie(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "read_image", lambda _: np.zeros((48, 64, 3), np.uint8))
-    assert outcome("files:images")["state"] == "broken"
+    monkeypatch.setattr(check_files, "read_image", lambda _: np.zeros((48, 64, 3), np.uint8))
+    assert attempt(Check("", "files", "images"))[0] == "broken"
 
 
 @pytest.mark.gpu
@@ -119,7 +130,7 @@ def test_on_a_gpu() -> None:
     except (DeviceError, DependencyError) as error:
         pytest.skip(str(error))
     for check in ("driver", "cuda_python"):
-        assert outcome(f"gpu:{check}")["state"] == "runs"
+        assert attempt(Check("", "gpu", check))[0] == "runs"
     for check in ("onnxruntime_cuda", "onnxruntime_tensorrt", "pytorch_cuda", "tensorrt", "tensorrt_rtx", "pycuda"):
-        said = outcome(f"gpu:{check}")
-        assert said["state"] in ("runs", "not here"), said
+        state, found = attempt(Check("", "gpu", check))
+        assert state in ("runs", "not here"), found

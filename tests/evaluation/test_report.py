@@ -9,8 +9,8 @@ from PIL import Image
 
 from litematting_deploy.errors import OutputError
 from litematting_deploy.evaluation.datasets import Example
+from litematting_deploy.evaluation.methods import Matted, Result
 from litematting_deploy.evaluation.report import Report
-from litematting_deploy.evaluation.runner import Matted, Result
 
 BETTER, WORSE = Result(1.25, 0.01, 2, 3, 0.5), Result(2, 0.02, 1, 4, 0.7)
 

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from litematting_deploy.errors import InputError
 from litematting_deploy.evaluation import metrics
 from litematting_deploy.evaluation.datasets import open_dataset
-from litematting_deploy.evaluation.peers import Peer
-from litematting_deploy.evaluation.runner import Result, evaluate, mean, warm_up
+from litematting_deploy.evaluation.methods import Peer, Result, mean, warm_up
+from litematting_deploy.evaluation.runner import evaluate, evaluate_dataset
+from litematting_deploy.specs import EngineSpec, PlanSpec
 from tests.evaluation.tiny import make_dataset
 
 
@@ -59,3 +60,25 @@ def test_a_peer_without_known_foreground_or_background() -> None:
     for known, value in ((0, 0), (255, 1)):
         trimap[0] = known
         assert (Peer("closed_form")(image, trimap) == value).all()
+
+
+def test_a_python_program_evaluates_with_one_call(tmp_path: Path, small_onnx: Path) -> None:
+    folder = make_dataset(tmp_path / "set", ["a", "b"])
+    told: list[tuple[int, int, str]] = []
+    found = evaluate_dataset(
+        folder,
+        EngineSpec(engine=str(small_onnx)),
+        PlanSpec(plan="grid"),
+        report_folder=tmp_path / "page",
+        progress=lambda *said: told.append(said),
+    )
+    assert told == [(0, 2, "evaluating"), (1, 2, "evaluating"), (2, 2, "evaluating")]
+    assert (found.plan, found.engine_file, found.dataset.trimap) == ("grid, step 32", str(small_onnx), "trimap1")
+    assert found.report == tmp_path / "page" / "index.html"
+    assert found.means["LiteMatting"] == mean([row["LiteMatting"] for row in found.results.values()])
+    content = found.content()
+    assert [image["name"] for image in content["images"]] == list(found.results) == ["a", "b"]
+    assert content["mean"]["sad"] == found.means["LiteMatting"].sad
+    with pytest.raises(InputError) as caught:
+        evaluate_dataset(folder, trimap="trimap3")
+    assert caught.value.parameter == "trimap"

@@ -125,7 +125,7 @@ def _run(path: Path) -> object:
 
 
 def _results(path: Path) -> object:
-    from litematting_deploy.benchmarks.row import read_results
+    from litematting_deploy.benchmarks.results import read_results
 
     return read_results(path)
 
@@ -146,6 +146,7 @@ def _checkpoint(path: Path) -> object:
 
 READERS = {
     **{f"photo-{kind}": Reader("photo.bin", partial(seeds.photo, kind), _photo) for kind in seeds.FORMATS},
+    **{f"photo-{kind}": Reader("photo.bin", partial(seeds.container, kind), _photo) for kind in seeds.CONTAINERS},
     "metadata": Reader("photo.bin", seeds.tagged, _metadata),
     "photo-exr": Reader("photo.exr", seeds.exr, _photo),
     "trimap": Reader("trimap.png", seeds.grey, _trimap),

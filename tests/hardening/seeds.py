@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from litematting_deploy.images.suffixes import READS_AVIF, READS_HEIC
 from litematting_deploy.runtime.shipped import TINY_ENGINE
 from litematting_deploy.sidecar import FORMAT, EngineSidecar, Sidecar
 from tests.hardening import bombs
@@ -24,6 +25,8 @@ _DEEP = _RNG.integers(0, 65536, (24, 32, 3), np.uint16)
 _TRIMAP = np.repeat(np.array([0, 128, 255], np.uint8), 256).reshape(24, 32)
 SHA = "0" * 64
 FORMATS = ("png", "jpeg", "tiff", "webp", "bmp")
+CONTAINERS = (*(("avif",) if READS_AVIF else ()), *(("heic",) if READS_HEIC else ()))
+"""Formats that are read where their libraries are installed."""
 
 
 def photo(kind: str) -> list[bytes]:
@@ -48,6 +51,24 @@ def photo(kind: str) -> list[bytes]:
     if kind == "webp":
         return [_saved("WEBP"), _saved("WEBP", **rich, lossless=True)]
     return [_saved("BMP"), bombs.bmp(8, 8, 1) + bytes(range(64))]
+
+
+def container(kind: str) -> list[bytes]:
+    """AVIF or HEIC: plain, with alpha, and with profile and EXIF, of HEIC in 10 bits."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rich: dict[str, Any] = {"icc_profile": adobe_profile(), "exif": exif.tobytes()}
+    clear = Image.fromarray(np.dstack([_COLOUR, _COLOUR[:, :, :1]]))
+    if kind == "avif":
+        return [_saved("AVIF"), _saved("AVIF", clear), _saved("AVIF", **rich)]
+    import pillow_heif
+
+    files = [io.BytesIO() for _ in range(3)]
+    pillow_heif.from_pillow(Image.fromarray(_COLOUR)).save(files[0], quality=90)
+    pillow_heif.from_pillow(clear).save(files[1], quality=90)
+    deep = pillow_heif.from_bytes(mode="RGB;16", size=_DEEP.shape[1::-1], data=_DEEP.tobytes())
+    deep.save(files[2], quality=90, bit_depth=10, **rich)
+    return [file.getvalue() for file in files]
 
 
 def tagged() -> list[bytes]:

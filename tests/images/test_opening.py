@@ -13,7 +13,7 @@ from PIL import Image
 
 from litematting_deploy.errors import InputError
 from litematting_deploy.images.photo import read_photo
-from tests.hardening import bombs, seeds
+from tests.hardening import seeds
 
 _READERS = 4
 _PROGRAM = """
@@ -49,8 +49,6 @@ def whole_files(folder: Path) -> list[str]:
     paths = []
     for kind in (*seeds.FORMATS, "exr"):
         for index, content in enumerate(seeds.exr() if kind == "exr" else seeds.photo(kind)):
-            if content == bombs.tiff_tile(64, b""):  # damaged, of which libtiff writes a line
-                continue
             path = folder / f"{index}.{kind}"
             path.write_bytes(content)
             paths.append(str(path))

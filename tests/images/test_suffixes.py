@@ -1,5 +1,6 @@
 """Pictures of kinds that are not read are named for what they are; HEIC and AVIF are read right or refused."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,19 @@ def test_heic_without_its_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(DependencyError, match=r"a\.heic: is HEIC; .*litematting-deploy\[heif\]"):
         read_image(path)
+
+
+@pytest.mark.parametrize(("save", "name"), [(save_avif, "a.avif"), (save_heic, "a.heic")])
+def test_damage_is_one_line(save: Callable[..., Path], name: str, tmp_path: Path) -> None:
+    """32 bytes are missing or overwritten anywhere; libavif and libheif raise errors that Pillow's decoders do not."""
+    path = save(tmp_path / name, RAMP)
+    content, refusals = path.read_bytes(), []
+    for start in range(0, len(content), 32):
+        for filling in (b"", bytes(32), b"\xff" * 32):
+            path.write_bytes(content[:start] + filling + content[start + 32 :])
+            try:
+                read_image(path)
+            except InputError as error:
+                refusals.append(str(error))
+    assert len(refusals) > 5
+    assert all(refusal.startswith(f"{path}: ") for refusal in refusals)

@@ -1,5 +1,11 @@
 """Foreground colours, against PyMatting on light computed here."""
 
+import importlib
+import importlib.abc
+import pickle
+import sys
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -7,6 +13,7 @@ from pymatting import estimate_foreground_ml
 
 from litematting_deploy.errors import ForegroundError, InputError
 from litematting_deploy.images.photo import Photo
+from litematting_deploy.matting import foreground_cache
 from litematting_deploy.matting.foreground import estimate_foreground
 from tests.images.light import decoded, encoded
 
@@ -76,16 +83,92 @@ def test_what_is_not_finite_is_refused(value: float) -> None:
         estimate_foreground(photo(light, np.float16), alpha)
 
 
-@pytest.mark.parametrize("error", [MemoryError(), ZeroDivisionError("by zero"), RuntimeError("one\ntwo"), OSError()])
-def test_whatever_pymatting_raises_is_one_error_with_the_photo(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        ZeroDivisionError("by zero"),
+        RuntimeError("one\ntwo"),
+        OSError("disk full"),
+        ImportError("Numba needs another NumPy"),
+        ValueError("No threading layer could be loaded"),
+        EOFError(),
+    ],
+)
+def test_what_pymatting_raises_is_one_error_with_the_photo(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise error
 
     monkeypatch.setattr("litematting_deploy.matting.foreground.foreground_estimator", lambda: fail)
     light, alpha = scene(8, 8)
     with pytest.raises(ForegroundError, match=r"^photo: its foreground colours cannot be estimated \([^\n]+\)$"):
+        estimate_foreground(photo(light, np.uint8), alpha)
+
+
+def test_a_mistake_in_calling_pymatting_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise TypeError("No matching definition for argument type(s)")
+
+    monkeypatch.setattr("litematting_deploy.matting.foreground.foreground_estimator", lambda: fail)
+    light, alpha = scene(8, 8)
+    with pytest.raises(TypeError, match="No matching definition"):
+        estimate_foreground(photo(light, np.uint8), alpha)
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (EOFError("Ran out of input"), True),
+        (pickle.UnpicklingError("pickle data was truncated"), True),
+        (OSError(28, "No space left on device"), True),
+        (RuntimeError("cannot cache function 'f': no locator available"), True),
+        (RuntimeError("LLVM is broken"), False),
+        (ImportError("no llvmlite"), False),
+    ],
+)
+def test_a_cache_that_is_of_no_use_is_left_for_another(
+    error: Exception, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The import meets the error once: with another folder for the cache it goes well."""
+    config: Any = importlib.import_module("numba").config
+    places: list[str] = []
+
+    def imported() -> str:
+        places.append(config.CACHE_DIR)
+        if len(places) == 1:
+            raise error
+        return "the estimator"
+
+    monkeypatch.setattr(foreground_cache, "_imported", imported)
+    foreground_cache.foreground_estimator.cache_clear()
+    before = config.CACHE_DIR
+    try:
+        if again:
+            found: Any = foreground_cache.foreground_estimator()
+            assert found == "the estimator"
+            assert "litematting-numba-" in places[1]
+        else:
+            with pytest.raises(type(error), match=str(error)):
+                foreground_cache.foreground_estimator()
+    finally:
+        foreground_cache.foreground_estimator.cache_clear()
+    assert (len(places), config.CACHE_DIR) == (1 + again, before)
+
+
+def test_what_numba_cannot_compile_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    from numba.core.errors import TypingError
+
+    class Refusing(importlib.abc.MetaPathFinder):
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "pymatting.foreground.estimate_foreground_ml":
+                raise TypingError("cannot determine\nthe type")
+
+    for name in [name for name in sys.modules if name.startswith("pymatting.foreground.estimate_foreground_ml")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Refusing(), *sys.meta_path])
+    foreground_cache.foreground_estimator.cache_clear()
+    light, alpha = scene(8, 8)
+    with pytest.raises(ForegroundError, match=r"\(RuntimeError: Numba cannot compile PyMatting: cannot determine\)$"):
         estimate_foreground(photo(light, np.uint8), alpha)
 
 

@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from litematting_deploy import Matter
-from litematting_deploy.errors import DeviceError, UsageError
+from litematting_deploy.engines import Engine
+from litematting_deploy.errors import DeviceError, NotFiniteError, UsageError
 from litematting_deploy.runtime.cuda.arrays import DeviceArray
 from litematting_deploy.runtime.on_device import OnDevice
 from tests.runtime.cuda.host import HostCuda
@@ -23,8 +24,8 @@ Photo = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 class LateEngine(ByAddress):
     """Runs when its stream comes to it."""
 
-    def __init__(self, cuda: LazyCuda) -> None:
-        super().__init__(RedIsAlpha())
+    def __init__(self, cuda: LazyCuda, engine: Engine | None = None) -> None:
+        super().__init__(engine or RedIsAlpha())
         self._cuda = cuda
 
     def enqueue(self, addresses: Mapping[str, int], stream: int) -> None:
@@ -104,6 +105,48 @@ def test_a_frame_that_fails_does_not_take_the_one_before_along(late: Matter, pho
         np.testing.assert_array_equal(next(sequence), wanted(photo))
     with pytest.raises(OSError, match="the third"):
         next(sequence)
+
+
+class RootOfRed(RedIsAlpha):
+    """No number where red is black."""
+
+    def _run(self, image: Any, trimap: Any, guide: Any) -> Any:
+        with np.errstate(invalid="ignore"):
+            return np.sqrt(super()._run(image, trimap, guide) - np.float32(1e-4))
+
+
+@pytest.mark.parametrize("seed", SEEDS[:3])
+@pytest.mark.parametrize("on_host", [True, False])
+@pytest.mark.parametrize("at", [0, 2, 4])
+def test_a_frame_that_is_not_finite_fails_alone(
+    host_cuda: HostCuda, photos: list[Photo], seed: int, on_host: bool, at: int
+) -> None:
+    """Wherever it is in a sequence; without `go_on` the frames before it come, and the sequence ends with it."""
+    frames = [(np.maximum(image, 1), trimap) for image, trimap in photos]
+    frames[at][0][frames[at][1] == 128] = 0
+    good = [None if index == at else Matter(RootOfRed())(*frame) for index, frame in enumerate(frames)]
+    cuda = LazyCuda(host_cuda.folder, seed)
+    given: Any = frames if on_host else [(Resident(image), Resident(trimap)) for image, trimap in frames]
+
+    def check(found: Any, index: int) -> None:
+        array = found
+        if isinstance(found, DeviceArray):
+            array = np.ctypeslib.as_array(found.owner.bytes)[256:].view(np.float32).reshape(found.shape)
+        np.testing.assert_array_equal(array, good[index])
+
+    with Matter(OnDevice(LateEngine(cuda, RootOfRed()), cuda, 2)) as matter:
+        for index, found in enumerate(matter.sequence(given, go_on=True)):
+            if index == at:
+                assert isinstance(found, NotFiniteError)
+                assert "by-address: alpha is not finite for this image" in str(found)
+            else:
+                check(found, index)
+        sequence = matter.sequence(given)
+        for index in range(at):
+            check(next(sequence), index)
+        with pytest.raises(NotFiniteError):
+            next(sequence)
+        check(matter(*given[1]), 1)
 
 
 def test_memory_that_runs_out_once(late: Matter, photos: list[Photo], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from litematting_deploy.training.drawing import Stream
 from litematting_deploy.training.families import check_strands, draw
 from litematting_deploy.training.families.figures import figure, with_parts
 from litematting_deploy.training.grooms import POINTS, list_grooms, read_groom
-from litematting_deploy.training.recipe import Procedural, Recipe
+from litematting_deploy.training.recipe import Procedural, Recipe, from_dict
 from litematting_deploy.training.sources import draw_libraries, procedural_sources
 from tests.training.test_sources import write_photos
 
@@ -202,6 +202,23 @@ def test_cutouts_are_read_apart_with_colours_that_go_on_outwards(tmp_path: Path)
     assert red[..., 0].min() > 245, "no dark rim"
     assert red[..., 3].min() == 0
     assert abs((blue[..., 3] / 255).sum() / (np.pi * 40**2) - 1) < 0.03, "grey alpha counts as clear"
+
+
+def test_a_recipe_leaves_cutouts_out_by_their_names(tmp_path: Path) -> None:
+    folder, photos = write_cutouts(tmp_path / "cutouts"), write_photos(tmp_path / "photos")
+
+    def used(*exclude: str) -> set[str]:
+        settings = from_dict({"procedural": {"cutouts_exclude": list(exclude)}}, "recipe")
+        parts = procedural_sources(settings, photos, tmp_path, 0, cutouts=folder)
+        streams = [part.coloured.stream for part in parts if isinstance(part, ProceduralSource) and part.coloured]
+        return {Path(file).name for stream in streams for file in stream.cutouts}
+
+    assert used() == {"Set_Color.jpg", "blue.png", "red.png"}
+    assert used("b*.png", "nothing") == {"Set_Color.jpg", "red.png"}
+    with pytest.raises(InputError, match=r"cutouts_exclude = \['\*\.png', 'Set\*'\] leaves none of its 3 cut-outs"):
+        used("*.png", "Set*")
+    with pytest.raises(UsageError, match=r"cutouts_exclude: is 3, wanted str"):
+        from_dict({"procedural": {"cutouts_exclude": [3]}}, "recipe")
 
 
 def test_colours_stay_where_they_are_known() -> None:

@@ -44,9 +44,9 @@ def script(name: str, *arguments: str | Path, block: str = "") -> "subprocess.Co
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
-def totals(run: Path, steps: int, cpu_seconds: float) -> None:
+def totals(run: Path, steps: int, cpu_seconds: float, **more: object) -> None:
     run.mkdir(exist_ok=True)
-    content = {
+    content: dict[str, object] = more | {
         "utc_begun": "2026-11-29T06:00:00Z",
         "utc": f"2026-11-29T07:00:{steps % 60:02d}Z",
         "steps": steps,
@@ -88,6 +88,20 @@ def test_a_line_of_the_ledger_is_what_was_computed_since_the_last(tmp_path: Path
     totals(run, 20, 100)
     assert "another run had this name" in script("ledger.py", run, "--ledger", ledger).stderr
     assert "totals.json: cannot be read" in script("ledger.py", tmp_path / "none", "--ledger", ledger).stderr
+
+
+def test_a_continued_run_enters_only_what_it_has_computed_itself(tmp_path: Path) -> None:
+    ledger, run = tmp_path / "ledger.csv", tmp_path / "cooled"
+    ledger.write_text((ROOT / "recipes" / "ledger.csv").read_text().splitlines()[0] + "\n")
+    before = {"steps": 1000, "crops": 3000, "megapixels": 307.2, "cpu_seconds": 7000.0}
+    for steps, cpu_seconds in ((1200, 8500.0), (1300, 9000.0)):
+        totals(run, steps, cpu_seconds, continued=before)
+        done = script("ledger.py", run, "--ledger", ledger)
+        assert done.returncode == 0, done.stderr
+    with ledger.open(newline="") as file:
+        entered = [(row["steps"], row["crops"], row["megapixels"], row["cpu_seconds"]) for row in csv.DictReader(file)]
+    assert entered == [("200", "600", "61.4", "1500"), ("100", "300", "30.8", "500")]
+    assert "the ledger has all its 300 steps" in script("ledger.py", run, "--ledger", ledger).stderr
 
 
 @pytest.mark.slow

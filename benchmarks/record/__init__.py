@@ -1,0 +1,1 @@
+"""Record what the commands of two commits make on one machine, and compare it; see `__main__`."""

@@ -1,0 +1,89 @@
+"""How far a job is, on the terminal: one bar there, plain lines elsewhere."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..jobs.progress import JobProgress
+from .command import notice, stderr
+
+_LOOK_BACK_S = 3600
+"""Frames of one shot take about as long as each other: what remains is told from this much of the past."""
+_WORDS = {
+    "patches": "matting",
+    "foreground colours": "estimating foreground colours (the first time, PyMatting compiles itself for half a minute)",
+}
+
+
+class JobBar:
+    """Shows what a job reports, while this lasts; at the end, however it comes, failures are listed.
+
+    command: the name that notes begin with. details: notes for those who asked for details are shown, too. failures:
+    in lines; more may be added.
+    """
+
+    def __init__(self, command: str, *, details: bool = False, console: Console = stderr) -> None:
+        self.failures: list[str] = []
+        self._command, self._details, self._console = command, details, console
+        self._ended = 0
+        self._what: str | None = None
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[patches]}"),
+            TimeRemainingColumn(),
+            console=console,
+            speed_estimate_period=_LOOK_BACK_S,
+            transient=True,
+            disable=not console.is_interactive,
+        )
+        self._task = self._bar.add_task("", visible=False, patches="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._bar.stop()
+        for failure in self.failures:
+            notice(f"{self._command}: failed: {failure}")
+
+    def __call__(self, progress: JobProgress) -> None:
+        """Show the job as it is now."""
+        if progress.note is not None:
+            self._note(progress.note, progress.detail)
+        elif progress.ended is not None:
+            self._end(progress)
+        self._show(progress)
+
+    def _note(self, note: str, detail: bool) -> None:
+        if not detail:
+            notice(f"{self._command}: {note}")
+        elif self._details:
+            notice(note)
+
+    def _end(self, progress: JobProgress) -> None:
+        self._ended += 1
+        name = _in_one_line(progress.ended or "")
+        if progress.failure is not None:
+            self.failures.append(f"{name}: {progress.failure}")
+        if progress.failure is not None or not self._console.is_interactive:
+            failed = "" if progress.failure is None else " failed"
+            self._console.print(f"{self._ended}/{progress.total} {name}{failed}", markup=False)
+
+    def _show(self, progress: JobProgress) -> None:
+        if progress.what != self._what:
+            self._what = progress.what
+            description = _WORDS.get(progress.what, progress.what)
+            self._bar.reset(self._task, description=description, total=progress.total, visible=bool(progress.what))
+        patches = "" if progress.patches is None else "patch {}/{}".format(*progress.patches)
+        if progress.what == "patches":
+            patches = "patches"
+        self._bar.update(self._task, completed=progress.done, total=progress.total, patches=patches)
+
+
+def _in_one_line(name: str) -> str:
+    return name.replace("\n", "\\n")

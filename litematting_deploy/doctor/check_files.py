@@ -1,0 +1,133 @@
+"""Checks of files: what is shipped, which formats can be read and written, and where things are kept."""
+
+import importlib.metadata
+import importlib.util
+import tempfile
+import uuid
+from pathlib import Path
+
+import cv2
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+from PIL import Image
+
+from .._optional import require
+from ..errors import ArtefactError, InputError, OutputError
+from ..files import cache_folder, replace_file
+from ..images.image_io import read_image, read_trimap, write_image
+from ..images.opening import READ_FORMATS
+from ..images.suffixes import READS_AVIF, WRITE_SUFFIXES
+from ..runtime.shipped import EXAMPLE_IMAGE, EXAMPLE_TRIMAP, SHIPPED_ENGINE
+from ..sidecar import check_sidecar, sidecar_path
+from .registry import Found, MissingError, needs
+
+_OPENEXR = "3.4.11"
+_LOSSY = 12
+"""Grey levels that these may change in a smooth picture."""
+_LOSSY_KINDS = ("JPEG", "WEBP", "HEIC", "AVIF")
+
+
+def shipped() -> Found:
+    """Compare the hashes of the shipped engine and its weights, and read the example."""
+    sidecar = check_sidecar(SHIPPED_ENGINE)
+    if sidecar is None:
+        raise ArtefactError(f"{sidecar_path(SHIPPED_ENGINE)}: missing; install litematting-deploy again")
+    if read_image(EXAMPLE_IMAGE).shape[:2] != read_trimap(EXAMPLE_TRIMAP).shape:
+        raise InputError(f"{EXAMPLE_IMAGE}: differs in size from its trimap; install litematting-deploy again")
+    return Found("", f"{sidecar.file} and {sidecar.checkpoint} are whole, {sidecar.checkpoint_sha256[:12]}")
+
+
+def images() -> Found:
+    """Read a picture in every format that is read, and write and read it in every one that is written."""
+    ramp = np.linspace(40, 200, 64).astype(np.uint8)
+    picture = np.dstack(
+        [np.broadcast_to(ramp, (48, 64)), np.full((48, 64), 90, np.uint8), np.tile(ramp[:48], (64, 1)).T]
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in READ_FORMATS:
+            path = Path(folder) / kind
+            Image.fromarray(picture).save(path, format=kind)
+            _same(kind, picture, read_image(path))
+        for suffix in WRITE_SUFFIXES:
+            path = Path(folder) / f"written{suffix}"
+            write_image(path, picture)
+            _same(suffix, picture, read_image(path))
+    versions = f"Pillow {PIL.__version__}, OpenCV {cv2.__version__}"
+    return Found(versions, f"reads {', '.join(READ_FORMATS)}; writes {', '.join(WRITE_SUFFIXES)}")
+
+
+def _same(kind: str, wanted: NDArray[np.uint8], found: NDArray[np.uint8]) -> None:
+    """Raise `InputError` where a picture (H, W, 3) uint8 RGB comes back changed by more than its format may."""
+    difference = np.abs(found.astype(int) - wanted).max()
+    if difference > (_LOSSY if kind in _LOSSY_KINDS else 0):
+        raise InputError(f"{kind}: comes back changed by {difference} grey levels; install pillow and OpenCV again")
+
+
+def containers() -> Found:
+    """A picture through HEIC and AVIF."""
+    purpose = f"HEIC (AVIF is {'' if READS_AVIF else 'not '}read)"
+    needs(lambda: require("pillow_heif", "heif", purpose))
+    heif = require("pillow_heif", "heif", purpose)
+    picture = np.full((64, 64, 3), np.linspace(40, 200, 64)[:, None, None], np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        heic, avif = Path(folder) / "HEIC", Path(folder) / "AVIF"
+        heif.from_pillow(Image.fromarray(picture)).save(heic, quality=100)
+        _same("HEIC", picture, read_image(heic))
+        if READS_AVIF:
+            Image.fromarray(picture).save(avif, format="AVIF", quality=100)
+            _same("AVIF", picture, read_image(avif))
+    version = f"pillow_heif {heif.__version__}, Pillow {PIL.__version__}"
+    return Found(version, "reads HEIC and AVIF" if READS_AVIF else "reads HEIC; this Pillow does not read AVIF")
+
+
+def openexr() -> Found:
+    """Write half floats to an OpenEXR file and read them."""
+    if importlib.util.find_spec("OpenEXR") is None:
+        raise MissingError(f"OpenEXR files need OpenEXR, which is not installed: pip install 'OpenEXR>={_OPENEXR}'")
+    import OpenEXR
+
+    version = importlib.metadata.version("OpenEXR")
+    pixels = np.linspace(0, 8, 16 * 16 * 3).reshape(16, 16, 3).astype(np.float16)
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "half.exr")
+        header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+        with OpenEXR.File(header, {"RGB": pixels}) as file:
+            file.write(path)
+        with OpenEXR.File(path) as file:
+            back = file.channels()["RGB"].pixels
+    if back.dtype != np.float16 or not np.array_equal(back, pixels):
+        raise InputError(f"OpenEXR {version}: half floats come back changed; install 'OpenEXR>={_OPENEXR}'")
+    return Found(f"OpenEXR {version}", "half floats come back as they were")
+
+
+def clips() -> Found:
+    """Write three frames with every codec of clips, and read them."""
+    needs(lambda: require("av", "video", "reading and writing clips"))
+    import av
+
+    from ..video.codecs import CODECS
+    from ..video.probe import comes_back
+
+    missing = [name for name, codec in CODECS.items() if not comes_back(codec)]
+    version = f"PyAV {av.__version__}, FFmpeg's libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
+    if missing:
+        raise InputError(f"{version} cannot write {', '.join(missing)} and read it; install the package av again")
+    return Found(version, f"writes and reads {', '.join(CODECS)}")
+
+
+def cache() -> Found:
+    """Write to the folder that keeps compiled kernels."""
+    folder = cache_folder()
+    probe = folder / f"doctor-{uuid.uuid4().hex}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(probe, b"writable")
+        probe.unlink()
+    except (OSError, OutputError) as error:
+        reason = getattr(error, "strerror", None) or error.__cause__ or error
+        raise OutputError(
+            f"{folder}: cannot be written ({reason}), kernels are compiled again at every start; "
+            "set XDG_CACHE_HOME to a folder that can"
+        ) from error
+    return Found("", f"{folder} can be written")

@@ -1,0 +1,149 @@
+"""Checks of what runs on an NVIDIA GPU. Each names everything that it lacks, not only the first."""
+
+import ctypes
+import importlib.metadata
+from typing import Any
+
+import numpy as np
+
+from .._optional import require
+from ..engines.onnxruntime import provider_runtime
+from ..engines.tensorrt import version as trt
+from ..errors import DependencyError, DeviceError
+from ..runtime.cuda import open_cuda
+from ..runtime.cuda.kernels import Kernels
+from ..runtime.cuda.protocol import Cuda
+from ..runtime.loading import load_engine
+from ..runtime.shipped import SHIPPED_CHECKPOINT, TINY_ENGINE
+from ..sidecar import Builder
+from ..system import gpus
+from .expected import agreement, built_tiny, tiny_agreement
+from .registry import Found, MissingError, needs
+
+_NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
+
+
+def driver() -> Found:
+    """Ask the driver for its version of CUDA and its GPUs, and see that cuda-bindings fits it."""
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError as error:
+        raise MissingError(
+            "no NVIDIA driver (libcuda.so.1): GPUs need one, 580 or later for the extras of CUDA 13; without it "
+            "everything runs on the CPU"
+        ) from error
+    status, version, count = cuda.cuInit(0), ctypes.c_int(), ctypes.c_int()
+    cuda.cuDriverGetVersion(ctypes.byref(version))
+    known = f"{version.value // 1000}.{version.value % 1000 // 10}"
+    if status == _NO_DEVICE:
+        raise MissingError(f"the driver (CUDA {known}) sees no GPU; check with nvidia-smi, and CUDA_VISIBLE_DEVICES")
+    if status:
+        raise DeviceError(f"the driver (CUDA {known}) does not start: cuInit says {status}; check with nvidia-smi")
+    cuda.cuDeviceGetCount(ctypes.byref(count))
+    _check_bindings(version.value // 1000, known)
+    named = "; ".join(f"{gpu['name']}, driver {gpu['driver_version']}, {gpu['memory.total']}" for gpu in gpus())
+    return Found(f"CUDA {known}", f"{count.value} GPU{'s' * (count.value != 1)}: {named or 'nvidia-smi names none'}")
+
+
+def _check_bindings(major: int, known: str) -> None:
+    """Raise `DependencyError` where cuda-bindings is for a newer CUDA than the driver's."""
+    try:
+        bindings = importlib.metadata.version("cuda-bindings")
+    except importlib.metadata.PackageNotFoundError:
+        return
+    if int(bindings.partition(".")[0]) > major:
+        raise DependencyError(
+            f"the driver knows CUDA {known}, cuda-bindings {bindings} is for a newer one: update the driver, or "
+            f"pip install 'litematting-deploy[cuda{major}]'"
+        )
+
+
+def cuda_python() -> Found:
+    """Load and run kernels with cuda-python."""
+    needs(open_cuda)
+    return _kernels(open_cuda(), f"cuda-bindings {importlib.metadata.version('cuda-bindings')}")
+
+
+def pycuda() -> Found:
+    """Load and run kernels with PyCUDA."""
+    needs(
+        lambda: open_cuda(backend="pycuda"),
+        lambda: require("cuda.bindings", "cuda13", "compiling kernels"),
+    )
+    return _kernels(open_cuda(backend="pycuda"), f"PyCUDA {importlib.metadata.version('pycuda')}")
+
+
+def _kernels(cuda: Cuda, version: str) -> Found:
+    """Compute the distance transform of one row whose first pixel is background: it counts up."""
+    loaded, stream = Kernels(cuda), cuda.stream()
+    trimap = np.full((1, 64), 128, np.uint8)
+    trimap[0, 0] = 0
+    rows, squared = np.empty((2, 1, 64), np.uint8), np.empty((2, 1, 64), np.uint16)
+    buffers = [cuda.buffer(array.nbytes) for array in (trimap, rows, squared)]
+    cuda.upload(buffers[0].address, trimap, stream)
+    trimap_at, rows_at, squared_at = (buffer.address for buffer in buffers)
+    loaded.guide(stream, trimap_at, rows_at, squared_at, (1, 64))
+    cuda.download(squared, buffers[2].address, stream)
+    stream.synchronize()
+    for buffer in buffers:
+        buffer.free()
+    if squared[0, 0].tolist() != [column**2 for column in range(64)]:
+        raise DeviceError(f"{cuda.gpu}: a kernel computed wrong distances; update the driver, check with nvidia-smi")
+    capability = ".".join(map(str, cuda.capability))
+    return Found(version, f"kernels load on {cuda.gpu} ({capability}) and compute what they should")
+
+
+def onnxruntime_cuda() -> Found:
+    """Run the shipped engine with ONNX Runtime's CUDA execution provider."""
+    needs(_one_onnxruntime, lambda: provider_runtime("cuda"), open_cuda)
+    with load_engine(device="cuda", batch=1) as engine:
+        return Found(f"onnxruntime {engine.version}", agreement(engine))
+
+
+def onnxruntime_tensorrt() -> Found:
+    """Run a tiny network with its TensorRT execution provider, which takes minutes for the real one."""
+    needs(_one_onnxruntime, lambda: provider_runtime("tensorrt"), open_cuda)
+    with load_engine(TINY_ENGINE, "tensorrt", batch=1) as engine:
+        return Found(f"onnxruntime {engine.version}", tiny_agreement(engine))
+
+
+def _one_onnxruntime() -> None:
+    """Raise `DependencyError` where both wheels are installed: the later one overwrites files of the other."""
+    names = {str(found.metadata["Name"]).lower() for found in importlib.metadata.distributions()}
+    if {"onnxruntime", "onnxruntime-gpu"} <= names:
+        raise DependencyError(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: pip uninstall onnxruntime "
+            "onnxruntime-gpu, then pip install 'litematting-deploy[gpu]'"
+        )
+
+
+def pytorch_cuda() -> Found:
+    """Run the shipped weights in PyTorch on the GPU."""
+    needs(_torch_sees_a_gpu, lambda: require("safetensors", "export", "reading .safetensors"), open_cuda)
+    with load_engine(SHIPPED_CHECKPOINT, "cuda", batch=1) as engine:
+        return Found(f"torch {engine.version}", agreement(engine))
+
+
+def _torch_sees_a_gpu() -> None:
+    """Raise `DeviceError` where PyTorch is built without CUDA or sees no GPU."""
+    torch: Any = require("torch", "export", "a checkpoint as engine")
+    if torch.version.cuda is None:
+        raise DeviceError(f"torch {torch.__version__} is built without CUDA: install one with, see pytorch.org")
+    if not torch.cuda.is_available():
+        raise DeviceError(f"torch {torch.__version__} (CUDA {torch.version.cuda}) sees no GPU; check its driver")
+
+
+def tensorrt() -> Found:
+    """Build and run a tiny engine with TensorRT."""
+    return _tensorrt("tensorrt")
+
+
+def tensorrt_rtx() -> Found:
+    """Build and run a tiny engine for this GPU with TensorRT for RTX."""
+    return _tensorrt("tensorrt-rtx")
+
+
+def _tensorrt(backend: Builder) -> Found:
+    needs(lambda: trt.load(backend, "a TensorRT engine"), open_cuda)
+    with built_tiny(backend) as built, load_engine(built.path) as engine:
+        return Found(f"{backend} {engine.version}", tiny_agreement(engine))

@@ -1,0 +1,101 @@
+"""Checks of engines and libraries that need no GPU."""
+
+import importlib.metadata
+import os
+import socket
+import tempfile
+
+import numpy as np
+
+from .._optional import require
+from ..engines.tensorrt import version as trt
+from ..engines.tensorrt.network import parse
+from ..engines.triton import TritonEngine
+from ..errors import DeviceError, ToleranceError
+from ..runtime.cuda.compile import compiled
+from ..runtime.cuda.kernels import source
+from ..runtime.loading import load_engine
+from ..runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
+from ..sidecar import check_sidecar
+from .expected import agreement, built_tiny
+from .registry import Found, needs
+
+_ADA = "8.9"
+
+
+def onnxruntime_cpu() -> Found:
+    """Run the shipped engine on the example patch."""
+    needs(lambda: require("onnxruntime", "cpu", "running an ONNX"))
+    with load_engine() as engine:
+        return Found(f"onnxruntime {engine.version}", agreement(engine))
+
+
+def pytorch_cpu() -> Found:
+    """Run the shipped weights in PyTorch on the example patch."""
+    needs(
+        lambda: require("torch", "export", "a checkpoint as engine"),
+        lambda: require("safetensors", "export", "reading .safetensors"),
+    )
+    with load_engine(SHIPPED_CHECKPOINT) as engine:
+        return Found(f"torch {engine.version}", agreement(engine))
+
+
+def triton() -> Found:
+    """Ask a port where nobody listens, and expect the client's error in one line."""
+    needs(lambda: require("tritonclient.grpc", "triton", "a model on a Triton server"))
+    version = f"tritonclient {importlib.metadata.version('tritonclient')}"
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        try:
+            TritonEngine(f"grpc://127.0.0.1:{nobody.getsockname()[1]}/litematting", timeout_s=5).close()
+        except DeviceError as error:
+            if "no server answers" in str(error):
+                return Found(version, "asks over gRPC; the URL of an engine, grpc://HOST/MODEL, names the server")
+            raise
+    raise ToleranceError(f"{version}: had an answer from a port where nobody listens; what runs in between?")
+
+
+def foreground() -> Found:
+    """Estimate the foreground colours of a soft edge between two colours with PyMatting."""
+    from ..images.colour import SRGB
+    from ..images.photo import Photo
+    from ..matting.foreground import estimate_foreground
+
+    alpha = np.tile(np.clip(np.linspace(-0.5, 1.5, 64), 0, 1).astype(np.float32), (32, 1))
+    front, behind = np.array((200, 60, 30)), np.array((20, 90, 180))
+    over = SRGB.decode(np.array((front, behind), np.uint8))
+    mixed = SRGB.encode(alpha[..., None] * over[0] + (1 - alpha[..., None]) * over[1], np.uint8)
+    version = importlib.metadata.version("pymatting")
+    estimate = estimate_foreground(Photo("an edge", mixed, mixed), alpha)
+    off = float(np.abs(estimate[alpha > 0.5] - front.astype(float)).mean())
+    if not off < 10:
+        raise ToleranceError(
+            f"PyMatting {version}: foreground colours are off by {off:.0f} grey levels, wanted less than 10; "
+            "install a newer pymatting, or make no cut-outs"
+        )
+    return Found(f"PyMatting {version}", f"colours of a soft edge are off by {off:.1f} grey levels on average")
+
+
+def kernels() -> Found:
+    """Compile the CUDA kernels with NVRTC, which needs no GPU; anew, whatever the cache contains."""
+    needs(lambda: require("cuda.bindings", "cuda13", "compiling kernels"))
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_CACHE_HOME"] = folder
+        code = compiled(source(), (8, 9))
+    nvrtc = require("cuda.bindings.nvrtc", "cuda13", "compiling kernels")
+    _, major, minor = nvrtc.nvrtcVersion()
+    return Found(f"NVRTC {major}.{minor}", f"kernels.cu compiles for {_ADA}: {len(code):,} bytes")
+
+
+def tensorrt_rtx() -> Found:
+    """Parse the shipped ONNX and build a tiny engine ahead of time, which needs no GPU."""
+    needs(lambda: trt.load("tensorrt-rtx", "building an engine for RTX GPUs"))
+    tensorrt = trt.load("tensorrt-rtx", "building an engine for RTX GPUs")
+    network = parse(tensorrt, tensorrt.builder(), SHIPPED_ENGINE, check_sidecar(SHIPPED_ENGINE))
+    layers = network.definition.num_layers
+    with built_tiny("tensorrt-rtx", (_ADA,)) as built:
+        size = built.path.stat().st_size
+    return Found(
+        f"tensorrt_rtx {tensorrt.version}",
+        f"parses the shipped ONNX ({layers} layers), builds for {_ADA} ({size:,} bytes)",
+    )

@@ -1,0 +1,183 @@
+"""Damage in compressed TIFF and in OpenEXR files, found before they are decoded.
+
+libtiff and OpenEXR write what they find to the standard error of the process, and libtiff gives pixels all the same for
+some of it. Each has a handler of errors for one open file, which neither Pillow nor OpenEXR's Python module can set.
+So a file is read once through here, and its pixels are thrown away; after that there is nothing left to write. Structs
+of the libraries that grow with their versions are only passed on, in room for larger ones. Where the modules export no
+functions of the libraries, as on Windows, nothing is found here, and the lines appear.
+"""
+
+import ctypes
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import _imaging
+
+from ..errors import InputError
+from .exr_header import Windows
+
+_Pointer, _Int, _Size = ctypes.c_void_p, ctypes.c_int, ctypes.c_ssize_t
+_TIFF_HANDLER = ctypes.CFUNCTYPE(_Int, _Pointer, _Pointer, ctypes.c_char_p, ctypes.c_char_p, _Pointer)
+_EXR_HANDLER = ctypes.CFUNCTYPE(None, _Pointer, _Int, ctypes.c_char_p)
+_HANDLED = 1  # what keeps libtiff from its own handler
+_SILENT_HEADER = 2  # what OpenEXR's module says, too: oddities of a header that do not matter are not told
+_CHUNK_BYTES, _PIPELINE_BYTES = 1024, 16384  # of structs that take 64 and some 500 bytes in OpenEXR 3.5
+_FIRST_PART = _FIRST_LEVEL = 0
+# What a function gives back, and what it takes.
+_TIFF: dict[str, tuple[Any, ...]] = {
+    "TIFFOpenOptionsAlloc": (_Pointer,),
+    "TIFFOpenOptionsFree": (None, _Pointer),
+    "TIFFOpenOptionsSetErrorHandlerExtR": (None, _Pointer, _TIFF_HANDLER, _Pointer),
+    "TIFFOpenOptionsSetWarningHandlerExtR": (None, _Pointer, _TIFF_HANDLER, _Pointer),
+    "TIFFOpenExt": (_Pointer, ctypes.c_char_p, ctypes.c_char_p, _Pointer),
+    "TIFFClose": (None, _Pointer),
+    "TIFFIsTiled": (_Int, _Pointer),
+    "TIFFNumberOfStrips": (ctypes.c_uint32, _Pointer),
+    "TIFFNumberOfTiles": (ctypes.c_uint32, _Pointer),
+    "TIFFStripSize": (_Size, _Pointer),
+    "TIFFTileSize": (_Size, _Pointer),
+    "TIFFReadEncodedStrip": (_Size, _Pointer, ctypes.c_uint32, _Pointer, _Size),
+    "TIFFReadEncodedTile": (_Size, _Pointer, ctypes.c_uint32, _Pointer, _Size),
+}
+_EXR: dict[str, tuple[Any, ...]] = {
+    "exr_start_read": (_Int, _Pointer, ctypes.c_char_p, _Pointer),
+    "exr_finish": (_Int, _Pointer),
+    "exr_get_scanlines_per_chunk": (_Int, _Pointer, _Int, _Pointer),
+    "exr_get_tile_counts": (_Int, _Pointer, _Int, _Int, _Int, _Pointer, _Pointer),
+    "exr_read_scanline_chunk_info": (_Int, _Pointer, _Int, _Int, _Pointer),
+    "exr_read_tile_chunk_info": (_Int, _Pointer, _Int, _Int, _Int, _Int, _Int, _Pointer),
+    "exr_decoding_initialize": (_Int, _Pointer, _Int, _Pointer, _Pointer),
+    "exr_decoding_choose_default_routines": (_Int, _Pointer, _Int, _Pointer),
+    "exr_decoding_run": (_Int, _Pointer, _Int, _Pointer),
+    "exr_decoding_destroy": (_Int, _Pointer, _Pointer),
+}
+
+
+def check_tiff(path: str | Path) -> None:
+    """Raise `InputError` where libtiff finds an error in the first picture of a file."""
+    library = _functions(_imaging.__file__, tuple(_TIFF))
+    if library is None:
+        return
+    said: list[str] = []
+
+    def note(_: object, __: object, module: bytes | None, text: bytes | None, ___: object) -> int:
+        # The arguments of the text are left alone, since how they are passed depends on the machine.
+        said.append((text or b"").partition(b"%")[0].decode(errors="replace").strip(" (") or _named(module))
+        return _HANDLED
+
+    handlers = _TIFF_HANDLER(note), _TIFF_HANDLER(lambda *_: _HANDLED)  # which live until the file is closed
+    options = library.TIFFOpenOptionsAlloc()
+    library.TIFFOpenOptionsSetErrorHandlerExtR(options, handlers[0], None)
+    library.TIFFOpenOptionsSetWarningHandlerExtR(options, handlers[1], None)
+    opened = library.TIFFOpenExt(os.fsencode(path), b"rm", options)  # m: read it rather than map it into memory
+    library.TIFFOpenOptionsFree(options)
+    if opened:
+        try:
+            _read_parts(library, opened, said)
+        finally:
+            library.TIFFClose(opened)
+    if said or not opened:
+        reason = said[0] if said else "libtiff"
+        raise InputError(f"{path}: damaged or truncated TIFF file ({reason}); save or fetch it again")
+
+
+def check_exr(path: str | Path, windows: Windows, tiled: bool) -> None:
+    """Raise `InputError` where OpenEXR finds an error in the pixels of a file, whose header is read already."""
+    import OpenEXR  # here: machines that are lent to train on photos have none
+
+    library = _functions(OpenEXR.__file__, tuple(_EXR))
+    if library is None:
+        return
+    said: list[str] = []
+
+    def note(_: object, __: object, text: bytes | None) -> None:
+        said.append((text or b"OpenEXR").decode(errors="replace"))
+
+    start = _Start(ctypes.sizeof(_Start), _EXR_HANDLER(note), zip_level=-2, dwa_quality=-1, flags=_SILENT_HEADER)
+    context = _Pointer()
+    failed = library.exr_start_read(ctypes.byref(context), os.fsencode(path), ctypes.byref(start))
+    if not failed:
+        said.clear()
+        try:
+            failed = _decode_chunks(library, context, windows, tiled)
+        finally:
+            library.exr_finish(ctypes.byref(context))
+    if failed or said:
+        reason = " ".join(said[0].replace(str(path), "it").split()) if said else f"error {failed} of OpenEXR"
+        raise InputError(f"{path}: damaged or truncated OpenEXR file ({reason}); save or fetch it again")
+
+
+class _Start(ctypes.Structure):
+    """`exr_context_initializer_t`, which begins with its size, so that later versions know what is not there."""
+
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        ("error_handler", _EXR_HANDLER),
+        ("other_functions", _Pointer * 7),
+        ("most_pixels", _Int * 4),
+        ("zip_level", _Int),
+        ("dwa_quality", ctypes.c_float),
+        ("flags", _Int),
+        ("padding", _Int),
+    )
+
+
+def _read_parts(library: Any, opened: Any, said: list[str]) -> None:
+    """Decode strips or tiles until the first error."""
+    kind = "Tile" if library.TIFFIsTiled(opened) else "Strip"
+    size = getattr(library, f"TIFF{kind}Size")(opened)
+    count, read = getattr(library, f"TIFFNumberOf{kind}s")(opened), getattr(library, f"TIFFReadEncoded{kind}")
+    pixels = np.empty(max(size, 0), np.uint8)
+    for index in range(count):
+        if said or read(opened, index, pixels.ctypes.data, size) < 0:
+            return
+
+
+def _decode_chunks(library: Any, context: Any, windows: Windows, tiled: bool) -> int:
+    """Decompress every chunk, of tiles those of the whole size; without a place for pixels nothing else is done.
+
+    Returns OpenEXR's first error, or 0.
+    """
+    places: list[tuple[int, ...]]
+    first, second = _Int(), _Int()
+    if tiled:
+        counts = (ctypes.byref(first), ctypes.byref(second))
+        failed = library.exr_get_tile_counts(context, _FIRST_PART, _FIRST_LEVEL, _FIRST_LEVEL, *counts)
+        level = (_FIRST_LEVEL, _FIRST_LEVEL)
+        places = [(x, y, *level) for y in range(second.value) for x in range(first.value)]
+        locate = library.exr_read_tile_chunk_info
+    else:
+        failed = library.exr_get_scanlines_per_chunk(context, _FIRST_PART, ctypes.byref(first))
+        places = [(y,) for y in range(windows.data.top, windows.data.bottom, max(1, first.value))]
+        locate = library.exr_read_scanline_chunk_info
+    chunk, pipeline = (ctypes.create_string_buffer(size) for size in (_CHUNK_BYTES, _PIPELINE_BYTES))
+    for place in places:
+        failed = failed or locate(context, _FIRST_PART, *place, chunk)
+        if failed:
+            break
+        failed = library.exr_decoding_initialize(context, _FIRST_PART, chunk, pipeline)
+        failed = failed or library.exr_decoding_choose_default_routines(context, _FIRST_PART, pipeline)
+        failed = failed or library.exr_decoding_run(context, _FIRST_PART, pipeline)
+        library.exr_decoding_destroy(context, pipeline)
+    return int(failed)
+
+
+def _named(module: bytes | None) -> str:
+    return (module or b"libtiff").decode(errors="replace")
+
+
+@functools.cache
+def _functions(module: str, names: tuple[str, ...]) -> Any:
+    """The library that a compiled module is, or is linked to; None where it exports not all of these functions."""
+    declared = _TIFF | _EXR
+    try:
+        library = ctypes.CDLL(module)
+        for name in names:
+            function = getattr(library, name)
+            function.restype, *function.argtypes = declared[name]
+    except (OSError, AttributeError):
+        return None
+    return library

@@ -1,0 +1,133 @@
+"""Which files come out of a photo and its alpha, and writing them."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ForegroundError, UsageError
+from ..images.background import Background
+from ..images.depth import check_depth, result_dtype
+from ..images.image_io import check_output, write_image
+from ..images.photo import Photo
+from ..images.suffixes import PNG_SUFFIX, RESULT_SUFFIXES, WRITE_SUFFIXES, is_exr_name
+from ..matting.composite import alpha_picture, composite_picture, cutout_picture, foreground_picture
+from ..matting.foreground import estimate_foreground
+from ..matting.preview import trimap_preview
+from ..specs import OutputSpec
+
+
+@dataclass(frozen=True)
+class Results:
+    """The files of one photo.
+
+    background: the one that `spec` names, read. truncate: levels of alpha are cut off instead of rounded.
+    """
+
+    spec: OutputSpec
+    background: Background | None = None
+    truncate: bool = False
+
+    @classmethod
+    def of(cls, spec: OutputSpec, inputs: tuple[str, ...], *, truncate: bool, max_megapixels: float) -> Self:
+        """Return the checked results of a spec; inputs: files that must not be overwritten.
+
+        Raises `UsageError`, `OutputError`, and `InputError` for the image of a background.
+        """
+        unread = cls(spec)
+        unread.check(inputs)
+        check_depth([spec.alpha, *unread.colours], spec.depth)
+        background = None if spec.background is None else Background(spec.background, max_megapixels)
+        return cls(spec, background, truncate)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All of them; the preview is the last."""
+        return tuple(self.spec.named.values())
+
+    @property
+    def colours(self) -> tuple[str, ...]:
+        """Those for which the foreground's colours must be estimated."""
+        return tuple(path for path in (self.spec.foreground, self.spec.cutout) if path is not None)
+
+    def check(self, inputs: tuple[str, ...]) -> None:
+        """Raise before any work is done when a file cannot be written, or is one of the inputs or another result."""
+        taken: set[str] = set()
+        for path in self.files:
+            place = os.path.realpath(path)
+            if place in taken:
+                raise UsageError(f"{path}: the results need two different files; choose another name")
+            taken.add(place)
+            check_output(path, inputs, WRITE_SUFFIXES if path == self.spec.preview else RESULT_SUFFIXES)
+
+    def check_photo(self, photo: Photo) -> None:
+        """Raise `InputError` before the matte is computed when the files of this photo could not be made."""
+        if self.colours:
+            photo.check_finite()
+        if self.spec.cutout is not None and self.background is not None:
+            self.background.placed(photo, not is_exr_name(self.spec.cutout))
+
+    def clipped_share(self, photo: Photo) -> float:
+        """Return the share, 0..1, of the photo's values whose light PNG and TIFF results of its colours cannot hold."""
+        if not photo.is_linear or all(map(is_exr_name, self.colours)):
+            return 0.0
+        return float(np.mean((photo.pixels < 0) | (photo.pixels > 1)))
+
+    def lost_colour(self, photo: Photo) -> tuple[str, ...]:
+        """Return which chunks of a PNG photo's colours its results in other formats miss, as cICP and mDCV."""
+        others = [path for path in self.colours if Path(path).suffix.lower() != PNG_SUFFIX]
+        missed = [name for path in others for name in photo.lost_colour(numbers_kept=not is_exr_name(path))]
+        return tuple(dict.fromkeys(missed))
+
+    def write(self, photo: Photo, alpha: NDArray[np.float32], estimating: Callable[[], object] = lambda: None) -> None:
+        """Write all files but the preview of a photo and its alpha (H, W), 0..1; each appears whole or not at all.
+
+        The alpha is written first, so that it is there whatever becomes of the colours. estimating: is called before
+        these are estimated. Raises `ForegroundError` where they cannot be, and `OutputError`.
+        """
+        spec = self.spec
+        dtypes = {path: result_dtype(path, photo, spec.depth) for path in (spec.alpha, *self.colours)}
+        if any(dtype != np.uint8 for dtype in dtypes.values()):
+            photo = photo.deepened()
+        write_image(spec.alpha, alpha_picture(photo, alpha, dtypes[spec.alpha], self.truncate), photo.metadata)
+        if not self.colours:
+            return
+        estimating()
+        try:
+            colours = estimate_foreground(photo, alpha)
+        except ForegroundError as error:
+            others = " and ".join(filter(None, (spec.cutout, spec.foreground)))
+            raise ForegroundError(f"{error}; {spec.alpha} is written, {others} is not") from error
+        if spec.foreground is not None:
+            pixels = foreground_picture(photo, colours, dtypes[spec.foreground])
+            write_image(spec.foreground, pixels, photo.metadata)
+        if spec.cutout is not None:
+            premultiplied = is_exr_name(spec.cutout) if spec.premultiplied is None else spec.premultiplied
+            dtype = dtypes[spec.cutout]
+            if self.background is not None:
+                pixels = composite_picture(photo, colours, alpha, self.background, dtype)
+            else:
+                pixels = cutout_picture(photo, colours, alpha, dtype, premultiplied, self.truncate)
+            write_image(spec.cutout, pixels, photo.metadata, premultiplied)
+
+    def write_preview(self, photo: Photo, trimap: NDArray[np.uint8]) -> None:
+        """Write the preview of a photo and its trimap (H, W), where one is wanted."""
+        if self.spec.preview is not None:
+            look: NDArray[Any] = trimap_preview(trimap, photo.network)
+            write_image(self.spec.preview, look if photo.windows is None else photo.windows.show(look))
+
+
+def say_share(share: float) -> str:
+    """Return a share above 0 in percent."""
+    return f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
+
+
+def say_lost(chunks: tuple[str, ...], photos: str) -> str:
+    """Return what to say of chunks that results miss."""
+    return (
+        f"TIFF and OpenEXR cannot hold what {photos} says of its colours ({', '.join(chunks)}); write .png to keep it"
+    )

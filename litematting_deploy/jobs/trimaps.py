@@ -1,0 +1,115 @@
+"""Which trimap a photo has: read from a file, or made from a mask."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UsageError
+from ..images.image_io import check_output, read_mask, read_trimap, write_image
+from ..images.mask import MaskMeaning
+from ..images.photo import Photo, read_photo
+from ..matting.preview import trimap_preview
+from ..matting.trimap import UNKNOWN, check_unknown, decode, from_mask, unsure
+from ..matting.unknown_band import Band
+from ..specs import DEFAULT_UNKNOWN_WIDTH, MAX_MEGAPIXELS, JobSpec, TrimapSpec
+
+
+def meaning_of(spec: TrimapSpec) -> MaskMeaning:
+    """Return which values of a mask are the object. Raises `UsageError`."""
+    return MaskMeaning.parse(spec.mask_threshold, spec.mask_labels)
+
+
+def band_of(spec: TrimapSpec) -> Band:
+    """Return the unknown band of a mask. Raises `UsageError`."""
+    return Band.parse(DEFAULT_UNKNOWN_WIDTH if spec.unknown_width is None else spec.unknown_width)
+
+
+def describe_masks(spec: TrimapSpec) -> str | None:
+    """Return in words how masks become trimaps; None where trimaps are given."""
+    return None if spec.kind == "trimap" else f"{band_of(spec)} {meaning_of(spec)}".strip()
+
+
+def trimap_for(photo: Photo, source: str, spec: TrimapSpec, max_megapixels: float, *, alone: bool) -> NDArray[np.uint8]:
+    """Return the trimap of a photo, (H, W) uint8 of 0 / 128 / 255, read from `source` or made from the mask that it is.
+
+    alone: it is not one of a sequence, where an object may leave the frame. Raises `InputError`.
+    """
+    if spec.kind == "trimap":
+        grey = photo.fit(read_trimap(source, max_megapixels), source)
+        trimap = decode(grey, spec.trimap_encoding or "exact", source)
+        if alone and not spec.allow_no_unknown:
+            check_unknown(trimap, source)
+        return trimap
+    meaning = meaning_of(spec)
+    mask = read_mask(source, max_megapixels, photo, meaning, alone)
+    if alone:
+        meaning.check_object(mask, source)
+    return from_mask(mask, band_of(spec), source, photo.network, adaptive=spec.adaptive, checked=True)
+
+
+def read_pair(image: str, source: str, job: JobSpec, *, alone: bool = False) -> tuple[Photo, NDArray[np.uint8]]:
+    """Return a photo and its trimap (H, W) of 0 / 128 / 255; see `trimap_for`. Raises `InputError`."""
+    photo = read_photo(image, job.max_megapixels, job.exposure)
+    return photo, trimap_for(photo, source, job.trimap, job.max_megapixels, alone=alone)
+
+
+@dataclass(frozen=True)
+class TrimapResult:
+    """A trimap that was made from a mask.
+
+    files: that were written. trimap: (H, W) uint8 of 0 / 128 / 255, as it was written. lacking: what it has no pixel
+    of, as "no sure foreground"; None where it has both.
+    """
+
+    files: tuple[str, ...]
+    trimap: NDArray[np.uint8]
+    lacking: str | None
+
+    @property
+    def unknown_share(self) -> float:
+        """The share of unknown pixels, 0..1."""
+        return float(np.mean(self.trimap == UNKNOWN))
+
+
+def write_trimap(
+    mask: str,
+    output: str,
+    spec: TrimapSpec = TrimapSpec(kind="mask"),
+    *,
+    image: str | None = None,
+    preview: str | None = None,
+    exposure: float | None = None,
+    max_megapixels: float = MAX_MEGAPIXELS,
+) -> TrimapResult:
+    """Make a trimap from the mask in a file and write it as PNG or TIFF.
+
+    spec: how the mask is read, and its unknown band. image: the photo of the mask, for an adaptive band and for the
+    preview. preview: a file for a picture of what will be estimated. exposure: in stops, of an OpenEXR photo. Raises
+    `UsageError`, `InputError`, `OutputError`.
+    """
+    if spec.adaptive and image is None:
+        raise UsageError("`adaptive` looks for hair in the photo; give it as `image`", parameter="adaptive")
+    if image is not None and not spec.adaptive and preview is None:
+        raise UsageError("`image` is for `adaptive` and `preview`; add one of these or leave it out", parameter="image")
+    if exposure is not None and image is None:
+        raise UsageError("`exposure` is of the photo; give that as `image`", parameter="exposure")
+    if preview is not None and os.path.realpath(preview) == os.path.realpath(output):
+        raise UsageError(f"{preview}: the trimap and its preview need two different files", parameter="preview")
+    meaning, band = meaning_of(spec), band_of(spec)
+    for path in filter(None, (output, preview)):
+        check_output(path, (mask, image) if image else (mask,))
+    photo = None if image is None else read_photo(image, max_megapixels, exposure)
+    grey = read_mask(mask, max_megapixels, photo, meaning)
+    meaning.check_object(grey, mask)
+    seen = None if photo is None else photo.network
+    trimap = from_mask(grey, band, mask, seen, adaptive=spec.adaptive, checked=True)
+    pictures = {output: trimap}
+    if preview is not None:
+        pictures[preview] = trimap_preview(trimap, grey if seen is None else seen)
+    if photo is not None and photo.windows is not None:
+        pictures = {path: photo.windows.show(pixels) for path, pixels in pictures.items()}
+    for path, pixels in pictures.items():
+        write_image(path, pixels)
+    return TrimapResult(tuple(pictures), pictures[output], unsure(pictures[output]))
