@@ -268,7 +268,7 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, photo: tuple[P
         (
             2,
             (image, trimap, *out, "--plan", "adaptive", "--margin", "32", *small),
-            ("--margin 32", "half the patch's shorter side, 64"),
+            ("--margin must be", "half the shorter side of the patch (64)", "got 32"),
         ),
         (2, (image, trimap, *out, "--margin", "9", "--plan", "grid", *small), ("--margin", "--plan grid")),
         (2, (image, trimap, *out, "--margin", "9", "--step", "9", *small), ("--margin", "--step")),
