@@ -1,4 +1,4 @@
-"""OpenEXR files: photos, masks and alphas, half or float; results with the photo's windows and attributes."""
+"""Read and write OpenEXR files, half or float; results have their photo's windows and attributes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +20,17 @@ _NAMES = {1: "A", 3: "RGB", 4: "RGBA"}
 
 @dataclass(frozen=True)
 class ExrPicture:
-    """planes: (H, W) float16 or float32 by the channels' names, of the data window."""
+    """The pixels and the header of an OpenEXR file.
+
+    planes: (H, W) float16 or float32 by the channels' names, of the data window.
+    """
 
     planes: dict[str, NDArray[Any]]
     header: ExrHeader
 
 
 def is_exr(path: str | Path) -> bool:
-    """Whether a file begins as OpenEXR files do. Raises `InputError` for a path that cannot be read."""
+    """Return whether a file begins as OpenEXR files do. Raises `InputError` for a path that cannot be read."""
     try:
         check_is_file(path)
         with Path(path).open("rb") as file:
@@ -37,15 +40,15 @@ def is_exr(path: str | Path) -> bool:
 
 
 def exr_windows(path: str | Path, max_megapixels: float) -> Windows:
-    """The windows of a file that can be read, by its header. Raises `InputError`."""
+    """Return the windows of a file by its header. Raises `InputError`."""
     return _header(path, max_megapixels).windows
 
 
 def read_exr_rgb(path: str | Path, max_megapixels: float) -> tuple[NDArray[Any], ExrHeader]:
-    """Scene-linear colours (H, W, 3) float16 or float32: channels R, G, B, or Y alone as grey; A must be opaque.
+    """Read scene-linear colours (H, W, 3): channels R, G, B, or Y alone as grey; A must be opaque.
 
-    Other channels and layers are not looked at. Scanlines or tiles, of any compression; float32 where one of the
-    channels is. Values may be infinite. Raises `InputError`.
+    Other channels and layers are not looked at. The file has scanlines or tiles, of any compression. Values are
+    float16, or float32 where one of the channels is, and may be infinite. Raises `InputError`.
     """
     header = _header(path, max_megapixels)
     colours = _colours(header)
@@ -64,9 +67,9 @@ def read_exr_rgb(path: str | Path, max_megapixels: float) -> tuple[NDArray[Any],
 
 
 def read_exr_mask(path: str | Path, max_megapixels: float) -> tuple[NDArray[np.float32], Windows]:
-    """Channel A, or where that is opaque or missing Y or equal R, G, B, if not all 0: (H, W) float32, as stored.
+    """Read a mask (H, W) float32, as stored, of the data window, and the windows.
 
-    Of the data window; the windows come with it. Raises `InputError`.
+    It is channel A, or where that is opaque or missing Y or equal R, G, B, if not all 0. Raises `InputError`.
     """
     header = _header(path, max_megapixels)
     plane, colours = None, _colours(header)
@@ -80,12 +83,12 @@ def read_exr_mask(path: str | Path, max_megapixels: float) -> tuple[NDArray[np.f
     if plane is None:
         raise InputError(f"{path}: its channels are {_listed(header.channels)}, wanted A, Y or R, G, B for a mask")
     if np.isnan(plane).any():
-        raise InputError(f"{path}: holds values that are no numbers; write the mask again")
+        raise InputError(f"{path}: contains NaN; write the mask again")
     return plane.astype(np.float32), header.windows
 
 
 def read_exr_whole(path: str | Path, max_megapixels: float) -> ExrPicture:
-    """All channels, at most four, of a flat file of half or float values. Raises `InputError`."""
+    """Read all channels, at most four, of a flat file of half or float values. Raises `InputError`."""
     header = _header(path, max_megapixels)
     if len(header.channels) > len("RGBA"):  # each takes the memory of the window
         raise InputError(f"{path}: its channels are {_listed(header.channels)}, wanted those of a result; remove it")
@@ -93,9 +96,11 @@ def read_exr_whole(path: str | Path, max_megapixels: float) -> ExrPicture:
 
 
 def write_exr(path: str | Path, pixels: NDArray[Any], source: ExrHeader | None = None) -> None:
-    """Write (H, W) as channel A, (H, W, 3) as R, G, B or (H, W, 4) as R, G, B, A; float16 or float32, losslessly.
+    """Write a picture losslessly.
 
-    source: a file of the same data window, whose windows and attributes the new one gets. Raises `OutputError`.
+    pixels: (H, W) for channel A, (H, W, 3) for R, G, B or (H, W, 4) for R, G, B, A; float16 or float32.
+    source: the header of a file of the same data window, whose windows and attributes the new one gets.
+    Raises `OutputError`.
     """
     import OpenEXR  # here: machines that are lent to train on photos have none
 
@@ -117,7 +122,7 @@ def write_exr(path: str | Path, pixels: NDArray[Any], source: ExrHeader | None =
 
 
 def _header(path: str | Path, max_megapixels: float) -> ExrHeader:
-    """The header of a file that can be read, checked before anything is decoded."""
+    """Return the header of a file, checked before anything is decoded. Raises `InputError`."""
     try:
         with Path(path).open("rb") as file:
             header = ExrHeader.read(file)
@@ -133,7 +138,7 @@ def _header(path: str | Path, max_megapixels: float) -> ExrHeader:
 
 
 def _colours(header: ExrHeader) -> tuple[str, ...] | None:
-    """The channels that hold the picture: R, G, B, or Y where no chroma belongs to it."""
+    """Return the channels that hold the picture: R, G, B, or Y where no chroma belongs to it."""
     names = header.channels.keys()
     if {"R", "G", "B"} <= names:
         return ("R", "G", "B")

@@ -1,7 +1,6 @@
 """What the numbers of a PNG mean as light, by its colour chunks (PNG 3rd edition).
 
-A chunk of these that PNG does not allow, or whose meaning is not known here, is refused, since what is left would be a
-guess.
+A chunk that PNG does not allow, or whose meaning is not known here, is refused: what is left would be a guess.
 """
 
 import functools
@@ -14,8 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .colour import SRGB, TABLE_SIZE, Space
-from .h273 import AS_SRGB, D65, HLG, LINEAR, PQ, PRIMARIES, XY_709, hlg_to_light, pq_to_light, primaries_to_xyz
+from .colour import (
+    AS_SRGB,
+    D65,
+    HLG,
+    LINEAR,
+    PQ,
+    PRIMARIES,
+    SRGB,
+    TABLE_SIZE,
+    XY_709,
+    Space,
+    hlg_to_light,
+    pq_to_light,
+    primaries_to_xyz,
+)
 from .png import FIX, Chunks
 
 _HDR = (b"mDCV", b"cLLI", b"mDCv", b"cLLi")
@@ -26,9 +38,10 @@ _POWERS = {4: 2.2, 5: 2.8}  # transfers that a display shows as a power
 
 
 def space_of(colour: Chunks, path: str | Path) -> Space:
-    """What numbers mean by these chunks: cICP before sRGB before gAMA and cHRM; `SRGB` where they say nothing else.
+    """Return what numbers mean by these chunks: cICP counts before sRGB, and that before gAMA and cHRM.
 
-    Raises `InputError` for values that PNG does not allow or that are not known here, also where others count.
+    Returns `SRGB` where they say nothing else.
+    Raises `InputError` for values that PNG does not allow or that are not known here, also where other chunks count.
     """
     chunks = dict(colour)
     if chunks.get(b"sRGB", b"\0")[0] > 3:
@@ -41,12 +54,13 @@ def space_of(colour: Chunks, path: str | Path) -> Space:
 
 
 def lost_names(colour: Chunks, numbers_kept: bool) -> list[str]:
-    """Which chunks of a photo a file without them misses: those of mastering and, where numbers are the photo's, those
-    of their meaning."""
+    """Return which chunks of a photo a file without them lacks: those of mastering and, where the file keeps the
+    photo's numbers, those of their meaning."""
     return [name.decode() for name, _ in colour if name in _HDR or (numbers_kept and name != b"sRGB")]
 
 
 def _of_code_points(content: bytes, path: str | Path) -> Space:
+    """Return the space of a cICP chunk. Raises `InputError`."""
     primaries, transfer, matrix, full = content
     curves: dict[int, Callable[[NDArray[np.float64]], NDArray[Any]]] = {
         LINEAR: lambda x: x,
@@ -70,7 +84,7 @@ def _of_code_points(content: bytes, path: str | Path) -> Space:
 
 
 def _of_gamma(chunks: dict[bytes, bytes], path: str | Path) -> Space:
-    """The space of gAMA and cHRM, either of which may be missing."""
+    """Return the space of gAMA and cHRM, either of which may be missing. Raises `InputError`."""
     gamma = int.from_bytes(chunks[b"gAMA"]) if b"gAMA" in chunks else _SRGB_GAMMA[0]
     if not _LEAST_GAMMA <= gamma <= _MOST_GAMMA:
         raise InputError(

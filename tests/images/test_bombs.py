@@ -10,8 +10,8 @@ from PIL import Image
 
 from litematting_deploy.errors import InputError
 from litematting_deploy.images.icc import Profile
-from litematting_deploy.images.image_io import ResultSizes, is_result
 from litematting_deploy.images.photo import read_photo
+from litematting_deploy.images.results import ResultSizes, is_result
 from tests.hardening import bombs
 from tests.images.files import adobe_profile, save_exr
 

@@ -21,7 +21,7 @@ def test_what_may_be_said() -> None:
     assert Band.parse(" 2.5% ") == Band(2.5, relative=True)
     assert Band.parse("1.5") == Band(1.5)
     for text in ("", "wide", "%", "2 px"):
-        with pytest.raises(UsageError, match="`unknown_width` must be a number, .* or a percentage") as caught:
+        with pytest.raises(UsageError, match=r"`unknown_width` must be a number, .* or a percentage") as caught:
             Band.parse(text)
         assert caught.value.parameter == "unknown_width"
     for text in ("0", "-3"):

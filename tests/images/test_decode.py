@@ -13,15 +13,10 @@ import pytest
 from PIL import Image, ImageOps
 
 from litematting_deploy.errors import InputError, OutputError, UsageError
-from litematting_deploy.images.image_io import (
-    ResultSizes,
-    check_output,
-    read_image,
-    read_mask,
-    read_trimap,
-    write_image,
-)
-from litematting_deploy.images.photo import read_photo
+from litematting_deploy.images.encode import write_image
+from litematting_deploy.images.mask import read_mask, read_trimap
+from litematting_deploy.images.photo import read_image, read_photo
+from litematting_deploy.images.results import ResultSizes, check_output
 from tests.images.files import save_tiff
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
@@ -146,7 +141,8 @@ def test_a_sixteen_bit_mask_of_eight_bit_values(tmp_path: Path) -> None:
     for brightest in (1, 255):
         cv2.imwrite(str(tmp_path / "mask.png"), (RGB[:, :, 0] > 99).astype(np.uint16) * np.uint16(brightest))
         with pytest.raises(
-            InputError, match=rf"mask\.png: its brightest value is {brightest} of 65535, .*`mask_threshold={brightest}` "
+            InputError,
+            match=rf"mask\.png: its brightest value is {brightest} of 65535, .*`mask_threshold={brightest}` ",
         ):
             read_mask(tmp_path / "mask.png")
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from litematting_deploy.errors import DimMaskError, InputError
-from litematting_deploy.images.class_ids import class_ids
 from litematting_deploy.images.mask import MaskMeaning
+from litematting_deploy.images.mask_checks import class_ids
 
 H, W = 200, 260
 Y, X = np.mgrid[:H, :W]
