@@ -4,8 +4,9 @@ Light is 1 at reference white: 203 cd/m2 of PQ, and the scene light of 75 % of H
 and primaries have the code points of ITU-T H.273, which clips and a PNG's cICP chunk use.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,17 +67,21 @@ def pq_to_light(signal: NDArray[np.floating]) -> Floats:
     return np.asarray(((root - _C1).clip(0) / (_C2 - _C3 * root)) ** (1 / _M1) / _PQ_WHITE, np.float32)
 
 
-def light_to_pq(light: Floats) -> Floats:
-    """Return light as PQ's signal, 0..1."""
-    root = (light * np.float32(_PQ_WHITE)).clip(0, 1) ** _M1
-    return np.asarray(((_C1 + _C2 * root) / (1 + _C3 * root)) ** _M2, np.float32)
-
-
 def hlg_to_light(signal: NDArray[np.floating]) -> Floats:
     """Return the scene light of HLG's signal: the inverse of its OETF, without a display's system gamma."""
     low, high = signal.clip(0, 0.5), signal.clip(0.5, 1.1)
     light = np.where(signal <= 0.5, low**2 / 3, (np.exp((high - _C_HLG) / _A) + _B) / 12)
     return np.asarray(light / _HLG_WHITE, np.float32)
+
+
+TO_LIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {LINEAR: lambda x: x, PQ: pq_to_light, HLG: hlg_to_light}
+"""Transfers that are not shown as they are, from signal to light."""
+
+
+def light_to_pq(light: Floats) -> Floats:
+    """Return light as PQ's signal, 0..1."""
+    root = (light * np.float32(_PQ_WHITE)).clip(0, 1) ** _M1
+    return np.asarray(((_C1 + _C2 * root) / (1 + _C3 * root)) ** _M2, np.float32)
 
 
 def light_to_hlg(light: Floats) -> Floats:
@@ -143,14 +148,9 @@ class Space:
     """
 
     name: str
-    decoding: tuple[Floats, Floats, Floats]
+    decoding: tuple[Floats, ...]
     to_xyz: NDArray[np.float64] | None
     top: float = 1.0
-
-    @classmethod
-    def of_one_curve(cls, name: str, curve: Floats, to_xyz: NDArray[np.float64] | None, top: float = 1.0) -> Self:
-        """Return a space whose channels have the same tone curve."""
-        return cls(name, (curve, curve, curve), to_xyz, top)
 
     def decode(self, levels: NDArray[Any]) -> Floats:
         """Return the light, float32, of levels (..., 3), uint8 or uint16."""
@@ -190,4 +190,4 @@ class Space:
         return np.asarray(light @ matrix.T.astype(np.float32))
 
 
-SRGB = Space.of_one_curve("sRGB", srgb_decode(np.linspace(0, 1, TABLE_SIZE)).astype(np.float32), _SRGB_TO_XYZ)
+SRGB = Space("sRGB", (srgb_decode(np.linspace(0, 1, TABLE_SIZE)).astype(np.float32),) * 3, _SRGB_TO_XYZ)

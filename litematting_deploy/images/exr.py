@@ -1,6 +1,5 @@
 """Read and write OpenEXR files, half or float; results have their photo's windows and attributes."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,6 @@ from .opening import check_is_file, check_size
 _DTYPES: dict[str, type[Any]] = {"half": np.float16, "float": np.float32, "uint": np.uint32}
 _LINES_PER_CHUNK = 16  # of ZIP compression, which is lossless
 _NAMES = {1: "A", 3: "RGB", 4: "RGBA"}
-
-
-@dataclass(frozen=True)
-class ExrPicture:
-    """The pixels and the header of an OpenEXR file.
-
-    planes: (H, W) float16 or float32 by the channels' names, of the data window.
-    """
-
-    planes: dict[str, NDArray[Any]]
-    header: ExrHeader
 
 
 def is_exr(path: str | Path) -> bool:
@@ -58,7 +46,7 @@ def read_exr_rgb(path: str | Path, max_megapixels: float) -> tuple[NDArray[Any],
             "write the layer that you mean as plain RGB"
         )
     opacity = ("A",) if "A" in header.channels else ()
-    planes = _read(path, header, (*colours, *opacity)).planes
+    planes = _read(path, header, (*colours, *opacity))
     if opacity and not (planes["A"] == 1).all():
         raise InputError(
             f"{path}: has transparent pixels, whose colours are unclear; flatten it or save it without alpha"
@@ -74,9 +62,9 @@ def read_exr_mask(path: str | Path, max_megapixels: float) -> tuple[NDArray[np.f
     header = _header(path, max_megapixels)
     plane, colours = None, _colours(header)
     if "A" in header.channels:
-        plane = _read(path, header, ("A",)).planes["A"]
+        plane = _read(path, header, ("A",))["A"]
     if colours is not None and (plane is None or (plane == 1).all()):
-        grey, *others = _read(path, header, colours).planes.values()
+        grey, *others = _read(path, header, colours).values()
         if not all(np.array_equal(grey, other, equal_nan=True) for other in others):
             raise InputError(f"{path}: has colours, wanted grey values or an alpha channel that is not opaque")
         plane = grey if plane is None or grey.any() else plane
@@ -87,12 +75,12 @@ def read_exr_mask(path: str | Path, max_megapixels: float) -> tuple[NDArray[np.f
     return plane.astype(np.float32), header.windows
 
 
-def read_exr_whole(path: str | Path, max_megapixels: float) -> ExrPicture:
-    """Read all channels, at most four, of a flat file of half or float values. Raises `InputError`."""
+def read_exr_planes(path: str | Path, max_megapixels: float) -> list[NDArray[Any]]:
+    """Read all channels, at most four, each (H, W) of the data window, half or float. Raises `InputError`."""
     header = _header(path, max_megapixels)
     if len(header.channels) > len("RGBA"):  # each takes the memory of the window
         raise InputError(f"{path}: its channels are {_listed(header.channels)}, wanted those of a result; remove it")
-    return _read(path, header, tuple(header.channels))
+    return list(_read(path, header, tuple(header.channels)).values())
 
 
 def write_exr(path: str | Path, pixels: NDArray[Any], source: ExrHeader | None = None) -> None:
@@ -126,14 +114,13 @@ def _header(path: str | Path, max_megapixels: float) -> ExrHeader:
     try:
         with Path(path).open("rb") as file:
             header = ExrHeader.read(file)
-        (height, width), _ = header.windows.data.hw, header.channels
-        shown = header.windows.display.hw
+        windows, _ = header.windows, header.channels
     except (DamagedHeaderError, OSError) as error:
         raise InputError(f"{path}: damaged or truncated OpenEXR file ({error}); save or fetch it again") from error
     if header.kind not in ("scanline", "tiled"):
         raise InputError(f"{path}: is an OpenEXR file {header.kind}, wanted a flat one of one part; flatten it")
-    check_size(width, height, path, max_megapixels)
-    check_size(shown[1], shown[0], path, max_megapixels)
+    for height, width in (windows.data.hw, windows.display.hw):
+        check_size(width, height, path, max_megapixels)
     return header
 
 
@@ -145,7 +132,8 @@ def _colours(header: ExrHeader) -> tuple[str, ...] | None:
     return ("Y",) if "Y" in names and not {"RY", "BY"} & names else None
 
 
-def _read(path: str | Path, header: ExrHeader, names: tuple[str, ...]) -> ExrPicture:
+def _read(path: str | Path, header: ExrHeader, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """Return these channels, each (H, W) of the data window, float32 where one of them is, else float16."""
     import OpenEXR
 
     types = {header.channels[name] for name in names}
@@ -161,11 +149,10 @@ def _read(path: str | Path, header: ExrHeader, names: tuple[str, ...]) -> ExrPic
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: damaged or truncated OpenEXR file ({reason}); save or fetch it again") from error
     dtype = np.float32 if "float" in types else np.float16
-    planes = {
+    return {
         name: np.frombuffer(content, _DTYPES[header.channels[name]]).reshape(header.windows.data.hw).astype(dtype)
         for name, content in zip(names, contents, strict=True)
     }
-    return ExrPicture(planes, header)
 
 
 def _listed(names: dict[str, str]) -> str:

@@ -18,12 +18,10 @@ _PIXEL_TYPES = ("uint", "half", "float")
 SUBSAMPLED = "subsampled"
 _MAX_ATTRIBUTE, _MAX_ATTRIBUTES, _MAX_CHANNELS = 1 << 28, 10_000, 1024
 # Attributes that describe how one file holds its pixels; a preview would show another picture.
-_OF_THE_FILE = frozenset(
-    {
-        *("channels", "chunkCount", "compression", "dwaCompressionLevel", "lineOrder", "maxSamplesPerPixel"),
-        *("preview", "tiles", "type", "version", "zipCompressionLevel"),
-    }
-)
+_OF_THE_FILE = {
+    *("channels", "chunkCount", "compression", "dwaCompressionLevel", "lineOrder", "maxSamplesPerPixel"),
+    *("preview", "tiles", "type", "version", "zipCompressionLevel"),
+}
 
 
 class DamagedHeaderError(ValueError):

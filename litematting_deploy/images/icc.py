@@ -67,17 +67,15 @@ def _space(content: bytes, grey: bool, name: str) -> Space:
     """Return the curves and primaries of a profile; without curves, sRGB's, and without primaries, none."""
     tags = _tags(content)
     if grey:
-        curve = _curve(tags[b"kTRC"]) if b"kTRC" in tags else SRGB.decoding[0]
-        return Space.of_one_curve(name, curve, SRGB.to_xyz)
+        return Space(name, (_curve(tags[b"kTRC"]),) * 3 if b"kTRC" in tags else SRGB.decoding, SRGB.to_xyz)
     matrix = None
-    if all(tag in tags for tag in (b"rXYZ", b"gXYZ", b"bXYZ")):
+    if tags.keys() >= {b"rXYZ", b"gXYZ", b"bXYZ"}:
         matrix = np.array([_fixed(tags[tag][8:20]) for tag in (b"rXYZ", b"gXYZ", b"bXYZ")]).T
         if abs(np.linalg.det(matrix)) < 1e-6:
             raise ValueError("its primaries lie on a line")
-    if not all(tag in tags for tag in (b"rTRC", b"gTRC", b"bTRC")):
+    if not tags.keys() >= {b"rTRC", b"gTRC", b"bTRC"}:
         return Space(name, SRGB.decoding, matrix)
-    red, green, blue = (_curve(tags[tag]) for tag in (b"rTRC", b"gTRC", b"bTRC"))
-    return Space(name, (red, green, blue), matrix)
+    return Space(name, tuple(_curve(tags[tag]) for tag in (b"rTRC", b"gTRC", b"bTRC")), matrix)
 
 
 def _tags(content: bytes) -> dict[bytes, memoryview]:

@@ -1,8 +1,8 @@
 """Checks for masks that do not say what the object is: dim ones, and ones that hold class ids."""
 
-from collections.abc import Iterator
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,32 +52,31 @@ def class_ids(levels: NDArray[Any], top: int) -> list[int]:
     """
     if not (levels == top).any():
         return []
-    counts = np.bincount(levels.ravel(), minlength=top + 1)
+    counts = _counts(levels, top)
     between = np.flatnonzero(counts[1:top]) + 1
     if not 0 < len(between) <= _MOST_IDS:
         return []
-    inside = np.zeros(top + 1, np.intp)
-    for strip in _strips(levels, overlap=2):
-        inside += np.bincount(strip[1:-1, 1:-1][_is_inside(strip, top)], minlength=top + 1)
-    flat = between[inside[between] >= _FLAT_SHARE * counts[between]]
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    inside = cv2.morphologyEx(levels, cv2.MORPH_GRADIENT, cross) == 0  # pixels that equal their four neighbours
+    inside[[0, -1]] = inside[:, [0, -1]] = False
+    flat = between[_counts(levels, top, inside)[between] >= _FLAT_SHARE * counts[between]]
     if 2 * len(flat) < len(between) or np.median(flat) > _DARK_SHARE * top or _is_ramp(levels, between, top):
         return []
     return [int(value) for value in between]
 
 
-def _strips(levels: NDArray[Any], overlap: int) -> Iterator[NDArray[Any]]:
-    """Yield rows of a mask, a few at a time, so that what is computed of them is small."""
-    for start in range(0, max(len(levels) - overlap, 1), _ROWS):
-        yield levels[start : start + _ROWS + overlap]
+def _counts(levels: NDArray[Any], top: int, where: NDArray[np.bool_] | None = None) -> NDArray[np.intp]:
+    """Return how many pixels have each value from 0 to `top`, of those `where` says so."""
+    counts = np.zeros(top + 1, np.intp)
+    for rows in _strips(levels):
+        chosen = levels[rows].ravel() if where is None else levels[rows][where[rows]]
+        counts += np.bincount(chosen, minlength=top + 1)
+    return counts
 
 
-def _is_inside(strip: NDArray[Any], top: int) -> NDArray[np.bool_]:
-    """Return which pixels, but for those of the border, are between 0 and `top` and equal their four neighbours."""
-    inner = strip[1:-1, 1:-1]
-    inside = (inner > 0) & (inner < top)
-    for neighbour in (strip[:-2, 1:-1], strip[2:, 1:-1], strip[1:-1, :-2], strip[1:-1, 2:]):
-        inside &= neighbour == inner
-    return inside
+def _strips(levels: NDArray[Any]) -> list[slice]:
+    """Return a few rows of a mask at a time: NumPy counts with eight bytes a pixel."""
+    return [slice(start, start + _ROWS) for start in range(0, len(levels), _ROWS)]
 
 
 def _is_ramp(levels: NDArray[Any], between: NDArray[np.intp], top: int) -> bool:
@@ -87,8 +86,8 @@ def _is_ramp(levels: NDArray[Any], between: NDArray[np.intp], top: int) -> bool:
     rank = np.zeros(top + 1, np.intp)
     rank[between] = np.arange(1, len(between) + 1)
     steps = np.zeros(len(between) + 1, np.intp)
-    for strip in _strips(levels, overlap=0):
-        left, right = strip[:, :-1], strip[:, 1:]
+    for rows in _strips(levels):
+        left, right = levels[rows, :-1], levels[rows, 1:]
         differ = (left != right) & (left < top) & (right < top)
         steps += np.bincount(np.abs(rank[left[differ]] - rank[right[differ]]), minlength=len(steps))
     return bool(2 * steps[1] > steps.sum())

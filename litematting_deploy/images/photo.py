@@ -16,7 +16,7 @@ from .exr import is_exr, read_exr_rgb
 from .exr_header import Windows
 from .icc import Profile
 from .metadata import Metadata
-from .png_colour import lost_names, space_of
+from .png_colour import MASTERING, space_of
 
 _ROWS = 256
 _MOST_STOPS = 100
@@ -91,8 +91,10 @@ class Photo:
         These are the chunks of mastering and, where the result keeps the photo's numbers and neither sRGB nor a profile
         says what they mean, those of their meaning.
         """
-        says_else = b"cICP" not in dict(self.metadata.colour) and self.metadata.icc is not None
-        return lost_names(self.metadata.colour, numbers_kept and self.space is not SRGB and not says_else)
+        by_profile = b"cICP" not in dict(self.metadata.colour) and self.metadata.icc is not None
+        meaning_lost = numbers_kept and self.space is not SRGB and not by_profile
+        names = [name for name, _ in self.metadata.colour]
+        return [name.decode() for name in names if name in MASTERING or (meaning_lost and name != b"sRGB")]
 
     def deepened(self) -> Self:
         """Return the photo with 16-bit levels, for results deeper than its own 8 bits; itself where it is deep."""

@@ -13,24 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .colour import (
-    AS_SRGB,
-    D65,
-    HLG,
-    LINEAR,
-    PQ,
-    PRIMARIES,
-    SRGB,
-    TABLE_SIZE,
-    XY_709,
-    Space,
-    hlg_to_light,
-    pq_to_light,
-    primaries_to_xyz,
-)
+from .colour import AS_SRGB, D65, PRIMARIES, SRGB, TABLE_SIZE, TO_LIGHT, XY_709, Space, primaries_to_xyz
 from .png import FIX, Chunks
 
-_HDR = (b"mDCV", b"cLLI", b"mDCv", b"cLLi")
+MASTERING = (b"mDCV", b"cLLI", b"mDCv", b"cLLi")
+"""Chunks that say how a picture was mastered, and not what its numbers mean."""
 _GAMMA_UNIT, _LEAST_GAMMA, _MOST_GAMMA = 100_000, 10_000, 1_000_000
 # What is written for sRGB beside its own chunk, or by ImageMagick alone; libpng takes more than this for sRGB.
 _SRGB_GAMMA = range(45_000, 46_001)
@@ -53,21 +40,10 @@ def space_of(colour: Chunks, path: str | Path) -> Space:
     return SRGB if b"sRGB" in chunks else measured
 
 
-def lost_names(colour: Chunks, numbers_kept: bool) -> list[str]:
-    """Return which chunks of a photo a file without them lacks: those of mastering and, where the file keeps the
-    photo's numbers, those of their meaning."""
-    return [name.decode() for name, _ in colour if name in _HDR or (numbers_kept and name != b"sRGB")]
-
-
 def _of_code_points(content: bytes, path: str | Path) -> Space:
     """Return the space of a cICP chunk. Raises `InputError`."""
     primaries, transfer, matrix, full = content
-    curves: dict[int, Callable[[NDArray[np.float64]], NDArray[Any]]] = {
-        LINEAR: lambda x: x,
-        PQ: pq_to_light,
-        HLG: hlg_to_light,
-        **{code: functools.partial(_power, exponent) for code, exponent in _POWERS.items()},
-    }
+    curves = TO_LIGHT | {code: functools.partial(_power, exponent) for code, exponent in _POWERS.items()}
     known = sorted(AS_SRGB | curves.keys())
     if primaries not in PRIMARIES or transfer not in known or matrix != 0 or full != 1:
         raise InputError(
@@ -80,7 +56,7 @@ def _of_code_points(content: bytes, path: str | Path) -> Space:
     if curve is None and xy == XY_709:
         return SRGB
     table = SRGB.decoding[0] if curve is None else _table(curve)
-    return Space.of_one_curve(f"{path}: its cICP chunk", table, primaries_to_xyz(xy, white), float(max(1, table[-1])))
+    return Space(f"{path}: its cICP chunk", (table,) * 3, primaries_to_xyz(xy, white), float(max(1, table[-1])))
 
 
 def _of_gamma(chunks: dict[bytes, bytes], path: str | Path) -> Space:
@@ -109,9 +85,9 @@ def _of_gamma(chunks: dict[bytes, bytes], path: str | Path) -> Space:
     if gamma in _SRGB_GAMMA and (b"gAMA" not in chunks or to_xyz is SRGB.to_xyz):
         if to_xyz is SRGB.to_xyz:
             return SRGB
-        return Space.of_one_curve(f"{path}: its cHRM chunk", SRGB.decoding[0], to_xyz)
+        return Space(f"{path}: its cHRM chunk", SRGB.decoding, to_xyz)
     table = _table(functools.partial(_power, _GAMMA_UNIT / gamma))
-    return Space.of_one_curve(f"{path}: its gAMA chunk", table, to_xyz)
+    return Space(f"{path}: its gAMA chunk", (table,) * 3, to_xyz)
 
 
 def _table(curve: Callable[[NDArray[np.float64]], NDArray[Any]]) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from ..errors import InputError, UsageError
 from ..files import check_writable
 from ..specs import MAX_MEGAPIXELS, Depth
 from .decode import decode
-from .exr import exr_windows, is_exr, read_exr_whole
+from .exr import exr_windows, is_exr, read_exr_planes
 from .metadata import SIDEWAYS, check_exif_of, is_upright, orientation_of
 from .opening import opened
 from .photo import Photo
@@ -99,8 +99,8 @@ def is_result(path: str | Path, sizes: ResultSizes, in_colour: bool, max_megapix
     """Return whether a result can be read to its end, and has the size of its photo and channels of its kind."""
     try:
         if is_exr(path):
-            planes = read_exr_whole(path, max_megapixels).planes
-            return (len(planes) > 1) == in_colour and next(iter(planes.values())).shape == sizes.exr
+            planes = read_exr_planes(path, max_megapixels)
+            return (len(planes) > 1) == in_colour and planes[0].shape == sizes.exr
         if Path(path).suffix.lower() == PNG_SUFFIX and not _ends_whole(path):
             return False
         levels = decode(path, max_megapixels).levels

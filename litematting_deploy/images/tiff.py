@@ -49,10 +49,8 @@ def check_exif(block: bytes, path: str | Path) -> None:
 
 def tile_size(picture: Image.Image) -> tuple[int, int] | None:
     """Return width and height of a TIFF's tile, which is decoded whole however little of it is shown; else None."""
-    if not isinstance(picture, TiffImageFile):
-        return None
-    width, length = (int(picture.tag_v2.get(tag, 1)) for tag in (_TILE_WIDTH, _TILE_LENGTH))
-    return width, length
+    tags = picture.tag_v2 if isinstance(picture, TiffImageFile) else None
+    return None if tags is None else (int(tags.get(_TILE_WIDTH, 1)), int(tags.get(_TILE_LENGTH, 1)))
 
 
 def bits_of(picture: Image.Image) -> int | None:

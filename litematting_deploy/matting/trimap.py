@@ -48,7 +48,6 @@ def from_mask(
     photo: NDArray[np.uint8] | None = None,
     *,
     adaptive: bool = True,
-    meaning: MaskMeaning = MaskMeaning(),
     checked: bool = False,
 ) -> NDArray[np.uint8]:
     """Return a trimap (H, W) uint8 of 0 / 128 / 255 from a binary or soft mask.
@@ -60,15 +59,13 @@ def from_mask(
     unknown: the width in pixels, or a `Band`, which may be relative to the object's size.
     name: begins an error.
     photo: (H, W, 3) uint8 RGB; near the mask's edge an `adaptive` band is wider where it is hairy, see `unknown_band`.
-    meaning: which values are the object, where that is not 255.
-    checked: `read_mask` has applied the meaning already.
+    checked: `read_mask` has looked at the values already.
     Raises `InputError` for a mask whose brightest value is more than 2 % below 255 and not 0, for one of class ids, and
     for a photo of another size.
     """
     band = unknown if isinstance(unknown, Band) else Band(unknown)
     if not checked:
-        chosen = meaning.applied(mask, FOREGROUND, name)
-        mask = mask if chosen is None else chosen
+        MaskMeaning().applied(mask, FOREGROUND, name)  # which raises for a mask that does not say what the object is
     if photo is not None and photo.shape != (*mask.shape, 3):
         raise InputError(
             f"{name}: is {mask.shape[1]}x{mask.shape[0]}, its photo is {photo.shape[1]}x{photo.shape[0]}; "
