@@ -66,7 +66,7 @@ def decode(path: str | Path, max_megapixels: float, indices: bool = False) -> De
             head.check_indices(np.asarray(picture), path)
         array = _all_bits(picture, tiles, path) if deep else np.asarray(_plain_mode(picture, path, head))
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
-        if is_inverted(picture):
+        if array.dtype == np.uint16 and is_inverted(picture):
             array = np.iinfo(array.dtype).max - array
     if head is not None:
         array, metadata = head.with_transparency(array), head.with_colour(metadata)

@@ -9,22 +9,12 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..files import replacing
 from .damage import check_exr
-from .exr_header import MAGIC, SUBSAMPLED, DamagedHeaderError, ExrHeader, Windows, splice
-from .opening import check_is_file, check_size
+from .exr_header import SUBSAMPLED, DamagedHeaderError, ExrHeader, Windows, splice
+from .opening import check_size
 
 _DTYPES: dict[str, type[Any]] = {"half": np.float16, "float": np.float32, "uint": np.uint32}
 _LINES_PER_CHUNK = 16  # of ZIP compression, which is lossless
 _NAMES = {1: "A", 3: "RGB", 4: "RGBA"}
-
-
-def is_exr(path: str | Path) -> bool:
-    """Return whether a file begins as OpenEXR files do. Raises `InputError` for a path that cannot be read."""
-    try:
-        check_is_file(path)
-        with Path(path).open("rb") as file:
-            return file.read(4) == MAGIC
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}; give the path of an image file") from error
 
 
 def exr_windows(path: str | Path, max_megapixels: float) -> Windows:

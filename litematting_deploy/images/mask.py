@@ -12,8 +12,9 @@ from ..profiling import stage
 from ..specs import MAX_MEGAPIXELS, Amount
 from .colour import upper_bits
 from .decode import Decoded, decode
-from .exr import is_exr, read_exr_mask
+from .exr import read_exr_mask
 from .mask_checks import check_brightest, check_no_ids
+from .opening import is_exr
 from .photo import Photo
 
 

@@ -14,6 +14,7 @@ from typing import BinaryIO, TypeAlias
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from ..errors import InputError
+from .exr_header import MAGIC
 from .heif import container_factory
 from .jpeg import check_jpeg
 from .metadata import DECODER_ERRORS
@@ -81,6 +82,16 @@ def open_picture(file: BinaryIO, container: Factory | None = None) -> ImageFile.
         return factory(file, "")
     except (SyntaxError, IndexError, TypeError, struct.error):  # as `Image.open` does
         return None
+
+
+def is_exr(path: str | Path) -> bool:
+    """Return whether a file begins as OpenEXR files do. Raises `InputError` for a path that cannot be read."""
+    try:
+        check_is_file(path)
+        with Path(path).open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; give the path of an image file") from error
 
 
 def check_is_file(path: str | Path) -> None:

@@ -12,10 +12,11 @@ from ..profiling import stage
 from ..specs import MAX_MEGAPIXELS
 from .colour import SRGB, Space, levels_to, to_half_or_float, upper_bits
 from .decode import decode
-from .exr import is_exr, read_exr_rgb
+from .exr import read_exr_rgb
 from .exr_header import Windows
 from .icc import Profile
 from .metadata import Metadata
+from .opening import is_exr
 from .png_colour import MASTERING, space_of
 
 _ROWS = 256
@@ -166,7 +167,7 @@ def read_photo(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, exposur
 
 def _in_its_space(path: str, levels: NDArray[Any], metadata: Metadata) -> Photo:
     """Return the photo of levels in the space of cICP, else the ICC profile, else PNG's other chunks, or sRGB."""
-    space = space_of(metadata.colour, path)
+    space = space_of(metadata.colour, path) if metadata.colour else SRGB
     if metadata.icc is None or b"cICP" in dict(metadata.colour):
         network = upper_bits(levels) if space is SRGB else _seen(levels, space)
         return Photo(path, levels, network, space, metadata)

@@ -14,9 +14,9 @@ from ..errors import InputError, UsageError
 from ..files import check_writable
 from ..specs import MAX_MEGAPIXELS, Depth
 from .decode import decode
-from .exr import exr_windows, is_exr, read_exr_planes
+from .exr import exr_windows, read_exr_planes
 from .metadata import SIDEWAYS, check_exif_of, is_upright, orientation_of
-from .opening import opened
+from .opening import is_exr, opened
 from .photo import Photo
 from .suffixes import PNG_SUFFIX, WRITE_SUFFIXES, is_exr_name
 

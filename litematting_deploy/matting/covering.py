@@ -33,6 +33,20 @@ def cover(mask: Mask, size_hw: tuple[int, int]) -> list[Corner]:
     return sorted(_centred(mask, exact, size_hw))
 
 
+def folded(mask: Mask, margin: int) -> Mask:
+    """Return a mask (H, W) without a border of `margin` pixels, whose true pixels move to the nearest one that is left.
+
+    A patch covers what lies `margin` pixels inside it, and at the image's border all that lies there: once the border
+    is folded in, a patch covers its inner part, wherever it is.
+    """
+    for _ in range(2):
+        inner = mask[margin : mask.shape[0] - margin].copy()
+        inner[0] |= mask[: margin + 1].any(axis=0)
+        inner[-1] |= mask[mask.shape[0] - margin - 1 :].any(axis=0)
+        mask = inner.T
+    return mask
+
+
 def _coarse(mask: Mask, cell_hw: tuple[int, int]) -> Mask:
     """Return whether any pixel of a cell is true."""
     rows = np.logical_or.reduceat(mask, np.arange(0, mask.shape[0], cell_hw[0]), axis=0)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..profiling import stage
-from .covering import cover
+from .covering import cover, folded
 from .trimap import FOREGROUND, UNKNOWN
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -153,23 +153,9 @@ def plan_adaptive(trimap: NDArray[np.uint8], patch_hw: tuple[int, int], margin: 
     """
     margin = context_margin(patch_hw, margin)
     grid = plan_grid(trimap, patch_hw)
-    within = _folded(np.pad(trimap == UNKNOWN, grid._added), margin)
+    within = folded(np.pad(trimap == UNKNOWN, grid._added), margin)
     corners = cover(within, (patch_hw[0] - 2 * margin, patch_hw[1] - 2 * margin))
     return replace(grid, corners_yx=tuple(corners), grid_size=len(grid.corners_yx), margin=margin)
-
-
-def _folded(mask: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
-    """`mask` without a border of `margin` pixels, whose true pixels move to the nearest one that is left.
-
-    A patch covers what lies `margin` pixels inside it, and at the image's border all that lies there: once the border
-    is folded in, a patch covers its inner part, wherever it is.
-    """
-    for _ in range(2):
-        inner = mask[margin : mask.shape[0] - margin].copy()
-        inner[0] |= mask[: margin + 1].any(axis=0)
-        inner[-1] |= mask[mask.shape[0] - margin - 1 :].any(axis=0)
-        mask = inner.T
-    return mask
 
 
 def border_weight(patch_hw: tuple[int, int]) -> NDArray[np.float32]:

@@ -9,9 +9,10 @@ import OpenEXR
 import pytest
 
 from litematting_deploy.errors import InputError, OutputError
-from litematting_deploy.images.exr import is_exr, read_exr_mask, read_exr_rgb, write_exr
+from litematting_deploy.images.exr import read_exr_mask, read_exr_rgb, write_exr
 from litematting_deploy.images.exr_header import Box, ExrHeader, Windows
 from litematting_deploy.images.mask import read_mask
+from litematting_deploy.images.opening import is_exr
 from litematting_deploy.images.photo import read_image
 from tests.images.files import read_exr, save_exr
 
