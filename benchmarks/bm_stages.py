@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from litematting_deploy.evaluation import metrics
-from litematting_deploy.images.image_io import read_image, read_trimap
-from litematting_deploy.images.photo import Photo
+from litematting_deploy.images.mask import read_trimap
+from litematting_deploy.images.photo import Photo, read_image
 from litematting_deploy.matting.foreground import estimate_foreground
 from litematting_deploy.matting.guide import Guide
 from litematting_deploy.matting.inputs import network_image, one_hot

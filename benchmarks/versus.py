@@ -25,7 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from litematting_deploy.benchmarks import environment, photo
-from litematting_deploy.images.image_io import read_image, read_trimap
+from litematting_deploy.images.mask import read_trimap
+from litematting_deploy.images.photo import read_image
 from litematting_deploy.matting.trimap import BACKGROUND, UNKNOWN
 from litematting_deploy.runtime.shipped import EXAMPLE_IMAGE, EXAMPLE_TRIMAP
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litematting_deploy.files import replacing
-from litematting_deploy.images.image_io import read_image
+from litematting_deploy.images.photo import read_image
 from litematting_deploy.training.data import ProceduralSource
 from litematting_deploy.training.drawing import SHARD, Drawn, points_of_interest, shard_file, write_shard
 from litematting_deploy.training.library import Library

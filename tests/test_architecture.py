@@ -72,6 +72,38 @@ def test_no_room_is_forgotten_and_no_one_knows_the_commands() -> None:
     assert not any("cli" in allowed for allowed in ALLOWED.values())
 
 
+def imports_of(file: Path, modules: dict[str, Path]) -> set[str]:
+    """Modules of this package that a file imports as it is imported itself, not in functions or for types alone."""
+    package = [PACKAGE.name, *file.relative_to(PACKAGE).parent.parts]
+    pending: list[ast.AST] = [ast.parse(file.read_text())]
+    found = set()
+    while pending:
+        for node in ast.iter_child_nodes(pending.pop()):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                base = package[: len(package) - node.level + 1] + (node.module.split(".") if node.module else [])
+                names = {".".join([*base, alias.name]) for alias in node.names}
+                found |= {name if name in modules else ".".join(base) for name in names}
+            elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                pending += node.orelse
+            elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                pending.append(node)
+    return found & modules.keys()
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Inside rooms and across them."""
+    modules = {
+        ".".join([PACKAGE.name, *file.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__"): file
+        for file in PACKAGE.rglob("*.py")
+    }
+    left = {name: imports_of(file, modules) for name, file in modules.items()}
+    assert left[f"{PACKAGE.name}.images.photo"] >= {f"{PACKAGE.name}.{name}" for name in ("errors", "images.decode")}
+    while ready := {name for name, known in left.items() if not known & left.keys()}:
+        left = {name: known for name, known in left.items() if name not in ready}
+    # What is left lies on a cycle or leads to one; by what they know of each other, it is easy to find.
+    assert {name: sorted(known & left.keys()) for name, known in left.items()} == {}
+
+
 IMPORTS = """
 import sys
 before = set(sys.modules)  # a .pth file of the CUDA 12 bindings puts cuda there at start-up

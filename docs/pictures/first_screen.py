@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from litematting_deploy import Matter
 from litematting_deploy.files import replace_file
-from litematting_deploy.images.image_io import read_mask
+from litematting_deploy.images.mask import read_mask
 from litematting_deploy.images.photo import read_photo
 from litematting_deploy.matting.foreground import estimate_foreground
 from litematting_deploy.matting.trimap import from_mask

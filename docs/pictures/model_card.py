@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from litematting_deploy import Matter
 from litematting_deploy.files import replace_file
-from litematting_deploy.images.image_io import read_image
+from litematting_deploy.images.photo import read_image
 from litematting_deploy.matting.patches import to_levels
 from litematting_deploy.training.families import layer
 from litematting_deploy.training.preview import encode

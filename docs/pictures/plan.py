@@ -9,9 +9,10 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from litematting_deploy.files import replace_file
-from litematting_deploy.images.image_io import read_image, read_mask
+from litematting_deploy.images.mask import read_mask
+from litematting_deploy.images.photo import read_image
+from litematting_deploy.matting.composite import trimap_preview
 from litematting_deploy.matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid
-from litematting_deploy.matting.preview import trimap_preview
 from litematting_deploy.matting.trimap import from_mask
 from litematting_deploy.matting.unknown_band import Band
 

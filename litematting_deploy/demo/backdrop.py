@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..images.background import Background
-from ..images.image_io import write_image
+from ..images.encode import write_image
 from ..images.photo import Photo, read_photo
 
 _RGB = re.compile(r"rgba?\(\s*([\d.]+),\s*([\d.]+),\s*([\d.]+)\s*(?:,\s*[\d.]+\s*)?\)")

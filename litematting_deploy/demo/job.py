@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from ..errors import ForegroundError, NotFiniteError
 from ..images.background import Background
-from ..images.depth import result_dtype
-from ..images.image_io import write_image
+from ..images.encode import write_image
 from ..images.photo import Photo
-from ..matting.composite import alpha_picture, composite_picture, cutout_picture
+from ..images.results import result_dtype
+from ..matting.composite import alpha_picture, composite_picture, cutout_picture, trimap_preview
 from ..matting.foreground import estimate_foreground
-from ..matting.preview import trimap_preview
 from ..matting.trimap import UNKNOWN
 from ..runtime import Matter
 from .preview import on_checkerboard, shown, small

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..images.image_io import read_mask, read_trimap
-from ..images.mask import MaskMeaning
+from ..images.mask import MaskMeaning, read_mask, read_trimap
 from ..images.photo import Photo
 from ..matting.trimap import UNKNOWN, decode, from_mask
 from ..matting.unknown_band import Band

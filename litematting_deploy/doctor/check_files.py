@@ -15,8 +15,10 @@ from PIL import Image
 from .._optional import require
 from ..errors import ArtefactError, InputError, OutputError
 from ..files import cache_folder, replace_file
-from ..images.image_io import read_image, read_trimap, write_image
+from ..images.encode import write_image
+from ..images.mask import read_trimap
 from ..images.opening import READ_FORMATS
+from ..images.photo import read_image
 from ..images.suffixes import READS_AVIF, WRITE_SUFFIXES
 from ..runtime.shipped import EXAMPLE_IMAGE, EXAMPLE_TRIMAP, SHIPPED_ENGINE
 from ..sidecar import check_sidecar, sidecar_path

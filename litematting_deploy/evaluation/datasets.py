@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..images.image_io import looks_like_image, read_alpha, read_image, read_trimap
-from ..images.suffixes import READ_SUFFIXES
+from ..images.mask import read_alpha, read_trimap
+from ..images.photo import read_image
+from ..images.suffixes import READ_SUFFIXES, looks_like_image
 from ..matting.trimap import UNKNOWN, decode
 from ..specs import MAX_MEGAPIXELS, Encoding
 

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from ..errors import OutputError
 from ..files import check_writable, replace_file
-from ..images.image_io import write_image
+from ..images.encode import write_image
 from ..matting.trimap import UNKNOWN
 from .datasets import Example
 from .methods import NETWORK, Matted, Result

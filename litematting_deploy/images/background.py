@@ -1,4 +1,4 @@
-"""What lies behind a composite: a colour or an image, as light."""
+"""The background of a composite: a colour or an image, as light."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,17 +18,19 @@ _FIX = "they must be of one size: crop or resize it"
 
 
 def is_image(text: str) -> bool:
-    """Whether a background is the path of an image rather than a colour."""
+    """Return whether a background is the path of an image rather than a colour."""
     return text.lower().endswith(READ_SUFFIXES)
 
 
 class Background:
-    """A colour in sRGB, or an image of a photo's size."""
+    """A colour in sRGB, or an image of a photo's size.
+
+    text: #rrggbb, a CSS name such as white, or the path of an image, which is read.
+    max_megapixels: the largest width times height of the image, in millions of pixels.
+    Raises `UsageError` for what is none of these, and `InputError` as `read_photo`.
+    """
 
     def __init__(self, text: str, max_megapixels: float = MAX_MEGAPIXELS) -> None:
-        """text: #rrggbb, a CSS name such as white, or the path of an image, which is read. Raises `UsageError` for
-        what is none of these, and `InputError` as `read_photo`.
-        """
         self.text = text
         self._image: Photo | None = None
         if is_image(text):
@@ -51,16 +53,18 @@ class Background:
         self._colour = SRGB.decode(levels)
 
     def placed(self, photo: Photo, shown: bool) -> Callable[[slice], NDArray[np.float32]]:
-        """A function from rows to light (h, W, 3), or a colour (3,), in the primaries of `photo`.
+        """Return a function from rows to light, (h, W, 3) or for a colour (3,), in the primaries of `photo`.
 
-        shown: what an OpenEXR photo's display window shows, instead of its data window; black where an image of the
-        data window has nothing. Raises `InputError` for an image of another size, and for primaries that are not known.
+        shown: it is what an OpenEXR photo's display window shows, instead of its data window; black where an image of
+        the data window has nothing.
+        Raises `InputError` for an image of another size, and for primaries that are not known.
         """
         image = self._image
         if image is None:
             colour = SRGB.convert(self._colour, photo.space)
             return lambda _: colour
-        if _meaning(image) == _meaning(photo) and image.is_linear == photo.is_linear:
+        meanings = [(each.metadata.icc, each.metadata.colour, each.is_linear) for each in (image, photo)]
+        if meanings[0] == meanings[1]:  # equal numbers are equal light, whether their primaries are known or not
             image = replace(image, space=photo.space)
         image.space.convert(np.zeros((1, 3), np.float32), photo.space)  # raises where it cannot be
         placed = replace(image, pixels=self._place(image, photo, shown))
@@ -74,8 +78,3 @@ class Background:
                 return pixels
         fitting = photo.fit(image.pixels, self.text, _FIX, own)
         return windows.show(fitting) if shown and windows is not None else fitting
-
-
-def _meaning(photo: Photo) -> tuple[object, ...]:
-    """What a file says of its numbers."""
-    return photo.metadata.icc, photo.metadata.colour

@@ -1,4 +1,4 @@
-"""Damage in compressed TIFF and in OpenEXR files, found before they are decoded.
+"""Find damage in compressed TIFF and in OpenEXR files before they are decoded.
 
 libtiff and OpenEXR write what they find to the standard error of the process, and libtiff gives pixels all the same for
 some of it. Each has a handler of errors for one open file, which neither Pillow nor OpenEXR's Python module can set.
@@ -19,53 +19,49 @@ from PIL import _imaging
 from ..errors import InputError
 from .exr_header import Windows
 
-_Pointer, _Int, _Size = ctypes.c_void_p, ctypes.c_int, ctypes.c_ssize_t
+_Int = ctypes.c_int
+
+
+class _Pointer(ctypes.c_void_p):
+    """An address; unlike its base class, what a function returns stays one."""
+
+
 _TIFF_HANDLER = ctypes.CFUNCTYPE(_Int, _Pointer, _Pointer, ctypes.c_char_p, ctypes.c_char_p, _Pointer)
 _EXR_HANDLER = ctypes.CFUNCTYPE(None, _Pointer, _Int, ctypes.c_char_p)
-_HANDLED = 1  # what keeps libtiff from its own handler
-_SILENT_HEADER = 2  # what OpenEXR's module says, too: oddities of a header that do not matter are not told
+_HANDLED = 1  # keeps libtiff from its own handler
+_SILENT_HEADER = 2  # as OpenEXR's module: oddities of a header that do not matter are not reported
 _CHUNK_BYTES, _PIPELINE_BYTES = 1024, 16384  # of structs that take 64 and some 500 bytes in OpenEXR 3.5
 _FIRST_PART = _FIRST_LEVEL = 0
-# What a function gives back, and what it takes.
-_TIFF: dict[str, tuple[Any, ...]] = {
-    "TIFFOpenOptionsAlloc": (_Pointer,),
-    "TIFFOpenOptionsFree": (None, _Pointer),
-    "TIFFOpenOptionsSetErrorHandlerExtR": (None, _Pointer, _TIFF_HANDLER, _Pointer),
-    "TIFFOpenOptionsSetWarningHandlerExtR": (None, _Pointer, _TIFF_HANDLER, _Pointer),
-    "TIFFOpenExt": (_Pointer, ctypes.c_char_p, ctypes.c_char_p, _Pointer),
-    "TIFFClose": (None, _Pointer),
-    "TIFFIsTiled": (_Int, _Pointer),
-    "TIFFNumberOfStrips": (ctypes.c_uint32, _Pointer),
-    "TIFFNumberOfTiles": (ctypes.c_uint32, _Pointer),
-    "TIFFStripSize": (_Size, _Pointer),
-    "TIFFTileSize": (_Size, _Pointer),
-    "TIFFReadEncodedStrip": (_Size, _Pointer, ctypes.c_uint32, _Pointer, _Size),
-    "TIFFReadEncodedTile": (_Size, _Pointer, ctypes.c_uint32, _Pointer, _Size),
+# Functions by what they return; their arguments are integers of C, or have a type of ctypes.
+_TIFF: dict[str, Any] = {
+    **dict.fromkeys(("TIFFOpenOptionsAlloc", "TIFFOpenExt"), _Pointer),
+    **dict.fromkeys(("TIFFOpenOptionsFree", "TIFFClose"), None),
+    **dict.fromkeys(("TIFFOpenOptionsSetErrorHandlerExtR", "TIFFOpenOptionsSetWarningHandlerExtR"), None),
+    **dict.fromkeys(("TIFFNumberOfStrips", "TIFFNumberOfTiles"), ctypes.c_uint32),
+    **dict.fromkeys(("TIFFStripSize", "TIFFTileSize", "TIFFReadEncodedStrip", "TIFFReadEncodedTile"), ctypes.c_ssize_t),
+    "TIFFIsTiled": _Int,
 }
-_EXR: dict[str, tuple[Any, ...]] = {
-    "exr_start_read": (_Int, _Pointer, ctypes.c_char_p, _Pointer),
-    "exr_finish": (_Int, _Pointer),
-    "exr_get_scanlines_per_chunk": (_Int, _Pointer, _Int, _Pointer),
-    "exr_get_tile_counts": (_Int, _Pointer, _Int, _Int, _Int, _Pointer, _Pointer),
-    "exr_read_scanline_chunk_info": (_Int, _Pointer, _Int, _Int, _Pointer),
-    "exr_read_tile_chunk_info": (_Int, _Pointer, _Int, _Int, _Int, _Int, _Int, _Pointer),
-    "exr_decoding_initialize": (_Int, _Pointer, _Int, _Pointer, _Pointer),
-    "exr_decoding_choose_default_routines": (_Int, _Pointer, _Int, _Pointer),
-    "exr_decoding_run": (_Int, _Pointer, _Int, _Pointer),
-    "exr_decoding_destroy": (_Int, _Pointer, _Pointer),
-}
+_EXR: dict[str, Any] = dict.fromkeys(
+    (
+        *("exr_start_read", "exr_finish", "exr_get_scanlines_per_chunk", "exr_get_tile_counts"),
+        *("exr_read_scanline_chunk_info", "exr_read_tile_chunk_info", "exr_decoding_initialize"),
+        *("exr_decoding_choose_default_routines", "exr_decoding_run", "exr_decoding_destroy"),
+    ),
+    _Int,
+)
 
 
 def check_tiff(path: str | Path) -> None:
     """Raise `InputError` where libtiff finds an error in the first picture of a file."""
-    library = _functions(_imaging.__file__, tuple(_TIFF))
+    library = _library(_imaging.__file__, tuple(_TIFF.items()))
     if library is None:
         return
     said: list[str] = []
 
     def note(_: object, __: object, module: bytes | None, text: bytes | None, ___: object) -> int:
         # The arguments of the text are left alone, since how they are passed depends on the machine.
-        said.append((text or b"").partition(b"%")[0].decode(errors="replace").strip(" (") or _named(module))
+        reason = (text or b"").partition(b"%")[0].decode(errors="replace").strip(" (")
+        said.append(reason or (module or b"libtiff").decode(errors="replace"))
         return _HANDLED
 
     handlers = _TIFF_HANDLER(note), _TIFF_HANDLER(lambda *_: _HANDLED)  # which live until the file is closed
@@ -85,10 +81,13 @@ def check_tiff(path: str | Path) -> None:
 
 
 def check_exr(path: str | Path, windows: Windows, tiled: bool) -> None:
-    """Raise `InputError` where OpenEXR finds an error in the pixels of a file, whose header is read already."""
+    """Raise `InputError` where OpenEXR finds an error in the pixels of a file.
+
+    windows, tiled: what its header says, which is checked already.
+    """
     import OpenEXR  # here: machines that are lent to train on photos have none
 
-    library = _functions(OpenEXR.__file__, tuple(_EXR))
+    library = _library(OpenEXR.__file__, tuple(_EXR.items()))
     if library is None:
         return
     said: list[str] = []
@@ -132,7 +131,7 @@ def _read_parts(library: Any, opened: Any, said: list[str]) -> None:
     count, read = getattr(library, f"TIFFNumberOf{kind}s")(opened), getattr(library, f"TIFFReadEncoded{kind}")
     pixels = np.empty(max(size, 0), np.uint8)
     for index in range(count):
-        if said or read(opened, index, pixels.ctypes.data, size) < 0:
+        if said or read(opened, ctypes.c_uint32(index), _Pointer(pixels.ctypes.data), ctypes.c_ssize_t(size)) < 0:
             return
 
 
@@ -144,9 +143,8 @@ def _decode_chunks(library: Any, context: Any, windows: Windows, tiled: bool) ->
     places: list[tuple[int, ...]]
     first, second = _Int(), _Int()
     if tiled:
-        counts = (ctypes.byref(first), ctypes.byref(second))
-        failed = library.exr_get_tile_counts(context, _FIRST_PART, _FIRST_LEVEL, _FIRST_LEVEL, *counts)
         level = (_FIRST_LEVEL, _FIRST_LEVEL)
+        failed = library.exr_get_tile_counts(context, _FIRST_PART, *level, ctypes.byref(first), ctypes.byref(second))
         places = [(x, y, *level) for y in range(second.value) for x in range(first.value)]
         locate = library.exr_read_tile_chunk_info
     else:
@@ -165,19 +163,13 @@ def _decode_chunks(library: Any, context: Any, windows: Windows, tiled: bool) ->
     return int(failed)
 
 
-def _named(module: bytes | None) -> str:
-    return (module or b"libtiff").decode(errors="replace")
-
-
 @functools.cache
-def _functions(module: str, names: tuple[str, ...]) -> Any:
-    """The library that a compiled module is, or is linked to; None where it exports not all of these functions."""
-    declared = _TIFF | _EXR
+def _library(module: str, functions: tuple[tuple[str, Any], ...]) -> Any:
+    """Return the library that a compiled module is, or is linked to; None where it lacks one of the functions."""
     try:
         library = ctypes.CDLL(module)
-        for name in names:
-            function = getattr(library, name)
-            function.restype, *function.argtypes = declared[name]
+        for name, returned in functions:
+            getattr(library, name).restype = returned
     except (OSError, AttributeError):
         return None
     return library

@@ -1,6 +1,7 @@
-"""PNG, JPEG, TIFF, WebP, BMP, AVIF and HEIC to levels, with what else the file says."""
+"""Decode PNG, JPEG, TIFF, WebP, BMP, AVIF and HEIC to levels, with what else the file says."""
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,45 +12,61 @@ from PIL import Image, ImageFile
 
 from ..errors import InputError
 from .damage import check_tiff
-from .metadata import Metadata, metadata_of
-from .opening import check_exif_of, is_upright, opened, orientation_of
-from .orientation import SIDEWAYS, turned
+from .metadata import Metadata, check_exif_of, metadata_of, orientation_of, turned
+from .opening import open_picture, opened
 from .png import PngHead
-from .sixteen_bits import all_bits, is_deep_colour
-from .tiff import SIXTEEN_BIT_GREY, bits_of, is_inverted
+from .tiff import SIXTEEN_BIT_GREY, bits_of, has_separate_planes, is_inverted
 
 _PALETTES = ("P", "PA")
+_DEEP_MODES = ("RGB", "RGBA", "LA")
+_DEEP_GREY_ALPHA = "LA;16B"
+_NATIVE_ORDER = "L" if sys.byteorder == "little" else "B"
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A picture, turned as its EXIF orientation says.
+    """A picture, turned upright by its EXIF orientation.
 
-    levels: (H, W) grey or (H, W, 3) RGB, uint8 or uint16. alpha: (H, W) of the same dtype, None where it is opaque.
+    levels: (H, W) grey or (H, W, 3) RGB, uint8 or uint16; grey of 1, 2 and 4 bits is spread over 0..255.
+    alpha: (H, W) of the same dtype; None where the picture is opaque.
+    top: the largest number that a channel of the file can hold, as 15 of 4 bits.
+    has_palette: whether the file's numbers are indices of a palette.
     """
 
     levels: NDArray[Any]
     alpha: NDArray[Any] | None
     metadata: Metadata
+    top: int
+    has_palette: bool
 
 
-def decode(path: str | Path, max_megapixels: float) -> Decoded:
-    """Read a whole picture without loss of depth. Every way to fail is an `InputError` naming the file."""
-    head = None
-    with opened(path, max_megapixels) as picture:
-        head = PngHead.read(path) if picture.format == "PNG" else None
-        deep, tiles = is_deep_colour(picture), list(picture.tile)
+def decode(path: str | Path, max_megapixels: float, indices: bool = False) -> Decoded:
+    """Decode a whole picture without loss of depth.
+
+    max_megapixels: the largest width times height, in millions of pixels.
+    indices: the levels of a picture with a palette are its indices rather than its colours.
+    Raises `InputError` naming the file.
+    """
+    with opened(path, max_megapixels) as (picture, head):
+        deep, tiles, top = _is_deep_colour(picture), list(picture.tile), _top_of(picture)
+        has_palette = picture.mode in _PALETTES
         check_exif_of(picture, path)
         orientation = orientation_of(picture)
-        _load(picture, path)
+        if any(tile.codec_name == "libtiff" for tile in picture.tile):
+            check_tiff(path)
+        picture.load()
         metadata = metadata_of(picture, orientation)
         # Pillow turns a TIFF itself, and then forgets its orientation.
         turn = orientation_of(picture)
+        if indices and has_palette:
+            array = np.asarray(picture)
+            levels = turned(array if array.ndim == 2 else array[:, :, 0], turn)
+            return Decoded(levels, None, metadata, top, has_palette)
         if head is not None and picture.mode == "P":
             head.check_indices(np.asarray(picture), path)
-        array = all_bits(picture, tiles, path) if deep else np.asarray(_plain_mode(picture, path, head))
+        array = _all_bits(picture, tiles, path) if deep else np.asarray(_plain_mode(picture, path, head))
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
-        if is_inverted(picture):
+        if array.dtype == np.uint16 and is_inverted(picture):
             array = np.iinfo(array.dtype).max - array
     if head is not None:
         array, metadata = head.with_transparency(array), head.with_colour(metadata)
@@ -59,71 +76,90 @@ def decode(path: str | Path, max_megapixels: float) -> Decoded:
         array, alpha = array[:, :, :-1], array[:, :, -1]
         array = array[:, :, 0] if array.shape[2] == 1 else array
         alpha = None if (alpha == np.iinfo(alpha.dtype).max).all() else alpha
-    return Decoded(np.ascontiguousarray(array), alpha, metadata)
+    return Decoded(np.ascontiguousarray(array), alpha, metadata, top, has_palette)
 
 
-def decode_indices(path: str | Path, max_megapixels: float) -> NDArray[np.uint8]:
-    """The indices (H, W) of a picture with a palette, turned as its EXIF orientation says. Raises `InputError`."""
-    with opened(path, max_megapixels) as picture:
-        check_exif_of(picture, path)
-        _load(picture, path)
-        indices = np.asarray(picture)
-        return turned(indices if indices.ndim == 2 else indices[:, :, 0], orientation_of(picture))
-
-
-def own_range(path: str | Path, max_megapixels: float) -> tuple[int, bool]:
-    """The largest number that a channel of a file can hold, and whether its numbers are indices of a palette.
-
-    Pillow spreads grey of 1, 2 and 4 bits over 0..255. Raises `InputError`.
-    """
-    with opened(path, max_megapixels) as picture:
-        few = {found[1] for tile in picture.tile if (found := re.search(r"L;([24])", str(tile[3])))}
-        if picture.mode in _PALETTES:
-            return 255, True
-        if picture.mode == "1":
-            return 1, False
-        deep = picture.mode in SIXTEEN_BIT_GREY or is_deep_colour(picture)
-        return 65535 if deep else 2 ** int(few.pop()) - 1 if few else 255, False
-
-
-def size_upright(path: str | Path, max_megapixels: float) -> tuple[int, int]:
-    """Height and width, turned as the EXIF orientation says, but for one that stands behind a PNG's pixels.
-
-    Raises `InputError` as `decode`.
-    """
-    with opened(path, max_megapixels) as picture:
-        width, height = picture.size
-        if is_upright(picture):
-            return height, width
-        check_exif_of(picture, path)
-        return (width, height) if orientation_of(picture) in SIDEWAYS else (height, width)
-
-
-def _load(picture: ImageFile.ImageFile, path: str | Path) -> None:
-    if any(tile.codec_name == "libtiff" for tile in picture.tile):
-        check_tiff(path)
-    picture.load()
+def _top_of(picture: ImageFile.ImageFile) -> int:
+    """Return the largest number that a channel of a picture that is not loaded can hold."""
+    if picture.mode == "1":
+        return 1
+    if picture.mode in SIXTEEN_BIT_GREY or _is_deep_colour(picture):
+        return 65535
+    few = [found[1] for tile in picture.tile if (found := re.search(r"L;([24])", str(tile[3])))]
+    return 2 ** int(few[0]) - 1 if few else 255
 
 
 def _plain_mode(picture: Image.Image, path: str | Path, head: PngHead | None) -> Image.Image:
-    """The picture in mode L, RGB, LA, RGBA or I;16. head: of a PNG, whose palette alone is looked at for transparency:
-    Pillow compares a grey or colour that is transparent with levels of another depth."""
+    """Return the picture in mode L, RGB, LA, RGBA or I;16. Raises `InputError` for modes whose meaning is lost there.
+
+    head: of a PNG, whose palette alone is looked at for transparency: Pillow compares a grey or colour that is
+    transparent with levels of another depth.
+    """
     if head is not None:
         picture.info.pop("transparency", None)
         if picture.mode == "P" and head.transparent is not None:
             picture.info["transparency"] = head.transparent
-    transparent = picture.mode == "PA" or "transparency" in picture.info
     if picture.mode in SIXTEEN_BIT_GREY and bits_of(picture) not in (None, 16):
         raise InputError(
             f"{path}: has {bits_of(picture)} bits a pixel, which would be taken for a dark 16; save it with 8 or 16"
         )
-    if picture.mode in SIXTEEN_BIT_GREY:
+    if picture.mode in (*SIXTEEN_BIT_GREY, "LA", "RGBA"):
         return picture.copy()
     if picture.mode in (*_PALETTES, "1", "L", "RGB"):
-        grey = picture.mode in ("1", "L")
-        return picture.convert("RGBA" if transparent else "L" if grey else "RGB")
-    if picture.mode in ("LA", "RGBA"):
-        return picture.copy()
+        transparent = picture.mode == "PA" or "transparency" in picture.info
+        return picture.convert("RGBA" if transparent else "L" if picture.mode in ("1", "L") else "RGB")
     raise InputError(
         f"{path}: its colour mode is {picture.mode}, wanted 8- or 16-bit RGB or grey; convert it to sRGB first"
     )
+
+
+def _is_deep_colour(picture: ImageFile.ImageFile) -> bool:
+    """Return whether a picture that is not loaded has 16-bit colours, of which Pillow would keep the upper 8 bits."""
+    deep = (bits_of(picture) or 0) > 8 or any(";16" in _raw_mode(tile) for tile in picture.tile)
+    return deep and picture.mode in _DEEP_MODES
+
+
+def _all_bits(picture: ImageFile.ImageFile, tiles: list[Any], path: str | Path) -> NDArray[np.uint16]:
+    """Return all 16 bits of a loaded picture, (H, W, C).
+
+    Pillow has read the upper 8 bits. It reads the lower ones if it is told that the file has its samples in the other
+    order of bytes.
+
+    tiles: of the picture before it was loaded.
+    Raises `InputError`.
+    """
+    raw_modes = {_raw_mode(tile) for tile in tiles}
+    if has_separate_planes(picture) or len(raw_modes) != 1 or not all(";16" in mode for mode in raw_modes):
+        raise InputError(
+            f"{path}: its 16-bit colours cannot be read without loss; save it as an RGB PNG, or as a TIFF without "
+            "layers and separate planes"
+        )
+    (raw_mode,) = raw_modes
+    if raw_mode == _DEEP_GREY_ALPHA:  # its two samples are four bytes
+        return _bytes_of(tiles, path, "RGBA").view(">u2").astype(np.uint16)
+    channels, order = raw_mode.split(";16")
+    order = _NATIVE_ORDER if order == "N" else order
+    straight = channels.replace("a", "A")  # "a" is alpha that colours are multiplied by, which Pillow undoes
+    upper = np.asarray(picture) if straight == channels else _bytes_of(tiles, path, f"{straight};16{order}")
+    lower = _bytes_of(tiles, path, f"{straight};16{'L' if order == 'B' else 'B'}")
+    return upper.astype(np.uint16) << np.uint16(8) | lower
+
+
+def _raw_mode(tile: Any) -> str:
+    """Return how the samples of a part of a picture lie in the file, in Pillow's words."""
+    arguments = tile[3]
+    return str(arguments if isinstance(arguments, str) or not arguments else arguments[0])
+
+
+def _bytes_of(tiles: list[Any], path: str | Path, raw_mode: str) -> NDArray[np.uint8]:
+    """Read the picture anew, (H, W, C), as if its samples lay in the file as `raw_mode` says."""
+    with open(path, "rb") as file:
+        again = open_picture(file)
+        if again is None or again.tile != tiles:
+            raise InputError(f"{path}: has changed while it was read; read it again")
+        again.tile = [
+            tile._replace(args=raw_mode if isinstance(tile.args, str) else (raw_mode, *(tile.args or ())[1:]))
+            for tile in again.tile
+        ]
+        with again:
+            return np.array(again)

@@ -1,6 +1,5 @@
-"""OpenEXR files: photos, masks and alphas, half or float; results with the photo's windows and attributes."""
+"""Read and write OpenEXR files, half or float; results have their photo's windows and attributes."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,42 +9,24 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..files import replacing
 from .damage import check_exr
-from .exr_header import MAGIC, SUBSAMPLED, DamagedHeaderError, ExrHeader, Windows, splice
-from .opening import check_is_file, check_size
+from .exr_header import SUBSAMPLED, DamagedHeaderError, ExrHeader, Windows, splice
+from .opening import check_size
 
 _DTYPES: dict[str, type[Any]] = {"half": np.float16, "float": np.float32, "uint": np.uint32}
 _LINES_PER_CHUNK = 16  # of ZIP compression, which is lossless
 _NAMES = {1: "A", 3: "RGB", 4: "RGBA"}
 
 
-@dataclass(frozen=True)
-class ExrPicture:
-    """planes: (H, W) float16 or float32 by the channels' names, of the data window."""
-
-    planes: dict[str, NDArray[Any]]
-    header: ExrHeader
-
-
-def is_exr(path: str | Path) -> bool:
-    """Whether a file begins as OpenEXR files do. Raises `InputError` for a path that cannot be read."""
-    try:
-        check_is_file(path)
-        with Path(path).open("rb") as file:
-            return file.read(4) == MAGIC
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}; give the path of an image file") from error
-
-
 def exr_windows(path: str | Path, max_megapixels: float) -> Windows:
-    """The windows of a file that can be read, by its header. Raises `InputError`."""
+    """Return the windows of a file by its header. Raises `InputError`."""
     return _header(path, max_megapixels).windows
 
 
 def read_exr_rgb(path: str | Path, max_megapixels: float) -> tuple[NDArray[Any], ExrHeader]:
-    """Scene-linear colours (H, W, 3) float16 or float32: channels R, G, B, or Y alone as grey; A must be opaque.
+    """Read scene-linear colours (H, W, 3): channels R, G, B, or Y alone as grey; A must be opaque.
 
-    Other channels and layers are not looked at. Scanlines or tiles, of any compression; float32 where one of the
-    channels is. Values may be infinite. Raises `InputError`.
+    Other channels and layers are not looked at. The file has scanlines or tiles, of any compression. Values are
+    float16, or float32 where one of the channels is, and may be infinite. Raises `InputError`.
     """
     header = _header(path, max_megapixels)
     colours = _colours(header)
@@ -55,7 +36,7 @@ def read_exr_rgb(path: str | Path, max_megapixels: float) -> tuple[NDArray[Any],
             "write the layer that you mean as plain RGB"
         )
     opacity = ("A",) if "A" in header.channels else ()
-    planes = _read(path, header, (*colours, *opacity)).planes
+    planes = _read(path, header, (*colours, *opacity))
     if opacity and not (planes["A"] == 1).all():
         raise InputError(
             f"{path}: has transparent pixels, whose colours are unclear; flatten it or save it without alpha"
@@ -64,38 +45,40 @@ def read_exr_rgb(path: str | Path, max_megapixels: float) -> tuple[NDArray[Any],
 
 
 def read_exr_mask(path: str | Path, max_megapixels: float) -> tuple[NDArray[np.float32], Windows]:
-    """Channel A, or where that is opaque or missing Y or equal R, G, B, if not all 0: (H, W) float32, as stored.
+    """Read a mask (H, W) float32, as stored, of the data window, and the windows.
 
-    Of the data window; the windows come with it. Raises `InputError`.
+    It is channel A, or where that is opaque or missing Y or equal R, G, B, if not all 0. Raises `InputError`.
     """
     header = _header(path, max_megapixels)
     plane, colours = None, _colours(header)
     if "A" in header.channels:
-        plane = _read(path, header, ("A",)).planes["A"]
+        plane = _read(path, header, ("A",))["A"]
     if colours is not None and (plane is None or (plane == 1).all()):
-        grey, *others = _read(path, header, colours).planes.values()
+        grey, *others = _read(path, header, colours).values()
         if not all(np.array_equal(grey, other, equal_nan=True) for other in others):
             raise InputError(f"{path}: has colours, wanted grey values or an alpha channel that is not opaque")
         plane = grey if plane is None or grey.any() else plane
     if plane is None:
         raise InputError(f"{path}: its channels are {_listed(header.channels)}, wanted A, Y or R, G, B for a mask")
     if np.isnan(plane).any():
-        raise InputError(f"{path}: holds values that are no numbers; write the mask again")
+        raise InputError(f"{path}: contains NaN; write the mask again")
     return plane.astype(np.float32), header.windows
 
 
-def read_exr_whole(path: str | Path, max_megapixels: float) -> ExrPicture:
-    """All channels, at most four, of a flat file of half or float values. Raises `InputError`."""
+def read_exr_planes(path: str | Path, max_megapixels: float) -> list[NDArray[Any]]:
+    """Read all channels, at most four, each (H, W) of the data window, half or float. Raises `InputError`."""
     header = _header(path, max_megapixels)
     if len(header.channels) > len("RGBA"):  # each takes the memory of the window
         raise InputError(f"{path}: its channels are {_listed(header.channels)}, wanted those of a result; remove it")
-    return _read(path, header, tuple(header.channels))
+    return list(_read(path, header, tuple(header.channels)).values())
 
 
 def write_exr(path: str | Path, pixels: NDArray[Any], source: ExrHeader | None = None) -> None:
-    """Write (H, W) as channel A, (H, W, 3) as R, G, B or (H, W, 4) as R, G, B, A; float16 or float32, losslessly.
+    """Write a picture losslessly.
 
-    source: a file of the same data window, whose windows and attributes the new one gets. Raises `OutputError`.
+    pixels: (H, W) for channel A, (H, W, 3) for R, G, B or (H, W, 4) for R, G, B, A; float16 or float32.
+    source: the header of a file of the same data window, whose windows and attributes the new one gets.
+    Raises `OutputError`.
     """
     import OpenEXR  # here: machines that are lent to train on photos have none
 
@@ -117,30 +100,30 @@ def write_exr(path: str | Path, pixels: NDArray[Any], source: ExrHeader | None =
 
 
 def _header(path: str | Path, max_megapixels: float) -> ExrHeader:
-    """The header of a file that can be read, checked before anything is decoded."""
+    """Return the header of a file, checked before anything is decoded. Raises `InputError`."""
     try:
         with Path(path).open("rb") as file:
             header = ExrHeader.read(file)
-        (height, width), _ = header.windows.data.hw, header.channels
-        shown = header.windows.display.hw
+        windows, _ = header.windows, header.channels
     except (DamagedHeaderError, OSError) as error:
         raise InputError(f"{path}: damaged or truncated OpenEXR file ({error}); save or fetch it again") from error
     if header.kind not in ("scanline", "tiled"):
         raise InputError(f"{path}: is an OpenEXR file {header.kind}, wanted a flat one of one part; flatten it")
-    check_size(width, height, path, max_megapixels)
-    check_size(shown[1], shown[0], path, max_megapixels)
+    for height, width in (windows.data.hw, windows.display.hw):
+        check_size(width, height, path, max_megapixels)
     return header
 
 
 def _colours(header: ExrHeader) -> tuple[str, ...] | None:
-    """The channels that hold the picture: R, G, B, or Y where no chroma belongs to it."""
+    """Return the channels that hold the picture: R, G, B, or Y where no chroma belongs to it."""
     names = header.channels.keys()
     if {"R", "G", "B"} <= names:
         return ("R", "G", "B")
     return ("Y",) if "Y" in names and not {"RY", "BY"} & names else None
 
 
-def _read(path: str | Path, header: ExrHeader, names: tuple[str, ...]) -> ExrPicture:
+def _read(path: str | Path, header: ExrHeader, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """Return these channels, each (H, W) of the data window, float32 where one of them is, else float16."""
     import OpenEXR
 
     types = {header.channels[name] for name in names}
@@ -156,11 +139,10 @@ def _read(path: str | Path, header: ExrHeader, names: tuple[str, ...]) -> ExrPic
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: damaged or truncated OpenEXR file ({reason}); save or fetch it again") from error
     dtype = np.float32 if "float" in types else np.float16
-    planes = {
+    return {
         name: np.frombuffer(content, _DTYPES[header.channels[name]]).reshape(header.windows.data.hw).astype(dtype)
         for name, content in zip(names, contents, strict=True)
     }
-    return ExrPicture(planes, header)
 
 
 def _listed(names: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""OpenEXR headers as bytes: read before anything is decoded, and carried over whole, whatever their attributes are."""
+"""OpenEXR headers as bytes, read before anything is decoded, and carried over whole whatever their attributes are."""
 
 import struct
 from collections.abc import Iterator, Mapping
@@ -18,12 +18,10 @@ _PIXEL_TYPES = ("uint", "half", "float")
 SUBSAMPLED = "subsampled"
 _MAX_ATTRIBUTE, _MAX_ATTRIBUTES, _MAX_CHANNELS = 1 << 28, 10_000, 1024
 # Attributes that describe how one file holds its pixels; a preview would show another picture.
-_OF_THE_FILE = frozenset(
-    {
-        *("channels", "chunkCount", "compression", "dwaCompressionLevel", "lineOrder", "maxSamplesPerPixel"),
-        *("preview", "tiles", "type", "version", "zipCompressionLevel"),
-    }
-)
+_OF_THE_FILE = {
+    *("channels", "chunkCount", "compression", "dwaCompressionLevel", "lineOrder", "maxSamplesPerPixel"),
+    *("preview", "tiles", "type", "version", "zipCompressionLevel"),
+}
 
 
 class DamagedHeaderError(ValueError):
@@ -44,7 +42,10 @@ class Box:
         return self.bottom - self.top, self.right - self.left
 
     def moved(self, plane: NDArray[Any], other: "Box", around: NDArray[Any] | float = 0) -> NDArray[Any]:
-        """(H, W, ...) of this box as another box of the same coordinates cuts it out, on top of `around`."""
+        """Return what another box, of the same coordinates, cuts out of a plane (H, W, ...) of this one.
+
+        around: what lies outside this box.
+        """
         if self == other:
             return plane
         cut = np.empty((*other.hw, *plane.shape[2:]), plane.dtype)
@@ -63,15 +64,18 @@ class Box:
 
 @dataclass(frozen=True)
 class Windows:
-    """Where an OpenEXR file has pixels (data), and what of the plane is shown (display)."""
+    """Where an OpenEXR file has pixels (data), and which part of the plane is shown (display)."""
 
     data: Box
     display: Box
 
     def fit(self, plane: NDArray[Any], name: str) -> NDArray[Any]:
-        """What of (H, W, ...) lies in the data window: `plane` is of the display window's size, or else of that one's.
+        """Return the part of a plane (H, W, ...) that lies in the data window.
 
-        In the first case the plane goes on as its edges where the data window is larger. Raises `InputError`.
+        plane: of the display window's size, whose edges go on where the data window is larger; or already of the data
+        window's size.
+        name: begins an error.
+        Raises `InputError` for any other size.
         """
         if plane.shape[:2] != self.display.hw:
             if plane.shape[:2] == self.data.hw:
@@ -86,20 +90,24 @@ class Windows:
         return np.asarray(plane[rows[:, None], columns[None, :]])
 
     def show(self, plane: NDArray[Any], around: NDArray[Any] | float = 0) -> NDArray[Any]:
-        """(H, W, ...) of the data window as the display window shows it, on top of `around`."""
+        """Return a plane (H, W, ...) of the data window as the display window shows it, on top of `around`."""
         return self.data.moved(plane, self.display, around)
 
 
 @dataclass(frozen=True)
 class ExrHeader:
-    """attributes: type and value by name, as bytes. kind: "scanline", "tiled", "deep" or "of several parts"."""
+    """The header of an OpenEXR file.
+
+    attributes: type and value by name, as bytes.
+    kind: "scanline", "tiled", "deep" or "of several parts".
+    """
 
     attributes: Mapping[str, tuple[str, bytes]]
     kind: str
 
     @classmethod
     def read(cls, file: IO[bytes]) -> Self:
-        """The header of an open file, which is left after it. Raises `DamagedHeaderError`."""
+        """Read the header of an open file, which is left behind it. Raises `DamagedHeaderError`."""
         (flags,) = struct.unpack("<4xI", _exactly(file, 8))
         kind = "of several parts" if flags & _MULTIPART else "deep" if flags & _DEEP else "tiled"
         kind = kind if flags & (_MULTIPART | _DEEP | _TILED) else "scanline"
@@ -107,7 +115,7 @@ class ExrHeader:
 
     @property
     def windows(self) -> Windows:
-        """Raises `DamagedHeaderError` for windows that are missing or empty."""
+        """The data and display window. Raises `DamagedHeaderError` where one is missing or empty."""
         return Windows(self._box("dataWindow"), self._box("displayWindow"))
 
     @property
@@ -130,7 +138,7 @@ class ExrHeader:
         return found
 
     def carried_over(self) -> dict[str, tuple[str, bytes]]:
-        """What a result made from this file keeps."""
+        """Return the attributes that a result made from this file keeps."""
         return {name: value for name, value in self.attributes.items() if name not in _OF_THE_FILE}
 
     def _box(self, name: str) -> Box:

@@ -1,4 +1,4 @@
-"""HEIC and AVIF: opened by `pillow_heif` and by Pillow, once it is clear that their numbers are read right."""
+"""HEIC and AVIF, opened by `pillow_heif` and by Pillow once it is clear that their numbers are read right."""
 
 import os
 import re
@@ -13,16 +13,16 @@ from ..errors import InputError
 from .suffixes import READS_AVIF, conversion, kind_of
 
 _PLAIN_PRIMARIES, _PLAIN_TRANSFERS = (1, 2, 5, 6), (1, 2, 6, 13)
-"""Of `nclx`, where they are taken for sRGB, as by everybody: BT.709, unspecified, BT.601, and sRGB's own curve."""
+"""What `nclx` may say where numbers are taken for sRGB, as by everybody: BT.709, unspecified, BT.601, sRGB's curve."""
 _NAMES = {16: "PQ", 18: "HLG"}
 _MOST_BYTES = 1 << 20
 
 
 def container_factory(path: str | Path) -> Any:
-    """What opens a file, as Pillow's `ImageFile` does, where it is HEIC or AVIF; None where it is not.
+    """Return what opens a HEIC or AVIF file, as Pillow's `ImageFile` does; None for any other file.
 
-    Warns where only the upper 8 bits are read. Raises `InputError` for colours that are not read right, or where
-    nothing reads the file, and `DependencyError`.
+    Warns where only the upper 8 bits are read.
+    Raises `InputError` for colours that are not read right, or where nothing reads the file, and `DependencyError`.
     """
     kind = kind_of(path)
     if kind not in ("HEIC", "AVIF"):
@@ -39,6 +39,7 @@ def container_factory(path: str | Path) -> Any:
 
 
 def _check_colours(path: str | Path, kind: str) -> None:
+    """Raise `InputError` for primaries or a curve that are not read right; warn of more than 8 bits."""
     described = _description(path)
     bits = 8
     for config in re.finditer(rb"av1C(.{3})", described, re.DOTALL):
@@ -63,7 +64,7 @@ def _check_colours(path: str | Path, kind: str) -> None:
 
 
 def _description(path: str | Path) -> bytes:
-    """The box `meta` of a file, which says what its pictures are; without it, nothing."""
+    """Return the box `meta` of a file, which says what its pictures are; empty without it."""
     size, place = os.path.getsize(path), 0
     with open(path, "rb") as file:
         while place + 8 <= size:

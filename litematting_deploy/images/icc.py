@@ -1,4 +1,4 @@
-"""ICC profiles: the picture in sRGB for the network, and what a profile's numbers mean as light."""
+"""ICC profiles: pixels converted to sRGB for the network, and what a profile's numbers mean as light."""
 
 import io
 import struct
@@ -20,7 +20,15 @@ _MODES = {b"RGB ": "RGB", b"GRAY": "L"}
 
 
 class Profile:
-    """An ICC profile of RGB or grey numbers. Raises `InputError` naming `path` for any other and a damaged one."""
+    """An ICC profile of RGB or grey numbers.
+
+    content: its bytes.
+    path: begins an error.
+    grey: whether it is for grey numbers.
+    space: what its numbers mean as light.
+    is_srgb: whether it is sRGB under another name.
+    Raises `InputError` for a damaged profile, and for one of other numbers.
+    """
 
     def __init__(self, content: bytes, path: str | Path) -> None:
         self.content = content
@@ -47,7 +55,7 @@ class Profile:
         self.is_srgb = bool(changed <= _SAME_LEVELS)
 
     def to_srgb(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 in this profile to (H, W, 3) uint8 sRGB, relative colorimetric."""
+        """Return pixels (H, W, 3) uint8 of this profile as (H, W, 3) uint8 sRGB, relative colorimetric."""
         picture = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if self.grey else pixels))
         converted = ImageCms.applyTransform(picture, self._to_srgb)
         if converted is None:
@@ -56,20 +64,18 @@ class Profile:
 
 
 def _space(content: bytes, grey: bool, name: str) -> Space:
-    """The curves and primaries of a profile; without curves, sRGB's, and without primaries, none."""
+    """Return the curves and primaries of a profile; without curves, sRGB's, and without primaries, none."""
     tags = _tags(content)
     if grey:
-        curve = _curve(tags[b"kTRC"]) if b"kTRC" in tags else SRGB.decoding[0]
-        return Space.of_one_curve(name, curve, SRGB.to_xyz)
+        return Space(name, (_curve(tags[b"kTRC"]),) * 3 if b"kTRC" in tags else SRGB.decoding, SRGB.to_xyz)
     matrix = None
-    if all(tag in tags for tag in (b"rXYZ", b"gXYZ", b"bXYZ")):
+    if tags.keys() >= {b"rXYZ", b"gXYZ", b"bXYZ"}:
         matrix = np.array([_fixed(tags[tag][8:20]) for tag in (b"rXYZ", b"gXYZ", b"bXYZ")]).T
         if abs(np.linalg.det(matrix)) < 1e-6:
             raise ValueError("its primaries lie on a line")
-    if not all(tag in tags for tag in (b"rTRC", b"gTRC", b"bTRC")):
+    if not tags.keys() >= {b"rTRC", b"gTRC", b"bTRC"}:
         return Space(name, SRGB.decoding, matrix)
-    red, green, blue = (_curve(tags[tag]) for tag in (b"rTRC", b"gTRC", b"bTRC"))
-    return Space(name, (red, green, blue), matrix)
+    return Space(name, tuple(_curve(tags[tag]) for tag in (b"rTRC", b"gTRC", b"bTRC")), matrix)
 
 
 def _tags(content: bytes) -> dict[bytes, memoryview]:
@@ -82,12 +88,12 @@ def _tags(content: bytes) -> dict[bytes, memoryview]:
 
 
 def _fixed(content: memoryview) -> NDArray[np.float64]:
-    """s15Fixed16 numbers."""
+    """Return s15Fixed16 numbers."""
     return np.frombuffer(content, ">i4").astype(np.float64) / 65536
 
 
 def _curve(content: memoryview) -> NDArray[np.float32]:
-    """A `curv` or `para` element as the light of 65536 levels. Raises `ValueError` where it falls."""
+    """Return the light of 65536 levels by a `curv` or `para` element. Raises `ValueError` where it falls."""
     x = np.linspace(0, 1, TABLE_SIZE)
     if bytes(content[:4]) == b"curv":
         (count,) = struct.unpack_from(">I", content, 8)
@@ -111,10 +117,10 @@ def _curve(content: memoryview) -> NDArray[np.float32]:
 
 
 def _parametric(x: NDArray[np.float64], kind: int, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """ICC.1:2022, table 68: a power from a threshold on, a line or a constant below it."""
+    """Return a power from a threshold on, and a line or a constant below it (ICC.1:2022, table 68)."""
     g, a, b, c, d, e, f = np.pad(numbers, (0, 7 - len(numbers))).tolist()
     a = 1.0 if kind == 0 else a
-    with np.errstate(all="ignore"):  # what is no number is refused by the caller
+    with np.errstate(all="ignore"):  # the caller refuses NaN
         if kind in (1, 2):
             c, d, e, f = 0.0, np.divide(-b, a), c, c
         return np.asarray(np.where(x >= d, np.maximum(a * x + b, 0) ** g + e, c * x + f))

@@ -1,53 +1,43 @@
-"""What a JPEG file asks for, told from its markers before it is decoded."""
+"""What a JPEG file asks for, found in its markers before it is decoded."""
 
-import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import InputError
-from .tags import check_tags
+from .tiff import EXIF_NAME, check_exif
 
-SIGNATURE = b"\xff\xd8\xff"
-# Each is a pass over the whole picture, and may be ten bytes long; cameras and encoders write ten at the most.
+# Each scan is a pass over the whole picture, and may be ten bytes long; cameras and encoders write ten at the most.
 _MAX_SCANS = 100
 _EXIF, _END, _SCAN = 0xE1, 0xD9, 0xDA
-_EXIF_NAME = b"Exif\0\0"
 # Neither a zero behind 0xFF, which stands for 0xFF among the pixels, nor a restart.
 _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 _WITH_CONTENT = {*range(0xC0, 0xF0), 0xFE} - {0xC8, *range(0xD0, 0xDA)}
 _BLOCK, _LONGEST = 1 << 20, 1 << 16
 
 
-def check_jpeg(path: str | Path) -> None:
-    """Raise `InputError` where it has many scans, or EXIF tags that share their bytes.
+def check_jpeg(file: BinaryIO, path: str | Path) -> None:
+    """Raise `InputError` for an open JPEG file with very many scans, or with EXIF tags that share their bytes.
 
     The file is read in blocks, to the end of the picture: behind it, phones keep videos.
     """
+    file.seek(0)
     scans, exif = 0, b""
-    with open(path, "rb") as file:
-        for code, content in _segments(file):
-            if code == _SCAN:
-                scans += 1
-            if code == _END and scans:
-                break
-            if code == _EXIF and not scans and content.startswith(_EXIF_NAME):
-                exif += content.removeprefix(_EXIF_NAME)
-            if scans > _MAX_SCANS:
-                raise InputError(f"{path}: is a JPEG of more than {_MAX_SCANS} scans, wanted ten or so; save it again")
+    for code, content in _segments(file):
+        if code == _SCAN:
+            scans += 1
+        if code == _END and scans:
+            break
+        if code == _EXIF and not scans and content.startswith(EXIF_NAME):
+            exif += content.removeprefix(EXIF_NAME)
+        if scans > _MAX_SCANS:
+            raise InputError(f"{path}: is a JPEG of more than {_MAX_SCANS} scans, wanted ten or so; save it again")
     check_exif(exif, path)
 
 
-def check_exif(block: bytes, path: str | Path) -> None:
-    """Raise `InputError` for tags that share their bytes."""
-    while block.startswith(_EXIF_NAME):
-        block = block.removeprefix(_EXIF_NAME)
-    check_tags(io.BytesIO(block), len(block), f"{path}: its EXIF")
-
-
 def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """The markers, with what belongs to them."""
+    """Yield the code of each marker and the content that belongs to it."""
     block, at = file.read(_BLOCK), 2
     while True:
         found = _MARKER.search(block, at)

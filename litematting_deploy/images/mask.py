@@ -1,28 +1,33 @@
-"""What the numbers of a mask mean: which of them are the object."""
+"""Masks, trimaps and alphas in files, and what the numbers of a mask mean."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DimMaskError, InputError, UsageError
-from ..specs import Amount
-from .class_ids import class_ids
-
-LEAST_SURE = 0.98
-"""The share of the range's top that a mask's brightest value reaches at least, so that something is foreground."""
-_MOST_LISTED = 6
+from ..errors import InputError, UsageError
+from ..profiling import stage
+from ..specs import MAX_MEGAPIXELS, Amount
+from .colour import upper_bits
+from .decode import Decoded, decode
+from .exr import read_exr_mask
+from .mask_checks import check_brightest, check_no_ids
+from .opening import is_exr
+from .photo import Photo
 
 
 @dataclass(frozen=True)
 class MaskMeaning:
     """Which values of a mask are the object; by default the top of the range is, and what lies below is soft.
 
-    threshold: values from this one on are foreground and all others background; in the file's own numbers or, where
-    `relative`, in percent of the top of its range. labels: exactly these class ids are foreground. A file's own numbers
-    are 0..255 of 8 bits, 0..15 of 4, 0..1 of 1 bit, 0..65535 of 16 bits, 0.0..1.0 of OpenEXR; class ids of a palette
-    are its indices. Raises `UsageError` for both, and for numbers that no mask has.
+    A file's own numbers are 0..255 of 8 bits, 0..15 of 4, 0..1 of 1 bit, 0..65535 of 16 bits, 0.0..1.0 of OpenEXR.
+
+    threshold: values from this one on are foreground and all others background, in the file's own numbers.
+    relative: the threshold is in percent of the top of the mask's range.
+    labels: exactly these class ids are foreground; of a palette, its indices.
+    Raises `UsageError` where both are given, and for numbers that no mask has.
     """
 
     threshold: float | None = None
@@ -41,18 +46,14 @@ class MaskMeaning:
                 f"{Amount(self.threshold, self.relative)}",
                 parameter="mask_threshold",
             )
-        strange = [label for label in self.labels if not 0 <= label <= 65535]
-        if strange:
-            raise UsageError(
-                f"`mask_labels` must be class ids from 0 to 65535; got {strange[0]}", parameter="mask_labels"
-            )
-
-    def __bool__(self) -> bool:
-        """Whether it says more than the default."""
-        return self.threshold is not None or bool(self.labels)
+        for label in self.labels:
+            if not 0 <= label <= 65535:
+                raise UsageError(
+                    f"`mask_labels` must be class ids from 0 to 65535; got {label}", parameter="mask_labels"
+                )
 
     def __str__(self) -> str:
-        """The parameter and its value; empty for the default."""
+        """Return the parameter and its value; empty for the default."""
         if self.labels:
             return " ".join(f"`mask_labels={label}`" for label in self.labels)
         return "" if self.threshold is None else f"`mask_threshold={Amount(self.threshold, self.relative)}`"
@@ -66,18 +67,20 @@ class MaskMeaning:
         return cls(amount.value, amount.percent, labels)
 
     def applied(self, levels: NDArray[Any], top: float, name: str, alone: bool = True) -> NDArray[np.uint8] | None:
-        """A mask (H, W) uint8 of 0 and 255 from levels (H, W) in the file's own numbers, 0..top; None for the default.
+        """Return a mask (H, W) uint8 of 0 and 255; None for the default, where the levels are the mask.
 
-        alone: no other mask of a sequence tells the scale; where one does, this one may be dim, as in a fade. Raises
-        `InputError` naming `name` for a threshold above `top` and, of the default, for a mask of class ids, and
-        `DimMaskError` for one alone whose brightest value is not 0 and below `LEAST_SURE` times `top`.
+        levels: (H, W), in the file's own numbers, 0..top.
+        name: begins an error.
+        alone: no other mask of a sequence tells the scale; where one does, this one may be dim, as in a fade.
+        Raises `InputError` for a threshold above `top` and, by default, for class ids; `DimMaskError` for a mask alone
+        whose brightest value is not 0 and below `LEAST_SURE` times `top`.
         """
         if self.labels:
             return np.where(np.isin(levels, self.labels), np.uint8(255), np.uint8(0))
         if self.threshold is None:
             if alone:
-                _check_brightest(levels, top, name)
-            _check_no_ids(levels, top, name)
+                check_brightest(levels, top, name)
+            check_no_ids(levels, top, name)
             return None
         least = self.threshold * top / 100 if self.relative else self.threshold
         if least > top:
@@ -85,42 +88,96 @@ class MaskMeaning:
         return np.where(levels >= least, np.uint8(255), np.uint8(0))
 
     def check_object(self, mask: NDArray[np.uint8], name: str) -> None:
-        """Raise `InputError` where nothing of a mask that this was applied to is the object.
+        """Raise `InputError` where this meaning leaves a single mask without any foreground.
 
-        It is for a single mask: in a sequence an object may leave the frame.
+        In a sequence an object may leave the frame, and the check does not apply.
         """
-        if self and not mask.any():
+        if str(self) and not mask.any():
             raise InputError(f"{name}: no pixel is foreground with {self}; choose a value that it holds")
 
 
-def _check_brightest(levels: NDArray[Any], top: float, name: str) -> None:
-    brightest = levels.max()
-    if 0 < brightest < LEAST_SURE * top:
-        raise DimMaskError(
-            f"{name}: its brightest value is {brightest:g} of {top:g}, so that no pixel is sure to be foreground; it "
-            f"holds {_listed(levels)}. Say what is meant: `mask_threshold={_rounded_down(brightest)}` (foreground from "
-            "this value on) or `mask_labels=ID` (where values are class ids), or scale the mask to the whole range"
+class _ColouredError(InputError):
+    """A picture that should be grey and is not."""
+
+
+@stage("decode trimap")
+def read_trimap(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
+    """Read a trimap as (H, W) uint8: grey, or colour whose channels are equal.
+
+    16 bits are accepted where every value is 257 times an 8-bit one. Transparent pixels are refused, whether an alpha
+    channel, a palette or a PNG's tRNS says so: they might be meant as background or as unknown. Raises `InputError`.
+    """
+    if is_exr(path):
+        raise InputError(f"{path}: is OpenEXR, trimaps are read from PNG or TIFF; save it as 8-bit grey")
+    decoded = decode(path, max_megapixels)
+    if decoded.alpha is not None:
+        raise InputError(f"{path}: has transparent pixels; save the trimap as plain grey, without an alpha channel")
+    if decoded.levels.dtype == np.uint16 and (decoded.levels % 257).any():
+        raise InputError(f"{path}: has 16-bit values that no 8-bit value stands for; save the trimap as 8-bit grey")
+    return upper_bits(_grey(decoded, path))
+
+
+@stage("decode trimap")
+def read_mask(
+    path: str | Path,
+    max_megapixels: float = MAX_MEGAPIXELS,
+    photo: Photo | None = None,
+    meaning: MaskMeaning = MaskMeaning(),
+    alone: bool = True,
+) -> NDArray[np.uint8]:
+    """Read a mask as (H, W) uint8: grey, or the alpha channel of a cut-out where that is not opaque.
+
+    Of 16 bits it takes the upper 8; of an OpenEXR file channel A, or else Y or equal R, G, B, 0..1.
+
+    photo: whose pixels the mask is for, see `Photo.fit`; without, an OpenEXR mask is what its display window shows.
+    meaning: which values are the object; class ids are grey values or a palette's indices, never alpha.
+    alone: the mask is not one of a sequence, of which another mask tells the scale.
+    Raises `InputError`, `DimMaskError`; see `MaskMeaning.applied`.
+    """
+    if is_exr(path):
+        plane, windows = read_exr_mask(path, max_megapixels)
+        mask = meaning.applied(plane, 1.0, str(path), alone)
+        mask = _exr_levels(plane) if mask is None else mask
+        return windows.show(mask) if photo is None else photo.fit(mask, str(path), placed=windows)
+    decoded = decode(path, max_megapixels, indices=bool(meaning.labels))
+    try:
+        levels = _grey(decoded, path) if meaning.labels or decoded.alpha is None else decoded.alpha
+    except _ColouredError as error:
+        fix = "; where its colours stand for classes, say which is the object: `mask_labels=ID`"
+        raise InputError(f"{error}{fix if decoded.has_palette else ''}") from None
+    spread = 255 // decoded.top if decoded.top < 255 else 1
+    top = min(decoded.top, int(np.iinfo(levels.dtype).max))
+    mask = meaning.applied(levels // levels.dtype.type(spread), top, str(path), alone)
+    mask = upper_bits(levels) if mask is None else mask
+    return mask if photo is None else photo.fit(mask, str(path))
+
+
+def read_alpha(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
+    """Read a true alpha of a data set as (H, W) uint8, as a mask is read; it may be thin everywhere.
+
+    Raises `InputError`.
+    """
+    if is_exr(path):
+        plane, windows = read_exr_mask(path, max_megapixels)
+        return windows.show(_exr_levels(plane))
+    decoded = decode(path, max_megapixels)
+    levels = _grey(decoded, path) if decoded.alpha is None else decoded.alpha
+    if levels.dtype == np.uint16 and levels.max() in (1, 255):
+        raise InputError(
+            f"{path}: its brightest 16-bit value is {levels.max()}, which would all be background; "
+            "an alpha of 16 bits goes from 0 to 65535: scale it, or save it as 8 bits"
         )
+    return upper_bits(levels)
 
 
-def _check_no_ids(levels: NDArray[Any], top: float, name: str) -> None:
-    if levels.dtype.kind == "f" or not class_ids(levels, int(top)):
-        return
-    raise InputError(
-        f"{name}: holds {_listed(levels)}, in areas of one value as class ids fill them, with {top:g} for what has no "
-        "class. Say which one is the object: `mask_labels=ID`, or `mask_threshold=VALUE`; a soft mask that looks so "
-        "may be given as a trimap with `trimap_encoding=between`"
-    )
+def _exr_levels(plane: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.asarray(np.rint(plane.clip(0, 1) * 255), np.uint8)
 
 
-def _listed(levels: NDArray[Any]) -> str:
-    if levels.dtype.kind == "f":
-        return f"values from {levels.min():g} to {levels.max():g}"
-    values, counts = np.unique(levels, return_counts=True)
-    most = np.sort(np.argsort(-counts, kind="stable")[:_MOST_LISTED])
-    listed = ", ".join(f"{values[index]} ({counts[index]} px)" for index in most)
-    return listed if len(values) <= _MOST_LISTED else f"{listed} and {len(values) - _MOST_LISTED} more"
-
-
-def _rounded_down(value: Any) -> str:
-    return f"{np.floor(float(value) * 100) / 100:g}" if isinstance(value, np.floating) else str(value)
+def _grey(decoded: Decoded, path: str | Path) -> NDArray[Any]:
+    """Return the levels (H, W) of a picture without colours. Raises `InputError`."""
+    if decoded.levels.ndim == 2:
+        return decoded.levels
+    if (decoded.levels != decoded.levels[:, :, :1]).any():
+        raise _ColouredError(f"{path}: has colours, wanted grey values; save it as a greyscale image")
+    return decoded.levels[:, :, 0]

@@ -1,24 +1,33 @@
-"""What an image file says beside its pixels, and how it goes on to PNG and TIFF."""
+"""What an image file says beside its pixels, how it goes on to PNG and TIFF, and EXIF's orientation."""
 
+import contextlib
+import re
 import struct
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.IptcImagePlugin import getiptcinfo
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from .orientation import ORIENTATION_TAG, SIDEWAYS, without_orientation
+from .tiff import SUB_FOLDERS, check_exif
 
 if TYPE_CHECKING:
     from .exr_header import ExrHeader
 
-SUB_FOLDERS = {0x8769: "Exif", 0x8825: "GPS"}
 XMP_TAG, IPTC_TAG, ICC_TAG = 700, 33723, 34675  # of TIFF
+SIDEWAYS = (5, 6, 7, 8)
+"""EXIF orientations whose height and width are exchanged."""
+_UPSIDE_DOWN, _MIRRORED = (3, 4, 7, 8), (2, 3, 6, 7)  # once rows and columns are exchanged, where they are
+_ORIENTATION_TAG = 0x0112
+_IN_XMP = re.compile(rb'tiff:Orientation="\d"|<tiff:Orientation>\d</tiff:Orientation>')
+_RAW_EXIF = "Raw profile type exif"  # as ImageMagick writes it to PNG
 # Tags that describe how the pixels of one file lie in it, or that are kept by other means.
 _OF_THE_FILE = {
-    *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, ORIENTATION_TAG, 277, 278, 279, 280, 281, 282, 283),
+    *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, _ORIENTATION_TAG, 277, 278, 279, 280, 281, 282, 283),
     *(284, 288, 289, 290, 291, 292, 293, 296, 297, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 330, 332, 333),
     *(334, 336, 338, 339, 340, 341, 342, 343, 344, 347, 512, 513, 514, 519, 520, 521, 529, 530, 531, 532),
     *(XMP_TAG, IPTC_TAG, ICC_TAG, 34377, 37724),  # the last two are Photoshop's own: layers, previews, sizes
@@ -35,9 +44,15 @@ DECODER_ERRORS = (
 
 @dataclass(frozen=True)
 class Metadata:
-    """icc: a profile's bytes. exif: tags and sub-folders as Pillow reads them, without orientation or anything about
-    how the pixels lay in the file. dpi: horizontal and vertical, pixels per inch. xmp: a packet without orientation.
-    iptc: records. exr: an OpenEXR file's header. colour: a PNG's chunks that say what its numbers mean, but for iCCP.
+    """What a file says beside its pixels, for pixels that are upright.
+
+    icc: the bytes of an ICC profile.
+    exif: tags and sub-folders as Pillow reads them, without anything about how the pixels lay in the file.
+    dpi: horizontal and vertical, in pixels per inch.
+    exr: the header of an OpenEXR file.
+    xmp: a packet without orientation.
+    iptc: records, one after the other.
+    colour: the chunks, but for iCCP, with which a PNG says what its numbers mean.
     """
 
     icc: bytes | None = None
@@ -53,7 +68,7 @@ class Metadata:
         return replace(self, icc=None, colour=())
 
     def exif_block(self) -> bytes:
-        """The EXIF tags as a TIFF-like block, without a name before it; empty where there are none."""
+        """Return the EXIF tags as a TIFF-like block without a name before it; empty where there are none."""
         if not self.exif:
             return b""
         block = Image.Exif()
@@ -65,9 +80,11 @@ class Metadata:
 
 
 def metadata_of(picture: Image.Image, orientation: int) -> Metadata:
-    """The metadata of a loaded picture, for its pixels once they are turned upright. EXIF that is damaged is none.
+    """Return the metadata of a loaded picture, for its pixels once they are turned upright.
 
-    orientation: what its EXIF said before loading, which Pillow forgets of a TIFF.
+    EXIF that is damaged is left out.
+
+    orientation: what the EXIF said before loading, which Pillow forgets of a TIFF.
     """
     try:
         tags = picture.getexif()
@@ -79,23 +96,59 @@ def metadata_of(picture: Image.Image, orientation: int) -> Metadata:
         metadata.exif_block()
     except DECODER_ERRORS:
         metadata = Metadata()
-    icc, dpi = picture.info.get("icc_profile"), picture.info.get("dpi")
+    icc, dpi, xmp = (picture.info.get(name) for name in ("icc_profile", "dpi", "xmp"))
     if dpi is not None and len(dpi) == 2 and all(0 < float(value) < 1e6 for value in dpi):
         x, y = (float(value) for value in dpi)
         metadata = replace(metadata, dpi=(y, x) if orientation in SIDEWAYS else (x, y))
     return replace(
-        metadata, icc=icc if isinstance(icc, bytes) and icc else None, xmp=_xmp(picture), iptc=_iptc(picture)
+        metadata,
+        icc=icc if isinstance(icc, bytes) and icc else None,
+        xmp=_IN_XMP.sub(b"", xmp) if isinstance(xmp, bytes) and xmp else None,
+        iptc=_iptc(picture),
     )
 
 
-def _xmp(picture: Image.Image) -> bytes | None:
-    """The packet, for pixels that are upright."""
-    packet = picture.info.get("xmp")
-    return without_orientation(packet) if isinstance(packet, bytes) and packet else None
+def turned(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Return pixels (H, W, ...) as they stand upright by an EXIF orientation of 1 to 8; other numbers mean nothing."""
+    if orientation in SIDEWAYS:
+        array = array.swapaxes(0, 1)
+    return array[:: -1 if orientation in _UPSIDE_DOWN else 1, :: -1 if orientation in _MIRRORED else 1]
+
+
+def orientation_of(picture: Image.Image) -> int:
+    """Return the EXIF orientation of a picture; 1 where there is none or none that can be read."""
+    try:
+        return int(picture.getexif().get(_ORIENTATION_TAG, 1))
+    except DECODER_ERRORS:
+        return 1
+
+
+def is_upright(picture: Image.Image) -> bool:
+    """Return whether a picture that is not loaded has no orientation to see to.
+
+    Pillow's size of a TIFF is upright, and Pillow would read all of a PNG to look for EXIF behind the pixels.
+    """
+    if isinstance(picture, TiffImageFile):
+        return True
+    return picture.format == "PNG" and not {"exif", _RAW_EXIF} & set(picture.info)
+
+
+def check_exif_of(picture: Image.Image, path: str | Path) -> None:
+    """Raise `InputError` for EXIF tags that share their bytes. It may load a PNG, whose EXIF may follow the pixels."""
+    if isinstance(picture, TiffImageFile):
+        return
+    if picture.format == "PNG" and "exif" not in picture.info:
+        picture.load()
+    exif: Any = picture.info.get("exif")
+    if exif is None:
+        with contextlib.suppress(ValueError):
+            exif = bytes.fromhex("".join(picture.info.get(_RAW_EXIF, "").split("\n")[3:]))
+    if isinstance(exif, bytes):
+        check_exif(exif, path)
 
 
 def _iptc(picture: Image.Image) -> bytes | None:
-    """The records of a JPEG or TIFF, one after the other; those too long for the plain form are previews."""
+    """Return the records of a JPEG or TIFF one after the other; those too long for the plain form are previews."""
     if not isinstance(picture, JpegImageFile | TiffImageFile):
         return None
     try:

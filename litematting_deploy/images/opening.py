@@ -1,4 +1,4 @@
-"""Picture files opened by Pillow, once it is clear that they are what can be read, and not too large.
+"""Picture files opened by Pillow, once it is clear that they can be read and are not too large.
 
 Nothing here changes what other threads see of Pillow: `Image.open` compares every size with `Image.MAX_IMAGE_PIXELS`,
 which belongs to the whole process, and takes only what is registered there. What opens a single format does neither.
@@ -9,19 +9,18 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import BinaryIO, TypeAlias
 
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
-from PIL.TiffImagePlugin import TiffImageFile
 
 from ..errors import InputError
+from .exr_header import MAGIC
 from .heif import container_factory
-from .jpeg import SIGNATURE, check_exif, check_jpeg
+from .jpeg import check_jpeg
 from .metadata import DECODER_ERRORS
-from .orientation import ORIENTATION_TAG
 from .png import PngHead
 from .suffixes import conversion, kind_of
-from .tiff import SIGNATURES, check_before_opening, tile_size
+from .tiff import check_tiff_tags, tile_size
 
 Factory: TypeAlias = Callable[[BinaryIO, str], ImageFile.ImageFile]
 
@@ -29,10 +28,9 @@ Factory: TypeAlias = Callable[[BinaryIO, str], ImageFile.ImageFile]
 _PLUGINS = (PngImagePlugin, JpegImagePlugin, TiffImagePlugin, WebPImagePlugin, BmpImagePlugin)
 READ_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _SIGNATURE_BYTES = 16
-_RAW_EXIF = "Raw profile type exif"  # as ImageMagick writes it to PNG
 
 
-class _Tiff(TiffImageFile):
+class _Tiff(TiffImagePlugin.TiffImageFile):
     """A TIFF whose tiles are not compared with Pillow's limit."""
 
     def load_prepare(self) -> None:
@@ -42,41 +40,41 @@ class _Tiff(TiffImageFile):
 
 
 @contextlib.contextmanager
-def opened(path: str | Path, max_megapixels: float) -> Iterator[ImageFile.ImageFile]:
-    """A picture whose header is checked. What goes wrong with it is an `InputError` naming the file."""
+def opened(path: str | Path, max_megapixels: float) -> Iterator[tuple[ImageFile.ImageFile, PngHead | None]]:
+    """Open a picture whose header is checked, and the head of a PNG.
+
+    max_megapixels: the largest width times height, in millions of pixels.
+    Raises `InputError` naming the file, also for what goes wrong with the picture while it is open.
+    """
     try:
         check_is_file(path)
-        PngHead.read(path)
-        check_before_opening(path)
-        with open(path, "rb") as file:
-            if file.read(3) == SIGNATURE:
-                check_jpeg(path)
         # A file rather than its name, which Pillow would map into memory, and garble TIFFs that lie on their side.
         with open(path, "rb") as file:
-            picture = open_picture(file, container_factory(path))
+            name = _format_of(file)
+            head = PngHead.read(file, path) if name == "PNG" else None
+            if name == "TIFF":
+                check_tiff_tags(file, path)
+            elif name == "JPEG":
+                check_jpeg(file, path)
+            picture = open_picture(file, container_factory(path) if name is None else None)
             if picture is None:
-                raise _unknown(path)
+                raise _unknown(path, name)
             with picture:
                 _check_header(picture, path, max_megapixels)
-                yield picture
-    except (*DECODER_ERRORS, Warning) as error:  # of warnings where the program makes errors of them
+                yield picture, head
+    except (*DECODER_ERRORS, Warning) as error:  # warnings, where the program makes errors of them
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: damaged or truncated image ({reason}); save or fetch it again") from error
 
 
 def open_picture(file: BinaryIO, container: Factory | None = None) -> ImageFile.ImageFile | None:
-    """Open a file of one of `READ_FORMATS`, or else by `container`; None for any other, and for one whose header is
-    damaged.
+    """Open a file of one of `READ_FORMATS`, or else by `container`.
 
-    Raises what Pillow raises, among which are warnings where the program makes errors of these.
+    Returns None for any other format, and for a header that is damaged.
+    Raises what Pillow raises, among it warnings where the program makes errors of them.
     """
-    signature = file.read(_SIGNATURE_BYTES)
-    factory = container
-    for name in READ_FORMATS:
-        candidate, accept = Image.OPEN[name]
-        if accept is None or accept(signature) is True:
-            factory = _Tiff if name == "TIFF" else candidate
-            break
+    name = _format_of(file)
+    factory = container if name is None else _Tiff if name == "TIFF" else Image.OPEN[name][0]
     if factory is None:
         return None
     file.seek(0)
@@ -84,6 +82,16 @@ def open_picture(file: BinaryIO, container: Factory | None = None) -> ImageFile.
         return factory(file, "")
     except (SyntaxError, IndexError, TypeError, struct.error):  # as `Image.open` does
         return None
+
+
+def is_exr(path: str | Path) -> bool:
+    """Return whether a file begins as OpenEXR files do. Raises `InputError` for a path that cannot be read."""
+    try:
+        check_is_file(path)
+        with Path(path).open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; give the path of an image file") from error
 
 
 def check_is_file(path: str | Path) -> None:
@@ -94,7 +102,7 @@ def check_is_file(path: str | Path) -> None:
 
 
 def check_size(width: int, height: int, path: str | Path, max_megapixels: float) -> None:
-    """Raise `InputError` for a picture over the limit."""
+    """Raise `InputError` for a picture that is larger than the limit, in millions of pixels."""
     if not width * height <= max_megapixels * 1e6:
         raise InputError(
             f"{path}: {width}x{height} is {width * height / 1e6:.4g} megapixels, over the limit of "
@@ -102,44 +110,24 @@ def check_size(width: int, height: int, path: str | Path, max_megapixels: float)
         )
 
 
-def orientation_of(picture: Image.Image) -> int:
-    """The EXIF orientation, 1 where there is none or none that can be read."""
-    try:
-        return int(picture.getexif().get(ORIENTATION_TAG, 1))
-    except DECODER_ERRORS:
-        return 1
+def _format_of(file: BinaryIO) -> str | None:
+    """Return which of `READ_FORMATS` an open file claims to be by its first bytes; None for any other."""
+    file.seek(0)
+    signature = file.read(_SIGNATURE_BYTES)
+    for name in READ_FORMATS:
+        accept = Image.OPEN[name][1]
+        if accept is None or accept(signature) is True:
+            return name
+    return None
 
 
-def is_upright(picture: Image.Image) -> bool:
-    """Whether a picture that is not loaded has no orientation to see to: Pillow's size of a TIFF is upright, and it
-    would read all of a PNG to look for EXIF behind the pixels."""
-    if isinstance(picture, TiffImageFile):
-        return True
-    return picture.format == "PNG" and not {"exif", _RAW_EXIF} & set(picture.info)
-
-
-def check_exif_of(picture: Image.Image, path: str | Path) -> None:
-    """Raise `InputError` for EXIF tags that share their bytes. It may load a PNG."""
-    if isinstance(picture, TiffImageFile):
-        return
-    if picture.format == "PNG" and "exif" not in picture.info:
-        picture.load()  # it may stand behind the pixels
-    exif: Any = picture.info.get("exif")
-    if exif is None:
-        with contextlib.suppress(ValueError):
-            exif = bytes.fromhex("".join(picture.info.get(_RAW_EXIF, "").split("\n")[3:]))
-    if isinstance(exif, bytes):
-        check_exif(exif, path)
-
-
-def _unknown(path: str | Path) -> InputError:
-    """What to say of a file that Pillow does not know."""
-    with open(path, "rb") as file:
-        if file.read(4) in SIGNATURES:
-            return InputError(
-                f"{path}: a TIFF that is damaged, or of a kind that is not read (as floating-point, 32-bit, Lab, or "
-                "16-bit grey with alpha); wanted 8- or 16-bit RGB or grey"
-            )
+def _unknown(path: str | Path, name: str | None) -> InputError:
+    """Return the error for a file that Pillow does not open, though it may claim to be of the format `name`."""
+    if name == "TIFF":
+        return InputError(
+            f"{path}: a TIFF that is damaged, or of a kind that is not read (as floating-point, 32-bit, Lab, or "
+            "16-bit grey with alpha); wanted 8- or 16-bit RGB or grey"
+        )
     kind = kind_of(path)
     if kind is not None and kind.upper() not in READ_FORMATS:
         return InputError(f"{path}: is a picture of kind {kind}, which is not read; {conversion(kind)}")
@@ -149,7 +137,7 @@ def _unknown(path: str | Path) -> InputError:
     )
 
 
-def _check_header(picture: Image.Image, path: str | Path, max_megapixels: float) -> None:
+def _check_header(picture: ImageFile.ImageFile, path: str | Path, max_megapixels: float) -> None:
     check_size(*picture.size, path, max_megapixels)
     # `n_frames` would read every frame of a TIFF, which takes time by the square of their number. Cameras keep
     # previews behind an MPO's photo.

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from ..errors import InputError, UsageError
 from ..profiling import stage
 from ..specs import MAX_MEGAPIXELS
-from .colour import SRGB, Space, levels_to, srgb_encode, to_half_or_float
+from .colour import SRGB, Space, levels_to, to_half_or_float, upper_bits
 from .decode import decode
-from .exr import is_exr, read_exr_rgb
+from .exr import read_exr_rgb
 from .exr_header import Windows
 from .icc import Profile
 from .metadata import Metadata
-from .png_colour import lost_names, space_of
+from .opening import is_exr
+from .png_colour import MASTERING, space_of
 
 _ROWS = 256
 _MOST_STOPS = 100
@@ -25,9 +26,12 @@ _FIX = "they must be of one size: make it from this very photo"
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """pixels: (H, W, 3) RGB as in the file, upright: uint8 or uint16 levels in `space`, or scene-linear light, float16
-    or float32, in the primaries of `space`. network: (H, W, 3) uint8, sRGB-encoded. Of an OpenEXR file, H and W are
-    those of the data window.
+    """A photo as it is in its file, upright. Of an OpenEXR file, H and W are those of the data window.
+
+    path: begins an error.
+    pixels: (H, W, 3) RGB; uint8 or uint16 levels in `space`, or scene-linear light, float16 or float32, in its
+    primaries.
+    network: (H, W, 3) uint8, sRGB-encoded.
     """
 
     path: str
@@ -43,63 +47,71 @@ class Photo:
 
     @property
     def windows(self) -> Windows | None:
-        """Of an OpenEXR file."""
+        """The windows of an OpenEXR file; None for other files."""
         return self.metadata.exr.windows if self.metadata.exr is not None else None
 
     def linear(self, rows: slice = slice(None)) -> NDArray[np.float32]:
-        """Scene-linear light of these rows, (h, W, 3) float32: 0..`space.top`, of an OpenEXR file any finite value.
+        """Return the light of these rows, (h, W, 3) float32: 0..`space.top`, of an OpenEXR file any finite value.
 
-        Raises `InputError` where an OpenEXR file holds infinity or what is no number.
+        Raises `InputError` where an OpenEXR file contains NaN or infinity.
         """
         return self.to_light(self.pixels[rows])
 
     def to_light(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
-        """Pixels (..., 3) in this photo's own numbers to light, float32. Raises `InputError` as `linear`."""
+        """Return pixels (..., 3) in this photo's own numbers as light, float32. Raises `InputError` as `linear`."""
         if not self.is_linear:
             return self.space.decode(pixels)
         self.check_finite(pixels)
         return pixels.astype(np.float32)
 
+    def to_pixels(self, light: NDArray[np.float32]) -> NDArray[Any]:
+        """Return light (..., 3) in this photo's own numbers, at its depth; levels clip light outside 0..1."""
+        if self.is_linear:
+            return to_half_or_float(light, self.pixels.dtype.type)
+        return self.space.encode(light, self.pixels.dtype.type)
+
     def check_finite(
         self, pixels: NDArray[Any] | None = None, instead: str = "leave out `cutout` and `foreground`"
     ) -> None:
-        """Raise `InputError` where pixels, all of the photo's by default, are infinite or no numbers.
+        """Raise `InputError` where pixels contain NaN or infinity.
 
+        pixels: (..., 3), in this photo's own numbers; all of the photo's by default.
         instead: what can be done but to clamp them.
         """
         pixels = self.pixels if pixels is None else pixels
         if self.is_linear and not np.isfinite(pixels).all():
             count = int((~np.isfinite(pixels)).any(axis=-1).sum())
             raise InputError(
-                f"{self.path}: holds infinity or what is no number in {count} pixels, whose light cannot be mixed; "
+                f"{self.path}: contains NaN or infinity in {count} pixels, whose light cannot be mixed; "
                 f"clamp them, or {instead}"
             )
 
-    def to_pixels(self, light: NDArray[np.float32]) -> NDArray[Any]:
-        """Light (..., 3) to this photo's own numbers, at its depth; levels clip light outside 0..1."""
-        if self.is_linear:
-            return to_half_or_float(light, self.pixels.dtype.type)
-        return self.space.encode(light, self.pixels.dtype.type)
-
     def lost_colour(self, numbers_kept: bool) -> list[str]:
-        """Return the names of a PNG's chunks that a result in another format misses: those that say how it was
-        mastered, and, where `numbers_kept` and neither sRGB nor a profile that counts says it, those of their meaning.
+        """Return the names of a PNG's colour chunks that a result in another format lacks.
+
+        These are the chunks of mastering and, where the result keeps the photo's numbers and neither sRGB nor a profile
+        says what they mean, those of their meaning.
         """
-        says_else = b"cICP" not in dict(self.metadata.colour) and self.metadata.icc is not None
-        return lost_names(self.metadata.colour, numbers_kept and self.space is not SRGB and not says_else)
+        by_profile = b"cICP" not in dict(self.metadata.colour) and self.metadata.icc is not None
+        meaning_lost = numbers_kept and self.space is not SRGB and not by_profile
+        names = [name for name, _ in self.metadata.colour]
+        return [name.decode() for name in names if name in MASTERING or (meaning_lost and name != b"sRGB")]
 
     def deepened(self) -> Self:
-        """The same photo with 16-bit levels, for results deeper than its own 8 bits; itself where it is deep."""
+        """Return the photo with 16-bit levels, for results deeper than its own 8 bits; itself where it is deep."""
         if self.pixels.dtype != np.uint8:
             return self
         return replace(self, pixels=levels_to(self.pixels, np.uint16))
 
     def fit(self, plane: NDArray[Any], name: str, fix: str = _FIX, placed: Windows | None = None) -> NDArray[Any]:
-        """A plane (H, W, ...) made for this photo; of an OpenEXR file's also of its display window, see `Windows.fit`.
+        """Return a plane (H, W, ...) that was made for this photo, at the photo's size.
 
-        placed: of a plane that is the data window of an OpenEXR file itself. With the photo's display window it lies
-        where its data window says, on top of 0; otherwise it is what its own display window shows. Raises `InputError`
-        naming `name` and both sizes.
+        For an OpenEXR photo it may have the size of the display window, see `Windows.fit`.
+
+        name, fix: begin and end an error.
+        placed: the windows of a plane from an OpenEXR file. If it has the photo's display window, it lies where its
+        data window says, on top of 0; otherwise it is what its own display window shows.
+        Raises `InputError` naming both sizes.
         """
         (height, width), windows = self.pixels.shape[:2], self.windows
         if placed is not None:
@@ -113,24 +125,32 @@ class Photo:
         return plane
 
 
+def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
+    """Return what the network sees of a photo, (H, W, 3) uint8 sRGB; see `read_photo`. Raises `InputError`."""
+    return read_photo(path, max_megapixels).network
+
+
 @stage("decode photo")
 def read_photo(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, exposure_stops: float | None = None) -> Photo:
-    """Read 8- or 16-bit PNG, JPEG, TIFF, WebP or BMP, RGB, grey or palette, or OpenEXR, R, G, B or Y.
+    """Read an 8- or 16-bit PNG, JPEG, TIFF, WebP or BMP, RGB, grey or palette, or an OpenEXR file of R, G, B or Y.
 
-    An alpha channel must be opaque, since nobody can tell which colours lie under it. The network sees the upper
-    8 bits, through an ICC profile or a PNG's cICP, gAMA and cHRM as sRGB; of OpenEXR light times 2**exposure_stops,
-    clipped to 0..1 and sRGB-encoded, infinity as 1 and what is no number as 0. A grey photo with a profile of its own
-    becomes sRGB, since its results are in colour. Raises `InputError`, and `UsageError` for an exposure of other photos
-    than OpenEXR or out of range.
+    An alpha channel must be opaque, since nobody can tell which colours lie under it. The network sees the upper 8 bits
+    through an ICC profile or a PNG's cICP, gAMA and cHRM as sRGB. A grey photo with a profile of its own becomes sRGB,
+    since its results are in colour.
+
+    max_megapixels: the largest width times height, in millions of pixels.
+    exposure_stops: of OpenEXR photos, of which the network sees light times 2**exposure_stops, clipped to 0..1 and
+    sRGB-encoded, infinity as 1 and NaN as 0.
+    Raises `InputError`, and `UsageError` for an exposure that is out of range, or of a photo other than OpenEXR.
     """
-    if exposure_stops is not None and not abs(exposure_stops) <= _MOST_STOPS:  # nor what is no number
+    if exposure_stops is not None and not abs(exposure_stops) <= _MOST_STOPS:  # NaN, too
         raise UsageError(
             f"`exposure` must be between -{_MOST_STOPS} and {_MOST_STOPS} stops; got {exposure_stops:g}",
             parameter="exposure",
         )
     if is_exr(path):
         pixels, header = read_exr_rgb(path, max_megapixels)
-        network = _exposed(pixels, 2.0 ** (exposure_stops or 0))
+        network = _seen(pixels, exposure=2.0 ** (exposure_stops or 0))
         return Photo(str(path), pixels, network, metadata=Metadata(exr=header))
     if exposure_stops is not None:
         raise UsageError(
@@ -145,48 +165,34 @@ def read_photo(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, exposur
     return _in_its_space(str(path), levels, decoded.metadata)
 
 
-def _exposed(light: NDArray[Any], factor: float) -> NDArray[np.uint8]:
-    network = np.empty(light.shape, np.uint8)
-    for start in range(0, len(light), _ROWS):
-        rows = slice(start, start + _ROWS)
-        exposed = np.nan_to_num(light[rows].astype(np.float32), nan=0, posinf=np.inf, neginf=-np.inf).clip(0, None)
-        network[rows] = np.rint(srgb_encode((exposed * np.float32(factor)).clip(0, 1)) * 255)
-    return network
-
-
 def _in_its_space(path: str, levels: NDArray[Any], metadata: Metadata) -> Photo:
-    """A photo whose space is what a PNG's cICP says, or else the ICC profile, or else PNG's other chunks, or sRGB."""
-    space = space_of(metadata.colour, path)
+    """Return the photo of levels in the space of cICP, else the ICC profile, else PNG's other chunks, or sRGB."""
+    space = space_of(metadata.colour, path) if metadata.colour else SRGB
     if metadata.icc is None or b"cICP" in dict(metadata.colour):
-        if space is SRGB:
-            return Photo(path, levels, _upper_bits(levels), metadata=metadata)
-        return Photo(path, levels, _through_light(space, levels), space, metadata)
+        network = upper_bits(levels) if space is SRGB else _seen(levels, space)
+        return Photo(path, levels, network, space, metadata)
     profile = Profile(metadata.icc, path)
     if profile.grey:
         if not profile.is_srgb:
             levels = SRGB.encode(profile.space.decode(levels), levels.dtype.type)
-        return Photo(path, levels, _upper_bits(levels), metadata=metadata.for_grey())
+        return Photo(path, levels, upper_bits(levels), metadata=metadata.for_grey())
     if profile.is_srgb:
-        return Photo(path, levels, _upper_bits(levels), metadata=metadata)
-    return Photo(path, levels, _seen_through(profile, levels), profile.space, metadata)
+        return Photo(path, levels, upper_bits(levels), metadata=metadata)
+    # Of 16 bits all count, since a profile of plain light has too few of the dark in 8.
+    deep = levels.dtype == np.uint16 and profile.space.to_xyz is not None
+    network = _seen(levels, profile.space) if deep else profile.to_srgb(upper_bits(levels))
+    return Photo(path, levels, network, profile.space, metadata)
 
 
-def _seen_through(profile: Profile, levels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Levels as 8-bit sRGB. Of 16 bits all count, since a profile of plain light has too few of the dark in 8."""
-    space = profile.space
-    if levels.dtype == np.uint8 or space.to_xyz is None:
-        return profile.to_srgb(_upper_bits(levels))
-    return _through_light(space, levels)
-
-
-def _through_light(space: Space, levels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Levels as 8-bit sRGB; light above reference white is clipped."""
-    network = np.empty(levels.shape, np.uint8)
-    for start in range(0, len(levels), _ROWS):
-        rows = slice(start, start + _ROWS)
-        network[rows] = SRGB.encode(space.convert(space.decode(levels[rows]), SRGB), np.uint8)
+def _seen(pixels: NDArray[Any], space: Space = SRGB, exposure: float = 1) -> NDArray[np.uint8]:
+    """Return pixels (H, W, 3), levels in `space` or light, as 8-bit sRGB; light above reference white is clipped."""
+    network = np.empty(pixels.shape, np.uint8)
+    for start in range(0, len(pixels), _ROWS):  # a few rows at a time, which bounds the memory of what is light
+        rows = pixels[start : start + _ROWS]
+        if rows.dtype.kind == "f":
+            light = np.nan_to_num(rows.astype(np.float32), nan=0, posinf=np.inf, neginf=-np.inf).clip(0, None)
+            light = light * np.float32(exposure)
+        else:
+            light = space.convert(space.decode(rows), SRGB)
+        network[start : start + _ROWS] = SRGB.encode(light, np.uint8)
     return network
-
-
-def _upper_bits(levels: NDArray[Any]) -> NDArray[np.uint8]:
-    return levels if levels.dtype == np.uint8 else (levels >> 8).astype(np.uint8)

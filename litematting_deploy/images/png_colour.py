@@ -1,7 +1,6 @@
 """What the numbers of a PNG mean as light, by its colour chunks (PNG 3rd edition).
 
-A chunk of these that PNG does not allow, or whose meaning is not known here, is refused, since what is left would be a
-guess.
+A chunk that PNG does not allow, or whose meaning is not known here, is refused: what is left would be a guess.
 """
 
 import functools
@@ -14,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .colour import SRGB, TABLE_SIZE, Space
-from .h273 import AS_SRGB, D65, HLG, LINEAR, PQ, PRIMARIES, XY_709, hlg_to_light, pq_to_light, primaries_to_xyz
+from .colour import AS_SRGB, D65, PRIMARIES, SRGB, TABLE_SIZE, TO_LIGHT, XY_709, Space, primaries_to_xyz
 from .png import FIX, Chunks
 
-_HDR = (b"mDCV", b"cLLI", b"mDCv", b"cLLi")
+MASTERING = (b"mDCV", b"cLLI", b"mDCv", b"cLLi")
+"""Chunks that say how a picture was mastered, and not what its numbers mean."""
 _GAMMA_UNIT, _LEAST_GAMMA, _MOST_GAMMA = 100_000, 10_000, 1_000_000
 # What is written for sRGB beside its own chunk, or by ImageMagick alone; libpng takes more than this for sRGB.
 _SRGB_GAMMA = range(45_000, 46_001)
@@ -26,9 +25,10 @@ _POWERS = {4: 2.2, 5: 2.8}  # transfers that a display shows as a power
 
 
 def space_of(colour: Chunks, path: str | Path) -> Space:
-    """What numbers mean by these chunks: cICP before sRGB before gAMA and cHRM; `SRGB` where they say nothing else.
+    """Return what numbers mean by these chunks: cICP counts before sRGB, and that before gAMA and cHRM.
 
-    Raises `InputError` for values that PNG does not allow or that are not known here, also where others count.
+    Returns `SRGB` where they say nothing else.
+    Raises `InputError` for values that PNG does not allow or that are not known here, also where other chunks count.
     """
     chunks = dict(colour)
     if chunks.get(b"sRGB", b"\0")[0] > 3:
@@ -40,20 +40,10 @@ def space_of(colour: Chunks, path: str | Path) -> Space:
     return SRGB if b"sRGB" in chunks else measured
 
 
-def lost_names(colour: Chunks, numbers_kept: bool) -> list[str]:
-    """Which chunks of a photo a file without them misses: those of mastering and, where numbers are the photo's, those
-    of their meaning."""
-    return [name.decode() for name, _ in colour if name in _HDR or (numbers_kept and name != b"sRGB")]
-
-
 def _of_code_points(content: bytes, path: str | Path) -> Space:
+    """Return the space of a cICP chunk. Raises `InputError`."""
     primaries, transfer, matrix, full = content
-    curves: dict[int, Callable[[NDArray[np.float64]], NDArray[Any]]] = {
-        LINEAR: lambda x: x,
-        PQ: pq_to_light,
-        HLG: hlg_to_light,
-        **{code: functools.partial(_power, exponent) for code, exponent in _POWERS.items()},
-    }
+    curves = TO_LIGHT | {code: functools.partial(_power, exponent) for code, exponent in _POWERS.items()}
     known = sorted(AS_SRGB | curves.keys())
     if primaries not in PRIMARIES or transfer not in known or matrix != 0 or full != 1:
         raise InputError(
@@ -66,11 +56,11 @@ def _of_code_points(content: bytes, path: str | Path) -> Space:
     if curve is None and xy == XY_709:
         return SRGB
     table = SRGB.decoding[0] if curve is None else _table(curve)
-    return Space.of_one_curve(f"{path}: its cICP chunk", table, primaries_to_xyz(xy, white), float(max(1, table[-1])))
+    return Space(f"{path}: its cICP chunk", (table,) * 3, primaries_to_xyz(xy, white), float(max(1, table[-1])))
 
 
 def _of_gamma(chunks: dict[bytes, bytes], path: str | Path) -> Space:
-    """The space of gAMA and cHRM, either of which may be missing."""
+    """Return the space of gAMA and cHRM, either of which may be missing. Raises `InputError`."""
     gamma = int.from_bytes(chunks[b"gAMA"]) if b"gAMA" in chunks else _SRGB_GAMMA[0]
     if not _LEAST_GAMMA <= gamma <= _MOST_GAMMA:
         raise InputError(
@@ -95,9 +85,9 @@ def _of_gamma(chunks: dict[bytes, bytes], path: str | Path) -> Space:
     if gamma in _SRGB_GAMMA and (b"gAMA" not in chunks or to_xyz is SRGB.to_xyz):
         if to_xyz is SRGB.to_xyz:
             return SRGB
-        return Space.of_one_curve(f"{path}: its cHRM chunk", SRGB.decoding[0], to_xyz)
+        return Space(f"{path}: its cHRM chunk", SRGB.decoding, to_xyz)
     table = _table(functools.partial(_power, _GAMMA_UNIT / gamma))
-    return Space.of_one_curve(f"{path}: its gAMA chunk", table, to_xyz)
+    return Space(f"{path}: its gAMA chunk", (table,) * 3, to_xyz)
 
 
 def _table(curve: Callable[[NDArray[np.float64]], NDArray[Any]]) -> NDArray[np.float32]:

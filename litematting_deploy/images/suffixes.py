@@ -1,4 +1,4 @@
-"""Which kind of picture a file is by its first bytes, which endings are read, and how to convert the others."""
+"""The endings of pictures that are read and written, what a file is by its first bytes, how to convert others."""
 
 import importlib.util
 from pathlib import Path
@@ -16,7 +16,7 @@ READ_SUFFIXES = (
 """Endings of the files that are read as pictures, in folders too; in any case of letters."""
 PNG_SUFFIX, TIFF_SUFFIX, EXR_SUFFIX = ".png", ".tif", ".exr"
 RESULT_FORMATS = {"png": PNG_SUFFIX, "tiff": TIFF_SUFFIX, "exr": EXR_SUFFIX}
-"""Formats of results by the words that commands have for them, with the ending that is written."""
+"""The endings that are written for the formats of results."""
 WRITE_SUFFIXES = (PNG_SUFFIX, TIFF_SUFFIX, ".tiff")
 RESULT_SUFFIXES = (*WRITE_SUFFIXES, EXR_SUFFIX)
 
@@ -55,13 +55,18 @@ _CONVERSION = {
 }
 
 
+def looks_like_image(path: Path) -> bool:
+    """Return whether a file in a folder is to be read as an image, by its name: in `READ_SUFFIXES`, not hidden."""
+    return path.suffix.lower() in READ_SUFFIXES and not path.name.startswith(".")
+
+
 def is_exr_name(path: str | Path) -> bool:
-    """Whether a file is OpenEXR by its ending."""
+    """Return whether a file is OpenEXR by its ending."""
     return Path(path).suffix.lower() == EXR_SUFFIX
 
 
 def kind_of(path: str | Path) -> str | None:
-    """The kind of picture that a file is by its first bytes, or raw by its ending; None for any other file.
+    """Return the kind of picture that a file is by its first bytes, or raw by its ending; None for any other file.
 
     Raises `OSError`.
     """
@@ -70,19 +75,21 @@ def kind_of(path: str | Path) -> str | None:
     with open(path, "rb") as file:
         start = file.read(_START)
     if start[4:8] == b"ftyp":
-        return _kind_of_container(start)
+        end = min(int.from_bytes(start[:4], "big"), len(start))
+        brands = {start[8:12], *(start[place : place + 4] for place in range(16, end, 4))}
+        return "AVIF" if brands & _AVIF_BRANDS else "HEIC" if brands & _HEIC_BRANDS else None
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "WebP"
     return next((kind for signature, kind in _SIGNATURES if start.startswith(signature)), None)
 
 
 def conversion(kind: str) -> str:
-    """What to do with a picture of a kind that is not read."""
+    """Return what to do with a picture of a kind that is not read."""
     return _CONVERSION.get(kind, "convert it to PNG or TIFF")
 
 
 def why_left_out(path: Path) -> str | None:
-    """Which kind of picture a file is whose ending is not read, and what to do; None where it is no picture."""
+    """Return which kind of picture a file is whose ending is not read, and what to do; None for no picture."""
     try:
         kind = kind_of(path) if path.is_file() else None
     except OSError:
@@ -90,11 +97,3 @@ def why_left_out(path: Path) -> str | None:
     if kind is None:
         return None
     return f"{kind}; rename it to its usual ending" if kind in _READ else f"{kind}; {conversion(kind)}"
-
-
-def _kind_of_container(start: bytes) -> str | None:
-    end = min(int.from_bytes(start[:4], "big"), len(start))
-    brands = {start[8:12], *(start[place : place + 4] for place in range(16, end, 4))}
-    if brands & _AVIF_BRANDS:
-        return "AVIF"
-    return "HEIC" if brands & _HEIC_BRANDS else None

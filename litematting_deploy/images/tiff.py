@@ -1,54 +1,152 @@
-"""What is different about TIFF: what is refused before Pillow opens a file, and what its tags say of the pixels."""
+"""The tags of TIFF files and EXIF blocks, checked before Pillow and libtiff read them, and what they say of the pixels.
 
+Tags may share their bytes: a small file can claim many times its size, and each claim would be read into memory.
+"""
+
+import io
 import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO, Literal
 
 from PIL import Image
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL.TiffImagePlugin import PREFIXES, TiffImageFile
 
 from ..errors import InputError
-from .tags import check_tags
 
-SIGNATURES = (b"II*\0", b"MM\0*")
+SUB_FOLDERS = {0x8769: "Exif", 0x8825: "GPS"}
 SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L")
-"""Pillow's modes of it."""
-_BITS, _PHOTOMETRIC, _PLANES, _TILE_WIDTH, _TILE_LENGTH = 258, 262, 284, 322, 323
+"""Pillow's modes of 16-bit grey."""
+EXIF_NAME = b"Exif\0\0"
+_MOST_TAGS = 65535  # what a folder of a plain TIFF can say; a BigTIFF's may claim any number
+_MOST_NUMBERS = 1_000_000  # each becomes an object of Pillow's, and a fraction takes ten times as much as others
+# By TIFF's types: the bytes of one value.
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_BYTES, _WHOLE_NUMBERS, _FRACTIONS = (1, 2, 7), (3, 4, 6, 8, 9, 13, 16), (5, 10)
+_BITS, _PHOTOMETRIC, _SAMPLES, _PLANES, _TILE_WIDTH, _TILE_LENGTH = 258, 262, 277, 284, 322, 323
+_PLACES_OF_PIXELS = (273, 279, 324, 325)
 _WHITE_IS_ZERO, _SEPARATE = 0, 2
 _BIG_ENDIAN_BIGTIFF = b"MM\0+"
-_MOST_SAMPLES = 6  # that Pillow opens; of more it writes a line to the standard error
+_MOST_SAMPLES = 6  # Pillow opens no more, and writes a line to the standard error
 
 
-def check_before_opening(path: str | Path) -> None:
-    """Raise `InputError` for tags that Pillow would stumble over; other files pass."""
-    with open(path, "rb") as file:
-        if file.read(4) == _BIG_ENDIAN_BIGTIFF:  # which it takes for a plain one, and libtiff does not
-            raise InputError(f"{path}: is a big-endian BigTIFF, which cannot be read; save it as a plain TIFF")
-        file.seek(0)
-        check_tags(file, os.path.getsize(path), str(path), _MOST_SAMPLES)
+def check_tiff_tags(file: BinaryIO, path: str | Path) -> None:
+    """Raise `InputError` for an open TIFF file whose tags Pillow would stumble over."""
+    file.seek(0)
+    if file.read(4) == _BIG_ENDIAN_BIGTIFF:  # Pillow takes it for a plain TIFF, and libtiff does not
+        raise InputError(f"{path}: is a big-endian BigTIFF, which cannot be read; save it as a plain TIFF")
+    _check_tags(file, os.fstat(file.fileno()).st_size, str(path), _MOST_SAMPLES)
+
+
+def check_exif(block: bytes, path: str | Path) -> None:
+    """Raise `InputError` for an EXIF block whose tags share their bytes."""
+    while block.startswith(EXIF_NAME):
+        block = block.removeprefix(EXIF_NAME)
+    _check_tags(io.BytesIO(block), len(block), f"{path}: its EXIF", None)
 
 
 def tile_size(picture: Image.Image) -> tuple[int, int] | None:
-    """Width and height of a tile, which is decoded whole, however little of it the picture shows; None elsewhere."""
-    if not isinstance(picture, TiffImageFile):
-        return None
-    width, length = (int(picture.tag_v2.get(tag, 1)) for tag in (_TILE_WIDTH, _TILE_LENGTH))
-    return width, length
+    """Return width and height of a TIFF's tile, which is decoded whole however little of it is shown; else None."""
+    tags = picture.tag_v2 if isinstance(picture, TiffImageFile) else None
+    return None if tags is None else (int(tags.get(_TILE_WIDTH, 1)), int(tags.get(_TILE_LENGTH, 1)))
 
 
 def bits_of(picture: Image.Image) -> int | None:
-    """The most bits that a channel has; None of other files."""
+    """Return the most bits that a channel of a TIFF has; None for other formats."""
     return max(picture.tag_v2.get(_BITS, (1,))) if isinstance(picture, TiffImageFile) else None
 
 
 def has_separate_planes(picture: Image.Image) -> bool:
-    """Whether each channel lies for itself."""
+    """Return whether each channel of a TIFF is stored as a plane of its own."""
     return isinstance(picture, TiffImageFile) and picture.tag_v2.get(_PLANES) == _SEPARATE
 
 
 def is_inverted(picture: Image.Image) -> bool:
-    """Whether 0 is white, which Pillow sees to in 8 bits and not in 16."""
+    """Return whether 0 is white in a 16-bit TIFF; Pillow inverts 8-bit ones by itself."""
     return (
         isinstance(picture, TiffImageFile)
         and picture.mode in SIXTEEN_BIT_GREY
         and picture.tag_v2.get(_PHOTOMETRIC, _WHITE_IS_ZERO) == _WHITE_IS_ZERO
     )
+
+
+def _check_tags(file: BinaryIO, size: int, name: str, most_samples: int | None) -> None:
+    """Raise `InputError` where tags claim more bytes than are there, or hold very many numbers.
+
+    What is damaged in another way, or is no TIFF, is left to the decoders.
+
+    file: `size` bytes, which begin with TIFF's signature.
+    name: begins an error.
+    most_samples: channels that the first picture may have; None where that does not matter.
+    """
+    file.seek(0)
+    head = file.read(16)
+    big = head[2:3] == b"+"
+    if not head.startswith(tuple(PREFIXES)) or len(head) < (16 if big else 8):
+        return
+    tags = _Tags(file, size, name, "little" if head.startswith(b"II") else "big", big)
+    tags.count(tags.whole(head[8:16] if big else head[4:8]))
+    if most_samples is not None and tags.first.get(_SAMPLES, 1) > most_samples:
+        raise InputError(f"{name}: has {tags.first[_SAMPLES]} channels, wanted 4 at most; save it as RGB or grey")
+    for start in [tags.first[tag] for tag in SUB_FOLDERS if tag in tags.first]:
+        tags.count(start)
+    advice = "save it again, without its metadata if need be"
+    if tags.total > size:
+        raise InputError(f"{name}: its tags claim {tags.total} bytes where {size} are; {advice}")
+    if tags.numbers > _MOST_NUMBERS:
+        raise InputError(
+            f"{name}: its tags hold {tags.numbers} numbers, counting a fraction as ten, wanted {_MOST_NUMBERS} at "
+            f"most; {advice}"
+        )
+
+
+@dataclass
+class _Tags:
+    """The tags of the folders that were counted.
+
+    total, numbers: bytes and numbers of all values that lie outside the folders.
+    first: the first value of the tags that matter, channels and places of other folders.
+    """
+
+    file: BinaryIO
+    size: int
+    name: str
+    order: Literal["little", "big"]
+    big: bool
+    total: int = 0
+    numbers: int = 0
+    first: dict[int, int] = field(default_factory=dict)
+
+    def count(self, start: int) -> None:
+        """Add the folder that begins at the byte `start`."""
+        for tag, kind, count, content in self._entries(start):
+            unit, offset = _SIZES.get(kind, 0), self.whole(content)
+            outside = unit * count > len(content)
+            if outside and offset + unit * count <= self.size:
+                self.total += unit * count
+                if kind not in _BYTES and not (tag in _PLACES_OF_PIXELS and kind in _WHOLE_NUMBERS):
+                    self.numbers += count * (10 if kind in _FRACTIONS else 1)
+            if tag in (_SAMPLES, *SUB_FOLDERS) and kind in _WHOLE_NUMBERS and count:
+                self.first[tag] = self.whole(self._read(offset, unit) if outside else content[:unit])
+
+    def whole(self, content: bytes) -> int:
+        """Return the unsigned number that bytes stand for."""
+        return int.from_bytes(content, self.order)
+
+    def _entries(self, start: int) -> Iterator[tuple[int, int, int, bytes]]:
+        """Yield tag, type, count, and the value or its place."""
+        count = self.whole(self._read(start, 8 if self.big else 2))
+        if count > _MOST_TAGS:
+            raise InputError(
+                f"{self.name}: claims {count} tags, wanted {_MOST_TAGS} at most; it is damaged, save it again"
+            )
+        layout = struct.Struct(("<" if self.order == "little" else ">") + ("HHQ8s" if self.big else "HHL4s"))
+        content = self._read(self.file.tell(), count * layout.size)
+        yield from layout.iter_unpack(content[: len(content) // layout.size * layout.size])
+
+    def _read(self, start: int, count: int) -> bytes:
+        """Return `count` bytes, or fewer at the end of the file."""
+        self.file.seek(min(start, self.size))
+        return self.file.read(count)

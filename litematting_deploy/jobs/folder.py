@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import NotFiniteError, UsageError
 from ..images.background import is_image
-from ..images.image_io import read_mask, read_trimap
+from ..images.mask import read_mask, read_trimap
 from ..matting.trimap import decode
 from ..runtime import Matter, open_matter
 from ..runtime.shipped import SHIPPED_ENGINE

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from ..errors import InputError, OutputError, UsageError
 from ..files import remove_old_drafts
 from ..images.background import is_image
-from ..images.depth import check_depth
-from ..images.image_io import ResultSizes, is_result
 from ..images.photo import Photo
+from ..images.results import ResultSizes, check_depth, is_result
 from ..images.suffixes import PNG_SUFFIX, RESULT_FORMATS, is_exr_name
 from ..matting.trimap import unsure
 from ..specs import Format, JobSpec, OutputSpec

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import InputError, UsageError
-from ..images.image_io import looks_like_image
-from ..images.suffixes import READ_SUFFIXES, why_left_out
+from ..images.suffixes import READ_SUFFIXES, looks_like_image, why_left_out
 
 Item = TypeVar("Item")
 

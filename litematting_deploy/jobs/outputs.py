@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from ..errors import ForegroundError, UsageError
 from ..images.background import Background
-from ..images.depth import check_depth, result_dtype
-from ..images.image_io import check_output, write_image
+from ..images.encode import write_image
 from ..images.photo import Photo
+from ..images.results import check_depth, check_output, result_dtype
 from ..images.suffixes import PNG_SUFFIX, RESULT_SUFFIXES, WRITE_SUFFIXES, is_exr_name
-from ..matting.composite import alpha_picture, composite_picture, cutout_picture, foreground_picture
+from ..matting.composite import alpha_picture, composite_picture, cutout_picture, foreground_picture, trimap_preview
 from ..matting.foreground import estimate_foreground
-from ..matting.preview import trimap_preview
 from ..specs import OutputSpec
 
 

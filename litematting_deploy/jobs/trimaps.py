@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from ..images.image_io import check_output, read_mask, read_trimap, write_image
-from ..images.mask import MaskMeaning
+from ..images.encode import write_image
+from ..images.mask import MaskMeaning, read_mask, read_trimap
 from ..images.photo import Photo, read_photo
-from ..matting.preview import trimap_preview
+from ..images.results import check_output
+from ..matting.composite import trimap_preview
 from ..matting.trimap import UNKNOWN, check_unknown, decode, from_mask, unsure
 from ..matting.unknown_band import Band
 from ..specs import DEFAULT_UNKNOWN_WIDTH, MAX_MEGAPIXELS, JobSpec, TrimapSpec

@@ -12,10 +12,14 @@ Corner = tuple[int, int]
 
 
 def cover(mask: Mask, size_hw: tuple[int, int]) -> list[Corner]:
-    """Top left corners of rectangles inside `mask` (H, W) that cover all that is true in it; none is superfluous.
+    """Return the top left corners of rectangles inside the mask that cover all that is true in it.
 
-    size_hw: at most (H, W). Few, not provably the fewest, which is hard; always the same for the same mask. Sweeps over
-    a coarser mask from all sides; the best of them gets groups of neighbours replaced by fewer as long as that goes.
+    None of them is superfluous. They are few, not provably the fewest, which is hard to find, and always the same for
+    the same mask. Sweeps over a coarser mask from all sides make coverings; in the best of these, groups of neighbours
+    are replaced by fewer rectangles for as long as that is possible.
+
+    mask: (H, W) bool.
+    size_hw: height and width of each rectangle, at most (H, W).
     """
     cell_hw = max(1, size_hw[0] // CELLS), max(1, size_hw[1] // CELLS)
     cells = _coarse(mask, cell_hw)
@@ -29,14 +33,28 @@ def cover(mask: Mask, size_hw: tuple[int, int]) -> list[Corner]:
     return sorted(_centred(mask, exact, size_hw))
 
 
+def folded(mask: Mask, margin: int) -> Mask:
+    """Return a mask (H, W) without a border of `margin` pixels, whose true pixels move to the nearest one that is left.
+
+    A patch covers what lies `margin` pixels inside it, and at the image's border all that lies there: once the border
+    is folded in, a patch covers its inner part, wherever it is.
+    """
+    for _ in range(2):
+        inner = mask[margin : mask.shape[0] - margin].copy()
+        inner[0] |= mask[: margin + 1].any(axis=0)
+        inner[-1] |= mask[mask.shape[0] - margin - 1 :].any(axis=0)
+        mask = inner.T
+    return mask
+
+
 def _coarse(mask: Mask, cell_hw: tuple[int, int]) -> Mask:
-    """Whether any pixel of a cell is true."""
+    """Return whether any pixel of a cell is true."""
     rows = np.logical_or.reduceat(mask, np.arange(0, mask.shape[0], cell_hw[0]), axis=0)
     return np.logical_or.reduceat(rows, np.arange(0, mask.shape[1], cell_hw[1]), axis=1)
 
 
 def _sweeps(cells: Mask, side_hw: tuple[int, int]) -> Iterator[list[Corner]]:
-    """Coverings swept from each side, in both directions along it."""
+    """Yield the coverings that are swept from each side, in both directions along it."""
     for turned in (False, True):
         view, (height, width) = (cells.T, side_hw[::-1]) if turned else (cells, side_hw)
         for up in (False, True):
@@ -50,7 +68,7 @@ def _sweeps(cells: Mask, side_hw: tuple[int, int]) -> Iterator[list[Corner]]:
 
 
 def _sweep(cells: Mask, height: int, width: int) -> list[Corner]:
-    """From the top: the first cell not yet covered, by that rectangle below it that covers most."""
+    """Cover, from the top, each first cell that is left by the rectangle at its height that covers most."""
     left: NDArray[np.int32] = np.pad(cells.astype(np.int32), ((0, height), (width, width)))
     rows = np.asarray(left.any(axis=1))
     corners, y = [], 0
@@ -71,7 +89,7 @@ def _inside(start: int, length: int, side: int) -> int:
 
 
 def _merged(cells: Mask, corners: list[Corner], side_hw: tuple[int, int]) -> list[Corner]:
-    """Replace groups of neighbours by one fewer, while that covers what only they cover."""
+    """Replace groups of neighbours by one rectangle fewer, while that covers what only they cover."""
     height, width = side_hw
     padded = np.pad(cells, ((0, height), (0, width)))
     count = np.zeros(padded.shape, np.uint16)
@@ -101,7 +119,7 @@ def _merged(cells: Mask, corners: list[Corner], side_hw: tuple[int, int]) -> lis
 
 
 def _groups(corners: list[Corner], side_hw: tuple[int, int]) -> Iterator[tuple[Corner, ...]]:
-    """Pairs, then triples, of rectangles that are less than a rectangle apart."""
+    """Yield pairs, then triples, of rectangles that are less than a rectangle apart."""
     height, width = 2 * side_hw[0], 2 * side_hw[1]
     near = {
         (y, x): [other for other in corners[index:] if other[0] - y < height and abs(other[1] - x) < width]
@@ -113,9 +131,9 @@ def _groups(corners: list[Corner], side_hw: tuple[int, int]) -> Iterator[tuple[C
 
 
 def _few(wanted: Mask, side_hw: tuple[int, int], most: int) -> list[Corner] | None:
-    """One or two rectangles, `most` of them, that cover `wanted`, or None.
+    """Return up to `most` rectangles, one or two, that cover `wanted`; None where that is impossible.
 
-    Two can lie in opposite corners of what they cover, so none are overlooked.
+    Two can lie in opposite corners of what they cover, so that none are overlooked.
     """
     rows, columns = np.flatnonzero(wanted.any(axis=1)), np.flatnonzero(wanted.any(axis=0))
     if not len(rows):
@@ -137,7 +155,7 @@ def _few(wanted: Mask, side_hw: tuple[int, int], most: int) -> list[Corner] | No
 
 
 def _centred(mask: Mask, corners: list[Corner], size_hw: tuple[int, int]) -> list[Corner]:
-    """Drop what covers nothing alone; put the others in the middle of what they do, as far as the mask allows."""
+    """Drop rectangles that cover nothing alone, and centre the others on what they do, as far as the mask allows."""
     count = np.zeros(mask.shape, np.uint16)
     for window in (_window(corner, size_hw) for corner in corners):
         count[window] += 1

@@ -1,5 +1,18 @@
-"""The colours of the foreground alone, for a cut-out that shows nothing of its old background."""
+"""The colours of the foreground alone, for a cut-out that shows nothing of its old background.
 
+Numba keeps PyMatting's compiled functions beside PyMatting, or else in the user's cache folder, and refuses to compile
+where it can write to neither, or where a file there is damaged; then they go to a temporary folder. All functions have
+explicit types: they are compiled, or read from the cache, at the import.
+"""
+
+import contextlib
+import functools
+import os
+import pickle
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,10 +21,21 @@ from numpy.typing import NDArray
 from ..errors import ForegroundError, first_line
 from ..images.photo import Photo
 from ..profiling import stage
-from .foreground_cache import FAILURES, foreground_estimator
 
 STRIP_PIXELS = 8_000_000
 OVERLAP_ROWS = 256
+_BAD_CACHE = (OSError, EOFError, pickle.UnpicklingError)
+"""What Numba raises where files of its cache cannot be written, or were cut off or damaged: they are pickles."""
+
+_FAILURES = (
+    *_BAD_CACHE,
+    ImportError,  # PyMatting, Numba or llvmlite is missing, or made for another NumPy
+    RuntimeError,  # no place for a cache; LLVM's; what does not compile, see `_imported`; no threads to be had
+    ValueError,  # of Numba, which finds no threading layer when a parallel function first runs
+    ArithmeticError,  # compiled code divides by zero as Python does
+    MemoryError,
+)
+"""What importing and running PyMatting's estimate can raise, other than a mistake in calling it."""
 
 
 @stage("foreground")
@@ -21,18 +45,22 @@ def estimate_foreground(
     strip_pixels: int = STRIP_PIXELS,
     overlap_rows: int = OVERLAP_ROWS,
 ) -> NDArray[Any]:
-    """Estimated foreground colours by PyMatting's multi-level method (Germer et al. 2020), in linear light.
+    """Estimate foreground colours by PyMatting's multi-level method (Germer et al. 2020), in linear light.
 
-    alpha: (H, W) float32, 0..1. Returns (H, W, 3) in the photo's own numbers and depth; pixels of alpha 1 keep the
-    photo's exactly, and so does a photo of a single pixel, which has nothing to tell its colours apart by. Photos over
-    `strip_pixels` are done in strips of about that size that overlap and fade into each other, which bounds the memory.
     The method keeps colours in 0..1; light beyond, in OpenEXR and HDR files, is scaled there and back, so that
-    estimates stay within the photo's own range. Raises `InputError` for light that is not finite, `ForegroundError`
-    where PyMatting cannot be imported, compiled or run, or memory does not suffice.
+    estimates stay within the photo's own range.
+
+    alpha: (H, W) float32, 0..1.
+    strip_pixels, overlap_rows: larger photos are done in strips of about that size that overlap by so many rows and
+    fade into each other, which bounds the memory.
+    Returns (H, W, 3) in the photo's own numbers and depth. Pixels of alpha 1 keep the photo's exactly, and so does a
+    photo of a single pixel, which has nothing to tell its colours apart by.
+    Raises `InputError` for light that is not finite, `ForegroundError` where PyMatting cannot be imported, compiled or
+    run, or memory does not suffice.
     """
     try:
         return _estimate(photo, alpha, strip_pixels, overlap_rows)
-    except FAILURES as error:
+    except _FAILURES as error:
         reason = "out of memory" if isinstance(error, MemoryError) else f"{type(error).__name__}: {first_line(error)}"
         raise ForegroundError(f"{photo.path}: its foreground colours cannot be estimated ({reason})") from error
 
@@ -61,10 +89,71 @@ def _estimate(photo: Photo, alpha: NDArray[np.float32], strip_pixels: int, overl
 
 
 def _range(photo: Photo) -> tuple[np.float32, np.float32]:
-    """The least and the most light in a photo, at least 0..1; of levels, all that they can stand for."""
+    """Return the least and the most light in a photo, at least 0..1; of levels, all that they can stand for."""
     if not photo.is_linear:
         return np.float32(0), np.float32(photo.space.top)
     low, high = np.float32(photo.pixels.min()), np.float32(photo.pixels.max())
     if not np.isfinite(high - low):
         photo.check_finite()
     return min(low, np.float32(0)), max(high, np.float32(1))
+
+
+@functools.cache
+def foreground_estimator() -> Callable[..., Any]:
+    """Return PyMatting's `estimate_foreground_ml`. Its first import on a machine compiles for half a minute.
+
+    Raises one of `_FAILURES`, and `ForegroundError` where not even a temporary folder can be written.
+    """
+    try:
+        return _imported()
+    except _BAD_CACHE:
+        pass
+    except RuntimeError as error:
+        if "cannot cache" not in str(error):
+            raise
+    with _temporary_cache():
+        return _imported()
+
+
+def _imported() -> Callable[..., Any]:
+    from numba.core.errors import NumbaError
+
+    try:
+        from pymatting.foreground.estimate_foreground_ml import estimate_foreground_ml
+    except NumbaError as error:  # which is an Exception and nothing narrower
+        raise RuntimeError(f"Numba cannot compile PyMatting: {first_line(error)}") from error
+    return estimate_foreground_ml  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def _temporary_cache() -> Iterator[None]:
+    """Cache functions that are decorated inside in a private folder; those of the program keep their place."""
+    import numba
+
+    config: Any = numba.config
+    before, config.CACHE_DIR = config.CACHE_DIR, str(_private_folder())
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = before
+
+
+def _private_folder() -> Path:
+    """Return a folder of this user's below the temporary folder, so that the next run need not compile.
+
+    What lies there is run, so nobody else may write to it; where somebody could, a new folder is made. Raises
+    `ForegroundError`.
+    """
+    try:
+        path = Path(tempfile.gettempdir()) / f"litematting-numba-{os.geteuid()}"
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        found = path.lstat()
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022:
+            return path
+        return Path(tempfile.mkdtemp(prefix="litematting-numba-"))
+    except OSError as error:
+        raise ForegroundError(
+            f"no folder for what Numba compiles can be written: {error.strerror or error}; set NUMBA_CACHE_DIR to one "
+            "that can, or leave `cutout` and `foreground` out"
+        ) from error

@@ -1,4 +1,4 @@
-"""The paper's transformable map (section 3.1): how near the known regions are."""
+"""The guide: the paper's transformable map (section 3.1), which tells how near the known regions are."""
 
 import functools
 
@@ -16,14 +16,14 @@ _ROWS = 512
 
 
 class Guide:
-    """The map of a whole image as squared distances, which are integers: half the memory, and the same bits."""
+    """The map of a whole image, kept as squared distances, which are integers: half the memory, and the same bits.
+
+    trimap: (H, W) uint8 of 0 / 128 / 255, the whole padded image.
+    """
 
     @stage("guide")
     def __init__(self, trimap: NDArray[np.uint8]) -> None:
-        """trimap: (H, W) uint8 of 0 / 128 / 255, the whole padded image.
-
-        Done in strips of rows, each with those around it that its pixels can see.
-        """
+        # In strips of rows, each with those around it that its pixels can see, which bounds the memory.
         self._squares = np.full((2, *trimap.shape), _FAR, np.uint16)
         for start in range(0, len(trimap), _ROWS):
             above = min(start, _REACH)
@@ -38,21 +38,21 @@ class Guide:
                 squares[start : start + _ROWS] = np.minimum(distance, _FAR, out=distance)
 
     def window(self, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.float32]:
-        """The map of these rows and columns, (2, h, w) float32, as `transformable_map` says."""
+        """Return the map of these rows and columns, (2, h, w) float32; see `transformable_map`."""
         return _levels()[self._squares[:, rows, columns]]
 
 
 def transformable_map(trimap: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """exp(-d² / (2 · 16²)) of the exact Euclidean distance d in pixels to the nearest known pixel.
+    """Return exp(-d² / (2 · 16²)) of the exact Euclidean distance d, in pixels, to the nearest known pixel.
 
-    trimap: (H, W) uint8 of 0 / 128 / 255, the whole padded image: patches are cut from the result. Returns
-    (2, H, W) float32, 0..1: channel 0 for background, 1 for foreground; all zero where the image has none.
+    trimap: (H, W) uint8 of 0 / 128 / 255, the whole padded image: patches are cut from the result.
+    Returns (2, H, W) float32, 0..1: channel 0 for background, 1 for foreground; all zero where the image has none.
     """
     return Guide(trimap).window()
 
 
 @functools.cache
 def _levels() -> NDArray[np.float32]:
-    """The map's value for each squared distance."""
+    """Return the map's value for each squared distance."""
     level = np.square(np.sqrt(np.arange(_REACH**2, dtype=np.float32)))
     return np.exp(level * np.float32(-1 / (2 * SIGMA**2)))

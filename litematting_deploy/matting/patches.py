@@ -1,4 +1,4 @@
-"""Crop-and-stitch: where patches lie (plan) and how their alphas become one (stitch)."""
+"""Crop-and-stitch: where patches lie, which is the plan, and how their alphas become one, which is the stitch."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..profiling import stage
-from .covering import cover
+from .covering import cover, folded
 from .trimap import FOREGROUND, UNKNOWN
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -22,10 +22,14 @@ DEFAULT_MARGIN = 0.2  # of the patch's shorter side; measured by benchmarks/plan
 class Plan:
     """Which patches run, in padded coordinates.
 
-    corners_yx: top left corner of each patch, in running order. grid_size: patches of the whole grid, those skipped
-    because they hold no unknown pixel included; of an adaptive plan, those the default grid would run. padded_hw:
-    image size after `offset_yx` pixels before it and the rest behind it. padding: what the trimap is there, see
-    `plan_grid`. margin: pixels of context in an adaptive plan, see `plan_adaptive`; None in a grid.
+    image_hw: the size of the image.
+    padded_hw: its size with `offset_yx` pixels added before it and the rest behind it.
+    patch_hw: the size of each patch.
+    corners_yx: the top left corner of each patch, in running order.
+    grid_size: patches of the whole grid, including those skipped because they hold no unknown pixel; of an adaptive
+    plan, those that the default grid would run.
+    padding: what the trimap is where the image is padded, see `plan_grid`.
+    margin: pixels of context in an adaptive plan, see `plan_adaptive`; None in a grid.
     """
 
     image_hw: tuple[int, int]
@@ -39,7 +43,7 @@ class Plan:
 
     @property
     def skipped(self) -> int:
-        """Patches of the grid that are saved."""
+        """How many patches of the grid are saved."""
         return max(self.grid_size - len(self.corners_yx), 0)
 
     def __str__(self) -> str:
@@ -53,22 +57,22 @@ class Plan:
         return (top, padded_height - height - top), (left, padded_width - width - left)
 
     def pad_image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(H, W, 3) to (*padded_hw, 3), edges replicated; the same array where nothing is added."""
+        """Return an image (H, W, 3) as (*padded_hw, 3), edges replicated; the same array where nothing is added."""
         return image if self.image_hw == self.padded_hw else np.pad(image, (*self._added, (0, 0)), mode="edge")
 
     def pad_trimap(self, trimap: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(H, W) to padded_hw, by `padding`; the same array where nothing is added."""
+        """Return a trimap (H, W) as padded_hw, by `padding`; the same array where nothing is added."""
         if self.image_hw == self.padded_hw:
             return trimap
         return np.pad(trimap, self._added, mode="edge" if self.padding == "edge" else "constant")
 
     def crop(self, plane: NDArray[Scalar]) -> NDArray[Scalar]:
-        """padded_hw back to (H, W), a view."""
+        """Return the part (H, W) of a plane padded_hw that is the image, as a view."""
         (height, width), (top, left) = self.image_hw, self.offset_yx
         return plane[top : top + height, left : left + width]
 
     def window(self, corner_yx: tuple[int, int]) -> tuple[slice, slice]:
-        """Rows and columns of the patch at `corner_yx`."""
+        """Return the rows and columns of the patch at `corner_yx`."""
         (y, x), (height, width) = corner_yx, self.patch_hw
         return slice(y, y + height), slice(x, x + width)
 
@@ -79,7 +83,7 @@ def _starts(length: int, patch: int, step: int) -> list[int]:
 
 
 def grid_step(patch_hw: tuple[int, int], step: int | None = None) -> int:
-    """The step of a grid: `step`, or by default half the patch's shorter side.
+    """Return the step of a grid in pixels: `step`, or by default half the patch's shorter side.
 
     Raises `UsageError` unless it is from 1 to the shorter side.
     """
@@ -95,12 +99,16 @@ def grid_step(patch_hw: tuple[int, int], step: int | None = None) -> int:
 def plan_grid(
     trimap: NDArray[np.uint8], patch_hw: tuple[int, int], step: int | None = None, padding: Padding = "edge"
 ) -> Plan:
-    """The published grid: patches every `step` pixels, the last of a row or column shifted back into the image.
+    """Plan the published grid: patches every `step` pixels, the last of a row or column shifted back into the image.
 
-    trimap: (H, W) uint8 of 0 / 128 / 255. step: see `grid_step`. An image smaller than a patch is centred in one.
-    padding: there the trimap goes on as its edge, which claims nothing about a subject that the image cuts off, or is
-    background, as in the published code. Patches without an unknown pixel are skipped, all others kept, so that every
-    unknown pixel is covered.
+    Patches without an unknown pixel are skipped, so that every unknown pixel is covered. An image smaller than a patch
+    is centred in one.
+
+    trimap: (H, W) uint8 of 0 / 128 / 255.
+    step: in pixels, see `grid_step`.
+    padding: around a small image the trimap goes on as its edge, which claims nothing about a subject that the image
+    cuts off, or is background, as in the published code.
+    Raises `UsageError` as `grid_step`.
     """
     step = grid_step(patch_hw, step)
     height, width = trimap.shape
@@ -119,7 +127,7 @@ def plan_grid(
 
 
 def context_margin(patch_hw: tuple[int, int], margin: int | None = None) -> int:
-    """The margin of an adaptive plan: `margin`, or by default 0.2 of the patch's shorter side, 128 of 640 pixels.
+    """Return the margin of an adaptive plan in pixels, by default 0.2 of the patch's shorter side, 128 of 640.
 
     Raises `UsageError` unless 0 <= margin < half the shorter side.
     """
@@ -134,36 +142,26 @@ def context_margin(patch_hw: tuple[int, int], margin: int | None = None) -> int:
 
 
 def plan_adaptive(trimap: NDArray[np.uint8], patch_hw: tuple[int, int], margin: int | None = None) -> Plan:
-    """Few patches, only where unknown pixels are, each of which has `margin` pixels of context on all sides.
+    """Plan few patches, only where unknown pixels are, each of which has `margin` pixels of context on all sides.
 
-    trimap: (H, W) uint8 of 0 / 128 / 255. margin: see `context_margin`. Every unknown pixel lies that far inside one
-    of the patches at least, or as far as the image goes. Where the image is no larger than a patch this is the grid.
+    Every unknown pixel lies that far inside one of the patches at least, or as far as the image goes. Where the image
+    is no larger than a patch, the plan is the grid.
+
+    trimap: (H, W) uint8 of 0 / 128 / 255.
+    margin: in pixels, see `context_margin`.
+    Raises `UsageError` as `context_margin`.
     """
     margin = context_margin(patch_hw, margin)
     grid = plan_grid(trimap, patch_hw)
-    within = _folded(np.pad(trimap == UNKNOWN, grid._added), margin)
+    within = folded(np.pad(trimap == UNKNOWN, grid._added), margin)
     corners = cover(within, (patch_hw[0] - 2 * margin, patch_hw[1] - 2 * margin))
     return replace(grid, corners_yx=tuple(corners), grid_size=len(grid.corners_yx), margin=margin)
 
 
-def _folded(mask: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
-    """`mask` without a border of `margin` pixels, whose true pixels move to the nearest one that is left.
-
-    A patch covers what lies `margin` pixels inside it, and at the image's border all that lies there: once the border
-    is folded in, a patch covers its inner part, wherever it is.
-    """
-    for _ in range(2):
-        inner = mask[margin : mask.shape[0] - margin].copy()
-        inner[0] |= mask[: margin + 1].any(axis=0)
-        inner[-1] |= mask[mask.shape[0] - margin - 1 :].any(axis=0)
-        mask = inner.T
-    return mask
-
-
 def border_weight(patch_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """(h, w) float32 weight of a patch's pixels: the distance to its nearest border, which itself counts 1.
+    """Return the weight (h, w) float32 of a patch's pixels: the distance to its nearest border, which itself counts 1.
 
-    Divided by half the shorter side plus one: 321 for the published 640 pixels.
+    It is divided by half the shorter side plus one: 321 for the published 640 pixels.
     """
     rows, columns = (np.minimum(np.arange(1, side + 1), np.arange(side, 0, -1)) for side in patch_hw)
     distance = np.minimum(rows[:, None], columns[None, :])
@@ -171,10 +169,12 @@ def border_weight(patch_hw: tuple[int, int]) -> NDArray[np.float32]:
 
 
 class Stitcher:
-    """Sums weighted patches into two planes; its memory does not grow with the number of patches."""
+    """The sum of weighted patches in two planes, so that memory does not grow with the number of patches.
+
+    trimap: padded_hw uint8.
+    """
 
     def __init__(self, plan: Plan, trimap: NDArray[np.uint8]) -> None:
-        """trimap: padded_hw uint8."""
         self._plan = plan
         self._trimap = trimap
         self._patch_weight = border_weight(plan.patch_hw)
@@ -183,7 +183,7 @@ class Stitcher:
 
     @stage("stitch")
     def add(self, corner_yx: tuple[int, int], alpha: NDArray[np.float32]) -> None:
-        """Add the network's alpha (h, w) of one patch; call in plan order for the same bits every time."""
+        """Add the network's alpha (h, w) float32 of one patch; in plan order the bits are the same every time."""
         window = self._plan.window(corner_yx)
         trimap = self._trimap[window]
         known = (trimap == FOREGROUND).astype(np.float32)
@@ -192,7 +192,7 @@ class Stitcher:
 
     @stage("finish")
     def finish(self) -> NDArray[np.float32]:
-        """Alpha (H, W) float32, 0..1: the weighted mean where unknown, 0 or 1 where the trimap says so."""
+        """Return the alpha (H, W) float32, 0..1: the weighted mean where unknown, 0 or 1 where the trimap says so."""
         crop = self._plan.crop
         alpha, weight, trimap = crop(self._sum), crop(self._weight), crop(self._trimap)
         for start in range(0, len(alpha), _ROWS):  # in place: no third plane beside sum and weight
@@ -206,6 +206,9 @@ class Stitcher:
 def to_levels(
     alpha: NDArray[np.float32], dtype: type[np.unsignedinteger[Any]] = np.uint8, truncate: bool = False
 ) -> NDArray[Any]:
-    """Alpha 0..1 to 0..255 (uint8) or 0..65535 (uint16): the nearest level, or truncated as the authors' code does."""
+    """Return an alpha, 0..1, as levels 0..255 (uint8) or 0..65535 (uint16).
+
+    truncate: round down as the authors' code does, instead of to the nearest level.
+    """
     scaled = alpha * np.float32(np.iinfo(dtype).max)
     return (scaled if truncate else np.rint(scaled)).astype(dtype)

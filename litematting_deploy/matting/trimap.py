@@ -1,4 +1,4 @@
-"""Trimaps: background 0, unknown 128, foreground 255."""
+"""Trimaps, whose pixels are background (0), unknown (128) or foreground (255)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,12 @@ SURE_BACKGROUND, SURE_FOREGROUND = 5, 250
 
 
 def decode(grey: NDArray[np.uint8], encoding: Encoding = "exact", name: str = "trimap") -> NDArray[np.uint8]:
-    """A checked trimap (H, W) uint8 of 0 / 128 / 255 from grey values (H, W) uint8.
+    """Return a checked trimap (H, W) uint8 of 0 / 128 / 255.
 
-    Raises `InputError` naming `name` and the values that have no meaning in `encoding`.
+    grey: (H, W) uint8.
+    encoding: how grey values mean background, unknown and foreground.
+    name: begins an error.
+    Raises `InputError` naming the values that have no meaning.
     """
     if grey.ndim != 2 or grey.dtype != np.uint8:
         raise InputError(f"{name}: a trimap is (H, W) uint8, this is {grey.shape} {grey.dtype}")
@@ -45,22 +48,24 @@ def from_mask(
     photo: NDArray[np.uint8] | None = None,
     *,
     adaptive: bool = True,
-    meaning: MaskMeaning = MaskMeaning(),
     checked: bool = False,
 ) -> NDArray[np.uint8]:
-    """A trimap from a binary or soft mask.
+    """Return a trimap (H, W) uint8 of 0 / 128 / 255 from a binary or soft mask.
 
-    mask: (H, W) uint8, 0 background to 255 foreground. Values from 6 to 249 are unknown, and so is every pixel
-    within `unknown` pixels (Euclidean) of one that is not as sure: a binary edge gets a band of that width on each
-    side; that of a `Band` may be relative to the object's size. photo: (H, W, 3) uint8 RGB; where it is hairy near the
-    mask's edge, an `adaptive` band is wider, see `band.unknown_band`. meaning: which values are the object, where
-    that is not 255. checked: the mask is one that `read_mask` has looked at. Raises `InputError` naming `name` for a
-    mask whose brightest value is more than 2 % below 255 and not 0, and for a photo of another size.
+    Values from 6 to 249 are unknown, and so is every pixel within the width of the band (Euclidean) of one that is not
+    as sure: a binary edge gets a band of that width on each side.
+
+    mask: (H, W) uint8, 0 background to 255 foreground.
+    unknown: the width in pixels, or a `Band`, which may be relative to the object's size.
+    name: begins an error.
+    photo: (H, W, 3) uint8 RGB; near the mask's edge an `adaptive` band is wider where it is hairy, see `unknown_band`.
+    checked: `read_mask` has looked at the values already.
+    Raises `InputError` for a mask whose brightest value is more than 2 % below 255 and not 0, for one of class ids, and
+    for a photo of another size.
     """
     band = unknown if isinstance(unknown, Band) else Band(unknown)
     if not checked:
-        chosen = meaning.applied(mask, FOREGROUND, name)
-        mask = mask if chosen is None else chosen
+        MaskMeaning().applied(mask, FOREGROUND, name)  # which raises for a mask that does not say what the object is
     if photo is not None and photo.shape != (*mask.shape, 3):
         raise InputError(
             f"{name}: is {mask.shape[1]}x{mask.shape[0]}, its photo is {photo.shape[1]}x{photo.shape[0]}; "
@@ -73,13 +78,13 @@ def from_mask(
 
 
 def check_unknown(trimap: NDArray[np.uint8], name: str) -> None:
-    """Raise `InputError` naming `name` where nothing of a trimap (H, W) is unknown, as in a mask."""
+    """Raise `InputError` where nothing of a trimap (H, W) is unknown, as in a mask. name: begins the error."""
     if not (trimap == UNKNOWN).any():
         raise no_unknown(name)
 
 
 def no_unknown(name: str) -> InputError:
-    """What to say of one or more trimaps without unknown pixels."""
+    """Return the error for one or more trimaps without unknown pixels."""
     return InputError(
         f"{name}: has no unknown pixels, so that there is nothing to estimate; if this is a mask, give it as `mask`; "
         "to take it as the alpha, say `allow_no_unknown`"
@@ -87,7 +92,7 @@ def no_unknown(name: str) -> InputError:
 
 
 def unsure(trimap: NDArray[np.uint8]) -> str | None:
-    """What a trimap (H, W) has no pixel of, in words; None where it has both sure foreground and sure background."""
+    """Return in words what a trimap (H, W) has no pixel of; None where foreground and background both occur."""
     sides = (("foreground", FOREGROUND), ("background", BACKGROUND))
     missing = [side for side, value in sides if not (trimap == value).any()]
     return f"no sure {' or '.join(missing)}" if missing else None

@@ -1,4 +1,7 @@
-"""Where a mask cannot be trusted: the band of unknown pixels around its edge, and how wide that is."""
+"""The band of unknown pixels around the edge of a mask, wider where the photo is hairy.
+
+Hair shows as many edges in a small window, more than its surroundings have.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,16 +13,25 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..specs import Amount
-from .hairiness import contrast, hairy
 
 Region = NDArray[np.bool_]
 
 WIDEST = 4.0
-"""What an adaptive band may grow to, times its width."""
+"""How many times its width an adaptive band may grow to."""
 LEAST_PX = 3
 """The narrowest relative band: antialiasing and the photo's own blur take that much, however small the object."""
 _RATIO = 1.25
 """Objects whose widths differ by less are done together."""
+_SOFTEN = 1.0
+"""Standard deviation in pixels of the blur that takes a sensor's noise away and leaves a strand of one pixel."""
+_DENSE = 0.1
+"""The share of a window that edges fill where it is hairy. One strand, 3 or 4 pixels wide with its two edges, fills 0.2
+to 0.4 of a window of 9 to 15 pixels."""
+_FAINT = 6.0
+"""Grey levels within 3x3 pixels that are no edge anywhere: JPEG's blocks and gradients of light."""
+_DEVIATIONS = 3.0
+_ENOUGH, _SAMPLES = 500, 1_000_000
+"""The fewest pixels that tell what is usual, and about the most that are looked at."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,9 @@ class Band:
 
     amount: in pixels or, where `relative`, in percent of the square root of each object's area, at least `LEAST_PX`
     pixels. That is the side of the square of its size: twice the photo, twice the band; and a long thin object, whose
-    box would be large, has a narrow one. widest: how many times its width it may grow where the photo is hairy.
+    box would be large, has a narrow one.
+    widest: how many times its width the band may grow where the photo is hairy.
+    Raises `UsageError` for an amount that is out of range.
     """
 
     amount: float = 15
@@ -61,15 +75,15 @@ class Band:
 
 
 def unknown_band(background: Region, foreground: Region, band: Band, photo: NDArray[np.uint8] | None = None) -> Region:
-    """The unknown pixels (H, W) of a mask.
+    """Return the unknown pixels (H, W) bool of a mask.
 
-    background, foreground: (H, W), where the mask is sure; what is neither is unknown, and so is every pixel within
-    the band's width (Euclidean) of one that is not as sure. photo: (H, W, 3) uint8 RGB to widen the band by, as
-    `hairiness.hairy` says: it grows, on either side by itself, through the hairy pixels beyond it that hang together
-    with it, and half its width around them, up to `band.widest` times its width.
+    background, foreground: (H, W) bool, where the mask is sure. What is neither is unknown, and so is every pixel
+    within the band's width (Euclidean) of one that is not as sure.
+    photo: (H, W, 3) uint8 RGB, to widen the band by. On either side it grows through the hairy pixels beyond it that
+    are connected with it, and half its width around them, up to `band.widest` times its width.
     """
     unknown = ~(background | foreground)
-    edges = None if photo is None or band.widest <= 1 else contrast(photo)
+    edges = None if photo is None or band.widest <= 1 else _contrast(photo)
     for width, members in _groups(~background, band):
         for side, beyond in ((background, members), (members & foreground, ~(members & foreground))):
             if not side.any() or not beyond.any():
@@ -78,14 +92,16 @@ def unknown_band(background: Region, foreground: Region, band: Band, photo: NDAr
             near = side & (distance <= width)
             if edges is not None:
                 reach = side & (distance <= band.widest * width)
-                near |= reach & _grown(near, hairy(edges, reach & ~near, side & ~reach, width), side, width)
+                near |= reach & _grown(near, _hairy(edges, reach & ~near, side & ~reach, width), side, width)
             unknown |= near
     return unknown
 
 
 def _groups(objects: Region, band: Band) -> Iterator[tuple[float, Region]]:
-    """The objects by the width of their band, the widest first. A small one within a larger one's band is part of it:
-    most likely a strand that the mask has cut off."""
+    """Yield the width of a band and the objects that have it, the widest first.
+
+    A small object within a larger one's band is part of that: most likely a strand that the mask has cut off.
+    """
     if not band.relative:
         yield band.amount, objects
         return
@@ -105,13 +121,15 @@ def _groups(objects: Region, band: Band) -> Iterator[tuple[float, Region]]:
 
 
 def _distance(region: Region) -> NDArray[np.float32]:
-    """Euclidean distance of every pixel to the nearest of `region`, in pixels."""
+    """Return the Euclidean distance of every pixel to the nearest of `region`, in pixels."""
     return np.asarray(cv2.distanceTransform((~region).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE))
 
 
 def _grown(near: Region, found: Region, side: Region, width: float) -> Region:
-    """Pixels within half a width of those `found` that hang together with the band `near`, and the crumbs of `side`
-    that this leaves between them."""
+    """Return the pixels within half a width of those `found` that are connected with the band `near`.
+
+    The crumbs of `side` that this leaves between them come with them.
+    """
     _, labels = cv2.connectedComponents((near | found).astype(np.uint8), connectivity=8)
     linked = np.isin(labels, np.unique(labels[near])) & found
     if not linked.any():
@@ -121,8 +139,41 @@ def _grown(near: Region, found: Region, side: Region, width: float) -> Region:
 
 
 def _crumbs(region: Region, width: float) -> Region:
-    """The parts of `region` that are smaller than the square of `width`."""
+    """Return the parts of `region` that are smaller than the square of `width`."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8), connectivity=4)
     small = stats[:, cv2.CC_STAT_AREA] < width * width
     small[0] = False  # label 0 is what is not in the region
     return np.asarray(small[labels])
+
+
+def _contrast(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the largest less the smallest value within 3x3 pixels, (H, W), in the channel where that is most."""
+    soft = cv2.GaussianBlur(photo, (0, 0), _SOFTEN)
+    ranges = cv2.morphologyEx(soft, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    return np.asarray(ranges.max(axis=2))
+
+
+def _hairy(contrasts: NDArray[np.uint8], where: Region, plain: Region, width: float) -> Region:
+    """Return the pixels (H, W) of `where` with many edges around them.
+
+    An edge is a pixel whose contrast exceeds the median of `plain` by three standard deviations (of the median absolute
+    deviation): over grass, hair must stand out from grass. A pixel is hairy where edges fill a tenth of the window of
+    2/3 `width` around it, at least 9 pixels; only pixels of `where` count, so that an outline outside it is no edge.
+
+    contrasts: (H, W), see `_contrast`.
+    plain: (H, W), pixels beyond `where`; if these are few, all of `where` tells what is usual.
+    width: of the band, in pixels.
+    """
+    usual = contrasts[plain] if np.count_nonzero(plain) >= _ENOUGH else contrasts[where]
+    if not usual.size:
+        return where
+    usual = usual[:: max(1, usual.size // _SAMPLES)]
+    median = float(np.median(usual))
+    deviation = 1.4826 * float(np.median(np.abs(usual - median)))
+    edges = where & (contrasts > max(median + _DEVIATIONS * deviation, _FAINT))
+    side = max(9, round(width * 2 / 3) | 1)
+    found, there = (
+        cv2.boxFilter(part.astype(np.float32), -1, (side, side), borderType=cv2.BORDER_REFLECT)
+        for part in (edges, where)
+    )
+    return np.asarray(where & (found > _DENSE * there))

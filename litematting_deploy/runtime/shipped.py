@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..images.image_io import read_image, read_trimap
+from ..images.mask import read_trimap
+from ..images.photo import read_image
 from ..matting.guide import transformable_map
 from ..matting.inputs import network_image, one_hot
 from ..matting.patches import plan_grid

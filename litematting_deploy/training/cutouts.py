@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..images.decode import decode
-from ..images.image_io import looks_like_image, read_mask
-from ..images.suffixes import is_exr_name
+from ..images.mask import read_mask
+from ..images.suffixes import is_exr_name, looks_like_image
 
 MAX_SIDE = 1024
 _MAX_MEGAPIXELS = 64.0

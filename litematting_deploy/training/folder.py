@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..images.image_io import read_alpha, read_image
+from ..images.mask import read_alpha
+from ..images.photo import read_image
 from .drawing import points_of_interest
 from .photos import list_images
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import InputError
-from ..images.image_io import looks_like_image, read_image
-from ..images.suffixes import READ_SUFFIXES
+from ..images.photo import read_image
+from ..images.suffixes import READ_SUFFIXES, looks_like_image
 from .draws import log_uniform
 
 MAX_SIDE, MIN_SIDE = 1600, 64

@@ -12,18 +12,21 @@ from av import VideoFrame
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..images.colour import SRGB, Space, srgb_curve, srgb_decode
-from ..images.h273 import (
+from ..images.colour import (
     AS_SRGB,
     HLG,
     LINEAR,
     PQ,
     PRIMARIES,
+    SRGB,
+    Space,
     hlg_to_light,
     light_to_hlg,
     light_to_pq,
     pq_to_light,
     primaries_to_xyz,
+    srgb_decode,
+    srgb_encode,
 )
 from .pixel_formats import is_full
 
@@ -124,7 +127,7 @@ class Colours:
         if self.transfer == HLG:
             return light_to_hlg(light)
         size = np.abs(light)
-        return np.asarray(np.copysign(srgb_curve(size), light), np.float32)
+        return np.asarray(np.copysign(srgb_encode(size), light), np.float32)
 
     def network(self, signal: Floats) -> NDArray[np.uint8]:
         """R'G'B' as 8-bit sRGB: as it is, unless transfer or primaries are others than sRGB's, then through light."""

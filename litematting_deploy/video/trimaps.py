@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..images.image_io import read_mask, read_trimap
-from ..images.mask import MaskMeaning
+from ..images.mask import MaskMeaning, read_mask, read_trimap
 from ..jobs.frames import find_frames, is_many
 from ..jobs.known import Read, check_some_sure, check_some_unknown, spread
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, decode

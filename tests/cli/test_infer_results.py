@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from litematting_deploy.matting.foreground_cache import foreground_estimator
+from litematting_deploy.matting.foreground import foreground_estimator
 from litematting_deploy.runtime.shipped import TINY_ENGINE
 from tests.cli.frames import BOX, COMMAND, save_trimap
 from tests.conftest import EXAMPLE, called, run
@@ -84,7 +84,7 @@ from numba import config
 def nowhere(*_): return None
 for name in ("InTreeCacheLocator", "UserWideCacheLocator", "IPythonCacheLocator", "ZipCacheLocator"):
     getattr(caching, name).from_function = classmethod(nowhere)
-from litematting_deploy.matting.foreground_cache import _private_folder, _temporary_cache
+from litematting_deploy.matting.foreground import _private_folder, _temporary_cache
 from numba import njit
 try: njit(cache=True)(lambda x: x)
 except RuntimeError as error: assert "cannot cache" in str(error)

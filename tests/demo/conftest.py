@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from litematting_deploy.images.image_io import write_image
+from litematting_deploy.images.encode import write_image
 from tests.conftest import EXAMPLE
 
 AUDITED = Path(__file__).parent / "audited"

@@ -17,7 +17,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Download, Page, Request
 from litematting_deploy import Matter
 from litematting_deploy.images.background import Background
 from litematting_deploy.images.decode import decode
-from litematting_deploy.images.image_io import read_trimap, write_image
+from litematting_deploy.images.encode import write_image
+from litematting_deploy.images.mask import read_trimap
 from litematting_deploy.images.photo import read_photo
 from litematting_deploy.matting.composite import composite_picture, cutout_picture
 from litematting_deploy.matting.foreground import estimate_foreground

@@ -15,7 +15,9 @@ from PIL import Image
 
 from litematting_deploy.engines.tensorrt.profile import read_profile
 from litematting_deploy.export.spec import read_recipe as read_export_recipe
-from litematting_deploy.images.image_io import read_image, read_trimap, write_image
+from litematting_deploy.images.encode import write_image
+from litematting_deploy.images.mask import read_trimap
+from litematting_deploy.images.photo import read_image
 from litematting_deploy.runtime import loading
 from litematting_deploy.sidecar import read_sidecar
 from litematting_deploy.training.recipe import read_recipe as read_training_recipe

@@ -40,21 +40,21 @@ def _metadata(path: Path) -> object:
 
 
 def _trimap(path: Path) -> object:
-    from litematting_deploy.images.image_io import read_trimap
+    from litematting_deploy.images.mask import read_trimap
     from litematting_deploy.matting.trimap import decode
 
     return decode(read_trimap(path, _MEGAPIXELS))
 
 
 def _mask(path: Path) -> object:
-    from litematting_deploy.images.image_io import read_mask
+    from litematting_deploy.images.mask import read_mask
     from litematting_deploy.matting.trimap import from_mask
 
     return from_mask(read_mask(path, _MEGAPIXELS), 3)
 
 
 def _whole(path: Path) -> object:
-    from litematting_deploy.images.image_io import ResultSizes, is_result
+    from litematting_deploy.images.results import ResultSizes, is_result
 
     return is_result(path, ResultSizes.of(path, _MEGAPIXELS), False, _MEGAPIXELS)
 

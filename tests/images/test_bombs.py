@@ -10,8 +10,8 @@ from PIL import Image
 
 from litematting_deploy.errors import InputError
 from litematting_deploy.images.icc import Profile
-from litematting_deploy.images.image_io import ResultSizes, is_result
 from litematting_deploy.images.photo import read_photo
+from litematting_deploy.images.results import ResultSizes, is_result
 from tests.hardening import bombs
 from tests.images.files import adobe_profile, save_exr
 
@@ -19,10 +19,10 @@ _PLANE = np.zeros((4, 4), np.float32)
 
 
 @pytest.mark.parametrize("name", sorted(bombs.OVER_THE_LIMIT))
-def test_size_is_told_with_the_option(name: str, tmp_path: Path) -> None:
+def test_a_picture_over_the_limit_names_it(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(bombs.OVER_THE_LIMIT[name])
-    with pytest.raises(InputError, match=r"megapixels, over the limit of 200; raise it with --max-megapixels"):
+    with pytest.raises(InputError, match=r"megapixels, over the limit of 200; raise `max_megapixels`"):
         read_photo(path)
 
 

@@ -12,7 +12,8 @@ from PIL import Image, ImageCms
 from litematting_deploy.errors import InputError
 from litematting_deploy.images.colour import SRGB, Space, levels_to
 from litematting_deploy.images.icc import Profile
-from litematting_deploy.images.photo import _seen_through, read_photo
+from litematting_deploy.images.metadata import Metadata
+from litematting_deploy.images.photo import _in_its_space, read_photo
 from tests.images.files import adobe_profile, gamma, rgb_profile, save_levels
 from tests.images.light import decoded, encoded
 
@@ -69,9 +70,9 @@ def test_change_of_primaries_is_pillows() -> None:
 
 def test_sixteen_bit_light_is_seen_with_all_its_bits() -> None:
     """A profile of plain light: the dark has hundreds of levels of which 8 bits would keep one."""
-    linear = Profile(rgb_profile(np.array(SRGB.to_xyz).T, gamma(1)), "p")
+    linear = Metadata(icc=rgb_profile(np.array(SRGB.to_xyz).T, gamma(1)))
     levels = np.arange(600, dtype=np.uint16)[None, :, None].repeat(3, axis=2)
-    seen = _seen_through(linear, levels)
+    seen = _in_its_space("p", levels, linear).network
     assert np.abs(seen.astype(int) - encoded(levels / 65535, np.uint8)).max() <= 1
     assert len(np.unique(seen)) > 20
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from litematting_deploy.errors import InputError
 from litematting_deploy.images import damage
-from litematting_deploy.images.image_io import read_image, read_mask
-from litematting_deploy.images.photo import read_photo
+from litematting_deploy.images.mask import read_mask
+from litematting_deploy.images.photo import read_image, read_photo
 from tests.images.files import save_exr, save_levels
 
 _RNG = np.random.default_rng(5)
@@ -41,7 +41,7 @@ def whole(folder: Path) -> list[Path]:
 def test_whole_files_pass_as_without_a_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = whole(tmp_path)
     looked = [read_photo(path).pixels for path in paths]
-    monkeypatch.setattr(damage, "_functions", lambda *_: None)  # as where the libraries export nothing
+    monkeypatch.setattr(damage, "_library", lambda *_: None)  # as where the libraries export nothing
     assert all(np.array_equal(seen, read_photo(path).pixels) for seen, path in zip(looked, paths, strict=True))
     with Image.open(tmp_path / "tiff_lzw.tif") as picture:
         assert np.array_equal(np.asarray(picture), _NOISE)

@@ -13,7 +13,7 @@ from PIL.IptcImagePlugin import getiptcinfo
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
-from litematting_deploy.images.image_io import write_image
+from litematting_deploy.images.encode import write_image
 from litematting_deploy.images.metadata import Metadata
 from litematting_deploy.images.photo import read_photo
 from tests.images.files import adobe_profile, read_levels, save_levels

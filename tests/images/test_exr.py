@@ -9,9 +9,11 @@ import OpenEXR
 import pytest
 
 from litematting_deploy.errors import InputError, OutputError
-from litematting_deploy.images.exr import is_exr, read_exr_mask, read_exr_rgb, write_exr
+from litematting_deploy.images.exr import read_exr_mask, read_exr_rgb, write_exr
 from litematting_deploy.images.exr_header import Box, ExrHeader, Windows
-from litematting_deploy.images.image_io import read_image, read_mask
+from litematting_deploy.images.mask import read_mask
+from litematting_deploy.images.opening import is_exr
+from litematting_deploy.images.photo import read_image
 from tests.images.files import read_exr, save_exr
 
 LIGHT = np.random.default_rng(0).uniform(-0.5, 9, (37, 50, 3)).astype(np.float32)
@@ -138,7 +140,7 @@ def test_masks(tmp_path: Path) -> None:
     all_of_it = save_exr(tmp_path / "all.exr", {**dict.fromkeys("RGB", grey * 0), "A": opaque})
     assert (read_exr_mask(all_of_it, 200)[0] == 1).all(), "an alpha pass of black, whose object fills the picture"
     for planes, words in (
-        ({"Y": grey * np.nan}, "no numbers"),
+        ({"Y": grey * np.nan}, "contains NaN"),
         ({"Z": grey}, "Z, wanted A, Y or R, G, B"),
         ({**colours, "G": opaque}, "has colours, wanted grey"),
     ):

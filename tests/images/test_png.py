@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from litematting_deploy.errors import InputError
 from litematting_deploy.images.encode import encode_png
-from litematting_deploy.images.image_io import read_alpha, read_mask, read_trimap
+from litematting_deploy.images.mask import read_alpha, read_mask, read_trimap
 from litematting_deploy.images.metadata import Metadata
 from litematting_deploy.images.photo import Photo, read_photo
 from litematting_deploy.matting.foreground import estimate_foreground

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from litematting_deploy.errors import InputError
-from litematting_deploy.images.image_io import read_image
-from litematting_deploy.images.photo import read_photo
+from litematting_deploy.images.photo import read_image, read_photo
 from tests.cli.frames import PROFILE
 
 Y, X = np.mgrid[:24, :40]

@@ -13,7 +13,7 @@ from pymatting import estimate_foreground_ml
 
 from litematting_deploy.errors import ForegroundError, InputError
 from litematting_deploy.images.photo import Photo
-from litematting_deploy.matting import foreground_cache
+from litematting_deploy.matting import foreground
 from litematting_deploy.matting.foreground import estimate_foreground
 from tests.images.light import decoded, encoded
 
@@ -79,7 +79,7 @@ def test_light_beyond_white_and_below_black_is_scaled_and_not_clipped() -> None:
 def test_what_is_not_finite_is_refused(value: float) -> None:
     light, alpha = scene(40, 50)
     light[3, 4, 1] = value
-    with pytest.raises(InputError, match=r"photo: holds infinity or what is no number in 1 pixels.*clamp"):
+    with pytest.raises(InputError, match=r"photo: contains NaN or infinity in 1 pixels.*clamp"):
         estimate_foreground(photo(light, np.float16), alpha)
 
 
@@ -139,19 +139,19 @@ def test_a_cache_that_is_of_no_use_is_left_for_another(
             raise error
         return "the estimator"
 
-    monkeypatch.setattr(foreground_cache, "_imported", imported)
-    foreground_cache.foreground_estimator.cache_clear()
+    monkeypatch.setattr(foreground, "_imported", imported)
+    foreground.foreground_estimator.cache_clear()
     before = config.CACHE_DIR
     try:
         if again:
-            found: Any = foreground_cache.foreground_estimator()
+            found: Any = foreground.foreground_estimator()
             assert found == "the estimator"
             assert "litematting-numba-" in places[1]
         else:
             with pytest.raises(type(error), match=str(error)):
-                foreground_cache.foreground_estimator()
+                foreground.foreground_estimator()
     finally:
-        foreground_cache.foreground_estimator.cache_clear()
+        foreground.foreground_estimator.cache_clear()
     assert (len(places), config.CACHE_DIR) == (1 + again, before)
 
 
@@ -166,7 +166,7 @@ def test_what_numba_cannot_compile_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     for name in [name for name in sys.modules if name.startswith("pymatting.foreground.estimate_foreground_ml")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Refusing(), *sys.meta_path])
-    foreground_cache.foreground_estimator.cache_clear()
+    foreground.foreground_estimator.cache_clear()
     light, alpha = scene(8, 8)
     with pytest.raises(ForegroundError, match=r"\(RuntimeError: Numba cannot compile PyMatting: cannot determine\)$"):
         estimate_foreground(photo(light, np.uint8), alpha)

@@ -105,5 +105,6 @@ def test_nothing_unknown_takes_nothing() -> None:
 
 def test_margin_limits() -> None:
     for margin in (-1, 32, 640):
-        with pytest.raises(UsageError, match=r"--margin .* below half the patch's shorter side, 64"):
+        with pytest.raises(UsageError, match=r"`margin` must be .* half the shorter side .*\(64\); got") as caught:
             plan_adaptive(np.zeros((9, 9), np.uint8), (64, 64), margin)
+        assert caught.value.parameter == "margin"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from litematting_deploy.matting.preview import trimap_preview
+from litematting_deploy.matting.composite import trimap_preview
 from litematting_deploy.matting.trimap import from_mask
 
 

@@ -20,7 +20,7 @@ def test_the_three_encodings() -> None:
 def test_strange_values_are_named_with_the_fix() -> None:
     with pytest.raises(InputError, match=r"t\.png: a trimap holds 0, 128, 255; this also holds 127 \(2 px\)") as caught:
         decode(grey(0, 127, 127, 255), name="t.png")
-    assert "--trimap-encoding" in str(caught.value)
+    assert "`trimap_encoding=between`" in str(caught.value)
     with pytest.raises(InputError, match="holds 0, 1, 2; this also holds 128"):
         decode(grey(0, 128), "labels")
     with pytest.raises(InputError, match=r"\(H, W\) uint8"):

@@ -19,14 +19,16 @@ CENTRE = SIZE // 2
 def test_what_may_be_said() -> None:
     assert Band.parse("15") == Band(15)
     assert Band.parse(" 2.5% ") == Band(2.5, relative=True)
-    for text in ("", "wide", "1.5", "%", "2 px"):
-        with pytest.raises(UsageError, match="wanted pixels, as in 15, or percent of the object's size, as in 2%"):
+    assert Band.parse("1.5") == Band(1.5)
+    for text in ("", "wide", "%", "2 px"):
+        with pytest.raises(UsageError, match=r"`unknown_width` must be a number, .* or a percentage") as caught:
             Band.parse(text)
+        assert caught.value.parameter == "unknown_width"
     for text in ("0", "-3"):
         with pytest.raises(UsageError, match="at least 1 pixel"):
             Band.parse(text)
     for text in ("0%", "101%", "nan%"):
-        with pytest.raises(UsageError, match="wanted more than 0, to 100"):
+        with pytest.raises(UsageError, match="`unknown_width` must be above 0% and up to 100%"):
             Band.parse(text)
 
 

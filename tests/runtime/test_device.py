@@ -14,7 +14,8 @@ from litematting_deploy.engines import DeviceArtefact, DeviceEngine, Engine, Gpu
 from litematting_deploy.engines.base import CHANNELS
 from litematting_deploy.engines.device import checked_batch
 from litematting_deploy.errors import ArtefactError, DeviceError, InputError
-from litematting_deploy.images.image_io import read_image, read_trimap
+from litematting_deploy.images.mask import read_trimap
+from litematting_deploy.images.photo import read_image
 from litematting_deploy.runtime.cuda.arrays import DeviceArray
 from litematting_deploy.runtime.on_device import OnDevice, Repeated
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP

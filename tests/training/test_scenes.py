@@ -10,7 +10,8 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from litematting_deploy.images.image_io import read_image, read_trimap
+from litematting_deploy.images.mask import read_trimap
+from litematting_deploy.images.photo import read_image
 from litematting_deploy.matting.guide import transformable_map
 from litematting_deploy.training.degrade import jpeg, sensor_noise
 from litematting_deploy.training.distance import by_passes, distance, guide

@@ -147,7 +147,8 @@ def test_the_device_path_equals_the_host_with_pytorch(backend: str) -> None:
         pytest.skip("PyTorch sees no CUDA device")
     if backend == "pycuda":
         pytest.importorskip("pycuda")
-    from litematting_deploy.images.image_io import read_image, read_trimap
+    from litematting_deploy.images.mask import read_trimap
+    from litematting_deploy.images.photo import read_image
 
     image, trimap = read_image(EXAMPLE), read_trimap(EXAMPLE_TRIMAP)
     with Matter.load(SHIPPED_CHECKPOINT, patch_hw=(256, 256)) as matter:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litematting_deploy.images.image_io import read_trimap
+from litematting_deploy.images.mask import read_trimap
 from litematting_deploy.runtime.cuda.kernels import Kernels
 from litematting_deploy.runtime.cuda.protocol import Buffer, Cuda
 from tests.conftest import EXAMPLE_TRIMAP

@@ -13,15 +13,10 @@ import pytest
 from PIL import Image, ImageOps
 
 from litematting_deploy.errors import InputError, OutputError, UsageError
-from litematting_deploy.images.image_io import (
-    ResultSizes,
-    check_output,
-    read_image,
-    read_mask,
-    read_trimap,
-    write_image,
-)
-from litematting_deploy.images.photo import read_photo
+from litematting_deploy.images.encode import write_image
+from litematting_deploy.images.mask import read_mask, read_trimap
+from litematting_deploy.images.photo import read_image, read_photo
+from litematting_deploy.images.results import ResultSizes, check_output
 from tests.images.files import save_tiff
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
@@ -146,7 +141,8 @@ def test_a_sixteen_bit_mask_of_eight_bit_values(tmp_path: Path) -> None:
     for brightest in (1, 255):
         cv2.imwrite(str(tmp_path / "mask.png"), (RGB[:, :, 0] > 99).astype(np.uint16) * np.uint16(brightest))
         with pytest.raises(
-            InputError, match=rf"mask\.png: its brightest value is {brightest} of 65535, .*-threshold {brightest} "
+            InputError,
+            match=rf"mask\.png: its brightest value is {brightest} of 65535, .*`mask_threshold={brightest}` ",
         ):
             read_mask(tmp_path / "mask.png")
 
@@ -250,7 +246,7 @@ def test_colours_modes_and_frames_that_would_be_guesses(tmp_path: Path) -> None:
 
 def test_pixel_limit_is_checked_and_can_be_raised_past_pillows(tmp_path: Path) -> None:
     path = save(tmp_path / "big.png", np.zeros((1000, 2000), np.uint8))
-    with pytest.raises(InputError, match=r"2000x1000 is 2 megapixels, over the limit of 1.5; .*--max-megapixels"):
+    with pytest.raises(InputError, match=r"2000x1000 is 2 megapixels, over the limit of 1.5; raise `max_megapixels`"):
         read_image(path, max_megapixels=1.5)
     assert read_image(path, max_megapixels=2).shape == (1000, 2000, 3)
     bomb = save(tmp_path / "bomb.png", Image.new("1", (1, 1)))
