@@ -20,10 +20,7 @@ from litematting_deploy.files import replace_file
 LEDGER = Path(__file__).with_name("ledger.csv")
 COUNTED = {"steps": 0, "crops": 0, "megapixels": 1, "cpu_seconds": 0}
 """What adds up over the lines of a run -> its decimals."""
-COLUMNS = (
-    *("utc", "run", "recipe_sha256", "instruction_set", *COUNTED),
-    *("held_out_sad", "held_out_grad", "note"),
-)
+COLUMNS = (*("utc", "run", "recipe_sha256", "instruction_set", *COUNTED), *("held_out_sad", "held_out_grad", "note"))
 
 
 def lines_of(ledger: Path) -> list[dict[str, str]]:

@@ -71,9 +71,7 @@ _TERMINATED = 128 + signal.SIGTERM
     help="Scale the steps of a new run so that all of it takes about so long here (drawn alphas only).",
 )
 @click.option(
-    "--libraries",
-    type=_folder,
-    help="Folder where drawn alphas are kept, for several runs. [default: the run's own]",
+    "--libraries", type=_folder, help="Folder where drawn alphas are kept, for several runs. [default: the run's own]"
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Several train by DDP.")
