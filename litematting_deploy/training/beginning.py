@@ -11,7 +11,6 @@ from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from safetensors.torch import save
 
-from ..errors import CheckpointError
 from ..files import replace_file
 from ..model import LiteMatting, load_checkpoint
 from ..system import keep_freed_memory
@@ -20,25 +19,11 @@ from .data import Source
 from .encoder import agreement, carry_over, regress
 from .mobilenet import Teacher
 from .photos import Photos
-from .rundir import ENCODED, START, Begun, is_follower
+from .rundir import ENCODED, Begun, is_follower
 from .totals import Totals
 
 _PHOTOS = 200
 _LINE_EVERY_S = 60
-
-
-def read_followed(run: Path) -> dict[str, Any]:
-    """Return the checkpoint of the run that a fresh run continues, from its copy in the folder `run`.
-
-    Raises `CheckpointError` if it is gone.
-    """
-    try:
-        state: dict[str, Any] = torch.load(run / START, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
-        raise CheckpointError(
-            f"{run / START}: cannot be read ({error}); begin the run again with --continue"
-        ) from error
-    return state
 
 
 class Follow(Callback):

@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: previews and progress."""
+"""What a run shows while it goes on: previews, and progress of drawing and of training."""
 
 import time
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ..files import replace_file
 from ..system import return_freed_memory
@@ -89,3 +89,18 @@ class Progression(Callback):
 
     def teardown(self, *_: Any, **__: Any) -> None:
         self.bar.stop()
+
+
+class Drawing(Progress):
+    """A bar for each library that is drawn, on a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        super().__init__(*columns, console=console, disable=not console.is_terminal)
+        self._named: dict[str, TaskID] = {}
+
+    def show(self, name: str, count: int, done: int) -> None:
+        """Show that `done` of `count` are there."""
+        if name not in self._named:
+            self._named[name] = self.add_task(name, total=count)
+        self.update(self._named[name], completed=done)

@@ -20,25 +20,27 @@ from ..model import LiteMatting
 from ..system import keep_freed_memory
 from .beginning import Follow
 from .callbacks import Previews, Progression
-from .checkpoints import Average, Checkpoints, WholeFiles
+from .checkpoints import Average, Checkpoints, Stop, WholeFiles
 from .data import MattingData, Source
 from .module import MattingModule
 from .preview import curve, encode, smooth
 from .recipe import Precision, Recipe
 from .rundir import CHECKPOINT, is_follower
-from .stop import Stop
 from .totals import Totals
 
 _PATIENCE = timedelta(days=7)
 
 
 def find_device(name: str, devices: int) -> torch.device:
-    """The first device that "auto", "cpu" or "cuda" means here. Raises `DeviceError` if there are not that many."""
+    """Return the first device that "auto", "cpu" or "cuda" means here. Raises `DeviceError` if there are too few."""
     found = torch.cuda.device_count()
     if name == "cpu" or (name == "auto" and not found):
         return torch.device("cpu")
     if found < devices:
-        raise DeviceError(f"--device {name} --devices {devices}: PyTorch sees {found} GPUs; ask for fewer, or for cpu")
+        raise DeviceError(
+            f"`device={name}` and `devices={devices}`: PyTorch sees {found} GPUs; ask for fewer, or for the CPU",
+            parameter="device",
+        )
     return torch.device("cuda", 0)
 
 
@@ -55,12 +57,17 @@ def train(
     minutes: float | None = None,
     followed: dict[str, Any] | None = None,
 ) -> int:
-    """Train in the folder `run` until the recipe's steps or the minutes are over; returns the step reached.
+    """Train until the recipe's steps or the minutes are over; return the step reached.
 
-    Goes on from the checkpoint in `run` if it holds one. sources: training and validation. model: the weights to begin
-    with, drawn from the recipe's seed if None; the optimiser is fresh. precision: as decided, not "auto". devices: how
-    many of the kind of `device`, several by DDP. workers: loader processes. followed: the checkpoint of another run to
-    begin with. Raises `InputError` for files that cannot be read, `TrainingError` when the weights diverge,
+    run: its folder; if that holds a checkpoint, training goes on from it.
+    sources: of samples for training and for validation.
+    model: the weights to begin with, with a fresh optimiser; None for random ones from the recipe's seed.
+    device, devices: the first device, and how many of its kind, several by DDP.
+    precision: as decided, not "auto".
+    workers: loader processes. minutes: None for no limit.
+    followed: the checkpoint of another run to begin with.
+
+    Raises `InputError` for files that cannot be read, `TrainingError` when the weights diverge,
     `TerminatedError` after the present step when SIGTERM comes, `KeyboardInterrupt`.
     """
     pl.seed_everything(recipe.seed, verbose=False)

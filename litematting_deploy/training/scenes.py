@@ -6,15 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .backdrops import on_screen, studio
-from .degrade import camera, jpeg, sensor_noise
-from .distance import guide
+from .camera import blur_scene, camera, defocus, jpeg, sensor_noise
 from .draws import choose, chosen, uniform
-from .lens import blur_scene, defocus
-from .light import Look, cast_shadows, draw_look, recolour, spill
+from .light import Look, cast_shadows, draw_look, on_screen, recolour, spill, studio
 from .procedural import Cut
 from .recipe import Augment
-from .trimaps import known_regions
+from .trimaps import guide, known_regions
 
 _SURE = 0.5 / 255
 

@@ -74,7 +74,7 @@ def _cutouts(folder: Path, exclude: tuple[str, ...]) -> list[Path]:
     if not left:
         raise InputError(
             f"{folder}: procedural.cutouts_exclude = {list(exclude)} leaves none of its {len(found)} cut-outs; "
-            "take a pattern out, or leave --cutouts out"
+            "take a pattern out, or leave `cutouts` out"
         )
     return left
 

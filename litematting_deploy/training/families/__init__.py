@@ -120,9 +120,9 @@ def layer(
 def check_strands(weights: Mapping[str, float], strands: bool) -> None:
     """Raise `UsageError` unless weights (none: the default ones) draw "groomed" exactly where there are strands."""
     if weights.get(GROOMED, 0) > 0 and not strands:
-        raise UsageError(f"weights: {GROOMED} is {weights[GROOMED]:g}, and there are no strands; give --strands DIR")
+        raise UsageError(f"weights: {GROOMED} is {weights[GROOMED]:g}, and there are no strands; give `strands`")
     if strands and weights and not weights.get(GROOMED, 0) > 0:
-        raise UsageError(f"weights: give {GROOMED} none, and --strands some; add {GROOMED} = {GROOMED_WEIGHT}")
+        raise UsageError(f"weights: give {GROOMED} none, and `strands` are given; add {GROOMED} = {GROOMED_WEIGHT}")
 
 
 def _chances(

@@ -3,10 +3,9 @@
 import numpy as np
 from numpy.random import Generator
 
-from . import patterns
 from .canvas import Canvas, Layer, Sheet, finish
 from .layout import Points, lit, log_uniform, place, stacked
-from .perspective import Camera, Surface, flat_erase, flat_fill, plane, revolved, wires
+from .perspective import Camera, Surface, columns, diamond, hexagons, plane, revolved, rows, square, wires
 from .shapes import SHAPES, Shape, animal, blob, compound, ellipse, mug, paint
 
 _FLAT = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
@@ -80,12 +79,12 @@ def _mesh(rng: Generator, around: float, height: float, cell: float) -> Points:
     across, down = (int(np.clip(length / cell, 2, 70)) for length in (around, height))
     kind = int(rng.choice(4, p=[0.35, 0.4, 0.15, 0.1]))
     if kind == 0:
-        return patterns.square(across, down)
+        return square(across, down)
     if kind == 1:
-        return patterns.diamond(across, down)
+        return diamond(across, down)
     if kind == 2:
-        return patterns.hexagons(across, max(down // 2, 1))
-    return np.concatenate([patterns.columns(across + 1), patterns.rows(int(rng.integers(2, 5)))])
+        return hexagons(across, max(down // 2, 1))
+    return np.concatenate([columns(across + 1), rows(int(rng.integers(2, 5)))])
 
 
 def _perforated(
@@ -93,22 +92,22 @@ def _perforated(
 ) -> None:
     """A sheet of metal pierced by rows of round holes, `wide` of a cell across."""
     edge = np.concatenate([np.linspace(a, b, 20) for a, b in zip(_FLAT, np.roll(_FLAT, -1, 0), strict=True)])
-    flat_fill(canvas, camera, surface, edge, shade)
+    canvas.fill(camera(surface(edge))[:, :2], shade)
     hole = ellipse(0, 0, wide / 2 / across, wide / 2 / down, count=12)
     for row in range(1, down - 1):
         for column in range(across):
             at = np.array([(column + 0.25 + 0.5 * (row % 2)) / across, (row + 0.5) / down])
-            flat_erase(canvas, camera, surface, hole + at)
+            canvas.erase(camera(surface(hole + at))[:, :2])
 
 
 def wicker(
     rng: Generator, canvas: Canvas, camera: Camera, surface: Surface, stakes: int, weavers: int, gap: float
 ) -> None:
     """Rods woven over and under stakes. gap: the open share of the rows' height, 0..1."""
-    lines = camera(surface(patterns.rows(weavers, 0.02, 0.98)))
+    lines = camera(surface(rows(weavers, 0.02, 0.98)))
     pitch = float(np.linalg.norm(np.diff(lines[:, lines.shape[1] // 2, :2], axis=0), axis=1).mean())
     thick = pitch * (1 - gap)
-    wires(rng, canvas, camera, surface, patterns.columns(stakes + 1), max(thick * 0.9, 1.2), 85)
+    wires(rng, canvas, camera, surface, columns(stakes + 1), max(thick * 0.9, 1.2), 85)
     tones = np.array([85.0, 115, 140, 148, 138, 112, 85])
     for row in range(weavers):
         v = 0.02 + 0.96 * row / max(weavers - 1, 1)
@@ -173,12 +172,12 @@ def basket(rng: Generator, size: int) -> Layer:
     across, down = (int(np.clip(length / cell, 3, 45)) for length in (around, height))
     gap, hole = rng.uniform(0.2, 0.6), rng.uniform(0.5, 0.8)
     rim = min(width * rng.uniform(1.6, 4), 0.05 * radius)
-    rims = np.concatenate([patterns.rows(1), patterns.rows(1, 1.0)])
+    rims = np.concatenate([rows(1), rows(1, 1.0)])
     sheets: list[Sheet] = []
     for walls, dim in ((back, 0.7), (front, 1.0)):
         canvas = Canvas(size)
         if walls is back and rng.random() < 0.35:  # the floor
-            edge = patterns.rows(1, 1.0)[0]
+            edge = rows(1, 1.0)[0]
             floor = np.concatenate([camera(wall(edge))[:, :2] for wall in back + front])
             canvas.fill(floor, shade * 0.45)
         for wall in walls:
@@ -190,7 +189,7 @@ def basket(rng: Generator, size: int) -> Layer:
                 wicker(rng, canvas, camera, wall, max(across // 2, 6), max(down, 8), gap)
             wires(rng, canvas, camera, wall, rims, rim, shade * dim * 1.1)
             if box:
-                wires(rng, canvas, camera, wall, patterns.columns(2), rim, shade * dim)
+                wires(rng, canvas, camera, wall, columns(2), rim, shade * dim)
         sheet = canvas.sheet()
         if kind == 2:
             sheet = sheet * np.array([1, dim], np.float32)

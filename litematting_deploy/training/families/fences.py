@@ -6,10 +6,9 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from . import patterns
 from .canvas import Canvas, Layer, Sheet, finish
 from .layout import Points, lit, log_uniform, place, stacked
-from .perspective import Camera, Surface, wires
+from .perspective import Camera, Surface, chain_link, hexagons, square, wires
 from .shapes import SHAPES, ellipse, paint
 
 
@@ -63,7 +62,7 @@ def _chain_link(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: 
     thick = cell * rng.uniform(0.04, 0.13)
     across, down = int(np.clip(2 * half / cell, 4, 90)), int(np.clip(2 * height / cell, 4, 70))
     kind = int(rng.choice(3, p=[0.6, 0.2, 0.2]))
-    lines = (patterns.chain_link, patterns.hexagons, patterns.square)[kind](across, down // (2 if kind == 1 else 1))
+    lines = (chain_link, hexagons, square)[kind](across, down // (2 if kind == 1 else 1))
     lines = (lines - 0.5) * np.array([2 * half, -2 * height])
     if kind == 2:  # long wires in pieces
         lines = np.concatenate([lines[:, k : k + 7] for k in range(0, 24, 6)])
