@@ -102,8 +102,9 @@ def main(background: bool, **options: Any) -> None:
     for module in ("torch", "lightning", "tensorboard", "safetensors"):
         require(module, "train", "training")
     from ..training.checkpoints import TerminatedError
-    from ..training.job import TrainSpec, train_run
+    from ..training.job import train_run
     from ..training.rundir import is_follower
+    from ..training.spec import TrainSpec
 
     spec = TrainSpec(**options)
     resume = f"go on with: ltm-train --resume -o {spec.run}"

@@ -1,6 +1,7 @@
 """What a fresh run begins with: the state of another run, given weights, or an ImageNet encoder."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def with_encoder(
         model, teacher = (model or LiteMatting()).to(device).train(), teacher.to(device)
         carry_over(model, teacher, photos, rng)
         before = agreement(model, teacher, photos, rng)
-        regress(model, teacher, photos, begun.encoder_minutes, rng, _Line(console, begun.encoder_minutes).report)
+        regress(model, teacher, photos, begun.encoder_minutes, rng, _line_a_minute(console, begun.encoder_minutes))
         for when, values in (("before", before), ("after", agreement(model, teacher, photos, rng))):
             said = " ".join(f"{value:.2f}" for value in values)
             console.print(f"encoder: correlation of layer1 to layer6 with MobileNetV2 {when} regression: {said}")
@@ -81,17 +82,14 @@ def with_encoder(
     return load_checkpoint(file)
 
 
-class _Line:
-    """A line a minute, and a last one, about how the regression goes."""
+def _line_a_minute(console: Console, minutes: float) -> Callable[[float, float], None]:
+    """Return what prints a line a minute, and a last one: it takes the share of the time, 0..1, and the error."""
+    since_s = time.monotonic()
 
-    def __init__(self, console: Console, minutes: float) -> None:
-        self.console, self.minutes, self.since_s = console, minutes, time.monotonic()
+    def report(share: float, error: float) -> None:
+        nonlocal since_s
+        if (now_s := time.monotonic()) - since_s >= _LINE_EVERY_S or share >= 1:
+            since_s = now_s
+            console.print(f"encoder: {share * minutes:.1f} of {minutes:g} min, relative error {error:.3f}")
 
-    def report(self, share: float, error: float) -> None:
-        """share: of the time, 0..1. error: recent mean of the relative squared error."""
-        now_s = time.monotonic()
-        if now_s - self.since_s >= _LINE_EVERY_S or share >= 1:
-            self.since_s = now_s
-            self.console.print(
-                f"encoder: {share * self.minutes:.1f} of {self.minutes:g} min, relative error {error:.3f}"
-            )
+    return report

@@ -36,10 +36,10 @@ class Previews(Callback):
 
 
 class Progression(Callback):
-    """A bar with losses and time left on a terminal; a line a minute elsewhere. The first device's alone."""
+    """A bar with losses and time left on a terminal; a line a minute elsewhere."""
 
-    def __init__(self, console: Console, steps: int, follower: bool) -> None:
-        self.console, self.steps, self.follower = console, steps, follower
+    def __init__(self, console: Console, steps: int) -> None:
+        self.console, self.steps = console, steps
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -47,7 +47,7 @@ class Progression(Callback):
             TextColumn("steps"),
             TimeRemainingColumn(),
             console=console,
-            disable=follower or not console.is_terminal,
+            disable=console.quiet or not console.is_terminal,
         )
         self.since_s, self.since_step = 0.0, 0
         self.before: float | None = None
@@ -63,7 +63,7 @@ class Progression(Callback):
             return
         loss = float(trainer.callback_metrics["train/total"])
         self.bar.update(self.task, completed=step, description=f"loss {loss:.3f}")
-        if not self.console.is_terminal and not self.follower:
+        if not self.console.is_terminal:
             rate = (step - self.since_step) / (now_s - self.since_s)
             left_min = (self.steps - step) / rate / 60
             self.console.print(
@@ -75,13 +75,12 @@ class Progression(Callback):
         error, mse = (float(trainer.callback_metrics[f"validation/{name}"]) for name in ("error", "mse"))
         if trainer.sanity_checking:
             self.before = error
-        if not self.follower:
-            self.console.print(f"step {trainer.global_step}: held-out scenes: error {error:.4f}, MSE {mse:.5f}")
+        self.console.print(f"step {trainer.global_step}: held-out scenes: error {error:.4f}, MSE {mse:.5f}")
         # Holes between blocks pile up over hours, see `keep_freed_memory`.
         return_freed_memory()
 
     def on_train_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        if self.before is not None and not self.follower:
+        if self.before is not None:
             after = float(trainer.callback_metrics["validation/error"])
             self.console.print(
                 f"held-out error: {self.before:.4f} before, {after:.4f} after {trainer.global_step} steps"

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .draws import chosen, log_uniform
+from .draws import chosen
+from .families.layout import log_uniform
 
 Blur = Callable[[Tensor], Tensor]
 

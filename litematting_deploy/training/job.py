@@ -1,15 +1,14 @@
 """A training run from what is asked for: a fresh folder or one to go on from, sources, precision, steps, weights."""
 
 import dataclasses
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from rich.console import Console
 
 from ..errors import UsageError
 from ..model import load_checkpoint
-from ..specs import check_choice, check_number
 from .beginning import with_encoder
 from .callbacks import Drawing
 from .drawing import SHARD
@@ -20,64 +19,7 @@ from .recipe import Recipe, read_recipe
 from .run import find_device, train
 from .rundir import CHECKPOINT, Begun, begin, is_follower, open_followed, read_followed, reopen
 from .sources import Sources, draw_libraries, folder_sources, procedural_sources
-
-Device: TypeAlias = Literal["auto", "cpu", "cuda"]
-
-_INHERITED = ("photos", "foregrounds", "strands", "cutouts", "libraries")
-_FOLDERS = (*_INHERITED, "init", "follows", "encoder")
-_FIXED_BY = {"resume": ("recipe", *_FOLDERS, "fit_minutes"), "follows": ("init", "encoder")}
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainSpec:
-    """What to train, on what, and how long. Paths are made absolute.
-
-    run: folder of the run. resume: go on with the run that is there, as it was begun.
-    recipe: a TOML file; None for the paper's recipe.
-    photos: folder of backgrounds, and of the colours of drawn foregrounds; None for `bg/` of the foregrounds.
-    foregrounds: folder with `fg/` and `alpha/`; None for drawn alphas.
-    strands, cutouts: folders of grooms and of cut-outs, which are drawn, too.
-    libraries: folder where drawn alphas are kept; None for the run's own.
-    init: weights to begin with. follows: folder of a run whose weights, averages and optimiser are gone on with.
-    encoder: a MobileNetV2 whose features are regressed for `encoder_minutes` first.
-    fit_minutes: scale the steps so that all of them take about so long.
-    device, devices: `auto`, `cpu` or `cuda`, and how many; several train by DDP.
-    workers: processes that draw alphas, or read foregrounds.
-    minutes: stop after so long.
-
-    Raises `UsageError` for values that are not accepted or contradict each other.
-    """
-
-    run: Path
-    resume: bool = False
-    recipe: Path | None = None
-    photos: Path | None = None
-    foregrounds: Path | None = None
-    strands: Path | None = None
-    cutouts: Path | None = None
-    libraries: Path | None = None
-    init: Path | None = None
-    follows: Path | None = None
-    encoder: Path | None = None
-    encoder_minutes: float = 30.0
-    fit_minutes: float | None = None
-    device: Device = "auto"
-    devices: int = 1
-    workers: int = 1
-    minutes: float | None = None
-
-    def __post_init__(self) -> None:
-        check_choice("device", self.device, Device)
-        check_number("devices", self.devices, 1)
-        check_number("workers", self.workers, 1)
-        for by, names in _FIXED_BY.items():
-            for name in names if getattr(self, by) else ():
-                if getattr(self, name) is not None:
-                    raise UsageError(
-                        f"`{by}` goes on with what the run was begun with; leave `{name}` out, or begin another run "
-                        "with `follows`, or with `init` and this one's weights.safetensors",
-                        parameter=name,
-                    )
+from .spec import FOLDERS, INHERITED, TrainSpec
 
 
 class Reached(NamedTuple):
@@ -95,6 +37,8 @@ def train_run(spec: TrainSpec, console: Console) -> Reached | None:
     Nothing is left behind where a file or an argument is wrong. Raises `UsageError`, and as `rundir.reopen` and
     `run.train` do.
     """
+    if is_follower():
+        console = Console(quiet=True)
     run, begun = spec.run, reopen(spec.run) if spec.resume else new_run(spec)
     device = find_device(spec.device, spec.devices)
     fresh = not (run / CHECKPOINT).is_file()
@@ -105,19 +49,16 @@ def train_run(spec: TrainSpec, console: Console) -> Reached | None:
     decision = decide(recipe.precision, device)
     if not spec.resume:
         begun = begin(run, begun)
-    if not is_follower():
-        console.print(f"precision {decision.precision}: {decision.reason}", markup=False)
-        if decision.slow:
-            console.print(
-                f'warning: precision {decision.precision} is slow here; precision = "auto" takes the fastest one',
-                markup=False,
-            )
-        if begun.fit_minutes is not None:
-            few = replace(recipe, procedural=replace(recipe.procedural, count=SHARD))
-            some = _sources(run, begun, few, spec.workers)[0]
-            with Drawing(console) as drawing:
-                draw_libraries((some,), spec.workers, drawing.show)
-            begun = fitted(run, begun, begun.fit_minutes, some, device, decision.precision, console)
+    console.print(f"precision {decision.precision}: {decision.reason}", markup=False)
+    if decision.slow:
+        slow = f"warning: precision {decision.precision} is slow here"
+        console.print(f'{slow}; precision = "auto" takes the fastest one', markup=False)
+    if begun.fit_minutes is not None and not is_follower():
+        few = replace(recipe, procedural=replace(recipe.procedural, count=SHARD))
+        some = _sources(run, begun, few, spec.workers)[0]
+        with Drawing(console) as drawing:
+            draw_libraries((some,), spec.workers, drawing.show)
+        begun = fitted(run, begun, begun.fit_minutes, some, device, decision.precision, console)
     if begun.recipe != recipe:
         sources = _sources(run, begun, begun.recipe, spec.workers)
     if not is_follower():
@@ -128,19 +69,7 @@ def train_run(spec: TrainSpec, console: Console) -> Reached | None:
     if teacher is not None:
         model = with_encoder(run, begun, model, teacher, sources[0], device, console)
     followed = read_followed(run) if begun.follows and fresh else None
-    step = train(
-        run,
-        begun.recipe,
-        sources,
-        model,
-        device,
-        decision.precision,
-        console,
-        spec.devices,
-        spec.workers,
-        spec.minutes,
-        followed,
-    )
+    step = train(spec, begun.recipe, sources, model, device, decision.precision, console, followed)
     return None if is_follower() else Reached(step, begun.recipe.steps)
 
 
@@ -149,10 +78,10 @@ def new_run(spec: TrainSpec) -> Begun:
 
     Raises `UsageError`.
     """
-    given = {name: str(path.resolve()) for name in _FOLDERS if (path := getattr(spec, name)) is not None}
+    given = {name: str(path.resolve()) for name in FOLDERS if (path := getattr(spec, name)) is not None}
     if spec.follows is not None:
         followed = dataclasses.asdict(open_followed(spec.follows))
-        given = {name: followed[name] for name in _INHERITED if followed[name] is not None} | given
+        given = {name: followed[name] for name in INHERITED if followed[name] is not None} | given
     if "foregrounds" in given:
         for name in ("fit_minutes", "strands", "cutouts"):
             if getattr(spec, name) is not None:

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from .camera import gaussian
-from .draws import chosen, log_uniform, uniform
+from .draws import chosen, uniform
+from .families.layout import log_uniform
 from .recipe import Augment
 
 # Shadows and reflections are soft: they are computed at a fraction of the size.

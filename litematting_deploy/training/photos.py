@@ -17,7 +17,7 @@ from torch.nn import functional
 from ..errors import InputError
 from ..images.image_io import looks_like_image, read_image
 from ..images.suffixes import READ_SUFFIXES
-from .draws import log_uniform
+from .families.layout import log_uniform
 
 MAX_SIDE, MIN_SIDE = 1600, 64
 _LUMA = (0.299, 0.587, 0.114)

@@ -25,7 +25,8 @@ from .data import MattingData, Source
 from .module import MattingModule
 from .preview import curve, encode, smooth
 from .recipe import Precision, Recipe
-from .rundir import CHECKPOINT, is_follower
+from .rundir import CHECKPOINT
+from .spec import TrainSpec
 from .totals import Totals
 
 _PATIENCE = timedelta(days=7)
@@ -45,26 +46,23 @@ def find_device(name: str, devices: int) -> torch.device:
 
 
 def train(
-    run: Path,
+    spec: TrainSpec,
     recipe: Recipe,
     sources: tuple[Source, Source],
     model: LiteMatting | None,
     device: torch.device,
     precision: Precision,
     console: Console,
-    devices: int = 1,
-    workers: int = 0,
-    minutes: float | None = None,
     followed: dict[str, Any] | None = None,
 ) -> int:
     """Train until the recipe's steps or the minutes are over; return the step reached.
 
-    run: its folder; if that holds a checkpoint, training goes on from it.
+    spec: its folder, devices, workers and minutes; if the folder holds a checkpoint, training goes on from it.
+    recipe: as the run was begun with it, steps fitted.
     sources: of samples for training and for validation.
     model: the weights to begin with, with a fresh optimiser; None for random ones from the recipe's seed.
-    device, devices: the first device, and how many of its kind, several by DDP.
+    device: the first of the spec's devices; several train by DDP.
     precision: as decided, not "auto".
-    workers: loader processes. minutes: None for no limit.
     followed: the checkpoint of another run to begin with.
 
     Raises `InputError` for files that cannot be read, `TrainingError` when the weights diverge,
@@ -75,11 +73,11 @@ def train(
     if device.type == "cpu":
         keep_freed_memory()
     torch.backends.cudnn.benchmark = True
-    checkpoint = run / CHECKPOINT
+    run, checkpoint = spec.run, spec.run / CHECKPOINT
     fresh = not checkpoint.is_file()
-    callbacks = _callbacks(run, recipe, console, minutes, followed if fresh else None)
-    trainer = _trainer(run, recipe, device, precision, devices, callbacks, fresh)
-    data = MattingData(recipe, *sources, workers)
+    callbacks = _callbacks(run, recipe, console, spec.minutes, followed if fresh else None)
+    trainer = _trainer(run, recipe, device, precision, spec.devices, callbacks, fresh)
+    data = MattingData(recipe, *sources, spec.workers)
     module = MattingModule(recipe, (model or LiteMatting()).train())
     try:
         trainer.fit(module, datamodule=data, ckpt_path=None if fresh else checkpoint)
@@ -142,7 +140,7 @@ def _callbacks(
         *([Follow(followed, average, totals)] if followed else []),
         checkpoints,
         Previews(run / "previews"),
-        Progression(console, recipe.steps, is_follower()),
+        Progression(console, recipe.steps),
         Stop(checkpoints, recipe.steps, minutes),
     ]
 

@@ -6,7 +6,7 @@ from numpy.random import Generator
 from .canvas import Canvas, Layer, Sheet, finish
 from .layout import Points, lit, log_uniform, place, stacked
 from .perspective import Camera, Surface, columns, diamond, hexagons, plane, revolved, rows, square, wires
-from .shapes import SHAPES, Shape, animal, blob, compound, ellipse, mug, paint
+from .shapes import Shape, animal, blob, compound, ellipse, mug, paint, solid, something
 
 _FLAT = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
 
@@ -25,26 +25,17 @@ def pencil(rng: Generator, canvas: Canvas, foot: Points, head: Points, width: fl
     if kind == 0:  # sharpened: wood and lead
         tip = head + along * width * 2.2
         canvas.fill(np.stack([head + side * width / 2, tip, head - side * width / 2]), 190)
-        canvas.fill(
-            np.stack(
-                [tip - along * width * 0.7 + side * width * 0.16, tip, tip - along * width * 0.7 - side * width * 0.16]
-            ),
-            35,
-        )
+        back, half = tip - along * width * 0.7, side * width * 0.16
+        canvas.fill(np.stack([back + half, tip, back - half]), 35)
     elif kind == 1:  # an eraser in its ferrule
         for low, high, tone in ((0.0, 0.9, 200.0), (0.9, 1.9, 120.0)):
-            canvas.strokes(
-                np.stack([head + along * width * low, head + along * width * high])[None], width, [tone], 1.0
-            )
+            ends = head + along * width * np.array([[low], [high]])
+            canvas.strokes(ends[None], width, [tone], 1.0)
     else:  # a brush
         bristles = np.repeat((head + side * 0)[None], 14, 0) + side * rng.uniform(-0.5, 0.5, (14, 1)) * width
         ends = head + along * width * rng.uniform(2.0, 3.2, (14, 1)) + side * rng.normal(0, 0.35, (14, 1)) * width
-        canvas.strokes(
-            np.stack([bristles, (bristles + ends) / 2 + side * 0.1, ends], 1),
-            max(width * 0.2, 0.8),
-            rng.uniform(40, 120, 14),
-            0.3,
-        )
+        hairs = np.stack([bristles, (bristles + ends) / 2 + side * 0.1, ends], 1)
+        canvas.strokes(hairs, max(width * 0.2, 0.8), rng.uniform(40, 120, 14), 0.3)
 
 
 def _contents(rng: Generator, size: int, camera: Camera, wide: float, height: float) -> Sheet:
@@ -197,9 +188,5 @@ def basket(rng: Generator, size: int) -> Layer:
     if rng.random() < 0.65:
         sheets.insert(1, _contents(rng, size, camera, wide * 0.75, height))
     if rng.random() < 0.15:  # something behind it all
-        canvas = Canvas(size)
-        paint(
-            canvas, SHAPES[int(rng.integers(len(SHAPES)))](rng), centre + rng.normal(0, 0.5, 2) * radius, radius * 0.8
-        )
-        sheets.insert(0, canvas.sheet())
+        sheets.insert(0, solid(size, something(rng), centre + rng.normal(0, 0.5, 2) * radius, radius * 0.8))
     return finish(lit(rng, stacked(sheets, radius * 0.03, 0.45), 0.15, 0.06))

@@ -7,7 +7,7 @@ from .canvas import Canvas, Layer, Sheet, finish
 from .layout import Points, lit, log_uniform, place, stacked, turned
 from .leaves import palmate, simple
 from .shapes import blob
-from .strands import grow
+from .strands import grow, headings
 
 _MOST_LEAVES = 2800
 
@@ -46,12 +46,10 @@ def crisp_leaf(
 def _sprigs(rng: Generator, roots: Points, angles: Points, length: float, each: int) -> tuple[Points, Points, Points]:
     """Twigs from `roots`, (K, 2), and where their leaves sit: twigs (K, 12, 2), places (L, 2) and headings (L,)."""
     twigs = grow(rng, roots, angles, length * rng.uniform(0.5, 1.3, len(roots)), 12, np.array([0, 0.2]), 0.7)
-    along = np.gradient(twigs, axis=1)
     at = np.linspace(2, 11, each).astype(int)
-    headings = np.arctan2(along[:, at, 1], along[:, at, 0])
     swing = np.where(np.arange(each) % 2, 1, -1) * rng.uniform(0.4, 1.1, (len(roots), each))
     swing[:, -1] *= 0.2
-    return twigs, twigs[:, at].reshape(-1, 2), (headings + swing).reshape(-1)
+    return twigs, twigs[:, at].reshape(-1, 2), (headings(twigs)[:, at] + swing).reshape(-1)
 
 
 def _branching(rng: Generator, spots: Points, base: Points) -> Points:
@@ -92,10 +90,10 @@ def _leafage(
         spots = spots - 0.5 * reach * np.stack([np.cos(outward), np.sin(outward)], 1)
         if depth == 0:  # the branches that carry it all
             canvas.strokes(_branching(rng, centre + spots, base), log_uniform(rng, 0.06, 0.14) * length, 65, 0.8)
-        twigs, places, headings = _sprigs(rng, centre + spots, outward, reach, per_twig)
+        twigs, places, ways = _sprigs(rng, centre + spots, outward, reach, per_twig)
         canvas.strokes(twigs, log_uniform(rng, 0.03, 0.08) * length, rng.uniform(40, 90, number), 0.4)
         tone = (70, 105, 135)[depth]
-        for at, heading in zip(places, headings.tolist(), strict=True):
+        for at, heading in zip(places, ways.tolist(), strict=True):
             outline = outlines[int(rng.integers(len(outlines)))]
             scale = length * float(rng.lognormal(0, 0.22))
             squash = form_y * rng.choice([-1, 1]) * rng.uniform(0.35, 1.0)

@@ -110,10 +110,11 @@ def over(top: Sheet, bottom: Sheet) -> Sheet:
     return np.asarray(top + bottom * (1 - top[..., :1]), np.float32)
 
 
-def plain(coverage: Floats, shade: Floats | float = NEUTRAL) -> Sheet:
-    """A sheet of a coverage, (S, S) float32 0..1, and a shade, a number or (S, S) float32 0..255."""
-    coverage = coverage.clip(0, 1)
-    return np.stack([coverage, coverage * np.clip(shade, 0, 255)], -1).astype(np.float32)
+def plain(coverage: ArrayLike, shade: ArrayLike = NEUTRAL) -> Sheet:
+    """Return a sheet of a coverage, (S, S) 0..1, and a shade, a number or (S, S) 0..255, both taken as float32."""
+    cover = np.asarray(coverage, np.float32).clip(0, 1)
+    light = shade if isinstance(shade, float) else np.asarray(shade, np.float32)
+    return np.stack([cover, cover * np.clip(light, 0, 255)], -1).astype(np.float32)
 
 
 def blur(sheet: Sheet, sigma: float) -> Sheet:
@@ -134,7 +135,7 @@ def displace(sheet: Sheet, field: Floats) -> Sheet:
 
 def opened(layer: Layer) -> Sheet:
     """The (S, S, 2) float32 sheet of a layer."""
-    return plain((layer.alpha / np.float32(255)).astype(np.float32), layer.shade.astype(np.float32))
+    return plain(layer.alpha / np.float32(255), layer.shade)
 
 
 def finish(sheet: Sheet) -> Layer:

@@ -5,17 +5,14 @@ import numpy as np
 from numpy.random import Generator
 
 from .canvas import Canvas, Layer, Sheet, blur, finish, over
-from .layout import Points, fractal, lit, place, turned
-from .shapes import SHAPES, Shape, blob, ellipse, limb, paint
+from .layout import Points, fractal, lit, log_uniform, place, turned
+from .shapes import Shape, blob, ellipse, limb, paint, solid, something
 
 
 def _thing(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
     """A solid object with shaded parts, (size, size, 2) float32."""
-    canvas = Canvas(size)
-    shape = SHAPES[int(rng.integers(len(SHAPES)))](rng)
-    angle = rng.normal(0, 0.4)
-    paint(canvas, shape, centre, radius, angle, rng.uniform(70, 180))
-    sheet, marks = canvas.sheet(), Canvas(size)
+    shape, angle = something(rng), rng.normal(0, 0.4)
+    sheet, marks = solid(size, shape, centre, radius, angle, rng.uniform(70, 180)), Canvas(size)
     for outline in shape.solids:  # parts and patterns that only the shade shows
         middle = outline.mean(0)
         for _ in range(int(rng.integers(0, 4))):
@@ -64,8 +61,8 @@ def defocused(rng: Generator, size: int) -> Layer:
     sheet = _thing(rng, size, centre, radius)
     kind = rng.random()
     if kind < 0.35:
-        return finish(blur(sheet, float(np.exp(rng.uniform(np.log(0.4), np.log(1.6))))))
-    widest = 2 * float(np.exp(rng.uniform(np.log(1.5), np.log(25))))
+        return finish(blur(sheet, log_uniform(rng, 0.4, 1.6)))
+    widest = 2 * log_uniform(rng, 1.5, 25)
     if kind < 0.6:
         return finish(_focused(rng, sheet, widest))
     if kind < 0.8:  # something near and blurred before something sharp

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .canvas import Canvas, Layer, Sheet, finish, over
 from .layout import Points, fractal, lit, place, turned
-from .shapes import SHAPES, Shape, blob, ellipse, paint, rounded
+from .shapes import Shape, blob, ellipse, rounded, solid, something
 
 
 class _Drape:
@@ -131,9 +131,8 @@ def net(rng: Generator, size: int) -> Layer:
     if rng.random() < 0.65:
         sheet = _cut(rng, size, sheet, centre, radius)
     if rng.random() < 0.55:
-        solid = Canvas(size)
         at = centre + rng.normal(0, 0.4, 2) * radius
-        shape = SHAPES[int(rng.integers(len(SHAPES)))](rng) if rng.random() < 0.6 else Shape([blob(rng)], [])
-        paint(solid, shape, at, radius * rng.uniform(0.3, 0.8), rng.normal(0, 0.3), rng.uniform(60, 200))
-        sheet = over(sheet, solid.sheet())
+        shape = something(rng) if rng.random() < 0.6 else Shape([blob(rng)], [])
+        behind = radius * rng.uniform(0.3, 0.8), rng.normal(0, 0.3), rng.uniform(60, 200)
+        sheet = over(sheet, solid(size, shape, at, *behind))
     return finish(lit(rng, sheet, 0.15, 0.1))

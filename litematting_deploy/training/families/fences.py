@@ -9,7 +9,7 @@ from numpy.random import Generator
 from .canvas import Canvas, Layer, Sheet, finish
 from .layout import Points, lit, log_uniform, place, stacked
 from .perspective import Camera, Surface, chain_link, hexagons, square, wires
-from .shapes import SHAPES, ellipse, paint
+from .shapes import ellipse, solid, something
 
 
 def upright(away: float) -> Surface:
@@ -205,9 +205,6 @@ def fence(rng: Generator, size: int) -> Layer:
     sheets.append(canvas.sheet())
     for chance, where in ((0.2, 0), (0.12, len(sheets) + 1)):  # something behind, something before
         if rng.random() < chance:
-            canvas = Canvas(size)
-            shape = SHAPES[int(rng.integers(len(SHAPES)))](rng)
-            at = centre + rng.normal(0, 0.6, 2) * radius
-            paint(canvas, shape, at, radius * rng.uniform(0.3, 0.7), 0.0, rng.uniform(60, 190))
-            sheets.insert(where, canvas.sheet())
+            shape, at = something(rng), centre + rng.normal(0, 0.6, 2) * radius
+            sheets.insert(where, solid(size, shape, at, radius * rng.uniform(0.3, 0.7), 0.0, rng.uniform(60, 190)))
     return finish(lit(rng, stacked(sheets, radius * 0.03, 0.4), 0.12, 0.07))

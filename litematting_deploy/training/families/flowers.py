@@ -10,6 +10,7 @@ from .canvas import Canvas, Layer, finish
 from .layout import Points, lit, log_uniform, place, stacked, turned
 from .leaves import palmate, simple
 from .shapes import blob, ellipse
+from .strands import headings
 
 Head = Callable[[Canvas, Points, float, float, float], None]
 """Draws one flower: canvas, its middle (2,), the way its stem goes (radians), its radius in pixels and its light."""
@@ -147,8 +148,7 @@ def _depth(
     outline = palmate(rng) if rng.random() < 0.15 else simple(rng)
     count = len(stems)
     canvas.strokes(stems, max(radius * log_uniform(rng, 0.03, 0.1), 0.8), 75 * light * rng.normal(1, 0.12, count), 0.6)
-    along = np.gradient(stems, axis=1)
-    headings = np.arctan2(along[..., 1], along[..., 0])
+    ways = headings(stems)
     longest = radius * rng.uniform(0.6, 1.7)
     order = np.argsort(stems[:, -1, 1])
     for k in order.tolist():
@@ -158,16 +158,16 @@ def _depth(
                 length = longest * float(rng.lognormal(0, 0.25))
                 form = np.array([length, length * rng.uniform(0.4, 1.0)])
                 tone = float(np.clip(rng.normal(95, 20) * light, 25, 200))
-                crisp_leaf(rng, canvas, outline, stems[k, node], headings[k, node] + swing, form, tone)
+                crisp_leaf(rng, canvas, outline, stems[k, node], ways[k, node] + swing, form, tone)
         if rng.random() < 0.3:
             node, swing = int(rng.integers(6, 13)), rng.choice([-1, 1]) * rng.uniform(0.3, 0.8)
-            heading = float(headings[k, node] + swing)
+            heading = float(ways[k, node] + swing)
             tip = stems[k, node] + radius * rng.uniform(0.6, 1.5) * np.array([np.cos(heading), np.sin(heading)])
             canvas.strokes(np.stack([stems[k, node], tip])[None], max(0.05 * radius, 0.8), 75 * light, 0.8)
             _bud(rng, canvas, tip, heading, radius * rng.uniform(0.25, 0.5), light)
     for k in order.tolist():  # the flowers come over all the green
         head = heads[int(rng.integers(len(heads)))]
-        head(canvas, stems[k, -1], float(headings[k, -1]), radius * float(rng.lognormal(0, 0.18)), light)
+        head(canvas, stems[k, -1], float(ways[k, -1]), radius * float(rng.lognormal(0, 0.18)), light)
 
 
 def flowers(rng: Generator, size: int) -> Layer:

@@ -6,7 +6,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from .canvas import Canvas, Layer, finish
-from .layout import Points, fractal, lit, place
+from .layout import Points, fractal, lit, log_uniform, place
 from .shapes import Shape, animal, blob, ellipse, limb, paint
 from .strands import grow
 
@@ -22,7 +22,7 @@ def fur(rng: Generator, size: int) -> Layer:
     mask = (cv2.resize(canvas.sheet()[..., 0], (_GRID, _GRID), interpolation=cv2.INTER_AREA) > 0.5).astype(np.uint8)
     pixel = size / _GRID
     depth = cv2.distanceTransform(np.pad(mask, 1, mode="edge"), cv2.DIST_L2, 5)[1:-1, 1:-1] * pixel
-    length = radius * np.exp(rng.uniform(np.log(0.05), np.log(0.28)))
+    length = radius * log_uniform(rng, 0.05, 0.28)
     heading = _heading(rng, mask, radius / pixel)
     tone = 125 + rng.uniform(10, 30) * fractal(rng, _GRID, 4, 5).astype(np.float64)
     edge = mask & (depth < length)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .canvas import Canvas, Floats, Layer, Sheet, blur, finish, over
 from .figures import Figure, figure, with_parts
-from .layout import lit
+from .layout import lit, log_uniform
 from .locks import Locks, grown
 
 _FINE, _COARSE, _WIDE = 4, 2, 1.6
@@ -68,7 +68,7 @@ def _camera(rng: Generator, size: int, shown: Figure) -> _View:
     """From any side, whole or as near as a few hundred strands."""
     azimuth, elevation, roll = rng.uniform(0, 2 * np.pi), rng.normal(0.05, 0.3), rng.normal(0, 0.15)
     turn = _rotation(2, roll) @ _rotation(0, elevation) @ _rotation(1, azimuth)
-    scale = size * float(np.exp(rng.uniform(np.log(0.16), np.log(3.0 if rng.random() < 0.4 else 0.8))))
+    scale = size * log_uniform(rng, 0.16, 3.0 if rng.random() < 0.4 else 0.8)
     view = _View(turn.astype(np.float32), float(rng.uniform(5, 14)), scale, np.zeros(2, np.float32))
     tips = shown.strands[rng.integers(len(shown.strands), size=300), rng.integers(8, 24, size=300)]
     seen = view.see(tips)[0]

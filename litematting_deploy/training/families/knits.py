@@ -5,7 +5,7 @@ from numpy.random import Generator
 
 from .canvas import Canvas, Layer, finish
 from .layout import Points, lit, log_uniform, place, turned
-from .strands import coiled, grow
+from .strands import coiled, grow, sideways
 
 
 def _yarn(rng: Generator, canvas: Canvas, lines: Points, width: float, tone: float, twist: bool) -> None:
@@ -17,9 +17,8 @@ def _yarn(rng: Generator, canvas: Canvas, lines: Points, width: float, tone: flo
     shades = np.stack([tones * 0.62, tones], 1).reshape(-1)
     canvas.strokes(both, np.tile([width, width * 0.66], count), shades, 0.95, 2, 0.95)
     if twist and width > 7:  # its plies
-        along = np.gradient(lines, axis=1)
-        along /= np.linalg.norm(along, axis=-1, keepdims=True) + 1e-9
-        side = np.stack([-along[..., 1], along[..., 0]], -1)
+        side = sideways(lines)
+        along = np.stack([side[..., 1], -side[..., 0]], -1)
         at = lines[:, 1:-1:2].reshape(-1, 1, 2)
         slant = (side * 0.36 + along * 0.3)[:, 1:-1:2].reshape(-1, 1, 2) * width
         plies = at + slant * np.linspace(-1, 1, 4)[:, None]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .canvas import Floats, Sheet, over
+from .canvas import Floats, Sheet, displace, over
 
 Points = NDArray[np.float64]
 
@@ -23,7 +23,7 @@ def fractal(rng: Generator, size: int, cells: int = 4, octaves: int = 5, gain: f
 
 def place(rng: Generator, size: int, smallest: float = 0.12, largest: float = 0.5) -> tuple[Points, float]:
     """A centre, (2,) pixels, and a radius in pixels, log-uniform between fractions of the frame."""
-    radius = float(np.exp(rng.uniform(np.log(smallest), np.log(largest))))
+    radius = log_uniform(rng, smallest, largest)
     reach = 0.5 - 0.35 * min(radius, 0.5)
     return (0.5 + rng.uniform(-reach, reach, 2) * rng.uniform(0.3, 1)) * size, radius * size
 
@@ -49,6 +49,13 @@ def lit(rng: Generator, sheet: Sheet, relief: float = 0.35, texture: float = 0.0
     shaded = sheet.copy()
     shaded[..., 1] = np.minimum(shaded[..., 1] * np.exp(light), 255 * shaded[..., 0])
     return shaded
+
+
+def warped(rng: Generator, sheet: Sheet, least: float, most: float) -> Sheet:
+    """Bend a sheet, (S, S, 2) float32, smoothly by `least` to `most` of its size."""
+    size = sheet.shape[0]
+    field = np.stack([fractal(rng, size, 2, 2), fractal(rng, size, 2, 2)], -1)
+    return displace(sheet, field * np.float32(size * rng.uniform(least, most)))
 
 
 def around(size: int, centre: Points, radius: float, angle: float = 0.0) -> tuple[Floats, Floats]:

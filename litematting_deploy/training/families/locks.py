@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .canvas import Floats
 from .figures import Figure
-from .layout import Points
+from .layout import Points, log_uniform
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Locks:
         short = usual < 0.3
         return cls(
             width=float(rng.lognormal(np.log(0.0013), 0.4)),
-            density=float(np.exp(rng.uniform(np.log(0.12), 0))),
+            density=log_uniform(rng, 0.12, 1),
             length=float(rng.uniform(1, 2.8) if short else rng.uniform(0.6, 1.15)),
             clump=float(rng.uniform(0, 0.9) * (rng.random() < 0.75)),
-            wave=float(np.exp(rng.uniform(np.log(0.015), np.log(0.12)))) if waved else 0.0,
+            wave=log_uniform(rng, 0.015, 0.12) if waved else 0.0,
             turns=float(rng.uniform(0.6, 4.5)) * min(usual, 3) / 2,
-            frizz=float(np.exp(rng.uniform(np.log(0.005), np.log(0.07)))),
-            flyaways=float(np.exp(rng.uniform(np.log(0.004), np.log(0.12)))),
+            frizz=log_uniform(rng, 0.005, 0.07),
+            flyaways=log_uniform(rng, 0.004, 0.12),
             wind=(rng.normal(0, 1, 3) * usual * rng.choice([0.03, 0.1, 0.35], p=[0.5, 0.35, 0.15])).astype(np.float32),
             ragged=float(rng.uniform(0.05, 0.6)),
         )

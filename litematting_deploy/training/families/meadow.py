@@ -5,7 +5,7 @@ from numpy.random import Generator
 
 from .canvas import Canvas, Layer, finish
 from .layout import Points, lit, log_uniform, place, stacked
-from .strands import grow, sideways
+from .strands import grow, headings, sideways
 
 
 def _blades(rng: Generator, canvas: Canvas, lines: Points, widths: Points, tones: Points) -> None:
@@ -37,9 +37,8 @@ def _ears(rng: Generator, canvas: Canvas, stalks: Points, length: float, kind: i
     t = np.linspace(0, 3, seeds)
     low = np.minimum(t.astype(int), 2)
     spots = ends[:, low] * (1 - (t - low))[:, None] + ends[:, low + 1] * (t - low)[:, None]
-    along = np.gradient(spots, axis=1)
     side = np.where(np.arange(seeds) % 2, 1, -1)
-    heading = np.arctan2(along[..., 1], along[..., 0]) + side * rng.uniform(0.25, 0.6, spots.shape[:2])
+    heading = headings(spots) + side * rng.uniform(0.25, 0.6, spots.shape[:2])
     roots, angles = spots.reshape(-1, 2), heading.reshape(-1)
     grain = length * (0.16 if kind != 1 else 0.1)
     if kind == 1:  # on stalks of their own

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Canvas
+from .canvas import Canvas, Sheet
 from .layout import Points, turned
 
 
@@ -131,3 +131,15 @@ def paint(
         canvas.fill(turned(outline, angle) * radius + centre, shade)
     for outline in shape.holes:
         canvas.erase(turned(outline, angle) * radius + centre)
+
+
+def something(rng: Generator) -> Shape:
+    """Return any one of `SHAPES`."""
+    return SHAPES[int(rng.integers(len(SHAPES)))](rng)
+
+
+def solid(size: int, shape: Shape, centre: Points, radius: float, angle: float = 0.0, shade: float = 128.0) -> Sheet:
+    """Return a sheet, (size, size, 2) float32, with nothing but a shape, as `paint` draws it."""
+    canvas = Canvas(size)
+    paint(canvas, shape, centre, radius, angle, shade)
+    return canvas.sheet()

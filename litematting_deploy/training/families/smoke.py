@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Canvas, Floats, Layer, displace, finish, over, plain
-from .layout import Points, around, fractal, lit, place
-from .shapes import mug, paint
+from .canvas import Floats, Layer, displace, finish, over, plain
+from .layout import Points, around, fractal, lit, log_uniform, place
+from .shapes import mug, solid
 
 
 def _swirled(rng: Generator, noise: Floats, reach: float) -> Floats:
@@ -57,15 +57,14 @@ def smoke(rng: Generator, size: int) -> Layer:
     """Plumes, puffs and wisps of smoke or steam, some rising from something solid."""
     centre, radius = place(rng, size, 0.25, 0.7)
     density = cv2.GaussianBlur(_density(rng, size, centre, radius), (0, 0), float(rng.uniform(0.6, 2.5)))
-    alpha = 1 - np.exp(-density / (np.percentile(density, 98) + 1e-6) * np.exp(rng.uniform(np.log(0.5), np.log(5))))
+    alpha = 1 - np.exp(-density / (np.percentile(density, 98) + 1e-6) * log_uniform(rng, 0.5, 5))
     down, right = np.gradient(cv2.GaussianBlur(alpha, (0, 0), size / 60))
     light = rng.uniform(0, 6.3)
     relief = (down * np.sin(light) + right * np.cos(light)) * size * rng.uniform(0.5, 3)
     shade = 130 + relief + 12 * fractal(rng, size, 4, 5)
-    sheet = plain(np.asarray(alpha, np.float32), np.asarray(shade, np.float32))
+    sheet = plain(alpha, shade)
     if rng.random() < 0.3:
-        solid = Canvas(size)
         at = centre + np.array([rng.normal(0, 0.1), 1.25]) * radius
-        paint(solid, mug(rng), at, radius * rng.uniform(0.3, 0.6), shade=rng.uniform(50, 200))
-        sheet = over(sheet, lit(rng, solid.sheet()))
+        source = solid(size, mug(rng), at, radius * rng.uniform(0.3, 0.6), shade=rng.uniform(50, 200))
+        sheet = over(sheet, lit(rng, source))
     return finish(sheet)

@@ -25,8 +25,14 @@ def grow(
     return np.asarray(roots[:, None] + np.cumsum(steps, 1))
 
 
+def headings(lines: Points) -> Points:
+    """Return the way that lines, (..., M, 2), go at each of their points, (..., M) radians."""
+    along = np.gradient(lines, axis=-2)
+    return np.asarray(np.arctan2(along[..., 1], along[..., 0]))
+
+
 def sideways(lines: Points) -> Points:
-    """The unit normals of lines, (K, M, 2)."""
+    """Return the unit normals of lines, (K, M, 2)."""
     along = np.gradient(lines, axis=1)
     along /= np.linalg.norm(along, axis=-1, keepdims=True) + 1e-9
     return np.stack([-along[..., 1], along[..., 0]], -1)
