@@ -12,7 +12,8 @@ EPSILON = 1e-5
 
 
 def normalisation(channels: int, norm: Norm, groups: int | None = None) -> nn.Module:
-    """GroupNorm with `groups`, or the first of 32, 16, 8, 4 that divides `channels`; BatchNorm for `norm="batch"`."""
+    """Return GroupNorm with `groups`, or the first of 32, 16, 8, 4 that divides `channels`; BatchNorm for
+    `norm="batch"`."""
     if norm == "batch":
         return nn.BatchNorm2d(channels, eps=EPSILON)
     if groups is None:
@@ -48,7 +49,7 @@ class MobileBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in, H, W) -> (N, out, H / stride, W / stride)."""
+        """Return (N, in, H, W) -> (N, out, H / stride, W / stride)."""
         y = cast(Tensor, self.conv(functional.pad(x, (1, 1, 1, 1))))
         return x + y if self.residual else y
 
@@ -56,18 +57,19 @@ class MobileBlock(nn.Module):
 def encoder_stage(
     count: int, expansion: int, in_channels: int, out_channels: int, stride: int, norm: Norm
 ) -> nn.Sequential:
-    """`count` ReLU blocks of hidden width expansion x in; the first has the stride and changes the channels."""
+    """Return `count` ReLU blocks of hidden width expansion x in; the first has the stride and changes the channels."""
     blocks = [MobileBlock(in_channels, out_channels, expansion * in_channels, norm, stride)]
     blocks += [MobileBlock(out_channels, out_channels, expansion * out_channels, norm) for _ in range(count - 1)]
     return nn.Sequential(*blocks)
 
 
 def decoder_stage(in_channels: int, out_channels: int, norm: Norm) -> nn.Sequential:
-    """Three leaky blocks of hidden width 4 x out."""
+    """Return three leaky blocks of hidden width 4 x out."""
     widths = (in_channels, out_channels, out_channels)
     return nn.Sequential(*(MobileBlock(width, out_channels, 4 * out_channels, norm, leaky=True) for width in widths))
 
 
 def upsample_and_join(x: Tensor, skip: Tensor) -> Tensor:
-    """Nearest x2 of `x` (N, C, H, W), then the encoder's `skip` (N, D, 2H, 2W) behind it."""
+    """Enlarge `x` (N, C, H, W) twice to (N, C, 2H, 2W), nearest, and put the encoder's `skip` (N, D, 2H, 2W) behind
+    it."""
     return torch.cat([functional.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1)

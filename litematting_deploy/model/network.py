@@ -51,7 +51,7 @@ class Encoder(nn.Module):
         self.layer7 = encoder_stage(1, 6, 240 if config.enb else 160, 320, 1, norm)
 
     def forward(self, image: Tensor, trimap: Tensor, guide: Tensor) -> Features:
-        """Inputs as in `LiteMatting.forward`."""
+        """Return the features of inputs as in `LiteMatting.forward`."""
         en1 = self.layer1(self.layer0(torch.cat([2 * image - 1, trimap, guide], dim=1)))
         en2 = self.layer2(en1)
         en3 = self.layer3(en2)
@@ -91,7 +91,14 @@ class Decoder(nn.Module):
         )
 
     def forward(self, bottleneck: Tensor, features: Features, image: Tensor, trimap: Tensor) -> Tensor:
-        """bottleneck: (N, 128, H/32, W/32); image and trimap as in `LiteMatting.forward`. Returns (N, 1, H, W)."""
+        """Estimate alpha, unclamped.
+
+        bottleneck: (N, 128, H/32, W/32).
+        features: of the encoder.
+        image, trimap: as in `LiteMatting.forward`.
+
+        Returns (N, 1, H, W).
+        """
         x = self.uper1(torch.cat([features.en6, bottleneck], dim=1))
         x = self.uper2(upsample_and_join(x, features.en5))
         x = self.uper3(upsample_and_join(x, features.en3))
@@ -123,7 +130,8 @@ class LiteMatting(nn.Module):
         nn.init.constant_(self.get_parameter("out.4.bias"), 0.5)
 
     def unclamped(self, image: Tensor, trimap: Tensor, guide: Tensor) -> Tensor:
-        """As `forward`, without the clamp, which has no gradient outside 0..1: what training works on."""
+        """Estimate alpha as `forward` does, without the clamp, which has no gradient outside 0..1: what training works
+        on."""
         features = self.encoder(image, trimap, guide)
         context = features.en7
         if self.ppm is not None:
@@ -134,8 +142,10 @@ class LiteMatting(nn.Module):
     def forward(self, image: Tensor, trimap: Tensor, guide: Tensor) -> Tensor:
         """Estimate alpha.
 
-        image: (N, 3, H, W) RGB, 0..1. trimap: (N, 3, H, W), one-hot in the order background, unknown, foreground.
-        guide: (N, 2, H, W), 0..1, see `matting.guide`. H and W are multiples of 32. Returns alpha (N, 1, H, W),
-        0..1; known pixels are not forced.
+        image: (N, 3, H, W) RGB, 0..1; H and W are multiples of 32.
+        trimap: (N, 3, H, W), one-hot in the order background, unknown, foreground.
+        guide: (N, 2, H, W), 0..1, see `matting.guide`.
+
+        Returns alpha, (N, 1, H, W), 0..1; known pixels are not forced.
         """
         return self.unclamped(image, trimap, guide).clamp(0, 1)

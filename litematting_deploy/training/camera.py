@@ -48,7 +48,8 @@ def blur_scene(
 
 
 def gaussian(image: Tensor, sigma: float) -> Tensor:
-    """Separable; strong blurs are done at a fraction of the size, where they cost the same as weak ones."""
+    """Blur (N, C, H, W) by a Gaussian, separably; strong blurs are done at a fraction of the size, where they cost the
+    same as weak ones."""
     factor = 2 ** max(0, math.floor(math.log2(sigma / 1.5)))
 
     def convolve(small: Tensor) -> Tensor:
@@ -62,7 +63,7 @@ def gaussian(image: Tensor, sigma: float) -> Tensor:
 
 
 def disc_blur(image: Tensor, radius: float) -> Tensor:
-    """What a lens with a round aperture makes of a point: a disc of `radius` pixels. image: (N, C, H, W)."""
+    """Return what a lens with a round aperture makes of a point: a disc of `radius` pixels. image: (N, C, H, W)."""
     factor = 2 ** max(0, math.floor(math.log2(radius / 2)))
 
     def convolve(small: Tensor) -> Tensor:
@@ -125,7 +126,7 @@ def sharpen(image: Tensor, sigma: float, amount: float) -> Tensor:
 
 
 def jpeg(image: Tensor, quality: Tensor) -> Tensor:
-    """What a baseline JPEG (4:2:0) of `quality` would leave of the image.
+    """Return what a baseline JPEG (4:2:0) of `quality` would leave of the image.
 
     image: (N, 3, H, W), 0..1, H and W multiples of 16. quality: (N,), 1..100. Returns the same shape and range.
     """

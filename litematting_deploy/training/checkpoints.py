@@ -93,7 +93,7 @@ class Checkpoints(Callback):
 
 
 def small_checkpoint(state: dict[str, Tensor], step: int, recipe: Recipe) -> bytes:
-    """A safetensors file of the weights in fp16, with step, recipe (JSON) and version in its metadata."""
+    """Return a safetensors file of the weights in fp16, with step, recipe (JSON) and version in its metadata."""
     half = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in state.items()}
     about = {"step": str(step), "recipe": json.dumps(recipe.to_dict()), "litematting_deploy": __version__}
     return save(half, about)

@@ -131,7 +131,7 @@ def _trainer(
 def _callbacks(
     run: Path, recipe: Recipe, console: Console, minutes: float | None, followed: dict[str, Any] | None
 ) -> list[Callback]:
-    """The callbacks in the order in which Lightning calls them; each says what it has to come after."""
+    """Return the callbacks in the order in which Lightning calls them; each says what it has to come after."""
     average, totals = Average(recipe.ema_decay), Totals(run, recipe)
     checkpoints = Checkpoints(run, recipe, totals)
     return [

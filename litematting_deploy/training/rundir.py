@@ -134,7 +134,7 @@ def _check_checkpoint(path: Path) -> None:
 
 
 def is_follower() -> bool:
-    """Whether Lightning started this process, with the same command line, for another device of the run.
+    """Return whether Lightning started this process, with the same command line, for another device of the run.
 
     Raises `UsageError` where another launcher started it, which would begin the run several times at once.
     """

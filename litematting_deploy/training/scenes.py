@@ -78,12 +78,13 @@ def _in_their_light(
 
 
 def _snap(alpha: Tensor) -> Tensor:
-    """Fully transparent and fully opaque pixels, which resampling left a rounding error away from 0 and 1."""
+    """Make pixels fully transparent and fully opaque pixels, which resampling left a rounding error away from 0 and
+    1."""
     return torch.where(alpha < _SURE, 0.0, torch.where(alpha > 1 - _SURE, 1.0, alpha))
 
 
 def combine(alpha: Tensor, foreground: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Random foreground composition: put the next sample's foreground behind each chosen one.
+    """Compose foregrounds at random: put the next sample's foreground behind each chosen one.
 
     alpha (N, 1, H, W), foreground (N, 3, H, W), chosen (N, 1, 1, 1) 0 or 1. The union covers 1 - (1-a)(1-b).
     """

@@ -137,7 +137,8 @@ GUIDE_REACH_PX = 92
 
 
 def distance(region: Tensor, reach_px: int) -> Tensor:
-    """Pixels from each pixel to the nearest True of its image, exact up to `reach_px`; inf further away.
+    """Return the distance in pixels from each pixel to the nearest True of its image, exact up to `reach_px`; inf
+    further away.
 
     region: (N, H, W) bool. Returns (N, H, W) float32. OpenCV on the CPU, two separable passes elsewhere.
     """
@@ -157,7 +158,8 @@ def _by_opencv(region: Tensor) -> Tensor:
 
 
 def by_passes(region: Tensor, reach_px: int) -> Tensor:
-    """As `distance`, by a pass along rows and a windowed pass along columns, which GPUs do in parallel."""
+    """Return what `distance` does, by a pass along rows and a windowed pass along columns, which GPUs do in
+    parallel."""
     height, width = region.shape[1:]
     columns = torch.arange(width, device=region.device, dtype=torch.float32)
     left = torch.where(region, columns, -torch.inf).cummax(dim=2).values
@@ -173,7 +175,7 @@ def by_passes(region: Tensor, reach_px: int) -> Tensor:
 
 
 def guide(background: Tensor, foreground: Tensor) -> Tensor:
-    """The transformable map (section 3.1) of a batch, as `matting.guide` computes it.
+    """Return the transformable map (section 3.1) of a batch, as `matting.guide` computes it.
 
     background, foreground: (N, H, W) bool, the known pixels. Returns (N, 2, H, W) float32, 0..1.
     """

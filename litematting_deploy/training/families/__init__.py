@@ -80,7 +80,8 @@ _SECOND, _WARPED, _SOFTENED = 0.15, 0.25, 0.2
 
 
 def draw(rng: Generator, size: int, weights: Mapping[str, float] | None = None, strands: tuple[str, ...] = ()) -> Layer:
-    """One layer of a family picked by `weights` (relative, default `WEIGHTS`; families left out are never drawn).
+    """Return one layer of a family picked by `weights` (relative, default `WEIGHTS`; families left out are never
+    drawn).
 
     Sometimes two are united, sometimes the result is warped or slightly softened. strands: files of grooms, which
     the family "groomed" draws. Raises `UsageError` for unknown families, for weights that leave nothing to draw and
@@ -104,7 +105,7 @@ def draw(rng: Generator, size: int, weights: Mapping[str, float] | None = None, 
 def layer(
     seed: int, index: int, size: int, weights: Mapping[str, float] | None = None, strands: tuple[str, ...] = ()
 ) -> Layer:
-    """Layer number `index` of the endless stream `seed`, (size, size), by `draw`: always the same bits."""
+    """Return layer number `index` of the endless stream `seed`, (size, size), by `draw`: always the same bits."""
     return draw(np.random.default_rng([seed, index]), size, weights, strands)
 
 

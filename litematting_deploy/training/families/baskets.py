@@ -12,7 +12,7 @@ _FLAT = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
 
 
 def pencil(rng: Generator, canvas: Canvas, foot: Points, head: Points, width: float) -> None:
-    """A pencil, pen or brush from `foot` to its point or end at `head`, (2,) pixels."""
+    """Draw a pencil, pen or brush from `foot` to its point or end at `head`, (2,) pixels."""
     along = (head - foot) / (np.linalg.norm(head - foot) + 1e-9)
     side, shade = np.array([-along[1], along[0]]), rng.uniform(50, 170)
     for k, light in enumerate((0.75, 1.3, 0.95)):  # three of its six faces
@@ -39,7 +39,7 @@ def pencil(rng: Generator, canvas: Canvas, foot: Points, head: Points, width: fl
 
 
 def _contents(rng: Generator, size: int, camera: Camera, wide: float, height: float) -> Sheet:
-    """What stands or lies in a vessel `wide` across and `height` high, in units of the camera's radius."""
+    """Return what stands or lies in a vessel `wide` across and `height` high, in units of the camera's radius."""
     canvas, kind = Canvas(size), rng.integers(3)
     if kind == 0:
         for _ in range(int(rng.integers(3, 14))):
@@ -66,7 +66,7 @@ def _contents(rng: Generator, size: int, camera: Camera, wide: float, height: fl
 
 
 def _mesh(rng: Generator, around: float, height: float, cell: float) -> Points:
-    """The lines of a mesh on a wall `around` by `height`, with cells of about `cell`, all in one unit."""
+    """Return the lines of a mesh on a wall `around` by `height`, with cells of about `cell`, all in one unit."""
     across, down = (int(np.clip(length / cell, 2, 70)) for length in (around, height))
     kind = int(rng.choice(4, p=[0.35, 0.4, 0.15, 0.1]))
     if kind == 0:
@@ -81,7 +81,7 @@ def _mesh(rng: Generator, around: float, height: float, cell: float) -> Points:
 def _perforated(
     canvas: Canvas, camera: Camera, surface: Surface, across: int, down: int, wide: float, shade: float
 ) -> None:
-    """A sheet of metal pierced by rows of round holes, `wide` of a cell across."""
+    """Draw a sheet of metal pierced by rows of round holes, `wide` of a cell across."""
     edge = np.concatenate([np.linspace(a, b, 20) for a, b in zip(_FLAT, np.roll(_FLAT, -1, 0), strict=True)])
     canvas.fill(camera(surface(edge))[:, :2], shade)
     hole = ellipse(0, 0, wide / 2 / across, wide / 2 / down, count=12)
@@ -94,7 +94,7 @@ def _perforated(
 def wicker(
     rng: Generator, canvas: Canvas, camera: Camera, surface: Surface, stakes: int, weavers: int, gap: float
 ) -> None:
-    """Rods woven over and under stakes. gap: the open share of the rows' height, 0..1."""
+    """Draw rods woven over and under stakes. gap: the open share of the rows' height, 0..1."""
     lines = camera(surface(rows(weavers, 0.02, 0.98)))
     pitch = float(np.linalg.norm(np.diff(lines[:, lines.shape[1] // 2, :2], axis=0), axis=1).mean())
     thick = pitch * (1 - gap)
@@ -114,7 +114,7 @@ def wicker(
 
 
 def _walls(rng: Generator, wide: float, height: float, kinds: int) -> tuple[list[Surface], list[Surface], float]:
-    """The walls of a vessel behind and before its contents, and the length of one.
+    """Return the walls of a vessel behind and before its contents, and the length of one.
 
     kinds: how many of the forms are possible; the fourth and last is a bird cage, which only wires can make.
     """
@@ -136,7 +136,7 @@ def _walls(rng: Generator, wide: float, height: float, kinds: int) -> tuple[list
 
 
 def _box(rng: Generator, wide: float, height: float) -> tuple[list[Surface], list[Surface]]:
-    """The walls of a box, behind and before its contents; its near edge faces the viewer."""
+    """Return the walls of a box, behind and before its contents; its near edge faces the viewer."""
     half, deep, high = wide, wide * rng.uniform(0.6, 1.2), height / 2
     corners = np.array([[-half, -deep, high], [half, -deep, high], [half, deep, high], [-half, deep, high]])
     walls = [plane(a, b - a, np.array([0, 0, -height])) for a, b in zip(corners, np.roll(corners, -1, 0), strict=True)]
@@ -145,7 +145,7 @@ def _box(rng: Generator, wide: float, height: float) -> tuple[list[Surface], lis
 
 
 def basket(rng: Generator, size: int) -> Layer:
-    """Pencil holders, bins, cages and baskets of wire, pierced metal or wicker, with and without things inside."""
+    """Draw pencil holders, bins, cages and baskets of wire, pierced metal or wicker, with and without things inside."""
     centre, radius = place(rng, size, 0.28, 0.6)
     box = rng.random() < 0.25
     kind = int(rng.choice(3, p=[0.62, 0.15, 0.23]))  # wire, pierced metal or wicker

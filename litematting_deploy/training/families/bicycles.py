@@ -156,7 +156,7 @@ class _Bicycle:
 
 
 def bicycle(rng: Generator, size: int) -> Layer:
-    """Bicycles: whole ones, several, a part of one that fills the frame, or a wheel alone."""
+    """Draw bicycles: whole ones, several, a part of one that fills the frame, or a wheel alone."""
     kind = int(rng.choice(4, p=[0.45, 0.2, 0.25, 0.1]))
     centre, radius = place(rng, size, 0.28, 0.6)
     if kind == 2:  # near

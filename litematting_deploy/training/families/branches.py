@@ -14,7 +14,7 @@ _POINTS, _MOST = 18, 1600
 
 
 def _drawn(rng: Generator, canvas: Canvas, lines: Points, widths: Points, tone: float) -> None:
-    """Round wood, lines (K, M, 2) that halve their widths towards their ends, lit from above."""
+    """Draw round wood, lines (K, M, 2) that halve their widths towards their ends, lit from above."""
     count = len(lines)
     tones = tone * rng.normal(1, 0.1, count)
     thick = widths > 3
@@ -61,7 +61,7 @@ def _wood(
 
 
 def _trimmings(rng: Generator, canvas: Canvas, twigs: Points, length: float, tone: float) -> None:
-    """A few leaves, berries, buds or thorns on twigs, (K, M, 2)."""
+    """Draw a few leaves, berries, buds or thorns on twigs, (K, M, 2)."""
     kind = int(rng.integers(4))
     outline = palmate(rng) if rng.random() < 0.2 else simple(rng)
     ways = headings(twigs)
@@ -85,7 +85,8 @@ def _trimmings(rng: Generator, canvas: Canvas, twigs: Points, length: float, ton
 
 
 def branches(rng: Generator, size: int) -> Layer:
-    """Branches and twigs against the sky: of a tree, into the frame, hanging, or a tangle; a few keep their leaves."""
+    """Draw branches and twigs against the sky: of a tree, into the frame, hanging, or a tangle; a few keep their
+    leaves."""
     kind = int(rng.choice(4, p=[0.3, 0.35, 0.15, 0.2]))
     centre, radius = place(rng, size, 0.3, 0.6)
     sheets = []

@@ -10,7 +10,7 @@ from .shapes import Shape, blob, ellipse, limb, paint, solid, something
 
 
 def _thing(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
-    """A solid object with shaded parts, (size, size, 2) float32."""
+    """Return a solid object with shaded parts, (size, size, 2) float32."""
     shape, angle = something(rng), rng.normal(0, 0.4)
     sheet, marks = solid(size, shape, centre, radius, angle, rng.uniform(70, 180)), Canvas(size)
     for outline in shape.solids:  # parts and patterns that only the shade shows
@@ -24,7 +24,7 @@ def _thing(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
 
 
 def disc_blur(sheet: Sheet, radius: float) -> Sheet:
-    """A lens's blur of (S, S, 2) float32: the mean over a disc of `radius` pixels with a soft edge."""
+    """Return a lens's blur of (S, S, 2) float32: the mean over a disc of `radius` pixels with a soft edge."""
     shrink = max(1, int(radius // 8))  # a wide disc leaves nothing that a coarser grid would lose
     size = sheet.shape[0]
     small = cv2.resize(sheet, (size // shrink,) * 2, interpolation=cv2.INTER_AREA) if shrink > 1 else sheet
@@ -40,7 +40,7 @@ def disc_blur(sheet: Sheet, radius: float) -> Sheet:
 
 
 def _focused(rng: Generator, sheet: Sheet, widest: float) -> Sheet:
-    """A blur that grows across the picture from sharp to `widest` pixels of disc radius."""
+    """Return a blur that grows across the picture from sharp to `widest` pixels of disc radius."""
     size = sheet.shape[0]
     angle = rng.uniform(0, 2 * np.pi)
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
@@ -56,7 +56,7 @@ def _focused(rng: Generator, sheet: Sheet, widest: float) -> Sheet:
 
 
 def defocused(rng: Generator, size: int) -> Layer:
-    """Solid objects from slightly soft to far out of focus, evenly or with depth."""
+    """Draw solid objects from slightly soft to far out of focus, evenly or with depth."""
     centre, radius = place(rng, size, 0.15, 0.7)
     sheet = _thing(rng, size, centre, radius)
     kind = rng.random()
@@ -72,7 +72,8 @@ def defocused(rng: Generator, size: int) -> Layer:
 
 
 def smear(sheet: Sheet, length: float, angle: float, turn: float, pivot: Points) -> Sheet:
-    """The mean of (S, S, 2) float32 over a motion of `length` pixels along `angle` while turning `turn` radians."""
+    """Return the mean of (S, S, 2) float32 over a motion of `length` pixels along `angle` while turning `turn`
+    radians."""
     size = sheet.shape[0]
     count = int(np.clip((length + abs(turn) * size * 0.3) / 1.6, 4, 70))
     total = np.zeros_like(sheet)
@@ -92,7 +93,7 @@ def _ball(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
 
 
 def motion_blurred(rng: Generator, size: int) -> Layer:
-    """Things that move along a line or a slight curve: whole, or only a part while the rest holds still."""
+    """Draw things that move along a line or a slight curve: whole, or only a part while the rest holds still."""
     centre, radius = place(rng, size, 0.12, 0.5)
     length = 5 + 75 * float(rng.random()) ** 1.2
     angle = rng.uniform(0, 2 * np.pi)

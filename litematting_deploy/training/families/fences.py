@@ -13,7 +13,7 @@ from .shapes import ellipse, solid, something
 
 
 def upright(away: float) -> Surface:
-    """A plane that faces the viewer `away` from the origin; its coordinates are x and z, in units."""
+    """Return a plane that faces the viewer `away` from the origin; its coordinates are x and z, in units."""
     return lambda flat: np.stack([flat[..., 0], np.full(flat.shape[:-1], away), flat[..., 1]], -1)
 
 
@@ -43,7 +43,8 @@ def _box(left: float, right: float, bottom: float, top: float) -> Points:
 def _rods(
     rng: Generator, canvas: Canvas, camera: Camera, y: float, starts: Points, ends: Points, width: float, shade: float
 ) -> None:
-    """Round rods from `starts` to `ends`, (K, 2) in x and z; long ones in pieces, which grow with their nearness."""
+    """Draw round rods from `starts` to `ends`, (K, 2) in x and z; long ones in pieces, which grow with their
+    nearness."""
     pieces = int(np.clip(np.linalg.norm(ends - starts, axis=1).max() / 0.4, 1, 12))
     t = np.linspace(0, 1, pieces * 4 + 1)[:, None]
     lines = starts[:, None] * (1 - t) + ends[:, None] * t
@@ -98,7 +99,7 @@ def _pickets(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: flo
 
 
 def _bars(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: float, shade: float) -> None:
-    """Iron railings and gates, with spears, balls, rings and scrolls."""
+    """Draw iron railings and gates, with spears, balls, rings and scrolls."""
     pitch, top = log_uniform(rng, 0.08, 0.28), rng.uniform(0.7, 1.3)
     thick, kind = pitch * rng.uniform(0.1, 0.3), int(rng.integers(4))
     xs = np.arange(-half, half, pitch)
@@ -131,7 +132,7 @@ def _bars(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: float,
 
 
 def _lattice(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: float, shade: float) -> None:
-    """Slats that cross, upright or at a slant, one set behind the other, in a frame."""
+    """Draw slats that cross, upright or at a slant, one set behind the other, in a frame."""
     height, pitch = rng.uniform(0.6, 1.1), log_uniform(rng, 0.1, 0.35)
     wide, deep = pitch * rng.uniform(0.15, 0.45), 0.025
     slanted, half = rng.random() < 0.7, min(half, 2.0)
@@ -160,7 +161,7 @@ def _lattice(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: flo
 
 
 def _rails(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: float, shade: float) -> None:
-    """Posts with rails, boards or wires between them; a gate has a brace across."""
+    """Draw posts with rails, boards or wires between them; a gate has a brace across."""
     gap, top, thick = rng.uniform(0.7, 1.8), rng.uniform(0.5, 1.0), rng.uniform(0.03, 0.09)
     posts = np.arange(-half, half, gap)
     levels = np.linspace(top * 0.85, -top, int(rng.integers(2, 7)))
@@ -182,7 +183,8 @@ def _rails(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: float
 
 
 def fence(rng: Generator, size: int) -> Layer:
-    """Wire fences, pickets, railings, lattices and gates in perspective, some with things before or behind them."""
+    """Draw wire fences, pickets, railings, lattices and gates in perspective, some with things before or behind
+    them."""
     makes = (_chain_link, _pickets, _bars, _lattice, _rails)
     chances = [0.36, 0.16, 0.22, 0.16, 0.1]
     if rng.random() < 0.55:  # the whole frame

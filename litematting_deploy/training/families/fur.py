@@ -14,7 +14,7 @@ _GRID = 192
 
 
 def fur(rng: Generator, size: int) -> Layer:
-    """An animal-like body with dense short strands along a direction field."""
+    """Draw an animal-like body with dense short strands along a direction field."""
     centre, radius = place(rng, size, 0.18, 0.75)
     body = _body(rng)
     canvas = Canvas(size)
@@ -40,7 +40,7 @@ def fur(rng: Generator, size: int) -> Layer:
 
 
 def _body(rng: Generator) -> Shape:
-    """A whole animal, a face with ears, a bird, or something fluffy without a name."""
+    """Return a whole animal, a face with ears, a bird, or something fluffy without a name."""
     kind = rng.random()
     if kind < 0.45:
         return animal(rng)
@@ -61,7 +61,7 @@ def _body(rng: Generator) -> Shape:
 
 
 def _heading(rng: Generator, mask: NDArray[np.uint8], radius: float) -> Points:
-    """Where the hair points, radians: outward at the rim, combed within."""
+    """Return where the hair points, radians: outward at the rim, combed within."""
     down, right = np.gradient(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), max(radius * 0.07, 1)))
     outward = rng.uniform(6, 25) * radius / 60
     comb = rng.normal(np.pi / 2, 0.7) + 0.6 * fractal(rng, _GRID, 3, 3)
@@ -69,7 +69,7 @@ def _heading(rng: Generator, mask: NDArray[np.uint8], radius: float) -> Points:
 
 
 def _hairs(rng: Generator, canvas: Canvas, roots: Points, angles: Points, tones: Points, length: float) -> None:
-    """Short hairs that lean together in clumps."""
+    """Draw short hairs that lean together in clumps."""
     count = len(roots)
     clump = fractal(rng, _GRID, 20, 2) * 0.45
     at = (roots / canvas.size * _GRID).astype(int).clip(0, _GRID - 1)

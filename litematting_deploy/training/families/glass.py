@@ -9,7 +9,8 @@ from .shapes import solid, something
 
 
 def profile(rng: Generator) -> tuple[Floats, Floats, float, float]:
-    """Half widths of a vessel over y from -1 (rim) to 1 (foot), and the heights between which it can hold liquid."""
+    """Return half widths of a vessel over y from -1 (rim) to 1 (foot), and the heights between which it can hold
+    liquid."""
     kind = rng.integers(4)
     bowl, y = rng.uniform(0.3, 0.5), np.linspace(-1, 1, 200)
     if kind == 0:  # goblet
@@ -84,7 +85,8 @@ def _bubbles(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
 
 
 def _veil(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
-    """Thin cloth in folds: denser where it turns away from the eye or lies double; perhaps over something solid."""
+    """Return thin cloth in folds: denser where it turns away from the eye or lies double; perhaps over something
+    solid."""
     x, y = around(size, centre, radius, rng.normal(0, 0.4))
     spread = rng.uniform(0.4, 0.7) + rng.uniform(0, 0.6) * np.clip((y + 1) / 2, 0, 1)
     across = (x + rng.uniform(0.01, 0.05) * fractal(rng, size, 2, 2) * (1 + y)) / spread
@@ -110,7 +112,7 @@ def _veil(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
 
 
 def glass(rng: Generator, size: int) -> Layer:
-    """Goblets, bottles, jars and bubbles of glass, and translucent cloth."""
+    """Draw goblets, bottles, jars and bubbles of glass, and translucent cloth."""
     centre, radius = place(rng, size, 0.25, 0.65)
     kind = (_vessel, _bubbles, _veil)[int(rng.choice(3, p=[0.5, 0.15, 0.35]))]
     sheet = kind(rng, size, centre, radius)

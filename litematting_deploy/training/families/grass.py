@@ -9,7 +9,7 @@ from .strands import grow, headings
 
 
 def grass(rng: Generator, canvas: Canvas, centre: Points, radius: float) -> None:
-    """Blades from the ground, some with ears; the ground itself may be solid."""
+    """Draw blades from the ground, some with ears; the ground itself may be solid."""
     count = int(rng.integers(80, 500))
     ground = centre[1] + radius * 0.8
     across = centre[0] + rng.normal(0, rng.uniform(0.3, 1.2), count) * radius
@@ -37,7 +37,7 @@ def grass(rng: Generator, canvas: Canvas, centre: Points, radius: float) -> None
 
 
 def fern(rng: Generator, canvas: Canvas, centre: Points, radius: float) -> None:
-    """Fronds whose leaflets shrink towards the tip; needles where the leaflets are thin."""
+    """Draw fronds whose leaflets shrink towards the tip; needles where the leaflets are thin."""
     count, points = int(rng.integers(3, 9)), 28
     root = centre + np.array([0, radius * 0.6])
     angles, lengths = rng.normal(-np.pi / 2, 0.8, count), radius * rng.uniform(1, 1.8, count)

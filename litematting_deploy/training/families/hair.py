@@ -41,17 +41,17 @@ _CURLY = _Style(
 
 
 def straight_hair(rng: Generator, size: int) -> Layer:
-    """Straight hair in locks that fall from a head, with flyaways."""
+    """Draw straight hair in locks that fall from a head, with flyaways."""
     return _hair(rng, size, _STRAIGHT)
 
 
 def wavy_hair(rng: Generator, size: int) -> Layer:
-    """Wavy hair: the strands of a lock share its wave."""
+    """Draw wavy hair: the strands of a lock share its wave."""
     return _hair(rng, size, _WAVY)
 
 
 def curly_hair(rng: Generator, size: int) -> Layer:
-    """Ringlets and frizz."""
+    """Draw ringlets and frizz."""
     return _hair(rng, size, _CURLY)
 
 
@@ -130,7 +130,7 @@ class _Cut:
         self.canvas.strokes(strands, _widths(rng, len(strands)), shades * (1 + 0.25 * np.sin(along)), 0.5, style.pieces)
 
     def flyaways(self) -> Canvas:
-        """Single hairs that leave the locks."""
+        """Return single hairs that leave the locks."""
         rng, style, canvas = self.rng, self.style, Canvas(self.size)
         guides = np.concatenate(self.guides)
         count = int(rng.integers(60, 450) * style.frizz) + 10

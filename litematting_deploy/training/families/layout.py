@@ -13,7 +13,8 @@ Points = NDArray[np.float64]
 
 
 def fractal(rng: Generator, size: int, cells: int = 4, octaves: int = 5, gain: float = 0.55) -> Floats:
-    """Smooth noise of mean 0 and variance 1, (size, size) float32; its coarsest features are size / cells wide."""
+    """Return smooth noise of mean 0 and variance 1, (size, size) float32; its coarsest features are size / cells
+    wide."""
     total: NDArray[np.floating] = np.zeros((size, size), np.float32)
     for octave in range(octaves):
         grid = rng.normal(0, gain**octave, (cells * 2**octave + 3,) * 2).astype(np.float32)
@@ -22,14 +23,14 @@ def fractal(rng: Generator, size: int, cells: int = 4, octaves: int = 5, gain: f
 
 
 def place(rng: Generator, size: int, smallest: float = 0.12, largest: float = 0.5) -> tuple[Points, float]:
-    """A centre, (2,) pixels, and a radius in pixels, log-uniform between fractions of the frame."""
+    """Return a centre, (2,) pixels, and a radius in pixels, log-uniform between fractions of the frame."""
     radius = log_uniform(rng, smallest, largest)
     reach = 0.5 - 0.35 * min(radius, 0.5)
     return (0.5 + rng.uniform(-reach, reach, 2) * rng.uniform(0.3, 1)) * size, radius * size
 
 
 def turned(points: Points, angle: float) -> Points:
-    """(..., 2) points turned about the origin."""
+    """Turn points, (..., 2), about the origin by an angle in radians."""
     cos, sin = np.cos(angle), np.sin(angle)
     return np.asarray(points @ np.array([[cos, sin], [-sin, cos]]))
 
@@ -59,14 +60,14 @@ def warped(rng: Generator, sheet: Sheet, least: float, most: float) -> Sheet:
 
 
 def around(size: int, centre: Points, radius: float, angle: float = 0.0) -> tuple[Floats, Floats]:
-    """Coordinates about a centre, in radii, turned by an angle: two (size, size) float32."""
+    """Return coordinates about a centre, in radii, turned by an angle: two (size, size) float32."""
     x, y = np.meshgrid(*((np.arange(size) + 0.5 - c) / radius for c in centre))
     cos, sin = np.cos(angle), np.sin(angle)
     return np.asarray(cos * x + sin * y, np.float32), np.asarray(cos * y - sin * x, np.float32)
 
 
 def log_uniform(rng: Generator, low: float, high: float) -> float:
-    """A number between `low` and `high` (both positive) whose logarithm is uniform."""
+    """Return a number between `low` and `high` (both positive) whose logarithm is uniform."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 

@@ -34,7 +34,7 @@ def _words(rng: Generator) -> str:
 
 
 def _set(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, stroke: int) -> NDArray[np.uint8]:
-    """The text alone, with a margin, (H, W) uint8."""
+    """Return the text alone, with a margin, (H, W) uint8."""
     left, top, right, bottom = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox(
         (0, 0), text, font, stroke_width=stroke
     )
@@ -44,7 +44,7 @@ def _set(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, stroke: 
 
 
 def _written(rng: Generator, size: int) -> Sheet:
-    """One text, turned, sheared and exactly averaged down: (size, size, 2) float32."""
+    """Return one text, turned, sheared and exactly averaged down: (size, size, 2) float32."""
     text = _words(rng)
     longest = max(map(len, text.split("\n")))
     span = size * _SCALE * rng.uniform(0.5, 1.4)
@@ -68,7 +68,7 @@ def _written(rng: Generator, size: int) -> Sheet:
 
 
 def text(rng: Generator, size: int) -> Layer:
-    """Words, letters or digits, thin and bold, turned, warped, sometimes out of focus."""
+    """Draw words, letters or digits, thin and bold, turned, warped, sometimes out of focus."""
     sheet = _written(rng, size)
     for _ in range(int(rng.choice([0, 0, 1, 2]))):
         sheet = over(_written(rng, size), sheet)

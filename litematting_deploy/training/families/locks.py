@@ -85,7 +85,7 @@ def grown(
 
 
 def _between(rng: Generator, shown: Figure, chosen: NDArray[np.int64]) -> Floats:
-    """Strands between each chosen one and its neighbours, with roots moved by less than their spacing."""
+    """Return strands between each chosen one and its neighbours, with roots moved by less than their spacing."""
     weights = rng.dirichlet((1.2, 0.8, 0.8, 0.8), len(chosen)).astype(np.float32)
     lines = shown.strands[chosen] * weights[:, :1, None]
     for k in range(3):
@@ -95,7 +95,7 @@ def _between(rng: Generator, shown: Figure, chosen: NDArray[np.int64]) -> Floats
 
 
 def _cut(lines: Floats, reach: Points, points: int) -> Floats:
-    """The first part `reach`, (N,) 0..1, of each line, (N, M, 3), as (N, points, 3)."""
+    """Return the first part `reach`, (N,) 0..1, of each line, (N, M, 3), as (N, points, 3)."""
     at = np.linspace(0, lines.shape[1] - 1, points, dtype=np.float32) * reach[:, None].astype(np.float32)
     low = np.minimum(at.astype(np.int64), lines.shape[1] - 2)
     rows, part = np.arange(len(lines))[:, None], (at - low)[..., None]
@@ -103,7 +103,7 @@ def _cut(lines: Floats, reach: Points, points: int) -> Floats:
 
 
 def _waves(rng: Generator, shown: Figure, locks: Locks, chosen: NDArray[np.int64], lines: Floats) -> Floats:
-    """Windings about each line, (N, M, 3); the strands of a lock wind together."""
+    """Return windings about each line, (N, M, 3); the strands of a lock wind together."""
     way = lines[:, -1] - lines[:, 0]
     way /= np.linalg.norm(way, axis=1, keepdims=True) + 1e-9
     one = np.cross(way, rng.normal(0, 1, 3))
@@ -121,7 +121,7 @@ def _waves(rng: Generator, shown: Figure, locks: Locks, chosen: NDArray[np.int64
 
 
 def _noise(rng: Generator, count: int, points: int, knots: int = 8) -> Floats:
-    """Smooth random ways off a line, (count, points, 3), zero at the root and about 1 at the tip."""
+    """Return smooth random ways off a line, (count, points, 3), zero at the root and about 1 at the tip."""
     steps = np.cumsum(rng.normal(0, 1 / np.sqrt(knots - 1), (count, knots, 3)).astype(np.float32), 1)
     steps -= steps[:, :1]
     at = np.linspace(0, knots - 1, points)

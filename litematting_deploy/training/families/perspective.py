@@ -41,14 +41,14 @@ class Camera:
 
 
 def plane(corner: Points, across: Points, down: Points) -> Surface:
-    """A flat rectangle from `corner` along `across` and `down`, each (3,)."""
+    """Return a flat rectangle from `corner` along `across` and `down`, each (3,)."""
     return lambda flat: np.asarray(corner + flat[..., :1] * across + flat[..., 1:] * down)
 
 
 def revolved(
     profile: Callable[[Points], Points], height: float, start: float, stop: float, power: float = 2.0
 ) -> Surface:
-    """A part of a vessel's wall, from angle `start` to `stop` (radians) and from its top (0) to its bottom (1).
+    """Return a part of a vessel's wall, from angle `start` to `stop` (radians) and from its top (0) to its bottom (1).
 
     profile: radii over the height. power: the vessel's section goes from a circle (2) towards a square (8).
     """
@@ -85,23 +85,23 @@ def wires(
 
 
 def rows(count: int, first: float = 0.0, last: float = 1.0) -> Points:
-    """Lines across, (count, M, 2)."""
+    """Return lines across, (count, M, 2)."""
     u = np.linspace(0, 1, _POINTS)
     return np.stack(np.broadcast_arrays(u, np.linspace(first, last, count)[:, None]), -1)
 
 
 def columns(count: int) -> Points:
-    """Lines from top to bottom, (count, M, 2)."""
+    """Return lines from top to bottom, (count, M, 2)."""
     return rows(count)[..., ::-1]
 
 
 def square(across: int, down: int) -> Points:
-    """A grid of `across` by `down` cells, (K, M, 2)."""
+    """Return a grid of `across` by `down` cells, (K, M, 2)."""
     return np.concatenate([columns(across + 1), rows(down + 1)])
 
 
 def diamond(across: int, down: int) -> Points:
-    """Two sets of diagonals, `across` by `down` diamonds, (K, M, 2)."""
+    """Return two sets of diagonals, `across` by `down` diamonds, (K, M, 2)."""
     t = np.linspace(0, 1, _POINTS)
     k = np.arange(1, across + down)[:, None]
     low, high = np.maximum(0, k - across), np.minimum(down, k)
@@ -111,7 +111,8 @@ def diamond(across: int, down: int) -> Points:
 
 
 def _bent(offsets: tuple[float, ...], across: int, down: int) -> Points:
-    """Wires from top to bottom whose neighbours swing against each other by `offsets` in turn, (across + 1, M, 2)."""
+    """Return wires from top to bottom whose neighbours swing against each other by `offsets` in turn, (across + 1, M,
+    2)."""
     steps = np.arange(down * len(offsets) + 1)
     swing = np.asarray(offsets)[steps % len(offsets)]
     wire = np.arange(across + 1)[:, None]
@@ -120,10 +121,10 @@ def _bent(offsets: tuple[float, ...], across: int, down: int) -> Points:
 
 
 def chain_link(across: int, down: int) -> Points:
-    """Zigzag wires that hook into each other, (K, M, 2)."""
+    """Return zigzag wires that hook into each other, (K, M, 2)."""
     return _bent((0.53, -0.53), across, down)
 
 
 def hexagons(across: int, down: int) -> Points:
-    """Chicken wire: neighbours that are twisted together, part and meet the next ones, (K, M, 2)."""
+    """Return chicken wire: neighbours that are twisted together, part and meet the next ones, (K, M, 2)."""
     return _bent((0.47, 0.47, -0.47, -0.47), across, down)

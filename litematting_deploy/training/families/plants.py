@@ -68,7 +68,7 @@ def _bush(rng: Generator, canvas: Canvas, centre: Points, radius: float) -> None
 
 
 def foliage(rng: Generator, size: int) -> Layer:
-    """Branches with leaves, bushes, grass or ferns."""
+    """Draw branches with leaves, bushes, grass or ferns."""
     canvas = Canvas(size)
     centre, radius = place(rng, size, 0.18, 0.65)
     kind = (_branches, _bush, grass, fern)[int(rng.choice(4, p=[0.4, 0.25, 0.2, 0.15]))]

@@ -10,7 +10,7 @@ from .strands import grow, headings
 
 
 def _feather(rng: Generator, canvas: Canvas, centre: Points, radius: float, angle: float) -> None:
-    """A shaft with barbs that hold together in vanes, split here and there, and down at the base."""
+    """Draw a shaft with barbs that hold together in vanes, split here and there, and down at the base."""
     heading = np.array([np.cos(angle), np.sin(angle)])
     bend = rng.normal(0, 0.4)
     pull = bend * np.array([-heading[1], heading[0]])
@@ -39,7 +39,8 @@ def _feather(rng: Generator, canvas: Canvas, centre: Points, radius: float, angl
 def _seeds(
     rng: Generator, canvas: Canvas, starts: Points, ways: Points, length: float, hairs: int, width: float
 ) -> None:
-    """Seeds on stalks from `starts`, (K, 2), along `ways`, (K, 2), each with a parachute of fine hairs at its end."""
+    """Draw seeds on stalks from `starts`, (K, 2), along `ways`, (K, 2), each with a parachute of fine hairs at its
+    end."""
     count = len(starts)
     ends = starts + ways * length
     canvas.strokes(np.stack([starts, (starts + ends) / 2, ends], 1), width, rng.normal(110, 15, count), 0.7)
@@ -53,7 +54,7 @@ def _seeds(
 
 
 def _clock(rng: Generator, canvas: Canvas, centre: Points, radius: float) -> None:
-    """A dandelion's clock on its stem, a part of it blown away."""
+    """Draw a dandelion's clock on its stem, a part of it blown away."""
     way = [np.pi / 2 + rng.normal(0, 0.2)]
     stem = grow(rng, centre[None], way, [radius * 5], 20, np.array([rng.normal(0, 0.4), 0]), 0.1)
     canvas.strokes(stem, max(radius * 0.06, 1.5), [100], 1.0)
@@ -92,7 +93,7 @@ def _tuft(rng: Generator, canvas: Canvas, centre: Points, radius: float) -> None
 
 
 def tufts(rng: Generator, size: int) -> Layer:
-    """Feathers, dandelion clocks with their seeds, and tufts of down."""
+    """Draw feathers, dandelion clocks with their seeds, and tufts of down."""
     centre, radius = place(rng, size, 0.18, 0.55)
     canvas = Canvas(size)
     kind = rng.choice(3, p=[0.4, 0.35, 0.25])

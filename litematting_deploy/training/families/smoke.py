@@ -10,7 +10,7 @@ from .shapes import mug, solid
 
 
 def _swirled(rng: Generator, noise: Floats, reach: float) -> Floats:
-    """Noise carried along by a divergence-free flow, in a few steps, so that it curls."""
+    """Return noise carried along by a divergence-free flow, in a few steps, so that it curls."""
     size = noise.shape[0]
     potential = fractal(rng, size, int(rng.integers(3, 6)), 4, 0.5)
     down, right = np.gradient(cv2.GaussianBlur(potential, (0, 0), size / 150))
@@ -23,7 +23,7 @@ def _swirled(rng: Generator, noise: Floats, reach: float) -> Floats:
 
 
 def _filaments(rng: Generator, x: Floats, y: Floats, drift: Floats) -> Floats:
-    """Thin streams side by side that rise, spread and break into curls: noise stretched along the stream."""
+    """Return thin streams side by side that rise, spread and break into curls: noise stretched along the stream."""
     grid = fractal(rng, 256, int(rng.integers(6, 14)), 4, 0.6)
     rise = np.clip((1.1 - y) / 2, 0, 1.1)
     width = 0.04 + rng.uniform(0.2, 0.6) * rise ** rng.uniform(0.8, 2)
@@ -34,7 +34,7 @@ def _filaments(rng: Generator, x: Floats, y: Floats, drift: Floats) -> Floats:
 
 
 def _density(rng: Generator, size: int, centre: Points, radius: float) -> Floats:
-    """How much smoke the eye looks through, (size, size) float32, 0.."""
+    """Return how much smoke the eye looks through, (size, size) float32, 0.."""
     x, y = around(size, centre, radius, rng.normal(0, 0.3))
     drift = fractal(rng, size, 3, 2)
     kind = rng.choice(3, p=[0.35, 0.3, 0.35])
@@ -54,7 +54,7 @@ def _density(rng: Generator, size: int, centre: Points, radius: float) -> Floats
 
 
 def smoke(rng: Generator, size: int) -> Layer:
-    """Plumes, puffs and wisps of smoke or steam, some rising from something solid."""
+    """Draw plumes, puffs and wisps of smoke or steam, some rising from something solid."""
     centre, radius = place(rng, size, 0.25, 0.7)
     density = cv2.GaussianBlur(_density(rng, size, centre, radius), (0, 0), float(rng.uniform(0.6, 2.5)))
     alpha = 1 - np.exp(-density / (np.percentile(density, 98) + 1e-6) * log_uniform(rng, 0.5, 5))
