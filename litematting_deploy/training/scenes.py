@@ -78,8 +78,7 @@ def _in_their_light(
 
 
 def _snap(alpha: Tensor) -> Tensor:
-    """Make pixels fully transparent and fully opaque pixels, which resampling left a rounding error away from 0 and
-    1."""
+    """Make alpha exactly 0 or 1 where resampling left it a rounding error away."""
     return torch.where(alpha < _SURE, 0.0, torch.where(alpha > 1 - _SURE, 1.0, alpha))
 
 
