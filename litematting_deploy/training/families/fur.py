@@ -22,7 +22,7 @@ def fur(rng: Generator, size: int) -> Layer:
     mask = (cv2.resize(canvas.sheet()[..., 0], (_GRID, _GRID), interpolation=cv2.INTER_AREA) > 0.5).astype(np.uint8)
     pixel = size / _GRID
     depth = cv2.distanceTransform(np.pad(mask, 1, mode="edge"), cv2.DIST_L2, 5)[1:-1, 1:-1] * pixel
-    length = radius * log_uniform(rng, 0.05, 0.28)
+    length = radius * np.float64(log_uniform(rng, 0.05, 0.28))
     heading = _heading(rng, mask, radius / pixel)
     tone = 125 + rng.uniform(10, 30) * fractal(rng, _GRID, 4, 5).astype(np.float64)
     edge = mask & (depth < length)

@@ -57,7 +57,7 @@ def smoke(rng: Generator, size: int) -> Layer:
     """Draw plumes, puffs and wisps of smoke or steam, some rising from something solid."""
     centre, radius = place(rng, size, 0.25, 0.7)
     density = cv2.GaussianBlur(_density(rng, size, centre, radius), (0, 0), float(rng.uniform(0.6, 2.5)))
-    alpha = 1 - np.exp(-density / (np.percentile(density, 98) + 1e-6) * log_uniform(rng, 0.5, 5))
+    alpha = 1 - np.exp(-density / (np.percentile(density, 98) + 1e-6) * np.float64(log_uniform(rng, 0.5, 5)))
     down, right = np.gradient(cv2.GaussianBlur(alpha, (0, 0), size / 60))
     light = rng.uniform(0, 6.3)
     relief = (down * np.sin(light) + right * np.cos(light)) * size * rng.uniform(0.5, 3)
