@@ -12,22 +12,36 @@ import argparse
 import csv
 import io
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from litematting_deploy.errors import InputError
 from litematting_deploy.files import replace_file
+from litematting_deploy.schema import decode
 
 LEDGER = Path(__file__).with_name("ledger.csv")
 COUNTED = {"steps": 0, "crops": 0, "megapixels": 1, "cpu_seconds": 0}
 """What adds up over the lines of a run -> its decimals."""
-COLUMNS = (
-    *("utc", "run", "recipe_sha256", "instruction_set", *COUNTED),
-    *("held_out_sad", "held_out_grad", "note"),
-)
+COLUMNS = (*("utc", "run", "recipe_sha256", "instruction_set", *COUNTED), *("held_out_sad", "held_out_grad", "note"))
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What `totals.json` of a run holds; runs from before it was counted have no `continued`."""
+
+    utc_begun: str
+    utc: str
+    steps: int
+    crops: int
+    megapixels: float
+    cpu_seconds: float
+    instruction_set: str
+    recipe_sha256: str
+    continued: dict[str, float] = field(default_factory=dict)
 
 
 def lines_of(ledger: Path) -> list[dict[str, str]]:
-    """The lines so far. Raises `SystemExit` where its header is another."""
+    """Return the lines so far. Raises `SystemExit` where its header is another."""
     with ledger.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
@@ -35,25 +49,21 @@ def lines_of(ledger: Path) -> list[dict[str, str]]:
         return list(reader)
 
 
-def totals_of(run: Path) -> dict[str, Any]:
-    """What the run has computed in all. Raises `SystemExit` where it does not say so."""
-    file = run / "totals.json"
+def totals_of(run: Path) -> Totals:
+    """Return what the run has computed in all. Raises `SystemExit` where it does not say so."""
+    remedy = "give the folder of a run of this version of ltm-train"
     try:
-        totals: dict[str, Any] = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"{file}: cannot be read: {error}; give the folder of a run of ltm-train") from error
-    missing = [name for name in ("utc", "recipe_sha256", "instruction_set", *COUNTED) if name not in totals]
-    if missing:
-        raise SystemExit(f"{file}: has no {', '.join(missing)}; give the folder of a run of this version of ltm-train")
-    return totals
+        return decode(run / "totals.json", Totals, name="the totals of a run", error=InputError, remedy=remedy)
+    except InputError as error:
+        raise SystemExit(str(error)) from error
 
 
-def stretch(totals: dict[str, Any], before: list[dict[str, str]], run: str) -> dict[str, str]:
-    """The line for what `totals` has beyond the lines `before` of the run. Raises `SystemExit` if that is nothing."""
-    line = {name: str(totals[name]) for name in ("utc", "recipe_sha256", "instruction_set")} | {"run": run}
-    others = totals.get("continued", {})  # totals from before this was counted have none
+def stretch(totals: Totals, before: list[dict[str, str]], run: str) -> dict[str, str]:
+    """Return the line for what `totals` has beyond the lines `before`. Raises `SystemExit` if that is nothing."""
+    line = {name: str(getattr(totals, name)) for name in ("utc", "recipe_sha256", "instruction_set")} | {"run": run}
+    others = totals.continued
     for name, decimals in COUNTED.items():
-        more = totals[name] - others.get(name, 0) - sum(float(row[name]) for row in before)
+        more = getattr(totals, name) - others.get(name, 0) - sum(float(row[name]) for row in before)
         if more < -(0.1**decimals) * (len(before) + 1):  # each line is rounded
             raise SystemExit(
                 f"{run}: the ledger has more {name} of it than it has computed: another run had this name; "
@@ -61,13 +71,13 @@ def stretch(totals: dict[str, Any], before: list[dict[str, str]], run: str) -> d
             )
         line[name] = f"{max(more, 0):.{decimals}f}"
     if int(line["steps"]) == 0:
-        own = totals["steps"] - others.get("steps", 0)
-        raise SystemExit(f"{run}: the ledger has all its {own} steps; train on first")
+        own = totals.steps - others.get("steps", 0)
+        raise SystemExit(f"{run}: the ledger has all its {own:.0f} steps; train on first")
     return line
 
 
 def held_out(options: argparse.Namespace) -> tuple[str, str]:
-    """SAD and gradient error, empty where they were not measured."""
+    """Return SAD and gradient error, empty where they were not measured."""
     sad, grad = options.held_out_sad, options.held_out_grad
     if options.held_out:
         mean = json.loads(options.held_out.read_bytes())
@@ -78,7 +88,7 @@ def held_out(options: argparse.Namespace) -> tuple[str, str]:
 
 
 def written(lines: list[dict[str, str]]) -> bytes:
-    """The whole ledger as a file."""
+    """Return the whole ledger as a file."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()

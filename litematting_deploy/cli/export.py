@@ -2,22 +2,20 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import click
 from rich.table import Table
 from rich.text import Text
 
 from ..errors import UsageError
-from ..export.spec import ExportSpec, Norm, Pooling, Recipe, read_recipe
-from ..export.triton import write_repository
-from ..files import sha256
+from ..export.exporter import Export, export_onnx
+from ..export.spec import ExportSpec, Norm, Pooling, Precision, Recipe, read_recipe
+from ..export.triton import Kind, Serving, write_repository
 from ..runtime.shipped import example_patch
-from ._triton import chosen_serving, report_repository, serve_exported, triton_options
 from .command import command, printable, stderr, stdout
 
-if TYPE_CHECKING:
-    from ..export.exporter import Export
+_SERVING = ("engine", "max_batch", "instances", "kind")
 
 
 def _batch(context: click.Context, parameter: click.Parameter, value: str | None) -> int | str | None:
@@ -34,7 +32,9 @@ def _batch(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--height", type=int, help="Of the patches, a multiple of 32.  [default: 640]")
 @click.option("--width", type=int, help="Of the patches, a multiple of 32.  [default: 640]")
 @click.option("--batch", callback=_batch, metavar="N|dynamic", help="Patches per call.  [default: dynamic]")
-@click.option("--precision", type=click.Choice(["fp32", "fp16"]), help="Of weights and activations.  [default: fp32]")
+@click.option(
+    "--precision", type=click.Choice(get_args(Precision)), help="Of weights and activations.  [default: fp32]"
+)
 @click.option(
     "--pooling",
     type=click.Choice(get_args(Pooling)),
@@ -46,41 +46,72 @@ def _batch(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--recipe", metavar="FILE.toml", help="Read these options from a file; those given here win.")
 @click.option("--tolerance", type=float, help="Largest difference of alpha.  [default: 0.001, fp16 0.005]")
 @click.option("--weights-beside", is_flag=True, help="Refer to MODEL (.safetensors, same folder) for the weights.")
-@triton_options
+@click.option(
+    "--triton",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Also write a model repository for Triton; MODEL may then be an .onnx of ltm-export, which takes no time.",
+)
+@click.option(
+    "--triton-engine",
+    "engine",
+    type=click.Path(path_type=Path),
+    metavar="FILE.engine",
+    help="Serve this engine, too: of that ONNX, by ltm-build with TensorRT.",
+)
+@click.option(
+    "--triton-max-batch",
+    "max_batch",
+    type=click.IntRange(1, 1024),
+    help="Most patches of the ONNX at a time; an engine has its own.  [default: 8]",
+)
+@click.option(
+    "--triton-instances",
+    "instances",
+    type=click.IntRange(1, 64),
+    help="At work beside each other, on each GPU.  [default: 1]",
+)
+@click.option(
+    "--triton-kind",
+    "kind",
+    type=click.Choice(get_args(Kind)),
+    help="Where the ONNX runs; auto: on GPUs where there are any.  [default: auto]",
+)
 def main(model: str, output: str | None, recipe: str | None, weights_beside: bool, **options: Any) -> None:
     """Export the checkpoint MODEL (.pth, .pt, .ckpt, .safetensors) as ONNX and compare it with the PyTorch model.
 
     Above the tolerance the command fails and writes nothing. With --triton DIR, MODEL may be an ONNX that was exported
     before.
     """
-    serving = chosen_serving(options)
+    serving = _serving(options)
     if serving is not None and Path(model).suffix.lower() == ".onnx":
-        others = {"output": output, "recipe": recipe, "weights_beside": weights_beside, **options}
-        serve_exported(model, serving, others)
+        for name, value in {"output": output, "recipe": recipe, "weights_beside": weights_beside, **options}.items():
+            if value not in (None, False):
+                raise UsageError(f"`{name}`: {model} is exported already; leave it out, or give a checkpoint")
+        _report_repository(write_repository(model, serving), serving)
         return
-    chosen = read_recipe(recipe) if recipe else Recipe(ExportSpec(), None)
-    spec = chosen.spec.with_options(options)
-    target = Path(output) if output else chosen.output or Path(model).with_suffix(".onnx")
-    if target.suffix.lower() != ".onnx":
-        raise UsageError(f"{target}: the output of an export ends in .onnx")
-    if serving is not None:
-        if weights_beside:
-            raise UsageError("--weights-beside: Triton is given one whole file; leave it out")
-        if Path(model).is_file():
-            serving.check(spec.patch_hw, spec.batch, spec.precision, sha256(model))
-    from ..export.exporter import export_onnx  # PyTorch takes seconds to import: after what can fail at once
-
-    started = time.perf_counter()
+    chosen = read_recipe(recipe) if recipe else Recipe()
+    spec, started = chosen.with_options(options), time.perf_counter()
     with stderr.status(Text(printable(f"exporting {model} and comparing it with the PyTorch model"))):
         samples = {"example photo": example_patch(spec.patch_hw)}
-        export = export_onnx(model, target, spec, samples, weights_beside)
-    _report(export, spec.limit, time.perf_counter() - started)
+        export = export_onnx(model, output or chosen.output, spec, samples, weights_beside, serving)
+    _report(export, spec, time.perf_counter() - started)
     if serving is not None:
-        report_repository(write_repository(export.path, serving), serving)
+        _report_repository(export.models, serving)
 
 
-def _report(export: "Export", limit: float, seconds: float) -> None:
-    table = Table(title=f"alpha against the PyTorch model (tolerance {limit:g})", title_justify="left")
+def _serving(options: dict[str, Any]) -> Serving | None:
+    """Take the options that are about Triton out of `options`; return what they say, None without a folder."""
+    given = {name: value for name in _SERVING if (value := options.pop(name)) is not None}
+    folder = options.pop("folder")
+    if folder is None and given:
+        raise UsageError(f"`{next(iter(given))}` belongs to `folder=DIR`; give that, too")
+    return None if folder is None else Serving(folder, **given)
+
+
+def _report(export: Export, spec: ExportSpec, seconds: float) -> None:
+    table = Table(title=f"alpha against the PyTorch model (tolerance {spec.limit:g})", title_justify="left")
     for heading in ("check", "largest difference", "mean difference"):
         table.add_column(heading, justify="left" if heading == "check" else "right")
     for item in export.differences:
@@ -92,6 +123,14 @@ def _report(export: "Export", limit: float, seconds: float) -> None:
     stdout.print(
         f"{export.path}: {size:.1f} MB, {height}x{width}, batch {sidecar.batch or 'dynamic'}, {sidecar.precision}, "
         f"{sidecar.pooling} pooling, {sidecar.norm} norm, opset {sidecar.opset}, in {seconds:.0f} s",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _report_repository(models: tuple[str, ...] | list[str], serving: Serving) -> None:
+    stdout.print(
+        f"{serving.folder}: {' and '.join(models)}; serve with: tritonserver --model-repository {serving.folder}",
         markup=False,
         soft_wrap=True,
     )

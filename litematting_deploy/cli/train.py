@@ -13,9 +13,6 @@ from ..system import give_way
 from .command import command, notice, stderr
 
 _folder = click.Path(path_type=Path)
-_INHERITED = ("photos", "foregrounds", "strands", "cutouts", "libraries")
-_FOLDERS = (*_INHERITED, "init", "follows", "encoder")
-_WITH_RESUME = ("recipe", *_FOLDERS, "fit_minutes")
 _TERMINATED = 128 + signal.SIGTERM
 
 
@@ -71,9 +68,7 @@ _TERMINATED = 128 + signal.SIGTERM
     help="Scale the steps of a new run so that all of it takes about so long here (drawn alphas only).",
 )
 @click.option(
-    "--libraries",
-    type=_folder,
-    help="Folder where drawn alphas are kept, for several runs. [default: the run's own]",
+    "--libraries", type=_folder, help="Folder where drawn alphas are kept, for several runs. [default: the run's own]"
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Several train by DDP.")
@@ -89,7 +84,7 @@ _TERMINATED = 128 + signal.SIGTERM
     show_default="all cores",
     help="Processes that draw alphas, or read foregrounds.",
 )
-def main(run: Path, resume: bool, **options: Any) -> None:
+def main(background: bool, **options: Any) -> None:
     """Train LiteMatting.
 
     RECIPE is a TOML file, see recipes/; without one, the paper's recipe is used. The folder of the run gets last.ckpt
@@ -102,65 +97,25 @@ def main(run: Path, resume: bool, **options: Any) -> None:
     ltm-train recipes/cooldown.toml --continue runs/first -o runs/cooled
     ltm-train --foregrounds Composition-1k/train --photos coco/train2017 -o runs/paper
     """
-    if options["background"]:
+    if background:
         give_way()
     for module in ("torch", "lightning", "tensorboard", "safetensors"):
         require(module, "train", "training")
-    from ..training.begun import go
-    from ..training.rundir import is_follower, reopen
-    from ..training.stop import TerminatedError
+    from ..training.checkpoints import TerminatedError
+    from ..training.job import train_run
+    from ..training.rundir import is_follower
+    from ..training.spec import TrainSpec
 
-    if resume:
-        _refuse(options, "--resume", _WITH_RESUME)
-    begun = reopen(run) if resume else _new_run(options)
+    spec = TrainSpec(**options)
+    resume = f"go on with: ltm-train --resume -o {spec.run}"
     try:
-        reached = go(run, begun, resume, options, stderr)
+        reached = train_run(spec, stderr)
     except TerminatedError as ended:
         if is_follower():
             return  # with another exit code, Lightning would kill the first process in the midst of its end
-        notice(f"{run}: {ended}; go on with: ltm-train --resume -o {run}")
+        notice(f"{spec.run}: {ended}; {resume}")
         sys.exit(_TERMINATED)
     if reached is not None:
-        notice(f"{run}: step {reached.step} of {reached.steps}; weights in {run / 'weights.safetensors'}")
+        notice(f"{spec.run}: step {reached.step} of {reached.steps}; weights in {spec.run / 'weights.safetensors'}")
         if reached.step < reached.steps:
-            notice(f"go on with: ltm-train --resume -o {run}")
-
-
-def _refuse(options: dict[str, Any], by: str, names: tuple[str, ...]) -> None:
-    for name in names:
-        if options[name] is not None:
-            raise click.UsageError(
-                f"{by} goes on with what the run was begun with; leave {_option(name)} out, "
-                "or begin another run with --continue, or with --init and this one's weights.safetensors"
-            )
-
-
-def _new_run(options: dict[str, Any]) -> Any:
-    """What a new run is begun with, paths made absolute; what is not given is as in the run that it continues."""
-    from ..training.recipe import Recipe, read_recipe
-    from ..training.rundir import Begun, open_followed
-
-    given = {name: _absolute(options[name]) for name in _FOLDERS if options[name] is not None}
-    if options["follows"] is not None:
-        _refuse(options, "--continue", ("init", "encoder"))
-        followed = open_followed(options["follows"])
-        given = {name: getattr(followed, name) for name in _INHERITED} | given
-    if given.get("foregrounds") is None and given.get("photos") is None:
-        raise click.UsageError("nothing to train on: give --photos, or --foregrounds with fg/, alpha/ and bg/")
-    if given.get("foregrounds") is not None:
-        if options["fit_minutes"] is not None:
-            raise click.UsageError("--fit-minutes measures drawn alphas; leave it out with --foregrounds")
-        for name in ("strands", "cutouts"):
-            if options[name] is not None:
-                raise click.UsageError(f"--{name} goes with drawn alphas; leave it out with --foregrounds")
-    given.setdefault("photos", f"{given.get('foregrounds')}/bg")
-    recipe = read_recipe(options["recipe"]) if options["recipe"] else Recipe()
-    return Begun(recipe, **given, fit_minutes=options["fit_minutes"], encoder_minutes=options["encoder_minutes"])
-
-
-def _absolute(path: Path) -> str:
-    return str(path.resolve())
-
-
-def _option(name: str) -> str:
-    return {"recipe": "RECIPE", "follows": "--continue"}.get(name, f"--{name.replace('_', '-')}")
+            notice(resume)

@@ -4,58 +4,68 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import __version__
 from .._optional import require
-from ..errors import ToleranceError
+from ..errors import ToleranceError, UsageError
 from ..files import check_writable, replacing, sha256
-from ..model import ModelConfig, load_checkpoint
 from ..sidecar import Sidecar, sidecar_path, write_sidecar
 from .spec import ExportSpec
+from .triton import Serving, write_repository
 
-_MODULES = {name: require(name, "export", "exporting") for name in ("torch", "onnx", "onnxscript")}
-_MODULES["onnxruntime"] = require("onnxruntime", "cpu", "comparing an export with the model")
-
-from .external import check_beside, refer_to_checkpoint  # noqa: E402
-from .graph import OPSET, build_graph  # noqa: E402
-from .verify import Difference, Inputs, compare, random_inputs, scene_inputs  # noqa: E402
-
-_VERSIONS = {
-    "litematting-deploy": __version__,
-    **{name: str(module.__version__) for name, module in _MODULES.items()},
-}
+if TYPE_CHECKING:
+    from .verify import Difference, Inputs
 
 
 @dataclass(frozen=True)
 class Export:
-    """What was written and how far it is from the model."""
+    """What was written and how far it is from the model.
+
+    path: the ONNX. sidecar: as it is written beside it.
+    differences: alpha against the PyTorch model, for each region of each sample.
+    models: names of the models written into a Triton repository; none where none was asked for.
+    """
 
     path: Path
     sidecar: Sidecar
-    differences: tuple[Difference, ...]
+    differences: "tuple[Difference, ...]"
+    models: tuple[str, ...] = ()
 
 
 def export_onnx(
     checkpoint: str | Path,
     output: str | Path | None = None,
     spec: ExportSpec = ExportSpec(),
-    samples: Mapping[str, Inputs] | None = None,
+    samples: "Mapping[str, Inputs] | None" = None,
     weights_beside: bool = False,
+    serving: Serving | None = None,
 ) -> Export:
-    """Export `checkpoint` as ONNX with its sidecar; by default beside it, with the ending `.onnx`.
+    """Export a checkpoint as ONNX with its sidecar, once the graph computes what the PyTorch model does.
 
-    The graph runs in ONNX Runtime on a fresh random batch, on flat and nearly flat `scenes` and on `samples` (name to
-    network inputs of the spec's patch size), and is compared with the PyTorch model. Raises `ToleranceError` above the
-    spec's tolerance, and nothing is left under the final name; also `CheckpointError` and `OutputError`.
+    The graph runs in ONNX Runtime on a fresh random batch, on flat and nearly flat `scenes` and on `samples`.
+
+    checkpoint: a .pth, .pt, .ckpt or .safetensors file.
+    output: the ONNX; by default beside the checkpoint, with the ending `.onnx`.
+    spec: patch size, batch, precision, forms of pooling and norm, tolerance.
+    samples: name to network inputs of the spec's patch size, as `verify.Inputs` has them.
     weights_beside: refer to the weights in the safetensors checkpoint of the same folder; otherwise the ONNX is one
-    file with all it needs.
+        file with all it needs.
+    serving: also write the ONNX into a model repository for Triton.
+
+    Raises `ToleranceError` above the spec's tolerance, and nothing is left under the final name; also `UsageError`,
+    `CheckpointError`, `OutputError`, and those of `Serving.check`.
     """
     checkpoint = Path(checkpoint)
     output = checkpoint.with_suffix(".onnx") if output is None else Path(output)
-    check_writable(output)
-    check_writable(sidecar_path(output))
-    if weights_beside:
-        check_beside(checkpoint, output)
+    _check_use(checkpoint, output, spec, weights_beside, serving)
+    versions = _versions()
+    # PyTorch takes seconds to import: after what can fail at once.
+    from ..model import ModelConfig, load_checkpoint
+    from .external import refer_to_checkpoint
+    from .graph import OPSET, build_graph, describe
+    from .verify import compare, random_inputs, scene_inputs
+
     model = load_checkpoint(checkpoint, ModelConfig(pooling=spec.pooling))
     sidecar = Sidecar(
         file=output.name,
@@ -69,11 +79,11 @@ def export_onnx(
         norm=spec.norm,
         opset=OPSET,
         weights_beside=weights_beside,
-        versions=_VERSIONS,
+        versions=versions,
     )
     with replacing(output) as draft:
         proto = build_graph(model, spec)
-        _MODULES["onnx"].helper.set_model_props(proto, sidecar.essentials())
+        describe(proto, sidecar.essentials())
         if weights_beside:
             refer_to_checkpoint(proto, checkpoint)
         draft.write_bytes(proto.SerializeToString())
@@ -81,21 +91,45 @@ def export_onnx(
         reference = load_checkpoint(checkpoint)
         given = [("random", random_inputs(spec)), *(samples or {}).items()]
         differences = compare(draft, reference, itertools.chain(given, scene_inputs(spec)), spec)
-        _check(output, differences, spec)
-        sidecar = replace(
-            sidecar,
-            sha256=sha256(draft),
-            differences={item.check: {"maximum": item.maximum, "mean": item.mean} for item in differences},
-        )
+        _check_differences(output, differences, spec)
+        measured = {item.check: {"maximum": item.maximum, "mean": item.mean} for item in differences}
+        sidecar = replace(sidecar, sha256=sha256(draft), differences=measured)
         write_sidecar(output, sidecar)
-    return Export(output, sidecar, tuple(differences))
+    models = write_repository(output, serving) if serving else []
+    return Export(output, sidecar, tuple(differences), tuple(models))
 
 
-def _check(output: Path, differences: list[Difference], spec: ExportSpec) -> None:
+def _check_use(checkpoint: Path, output: Path, spec: ExportSpec, weights_beside: bool, serving: Serving | None) -> None:
+    """Raise for whatever is wrong before the checkpoint is read: `UsageError`, `OutputError`, as `Serving.check`."""
+    if output.suffix.lower() != ".onnx":
+        raise UsageError(f"{output}: `output` must end in .onnx", parameter="output")
+    if serving is not None and weights_beside:
+        raise UsageError("`weights_beside` cannot be combined with Triton, which is given one whole file; leave it out")
+    if serving is not None and checkpoint.is_file():
+        serving.check(spec.patch_hw, spec.batch, spec.precision, sha256(checkpoint))
+    check_writable(output)
+    check_writable(sidecar_path(output))
+    beside = checkpoint.suffix.lower() == ".safetensors" and checkpoint.resolve().parent == output.resolve().parent
+    if weights_beside and not beside:
+        raise UsageError(
+            f"{checkpoint}: `weights_beside` needs a .safetensors checkpoint in the folder of {output}",
+            parameter="weights_beside",
+        )
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of what exports. Raises `DependencyError`."""
+    modules = {name: require(name, "export", "exporting") for name in ("torch", "onnx", "onnxscript")}
+    modules["onnxruntime"] = require("onnxruntime", "cpu", "comparing an export with the model")
+    return {"litematting-deploy": __version__} | {name: str(made.__version__) for name, made in modules.items()}
+
+
+def _check_differences(output: Path, differences: "list[Difference]", spec: ExportSpec) -> None:
+    """Raise `ToleranceError` unless all differences are within the tolerance."""
     above = [item for item in differences if not item.maximum <= spec.limit]  # not-a-number is above, too
     if above:
         worst = max(above, key=lambda item: (item.maximum != item.maximum, item.maximum))
         raise ToleranceError(
             f"{output}: not written: alpha differs from the PyTorch model by up to {worst.maximum:.2e} "
-            f"({worst.check}), more than {spec.limit:g}; use --precision fp32, or accept it with --tolerance"
+            f"({worst.check}), more than {spec.limit:g}; use `precision=fp32`, or accept it with a larger `tolerance`"
         )

@@ -13,19 +13,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ..errors import CheckpointError, UsageError
+from ..errors import CheckpointError
 
 _TYPES = {"F16": (TensorProto.FLOAT16, np.float16), "F32": (TensorProto.FLOAT, np.float32)}
 
 
-def check_beside(checkpoint: Path, output: Path) -> None:
-    """Raise `UsageError` unless `checkpoint` is a safetensors file in the folder of `output`."""
-    if checkpoint.suffix.lower() != ".safetensors" or checkpoint.resolve().parent != output.resolve().parent:
-        raise UsageError(f"{checkpoint}: --weights-beside wants a .safetensors file in the folder of {output}")
-
-
 def refer_to_checkpoint(proto: onnx.ModelProto, checkpoint: Path) -> None:
-    """Replace every weight in `proto` by a reference into the safetensors file, cast where the stored type differs."""
+    """Let every weight in `proto` refer into the safetensors file, with a cast where the stored type differs."""
     raw = checkpoint.read_bytes()
     (header_size,) = struct.unpack("<Q", raw[:8])
     header: dict[str, Any] = json.loads(raw[8 : 8 + header_size])
@@ -34,7 +28,9 @@ def refer_to_checkpoint(proto: onnx.ModelProto, checkpoint: Path) -> None:
     casts = []
     for name, entry in header.items():
         if entry["dtype"] not in _TYPES:
-            raise CheckpointError(f"{checkpoint}: {name} is {entry['dtype']}, wanted {' or '.join(_TYPES)}")
+            raise CheckpointError(
+                f"{checkpoint}: {name} must be {' or '.join(_TYPES)}; got {entry['dtype']}; save it as one of these"
+            )
         onnx_type, dtype = _TYPES[entry["dtype"]]
         begin, end = (start + offset for offset in entry["data_offsets"])
         initializer = _initializer(proto, name, np.frombuffer(raw[begin:end], dtype))
@@ -49,7 +45,10 @@ def refer_to_checkpoint(proto: onnx.ModelProto, checkpoint: Path) -> None:
 
 
 def _initializer(proto: onnx.ModelProto, name: str, values: Any) -> TensorProto:
-    """The initializer of a weight: by name, or by value where the exporter reshaped and renamed it (PReLU slopes)."""
+    """Return the initializer of a weight: by name, or by value where it was reshaped and renamed (PReLU slopes).
+
+    Raises `CheckpointError` where there is none.
+    """
     tensors: list[TensorProto] = list(proto.graph.initializer)
     for tensor in tensors:
         if tensor.name == name:
@@ -58,10 +57,13 @@ def _initializer(proto: onnx.ModelProto, name: str, values: Any) -> TensorProto:
         candidate = np.prod(tensor.dims) == values.size and tensor.data_location != TensorProto.EXTERNAL
         if candidate and np.array_equal(numpy_helper.to_array(tensor).ravel(), values):
             return tensor
-    raise CheckpointError(f"{name}: not found in the exported graph, so it cannot refer to it; export without the flag")
+    raise CheckpointError(
+        f"{name}: not found in the exported graph, so it cannot refer to it; export without `weights_beside`"
+    )
 
 
 def _point(tensor: TensorProto, onnx_type: int, place: dict[str, Any]) -> None:
+    """Let a tensor's values lie at a place in another file, as `onnx_type`."""
     tensor.ClearField("raw_data")
     tensor.ClearField("float_data")
     tensor.data_type = onnx_type

@@ -3,6 +3,7 @@
 import copy
 import logging
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import onnx
@@ -19,7 +20,7 @@ _INPUTS = {"image": 3, "trimap": 3, "guide": 2}
 
 
 class _Float32Border(nn.Module):
-    """float32 in and out, whatever the model computes in."""
+    """A model with float32 in and out, whatever it computes in."""
 
     def __init__(self, model: LiteMatting, dtype: torch.dtype) -> None:
         super().__init__()
@@ -32,7 +33,10 @@ class _Float32Border(nn.Module):
 
 
 def build_graph(model: LiteMatting, spec: ExportSpec) -> onnx.ModelProto:
-    """The ONNX of `model`, which must have been built with the spec's form of pooling.
+    """Return the ONNX of a model.
+
+    model: built with the spec's form of pooling; it is left as it is.
+    spec: patch size, batch, precision and form of norm.
 
     Initializers bear the names of the state dict; nothing of the exporting machine is left in the graph.
     """
@@ -96,3 +100,8 @@ def _clear(item: Any) -> None:
     item.doc_string = ""
     if hasattr(item, "metadata_props"):
         del item.metadata_props[:]
+
+
+def describe(proto: onnx.ModelProto, properties: Mapping[str, str]) -> None:
+    """Write properties into the metadata of a graph."""
+    onnx.helper.set_model_props(proto, dict(properties))

@@ -16,7 +16,7 @@ Value: TypeAlias = "str | int | Sequence[int] | Mapping[str, Value] | Sequence[M
 
 
 def pbtxt(message: Mapping[str, Value], indent: str = "") -> str:
-    """The fields of a message, one a line, in their order; a list of messages repeats its field."""
+    """Return the fields of a message, one a line, in their order; a list of messages repeats its field."""
     lines = []
     for name, value in message.items():
         if isinstance(value, Mapping):

@@ -1,12 +1,14 @@
 """How to export: one value, from options or from a recipe file."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 from ..errors import UsageError
 from ..files import below, read_toml
+from ..schema import convert
+from ..specs import check_choice
 
 Precision = Literal["fp32", "fp16"]
 Pooling = Literal["matmul", "conv", "adaptive"]
@@ -22,11 +24,15 @@ TOLERANCES: dict[Precision, float] = {"fp32": 1e-3, "fp16": 5e-3}
 class ExportSpec:
     """What the ONNX is to be.
 
-    height, width: of the patches, multiples of 32. batch: a number, or None for dynamic. precision: of weights and
-    activations; statistics of norms, softmax and averages are float32 in both. pooling: the form of average pooling.
+    height, width: sides of a patch in pixels, multiples of 32.
+    batch: patches per call; None for any number.
+    precision: type of weights and activations; statistics of norms, softmax and averages are float32 in both.
+    pooling: the form of average pooling, see `model.pooling`.
     norm: the form of group norm, see `norms`. "group" is one GroupNormalization node, for TensorRT; "instance" and
-    "batch" are spelled out around these; "folded" is for ONNX Runtime on a CPU, float32 only.
-    tolerance: largest absolute difference of alpha, by default that of the precision in `TOLERANCES`.
+        "batch" are spelled out around these; "folded" is for ONNX Runtime on a CPU, float32 only.
+    tolerance: largest absolute difference of alpha; None for that of the precision in `TOLERANCES`.
+
+    Raises `UsageError` for a value that is not accepted.
     """
 
     height: int = 640
@@ -41,23 +47,29 @@ class ExportSpec:
         for name, side in (("height", self.height), ("width", self.width)):
             if not 32 <= side <= MAX_SIDE or side % 32:
                 nearest = min(max(32, round(side / 32) * 32), MAX_SIDE)
-                raise UsageError(f"{name} {side}: patch sides are multiples of 32 up to {MAX_SIDE}, try {nearest}")
+                accepted = f"must be a multiple of 32 up to {MAX_SIDE}"
+                raise UsageError(f"`{name}` {accepted}, for example {nearest}; got {side}", parameter=name)
         if self.batch is not None and not 1 <= self.batch <= MAX_BATCH:
-            raise UsageError(f"batch {self.batch}: wanted a number from 1 to {MAX_BATCH}, or dynamic")
-        for name, value, choices in (
-            ("precision", self.precision, get_args(Precision)),
-            ("pooling", self.pooling, get_args(Pooling)),
-            ("norm", self.norm, get_args(Norm)),
-        ):
-            if value not in choices:
-                raise UsageError(f"{name} {value!r}: wanted one of {', '.join(choices)}")
+            raise UsageError(
+                f"`batch` must be between 1 and {MAX_BATCH}, or dynamic; got {self.batch}", parameter="batch"
+            )
+        for name, choices in (("precision", Precision), ("pooling", Pooling), ("norm", Norm)):
+            check_choice(name, getattr(self, name), choices)
         if self.norm == "folded" and self.precision != "fp32":
-            raise UsageError(f"norm folded is for CPUs, which compute in fp32, not {self.precision}; use --norm batch")
+            raise UsageError(
+                f"`norm=folded` is for CPUs, which compute in fp32, and cannot be combined with "
+                f"`precision={self.precision}`; use `norm=batch`",
+                parameter="norm",
+            )
         if self.tolerance is not None and not 0 < self.tolerance <= 1:
-            raise UsageError(f"tolerance {self.tolerance}: wanted a positive difference of alpha up to 1, as 0.001")
+            raise UsageError(
+                f"`tolerance`, a difference of alpha, must be positive and up to 1, as 0.001; got {self.tolerance}",
+                parameter="tolerance",
+            )
 
     @property
     def patch_hw(self) -> tuple[int, int]:
+        """Height and width of a patch in pixels."""
         return self.height, self.width
 
     @property
@@ -66,7 +78,7 @@ class ExportSpec:
         return TOLERANCES[self.precision] if self.tolerance is None else self.tolerance
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
-        """A copy with those options that are given (not None); batch `dynamic` means None."""
+        """Return a copy with those options that are given, which are not None; batch "dynamic" becomes None."""
         given = {name: value for name, value in options.items() if value is not None}
         if given.get("batch") == "dynamic":
             given["batch"] = None
@@ -74,35 +86,21 @@ class ExportSpec:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A recipe file: the spec, and where the ONNX goes, if it says so."""
+class Recipe(ExportSpec):
+    """A recipe file: a spec, and where the ONNX goes; None for beside the checkpoint."""
 
-    spec: ExportSpec
-    output: Path | None
+    output: Path | None = None
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """Read a TOML file with any of the fields of `ExportSpec` (batch: a number or "dynamic") and `output`.
+    """Return the recipe in a TOML file: any of the fields of `ExportSpec`, with `batch` a number or "dynamic", and
+    `output`, a name in the file's folder or below.
 
-    `output` is a name in the recipe's folder or below. Raises `UsageError` naming the file and what is wrong in it.
+    Raises `UsageError` that names the file, the key, the value and what is accepted.
     """
     path = Path(path)
     content = read_toml(path, "a recipe")
-    output = content.pop("output", None)
-    if output is not None and not isinstance(output, str):
-        raise UsageError(f"{path}: output is {output!r}, wanted a file name in quotes")
-    numbers: dict[str, Any] = {"height": int, "width": int, "tolerance": (int, float)}
-    known = [field.name for field in fields(ExportSpec)]
-    for name, value in content.items():
-        if name not in known:
-            raise UsageError(f"{path}: unknown key {name!r}; a recipe has {', '.join([*known, 'output'])}")
-        right = (
-            value == "dynamic" or type(value) is int if name == "batch" else isinstance(value, numbers.get(name, str))
-        )
-        if not right or isinstance(value, bool):
-            raise UsageError(f"{path}: {name} = {value!r} has the wrong type; see export/README.md")
-    try:
-        spec = ExportSpec().with_options(content)
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
-    return Recipe(spec, None if output is None else below(path, "output", output))
+    if content.get("batch") == "dynamic":  # the default
+        del content["batch"]
+    recipe = convert(content, Recipe, name="a recipe", place=str(path), error=UsageError)
+    return recipe if recipe.output is None else replace(recipe, output=below(path, "output", str(recipe.output)))

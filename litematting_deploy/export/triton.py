@@ -8,13 +8,8 @@ from typing import Literal
 
 from ..errors import ArtefactError, OutputError, UsageError
 from ..files import check_writable, replace_file
-from ..sidecar import (
-    EngineSidecar,
-    Sidecar,
-    check_engine_sidecar,
-    check_sidecar,
-    write_sidecar,
-)
+from ..sidecar import EngineSidecar, Sidecar, check_engine_sidecar, check_sidecar, write_sidecar
+from ..specs import check_choice, check_number
 from .pbtxt import Value, Word, pbtxt
 
 Kind = Literal["auto", "gpu", "cpu"]
@@ -32,9 +27,13 @@ _INPUTS = {"image": 3, "trimap": 3, "guide": 2}
 class Serving:
     """How Triton is to serve.
 
-    folder: the model repository. max_batch: most patches of the ONNX at a time; an engine has its own. instances: that
-    work beside each other, on every GPU. kind: where the ONNX runs; `auto` is on GPUs where there are any. engine: a
-    TensorRT engine to serve as well, always on GPUs.
+    folder: the model repository.
+    max_batch: most patches of the ONNX at a time, 1 to 1024; an engine has its own.
+    instances: how many work beside each other on every GPU, 1 to 64.
+    kind: where the ONNX runs; `auto` is on GPUs where there are any.
+    engine: a TensorRT engine to serve as well, always on GPUs.
+
+    Raises `UsageError` for a value that is not accepted.
     """
 
     folder: Path
@@ -42,6 +41,11 @@ class Serving:
     instances: int = 1
     kind: Kind = "auto"
     engine: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_number("max_batch", self.max_batch, 1, 1024)
+        check_number("instances", self.instances, 1, 64)
+        check_choice("kind", self.kind, Kind)
 
     def check(self, patch_hw: tuple[int, int], batch: int | None, precision: str, checkpoint_sha256: str) -> None:
         """Raise before any work is done, and nothing written, when an ONNX like this cannot be served so.
@@ -51,8 +55,9 @@ class Serving:
         """
         if batch is not None:
             raise UsageError(
-                f"{self.folder}: Triton batches on its own and wants a dynamic batch, the ONNX takes exactly {batch} "
-                "patches at a time; export with --batch dynamic"
+                f"{self.folder}: `batch` must be dynamic, as Triton batches on its own; the ONNX takes exactly {batch} "
+                "patches at a time; export it again with `batch=dynamic`",
+                parameter="batch",
             )
         for path in self._files():
             _check_place(path)
@@ -75,14 +80,16 @@ class Serving:
     ) -> None:
         if engine.backend != "tensorrt":
             raise UsageError(
-                f"{path}: built by {engine.backend}, Triton runs engines of TensorRT; build it with: "
-                f"{replace(engine, backend='tensorrt').build_command()}"
+                f"{path}: built by {engine.backend}, and Triton runs engines of TensorRT; build {engine.source} again "
+                "with ltm-build and the backend tensorrt",
+                parameter="engine",
             )
         least, _, most = engine.batches
         if least > 1 or most == 1:
             raise UsageError(
-                f"{path}: takes {least} to {most} patches at a time, Triton batches from 1 to more; build it again "
-                "with --min-batch 1 --max-batch 8"
+                f"{path}: takes {least} to {most} patches at a time, and Triton batches from 1 to more; build it again "
+                "with ltm-build for batches of 1 to 8",
+                parameter="engine",
             )
         pairs = {
             "checkpoint": (str(engine.checkpoint_sha256)[:12], checkpoint_sha256[:12]),
@@ -91,8 +98,10 @@ class Serving:
         }
         for name, (found, wanted) in pairs.items():
             if found != wanted:
-                how = "it without --tf32" if found == "tf32" else "one from this ONNX for --triton-engine"
-                raise UsageError(f"{path}: its {name} is {found}, that of the ONNX {wanted}; build {how}")
+                how = "it without TF32" if found == "tf32" else "one from this ONNX and give it as `engine`"
+                raise UsageError(
+                    f"{path}: its {name} is {found}, that of the ONNX {wanted}; build {how}", parameter="engine"
+                )
 
 
 def _check_place(path: Path) -> None:
@@ -109,7 +118,7 @@ def _check_place(path: Path) -> None:
 
 
 def write_repository(onnx: str | Path, serving: Serving) -> list[str]:
-    """Write an ONNX of `ltm-export`, with what belongs to it, into a model repository. Returns the models' names.
+    """Write an ONNX of `ltm-export`, with what belongs to it, into a model repository; return the models' names.
 
     Each file is whole or not there, the configuration last. Raises `ArtefactError`, `OutputError` or `UsageError`.
     """
@@ -117,7 +126,9 @@ def write_repository(onnx: str | Path, serving: Serving) -> list[str]:
     sidecar = check_sidecar(path)
     if sidecar is None or sidecar.weights_beside:
         what = "has no sidecar, so its origin is unknown" if sidecar is None else "refers to weights in another file"
-        raise ArtefactError(f"{path}: {what}; Triton is given one whole file: ltm-export MODEL --triton DIR")
+        raise ArtefactError(
+            f"{path}: {what}; Triton is given one whole file: export the checkpoint into the repository with ltm-export"
+        )
     serving.check(sidecar.patch_hw, sidecar.batch, sidecar.precision, sidecar.checkpoint_sha256)
     _place(path, serving.folder / ONNX_MODEL, sidecar, "model.onnx", onnx_config(sidecar, serving))
     if serving.engine is None:
@@ -128,6 +139,7 @@ def write_repository(onnx: str | Path, serving: Serving) -> list[str]:
 
 
 def _place(artefact: Path, model: Path, sidecar: Sidecar | EngineSidecar, name: str, config: str) -> None:
+    """Copy an artefact into a model's folder under `name`, with its sidecar and, last, the configuration."""
     target = model / VERSION / name
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -139,14 +151,14 @@ def _place(artefact: Path, model: Path, sidecar: Sidecar | EngineSidecar, name: 
 
 
 def onnx_config(sidecar: Sidecar, serving: Serving) -> str:
-    """The config.pbtxt of an ONNX."""
+    """Return the config.pbtxt of an ONNX."""
     most = serving.max_batch
     preferred = sorted({max(1, most // 2), most})
     return _config(ONNX_MODEL, "onnxruntime_onnx", sidecar, preferred, serving.kind, serving.instances)
 
 
 def engine_config(sidecar: EngineSidecar, serving: Serving) -> str:
-    """The config.pbtxt of a TensorRT engine; its batches are those it was built for."""
+    """Return the config.pbtxt of a TensorRT engine; its batches are those it was built for."""
     _, best, most = sidecar.batches
     return _config(ENGINE_MODEL, "tensorrt_plan", sidecar, sorted({best, most}), "gpu", serving.instances)
 
@@ -176,7 +188,7 @@ def _tensor(name: str, dims: list[int]) -> dict[str, Value]:
 
 
 def _warmup(count: int, shapes: dict[str, list[int]]) -> dict[str, Value]:
-    """Zeros do: what a first run costs is memory and kernels, which depend on shapes alone."""
+    """Return a warm-up of `count` patches of zeros: what a first run costs depends on shapes alone."""
     zeros: dict[str, Value] = {"data_type": Word("TYPE_FP32"), "zero_data": Word("true")}
     inputs: list[dict[str, Value]] = [{"key": key, "value": {**zeros, "dims": dims}} for key, dims in shapes.items()]
     return {"name": f"{count} at a time", "batch_size": count, "inputs": inputs}

@@ -32,7 +32,7 @@ class Difference:
 
 
 def random_inputs(spec: ExportSpec, seed: int = 0) -> dict[str, NDArray[np.float32]]:
-    """Noise with a one-hot trimap; a dynamic batch gets another size than it was traced with."""
+    """Return noise with a one-hot trimap; a dynamic batch gets another size than it was traced with."""
     rng = np.random.default_rng(seed)
     count = spec.batch or UNTRACED_BATCH
     labels = rng.integers(0, 3, (count, 1, *spec.patch_hw))
@@ -44,7 +44,7 @@ def random_inputs(spec: ExportSpec, seed: int = 0) -> dict[str, NDArray[np.float
 
 
 def scene_inputs(spec: ExportSpec) -> Iterator[tuple[str, Inputs]]:
-    """The scenes of every export, one patch each."""
+    """Return the scenes of every export, one patch each."""
     for name in OF_EVERY_EXPORT:
         yield name, scene(name, *spec.patch_hw).network_inputs()
 
@@ -52,7 +52,7 @@ def scene_inputs(spec: ExportSpec) -> Iterator[tuple[str, Inputs]]:
 def compare(
     onnx_path: Path, model: LiteMatting, samples: Iterable[tuple[str, Inputs]], spec: ExportSpec
 ) -> list[Difference]:
-    """Differences of every sample, known and unknown pixels apart. Both run on the CPU, the model in float32.
+    """Return differences of every sample, known and unknown pixels apart. Both run on the CPU, the model in float32.
 
     A fixed batch is filled with the patches of one sample after the other, and the last one with copies.
     """
@@ -78,7 +78,8 @@ def compare(
 
 
 def _batches(samples: Iterable[tuple[str, Inputs]], batch: int | None) -> Iterator[tuple[list[str], Inputs]]:
-    """The samples as they come or, for a fixed batch, up to so many patches at a time; each patch with its name."""
+    """Return the samples as they come or, for a fixed batch, up to so many patches at a time; each patch with its
+    name."""
     if batch is None:
         for name, inputs in samples:
             yield [name] * len(inputs["image"]), inputs

@@ -39,7 +39,7 @@ _DAMAGE = (
 
 
 def load_checkpoint(path: str | Path, config: ModelConfig = ModelConfig()) -> LiteMatting:
-    """The model of `config` with the weights of `path`, in float32 and evaluation mode, on the CPU.
+    """Return the model of `config` with the weights of `path`, in float32 and evaluation mode, on the CPU.
 
     Reads `.pth`, `.pt`, `.ckpt` (a state dict, plain or under "state_dict" or "model", with or without "module." or
     "model." before the names; tensors only) and `.safetensors`. Raises `CheckpointError` when the file cannot be read
@@ -58,7 +58,7 @@ def load_checkpoint(path: str | Path, config: ModelConfig = ModelConfig()) -> Li
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Names and tensors of a checkpoint file, wrappers removed. Raises `CheckpointError`."""
+    """Return names and tensors of a checkpoint file, wrappers removed. Raises `CheckpointError`."""
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in CHECKPOINT_SUFFIXES:

@@ -29,7 +29,7 @@ class EfficientNonLocalBlock(nn.Module):
         self.conv_bn_dropout = nn.Sequential(nn.Conv2d(inner + high, inner, 1), normalisation(inner, config.norm))
 
     def _sample(self, x: Tensor) -> Tensor:
-        """(N, C, h, w) -> (N, C, S): the positions that attention sees."""
+        """Return the positions that attention sees: (N, C, h, w) -> (N, C, S)."""
         if self.sampling == "pyramid":
             return pyramid(x, PYRAMID_SCALES, self.form)
         if self.sampling == "average":
@@ -39,7 +39,8 @@ class EfficientNonLocalBlock(nn.Module):
         return x.flatten(2)
 
     def _sample_value(self, guidance: Tensor) -> Tensor:
-        """Value where attention sees it. A 1x1 convolution of averages is the average of the convolution, and cheaper.
+        """Return value where attention sees it. A 1x1 convolution of averages is the average of the convolution, and
+        cheaper.
 
         Pooling's `adaptive` form keeps the published order, whose operations the paper counts.
         """

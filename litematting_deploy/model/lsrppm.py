@@ -52,7 +52,7 @@ class LongShortRangePyramidPooling(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 320, h, w) at 1/32 -> (N, 160, h, w)."""
+        """Return (N, 320, h, w) at 1/32 -> (N, 160, h, w)."""
         x = self.trans(x)
         merged = [self.conv(functional.relu(self._branch(x, a) + self._branch(x, b))) for a, b in PAIRS]
         return torch.cat(merged, dim=1)

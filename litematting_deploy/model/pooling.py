@@ -23,7 +23,7 @@ Product: TypeAlias = Callable[[Tensor, int, Tensor], Tensor]
 
 
 def averaging_matrix(cells: int, length: int, device: torch.device | None = None) -> Tensor:
-    """The (cells, length) float32 matrix whose product with a line is its adaptive average; rows sum to 1."""
+    """Return the (cells, length) float32 matrix whose product with a line is its adaptive average; rows sum to 1."""
     position = torch.arange(length, device=device)
     cell = torch.arange(cells, device=device)[:, None]
     start = cell * length // cells
@@ -41,7 +41,7 @@ def _convolve(x: Tensor, axis: int, matrix: Tensor) -> Tensor:
 
 
 def _by_axis(product: Product, x: Tensor, size: Size) -> Tensor:
-    """First the columns become fewer, then the rows."""
+    """Average (N, C, H, W) to `size`: first the columns become fewer, then the rows."""
     y = x.float()
     for axis, cells in ((3, size[1]), (2, size[0])):
         if cells == 1:
@@ -55,7 +55,7 @@ _PRODUCTS: dict[PoolingForm, Product] = {"matmul": _multiply, "conv": _convolve}
 
 
 def adaptive_average(x: Tensor, size: Size, form: PoolingForm) -> Tensor:
-    """Adaptive average pooling of (N, C, H, W) to (N, C, *size), averaged in float32 whatever the type of x."""
+    """Return adaptive averages of (N, C, H, W) to (N, C, *size), averaged in float32 whatever the type of x."""
     if form == "adaptive":
         return functional.adaptive_avg_pool2d(x.float(), size).to(x.dtype)
     return _by_axis(_PRODUCTS[form], x, size)

@@ -1,6 +1,7 @@
 """What a fresh run begins with: the state of another run, given weights, or an ImageNet encoder."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from safetensors.torch import save
 
-from ..errors import CheckpointError
 from ..files import replace_file
 from ..model import LiteMatting, load_checkpoint
 from ..system import keep_freed_memory
@@ -20,25 +20,11 @@ from .data import Source
 from .encoder import agreement, carry_over, regress
 from .mobilenet import Teacher
 from .photos import Photos
-from .rundir import ENCODED, START, Begun, is_follower
+from .rundir import ENCODED, Begun, is_follower
 from .totals import Totals
 
 _PHOTOS = 200
 _LINE_EVERY_S = 60
-
-
-def read_followed(run: Path) -> dict[str, Any]:
-    """Return the checkpoint of the run that a fresh run continues, from its copy in the folder `run`.
-
-    Raises `CheckpointError` if it is gone.
-    """
-    try:
-        state: dict[str, Any] = torch.load(run / START, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
-        raise CheckpointError(
-            f"{run / START}: cannot be read ({error}); begin the run again with --continue"
-        ) from error
-    return state
 
 
 class Follow(Callback):
@@ -88,7 +74,7 @@ def with_encoder(
         model, teacher = (model or LiteMatting()).to(device).train(), teacher.to(device)
         carry_over(model, teacher, photos, rng)
         before = agreement(model, teacher, photos, rng)
-        regress(model, teacher, photos, begun.encoder_minutes, rng, _Line(console, begun.encoder_minutes).report)
+        regress(model, teacher, photos, begun.encoder_minutes, rng, _line_a_minute(console, begun.encoder_minutes))
         for when, values in (("before", before), ("after", agreement(model, teacher, photos, rng))):
             said = " ".join(f"{value:.2f}" for value in values)
             console.print(f"encoder: correlation of layer1 to layer6 with MobileNetV2 {when} regression: {said}")
@@ -96,17 +82,14 @@ def with_encoder(
     return load_checkpoint(file)
 
 
-class _Line:
-    """A line a minute, and a last one, about how the regression goes."""
+def _line_a_minute(console: Console, minutes: float) -> Callable[[float, float], None]:
+    """Return what prints a line a minute, and a last one: it takes the share of the time, 0..1, and the error."""
+    since_s = time.monotonic()
 
-    def __init__(self, console: Console, minutes: float) -> None:
-        self.console, self.minutes, self.since_s = console, minutes, time.monotonic()
+    def report(share: float, error: float) -> None:
+        nonlocal since_s
+        if (now_s := time.monotonic()) - since_s >= _LINE_EVERY_S or share >= 1:
+            since_s = now_s
+            console.print(f"encoder: {share * minutes:.1f} of {minutes:g} min, relative error {error:.3f}")
 
-    def report(self, share: float, error: float) -> None:
-        """share: of the time, 0..1. error: recent mean of the relative squared error."""
-        now_s = time.monotonic()
-        if now_s - self.since_s >= _LINE_EVERY_S or share >= 1:
-            self.since_s = now_s
-            self.console.print(
-                f"encoder: {share * self.minutes:.1f} of {self.minutes:g} min, relative error {error:.3f}"
-            )
+    return report

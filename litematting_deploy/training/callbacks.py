@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: previews and progress."""
+"""What a run shows while it goes on: previews, and progress of drawing and of training."""
 
 import time
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ..files import replace_file
 from ..system import return_freed_memory
@@ -36,10 +36,10 @@ class Previews(Callback):
 
 
 class Progression(Callback):
-    """A bar with losses and time left on a terminal; a line a minute elsewhere. The first device's alone."""
+    """A bar with losses and time left on a terminal; a line a minute elsewhere."""
 
-    def __init__(self, console: Console, steps: int, follower: bool) -> None:
-        self.console, self.steps, self.follower = console, steps, follower
+    def __init__(self, console: Console, steps: int) -> None:
+        self.console, self.steps = console, steps
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -47,7 +47,7 @@ class Progression(Callback):
             TextColumn("steps"),
             TimeRemainingColumn(),
             console=console,
-            disable=follower or not console.is_terminal,
+            disable=console.quiet or not console.is_terminal,
         )
         self.since_s, self.since_step = 0.0, 0
         self.before: float | None = None
@@ -63,7 +63,7 @@ class Progression(Callback):
             return
         loss = float(trainer.callback_metrics["train/total"])
         self.bar.update(self.task, completed=step, description=f"loss {loss:.3f}")
-        if not self.console.is_terminal and not self.follower:
+        if not self.console.is_terminal:
             rate = (step - self.since_step) / (now_s - self.since_s)
             left_min = (self.steps - step) / rate / 60
             self.console.print(
@@ -75,13 +75,12 @@ class Progression(Callback):
         error, mse = (float(trainer.callback_metrics[f"validation/{name}"]) for name in ("error", "mse"))
         if trainer.sanity_checking:
             self.before = error
-        if not self.follower:
-            self.console.print(f"step {trainer.global_step}: held-out scenes: error {error:.4f}, MSE {mse:.5f}")
+        self.console.print(f"step {trainer.global_step}: held-out scenes: error {error:.4f}, MSE {mse:.5f}")
         # Holes between blocks pile up over hours, see `keep_freed_memory`.
         return_freed_memory()
 
     def on_train_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        if self.before is not None and not self.follower:
+        if self.before is not None:
             after = float(trainer.callback_metrics["validation/error"])
             self.console.print(
                 f"held-out error: {self.before:.4f} before, {after:.4f} after {trainer.global_step} steps"
@@ -89,3 +88,18 @@ class Progression(Callback):
 
     def teardown(self, *_: Any, **__: Any) -> None:
         self.bar.stop()
+
+
+class Drawing(Progress):
+    """A bar for each library that is drawn, on a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        super().__init__(*columns, console=console, disable=not console.is_terminal)
+        self._named: dict[str, TaskID] = {}
+
+    def show(self, name: str, count: int, done: int) -> None:
+        """Show that `done` of `count` are there."""
+        if name not in self._named:
+            self._named[name] = self.add_task(name, total=count)
+        self.update(self._named[name], completed=done)

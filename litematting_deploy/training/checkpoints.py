@@ -1,6 +1,9 @@
-"""What a run can go on from, and its weights: averaged, saved whole or not at all."""
+"""What a run can go on from, and its weights: averaged, saved whole or not at all, also where it is stopped."""
 
 import json
+import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +86,59 @@ class Checkpoints(Callback):
         if not all(bool(value.isfinite().all()) for value in state.values()):
             raise TrainingError(
                 f"{self.run}: diverged before step {trainer.global_step}: the weights are no longer finite; "
-                f"{CHECKPOINT} is from before. Begin again with --init {self.run / WEIGHTS} and a lower learning_rate."
+                f"{CHECKPOINT} is from before; begin again with `init={self.run / WEIGHTS}` and a lower learning_rate"
             )
         if trainer.is_global_zero:
             replace_file(self.run / WEIGHTS, small_checkpoint(state, trainer.global_step, self.recipe))
 
 
 def small_checkpoint(state: dict[str, Tensor], step: int, recipe: Recipe) -> bytes:
-    """A safetensors file of the weights in fp16, with step, recipe (JSON) and version in its metadata."""
+    """Return a safetensors file of the weights in fp16, with step, recipe (JSON) and version in its metadata."""
     half = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in state.items()}
     about = {"step": str(step), "recipe": json.dumps(recipe.to_dict()), "litematting_deploy": __version__}
     return save(half, about)
+
+
+class TerminatedError(Exception):
+    """SIGTERM came, and the checkpoint of the step that this holds is whole."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"terminated after step {step}")
+        self.step = step
+
+
+class Stop(Callback):
+    """Stops the run after so many minutes of this process, if any; on SIGTERM raises `TerminatedError` after a step.
+
+    On SIGTERM nothing is validated any more, so that a stop takes one step and one checkpoint; in the midst of a
+    validation the checkpoint from before it is whole already.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, steps: int, minutes: float | None) -> None:
+        self.checkpoints, self.steps, self.minutes = checkpoints, steps, minutes
+        self.end_s, self.asked = float("inf"), False
+
+    def on_train_start(self, *_: Any) -> None:
+        if self.minutes is not None:
+            self.end_s = time.monotonic() + self.minutes * 60
+        if threading.current_thread() is threading.main_thread():
+            # Lightning's handler stands by now, and it restores at the end what was there before it.
+            signal.signal(signal.SIGTERM, self._ask)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if self._is_asked(trainer):
+            self.checkpoints.save(trainer)
+            raise TerminatedError(trainer.global_step)
+        over = trainer.strategy.reduce_boolean_decision(time.monotonic() > self.end_s, all=False)
+        # The last step counts as a stop, too: Lightning then validates after it, whatever validate_every is.
+        trainer.should_stop = trainer.should_stop or over or trainer.global_step >= self.steps
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if not trainer.sanity_checking and self._is_asked(trainer):
+            raise TerminatedError(trainer.global_step)
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+
+    def _is_asked(self, trainer: pl.Trainer) -> bool:
+        return bool(trainer.strategy.reduce_boolean_decision(self.asked, all=False))

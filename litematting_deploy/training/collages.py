@@ -8,7 +8,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from .cutouts import Piece, Reals, extended, read_cutout
-from .families.layout import fractal
+from .families.layout import fractal, log_uniform
 
 
 def collage(files: Sequence[str], rng: Generator, size: int) -> NDArray[np.uint8]:
@@ -33,7 +33,7 @@ def collage(files: Sequence[str], rng: Generator, size: int) -> NDArray[np.uint8
 def _strew(sheet: Reals, pieces: tuple[Piece, ...], rng: Generator, tint: Reals) -> None:
     """Many pieces, the later ones over those before and lighter, thick in the middle of a bush and thin about it."""
     size = sheet.shape[0]
-    usual = size * float(np.exp(rng.uniform(np.log(0.06), np.log(0.4))))
+    usual = size * log_uniform(rng, 0.06, 0.4)
     density = fractal(rng, 64, 2, 4) + 1.2
     x, y = np.meshgrid(np.linspace(-1, 1, 64), np.linspace(-1, 1, 64))
     middle = rng.uniform(-0.6, 0.6, 2)

@@ -90,7 +90,7 @@ def _8_bits(levels: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _without_grey(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W) uint8 whose background, a grey found on more than a fifth of it, is 0."""
+    """Return alpha, (H, W) uint8, whose background, a grey found on more than a fifth of it, is 0."""
     counts = np.bincount(alpha.ravel(), minlength=256).astype(float)
     counts = np.convolve(counts, np.ones(5), "same")
     counts[:_CLEAR], counts[_SOLID:] = 0, 0
@@ -101,7 +101,7 @@ def _without_grey(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _boxes(alpha: NDArray[np.uint8]) -> list[tuple[int, int, int, int]]:
-    """x, y, width and height of the pieces that lie apart by more than a few pixels."""
+    """Return x, y, width and height of the pieces that lie apart by more than a few pixels."""
     near = cv2.dilate((alpha > _CLEAR).astype(np.uint8), np.ones((5, 5), np.uint8))
     stats = cv2.connectedComponentsWithStats(near, connectivity=8)[2][1:]
     boxes = [tuple(row[:4].tolist()) for row in stats]
@@ -128,7 +128,8 @@ def _trimmed(colours: NDArray[np.uint8], alpha: NDArray[np.uint8], box: tuple[in
 
 
 def extended(colours: Reals, cover: Reals) -> Reals:
-    """Colours, (H, W, 3) float32, that go on beyond where they are known: those of solid places, blurred outwards.
+    """Return colours, (H, W, 3) float32, that go on beyond where they are known: those of solid places, blurred
+    outwards.
 
     cover: (H, W) float32, 0..1. At its edges the file's own colours have that of another background in them.
     """

@@ -1,9 +1,10 @@
 """Where batches come from: a source per kind of data, and the Lightning data module that feeds the loop."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import numpy as np
@@ -40,30 +41,34 @@ class Batch(NamedTuple):
     read: dict[str, Tensor]
 
 
-class Source(Protocol):
-    """A kind of training data. `read` runs in loader processes, the others on the device that trains."""
+class Source(ABC):
+    """A kind of training data. `read` runs in loader processes, the others on the device that trains.
 
-    reads: bool
-    paths: list[Path]
-    """Photos for backgrounds."""
+    paths: photos for backgrounds. augment: how samples are cut. reads: whether anything is read while training.
+    """
 
-    def prepare(self, device: torch.device, rank: int = 0, world: int = 1) -> None:
+    reads = False
+
+    def __init__(self, paths: list[Path], augment: Augment) -> None:
+        self.paths, self.augment = paths, augment
+
+    def prepare(self, device: torch.device, rank: int = 0, world: int = 1) -> None:  # noqa: B027
         """Load what stays on the device, which is number `rank` of `world`."""
 
-    def read(self, draw: Draw, rng: np.random.Generator) -> dict[str, NDArray[np.uint8]]:
-        """What must be read from files for one sample."""
+    def read(self, draw: Draw, rng: np.random.Generator) -> dict[str, NDArray[np.uint8]]:  # noqa: ARG002
+        """Return what must be read from files for one sample, by name."""
+        return {}
 
+    @abstractmethod
     def cut(self, batch: Batch, rng: np.random.Generator) -> Cut:
-        """Foregrounds and backgrounds of a batch."""
+        """Return foregrounds and backgrounds of a batch."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027
         """Stop what runs in the background."""
 
 
-class ProceduralSource:
+class ProceduralSource(Source):
     """Drawn alphas over photos: nothing is read while training, all of it lies on the device."""
-
-    reads = False
 
     def __init__(
         self,
@@ -75,8 +80,8 @@ class ProceduralSource:
         share: float = 0.0,
     ) -> None:
         """coloured: a library of cut-outs in their own colours, which a `share` of samples, 0..1, come from."""
-        self.library, self.paths, self.augment, self.refresh_workers = library, photos, augment, refresh_workers
-        self.coloured, self.share = coloured, share
+        super().__init__(photos, augment)
+        self.library, self.refresh_workers, self.coloured, self.share = library, refresh_workers, coloured, share
         self._prepared: tuple[torch.device, int, int] | None = None
         self._photos: Photos
 
@@ -88,9 +93,6 @@ class ProceduralSource:
             self._photos = Photos(self.paths, device)
         self._prepared = (device, rank, world)
 
-    def read(self, *_: Any) -> dict[str, NDArray[np.uint8]]:
-        return {}
-
     def cut(self, batch: Batch, rng: np.random.Generator) -> Cut:
         if self.refresh_workers and self._prepared:
             self.library.refresh(self.refresh_workers, *self._prepared[1:])
@@ -101,16 +103,14 @@ class ProceduralSource:
         self.library.close()
 
 
-class FolderSource:
+class FolderSource(Source):
     """Foregrounds with alphas from files (Composition-1k's training layout) over photos."""
 
     reads = True
 
     def __init__(self, foregrounds: Mapping[Path, Path], photos: list[Path], augment: Augment) -> None:
-        self.foregrounds, self.paths, self.augment = list(foregrounds.items()), photos, augment
-
-    def prepare(self, device: torch.device, rank: int = 0, world: int = 1) -> None:
-        pass
+        super().__init__(photos, augment)
+        self.foregrounds = list(foregrounds.items())
 
     def read(self, draw: Draw, rng: np.random.Generator) -> dict[str, NDArray[np.uint8]]:
         pair = self.foregrounds[rng.integers(len(self.foregrounds))]
@@ -127,9 +127,6 @@ class FolderSource:
         warped = procedural.warp(planes, middle, self.augment, rng, batch.crop)
         alike = torch.zeros(len(planes), 1, 1, 1, device=planes.device)
         return Cut(warped[:, :1], warped[:, 1:], batch.read["background"].float() / 255, alike)
-
-    def close(self) -> None:
-        pass
 
 
 class MattingData(pl.LightningDataModule):

@@ -50,7 +50,7 @@ class Stream:
         return 4 if self.cutouts else 2
 
     def draw(self, index: int) -> Drawn:
-        """Layer number `index`."""
+        """Draw layer number `index`: its planes and points."""
         if self.cutouts:
             planes = collage(self.cutouts, np.random.default_rng([self.seed, index]), self.size)
             return planes, points_of_interest(planes[0], np.random.default_rng(index))
@@ -58,7 +58,8 @@ class Stream:
         return np.stack([drawn.alpha, drawn.shade]), points_of_interest(drawn.alpha, np.random.default_rng(index))
 
     def folder_name(self) -> str:
-        """A name that changes when the content would: with the settings, the code that draws, and its libraries."""
+        """Return a name that changes when the content would: with the settings, the code that draws, and its
+        libraries."""
         weights = dict(self.weights) if self.weights else None
         opacities = [other for path in self.cutouts if (other := opacity_file(Path(path)))]
         files = [sha256(path) for path in [*self.strands, *self.cutouts, *map(str, opacities)]]
@@ -80,7 +81,8 @@ def code_digest(folder: Path = Path(__file__).parent) -> str:
 
 
 def points_of_interest(alpha: NDArray[np.uint8], rng: np.random.Generator, count: int = POINTS) -> NDArray[np.int16]:
-    """Random pixels (count, 2), y and x, at which alpha (H, W) is fractional, or at an edge where it never is."""
+    """Return random pixels (count, 2), y and x, at which alpha (H, W) is fractional, or at an edge where it never
+    is."""
     fractional = (alpha > 5) & (alpha < 250)
     if not fractional.any():
         fractional = cv2.morphologyEx(alpha, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
@@ -90,7 +92,7 @@ def points_of_interest(alpha: NDArray[np.uint8], rng: np.random.Generator, count
 
 
 def draw_shard(stream: Stream, folder: Path, first: int) -> None:
-    """Layers `first` and those after it, to files in `folder`."""
+    """Draw layer `first` and those after it into files in `folder`."""
     write_shard(folder, first, [stream.draw(first + i) for i in range(SHARD)])
 
 
@@ -104,17 +106,17 @@ def write_shard(folder: Path, first: int, drawn: Sequence[Drawn]) -> None:
 
 
 def shard_file(folder: Path, first: int) -> Path:
-    """Of the alphas and shades of layer `first` and those after it."""
+    """Return the file of the planes of layer `first` and those after it."""
     return folder / f"{first:06d}.npy"
 
 
 def points_file(file: Path) -> Path:
-    """Of the points beside that."""
+    """Return the file of the points beside a file of planes."""
     return file.with_suffix(".points.npy")
 
 
 def drawing_pool(workers: int) -> ProcessPoolExecutor:
-    """Processes to draw in; they end with this one."""
+    """Return processes to draw in; they end with this one."""
     # Forking a process that has started CUDA or threads is unsafe.
     return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
 

@@ -10,16 +10,6 @@ def uniform(rng: np.random.Generator, low: float, high: float, n: int, device: t
     return torch.from_numpy(rng.uniform(low, high, (n, 1, 1, 1))).float().to(device)
 
 
-def choose(rng: np.random.Generator, probability: float, n: int, device: torch.device) -> Tensor:
-    """Return 1 for the images that something happens to and 0 for the others, (N, 1, 1, 1) float32."""
-    return torch.from_numpy(rng.random((n, 1, 1, 1)) < probability).float().to(device)
-
-
 def chosen(rng: np.random.Generator, probability: float, n: int) -> list[int]:
     """Return the numbers of the images that something happens to, for what is done to one after the other."""
     return [int(i) for i in np.flatnonzero(rng.random(n) < probability)]
-
-
-def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """Return a number whose logarithm is uniform between those of `low` and `high`."""
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))

@@ -76,7 +76,7 @@ def agreement(model: LiteMatting, teacher: Teacher, photos: Photos, rng: np.rand
 
 
 def _inputs(photos: Photos, rng: np.random.Generator) -> Tensor:
-    """A batch as layer0 takes it, (N, 8, S, S): photo crops in -1..1, then random trimaps and guides."""
+    """Return a batch as layer0 takes it, (N, 8, S, S): photo crops in -1..1, then random trimaps and guides."""
     image = photos.crops(rng, _BATCH, _SIZE_PX, _ZOOM)
     coarse = torch.from_numpy(rng.random((_BATCH, 1, _SIZE_PX // 32, _SIZE_PX // 32))).float()
     field = functional.interpolate(coarse, size=image.shape[2:], mode="bilinear").to(image.device)
@@ -86,7 +86,7 @@ def _inputs(photos: Photos, rng: np.random.Generator) -> Tensor:
 
 
 def _image(inputs: Tensor) -> Tensor:
-    """The photos of a batch of inputs, (N, 3, S, S), 0..1."""
+    """Return the photos of a batch of inputs, (N, 3, S, S), 0..1."""
     return (inputs[:, :3] + 1) / 2
 
 
@@ -105,7 +105,8 @@ def _wanted(teacher: Teacher, inputs: Tensor) -> list[Tensor]:
 
 
 def _distance(model: LiteMatting, teacher: Teacher, inputs: Tensor) -> Tensor:
-    """The mean over stages of the squared difference, relative to the variance of each channel of the teacher."""
+    """Return the mean over stages of the squared difference, relative to the variance of each channel of the
+    teacher."""
     with torch.no_grad():
         wanted = _wanted(teacher, inputs)
     apart = []
@@ -184,14 +185,14 @@ def _fit(layers: nn.Module, x: Tensor, wanted: Tensor, inside: int = 0, channels
 
 
 def _blocks(model: LiteMatting) -> Iterator[tuple[int, nn.Sequential]]:
-    """The encoder's mobile blocks with the numbers of MobileNetV2's."""
+    """Return the encoder's mobile blocks with the numbers of MobileNetV2's."""
     stages = (model.get_submodule(f"layer{i}") for i in range(2, 7))
     blocks = (cast(nn.Sequential, block.get_submodule("conv")) for stage in stages for block in stage.children())
     return zip(range(1, BLOCKS), blocks, strict=True)
 
 
 def _correlation(a: Tensor, b: Tensor) -> float:
-    """The mean over channels of the correlation of (N, C, H, W), without channels of `b` that are constant."""
+    """Return the mean over channels of the correlation of (N, C, H, W), without channels of `b` that are constant."""
     mean = (0, 2, 3)
     a, b = (x - x.mean(dim=mean, keepdim=True) for x in (a, b))
     spread = b.square().mean(dim=mean)

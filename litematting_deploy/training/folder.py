@@ -14,7 +14,7 @@ from .photos import list_images
 
 
 def list_foregrounds(root: str | Path) -> dict[Path, Path]:
-    """Foreground files and their alphas, by name. Raises `InputError` naming what is missing or there twice."""
+    """Return foreground files and their alphas, by name. Raises `InputError` naming what is missing or there twice."""
     alphas: dict[str, Path] = {}
     for path in list_images(Path(root) / "alpha"):
         if path.stem in alphas:
@@ -28,7 +28,8 @@ def list_foregrounds(root: str | Path) -> dict[Path, Path]:
 
 
 def read_window(foreground: Path, alpha: Path, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A window around a random fractional pixel: (4, size, size) uint8, alpha first, then RGB; reflected outside."""
+    """Return a window around a random fractional pixel: (4, size, size) uint8, alpha first, then RGB; reflected
+    outside."""
     mask, colours = read_alpha(alpha), read_image(foreground)
     if mask.shape != colours.shape[:2]:
         raise InputError(
@@ -42,7 +43,7 @@ def read_window(foreground: Path, alpha: Path, size: int, rng: np.random.Generat
 
 
 def read_background(path: Path, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A random square of a photo, (3, size, size) uint8: enlarged where the photo is smaller."""
+    """Return a random square of a photo, (3, size, size) uint8: enlarged where the photo is smaller."""
     photo = read_image(path)
     height, width = photo.shape[:2]
     side = min(height, width, round(size * rng.uniform(0.7, 2.0)))

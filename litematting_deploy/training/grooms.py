@@ -103,7 +103,7 @@ def _read_tfx(file: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
 
 
 def _resampled(counts: NDArray[np.int64], points: NDArray[np.float64]) -> Strands:
-    """Strands with POINTS points each, evenly spaced by length."""
+    """Return strands with POINTS points each, evenly spaced by length."""
     ends = np.cumsum(counts)
     kept = np.flatnonzero(counts >= 2)
     if len(kept) > MAX_STRANDS:

@@ -57,7 +57,8 @@ class Library:
         self._points = torch.from_numpy(points).to(device)
 
     def take(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
-        """Random layers (count, planes, S, S) float32, 0..1, alpha first; in each a pixel of interest (count, 2)."""
+        """Return random layers (count, planes, S, S) float32, 0..1, alpha first; in each a pixel of interest (count,
+        2)."""
         chosen = rng.integers(self.count, size=count)
         planes = torch.stack([self._shards[i // SHARD][i % SHARD] for i in chosen]).float() / 255
         points = torch.stack(
@@ -96,7 +97,7 @@ def _is_drawn(file: Path) -> bool:
 
 
 def _mapped(file: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
-    """An array of a file, not read yet; changes to it do not reach the file. Raises `InputError`."""
+    """Return an array of a file, not read yet; changes to it do not reach the file. Raises `InputError`."""
     try:
         array = np.lib.format.open_memmap(file, mode="c")
     except (OSError, ValueError, ArithmeticError) as error:

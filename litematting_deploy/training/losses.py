@@ -21,10 +21,12 @@ class Losses(NamedTuple):
 def matting_losses(
     prediction: Tensor, alpha: Tensor, unknown: Tensor, image: Tensor, foreground: Tensor, background: Tensor
 ) -> Losses:
-    """Equation (13) with every lambda 1, in float32.
+    """Return equation (13) with every lambda 1, in float32.
 
-    prediction: (N, 1, H, W) unclamped. alpha, unknown: (N, 1, H, W), 0..1 and 0 or 1. image, foreground, background:
-    (N, 3, H, W), 0..1.
+    prediction: (N, 1, H, W), unclamped.
+    alpha: (N, 1, H, W), 0..1.
+    unknown: (N, 1, H, W), 0 or 1.
+    image, foreground, background: (N, 3, H, W), 0..1.
 
     As printed, (11) and (12) are sums over pixels, which would dwarf the mean (10). All three are divided by the
     number of unknown pixels in the batch. Known pixels, which inference overwrites, take part in none of them: the
@@ -39,12 +41,12 @@ def matting_losses(
 
 
 def unknown_l1(prediction: Tensor, alpha: Tensor, unknown: Tensor) -> Tensor:
-    """Equation (10): the mean of |prediction - alpha| over unknown pixels. All (N, 1, H, W)."""
+    """Return equation (10): the mean of |prediction - alpha| over unknown pixels. All (N, 1, H, W)."""
     return ((prediction - alpha).abs() * unknown).sum() / unknown.sum().clamp(min=1)
 
 
 def composition(prediction: Tensor, image: Tensor, foreground: Tensor, background: Tensor, unknown: Tensor) -> Tensor:
-    """Equation (11) divided by the number of unknown pixels; the three channels of a pixel are summed.
+    """Return equation (11) divided by the number of unknown pixels; the three channels of a pixel are summed.
 
     prediction, unknown: (N, 1, H, W); image, foreground, background: (N, 3, H, W), 0..1.
     """
@@ -53,7 +55,7 @@ def composition(prediction: Tensor, image: Tensor, foreground: Tensor, backgroun
 
 
 def laplacian(prediction: Tensor, alpha: Tensor) -> Tensor:
-    """Equation (12), a sum: five levels of the Laplacian pyramid, level s weighed by 2^(s-1).
+    """Return equation (12), a sum: five levels of the Laplacian pyramid, level s weighed by 2^(s-1).
 
     Both (N, 1, H, W), H and W multiples of 32.
     """
@@ -63,7 +65,8 @@ def laplacian(prediction: Tensor, alpha: Tensor) -> Tensor:
 
 
 def laplacian_pyramid(image: Tensor, levels: int = PYRAMID_LEVELS) -> list[Tensor]:
-    """The band-pass levels of (N, 1, H, W), finest first: each is the image less its blurred half, enlarged again."""
+    """Return the band-pass levels of (N, 1, H, W), finest first: each is the image less its blurred half, enlarged
+    again."""
     weights = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=image.device) / 16
     kernel = torch.outer(weights, weights)[None, None]
     pyramid = []

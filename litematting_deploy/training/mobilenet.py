@@ -40,7 +40,7 @@ class Teacher(NamedTuple):
         return Teacher(folded, self.mean.to(device), self.deviation.to(device))
 
     def stem(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W), 0..1 -> (N, 32, H / 2, W / 2), 0..6."""
+        """Return (N, 3, H, W), 0..1 -> (N, 32, H / 2, W / 2), 0..6."""
         normed = (image - self.mean[:, None, None]) / self.deviation[:, None, None]
         return self.convolve(normed, "stem", stride=2).clamp(0, 6)
 
@@ -59,11 +59,11 @@ class Teacher(NamedTuple):
         return outputs
 
     def depthwise(self, hidden: Tensor, k: int) -> Tensor:
-        """The depthwise convolution of block `k` with its stride, on (N, C, H, W), before its activation."""
+        """Return the depthwise convolution of block `k` with its stride, on (N, C, H, W), before its activation."""
         return self.convolve(hidden, f"block{k}.depthwise", _STRIDES[k])
 
     def convolve(self, x: Tensor, name: str, stride: int = 1) -> Tensor:
-        """The convolution `name` with its bias on (N, C, H, W), zero-padded by half its kernel."""
+        """Return the convolution `name` with its bias on (N, C, H, W), zero-padded by half its kernel."""
         weight, bias = self.folded[f"{name}.weight"], self.folded[f"{name}.bias"]
         groups = x.shape[1] // weight.shape[1]
         return functional.conv2d(x, weight, bias, stride, weight.shape[-1] // 2, groups=groups)

@@ -24,7 +24,7 @@ class MattingModule(pl.LightningModule):
         self._forward = torch.compile(model.unclamped) if recipe.compile else model.unclamped
 
     def losses(self, scenes: Scenes) -> Losses:
-        """The losses of the current weights on a batch."""
+        """Return the losses of the current weights on a batch."""
         return self._losses(self._predict(scenes), scenes)
 
     def freeze_guidance(self, stage: Stage) -> None:
@@ -43,7 +43,7 @@ class MattingModule(pl.LightningModule):
         return losses.total
 
     def validation_step(self, scenes: Scenes, _: int) -> Tensor:
-        """Logs the mean error and MSE over unknown pixels and the losses; returns predictions (N, 1, H, W), 0..1."""
+        """Log the mean error and MSE over unknown pixels and the losses; return predictions (N, 1, H, W), 0..1."""
         raw = self._predict(scenes).float()
         unknown = scenes.trimap[:, 1:2]
         alpha = torch.where(unknown > 0, raw.clamp(0, 1), scenes.alpha)

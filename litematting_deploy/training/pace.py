@@ -1,21 +1,31 @@
-"""How fast a recipe trains on this machine, and fitting its steps into the time there is."""
+"""How long a run takes: its plan, how fast a recipe trains here, and fitting its steps into the time there is."""
 
 import dataclasses
+import json
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from rich.console import Console
 
-from .data import Batch, Source
+from ..files import replace_file
+from ..model import LiteMatting
+from ..system import keep_freed_memory
+from .data import Batch, ProceduralSource, Source
+from .drawing import SHARD
 from .module import MattingModule
 from .precision import AUTOCAST
 from .recipe import Precision, Recipe, Stage
+from .rundir import Begun, keep
 from .scenes import Scenes, compose
 
 # Validation, checkpoints and start-up also take time.
 _SHARE = 0.93
+_MIB = 2**20
 
 
 class Pace(NamedTuple):
@@ -25,11 +35,84 @@ class Pace(NamedTuple):
     network_s: float
 
 
-def measure(module: MattingModule, source: Source, stage: Stage, precision: Precision, seconds: float = 5.0) -> Pace:
-    """Median seconds a batch, of at least three after a warm-up of two. The module's weights are left as they were.
+def plan(recipe: Recipe, sources: Sequence[Source], workers: int, devices: int) -> list[str]:
+    """Return what a run is going to do, in lines: what is drawn, how long and how large, and how much is trained.
 
-    precision: as decided, not "auto".
-    source: prepared for the device that the module is on; only sources that need no loader can be measured.
+    Draws two layers of each library that is not complete, to see how long that takes.
+
+    Few layers tell the time of many only roughly: families differ by a factor of ten.
+    """
+    samples = recipe.samples * devices
+    megapixels = sum(stage.steps * stage.batch * stage.crop**2 for stage in recipe.stages) * devices / 1e6
+    lines = [
+        f"plan: {recipe.steps} steps, {samples} samples, {megapixels:.0f} megapixels; "
+        f"{recipe.validation_scenes} held-out scenes every {recipe.validate_every} steps, before and after"
+    ]
+    for source in sources:
+        if isinstance(source, ProceduralSource):
+            for library in filter(None, (source.library, source.coloured)):
+                layers = len(library.missing()) * SHARD
+                if layers:
+                    each_s = _layer_s(library.stream.draw) / min(workers, os.cpu_count() or 1)
+                    size_mib = layers * library.stream.planes * library.stream.size**2 / _MIB
+                    lines.append(
+                        f"plan: draws {layers} alphas of {library.stream.size}² in {library.folder}: "
+                        f"{size_mib:.0f} MiB on disk, roughly {each_s * layers / 60:.1f} min"
+                    )
+    return lines
+
+
+def _layer_s(draw: Callable[[int], object]) -> float:
+    """Return the mean seconds of the first two layers."""
+    begun = time.perf_counter()
+    for number in range(2):
+        draw(number)
+    return (time.perf_counter() - begun) / 2
+
+
+def fitted(
+    run: Path,
+    begun: Begun,
+    minutes: float,
+    source: Source,
+    device: torch.device,
+    precision: Precision,
+    console: Console,
+) -> Begun:
+    """Scale the steps of a run so that it takes about `minutes`; return it, as its folder has it from then on.
+
+    source: of its training samples, drawn alphas. precision: as decided, not "auto".
+
+    Writes the measured pace to `pace.json` in the run's folder.
+    """
+    if device.type == "cpu":
+        keep_freed_memory()
+    source.prepare(device)
+    recipe = begun.recipe
+    module = MattingModule(recipe, LiteMatting()).to(device).train()
+    paces = []
+    for stage in recipe.stages:
+        pace = measure(module, source, stage, precision)
+        paces.append(pace)
+        console.print(
+            f"{stage.crop}² in batches of {stage.batch}: {pace.input_s * 1e3:.0f} ms to compose, "
+            f"{pace.network_s * 1e3:.0f} ms to train on; composing is {pace.network_s / pace.input_s:.1f} times as fast"
+        )
+    fitted = dataclasses.replace(begun, recipe=fit(recipe, paces, minutes), fit_minutes=None)
+    stages = zip(fitted.recipe.stages, paces, strict=True)
+    measured = [dataclasses.asdict(stage) | pace._asdict() for stage, pace in stages]
+    about = {"device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu", "stages": measured}
+    replace_file(run / "pace.json", (json.dumps(about, indent=1) + "\n").encode())
+    keep(run, fitted)
+    return fitted
+
+
+def measure(module: MattingModule, source: Source, stage: Stage, precision: Precision, seconds: float = 5.0) -> Pace:
+    """Return the median seconds of a batch, of at least three after a warm-up of two.
+
+    module: on the device that trains; its weights are left as they were.
+    source: prepared for that device; only sources that need no loader can be measured.
+    precision: as decided, not "auto". seconds: how long each part is measured at least.
     """
     device, recipe = next(module.parameters()).device, module.recipe
     before = {name: value.clone() for name, value in module.state_dict().items()}
@@ -56,7 +139,7 @@ def measure(module: MattingModule, source: Source, stage: Stage, precision: Prec
 
 
 def fit(recipe: Recipe, paces: list[Pace], minutes: float) -> Recipe:
-    """The recipe with the steps of all stages scaled by one factor so that they take about `minutes`."""
+    """Return the recipe with the steps of all stages scaled by one factor so that they take about `minutes`."""
     needed_s = sum(stage.steps * sum(pace) for stage, pace in zip(recipe.stages, paces, strict=True))
     factor = minutes * 60 * _SHARE / needed_s
     stages = tuple(dataclasses.replace(stage, steps=max(1, round(stage.steps * factor))) for stage in recipe.stages)

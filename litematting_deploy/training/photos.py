@@ -17,7 +17,7 @@ from torch.nn import functional
 from ..errors import InputError
 from ..images.photo import read_image
 from ..images.suffixes import READ_SUFFIXES, looks_like_image
-from .draws import log_uniform
+from .families.layout import log_uniform
 
 MAX_SIDE, MIN_SIDE = 1600, 64
 _LUMA = (0.299, 0.587, 0.114)
@@ -26,7 +26,7 @@ _GREY = np.array([_LUMA] * 3)
 
 
 def list_images(folder: str | Path) -> list[Path]:
-    """Image files in a folder, by name. Raises `InputError` when there is none."""
+    """Return the image files in a folder, by name. Raises `InputError` when there is none."""
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give one that holds images")
@@ -37,7 +37,7 @@ def list_images(folder: str | Path) -> list[Path]:
 
 
 def split(paths: Sequence[Path], held_out: float) -> tuple[list[Path], list[Path]]:
-    """Files for training and those held out for validation, about a share of `held_out`, at least one of each.
+    """Return files for training and those held out for validation, about a share of `held_out`, at least one of each.
 
     A file's name decides, so that it stays on its side when others come or go.
     """
@@ -68,7 +68,7 @@ class Photos:
         zoom: tuple[float, float],
         looks: Sequence["PhotoLook"] | None = None,
     ) -> Tensor:
-        """Random crops resized to `size`, flipped at random: (count, 3, size, size) float32, 0..1.
+        """Return random crops resized to `size`, flipped at random: (count, 3, size, size) float32, 0..1.
 
         zoom: range of photo pixels per pixel of the crop, as far as the photo is large enough; uniform in the
         logarithm. looks: what `looks` returned for them; without, photos are as they are.
@@ -131,7 +131,7 @@ def _in_front(rng: np.random.Generator, size: int) -> Tensor:
 
 
 def shrink(image: NDArray[np.uint8], max_side: int = MAX_SIDE) -> NDArray[np.uint8]:
-    """(H, W, ...) uint8, area-averaged until its longer side is at most `max_side`."""
+    """Return (H, W, ...) uint8, area-averaged until its longer side is at most `max_side` pixels."""
     factor = max_side / max(image.shape[:2])
     if factor >= 1:
         return image

@@ -18,7 +18,7 @@ _COLOURS = ((200, 90, 30), (30, 120, 200), (40, 150, 60))
 
 
 def sheet(scenes: Scenes, predictions: Tensor) -> NDArray[np.uint8]:
-    """Up to six scenes as rows of image, trimap, prediction and truth: (H, W, 3) uint8 RGB."""
+    """Return up to six scenes as rows of image, trimap, prediction and truth: (H, W, 3) uint8 RGB."""
     grey = (scenes.trimap[:, 2:] + scenes.trimap[:, 1:2] / 2, predictions, scenes.alpha)
     columns = [scenes.image, *(plane.expand(-1, 3, -1, -1) for plane in grey)]
     cells = [
@@ -30,7 +30,7 @@ def sheet(scenes: Scenes, predictions: Tensor) -> NDArray[np.uint8]:
 
 
 def curve(series: Mapping[str, Sequence[tuple[int, float]]], width: int = 960, height: int = 540) -> NDArray[np.uint8]:
-    """Named lines of (step, value) on a logarithmic scale: (height, width, 3) uint8 RGB, white background.
+    """Draw named lines of (step, value) on a logarithmic scale: (height, width, 3) uint8 RGB, white background.
 
     Values that have no logarithm are left out.
     """
@@ -66,13 +66,13 @@ def curve(series: Mapping[str, Sequence[tuple[int, float]]], width: int = 960, h
 
 
 def smooth(line: Sequence[tuple[int, float]], points: int = 80) -> list[tuple[int, float]]:
-    """A line averaged to at most `points` points."""
+    """Return a line averaged to at most `points` points."""
     groups = np.array_split(np.array(line, np.float64).reshape(-1, 2), min(points, max(len(line), 1)))
     return [(int(group[:, 0].mean()), float(group[:, 1].mean())) for group in groups if len(group)]
 
 
 def encode(picture: NDArray[np.uint8], suffix: str = ".jpg") -> bytes:
-    """An RGB picture as the bytes of a file of the kind `suffix`."""
+    """Return an RGB picture as the bytes of a file of the kind `suffix`."""
     return cv2.imencode(suffix, picture[..., ::-1])[1].tobytes()
 
 

@@ -41,7 +41,7 @@ def cut(
     coloured: Library | None = None,
     share: float = 0.0,
 ) -> Cut:
-    """`count` foregrounds over photos, crop x crop pixels, on the device of the library.
+    """Return `count` foregrounds over photos, crop x crop pixels, on the device of the library.
 
     Drawn ones are coloured from photos; a `share` comes from `coloured`, whose layers have colours of their own.
     """
@@ -56,7 +56,7 @@ def cut(
 
 
 def _drawn(library: Library, photos: Photos, augment: Augment, rng: np.random.Generator, count: int, crop: int) -> Cut:
-    """Drawn foregrounds in the colours of photos."""
+    """Return drawn foregrounds in the colours of photos."""
     alpha, shade = _window(library, augment, rng, count, crop).chunk(2, dim=1)
     camouflaged = rng.random(count) < augment.camouflage
     behind, painted = (photos.looks(rng, count, augment.photo_variety) for _ in range(2))
@@ -69,7 +69,7 @@ def _drawn(library: Library, photos: Photos, augment: Augment, rng: np.random.Ge
 
 
 def _window(library: Library, augment: Augment, rng: np.random.Generator, count: int, crop: int) -> Tensor:
-    """Windows of random layers about their pixels of interest, (count, planes, crop, crop)."""
+    """Return windows of random layers about their pixels of interest, (count, planes, crop, crop)."""
     planes, points = library.take(rng, count)
     jitter = rng.uniform(-crop / 4, crop / 4, (count, 2)) + _beside(rng, augment.sparse, count) * crop
     return warp(planes, points + torch.from_numpy(jitter).float().to(points.device), augment, rng, crop)
@@ -83,7 +83,8 @@ def _beside(rng: np.random.Generator, probability: float, count: int) -> NDArray
 
 
 def warp(planes: Tensor, centres_yx: Tensor, augment: Augment, rng: np.random.Generator, crop: int) -> Tensor:
-    """An affine window of each image: (N, C, S, S) to (N, C, crop, crop), flipped at random, around the given pixels.
+    """Return an affine window of each image: (N, C, S, S) to (N, C, crop, crop), flipped at random, around the given
+    pixels.
 
     Sampled at twice the size and averaged, so that detail stays antialiased when the window is scaled down.
     """
@@ -105,7 +106,7 @@ def warp(planes: Tensor, centres_yx: Tensor, augment: Augment, rng: np.random.Ge
 
 
 def paint(texture: Tensor, shade: Tensor, background: Tensor, alike: Tensor, rng: np.random.Generator) -> Tensor:
-    """Foreground colours (N, 3, H, W): a photo crop, a tint with some of its texture, or, where `alike`, the
+    """Return foreground colours (N, 3, H, W): a photo crop, a tint with some of its texture, or, where `alike`, the
     background's own colours from another place: that of the crop, which is then of the same photo, or a near one.
 
     shade: (N, 1, H, W), 0..1, 128/255 neutral: how bright each strand, leaf or fold is, applied at random strength.

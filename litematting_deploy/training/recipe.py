@@ -1,13 +1,15 @@
 """How to train: a frozen value, read from TOML. Stages and rates are the paper's (section 4.2) by default."""
 
 import dataclasses
+import hashlib
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..files import read_toml
+from ..errors import UsageError
+from ..schema import decode
 from .families import FAMILIES, GROOMED
-from .tables import build, check
 
 # Composition-1k trains on 431 foregrounds, each over 100 backgrounds.
 EPOCH_SAMPLES = 43_100
@@ -17,12 +19,25 @@ _LEAST_ALPHAS = 64
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
 
+def check(
+    name: str, value: float | tuple[float, ...], low: float, high: float = float("inf"), below: bool = False
+) -> None:
+    """Raise `UsageError` unless each value lies in low..high or, with `below`, is less than high."""
+    for one in value if isinstance(value, tuple) else (value,):
+        if not (low <= one < high if below else low <= one <= high):
+            limits = f"{low:g} or more" if high == float("inf") else f"{low:g} to {'below ' * below}{high:g}"
+            raise UsageError(f"`{name}` must be {limits}; got {value}", parameter=name)
+
+
 @dataclass(frozen=True)
 class Stage:
-    """Steps with one crop size (pixels a side, a multiple of 32) and batch size (per device).
+    """Steps with one crop size and batch size.
 
+    steps: of the optimiser, 1 or more.
+    crop: side of a sample in pixels, a multiple of 32 from 64 on.
+    batch: samples per step and device, 1 or more.
     freeze_guidance: keep the low-level guidance branch (`layerx`, 48 % of the network's arithmetic) as it is. The
-    network uses it as always, but no gradient flows through it, which makes a step about 1.4 times as fast.
+        network uses it as always, but no gradient flows through it, which makes a step about 1.4 times as fast.
     """
 
     steps: int = PAPER_EPOCHS * EPOCH_SAMPLES // 4
@@ -31,14 +46,21 @@ class Stage:
     freeze_guidance: bool = False
 
     def __post_init__(self) -> None:
-        if self.crop % 32 or self.crop < 64 or self.steps < 1 or self.batch < 1:
-            raise ValueError(f"{self}: crop is a multiple of 32 from 64 on, steps and batch are at least 1")
+        check("steps", self.steps, 1)
+        check("batch", self.batch, 1)
+        if self.crop % 32 or self.crop < 64:
+            raise UsageError(f"`crop` must be a multiple of 32 from 64 on; got {self.crop}", parameter="crop")
 
 
 @dataclass(frozen=True)
 class Optimiser:
-    """RAdam. schedule: the rate is constant, or falls to zero over all steps: along a cosine, or, for a cooldown, as
-    1 - sqrt(step / steps) (Hägele et al. 2024).
+    """RAdam, its rate over the steps, and what is averaged and clipped.
+
+    learning_rate: 0 to 1. betas: decays of RAdam's two moments, 0 to below 1.
+    schedule: the rate is constant, or falls to zero over all steps: along a cosine, or, for a cooldown, as
+        1 - sqrt(step / steps) (Hägele et al. 2024).
+    warmup_steps: the rate grows evenly over so many steps first.
+    clip_norm: largest norm of the gradient. ema_decay: decay of the averaged weights per step, 0 to below 1.
     """
 
     learning_rate: float = 5e-5
@@ -58,13 +80,14 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class Procedural:
-    """The library of drawn alphas: how many at most, pixels a side, and how often each family (see `families`) comes;
-    "groomed" is one where ltm-train is given --strands.
+    """The library of drawn alphas.
 
+    count: alphas at most. size: their side in pixels, 64 or more.
     refresh: keep drawing while training runs and replace the oldest, as far as the worker processes manage.
-    photos: how many of a larger folder are taken; they stay decoded on the device, up to 8 MB each. cutouts: the share
-    of samples that come from cut-outs where ltm-train is given --cutouts. cutouts_exclude: names of files there
-    that are left out, such as "*_black.png" (shell patterns).
+    photos: how many of a larger folder are taken; they stay decoded on the device, up to 8 MB each.
+    cutouts: the share of samples that come from cut-outs where ltm-train is given a folder of them, 0 to 1.
+    cutouts_exclude: names of files there that are left out, such as "*_black.png" (shell patterns).
+    weights: how often each family (see `families`) comes; "groomed" is one where ltm-train is given strands.
     """
 
     count: int = 2000
@@ -81,10 +104,13 @@ class Procedural:
         check("cutouts", self.cutouts, 0, 1)
         for family, weight in self.weights.items():
             if family not in FAMILIES and family != GROOMED:
-                raise ValueError(f"weights: no family is called {family}; there are {', '.join(FAMILIES)}, {GROOMED}")
+                raise UsageError(
+                    f"`weights` must name families; got {family!r}; there are {', '.join(FAMILIES)}, {GROOMED}",
+                    parameter="weights",
+                )
             check(f"weights.{family}", weight, 0)
         if self.weights and not any(self.weights.values()):
-            raise ValueError("weights: all are 0, which leaves nothing to draw")
+            raise UsageError("`weights` must not all be 0, which leaves nothing to draw", parameter="weights")
 
 
 @dataclass(frozen=True)
@@ -135,7 +161,7 @@ class Augment:
             limits = getattr(self, name)
             check(name, limits, *ranges.get(name, (0, 1)))
             if name in ranges and limits[0] > limits[1]:
-                raise ValueError(f"{name}: is {limits}, wanted the smaller first")
+                raise UsageError(f"`{name}` must have the smaller number first; got {limits}", parameter=name)
 
 
 @dataclass(frozen=True)
@@ -159,7 +185,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not self.stages:
-            raise ValueError("a recipe has at least one [[stages]] table")
+            raise UsageError("`stages` must have at least one table; got none", parameter="stages")
         check("seed", self.seed, 0, 2**31)
         check("held_out", self.held_out, 0.001, 0.9)
         for name in ("validate_every", "validation_scenes", "checkpoint_every"):
@@ -167,7 +193,7 @@ class Recipe:
 
     @property
     def steps(self) -> int:
-        """Steps of all stages together."""
+        """Steps of all stages."""
         return sum(stage.steps for stage in self.stages)
 
     @property
@@ -189,7 +215,7 @@ class Recipe:
         return max(0.0, min(self.optimiser.ema_decay, 1 - 10 / self.steps))
 
     def stage_at(self, step: int) -> Stage:
-        """The stage that step `step` (from 0) belongs to; the last one from its beginning on."""
+        """Return the stage that step `step` (from 0) belongs to; the last one from its beginning on."""
         for stage in self.stages[:-1]:
             if step < stage.steps:
                 return stage
@@ -197,16 +223,19 @@ class Recipe:
         return self.stages[-1]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON and `from_dict` take them."""
+        """Return plain values, as JSON takes them."""
         return dataclasses.asdict(self)
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """The recipe of a TOML file. Raises `UsageError` naming the key that is unknown or of the wrong type."""
-    return from_dict(read_toml(path, "a recipe"), str(path))
+    """Return the recipe in a TOML file; what it leaves out is the default.
+
+    Raises `UsageError` that names the file, the key, the value and what is accepted.
+    """
+    return decode(path, Recipe, name="a recipe", toml=True, error=UsageError)
 
 
-def from_dict(content: dict[str, Any], name: str) -> Recipe:
-    """The recipe that plain values describe; what they leave out is the default. Raises `UsageError`."""
-    recipe: Recipe = build(Recipe, content, name)
-    return recipe
+def recipe_sha256(recipe: Recipe) -> str:
+    """Return the first 12 hexadecimal digits of the SHA-256 of the recipe as JSON: keys sorted, no spaces."""
+    text = json.dumps(recipe.to_dict(), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

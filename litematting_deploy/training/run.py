@@ -20,47 +20,52 @@ from ..model import LiteMatting
 from ..system import keep_freed_memory
 from .beginning import Follow
 from .callbacks import Previews, Progression
-from .checkpoints import Average, Checkpoints, WholeFiles
+from .checkpoints import Average, Checkpoints, Stop, WholeFiles
 from .data import MattingData, Source
 from .module import MattingModule
 from .preview import curve, encode, smooth
 from .recipe import Precision, Recipe
-from .rundir import CHECKPOINT, is_follower
-from .stop import Stop
+from .rundir import CHECKPOINT
+from .spec import TrainSpec
 from .totals import Totals
 
 _PATIENCE = timedelta(days=7)
 
 
 def find_device(name: str, devices: int) -> torch.device:
-    """The first device that "auto", "cpu" or "cuda" means here. Raises `DeviceError` if there are not that many."""
+    """Return the first device that "auto", "cpu" or "cuda" means here. Raises `DeviceError` if there are too few."""
     found = torch.cuda.device_count()
     if name == "cpu" or (name == "auto" and not found):
         return torch.device("cpu")
     if found < devices:
-        raise DeviceError(f"--device {name} --devices {devices}: PyTorch sees {found} GPUs; ask for fewer, or for cpu")
+        raise DeviceError(
+            f"`device={name}` and `devices={devices}`: PyTorch sees {found} GPUs; ask for fewer, or for the CPU",
+            parameter="device",
+        )
     return torch.device("cuda", 0)
 
 
 def train(
-    run: Path,
+    spec: TrainSpec,
     recipe: Recipe,
     sources: tuple[Source, Source],
     model: LiteMatting | None,
     device: torch.device,
     precision: Precision,
     console: Console,
-    devices: int = 1,
-    workers: int = 0,
-    minutes: float | None = None,
     followed: dict[str, Any] | None = None,
 ) -> int:
-    """Train in the folder `run` until the recipe's steps or the minutes are over; returns the step reached.
+    """Train until the recipe's steps or the minutes are over; return the step reached.
 
-    Goes on from the checkpoint in `run` if it holds one. sources: training and validation. model: the weights to begin
-    with, drawn from the recipe's seed if None; the optimiser is fresh. precision: as decided, not "auto". devices: how
-    many of the kind of `device`, several by DDP. workers: loader processes. followed: the checkpoint of another run to
-    begin with. Raises `InputError` for files that cannot be read, `TrainingError` when the weights diverge,
+    spec: its folder, devices, workers and minutes; if the folder holds a checkpoint, training goes on from it.
+    recipe: as the run was begun with it, steps fitted.
+    sources: of samples for training and for validation.
+    model: the weights to begin with, with a fresh optimiser; None for random ones from the recipe's seed.
+    device: the first of the spec's devices; several train by DDP.
+    precision: as decided, not "auto".
+    followed: the checkpoint of another run to begin with.
+
+    Raises `InputError` for files that cannot be read, `TrainingError` when the weights diverge,
     `TerminatedError` after the present step when SIGTERM comes, `KeyboardInterrupt`.
     """
     pl.seed_everything(recipe.seed, verbose=False)
@@ -68,11 +73,11 @@ def train(
     if device.type == "cpu":
         keep_freed_memory()
     torch.backends.cudnn.benchmark = True
-    checkpoint = run / CHECKPOINT
+    run, checkpoint = spec.run, spec.run / CHECKPOINT
     fresh = not checkpoint.is_file()
-    callbacks = _callbacks(run, recipe, console, minutes, followed if fresh else None)
-    trainer = _trainer(run, recipe, device, precision, devices, callbacks, fresh)
-    data = MattingData(recipe, *sources, workers)
+    callbacks = _callbacks(run, recipe, console, spec.minutes, followed if fresh else None)
+    trainer = _trainer(run, recipe, device, precision, spec.devices, callbacks, fresh)
+    data = MattingData(recipe, *sources, spec.workers)
     module = MattingModule(recipe, (model or LiteMatting()).train())
     try:
         trainer.fit(module, datamodule=data, ckpt_path=None if fresh else checkpoint)
@@ -126,7 +131,7 @@ def _trainer(
 def _callbacks(
     run: Path, recipe: Recipe, console: Console, minutes: float | None, followed: dict[str, Any] | None
 ) -> list[Callback]:
-    """The callbacks in the order in which Lightning calls them; each says what it has to come after."""
+    """Return the callbacks in the order in which Lightning calls them; each says what it has to come after."""
     average, totals = Average(recipe.ema_decay), Totals(run, recipe)
     checkpoints = Checkpoints(run, recipe, totals)
     return [
@@ -135,7 +140,7 @@ def _callbacks(
         *([Follow(followed, average, totals)] if followed else []),
         checkpoints,
         Previews(run / "previews"),
-        Progression(console, recipe.steps, is_follower()),
+        Progression(console, recipe.steps),
         Stop(checkpoints, recipe.steps, minutes),
     ]
 

@@ -1,7 +1,6 @@
 """The folder of a run: what it was begun with, so that it can go on after anything."""
 
 import dataclasses
-import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -11,9 +10,10 @@ from typing import Any
 import torch
 
 from ..errors import CheckpointError, OutputError, UsageError
-from ..files import parse_json, read_small, replace_file, replacing
+from ..files import replace_file, replacing
 from ..model.checkpoint import read_state_dict
-from .recipe import Recipe, from_dict
+from ..schema import decode, encode
+from .recipe import Recipe
 
 BEGUN = "run.json"
 CHECKPOINT = "last.ckpt"
@@ -31,10 +31,11 @@ _OF_A_RUN = (
 
 @dataclass(frozen=True)
 class Begun:
-    """What a run was begun with.
+    """What a run was begun with, as `run.json` keeps it; paths are absolute.
 
-    libraries: None for the run's own folder. fit_minutes: None once the recipe's steps have been fitted. follows: the
-    folder of the run that it continues. encoder: a file of MobileNetV2, regressed for encoder_minutes.
+    recipe: with the steps that were fitted, if any.
+    libraries: None for the run's own folder. fit_minutes: None once the recipe's steps have been fitted.
+    follows: the folder of the run that it continues. encoder: a file of MobileNetV2, regressed for encoder_minutes.
     """
 
     recipe: Recipe
@@ -49,14 +50,6 @@ class Begun:
     encoder: str | None = None
     encoder_minutes: float = 30.0
 
-    def __post_init__(self) -> None:
-        texts = (self.foregrounds, self.init, self.libraries, self.strands, self.cutouts, self.follows, self.encoder)
-        if not isinstance(self.photos, str) or not all(text is None or isinstance(text, str) for text in texts):
-            raise TypeError("a folder or file is no text")
-        minutes = (self.fit_minutes or 0, self.encoder_minutes)
-        if any(type(number) not in (int, float) for number in minutes):
-            raise TypeError("fit_minutes or encoder_minutes is no number")
-
 
 def begin(run: Path, begun: Begun) -> Begun:
     """Make the folder of a new run. Raises `UsageError` if it holds one, `OutputError` if it cannot be made."""
@@ -64,7 +57,9 @@ def begin(run: Path, begun: Begun) -> Begun:
         return reopen(run)
     for name in (BEGUN, CHECKPOINT):
         if (run / name).exists():
-            raise UsageError(f"{run}: holds a run already ({name}); go on with it by --resume or choose another folder")
+            raise UsageError(
+                f"{run}: holds a run already ({name}); go on with it by `resume`, or choose another folder"
+            )
     for folder in (run, *([Path(begun.libraries)] if begun.libraries else [])):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -80,11 +75,11 @@ def begin(run: Path, begun: Begun) -> Begun:
 
 def keep(run: Path, begun: Begun) -> None:
     """Write what the run was begun with into its folder. Raises `OutputError`."""
-    replace_file(run / BEGUN, (json.dumps(dataclasses.asdict(begun), indent=1) + "\n").encode())
+    replace_file(run / BEGUN, encode(begun, indent=1))
 
 
 def reopen(run: Path) -> Begun:
-    """What the run in a folder was begun with.
+    """Return what the run in a folder was begun with.
 
     Raises `UsageError` if there is none, or if its libraries are not there: who says where may be somebody else, so
     nothing is made outside `run`. Raises `CheckpointError` if it is damaged.
@@ -92,37 +87,43 @@ def reopen(run: Path) -> Begun:
     file = run / BEGUN
     if not os.path.isfile(file):
         raise UsageError(
-            f"{run}: holds no run, {BEGUN} is not there; give the folder of one, or leave --resume out to begin one"
+            f"{run}: holds no run, {BEGUN} is not there; give the folder of one, or leave `resume` out to begin one"
         )
     try:
-        content: dict[str, Any] = parse_json(read_small(file))
-        begun = Begun(**content | {"recipe": from_dict(content["recipe"], str(file))})
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(
-            f"{file}: damaged ({error}); begin a new run with --init {run / WEIGHTS}, which are its weights"
-        ) from error
+        begun = decode(file, Begun, name="what a run was begun with", error=CheckpointError)
+        if (run / CHECKPOINT).is_file():
+            _check_checkpoint(run / CHECKPOINT)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; begin a new run with `init={run / WEIGHTS}`, which are its weights") from error
     if begun.libraries and not os.path.isdir(begun.libraries):
         raise UsageError(
             f"{file}: libraries is {begun.libraries}, which is no folder; make it if the alphas shall be drawn there"
         )
-    if (run / CHECKPOINT).is_file():
-        try:
-            _check_checkpoint(run / CHECKPOINT)
-        except CheckpointError as error:
-            raise CheckpointError(f"{error}; begin a new run with --init {run / WEIGHTS}") from error
     return begun
 
 
 def open_followed(run: Path) -> Begun:
-    """What the run in a folder was begun with, to be continued by another.
+    """Return what the run in a folder was begun with, to be continued by another.
 
     Its own folder is the place of its libraries where it has no other. Raises as `reopen` does, and `UsageError` if it
     has no checkpoint yet.
     """
     begun = reopen(run)
     if not (run / CHECKPOINT).is_file():
-        raise UsageError(f"{run}: has no {CHECKPOINT} to continue yet; go on with it by --resume -o {run} first")
+        raise UsageError(f"{run}: has no {CHECKPOINT} to continue yet; go on with that run by `resume` first")
     return dataclasses.replace(begun, libraries=begun.libraries or str(run.resolve()))
+
+
+def read_followed(run: Path) -> dict[str, Any]:
+    """Return the checkpoint of the run that a fresh run continues, from its copy in the folder `run`.
+
+    Raises `CheckpointError` if it is gone.
+    """
+    try:
+        state: dict[str, Any] = torch.load(run / START, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
+        raise CheckpointError(f"{run / START}: cannot be read ({error}); begin the run again with `follows`") from error
+    return state
 
 
 def _check_checkpoint(path: Path) -> None:
@@ -133,10 +134,10 @@ def _check_checkpoint(path: Path) -> None:
 
 
 def is_follower() -> bool:
-    """Whether Lightning started this process, with the same command line, for another device of the run.
+    """Return whether Lightning started this process, with the same command line, for another device of the run.
 
     Raises `UsageError` where another launcher started it, which would begin the run several times at once.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        raise UsageError("ltm-train starts a process for each of --devices itself; run it without torchrun")
+        raise UsageError("ltm-train starts a process for each of `devices` itself; run it without torchrun")
     return os.environ.get("LOCAL_RANK", "0") != "0"

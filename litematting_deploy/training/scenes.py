@@ -6,15 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .backdrops import on_screen, studio
-from .degrade import camera, jpeg, sensor_noise
-from .distance import guide
-from .draws import choose, chosen, uniform
-from .lens import blur_scene, defocus
-from .light import Look, cast_shadows, draw_look, recolour, spill
+from .camera import blur_scene, camera, defocus, jpeg, sensor_noise
+from .draws import chosen, uniform
+from .light import Look, cast_shadows, draw_look, on_screen, recolour, spill, studio
 from .procedural import Cut
 from .recipe import Augment
-from .trimaps import known_regions
+from .trimaps import guide, known_regions
 
 _SURE = 0.5 / 255
 
@@ -42,7 +39,7 @@ def compose(cut: Cut, augment: Augment, rng: np.random.Generator) -> Scenes:
     noise are drawn from `rng` on the CPU.
     """
     n, device = len(cut.alpha), cut.alpha.device
-    second = choose(rng, augment.combine if n > 1 else 0, n, device)
+    second = torch.from_numpy(rng.random((n, 1, 1, 1)) < (augment.combine if n > 1 else 0)).float().to(device)
     alpha, foreground = combine(_snap(cut.alpha), cut.foreground, second)
     matched = set(chosen(rng, augment.matched, n))
     foreground, background = _in_their_light(cut, foreground, matched, augment, rng)
@@ -81,12 +78,12 @@ def _in_their_light(
 
 
 def _snap(alpha: Tensor) -> Tensor:
-    """Fully transparent and fully opaque pixels, which resampling left a rounding error away from 0 and 1."""
+    """Make alpha exactly 0 or 1 where resampling left it a rounding error away."""
     return torch.where(alpha < _SURE, 0.0, torch.where(alpha > 1 - _SURE, 1.0, alpha))
 
 
 def combine(alpha: Tensor, foreground: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Random foreground composition: put the next sample's foreground behind each chosen one.
+    """Compose foregrounds at random: put the next sample's foreground behind each chosen one.
 
     alpha (N, 1, H, W), foreground (N, 3, H, W), chosen (N, 1, 1, 1) 0 or 1. The union covers 1 - (1-a)(1-b).
     """

@@ -33,7 +33,7 @@ def procedural_sources(
     strands: Path | None = None,
     cutouts: Path | None = None,
 ) -> Sources:
-    """Drawn alphas over a folder of photos. Nothing is drawn yet.
+    """Return sources of drawn alphas over a folder of photos. Nothing is drawn yet.
 
     libraries: folder where drawn libraries are kept. strands: folder of grooms. cutouts: folder of cut-outs. Of each
     folder some files are held out. Raises `InputError` for a file that cannot be read.
@@ -74,7 +74,7 @@ def _cutouts(folder: Path, exclude: tuple[str, ...]) -> list[Path]:
     if not left:
         raise InputError(
             f"{folder}: procedural.cutouts_exclude = {list(exclude)} leaves none of its {len(found)} cut-outs; "
-            "take a pattern out, or leave --cutouts out"
+            "take a pattern out, or leave `cutouts` out"
         )
     return left
 
@@ -82,7 +82,7 @@ def _cutouts(folder: Path, exclude: tuple[str, ...]) -> list[Path]:
 def _split_files(
     paths: list[Path], read: Callable[[str], object], held_out: float
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Files for training and held out, none of none, once each can be read: workers would only say so later."""
+    """Return files for training and held out, none of none, once each can be read: workers would only say so later."""
     for path in paths:
         read(str(path))
     training, validation = split(paths, held_out) if paths else ([], [])
@@ -102,7 +102,7 @@ def draw_libraries(sources: Sequence[Source], workers: int, progress: Callable[[
 
 
 def folder_sources(recipe: Recipe, foregrounds: Path, photos: Path) -> Sources:
-    """Foregrounds with alphas in files over a folder of photos."""
+    """Return sources of foregrounds with alphas in files over a folder of photos."""
     pairs = list_foregrounds(foregrounds)
     backgrounds = split(list_images(photos), recipe.held_out)
     names = split(list(pairs), recipe.held_out)

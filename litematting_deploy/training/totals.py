@@ -1,6 +1,5 @@
 """What a run has computed in all: steps, crops, megapixels, CPU seconds, in `totals.json` and in its checkpoints."""
 
-import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 
 from ..files import replace_file
 from ..system import cpu_seconds, instruction_set
-from .recipe import Recipe
+from .recipe import Recipe, recipe_sha256
 from .scenes import Scenes
 
 TOTALS = "totals.json"
@@ -76,12 +75,6 @@ class Totals(Callback):
     def _figures(self) -> dict[str, float]:
         steps, crops, megapixels = self.counted["steps"], self.counted["crops"], round(self.counted["megapixels"], 3)
         return {"steps": steps, "crops": crops, "megapixels": megapixels, "cpu_seconds": round(self.cpu_s, 1)}
-
-
-def recipe_sha256(recipe: Recipe) -> str:
-    """Return the first 12 hexadecimal digits of the SHA-256 of the recipe as JSON: keys sorted, no spaces."""
-    text = json.dumps(recipe.to_dict(), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _now() -> str:

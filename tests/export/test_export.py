@@ -12,9 +12,10 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from litematting_deploy.errors import ToleranceError
-from litematting_deploy.export import exporter
+from litematting_deploy.export import graph
+from litematting_deploy.export.exporter import export_onnx
 from litematting_deploy.export.scenes import OF_EVERY_EXPORT
-from litematting_deploy.export.spec import ExportSpec, read_recipe
+from litematting_deploy.export.spec import ExportSpec, Recipe, read_recipe
 from litematting_deploy.files import sha256
 from litematting_deploy.runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
 from litematting_deploy.sidecar import sidecar_path
@@ -96,10 +97,10 @@ def test_adaptive_pooling_gives_the_same_alpha(exports: Callable[..., Path], sma
 def test_above_the_tolerance_nothing_is_left(
     tmp_path: Path, checkpoints: Callable[[str], Path], small_onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporter, "build_graph", lambda *_: onnx.load(small_onnx))  # which takes its time
+    monkeypatch.setattr(graph, "build_graph", lambda *_: onnx.load(small_onnx))  # which takes its time
     spec = ExportSpec(height=64, width=64, tolerance=1e-12)
-    with pytest.raises(ToleranceError, match=r"model\.onnx: not written.* 1e-12.*--tolerance"):
-        exporter.export_onnx(checkpoints(""), tmp_path / "model.onnx", spec)
+    with pytest.raises(ToleranceError, match=r"model\.onnx: not written.* 1e-12.*`tolerance`"):
+        export_onnx(checkpoints(""), tmp_path / "model.onnx", spec)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -143,9 +144,8 @@ def test_recipe_options_and_output_beside_the_checkpoint(small_onnx: Path, check
 def test_recipe_values(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
     path.write_text('height = 64\nbatch = 4\nprecision = "fp16"\ntolerance = 1\noutput = "a/b.onnx"\n')
-    recipe = read_recipe(path)
-    assert recipe.spec == ExportSpec(height=64, batch=4, precision="fp16", tolerance=1)
-    assert recipe.output == tmp_path / "a" / "b.onnx"
+    wanted = Recipe(height=64, batch=4, precision="fp16", tolerance=1, output=tmp_path / "a" / "b.onnx")
+    assert read_recipe(path) == wanted
     (tmp_path / "inside").symlink_to("a")
     path.write_text('output = "inside/b.onnx"')
     assert read_recipe(path).output == tmp_path / "inside" / "b.onnx"
@@ -156,17 +156,17 @@ def test_recipe_values(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("height = 100", "multiples of 32 up to 4096, try 96"),
+        ("height = 100", "height must be a multiple of 32 up to 4096, for example 96; got 100"),
         ("hieght = 64\nwidth = 64\n", "unknown key 'hieght'"),
-        ('height = "64"', "wrong type"),
-        ("batch = true", "wrong type"),
-        ("batch = 0", "1 to 1024"),
+        ('height = "64"', "height must be an integer; got '64'"),
+        ("batch = true", "batch must be an integer; got True"),
+        ("batch = 0", "batch must be between 1 and 1024, or dynamic; got 0"),
         ('precision = "int8"', "one of fp32, fp16"),
         ("tolerance = -1", "positive"),
         ("tolerance = inf", "up to 1"),
         ("tolerance = nan", "positive"),
         ('output = "away/m.onnx"', "in the folder of bad.toml or below"),
-        ("output = 3", "file name in quotes"),
+        ("output = 3", "output must be a file name; got 3"),
         ("height =", "not a recipe"),
         ('output = "../m.onnx"', "in the folder of bad.toml or below"),
         ('output = "/m.onnx"', "in the folder of bad.toml or below"),
@@ -188,12 +188,14 @@ def test_other_mistakes(tmp_path: Path, checkpoints: Callable[[str], Path]) -> N
     model = checkpoints("")
     assert_one_line(run("ltm-export", tmp_path / "no.pth"), 1, "no.pth", "no such checkpoint")
     assert_one_line(called("ltm-export", ROOT / "README.md"), 1, "README.md", "a checkpoint ends in")
-    assert_one_line(called("ltm-export", model, "-o", tmp_path / "x.engine"), 2, "x.engine", "ends in .onnx")
+    assert_one_line(
+        called("ltm-export", model, "-o", tmp_path / "x.engine"), 2, "x.engine", "--output must end in .onnx"
+    )
     assert_one_line(called("ltm-export", model, "-o", tmp_path / "no" / "x.onnx"), 1, "x.onnx", "cannot be written")
     assert_one_line(called("ltm-export", model, "--batch", "many"), 2, "many", "neither a number nor dynamic")
-    assert_one_line(called("ltm-export", model, "--height", "50"), 2, "height 50", "multiples of 32")
+    assert_one_line(called("ltm-export", model, "--height", "50"), 2, "--height must be a multiple of 32", "got 50")
     half = ("--norm", "folded", "--precision", "fp16")
-    assert_one_line(called("ltm-export", model, *half), 2, "norm folded", "fp16", "--norm batch")
+    assert_one_line(called("ltm-export", model, *half), 2, "--norm folded", "--precision fp16", "--norm batch")
     assert_one_line(run("ltm-export", model, block="torch"), 1, "torch", "litematting-deploy[export]")
     assert_one_line(called("ltm-export", model, "--weights-beside", "-o", tmp_path / "x.onnx"), 2, "--weights-beside")
 

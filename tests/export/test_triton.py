@@ -159,11 +159,11 @@ def test_a_checkpoint_becomes_onnx_and_repository(checkpoints: Callable[[str], P
 def test_engines_that_do_not_belong(small_onnx: Path, engine: Path, tmp_path: Path) -> None:
     job = ("ltm-export", small_onnx, "--triton", tmp_path / "models", "--triton-engine", engine)
     for values, words in (
-        ({"backend": "tensorrt-rtx"}, ("built by tensorrt-rtx", "ltm-build", "--backend tensorrt ")),
-        ({"batches": (2, 4, 8)}, ("takes 2 to 8 patches", "--min-batch 1")),
+        ({"backend": "tensorrt-rtx"}, ("built by tensorrt-rtx", "ltm-build", "backend tensorrt")),
+        ({"batches": (2, 4, 8)}, ("takes 2 to 8 patches", "batches of 1 to 8")),
         ({"checkpoint_sha256": "f" * 64}, ("its checkpoint is ffffffffffff", "build one from this ONNX")),
         ({"patch_hw": (64, 96)}, ("its patch size is 64x96, that of the ONNX 64x64",)),
-        ({"precision": "tf32"}, ("its precision is tf32, that of the ONNX fp32; build it without --tf32",)),
+        ({"precision": "tf32"}, ("its precision is tf32, that of the ONNX fp32; build it without TF32",)),
     ):
         before = check_engine_sidecar(engine)
         assert_one_line(run(*job[:-1], changed(engine, **values)), 2, "model.engine", *words)

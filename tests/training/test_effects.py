@@ -10,10 +10,8 @@ from scipy.ndimage import convolve, gaussian_filter
 from torch import Tensor
 from torch.nn import functional
 
-from litematting_deploy.training.backdrops import on_screen, studio
-from litematting_deploy.training.degrade import camera, sharpen
-from litematting_deploy.training.lens import blur_scene, defocus, disc_blur, gaussian
-from litematting_deploy.training.light import Look, cast_shadows, recolour, spill
+from litematting_deploy.training.camera import blur_scene, camera, defocus, disc_blur, gaussian, sharpen
+from litematting_deploy.training.light import Look, cast_shadows, on_screen, recolour, spill, studio
 from litematting_deploy.training.photos import Photos, list_images
 from litematting_deploy.training.procedural import warp
 from litematting_deploy.training.recipe import Augment

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from litematting_deploy.training.distance import GUIDE_REACH_PX, distance
+from litematting_deploy.training.trimaps import GUIDE_REACH_PX, distance
 from tests.conftest import run
 from tests.training.test_scenes import CLEAN, made_scenes, regions
 from tests.training.test_sources import write_photos

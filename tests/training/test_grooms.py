@@ -9,7 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from litematting_deploy.errors import InputError, UsageError
+from litematting_deploy.errors import ArtefactError, InputError, UsageError
+from litematting_deploy.schema import decode
 from litematting_deploy.training.collages import collage
 from litematting_deploy.training.cutouts import extended, list_cutouts, read_cutout
 from litematting_deploy.training.data import Batch, ProceduralSource
@@ -17,7 +18,7 @@ from litematting_deploy.training.drawing import Stream
 from litematting_deploy.training.families import check_strands, draw
 from litematting_deploy.training.families.figures import figure, with_parts
 from litematting_deploy.training.grooms import POINTS, list_grooms, read_groom
-from litematting_deploy.training.recipe import Procedural, Recipe, from_dict
+from litematting_deploy.training.recipe import Procedural, Recipe
 from litematting_deploy.training.sources import draw_libraries, procedural_sources
 from tests.training.test_sources import write_photos
 
@@ -157,12 +158,12 @@ def test_groomed_hair_is_the_same_each_time_solid_inside_and_fine_outside(strand
 
 
 def test_strands_and_their_weight_belong_together(strands: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"groomed is 1, and there are no strands; give --strands DIR"):
+    with pytest.raises(UsageError, match=r"groomed is 1, and there are no strands; give `strands`"):
         check_strands({"groomed": 1.0}, False)
     with pytest.raises(UsageError, match=r"add groomed ="):
         check_strands({"fur": 1.0}, True)
     recipe = Recipe(procedural=Procedural(weights={"groomed": 1.0}))
-    with pytest.raises(UsageError, match="--strands"):
+    with pytest.raises(UsageError, match="`strands`"):
         procedural_sources(recipe, write_photos(tmp_path / "photos"), tmp_path, 0)
     files = (str(strands / "b.tfx"),)
     before = Stream(1, 64, None, files).folder_name()
@@ -208,7 +209,7 @@ def test_a_recipe_leaves_cutouts_out_by_their_names(tmp_path: Path) -> None:
     folder, photos = write_cutouts(tmp_path / "cutouts"), write_photos(tmp_path / "photos")
 
     def used(*exclude: str) -> set[str]:
-        settings = from_dict({"procedural": {"cutouts_exclude": list(exclude)}}, "recipe")
+        settings = Recipe(procedural=Procedural(cutouts_exclude=exclude))
         parts = procedural_sources(settings, photos, tmp_path, 0, cutouts=folder)
         streams = [part.coloured.stream for part in parts if isinstance(part, ProceduralSource) and part.coloured]
         return {Path(file).name for stream in streams for file in stream.cutouts}
@@ -217,8 +218,8 @@ def test_a_recipe_leaves_cutouts_out_by_their_names(tmp_path: Path) -> None:
     assert used("b*.png", "nothing") == {"Set_Color.jpg", "red.png"}
     with pytest.raises(InputError, match=r"cutouts_exclude = \['\*\.png', 'Set\*'\] leaves none of its 3 cut-outs"):
         used("*.png", "Set*")
-    with pytest.raises(UsageError, match=r"cutouts_exclude: is 3, wanted str"):
-        from_dict({"procedural": {"cutouts_exclude": [3]}}, "recipe")
+    with pytest.raises(ArtefactError, match=r"procedural\.cutouts_exclude\[0\] must be a text; got 3"):
+        decode(b'{"procedural": {"cutouts_exclude": [3]}}', Recipe, name="a recipe")
 
 
 def test_colours_stay_where_they_are_known() -> None:

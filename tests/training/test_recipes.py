@@ -85,9 +85,16 @@ def test_a_line_of_the_ledger_is_what_was_computed_since_the_last(tmp_path: Path
     again = script("ledger.py", run, "--ledger", ledger)
     assert again.returncode == 1
     assert "long-1: the ledger has all its 1500 steps; train on first" in again.stderr
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "totals.json").write_text('{"utc": "2026-11-29T06:00:00Z", "steps": "3"}')
+    old = script("ledger.py", tmp_path / "old", "--ledger", ledger)
+    assert "totals.json: steps must be an integer; got '3'; give the folder of a run of this version" in old.stderr
     totals(run, 20, 100)
     assert "another run had this name" in script("ledger.py", run, "--ledger", ledger).stderr
-    assert "totals.json: cannot be read" in script("ledger.py", tmp_path / "none", "--ledger", ledger).stderr
+    assert (
+        "totals.json: not the totals of a run: No such file"
+        in script("ledger.py", tmp_path / "none", "--ledger", ledger).stderr
+    )
 
 
 def test_a_continued_run_enters_only_what_it_has_computed_itself(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from torch import Tensor
 from litematting_deploy.images.mask import read_trimap
 from litematting_deploy.images.photo import read_image
 from litematting_deploy.matting.guide import transformable_map
-from litematting_deploy.training.degrade import jpeg, sensor_noise
-from litematting_deploy.training.distance import by_passes, distance, guide
+from litematting_deploy.training.camera import jpeg, sensor_noise
 from litematting_deploy.training.photos import shrink
 from litematting_deploy.training.procedural import Cut, paint, warp
 from litematting_deploy.training.recipe import Augment
 from litematting_deploy.training.scenes import Scenes, combine, compose
+from litematting_deploy.training.trimaps import by_passes, distance, guide
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP
 
 # The image is the composite; everything that is done to the layers is done.

@@ -1,4 +1,16 @@
-"""The procedural source of alphas: twenty-one families of foregrounds, an endless stream of them."""
+"""The procedural source of alphas: families of drawn foregrounds, and an endless stream of layers of them.
+
+A family is a function in a module of its own here, such as `fur.fur`: it takes a random generator and a size, and
+returns a `Layer` of that size. It draws on a `canvas.Canvas` or computes every pixel, finds its place by `layout.place`
+and ends in `finish(lit(...))`. To add one, write the module, and name the function in `_TABLE` with how often it comes;
+`python docs/pictures/families.py` draws its picture for docs/explanation/families.md. What families share:
+
+canvas      exact coverage by supersampling, and operations on what was drawn
+layout      a place in the frame, noise, light, shadows of one sheet on another
+shapes      outlines of solid things        strands       lines that grow, wind and run in bundles
+leaves      leaves and their veins          perspective   wires and walls in space, and their patterns
+figures, locks      what `groomed` grows on, and how its hair is worn
+"""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -12,7 +24,7 @@ from .baskets import basket
 from .bicycles import bicycle
 from .branches import branches
 from .bushes import bush
-from .canvas import Layer, blur, displace, finish, opened, over
+from .canvas import Layer, blur, finish, opened, over
 from .edges import defocused, motion_blurred
 from .fabrics import net
 from .fences import fence
@@ -22,7 +34,7 @@ from .glass import glass
 from .groomed import groomed
 from .hair import curly_hair, straight_hair, wavy_hair
 from .knits import knit
-from .layout import fractal
+from .layout import warped
 from .lettering import text
 from .meadow import long_grass
 from .plants import foliage
@@ -32,63 +44,44 @@ from .vessels import vessel
 
 __all__ = ["FAMILIES", "GROOMED", "GROOMED_WEIGHT", "WEIGHTS", "Layer", "check_strands", "draw", "layer"]
 
-# Each draws one (size, size) layer of its kind.
-FAMILIES: dict[str, Callable[[Generator, int], Layer]] = {
-    "straight_hair": straight_hair,
-    "wavy_hair": wavy_hair,
-    "curly_hair": curly_hair,
-    "fur": fur,
-    "foliage": foliage,
-    "net": net,
-    "smoke": smoke,
-    "glass": glass,
-    "tufts": tufts,
-    "defocused": defocused,
-    "motion_blurred": motion_blurred,
-    "text": text,
-    "bush": bush,
-    "basket": basket,
-    "flowers": flowers,
-    "long_grass": long_grass,
-    "fence": fence,
-    "branches": branches,
-    "knit": knit,
-    "bicycle": bicycle,
-    "vessel": vessel,
+Draw = Callable[[Generator, int], Layer]
+"""Draws one (size, size) layer of a kind."""
+
+# family -> what draws it, and how often it comes: hair and fur 35 %, what is full of holes with hard edges 45 %, the
+# rest 20 %
+_TABLE: dict[str, tuple[Draw, float]] = {
+    "straight_hair": (straight_hair, 0.11),
+    "wavy_hair": (wavy_hair, 0.07),
+    "curly_hair": (curly_hair, 0.07),
+    "fur": (fur, 0.10),
+    "foliage": (foliage, 0.04),
+    "net": (net, 0.03),
+    "smoke": (smoke, 0.04),
+    "glass": (glass, 0.03),
+    "tufts": (tufts, 0.04),
+    "defocused": (defocused, 0.03),
+    "motion_blurred": (motion_blurred, 0.02),
+    "text": (text, 0.02),
+    "bush": (bush, 0.11),
+    "basket": (basket, 0.07),
+    "flowers": (flowers, 0.06),
+    "long_grass": (long_grass, 0.02),
+    "fence": (fence, 0.05),
+    "branches": (branches, 0.04),
+    "knit": (knit, 0.02),
+    "bicycle": (bicycle, 0.01),
+    "vessel": (vessel, 0.02),
 }
-# How often each comes: hair and fur 35 %, what is full of holes with hard edges 45 %, the rest 20 %.
-WEIGHTS: Mapping[str, float] = MappingProxyType(
-    {
-        "straight_hair": 0.11,
-        "wavy_hair": 0.07,
-        "curly_hair": 0.07,
-        "fur": 0.10,
-        "foliage": 0.04,
-        "net": 0.03,
-        "smoke": 0.04,
-        "glass": 0.03,
-        "tufts": 0.04,
-        "defocused": 0.03,
-        "motion_blurred": 0.02,
-        "text": 0.02,
-        "bush": 0.11,
-        "basket": 0.07,
-        "flowers": 0.06,
-        "long_grass": 0.02,
-        "fence": 0.05,
-        "branches": 0.04,
-        "knit": 0.02,
-        "bicycle": 0.01,
-        "vessel": 0.02,
-    }
-)
+FAMILIES = {name: draws for name, (draws, _) in _TABLE.items()}
+WEIGHTS: Mapping[str, float] = MappingProxyType({name: weight for name, (_, weight) in _TABLE.items()})
 GROOMED, GROOMED_WEIGHT = "groomed", 0.25
 """The family whose strands come from files, and its weight beside `WEIGHTS` where there are some."""
 _SECOND, _WARPED, _SOFTENED = 0.15, 0.25, 0.2
 
 
 def draw(rng: Generator, size: int, weights: Mapping[str, float] | None = None, strands: tuple[str, ...] = ()) -> Layer:
-    """One layer of a family picked by `weights` (relative, default `WEIGHTS`; families left out are never drawn).
+    """Return one layer of a family picked by `weights` (relative, default `WEIGHTS`; families left out are never
+    drawn).
 
     Sometimes two are united, sometimes the result is warped or slightly softened. strands: files of grooms, which
     the family "groomed" draws. Raises `UsageError` for unknown families, for weights that leave nothing to draw and
@@ -103,8 +96,7 @@ def draw(rng: Generator, size: int, weights: Mapping[str, float] | None = None, 
         other = families[names[int(rng.choice(len(names), p=chances))]](rng, size)
         drawn = finish(over(opened(drawn), opened(other)))
     if rng.random() < _WARPED:
-        field = np.stack([fractal(rng, size, 2, 2), fractal(rng, size, 2, 2)], -1)
-        drawn = finish(displace(opened(drawn), field * np.float32(size * rng.uniform(0.004, 0.02))))
+        drawn = finish(warped(rng, opened(drawn), 0.004, 0.02))
     if rng.random() < _SOFTENED:
         drawn = finish(blur(opened(drawn), float(rng.uniform(0.4, 1.3))))
     return drawn
@@ -113,21 +105,19 @@ def draw(rng: Generator, size: int, weights: Mapping[str, float] | None = None, 
 def layer(
     seed: int, index: int, size: int, weights: Mapping[str, float] | None = None, strands: tuple[str, ...] = ()
 ) -> Layer:
-    """Layer number `index` of the endless stream `seed`, (size, size), by `draw`: always the same bits."""
+    """Return layer number `index` of the endless stream `seed`, (size, size), by `draw`: always the same bits."""
     return draw(np.random.default_rng([seed, index]), size, weights, strands)
 
 
 def check_strands(weights: Mapping[str, float], strands: bool) -> None:
     """Raise `UsageError` unless weights (none: the default ones) draw "groomed" exactly where there are strands."""
     if weights.get(GROOMED, 0) > 0 and not strands:
-        raise UsageError(f"weights: {GROOMED} is {weights[GROOMED]:g}, and there are no strands; give --strands DIR")
+        raise UsageError(f"weights: {GROOMED} is {weights[GROOMED]:g}, and there are no strands; give `strands`")
     if strands and weights and not weights.get(GROOMED, 0) > 0:
-        raise UsageError(f"weights: give {GROOMED} none, and --strands some; add {GROOMED} = {GROOMED_WEIGHT}")
+        raise UsageError(f"weights: give {GROOMED} none, and `strands` are given; add {GROOMED} = {GROOMED_WEIGHT}")
 
 
-def _chances(
-    weights: Mapping[str, float], families: Mapping[str, Callable[[Generator, int], Layer]]
-) -> tuple[list[str], np.ndarray]:
+def _chances(weights: Mapping[str, float], families: Mapping[str, Draw]) -> tuple[list[str], np.ndarray]:
     check_strands(weights, GROOMED in families)
     unknown = sorted(set(weights) - set(families) - {GROOMED})
     if unknown:

@@ -3,17 +3,16 @@
 import numpy as np
 from numpy.random import Generator
 
-from . import patterns
 from .canvas import Canvas, Layer, Sheet, finish
 from .layout import Points, lit, log_uniform, place, stacked
-from .perspective import Camera, Surface, flat_erase, flat_fill, plane, revolved, wires
-from .shapes import SHAPES, Shape, animal, blob, compound, ellipse, mug, paint
+from .perspective import Camera, Surface, columns, diamond, hexagons, plane, revolved, rows, square, wires
+from .shapes import Shape, animal, blob, compound, ellipse, mug, paint, solid, something
 
 _FLAT = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
 
 
 def pencil(rng: Generator, canvas: Canvas, foot: Points, head: Points, width: float) -> None:
-    """A pencil, pen or brush from `foot` to its point or end at `head`, (2,) pixels."""
+    """Draw a pencil, pen or brush from `foot` to its point or end at `head`, (2,) pixels."""
     along = (head - foot) / (np.linalg.norm(head - foot) + 1e-9)
     side, shade = np.array([-along[1], along[0]]), rng.uniform(50, 170)
     for k, light in enumerate((0.75, 1.3, 0.95)):  # three of its six faces
@@ -26,30 +25,21 @@ def pencil(rng: Generator, canvas: Canvas, foot: Points, head: Points, width: fl
     if kind == 0:  # sharpened: wood and lead
         tip = head + along * width * 2.2
         canvas.fill(np.stack([head + side * width / 2, tip, head - side * width / 2]), 190)
-        canvas.fill(
-            np.stack(
-                [tip - along * width * 0.7 + side * width * 0.16, tip, tip - along * width * 0.7 - side * width * 0.16]
-            ),
-            35,
-        )
+        back, half = tip - along * width * 0.7, side * width * 0.16
+        canvas.fill(np.stack([back + half, tip, back - half]), 35)
     elif kind == 1:  # an eraser in its ferrule
         for low, high, tone in ((0.0, 0.9, 200.0), (0.9, 1.9, 120.0)):
-            canvas.strokes(
-                np.stack([head + along * width * low, head + along * width * high])[None], width, [tone], 1.0
-            )
+            ends = head + along * width * np.array([[low], [high]])
+            canvas.strokes(ends[None], width, [tone], 1.0)
     else:  # a brush
         bristles = np.repeat((head + side * 0)[None], 14, 0) + side * rng.uniform(-0.5, 0.5, (14, 1)) * width
         ends = head + along * width * rng.uniform(2.0, 3.2, (14, 1)) + side * rng.normal(0, 0.35, (14, 1)) * width
-        canvas.strokes(
-            np.stack([bristles, (bristles + ends) / 2 + side * 0.1, ends], 1),
-            max(width * 0.2, 0.8),
-            rng.uniform(40, 120, 14),
-            0.3,
-        )
+        hairs = np.stack([bristles, (bristles + ends) / 2 + side * 0.1, ends], 1)
+        canvas.strokes(hairs, max(width * 0.2, 0.8), rng.uniform(40, 120, 14), 0.3)
 
 
 def _contents(rng: Generator, size: int, camera: Camera, wide: float, height: float) -> Sheet:
-    """What stands or lies in a vessel `wide` across and `height` high, in units of the camera's radius."""
+    """Return what stands or lies in a vessel `wide` across and `height` high, in units of the camera's radius."""
     canvas, kind = Canvas(size), rng.integers(3)
     if kind == 0:
         for _ in range(int(rng.integers(3, 14))):
@@ -76,39 +66,39 @@ def _contents(rng: Generator, size: int, camera: Camera, wide: float, height: fl
 
 
 def _mesh(rng: Generator, around: float, height: float, cell: float) -> Points:
-    """The lines of a mesh on a wall `around` by `height`, with cells of about `cell`, all in one unit."""
+    """Return the lines of a mesh on a wall `around` by `height`, with cells of about `cell`, all in one unit."""
     across, down = (int(np.clip(length / cell, 2, 70)) for length in (around, height))
     kind = int(rng.choice(4, p=[0.35, 0.4, 0.15, 0.1]))
     if kind == 0:
-        return patterns.square(across, down)
+        return square(across, down)
     if kind == 1:
-        return patterns.diamond(across, down)
+        return diamond(across, down)
     if kind == 2:
-        return patterns.hexagons(across, max(down // 2, 1))
-    return np.concatenate([patterns.columns(across + 1), patterns.rows(int(rng.integers(2, 5)))])
+        return hexagons(across, max(down // 2, 1))
+    return np.concatenate([columns(across + 1), rows(int(rng.integers(2, 5)))])
 
 
 def _perforated(
     canvas: Canvas, camera: Camera, surface: Surface, across: int, down: int, wide: float, shade: float
 ) -> None:
-    """A sheet of metal pierced by rows of round holes, `wide` of a cell across."""
+    """Draw a sheet of metal pierced by rows of round holes, `wide` of a cell across."""
     edge = np.concatenate([np.linspace(a, b, 20) for a, b in zip(_FLAT, np.roll(_FLAT, -1, 0), strict=True)])
-    flat_fill(canvas, camera, surface, edge, shade)
+    canvas.fill(camera(surface(edge))[:, :2], shade)
     hole = ellipse(0, 0, wide / 2 / across, wide / 2 / down, count=12)
     for row in range(1, down - 1):
         for column in range(across):
             at = np.array([(column + 0.25 + 0.5 * (row % 2)) / across, (row + 0.5) / down])
-            flat_erase(canvas, camera, surface, hole + at)
+            canvas.erase(camera(surface(hole + at))[:, :2])
 
 
 def wicker(
     rng: Generator, canvas: Canvas, camera: Camera, surface: Surface, stakes: int, weavers: int, gap: float
 ) -> None:
-    """Rods woven over and under stakes. gap: the open share of the rows' height, 0..1."""
-    lines = camera(surface(patterns.rows(weavers, 0.02, 0.98)))
+    """Draw rods woven over and under stakes. gap: the open share of the rows' height, 0..1."""
+    lines = camera(surface(rows(weavers, 0.02, 0.98)))
     pitch = float(np.linalg.norm(np.diff(lines[:, lines.shape[1] // 2, :2], axis=0), axis=1).mean())
     thick = pitch * (1 - gap)
-    wires(rng, canvas, camera, surface, patterns.columns(stakes + 1), max(thick * 0.9, 1.2), 85)
+    wires(rng, canvas, camera, surface, columns(stakes + 1), max(thick * 0.9, 1.2), 85)
     tones = np.array([85.0, 115, 140, 148, 138, 112, 85])
     for row in range(weavers):
         v = 0.02 + 0.96 * row / max(weavers - 1, 1)
@@ -124,7 +114,7 @@ def wicker(
 
 
 def _walls(rng: Generator, wide: float, height: float, kinds: int) -> tuple[list[Surface], list[Surface], float]:
-    """The walls of a vessel behind and before its contents, and the length of one.
+    """Return the walls of a vessel behind and before its contents, and the length of one.
 
     kinds: how many of the forms are possible; the fourth and last is a bird cage, which only wires can make.
     """
@@ -146,7 +136,7 @@ def _walls(rng: Generator, wide: float, height: float, kinds: int) -> tuple[list
 
 
 def _box(rng: Generator, wide: float, height: float) -> tuple[list[Surface], list[Surface]]:
-    """The walls of a box, behind and before its contents; its near edge faces the viewer."""
+    """Return the walls of a box, behind and before its contents; its near edge faces the viewer."""
     half, deep, high = wide, wide * rng.uniform(0.6, 1.2), height / 2
     corners = np.array([[-half, -deep, high], [half, -deep, high], [half, deep, high], [-half, deep, high]])
     walls = [plane(a, b - a, np.array([0, 0, -height])) for a, b in zip(corners, np.roll(corners, -1, 0), strict=True)]
@@ -155,7 +145,7 @@ def _box(rng: Generator, wide: float, height: float) -> tuple[list[Surface], lis
 
 
 def basket(rng: Generator, size: int) -> Layer:
-    """Pencil holders, bins, cages and baskets of wire, pierced metal or wicker, with and without things inside."""
+    """Draw pencil holders, bins, cages and baskets of wire, pierced metal or wicker, with and without things inside."""
     centre, radius = place(rng, size, 0.28, 0.6)
     box = rng.random() < 0.25
     kind = int(rng.choice(3, p=[0.62, 0.15, 0.23]))  # wire, pierced metal or wicker
@@ -173,12 +163,12 @@ def basket(rng: Generator, size: int) -> Layer:
     across, down = (int(np.clip(length / cell, 3, 45)) for length in (around, height))
     gap, hole = rng.uniform(0.2, 0.6), rng.uniform(0.5, 0.8)
     rim = min(width * rng.uniform(1.6, 4), 0.05 * radius)
-    rims = np.concatenate([patterns.rows(1), patterns.rows(1, 1.0)])
+    rims = np.concatenate([rows(1), rows(1, 1.0)])
     sheets: list[Sheet] = []
     for walls, dim in ((back, 0.7), (front, 1.0)):
         canvas = Canvas(size)
         if walls is back and rng.random() < 0.35:  # the floor
-            edge = patterns.rows(1, 1.0)[0]
+            edge = rows(1, 1.0)[0]
             floor = np.concatenate([camera(wall(edge))[:, :2] for wall in back + front])
             canvas.fill(floor, shade * 0.45)
         for wall in walls:
@@ -190,7 +180,7 @@ def basket(rng: Generator, size: int) -> Layer:
                 wicker(rng, canvas, camera, wall, max(across // 2, 6), max(down, 8), gap)
             wires(rng, canvas, camera, wall, rims, rim, shade * dim * 1.1)
             if box:
-                wires(rng, canvas, camera, wall, patterns.columns(2), rim, shade * dim)
+                wires(rng, canvas, camera, wall, columns(2), rim, shade * dim)
         sheet = canvas.sheet()
         if kind == 2:
             sheet = sheet * np.array([1, dim], np.float32)
@@ -198,9 +188,5 @@ def basket(rng: Generator, size: int) -> Layer:
     if rng.random() < 0.65:
         sheets.insert(1, _contents(rng, size, camera, wide * 0.75, height))
     if rng.random() < 0.15:  # something behind it all
-        canvas = Canvas(size)
-        paint(
-            canvas, SHAPES[int(rng.integers(len(SHAPES)))](rng), centre + rng.normal(0, 0.5, 2) * radius, radius * 0.8
-        )
-        sheets.insert(0, canvas.sheet())
+        sheets.insert(0, solid(size, something(rng), centre + rng.normal(0, 0.5, 2) * radius, radius * 0.8))
     return finish(lit(rng, stacked(sheets, radius * 0.03, 0.45), 0.15, 0.06))

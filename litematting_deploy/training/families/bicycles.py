@@ -3,10 +3,9 @@
 import numpy as np
 from numpy.random import Generator
 
-from . import patterns
 from .canvas import Canvas, Layer, Sheet, finish
 from .layout import Points, lit, place, stacked
-from .perspective import Camera, plane, wires
+from .perspective import Camera, diamond, plane, rows, square, wires
 
 # In units: (x, z), x forwards and z up, the hubs at height 0.
 _WHEEL, _REAR, _FRONT = 0.42, np.array([-0.62, 0.0]), np.array([0.6, 0.0])
@@ -136,14 +135,14 @@ class _Bicycle:
     def basket(self, middle: Points) -> None:
         rng, half, high = self._rng, 0.2, 0.25
         deep = rng.uniform(0.1, 0.18)
-        make = (patterns.square, patterns.diamond)[int(rng.integers(2))]
+        make = (square, diamond)[int(rng.integers(2))]
         across, down = int(rng.integers(5, 14)), int(rng.integers(4, 9))
         corners = np.array([[-half, -deep, 0], [half, -deep, 0], [half, deep, 0], [-half, deep, 0]])
         walls = [(a, b) for a, b in zip(corners, np.roll(corners, -1, 0), strict=True)]
         for a, b in (walls[2], walls[1], walls[3], walls[0]):
             wall = plane(middle + a, b - a, np.array([0, 0, -high]))
             self.tubes(wall(make(across, down)), 0.007, 1.1)
-            self.tubes(wall(np.concatenate([patterns.rows(1), patterns.rows(1, 1.0)])), 0.016, 1.2)
+            self.tubes(wall(np.concatenate([rows(1), rows(1, 1.0)])), 0.016, 1.2)
 
     def draw(self) -> None:
         """Draw all of it, from what is far to what is near."""
@@ -157,7 +156,7 @@ class _Bicycle:
 
 
 def bicycle(rng: Generator, size: int) -> Layer:
-    """Bicycles: whole ones, several, a part of one that fills the frame, or a wheel alone."""
+    """Draw bicycles: whole ones, several, a part of one that fills the frame, or a wheel alone."""
     kind = int(rng.choice(4, p=[0.45, 0.2, 0.25, 0.1]))
     centre, radius = place(rng, size, 0.28, 0.6)
     if kind == 2:  # near

@@ -8,13 +8,13 @@ from .canvas import Canvas, Layer, finish
 from .layout import Points, lit, log_uniform, place, stacked
 from .leaves import palmate, simple
 from .shapes import ellipse
-from .strands import grow
+from .strands import grow, headings
 
 _POINTS, _MOST = 18, 1600
 
 
 def _drawn(rng: Generator, canvas: Canvas, lines: Points, widths: Points, tone: float) -> None:
-    """Round wood, lines (K, M, 2) that halve their widths towards their ends, lit from above."""
+    """Draw round wood, lines (K, M, 2) that halve their widths towards their ends, lit from above."""
     count = len(lines)
     tones = tone * rng.normal(1, 0.1, count)
     thick = widths > 3
@@ -28,8 +28,7 @@ def _offshoots(
     rng: Generator, lines: Points, widths: Points, lengths: Points, share: float, pull: Points, zigzag: float
 ) -> tuple[Points, Points, Points]:
     """Side branches of lines, (K, M, 2): theirs, their widths and their lengths."""
-    along = np.gradient(lines, axis=1)
-    heading = np.arctan2(along[..., 1], along[..., 0])
+    heading = headings(lines)
     picked = rng.random(lines.shape[:2]) < share
     picked[:, : max(_POINTS // 6, 1)] = False
     picked[:, -1] = True  # a fork at the end
@@ -62,14 +61,14 @@ def _wood(
 
 
 def _trimmings(rng: Generator, canvas: Canvas, twigs: Points, length: float, tone: float) -> None:
-    """A few leaves, berries, buds or thorns on twigs, (K, M, 2)."""
+    """Draw a few leaves, berries, buds or thorns on twigs, (K, M, 2)."""
     kind = int(rng.integers(4))
     outline = palmate(rng) if rng.random() < 0.2 else simple(rng)
-    along = np.gradient(twigs, axis=1)
+    ways = headings(twigs)
     number = min(int(log_uniform(rng, 3, 150)), len(twigs) * 3)
     size = max(length * log_uniform(rng, 0.025, 0.09), 3.0)
     for k, node in zip(rng.integers(len(twigs), size=number), rng.integers(4, _POINTS, number), strict=True):
-        at, heading = twigs[k, node], float(np.arctan2(along[k, node, 1], along[k, node, 0]))
+        at, heading = twigs[k, node], float(ways[k, node])
         if kind < 2:
             scale = size * rng.lognormal(0, 0.3) * 1.6
             form = np.array([scale, scale * rng.uniform(0.4, 1.0)])
@@ -86,7 +85,8 @@ def _trimmings(rng: Generator, canvas: Canvas, twigs: Points, length: float, ton
 
 
 def branches(rng: Generator, size: int) -> Layer:
-    """Branches and twigs against the sky: of a tree, into the frame, hanging, or a tangle; a few keep their leaves."""
+    """Draw branches and twigs against the sky: of a tree, into the frame, hanging, or a tangle; a few keep their
+    leaves."""
     kind = int(rng.choice(4, p=[0.3, 0.35, 0.15, 0.2]))
     centre, radius = place(rng, size, 0.3, 0.6)
     sheets = []

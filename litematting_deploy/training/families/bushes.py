@@ -7,7 +7,7 @@ from .canvas import Canvas, Layer, Sheet, finish
 from .layout import Points, lit, log_uniform, place, stacked, turned
 from .leaves import palmate, simple
 from .shapes import blob
-from .strands import grow
+from .strands import grow, headings
 
 _MOST_LEAVES = 2800
 
@@ -15,7 +15,7 @@ _MOST_LEAVES = 2800
 def crisp_leaf(
     rng: Generator, canvas: Canvas, outline: Points, at: Points, angle: float, form: Points, shade: float
 ) -> None:
-    """A leaf that is folded along its midrib: a lit half, a dark half and, where there is room, veins.
+    """Draw a leaf that is folded along its midrib: a lit half, a dark half and, where there is room, veins.
 
     outline: (N, 2), from (0, 0) to about (1, 0), as the functions in `leaves` return it. form: (2,) pixels, the
     length and the foreshortened width's factor. shade: 0..255.
@@ -44,18 +44,18 @@ def crisp_leaf(
 
 
 def _sprigs(rng: Generator, roots: Points, angles: Points, length: float, each: int) -> tuple[Points, Points, Points]:
-    """Twigs from `roots`, (K, 2), and where their leaves sit: twigs (K, 12, 2), places (L, 2) and headings (L,)."""
+    """Return twigs from `roots`, (K, 2), and where their leaves sit: twigs (K, 12, 2), places (L, 2) and headings
+    (L,)."""
     twigs = grow(rng, roots, angles, length * rng.uniform(0.5, 1.3, len(roots)), 12, np.array([0, 0.2]), 0.7)
-    along = np.gradient(twigs, axis=1)
     at = np.linspace(2, 11, each).astype(int)
-    headings = np.arctan2(along[:, at, 1], along[:, at, 0])
     swing = np.where(np.arange(each) % 2, 1, -1) * rng.uniform(0.4, 1.1, (len(roots), each))
     swing[:, -1] *= 0.2
-    return twigs, twigs[:, at].reshape(-1, 2), (headings + swing).reshape(-1)
+    return twigs, twigs[:, at].reshape(-1, 2), (headings(twigs)[:, at] + swing).reshape(-1)
 
 
 def _branching(rng: Generator, spots: Points, base: Points) -> Points:
-    """Branches that reach each of `spots`, (K, 2), from its nearest neighbour on the side of `base`, (K, 5, 2)."""
+    """Return branches that reach each of `spots`, (K, 2), from its nearest neighbour on the side of `base`, (K, 5,
+    2)."""
     known = np.concatenate([base[None], spots])
     far = np.linalg.norm(known - base, axis=1)
     gaps = np.linalg.norm(spots[:, None] - known[None], axis=2)
@@ -70,7 +70,7 @@ def _branching(rng: Generator, spots: Points, base: Points) -> Points:
 def _leafage(
     rng: Generator, size: int, form: Points, centre: Points, base: Points, length: float, open_share: float
 ) -> Sheet:
-    """Leaves within an outline, (N, 2) pixels about `centre`, that leave about `open_share` of it open.
+    """Return leaves within an outline, (N, 2) pixels about `centre`, that leave about `open_share` of it open.
 
     base: (2,) pixels, where the branches come from.
     """
@@ -92,10 +92,10 @@ def _leafage(
         spots = spots - 0.5 * reach * np.stack([np.cos(outward), np.sin(outward)], 1)
         if depth == 0:  # the branches that carry it all
             canvas.strokes(_branching(rng, centre + spots, base), log_uniform(rng, 0.06, 0.14) * length, 65, 0.8)
-        twigs, places, headings = _sprigs(rng, centre + spots, outward, reach, per_twig)
+        twigs, places, ways = _sprigs(rng, centre + spots, outward, reach, per_twig)
         canvas.strokes(twigs, log_uniform(rng, 0.03, 0.08) * length, rng.uniform(40, 90, number), 0.4)
         tone = (70, 105, 135)[depth]
-        for at, heading in zip(places, headings.tolist(), strict=True):
+        for at, heading in zip(places, ways.tolist(), strict=True):
             outline = outlines[int(rng.integers(len(outlines)))]
             scale = length * float(rng.lognormal(0, 0.22))
             squash = form_y * rng.choice([-1, 1]) * rng.uniform(0.35, 1.0)
@@ -106,7 +106,7 @@ def _leafage(
 
 
 def bush(rng: Generator, size: int) -> Layer:
-    """Bushes, hedges, hanging foliage and sprays of large leaves, in focus, with small holes to the background."""
+    """Draw bushes, hedges, hanging foliage and sprays of large leaves, in focus, with small holes to the background."""
     kind = int(rng.choice(4, p=[0.45, 0.2, 0.15, 0.2]))
     centre, radius = place(rng, size, 0.3, 0.62)
     if kind == 0:  # a bush

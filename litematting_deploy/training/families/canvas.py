@@ -85,7 +85,7 @@ class Canvas:
                     cv2.fillPoly(self._pixels, [ring], colour, cv2.LINE_AA, _FRACTION_BITS)
 
     def sheet(self) -> Sheet:
-        """What was drawn, averaged down to (S, S, 2) float32."""
+        """Return what was drawn, averaged down to (S, S, 2) float32."""
         small = cv2.resize(self._pixels, (self.size, self.size), interpolation=cv2.INTER_AREA)
         return np.asarray(small[..., :2] * np.array([1 / 255, 1], np.float32), np.float32)
 
@@ -101,23 +101,24 @@ class Canvas:
 
 
 def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
-    """OpenCV's fixed-point coordinates; far ones are held where its arithmetic cannot overflow."""
+    """Return OpenCV's fixed-point coordinates; far ones are held where its arithmetic cannot overflow."""
     return np.asarray(np.rint(points.clip(-8000, 16000) * (1 << _FRACTION_BITS)), np.int32)
 
 
 def over(top: Sheet, bottom: Sheet) -> Sheet:
-    """`top` composited over `bottom`: coverage 1 - (1 - a)(1 - b). (S, S, 2) float32."""
+    """Composite `top` over `bottom`: coverage 1 - (1 - a)(1 - b). (S, S, 2) float32."""
     return np.asarray(top + bottom * (1 - top[..., :1]), np.float32)
 
 
-def plain(coverage: Floats, shade: Floats | float = NEUTRAL) -> Sheet:
-    """A sheet of a coverage, (S, S) float32 0..1, and a shade, a number or (S, S) float32 0..255."""
-    coverage = coverage.clip(0, 1)
-    return np.stack([coverage, coverage * np.clip(shade, 0, 255)], -1).astype(np.float32)
+def plain(coverage: ArrayLike, shade: ArrayLike = NEUTRAL) -> Sheet:
+    """Return a sheet of a coverage, (S, S) 0..1, and a shade, a number or (S, S) 0..255, both taken as float32."""
+    cover = np.asarray(coverage, np.float32).clip(0, 1)
+    light = shade if isinstance(shade, float) else np.asarray(shade, np.float32)
+    return np.stack([cover, cover * np.clip(light, 0, 255)], -1).astype(np.float32)
 
 
 def blur(sheet: Sheet, sigma: float) -> Sheet:
-    """A Gaussian blur of (S, S, 2) float32; what lies outside the frame continues its border."""
+    """Return a Gaussian blur of (S, S, 2) float32; what lies outside the frame continues its border."""
     return np.asarray(cv2.GaussianBlur(sheet, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
@@ -133,12 +134,12 @@ def displace(sheet: Sheet, field: Floats) -> Sheet:
 
 
 def opened(layer: Layer) -> Sheet:
-    """The (S, S, 2) float32 sheet of a layer."""
-    return plain((layer.alpha / np.float32(255)).astype(np.float32), layer.shade.astype(np.float32))
+    """Return the (S, S, 2) float32 sheet of a layer."""
+    return plain(layer.alpha / np.float32(255), layer.shade)
 
 
 def finish(sheet: Sheet) -> Layer:
-    """The layer of a sheet, (S, S, 2) float32."""
+    """Return the layer of a sheet, (S, S, 2) float32."""
     coverage = sheet[..., 0]
     shade = np.where(coverage > 1 / 512, sheet[..., 1] / np.maximum(coverage, 1 / 512), NEUTRAL)
     return Layer(np.rint(coverage.clip(0, 1) * 255).astype(np.uint8), np.rint(shade.clip(0, 255)).astype(np.uint8))

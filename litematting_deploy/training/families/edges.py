@@ -5,17 +5,14 @@ import numpy as np
 from numpy.random import Generator
 
 from .canvas import Canvas, Layer, Sheet, blur, finish, over
-from .layout import Points, fractal, lit, place, turned
-from .shapes import SHAPES, Shape, blob, ellipse, limb, paint
+from .layout import Points, fractal, lit, log_uniform, place, turned
+from .shapes import Shape, blob, ellipse, limb, paint, solid, something
 
 
 def _thing(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
-    """A solid object with shaded parts, (size, size, 2) float32."""
-    canvas = Canvas(size)
-    shape = SHAPES[int(rng.integers(len(SHAPES)))](rng)
-    angle = rng.normal(0, 0.4)
-    paint(canvas, shape, centre, radius, angle, rng.uniform(70, 180))
-    sheet, marks = canvas.sheet(), Canvas(size)
+    """Return a solid object with shaded parts, (size, size, 2) float32."""
+    shape, angle = something(rng), rng.normal(0, 0.4)
+    sheet, marks = solid(size, shape, centre, radius, angle, rng.uniform(70, 180)), Canvas(size)
     for outline in shape.solids:  # parts and patterns that only the shade shows
         middle = outline.mean(0)
         for _ in range(int(rng.integers(0, 4))):
@@ -27,7 +24,7 @@ def _thing(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
 
 
 def disc_blur(sheet: Sheet, radius: float) -> Sheet:
-    """A lens's blur of (S, S, 2) float32: the mean over a disc of `radius` pixels with a soft edge."""
+    """Return a lens's blur of (S, S, 2) float32: the mean over a disc of `radius` pixels with a soft edge."""
     shrink = max(1, int(radius // 8))  # a wide disc leaves nothing that a coarser grid would lose
     size = sheet.shape[0]
     small = cv2.resize(sheet, (size // shrink,) * 2, interpolation=cv2.INTER_AREA) if shrink > 1 else sheet
@@ -43,7 +40,7 @@ def disc_blur(sheet: Sheet, radius: float) -> Sheet:
 
 
 def _focused(rng: Generator, sheet: Sheet, widest: float) -> Sheet:
-    """A blur that grows across the picture from sharp to `widest` pixels of disc radius."""
+    """Return a blur that grows across the picture from sharp to `widest` pixels of disc radius."""
     size = sheet.shape[0]
     angle = rng.uniform(0, 2 * np.pi)
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
@@ -59,13 +56,13 @@ def _focused(rng: Generator, sheet: Sheet, widest: float) -> Sheet:
 
 
 def defocused(rng: Generator, size: int) -> Layer:
-    """Solid objects from slightly soft to far out of focus, evenly or with depth."""
+    """Draw solid objects from slightly soft to far out of focus, evenly or with depth."""
     centre, radius = place(rng, size, 0.15, 0.7)
     sheet = _thing(rng, size, centre, radius)
     kind = rng.random()
     if kind < 0.35:
-        return finish(blur(sheet, float(np.exp(rng.uniform(np.log(0.4), np.log(1.6))))))
-    widest = 2 * float(np.exp(rng.uniform(np.log(1.5), np.log(25))))
+        return finish(blur(sheet, log_uniform(rng, 0.4, 1.6)))
+    widest = 2 * log_uniform(rng, 1.5, 25)
     if kind < 0.6:
         return finish(_focused(rng, sheet, widest))
     if kind < 0.8:  # something near and blurred before something sharp
@@ -75,7 +72,8 @@ def defocused(rng: Generator, size: int) -> Layer:
 
 
 def smear(sheet: Sheet, length: float, angle: float, turn: float, pivot: Points) -> Sheet:
-    """The mean of (S, S, 2) float32 over a motion of `length` pixels along `angle` while turning `turn` radians."""
+    """Return the mean of (S, S, 2) float32 over a motion of `length` pixels along `angle` while turning `turn`
+    radians."""
     size = sheet.shape[0]
     count = int(np.clip((length + abs(turn) * size * 0.3) / 1.6, 4, 70))
     total = np.zeros_like(sheet)
@@ -95,7 +93,7 @@ def _ball(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
 
 
 def motion_blurred(rng: Generator, size: int) -> Layer:
-    """Things that move along a line or a slight curve: whole, or only a part while the rest holds still."""
+    """Draw things that move along a line or a slight curve: whole, or only a part while the rest holds still."""
     centre, radius = place(rng, size, 0.12, 0.5)
     length = 5 + 75 * float(rng.random()) ** 1.2
     angle = rng.uniform(0, 2 * np.pi)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .canvas import Canvas, Layer, Sheet, finish, over
 from .layout import Points, fractal, lit, place, turned
-from .shapes import SHAPES, Shape, blob, ellipse, paint, rounded
+from .shapes import Shape, blob, ellipse, rounded, solid, something
 
 
 class _Drape:
@@ -42,7 +42,7 @@ def _steps(size: int, cell: float) -> NDArray[np.float64]:
 
 
 def _mesh(rng: Generator, canvas: Canvas, drape: _Drape, cell: float, width: float) -> None:
-    """A fishing net: two sets of threads, knotted where they cross."""
+    """Draw a fishing net: two sets of threads, knotted where they cross."""
     steps = _steps(canvas.size, cell)
     run = np.linspace(-0.95, 0.95, 120) * canvas.size
     lines = np.stack(np.broadcast_arrays(run[None], steps[:, None]), -1)
@@ -81,7 +81,7 @@ def _chain(rng: Generator, canvas: Canvas, drape: _Drape, cell: float, width: fl
 
 
 def _lace(rng: Generator, canvas: Canvas, drape: _Drape, cell: float, width: float) -> None:
-    """Cloth pierced by a repeated flower, on a ground of fine mesh, with threads across its holes."""
+    """Draw cloth pierced by a repeated flower, on a ground of fine mesh, with threads across its holes."""
     cell = max(cell * 3, 36)
     petals, reach = int(rng.integers(4, 9)), rng.uniform(0.24, 0.34)
     outline = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * 0.95 * canvas.size
@@ -106,7 +106,7 @@ def _lace(rng: Generator, canvas: Canvas, drape: _Drape, cell: float, width: flo
 
 
 def _cut(rng: Generator, size: int, sheet: Sheet, centre: Points, radius: float) -> Sheet:
-    """The cloth cut to a piece with a hem; perhaps something solid behind it."""
+    """Return the cloth cut to a piece with a hem; perhaps something solid behind it."""
     piece = rounded(rng) if rng.random() < 0.4 else blob(rng, 0.2)
     piece = turned(piece, rng.uniform(0, 6.3)) * radius + centre
     stencil = Canvas(size)
@@ -120,7 +120,7 @@ def _cut(rng: Generator, size: int, sheet: Sheet, centre: Points, radius: float)
 
 
 def net(rng: Generator, size: int) -> Layer:
-    """Fishing nets, tulle, chain-link fence and lace, hanging in folds, some of it over something solid."""
+    """Draw fishing nets, tulle, chain-link fence and lace, hanging in folds, some of it over something solid."""
     centre, radius = place(rng, size, 0.25, 0.75)
     canvas, drape = Canvas(size), _Drape(rng, size, centre)
     kind = (_mesh, _tulle, _chain, _lace)[int(rng.choice(4, p=[0.35, 0.2, 0.15, 0.3]))]
@@ -131,9 +131,8 @@ def net(rng: Generator, size: int) -> Layer:
     if rng.random() < 0.65:
         sheet = _cut(rng, size, sheet, centre, radius)
     if rng.random() < 0.55:
-        solid = Canvas(size)
         at = centre + rng.normal(0, 0.4, 2) * radius
-        shape = SHAPES[int(rng.integers(len(SHAPES)))](rng) if rng.random() < 0.6 else Shape([blob(rng)], [])
-        paint(solid, shape, at, radius * rng.uniform(0.3, 0.8), rng.normal(0, 0.3), rng.uniform(60, 200))
-        sheet = over(sheet, solid.sheet())
+        shape = something(rng) if rng.random() < 0.6 else Shape([blob(rng)], [])
+        behind = radius * rng.uniform(0.3, 0.8), rng.normal(0, 0.3), rng.uniform(60, 200)
+        sheet = over(sheet, solid(size, shape, at, *behind))
     return finish(lit(rng, sheet, 0.15, 0.1))

@@ -6,15 +6,14 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from . import patterns
 from .canvas import Canvas, Layer, Sheet, finish
 from .layout import Points, lit, log_uniform, place, stacked
-from .perspective import Camera, Surface, wires
-from .shapes import SHAPES, ellipse, paint
+from .perspective import Camera, Surface, chain_link, hexagons, square, wires
+from .shapes import ellipse, solid, something
 
 
 def upright(away: float) -> Surface:
-    """A plane that faces the viewer `away` from the origin; its coordinates are x and z, in units."""
+    """Return a plane that faces the viewer `away` from the origin; its coordinates are x and z, in units."""
     return lambda flat: np.stack([flat[..., 0], np.full(flat.shape[:-1], away), flat[..., 1]], -1)
 
 
@@ -44,7 +43,8 @@ def _box(left: float, right: float, bottom: float, top: float) -> Points:
 def _rods(
     rng: Generator, canvas: Canvas, camera: Camera, y: float, starts: Points, ends: Points, width: float, shade: float
 ) -> None:
-    """Round rods from `starts` to `ends`, (K, 2) in x and z; long ones in pieces, which grow with their nearness."""
+    """Draw round rods from `starts` to `ends`, (K, 2) in x and z; long ones in pieces, which grow with their
+    nearness."""
     pieces = int(np.clip(np.linalg.norm(ends - starts, axis=1).max() / 0.4, 1, 12))
     t = np.linspace(0, 1, pieces * 4 + 1)[:, None]
     lines = starts[:, None] * (1 - t) + ends[:, None] * t
@@ -63,7 +63,7 @@ def _chain_link(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: 
     thick = cell * rng.uniform(0.04, 0.13)
     across, down = int(np.clip(2 * half / cell, 4, 90)), int(np.clip(2 * height / cell, 4, 70))
     kind = int(rng.choice(3, p=[0.6, 0.2, 0.2]))
-    lines = (patterns.chain_link, patterns.hexagons, patterns.square)[kind](across, down // (2 if kind == 1 else 1))
+    lines = (chain_link, hexagons, square)[kind](across, down // (2 if kind == 1 else 1))
     lines = (lines - 0.5) * np.array([2 * half, -2 * height])
     if kind == 2:  # long wires in pieces
         lines = np.concatenate([lines[:, k : k + 7] for k in range(0, 24, 6)])
@@ -99,7 +99,7 @@ def _pickets(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: flo
 
 
 def _bars(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: float, shade: float) -> None:
-    """Iron railings and gates, with spears, balls, rings and scrolls."""
+    """Draw iron railings and gates, with spears, balls, rings and scrolls."""
     pitch, top = log_uniform(rng, 0.08, 0.28), rng.uniform(0.7, 1.3)
     thick, kind = pitch * rng.uniform(0.1, 0.3), int(rng.integers(4))
     xs = np.arange(-half, half, pitch)
@@ -132,7 +132,7 @@ def _bars(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: float,
 
 
 def _lattice(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: float, shade: float) -> None:
-    """Slats that cross, upright or at a slant, one set behind the other, in a frame."""
+    """Draw slats that cross, upright or at a slant, one set behind the other, in a frame."""
     height, pitch = rng.uniform(0.6, 1.1), log_uniform(rng, 0.1, 0.35)
     wide, deep = pitch * rng.uniform(0.15, 0.45), 0.025
     slanted, half = rng.random() < 0.7, min(half, 2.0)
@@ -161,7 +161,7 @@ def _lattice(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: flo
 
 
 def _rails(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: float, shade: float) -> None:
-    """Posts with rails, boards or wires between them; a gate has a brace across."""
+    """Draw posts with rails, boards or wires between them; a gate has a brace across."""
     gap, top, thick = rng.uniform(0.7, 1.8), rng.uniform(0.5, 1.0), rng.uniform(0.03, 0.09)
     posts = np.arange(-half, half, gap)
     levels = np.linspace(top * 0.85, -top, int(rng.integers(2, 7)))
@@ -183,7 +183,8 @@ def _rails(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: float
 
 
 def fence(rng: Generator, size: int) -> Layer:
-    """Wire fences, pickets, railings, lattices and gates in perspective, some with things before or behind them."""
+    """Draw wire fences, pickets, railings, lattices and gates in perspective, some with things before or behind
+    them."""
     makes = (_chain_link, _pickets, _bars, _lattice, _rails)
     chances = [0.36, 0.16, 0.22, 0.16, 0.1]
     if rng.random() < 0.55:  # the whole frame
@@ -206,9 +207,6 @@ def fence(rng: Generator, size: int) -> Layer:
     sheets.append(canvas.sheet())
     for chance, where in ((0.2, 0), (0.12, len(sheets) + 1)):  # something behind, something before
         if rng.random() < chance:
-            canvas = Canvas(size)
-            shape = SHAPES[int(rng.integers(len(SHAPES)))](rng)
-            at = centre + rng.normal(0, 0.6, 2) * radius
-            paint(canvas, shape, at, radius * rng.uniform(0.3, 0.7), 0.0, rng.uniform(60, 190))
-            sheets.insert(where, canvas.sheet())
+            shape, at = something(rng), centre + rng.normal(0, 0.6, 2) * radius
+            sheets.insert(where, solid(size, shape, at, radius * rng.uniform(0.3, 0.7), 0.0, rng.uniform(60, 190)))
     return finish(lit(rng, stacked(sheets, radius * 0.03, 0.4), 0.12, 0.07))

@@ -105,7 +105,7 @@ def _sphere(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], float, fl
 
 
 def _covered(roots: NDArray[np.float64], within: float) -> float:
-    """The share of directions that have one of `roots`, seen from the origin, within so many radians."""
+    """Return the share of directions that have one of `roots`, seen from the origin, within so many radians."""
     index = np.arange(200) + 0.5
     polar, turn = np.arccos(1 - index / 100), np.pi * (1 + 5**0.5) * index
     ways = np.stack([np.cos(turn) * np.sin(polar), np.cos(polar), np.sin(turn) * np.sin(polar)])
@@ -114,7 +114,7 @@ def _covered(roots: NDArray[np.float64], within: float) -> float:
 
 
 def _bust(roots: Strands) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """A head of radius 1 whose face looks away from most roots, its neck and shoulders."""
+    """Return a head of radius 1 whose face looks away from most roots, its neck and shoulders."""
     forward = -roots.mean(0) * [1, 0, 1]
     length = float(np.linalg.norm(forward))
     forward = forward / length if length > 0.05 else np.array([0.0, 0.0, 1.0])
@@ -137,7 +137,8 @@ def _bust(roots: Strands) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
 
 
 def _stuffing(strands: Strands, depth: float, radius: float) -> NDArray[np.float32]:
-    """A ball `depth` below every root, against the way the strands leave; at most some 4,000 where there are more."""
+    """Return a ball `depth` below every root, against the way the strands leave; at most some 4,000 where there are
+    more."""
     roots = strands[:: max(1, len(strands) // 3000), 0]
     ways = strands[:: max(1, len(strands) // 3000), 6] - roots
     ways /= np.linalg.norm(ways, axis=1, keepdims=True) + 1e-9
@@ -152,7 +153,7 @@ def _stuffing(strands: Strands, depth: float, radius: float) -> NDArray[np.float
 
 
 def _neighbours(strands: Strands) -> NDArray[np.int64]:
-    """For each strand three near ones that leave alike and are about as long, or itself."""
+    """Return three strands near each one that leave alike and are about as long, or itself."""
     count = len(strands)
     own = np.repeat(np.arange(count)[:, None], 3, 1)
     if not 4 <= count <= _INTERPOLATED:
@@ -171,7 +172,7 @@ def _neighbours(strands: Strands) -> NDArray[np.int64]:
 
 
 def _locks(strands: Strands) -> NDArray[np.int64]:
-    """The middle strand of the lock that each belongs to."""
+    """Return the middle strand of the lock that each belongs to."""
     count = len(strands)
     middles = np.random.default_rng(0).permutation(count)[: max(1, min(count // 3, _LOCKS))]
     roots = strands[:, :8].mean(1)

@@ -10,13 +10,14 @@ from .canvas import Canvas, Layer, finish
 from .layout import Points, lit, log_uniform, place, stacked, turned
 from .leaves import palmate, simple
 from .shapes import blob, ellipse
+from .strands import headings
 
 Head = Callable[[Canvas, Points, float, float, float], None]
 """Draws one flower: canvas, its middle (2,), the way its stem goes (radians), its radius in pixels and its light."""
 
 
 def _petal(rng: Generator, wide: float) -> Points:
-    """A petal from (0, 0) to (1, 0), `wide` at its widest: pointed to blunt, smooth to ruffled. (N, 2)."""
+    """Return a petal from (0, 0) to (1, 0), `wide` at its widest: pointed to blunt, smooth to ruffled. (N, 2)."""
     t = np.concatenate([[0], 1 - np.linspace(1, 0, 18) ** 1.6])
     profile = np.sin(np.pi * t ** (np.log(0.5) / np.log(rng.uniform(0.45, 0.8)))) ** rng.uniform(0.5, 1.1)
     profile *= wide / 2 * (1 + rng.uniform(0, 0.08) * np.sin(rng.uniform(15, 40) * t))
@@ -26,7 +27,8 @@ def _petal(rng: Generator, wide: float) -> Points:
 def _ring(
     rng: Generator, canvas: Canvas, outline: Points, angles: Points, at: Points, form: Points, tone: float
 ) -> None:
-    """Petals at `angles`, (K,) radians, each over the one before; `form`, (2, 2), lays their plane into the picture."""
+    """Draw petals at `angles`, (K,) radians, each over the one before; `form`, (2, 2), lays their plane into the
+    picture."""
     pixels = float(np.abs(np.linalg.det(form))) ** 0.5
     t = np.linspace(0.12, 0.8, 6)
     for angle in angles.tolist():
@@ -45,7 +47,7 @@ def _ring(
 
 
 def _facing(heading: float, radius: float, tilt: float) -> Points:
-    """The (2, 2) form of a disc of `radius` pixels that is foreshortened by `tilt` along its stem."""
+    """Return the (2, 2) form of a disc of `radius` pixels that is foreshortened by `tilt` along its stem."""
     way = np.array([np.cos(heading), np.sin(heading)])
     return np.asarray(radius * (np.eye(2) - (1 - tilt) * np.outer(way, way)))
 
@@ -133,7 +135,7 @@ def _bud(rng: Generator, canvas: Canvas, at: Points, heading: float, radius: flo
 
 
 def _stems(rng: Generator, roots: Points, ends: Points) -> Points:
-    """Stems that rise from `roots` and bend over to `ends`, both (K, 2). (K, 16, 2)."""
+    """Return stems that rise from `roots` and bend over to `ends`, both (K, 2). (K, 16, 2)."""
     t = np.linspace(0, 1, 16)[:, None]
     reach = np.linalg.norm(ends - roots, axis=1)[:, None]
     control = roots + [0, -0.55] * reach + rng.normal(0, 0.1, roots.shape) * reach
@@ -147,8 +149,7 @@ def _depth(
     outline = palmate(rng) if rng.random() < 0.15 else simple(rng)
     count = len(stems)
     canvas.strokes(stems, max(radius * log_uniform(rng, 0.03, 0.1), 0.8), 75 * light * rng.normal(1, 0.12, count), 0.6)
-    along = np.gradient(stems, axis=1)
-    headings = np.arctan2(along[..., 1], along[..., 0])
+    ways = headings(stems)
     longest = radius * rng.uniform(0.6, 1.7)
     order = np.argsort(stems[:, -1, 1])
     for k in order.tolist():
@@ -158,20 +159,20 @@ def _depth(
                 length = longest * float(rng.lognormal(0, 0.25))
                 form = np.array([length, length * rng.uniform(0.4, 1.0)])
                 tone = float(np.clip(rng.normal(95, 20) * light, 25, 200))
-                crisp_leaf(rng, canvas, outline, stems[k, node], headings[k, node] + swing, form, tone)
+                crisp_leaf(rng, canvas, outline, stems[k, node], ways[k, node] + swing, form, tone)
         if rng.random() < 0.3:
             node, swing = int(rng.integers(6, 13)), rng.choice([-1, 1]) * rng.uniform(0.3, 0.8)
-            heading = float(headings[k, node] + swing)
+            heading = float(ways[k, node] + swing)
             tip = stems[k, node] + radius * rng.uniform(0.6, 1.5) * np.array([np.cos(heading), np.sin(heading)])
             canvas.strokes(np.stack([stems[k, node], tip])[None], max(0.05 * radius, 0.8), 75 * light, 0.8)
             _bud(rng, canvas, tip, heading, radius * rng.uniform(0.25, 0.5), light)
     for k in order.tolist():  # the flowers come over all the green
         head = heads[int(rng.integers(len(heads)))]
-        head(canvas, stems[k, -1], float(headings[k, -1]), radius * float(rng.lognormal(0, 0.18)), light)
+        head(canvas, stems[k, -1], float(ways[k, -1]), radius * float(rng.lognormal(0, 0.18)), light)
 
 
 def flowers(rng: Generator, size: int) -> Layer:
-    """Single flowers, bunches and dense beds of them, in focus, with small gaps to the background."""
+    """Draw single flowers, bunches and dense beds of them, in focus, with small gaps to the background."""
     makes = (_open_flower, _cup, _cluster, _spike)
     heads = [makes[int(rng.choice(4, p=[0.5, 0.15, 0.2, 0.15]))](rng) for _ in range(1 if rng.random() < 0.6 else 2)]
     kind = int(rng.choice(4, p=[0.4, 0.2, 0.2, 0.2]))

@@ -6,7 +6,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from .canvas import Canvas, Layer, finish
-from .layout import Points, fractal, lit, place
+from .layout import Points, fractal, lit, log_uniform, place
 from .shapes import Shape, animal, blob, ellipse, limb, paint
 from .strands import grow
 
@@ -14,7 +14,7 @@ _GRID = 192
 
 
 def fur(rng: Generator, size: int) -> Layer:
-    """An animal-like body with dense short strands along a direction field."""
+    """Draw an animal-like body with dense short strands along a direction field."""
     centre, radius = place(rng, size, 0.18, 0.75)
     body = _body(rng)
     canvas = Canvas(size)
@@ -22,7 +22,7 @@ def fur(rng: Generator, size: int) -> Layer:
     mask = (cv2.resize(canvas.sheet()[..., 0], (_GRID, _GRID), interpolation=cv2.INTER_AREA) > 0.5).astype(np.uint8)
     pixel = size / _GRID
     depth = cv2.distanceTransform(np.pad(mask, 1, mode="edge"), cv2.DIST_L2, 5)[1:-1, 1:-1] * pixel
-    length = radius * np.exp(rng.uniform(np.log(0.05), np.log(0.28)))
+    length = radius * np.float64(log_uniform(rng, 0.05, 0.28))
     heading = _heading(rng, mask, radius / pixel)
     tone = 125 + rng.uniform(10, 30) * fractal(rng, _GRID, 4, 5).astype(np.float64)
     edge = mask & (depth < length)
@@ -40,7 +40,7 @@ def fur(rng: Generator, size: int) -> Layer:
 
 
 def _body(rng: Generator) -> Shape:
-    """A whole animal, a face with ears, a bird, or something fluffy without a name."""
+    """Return a whole animal, a face with ears, a bird, or something fluffy without a name."""
     kind = rng.random()
     if kind < 0.45:
         return animal(rng)
@@ -61,7 +61,7 @@ def _body(rng: Generator) -> Shape:
 
 
 def _heading(rng: Generator, mask: NDArray[np.uint8], radius: float) -> Points:
-    """Where the hair points, radians: outward at the rim, combed within."""
+    """Return where the hair points, radians: outward at the rim, combed within."""
     down, right = np.gradient(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), max(radius * 0.07, 1)))
     outward = rng.uniform(6, 25) * radius / 60
     comb = rng.normal(np.pi / 2, 0.7) + 0.6 * fractal(rng, _GRID, 3, 3)
@@ -69,7 +69,7 @@ def _heading(rng: Generator, mask: NDArray[np.uint8], radius: float) -> Points:
 
 
 def _hairs(rng: Generator, canvas: Canvas, roots: Points, angles: Points, tones: Points, length: float) -> None:
-    """Short hairs that lean together in clumps."""
+    """Draw short hairs that lean together in clumps."""
     count = len(roots)
     clump = fractal(rng, _GRID, 20, 2) * 0.45
     at = (roots / canvas.size * _GRID).astype(int).clip(0, _GRID - 1)

@@ -3,13 +3,14 @@
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Canvas, Floats, Layer, Sheet, finish, over, plain
+from .canvas import Floats, Layer, Sheet, finish, over, plain
 from .layout import Points, around, fractal, lit, place
-from .shapes import SHAPES, paint
+from .shapes import solid, something
 
 
 def profile(rng: Generator) -> tuple[Floats, Floats, float, float]:
-    """Half widths of a vessel over y from -1 (rim) to 1 (foot), and the heights between which it can hold liquid."""
+    """Return half widths of a vessel over y from -1 (rim) to 1 (foot), and the heights between which it can hold
+    liquid."""
     kind = rng.integers(4)
     bowl, y = rng.uniform(0.3, 0.5), np.linspace(-1, 1, 200)
     if kind == 0:  # goblet
@@ -50,9 +51,8 @@ def _vessel(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
         alpha += depth * rng.uniform(0.2, 0.95)
     for height in (-1.0, 1.0):  # the rim and the foot, as ellipses
         edge = float(np.interp(height * 0.97, heights, widths))
-        ring = np.abs(
-            np.sqrt(np.square(x / (edge + 1e-3)) + np.square((y - height * 0.985) / (edge * 0.16 + 1e-3))) - 1
-        )
+        near = np.square(x / (edge + 1e-3)) + np.square((y - height * 0.985) / (edge * 0.16 + 1e-3))
+        ring = np.abs(np.sqrt(near) - 1)
         alpha += 0.7 * np.exp(-np.square(ring * edge * 0.3 * radius)) * (half > 0)
     alpha *= 1 + 0.05 * fractal(rng, size, 3, 3)
     shade = 110 + 60 * np.abs(across) ** 3 * rng.choice([-1, 1])
@@ -60,15 +60,11 @@ def _vessel(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
         at, wide = rng.uniform(-0.8, 0.8), rng.uniform(0.02, 0.09)
         low, high = np.sort(rng.uniform(-0.95, 0.9, 2))
         narrow = np.maximum(wide, 1.5 / np.maximum(half * radius, 1))
-        glint = (
-            (half * radius > 4)
-            * np.exp(-(np.square((across - at) / narrow) ** 2))
-            / (1 + np.exp(-(y - low) * 60))
-            / (1 + np.exp((y - high) * 60))
-        )
+        glint = (half * radius > 4) * np.exp(-(np.square((across - at) / narrow) ** 2))
+        glint = glint / (1 + np.exp(-(y - low) * 60)) / (1 + np.exp((y - high) * 60))
         alpha += glint * rng.uniform(0.3, 0.95)
         shade += 120 * glint
-    return plain(np.asarray(alpha.clip(0, 1) * inside, np.float32), np.asarray(shade, np.float32))
+    return plain(alpha.clip(0, 1) * inside, shade)
 
 
 def _bubbles(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
@@ -84,12 +80,13 @@ def _bubbles(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
             spot = np.exp(-np.square(np.square((x - side) / 0.13) + np.square(y / rng.uniform(0.15, 0.4))))
             alpha += spot * rng.uniform(0.3, 0.9)
         shade = 120 + 40 * fractal(rng, size, 4, 3) + 60 * rho**6
-        sheet = over(plain(np.asarray(alpha * inside, np.float32), np.asarray(shade, np.float32)), sheet)
+        sheet = over(plain(alpha * inside, shade), sheet)
     return sheet
 
 
 def _veil(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
-    """Thin cloth in folds: denser where it turns away from the eye or lies double; perhaps over something solid."""
+    """Return thin cloth in folds: denser where it turns away from the eye or lies double; perhaps over something
+    solid."""
     x, y = around(size, centre, radius, rng.normal(0, 0.4))
     spread = rng.uniform(0.4, 0.7) + rng.uniform(0, 0.6) * np.clip((y + 1) / 2, 0, 1)
     across = (x + rng.uniform(0.01, 0.05) * fractal(rng, size, 2, 2) * (1 + y)) / spread
@@ -106,24 +103,16 @@ def _veil(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
     alpha = (1 - (1 - opacity) ** layers) * np.clip(edge + 0.5, 0, 1)
     alpha = np.maximum(alpha, np.clip(edge + 0.5, 0, 1) * np.clip(rng.uniform(0, 4) - np.abs(edge), 0, 1) * 0.7)
     shade = 128 + 22 * depth * np.sign(rng.normal()) + 8 * slope
-    sheet = plain(np.asarray(alpha, np.float32), np.asarray(shade, np.float32))
+    sheet = plain(alpha, shade)
     if rng.random() < 0.5:
-        solid = Canvas(size)
-        shape = SHAPES[int(rng.integers(len(SHAPES)))](rng)
-        paint(
-            solid,
-            shape,
-            centre + rng.normal(0, 0.3, 2) * radius,
-            radius * rng.uniform(0.4, 0.9),
-            0,
-            rng.uniform(60, 200),
-        )
-        sheet = over(sheet, lit(rng, solid.sheet()))
+        shape, at = something(rng), centre + rng.normal(0, 0.3, 2) * radius
+        behind = solid(size, shape, at, radius * rng.uniform(0.4, 0.9), 0, rng.uniform(60, 200))
+        sheet = over(sheet, lit(rng, behind))
     return sheet
 
 
 def glass(rng: Generator, size: int) -> Layer:
-    """Goblets, bottles, jars and bubbles of glass, and translucent cloth."""
+    """Draw goblets, bottles, jars and bubbles of glass, and translucent cloth."""
     centre, radius = place(rng, size, 0.25, 0.65)
     kind = (_vessel, _bubbles, _veil)[int(rng.choice(3, p=[0.5, 0.15, 0.35]))]
     sheet = kind(rng, size, centre, radius)

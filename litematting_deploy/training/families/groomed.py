@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .canvas import Canvas, Floats, Layer, Sheet, blur, finish, over
 from .figures import Figure, figure, with_parts
-from .layout import lit
+from .layout import lit, log_uniform
 from .locks import Locks, grown
 
 _FINE, _COARSE, _WIDE = 4, 2, 1.6
@@ -36,7 +36,7 @@ class _View:
     shift: NDArray[np.float32]
 
     def see(self, points: Floats) -> tuple[Floats, Floats, Floats]:
-        """Positions, (..., 2) pixels, nearness, (...), and pixels per unit there, (...)."""
+        """Return positions, (..., 2) pixels, nearness, (...), and pixels per unit there, (...)."""
         seen = points @ self.turn.T
         scale = self.scale * self.distance / np.maximum(self.distance - seen[..., 2], 0.3 * self.distance)
         return seen[..., :2] * [1, -1] * scale[..., None] + self.shift, seen[..., 2], scale
@@ -65,10 +65,10 @@ def groomed(files: Sequence[str], rng: Generator, size: int) -> Layer:
 
 
 def _camera(rng: Generator, size: int, shown: Figure) -> _View:
-    """From any side, whole or as near as a few hundred strands."""
+    """Return a camera on any side, whole or as near as a few hundred strands."""
     azimuth, elevation, roll = rng.uniform(0, 2 * np.pi), rng.normal(0.05, 0.3), rng.normal(0, 0.15)
     turn = _rotation(2, roll) @ _rotation(0, elevation) @ _rotation(1, azimuth)
-    scale = size * float(np.exp(rng.uniform(np.log(0.16), np.log(3.0 if rng.random() < 0.4 else 0.8))))
+    scale = size * log_uniform(rng, 0.16, 3.0 if rng.random() < 0.4 else 0.8)
     view = _View(turn.astype(np.float32), float(rng.uniform(5, 14)), scale, np.zeros(2, np.float32))
     tips = shown.strands[rng.integers(len(shown.strands), size=300), rng.integers(8, 24, size=300)]
     seen = view.see(tips)[0]
@@ -92,7 +92,8 @@ def _rotation(axis: int, angle: float) -> NDArray[np.float64]:
 def _chosen(
     rng: Generator, size: int, shown: Figure, view: _View, locks: Locks
 ) -> tuple[NDArray[np.int64], Floats, float]:
-    """Which strand of the groom each drawn one grows beside, (N,), its width, (N,), and their usual length, in pixels.
+    """Return which strand of the groom each drawn one grows beside, (N,), its width, (N,), and their usual length, in
+    pixels.
 
     As many as hair has there, but no more than can be drawn; these are the wider for it, never twice.
     """
@@ -134,7 +135,7 @@ def _strokes(rng: Generator, size: int, view: _View, strands: Floats, widths: Fl
 
 
 def _kajiya_kay(rng: Generator, view: _View, strands: Floats, starts: NDArray[np.int64]) -> Floats:
-    """How bright each piece is, (N, pieces), 0..255: diffuse light and two highlights, darker at the root."""
+    """Return how bright each piece is, (N, pieces), 0..255: diffuse light and two highlights, darker at the root."""
     along = (strands[:, starts + _PIECE] - strands[:, starts]) @ view.turn.T
     along /= np.linalg.norm(along, axis=2, keepdims=True) + 1e-9
     light = rng.normal(0, 1, 3) * [1, 0.7, 0.7] + [0, 0.9, 0.3]
@@ -153,7 +154,7 @@ def _kajiya_kay(rng: Generator, view: _View, strands: Floats, starts: NDArray[np
 
 
 def _painted(rng: Generator, size: int, view: _View, shown: Figure, strokes: _Strokes) -> Sheet:
-    """The body and the strands from far to near; sometimes what is far from one distance is out of focus."""
+    """Return the body and the strands from far to near; sometimes what is far from one distance is out of focus."""
     edges = np.quantile(strokes.near, np.linspace(0, 1, 33)[1:-1]) if len(strokes.near) else np.zeros(1)
     slices = np.searchsorted(edges, strokes.near)
     centres, near, scale = view.see(shown.balls[:, :3])

@@ -41,17 +41,17 @@ _CURLY = _Style(
 
 
 def straight_hair(rng: Generator, size: int) -> Layer:
-    """Straight hair in locks that fall from a head, with flyaways."""
+    """Draw straight hair in locks that fall from a head, with flyaways."""
     return _hair(rng, size, _STRAIGHT)
 
 
 def wavy_hair(rng: Generator, size: int) -> Layer:
-    """Wavy hair: the strands of a lock share its wave."""
+    """Draw wavy hair: the strands of a lock share its wave."""
     return _hair(rng, size, _WAVY)
 
 
 def curly_hair(rng: Generator, size: int) -> Layer:
-    """Ringlets and frizz."""
+    """Draw ringlets and frizz."""
     return _hair(rng, size, _CURLY)
 
 
@@ -98,33 +98,20 @@ class _Cut:
         roots = self.centre + normal * [0.8, 1.02] * self.radius * np.sqrt(rng.uniform(inmost**2, 1, (count, 1)))
         ways = normal * (1 - self.sleek) + flat * self.sleek
         lengths = self.length * length * self.radius * rng.uniform(0.6, 1.1, count)
-        guides = grow(
-            rng,
-            roots,
-            np.arctan2(ways[:, 1], ways[:, 0]) + rng.normal(0, 0.2, count),
-            lengths,
-            style.points,
-            self.pull,
-            0.25,
-        )
-        # Neighbouring waves run together, ringlets each on their own.
-        phase = (
-            rng.uniform(0, 6.3, count) if style.depth > 0.5 else 2 * side + rng.normal(rng.uniform(0, 6.3), 0.4, count)
-        )
+        angles = np.arctan2(ways[:, 1], ways[:, 0]) + rng.normal(0, 0.2, count)
+        guides = grow(rng, roots, angles, lengths, style.points, self.pull, 0.25)
+        if style.depth > 0.5:  # ringlets, each on its own
+            phase = rng.uniform(0, 6.3, count)
+        else:  # neighbouring waves run together
+            phase = 2 * side + rng.normal(rng.uniform(0, 6.3), 0.4, count)
         turns = self.turns * lengths / self.radius * rng.uniform(0.8, 1.2, count)
         waves = self.wave * rng.uniform(0.6, 1.3, count)
         each = int(rng.integers(*style.each))
         strands, reaches = bundled(rng, guides, each, self.spread, rng.uniform(0.3, 1.4))
         jitter = rng.normal(0, 0.15, count * each)
-        strands = coiled(
-            rng,
-            strands,
-            waves.repeat(each) * rng.lognormal(0, 0.12, count * each),
-            turns.repeat(each) * reaches,
-            style.depth,
-            phase.repeat(each) + jitter,
-            each,
-        )
+        radii = waves.repeat(each) * rng.lognormal(0, 0.12, count * each)
+        phases = phase.repeat(each) + jitter
+        strands = coiled(rng, strands, radii, turns.repeat(each) * reaches, style.depth, phases, each)
         for k in rng.permutation(count):
             self._lock(guides[k], strands[k * each : (k + 1) * each], turns[k], phase[k])
         self.guides.append(strands[::each])
@@ -143,7 +130,7 @@ class _Cut:
         self.canvas.strokes(strands, _widths(rng, len(strands)), shades * (1 + 0.25 * np.sin(along)), 0.5, style.pieces)
 
     def flyaways(self) -> Canvas:
-        """Single hairs that leave the locks."""
+        """Return single hairs that leave the locks."""
         rng, style, canvas = self.rng, self.style, Canvas(self.size)
         guides = np.concatenate(self.guides)
         count = int(rng.integers(60, 450) * style.frizz) + 10

@@ -5,11 +5,12 @@ from numpy.random import Generator
 
 from .canvas import Canvas, Layer, finish
 from .layout import Points, lit, log_uniform, place, turned
-from .strands import coiled, grow
+from .strands import coiled, grow, sideways
 
 
 def _yarn(rng: Generator, canvas: Canvas, lines: Points, width: float, tone: float, twist: bool) -> None:
-    """Short pieces of yarn, (K, M, 2) pixels: a dark border and a bright core each, so that they cross in order."""
+    """Draw short pieces of yarn, (K, M, 2) pixels: a dark border and a bright core each, so that they cross in
+    order."""
     count, points = lines.shape[:2]
     tones = tone * rng.normal(1, 0.05, count)
     core = lines + width * np.array([-0.05, -0.08])
@@ -17,9 +18,8 @@ def _yarn(rng: Generator, canvas: Canvas, lines: Points, width: float, tone: flo
     shades = np.stack([tones * 0.62, tones], 1).reshape(-1)
     canvas.strokes(both, np.tile([width, width * 0.66], count), shades, 0.95, 2, 0.95)
     if twist and width > 7:  # its plies
-        along = np.gradient(lines, axis=1)
-        along /= np.linalg.norm(along, axis=-1, keepdims=True) + 1e-9
-        side = np.stack([-along[..., 1], along[..., 0]], -1)
+        side = sideways(lines)
+        along = np.stack([side[..., 1], -side[..., 0]], -1)
         at = lines[:, 1:-1:2].reshape(-1, 1, 2)
         slant = (side * 0.36 + along * 0.3)[:, 1:-1:2].reshape(-1, 1, 2) * width
         plies = at + slant * np.linspace(-1, 1, 4)[:, None]
@@ -27,7 +27,7 @@ def _yarn(rng: Generator, canvas: Canvas, lines: Points, width: float, tone: flo
 
 
 def _eyelets(rng: Generator, flat: Points, columns: int, rows: int) -> Points:
-    """Cloth coordinates, (..., 2), pushed aside by holes that form a pattern."""
+    """Return cloth coordinates, (..., 2), pushed aside by holes that form a pattern."""
     across, down = rng.integers(4, 10, 2)
     phase = rng.integers(0, 2)
     centres = [
@@ -45,7 +45,8 @@ def _eyelets(rng: Generator, flat: Points, columns: int, rows: int) -> Points:
 
 
 def _knitted(rng: Generator, columns: int, rows: int) -> Points:
-    """The stitches of knitted cloth in their own units, (K, M, 2), row by row; loops stand out at its borders."""
+    """Return the stitches of knitted cloth in their own units, (K, M, 2), row by row; loops stand out at its
+    borders."""
     t = np.linspace(-0.02, 1.02, 17) * 2 * np.pi
     lean, high = rng.uniform(0.12, 0.24), rng.uniform(0.65, 0.95)
     stitch = np.stack([t / (2 * np.pi) + lean * np.sin(2 * t), 0.5 + high * np.cos(t)], 1)
@@ -58,7 +59,8 @@ def _knitted(rng: Generator, columns: int, rows: int) -> Points:
 
 
 def _arches(columns: int, row: int, depth: float, count: int) -> Points:
-    """A row of arches between neighbouring places, each hung up in the middle of those above. (columns, count, 2)."""
+    """Return a row of arches between neighbouring places, each hung up in the middle of those above. (columns, count,
+    2)."""
     t = np.linspace(0, 1, count)
     start = np.arange(columns)[:, None] + 0.5 * (row % 2)
     sag = (4 * t * (1 - t)) ** 0.7 * depth
@@ -66,7 +68,7 @@ def _arches(columns: int, row: int, depth: float, count: int) -> Points:
 
 
 def _crocheted(rng: Generator, columns: int, rows: int) -> Points:
-    """Chains and posts of crochet in their own units, (K, 5, 2): arches, fans and a scalloped edge."""
+    """Return chains and posts of crochet in their own units, (K, 5, 2): arches, fans and a scalloped edge."""
     links, filled = 7, rng.uniform(0, 0.5)
     period, parts = int(rng.integers(2, 6)), []
     for row in range(rows):
@@ -91,7 +93,8 @@ def _crocheted(rng: Generator, columns: int, rows: int) -> Points:
 
 
 def knit(rng: Generator, size: int) -> Layer:
-    """Knitted cloth, loose or dense, with eyelets; crochet, flat or round; loops at the border, loose yarn, fuzz."""
+    """Draw knitted cloth, loose or dense, with eyelets; crochet, flat or round; loops at the border, loose yarn,
+    fuzz."""
     centre, radius = place(rng, size, 0.28, 0.55)
     crochet = rng.random() < 0.4
     columns = int(log_uniform(rng, 7, 24 if crochet else 44))

@@ -7,13 +7,14 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .canvas import Floats, Sheet, over
+from .canvas import Floats, Sheet, displace, over
 
 Points = NDArray[np.float64]
 
 
 def fractal(rng: Generator, size: int, cells: int = 4, octaves: int = 5, gain: float = 0.55) -> Floats:
-    """Smooth noise of mean 0 and variance 1, (size, size) float32; its coarsest features are size / cells wide."""
+    """Return smooth noise of mean 0 and variance 1, (size, size) float32; its coarsest features are size / cells
+    wide."""
     total: NDArray[np.floating] = np.zeros((size, size), np.float32)
     for octave in range(octaves):
         grid = rng.normal(0, gain**octave, (cells * 2**octave + 3,) * 2).astype(np.float32)
@@ -22,14 +23,14 @@ def fractal(rng: Generator, size: int, cells: int = 4, octaves: int = 5, gain: f
 
 
 def place(rng: Generator, size: int, smallest: float = 0.12, largest: float = 0.5) -> tuple[Points, float]:
-    """A centre, (2,) pixels, and a radius in pixels, log-uniform between fractions of the frame."""
-    radius = float(np.exp(rng.uniform(np.log(smallest), np.log(largest))))
+    """Return a centre, (2,) pixels, and a radius in pixels, log-uniform between fractions of the frame."""
+    radius = log_uniform(rng, smallest, largest)
     reach = 0.5 - 0.35 * min(radius, 0.5)
     return (0.5 + rng.uniform(-reach, reach, 2) * rng.uniform(0.3, 1)) * size, radius * size
 
 
 def turned(points: Points, angle: float) -> Points:
-    """(..., 2) points turned about the origin."""
+    """Turn points, (..., 2), about the origin by an angle in radians."""
     cos, sin = np.cos(angle), np.sin(angle)
     return np.asarray(points @ np.array([[cos, sin], [-sin, cos]]))
 
@@ -51,15 +52,22 @@ def lit(rng: Generator, sheet: Sheet, relief: float = 0.35, texture: float = 0.0
     return shaded
 
 
+def warped(rng: Generator, sheet: Sheet, least: float, most: float) -> Sheet:
+    """Bend a sheet, (S, S, 2) float32, smoothly by `least` to `most` of its size."""
+    size = sheet.shape[0]
+    field = np.stack([fractal(rng, size, 2, 2), fractal(rng, size, 2, 2)], -1)
+    return displace(sheet, field * np.float32(size * rng.uniform(least, most)))
+
+
 def around(size: int, centre: Points, radius: float, angle: float = 0.0) -> tuple[Floats, Floats]:
-    """Coordinates about a centre, in radii, turned by an angle: two (size, size) float32."""
+    """Return coordinates about a centre, in radii, turned by an angle: two (size, size) float32."""
     x, y = np.meshgrid(*((np.arange(size) + 0.5 - c) / radius for c in centre))
     cos, sin = np.cos(angle), np.sin(angle)
     return np.asarray(cos * x + sin * y, np.float32), np.asarray(cos * y - sin * x, np.float32)
 
 
 def log_uniform(rng: Generator, low: float, high: float) -> float:
-    """A number between `low` and `high` (both positive) whose logarithm is uniform."""
+    """Return a number between `low` and `high` (both positive) whose logarithm is uniform."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 

@@ -8,7 +8,7 @@ from .layout import Points, turned
 
 
 def simple(rng: Generator) -> Points:
-    """A leaf from (0, 0) to (1, 0): pointed, perhaps serrated, lobed or notched. (N, 2)."""
+    """Return a leaf from (0, 0) to (1, 0): pointed, perhaps serrated, lobed or notched. (N, 2)."""
     t = np.linspace(0, 1, 48)
     profile = np.sin(np.pi * t ** rng.uniform(0.6, 1.3)) ** rng.uniform(0.7, 1.6) * rng.uniform(0.1, 0.38)
     kind = rng.integers(4)
@@ -21,7 +21,7 @@ def simple(rng: Generator) -> Points:
 
 
 def palmate(rng: Generator) -> Points:
-    """A maple-like leaf whose stem ends at (0, 0). (N, 2)."""
+    """Return a maple-like leaf whose stem ends at (0, 0). (N, 2)."""
     lobes = int(rng.choice([3, 5, 7]))
     angle = np.linspace(-2.3, 2.3, lobes * 12 + 1)
     ripple = np.abs(np.cos(angle / 4.6 * lobes * np.pi)) ** rng.uniform(0.6, 1.6)
@@ -31,7 +31,7 @@ def palmate(rng: Generator) -> Points:
 
 
 def leaf(rng: Generator, canvas: Canvas, outline: Points, at: Points, angle: float, length: float) -> None:
-    """One leaf with veins, foreshortened as it happens to hang."""
+    """Draw one leaf with veins, foreshortened as it happens to hang."""
     shade = float(rng.normal(125, 28))
     form = np.array([length, length * rng.choice([-1, 1]) * rng.uniform(0.35, 1.05)])
     canvas.fill(turned(outline * form, angle) + at, np.clip(shade, 30, 230))

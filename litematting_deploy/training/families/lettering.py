@@ -8,40 +8,13 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from .canvas import Layer, Sheet, blur, displace, finish, over, plain
-from .layout import fractal, lit
+from .canvas import Layer, Sheet, blur, finish, over, plain
+from .layout import fractal, lit, log_uniform, warped
 
 _SCALE = 2
 # What OpenCV's functions say they return.
 Pixels = NDArray[np.integer | np.floating]
-_SYLLABLES = (
-    "an",
-    "be",
-    "cor",
-    "dy",
-    "el",
-    "fur",
-    "gra",
-    "hi",
-    "is",
-    "jo",
-    "ka",
-    "lum",
-    "mi",
-    "no",
-    "or",
-    "pe",
-    "qui",
-    "ra",
-    "sto",
-    "ter",
-    "um",
-    "ve",
-    "wo",
-    "xi",
-    "yl",
-    "za",
-)
+_SYLLABLES = "an be cor dy el fur gra hi is jo ka lum mi no or pe qui ra sto ter um ve wo xi yl za"
 
 
 def _words(rng: Generator) -> str:
@@ -52,14 +25,16 @@ def _words(rng: Generator) -> str:
         return "".join(rng.choice(list(string.digits + ".:-"), int(rng.integers(2, 8))))
     lines = []
     for _ in range(int(rng.choice([1, 1, 2, 4]))):
-        words = ["".join(rng.choice(_SYLLABLES, int(rng.integers(1, 4)))) for _ in range(int(rng.integers(1, 4)))]
+        words = [
+            "".join(rng.choice(_SYLLABLES.split(), int(rng.integers(1, 4)))) for _ in range(int(rng.integers(1, 4)))
+        ]
         text = " ".join(words)
         lines.append((text, text.upper(), text.title())[int(rng.integers(3))])
     return "\n".join(lines)
 
 
 def _set(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, stroke: int) -> NDArray[np.uint8]:
-    """The text alone, with a margin, (H, W) uint8."""
+    """Return the text alone, with a margin, (H, W) uint8."""
     left, top, right, bottom = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox(
         (0, 0), text, font, stroke_width=stroke
     )
@@ -69,7 +44,7 @@ def _set(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, stroke: 
 
 
 def _written(rng: Generator, size: int) -> Sheet:
-    """One text, turned, sheared and exactly averaged down: (size, size, 2) float32."""
+    """Return one text, turned, sheared and exactly averaged down: (size, size, 2) float32."""
     text = _words(rng)
     longest = max(map(len, text.split("\n")))
     span = size * _SCALE * rng.uniform(0.5, 1.4)
@@ -89,19 +64,16 @@ def _written(rng: Generator, size: int) -> Sheet:
     letters = cv2.warpAffine(letters, matrix, (big, big), flags=cv2.INTER_LINEAR)
     coverage = cv2.resize(letters, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
     shade = rng.uniform(80, 170) + rng.uniform(0, 30) * fractal(rng, size, int(rng.integers(2, 8)), 3)
-    return plain(np.asarray(coverage, np.float32), np.asarray(shade, np.float32))
+    return plain(coverage, shade)
 
 
 def text(rng: Generator, size: int) -> Layer:
-    """Words, letters or digits, thin and bold, turned, warped, sometimes out of focus."""
+    """Draw words, letters or digits, thin and bold, turned, warped, sometimes out of focus."""
     sheet = _written(rng, size)
     for _ in range(int(rng.choice([0, 0, 1, 2]))):
         sheet = over(_written(rng, size), sheet)
     if rng.random() < 0.4:
-        field = np.stack([fractal(rng, size, 2, 2), fractal(rng, size, 2, 2)], -1) * np.float32(
-            size * rng.uniform(0.003, 0.03)
-        )
-        sheet = displace(sheet, field)
+        sheet = warped(rng, sheet, 0.003, 0.03)
     if rng.random() < 0.3:
-        sheet = blur(sheet, float(np.exp(rng.uniform(np.log(0.5), np.log(6)))))
+        sheet = blur(sheet, log_uniform(rng, 0.5, 6))
     return finish(lit(rng, sheet, 0.2, 0.08))

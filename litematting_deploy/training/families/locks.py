@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .canvas import Floats
 from .figures import Figure
-from .layout import Points
+from .layout import Points, log_uniform
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Locks:
         short = usual < 0.3
         return cls(
             width=float(rng.lognormal(np.log(0.0013), 0.4)),
-            density=float(np.exp(rng.uniform(np.log(0.12), 0))),
+            density=log_uniform(rng, 0.12, 1),
             length=float(rng.uniform(1, 2.8) if short else rng.uniform(0.6, 1.15)),
             clump=float(rng.uniform(0, 0.9) * (rng.random() < 0.75)),
-            wave=float(np.exp(rng.uniform(np.log(0.015), np.log(0.12)))) if waved else 0.0,
+            wave=log_uniform(rng, 0.015, 0.12) if waved else 0.0,
             turns=float(rng.uniform(0.6, 4.5)) * min(usual, 3) / 2,
-            frizz=float(np.exp(rng.uniform(np.log(0.005), np.log(0.07)))),
-            flyaways=float(np.exp(rng.uniform(np.log(0.004), np.log(0.12)))),
+            frizz=log_uniform(rng, 0.005, 0.07),
+            flyaways=log_uniform(rng, 0.004, 0.12),
             wind=(rng.normal(0, 1, 3) * usual * rng.choice([0.03, 0.1, 0.35], p=[0.5, 0.35, 0.15])).astype(np.float32),
             ragged=float(rng.uniform(0.05, 0.6)),
         )
@@ -85,7 +85,7 @@ def grown(
 
 
 def _between(rng: Generator, shown: Figure, chosen: NDArray[np.int64]) -> Floats:
-    """Strands between each chosen one and its neighbours, with roots moved by less than their spacing."""
+    """Return strands between each chosen one and its neighbours, with roots moved by less than their spacing."""
     weights = rng.dirichlet((1.2, 0.8, 0.8, 0.8), len(chosen)).astype(np.float32)
     lines = shown.strands[chosen] * weights[:, :1, None]
     for k in range(3):
@@ -95,7 +95,7 @@ def _between(rng: Generator, shown: Figure, chosen: NDArray[np.int64]) -> Floats
 
 
 def _cut(lines: Floats, reach: Points, points: int) -> Floats:
-    """The first part `reach`, (N,) 0..1, of each line, (N, M, 3), as (N, points, 3)."""
+    """Return the first part `reach`, (N,) 0..1, of each line, (N, M, 3), as (N, points, 3)."""
     at = np.linspace(0, lines.shape[1] - 1, points, dtype=np.float32) * reach[:, None].astype(np.float32)
     low = np.minimum(at.astype(np.int64), lines.shape[1] - 2)
     rows, part = np.arange(len(lines))[:, None], (at - low)[..., None]
@@ -103,7 +103,7 @@ def _cut(lines: Floats, reach: Points, points: int) -> Floats:
 
 
 def _waves(rng: Generator, shown: Figure, locks: Locks, chosen: NDArray[np.int64], lines: Floats) -> Floats:
-    """Windings about each line, (N, M, 3); the strands of a lock wind together."""
+    """Return windings about each line, (N, M, 3); the strands of a lock wind together."""
     way = lines[:, -1] - lines[:, 0]
     way /= np.linalg.norm(way, axis=1, keepdims=True) + 1e-9
     one = np.cross(way, rng.normal(0, 1, 3))
@@ -121,7 +121,7 @@ def _waves(rng: Generator, shown: Figure, locks: Locks, chosen: NDArray[np.int64
 
 
 def _noise(rng: Generator, count: int, points: int, knots: int = 8) -> Floats:
-    """Smooth random ways off a line, (count, points, 3), zero at the root and about 1 at the tip."""
+    """Return smooth random ways off a line, (count, points, 3), zero at the root and about 1 at the tip."""
     steps = np.cumsum(rng.normal(0, 1 / np.sqrt(knots - 1), (count, knots, 3)).astype(np.float32), 1)
     steps -= steps[:, :1]
     at = np.linspace(0, knots - 1, points)

@@ -5,11 +5,11 @@ from numpy.random import Generator
 
 from .canvas import Canvas, Layer, finish
 from .layout import Points, lit, log_uniform, place, stacked
-from .strands import grow, sideways
+from .strands import grow, headings, sideways
 
 
 def _blades(rng: Generator, canvas: Canvas, lines: Points, widths: Points, tones: Points) -> None:
-    """Blades folded along their midrib, one half lit, lines (K, M, 2), in the order given."""
+    """Draw blades folded along their midrib, one half lit, lines (K, M, 2), in the order given."""
     count, points = lines.shape[:2]
     profile = np.interp(np.linspace(0, 1, points), [0, 0.35, 1], [0.7, 1.0, 0.1])[:, None]
     shift = sideways(lines) * widths[:, None, None] * 0.22 * profile
@@ -19,7 +19,7 @@ def _blades(rng: Generator, canvas: Canvas, lines: Points, widths: Points, tones
 
 
 def _broken(rng: Generator, lines: Points) -> Points:
-    """The same lines, some with a sharp kink from which they hang. (K, M, 2)."""
+    """Return the same lines, some with a sharp kink from which they hang. (K, M, 2)."""
     count, points = lines.shape[:2]
     knee = rng.integers(points // 3, points - 3, count)
     turn = np.where(rng.random(count) < 0.2, rng.choice([-1, 1], count) * rng.uniform(0.8, 2.2, count), 0)
@@ -31,15 +31,14 @@ def _broken(rng: Generator, lines: Points) -> Points:
 
 
 def _ears(rng: Generator, canvas: Canvas, stalks: Points, length: float, kind: int, tone: float) -> None:
-    """Seeds along the ends of stalks, (K, M, 2): dense as wheat (0), loose as oats (1), bristly as barley (2)."""
+    """Draw seeds along the ends of stalks, (K, M, 2): dense as wheat (0), loose as oats (1), bristly as barley (2)."""
     ends = stalks[:, -4:]
     seeds = 22 if kind != 1 else 30
     t = np.linspace(0, 3, seeds)
     low = np.minimum(t.astype(int), 2)
     spots = ends[:, low] * (1 - (t - low))[:, None] + ends[:, low + 1] * (t - low)[:, None]
-    along = np.gradient(spots, axis=1)
     side = np.where(np.arange(seeds) % 2, 1, -1)
-    heading = np.arctan2(along[..., 1], along[..., 0]) + side * rng.uniform(0.25, 0.6, spots.shape[:2])
+    heading = headings(spots) + side * rng.uniform(0.25, 0.6, spots.shape[:2])
     roots, angles = spots.reshape(-1, 2), heading.reshape(-1)
     grain = length * (0.16 if kind != 1 else 0.1)
     if kind == 1:  # on stalks of their own
@@ -55,7 +54,7 @@ def _ears(rng: Generator, canvas: Canvas, stalks: Points, length: float, kind: i
 
 
 def long_grass(rng: Generator, size: int) -> Layer:
-    """Tufts and meadows of long grass, near and in focus: crossing blades, broken ones, ears of several kinds."""
+    """Draw tufts and meadows of long grass, near and in focus: crossing blades, broken ones, ears of several kinds."""
     centre, radius = place(rng, size, 0.3, 0.65)
     meadow, depths = rng.random() < 0.5, 3
     count = int(log_uniform(rng, 14, 150))

@@ -1,4 +1,4 @@
-"""Wires and surfaces in space, seen by a camera."""
+"""Wires and surfaces in space, seen by a camera, and the patterns of wires that they carry."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +8,9 @@ from numpy.random import Generator
 
 from .canvas import Canvas
 from .layout import Points
+
+_POINTS = 25
+"""Points of a wire that is straight on its surface."""
 
 Surface = Callable[[Points], Points]
 """The way from (..., 2) in the unit square to (..., 3) in space: x to the right, y away from the viewer, z up."""
@@ -38,14 +41,14 @@ class Camera:
 
 
 def plane(corner: Points, across: Points, down: Points) -> Surface:
-    """A flat rectangle from `corner` along `across` and `down`, each (3,)."""
+    """Return a flat rectangle from `corner` along `across` and `down`, each (3,)."""
     return lambda flat: np.asarray(corner + flat[..., :1] * across + flat[..., 1:] * down)
 
 
 def revolved(
     profile: Callable[[Points], Points], height: float, start: float, stop: float, power: float = 2.0
 ) -> Surface:
-    """A part of a vessel's wall, from angle `start` to `stop` (radians) and from its top (0) to its bottom (1).
+    """Return a part of a vessel's wall, from angle `start` to `stop` (radians) and from its top (0) to its bottom (1).
 
     profile: radii over the height. power: the vessel's section goes from a circle (2) towards a square (8).
     """
@@ -81,11 +84,47 @@ def wires(
     canvas.strokes(both, np.stack([thick, thick * 0.34], 1).reshape(-1), tones, 1.0, pieces)
 
 
-def flat_fill(canvas: Canvas, camera: Camera, surface: Surface, outline: Points, shade: float) -> None:
-    """Fill an outline, (N, 2) on a surface, opaquely."""
-    canvas.fill(camera(surface(outline))[:, :2], shade)
+def rows(count: int, first: float = 0.0, last: float = 1.0) -> Points:
+    """Return lines across, (count, M, 2)."""
+    u = np.linspace(0, 1, _POINTS)
+    return np.stack(np.broadcast_arrays(u, np.linspace(first, last, count)[:, None]), -1)
 
 
-def flat_erase(canvas: Canvas, camera: Camera, surface: Surface, outline: Points) -> None:
-    """Cut an outline, (N, 2) on a surface, out of everything drawn so far."""
-    canvas.erase(camera(surface(outline))[:, :2])
+def columns(count: int) -> Points:
+    """Return lines from top to bottom, (count, M, 2)."""
+    return rows(count)[..., ::-1]
+
+
+def square(across: int, down: int) -> Points:
+    """Return a grid of `across` by `down` cells, (K, M, 2)."""
+    return np.concatenate([columns(across + 1), rows(down + 1)])
+
+
+def diamond(across: int, down: int) -> Points:
+    """Return two sets of diagonals, `across` by `down` diamonds, (K, M, 2)."""
+    t = np.linspace(0, 1, _POINTS)
+    k = np.arange(1, across + down)[:, None]
+    low, high = np.maximum(0, k - across), np.minimum(down, k)
+    v = low + (high - low) * t
+    falling = np.stack([(k - v) / across, v / down], -1)
+    return np.concatenate([falling, falling * [1, -1] + [0, 1]])
+
+
+def _bent(offsets: tuple[float, ...], across: int, down: int) -> Points:
+    """Return wires from top to bottom whose neighbours swing against each other by `offsets` in turn, (across + 1, M,
+    2)."""
+    steps = np.arange(down * len(offsets) + 1)
+    swing = np.asarray(offsets)[steps % len(offsets)]
+    wire = np.arange(across + 1)[:, None]
+    u = (wire + np.where(wire % 2, -1, 1) * swing) / across
+    return np.stack([u.clip(0, 1), np.broadcast_to(steps / steps[-1], u.shape)], -1)
+
+
+def chain_link(across: int, down: int) -> Points:
+    """Return zigzag wires that hook into each other, (K, M, 2)."""
+    return _bent((0.53, -0.53), across, down)
+
+
+def hexagons(across: int, down: int) -> Points:
+    """Return chicken wire: neighbours that are twisted together, part and meet the next ones, (K, M, 2)."""
+    return _bent((0.47, 0.47, -0.47, -0.47), across, down)

@@ -6,29 +6,21 @@ from numpy.random import Generator
 from .canvas import Canvas, Layer, finish
 from .layout import Points, lit, place, turned
 from .shapes import Shape, blob, ellipse, paint
-from .strands import grow
+from .strands import grow, headings
 
 
 def _feather(rng: Generator, canvas: Canvas, centre: Points, radius: float, angle: float) -> None:
-    """A shaft with barbs that hold together in vanes, split here and there, and down at the base."""
+    """Draw a shaft with barbs that hold together in vanes, split here and there, and down at the base."""
     heading = np.array([np.cos(angle), np.sin(angle)])
     bend = rng.normal(0, 0.4)
-    shaft = grow(
-        rng,
-        (centre - heading * radius)[None],
-        [angle],
-        [2 * radius],
-        60,
-        bend * np.array([-heading[1], heading[0]]),
-        0.02,
-    )
+    pull = bend * np.array([-heading[1], heading[0]])
+    shaft = grow(rng, (centre - heading * radius)[None], [angle], [2 * radius], 60, pull, 0.02)
     width, lean = radius * rng.uniform(0.22, 0.65), rng.uniform(0.5, 1.1)
-    along = np.gradient(shaft[0], axis=0)
     count = int(np.clip(radius * rng.uniform(1.0, 2.2), 90, 420))
     at = np.linspace(0.2, 0.99, count)
     index = at * 59
     roots = np.stack([np.interp(index, np.arange(60), shaft[0, :, c]) for c in (0, 1)], 1)
-    base = np.interp(index, np.arange(60), np.unwrap(np.arctan2(along[:, 1], along[:, 0])))
+    base = np.interp(index, np.arange(60), np.unwrap(headings(shaft[0])))
     bars = 1 + rng.uniform(0, 0.3) * np.sin(at * rng.uniform(10, 60) + rng.uniform(0, 6))
     for side in (-1, 1):
         form = np.interp(at, [0.2, 0.3, 0.6, 0.85, 1], [0.7, 1, 0.9, 0.7, 0.12]) * width * rng.uniform(0.6, 1)
@@ -38,15 +30,8 @@ def _feather(rng: Generator, canvas: Canvas, centre: Points, radius: float, angl
         canvas.strokes(barbs, rng.lognormal(np.log(1.5), 0.2, count), 125 * bars * rng.lognormal(0, 0.1, count), 0.35)
     down = int(rng.integers(20, 160))
     low = shaft[0, rng.integers(4, 14, down)]
-    wisps = grow(
-        rng,
-        low,
-        angle + rng.choice([-1, 1], down) * rng.uniform(0.6, 1.8, down),
-        width * rng.uniform(0.3, 1, down),
-        16,
-        np.zeros(2),
-        1.2,
-    )
+    ways = angle + rng.choice([-1, 1], down) * rng.uniform(0.6, 1.8, down)
+    wisps = grow(rng, low, ways, width * rng.uniform(0.3, 1, down), 16, np.zeros(2), 1.2)
     canvas.strokes(wisps, rng.uniform(0.5, 1.0, down), rng.normal(160, 15, down), 0.3)
     canvas.strokes(shaft, max(radius * 0.025, 1.2), [rng.choice([70, 190])], 0.15)
 
@@ -54,29 +39,24 @@ def _feather(rng: Generator, canvas: Canvas, centre: Points, radius: float, angl
 def _seeds(
     rng: Generator, canvas: Canvas, starts: Points, ways: Points, length: float, hairs: int, width: float
 ) -> None:
-    """Seeds on stalks from `starts`, (K, 2), along `ways`, (K, 2), each with a parachute of fine hairs at its end."""
+    """Draw seeds on stalks from `starts`, (K, 2), along `ways`, (K, 2), each with a parachute of fine hairs at its
+    end."""
     count = len(starts)
     ends = starts + ways * length
     canvas.strokes(np.stack([starts, (starts + ends) / 2, ends], 1), width, rng.normal(110, 15, count), 0.7)
-    canvas.strokes(
-        np.stack([starts, starts + ways * length * 0.1, starts + ways * length * 0.22], 1),
-        max(length * 0.06, 1),
-        rng.normal(60, 10, count),
-        0.4,
-    )
+    grains = np.stack([starts, starts + ways * length * 0.1, starts + ways * length * 0.22], 1)
+    canvas.strokes(grains, max(length * 0.06, 1), rng.normal(60, 10, count), 0.4)
     angle = np.arctan2(ways[:, 1], ways[:, 0])[:, None] + rng.uniform(-1.25, 1.25, (count, hairs))
-    reach = (
-        length * 0.55 * rng.uniform(0.7, 1.0, (count, hairs)) * (0.45 + 0.55 * np.linalg.norm(ways, axis=1)[:, None])
-    )
+    seen = 0.45 + 0.55 * np.linalg.norm(ways, axis=1)[:, None]
+    reach = length * 0.55 * rng.uniform(0.7, 1.0, (count, hairs)) * seen
     lines = grow(rng, ends.repeat(hairs, 0), angle.ravel(), reach.ravel(), 5, np.zeros(2), 0.25)
     canvas.strokes(lines, width * rng.uniform(0.6, 1, len(lines)), rng.normal(150, 22, len(lines)), 0.6)
 
 
 def _clock(rng: Generator, canvas: Canvas, centre: Points, radius: float) -> None:
-    """A dandelion's clock on its stem, a part of it blown away."""
-    stem = grow(
-        rng, centre[None], [np.pi / 2 + rng.normal(0, 0.2)], [radius * 5], 20, np.array([rng.normal(0, 0.4), 0]), 0.1
-    )
+    """Draw a dandelion's clock on its stem, a part of it blown away."""
+    way = [np.pi / 2 + rng.normal(0, 0.2)]
+    stem = grow(rng, centre[None], way, [radius * 5], 20, np.array([rng.normal(0, 0.4), 0]), 0.1)
     canvas.strokes(stem, max(radius * 0.06, 1.5), [100], 1.0)
     count = int(rng.integers(60, 150))
     sphere = rng.normal(0, 1, (count, 3))
@@ -107,20 +87,13 @@ def _tuft(rng: Generator, canvas: Canvas, centre: Points, radius: float) -> None
     paint(canvas, Shape([turned(heart, tilt)], []), centre, radius * core, shade=110)
     roots = turned(heart[rng.integers(len(heart), size=count)] * np.sqrt(rng.uniform(0.02, 1, (count, 1))), tilt)
     angles = np.arctan2(roots[:, 1], roots[:, 0]) + rng.normal(0, 0.5, count)
-    hairs = grow(
-        rng,
-        centre + roots * radius * core,
-        angles,
-        radius * (1 - core) * rng.lognormal(0, 0.3, count),
-        10,
-        np.array([0, rng.normal(0, 0.6)]),
-        rng.uniform(0.2, 1.4),
-    )
+    lengths, pull = radius * (1 - core) * rng.lognormal(0, 0.3, count), np.array([0, rng.normal(0, 0.6)])
+    hairs = grow(rng, centre + roots * radius * core, angles, lengths, 10, pull, rng.uniform(0.2, 1.4))
     canvas.strokes(hairs, rng.uniform(0.5, 1.3, count), rng.normal(135, 24, count), 0.3)
 
 
 def tufts(rng: Generator, size: int) -> Layer:
-    """Feathers, dandelion clocks with their seeds, and tufts of down."""
+    """Draw feathers, dandelion clocks with their seeds, and tufts of down."""
     centre, radius = place(rng, size, 0.18, 0.55)
     canvas = Canvas(size)
     kind = rng.choice(3, p=[0.4, 0.35, 0.25])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Canvas
+from .canvas import Canvas, Sheet
 from .layout import Points, turned
 
 
@@ -19,13 +19,13 @@ class Shape:
 
 
 def ellipse(x: float, y: float, a: float, b: float, angle: float = 0.0, count: int = 64) -> Points:
-    """An ellipse about (x, y) with half axes a and b."""
+    """Return an ellipse about (x, y) with half axes a and b."""
     t = np.linspace(0, 2 * np.pi, count, endpoint=False)
     return np.asarray(turned(np.stack([a * np.cos(t), b * np.sin(t)], 1), angle) + np.array([x, y]))
 
 
 def blob(rng: Generator, roughness: float = 0.3) -> Points:
-    """A closed smooth outline about the unit circle."""
+    """Return a closed smooth outline about the unit circle."""
     t = np.linspace(0, 2 * np.pi, 160, endpoint=False)
     order = np.arange(1, 8)
     swing = rng.normal(0, roughness, (2, 7)) / order**1.2
@@ -34,7 +34,7 @@ def blob(rng: Generator, roughness: float = 0.3) -> Points:
 
 
 def rounded(rng: Generator) -> Points:
-    """A superellipse: between a box with rounded corners and a lens."""
+    """Return a superellipse: between a box with rounded corners and a lens."""
     t = np.linspace(0, 2 * np.pi, 160, endpoint=False)
     power = 2 / rng.uniform(1.5, 8)
     box = np.stack(
@@ -44,14 +44,14 @@ def rounded(rng: Generator) -> Points:
 
 
 def star(rng: Generator) -> Points:
-    """A star or a cog."""
+    """Return a star or a cog."""
     spikes = int(rng.integers(4, 12))
     t = np.linspace(0, 2 * np.pi, 2 * spikes, endpoint=False)
     return np.stack([np.cos(t), np.sin(t)], 1) * np.where(np.arange(2 * spikes) % 2, rng.uniform(0.35, 0.8), 1)[:, None]
 
 
 def limb(start: tuple[float, float], end: tuple[float, float], thick: float, thin: float) -> Points:
-    """A rounded bar that tapers from one point to another."""
+    """Return a rounded bar that tapers from one point to another."""
     a, b = np.array(start), np.array(end)
     angle = np.arctan2(*(b - a)[::-1])
     half = np.linspace(np.pi / 2, 3 * np.pi / 2, 16) + angle
@@ -60,7 +60,7 @@ def limb(start: tuple[float, float], end: tuple[float, float], thick: float, thi
 
 
 def person(rng: Generator) -> Shape:
-    """Head, neck and shoulders."""
+    """Return head, neck and shoulders."""
     lean, wide = rng.normal(0, 0.08), rng.uniform(0.6, 0.95)
     head = ellipse(lean, -0.5, rng.uniform(0.26, 0.34), 0.4)
     t = np.linspace(-np.pi, 0, 40)
@@ -70,7 +70,7 @@ def person(rng: Generator) -> Shape:
 
 
 def animal(rng: Generator) -> Shape:
-    """A four-legged animal from the side, or a sitting one from the front."""
+    """Return a four-legged animal from the side, or a sitting one from the front."""
     ear = rng.uniform(0.1, 0.3)
     if rng.random() < 0.5:
         head = [ellipse(0, -0.45, 0.38, 0.33), ellipse(0, 0.35, 0.48, 0.65)]
@@ -88,7 +88,7 @@ def animal(rng: Generator) -> Shape:
 
 
 def hand(rng: Generator) -> Shape:
-    """A hand with spread fingers and a piece of the arm."""
+    """Return a hand with spread fingers and a piece of the arm."""
     spread = rng.uniform(0.15, 0.35)
     fingers = []
     for k in range(4):
@@ -101,7 +101,7 @@ def hand(rng: Generator) -> Shape:
 
 
 def mug(rng: Generator) -> Shape:
-    """A cup with a handle to look through."""
+    """Return a cup with a handle to look through."""
     high = rng.uniform(0.5, 0.85)
     box = rounded(rng) * [0.55, 1]
     box[:, 1] *= high / np.abs(box[:, 1]).max()
@@ -109,7 +109,7 @@ def mug(rng: Generator) -> Shape:
 
 
 def compound(rng: Generator) -> Shape:
-    """Several plain shapes together, some pierced."""
+    """Return several plain shapes together, some pierced."""
     solids, holes = [], []
     for _ in range(int(rng.integers(1, 5))):
         make = (blob, rounded, star)[int(rng.integers(3))]
@@ -131,3 +131,15 @@ def paint(
         canvas.fill(turned(outline, angle) * radius + centre, shade)
     for outline in shape.holes:
         canvas.erase(turned(outline, angle) * radius + centre)
+
+
+def something(rng: Generator) -> Shape:
+    """Return any one of `SHAPES`."""
+    return SHAPES[int(rng.integers(len(SHAPES)))](rng)
+
+
+def solid(size: int, shape: Shape, centre: Points, radius: float, angle: float = 0.0, shade: float = 128.0) -> Sheet:
+    """Return a sheet, (size, size, 2) float32, with nothing but a shape, as `paint` draws it."""
+    canvas = Canvas(size)
+    paint(canvas, shape, centre, radius, angle, shade)
+    return canvas.sheet()

@@ -4,13 +4,13 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Canvas, Floats, Layer, displace, finish, over, plain
-from .layout import Points, around, fractal, lit, place
-from .shapes import mug, paint
+from .canvas import Floats, Layer, displace, finish, over, plain
+from .layout import Points, around, fractal, lit, log_uniform, place
+from .shapes import mug, solid
 
 
 def _swirled(rng: Generator, noise: Floats, reach: float) -> Floats:
-    """Noise carried along by a divergence-free flow, in a few steps, so that it curls."""
+    """Return noise carried along by a divergence-free flow, in a few steps, so that it curls."""
     size = noise.shape[0]
     potential = fractal(rng, size, int(rng.integers(3, 6)), 4, 0.5)
     down, right = np.gradient(cv2.GaussianBlur(potential, (0, 0), size / 150))
@@ -23,7 +23,7 @@ def _swirled(rng: Generator, noise: Floats, reach: float) -> Floats:
 
 
 def _filaments(rng: Generator, x: Floats, y: Floats, drift: Floats) -> Floats:
-    """Thin streams side by side that rise, spread and break into curls: noise stretched along the stream."""
+    """Return thin streams side by side that rise, spread and break into curls: noise stretched along the stream."""
     grid = fractal(rng, 256, int(rng.integers(6, 14)), 4, 0.6)
     rise = np.clip((1.1 - y) / 2, 0, 1.1)
     width = 0.04 + rng.uniform(0.2, 0.6) * rise ** rng.uniform(0.8, 2)
@@ -34,7 +34,7 @@ def _filaments(rng: Generator, x: Floats, y: Floats, drift: Floats) -> Floats:
 
 
 def _density(rng: Generator, size: int, centre: Points, radius: float) -> Floats:
-    """How much smoke the eye looks through, (size, size) float32, 0.."""
+    """Return how much smoke the eye looks through, (size, size) float32, 0.."""
     x, y = around(size, centre, radius, rng.normal(0, 0.3))
     drift = fractal(rng, size, 3, 2)
     kind = rng.choice(3, p=[0.35, 0.3, 0.35])
@@ -54,18 +54,17 @@ def _density(rng: Generator, size: int, centre: Points, radius: float) -> Floats
 
 
 def smoke(rng: Generator, size: int) -> Layer:
-    """Plumes, puffs and wisps of smoke or steam, some rising from something solid."""
+    """Draw plumes, puffs and wisps of smoke or steam, some rising from something solid."""
     centre, radius = place(rng, size, 0.25, 0.7)
     density = cv2.GaussianBlur(_density(rng, size, centre, radius), (0, 0), float(rng.uniform(0.6, 2.5)))
-    alpha = 1 - np.exp(-density / (np.percentile(density, 98) + 1e-6) * np.exp(rng.uniform(np.log(0.5), np.log(5))))
+    alpha = 1 - np.exp(-density / (np.percentile(density, 98) + 1e-6) * np.float64(log_uniform(rng, 0.5, 5)))
     down, right = np.gradient(cv2.GaussianBlur(alpha, (0, 0), size / 60))
     light = rng.uniform(0, 6.3)
     relief = (down * np.sin(light) + right * np.cos(light)) * size * rng.uniform(0.5, 3)
     shade = 130 + relief + 12 * fractal(rng, size, 4, 5)
-    sheet = plain(np.asarray(alpha, np.float32), np.asarray(shade, np.float32))
+    sheet = plain(alpha, shade)
     if rng.random() < 0.3:
-        solid = Canvas(size)
         at = centre + np.array([rng.normal(0, 0.1), 1.25]) * radius
-        paint(solid, mug(rng), at, radius * rng.uniform(0.3, 0.6), shade=rng.uniform(50, 200))
-        sheet = over(sheet, lit(rng, solid.sheet()))
+        source = solid(size, mug(rng), at, radius * rng.uniform(0.3, 0.6), shade=rng.uniform(50, 200))
+        sheet = over(sheet, lit(rng, source))
     return finish(sheet)

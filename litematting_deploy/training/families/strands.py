@@ -10,7 +10,7 @@ from .layout import Points
 def grow(
     rng: Generator, roots: Points, angles: ArrayLike, lengths: ArrayLike, points: int, pull: Points, bend: float
 ) -> Points:
-    """Lines that leave `roots`, (K, 2), at `angles`, (K,) radians, and give way to `pull`, (2,) or (K, 2).
+    """Return lines that leave `roots`, (K, 2), at `angles`, (K,) radians, and give way to `pull`, (2,) or (K, 2).
 
     The length of `pull` is how soon; `bend` how much each strays, in radians over its length. (K, points, 2).
     """
@@ -25,8 +25,14 @@ def grow(
     return np.asarray(roots[:, None] + np.cumsum(steps, 1))
 
 
+def headings(lines: Points) -> Points:
+    """Return the way that lines, (..., M, 2), go at each of their points, (..., M) radians."""
+    along = np.gradient(lines, axis=-2)
+    return np.asarray(np.arctan2(along[..., 1], along[..., 0]))
+
+
 def sideways(lines: Points) -> Points:
-    """The unit normals of lines, (K, M, 2)."""
+    """Return the unit normals of lines, (K, M, 2)."""
     along = np.gradient(lines, axis=1)
     along /= np.linalg.norm(along, axis=-1, keepdims=True) + 1e-9
     return np.stack([-along[..., 1], along[..., 0]], -1)
@@ -35,7 +41,7 @@ def sideways(lines: Points) -> Points:
 def coiled(
     rng: Generator, lines: Points, radius: ArrayLike, turns: ArrayLike, depth: float, phase: ArrayLike, each: int = 1
 ) -> Points:
-    """Lines, (K, M, 2), wound into a wave (depth 0) or a ringlet seen from the side (depth near 1).
+    """Return lines, (K, M, 2), wound into a wave (depth 0) or a ringlet seen from the side (depth near 1).
 
     radius, turns and phase: (K,) pixels, windings and radians. `each` lines in a row, those of a lock,
     keep together. Returns (K, M, 2).
@@ -51,7 +57,7 @@ def coiled(
 
 
 def bundled(rng: Generator, guides: Points, each: int, spread: float, flare: float) -> tuple[Points, Points]:
-    """`each` strands along every guide, (K, M, 2), `spread` pixels apart and `flare` times that at the tips.
+    """Return `each` strands along every guide, (K, M, 2), `spread` pixels apart and `flare` times that at the tips.
 
     Returns them, (K · each, M, 2), and how far along its guide each one goes, (K · each,), 0..1.
     """

@@ -25,20 +25,20 @@ class _Vessel:
         self._x, self._y = around(size, centre, radius, self._angle)
 
     def half(self, y: Points) -> Points:
-        """The half width at heights, (N,)."""
+        """Return the half width at heights, (N,)."""
         return np.asarray(np.interp(y, self._heights, self._widths))
 
     def pixels(self, points: Points) -> Points:
         return turned(points, self._angle) * self._radius + self._centre
 
     def part(self, draw: Callable[[Canvas], None]) -> Floats:
-        """The exact coverage, (S, S) float32, of what `draw` draws."""
+        """Return the exact coverage, (S, S) float32, of what `draw` draws."""
         canvas = Canvas(self._size)
         draw(canvas)
         return canvas.sheet()[..., 0]
 
     def body(self, inset: float, top: float, bottom: float) -> Points:
-        """The outline between two heights, (N, 2) pixels; its ends are the near halves of ellipses."""
+        """Return the outline between two heights, (N, 2) pixels; its ends are the near halves of ellipses."""
         y = np.linspace(top, bottom, 120)
         half = np.maximum(self.half(y) - inset, 0.004)
         t = np.linspace(0, np.pi, 25)
@@ -47,7 +47,7 @@ class _Vessel:
         return self.pixels(np.concatenate([np.stack([half, y], 1), foot, np.stack([-half, y], 1)[::-1], lid]))
 
     def disc(self, y: float, inset: float = 0.0, count: int = 96) -> Points:
-        """The ellipse of a section at a height, (N, 2) pixels."""
+        """Return the ellipse of a section at a height, (N, 2) pixels."""
         half = max(float(self.half(np.array([y]))[0]) - inset, 0.004)
         return self.pixels(ellipse(0, y, half, half * self._flat, count=count))
 
@@ -55,7 +55,7 @@ class _Vessel:
         return self.part(lambda canvas: canvas.strokes(lines, max(width, 0.9), 128.0, tip, 4))
 
     def glass(self) -> Sheet:
-        """The body, its walls and its outer line."""
+        """Return the body, its walls and its outer line."""
         rng = self._rng
         outline, inner_end = self.body(0, -1, self._end), max(self._bottom, self._top + 0.1)
         whole = self.part(lambda canvas: canvas.fill(outline))
@@ -65,15 +65,15 @@ class _Vessel:
         clear = rng.uniform(0.02, 0.14) + rng.uniform(0.05, 0.35) * across ** rng.uniform(3, 8)
         clear = clear * (1 + 0.06 * fractal(rng, self._size, 3, 3))
         shade = 118 + 45 * across**4 * rng.choice([-1, 1])
-        sheet = plain(np.asarray(whole * clear, np.float32), np.asarray(shade, np.float32))
+        sheet = plain(whole * clear, shade)
         wall = np.clip(whole - inside, 0, 1) * rng.uniform(0.2, 0.65)
-        sheet = over(plain(np.asarray(wall, np.float32), rng.uniform(70, 190)), sheet)
+        sheet = over(plain(wall, rng.uniform(70, 190)), sheet)
         edge = self.lines(np.concatenate([outline, outline[:2]])[None], rng.uniform(0.002, 0.007) * self._radius)
         # Lines straddle the outline; only what lies within it is glass.
         return over(plain(np.minimum(edge, whole) * np.float32(rng.uniform(0.6, 1.0)), rng.uniform(40, 220)), sheet)
 
     def liquid(self) -> Sheet:
-        """What is in it: darker at its sides, with a bright surface; sometimes bubbles."""
+        """Return what is in it: darker at its sides, with a bright surface; sometimes bubbles."""
         rng = self._rng
         low, high = self._top + 0.08, self._bottom - 0.08
         level = rng.uniform(low, max(high - 0.1, low + 0.02))
@@ -83,7 +83,7 @@ class _Vessel:
         strength, tone = rng.uniform(0.1, 0.95), rng.uniform(60, 150)
         depth = np.clip((self._y - level) / max(high - level, 0.1), 0, 1)
         alpha = filled * np.clip(strength * (0.8 + 0.35 * depth), 0, 1)
-        sheet = plain(np.asarray(alpha, np.float32), np.asarray(tone * (1.1 - 0.3 * depth), np.float32))
+        sheet = plain(alpha, tone * (1.1 - 0.3 * depth))
         sheet = over(plain(surface * np.float32(0.5 * strength), tone * 1.4), sheet)
         ring = self.disc(level, inset)
         line = self.lines(np.concatenate([ring, ring[:2]])[None], 0.005 * self._radius)
@@ -100,7 +100,7 @@ class _Vessel:
         return sheet
 
     def rim(self, near: bool) -> Sheet:
-        """A half of the rim: bright lines, that nearer to the viewer thicker."""
+        """Return a half of the rim: bright lines, that nearer to the viewer thicker."""
         rng, ring = self._rng, self.disc(-1.0, 0.3 * self._wall)
         arc = ring[:50] if near else np.concatenate([ring[48:], ring[:2]])
         coverage = self.lines(arc[None], (0.014 if near else 0.008) * self._radius * rng.uniform(0.6, 1.4))
@@ -132,7 +132,7 @@ class _Vessel:
         return over(sheet, canvas.sheet() * np.float32(rng.uniform(0.2, 0.7)))
 
     def straw(self) -> Sheet:
-        """A straw or a spoon that stands in it, opaque."""
+        """Return a straw or a spoon that stands in it, opaque."""
         rng, canvas = self._rng, Canvas(self._size)
         x = 0.6 * float(self.half(np.array([-0.9]))[0])
         ends = self.pixels(np.array([[-x, self._bottom - 0.12], [x, -1.0], [x * 1.5, -1.0 - rng.uniform(0.2, 0.6)]]))
@@ -157,7 +157,8 @@ class _Vessel:
 
 
 def vessel(rng: Generator, size: int) -> Layer:
-    """Glasses, bottles, jars and vases in focus: see-through inside, with crisp bright rims, liquids and highlights."""
+    """Draw glasses, bottles, jars and vases in focus: see-through inside, with crisp bright rims, liquids and
+    highlights."""
     centre, radius = place(rng, size, 0.28, 0.65)
     sheet = _Vessel(rng, size, centre, radius).sheet()
     for _ in range(int(rng.integers(0, 3)) if rng.random() < 0.35 else 0):
