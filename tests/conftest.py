@@ -139,7 +139,8 @@ def parameters() -> frozenset[str]:
     files = (ROOT / "litematting_deploy").rglob("*.py")
     carried = (name for file in files for name in re.findall(r'parameter="(\w+)"', file.read_text(encoding="utf-8")))
     specs = (EngineSpec, PlanSpec, TrimapSpec, OutputSpec, JobSpec)
-    return frozenset(carried) | {each.name for spec in specs for each in fields(spec)}
+    of_arrays = {"image", "trimap", "mask", "alpha"}  # whose errors are made in one place for all
+    return frozenset(carried) | of_arrays | {each.name for spec in specs for each in fields(spec)}
 
 
 def assert_flags(said: str) -> None:

@@ -50,17 +50,17 @@ class Way:
             self._size = picture.size
         self._photo, self._over = photo, False
         self._files: dict[CodeType, str | None] = {}
-        self._begun: set[int] = set()
+        self._begun: set[FrameType] = set()
         self.passed: dict[str, None] = {}
         self.entrances: list[Entrance] = []
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
         """Take one event."""
         code, file = frame.f_code, self._file(frame.f_code)
-        if event != "call" or self._over or file is None or code.co_name.startswith("<") or id(frame) in self._begun:
+        if event != "call" or self._over or file is None or code.co_name.startswith("<") or frame in self._begun:
             return
         if code.co_flags & inspect.CO_GENERATOR:  # which is called again wherever it goes on
-            self._begun.add(id(frame))
+            self._begun.add(frame)
         names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)]
         given = {name: frame.f_locals.get(name) for name in names}
         itself = self._holds(given.pop("self", None))

@@ -143,8 +143,8 @@ def test_words_that_mean_nothing_are_refused(
     labelled: Path, monkeypatch: pytest.MonkeyPatch, line: str, code: int, words: tuple[str, ...]
 ) -> None:
     monkeypatch.chdir(labelled)
-    job = ("ltm-infer", "photo.png", *line.split(), "-o", "a.png", "--engine", TINY_ENGINE)
-    assert_one_line(called(*job), code, *words)
+    result = called("ltm-infer", "photo.png", *line.split(), "-o", "a.png", "--engine", TINY_ENGINE)
+    assert_one_line(result, code, *words)
     assert not (labelled / "a.png").exists()
 
 
