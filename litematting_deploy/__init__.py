@@ -8,26 +8,68 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .engines.tensorrt.builder import build_engine
+    from .errors import LiteMattingError
     from .evaluation import metrics
     from .export.exporter import export_onnx
+    from .images.encode import write_image
+    from .images.mask import read_mask, read_trimap
+    from .images.photo import read_image
+    from .jobs.api import cut_out, make_trimap, matte_clip, matte_folder, matte_photo
+    from .jobs.folder import JobResult
+    from .jobs.photo import PhotoResult
+    from .jobs.progress import JobProgress
     from .model import load_checkpoint
     from .runtime import Matter, load_engine
+    from .specs import EngineSpec, JobSpec, OutputSpec, PlanSpec, TrimapSpec
 
 __version__ = "0.1.0"
 
-__all__ = ["Matter", "build_engine", "export_onnx", "load_checkpoint", "load_engine", "metrics"]
+__all__ = [
+    "EngineSpec",
+    "JobProgress",
+    "JobResult",
+    "JobSpec",
+    "LiteMattingError",
+    "Matter",
+    "OutputSpec",
+    "PhotoResult",
+    "PlanSpec",
+    "TrimapSpec",
+    "build_engine",
+    "cut_out",
+    "export_onnx",
+    "load_checkpoint",
+    "load_engine",
+    "make_trimap",
+    "matte_clip",
+    "matte_folder",
+    "matte_photo",
+    "metrics",
+    "read_image",
+    "read_mask",
+    "read_trimap",
+    "write_image",
+]
 
-_HOMES = {
-    "Matter": "runtime",
-    "load_engine": "runtime",
-    "build_engine": "engines.tensorrt.builder",
-    "export_onnx": "export.exporter",
-    "load_checkpoint": "model",
-    "metrics": "evaluation",
+_NAMES_BY_MODULE = {
+    "engines.tensorrt.builder": ("build_engine",),
+    "errors": ("LiteMattingError",),
+    "evaluation": ("metrics",),
+    "export.exporter": ("export_onnx",),
+    "images.image_io": ("read_image", "read_mask", "read_trimap", "write_image"),
+    "jobs.api": ("cut_out", "make_trimap", "matte_clip", "matte_folder", "matte_photo"),
+    "jobs.folder": ("JobResult",),
+    "jobs.photo": ("PhotoResult",),
+    "jobs.progress": ("JobProgress",),
+    "model": ("load_checkpoint",),
+    "runtime": ("Matter", "load_engine"),
+    "specs": ("EngineSpec", "JobSpec", "OutputSpec", "PlanSpec", "TrimapSpec"),
 }
 
+if not TYPE_CHECKING:  # a type checker shall mind a name that is not there
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    def __getattr__(name: str) -> Any:
+        for module, names in _NAMES_BY_MODULE.items():
+            if name in names:
+                return getattr(importlib.import_module(f".{module}", __name__), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)

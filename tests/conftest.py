@@ -1,15 +1,17 @@
 """Golden cases, checkpoints and exports made from them, and commands run as a user runs them."""
 
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from safetensors.numpy import save_file
 from litematting_deploy.matting.inputs import network_image, one_hot
 from litematting_deploy.runtime.shipped import SHIPPED_CHECKPOINT, TINY_ENGINE
 from litematting_deploy.sidecar import Sidecar, write_sidecar
+from litematting_deploy.specs import EngineSpec, JobSpec, OutputSpec, PlanSpec, TrimapSpec
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
@@ -101,6 +104,7 @@ def run(*arguments: str | Path, cwd: Path | None = None, block: str = "", timeou
         timeout=timeout_s,
         check=False,
     )
+    assert_flags(done.stdout + done.stderr)
     return Run(done.returncode, done.stdout, done.stderr)
 
 
@@ -114,7 +118,9 @@ def called(*arguments: str | Path) -> Run:
         assert isinstance(ended.value.code, int)
         for file in (out, err):
             file.seek(0)
-        return Run(ended.value.code, out.read(), err.read())
+        result = Run(ended.value.code, out.read(), err.read())
+    assert_flags(result.out + result.err)
+    return result
 
 
 def assert_one_line(result: Run, code: int, *words: str) -> None:
@@ -125,6 +131,23 @@ def assert_one_line(result: Run, code: int, *words: str) -> None:
     assert "Traceback" not in result.err
     for word in words:
         assert word in lines[0]
+
+
+@functools.cache
+def parameters() -> frozenset[str]:
+    """The names of parameters as errors of the package carry them."""
+    files = (ROOT / "litematting_deploy").rglob("*.py")
+    carried = (name for file in files for name in re.findall(r'parameter="(\w+)"', file.read_text(encoding="utf-8")))
+    specs = (EngineSpec, PlanSpec, TrimapSpec, OutputSpec, JobSpec)
+    of_arrays = {"image", "trimap", "mask", "alpha"}  # whose errors are made in one place for all
+    return frozenset(carried) | of_arrays | {each.name for spec in specs for each in fields(spec)}
+
+
+def assert_flags(said: str) -> None:
+    """What a command prints names its flags: no parameter of a message is left in backticks, as Python programs know
+    it."""
+    left = parameters() & set(re.findall(r"`(\w+)(?:=[^`]*)?`", said))
+    assert not left, f"{', '.join(left)}: no flag of this command stands for it in: {said}"
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
-"""Who may know whom (DESIGN), and what must not be imported."""
+"""Who may know whom (DESIGN), what must not be imported, and which words belong to the commands alone."""
 
 import ast
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -144,3 +146,72 @@ def test_light_paths_import_nothing_heavy(work: str, unwanted: set[str], tmp_pat
     script = IMPORTS.format(work=work.replace("{folder}", str(tmp_path)), unwanted=unwanted)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+FLAG = re.compile(r"""(^|[\s"'(`])--?[a-z]""")
+LOGGED = {"critical", "debug", "error", "exception", "info", "log", "note", "warn", "warning"}
+# Messages that still name flags: how many there may be in a file. Numbers here only fall.
+FLAGS_LEFT = {
+    "engines/tensorrt/version.py": 1,
+    "export/external.py": 1,
+    "export/spec.py": 1,
+    "export/triton.py": 3,
+    "jobs/cluster/manifest.py": 1,
+    "jobs/cluster/pipeline.py": 3,
+    "training/beginning.py": 1,
+    "training/rundir.py": 4,
+    "training/sources.py": 1,
+    "video/mux.py": 3,
+    "video/segments.py": 1,
+    "video/trimaps.py": 2,
+}
+
+
+def flags_in_messages(tree: ast.AST) -> Iterator[str]:
+    """Yield the texts that name a flag, such as --step, in what is raised, warned or logged, and in what errors are
+    made of, f-strings included."""
+    texts = {
+        (text.lineno, text.col_offset): text.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise) or (isinstance(node, ast.Call) and _is_message(node.func))
+        for text in ast.walk(node)
+        if isinstance(text, ast.Constant) and isinstance(text.value, str)
+    }
+    yield from (text for text in texts.values() if FLAG.search(text))
+
+
+def _is_message(function: ast.expr) -> bool:
+    if isinstance(function, ast.Attribute):
+        return function.attr in LOGGED or function.attr.endswith(("Error", "Warning"))
+    return isinstance(function, ast.Name) and function.id.endswith(("Error", "Warning", "warn"))
+
+
+@pytest.mark.parametrize(
+    ("code", "count"),
+    [
+        ('raise UsageError("--step 0: too small")', 1),
+        ('raise UsageError(f"{path}: use {fix} or -o {name}", parameter="output")', 1),
+        ('warnings.warn(f"slow; leave --compile out")', 1),
+        ('logger.info("resumed with `--resume`")', 1),
+        ('error = InputError("a mask (--mask)")', 1),
+        ('raise UsageError("`step` must be between 1 and 64; got -3")', 0),
+        ('raise UsageError("a well-known fix of 3 - 4 words")', 0),
+        ('subprocess.run(["ffmpeg", "-i", name, "--nostdin"])', 0),
+        ('def f() -> None: "Runs ltm-infer --step 3."', 0),
+    ],
+    ids=["raised", "f-string", "warned", "logged", "made", "number", "hyphen", "other program", "docstring"],
+)
+def test_flags_are_found_in_messages_alone(code: str, count: int) -> None:
+    assert len(list(flags_in_messages(ast.parse(code)))) == count
+
+
+def test_only_commands_name_flags() -> None:
+    """An error outside `cli` names the parameter; `cli.command.with_flags` prints the command's flag for it."""
+    files = {file.relative_to(PACKAGE).as_posix(): file for file in sorted(PACKAGE.rglob("*.py"))}
+    found = {
+        name: list(flags_in_messages(ast.parse(file.read_text())))
+        for name, file in files.items()
+        if not name.startswith("cli/")
+    }
+    more = {name: texts for name, texts in found.items() if len(texts) > FLAGS_LEFT.get(name, 0)}
+    assert not more, "name the parameter, as in `step`"

@@ -114,12 +114,16 @@ def command(name: str) -> Callable[[Callable[..., Any]], Command]:
 
 
 def with_flags(message: str, command: click.Command) -> str:
-    """A message of the package, in which parameters are written as `name` or `name=value`, with the command's flags in
-    their place: `step` becomes --step, `plan=adaptive` --plan adaptive. Names that are no parameters of it stay."""
+    """Return a message of the package, in which parameters are written as `name` or `name=value`, with flags in their
+    place: `step` becomes --step, `plan=adaptive` --plan adaptive.
+
+    The flags are those of the command, or else of ltm-infer, which a message about a mask may send people to. Names
+    that neither has stay, since they are another library's.
+    """
     named = {parameter.name: parameter for parameter in command.params}
 
     def flag(match: "re.Match[str]") -> str:
-        parameter = named.get(match[1])
+        parameter = named.get(match[1]) or _infer_option(match[1])
         if parameter is None:
             return match[0]
         if isinstance(parameter, click.Argument):
@@ -128,6 +132,12 @@ def with_flags(message: str, command: click.Command) -> str:
         return longest if match[2] is None else f"{longest} {match[2]}"
 
     return re.sub(r"`(\w+)(?:=([^`]*))?`", flag, message)
+
+
+def _infer_option(name: str) -> click.Parameter | None:
+    from .infer import main
+
+    return next((each for each in main.params if each.name == name and isinstance(each, click.Option)), None)
 
 
 def notice(message: str) -> None:

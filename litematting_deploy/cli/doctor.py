@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import click
 from rich import box
@@ -13,7 +13,7 @@ from .. import __version__
 from ..benchmarks import environment
 from ..doctor import CHECKS, Outcome, examine
 from ..files import check_writable, replace_file
-from .command import command, notice, stderr, stdout
+from .command import command, notice, stderr, stdout, with_flags
 
 _STYLES = {"runs": "green", "not here": "dim", "broken": "bold red"}
 
@@ -35,7 +35,7 @@ def main(json_file: str | None) -> int:
             left.subtract([name])
             status.update(f"trying {', '.join(+left)}")
 
-        outcomes = examine(done=done)
+        outcomes = [replace(each, detail=with_flags(each.detail, main)) for each in examine(done=done)]
     harmful = [outcome for outcome in outcomes if outcome.harmful]
     title = f"litematting-deploy {__version__}, Python {described['python']}, {described['system']}, {described['cpu']}"
     stdout.print(_table(outcomes, f"{title}, {described['cores']} cores"))

@@ -172,12 +172,19 @@ def test_backends_run_the_shipped_weights(tmp_path: Path) -> None:
     assert onnx["build_s"] > 0
 
 
-def test_mistakes(tmp_path: Path) -> None:
-    assert_one_line(called("ltm-bench", "--resolution", "100"), 2, "100", "multiples of 32")
-    assert_one_line(
-        called("ltm-bench", "--json", tmp_path / "no" / "b.json"), 1, "b.json", "does not exist", "another output"
-    )
-    assert_one_line(called("ltm-bench", "--backends", "abacus"), 2, "abacus", "onnxruntime-cpu")
-    assert_one_line(called("ltm-bench", "--batch", "1,none"), 2, "1,none", "as in 1,4")
-    assert_one_line(called("ltm-bench", "--fail-above", "some"), 2, "some", "as in 5%")
-    assert_one_line(called("ltm-bench", "--engine", tmp_path / "no.onnx"), 1, "no.onnx", "ltm-export")
+WRONG_BENCHMARKS: dict[str, tuple[str, int, tuple[str, ...]]] = {
+    "a side is a multiple of 32": ("--resolution 100", 2, ("100", "multiples of 32")),
+    "the results' folder must be there": ("--json no/b.json", 1, ("b.json", "does not exist", "another output")),
+    "an engine must be known": ("--backends abacus", 2, ("abacus", "onnxruntime-cpu")),
+    "a batch is a number": ("--batch 1,none", 2, ("1,none", "as in 1,4")),
+    "a limit is a share": ("--fail-above some", 2, ("some", "as in 5%")),
+    "an engine must be there": ("--engine no.onnx", 1, ("no.onnx", "ltm-export")),
+}
+
+
+@pytest.mark.parametrize(("line", "code", "words"), WRONG_BENCHMARKS.values(), ids=WRONG_BENCHMARKS)
+def test_a_wrong_benchmark_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, code: int, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_one_line(called("ltm-bench", *line.split()), code, *words)

@@ -58,40 +58,58 @@ def test_parser_errors_come_before_the_one_line(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_mistakes_are_one_line_and_leave_nothing(tmp_path: Path, small_onnx: Path) -> None:
-    path = copy_of(small_onnx, tmp_path)
-    edited = tmp_path / "edited.onnx"
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory, small_onnx: Path) -> Path:
+    """A folder of an export, an edited copy of it, and a profile with a wrong key."""
+    folder = tmp_path_factory.mktemp("sources")
+    path = copy_of(small_onnx, folder)
+    edited = folder / "edited.onnx"
     edited.write_bytes(path.read_bytes() + b"\0")
     sidecar_path(edited).write_bytes(sidecar_path(path).read_bytes())
-    (tmp_path / "bad.toml").write_text("max_batch = 2\ntf31 = true\n")
-    before = set(tmp_path.iterdir())
-    rtx = ("--backend", "tensorrt-rtx")
-    cases: list[tuple[int, tuple[str | Path, ...], tuple[str, ...]]] = [
-        (1, (tmp_path / "no.onnx", *rtx), ("no.onnx", "no such file", "ltm-export")),
-        (2, (tmp_path / "bad.toml", *rtx), ("bad.toml", "built from an .onnx")),
-        (2, (path, *rtx, "-o", tmp_path / "m.plan"), ("m.plan", "ends in .engine")),
-        (1, (path, *rtx, "-o", tmp_path / "no" / "m.engine"), ("m.engine", "cannot be written", "does not exist")),
-        (1, (path, *rtx, "--layers", tmp_path / "no" / "l.json"), ("l.json", "cannot be written")),
-        (1, (edited, *rtx), ("edited.onnx", "sha256", "ltm-export")),
-        (2, (path, *rtx, "--sm", "75"), ("--sm 7.5", "float32 matrix products", "--precision fp16")),
-        (2, (path, *rtx, "--sm", "9.0"), ("--sm 9.0", "7.5, 8.0, 8.6, 8.9, 12.0")),
-        (2, (path, *rtx, "--sm", "ada"), ("'ada'", "8.9 or 89")),
-        (2, (path, *rtx, "--max-batch", "2", "--opt-batch", "3"), ("1, 3, 2",)),
-        (2, (path, *rtx, "--timing-cache", "t.cache"), ("--timing-cache cannot be combined", "--backend tensorrt-rtx")),
-        (2, (path, *rtx, "--profile", tmp_path / "bad.toml"), ("bad.toml", "unknown key 'tf31'")),
-        (2, (path, *rtx, "--profile", tmp_path / "no.toml"), ("no.toml", "not a profile")),
-        (
-            2,
-            (path, "--backend", "tensorrt", "--sm", "8.9"),
-            ("--sm 8.9 cannot be combined with --backend tensorrt,", "--backend tensorrt-rtx"),
-        ),
-        (2, (path, "--backend", "trt"), ("'trt'", "tensorrt-rtx")),
-        (2, (path, "--nonsense"), ("--nonsense", "--help")),
-        (2, (), ("MODEL",)),
-    ]
-    for code, arguments, words in cases:
-        assert_one_line(called("ltm-build", *arguments), code, *words)
-        assert set(tmp_path.iterdir()) == before
+    (folder / "bad.toml").write_text("max_batch = 2\ntf31 = true\n")
+    return folder
+
+
+RTX = "--backend tensorrt-rtx"
+WRONG_BUILDS: dict[str, tuple[str, int, tuple[str, ...]]] = {
+    "a model must be there": (f"no.onnx {RTX}", 1, ("no.onnx", "no such file", "ltm-export")),
+    "a model is an ONNX": (f"bad.toml {RTX}", 2, ("bad.toml", "built from an .onnx")),
+    "a model is not edited": (f"edited.onnx {RTX}", 1, ("edited.onnx", "sha256", "ltm-export")),
+    "an engine ends in .engine": (f"{{model}} {RTX} -o m.plan", 2, ("m.plan", "ends in .engine")),
+    "the engine's folder must be there": (
+        f"{{model}} {RTX} -o no/m.engine", 1, ("m.engine", "cannot be written", "does not exist"),
+    ),
+    "the layers' folder must be there": (f"{{model}} {RTX} --layers no/l.json", 1, ("l.json", "cannot be written")),
+    "Turing multiplies no float32 matrices": (
+        f"{{model}} {RTX} --sm 75", 2, ("--sm 7.5", "float32 matrix products", "--precision fp16"),
+    ),
+    "an architecture is one that TensorRT knows": (
+        f"{{model}} {RTX} --sm 9.0", 2, ("--sm 9.0", "7.5, 8.0, 8.6, 8.9, 12.0"),
+    ),
+    "an architecture is a number": (f"{{model}} {RTX} --sm ada", 2, ("'ada'", "8.9 or 89")),
+    "batches do not fall": (f"{{model}} {RTX} --max-batch 2 --opt-batch 3", 2, ("1, 3, 2",)),
+    "TensorRT-RTX times nothing": (
+        f"{{model}} {RTX} --timing-cache t.cache", 2, ("--timing-cache cannot be combined", RTX),
+    ),
+    "a profile has known keys": (f"{{model}} {RTX} --profile bad.toml", 2, ("bad.toml", "unknown key 'tf31'")),
+    "a profile must be there": (f"{{model}} {RTX} --profile no.toml", 2, ("no.toml", "not a profile")),
+    "TensorRT builds for the GPU that is here": (
+        "{model} --backend tensorrt --sm 8.9", 2, ("--sm 8.9 cannot be combined with --backend tensorrt,", RTX),
+    ),
+    "a backend must exist": ("{model} --backend trt", 2, ("'trt'", "tensorrt-rtx")),
+    "an option must exist": ("{model} --nonsense", 2, ("--nonsense", "--help")),
+    "a model is given": ("", 2, ("MODEL",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "code", "words"), WRONG_BUILDS.values(), ids=WRONG_BUILDS)
+def test_a_wrong_build_is_one_line_and_leaves_nothing(
+    sources: Path, small_onnx: Path, monkeypatch: pytest.MonkeyPatch, line: str, code: int, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(sources)
+    before = set(sources.iterdir())
+    assert_one_line(called("ltm-build", *line.format(model=small_onnx.name).split()), code, *words)
+    assert set(sources.iterdir()) == before
 
 
 def test_without_tensorrt(tmp_path: Path, small_onnx: Path) -> None:

@@ -86,24 +86,40 @@ def test_peers(tmp_path: Path, small_onnx: Path) -> None:
     assert links.tags.count("img") == 2 * (3 + 4 * 2)
 
 
-def test_mistakes(tmp_path: Path, small_onnx: Path) -> None:
-    folder = make_dataset(tmp_path / "set", ["a"])
-    (tmp_path / "empty").mkdir()
-    engine = ("--engine", small_onnx)
-    for code, arguments, words in (
-        (1, (tmp_path / "no",), ("no: no such folder",)),
-        (1, (folder / "image" / "a.png",), ("a.png: not a folder",)),
-        (1, (tmp_path / "empty",), ("empty: holds nothing", "merged/", "image/")),
-        (1, (folder, "--trimap", "trimap3"), ("--trimap must be one of its folders trimap1", "trimap3")),
-        (1, (folder, "--json", tmp_path / "no" / "e.json"), ("e.json", "does not exist")),
-        (1, (folder, *engine, "--report", folder / "image" / "a.png"), ("a.png: cannot be made",)),
-        (1, (folder, "--engine", tmp_path / "no.onnx"), ("no.onnx", "no such engine")),
-        (1, (folder, *engine, "--max-megapixels", "0.001"), ("image/a.png", "--max-megapixels")),
-        (2, (folder, *engine, "--published"), ("--published", "64x64")),
-        (2, (folder, *engine, "--plan", "grid", "--margin", "9"), ("--margin", "--plan grid")),
-        (2, (), ("DATASET",)),
-    ):
-        assert_one_line(called("ltm-eval", *arguments), code, *words)
-    (folder / "alpha" / "a.png").unlink()
-    pictures()["alpha"].save(folder / "alpha" / "b.png")
-    assert_one_line(called("ltm-eval", folder), 1, "image/a.png", "no partner in", "set/alpha")
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a data set, of one without an alpha of its photo's name, and of an empty one."""
+    folder = tmp_path_factory.mktemp("sets")
+    make_dataset(folder / "set", ["a"])
+    unpaired = make_dataset(folder / "unpaired", ["a"])
+    (unpaired / "alpha" / "a.png").rename(unpaired / "alpha" / "b.png")
+    (folder / "empty").mkdir()
+    return folder
+
+
+WRONG_EVALUATIONS: dict[str, tuple[str, int, tuple[str, ...]]] = {
+    "a data set must be there": ("no", 1, ("no: no such folder",)),
+    "a data set is a folder": ("set/image/a.png", 1, ("a.png: not a folder",)),
+    "a data set has a layout": ("empty", 1, ("empty: holds nothing", "merged/", "image/")),
+    "an alpha has its photo's name": ("unpaired", 1, ("image/a.png", "no partner in", "unpaired/alpha")),
+    "trimaps are one of its folders": (
+        "set --trimap trimap3", 1, ("--trimap must be one of its folders trimap1", "trimap3"),
+    ),
+    "the numbers' folder must be there": ("set --json no/e.json", 1, ("e.json", "does not exist")),
+    "a file is no report's folder": ("set --engine {small} --report set/image/a.png", 1, ("a.png: cannot be made",)),
+    "an engine must be there": ("set --engine no.onnx", 1, ("no.onnx", "no such engine")),
+    "large photos are refused": (
+        "set --engine {small} --max-megapixels 0.001", 1, ("image/a.png", "--max-megapixels"),
+    ),
+    "the published plan has patches of 640": ("set --engine {small} --published", 2, ("--published", "64x64")),
+    "a grid has no margin": ("set --engine {small} --plan grid --margin 9", 2, ("--margin", "--plan grid")),
+    "a data set is given": ("", 2, ("DATASET",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "code", "words"), WRONG_EVALUATIONS.values(), ids=WRONG_EVALUATIONS)
+def test_a_wrong_evaluation_is_one_line(
+    sets: Path, small_onnx: Path, monkeypatch: pytest.MonkeyPatch, line: str, code: int, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(sets)
+    assert_one_line(called("ltm-eval", *line.format(small=small_onnx).split()), code, *words)

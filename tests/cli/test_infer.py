@@ -34,11 +34,16 @@ def number(pattern: str, text: str) -> int:
     return int(found[1])
 
 
+def save_photo(folder: Path) -> tuple[Path, Path]:
+    """Save a small crop of the example around the stem, and its trimap."""
+    box = slice(1000, 1160), slice(600, 800)
+    return save(folder / "photo.png", load(EXAMPLE)[box]), save(folder / "trimap.png", load(EXAMPLE_TRIMAP)[box])
+
+
 @pytest.fixture
 def photo(tmp_path: Path) -> tuple[Path, Path]:
     """A small crop of the example around the stem, and its trimap."""
-    box = slice(1000, 1160), slice(600, 800)
-    return save(tmp_path / "photo.png", load(EXAMPLE)[box]), save(tmp_path / "trimap.png", load(EXAMPLE_TRIMAP)[box])
+    return save_photo(tmp_path)
 
 
 def shipped_graph_of(weights: dict[str, NDArray[np.float32]], path: Path) -> Path:
@@ -224,75 +229,95 @@ def test_onnx_without_sidecar_warns(tmp_path: Path, photo: tuple[Path, Path], sm
     assert_one_line(result, 0, "warning", "lonely.onnx has no sidecar")
 
 
-def make_damaged(folder: Path, image: Path) -> None:
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a photo, its trimap, and files that are wrong in many ways."""
+    folder = tmp_path_factory.mktemp("damaged")
+    photo, trimap = save_photo(folder)
     (folder / "empty.png").touch()
     (folder / "text.png").write_text("not an image")
-    (folder / "cut.png").write_bytes(image.read_bytes()[:2000])
+    (folder / "cut.png").write_bytes(photo.read_bytes()[:2000])
     (folder / "bad.onnx").write_bytes(b"not a graph")
     (folder / "bad.pth").write_bytes(b"not a checkpoint")
     (folder / "loop.png").symlink_to("loop.png")
+    (folder / "x").mkdir()
+    save(folder / "other.png", load(trimap)[:50])
+    save(folder / "strange.png", (load(trimap) // 2).astype(np.uint8))
+    save(folder / "dark.png", (load(trimap) > 0).astype(np.uint8))
+    return folder
 
 
-def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, photo: tuple[Path, Path], small_onnx: Path) -> None:
-    image, trimap = photo
-    make_damaged(tmp_path, image)
-    other = save(tmp_path / "other.png", load(trimap)[:50])
-    strange = save(tmp_path / "strange.png", (load(trimap) // 2).astype(np.uint8))
-    dark = save(tmp_path / "dark.png", (load(trimap) > 0).astype(np.uint8))
-    before = set(tmp_path.iterdir())
-    out = ("-o", tmp_path / "alpha.png")
-    small = ("--engine", small_onnx)
-    cases: list[tuple[int, tuple[str | Path, ...], tuple[str, ...]]] = [
-        (1, (tmp_path / "absent.png", trimap, *out), ("absent.png", "no such file")),
-        (1, (tmp_path / "empty.png", trimap, *out), ("empty.png", "not an image", "0 bytes")),
-        (1, (tmp_path / "text.png", trimap, *out), ("text.png", "not an image")),
-        (1, (tmp_path / "cut.png", trimap, *out), ("cut.png", "truncated")),
-        (1, (tmp_path, trimap, *out), ("a folder",)),
-        (1, (image, other, *out), ("other.png", "200x50", "photo.png is 200x160")),
-        (1, (image, strange, *out), ("strange.png", "64 (", "--trimap-encoding")),
-        (1, (image, trimap, *out, "--max-megapixels", "0.01"), ("photo.png", "0.032 megapixels", "--max-megapixels")),
-        (1, (image, trimap, *out, "--engine", tmp_path / "no.onnx"), ("no.onnx", "no such engine", "ltm-export")),
-        (1, (image, trimap, *out, "--engine", tmp_path / "bad.onnx"), ("bad.onnx", "cannot load it")),
-        (1, (image, trimap, *out, "--engine", tmp_path / "bad.pth"), ("bad.pth", "not a checkpoint")),
-        (1, (image, trimap, *out, "--engine", trimap), ("trimap.png", "an engine is a checkpoint")),
-        (1, (image, trimap, *out, "--device", "cuda"), ("cuda", "onnxruntime")),
-        (1, (image, trimap, "-o", tmp_path / "no" / "a.png"), ("a.png", "cannot be written")),
-        (1, (image, trimap, "-o", tmp_path / "loop.png"), ("loop.png", "cannot be written")),
-        (2, (image, trimap, "-o", tmp_path / "alpha.jpg"), ("alpha.jpg", ".png")),
-        (2, (image, trimap, "-o", image), ("photo.png", "overwrite an input")),
-        (2, (image, trimap, *out, "--cutout", tmp_path / "alpha.png"), ("alpha.png", "two different files")),
-        (2, (image, *out), ("TRIMAP", "--mask")),
-        (2, (image, trimap, *out, "--mask", trimap), ("TRIMAP", "--mask")),
-        (2, (image, trimap), ("--output",)),
-        (2, (image, trimap, *out, "--step", "0", *small), ("--step must be between 1 and 64", "got 0")),
-        (
-            2,
-            (image, trimap, *out, "--plan", "adaptive", "--margin", "32", *small),
-            ("--margin must be", "half the shorter side of the patch (64)", "got 32"),
-        ),
-        (2, (image, trimap, *out, "--margin", "9", "--plan", "grid", *small), ("--margin", "--plan grid")),
-        (2, (image, trimap, *out, "--margin", "9", "--step", "9", *small), ("--margin", "--step")),
-        (2, (image, trimap, *out, "--plan", "adaptive", "--step", "9", *small), ("--step", "--plan adaptive")),
-        (2, (image, trimap, *out, "--plan", "adaptive", "--published"), ("--published", "--plan adaptive")),
-        (2, (image, trimap, *out, "--plan", "random"), ("random", "adaptive", "grid")),
-        (2, (image, trimap, *out, "--batch", "0", *small), ("--batch must be 1 or more; got 0",)),
-        (2, (image, trimap, *out, "--published", *small), ("64x64", "ltm-export", "640")),
-        (2, (image, trimap, *out, "--published", "--step", "64"), ("320", "64")),
-        (2, (image, trimap, *out, "--device", "quantum"), ("quantum", "cpu, cuda")),
-        (2, (image, trimap, *out, "--nonsense"), ("--nonsense", "--help")),
-        (2, (image, trimap, *out, "--cutout", tmp_path / "." / "x" / ".." / "alpha.png"), ("two different files",)),
-        (2, (image, trimap, *out, "--unknown", "9"), ("--unknown", "--mask")),
-        (2, (image, trimap, *out, "--adaptive"), ("--adaptive", "--mask")),
-        (2, (image, "--mask", trimap, *out, "--trimap-encoding", "labels"), ("--trimap-encoding",)),
-        (2, (image, trimap, *out, "--patch", "96x64", *small), ("must be 64x64", "got 96x64", "ltm-export")),
-        (2, (image, trimap, *out, "--patch", "wide", *small), ("'wide'", "640x640")),
-        (1, (image, "--mask", dark, *out), ("dark.png", "brightest value is 1")),
-        (1, (image, trimap, "-o", tmp_path / f"{'a' * 300}.png"), ("cannot be written",)),
-        (1, (f"{'a' * 300}.png", trimap, *out), ("aaa.png", "no such file or folder")),
-    ]
-    for code, arguments, words in cases:
-        assert_one_line(called("ltm-infer", *arguments), code, *words)
-        assert set(tmp_path.iterdir()) == before
+OUT = "-o alpha.png"
+PAIR = f"photo.png trimap.png {OUT}"
+SMALL = f"{PAIR} --engine {{small}}"
+WRONG_JOBS: dict[str, tuple[str, int, tuple[str, ...]]] = {
+    "a photo must be there": (f"absent.png trimap.png {OUT}", 1, ("absent.png", "no such file")),
+    "an empty file is no photo": (f"empty.png trimap.png {OUT}", 1, ("empty.png", "not an image", "0 bytes")),
+    "a text is no photo": (f"text.png trimap.png {OUT}", 1, ("text.png", "not an image")),
+    "a photo must be whole": (f"cut.png trimap.png {OUT}", 1, ("cut.png", "truncated")),
+    "a folder has no single trimap": (f". trimap.png {OUT}", 1, ("a folder",)),
+    "a name may be too long for a photo": (
+        f"{'a' * 300}.png trimap.png {OUT}", 1, ("aaa.png", "no such file or folder"),
+    ),
+    "a trimap has the size of its photo": (
+        f"photo.png other.png {OUT}", 1, ("other.png", "200x50", "photo.png is 200x160"),
+    ),
+    "a trimap has three values": (f"photo.png strange.png {OUT}", 1, ("strange.png", "64 (", "--trimap-encoding")),
+    "a mask has sure foreground": (f"photo.png --mask dark.png {OUT}", 1, ("dark.png", "brightest value is 1")),
+    "large photos are refused": (
+        f"{PAIR} --max-megapixels 0.01", 1, ("photo.png", "0.032 megapixels", "--max-megapixels"),
+    ),
+    "an engine must be there": (f"{PAIR} --engine no.onnx", 1, ("no.onnx", "no such engine", "ltm-export")),
+    "an engine is a graph": (f"{PAIR} --engine bad.onnx", 1, ("bad.onnx", "cannot load it")),
+    "a checkpoint holds weights": (f"{PAIR} --engine bad.pth", 1, ("bad.pth", "not a checkpoint")),
+    "a trimap is no engine": (f"{PAIR} --engine trimap.png", 1, ("trimap.png", "an engine is a checkpoint")),
+    "a GPU must be there": (f"{PAIR} --device cuda", 1, ("cuda", "onnxruntime")),
+    "a device must exist": (f"{PAIR} --device quantum", 2, ("--device must be cpu, cuda", "quantum")),
+    "the folder of results must be there": ("photo.png trimap.png -o no/a.png", 1, ("a.png", "cannot be written")),
+    "a link in circles is no result": ("photo.png trimap.png -o loop.png", 1, ("loop.png", "cannot be written")),
+    "a name may be too long for a result": (f"photo.png trimap.png -o {'a' * 300}.png", 1, ("cannot be written",)),
+    "results are not JPEG": ("photo.png trimap.png -o alpha.jpg", 2, ("alpha.jpg", ".png")),
+    "a photo is not overwritten": ("photo.png trimap.png -o photo.png", 2, ("photo.png", "overwrite an input")),
+    "two results are two files": (f"{PAIR} --cutout alpha.png", 2, ("alpha.png", "two different files")),
+    "two names of one file are one file": (f"{PAIR} --cutout ./x/../alpha.png", 2, ("two different files",)),
+    "a trimap or a mask is given": (f"photo.png {OUT}", 2, ("TRIMAP", "--mask")),
+    "not both are given": (f"{PAIR} --mask trimap.png", 2, ("TRIMAP", "--mask")),
+    "a result is asked for": ("photo.png trimap.png", 2, ("--output",)),
+    "a step is at least 1": (f"{SMALL} --step 0", 2, ("--step must be between 1 and 64", "shorter side", "got 0")),
+    "a margin is less than half a patch": (
+        f"{SMALL} --plan adaptive --margin 32", 2, ("--margin must be", "less than half", "(64); got 32"),
+    ),
+    "a grid has no margin": (f"{SMALL} --margin 9 --plan grid", 2, ("--margin", "--plan grid; leave")),
+    "a step makes a grid, which has no margin": (f"{SMALL} --margin 9 --step 9", 2, ("--margin", "--step; leave")),
+    "an adaptive plan has no step": (f"{SMALL} --plan adaptive --step 9", 2, ("--step", "--plan adaptive; leave")),
+    "the published plan is a grid": (
+        f"{PAIR} --plan adaptive --published", 2, ("--published", "--plan adaptive; leave"),
+    ),
+    "a plan must exist": (f"{PAIR} --plan random", 2, ("random", "adaptive", "grid")),
+    "a batch is at least 1": (f"{SMALL} --batch 0", 2, ("--batch must be 1 or more; got 0",)),
+    "the published plan has patches of 640": (f"{SMALL} --published", 2, ("--published", "64x64", "ltm-export", "640")),
+    "the published plan has a step of 320": (f"{PAIR} --published --step 64", 2, ("--step must be 320", "got 64")),
+    "an option must exist": (f"{PAIR} --nonsense", 2, ("--nonsense", "--help")),
+    "a band is around a mask": (f"{PAIR} --unknown 9", 2, ("--unknown applies to a mask",)),
+    "an adaptive band is around a mask": (f"{PAIR} --adaptive", 2, ("--adaptive applies to a mask",)),
+    "an encoding is of a trimap": (
+        f"photo.png --mask trimap.png {OUT} --trimap-encoding labels", 2, ("--trimap-encoding applies to a trimap",),
+    ),
+    "an engine has patches of one size": (
+        f"{SMALL} --patch 96x64", 2, ("--patch must be 64x64", "got 96x64", "ltm-export"),
+    ),
+    "a patch has height and width": (f"{SMALL} --patch wide", 2, ("'wide'", "640x640")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "code", "words"), WRONG_JOBS.values(), ids=WRONG_JOBS)
+def test_a_wrong_job_is_one_line_and_writes_nothing(
+    damaged: Path, small_onnx: Path, monkeypatch: pytest.MonkeyPatch, line: str, code: int, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(damaged)
+    before = set(damaged.rglob("*"))
+    assert_one_line(called("ltm-infer", *line.format(small=small_onnx).split()), code, *words)
+    assert set(damaged.rglob("*")) == before
 
 
 def test_needs_neither_torch_nor_tensorrt(photo: tuple[Path, Path], tmp_path: Path) -> None:

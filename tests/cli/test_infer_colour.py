@@ -252,56 +252,82 @@ def test_png_of_an_exr_shows_the_display_window(
     assert np.abs(over[opaque].astype(int) - inside[opaque]).max() <= 1
 
 
-def test_what_cannot_be_held_or_mixed_is_one_line(light: NDArray[np.float64], trimap: Path, tmp_path: Path) -> None:
-    photo = save_levels(tmp_path / "photo.png", encoded(light, np.uint8))
+@pytest.fixture(scope="module")
+def strange(light: NDArray[np.float64], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a photo, its trimap, and OpenEXR files that are wrong in many ways."""
+    folder = tmp_path_factory.mktemp("strange")
+    save_trimap(folder / "trimap.png")
+    save_levels(folder / "photo.png", encoded(light, np.uint8))
     half = light[:, :, 0].astype(np.float16)
-    layers = save_exr(tmp_path / "layers.exr", dict.fromkeys(("Z", *(f"diffuse.{name}" for name in "RGB")), half))
-    clear = save_exr(tmp_path / "clear.exr", dict.fromkeys("RGBA", half))
-    plain = save_exr(tmp_path / "plain.exr", dict.fromkeys("RGB", half))
-    endless = save_exr(tmp_path / "endless.exr", dict.fromkeys("RGB", np.where(half == half.max(), np.inf, half)))
+    save_exr(folder / "layers.exr", dict.fromkeys(("Z", *(f"diffuse.{name}" for name in "RGB")), half))
+    save_exr(folder / "clear.exr", dict.fromkeys("RGBA", half))
+    plain = save_exr(folder / "plain.exr", dict.fromkeys("RGB", half))
+    save_exr(folder / "endless.exr", dict.fromkeys("RGB", np.where(half == half.max(), np.inf, half)))
     content = plain.read_bytes()
-    (tmp_path / "cut.exr").write_bytes(content[: len(content) * 2 // 3])
-    (tmp_path / "start.exr").write_bytes(content[:60])
-    small = save_levels(tmp_path / "small.png", encoded(light[:9, :9], np.uint8))
-    tiny = save_levels(tmp_path / "tiny.png", np.full((9, 9), 128, np.uint8))
-    out, cut = ("-o", tmp_path / "alpha.png"), ("--cutout", tmp_path / "cutout.png")
-    before = set(tmp_path.iterdir())
-    cases: list[tuple[int, tuple[str | Path, ...], tuple[str, ...]]] = [
-        (2, (photo, trimap, *out, "--depth", "half"), ("alpha.png", "--depth half", "PNG files", "8 or 16")),
-        (2, (photo, trimap, "-o", tmp_path / "a.exr", "--depth", "8"), ("a.exr", "OpenEXR", "half or float")),
-        (2, (photo, trimap, *out, "--depth", "12"), ("--depth", "'12'")),
-        (2, (photo, trimap, *out, "--exposure", "1"), ("--exposure", "photo.png", "OpenEXR")),
-        (2, (plain, trimap, *out, "--exposure", "5000"), ("--exposure 5000", "-100 to 100 stops")),
-        (2, (plain, trimap, *out, "--exposure", "nan"), ("--exposure nan", "-100 to 100 stops")),
-        (2, (plain, trimap, *out, "--exposure", "-inf"), ("--exposure -inf", "-100 to 100 stops")),
-        (2, (photo, trimap, *out, "--background", "red"), ("--background", "--cutout")),
-        (2, (photo, trimap, *out, "--straight"), ("--straight", "--cutout")),
-        (2, (photo, trimap, *out, *cut, "--background", "red", "--premultiplied"), ("--premultiplied", "--background")),
-        (2, (photo, trimap, *out, *cut, "--background", "reddish"), ("reddish", "#rrggbb", ".png")),
-        (2, (photo, trimap, *out, *cut, "--background", "rgb(300,0,0)"), ("rgb(300,0,0)", "#rrggbb", ".png")),
-        (2, (photo, trimap, *out, *cut, "--background", "#11223344"), ("#11223344", "opaque")),
-        (2, (photo, trimap, *out, *cut, "--foreground", tmp_path / "cutout.png"), ("cutout.png", "different files")),
-        (2, (photo, trimap, *out, "--foreground", tmp_path / "f.jpg"), ("f.jpg", ".exr")),
-        (2, (photo, trimap, *out, "--cutout", small, "--background", small), ("small.png", "overwrite an input")),
-        (1, (photo, trimap, *out, *cut, "--background", small), ("small.png", "9x9", "120x90", "crop or resize")),
-        (1, (photo, trimap, *out, *cut, "--background", "no.png"), ("no.png", "no such file")),
-        (1, (layers, trimap, *out), ("layers.exr", "Z, diffuse.B, diffuse.G, diffuse.R", "plain RGB")),
-        (1, (clear, trimap, *out), ("clear.exr", "transparent")),
-        (1, (tmp_path / "cut.exr", trimap, *out), ("cut.exr", "damaged or truncated")),
-        (1, (tmp_path / "start.exr", trimap, *out), ("start.exr", "damaged or truncated", "header")),
-        (1, (plain, trimap, *out, "--max-megapixels", "0.01"), ("plain.exr", "0.0108 megapixels", "--max-megapixels")),
-        (1, (plain, plain, *out), ("plain.exr", "trimaps are read from PNG or TIFF")),
-        (1, (plain, "--mask", layers, *out), ("layers.exr", "diffuse.R", "A, Y or R, G, B")),
-        (
-            1,
-            (photo, trimap, *out, *cut, "--background", endless),
-            ("endless.exr", "1 pixels", "choose another background"),
-        ),
-        (1, (plain, tiny, *out), ("tiny.png", "9x9", "plain.exr is 120x90")),
-    ]
-    for code, arguments, words in cases:
-        assert_one_line(called("ltm-infer", *arguments), code, *words)
-        assert set(tmp_path.iterdir()) == before
+    (folder / "cut.exr").write_bytes(content[: len(content) * 2 // 3])
+    (folder / "start.exr").write_bytes(content[:60])
+    save_levels(folder / "small.png", encoded(light[:9, :9], np.uint8))
+    save_levels(folder / "tiny.png", np.full((9, 9), 128, np.uint8))
+    return folder
+
+
+OUT = "-o alpha.png"
+PAIR = f"photo.png trimap.png {OUT}"
+CUT = f"{PAIR} --cutout cutout.png"
+LIGHT = f"plain.exr trimap.png {OUT}"
+WRONG_JOBS: dict[str, tuple[str, int, tuple[str, ...]]] = {
+    "PNG has no half": (f"{PAIR} --depth half", 2, ("alpha.png", "--depth of PNG files must be 8 or 16; got half")),
+    "OpenEXR has no 8 bits": (
+        "photo.png trimap.png -o a.exr --depth 8", 2, ("a.exr", "OpenEXR", "half or float", "got 8"),
+    ),
+    "a depth must exist": (f"{PAIR} --depth 12", 2, ("--depth", "'12'")),
+    "exposure is of OpenEXR": (f"{PAIR} --exposure 1", 2, ("--exposure", "photo.png", "OpenEXR")),
+    "exposure has a limit": (f"{LIGHT} --exposure 5000", 2, ("--exposure must be", "-100 and 100 stops; got 5000")),
+    "exposure is a number": (f"{LIGHT} --exposure nan", 2, ("--exposure must be", "-100 and 100 stops; got nan")),
+    "exposure is finite": (f"{LIGHT} --exposure -inf", 2, ("--exposure must be", "-100 and 100 stops; got -inf")),
+    "a background is behind a cut-out": (f"{PAIR} --background red", 2, ("--background", "--cutout")),
+    "straight colours are a cut-out's": (f"{PAIR} --straight", 2, ("--premultiplied", "--cutout")),
+    "an opaque cut-out is not premultiplied": (
+        f"{CUT} --background red --premultiplied", 2, ("--premultiplied", "--background"),
+    ),
+    "a colour must exist": (f"{CUT} --background reddish", 2, ("reddish", "#rrggbb", ".png")),
+    "a colour has levels to 255": (f"{CUT} --background rgb(300,0,0)", 2, ("rgb(300,0,0)", "#rrggbb", ".png")),
+    "a background is opaque": (f"{CUT} --background #11223344", 2, ("#11223344", "opaque")),
+    "two results are two files": (f"{CUT} --foreground cutout.png", 2, ("cutout.png", "different files")),
+    "results are not JPEG": (f"{PAIR} --foreground f.jpg", 2, ("f.jpg", ".exr")),
+    "a background is not overwritten": (
+        f"{PAIR} --cutout small.png --background small.png", 2, ("small.png", "overwrite an input"),
+    ),
+    "a background has the photo's size": (
+        f"{CUT} --background small.png", 1, ("small.png", "9x9", "120x90", "crop or resize"),
+    ),
+    "a background must be there": (f"{CUT} --background no.png", 1, ("no.png", "no such file")),
+    "a background is finite": (
+        f"{CUT} --background endless.exr", 1, ("endless.exr", "1 pixels", "choose another background"),
+    ),
+    "layers are no photo": (
+        f"layers.exr trimap.png {OUT}", 1, ("layers.exr", "Z, diffuse.B, diffuse.G, diffuse.R", "plain RGB"),
+    ),
+    "a photo is opaque": (f"clear.exr trimap.png {OUT}", 1, ("clear.exr", "transparent")),
+    "a photo must be whole": (f"cut.exr trimap.png {OUT}", 1, ("cut.exr", "damaged or truncated")),
+    "a header must be whole": (f"start.exr trimap.png {OUT}", 1, ("start.exr", "damaged or truncated", "header")),
+    "large photos are refused": (
+        f"{LIGHT} --max-megapixels 0.01", 1, ("plain.exr", "0.0108 megapixels", "--max-megapixels"),
+    ),
+    "a trimap is not OpenEXR": (f"plain.exr plain.exr {OUT}", 1, ("plain.exr", "trimaps are read from PNG or TIFF")),
+    "layers are no mask": (f"plain.exr --mask layers.exr {OUT}", 1, ("layers.exr", "diffuse.R", "A, Y or R, G, B")),
+    "a trimap has the size of its photo": (f"plain.exr tiny.png {OUT}", 1, ("tiny.png", "9x9", "plain.exr is 120x90")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "code", "words"), WRONG_JOBS.values(), ids=WRONG_JOBS)
+def test_what_cannot_be_held_or_mixed_is_one_line(
+    strange: Path, monkeypatch: pytest.MonkeyPatch, line: str, code: int, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(strange)
+    before = set(strange.iterdir())
+    assert_one_line(called("ltm-infer", *line.split()), code, *words)
+    assert set(strange.iterdir()) == before
 
 
 def test_mask_from_exr(light: NDArray[np.float64], tmp_path: Path, mean_onnx: Path) -> None:

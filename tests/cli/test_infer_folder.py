@@ -5,6 +5,7 @@ import fcntl
 import os
 import pty
 import re
+import shlex
 import struct
 import subprocess
 import termios
@@ -89,34 +90,44 @@ def test_frames_that_fail_are_listed(light: NDArray[Any], tmp_path: Path, mean_o
     assert [path.name for path in finished(tmp_path / "out")] == ["good.png"]
 
 
-def test_mistakes(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:
-    images, trimaps = tmp_path / "i", tmp_path / "t"
-    images.mkdir()
-    photo = save_levels(images / "a.png", encoded(light, np.uint8))
-    trimap = save_trimap(trimaps / "a.png")
-    out = ("-o", tmp_path / "out", "--engine", mean_onnx)
-    cases: list[tuple[int, tuple[str | Path, ...], tuple[str, ...]]] = [
-        (2, (images, trimaps, "-o", images), ("a folder of sources",)),
-        (2, (images, trimaps, *out, "--frames", "1-5"), ("--frames chooses from a numbered pattern",)),
-        (2, (images, trimaps, *out, "--shard", "4/3"), ("must be PART/PARTS",)),
-        (2, (images, trimaps, "-o", images / "mattes"), ("lies in", "a folder of sources")),
-        (2, (images, trimaps, *out, "--preview", trimaps / "looks"), ("lies in", "a folder of sources")),
-        (2, (images, trimaps, *out, "--format", "exr", "--depth", "8"), ("half or float",)),
-        (1, (images, "--mask", trimap, *out), ("it is a single file",)),
-        (2, (images, trimaps, *out, "--cutout", tmp_path / "out"), ("two different files",)),
-        (2, (photo, trimap, "-o", tmp_path / "a.png", "--resume"), ("--resume is for folders",)),
-        (1, (images, trimap, *out), ("it is a single file", "a folder or a pattern")),
-        (1, (tmp_path / "b.%d.png", trimaps, *out), ("no image there",)),
-        (1, (tmp_path / "nowhere", trimaps, *out), ("nowhere: no such file or folder", "frame.%04d.exr")),
-        (1, (tmp_path / "b.@@@@.png", trimaps, *out), ("b.@@@@.png: no such file or folder", "frame.%04d.exr")),
-        (2, (images, trimaps, *out, "--shard", ""), ("--shard ''", "must be PART/PARTS")),
-        (2, (images / "%d.png", trimaps, *out, "--frames", ""), ("--frames ''", "wanted numbers")),
-        (2, (photo, trimap, "-o", tmp_path / "a.png", "--frames", ""), ("--frames is for folders",)),
-        (2, (images, trimaps, *out, "--preview", tmp_path / "out"), ("1.png: would be a result of 1 and of 1",)),
-    ]
-    save_levels(images / "1.png", encoded(light, np.uint8))
-    for code, arguments, words in cases:
-        assert_one_line(called("ltm-infer", *arguments), code, *words)
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder `i` of two photos, `t` with the trimap of one."""
+    folder = tmp_path_factory.mktemp("shots")
+    (folder / "i").mkdir()
+    for name in ("a", "1"):
+        save_levels(folder / "i" / f"{name}.png", np.full((90, 120, 3), 99, np.uint8))
+    save_trimap(folder / "t" / "a.png")
+    return folder
+
+
+WRONG_JOBS: dict[str, tuple[str, int, tuple[str, ...]]] = {
+    "results lie in no folder of photos": ("i t -o i", 2, ("a folder of sources",)),
+    "nor below one": ("i t -o i/mattes", 2, ("lies in", "a folder of sources")),
+    "nor below one of trimaps": ("i t -o out --preview t/looks", 2, ("lies in", "a folder of sources")),
+    "two results are two folders": ("i t -o out --cutout out", 2, ("two different files",)),
+    "two frames have two results": ("i t -o out --preview out", 2, ("1.png: would be a result of 1 and of 1",)),
+    "only patterns have frame numbers": ("i t -o out --frames 1-5", 2, ("--frames chooses from a numbered pattern",)),
+    "frame numbers are not empty": ("i/%d.png t -o out --frames ''", 2, ("--frames must be numbers", "got ''")),
+    "a photo has no frame numbers": ("i/a.png t/a.png -o a.png --frames ''", 2, ("--frames is for folders",)),
+    "a photo is not resumed": ("i/a.png t/a.png -o a.png --resume", 2, ("--resume is for folders",)),
+    "a part is one of the parts": ("i t -o out --shard 4/3", 2, ("--shard must be PART/PARTS", "got '4/3'")),
+    "a part is not empty": ("i t -o out --shard ''", 2, ("--shard must be PART/PARTS", "got ''")),
+    "a format has its depths": ("i t -o out --format exr --depth 8", 2, ("half or float",)),
+    "many photos have many masks": ("i --mask t/a.png -o out", 1, ("it is a single file",)),
+    "many photos have many trimaps": ("i t/a.png -o out", 1, ("it is a single file", "a folder or a pattern")),
+    "a pattern means a file": ("b.%d.png t -o out", 1, ("no image there",)),
+    "a folder must be there": ("nowhere t -o out", 1, ("nowhere: no such file or folder", "frame.%04d.exr")),
+    "a pattern is of % or #": ("b.@@@@.png t -o out", 1, ("b.@@@@.png: no such file or folder", "frame.%04d.exr")),
+}
+
+
+@pytest.mark.parametrize(("line", "code", "words"), WRONG_JOBS.values(), ids=WRONG_JOBS)
+def test_a_wrong_job_is_one_line(
+    shots: Path, mean_onnx: Path, monkeypatch: pytest.MonkeyPatch, line: str, code: int, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(shots)
+    assert_one_line(called("ltm-infer", *shlex.split(line), "--engine", mean_onnx), code, *words)
 
 
 def test_results_that_would_be_lost(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:

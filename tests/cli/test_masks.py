@@ -114,23 +114,38 @@ def test_ordinary_masks_need_no_word(tmp_path: Path) -> None:
         assert called("ltm-trimap", mask, "-o", tmp_path / "t.png").code == 0, name
 
 
-def test_words_that_mean_nothing(tmp_path: Path, photo: Path) -> None:
-    mask, trimap = save(tmp_path / "m.png", ids(0, 7, 3)), save(tmp_path / "t.png", trimap_of(OBJECT))
-    out = ("-o", tmp_path / "a.png", "--engine", TINY_ENGINE)
-    for code, options, words in (
-        (2, ("--mask", mask, "--mask-label", "7", "--mask-threshold", "3"), ("give one of them",)),
-        (2, ("--mask", mask, "--mask-threshold", "half"), ("'half'", "50%")),
-        (2, ("--mask", mask, "--mask-threshold", "101%"), ("101%",)),
-        (2, ("--mask", mask, "--mask-threshold", "nan"), ("nan",)),
-        (2, ("--mask", mask, "--mask-label", "-1"), ("--mask-label -1",)),
-        (2, ("--mask", mask, "--allow-no-unknown"), ("--allow-no-unknown", "TRIMAP")),
-        (2, (trimap, "--mask-label", "7"), ("--mask-label 7", "leave it out")),
-        (1, ("--mask", mask, "--mask-label", "8"), ("m.png", "--mask-label 8")),
-        (1, ("--mask", mask, "--mask-threshold", "300"), ("m.png", "0 to 255")),
-        (1, ("--mask", mask, "--mask-threshold", "8"), ("m.png", "no pixel is foreground")),
-    ):
-        assert_one_line(called("ltm-infer", photo, *options, *out), code, *words)
-    assert not (tmp_path / "a.png").exists()
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a photo, a mask of class ids and a trimap."""
+    folder = tmp_path_factory.mktemp("labelled")
+    save(folder / "photo.png", np.full((*HW, 3), 40, np.uint8))
+    save(folder / "m.png", ids(0, 7, 3))
+    save(folder / "t.png", trimap_of(OBJECT))
+    return folder
+
+
+WRONG_MEANINGS: dict[str, tuple[str, int, tuple[str, ...]]] = {
+    "labels or a threshold": ("--mask m.png --mask-label 7 --mask-threshold 3", 2, ("give one of them",)),
+    "a threshold is a number": ("--mask m.png --mask-threshold half", 2, ("--mask-threshold", "50%", "'half'")),
+    "a threshold is at most the top": ("--mask m.png --mask-threshold 101%", 2, ("--mask-threshold", "got 101%")),
+    "a threshold is not nan": ("--mask m.png --mask-threshold nan", 2, ("--mask-threshold", "got nan")),
+    "a label is 0 or more": ("--mask m.png --mask-label -1", 2, ("--mask-label must be", "got -1")),
+    "a mask is not taken as alpha": ("--mask m.png --allow-no-unknown", 2, ("--allow-no-unknown applies to a trimap",)),
+    "a trimap has no labels": ("t.png --mask-label 7", 2, ("--mask-label applies to a mask", "leave it out")),
+    "a label is in the mask": ("--mask m.png --mask-label 8", 1, ("m.png", "--mask-label 8")),
+    "a threshold is in the file's range": ("--mask m.png --mask-threshold 300", 1, ("m.png", "0 to 255")),
+    "something reaches a threshold": ("--mask m.png --mask-threshold 8", 1, ("m.png", "no pixel is foreground")),
+}
+
+
+@pytest.mark.parametrize(("line", "code", "words"), WRONG_MEANINGS.values(), ids=WRONG_MEANINGS)
+def test_words_that_mean_nothing_are_refused(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch, line: str, code: int, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(labelled)
+    result = called("ltm-infer", "photo.png", *line.split(), "-o", "a.png", "--engine", TINY_ENGINE)
+    assert_one_line(result, code, *words)
+    assert not (labelled / "a.png").exists()
 
 
 def test_trimaps_without_sure_sides_are_matted_and_told(tmp_path: Path, photo: Path) -> None:

@@ -1,9 +1,10 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, assert_one_line, run
+from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, assert_one_line, called, run
 
 
 def test_a_cutouts_alpha_is_a_mask(tmp_path: Path) -> None:
@@ -25,15 +26,6 @@ def test_default_band_and_notice(tmp_path: Path) -> None:
     assert "50x40, 0.0% unknown" in result.out
 
 
-def test_mistakes(tmp_path: Path) -> None:
-    Image.new("RGB", (5, 4), (1, 2, 3)).save(tmp_path / "colours.png")
-    result = run("ltm-trimap", tmp_path / "colours.png", "-o", tmp_path / "t.png")
-    assert_one_line(result, 1, "colours.png", "wanted grey")
-    result = run("ltm-trimap", tmp_path / "colours.png", "-o", tmp_path / "t.png", "--unknown", "0")
-    assert_one_line(result, 2, "--unknown")
-    assert_one_line(run("ltm-trimap", tmp_path / "no.png", "-o", tmp_path / "t.png"), 1, "no.png", "no such file")
-
-
 def test_relative_adaptive_and_preview_of_the_example(tmp_path: Path) -> None:
     box = (200, 0, 1200, 900)
     Image.open(EXAMPLE).crop(box).save(tmp_path / "photo.png")
@@ -52,18 +44,38 @@ def test_relative_adaptive_and_preview_of_the_example(tmp_path: Path) -> None:
     assert shares["hairy"] > 1.5 * shares["fixed"]
 
 
-def test_options_that_contradict_each_other(tmp_path: Path) -> None:
-    Image.new("L", (50, 40), 255).save(tmp_path / "mask.png")
-    Image.new("RGB", (40, 50)).save(tmp_path / "photo.png")
-    base = ("ltm-trimap", "mask.png", "-o", "t.png")
-    for words, code, options in (
-        ("as --image", 2, ("--adaptive",)),
-        ("--adaptive and --preview", 2, ("--image", "photo.png")),
-        ("two different files", 2, ("--preview", "t.png")),
-        ("would overwrite an input", 2, ("--preview", "photo.png", "--image", "photo.png")),
-        ("mask.png: is 50x40, photo.png is 40x50", 1, ("--preview", "p.png", "--image", "photo.png")),
-        ("as in 50%", 2, ("--unknown", "wide")),
-        ("--exposure is of the photo", 2, ("--exposure", "1")),
-    ):
-        assert_one_line(run(*base, *options, cwd=tmp_path), code, words)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mask.png", "photo.png"]
+@pytest.fixture(scope="module")
+def masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a mask, a photo of another size and a picture in colour."""
+    folder = tmp_path_factory.mktemp("masks")
+    Image.new("L", (50, 40), 255).save(folder / "mask.png")
+    Image.new("RGB", (40, 50)).save(folder / "photo.png")
+    Image.new("RGB", (5, 4), (1, 2, 3)).save(folder / "colours.png")
+    return folder
+
+
+WRONG_TRIMAPS: dict[str, tuple[str, int, str]] = {
+    "a mask must be there": ("no.png -o t.png", 1, "no.png: no such file"),
+    "a mask is grey": ("colours.png -o t.png", 1, "colours.png: has colours, wanted grey"),
+    "a band is at least 1 pixel": ("mask.png -o t.png --unknown 0", 2, "--unknown must be at least 1 pixel"),
+    "a band is a number": ("mask.png -o t.png --unknown wide", 2, "as in 50%; got 'wide'"),
+    "hair is in a photo": ("mask.png -o t.png --adaptive", 2, "as --image"),
+    "a photo is for something": ("mask.png -o t.png --image photo.png", 2, "--adaptive and --preview"),
+    "exposure is of a photo": ("mask.png -o t.png --exposure 1", 2, "--exposure is of the photo"),
+    "a preview is another file": ("mask.png -o t.png --preview t.png", 2, "two different files"),
+    "a photo is not overwritten": (
+        "mask.png -o t.png --preview photo.png --image photo.png", 2, "would overwrite an input",
+    ),
+    "a mask has the size of its photo": (
+        "mask.png -o t.png --preview p.png --image photo.png", 1, "mask.png: is 50x40, photo.png is 40x50",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "code", "words"), WRONG_TRIMAPS.values(), ids=WRONG_TRIMAPS)
+def test_a_wrong_trimap_is_one_line_and_writes_nothing(
+    masks: Path, monkeypatch: pytest.MonkeyPatch, line: str, code: int, words: str
+) -> None:
+    monkeypatch.chdir(masks)
+    assert_one_line(called("ltm-trimap", *line.split()), code, words)
+    assert sorted(path.name for path in masks.iterdir()) == ["colours.png", "mask.png", "photo.png"]

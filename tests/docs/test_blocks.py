@@ -23,6 +23,7 @@ from litematting_deploy.sidecar import read_sidecar
 from litematting_deploy.training.recipe import read_recipe as read_training_recipe
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, ROOT
 from tests.docs.pages import Block, all_blocks, blocks, build
+from tests.video.clips import grey_clip, moving, save_clip, trimaps
 
 READERS: dict[str, Any] = {"export": read_export_recipe, "engines": read_profile, "recipes": read_training_recipe}
 LANGUAGES = {"sh", "python", "toml", "json", "text", ""}
@@ -104,6 +105,8 @@ def folder(tmp_path: Path) -> Path:
         light = np.square(read_image(tmp_path / "photo.jpg") / np.float32(255))
         write_image(tmp_path / "frames" / f"beauty.{number:04}.exr", light.astype(np.float16))
         trimap.save(tmp_path / "frames" / f"tri_{number}.png")
+    save_clip(tmp_path / "clip.mp4", moving(3))
+    grey_clip(tmp_path / "trimaps.mkv", trimaps(3))
     return tmp_path
 
 

@@ -132,25 +132,35 @@ def test_arguments_are_left_as_they_are() -> None:
         np.testing.assert_array_equal(array, copy)
 
 
+HALF, ALL_UNKNOWN = np.full((4, 5), 0.5), np.full((4, 5), 128, np.uint8)
+
+
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
-def test_mistakes(metric: Callable[..., float]) -> None:
-    alpha, trimap = np.full((4, 5), 0.5), np.full((4, 5), 128, np.uint8)
-    for prediction, words in (
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
         (np.full((4, 5), 128, np.uint8), r"prediction is \(4, 5\) uint8, wanted .* divide grey levels by 255"),
-        (alpha[..., None], r"prediction is \(4, 5, 1\)"),
-        (alpha[:3], "of one size"),
-        (alpha * 255, "holds 127.5 to 127.5, wanted 0..1"),
-        (alpha * np.nan, "holds nan to nan"),
-        (alpha - 0.6, "holds -0.1"),
-    ):
-        with pytest.raises(InputError, match=words):
-            metric(prediction, alpha, trimap)
-        with pytest.raises(InputError):
-            metric(alpha, prediction, trimap)
+        (HALF[..., None], r"prediction is \(4, 5, 1\)"),
+        (HALF[:3], "of one size"),
+        (HALF * 255, "holds 127.5 to 127.5, wanted 0..1"),
+        (HALF * np.nan, "holds nan to nan"),
+        (HALF - 0.6, "holds -0.1"),
+    ],
+    ids=["floats, not levels", "one channel", "one size", "at most 1", "numbers", "at least 0"],
+)
+def test_other_alphas_are_refused(metric: Callable[..., float], given: NDArray[Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        metric(given, HALF, ALL_UNKNOWN)
+    with pytest.raises(InputError):
+        metric(HALF, given, ALL_UNKNOWN)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_other_trimaps_and_nothing_at_all_are_refused(metric: Callable[..., float]) -> None:
     with pytest.raises(InputError, match="holds 0, 128, 255; this also holds 127"):
-        metric(alpha, alpha, trimap - 1)
+        metric(HALF, HALF, ALL_UNKNOWN - 1)
     with pytest.raises(InputError, match="not empty"):
-        metric(alpha[:0], alpha[:0], trimap[:0])
+        metric(HALF[:0], HALF[:0], ALL_UNKNOWN[:0])
 
 
 def test_nothing_unknown_has_no_mean() -> None:

@@ -53,9 +53,15 @@ def test_shards_share_all_frames_out(tmp_path: Path) -> None:
     parts = [shard(frames, f"{part}/3") for part in (1, 2, 3)]
     assert sorted(frame.name for part in parts for frame in part) == [frame.name for frame in frames]
     assert [len(part) for part in parts] == [4, 3, 3]
-    for text in ("0/3", "4/3", "3", "a/b", "1/0", "-1/3", "1/" + "9" * 5000):
-        with pytest.raises(UsageError, match="wanted PART/PARTS"):
-            shard(frames, text)
+
+
+@pytest.mark.parametrize(
+    "text", ["0/3", "4/3", "3", "a/b", "1/0", "-1/3", "1/" + "9" * 5000], ids=lambda text: text[:9]
+)
+def test_other_shards_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="`shard` must be PART/PARTS, as in 3/16") as failure:
+        shard([1, 2, 3], text)
+    assert failure.value.parameter == "shard"
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
@@ -106,9 +112,15 @@ def test_numbers() -> None:
     assert parse_numbers("1,5, 9-12") == [1, 5, 9, 10, 11, 12]
     assert parse_numbers("1-10x4") == [1, 5, 9]
     assert say_numbers({12, 1, 5, 11, 9, 10}) == "1,5,9-12"
-    for text in ("", "a", "1-", "5-1", "1-9x0", "1;2", "1-99999999999", "9" * 5000):
-        with pytest.raises(UsageError, match="--frames"):
-            parse_numbers(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "1-", "5-1", "1-9x0", "1;2", "1-99999999999", "9" * 5000], ids=lambda text: text[:13] or "empty"
+)
+def test_other_numbers_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="`frames`") as failure:
+        parse_numbers(text)
+    assert failure.value.parameter == "frames"
 
 
 def test_what_stands_for_several_files(tmp_path: Path) -> None:
@@ -127,24 +139,42 @@ def test_what_exists_is_no_pattern(tmp_path: Path) -> None:
     assert [frame.name for frame in find_frames(images, images)] == ["a%d"]
 
 
-def test_mistakes(tmp_path: Path) -> None:
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    twice = touch(tmp_path / "twice", "a.png", "a.jpg")
-    images = touch(tmp_path / "i", "a.1.png")
-    with pytest.raises(InputError, match="empty: no image there"):
-        find_frames(empty, images)
-    with pytest.raises(InputError, match="no such folder"):
-        find_frames(images, tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"a\.png: stands for the same frame as .*a\.jpg"):
-        find_frames(twice, images)
-    with pytest.raises(InputError, match="no image there with a number from 7 to 9; they go from 1 to 1"):
-        find_frames(images / "a.%d.png", images, [7, 8, 9])
-    with pytest.raises(InputError, match=r"%0999d\.png: no image there"):
-        find_frames(images / "a.%0999d.png", images)
-    with pytest.raises(InputError, match=r"a\.1\.png: it is a single file; give a folder"):
-        find_frames(images, images / "a.1.png")
-    with pytest.raises(InputError, match=r"shot%d: no such folder; give"):
-        find_frames(tmp_path / "shot%d" / "a.%d.png", images)
-    with pytest.raises(UsageError, match="--frames chooses from a numbered pattern"):
-        find_frames(images, images, [1])
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder, one of two photos of one name, and `i` with a numbered photo."""
+    folder = tmp_path_factory.mktemp("folders")
+    (folder / "empty").mkdir()
+    touch(folder / "twice", "a.png", "a.jpg")
+    touch(folder / "i", "a.1.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("images", "trimaps", "numbers", "words"),
+    [
+        ("empty", "i", None, "empty: no image there"),
+        ("i", "nowhere", None, "nowhere: no such folder; give"),
+        ("shot%d/a.%d.png", "i", None, "shot%d: no such folder; give"),
+        ("i", "i/a.1.png", None, "a.1.png: it is a single file; give a folder"),
+        ("twice", "i", None, "a.png: stands for the same frame as "),
+        ("i/a.%0999d.png", "i", None, "a.%0999d.png: no image there"),
+        ("i/a.%d.png", "i", [7, 8, 9], "no image there with a number from 7 to 9; they go from 1 to 1"),
+        ("i", "i", [1], "`frames` chooses from a numbered pattern"),
+    ],
+    ids=[
+        "a folder has photos",
+        "trimaps must be there",
+        "the folder of a pattern must be there",
+        "many photos have many trimaps",
+        "two photos are two frames",
+        "a pattern means a file",
+        "numbers are those of files",
+        "only patterns have numbers",
+    ],
+)
+def test_sources_that_are_refused(
+    folders: Path, images: str, trimaps: str, numbers: list[int] | None, words: str
+) -> None:
+    with pytest.raises(UsageError if images == trimaps else InputError) as failure:
+        find_frames(folders / images, folders / trimaps, numbers)
+    assert words in str(failure.value)

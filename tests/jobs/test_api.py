@@ -1,0 +1,456 @@
+"""The calls of a Python program, used as one would: files in, files and a frozen result out, errors of the package."""
+
+import ast
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import litematting_deploy
+from litematting_deploy import (
+    EngineSpec,
+    JobProgress,
+    JobSpec,
+    OutputSpec,
+    PlanSpec,
+    TrimapSpec,
+    cut_out,
+    make_trimap,
+    matte_clip,
+    matte_folder,
+    matte_photo,
+    read_image,
+    write_image,
+)
+from litematting_deploy.errors import DimMaskError, InputError, LiteMattingError, UsageError
+from litematting_deploy.jobs import api
+from litematting_deploy.matting.trimap import from_mask
+from tests.conftest import ROOT
+from tests.matting.test_unknown_band import hairy_disk
+from tests.video.clips import moving, save_clip, trimaps
+
+HW = (24, 32)
+Y, X = np.mgrid[: HW[0], : HW[1]]
+INSIDE = np.hypot(Y - 12, X - 16) < 8
+PHOTO = np.where(INSIDE[..., None], [200, 40, 10], [20, 60, 250]).astype(np.uint8)
+TRIMAP = np.where(np.hypot(Y - 12, X - 16) < 5, 255, np.where(np.hypot(Y - 12, X - 16) < 11, 128, 0)).astype(np.uint8)
+WANTED = np.where(TRIMAP == 128, PHOTO.mean(axis=2) / 255, TRIMAP / 255)
+
+
+def save(path: Path, pixels: NDArray[Any]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def load(path: str | Path) -> NDArray[Any]:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a photo, its trimap and mask, and a folder of three photos, one of them without trimap."""
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "photo.png", PHOTO)
+    save(tmp_path / "trimap.png", TRIMAP)
+    save(tmp_path / "mask.png", (INSIDE * 255).astype(np.uint8))
+    for name in ("one", "three", "two"):
+        save(tmp_path / "photos" / f"{name}.png", PHOTO)
+    for name in ("one", "two", "zero"):
+        save(tmp_path / "trimaps" / f"{name}.png", TRIMAP)
+    (tmp_path / "photos" / "notes.txt").touch()
+    return tmp_path
+
+
+def test_a_photo_is_matted_by_plain_arguments(here: Path, mean_onnx: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    seen: list[JobProgress] = []
+    result = matte_photo(
+        Path("photo.png"), "trimap.png", "alpha.png", engine=mean_onnx, cutout=here / "cutout.png", progress=seen.append
+    )
+    assert result.files == ("alpha.png", str(here / "cutout.png"))
+    assert result.hw == HW
+    assert result.seconds > 0
+    np.testing.assert_allclose(load("alpha.png") / 255, WANTED, atol=0.51 / 255)
+    np.testing.assert_array_equal(load("cutout.png")[..., 3], load("alpha.png"))
+    patches = [progress for progress in seen if progress.what == "patches"]
+    assert patches[-1].done == patches[-1].total
+    assert patches[-1].done > 0
+    assert capfd.readouterr() == ("", ""), "nothing is printed"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.seconds = 0.0  # type: ignore[misc]  # that is what is tested
+
+
+def test_a_spec_does_what_plain_arguments_do(here: Path, mean_onnx: Path) -> None:
+    spec = JobSpec(
+        images="photo.png",
+        source="mask.png",
+        output=OutputSpec(alpha="by_spec.png"),
+        trimap=TrimapSpec(kind="mask", unknown_width=3),
+        engine=EngineSpec(engine=str(mean_onnx)),
+        plan=PlanSpec(step=16),
+    )
+    assert matte_photo(spec).files == ("by_spec.png",)
+    matte_photo("photo.png", mask="mask.png", alpha="plain.png", unknown_width=3, engine=mean_onnx, step=np.int64(16))  # type: ignore[arg-type]  # NumPy's integers are taken, too
+    assert (here / "by_spec.png").read_bytes() == (here / "plain.png").read_bytes()
+
+
+def test_a_folder_names_what_failed_and_what_was_passed_over(here: Path, mean_onnx: Path) -> None:
+    seen: list[JobProgress] = []
+    result = matte_folder("photos", "trimaps", "mattes", engine=mean_onnx, progress=seen.append)
+    assert (result.total, result.tried, result.done) == (3, 3, 2)
+    assert list(result.failures) == ["three"]
+    assert "three.png: has no trimap of its name" in result.failures["three"]
+    assert [path.name for path in result.passed_over] == ["notes.txt"]
+    assert [path.name for path in result.unmatched] == ["zero.png"]
+    assert sorted(path.name for path in (here / "mattes").glob("*.png")) == ["one.png", "two.png"]
+    ended = {progress.ended: progress.failure for progress in seen if progress.ended}
+    assert set(ended) == {"one", "two", "three"}
+    assert ended["three"] == result.failures["three"]
+    assert seen[-1].done == seen[-1].total == 3
+    again = matte_folder("photos", "trimaps", "mattes", engine=mean_onnx, resume=True)
+    assert (again.total, again.tried) == (3, 1)
+
+
+class _EnoughError(Exception):
+    pass
+
+
+def test_an_exception_in_the_callback_ends_the_job_with_whole_files(here: Path, mean_onnx: Path) -> None:
+    def stop(progress: JobProgress) -> None:
+        if progress.ended:
+            raise _EnoughError
+
+    with pytest.raises(_EnoughError):
+        matte_folder("photos", "trimaps", "mattes", engine=mean_onnx, progress=stop)
+    for path in (here / "mattes").glob("*.png"):
+        assert load(path).shape == HW
+
+
+def test_a_clip_is_matted(here: Path, mean_onnx: Path) -> None:
+    save_clip(here / "clip.mp4", moving(3))
+    for number, trimap in enumerate(trimaps(3)):
+        save(here / "greys" / f"{number}.png", trimap)
+    seen: list[JobProgress] = []
+    result = matte_clip("clip.mp4", "greys", "matte.mkv", engine=mean_onnx, progress=seen.append)
+    assert (result.total, result.done) == (3, 3)
+    assert result.files == {"matte.mkv": "ffv1"}
+    assert (here / "matte.mkv").stat().st_size > 0
+    assert seen[-1].done == 3
+
+
+CALLS: dict[str, tuple[Callable[..., Any], str]] = {
+    "photo": (matte_photo, "photo.png"),
+    "folder": (matte_folder, "photos"),
+    "clip": (matte_clip, "clip.mp4"),
+}
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments", "parameter", "words"),
+    [
+        ("photo", {"frames": "1-2"}, "frames", "`frames` does not apply to a photo; leave it out"),
+        ("photo", {"codec": "vp9"}, "codec", "does not apply to a photo"),
+        ("folder", {"segment": 3}, "segment", "does not apply to a folder"),
+        ("clip", {"depth": "16"}, "depth", "does not apply to a clip"),
+        ("clip", {"colour": "red"}, "colour", "`colour` does not apply to a clip"),
+        ("photo", {"batch": "4"}, "batch", "`batch` must be int | None; got '4'"),
+        ("photo", {"batch": True}, "batch", "`batch` must be int | None; got True"),
+        ("photo", {"patch_hw": [64]}, "patch_hw", "`patch_hw` must be tuple[int, int] | None; got [64]"),
+        ("folder", {"resume": "yes"}, "resume", "`resume` must be bool; got 'yes'"),
+        ("photo", {"cutout": 3}, "cutout", "`cutout` must be str | None; got 3"),
+        ("photo", {"precision": "fp8"}, "precision", "`precision` must be one of fp32, tf32, fp16; got 'fp8'"),
+        ("photo", {"background": "red"}, "background", "`background` lies behind the cut-out; give `cutout`"),
+        ("photo", {"step": 9, "plan": "adaptive"}, "step", "`step` uses a grid of patches"),
+        ("photo", {"unknown_width": 9}, "unknown_width", "`unknown_width` applies to a mask"),
+        ("photo", {"mask": "mask.png"}, "trimap", "`trimap` or `mask` must be given, and not both"),
+        ("photo", {"trimap": None}, "trimap", "`trimap` or `mask` must be given"),
+        ("photo", {"trimap": TRIMAP}, "trimap", "`trimap` must be str; got array("),
+        ("photo", {"alpha": None}, "alpha", "`alpha` must be str; got None"),
+        ("photo", {"images": PHOTO}, "images", "`images` must be str; got array("),
+        ("folder", {"images": b"photos"}, "images", "`images` must be str; got b'photos'"),
+        ("photo", {"images": "no.png"}, None, "no.png: no such file or folder"),
+        ("photo", {"images": "photos"}, None, "photos: a folder"),
+        ("folder", {"images": "photo.png"}, None, "it is a single file; give a folder"),
+    ],
+    ids=[
+        "numbers of frames are not of a photo",
+        "a codec is not of a photo",
+        "segments are not of a folder",
+        "depth is not of a clip",
+        "unknown names are refused",
+        "a text is no number",
+        "true is no number",
+        "a size has two sides",
+        "a text is neither true nor false",
+        "a number is no path",
+        "a precision that does not exist",
+        "a background needs a cut-out",
+        "a step needs a grid",
+        "a width needs a mask",
+        "a trimap and a mask",
+        "neither trimap nor mask",
+        "an array is no trimap's path",
+        "alpha must be given",
+        "an array is no photo's path",
+        "bytes are no path",
+        "a photo that is not there",
+        "a folder is no photo",
+        "a photo is no folder",
+    ],
+)
+def test_what_a_job_cannot_mean_is_an_error_of_the_package_that_names_its_parameter(
+    here: Path, call: str, arguments: dict[str, Any], parameter: str | None, words: str
+) -> None:
+    function, images = CALLS[call]
+    before = sorted(here.rglob("*"))
+    with pytest.raises(LiteMattingError) as failure:
+        function(**{"images": images, "trimap": "trimap.png", "alpha": "alpha.png", **arguments})
+    assert words in str(failure.value)
+    assert failure.value.parameter == parameter
+    assert sorted(here.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("call", "spec", "options", "parameter"),
+    [
+        (matte_photo, {"frames": "1-3"}, {}, "frames"),
+        (matte_folder, {"output": OutputSpec(alpha="a", segment=4)}, {}, "segment"),
+        (matte_clip, {"plan": PlanSpec(published=True)}, {}, "published"),
+        (matte_photo, {}, {"cutout": "c.png"}, "cutout"),
+        (matte_photo, {}, {"mask": "mask.png"}, "mask"),
+    ],
+    ids=[
+        "frames of a photo",
+        "segments of a folder",
+        "a clip as published",
+        "a spec and a result",
+        "a spec and a mask",
+    ],
+)
+def test_a_spec_says_all_and_nothing_that_does_not_apply(
+    call: Callable[..., Any], spec: dict[str, Any], options: dict[str, Any], parameter: str
+) -> None:
+    job = JobSpec(**{"images": "photo.png", "source": "trimap.png", "output": OutputSpec(alpha="a.png"), **spec})
+    with pytest.raises(UsageError) as failure:
+        call(job, **options)
+    assert failure.value.parameter == parameter
+
+
+@pytest.mark.parametrize("options", [api.PhotoOptions, api.FolderOptions, api.ClipOptions])
+def test_options_have_the_types_of_the_specs_fields(options: Any) -> None:
+    """A path may also be a `Path`."""
+    wanted: dict[str, Any] = {}
+    for spec in (JobSpec, OutputSpec, TrimapSpec, EngineSpec, PlanSpec):
+        wanted |= get_type_hints(spec)
+    for name, hint in get_type_hints(options).items():
+        assert parts(hint) - {os.PathLike[str]} == parts(wanted[name]), name
+
+
+def parts(hint: Any) -> set[Any]:
+    return set(get_args(hint)) if get_origin(hint) in (Union, type(int | None)) else {hint}
+
+
+def test_every_field_of_the_specs_is_an_option_of_some_call() -> None:
+    taken = {
+        name for options in (api.PhotoOptions, api.FolderOptions, api.ClipOptions) for name in get_type_hints(options)
+    }
+    fields = {
+        each.name
+        for spec in (JobSpec, OutputSpec, TrimapSpec, EngineSpec, PlanSpec)
+        for each in dataclasses.fields(spec)
+    }
+    assert fields - taken == {"images", "source", "output", "trimap", "kind", "alpha"}
+    assert taken <= fields
+
+
+MASK = (INSIDE * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [INSIDE, MASK, MASK.tolist(), Image.fromarray(MASK), Image.fromarray(INSIDE), MASK[..., None]],
+    ids=["bool", "uint8", "lists", "PIL of mode L", "PIL of mode 1", "one channel"],
+)
+def test_a_trimap_is_made_from_anything_that_is_clearly_a_mask(mask: Any) -> None:
+    trimap = make_trimap(mask, 2)
+    assert trimap.dtype == np.uint8
+    np.testing.assert_array_equal(trimap, from_mask(MASK, 2))
+    assert set(np.unique(trimap)) == {0, 128, 255}
+
+
+def test_a_trimap_is_made_from_a_file_as_from_its_pixels(here: Path) -> None:
+    np.testing.assert_array_equal(make_trimap("mask.png", "4%"), make_trimap(MASK, "4%"))
+    by_photo = make_trimap(here / "mask.png", 3, image="photo.png")
+    np.testing.assert_array_equal(by_photo, make_trimap(MASK, 3, image=PHOTO / 255, unit_range=True))
+
+
+def test_an_image_widens_the_band_where_it_is_hairy() -> None:
+    alpha, photo, mask = hairy_disk(80, 0)
+    fractional = (alpha > 0.02) & (alpha < 0.98)
+    assert np.mean(make_trimap(mask)[fractional] == 128) < 0.7
+    assert np.mean(make_trimap(mask, image=photo)[fractional] == 128) >= 0.99
+
+
+def test_a_mask_of_class_ids_needs_the_label_or_a_threshold() -> None:
+    np.testing.assert_array_equal(make_trimap(INSIDE * np.uint8(7), 2, mask_labels=(7,)), from_mask(MASK, 2))
+    np.testing.assert_array_equal(make_trimap(MASK // 2, 2, mask_threshold=100), from_mask(MASK, 2))
+    np.testing.assert_array_equal(make_trimap(MASK // 2, 2, mask_threshold="40%"), from_mask(MASK, 2))
+    with pytest.raises(DimMaskError, match="`mask`: its brightest value is 7 of 255"):
+        make_trimap(INSIDE * np.uint8(7))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parameter", "words"),
+    [
+        ({"mask": MASK / 255}, "mask", "`mask` must be (H, W) bool or uint8; got (24, 32) float64"),
+        ({"mask": None}, "mask", "got () object"),
+        ({"mask": MASK, "unknown_width": 0}, "unknown_width", "`unknown_width` must be at least 1 pixel"),
+        ({"mask": MASK, "unknown_width": "wide"}, "unknown_width", "as in 50%; got 'wide'"),
+        ({"mask": MASK, "mask_labels": (9,)}, None, "`mask`: no pixel is foreground with `mask_labels=9`"),
+        ({"mask": MASK, "mask_threshold": 3, "mask_labels": (9,)}, "mask_threshold", "give one of them"),
+        ({"mask": MASK, "image": PHOTO[:9]}, None, "they must be of one size"),
+        ({"mask": MASK, "image": PHOTO / 255}, "image", "say `unit_range=True`"),
+        ({"mask": "no.png"}, None, "no.png: no such file"),
+    ],
+    ids=["floats", "nothing", "no band", "no width", "absent label", "label and threshold", "size", "range", "file"],
+)
+def test_other_masks_are_refused(arguments: dict[str, Any], parameter: str | None, words: str) -> None:
+    with pytest.raises(LiteMattingError) as failure:
+        make_trimap(**arguments)
+    assert words in str(failure.value)
+    assert failure.value.parameter == parameter
+
+
+def test_a_cut_out_has_the_colours_of_the_foreground_alone() -> None:
+    """Half-covered pixels of a known mixture: their colour comes out as the foreground's, not as the mixture."""
+    front, behind = np.array([200, 40, 10]), np.array([20, 60, 250])
+    alpha = np.clip((12 - np.hypot(*(np.indices((40, 50)) - np.array([20, 25])[:, None, None]))) / 6, 0, 1)
+    light = [np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) for c in (front / 255, behind / 255)]
+    mixed = alpha[..., None] * light[0] + (1 - alpha[..., None]) * light[1]
+    levels = np.where(mixed <= 0.0031308, mixed * 12.92, 1.055 * mixed ** (1 / 2.4) - 0.055)
+    image = np.rint(levels * 255).astype(np.uint8)
+    found = cut_out(image, alpha)
+    assert found.shape == (40, 50, 4)
+    assert found.dtype == np.uint8
+    np.testing.assert_allclose(found[..., 3] / 255, alpha, atol=0.51 / 255)
+    some = (alpha > 0.2) & (alpha < 0.8)
+    off = np.abs(found[some][:, :3] - front).mean()
+    assert off < 0.25 * np.abs(image[some] - front).mean()
+    np.testing.assert_array_equal(found, cut_out(image / 255, np.float32(alpha), unit_range=True))
+    multiplied = cut_out(image, alpha, premultiplied=True).astype(float)
+    np.testing.assert_allclose(multiplied[..., :3], found[..., :3] * (found[..., 3:] / 255), atol=0.51)
+
+
+def test_a_cut_out_of_files_is_that_of_their_pixels(here: Path) -> None:
+    write_image("alpha.png", (WANTED * 255).astype(np.uint8))
+    np.testing.assert_array_equal(
+        cut_out("photo.png", here / "alpha.png"), cut_out(read_image("photo.png"), load("alpha.png"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("image", "alpha", "words"),
+    [
+        (PHOTO, WANTED[:9], "`alpha` must be 32x24, as the image is; got 32x9"),
+        (PHOTO, WANTED * 2, "`alpha` must be between 0 and 1"),
+        (
+            PHOTO,
+            INSIDE,
+            "`alpha` must be (H, W), floats between 0 and 1 or levels in uint8 or uint16; got (24, 32) bool",
+        ),
+        (PHOTO / 255, WANTED, "`image` must be (H, W, 3) uint8 RGB; got (24, 32, 3) float64"),
+    ],
+    ids=["size", "range", "bool", "float image"],
+)
+def test_other_arguments_of_a_cut_out_are_refused(image: Any, alpha: Any, words: str) -> None:
+    with pytest.raises(InputError) as failure:
+        cut_out(image, alpha)
+    assert words in str(failure.value)
+    assert str(failure.value.parameter) in ("alpha", "image")
+
+
+def test_public_names_are_what_type_checkers_see() -> None:
+    tree = ast.parse((ROOT / "litematting_deploy" / "__init__.py").read_text())
+    (seen,) = (node for node in tree.body if isinstance(node, ast.If) and isinstance(node.test, ast.Name))
+    imported = {
+        node.module: {alias.name for alias in node.names} for node in seen.body if isinstance(node, ast.ImportFrom)
+    }
+    assert imported == {module: set(names) for module, names in litematting_deploy._NAMES_BY_MODULE.items()}
+    assert sorted(name for names in imported.values() for name in names) == litematting_deploy.__all__
+    for name in litematting_deploy.__all__:
+        assert getattr(litematting_deploy, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'mate_photo'"):
+        litematting_deploy.mate_photo  # type: ignore[attr-defined]  # noqa: B018  # that is what is tested
+
+
+CLIENT = """
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import litematting_deploy as ltm
+
+
+def show(progress: ltm.JobProgress) -> None:
+    print(progress.what, progress.done, progress.total, progress.eta_s)
+
+
+photo: ltm.PhotoResult = ltm.matte_photo("a.jpg", "t.png", "alpha.png", cutout=Path("c.png"), device="cuda")
+height, width = photo.hw
+frames: ltm.JobResult = ltm.matte_folder(
+    Path("photos"), mask="masks", alpha="out", unknown_width="2%", resume=True, progress=show
+)
+reasons: dict[str, str] = frames.failures
+clip = ltm.matte_clip("a.mov", "t.mov", "m.mov", codec="prores4444", failed_frames="known")
+seconds: float = clip.seconds
+spec = ltm.JobSpec(
+    images="a.jpg", source="t.png", output=ltm.OutputSpec(alpha="x.png"), plan=ltm.PlanSpec(margin=99)
+)
+ltm.matte_photo(spec, progress=show)
+trimap: NDArray[np.uint8] = ltm.make_trimap("mask.png", 9, image=ltm.read_image("a.jpg"))
+with ltm.Matter.load() as matter:
+    alpha = matter(ltm.read_image("a.jpg"), trimap)
+rgba: NDArray[np.uint8] = ltm.cut_out("a.jpg", alpha)
+try:
+    ltm.load_engine("no.onnx")
+except ltm.LiteMattingError as error:
+    parameter: str | None = error.parameter
+"""
+WRONG = """
+import litematting_deploy as ltm
+
+ltm.matte_photo("a.jpg", "t.png", "alpha.png", codec="vp9")
+ltm.matte_folder("photos", "trimaps", "out", batch="4")
+ltm.matte_clip("a.mov", "t.mov", "m.mov", failed_frames="skip")
+ltm.matte_foto("a.jpg")
+"""
+
+
+@pytest.mark.slow
+def test_a_client_program_passes_mypy_strict_and_a_wrong_one_does_not(tmp_path: Path) -> None:
+    for name, text in (("client", CLIENT), ("wrong", WRONG)):
+        (tmp_path / f"{name}.py").write_text(text)
+    (tmp_path / "mypy.ini").write_text("[mypy]\nstrict = True\nfollow_imports = silent\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--no-error-summary", "client.py", "wrong.py"],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [line for line in done.stdout.splitlines() if "error:" in line]
+    assert [line.split(":")[:2] for line in lines] == [["wrong.py", str(number)] for number in (4, 5, 6, 7)], (
+        done.stdout
+    )
+    assert done.returncode == 1
