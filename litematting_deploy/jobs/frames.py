@@ -1,4 +1,4 @@
-"""Which frames a job has: folders and numbered patterns, photos and trimaps matched by name or by number."""
+"""The frames of a job: folders and numbered patterns of photos and trimaps, matched by name or by number."""
 
 import functools
 import os
@@ -12,6 +12,7 @@ from typing import TypeVar
 from ..errors import InputError, UsageError
 from ..images.image_io import looks_like_image
 from ..images.suffixes import READ_SUFFIXES, why_left_out
+from ..specs import JobSpec
 
 Item = TypeVar("Item")
 
@@ -24,8 +25,9 @@ _PATTERN = re.compile(r"%0?(\d{0,3})d|(#+)")  # no name has more than 255 digits
 class Frame:
     """One photo of a job.
 
-    name: its path below the source without the ending, as in `shot1/frame.0001`. trimap: or the mask to make one from;
-    None where none belongs to it. number: of a pattern.
+    name: its path below the source without the ending, as in `shot1/frame.0001`.
+    trimap: its trimap, or the mask to make one from; None where the photo has none.
+    number: its number in a pattern; None in a folder.
     """
 
     name: str
@@ -36,10 +38,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Sources:
-    """What was found for a job.
+    """The files that were found for a job.
 
-    passed_over: files of its folders that are not read as pictures. unmatched: trimaps or masks that belong to no
-    photo. Hidden files are in neither.
+    passed_over: files of its folders that are not read as pictures.
+    unmatched: trimaps or masks that belong to no photo. Hidden files are in neither.
     """
 
     frames: list[Frame]
@@ -48,26 +50,26 @@ class Sources:
 
     @property
     def counts(self) -> str:
-        """For the last line of a job; empty where all files were used."""
-        passed = (
-            f", {len(self.passed_over)} {_files_in_words(self.passed_over)} passed over" if self.passed_over else ""
-        )
+        """How many files were not used, for the last line of a job; empty where there are none."""
+        passed = f", {self._passed_over()} passed over" if self.passed_over else ""
         return passed + (f", {len(self.unmatched)} without a photo" if self.unmatched else "")
 
     @property
     def notes(self) -> list[str]:
-        """In a line each, which files were passed over and why, and which trimaps or masks have no photo."""
+        """One line for the files that were passed over and why, one for trimaps or masks without a photo."""
         notes = []
         if self.passed_over:
             why = {path: why_left_out(path) for path in self.passed_over}
             pictures = [f"{path.name} ({reason})" for path, reason in why.items() if reason is not None]
             others = [f"{path.name} (no picture that is read)" for path, reason in why.items() if reason is None]
-            count = len(self.passed_over)
-            notes.append(f"passed over {count} {_files_in_words(self.passed_over)}: {_listed(pictures + others)}")
+            notes.append(f"passed over {self._passed_over()}: {_listed(pictures + others)}")
         if self.unmatched:
             names = _listed([path.name for path in self.unmatched])
             notes.append(f"left over, without a photo of that name: {len(self.unmatched)}: {names}")
         return notes
+
+    def _passed_over(self) -> str:
+        return f"{len(self.passed_over)} file{'' if len(self.passed_over) == 1 else 's'}"
 
 
 @dataclass(frozen=True)
@@ -77,34 +79,36 @@ class _File:
     path: Path
 
     def key(self, by_number: bool) -> int | str | None:
-        """By what a photo and its trimap belong together."""
+        """What a photo and its trimap have in common: their number or their name."""
         return self.number if by_number else self.name
 
 
 def _composed(key: int | str | None) -> int | str | None:
-    """A name that macOS has decomposed, as others write it."""
+    """Return a name that macOS has decomposed as other systems write it."""
     return unicodedata.normalize("NFC", key) if isinstance(key, str) else key
 
 
 def is_many(source: str | Path) -> bool:
-    """Whether `source` stands for several files: a folder, or a pattern as `frame.%04d.exr` or `frame.####.exr`.
+    """Return whether `source` stands for several files: a folder, or a pattern as frame.%04d.exr or frame.####.exr.
 
-    What exists under that very name is no pattern.
+    A file that exists under that very name is no pattern.
     """
     return os.path.isdir(source) or _is_pattern(source)
 
 
 def find_frames(images: str | Path, trimaps: str | Path, numbers: Iterable[int] | None = None) -> list[Frame]:
-    """The frames of `images` in order, each with its trimap from `trimaps`; see `find_sources`."""
+    """Return the frames of `images` in order, each with its trimap from `trimaps`; see `find_sources`."""
     return find_sources(images, trimaps, numbers).frames
 
 
 def find_sources(images: str | Path, trimaps: str | Path, numbers: Iterable[int] | None = None) -> Sources:
-    """The frames of `images` in order, each with its trimap from `trimaps`, and the files that are none of these.
+    """Find the frames of `images` in order, each with its trimap from `trimaps`, and the files that are none of these.
 
     Both are folders, searched with their sub-folders, or patterns. Two patterns belong together by number, so that
-    `beauty.%04d.exr` and `trimap.%04d.png` do; everything else by name, whatever the ending. numbers: only these, of
-    a pattern. Raises `InputError` where there is nothing, a folder cannot be read or two files are for one frame, and
+    `beauty.%04d.exr` and `trimap.%04d.png` do; everything else by name, whatever the ending.
+    numbers: the frames of a pattern that are wanted; None for all.
+
+    Raises `InputError` where there is nothing, a folder cannot be read or two files are for one frame, and
     `UsageError` for numbers without a pattern.
     """
     wanted = None if numbers is None else set(numbers)
@@ -142,13 +146,27 @@ def find_sources(images: str | Path, trimaps: str | Path, numbers: Iterable[int]
     return Sources(frames, sorted(others), unmatched if wanted is None else [])
 
 
+def chosen_frames(job: JobSpec) -> tuple[list[Frame], list[int], Sources]:
+    """Return the frames of a job, the wanted numbers that do not exist, both of its shard, and all that was found.
+
+    Raises as `find_sources`, and `UsageError` for numbers or a shard that cannot be.
+    """
+    numbers = None if job.frames is None else parse_numbers(job.frames)
+    sources = find_sources(job.images, job.source, numbers)
+    frames = sources.frames
+    missing = sorted(set(numbers or ()) - {frame.number for frame in frames})
+    if job.shard is not None:
+        frames, missing = shard(frames, job.shard), shard(missing, job.shard)
+    return frames, missing, sources
+
+
 def means(pattern: str | Path, name: str) -> bool:
-    """Whether a file of that name, in the folder of a pattern, would be one of its frames."""
+    """Return whether a file of that name, in the folder of a pattern, would be one of its frames."""
     return _rule(Path(pattern)).fullmatch(name) is not None
 
 
 def shard(frames: list[Item], text: str) -> list[Item]:
-    """The part `3/16` of a job: every sixteenth frame, beginning with the third. Raises `UsageError`."""
+    """Return the part `3/16` of a job: every sixteenth frame, beginning with the third. Raises `UsageError`."""
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     index, count = map(int, match.groups()) if match else (0, 0)
     if not 1 <= index <= count:
@@ -159,7 +177,7 @@ def shard(frames: list[Item], text: str) -> list[Item]:
 
 
 def parse_numbers(text: str) -> list[int]:
-    """`1-100`, `1-100x2` (every second) or `1,5,9-12` as numbers. Raises `UsageError`."""
+    """Return the numbers of a text as 1-100, 1-100x2 (every second) or 1,5,9-12. Raises `UsageError`."""
     found: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"(-?\d{1,18})(?:-(-?\d{1,18})(?:x([1-9]\d{0,17}))?)?", part.strip())
@@ -180,7 +198,7 @@ def parse_numbers(text: str) -> list[int]:
 
 
 def say_numbers(numbers: Iterable[int]) -> str:
-    """Numbers in short, as `parse_numbers` takes them: 1,5,9-12."""
+    """Return numbers as a short text that `parse_numbers` reads: 1,5,9-12."""
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][-1] + 1:
@@ -195,7 +213,7 @@ def _is_pattern(source: str | Path) -> bool:
 
 
 def _files(source: str | Path, others: dict[Path, None]) -> list[_File]:
-    """The images of a folder, by name, or of a pattern, by number. others: gets the folder's files that are none."""
+    """Return the images of a folder, by name, or of a pattern, by number; add other files of the folder to `others`."""
     path = Path(source)
     folder = path.parent if _is_pattern(source) else path
     if not os.path.isdir(folder):
@@ -210,8 +228,10 @@ def _files(source: str | Path, others: dict[Path, None]) -> list[_File]:
 
 
 def _walk(folder: Path, above: frozenset[str], others: dict[Path, None]) -> Iterator[Path]:
-    """The images below a folder that are not hidden, through links, but not in circles. A link that leads nowhere is
-    one of them: its frame fails."""
+    """Yield the images below a folder that are not hidden, through links, but not in circles.
+
+    A link that leads nowhere is one of them: its frame fails.
+    """
     place = os.path.realpath(folder)
     for entry in _entries(folder):
         if entry.name.startswith("."):
@@ -224,10 +244,6 @@ def _walk(folder: Path, above: frozenset[str], others: dict[Path, None]) -> Iter
             yield path
         elif not looks_like_image(path):
             others[path] = None
-
-
-def _files_in_words(paths: list[Path]) -> str:
-    return "file" if len(paths) == 1 else "files"
 
 
 def _listed(names: list[str]) -> str:
@@ -246,7 +262,7 @@ def _entries(folder: Path) -> list["os.DirEntry[str]"]:
 
 @functools.lru_cache
 def _rule(pattern: Path) -> "re.Pattern[str]":
-    """Which names a pattern means, with the number as the only group: as wide as it says or wider, with its sign."""
+    """Return the expression of a pattern's names; its only group is the number, as wide as it says or wider, signed."""
     match = _PATTERN.search(pattern.name)
     assert match is not None
     width = max(1, len(match[2]) if match[2] else int(match[1] or 1))

@@ -1,4 +1,4 @@
-"""How results are encoded: which codec may be in which container, and what it can hold."""
+"""The codecs of results: which may be in which container, and what each can hold."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +12,15 @@ Content: TypeAlias = Literal["alpha", "colour", "grey"]
 
 @dataclass(frozen=True)
 class Codec:
-    """suffixes: of the containers. kinds: FFmpeg's pixel format of each content that it holds. matte: which content
-    the matte is. intra: whether every frame stands alone. even: whether it wants even sizes. full: whether grey takes
-    the whole range."""
+    """A way to encode results.
+
+    suffixes: endings of the containers that may have it.
+    kinds: FFmpeg's pixel format of each content that it can hold.
+    matte: the content that a matte is.
+    intra: every frame stands alone.
+    even: it wants even sizes.
+    full: grey takes the whole range of its bits.
+    """
 
     name: str
     encoder: str
@@ -81,7 +87,7 @@ _BY_SUFFIX = {".mov": "prores4444", ".webm": "vp9", ".mkv": "ffv1", ".mp4": "h26
 
 
 def codec_for(path: str, name: str | None, content: Content | None, hw: tuple[int, int]) -> tuple[Codec, Content]:
-    """The codec `name`, or that of the ending of `path`, and what it is to hold: `content`, or the matte its own way.
+    """Return the codec `name`, or that of the ending of `path`, and its content: the given one, or that of a matte.
 
     Raises `UsageError` where the container or the codec cannot hold that, or not that size.
     """
@@ -90,7 +96,10 @@ def codec_for(path: str, name: str | None, content: Content | None, hw: tuple[in
         raise UsageError(f"{path}: results of a clip are {', '.join(_BY_SUFFIX)}; choose one of these endings")
     codec = CODECS[name or _BY_SUFFIX[suffix]]
     if suffix not in codec.suffixes:
-        raise UsageError(f"{path}: --codec {codec.name} goes into {' or '.join(codec.suffixes)}; choose that ending")
+        raise UsageError(
+            f"{path}: `codec={codec.name}` goes into {' or '.join(codec.suffixes)}; choose that ending",
+            parameter="codec",
+        )
     wanted = content or codec.matte
     if wanted not in codec.kinds:
         able = [suffix for suffix, other in _BY_SUFFIX.items() if wanted in CODECS[other].kinds]

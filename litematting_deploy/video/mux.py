@@ -1,4 +1,4 @@
-"""Segments, and the clip's sound and timecode, to one file: packets as they are, at the clip's own times."""
+"""Joining segments, and the clip's sound and timecode, to one file: packets as they are, at the clip's own times."""
 
 import heapq
 import io
@@ -28,8 +28,9 @@ def check_sound(clip: Clip, path: str) -> None:
             if stream.codec_context is None or stream.codec_context.name not in held:
                 name = stream.codec_context.name if stream.codec_context is not None else "of an unknown codec"
                 raise UsageError(
-                    f"{path}: {Path(path).suffix} cannot hold the clip's sound, {name}; choose .mov or .mkv, or leave "
-                    "the sound out by --no-sound"
+                    f"{path}: {Path(path).suffix} cannot hold the clip's sound, {name}; choose .mov or .mkv, or "
+                    "leave the `sound` out",
+                    parameter="sound",
                 )
 
 
@@ -50,17 +51,17 @@ def join(result: Result, parts: Sequence[Path], segments: Sequence[Segment], cli
                     target.mux_one(packet)
         except av.FFmpegError as error:
             raise OutputError(
-                f"{result.path}: cannot be written: {first_line(error)}; make room, then --resume"
+                f"{result.path}: cannot be written: {first_line(error)}; make room, then go on with `resume`"
             ) from error
 
 
 def _options(path: str) -> dict[str, str]:
-    """Matroska would move all frames by what the sound begins before zero, as AAC does."""
+    """Return FFmpeg's options of a container: Matroska would move all frames by what AAC sound begins before zero."""
     return {"avoid_negative_ts": "disabled"} if Path(path).suffix.lower() in (".mkv", ".webm") else {}
 
 
 def _offset(clip: Clip) -> int:
-    """What is taken from all times, in the clip's time base: some containers begin at any time."""
+    """Return what is taken from all times, in the clip's time base: some containers begin at any time."""
     return int(clip.start_s / clip.time_base)
 
 
@@ -85,7 +86,7 @@ def _pictures(
 
 
 def _packets(path: Path, segment: Segment) -> Iterator[Any]:
-    """Of a part, as its encoder made them."""
+    """Yield the packets of a part as its encoder made them."""
     try:
         opened = open_local(path)
     except InputError as error:
@@ -103,7 +104,7 @@ def _packets(path: Path, segment: Segment) -> Iterator[Any]:
 
 
 def _damaged(path: Path, segment: Segment) -> InputError:
-    return InputError(f"{path}: does not hold {len(segment.pts)} frames; begin anew, without --resume")
+    return InputError(f"{path}: does not hold {len(segment.pts)} frames; begin anew, without `resume`")
 
 
 def _sounds(target: Any, source: Any, offset_s: Fraction) -> Iterator[tuple[Fraction, Any]]:
@@ -138,7 +139,7 @@ def _kept(metadata: dict[str, str]) -> dict[str, str]:
 
 
 def _held(path: str) -> set[str]:
-    """FFmpeg's names of the codecs that the container of `path` can hold."""
+    """Return FFmpeg's names of the codecs that the container of `path` can hold."""
     name = {".mkv": "matroska"}.get(suffix := Path(path).suffix.lower(), suffix[1:])
     with av.open(io.BytesIO(), "w", format=name) as container:
         return set(container.supported_codecs)

@@ -1,4 +1,4 @@
-"""A clip's frames, in order and every one, upright, with the times that they are shown at."""
+"""Reading clips: every frame, in order and upright, with the time that it is shown at."""
 
 import hashlib
 import os
@@ -27,8 +27,12 @@ _LOCAL = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,avi,mx
 
 @dataclass(frozen=True, eq=False)
 class ClipFrame:
-    """index: from 0. pts, duration: in the clip's time base, the first as in the file. turns: quarters to the left
-    that make the picture upright."""
+    """A decoded frame of a clip.
+
+    index: from 0.
+    pts, duration: in the clip's time base, the first as in the file.
+    turns: quarters to the left that make the picture upright.
+    """
 
     name: str
     index: int
@@ -40,17 +44,17 @@ class ClipFrame:
 
     @property
     def hw(self) -> tuple[int, int]:
-        """Upright."""
+        """Height and width of the upright picture."""
         height, width = self.picture.height, self.picture.width
         return (width, height) if self.turns % 2 else (height, width)
 
     def signal(self) -> NDArray[np.float32]:
-        """R'G'B' (H, W, 3), upright. Raises `InputError` for a picture that is transparent or of a strange format."""
+        """Return R'G'B' (H, W, 3), upright. Raises `InputError` for transparent pixels and for strange formats."""
         planes, bits = planes_of(self.picture, self.name)
         return np.ascontiguousarray(np.rot90(self.colours.signal(planes, bits), self.turns))
 
     def grey(self) -> NDArray[np.uint8]:
-        """Of a clip of trimaps or masks: (H, W), 0 black to 255 white, upright. Raises `InputError` for colours."""
+        """Return the grey of a clip of trimaps or masks: (H, W), 0 black to 255 white, upright. Raises `InputError`."""
         planes, bits = planes_of(self.picture, self.name)
         grey = self.colours.signal(planes[:1], bits)[:, :, 0] if self.colours.matrix else None
         rgb = self.colours.signal(planes, bits) if len(planes) == 3 else None
@@ -61,11 +65,11 @@ class ClipFrame:
         return np.ascontiguousarray(np.rot90(np.rint(plane.clip(0, 1) * 255).astype(np.uint8), self.turns))
 
     def photo(self, network: NDArray[np.uint8]) -> Photo:
-        """Its light, for what is made of colours; network: what the network saw of it."""
+        """Return the frame's light, for results with colours. network: (H, W, 3) uint8, as the network sees it."""
         return Photo(self.name, self.colours.light(self.signal()), network, self.colours.space)
 
     def digest(self) -> bytes:
-        """Of the picture as it is decoded."""
+        """Return a hash of the picture as it is decoded."""
         digest = hashlib.blake2b(repr((self.pts, self.colours, self.turns)).encode(), digest_size=16)
         for plane in planes_of(self.picture, self.name)[0]:
             digest.update(plane.tobytes())
@@ -88,7 +92,7 @@ class Clip:
             if stream.width * stream.height > max_megapixels * 1e6:
                 raise InputError(
                     f"{path}: is {stream.width}x{stream.height}, more than {max_megapixels:g} megapixels; "
-                    "raise --max-megapixels or make it smaller"
+                    "raise `max_megapixels` or make it smaller"
                 )
             if stream.time_base is None:
                 raise InputError(f"{path}: says no times; {_REMUX}")
@@ -106,7 +110,7 @@ class Clip:
         self.first: ClipFrame = first
 
     def frames(self) -> Iterator[ClipFrame]:
-        """All frames, anew. Raises `InputError` naming the first one that is damaged, missing or unlike the others."""
+        """Yield all frames from the first on. Raises `InputError` naming one that is damaged, missing or different."""
         index, last_pts, seen = 0, None, None
         with self._open() as (container, stream):
             stream.thread_type = "AUTO"
@@ -152,7 +156,7 @@ class Clip:
 
 
 def open_local(path: str | Path) -> Any:
-    """The container of a regular file, read from that file alone. Raises `InputError`, also for a list of clips."""
+    """Open the container of a regular file, and of no other. Raises `InputError`, also for a list of clips."""
     if not os.path.isfile(path):
         what = "not a regular file" if os.path.exists(path) else "no such file"
         raise InputError(f"{path}: {what}; give the path of a clip on this machine")
@@ -192,8 +196,10 @@ def _decode(packet: "av.Packet[av.VideoStream]") -> list[av.VideoFrame]:
 
 
 def _count(container: Any, stream: av.VideoStream) -> int | None:
-    """Frames that are shown: from the index where that is whole, or else from the packets. None where these may be
-    hidden."""
+    """Return the number of frames that are shown: by the index if it is whole, else by the packets.
+
+    None where packets may be hidden.
+    """
     entries: Any = stream.index_entries
     if stream.frames and stream.frames == len(entries):
         return sum(1 for entry in entries if not entry.is_discard)

@@ -54,7 +54,7 @@ def test_shards_share_all_frames_out(tmp_path: Path) -> None:
     assert sorted(frame.name for part in parts for frame in part) == [frame.name for frame in frames]
     assert [len(part) for part in parts] == [4, 3, 3]
     for text in ("0/3", "4/3", "3", "a/b", "1/0", "-1/3", "1/" + "9" * 5000):
-        with pytest.raises(UsageError, match="wanted PART/PARTS"):
+        with pytest.raises(UsageError, match="`shard` must be PART/PARTS"):
             shard(frames, text)
 
 
@@ -107,7 +107,7 @@ def test_numbers() -> None:
     assert parse_numbers("1-10x4") == [1, 5, 9]
     assert say_numbers({12, 1, 5, 11, 9, 10}) == "1,5,9-12"
     for text in ("", "a", "1-", "5-1", "1-9x0", "1;2", "1-99999999999", "9" * 5000):
-        with pytest.raises(UsageError, match="--frames"):
+        with pytest.raises(UsageError, match="`frames`"):
             parse_numbers(text)
 
 
@@ -146,5 +146,5 @@ def test_mistakes(tmp_path: Path) -> None:
         find_frames(images, images / "a.1.png")
     with pytest.raises(InputError, match=r"shot%d: no such folder; give"):
         find_frames(tmp_path / "shot%d" / "a.%d.png", images)
-    with pytest.raises(UsageError, match="--frames chooses from a numbered pattern"):
+    with pytest.raises(UsageError, match="`frames` chooses from a numbered pattern"):
         find_frames(images, images, [1])
