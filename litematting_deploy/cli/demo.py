@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..demo import Limits, listen, serve
-from ..demo.limits import MAX_MEGAPIXELS
+from ..demo.gate import MAX_MEGAPIXELS
 from ..runtime import open_matter
 from ..specs import EngineSpec, PlanSpec
 from .command import command, notice, stdout

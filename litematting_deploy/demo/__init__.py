@@ -1,6 +1,6 @@
 """The page to try it: paint or take a trimap, see and download alpha, cut-out and a new background."""
 
-from .limits import Limits
+from .gate import Limits
 from .server import listen, serve
 
 __all__ = ["Limits", "listen", "serve"]

@@ -1,4 +1,4 @@
-"""What is let through to Gradio, which would otherwise fetch URLs and read files that a request names.
+"""The gate before Gradio, which would otherwise fetch URLs and read files that a request names.
 
 Gradio's page needs few of its routes. All others are refused, and so is what a foreign page in the same browser sends
 (`Host` against DNS rebinding, `Origin` against cross-site requests), and a body that is too large or names a URL or a
@@ -9,17 +9,19 @@ import ipaddress
 import json
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
-
-from .limits import Limits
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+MAX_MEGAPIXELS = 50
+"""Of an image, by default; a photo of that size takes some minutes on a few cores."""
+_BYTES_PER_PIXEL = 8  # 16-bit RGBA without compression
 _FILE = "/gradio_api/file="
 _GET = re.compile(
     r"/|/config|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/(assets|static)/[\w./@-]+"
@@ -37,6 +39,21 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much the page accepts. megapixels: of an image, checked at its header before anything is decoded."""
+
+    megapixels: float = MAX_MEGAPIXELS
+
+    @property
+    def megabytes(self) -> int:
+        """Size limit of an uploaded file: room for the largest image, 16 bits and not compressed."""
+        return max(1, round(self.megapixels * _BYTES_PER_PIXEL))
+
+    def __str__(self) -> str:
+        return f"{self.megapixels:g} megapixels and {self.megabytes} MB"
 
 
 class RefusedError(Exception):
@@ -96,7 +113,7 @@ class Gate:
         return await self._checked_json(scope, receive)
 
     def _check_site(self, headers: dict[str, str]) -> None:
-        """Only pages of this very server, under an address or a name that nobody else can point here."""
+        """Refuse all but pages of this very server, under an address or a name that nobody else can point here."""
         host = headers.get("host", "")
         name = (urlsplit(f"//{host}").hostname or "").lower()
         if name not in self._names and not _is_address(name):
@@ -165,7 +182,7 @@ def _is_address(name: str) -> bool:
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:
-    """The body once, and then what the connection says."""
+    """Return a `Receive` that gives the body once, and then what the connection says."""
     left = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> MutableMapping[str, Any]:
@@ -175,7 +192,7 @@ def _replaying(body: bytes, receive: Receive) -> Receive:
 
 
 def _guarded(send: Send) -> Send:
-    """Adds what the browser is to refuse, too."""
+    """Return a `Send` that adds the headers by which the browser refuses, too."""
 
     async def guarded(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":

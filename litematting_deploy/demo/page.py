@@ -1,4 +1,4 @@
-"""The page: what is on it, and what happens when something is pressed. All work is the studio's."""
+"""The page: its components and their events. All work is done by the studio."""
 
 import contextlib
 import html
@@ -10,15 +10,14 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import LiteMattingError, UsageError
-from ..images.mask import MaskMeaning
 from ..images.suffixes import READ_SUFFIXES
+from ..jobs.progress import JobProgress
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 from ..matting.unknown_band import Band
 from ..runtime.shipped import EXAMPLE_IMAGE, EXAMPLE_TRIMAP
-from .job import Results
-from .source import Source
-from .strokes import BRUSHES, OPACITY
-from .studio import Studio
+from ..specs import TrimapSpec
+from .source import BRUSHES, OPACITY, Source
+from .studio import Results, Studio
 
 TITLE = "LiteMatting: cut hair, fur and smoke out of a photo"
 COLOUR = "#2f6f73"
@@ -28,6 +27,19 @@ KEPT_S = 2 * 3600
 
 _CHOICES = [("Paint it", "paint"), ("Take a mask", "mask"), ("Take a trimap", "trimap")]
 _FILES = {"alpha": "Alpha", "cutout": "Cut-out", "background": "New background", "trimap": "Trimap"}
+_LABELS = {
+    "mask": "a mask (Take a mask)",
+    "mask_threshold": "Foreground from this value on",
+    "mask_labels": "Class ids of the object",
+    "trimap_encoding": "Grey values",
+    "unknown_width": "Unknown band",
+    "allow_no_unknown": "--allow-no-unknown to ltm-infer",
+}
+"""What the page calls parameters that messages name."""
+_WORDS = {
+    "patches": "matting, patch by patch",
+    "foreground colours": "foreground colours (PyMatting compiles itself the first time, for half a minute)",
+}
 _CSS = """
 .gradio-container { max-width: 1500px !important; margin: 0 auto; }
 #title h1 { margin-bottom: 0; }
@@ -50,7 +62,7 @@ class Page:
     """The components and their events, in a `gr.Blocks`."""
 
     def __init__(self, gradio: ModuleType, studio: Studio, folder: Path) -> None:
-        """folder: where uploads are; errors do not name it."""
+        """Make the components. folder: where uploads are; errors do not name it."""
         self._gr: Any = gradio
         self._studio, self._folder = studio, folder
         self.blocks = self._gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, KEPT_S))
@@ -69,7 +81,7 @@ class Page:
         self.blocks.queue(max_size=20, default_concurrency_limit=1, api_open=False)
 
     def look(self) -> dict[str, Any]:
-        """What the page looks like, as `gr.mount_gradio_app` takes it; of fonts that are everywhere."""
+        """Return the look of the page, as `gr.mount_gradio_app` takes it, with fonts that are everywhere."""
         theme = self._gr.themes.Soft(
             primary_hue="teal",
             neutral_hue="slate",
@@ -106,14 +118,12 @@ class Page:
             self._width = gr.Slider(
                 *(1, WIDEST_BAND, Band().amount),
                 step=1,
-                label="Unknown band, pixels on each side of the mask's edge",
+                label=f"{_LABELS['unknown_width']}, pixels on each side of the mask's edge",
                 elem_id="width",
             )
             self._adaptive = gr.Checkbox(False, label="Wider where the photo is hairy", elem_id="adaptive")
-            self._threshold = gr.Textbox(
-                label="Foreground from this value on, as 128 or 50% (--mask-threshold)", elem_id="threshold"
-            )
-            self._labels = gr.Textbox(label="Class ids of the object, as 7 or 7, 9 (--mask-label)", elem_id="labels")
+            self._threshold = gr.Textbox(label=f"{_LABELS['mask_threshold']}, as 128 or 50%", elem_id="threshold")
+            self._labels = gr.Textbox(label=f"{_LABELS['mask_labels']}, as 7 or 7, 9", elem_id="labels")
         self._encoding = gr.Dropdown(
             [
                 ("0 background, 128 unknown, 255 foreground", "exact"),
@@ -121,7 +131,7 @@ class Page:
                 ("labels: 0, 1, 2", "labels"),
             ],
             value="exact",
-            label="Grey values (--trimap-encoding)",
+            label=_LABELS["trimap_encoding"],
             visible=False,
             elem_id="encoding",
         )
@@ -222,12 +232,13 @@ class Page:
         colour: str,
         image: str | None,
     ) -> list[Any]:
+        def tell(step: JobProgress) -> None:
+            progress((step.done, step.total) if step.total else (1, 1), _WORDS[step.what], unit="patches")
+
         layers = tuple(painted["layers"]) if painted is not None else ()
         with self._told():
-            source = Source(kind, layers, path, width, adaptive, encoding, _meaning(threshold, labels))
-            token, matted, results = self._studio.cut_out(
-                photo, source, colour, image, lambda done, total, what: progress((done, total), what, unit="patches")
-            )
+            source = Source(_spec(kind, width, adaptive, encoding, threshold, labels), path, layers)
+            token, matted, results = self._studio.cut_out(photo, source, colour, image, tell)
         if not matted.anything_unknown:
             self._gr.Warning("Nothing is unknown: the alpha is the trimap. Give soft edges a band of unknown.")
         if matted.failure is not None:
@@ -247,16 +258,16 @@ class Page:
         return [(results.before, after), *pictures, *files]
 
     def _as_uploaded(self, text: str) -> str:
-        """A message in one line, with the names that files were uploaded under."""
+        """Return a message in one line, with the names that files were uploaded under."""
         return " ".join(re.sub(rf"{re.escape(str(self._folder))}/(\S+/)*", "", text).split())
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
-        """Failures as one line on the page, naming the files as they were uploaded."""
+        """Show a failure as one line on the page, naming files as they were uploaded."""
         try:
             yield
         except LiteMattingError as error:
-            said = self._as_uploaded(str(error))
+            said = _in_words_of_the_page(self._as_uploaded(str(error)))
         except MemoryError:
             said = "out of memory: take a smaller photo"
         else:
@@ -264,15 +275,37 @@ class Page:
         raise self._gr.Error(html.escape(said), duration=None, print_exception=False, title="That did not work")
 
 
-def _meaning(threshold: str | None, labels: str | None) -> MaskMeaning:
-    """Which values of a mask are the object, as was typed. Raises `UsageError`."""
-    ids = re.split(r"[\s,;]+", (labels or "").strip())
-    strange = [text for text in ids if text and not re.fullmatch(r"[0-9]{1,5}", text)]
-    if strange:
-        raise UsageError(f"{strange[0]!r}: wanted class ids, as in 7 or 7, 9")
-    return MaskMeaning.parse((threshold or "").strip() or None, tuple(int(text) for text in ids if text))
+def _spec(
+    kind: str, width: float, adaptive: bool, encoding: Any, threshold: str | None, labels: str | None
+) -> TrimapSpec | None:
+    """Return how the file of a trimap or mask is read, as was chosen and typed; None for paint. Raises `UsageError`."""
+    if kind == "paint":
+        return None
+    if kind == "trimap":
+        return TrimapSpec(trimap_encoding=encoding)
+    ids = re.findall(r"[^\s,;]+", labels or "")
+    for text in ids:
+        if not re.fullmatch(r"[0-9]{1,5}", text):
+            raise UsageError(f"{text!r}: wanted class ids, as in 7 or 7, 9")
+    return TrimapSpec(
+        kind="mask",
+        unknown_width=width,
+        adaptive=adaptive,
+        mask_threshold=(threshold or "").strip() or None,
+        mask_labels=tuple(map(int, ids)),
+    )
+
+
+def _in_words_of_the_page(text: str) -> str:
+    """Return a message of the package, in which parameters are written as `name` or `name=value`, with the page's."""
+
+    def label(match: "re.Match[str]") -> str:
+        name = _LABELS.get(match[1], match[1])
+        return name if match[2] is None else f"{name}: {match[2]}"
+
+    return re.sub(r"`(\w+)(?:=([^`]*))?`", label, text)
 
 
 def _brush_colours() -> list[tuple[str, float]]:
-    """The brushes of Gradio's editor, which shows them in this order."""
+    """Return the brushes of Gradio's editor, which shows them in this order."""
     return [(f"rgb{colour}", OPACITY) for colour in BRUSHES.values()]
