@@ -282,11 +282,8 @@ class ClusterSpec:
     retries: int = 1
 
     def __post_init__(self) -> None:
-        check_number("actors", self.actors, 1)
-        check_number("cpus", self.cpus, 1)
-        check_number("gpus", self.gpus, 0)
-        check_number("frames_per_task", self.frames_per_task, 1)
-        check_number("retries", self.retries, 0)
+        for name, least in (("actors", 1), ("cpus", 1), ("gpus", 0), ("frames_per_task", 1), ("retries", 0)):
+            check_number(name, getattr(self, name), least)
 
 
 def differing(spec: Any, *names: str) -> list[str]:

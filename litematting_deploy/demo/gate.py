@@ -8,20 +8,17 @@ file that is not in the page's own folder.
 import ipaddress
 import json
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MAX_MEGAPIXELS = 50
-"""Of an image, by default; a photo of that size takes some minutes on a few cores."""
-_BYTES_PER_PIXEL = 8  # 16-bit RGBA without compression
+from .studio import Limits
+
 _FILE = "/gradio_api/file="
 _GET = re.compile(
     r"/|/config|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/(assets|static)/[\w./@-]+"
@@ -41,21 +38,6 @@ _HEADERS = {
 }
 
 
-@dataclass(frozen=True)
-class Limits:
-    """How much the page accepts. megapixels: of an image, checked at its header before anything is decoded."""
-
-    megapixels: float = MAX_MEGAPIXELS
-
-    @property
-    def megabytes(self) -> int:
-        """Size limit of an uploaded file: room for the largest image, 16 bits and not compressed."""
-        return max(1, round(self.megapixels * _BYTES_PER_PIXEL))
-
-    def __str__(self) -> str:
-        return f"{self.megapixels:g} megapixels and {self.megabytes} MB"
-
-
 class RefusedError(Exception):
     """A request that is not let through."""
 
@@ -67,7 +49,7 @@ class RefusedError(Exception):
 class Gate:
     """An ASGI application before another."""
 
-    def __init__(self, app: App, folder: Path, host: str, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, folder: Path, host: str, limits: Limits) -> None:
         """folder: the only one that files are read from. host: what the server listens on."""
         self._app, self._folder, self._limits = app, folder.resolve(), limits
         self._names = {"localhost", host.lower()}
@@ -81,15 +63,15 @@ class Gate:
         try:
             receive = await self._checked(scope, receive)
         except RefusedError as refused:
-            await _answer(guarded, refused)
+            await PlainTextResponse(f"{refused}\n", refused.status)(scope, receive, guarded)
             return
         except (ValueError, RecursionError):  # an address that is none, a number of thousands of digits, a deep body
-            await _answer(guarded, RefusedError(400, "the request is malformed"))
+            await PlainTextResponse("the request is malformed\n", 400)(scope, receive, guarded)
             return
         await self._app(scope, receive, guarded)
 
     async def _checked(self, scope: Scope, receive: Receive) -> Receive:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = Headers(scope=scope)
         self._check_site(headers)
         method, path = scope["method"], scope["path"]
         if method in ("GET", "HEAD"):
@@ -112,7 +94,7 @@ class Gate:
             return receive
         return await self._checked_json(scope, receive)
 
-    def _check_site(self, headers: dict[str, str]) -> None:
+    def _check_site(self, headers: Headers) -> None:
         """Refuse all but pages of this very server, under an address or a name that nobody else can point here."""
         host = headers.get("host", "")
         name = (urlsplit(f"//{host}").hostname or "").lower()
@@ -133,25 +115,18 @@ class Gate:
             raise RefusedError(403, "only files of this page are served")
 
     async def _checked_json(self, scope: Scope, receive: Receive) -> Receive:
-        body = b""
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise RefusedError(400, "the request ended early")
-            body += message.get("body", b"")
-            if not message.get("more_body", False):
-                break
+        try:
+            body = await Request(scope, receive).body()
+        except ClientDisconnect:
+            raise RefusedError(400, "the request ended early") from None
         try:
             content = json.loads(body)
         except (ValueError, RecursionError):
             raise RefusedError(400, "the body is not JSON") from None
-        self._check_names(content, dict(scope["headers"])[b"host"].decode("latin-1"))
+        headers = MutableHeaders(scope=scope)
+        self._check_names(content, headers["host"])
         body = json.dumps(content).encode()  # what goes on is what was checked, not what another reader might see
-        scope["headers"] = [
-            *((name, value) for name, value in scope["headers"] if name not in (b"content-length", b"content-type")),
-            (b"content-length", str(len(body)).encode()),
-            (b"content-type", b"application/json"),
-        ]
+        headers["content-length"], headers["content-type"] = str(len(body)), "application/json"
         return _replaying(body, receive)
 
     def _check_names(self, content: Any, host: str) -> None:
@@ -183,9 +158,9 @@ def _is_address(name: str) -> bool:
 
 def _replaying(body: bytes, receive: Receive) -> Receive:
     """Return a `Receive` that gives the body once, and then what the connection says."""
-    left = [{"type": "http.request", "body": body, "more_body": False}]
+    left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def again() -> MutableMapping[str, Any]:
+    async def again() -> Message:
         return left.pop() if left else await receive()
 
     return again
@@ -194,17 +169,9 @@ def _replaying(body: bytes, receive: Receive) -> Receive:
 def _guarded(send: Send) -> Send:
     """Return a `Send` that adds the headers by which the browser refuses, too."""
 
-    async def guarded(message: MutableMapping[str, Any]) -> None:
+    async def guarded(message: Message) -> None:
         if message["type"] == "http.response.start":
-            extra = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
-            message = {**message, "headers": [*message.get("headers", []), *extra]}
+            MutableHeaders(scope=message).update(_HEADERS)
         await send(message)
 
     return guarded
-
-
-async def _answer(send: Send, refused: RefusedError) -> None:
-    text = f"{refused}\n".encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
-    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-    await send({"type": "http.response.body", "body": text})

@@ -10,8 +10,7 @@ from pathlib import Path
 from .._optional import require
 from ..errors import UsageError
 from ..runtime import Matter
-from .gate import Gate, Limits
-from .studio import Studio
+from .studio import Limits, Studio
 
 EXTRA, PURPOSE = "demo", "ltm-demo"
 _QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
@@ -45,6 +44,7 @@ def serve(
         os.environ.update(_QUIET, GRADIO_TEMP_DIR=str(folder), GRADIO_EXAMPLES_CACHE=str(folder / "examples"))
         gradio, uvicorn = (require(module, EXTRA, PURPOSE) for module in ("gradio", "uvicorn"))
         fastapi = require("fastapi", EXTRA, PURPOSE)
+        from .gate import Gate
         from .page import Page
 
         studio = Studio(open_matter, folder, limits)

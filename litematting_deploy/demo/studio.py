@@ -1,5 +1,6 @@
 """One engine and one job at a time, however many pages are open: from a photo and its trimap to the page's files."""
 
+import functools
 import shutil
 import uuid
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +24,30 @@ from ..matting.foreground import estimate_foreground
 from ..matting.preview import trimap_preview
 from ..matting.trimap import UNKNOWN
 from ..runtime import Matter
-from .gate import Limits
 from .pictures import backdrop, on_checkerboard, shown, small
 from .source import Source
 
-Result = TypeVar("Result")
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
+
+MAX_MEGAPIXELS = 50
+"""Of an image, by default; a photo of that size takes some minutes on a few cores."""
+_BYTES_PER_PIXEL = 8  # 16-bit RGBA without compression
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much the page accepts. megapixels: of an image, checked at its header before anything is decoded."""
+
+    megapixels: float = MAX_MEGAPIXELS
+
+    @property
+    def megabytes(self) -> int:
+        """Size limit of an uploaded file: room for the largest image, 16 bits and not compressed."""
+        return max(1, round(self.megapixels * _BYTES_PER_PIXEL))
+
+    def __str__(self) -> str:
+        return f"{self.megapixels:g} megapixels and {self.megabytes} MB"
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +135,16 @@ def write_results(matted: Matted, background: Background, folder: Path) -> Resul
     )
 
 
+def _in_worker(method: Callable[Concatenate["Studio", Given], Made]) -> Callable[Concatenate["Studio", Given], Made]:
+    """Return what runs a method in the worker's thread, in its caller's context, which says whose progress it is."""
+
+    @functools.wraps(method)
+    def submitted(studio: "Studio", /, *given: Given.args, **named: Given.kwargs) -> Made:
+        return studio.worker.submit(copy_context().run, lambda: method(studio, *given, **named)).result()
+
+    return submitted
+
+
 class Studio:
     """The worker behind all pages, in one thread, which opens the engine, too: a GPU's context belongs to a thread.
 
@@ -125,13 +155,13 @@ class Studio:
         """Open the engine. folder: where results go. Raises what `open_matter` raises."""
         self.folder, self.limits = folder, limits
         self._results = folder / "results"
-        self._worker = ThreadPoolExecutor(1, "matting")
+        self.worker = ThreadPoolExecutor(1, "matting")
         self._closing = False
         self._kept: tuple[str, Matted] | None = None
         try:
-            self._matter = self._worker.submit(open_matter).result()
+            self._matter = self.worker.submit(open_matter).result()
         except BaseException:
-            self._worker.shutdown()
+            self.worker.shutdown()
             raise
 
     @property
@@ -139,10 +169,12 @@ class Studio:
         """The engine and its device, in words."""
         return self._matter.engine.describe()
 
+    @_in_worker
     def look(self, photo: str) -> NDArray[np.uint8]:
         """Return a photo to paint on, small (h, w, 3) uint8. Raises `InputError`."""
-        return self._do(lambda: small(read_photo(photo, self.limits.megapixels).network))
+        return small(read_photo(photo, self.limits.megapixels).network)
 
+    @_in_worker
     def cut_out(
         self, photo: str | None, source: Source, colour: str, image: str | None, report: Report
     ) -> tuple[str, Matted, Results]:
@@ -150,37 +182,30 @@ class Studio:
 
         report: is called with the progress. Raises `InputError`.
         """
+        if photo is None:
+            raise InputError("there is no photo yet: choose one, or try the example")
+        picture = read_photo(photo, self.limits.megapixels)
+        trimap = source.trimap(picture, self.limits.megapixels)
+        behind = self._behind(picture, colour, image)
+        self._kept = None  # its memory is needed
+        matted = matte(self._matter, picture, trimap, self._unless_closing(report))
+        token = uuid.uuid4().hex
+        self._kept = token, matted
+        return token, matted, write_results(matted, behind, self._results)
 
-        def work() -> tuple[str, Matted, Results]:
-            if photo is None:
-                raise InputError("there is no photo yet: choose one, or try the example")
-            picture = read_photo(photo, self.limits.megapixels)
-            trimap = source.trimap(picture, self.limits.megapixels)
-            behind = self._behind(picture, colour, image)
-            self._kept = None  # its memory is needed
-            matted = matte(self._matter, picture, trimap, self._unless_closing(report))
-            token = uuid.uuid4().hex
-            self._kept = token, matted
-            return token, matted, write_results(matted, behind, self._results)
-
-        return self._do(work)
-
+    @_in_worker
     def put_behind(self, token: str | None, colour: str, image: str | None) -> Results:
         """Put another background behind the last job's cut-out. Raises `InputError` where it was another page's job."""
-
-        def work() -> Results:
-            if self._kept is None or self._kept[0] != token:
-                raise InputError("there is no cut-out of this page any more: press Cut out first")
-            matted = self._kept[1]
-            return write_results(matted, self._behind(matted.photo, colour, image), self._results)
-
-        return self._do(work)
+        if self._kept is None or self._kept[0] != token:
+            raise InputError("there is no cut-out of this page any more: press Cut out first")
+        matted = self._kept[1]
+        return write_results(matted, self._behind(matted.photo, colour, image), self._results)
 
     def close(self) -> None:
         """End the job after its present patch, and close the engine."""
         self._closing = True
-        self._worker.submit(self._matter.close)
-        self._worker.shutdown()
+        self.worker.submit(self._matter.close)
+        self.worker.shutdown()
 
     def _behind(self, photo: Photo, colour: str, image: str | None) -> Background:
         """Return a background that fits the photo; delete the files of the job before, of which Gradio has copies."""
@@ -197,6 +222,3 @@ class Studio:
             report(progress)
 
         return tell
-
-    def _do(self, work: Callable[[], Result]) -> Result:
-        return self._worker.submit(copy_context().run, work).result()  # the context says whose progress it is

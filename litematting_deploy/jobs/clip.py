@@ -3,25 +3,32 @@
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, LiteMattingError, NotFiniteError, OutputError, UsageError
+from ..files import check_writable
+from ..images.background import Background
+from ..images.photo import Photo
+from ..matting.foreground import estimate_foreground
 from ..matting.trimap import FOREGROUND, unsure
 from ..runtime import Matter, open_matter
 from ..specs import DEFAULT_SEGMENT, JobSpec, differing
-from ..video.mux import join
-from ..video.reader import Clip
-from ..video.segments import Segment, Segments
-from .clip_results import ClipResults
+from ..video.codecs import Content, codec_for
+from ..video.mux import check_sound, join
+from ..video.reader import Clip, ClipFrame
+from ..video.segments import Result, Segment, Segments
 from .clip_trimaps import ClipTrimaps, Pair
 from .outputs import Remarks
-from .progress import JobResult, ProgressMeter, Report
+from .progress import Alpha, JobResult, ProgressMeter, Report
 from .resume import keep_settings, result_settings
 from .run import run
+
+Floats = NDArray[np.float32]
 
 
 class _FrameError(LiteMattingError):
@@ -77,6 +84,75 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
     )
 
 
+@dataclass(frozen=True)
+class ClipResults:
+    """The clips that a job writes.
+
+    results: in the order of the pictures; the matte is the first.
+    premultiplied: R'G'B' of results with an alpha channel are multiplied by it.
+    background: lies behind the cut-out, which is the second result then.
+    """
+
+    results: tuple[Result, ...]
+    premultiplied: bool = False
+    background: Background | None = None
+
+    @classmethod
+    def of(cls, job: JobSpec, clip: Clip) -> Self:
+        """Return the checked results of a job. Raises `UsageError`, `InputError`, `OutputError`."""
+        spec, hw = job.output, clip.first.hw
+        wanted: tuple[tuple[str | None, str | None, Content | None], ...] = (
+            (spec.alpha, spec.codec, None),
+            (spec.cutout, None, "alpha" if spec.background is None else "colour"),
+            (spec.foreground, None, "colour"),
+        )
+        results = [Result(path, *codec_for(path, codec, content, hw)) for path, codec, content in wanted if path]
+        taken = {Path(path).resolve() for path in (job.images, job.source)}
+        for result in results:
+            place = Path(result.path).resolve()
+            if place in taken:
+                raise UsageError(f"{result.path}: is an input or another result, too; choose another name")
+            taken.add(place)
+            check_writable(place)
+            if spec.sound:
+                check_sound(clip, result.path)
+        if spec.premultiplied is not None and all(result.content != "alpha" for result in results):
+            raise UsageError(
+                "`premultiplied` is about an alpha channel, and no result has one; leave it out",
+                parameter="premultiplied",
+            )
+        background = None if spec.background is None else Background(spec.background, job.max_megapixels)
+        if background is not None:
+            shape = np.zeros((*hw, 3), np.uint8)
+            background.placed(Photo(clip.first.name, shape, shape, clip.first.colours.space), shown=True)
+        return cls(tuple(results), bool(spec.premultiplied), background)
+
+    def pictures(self, frame: ClipFrame, network: NDArray[np.uint8], alpha: Floats) -> list[Floats]:
+        """Return a picture of the frame for each result, as `video.writer.codes_of` takes them.
+
+        Colours are estimated, and mixed with a background, in light; opaque pixels keep the frame's.
+        network: (H, W, 3) uint8 sRGB, the frame as the network sees it.
+        alpha: (H, W) float32, 0..1.
+        """
+        if all(result.content == "grey" for result in self.results):
+            return [alpha for _ in self.results]
+        photo, weight = frame.photo(network), alpha[:, :, None]
+        light = estimate_foreground(photo, alpha)
+        colours = frame.colours.to_signal(light)
+        pictures = []
+        for index, result in enumerate(self.results):
+            if result.content == "grey":
+                pictures.append(alpha)
+            elif index == 1 and self.background is not None:
+                behind = self.background.placed(photo, shown=True)(slice(None))
+                pictures.append(frame.colours.to_signal(light * weight + behind * (1 - weight)))
+            elif result.content == "colour":
+                pictures.append(colours)
+            else:
+                pictures.append(np.dstack([colours * weight if self.premultiplied else colours, alpha]))
+        return pictures
+
+
 def _is_done(files: Iterable[str], sources: tuple[str, str]) -> bool:
     newest = max(os.stat(source).st_mtime_ns for source in sources if os.path.exists(source))
     return all(os.path.isfile(file) and os.stat(file).st_mtime_ns >= newest for file in files)
@@ -108,34 +184,30 @@ class _Loaded:
     failure: LiteMattingError | None = None
 
 
+@dataclass(eq=False)
 class _Frames:
     """The frames of a clip on their way to its segments.
 
     remarks: what may surprise about those that did not fail, by their names.
+    failed: why frames failed, by their indices.
     """
 
-    def __init__(
-        self,
-        job: JobSpec,
-        trimaps: ClipTrimaps,
-        outputs: ClipResults,
-        segments: Segments,
-        matter: Matter,
-        meter: ProgressMeter,
-    ) -> None:
-        self.remarks: dict[str, Remarks] = {}
-        self._going_on = job.failed_frames == "known"
-        self._trimaps, self._outputs, self._segments = trimaps, outputs, segments
-        self._matter, self._meter = matter, meter
-        self._failed: dict[int, str] = {}
+    job: JobSpec
+    trimaps: ClipTrimaps
+    outputs: ClipResults
+    segments: Segments
+    matter: Matter
+    meter: ProgressMeter
+    remarks: dict[str, Remarks] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
 
     def run(self, todo: Iterator[Pair]) -> None:
         """Matte the frames that are left; of those before an error, whole ones are kept."""
-        segments = self._segments
+        segments = self.segments
         try:
             for done in run(todo, self._load, self._matte, self._save, readers=1, on_error="stop"):
                 index = done.item.frame.index
-                self._meter.end(f"frame {index}", self._failed.get(index))
+                self.meter.end(f"frame {index}", self.failed.get(index))
             segments.close()
         except OutputError:
             raise
@@ -154,18 +226,14 @@ class _Frames:
     def _load(self, pair: Pair) -> _Loaded:
         network = pair.frame.colours.network(pair.frame.signal())
         try:
-            return _Loaded(pair.digest(), network, self._trimaps.trimap(pair, network))
+            return _Loaded(pair.digest(), network, self.trimaps.trimap(pair, network))
         except InputError as error:
             return _Loaded(pair.digest(), network, np.zeros(network.shape[:2], np.uint8), error)
 
-    def _matte(self, frames: Iterable[_Loaded]) -> Iterator[NDArray[np.float32] | NotFiniteError]:
-        inputs = ((item.network, item.trimap) for item in frames)
-        for alpha in self._matter.sequence(inputs, progress=self._meter.patches, go_on=True):
-            if not isinstance(alpha, NotFiniteError):
-                self._meter.step()
-            yield alpha
+    def _matte(self, frames: Iterable[_Loaded]) -> Iterator[Alpha]:
+        return self.meter.alphas(self.matter, ((item.network, item.trimap) for item in frames))
 
-    def _save(self, pair: Pair, item: _Loaded, alpha: NDArray[np.float32] | NotFiniteError) -> None:
+    def _save(self, pair: Pair, item: _Loaded, alpha: Alpha) -> None:
         failure, frame = item.failure, pair.frame
         if isinstance(alpha, NotFiniteError):
             failure, opaque = alpha, (item.trimap == FOREGROUND).astype(np.float32)
@@ -175,10 +243,10 @@ class _Frames:
         if failure is None:
             self.remarks[f"frame {frame.index}"] = Remarks(unsure(item.trimap))
         else:
-            self._failed[frame.index] = str(failure)
-            if not self._going_on:
+            self.failed[frame.index] = str(failure)
+            if self.job.failed_frames != "known":
                 raise _FrameError(said or "")
-        self._segments.add(frame, item.digest, self._outputs.pictures(frame, item.network, opaque), said)
+        self.segments.add(frame, item.digest, self.outputs.pictures(frame, item.network, opaque), said)
 
 
 def _named(failure: str, clip: str) -> tuple[str, str]:

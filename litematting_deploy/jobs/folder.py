@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, LiteMattingError, NotFiniteError, OutputError, UsageError
+from ..errors import InputError, LiteMattingError, OutputError, UsageError
 from ..files import remove_old_drafts
 from ..images.background import is_image
 from ..images.depth import check_depth
@@ -22,7 +22,7 @@ from ..runtime import Matter, open_matter
 from ..specs import Format, JobSpec, OutputSpec
 from .frames import Frame, chosen_frames, means
 from .outputs import Remarks, Results, notes
-from .progress import JobResult, ProgressMeter, Report
+from .progress import Alpha, JobResult, ProgressMeter, Report
 from .resume import keep_settings, result_settings, unfinished
 from .run import Done, run
 from .trimaps import check_sequence, read_pair
@@ -93,14 +93,10 @@ def matte_frames(
 ) -> Iterator[Done[Frame]]:
     """Matte frames of a folder, and yield each of them, in order, once it is written or has failed."""
 
-    def matte(loaded: Iterable[LoadedFrame]) -> Iterator[NDArray[np.float32] | NotFiniteError]:
-        pairs = ((item.photo.network, item.trimap) for item in loaded)
-        for alpha in matter.sequence(pairs, progress=meter.patches, go_on=True):
-            if not isinstance(alpha, NotFiniteError):
-                meter.step()
-            yield alpha
+    def matte(loaded: Iterable[LoadedFrame]) -> Iterator[Alpha]:
+        return meter.alphas(matter, ((item.photo.network, item.trimap) for item in loaded))
 
-    def save(_: Frame, loaded: LoadedFrame, alpha: NDArray[np.float32] | NotFiniteError) -> None:
+    def save(_: Frame, loaded: LoadedFrame, alpha: Alpha) -> None:
         if isinstance(alpha, LiteMattingError):
             raise alpha
         loaded.results.write_preview(loaded.photo, loaded.trimap)

@@ -5,7 +5,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -59,10 +59,10 @@ class Sources:
         """One line for the files that were passed over and why, one for trimaps or masks without a photo."""
         notes = []
         if self.passed_over:
-            why = {path: why_left_out(path) for path in self.passed_over}
-            pictures = [f"{path.name} ({reason})" for path, reason in why.items() if reason is not None]
-            others = [f"{path.name} (no picture that is read)" for path, reason in why.items() if reason is None]
-            notes.append(f"passed over {self._passed_over()}: {_listed(pictures + others)}")
+            why = [(path.name, why_left_out(path)) for path in self.passed_over]
+            why.sort(key=lambda each: each[1] is None)  # pictures first
+            names = _listed([f"{name} ({reason or 'no picture that is read'})" for name, reason in why])
+            notes.append(f"passed over {self._passed_over()}: {names}")
         if self.unmatched:
             names = _listed([path.name for path in self.unmatched])
             notes.append(f"left over, without a photo of that name: {len(self.unmatched)}: {names}")
@@ -72,15 +72,9 @@ class Sources:
         return f"{len(self.passed_over)} file{'' if len(self.passed_over) == 1 else 's'}"
 
 
-@dataclass(frozen=True)
-class _File:
-    name: str
-    number: int | None
-    path: Path
-
-    def key(self, by_number: bool) -> int | str | None:
-        """What a photo and its trimap have in common: their number or their name."""
-        return self.number if by_number else self.name
+def _key(frame: Frame, by_number: bool) -> int | str | None:
+    """Return what a photo and its trimap have in common: their number or their name."""
+    return frame.number if by_number else frame.name
 
 
 def _composed(key: int | str | None) -> int | str | None:
@@ -135,14 +129,14 @@ def find_sources(images: str | Path, trimaps: str | Path, numbers: Iterable[int]
     photo_by_key = _by_key(photos, by_number)
     wanted_keys = set(map(_composed, photo_by_key))
     offered = _files(trimaps, others)
-    known = _by_key((file for file in offered if _composed(file.key(by_number)) in wanted_keys), by_number)
+    known = _by_key((file for file in offered if _composed(_key(file, by_number)) in wanted_keys), by_number)
     composed = {_composed(key): file for key, file in known.items()}
-    found_trimaps = ((file, known.get(key) or composed.get(_composed(key))) for key, file in photo_by_key.items())
+    found_trimaps = (known.get(key) or composed.get(_composed(key)) for key in photo_by_key)
     frames = [
-        Frame(file.name, file.path, None if trimap is None else trimap.path, file.number)
-        for file, trimap in found_trimaps
+        replace(photo, trimap=None if trimap is None else trimap.image)
+        for photo, trimap in zip(photo_by_key.values(), found_trimaps, strict=True)
     ]
-    unmatched = [file.path for file in offered if _composed(file.key(by_number)) not in wanted_keys]
+    unmatched = [file.image for file in offered if _composed(_key(file, by_number)) not in wanted_keys]
     return Sources(frames, sorted(others), unmatched if wanted is None else [])
 
 
@@ -212,7 +206,7 @@ def _is_pattern(source: str | Path) -> bool:
     return _PATTERN.search(Path(source).name) is not None and not os.path.exists(source)
 
 
-def _files(source: str | Path, others: dict[Path, None]) -> list[_File]:
+def _files(source: str | Path, others: dict[Path, None]) -> list[Frame]:
     """Return the images of a folder, by name, or of a pattern, by number; add other files of the folder to `others`."""
     path = Path(source)
     folder = path.parent if _is_pattern(source) else path
@@ -222,7 +216,7 @@ def _files(source: str | Path, others: dict[Path, None]) -> list[_File]:
     if _is_pattern(source):
         return sorted(_matching(path), key=lambda file: (file.number or 0, file.name))
     return [
-        _File(file.relative_to(path).with_suffix("").as_posix(), None, file)
+        Frame(file.relative_to(path).with_suffix("").as_posix(), file, None)
         for file in sorted(_walk(path, frozenset(), others))
     ]
 
@@ -247,9 +241,8 @@ def _walk(folder: Path, above: frozenset[str], others: dict[Path, None]) -> Iter
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_MOST_NAMED]) + (
-        f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    )
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def _entries(folder: Path) -> list["os.DirEntry[str]"]:
@@ -270,19 +263,19 @@ def _rule(pattern: Path) -> "re.Pattern[str]":
     return re.compile(rf"{before}(\d{{{width},}}|-(?:\d{{{max(1, width - 1)}}}|[1-9]\d{{{width - 1},}})){after}")
 
 
-def _matching(pattern: Path) -> list[_File]:
+def _matching(pattern: Path) -> list[Frame]:
     rule = _rule(pattern)
     return [
-        _File(Path(entry).stem, int(found[1]), Path(entry))
+        Frame(Path(entry).stem, Path(entry), None, int(found[1]))
         for entry in _entries(pattern.parent)
         if (found := rule.fullmatch(entry.name))
     ]
 
 
-def _by_key(files: Iterable[_File], by_number: bool) -> dict[int | str | None, _File]:
-    seen: dict[int | str | None, _File] = {}
+def _by_key(files: Iterable[Frame], by_number: bool) -> dict[int | str | None, Frame]:
+    seen: dict[int | str | None, Frame] = {}
     for file in files:
-        before = seen.setdefault(file.key(by_number), file)
+        before = seen.setdefault(_key(file, by_number), file)
         if before is not file:
-            raise InputError(f"{file.path}: stands for the same frame as {before.path}; move one of them away")
+            raise InputError(f"{file.image}: stands for the same frame as {before.image}; move one of them away")
     return seen

@@ -1,11 +1,16 @@
 """How far a job is, as one callback is told it, and what became of it in the end."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NotFiniteError
+from ..runtime import Matter
 from .outputs import Remarks
 
 
@@ -72,6 +77,8 @@ class JobResult:
         return self.tried - len(self.failures)
 
 
+Alpha: TypeAlias = NDArray[np.float32] | NotFiniteError
+"""The alpha (H, W), 0..1, of a frame, or why there is none."""
 Report: TypeAlias = Callable[[JobProgress], None]
 
 
@@ -107,6 +114,13 @@ class ProgressMeter:
     def patches(self, done: int, total: int) -> None:
         """Report the patches of the frame that is being matted."""
         self._tell(patches=(done, total), part=done / max(total, 1))
+
+    def alphas(self, matter: Matter, inputs: Iterable[tuple[Any, Any]]) -> Iterator[Alpha]:
+        """Yield the alpha of each image and trimap, and count those that have one."""
+        for alpha in matter.sequence(inputs, progress=self.patches, go_on=True):
+            if not isinstance(alpha, NotFiniteError):
+                self.step()
+            yield alpha
 
     def end(self, name: str, failure: str | None = None) -> None:
         """Report that a frame is written or, with a reason, has failed; the failure counts as a step."""

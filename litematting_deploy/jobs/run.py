@@ -66,7 +66,8 @@ def run(
         except (LiteMattingError, MemoryError) as error:
             if on_error == "stop" or isinstance(error, fatal):
                 raise
-            return None, _in_one_line(error)
+            out_of_memory = "out of memory; use smaller frames or a smaller `batch`"
+            return None, out_of_memory if isinstance(error, MemoryError) else " ".join(str(error).split())
 
     def read(taken: "Future[Item]") -> tuple[Any, str | None]:
         item = taken.result()
@@ -124,9 +125,3 @@ def run(
     finally:
         for pool in (taking, reading, writing):
             pool.shutdown(cancel_futures=True)
-
-
-def _in_one_line(error: BaseException) -> str:
-    if isinstance(error, MemoryError):
-        return "out of memory; use smaller frames or a smaller `batch`"
-    return " ".join(str(error).split())

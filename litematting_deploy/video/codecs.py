@@ -8,6 +8,7 @@ from ..errors import UsageError
 
 Content: TypeAlias = Literal["alpha", "colour", "grey"]
 """alpha: colours and alpha. colour: opaque colours. grey: the matte as a picture."""
+_Kinds: TypeAlias = dict[Content, str]
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Codec:
     name: str
     encoder: str
     suffixes: tuple[str, ...]
-    kinds: dict[Content, str]
+    kinds: _Kinds
     matte: Content
     intra: bool = True
     even: bool = False
@@ -33,56 +34,24 @@ class Codec:
     options: dict[str, str] = field(default_factory=dict)
 
 
-_PRORES = {"vendor": "apl0"}
-CODECS = {
-    codec.name: codec
-    for codec in (
-        Codec(
-            "prores4444",
-            "prores_ks",
-            (".mov",),
-            {"alpha": "yuva444p10le", "colour": "yuv444p10le"},
-            "alpha",
-            options=_PRORES | {"profile": "4444", "alpha_bits": "16"},
-        ),
-        Codec(
-            "prores422hq",
-            "prores_ks",
-            (".mov",),
-            {"colour": "yuv422p10le", "grey": "yuv422p10le"},
-            "grey",
-            options=_PRORES | {"profile": "hq"},
-        ),
-        Codec(
-            "vp9",
-            "libvpx-vp9",
-            (".webm", ".mkv"),
-            {"alpha": "yuva420p", "colour": "yuv420p"},
-            "alpha",
-            intra=False,
-            options={"crf": "15", "b": "0", "auto-alt-ref": "0", "row-mt": "1", "deadline": "good", "cpu-used": "3"},
-        ),
-        Codec(
-            "ffv1",
-            "ffv1",
-            (".mkv",),
-            {"alpha": "yuva444p16le", "colour": "yuv444p16le", "grey": "gray16le"},
-            "grey",
-            full=True,
-            options={"level": "3", "slicecrc": "1", "g": "1"},
-        ),
-        Codec(
-            "h264",
-            "libx264",
-            (".mp4", ".mov", ".mkv"),
-            {"colour": "yuv420p", "grey": "yuv420p"},
-            "grey",
-            intra=False,
-            even=True,
-            options={"crf": "10", "bf": "0"},
-        ),
-    )
-}
+_PRORES = {"vendor": "apl0", "profile": "4444", "alpha_bits": "16"}
+_VP9 = {"crf": "15", "b": "0", "auto-alt-ref": "0", "row-mt": "1", "deadline": "good", "cpu-used": "3"}
+_FFV1 = {"level": "3", "slicecrc": "1", "g": "1"}
+_H264 = {"crf": "10", "bf": "0"}
+# by content: the pixel format
+_4444: _Kinds = {"alpha": "yuva444p10le", "colour": "yuv444p10le"}
+_422: _Kinds = {"colour": "yuv422p10le", "grey": "yuv422p10le"}
+_420A: _Kinds = {"alpha": "yuva420p", "colour": "yuv420p"}
+_16: _Kinds = {"alpha": "yuva444p16le", "colour": "yuv444p16le", "grey": "gray16le"}
+_420: _Kinds = {"colour": "yuv420p", "grey": "yuv420p"}
+_KNOWN = (
+    Codec("prores4444", "prores_ks", (".mov",), _4444, "alpha", options=_PRORES),
+    Codec("prores422hq", "prores_ks", (".mov",), _422, "grey", options={"vendor": "apl0", "profile": "hq"}),
+    Codec("vp9", "libvpx-vp9", (".webm", ".mkv"), _420A, "alpha", intra=False, options=_VP9),
+    Codec("ffv1", "ffv1", (".mkv",), _16, "grey", full=True, options=_FFV1),
+    Codec("h264", "libx264", (".mp4", ".mov", ".mkv"), _420, "grey", intra=False, even=True, options=_H264),
+)
+CODECS = {codec.name: codec for codec in _KNOWN}
 _BY_SUFFIX = {".mov": "prores4444", ".webm": "vp9", ".mkv": "ffv1", ".mp4": "h264"}
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import av
 from av.bitstream import BitStreamFilterContext
 
-from ..errors import InputError, OutputError, UsageError, first_line
+from ..errors import InputError, UsageError
 from ..files import replacing
 from ..profiling import stage
 from .reader import Clip, open_local
 from .segments import Result, Segment
-from .writer import add_stream
+from .writer import add_stream, writing
 
 _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "timecode"}
 
@@ -25,8 +25,8 @@ def check_sound(clip: Clip, path: str) -> None:
     held = _held(path)
     with open_local(clip.path) as source:
         for stream in source.streams.audio:
-            if stream.codec_context is None or stream.codec_context.name not in held:
-                name = stream.codec_context.name if stream.codec_context is not None else "of an unknown codec"
+            name = "of an unknown codec" if stream.codec_context is None else stream.codec_context.name
+            if name not in held:
                 raise UsageError(
                     f"{path}: {Path(path).suffix} cannot hold the clip's sound, {name}; choose .mov or .mkv, or "
                     "leave the `sound` out",
@@ -37,22 +37,21 @@ def check_sound(clip: Clip, path: str) -> None:
 @stage("join")
 def join(result: Result, parts: Sequence[Path], segments: Sequence[Segment], clip: Clip, sound: bool) -> None:
     """Write a result, whole or not at all. Raises `InputError` for a segment that is damaged, `OutputError`."""
-    with replacing(result.path) as draft, open_local(clip.path) as source:
-        try:
-            with av.open(str(draft), "w", container_options=_options(result.path)) as target:
-                picture = add_stream(target, result.codec, result.content, clip)
-                if timecode := _timecode(source):
-                    picture.metadata["timecode"] = timecode
-                target.metadata.update(_kept(source.metadata))
-                inputs = [_pictures(picture, parts, segments, clip)]
-                if sound and source.streams.audio:
-                    inputs.append(_sounds(target, source, _offset(clip) * clip.time_base))
-                for _, packet in heapq.merge(*inputs, key=lambda item: item[0]):
-                    target.mux_one(packet)
-        except av.FFmpegError as error:
-            raise OutputError(
-                f"{result.path}: cannot be written: {first_line(error)}; make room, then go on with `resume`"
-            ) from error
+    with (
+        replacing(result.path) as draft,
+        open_local(clip.path) as source,
+        writing(result.path),
+        av.open(str(draft), "w", container_options=_options(result.path)) as target,
+    ):
+        picture = add_stream(target, result.codec, result.content, clip)
+        if timecode := _timecode(source):
+            picture.metadata["timecode"] = timecode
+        target.metadata.update(_kept(source.metadata))
+        inputs = [_pictures(picture, parts, segments, clip)]
+        if sound and source.streams.audio:
+            inputs.append(_sounds(target, source, _offset(clip) * clip.time_base))
+        for _, packet in heapq.merge(*inputs, key=lambda item: item[0]):
+            target.mux_one(packet)
 
 
 def _options(path: str) -> dict[str, str]:
@@ -127,11 +126,9 @@ def _sounds(target: Any, source: Any, offset_s: Fraction) -> Iterator[tuple[Frac
 
 
 def _timecode(source: Any) -> str | None:
-    for holder in (*source.streams.video, *source.streams.data, source):
-        for name, value in holder.metadata.items():
-            if name.lower() == "timecode":
-                return str(value)
-    return None
+    holders = (*source.streams.video, *source.streams.data, source)
+    tags = (tag for holder in holders for tag in holder.metadata.items())
+    return next((str(value) for name, value in tags if name.lower() == "timecode"), None)
 
 
 def _kept(metadata: dict[str, str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Reading clips: every frame, in order and upright, with the time that it is shown at."""
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
@@ -86,7 +87,7 @@ class Clip:
     def __init__(self, path: str, max_megapixels: float = MAX_MEGAPIXELS) -> None:
         """Raises `InputError` for what is no clip, is too large, transparent, or has no frames."""
         self.path = path
-        with self._open() as (container, stream):
+        with _opened(self.path) as (container, stream):
             if stream.metadata.get("alpha_mode") == "1":
                 raise InputError(f"{path}: has an alpha channel, whose colours are unclear; flatten it")
             if stream.width * stream.height > max_megapixels * 1e6:
@@ -112,7 +113,7 @@ class Clip:
     def frames(self) -> Iterator[ClipFrame]:
         """Yield all frames from the first on. Raises `InputError` naming one that is damaged, missing or different."""
         index, last_pts, seen = 0, None, None
-        with self._open() as (container, stream):
+        with _opened(self.path) as (container, stream):
             stream.thread_type = "AUTO"
             stream.codec_context.options = {"err_detect": "explode"}
             for picture in self._decoded(container, stream):
@@ -151,9 +152,6 @@ class Clip:
                 f"{first_line(error)}; {_REMUX}, or render it again"
             ) from error
 
-    def _open(self) -> "_Opened":
-        return _Opened(self.path)
-
 
 def open_local(path: str | Path) -> Any:
     """Open the container of a regular file, and of no other. Raises `InputError`, also for a list of clips."""
@@ -171,23 +169,14 @@ def open_local(path: str | Path) -> Any:
         raise InputError(f"{path}: cannot be read as a video: {error.strerror}; give a whole clip") from error
 
 
-class _Opened:
-    """A container and its best video stream, until left."""
-
-    def __init__(self, path: str) -> None:
-        self._container = open_local(path)
-        stream = self._container.streams.best("video")
-        if stream is None:
-            self._container.close()
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[tuple[Any, av.VideoStream]]:
+    """Open a clip for a while: its container and its best video stream. Raises `InputError`."""
+    with open_local(path) as container:
+        stream = container.streams.best("video")
+        if not isinstance(stream, av.VideoStream):
             raise InputError(f"{path}: has no picture; give a clip with a video track")
-        assert isinstance(stream, av.VideoStream)
-        self._stream = stream
-
-    def __enter__(self) -> tuple[Any, av.VideoStream]:
-        return self._container, self._stream
-
-    def __exit__(self, *_: object) -> None:
-        self._container.close()
+        yield container, stream
 
 
 @stage("decode photo")

@@ -107,7 +107,7 @@ class Segments:
 
     def files(self, index: int, segments: Sequence[Segment]) -> list[Path]:
         """Return the files of a result, by its index."""
-        return [self._file(segment.first, index) for segment in segments]
+        return [self._file(f"{segment.first:08}", index) for segment in segments]
 
     def add(
         self, frame: ClipFrame, source: str, pictures: Sequence[NDArray[np.float32]], failure: str | None = None
@@ -120,8 +120,7 @@ class Segments:
             self._open = Segment(frame.index)
         if not self._files:
             for index, result in enumerate(self.results):
-                path = self._draft(index)
-                self._files.append(VideoFile(path, result.codec, result.content, self._clip))
+                self._files.append(VideoFile(self._file(_DRAFT, index), result.codec, result.content, self._clip))
         if frame.index != self._open.first + len(self._open.pts):
             raise AssertionError(f"frame {frame.index} is out of order")
         for file, pixels in zip(self._files, pictures, strict=True):
@@ -144,7 +143,7 @@ class Segments:
             file.close()
         for index, file in enumerate(files):
             _sync(file.path)
-            file.path.replace(self._file(segment.first, index))
+            file.path.replace(self._file(f"{segment.first:08}", index))
         replace_file(self._json(segment.first), encode(segment, indent=None))
 
     def keep_what_is_whole(self) -> None:
@@ -163,17 +162,11 @@ class Segments:
             file.path.unlink(missing_ok=True)
         self._files = []
 
-    def _draft(self, index: int) -> Path:
-        return self.folder / f"{_DRAFT}.{index}{self._suffix(index)}"
-
-    def _file(self, first: int, index: int) -> Path:
-        return self.folder / f"{first:08}.{index}{self._suffix(index)}"
+    def _file(self, stem: str, index: int) -> Path:
+        return self.folder / f"{stem}.{index}{Path(self.results[index].path).suffix.lower()}"
 
     def _json(self, first: int) -> Path:
         return self.folder / f"{first:08}.json"
-
-    def _suffix(self, index: int) -> str:
-        return Path(self.results[index].path).suffix.lower()
 
 
 def _sync(path: Path) -> None:

@@ -8,9 +8,8 @@ import pytest
 from PIL import Image
 
 from litematting_deploy.demo import studio
-from litematting_deploy.demo.gate import Limits
 from litematting_deploy.demo.source import Source
-from litematting_deploy.demo.studio import Studio
+from litematting_deploy.demo.studio import Limits, Studio
 from litematting_deploy.errors import ForegroundError, NotFiniteError
 from litematting_deploy.images.background import Background
 from litematting_deploy.images.decode import decode

@@ -1,5 +1,6 @@
 """A manifest of what is done of a job: one line of JSON for each frame, beside its results."""
 
+import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -96,9 +97,7 @@ def _records(path: Path) -> dict[str, Record]:
         raise InputError(f"{path}: cannot be read: {error.strerror}; delete it to make all results again") from error
     records = {}
     for line in lines:
-        try:
+        with contextlib.suppress(InputError):
             record = decode(line, Record, name="a record", error=InputError)
-        except InputError:
-            continue
-        records[record.frame] = record
+            records[record.frame] = record
     return records

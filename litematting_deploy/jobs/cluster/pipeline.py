@@ -41,7 +41,8 @@ def matte_on_cluster(job: JobSpec, cluster: ClusterSpec = ClusterSpec(), report:
     """
     job = _for_actors(job, int(cluster.cpus))
     if cluster.gpus is None:
-        cluster = replace(cluster, gpus=_gpus(job))
+        device, on_gpu = job.engine.device, Path(job.engine.engine or "").suffix.lower() == TENSORRT_SUFFIX
+        cluster = replace(cluster, gpus=float(on_gpu if device is None else device != "cpu"))
     folder = FolderJob(job, report)
     share = Share(job, folder.frames)
     with connected(cluster.address) as ray:
@@ -112,12 +113,6 @@ def _for_actors(job: JobSpec, threads: int) -> JobSpec:
     if background is not None and is_image(background):
         background = os.path.abspath(background)
     return replace(job, engine=engine, output=replace(job.output, background=background))
-
-
-def _gpus(job: JobSpec) -> float:
-    """Return how many GPUs an actor of a job holds by default."""
-    path, device = job.engine.engine or "", job.engine.device
-    return float(Path(path).suffix.lower() == TENSORRT_SUFFIX if device is None else device != "cpu")
 
 
 class Cluster:
