@@ -25,7 +25,8 @@ from ..specs import OutputSpec
 class Results:
     """The files of one photo.
 
-    background: the one that `spec` names, read. truncate: levels of alpha are cut off instead of rounded.
+    background: the background that `spec` names, read.
+    truncate: levels of alpha are cut off instead of rounded.
     """
 
     spec: OutputSpec
@@ -46,12 +47,12 @@ class Results:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """All of them; the preview is the last."""
+        """The paths of all files; the preview is the last."""
         return tuple(self.spec.named.values())
 
     @property
     def colours(self) -> tuple[str, ...]:
-        """Those for which the foreground's colours must be estimated."""
+        """The files for which the foreground's colours must be estimated."""
         return tuple(path for path in (self.spec.foreground, self.spec.cutout) if path is not None)
 
     def check(self, inputs: tuple[str, ...]) -> None:
@@ -86,8 +87,10 @@ class Results:
     def write(self, photo: Photo, alpha: NDArray[np.float32], estimating: Callable[[], object] = lambda: None) -> None:
         """Write all files but the preview of a photo and its alpha (H, W), 0..1; each appears whole or not at all.
 
-        The alpha is written first, so that it is there whatever becomes of the colours. estimating: is called before
-        these are estimated. Raises `ForegroundError` where they cannot be, and `OutputError`.
+        The alpha is written first, so that it is there whatever becomes of the colours.
+        estimating: is called before these are estimated.
+
+        Raises `ForegroundError` where the colours cannot be estimated, and `OutputError`.
         """
         spec = self.spec
         dtypes = {path: result_dtype(path, photo, spec.depth) for path in (spec.alpha, *self.colours)}
