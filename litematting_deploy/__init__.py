@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from .images.mask import read_mask, read_trimap
     from .images.photo import read_image
     from .jobs.api import cut_out, make_trimap, matte_clip, matte_folder, matte_photo
-    from .jobs.folder import JobResult
     from .jobs.photo import PhotoResult
-    from .jobs.progress import JobProgress
+    from .jobs.progress import JobProgress, JobResult
     from .model import load_checkpoint
     from .runtime import Matter, load_engine
     from .specs import EngineSpec, JobSpec, OutputSpec, PlanSpec, TrimapSpec
@@ -56,11 +55,12 @@ _NAMES_BY_MODULE = {
     "errors": ("LiteMattingError",),
     "evaluation": ("metrics",),
     "export.exporter": ("export_onnx",),
-    "images.image_io": ("read_image", "read_mask", "read_trimap", "write_image"),
+    "images.encode": ("write_image",),
+    "images.mask": ("read_mask", "read_trimap"),
+    "images.photo": ("read_image",),
     "jobs.api": ("cut_out", "make_trimap", "matte_clip", "matte_folder", "matte_photo"),
-    "jobs.folder": ("JobResult",),
     "jobs.photo": ("PhotoResult",),
-    "jobs.progress": ("JobProgress",),
+    "jobs.progress": ("JobProgress", "JobResult"),
     "model": ("load_checkpoint",),
     "runtime": ("Matter", "load_engine"),
     "specs": ("EngineSpec", "JobSpec", "OutputSpec", "PlanSpec", "TrimapSpec"),

@@ -262,6 +262,30 @@ class JobSpec:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClusterSpec:
+    """How a job is spread over a Ray cluster.
+
+    address: of the cluster, as `host:port`; None for $RAY_ADDRESS, else this machine.
+    actors: engines at work; None for as many as the cluster has room for.
+    cpus: cores that an actor holds, and threads of an ONNX on the CPU.
+    gpus: GPUs that an actor holds, 0.5 to share one; None for 1 where the engine runs on a GPU, else 0.
+    frames_per_task: frames that are handed to an actor at a time.
+    retries: how often a frame that fails is tried again.
+    """
+
+    address: str | None = None
+    actors: int | None = None
+    cpus: float = 2
+    gpus: float | None = None
+    frames_per_task: int = 8
+    retries: int = 1
+
+    def __post_init__(self) -> None:
+        for name, least in (("actors", 1), ("cpus", 1), ("gpus", 0), ("frames_per_task", 1), ("retries", 0)):
+            check_number(name, getattr(self, name), least)
+
+
 def differing(spec: Any, *names: str) -> list[str]:
     """Return those of the fields of a spec that are not at their defaults: what a kind of job has no use for."""
     defaults = {each.name: each.default for each in fields(spec)}

@@ -32,7 +32,7 @@ ALLOWED = {
     "evaluation": {"images", "matting", "runtime"},
     "export": {"model"},
     "jobs": {"runtime", "images", "matting", "video"},
-    "video": {"images", "jobs", "matting"},
+    "video": {"images"},
     "demo": {"jobs", "runtime", "images", "matting"},
     "training": {"model", "images", "matting", "evaluation"},
     "doctor": {"engines", "export", "images", "matting", "runtime", "benchmarks", "video"},

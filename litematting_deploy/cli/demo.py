@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..demo import Limits, listen, serve
-from ..demo.limits import MAX_MEGAPIXELS
+from ..demo.studio import MAX_MEGAPIXELS
 from ..runtime import open_matter
 from ..specs import EngineSpec, PlanSpec
 from .command import command, notice, stdout
@@ -42,20 +42,13 @@ def main(host: str, port: int, no_browser: bool, max_megapixels: float, **option
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     with listen(host, port) as listening:
-        if not _is_loopback(host):
+        if not ipaddress.ip_address(listening.getsockname()[0]).is_loopback:
             notice(
                 f"ltm-demo: WARNING: --host {host}: everybody who reaches this machine can use the page, without a "
                 f"password and unencrypted; leave --host out to serve {LOOPBACK} alone"
             )
         engine, plan = spec_of(EngineSpec, options), spec_of(PlanSpec, options)
         serve(listening, host, lambda: open_matter(engine, plan), Limits(max_megapixels), ready)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 if __name__ == "__main__":

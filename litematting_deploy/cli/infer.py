@@ -2,7 +2,8 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import click
@@ -10,10 +11,11 @@ import click
 from .._optional import require
 from ..errors import UsageError
 from ..files import check_writable, replace_file
-from ..jobs.folder import JobResult, matte_folder, say_missing
-from ..jobs.frames import is_many
+from ..jobs.folder import matte_folder
+from ..jobs.frames import is_many, say_numbers
+from ..jobs.outputs import say_unsure
 from ..jobs.photo import matte_photo
-from ..jobs.remarks import say_unsure
+from ..jobs.progress import JobResult, Report
 from ..profiling import recording
 from ..specs import JobSpec, differing
 from ..video import is_video
@@ -74,7 +76,9 @@ def main(image: str, trimap: str | None, output: str, **options: Any) -> int:
             return _clip(job, verbose)
         for name in differing(job.output, "codec", "sound", "segment") + differing(job, "failed_frames"):
             raise UsageError(f"`{name}` is for clips; leave it out", parameter=name)
-        return _folder(job, verbose) if is_many(image) else _photo(job, verbose)
+        if is_many(image):
+            return show_frames("ltm-infer", job, partial(matte_folder, job), verbose=verbose)
+        return _photo(job, verbose)
 
 
 def _photo(job: JobSpec, verbose: bool) -> int:
@@ -89,26 +93,26 @@ def _photo(job: JobSpec, verbose: bool) -> int:
     return 0
 
 
-def _folder(job: JobSpec, verbose: bool) -> int:
-    with JobBar("ltm-infer", details=verbose) as bar:
-        result = matte_folder(job, bar)
+def show_frames(command: str, job: JobSpec, matte: Callable[[Report], JobResult], *, verbose: bool = False) -> int:
+    """Show a job of many frames and its outcome, and return the exit code. matte: does the job."""
+    with JobBar(command, details=verbose) as bar:
+        result = matte(bar)
         if result.missing:
-            bar.failures.insert(0, say_missing(job.images, result.missing))
+            bar.failures.insert(0, f"{job.images}: there is no frame {say_numbers(result.missing)}")
     for note in result.notes:
-        notice(f"ltm-infer: {note}")
+        notice(f"{command}: {note}")
     part = f" of shard {job.shard}" if job.shard else ""
-    _say(f"{job.output.alpha}: {summary(job, result, part)}, {result.engine}{say_unsure(result.remarks)}")
+    missing = f", {len(result.missing)} missing" if result.missing else ""
+    _say(
+        f"{job.output.alpha}: {result.done} of {result.total} frames{part} in {result.seconds:.1f} s"
+        f"{_before(job, result)}, {len(result.failures)} failed{missing}{result.left_over}, {result.engine}"
+        f"{say_unsure(result.remarks)}"
+    )
     return 1 if result.failures or result.missing else 0
 
 
-def summary(job: JobSpec, result: JobResult, part: str = "") -> str:
-    """Return what became of many frames, for the last line."""
-    before = f", {result.total - result.tried} were done" if job.resume else ""
-    missing = f", {len(result.missing)} missing" if result.missing else ""
-    return (
-        f"{result.done} of {result.total} frames{part} in {result.seconds:.1f} s{before}, {len(result.failures)} failed"
-        f"{missing}{result.left_over}"
-    )
+def _before(job: JobSpec, result: JobResult) -> str:
+    return f", {result.total - result.tried} were done" if job.resume else ""
 
 
 def _clip(job: JobSpec, verbose: bool) -> int:
@@ -121,12 +125,11 @@ def _clip(job: JobSpec, verbose: bool) -> int:
     if not result.engine:
         notice(f"ltm-infer: {job.output.alpha} is newer than what it is made from; to make it again leave `resume` out")
         return 0
-    before = f", {result.total - result.tried} were done" if job.resume else ""
     failed = f", {len(result.failures)} failed and hold known pixels alone" if result.failures else ""
     files = " and ".join(f"{path} ({codec})" for path, codec in result.files.items())
     _say(
-        f"{files}: {result.total} frames in {result.seconds:.1f} s{before}{failed}, {result.engine}"
-        f"{say_unsure(result.remarks)}"
+        f"{files}: {result.total} frames in {result.seconds:.1f} s{_before(job, result)}{failed}, "
+        f"{result.engine}{say_unsure(result.remarks)}"
     )
     return 1 if result.failures else 0
 

@@ -53,21 +53,17 @@ class JobBar:
 
     def __call__(self, progress: JobProgress) -> None:
         """Show the job as it is now."""
-        if progress.note is not None:
-            self._note(progress.note, progress.detail)
+        if progress.note is not None and not progress.detail:
+            notice(f"{self._command}: {progress.note}")
+        elif progress.note is not None and self._details:
+            notice(progress.note)
         elif progress.ended is not None:
             self._end(progress)
         self._show(progress)
 
-    def _note(self, note: str, detail: bool) -> None:
-        if not detail:
-            notice(f"{self._command}: {note}")
-        elif self._details:
-            notice(note)
-
     def _end(self, progress: JobProgress) -> None:
         self._ended += 1
-        name = _in_one_line(progress.ended or "")
+        name = (progress.ended or "").replace("\n", "\\n")
         if progress.failure is not None:
             self.failures.append(f"{name}: {progress.failure}")
         if progress.failure is not None or not self._console.is_interactive:
@@ -83,7 +79,3 @@ class JobBar:
         if progress.what == "patches":
             patches = "patches"
         self._bar.update(self._task, completed=progress.done, total=progress.total, patches=patches)
-
-
-def _in_one_line(name: str) -> str:
-    return name.replace("\n", "\\n")

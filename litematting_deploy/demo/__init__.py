@@ -1,6 +1,6 @@
 """The page to try it: paint or take a trimap, see and download alpha, cut-out and a new background."""
 
-from .limits import Limits
 from .server import listen, serve
+from .studio import Limits
 
 __all__ = ["Limits", "listen", "serve"]

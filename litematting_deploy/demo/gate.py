@@ -1,4 +1,4 @@
-"""What is let through to Gradio, which would otherwise fetch URLs and read files that a request names.
+"""The gate before Gradio, which would otherwise fetch URLs and read files that a request names.
 
 Gradio's page needs few of its routes. All others are refused, and so is what a foreign page in the same browser sends
 (`Host` against DNS rebinding, `Origin` against cross-site requests), and a body that is too large or names a URL or a
@@ -8,17 +8,16 @@ file that is not in the page's own folder.
 import ipaddress
 import json
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from .limits import Limits
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+from .studio import Limits
 
 _FILE = "/gradio_api/file="
 _GET = re.compile(
@@ -50,7 +49,7 @@ class RefusedError(Exception):
 class Gate:
     """An ASGI application before another."""
 
-    def __init__(self, app: App, folder: Path, host: str, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, folder: Path, host: str, limits: Limits) -> None:
         """folder: the only one that files are read from. host: what the server listens on."""
         self._app, self._folder, self._limits = app, folder.resolve(), limits
         self._names = {"localhost", host.lower()}
@@ -64,15 +63,15 @@ class Gate:
         try:
             receive = await self._checked(scope, receive)
         except RefusedError as refused:
-            await _answer(guarded, refused)
+            await PlainTextResponse(f"{refused}\n", refused.status)(scope, receive, guarded)
             return
         except (ValueError, RecursionError):  # an address that is none, a number of thousands of digits, a deep body
-            await _answer(guarded, RefusedError(400, "the request is malformed"))
+            await PlainTextResponse("the request is malformed\n", 400)(scope, receive, guarded)
             return
         await self._app(scope, receive, guarded)
 
     async def _checked(self, scope: Scope, receive: Receive) -> Receive:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = Headers(scope=scope)
         self._check_site(headers)
         method, path = scope["method"], scope["path"]
         if method in ("GET", "HEAD"):
@@ -95,8 +94,8 @@ class Gate:
             return receive
         return await self._checked_json(scope, receive)
 
-    def _check_site(self, headers: dict[str, str]) -> None:
-        """Only pages of this very server, under an address or a name that nobody else can point here."""
+    def _check_site(self, headers: Headers) -> None:
+        """Refuse all but pages of this very server, under an address or a name that nobody else can point here."""
         host = headers.get("host", "")
         name = (urlsplit(f"//{host}").hostname or "").lower()
         if name not in self._names and not _is_address(name):
@@ -116,25 +115,18 @@ class Gate:
             raise RefusedError(403, "only files of this page are served")
 
     async def _checked_json(self, scope: Scope, receive: Receive) -> Receive:
-        body = b""
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise RefusedError(400, "the request ended early")
-            body += message.get("body", b"")
-            if not message.get("more_body", False):
-                break
+        try:
+            body = await Request(scope, receive).body()
+        except ClientDisconnect:
+            raise RefusedError(400, "the request ended early") from None
         try:
             content = json.loads(body)
         except (ValueError, RecursionError):
             raise RefusedError(400, "the body is not JSON") from None
-        self._check_names(content, dict(scope["headers"])[b"host"].decode("latin-1"))
+        headers = MutableHeaders(scope=scope)
+        self._check_names(content, headers["host"])
         body = json.dumps(content).encode()  # what goes on is what was checked, not what another reader might see
-        scope["headers"] = [
-            *((name, value) for name, value in scope["headers"] if name not in (b"content-length", b"content-type")),
-            (b"content-length", str(len(body)).encode()),
-            (b"content-type", b"application/json"),
-        ]
+        headers["content-length"], headers["content-type"] = str(len(body)), "application/json"
         return _replaying(body, receive)
 
     def _check_names(self, content: Any, host: str) -> None:
@@ -165,29 +157,21 @@ def _is_address(name: str) -> bool:
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:
-    """The body once, and then what the connection says."""
-    left = [{"type": "http.request", "body": body, "more_body": False}]
+    """Return a `Receive` that gives the body once, and then what the connection says."""
+    left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def again() -> MutableMapping[str, Any]:
+    async def again() -> Message:
         return left.pop() if left else await receive()
 
     return again
 
 
 def _guarded(send: Send) -> Send:
-    """Adds what the browser is to refuse, too."""
+    """Return a `Send` that adds the headers by which the browser refuses, too."""
 
-    async def guarded(message: MutableMapping[str, Any]) -> None:
+    async def guarded(message: Message) -> None:
         if message["type"] == "http.response.start":
-            extra = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
-            message = {**message, "headers": [*message.get("headers", []), *extra]}
+            MutableHeaders(scope=message).update(_HEADERS)
         await send(message)
 
     return guarded
-
-
-async def _answer(send: Send, refused: RefusedError) -> None:
-    text = f"{refused}\n".encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
-    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-    await send({"type": "http.response.body", "body": text})

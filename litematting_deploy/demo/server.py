@@ -1,4 +1,4 @@
-"""The page over HTTP: on this machine only, from a folder that is gone afterwards, and without a word to others."""
+"""The page over HTTP: on this machine only, from a folder that is deleted afterwards, without a request to others."""
 
 import logging
 import os
@@ -10,23 +10,22 @@ from pathlib import Path
 from .._optional import require
 from ..errors import UsageError
 from ..runtime import Matter
-from .gate import Gate
-from .limits import Limits
-from .studio import Studio
+from .studio import Limits, Studio
 
 EXTRA, PURPOSE = "demo", "ltm-demo"
 _QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; port 0 is any that is free. Raises `UsageError`."""
+    """Return a socket that listens; port 0 is any that is free. Raises `UsageError`."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise UsageError(
-            f"--host {host} --port {port}: cannot listen there: {reason}; choose another, port 0 is any that is free"
+            f"`host={host}` `port={port}`: cannot listen there: {reason}; choose another, port 0 is any that is free",
+            parameter="port",
         ) from error
 
 
@@ -45,6 +44,7 @@ def serve(
         os.environ.update(_QUIET, GRADIO_TEMP_DIR=str(folder), GRADIO_EXAMPLES_CACHE=str(folder / "examples"))
         gradio, uvicorn = (require(module, EXTRA, PURPOSE) for module in ("gradio", "uvicorn"))
         fastapi = require("fastapi", EXTRA, PURPOSE)
+        from .gate import Gate
         from .page import Page
 
         studio = Studio(open_matter, folder, limits)

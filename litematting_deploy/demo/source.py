@@ -1,54 +1,78 @@
-"""What the page is told of a photo, as a trimap."""
+"""The trimap of a photo on the page: painted, or read from a file as the commands do it."""
 
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, get_args
+from collections.abc import Iterable
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..images.mask import MaskMeaning, read_mask, read_trimap
 from ..images.photo import Photo
-from ..matting.trimap import UNKNOWN, decode, from_mask
-from ..matting.unknown_band import Band
-from ..specs import Encoding
-from .strokes import trimap_of
+from ..jobs.trimaps import trimap_for
+from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
+from ..specs import TrimapSpec
 
-Kind: TypeAlias = Literal["paint", "mask", "trimap"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+BRUSHES = {FOREGROUND: (0, 200, 80), UNKNOWN: (40, 90, 255), BACKGROUND: (235, 40, 40)}
+"""The colour of each value. They form an acute triangle, so that a mix of two is never nearest to the third."""
+OPACITY = 0.6
+"""Of a stroke: the photo shows through, and what is painted last makes up more than half of any mix."""
+UNPAINTED = BACKGROUND
+
+_PAINTED = round(255 * OPACITY / 2)
+"""The least opacity, 0..255, that counts: at a stroke's soft edge, half of its own."""
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """layers: of paint, (h, w, 4) uint8 RGBA. path: of the file of a mask or trimap. width: of a mask's band, in
-    pixels; adaptive: wider where the photo is hairy. encoding: of a trimap.
-    meaning: which values of a mask are the object."""
+    """The source of a trimap, as the page says it.
 
-    kind: Kind
-    layers: tuple[NDArray[np.uint8], ...] = ()
+    spec: how the file of a trimap or mask is read; None where the trimap is painted.
+    path: that file; None where none was chosen.
+    layers: of paint, (h, w, 4) uint8 RGBA.
+    """
+
+    spec: TrimapSpec | None = None
     path: str | None = None
-    width: float = Band().amount
-    adaptive: bool = False
-    encoding: Encoding = "exact"
-    meaning: MaskMeaning = field(default_factory=MaskMeaning)
+    layers: tuple[NDArray[np.uint8], ...] = ()
+
+    def trimap(self, photo: Photo, max_megapixels: float) -> NDArray[np.uint8]:
+        """Return the trimap of a photo, (H, W) uint8 of 0 / 128 / 255. Raises `InputError`."""
+        if self.spec is None:
+            height, width = photo.pixels.shape[:2]
+            return trimap_of(self.layers, (height, width))
+        if self.path is None:
+            raise InputError(f"there is no {self.spec.kind} yet: choose its file, or paint")
+        return trimap_for(photo, self.path, self.spec, max_megapixels, alone=True)
 
 
-def trimap_for(photo: Photo, source: Source, max_megapixels: float) -> NDArray[np.uint8]:
-    """The trimap (H, W) of a photo. Raises `InputError`."""
-    if source.kind == "paint":
-        height, width = photo.pixels.shape[:2]
-        return trimap_of(source.layers, (height, width))
-    if source.path is None:
-        raise InputError(f"there is no {source.kind} yet: choose its file, or paint")
-    if source.kind == "trimap":
-        grey = photo.fit(read_trimap(source.path, max_megapixels), source.path)
-        trimap = decode(grey, source.encoding, source.path)
-        if not (trimap == UNKNOWN).any():
-            raise InputError(
-                f"{source.path}: has no unknown pixels, so that there is nothing to estimate; if it is a mask, choose "
-                "Take a mask"
-            )
-        return trimap
-    mask = read_mask(source.path, max_megapixels, photo, source.meaning)
-    source.meaning.check_object(mask, source.path)
-    return from_mask(mask, Band(source.width), source.path, photo.network, adaptive=source.adaptive, checked=True)
+def trimap_of(layers: Iterable[NDArray[np.uint8]], hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """The trimap (H, W) of a photo of size `hw` from layers of paint (h, w, 4) uint8 RGBA, straight, the last on top.
+
+    A pixel has the value of the brush whose colour is nearest, also at the soft edges of strokes; where nothing is
+    painted it is background. The layers may be smaller than the photo: it gets its values from the nearest pixels.
+    Raises `InputError` where nothing is painted but background.
+    """
+    trimap = np.full(hw, UNPAINTED, np.uint8)
+    for layer in layers:
+        painted, values = layer[:, :, 3] >= _PAINTED, np.zeros(layer.shape[:2], np.uint8)
+        values[painted] = _nearest(layer[painted, :3])
+        over = _scaled(painted.astype(np.uint8), hw) > 0
+        trimap[over] = _scaled(values, hw)[over]
+    if (trimap == BACKGROUND).all():
+        raise InputError(
+            "nothing is painted: paint the inside of what you want to keep green and its soft edge blue, or choose a "
+            "mask or a trimap"
+        )
+    return trimap
+
+
+def _nearest(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the value (n,) of the brush that is nearest to each of the colours (n, 3)."""
+    brushes = np.array(list(BRUSHES.values()), np.float32)
+    distances = np.stack([np.square(colours - brush).sum(axis=1) for brush in brushes])
+    return np.asarray(np.array(list(BRUSHES), np.uint8)[distances.argmin(axis=0)])
+
+
+def _scaled(plane: NDArray[np.uint8], hw: tuple[int, int]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(plane, hw[::-1], interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)

@@ -1,107 +1,223 @@
-"""One engine and one job at a time, however many pages are open."""
+"""One engine and one job at a time, however many pages are open: from a photo and its trimap to the page's files."""
 
+import functools
 import shutil
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import ForegroundError, InputError, NotFiniteError
 from ..images.background import Background
+from ..images.encode import write_image
 from ..images.photo import Photo, read_photo
+from ..images.results import result_dtype
+from ..jobs.progress import JobProgress, ProgressMeter, Report
+from ..matting.composite import alpha_picture, composite_picture, cutout_picture, trimap_preview
+from ..matting.foreground import estimate_foreground
+from ..matting.trimap import UNKNOWN
 from ..runtime import Matter
-from .backdrop import backdrop
-from .job import Matted, Results, Told, matte, write_results
-from .limits import Limits
-from .preview import small
-from .source import Source, trimap_for
+from .pictures import backdrop, on_checkerboard, shown, small
+from .source import Source
 
-Wanted = ParamSpec("Wanted")
-Result = TypeVar("Result")
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
+
+MAX_MEGAPIXELS = 50
+"""Of an image, by default; a photo of that size takes some minutes on a few cores."""
+_BYTES_PER_PIXEL = 8  # 16-bit RGBA without compression
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much the page accepts. megapixels: of an image, checked at its header before anything is decoded."""
+
+    megapixels: float = MAX_MEGAPIXELS
+
+    @property
+    def megabytes(self) -> int:
+        """Size limit of an uploaded file: room for the largest image, 16 bits and not compressed."""
+        return max(1, round(self.megapixels * _BYTES_PER_PIXEL))
+
+    def __str__(self) -> str:
+        return f"{self.megapixels:g} megapixels and {self.megabytes} MB"
+
+
+@dataclass(frozen=True, eq=False)
+class Matted:
+    """A photo that was matted.
+
+    trimap: (H, W) uint8 of 0 / 128 / 255.
+    alpha: (H, W) float32, 0..1.
+    colours: of the foreground, (H, W, 3) in the photo's own numbers; None where they could not be estimated.
+    failure: why they could not.
+    """
+
+    photo: Photo
+    trimap: NDArray[np.uint8]
+    alpha: NDArray[np.float32]
+    colours: NDArray[Any] | None
+    failure: str | None = None
+
+    @property
+    def anything_unknown(self) -> bool:
+        """Whether there was anything to estimate."""
+        return bool((self.trimap == UNKNOWN).any())
+
+    @property
+    def summary(self) -> str:
+        """What it is, in a line."""
+        height, width = self.alpha.shape
+        return f"{Path(self.photo.path).name}, {width}×{height}, {np.mean(self.trimap == UNKNOWN):.1%} was unknown"
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """The files of a job, and small pictures (h, w, 3) uint8 sRGB of them; `alpha` is (h, w).
+
+    background, cutout: None where the foreground's colours could not be estimated.
+    """
+
+    files: dict[str, Path]
+    before: NDArray[np.uint8]
+    background: NDArray[np.uint8] | None
+    cutout: NDArray[np.uint8] | None
+    alpha: NDArray[np.uint8]
+    trimap: NDArray[np.uint8]
+
+
+def matte(matter: Matter, photo: Photo, trimap: NDArray[np.uint8], report: Report) -> Matted:
+    """Matte a photo and estimate its foreground's colours; where these fail, the alpha is kept.
+
+    report: is called with the progress. Raises `InputError`, `NotFiniteError`.
+    """
+    photo.check_finite()
+    meter = ProgressMeter(report)
+    meter.begin("patches", 1)
+    try:
+        alpha = matter(photo.network, trimap, meter.at)
+    except NotFiniteError as error:
+        raise NotFiniteError(f"{Path(photo.path).name}: {error}") from error
+    meter.begin("foreground colours", None)
+    try:
+        return Matted(photo, trimap, alpha, estimate_foreground(photo, alpha))
+    except ForegroundError as error:
+        return Matted(photo, trimap, alpha, None, str(error))
+
+
+def write_results(matted: Matted, background: Background, folder: Path) -> Results:
+    """Write alpha, cut-out, new background and trimap as PNG at the photo's depth. Raises as `write_image`."""
+    photo, alpha, stem = matted.photo, matted.alpha, Path(matted.photo.path).stem
+    dtype = result_dtype("result.png", photo)
+    pictures = {"alpha": alpha_picture(photo, alpha, dtype), "trimap": matted.trimap}
+    if matted.colours is not None:
+        pictures["cutout"] = cutout_picture(photo, matted.colours, alpha, dtype, premultiplied=False)
+        pictures["background"] = composite_picture(photo, matted.colours, alpha, background, dtype)
+    files = {name: folder / f"{stem}_{name}.png" for name in pictures}
+    for name, pixels in pictures.items():
+        write_image(files[name], pixels, photo.metadata)
+    opacity = small(pictures["alpha"].astype(np.float32) / np.float32(np.iinfo(dtype).max))
+    seen = photo.network if photo.windows is None else photo.windows.show(photo.network)
+    return Results(
+        files=files,
+        before=small(seen),
+        background=shown(photo, pictures["background"]) if "background" in pictures else None,
+        cutout=on_checkerboard(shown(photo, pictures["cutout"][:, :, :3]), opacity) if "cutout" in pictures else None,
+        alpha=np.rint(opacity * 255).astype(np.uint8),
+        trimap=small(trimap_preview(matted.trimap, photo.network)),
+    )
+
+
+def _in_worker(method: Callable[Concatenate["Studio", Given], Made]) -> Callable[Concatenate["Studio", Given], Made]:
+    """Return what runs a method in the worker's thread, in its caller's context, which says whose progress it is."""
+
+    @functools.wraps(method)
+    def submitted(studio: "Studio", /, *given: Given.args, **named: Given.kwargs) -> Made:
+        return studio.worker.submit(copy_context().run, lambda: method(studio, *given, **named)).result()
+
+    return submitted
 
 
 class Studio:
-    """Does what the page asks for, in a thread of its own, in which the engine was opened, too: a GPU's context belongs
-    to a thread. Only the last job is kept, so that memory does not grow with the pages."""
+    """The worker behind all pages, in one thread, which opens the engine, too: a GPU's context belongs to a thread.
+
+    Only the last job is kept, so that memory does not grow with the pages.
+    """
 
     def __init__(self, open_matter: Callable[[], Matter], folder: Path, limits: Limits) -> None:
-        """folder: where results go. Raises what opening the engine raises."""
+        """Open the engine. folder: where results go. Raises what `open_matter` raises."""
         self.folder, self.limits = folder, limits
         self._results = folder / "results"
-        self._worker = ThreadPoolExecutor(1, "matting")
+        self.worker = ThreadPoolExecutor(1, "matting")
         self._closing = False
         self._kept: tuple[str, Matted] | None = None
         try:
-            self._matter = self._worker.submit(open_matter).result()
+            self._matter = self.worker.submit(open_matter).result()
         except BaseException:
-            self._worker.shutdown()
+            self.worker.shutdown()
             raise
 
     @property
     def engine(self) -> str:
-        """What computes, and where."""
+        """The engine and its device, in words."""
         return self._matter.engine.describe()
 
+    @_in_worker
     def look(self, photo: str) -> NDArray[np.uint8]:
-        """A photo to paint on, small (h, w, 3) uint8. Raises `InputError`."""
-        return self._do(lambda: small(read_photo(photo, self.limits.megapixels).network))
+        """Return a photo to paint on, small (h, w, 3) uint8. Raises `InputError`."""
+        return small(read_photo(photo, self.limits.megapixels).network)
 
+    @_in_worker
     def cut_out(
-        self, photo: str | None, source: Source, colour: str, image: str | None, told: Told
+        self, photo: str | None, source: Source, colour: str, image: str | None, report: Report
     ) -> tuple[str, Matted, Results]:
-        """Matte a photo; also a token to ask for another background with. Raises `InputError`."""
+        """Matte a photo, and return a token to ask for another background with, and what was made.
 
-        def work() -> tuple[str, Matted, Results]:
-            if photo is None:
-                raise InputError("there is no photo yet: choose one, or try the example")
-            picture = read_photo(photo, self.limits.megapixels)
-            trimap = trimap_for(picture, source, self.limits.megapixels)
-            behind = self._behind(picture, colour, image)
-            self._kept = None  # its memory is needed
-            matted = matte(self._matter, picture, trimap, self._unless_closing(told))
-            token = uuid.uuid4().hex
-            self._kept = token, matted
-            return token, matted, write_results(matted, behind, self._results)
+        report: is called with the progress. Raises `InputError`.
+        """
+        if photo is None:
+            raise InputError("there is no photo yet: choose one, or try the example")
+        picture = read_photo(photo, self.limits.megapixels)
+        trimap = source.trimap(picture, self.limits.megapixels)
+        behind = self._behind(picture, colour, image)
+        self._kept = None  # its memory is needed
+        matted = matte(self._matter, picture, trimap, self._unless_closing(report))
+        token = uuid.uuid4().hex
+        self._kept = token, matted
+        return token, matted, write_results(matted, behind, self._results)
 
-        return self._do(work)
-
+    @_in_worker
     def put_behind(self, token: str | None, colour: str, image: str | None) -> Results:
-        """The last job's cut-out over another background. Raises `InputError` where it was another page's job."""
-
-        def work() -> Results:
-            if self._kept is None or self._kept[0] != token:
-                raise InputError("there is no cut-out of this page any more: press Cut out first")
-            matted = self._kept[1]
-            return write_results(matted, self._behind(matted.photo, colour, image), self._results)
-
-        return self._do(work)
+        """Put another background behind the last job's cut-out. Raises `InputError` where it was another page's job."""
+        if self._kept is None or self._kept[0] != token:
+            raise InputError("there is no cut-out of this page any more: press Cut out first")
+        matted = self._kept[1]
+        return write_results(matted, self._behind(matted.photo, colour, image), self._results)
 
     def close(self) -> None:
-        """End the job after the patch that it is at, and the engine."""
+        """End the job after its present patch, and close the engine."""
         self._closing = True
-        self._worker.submit(self._matter.close)
-        self._worker.shutdown()
+        self.worker.submit(self._matter.close)
+        self.worker.shutdown()
 
     def _behind(self, photo: Photo, colour: str, image: str | None) -> Background:
-        """A background that fits the photo; the files of the job before go, of which Gradio has copies."""
+        """Return a background that fits the photo; delete the files of the job before, of which Gradio has copies."""
         shutil.rmtree(self._results, ignore_errors=True)
         self._results.mkdir()
         behind = backdrop(colour, image, photo, self._results, self.limits.megapixels)
         behind.placed(photo, shown=True)  # raises where it cannot be
         return behind
 
-    def _unless_closing(self, told: Told) -> Told:
-        def tell(done: int, total: int, what: str) -> None:
+    def _unless_closing(self, report: Report) -> Report:
+        def tell(progress: JobProgress) -> None:
             if self._closing:
                 raise InputError("the server is being stopped")
-            told(done, total, what)
+            report(progress)
 
         return tell
-
-    def _do(self, work: Callable[[], Result]) -> Result:
-        return self._worker.submit(copy_context().run, work).result()  # the context says whose progress it is

@@ -41,9 +41,8 @@ from ..specs import (
     differing,
 )
 from . import folder, photo
-from .folder import JobResult
 from .photo import PhotoResult
-from .progress import Report
+from .progress import JobResult, Report
 
 Name: TypeAlias = str | os.PathLike[str]
 """The path of a file or folder, or a pattern such as frame.%04d.exr."""

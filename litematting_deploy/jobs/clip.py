@@ -3,9 +3,9 @@
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,32 +13,22 @@ from numpy.typing import NDArray
 from ..errors import InputError, LiteMattingError, NotFiniteError, OutputError, UsageError
 from ..files import check_writable
 from ..images.background import Background
-from ..matting.trimap import FOREGROUND, from_mask, unsure
+from ..images.photo import Photo
+from ..matting.foreground import estimate_foreground
+from ..matting.trimap import FOREGROUND, unsure
 from ..runtime import Matter, open_matter
-from ..specs import DEFAULT_SEGMENT, JobSpec, TrimapSpec, differing
+from ..specs import DEFAULT_SEGMENT, JobSpec, differing
 from ..video.codecs import Content, codec_for
-from ..video.job import run
 from ..video.mux import check_sound, join
-from ..video.pictures import Pictures
 from ..video.reader import Clip, ClipFrame
 from ..video.segments import Result, Segment, Segments
-from ..video.trimaps import Pair, as_mask, check_counts, decode_grey, open_greys, pairs
-from .folder import JobResult, result_settings
-from .progress import ProgressMeter, Report
-from .remarks import Remarks
-from .settings import keep_settings
-from .trimaps import band_of, meaning_of
+from .clip_trimaps import ClipTrimaps, Pair
+from .outputs import Remarks
+from .progress import Alpha, JobResult, ProgressMeter, Report
+from .resume import keep_settings, result_settings
+from .run import run
 
-
-@dataclass(frozen=True, eq=False)
-class _Loaded:
-    """A frame as the network sees it, with its trimap (H, W). failure: why that is wrong; then it is background."""
-
-    frame: ClipFrame
-    source: str
-    network: NDArray[np.uint8]
-    trimap: NDArray[np.uint8]
-    failure: InputError | None = None
+Floats = NDArray[np.float32]
 
 
 class _FrameError(LiteMattingError):
@@ -48,10 +38,13 @@ class _FrameError(LiteMattingError):
 def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
     """Matte the frames of a clip in order, and write clips of them with its times, sound and timecode.
 
-    report: is called with how far the job is. A frame that fails ends the job, keeping what is done for `resume`; with
-    `failed_frames="known"` it holds the known pixels of its trimap, and the job goes on. A job that is resumed and was
-    finished tries nothing. Raises `UsageError`, `InputError`, `NotFiniteError`, `OutputError`, `DependencyError`, and
-    what opening an engine raises.
+    A frame that fails ends the job, keeping what is done for `resume`; with `failed_frames="known"` it holds the known
+    pixels of its trimap, and the job goes on. A job that is resumed and was finished does nothing.
+    job: images is a clip, source another clip, a folder or a pattern, and the paths of its results are clips.
+    report: is called with the progress of the job.
+
+    Raises `UsageError`, `InputError`, `NotFiniteError`, `OutputError`, `DependencyError`, and what opening an engine
+    raises.
     """
     started = time.perf_counter()
     unused = differing(job, "frames", "shard", "exposure") + differing(job.output, "format", "depth", "preview")
@@ -59,27 +52,24 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
         raise UsageError(f"`{name}` is for photos, not for a clip; leave it out", parameter=name)
     meter = ProgressMeter(report)
     clip = Clip(job.images, job.max_megapixels)
-    meaning = None if job.trimap.kind == "trimap" else meaning_of(job.trimap)
-    greys = open_greys(job.source, job.max_megapixels, meaning)
-    check_counts(clip, greys)
-    if job.trimap.kind == "trimap" and not job.trimap.allow_no_unknown:
-        greys.check_some_unknown(job.trimap.trimap_encoding)
-    elif meaning is not None and not meaning:
-        greys.check_some_sure()
-    pictures = _chosen(job, clip)
-    files = {result.path: result.codec.name for result in pictures.results}
-    segments = Segments(job.output.alpha, pictures.results, clip, job.output.segment or DEFAULT_SEGMENT)
-    if job.resume and not segments.folder.exists() and _is_done(pictures, (job.images, job.source)):
+    trimaps = ClipTrimaps(job.source, job.trimap, job.max_megapixels)
+    trimaps.check(clip)
+    outputs = ClipResults.of(job, clip)
+    files = {result.path: result.codec.name for result in outputs.results}
+    segments = Segments(job.output.alpha, outputs.results, clip, job.output.segment or DEFAULT_SEGMENT)
+    if job.resume and not segments.folder.exists() and _is_done(files, (job.images, job.source)):
         return JobResult(clip.count or 0, 0, time.perf_counter() - started, "", files=files)
     with open_matter(job.engine, job.plan) as matter, segments.locked(job.resume):
         engine = matter.engine.describe()
-        keep_settings(segments.folder, _settings(matter, pictures, job), job.resume)
-        todo = pairs(clip, greys)
-        resumed = _check_done(segments.whole(), todo, meter)
+        names = [f"{Path(result.path).name}: {result.codec.name} {result.content}" for result in outputs.results]
+        keep_settings(segments.folder, result_settings(matter, job) | {"results": names}, job.resume)
+        todo = trimaps.pairs(clip)
+        resumed = _go_past(segments.whole(), todo, meter)
         meter.begin("frames", (clip.count or resumed) - resumed)
-        remarks = _run(todo, segments, pictures, matter, meter, job)
+        frames = _Frames(job, trimaps, outputs, segments, matter, meter)
+        frames.run(todo)
         done = segments.whole()
-        for index, result in enumerate(pictures.results):
+        for index, result in enumerate(outputs.results):
             join(result, segments.files(index, done), done, clip, job.output.sound)
     segments.remove()
     count = sum(len(segment.pts) for segment in done)
@@ -89,54 +79,90 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
         seconds=time.perf_counter() - started,
         engine=engine,
         failures=dict(_named(failure, job.images) for segment in done for failure in segment.failed),
-        remarks=remarks,
+        remarks=frames.remarks,
         files=files,
     )
 
 
-def _chosen(job: JobSpec, clip: Clip) -> Pictures:
-    """What is to be made, checked before any work."""
-    spec, inputs = job.output, (job.images, job.source)
-    output, behind = spec.alpha, spec.background
-    hw = clip.first.hw
-    results = [Result(output, *codec_for(output, spec.codec, None, hw))]
-    composite = None
-    others: list[tuple[str | None, Content]] = [(spec.cutout, "colour" if behind else "alpha")]
-    for path, content in (*others, (spec.foreground, "colour")):
-        if path is not None:
-            if path == spec.cutout and behind:
-                composite = len(results)
-            results.append(Result(path, *codec_for(path, None, content, hw)))
-    taken: set[Path] = set()
-    for result in results:
-        place = Path(result.path).resolve()
-        if place in taken or place in {Path(path).resolve() for path in inputs}:
-            raise UsageError(f"{result.path}: is an input or another result, too; choose another name")
-        taken.add(place)
-        check_writable(place)
-        if spec.sound:
-            check_sound(clip, result.path)
-    if spec.premultiplied is not None and all(result.content != "alpha" for result in results):
-        raise UsageError("`premultiplied` is about an alpha channel, and no result has one", parameter="premultiplied")
-    background = None if behind is None else Background(behind, job.max_megapixels)
-    pictures = Pictures(tuple(results), bool(spec.premultiplied), background, composite)
-    pictures.check(clip.first)
-    return pictures
+@dataclass(frozen=True)
+class ClipResults:
+    """The clips that a job writes.
+
+    results: in the order of the pictures; the matte is the first.
+    premultiplied: R'G'B' of results with an alpha channel are multiplied by it.
+    background: lies behind the cut-out, which is the second result then.
+    """
+
+    results: tuple[Result, ...]
+    premultiplied: bool = False
+    background: Background | None = None
+
+    @classmethod
+    def of(cls, job: JobSpec, clip: Clip) -> Self:
+        """Return the checked results of a job. Raises `UsageError`, `InputError`, `OutputError`."""
+        spec, hw = job.output, clip.first.hw
+        wanted: tuple[tuple[str | None, str | None, Content | None], ...] = (
+            (spec.alpha, spec.codec, None),
+            (spec.cutout, None, "alpha" if spec.background is None else "colour"),
+            (spec.foreground, None, "colour"),
+        )
+        results = [Result(path, *codec_for(path, codec, content, hw)) for path, codec, content in wanted if path]
+        taken = {Path(path).resolve() for path in (job.images, job.source)}
+        for result in results:
+            place = Path(result.path).resolve()
+            if place in taken:
+                raise UsageError(f"{result.path}: is an input or another result, too; choose another name")
+            taken.add(place)
+            check_writable(place)
+            if spec.sound:
+                check_sound(clip, result.path)
+        if spec.premultiplied is not None and all(result.content != "alpha" for result in results):
+            raise UsageError(
+                "`premultiplied` is about an alpha channel, and no result has one; leave it out",
+                parameter="premultiplied",
+            )
+        background = None if spec.background is None else Background(spec.background, job.max_megapixels)
+        if background is not None:
+            shape = np.zeros((*hw, 3), np.uint8)
+            background.placed(Photo(clip.first.name, shape, shape, clip.first.colours.space), shown=True)
+        return cls(tuple(results), bool(spec.premultiplied), background)
+
+    def pictures(self, frame: ClipFrame, network: NDArray[np.uint8], alpha: Floats) -> list[Floats]:
+        """Return a picture of the frame for each result, as `video.writer.codes_of` takes them.
+
+        Colours are estimated, and mixed with a background, in light; opaque pixels keep the frame's.
+        network: (H, W, 3) uint8 sRGB, the frame as the network sees it.
+        alpha: (H, W) float32, 0..1.
+        """
+        if all(result.content == "grey" for result in self.results):
+            return [alpha for _ in self.results]
+        photo, weight = frame.photo(network), alpha[:, :, None]
+        light = estimate_foreground(photo, alpha)
+        colours = frame.colours.to_signal(light)
+        pictures = []
+        for index, result in enumerate(self.results):
+            if result.content == "grey":
+                pictures.append(alpha)
+            elif index == 1 and self.background is not None:
+                behind = self.background.placed(photo, shown=True)(slice(None))
+                pictures.append(frame.colours.to_signal(light * weight + behind * (1 - weight)))
+            elif result.content == "colour":
+                pictures.append(colours)
+            else:
+                pictures.append(np.dstack([colours * weight if self.premultiplied else colours, alpha]))
+        return pictures
 
 
-def _is_done(pictures: Pictures, sources: tuple[str, str]) -> bool:
-    files = [Path(result.path) for result in pictures.results]
+def _is_done(files: Iterable[str], sources: tuple[str, str]) -> bool:
     newest = max(os.stat(source).st_mtime_ns for source in sources if os.path.exists(source))
-    return all(file.is_file() and file.stat().st_mtime_ns >= newest for file in files)
+    return all(os.path.isfile(file) and os.stat(file).st_mtime_ns >= newest for file in files)
 
 
-def _settings(matter: Matter, pictures: Pictures, job: JobSpec) -> dict[str, Any]:
-    results = [f"{Path(result.path).name}: {result.codec.name} {result.content}" for result in pictures.results]
-    return result_settings(matter, job) | {"results": results}
+def _go_past(done: list[Segment], todo: Iterator[Pair], meter: ProgressMeter) -> int:
+    """Take the frames that are done from `todo`, and return their count.
 
-
-def _check_done(done: list[Segment], todo: Iterator[Pair], meter: ProgressMeter) -> int:
-    """Go past the frames that are done. Raises `InputError` where one was made from something else."""
+    Raises `InputError` where one was made from something else.
+    """
     sources = [source for segment in done for source in segment.sources]
     meter.begin("looking", len(sources))
     for source in sources:
@@ -148,89 +174,82 @@ def _check_done(done: list[Segment], todo: Iterator[Pair], meter: ProgressMeter)
     return len(sources)
 
 
-def _run(
-    todo: Iterator[Pair],
-    segments: Segments,
-    pictures: Pictures,
-    matter: Matter,
-    meter: ProgressMeter,
-    job: JobSpec,
-) -> dict[str, Remarks]:
-    """Matte what is left of a clip, and return what there is to say of its frames."""
-    remarks: dict[str, Remarks] = {}
-    failed: dict[int, LiteMattingError] = {}
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """A frame as the network sees it, with its trimap (H, W). failure: why that is wrong; then it is background."""
 
-    def load() -> _Loaded | None:
-        pair = next(todo, None)
-        return None if pair is None else _load(pair, job)
+    digest: str
+    network: NDArray[np.uint8]
+    trimap: NDArray[np.uint8]
+    failure: LiteMattingError | None = None
 
-    going_on = job.failed_frames == "known"
 
-    def matted(frames: Iterable[_Loaded]) -> Iterator[NDArray[np.float32] | NotFiniteError]:
-        inputs = ((item.network, item.trimap) for item in frames)
-        for alpha in matter.sequence(inputs, progress=meter.patches, go_on=True):
-            if not isinstance(alpha, NotFiniteError):
-                meter.step()
-            yield alpha
+@dataclass(eq=False)
+class _Frames:
+    """The frames of a clip on their way to its segments.
 
-    def save(item: _Loaded, alpha: NDArray[np.float32] | NotFiniteError) -> None:
-        failure: LiteMattingError | None = item.failure
+    remarks: what may surprise about those that did not fail, by their names.
+    failed: why frames failed, by their indices.
+    """
+
+    job: JobSpec
+    trimaps: ClipTrimaps
+    outputs: ClipResults
+    segments: Segments
+    matter: Matter
+    meter: ProgressMeter
+    remarks: dict[str, Remarks] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+
+    def run(self, todo: Iterator[Pair]) -> None:
+        """Matte the frames that are left; of those before an error, whole ones are kept."""
+        segments = self.segments
+        try:
+            for done in run(todo, self._load, self._matte, self._save, readers=1, on_error="stop"):
+                index = done.item.frame.index
+                self.meter.end(f"frame {index}", self.failed.get(index))
+            segments.close()
+        except OutputError:
+            raise
+        except (InputError, _FrameError) as error:
+            segments.keep_what_is_whole()
+            kept = sum(len(segment.pts) for segment in segments.whole())
+            past = ", or past such frames with `resume` and `failed_frames=known`"
+            raise type(error)(
+                f"{error}; {kept} frames are done and kept, mend that and go on with `resume`"
+                f"{past if isinstance(error, _FrameError) else ''}"
+            ) from error
+        except BaseException:
+            segments.keep_what_is_whole()
+            raise
+
+    def _load(self, pair: Pair) -> _Loaded:
+        network = pair.frame.colours.network(pair.frame.signal())
+        try:
+            return _Loaded(pair.digest(), network, self.trimaps.trimap(pair, network))
+        except InputError as error:
+            return _Loaded(pair.digest(), network, np.zeros(network.shape[:2], np.uint8), error)
+
+    def _matte(self, frames: Iterable[_Loaded]) -> Iterator[Alpha]:
+        return self.meter.alphas(self.matter, ((item.network, item.trimap) for item in frames))
+
+    def _save(self, pair: Pair, item: _Loaded, alpha: Alpha) -> None:
+        failure, frame = item.failure, pair.frame
         if isinstance(alpha, NotFiniteError):
             failure, opaque = alpha, (item.trimap == FOREGROUND).astype(np.float32)
         else:
             opaque = alpha
-        if failure is not None:
-            failed[item.frame.index] = failure
-            if not going_on:
-                raise _FrameError(_said(item, failure))
-        said = None if failure is None else _said(item, failure)
-        segments.add(item.frame, item.source, pictures.of(item.frame, item.network, opaque), said)
-
-    try:
-        for item in run(load, matted, save):
-            name, failure = f"frame {item.frame.index}", failed.get(item.frame.index)
-            if failure is None:
-                remarks[name] = Remarks(unsure(item.trimap))
-            meter.end(name, None if failure is None else str(failure))
-        segments.close()
-    except OutputError:
-        raise
-    except (InputError, _FrameError) as error:
-        segments.keep_what_is_whole()
-        kept = sum(len(segment.pts) for segment in segments.whole())
-        past = ", or past such frames with `resume` and `failed_frames=known`" if isinstance(error, _FrameError) else ""
-        raise type(error)(
-            f"{error}; {kept} frames are done and kept, mend that and go on with `resume`{past}"
-        ) from error
-    except BaseException:
-        segments.keep_what_is_whole()
-        raise
-    return remarks
+        said = None if failure is None else f"{frame.name}: {failure}"
+        if failure is None:
+            self.remarks[f"frame {frame.index}"] = Remarks(unsure(item.trimap))
+        else:
+            self.failed[frame.index] = str(failure)
+            if self.job.failed_frames != "known":
+                raise _FrameError(said or "")
+        self.segments.add(frame, item.digest, self.outputs.pictures(frame, item.network, opaque), said)
 
 
 def _named(failure: str, clip: str) -> tuple[str, str]:
     """Return the name of a frame, without its clip's, and why it failed."""
     name, _, reason = failure.removeprefix(f"{clip}: ").partition(": ")
     return name, reason
-
-
-def _said(item: _Loaded, failure: LiteMattingError) -> str:
-    return f"{item.frame.name}: {failure}"
-
-
-def _load(pair: Pair, job: JobSpec) -> _Loaded:
-    network = pair.frame.colours.network(pair.frame.signal())
-    try:
-        return _Loaded(pair.frame, pair.digest(), network, _trimap(pair, network, job.trimap))
-    except InputError as error:
-        return _Loaded(pair.frame, pair.digest(), network, np.zeros(network.shape[:2], np.uint8), error)
-
-
-def _trimap(pair: Pair, network: NDArray[np.uint8], spec: TrimapSpec) -> NDArray[np.uint8]:
-    """Return the trimap (H, W) of a pair. Raises `InputError`."""
-    if isinstance(pair.grey, InputError):
-        raise pair.grey
-    if spec.kind == "trimap":
-        return decode_grey(pair.grey, pair.name, spec.trimap_encoding, pair.compressed)
-    mask = as_mask(pair.grey, pair.name, meaning_of(spec), alone=False) if pair.compressed else pair.grey
-    return from_mask(mask, band_of(spec), pair.name, network, adaptive=spec.adaptive, checked=True)

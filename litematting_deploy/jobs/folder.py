@@ -2,181 +2,219 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NotFiniteError, UsageError
+from ..errors import InputError, LiteMattingError, OutputError, UsageError
+from ..files import remove_old_drafts
 from ..images.background import is_image
-from ..images.mask import read_mask, read_trimap
-from ..matting.trimap import decode
+from ..images.photo import Photo
+from ..images.results import ResultSizes, check_depth, is_result
+from ..images.suffixes import PNG_SUFFIX, RESULT_FORMATS, is_exr_name
+from ..matting.trimap import unsure
 from ..runtime import Matter, open_matter
-from ..runtime.shipped import SHIPPED_ENGINE
-from ..sidecar import weights_sha256
-from ..specs import JobSpec
-from .folder_files import FolderFiles, LoadedFrame
-from .frames import Frame, Sources, find_frames, find_sources, parse_numbers, say_numbers, shard
-from .known import check_some_sure, check_some_unknown, spread
-from .progress import ProgressMeter, Report
-from .remarks import Remarks, notes
-from .run import Steps, run, unfinished
-from .settings import keep_settings
-from .trimaps import describe_masks, meaning_of
-
-
-@dataclass(frozen=True)
-class JobResult:
-    """What became of a job of many frames.
-
-    total: frames of the job. tried: those of them that were not done before. seconds: of the whole job. engine: in
-    words; empty where nothing was left to do. failures: why frames failed, by their names. missing: numbers that were
-    asked for and are not there. remarks: what there is to say of frames, by their names. passed_over: files of the
-    folders that are no pictures. unmatched: trimaps and masks without a photo. left_over: how many of both, in words.
-    notes: what else people should know, in lines. files: of a clip, the clips that were written, with the names of
-    their codecs.
-    """
-
-    total: int
-    tried: int
-    seconds: float
-    engine: str
-    failures: dict[str, str] = field(default_factory=dict)
-    missing: tuple[int, ...] = ()
-    remarks: dict[str, Remarks] = field(default_factory=dict)
-    passed_over: tuple[Path, ...] = ()
-    unmatched: tuple[Path, ...] = ()
-    left_over: str = ""
-    notes: tuple[str, ...] = ()
-    files: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def done(self) -> int:
-        """How many frames this job has made."""
-        return self.tried - len(self.failures)
+from ..specs import Format, JobSpec, OutputSpec
+from .frames import Frame, chosen_frames, means
+from .outputs import Remarks, Results, notes
+from .progress import Alpha, JobResult, ProgressMeter, Report
+from .resume import keep_settings, result_settings, unfinished
+from .run import Done, run
+from .trimaps import check_sequence, read_pair
 
 
 def matte_folder(job: JobSpec, report: Report | None = None) -> JobResult:
-    """Matte the photos of a folder or pattern; a frame that fails is reported, and the others go on.
+    """Matte the photos of a folder or pattern. If a frame fails, the error is reported and the others continue.
 
-    report: is called with how far the job is. Raises `UsageError`, `InputError`, `OutputError`, and what opening an
-    engine raises.
+    job: images and source are folders or patterns, and the paths of its results are folders.
+    report: is called with the progress of the job.
+
+    Raises `UsageError`, `InputError`, `OutputError`, and what opening an engine raises.
     """
-    started = time.perf_counter()
-    meter = ProgressMeter(report)
-    frames, missing, sources = chosen_frames(job)
-    check_sequence(job)
-    files = FolderFiles(job)
-    files.check(frames)
-    if job.resume:
-        files.remove_old_drafts(frames)
+    folder = FolderJob(job, report)
     with open_matter(job.engine, job.plan) as matter:
         engine = matter.engine.describe()
-        meter.note(f"engine: {engine}", detail=True)
+        folder.meter.note(f"engine: {engine}", detail=True)
         since_ns = keep_settings(Path(job.output.alpha), result_settings(matter, job), job.resume)
-        todo = frames
+        todo = folder.unfinished(lambda frame: folder.files.is_done(frame, since_ns))
+        for done in matte_frames(todo, folder.files, matter, folder.meter):
+            folder.meter.end(done.item.name, done.failure)
+    return folder.result(len(todo), engine, folder.files.remarks)
+
+
+class FolderJob:
+    """A job of a folder or pattern, here or on a cluster, whose frames are checked before any is matted."""
+
+    def __init__(self, job: JobSpec, report: Report | None) -> None:
+        """Find the frames and make the folders of the results. Raises `UsageError`, `InputError`, `OutputError`."""
+        self._began_s = time.perf_counter()
+        self._job = job
+        self.meter = ProgressMeter(report)
+        self.frames, self._missing, self._sources = chosen_frames(job)
+        check_sequence(job)
+        self.files = FolderFiles(job)
+        self.files.check(self.frames)
         if job.resume:
-            meter.begin("looking", len(frames))
-            todo = unfinished(frames, lambda frame: files.is_done(frame, since_ns), meter.step)
-        meter.begin("frames", len(todo))
-        for done in run(todo, folder_steps(files, matter, meter)):
-            meter.end(done.frame.name, done.failure)
-    return JobResult(
-        total=len(frames),
-        tried=len(todo),
-        seconds=time.perf_counter() - started,
-        engine=engine,
-        failures=meter.failures,
-        missing=tuple(missing),
-        remarks=files.remarks,
-        passed_over=tuple(sources.passed_over),
-        unmatched=tuple(sources.unmatched),
-        left_over=sources.counts,
-        notes=(*sources.notes, *notes(files.remarks)),
-    )
+            self.files.remove_old_drafts(self.frames)
 
+    def unfinished(self, is_done: Callable[[Frame], bool]) -> list[Frame]:
+        """Return the frames that are left to do, and begin to count them. is_done: is asked where a job is resumed."""
+        todo = self.frames
+        if self._job.resume:
+            self.meter.begin("looking", len(todo))
+            todo = unfinished(todo, is_done, self.meter.step)
+        self.meter.begin("frames", len(todo))
+        return todo
 
-def chosen_frames(job: JobSpec) -> tuple[list[Frame], list[int], Sources]:
-    """Return the frames of a job, which of the wanted numbers are not there, both of the shard alone, and all that was
-    found."""
-    numbers = None if job.frames is None else parse_numbers(job.frames)
-    sources = find_sources(job.images, job.source, numbers)
-    frames = sources.frames
-    missing = sorted(set(numbers or ()) - {frame.number for frame in frames})
-    if job.shard is not None:
-        frames, missing = shard(frames, job.shard), shard(missing, job.shard)
-    return frames, missing, sources
-
-
-def check_sequence(job: JobSpec) -> None:
-    """Raise `InputError` where no trimap of many has unknown pixels, or no mask reaches the top of its range, before
-    any frame is matted or handed out.
-
-    All frames count, whatever `frames` and `shard` choose: each machine of a farm comes to the same answer.
-    """
-    spec, limit = job.trimap, job.max_megapixels
-    if spec.allow_no_unknown:
-        return
-    files = [frame.trimap for frame in find_frames(job.images, job.source) if frame.trimap is not None]
-    if spec.kind == "trimap":
-        encoding = spec.trimap_encoding or "exact"
-        trimaps = spread(files, lambda path: decode(read_trimap(path, limit), encoding, str(path)))
-        check_some_unknown(trimaps, job.source)
-    elif not meaning_of(spec):
-        check_some_sure(spread(files, lambda path: read_mask(path, limit)), job.source)
-
-
-def say_missing(images: str, numbers: Iterable[int]) -> str:
-    """Return what to say of frames that are not there."""
-    return f"{images}: there is no frame {say_numbers(numbers)}"
-
-
-def result_settings(matter: Matter, job: JobSpec) -> dict[str, Any]:
-    """Return what decides on the results: not the device, so that the machines of a farm may share a folder.
-
-    Raises `UsageError` where a job is resumed with a server that does not say which weights it has.
-    """
-    output, path = job.output, job.engine.engine or str(SHIPPED_ENGINE)
-    background = output.background
-    if background is not None and is_image(background):
-        background = os.path.abspath(background)
-    weights = matter.engine.weights_sha256 or ("unknown" if job.engine.is_served else weights_sha256(path))
-    if job.resume and weights == "unknown":
-        raise UsageError(
-            f"{path}: does not say which weights it has, so `resume` might mix two; leave it out, or serve a model "
-            "repository that ltm-export wrote",
-            parameter="resume",
+    def result(self, tried: int, engine: str, remarks: dict[str, Remarks]) -> JobResult:
+        """Return the outcome of the job at its end; see `JobResult`."""
+        return JobResult(
+            total=len(self.frames),
+            tried=tried,
+            seconds=time.perf_counter() - self._began_s,
+            engine=engine,
+            failures=self.meter.failures,
+            missing=tuple(self._missing),
+            remarks=remarks,
+            passed_over=tuple(self._sources.passed_over),
+            unmatched=tuple(self._sources.unmatched),
+            left_over=self._sources.counts,
+            notes=(*self._sources.notes, *notes(remarks)),
         )
-    height, width = matter.engine.patch_hw
-    return {
-        "engine": f"{height}x{width} {matter.engine.precision}, weights {weights[:12]}",
-        "plan": matter.placement,
-        "unknown": describe_masks(job.trimap),
-        "format": output.format,
-        "background": background,
-        "trimap_encoding": job.trimap.trimap_encoding,
-        "adaptive": job.trimap.adaptive,
-        "depth": output.depth,
-        "premultiplied": output.premultiplied,
-        "exposure": job.exposure,
-        "published": job.plan.published,
-    }
 
 
-def folder_steps(files: FolderFiles, matter: Matter, meter: ProgressMeter) -> Steps[LoadedFrame, NDArray[np.float32]]:
-    """Return what happens to each frame of a folder."""
+def matte_frames(
+    frames: Sequence[Frame], files: "FolderFiles", matter: Matter, meter: ProgressMeter
+) -> Iterator[Done[Frame]]:
+    """Matte frames of a folder, and yield each of them, in order, once it is written or has failed."""
 
-    def matte(loaded: Iterable[LoadedFrame]) -> Iterator[NDArray[np.float32] | NotFiniteError]:
-        pairs = ((item.photo.network, item.trimap) for item in loaded)
-        for alpha in matter.sequence(pairs, progress=meter.patches, go_on=True):
-            if not isinstance(alpha, NotFiniteError):
-                meter.step()
-            yield alpha
+    def matte(loaded: Iterable[LoadedFrame]) -> Iterator[Alpha]:
+        return meter.alphas(matter, ((item.photo.network, item.trimap) for item in loaded))
 
-    def save(_: Frame, loaded: LoadedFrame, alpha: NDArray[np.float32]) -> None:
-        loaded.write(alpha)
+    def save(_: Frame, loaded: LoadedFrame, alpha: Alpha) -> None:
+        if isinstance(alpha, LiteMattingError):
+            raise alpha
+        loaded.results.write_preview(loaded.photo, loaded.trimap)
+        loaded.results.write(loaded.photo, alpha)
 
-    return Steps(files.load, matte, save)
+    return run(frames, files.load, matte, save)
+
+
+@dataclass(frozen=True)
+class LoadedFrame:
+    """A frame that can be matted and whose results can be written. trimap: (H, W) uint8 of 0 / 128 / 255."""
+
+    photo: Photo
+    trimap: NDArray[np.uint8]
+    results: Results
+
+
+class FolderFiles:
+    """The files of every frame: its name below each of the folders of a job.
+
+    remarks: what may surprise about the frames that were loaded, by their names.
+    """
+
+    def __init__(self, job: JobSpec) -> None:
+        """Make the folders. Raises `UsageError` where results would lie among sources, and `OutputError`."""
+        self.remarks: dict[str, Remarks] = {}
+        self._job = job
+        self._folders = {name: Path(folder) for name, folder in job.output.named.items()}
+        for folder in self._folders.values():
+            for source in (job.images, job.source):
+                if os.path.isdir(source) and folder.resolve().is_relative_to(Path(source).resolve()):
+                    raise UsageError(
+                        f"{folder}: lies in {source}, a folder of sources; choose another folder for the results"
+                    )
+            _make_folder(folder)
+        kind = job.output.format
+        any_frame = replace(self._named("any", kind or "exr"), depth=job.output.depth if kind else None)
+        self._results = Results.of(any_frame, (), truncate=job.plan.published, max_megapixels=job.max_megapixels)
+
+    def check(self, frames: Sequence[Frame]) -> None:
+        """Raise `UsageError` before any work is done where two results would be one file, or one would be taken for a
+        source the next time, and for a depth that no result can have."""
+        check_depth([self.results(frame).spec.alpha for frame in frames], self._job.output.depth)
+        sources = (self._job.images, self._job.source)
+        patterns = [(source, os.path.realpath(Path(source).parent)) for source in sources if not os.path.isdir(source)]
+        found = {path.parent for frame in frames for path in (frame.image, frame.trimap) if path is not None}
+        searched = {os.path.realpath(folder) for folder in found} - {folder for _, folder in patterns}
+        roots = [os.path.realpath(folder) for folder in self._folders.values()]
+        taken: dict[str, str] = {}
+        for frame in frames:
+            for root, path in zip(roots, self.results(frame).files, strict=True):
+                place = os.path.join(root, frame.name + os.path.splitext(path)[1])
+                folder, name = os.path.split(place)
+                if place in taken:
+                    raise UsageError(
+                        f"{path}: would be a result of {taken[place]} and of {frame.name}; choose two folders apart"
+                    )
+                taken[place] = frame.name
+                of = [source for source, parent in patterns if folder == parent and means(source, name)]
+                if of or folder in searched:
+                    raise UsageError(f"{path}: would be taken for one of {(of or [folder])[0]}; choose another folder")
+
+    def remove_old_drafts(self, frames: Iterable[Frame]) -> None:
+        """Remove what runs that were killed have left beside the results."""
+        for folder in {os.path.dirname(path) for frame in frames for path in self.results(frame).files}:
+            remove_old_drafts(folder)
+
+    def results(self, frame: Frame) -> Results:
+        """Return the files of a frame."""
+        kind = self._job.output.format or ("exr" if is_exr_name(frame.image) else "png")
+        return replace(self._results, spec=self._named(frame.name, kind))
+
+    def sources(self, frame: Frame) -> list[str]:
+        """Return the files that a frame's results are made from."""
+        behind = self._job.output.background
+        named = (frame.image, frame.trimap, behind if behind is not None and is_image(behind) else None)
+        return [str(path) for path in named if path is not None and os.path.isfile(path)]
+
+    def is_done(self, frame: Frame, since_ns: int) -> bool:
+        """Return whether all files of a frame are whole, of its photo's size, and newer than what they are made from
+        and than `since_ns`, in nanoseconds as files have them."""
+        newest = max([since_ns, *(os.stat(path).st_mtime_ns for path in self.sources(frame))])
+        results, limit = self.results(frame), self._job.max_megapixels
+        if not all(os.path.isfile(path) and os.stat(path).st_mtime_ns >= newest for path in results.files):
+            return False
+        try:
+            sizes = ResultSizes.of(frame.image, limit)
+        except InputError:
+            return False
+        return all(is_result(path, sizes, path != results.spec.alpha, limit) for path in results.files)
+
+    def load(self, frame: Frame) -> LoadedFrame:
+        """Read a frame and check all that would keep its results from being written."""
+        if frame.trimap is None:
+            raise InputError(
+                f"{frame.image}: has no {self._job.trimap.kind} of its name; make one, or take the photo out"
+            )
+        photo, trimap = read_pair(str(frame.image), str(frame.trimap), self._job)
+        results = self.results(frame)
+        for path in results.files:
+            _make_folder(Path(path).parent)
+        results.check((str(frame.image), str(frame.trimap), *self.sources(frame)))
+        results.check_photo(photo)
+        if remarks := Remarks(unsure(trimap), results.clipped_share(photo), results.lost_colour(photo)):
+            self.remarks[frame.name] = remarks
+        return LoadedFrame(photo, trimap, results)
+
+    def _named(self, name: str, kind: Format) -> OutputSpec:
+        named: dict[str, Any] = {
+            result: str(folder / f"{name}{PNG_SUFFIX if result == 'preview' else RESULT_FORMATS[kind]}")
+            for result, folder in self._folders.items()
+        }
+        return replace(self._job.output, **named)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be made: {error.strerror}; choose another output") from error
+    if not os.access(path, os.W_OK):
+        raise OutputError(f"{path}: cannot be written: the folder is read-only; choose another output")

@@ -1,16 +1,17 @@
-"""Which frames a job has: folders and numbered patterns, photos and trimaps matched by name or by number."""
+"""The frames of a job: folders and numbered patterns of photos and trimaps, matched by name or by number."""
 
 import functools
 import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from ..errors import InputError, UsageError
 from ..images.suffixes import READ_SUFFIXES, looks_like_image, why_left_out
+from ..specs import JobSpec
 
 Item = TypeVar("Item")
 
@@ -23,8 +24,9 @@ _PATTERN = re.compile(r"%0?(\d{0,3})d|(#+)")  # no name has more than 255 digits
 class Frame:
     """One photo of a job.
 
-    name: its path below the source without the ending, as in `shot1/frame.0001`. trimap: or the mask to make one from;
-    None where none belongs to it. number: of a pattern.
+    name: its path below the source without the ending, as in `shot1/frame.0001`.
+    trimap: its trimap, or the mask to make one from; None where the photo has none.
+    number: its number in a pattern; None in a folder.
     """
 
     name: str
@@ -35,10 +37,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Sources:
-    """What was found for a job.
+    """The files that were found for a job.
 
-    passed_over: files of its folders that are not read as pictures. unmatched: trimaps or masks that belong to no
-    photo. Hidden files are in neither.
+    passed_over: files of its folders that are not read as pictures.
+    unmatched: trimaps or masks that belong to no photo. Hidden files are in neither.
     """
 
     frames: list[Frame]
@@ -47,63 +49,59 @@ class Sources:
 
     @property
     def counts(self) -> str:
-        """For the last line of a job; empty where all files were used."""
-        passed = (
-            f", {len(self.passed_over)} {_files_in_words(self.passed_over)} passed over" if self.passed_over else ""
-        )
+        """How many files were not used, for the last line of a job; empty where there are none."""
+        passed = f", {self._passed_over()} passed over" if self.passed_over else ""
         return passed + (f", {len(self.unmatched)} without a photo" if self.unmatched else "")
 
     @property
     def notes(self) -> list[str]:
-        """In a line each, which files were passed over and why, and which trimaps or masks have no photo."""
+        """One line for the files that were passed over and why, one for trimaps or masks without a photo."""
         notes = []
         if self.passed_over:
-            why = {path: why_left_out(path) for path in self.passed_over}
-            pictures = [f"{path.name} ({reason})" for path, reason in why.items() if reason is not None]
-            others = [f"{path.name} (no picture that is read)" for path, reason in why.items() if reason is None]
-            count = len(self.passed_over)
-            notes.append(f"passed over {count} {_files_in_words(self.passed_over)}: {_listed(pictures + others)}")
+            why = [(path.name, why_left_out(path)) for path in self.passed_over]
+            why.sort(key=lambda each: each[1] is None)  # pictures first
+            names = _listed([f"{name} ({reason or 'no picture that is read'})" for name, reason in why])
+            notes.append(f"passed over {self._passed_over()}: {names}")
         if self.unmatched:
             names = _listed([path.name for path in self.unmatched])
             notes.append(f"left over, without a photo of that name: {len(self.unmatched)}: {names}")
         return notes
 
+    def _passed_over(self) -> str:
+        return f"{len(self.passed_over)} file{'' if len(self.passed_over) == 1 else 's'}"
 
-@dataclass(frozen=True)
-class _File:
-    name: str
-    number: int | None
-    path: Path
 
-    def key(self, by_number: bool) -> int | str | None:
-        """By what a photo and its trimap belong together."""
-        return self.number if by_number else self.name
+def _key(frame: Frame, by_number: bool) -> int | str | None:
+    """Return what a photo and its trimap have in common: their number or their name."""
+    return frame.number if by_number else frame.name
 
 
 def _composed(key: int | str | None) -> int | str | None:
-    """A name that macOS has decomposed, as others write it."""
+    """Return a name that macOS has decomposed as other systems write it."""
     return unicodedata.normalize("NFC", key) if isinstance(key, str) else key
 
 
 def is_many(source: str | Path) -> bool:
-    """Whether `source` stands for several files: a folder, or a pattern as `frame.%04d.exr` or `frame.####.exr`.
+    """Return whether `source` stands for several files: a folder, or a pattern as frame.%04d.exr or frame.####.exr.
 
-    What exists under that very name is no pattern.
+    A file that exists under that very name is no pattern.
     """
     return os.path.isdir(source) or _is_pattern(source)
 
 
 def find_frames(images: str | Path, trimaps: str | Path, numbers: Iterable[int] | None = None) -> list[Frame]:
-    """The frames of `images` in order, each with its trimap from `trimaps`; see `find_sources`."""
+    """Return the frames of `images` in order, each with its trimap from `trimaps`; see `find_sources`."""
     return find_sources(images, trimaps, numbers).frames
 
 
 def find_sources(images: str | Path, trimaps: str | Path, numbers: Iterable[int] | None = None) -> Sources:
-    """The frames of `images` in order, each with its trimap from `trimaps`, and the files that are none of these.
+    """Find the frames of `images` in order, each with its trimap from `trimaps`, and the files that are none of these.
 
     Both are folders, searched with their sub-folders, or patterns. Two patterns belong together by number, so that
-    `beauty.%04d.exr` and `trimap.%04d.png` do; everything else by name, whatever the ending. numbers: only these, of
-    a pattern. Raises `InputError` where there is nothing, a folder cannot be read or two files are for one frame, and
+    `beauty.%04d.exr` and `trimap.%04d.png` do; everything else by name, whatever the ending.
+    numbers: the frames of a pattern that are wanted; None for all.
+
+    Raises `InputError` where there is nothing, a folder cannot be read or two files are for one frame, and
     `UsageError` for numbers without a pattern.
     """
     wanted = None if numbers is None else set(numbers)
@@ -130,24 +128,38 @@ def find_sources(images: str | Path, trimaps: str | Path, numbers: Iterable[int]
     photo_by_key = _by_key(photos, by_number)
     wanted_keys = set(map(_composed, photo_by_key))
     offered = _files(trimaps, others)
-    known = _by_key((file for file in offered if _composed(file.key(by_number)) in wanted_keys), by_number)
+    known = _by_key((file for file in offered if _composed(_key(file, by_number)) in wanted_keys), by_number)
     composed = {_composed(key): file for key, file in known.items()}
-    found_trimaps = ((file, known.get(key) or composed.get(_composed(key))) for key, file in photo_by_key.items())
+    found_trimaps = (known.get(key) or composed.get(_composed(key)) for key in photo_by_key)
     frames = [
-        Frame(file.name, file.path, None if trimap is None else trimap.path, file.number)
-        for file, trimap in found_trimaps
+        replace(photo, trimap=None if trimap is None else trimap.image)
+        for photo, trimap in zip(photo_by_key.values(), found_trimaps, strict=True)
     ]
-    unmatched = [file.path for file in offered if _composed(file.key(by_number)) not in wanted_keys]
+    unmatched = [file.image for file in offered if _composed(_key(file, by_number)) not in wanted_keys]
     return Sources(frames, sorted(others), unmatched if wanted is None else [])
 
 
+def chosen_frames(job: JobSpec) -> tuple[list[Frame], list[int], Sources]:
+    """Return the frames of a job, the wanted numbers that do not exist, both of its shard, and all that was found.
+
+    Raises as `find_sources`, and `UsageError` for numbers or a shard that cannot be.
+    """
+    numbers = None if job.frames is None else parse_numbers(job.frames)
+    sources = find_sources(job.images, job.source, numbers)
+    frames = sources.frames
+    missing = sorted(set(numbers or ()) - {frame.number for frame in frames})
+    if job.shard is not None:
+        frames, missing = shard(frames, job.shard), shard(missing, job.shard)
+    return frames, missing, sources
+
+
 def means(pattern: str | Path, name: str) -> bool:
-    """Whether a file of that name, in the folder of a pattern, would be one of its frames."""
+    """Return whether a file of that name, in the folder of a pattern, would be one of its frames."""
     return _rule(Path(pattern)).fullmatch(name) is not None
 
 
 def shard(frames: list[Item], text: str) -> list[Item]:
-    """The part `3/16` of a job: every sixteenth frame, beginning with the third. Raises `UsageError`."""
+    """Return the part `3/16` of a job: every sixteenth frame, beginning with the third. Raises `UsageError`."""
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     index, count = map(int, match.groups()) if match else (0, 0)
     if not 1 <= index <= count:
@@ -158,7 +170,7 @@ def shard(frames: list[Item], text: str) -> list[Item]:
 
 
 def parse_numbers(text: str) -> list[int]:
-    """`1-100`, `1-100x2` (every second) or `1,5,9-12` as numbers. Raises `UsageError`."""
+    """Return the numbers of a text as 1-100, 1-100x2 (every second) or 1,5,9-12. Raises `UsageError`."""
     found: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"(-?\d{1,18})(?:-(-?\d{1,18})(?:x([1-9]\d{0,17}))?)?", part.strip())
@@ -179,7 +191,7 @@ def parse_numbers(text: str) -> list[int]:
 
 
 def say_numbers(numbers: Iterable[int]) -> str:
-    """Numbers in short, as `parse_numbers` takes them: 1,5,9-12."""
+    """Return numbers as a short text that `parse_numbers` reads: 1,5,9-12."""
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][-1] + 1:
@@ -193,8 +205,8 @@ def _is_pattern(source: str | Path) -> bool:
     return _PATTERN.search(Path(source).name) is not None and not os.path.exists(source)
 
 
-def _files(source: str | Path, others: dict[Path, None]) -> list[_File]:
-    """The images of a folder, by name, or of a pattern, by number. others: gets the folder's files that are none."""
+def _files(source: str | Path, others: dict[Path, None]) -> list[Frame]:
+    """Return the images of a folder, by name, or of a pattern, by number; add other files of the folder to `others`."""
     path = Path(source)
     folder = path.parent if _is_pattern(source) else path
     if not os.path.isdir(folder):
@@ -203,14 +215,16 @@ def _files(source: str | Path, others: dict[Path, None]) -> list[_File]:
     if _is_pattern(source):
         return sorted(_matching(path), key=lambda file: (file.number or 0, file.name))
     return [
-        _File(file.relative_to(path).with_suffix("").as_posix(), None, file)
+        Frame(file.relative_to(path).with_suffix("").as_posix(), file, None)
         for file in sorted(_walk(path, frozenset(), others))
     ]
 
 
 def _walk(folder: Path, above: frozenset[str], others: dict[Path, None]) -> Iterator[Path]:
-    """The images below a folder that are not hidden, through links, but not in circles. A link that leads nowhere is
-    one of them: its frame fails."""
+    """Yield the images below a folder that are not hidden, through links, but not in circles.
+
+    A link that leads nowhere is one of them: its frame fails.
+    """
     place = os.path.realpath(folder)
     for entry in _entries(folder):
         if entry.name.startswith("."):
@@ -225,14 +239,9 @@ def _walk(folder: Path, above: frozenset[str], others: dict[Path, None]) -> Iter
             others[path] = None
 
 
-def _files_in_words(paths: list[Path]) -> str:
-    return "file" if len(paths) == 1 else "files"
-
-
 def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_MOST_NAMED]) + (
-        f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    )
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def _entries(folder: Path) -> list["os.DirEntry[str]"]:
@@ -245,7 +254,7 @@ def _entries(folder: Path) -> list["os.DirEntry[str]"]:
 
 @functools.lru_cache
 def _rule(pattern: Path) -> "re.Pattern[str]":
-    """Which names a pattern means, with the number as the only group: as wide as it says or wider, with its sign."""
+    """Return the expression of a pattern's names; its only group is the number, as wide as it says or wider, signed."""
     match = _PATTERN.search(pattern.name)
     assert match is not None
     width = max(1, len(match[2]) if match[2] else int(match[1] or 1))
@@ -253,19 +262,19 @@ def _rule(pattern: Path) -> "re.Pattern[str]":
     return re.compile(rf"{before}(\d{{{width},}}|-(?:\d{{{max(1, width - 1)}}}|[1-9]\d{{{width - 1},}})){after}")
 
 
-def _matching(pattern: Path) -> list[_File]:
+def _matching(pattern: Path) -> list[Frame]:
     rule = _rule(pattern)
     return [
-        _File(Path(entry).stem, int(found[1]), Path(entry))
+        Frame(Path(entry).stem, Path(entry), None, int(found[1]))
         for entry in _entries(pattern.parent)
         if (found := rule.fullmatch(entry.name))
     ]
 
 
-def _by_key(files: Iterable[_File], by_number: bool) -> dict[int | str | None, _File]:
-    seen: dict[int | str | None, _File] = {}
+def _by_key(files: Iterable[Frame], by_number: bool) -> dict[int | str | None, Frame]:
+    seen: dict[int | str | None, Frame] = {}
     for file in files:
-        before = seen.setdefault(file.key(by_number), file)
+        before = seen.setdefault(_key(file, by_number), file)
         if before is not file:
-            raise InputError(f"{file.path}: stands for the same frame as {before.path}; move one of them away")
+            raise InputError(f"{file.image}: stands for the same frame as {before.image}; move one of them away")
     return seen

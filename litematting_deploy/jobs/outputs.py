@@ -1,7 +1,7 @@
-"""Which files come out of a photo and its alpha, and writing them."""
+"""The results of photos: which files come out of a photo and its alpha, and what there is to say about them."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -24,7 +24,8 @@ from ..specs import OutputSpec
 class Results:
     """The files of one photo.
 
-    background: the one that `spec` names, read. truncate: levels of alpha are cut off instead of rounded.
+    background: the background that `spec` names, read.
+    truncate: levels of alpha are cut off instead of rounded.
     """
 
     spec: OutputSpec
@@ -45,12 +46,12 @@ class Results:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """All of them; the preview is the last."""
+        """The paths of all files; the preview is the last."""
         return tuple(self.spec.named.values())
 
     @property
     def colours(self) -> tuple[str, ...]:
-        """Those for which the foreground's colours must be estimated."""
+        """The files for which the foreground's colours must be estimated."""
         return tuple(path for path in (self.spec.foreground, self.spec.cutout) if path is not None)
 
     def check(self, inputs: tuple[str, ...]) -> None:
@@ -85,8 +86,10 @@ class Results:
     def write(self, photo: Photo, alpha: NDArray[np.float32], estimating: Callable[[], object] = lambda: None) -> None:
         """Write all files but the preview of a photo and its alpha (H, W), 0..1; each appears whole or not at all.
 
-        The alpha is written first, so that it is there whatever becomes of the colours. estimating: is called before
-        these are estimated. Raises `ForegroundError` where they cannot be, and `OutputError`.
+        The alpha is written first, so that it is there whatever becomes of the colours.
+        estimating: is called before these are estimated.
+
+        Raises `ForegroundError` where the colours cannot be estimated, and `OutputError`.
         """
         spec = self.spec
         dtypes = {path: result_dtype(path, photo, spec.depth) for path in (spec.alpha, *self.colours)}
@@ -130,3 +133,45 @@ def say_lost(chunks: tuple[str, ...], photos: str) -> str:
     return (
         f"TIFF and OpenEXR cannot hold what {photos} says of its colours ({', '.join(chunks)}); write .png to keep it"
     )
+
+
+@dataclass(frozen=True)
+class Remarks:
+    """What may surprise about a frame that was matted.
+
+    unsure: what its trimap lacks, in words.
+    clipped: the share, 0..1, of its light that PNG and TIFF results cut off.
+    lost_colour: the chunks of a PNG photo's colours that its results lack.
+    """
+
+    unsure: str | None = None
+    clipped: float = 0.0
+    lost_colour: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self != Remarks()
+
+
+def say_unsure(remarks: Mapping[str, Remarks]) -> str:
+    """Return the end of a job's last line: how many trimaps lack sure foreground or background, and the first one."""
+    unsure = {name: said.unsure for name, said in remarks.items() if said.unsure is not None}
+    if not unsure:
+        return ""
+    name, what = min(unsure.items())
+    return f"; trimaps without sure foreground or background: {len(unsure)} ({name}: {what})"
+
+
+def notes(remarks: Mapping[str, Remarks]) -> list[str]:
+    """Return one line for light that was cut off, and one for colour descriptions that were lost."""
+    clipped = [said.clipped for said in remarks.values() if said.clipped]
+    lost = [said.lost_colour for said in remarks.values() if said.lost_colour]
+    lines = []
+    if clipped:
+        lines.append(
+            f"frames with light outside 0..1, which PNG and TIFF cut off: {len(clipped)}, "
+            f"up to {say_share(max(clipped))} of a frame; `format=exr` keeps it"
+        )
+    if lost:
+        chunks = tuple(dict.fromkeys(chunk for chunks in lost for chunk in chunks))
+        lines.append(say_lost(chunks, f"the photo, in {len(lost)} frame{'s' if len(lost) > 1 else ''},"))
+    return lines

@@ -17,10 +17,13 @@ from .trimaps import read_pair
 
 @dataclass(frozen=True)
 class PhotoResult:
-    """What became of a photo.
+    """The outcome of a photo.
 
-    files: that were written. hw: height and width of the alpha. seconds: of the whole job. plan, engine: in words.
-    lacking: what the trimap has no pixel of, as "no sure foreground"; None where it has both.
+    files: the files that were written.
+    hw: height and width of the alpha, in pixels.
+    seconds: duration of the whole job.
+    plan, engine: in words.
+    lacking: what the trimap has no pixel of, as "no sure foreground"; None where it has both sides.
     """
 
     files: tuple[str, ...]
@@ -34,9 +37,11 @@ class PhotoResult:
 def matte_photo(job: JobSpec, report: Report | None = None) -> PhotoResult:
     """Matte one photo and write its results, the alpha first.
 
-    job: images and source are single files. report: is called with how far the job is. Raises `UsageError`,
-    `InputError`, `OutputError`, `ForegroundError` where the alpha is written and the colours are not, and what opening
-    an engine raises.
+    job: images and source are single files.
+    report: is called with the progress of the job.
+
+    Raises `UsageError`, `InputError`, `OutputError`, `ForegroundError` where the alpha is written and the colours are
+    not, and what opening an engine raises.
     """
     started = time.perf_counter()
     meter = ProgressMeter(report)

@@ -1,20 +1,32 @@
-"""How far a job is, as one callback is told it."""
+"""How far a job is, as one callback is told it, and what became of it in the end."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NotFiniteError
+from ..runtime import Matter
+from .outputs import Remarks
 
 
 @dataclass(frozen=True)
 class JobProgress:
-    """A job at one moment.
+    """The progress of a job at one moment.
 
-    what: what is being done, as "frames" or "patches". done: how much of that, with the part of a frame that is being
-    matted. total: of how much; None where nobody knows. eta_s: seconds that are left, by the pace until now.
-    patches: how many of the present frame's are done, and of how many. ended: the name of the frame that has just been
-    written or has failed. failure: why it failed. note: what people should know. detail: the note is for those who
-    asked for details.
+    what: the present activity, as "frames" or "patches".
+    done: how much of it is done, with the part of a frame that is being matted.
+    total: of how much; None where nobody knows.
+    eta_s: seconds that are left, by the pace until now.
+    patches: how many patches of the present frame are done, and of how many.
+    ended: the name of the frame that has just been written or has failed.
+    failure: why it failed.
+    note: what people should know.
+    detail: the note is for those who asked for details.
     """
 
     what: str
@@ -28,6 +40,45 @@ class JobProgress:
     detail: bool = False
 
 
+@dataclass(frozen=True)
+class JobResult:
+    """The outcome of a job of many frames.
+
+    total: how many frames the job has.
+    tried: how many of them were not done before.
+    seconds: duration of the whole job.
+    engine: in words; empty where nothing was left to do.
+    failures: why frames failed, by their names.
+    missing: numbers that were asked for and do not exist.
+    remarks: what may surprise about frames, by their names.
+    passed_over: files of the folders that are not read as pictures.
+    unmatched: trimaps and masks without a photo.
+    left_over: how many of both, in words.
+    notes: what else people should know, in lines.
+    files: of a clip, the clips that were written, with the names of their codecs.
+    """
+
+    total: int
+    tried: int
+    seconds: float
+    engine: str
+    failures: dict[str, str] = field(default_factory=dict)
+    missing: tuple[int, ...] = ()
+    remarks: dict[str, Remarks] = field(default_factory=dict)
+    passed_over: tuple[Path, ...] = ()
+    unmatched: tuple[Path, ...] = ()
+    left_over: str = ""
+    notes: tuple[str, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def done(self) -> int:
+        """How many frames this job has made."""
+        return self.tried - len(self.failures)
+
+
+Alpha: TypeAlias = NDArray[np.float32] | NotFiniteError
+"""The alpha (H, W), 0..1, of a frame, or why there is none."""
 Report: TypeAlias = Callable[[JobProgress], None]
 
 
@@ -63,6 +114,13 @@ class ProgressMeter:
     def patches(self, done: int, total: int) -> None:
         """Report the patches of the frame that is being matted."""
         self._tell(patches=(done, total), part=done / max(total, 1))
+
+    def alphas(self, matter: Matter, inputs: Iterable[tuple[Any, Any]]) -> Iterator[Alpha]:
+        """Yield the alpha of each image and trimap, and count those that have one."""
+        for alpha in matter.sequence(inputs, progress=self.patches, go_on=True):
+            if not isinstance(alpha, NotFiniteError):
+                self.step()
+            yield alpha
 
     def end(self, name: str, failure: str | None = None) -> None:
         """Report that a frame is written or, with a reason, has failed; the failure counts as a step."""

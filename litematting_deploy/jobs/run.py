@@ -1,129 +1,127 @@
-"""Matting many frames: reading, computing and writing overlap; a frame that fails is told, and the job goes on."""
+"""The one executor of jobs: reading, matting and writing overlap, with a look-ahead that bounds the memory.
 
-import itertools
+Folders, clips and the actors of a cluster run their frames through it.
+"""
+
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from ..errors import LiteMattingError, OutputError
-from .frames import Frame
 
-Loaded = TypeVar("Loaded")
-Matted = TypeVar("Matted")
 Item = TypeVar("Item")
+Loaded = TypeVar("Loaded")
+Result = TypeVar("Result")
 
 AHEAD = 2
-"""Frames read before they are needed, and results that wait to be written: what bounds the memory of a job."""
+"""Items read before they are needed, and results that wait to be written: what bounds the memory of a job."""
+_END: Any = object()
 
 
 @dataclass(frozen=True)
-class Done:
-    """A frame that is over. failure: in one line, why it has no result; None where it has one."""
+class Done(Generic[Item]):
+    """An item that is finished.
 
-    frame: Frame
+    failure: in one line, why it has no result; None where it has one.
+    """
+
+    item: Item
     failure: str | None = None
 
 
-@dataclass(frozen=True)
-class Steps(Generic[Loaded, Matted]):
-    """What happens to a frame. `load` and `save` run in threads of their own.
+def run(
+    items: Iterable[Item],
+    load: Callable[[Item], Loaded],
+    matte: Callable[[Iterable[Loaded]], Iterator[Result]],
+    save: Callable[[Item, Loaded, Result], None],
+    *,
+    readers: int = AHEAD,
+    on_error: Literal["continue", "stop"] = "continue",
+) -> Iterator[Done[Item]]:
+    """Matte items, and yield each of them, in order, once it is saved or has failed.
 
-    load: read and check all that the frame needs. matte: the results of what it is given, in order; it may take the
-    next one before it gives the last. A `LiteMattingError` among the results fails its frame alone; what is raised ends
-    the job. save: write a result. `LiteMattingError` and `MemoryError` of load and save fail the frame alone; but
-    `OutputError` ends the job, for the next frames could not be written either.
+    items: may be slow, as a clip that is decoded: a thread of its own takes them one by one.
+    load: reads and checks what an item needs, in `readers` threads.
+    matte: yields a result for each loaded item, in order, in the caller's thread. It may take the next item before it
+    yields the result of the last. A result may be an error, for `save` to judge.
+    save: writes the result of an item, in one thread. It raises a result that is an error and that it has no use for.
+    on_error: with "continue", a `LiteMattingError` or `MemoryError` of `load` or `save` fails its item alone, save for
+    an `OutputError` of `save`: the next items could not be written either. With "stop", every error ends the job.
+
+    An error that ends the job is raised when the items before it are saved. After an error, and when the caller stops
+    iterating, the item that is being written is finished, so that each result is there whole or not at all.
     """
+    taking, reading, writing = (
+        ThreadPoolExecutor(count, name) for count, name in ((1, "take"), (readers, "read"), (1, "write"))
+    )
+    rest = iter(items)
+    matting: deque[tuple[Item, Any, str | None]] = deque()  # read, or failed to, and without a result so far
+    saving: deque[tuple[Item, Future[tuple[Any, str | None]]]] = deque()
 
-    load: Callable[[Frame], Loaded]
-    matte: Callable[[Iterable[Loaded]], Iterator[Matted | LiteMattingError]]
-    save: Callable[[Frame, Loaded, Matted], None]
+    def attempt(fatal: tuple[type[Exception], ...], step: Callable[..., Any], *given: Any) -> tuple[Any, str | None]:
+        try:
+            return step(*given), None
+        except (LiteMattingError, MemoryError) as error:
+            if on_error == "stop" or isinstance(error, fatal):
+                raise
+            out_of_memory = "out of memory; use smaller frames or a smaller `batch`"
+            return None, out_of_memory if isinstance(error, MemoryError) else " ".join(str(error).split())
 
+    def read(taken: "Future[Item]") -> tuple[Any, str | None]:
+        item = taken.result()
+        return (None, None) if item is _END else attempt((), load, item)
 
-def run(frames: Iterable[Frame], steps: Steps[Any, Any]) -> Iterator[Done]:
-    """Matte the frames; each comes back when it is over, in order but for those that cannot be read.
-
-    `AHEAD` threads read, one writes. When this is left by an exception or given up, the frame being written is
-    finished and the others left alone, so that a result is there whole or not at all.
-    """
-    reading, writing = ThreadPoolExecutor(AHEAD, "read"), ThreadPoolExecutor(1, "write")
-    failed: deque[Done] = deque()
-    matting: deque[tuple[Frame, Any]] = deque()
-    saving: deque[tuple[Frame, Future[None]]] = deque()
+    def begun() -> "tuple[Future[Item], Future[tuple[Any, str | None]]]":
+        taken = taking.submit(next, rest, _END)
+        return taken, reading.submit(read, taken)
 
     def loaded() -> Iterator[Any]:
-        for frame, future in _ahead(reading, frames, steps.load):
-            failure = _failure(future)
+        waiting = deque(begun() for _ in range(AHEAD))
+        while True:
+            taken, ready = waiting.popleft()
+            item, (value, failure) = taken.result(), ready.result()
+            if item is _END:
+                return
+            waiting.append(begun())
+            matting.append((item, value, failure))
+            del item, taken, ready
             if failure is None:
-                matting.append((frame, future.result()))
-                yield future.result()
-            else:
-                failed.append(Done(frame, failure))
+                yield value
+            del value  # else one more item would stay in memory while the next is read
+
+    def pass_failed_on() -> None:
+        while matting and matting[0][2] is not None:
+            item, *outcome = matting.popleft()
+            saving.append((item, writing.submit(tuple, outcome)))
+
+    def finished() -> Done[Item]:
+        item, future = saving.popleft()
+        return Done(item, future.result()[1])
 
     try:
-        for result in steps.matte(loaded()):
-            frame, source = matting.popleft()
-            if isinstance(result, LiteMattingError):
-                failed.append(Done(frame, _in_one_line(result)))
-            else:
-                saving.append((frame, writing.submit(steps.save, frame, source, result)))
-            while failed:
-                yield failed.popleft()
+        error: Exception | None = None
+        results = matte(loaded())
+        while error is None:
+            try:
+                result = next(results)
+            except StopIteration:
+                break
+            except Exception as reason:  # noqa: BLE001  # raised again below, after the items before it
+                error = reason
+                break
+            pass_failed_on()
+            item, value, _ = matting.popleft()
+            saving.append((item, writing.submit(attempt, (OutputError,), save, item, value, result)))
+            del item, value, result
             while len(saving) > AHEAD or (saving and saving[0][1].done()):
-                yield _saved(*saving.popleft())
-        yield from failed
+                yield finished()
+        pass_failed_on()
         while saving:
-            yield _saved(*saving.popleft())
+            yield finished()
+        if error is not None:
+            raise error
     finally:
-        for pool in (reading, writing):
+        for pool in (taking, reading, writing):
             pool.shutdown(cancel_futures=True)
-
-
-def unfinished(frames: Sequence[Item], is_done: Callable[[Item], bool], looked_at: Callable[[], None]) -> list[Item]:
-    """The frames that are not done, in order. looked_at: called after each, from any thread as `is_done` is."""
-
-    def look(frame: Item) -> bool:
-        done = is_done(frame)
-        looked_at()
-        return not done
-
-    pool = ThreadPoolExecutor(AHEAD, "look")
-    try:
-        return list(itertools.compress(frames, pool.map(look, frames)))
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, frames: Iterable[Frame], load: Callable[[Frame], Any]
-) -> Iterator[tuple[Frame, "Future[Any]"]]:
-    """Each frame with its reading, which began `AHEAD` frames before."""
-    waiting: deque[tuple[Frame, Future[Any]]] = deque()
-    for frame in frames:
-        waiting.append((frame, pool.submit(load, frame)))
-        if len(waiting) > AHEAD:
-            yield waiting.popleft()
-    yield from waiting
-
-
-def _saved(frame: Frame, future: "Future[None]") -> Done:
-    if isinstance(future.exception(), OutputError):
-        future.result()
-    return Done(frame, _failure(future))
-
-
-def _failure(future: "Future[Any]") -> str | None:
-    """Why a step failed; what is not the frame's own fault is raised."""
-    error = future.exception()
-    if error is None:
-        return None
-    if isinstance(error, MemoryError):
-        return "out of memory; use smaller frames or a smaller `batch`"
-    if isinstance(error, LiteMattingError):
-        return _in_one_line(error)
-    raise error
-
-
-def _in_one_line(error: LiteMattingError) -> str:
-    return " ".join(str(error).split())

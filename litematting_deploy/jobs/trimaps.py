@@ -1,20 +1,33 @@
-"""Which trimap a photo has: read from a file, or made from a mask."""
+"""Which trimap a photo has: read from a file, or made from a mask; and what many of them must show between them.
+
+A single trimap or mask of a sequence may lack unknown pixels or sure foreground, since an object leaves the picture or
+fades. Where all of them do, they are something else.
+"""
 
 import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UsageError
+from ..errors import DimMaskError, InputError, UsageError
 from ..images.encode import write_image
 from ..images.mask import MaskMeaning, read_mask, read_trimap
 from ..images.photo import Photo, read_photo
 from ..images.results import check_output
 from ..matting.composite import trimap_preview
-from ..matting.trimap import UNKNOWN, check_unknown, decode, from_mask, unsure
+from ..matting.trimap import UNKNOWN, check_unknown, decode, from_mask, no_unknown, unsure
 from ..matting.unknown_band import Band
 from ..specs import DEFAULT_UNKNOWN_WIDTH, MAX_MEGAPIXELS, JobSpec, TrimapSpec
+from .frames import find_frames
+
+_STRIDES = (64, 8, 1)
+"""The order in which files are looked at: an object may be out of the picture for many frames on end."""
+
+Read = Callable[[], NDArray[np.uint8]]
+"""Reads one trimap or mask (H, W); raises `InputError`."""
 
 
 def meaning_of(spec: TrimapSpec) -> MaskMeaning:
@@ -27,15 +40,13 @@ def band_of(spec: TrimapSpec) -> Band:
     return Band.parse(DEFAULT_UNKNOWN_WIDTH if spec.unknown_width is None else spec.unknown_width)
 
 
-def describe_masks(spec: TrimapSpec) -> str | None:
-    """Return in words how masks become trimaps; None where trimaps are given."""
-    return None if spec.kind == "trimap" else f"{band_of(spec)} {meaning_of(spec)}".strip()
-
-
 def trimap_for(photo: Photo, source: str, spec: TrimapSpec, max_megapixels: float, *, alone: bool) -> NDArray[np.uint8]:
-    """Return the trimap of a photo, (H, W) uint8 of 0 / 128 / 255, read from `source` or made from the mask that it is.
+    """Return the trimap of a photo, (H, W) uint8 of 0 / 128 / 255, read from a trimap or made from a mask.
 
-    alone: it is not one of a sequence, where an object may leave the frame. Raises `InputError`.
+    source: the file of the trimap or mask.
+    alone: it is not one of a sequence, where an object may leave the frame: it must have unknown pixels or an object.
+
+    Raises `InputError`.
     """
     if spec.kind == "trimap":
         grey = photo.fit(read_trimap(source, max_megapixels), source)
@@ -56,12 +67,75 @@ def read_pair(image: str, source: str, job: JobSpec, *, alone: bool = False) -> 
     return photo, trimap_for(photo, source, job.trimap, job.max_megapixels, alone=alone)
 
 
+def check_sequence(job: JobSpec) -> None:
+    """Check the trimaps or masks of a folder together, before any frame is matted or handed out.
+
+    All frames count, whatever `frames` and `shard` choose, so that each machine of a farm comes to the same answer.
+    Raises `InputError` where no trimap has unknown pixels, or no mask reaches the top of its range.
+    """
+    spec, limit = job.trimap, job.max_megapixels
+    if spec.allow_no_unknown:
+        return
+    files = [frame.trimap for frame in find_frames(job.images, job.source) if frame.trimap is not None]
+    if spec.kind == "trimap":
+        encoding = spec.trimap_encoding or "exact"
+        trimaps = spread(files, lambda path: decode(read_trimap(path, limit), encoding, str(path)))
+        check_some_unknown(trimaps, job.source)
+    elif not meaning_of(spec):
+        check_some_sure(spread(files, lambda path: read_mask(path, limit)), job.source)
+
+
+def spread(files: Sequence[Path], read: Callable[[Path], NDArray[np.uint8]]) -> Iterator[Read]:
+    """Yield a reader for each file, in an order that soon comes to one with an object."""
+    for path in dict.fromkeys(path for stride in _STRIDES for path in files[::stride]):
+        yield lambda path=path: read(path)  # type: ignore[misc]  # bound now, not when it is called
+
+
+def check_some_unknown(trimaps: Iterable[Read], name: str) -> None:
+    """Raise `InputError` naming `name` where no trimap, of 0 / 128 / 255, has unknown pixels.
+
+    Reading stops at the first that has some, which is one of the first as a rule. One that cannot be read says
+    nothing: it fails its frame.
+    """
+    looked_at = False
+    for read in trimaps:
+        try:
+            trimap = read()
+        except InputError:
+            continue
+        if (trimap == UNKNOWN).any():
+            return
+        looked_at = True
+    if looked_at:
+        raise no_unknown(name)
+
+
+def check_some_sure(masks: Iterable[Read], name: str) -> None:
+    """Raise `DimMaskError` naming `name` where masks have a brightest value that is dim, and none reaches the top.
+
+    Reading, which is of masks alone, stops at the first that does; from there the others, as those of a fade, have
+    their scale. A mask that cannot be read says nothing: it fails its frame; nor does a black one.
+    """
+    dim: DimMaskError | None = None
+    for read in masks:
+        try:
+            if read().any():
+                return
+        except DimMaskError as error:
+            dim = dim or error
+        except InputError:
+            continue
+    if dim is not None:
+        raise DimMaskError(f"{name}: no mask there reaches the top of its range: {dim}") from dim
+
+
 @dataclass(frozen=True)
 class TrimapResult:
     """A trimap that was made from a mask.
 
-    files: that were written. trimap: (H, W) uint8 of 0 / 128 / 255, as it was written. lacking: what it has no pixel
-    of, as "no sure foreground"; None where it has both.
+    files: the files that were written.
+    trimap: (H, W) uint8 of 0 / 128 / 255, as it was written.
+    lacking: what it has no pixel of, as "no sure foreground"; None where it has both sides.
     """
 
     files: tuple[str, ...]

@@ -1,8 +1,9 @@
-"""What a clip's numbers mean: codes to R'G'B' and back, and R'G'B' to light, by the tags that its frames have.
+"""The meaning of a clip's numbers: codes to R'G'B' and back, and R'G'B' to light, by the tags of its frames.
 
 Tags are the code points of ITU-T H.273. Nothing is clipped on the way, so that what lies above white stays there.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -37,9 +38,23 @@ _RED_BLUE = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299,
 Floats = NDArray[np.float32]
 
 
+def _mirrored(curve: Callable[[Any], Any]) -> Callable[[Floats], Floats]:
+    """Return a curve that goes on below black as above it."""
+    return lambda values: np.asarray(np.copysign(curve(np.abs(values)), values), np.float32)
+
+
+_AS_SRGB = (_mirrored(srgb_decode), _mirrored(srgb_encode))
+_CURVES: dict[int, tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]] = {
+    LINEAR: (np.asarray, np.asarray),
+    PQ: (pq_to_light, light_to_pq),
+    HLG: (hlg_to_light, light_to_hlg),
+}
+"""From R'G'B' to light and back, by the tag of the transfer; all others are taken as sRGB's."""
+
+
 @dataclass(frozen=True)
 class Colours:
-    """matrix: of H.273, `RGB` for none. full: whether codes take the whole range of their bits."""
+    """The tags of a frame. matrix: of H.273, `RGB` for none. full: codes take the whole range of their bits."""
 
     matrix: int
     full: bool
@@ -48,8 +63,9 @@ class Colours:
 
     @classmethod
     def of(cls, frame: VideoFrame, name: str) -> "Colours":
-        """As tagged; without a matrix Rec. 709 from 720 lines on and Rec. 601 below, as players take it. Raises
-        `InputError` naming `name` for tags whose light is not known here.
+        """Return the tags of a frame; without a matrix Rec. 709 from 720 lines on and Rec. 601 below, as players do.
+
+        Raises `InputError` naming `name` for tags whose light is not known here.
         """
         matrix = int(frame.colorspace)
         if frame.format.is_rgb:
@@ -74,7 +90,7 @@ class Colours:
         return Space(f"primaries {self.primaries}", SRGB.decoding, primaries_to_xyz(*PRIMARIES[self.primaries]))
 
     def signal(self, planes: list[NDArray[Any]], bits: int) -> Floats:
-        """Codes, three planes (H, W) or one of grey, as R'G'B' (H, W, 3), 0..1 from black to white and beyond."""
+        """Return codes, three planes (H, W) or one of grey, as R'G'B' (H, W, 3), black 0 to white 1 and beyond."""
         scale, top = 1 << (bits - 8), (1 << bits) - 1
         base, luma, chroma = (0, top, top) if self.full else (16 * scale, 219 * scale, 224 * scale)
         first = (planes[0].astype(np.float32) - base) / np.float32(luma)
@@ -91,7 +107,7 @@ class Colours:
         return rgb
 
     def codes(self, signal: Floats, bits: int) -> list[NDArray[np.uint16]]:
-        """R'G'B' (H, W, 3) as three planes of codes of limited range; RGB without a matrix becomes Rec. 709."""
+        """Return R'G'B' (H, W, 3) as three planes of codes of limited range; RGB without a matrix becomes Rec. 709."""
         scale, top = 1 << (bits - 8), (1 << bits) - 1
         red, blue = _RED_BLUE[self.written_matrix]
         weights = np.array([red, 1 - red - blue, blue], np.float32)
@@ -105,32 +121,19 @@ class Colours:
 
     @property
     def written_matrix(self) -> int:
-        """Of the results."""
+        """The matrix of results."""
         return BT709 if self.matrix == RGB else self.matrix
 
     def light(self, signal: Floats) -> Floats:
-        """R'G'B' to light, 1 being reference white."""
-        if self.transfer == LINEAR:
-            return signal
-        if self.transfer == PQ:
-            return pq_to_light(signal)
-        if self.transfer == HLG:
-            return hlg_to_light(signal)
-        return np.asarray(np.copysign(srgb_decode(np.abs(signal)), signal), np.float32)
+        """Return the light (1: reference white) of R'G'B'."""
+        return _CURVES.get(self.transfer, _AS_SRGB)[0](signal)
 
     def to_signal(self, light: Floats) -> Floats:
-        """Light to R'G'B'."""
-        if self.transfer == LINEAR:
-            return light
-        if self.transfer == PQ:
-            return light_to_pq(light)
-        if self.transfer == HLG:
-            return light_to_hlg(light)
-        size = np.abs(light)
-        return np.asarray(np.copysign(srgb_encode(size), light), np.float32)
+        """Return the R'G'B' of light (1: reference white)."""
+        return _CURVES.get(self.transfer, _AS_SRGB)[1](light)
 
     def network(self, signal: Floats) -> NDArray[np.uint8]:
-        """R'G'B' as 8-bit sRGB: as it is, unless transfer or primaries are others than sRGB's, then through light."""
+        """Return R'G'B' as 8-bit sRGB: as it is, or through light where transfer or primaries are not sRGB's."""
         if self.transfer in AS_SRGB and self.space is SRGB:
             return np.asarray(np.rint(signal.clip(0, 1) * 255), np.uint8)
         return np.asarray(SRGB.encode(self.space.convert(self.light(signal), SRGB), np.uint8))

@@ -1,4 +1,4 @@
-"""Segments, and the clip's sound and timecode, to one file: packets as they are, at the clip's own times."""
+"""Joining segments, and the clip's sound and timecode, to one file: packets as they are, at the clip's own times."""
 
 import heapq
 import io
@@ -10,12 +10,12 @@ from typing import Any
 import av
 from av.bitstream import BitStreamFilterContext
 
-from ..errors import InputError, OutputError, UsageError, first_line
+from ..errors import InputError, UsageError
 from ..files import replacing
 from ..profiling import stage
 from .reader import Clip, open_local
 from .segments import Result, Segment
-from .writer import add_stream
+from .writer import add_stream, writing
 
 _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "timecode"}
 
@@ -25,42 +25,42 @@ def check_sound(clip: Clip, path: str) -> None:
     held = _held(path)
     with open_local(clip.path) as source:
         for stream in source.streams.audio:
-            if stream.codec_context is None or stream.codec_context.name not in held:
-                name = stream.codec_context.name if stream.codec_context is not None else "of an unknown codec"
+            name = "of an unknown codec" if stream.codec_context is None else stream.codec_context.name
+            if name not in held:
                 raise UsageError(
-                    f"{path}: {Path(path).suffix} cannot hold the clip's sound, {name}; choose .mov or .mkv, or leave "
-                    "the sound out by --no-sound"
+                    f"{path}: {Path(path).suffix} cannot hold the clip's sound, {name}; choose .mov or .mkv, or "
+                    "leave the `sound` out",
+                    parameter="sound",
                 )
 
 
 @stage("join")
 def join(result: Result, parts: Sequence[Path], segments: Sequence[Segment], clip: Clip, sound: bool) -> None:
     """Write a result, whole or not at all. Raises `InputError` for a segment that is damaged, `OutputError`."""
-    with replacing(result.path) as draft, open_local(clip.path) as source:
-        try:
-            with av.open(str(draft), "w", container_options=_options(result.path)) as target:
-                picture = add_stream(target, result.codec, result.content, clip)
-                if timecode := _timecode(source):
-                    picture.metadata["timecode"] = timecode
-                target.metadata.update(_kept(source.metadata))
-                inputs = [_pictures(picture, parts, segments, clip)]
-                if sound and source.streams.audio:
-                    inputs.append(_sounds(target, source, _offset(clip) * clip.time_base))
-                for _, packet in heapq.merge(*inputs, key=lambda item: item[0]):
-                    target.mux_one(packet)
-        except av.FFmpegError as error:
-            raise OutputError(
-                f"{result.path}: cannot be written: {first_line(error)}; make room, then --resume"
-            ) from error
+    with (
+        replacing(result.path) as draft,
+        open_local(clip.path) as source,
+        writing(result.path),
+        av.open(str(draft), "w", container_options=_options(result.path)) as target,
+    ):
+        picture = add_stream(target, result.codec, result.content, clip)
+        if timecode := _timecode(source):
+            picture.metadata["timecode"] = timecode
+        target.metadata.update(_kept(source.metadata))
+        inputs = [_pictures(picture, parts, segments, clip)]
+        if sound and source.streams.audio:
+            inputs.append(_sounds(target, source, _offset(clip) * clip.time_base))
+        for _, packet in heapq.merge(*inputs, key=lambda item: item[0]):
+            target.mux_one(packet)
 
 
 def _options(path: str) -> dict[str, str]:
-    """Matroska would move all frames by what the sound begins before zero, as AAC does."""
+    """Return FFmpeg's options of a container: Matroska would move all frames by what AAC sound begins before zero."""
     return {"avoid_negative_ts": "disabled"} if Path(path).suffix.lower() in (".mkv", ".webm") else {}
 
 
 def _offset(clip: Clip) -> int:
-    """What is taken from all times, in the clip's time base: some containers begin at any time."""
+    """Return what is taken from all times, in the clip's time base: some containers begin at any time."""
     return int(clip.start_s / clip.time_base)
 
 
@@ -85,7 +85,7 @@ def _pictures(
 
 
 def _packets(path: Path, segment: Segment) -> Iterator[Any]:
-    """Of a part, as its encoder made them."""
+    """Yield the packets of a part as its encoder made them."""
     try:
         opened = open_local(path)
     except InputError as error:
@@ -103,7 +103,7 @@ def _packets(path: Path, segment: Segment) -> Iterator[Any]:
 
 
 def _damaged(path: Path, segment: Segment) -> InputError:
-    return InputError(f"{path}: does not hold {len(segment.pts)} frames; begin anew, without --resume")
+    return InputError(f"{path}: does not hold {len(segment.pts)} frames; begin anew, without `resume`")
 
 
 def _sounds(target: Any, source: Any, offset_s: Fraction) -> Iterator[tuple[Fraction, Any]]:
@@ -126,11 +126,9 @@ def _sounds(target: Any, source: Any, offset_s: Fraction) -> Iterator[tuple[Frac
 
 
 def _timecode(source: Any) -> str | None:
-    for holder in (*source.streams.video, *source.streams.data, source):
-        for name, value in holder.metadata.items():
-            if name.lower() == "timecode":
-                return str(value)
-    return None
+    holders = (*source.streams.video, *source.streams.data, source)
+    tags = (tag for holder in holders for tag in holder.metadata.items())
+    return next((str(value) for name, value in tags if name.lower() == "timecode"), None)
 
 
 def _kept(metadata: dict[str, str]) -> dict[str, str]:
@@ -138,7 +136,7 @@ def _kept(metadata: dict[str, str]) -> dict[str, str]:
 
 
 def _held(path: str) -> set[str]:
-    """FFmpeg's names of the codecs that the container of `path` can hold."""
+    """Return FFmpeg's names of the codecs that the container of `path` can hold."""
     name = {".mkv": "matroska"}.get(suffix := Path(path).suffix.lower(), suffix[1:])
     with av.open(io.BytesIO(), "w", format=name) as container:
         return set(container.supported_codecs)

@@ -1,5 +1,6 @@
-"""A clip's frames, in order and every one, upright, with the times that they are shown at."""
+"""Reading clips: every frame, in order and upright, with the time that it is shown at."""
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
@@ -27,8 +28,12 @@ _LOCAL = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,avi,mx
 
 @dataclass(frozen=True, eq=False)
 class ClipFrame:
-    """index: from 0. pts, duration: in the clip's time base, the first as in the file. turns: quarters to the left
-    that make the picture upright."""
+    """A decoded frame of a clip.
+
+    index: from 0.
+    pts, duration: in the clip's time base, the first as in the file.
+    turns: quarters to the left that make the picture upright.
+    """
 
     name: str
     index: int
@@ -40,17 +45,17 @@ class ClipFrame:
 
     @property
     def hw(self) -> tuple[int, int]:
-        """Upright."""
+        """Height and width of the upright picture."""
         height, width = self.picture.height, self.picture.width
         return (width, height) if self.turns % 2 else (height, width)
 
     def signal(self) -> NDArray[np.float32]:
-        """R'G'B' (H, W, 3), upright. Raises `InputError` for a picture that is transparent or of a strange format."""
+        """Return R'G'B' (H, W, 3), upright. Raises `InputError` for transparent pixels and for strange formats."""
         planes, bits = planes_of(self.picture, self.name)
         return np.ascontiguousarray(np.rot90(self.colours.signal(planes, bits), self.turns))
 
     def grey(self) -> NDArray[np.uint8]:
-        """Of a clip of trimaps or masks: (H, W), 0 black to 255 white, upright. Raises `InputError` for colours."""
+        """Return the grey of a clip of trimaps or masks: (H, W), 0 black to 255 white, upright. Raises `InputError`."""
         planes, bits = planes_of(self.picture, self.name)
         grey = self.colours.signal(planes[:1], bits)[:, :, 0] if self.colours.matrix else None
         rgb = self.colours.signal(planes, bits) if len(planes) == 3 else None
@@ -61,11 +66,11 @@ class ClipFrame:
         return np.ascontiguousarray(np.rot90(np.rint(plane.clip(0, 1) * 255).astype(np.uint8), self.turns))
 
     def photo(self, network: NDArray[np.uint8]) -> Photo:
-        """Its light, for what is made of colours; network: what the network saw of it."""
+        """Return the frame's light, for results with colours. network: (H, W, 3) uint8, as the network sees it."""
         return Photo(self.name, self.colours.light(self.signal()), network, self.colours.space)
 
     def digest(self) -> bytes:
-        """Of the picture as it is decoded."""
+        """Return a hash of the picture as it is decoded."""
         digest = hashlib.blake2b(repr((self.pts, self.colours, self.turns)).encode(), digest_size=16)
         for plane in planes_of(self.picture, self.name)[0]:
             digest.update(plane.tobytes())
@@ -82,13 +87,13 @@ class Clip:
     def __init__(self, path: str, max_megapixels: float = MAX_MEGAPIXELS) -> None:
         """Raises `InputError` for what is no clip, is too large, transparent, or has no frames."""
         self.path = path
-        with self._open() as (container, stream):
+        with _opened(self.path) as (container, stream):
             if stream.metadata.get("alpha_mode") == "1":
                 raise InputError(f"{path}: has an alpha channel, whose colours are unclear; flatten it")
             if stream.width * stream.height > max_megapixels * 1e6:
                 raise InputError(
                     f"{path}: is {stream.width}x{stream.height}, more than {max_megapixels:g} megapixels; "
-                    "raise --max-megapixels or make it smaller"
+                    "raise `max_megapixels` or make it smaller"
                 )
             if stream.time_base is None:
                 raise InputError(f"{path}: says no times; {_REMUX}")
@@ -106,9 +111,9 @@ class Clip:
         self.first: ClipFrame = first
 
     def frames(self) -> Iterator[ClipFrame]:
-        """All frames, anew. Raises `InputError` naming the first one that is damaged, missing or unlike the others."""
+        """Yield all frames from the first on. Raises `InputError` naming one that is damaged, missing or different."""
         index, last_pts, seen = 0, None, None
-        with self._open() as (container, stream):
+        with _opened(self.path) as (container, stream):
             stream.thread_type = "AUTO"
             stream.codec_context.options = {"err_detect": "explode"}
             for picture in self._decoded(container, stream):
@@ -147,12 +152,9 @@ class Clip:
                 f"{first_line(error)}; {_REMUX}, or render it again"
             ) from error
 
-    def _open(self) -> "_Opened":
-        return _Opened(self.path)
-
 
 def open_local(path: str | Path) -> Any:
-    """The container of a regular file, read from that file alone. Raises `InputError`, also for a list of clips."""
+    """Open the container of a regular file, and of no other. Raises `InputError`, also for a list of clips."""
     if not os.path.isfile(path):
         what = "not a regular file" if os.path.exists(path) else "no such file"
         raise InputError(f"{path}: {what}; give the path of a clip on this machine")
@@ -167,23 +169,14 @@ def open_local(path: str | Path) -> Any:
         raise InputError(f"{path}: cannot be read as a video: {error.strerror}; give a whole clip") from error
 
 
-class _Opened:
-    """A container and its best video stream, until left."""
-
-    def __init__(self, path: str) -> None:
-        self._container = open_local(path)
-        stream = self._container.streams.best("video")
-        if stream is None:
-            self._container.close()
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[tuple[Any, av.VideoStream]]:
+    """Open a clip for a while: its container and its best video stream. Raises `InputError`."""
+    with open_local(path) as container:
+        stream = container.streams.best("video")
+        if not isinstance(stream, av.VideoStream):
             raise InputError(f"{path}: has no picture; give a clip with a video track")
-        assert isinstance(stream, av.VideoStream)
-        self._stream = stream
-
-    def __enter__(self) -> tuple[Any, av.VideoStream]:
-        return self._container, self._stream
-
-    def __exit__(self, *_: object) -> None:
-        self._container.close()
+        yield container, stream
 
 
 @stage("decode photo")
@@ -192,8 +185,10 @@ def _decode(packet: "av.Packet[av.VideoStream]") -> list[av.VideoFrame]:
 
 
 def _count(container: Any, stream: av.VideoStream) -> int | None:
-    """Frames that are shown: from the index where that is whole, or else from the packets. None where these may be
-    hidden."""
+    """Return the number of frames that are shown: by the index if it is whole, else by the packets.
+
+    None where packets may be hidden.
+    """
     entries: Any = stream.index_entries
     if stream.frames and stream.frames == len(entries):
         return sum(1 for entry in entries if not entry.is_discard)

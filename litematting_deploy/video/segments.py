@@ -1,20 +1,19 @@
-"""Results in the making: segments of some frames in a folder beside the output, whole or not there."""
+"""Segments: results in the making, some frames each, in a folder beside the output, whole or not there."""
 
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, OutputError, UsageError
-from ..files import parse_json, read_small, replace_file
+from ..files import replace_file
+from ..schema import decode, encode
 from .codecs import Codec, Content
 from .reader import Clip, ClipFrame
 from .writer import VideoFile
@@ -27,7 +26,7 @@ _MOST_BYTES = 1 << 24
 
 @dataclass(frozen=True)
 class Result:
-    """Where a result will be, and how it is encoded."""
+    """The place of a result, and its encoding."""
 
     path: str
     codec: Codec
@@ -36,8 +35,14 @@ class Result:
 
 @dataclass
 class Segment:
-    """first: its first frame. pts: of each frame, in the clip's time base. sources: digests of what each was made from.
-    end: where the last frame ends. failed: which frames hold no more than known pixels, and why."""
+    """What a segment holds.
+
+    first: index of its first frame.
+    pts: time of each frame, in the clip's time base.
+    sources: hash of what each frame was made from.
+    end: time at which the last frame ends.
+    failed: which frames hold no more than known pixels, and why.
+    """
 
     first: int
     pts: list[int] = field(default_factory=list)
@@ -62,7 +67,10 @@ class Segments:
 
     @contextlib.contextmanager
     def locked(self, resume: bool) -> Iterator[None]:
-        """Make the folder, empty unless `resume`. Raises `UsageError` where another run writes there, `OutputError`."""
+        """Make the folder, empty unless `resume`, and keep it from other runs for a while.
+
+        Raises `UsageError` where another run writes there, and `OutputError`.
+        """
         try:
             self.folder.mkdir(exist_ok=True)
             lock = (self.folder / _LOCK).open("w")
@@ -82,30 +90,37 @@ class Segments:
                 self._give_up()
 
     def whole(self) -> list[Segment]:
-        """What is done, from the first frame on without a gap. Raises `InputError` for what cannot be read."""
+        """Return what is done, from the first frame on without a gap. Raises `InputError` for what cannot be read."""
         found: list[Segment] = []
         while (path := self._json(first := sum(len(segment.pts) for segment in found))).exists():
-            try:
-                segment = _segment(parse_json(read_small(path, _MOST_BYTES)), first)
-            except (OSError, ValueError, TypeError) as error:
-                raise InputError(f"{path}: cannot be read ({error}); leave --resume out to begin anew") from error
+            remedy = "delete it, and its frames are made again"
+            segment = decode(
+                path, Segment, name="a segment of a clip", error=InputError, remedy=remedy, most_bytes=_MOST_BYTES
+            )
+            times = [*segment.pts, segment.end]
+            if segment.first != first or not len(segment.pts) == len(segment.sources) > 0:
+                raise InputError(f"{path}: not a segment of a clip: frames from {first} on are missing; {remedy}")
+            if times != sorted(times) or not -(2**63) <= times[0] <= times[-1] < 2**63:
+                raise InputError(f"{path}: not a segment of a clip: its times do not rise; {remedy}")
             found.append(segment)
         return found
 
     def files(self, index: int, segments: Sequence[Segment]) -> list[Path]:
-        """The files of a result, by its index."""
-        return [self._file(segment.first, index) for segment in segments]
+        """Return the files of a result, by its index."""
+        return [self._file(f"{segment.first:08}", index) for segment in segments]
 
     def add(
         self, frame: ClipFrame, source: str, pictures: Sequence[NDArray[np.float32]], failure: str | None = None
     ) -> None:
-        """Encode a frame of each result; see `codes_of`. failure: why it is of known pixels. Raises `OutputError`."""
+        """Encode a picture of a frame for each result; see `codes_of`. Raises `OutputError`.
+
+        source: hash of what they are made from. failure: why they hold known pixels alone.
+        """
         if not self._open.pts:
             self._open = Segment(frame.index)
         if not self._files:
             for index, result in enumerate(self.results):
-                path = self._draft(index)
-                self._files.append(VideoFile(path, result.codec, result.content, self._clip))
+                self._files.append(VideoFile(self._file(_DRAFT, index), result.codec, result.content, self._clip))
         if frame.index != self._open.first + len(self._open.pts):
             raise AssertionError(f"frame {frame.index} is out of order")
         for file, pixels in zip(self._files, pictures, strict=True):
@@ -119,7 +134,7 @@ class Segments:
             self.close()
 
     def close(self) -> None:
-        """Make the frames since the last segment one. Raises `OutputError`."""
+        """End the segment that is being written. Raises `OutputError`."""
         if not self._open.pts:
             return
         files, segment = self._files, self._open
@@ -128,16 +143,16 @@ class Segments:
             file.close()
         for index, file in enumerate(files):
             _sync(file.path)
-            file.path.replace(self._file(segment.first, index))
-        replace_file(self._json(segment.first), (json.dumps(asdict(segment)) + "\n").encode())
+            file.path.replace(self._file(f"{segment.first:08}", index))
+        replace_file(self._json(segment.first), encode(segment, indent=None))
 
     def keep_what_is_whole(self) -> None:
-        """After a failure that is not of writing: end the segment here, if that changes no frame of it."""
+        """End the segment after a failure that is not of writing, if that changes no frame of it."""
         if all(result.codec.intra for result in self.results):
             self.close()
 
     def remove(self) -> None:
-        """The folder, at the end."""
+        """Remove the folder, at the end."""
         shutil.rmtree(self.folder)
 
     def _give_up(self) -> None:
@@ -147,32 +162,11 @@ class Segments:
             file.path.unlink(missing_ok=True)
         self._files = []
 
-    def _draft(self, index: int) -> Path:
-        return self.folder / f"{_DRAFT}.{index}{self._suffix(index)}"
-
-    def _file(self, first: int, index: int) -> Path:
-        return self.folder / f"{first:08}.{index}{self._suffix(index)}"
+    def _file(self, stem: str, index: int) -> Path:
+        return self.folder / f"{stem}.{index}{Path(self.results[index].path).suffix.lower()}"
 
     def _json(self, first: int) -> Path:
         return self.folder / f"{first:08}.json"
-
-    def _suffix(self, index: int) -> str:
-        return Path(self.results[index].path).suffix.lower()
-
-
-def _segment(content: dict[str, Any], first: int) -> Segment:
-    """As `asdict` and JSON leave it. Raises `ValueError`, `TypeError`."""
-    segment = Segment(**content)
-    times = [*segment.pts, segment.end]
-    if any(type(number) is not int for number in times) or not all(
-        isinstance(text, str) for text in (*segment.sources, *segment.failed)
-    ):
-        raise TypeError("a value has the wrong type")
-    if segment.first != first or not len(segment.pts) == len(segment.sources) > 0:
-        raise ValueError("frames are missing")
-    if times != sorted(times) or not -(2**63) <= times[0] <= times[-1] < 2**63:
-        raise ValueError("times do not rise")
-    return segment
 
 
 def _sync(path: Path) -> None:

@@ -1,5 +1,7 @@
-"""Frames into a file of one codec."""
+"""Writing frames into a file of one codec."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from .reader import Clip
 
 
 def codes_of(codec: Codec, content: Content, colours: Colours, pixels: NDArray[np.float32]) -> av.VideoFrame:
-    """A picture in the codec's pixel format.
+    """Return a picture in the codec's pixel format.
 
     pixels: R'G'B' and alpha (H, W, 4), R'G'B' (H, W, 3), or alpha (H, W), by `content`. Alpha takes the whole range of
     its bits; grey the limited one where the codec is not `full`, so that 1 is the video's white.
@@ -46,8 +48,20 @@ def _subsampled(planes: list[NDArray[Any]], kind: str, bits: int) -> av.VideoFra
     return rescaled(whole, kind)
 
 
+@contextlib.contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Raise `OutputError` naming `path` where what is inside cannot write it."""
+    try:
+        yield
+    except (av.FFmpegError, OSError) as error:
+        raise OutputError(
+            f"{path}: cannot be written: {first_line(error)}; make room, then go on with `resume`, or choose another "
+            "output"
+        ) from error
+
+
 def add_stream(container: Any, codec: Codec, content: Content, clip: Clip) -> av.VideoStream:
-    """The stream of a result, tagged as the clip is: for frames that are encoded, or for packets that were so made."""
+    """Add the stream of a result, tagged as the clip is: for frames to encode, or for packets that were so made."""
     stream: av.VideoStream = container.add_stream(codec.encoder, rate=clip.rate, options=dict(codec.options))
     (stream.height, stream.width), stream.pix_fmt = clip.first.hw, codec.kinds[content]
     stream.codec_context.time_base = stream.time_base = clip.time_base
@@ -66,40 +80,27 @@ class VideoFile:
     """A file that is being encoded; `close` makes it whole."""
 
     def __init__(self, path: Path, codec: Codec, content: Content, clip: Clip) -> None:
-        """Raises `OutputError`."""
+        """Open the file. Raises `OutputError`."""
         self.path, self._codec, self._content, self._clip = path, codec, content, clip
-        try:
+        with writing(path):
             self._container = av.open(str(path), "w")
             self._stream = add_stream(self._container, codec, content, clip)
-        except (av.FFmpegError, OSError) as error:
-            raise _no_room(path, error) from error
 
     @stage("encode")
     def write(self, pixels: NDArray[np.float32], pts: int) -> None:
-        """Add a frame; see `codes_of`."""
+        """Add a frame; see `codes_of`. Raises `OutputError`."""
         picture = codes_of(self._codec, self._content, self._clip.first.colours, pixels)
         picture.pts, picture.time_base = pts, self._clip.time_base
         _tag(picture, self._codec, self._content, self._clip.first.colours)
-        self._mux(picture)
+        with writing(self.path):
+            self._container.mux(self._stream.encode(picture))
 
     def close(self) -> None:
         """Write what is left and end the file. Raises `OutputError`."""
-        self._mux(None)
-        try:
+        with writing(self.path):
+            self._container.mux(self._stream.encode(None))
             self._container.close()
-        except (av.FFmpegError, OSError) as error:
-            raise _no_room(self.path, error) from error
 
     def give_up(self) -> None:
         """Leave the file as it is."""
         self._container.close()
-
-    def _mux(self, picture: av.VideoFrame | None) -> None:
-        try:
-            self._container.mux(self._stream.encode(picture))
-        except (av.FFmpegError, OSError) as error:
-            raise _no_room(self.path, error) from error
-
-
-def _no_room(path: Path, error: Exception) -> OutputError:
-    return OutputError(f"{path}: cannot be written: {first_line(error)}; make room or choose another output")

@@ -3,13 +3,12 @@
 import json
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from litematting_deploy.training.families import FAMILIES, GROOMED
-from litematting_deploy.training.recipe import from_dict
+from litematting_deploy.training.recipe import read_recipe
 from tests.conftest import ROOT
 
 NAMES = (*FAMILIES, GROOMED)
@@ -25,8 +24,9 @@ def test_a_family_comes_by_its_share_of_the_error_between_floor_and_cap(tmp_path
     errors = dict.fromkeys(NAMES, 4.0) | {"bush": 18.0, "net": 1.0, "fence": 5.0, "cutouts": 50.0}
     done = weigh(tmp_path / "held_out.json", errors)
     assert done.returncode == 0, done.stderr
-    content = tomllib.loads(done.stdout)
-    weights = from_dict(content, "recipe").procedural.weights
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(done.stdout)
+    weights = read_recipe(recipe).procedural.weights
     assert weights.keys() == set(NAMES)
     total = 19 * 4 + 18 + 1 + 5  # 100
     assert (weights["bush"], weights["net"]) == (0.09, 0.02)

@@ -1,35 +1,31 @@
 """ltm-batch as a user runs it. With a real Ray on this machine, it is heavy."""
 
 import contextlib
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from litematting_deploy.cli._folder import folder_steps
-from litematting_deploy.cli._folder_files import FolderFiles
-from litematting_deploy.cli._folder_progress import FolderProgress
 from PIL import Image
-from rich.console import Console
-from rich.progress import Progress
 
 from litematting_deploy import Matter
-from litematting_deploy.cli import _batch_worker, batch
-from litematting_deploy.cli._batch_worker import Job, worker
 from litematting_deploy.errors import DeviceError, InputError
+from litematting_deploy.jobs.cluster import pipeline, worker
 from litematting_deploy.jobs.cluster.manifest import Manifest
-from litematting_deploy.jobs.cluster.pipeline import Record, Resources
-from litematting_deploy.jobs.run import Steps
-from litematting_deploy.jobs.settings import keep_settings
+from litematting_deploy.jobs.cluster.worker import Answer, Share, make_worker
+from litematting_deploy.jobs.folder import FolderFiles, FolderJob, matte_frames
+from litematting_deploy.jobs.frames import Frame
+from litematting_deploy.jobs.progress import JobProgress, ProgressMeter
+from litematting_deploy.jobs.resume import keep_settings
+from litematting_deploy.jobs.run import Done
+from litematting_deploy.specs import ClusterSpec, EngineSpec, JobSpec, OutputSpec
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, Run, assert_one_line, run
 
 FRAMES = 24
@@ -64,7 +60,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
     """What the manifest says of frames that were matted: not of those that were found done."""
     manifest = folder / "manifest.jsonl"
     lines = manifest.read_text().splitlines() if manifest.exists() else []
-    return [record for line in lines if line.endswith("}") and "pid" in (record := json.loads(line))]
+    return [record for line in lines if line.endswith("}") and (record := json.loads(line))["pid"]]
 
 
 def wait_for(wanted: int, folder: Path, process: "subprocess.Popen[str]") -> list[dict[str, Any]]:
@@ -145,10 +141,13 @@ def test_failures_are_tried_again_and_told(shot: tuple[Path, Path], mean_onnx: P
     assert broken.err.splitlines()[-1].startswith(f"ltm-batch: {tmp_path / 'no.onnx'}: no such")
 
 
-def job_of(shot: tuple[Path, Path], out: Path, **options: object) -> Job:
-    """As `main` makes it."""
-    said = batch.main.make_context("ltm-batch", [*map(str, shot), "-o", str(out)]).params
-    return batch._job(str(shot[0]), str(shot[1]), str(out), said | options, 1)[0]
+def job_of(shot: tuple[Path, Path], out: Path, *, engine: str | None = None, background: str | None = None) -> JobSpec:
+    output = OutputSpec(alpha=str(out), cutout=None if background is None else f"{out}-cut", background=background)
+    return JobSpec(images=str(shot[0]), source=str(shot[1]), output=output, engine=EngineSpec(engine=engine))
+
+
+def share_of(job: JobSpec) -> Share:
+    return Share(job, FolderJob(job, None).frames)
 
 
 def test_an_address_and_a_colour_are_no_paths(
@@ -157,19 +156,20 @@ def test_an_address_and_a_colour_are_no_paths(
     """Actors work in folders of their own: paths are made absolute, whatever lies in this one."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "white").mkdir()
-    for name, text, wanted in (
-        ("engine", "grpc://here/litematting", "grpc://here/litematting"),
-        ("engine", "m.onnx", str(tmp_path / "m.onnx")),
-        ("background", "white", "white"),
-        ("background", "behind.png", str(tmp_path / "behind.png")),
+    for given, wanted in (
+        ("grpc://here/litematting", "grpc://here/litematting"),
+        ("m.onnx", str(tmp_path / "m.onnx")),
     ):
-        assert job_of(shot, tmp_path / "out", **{name: text}).options[name] == wanted
+        assert pipeline._for_actors(job_of(shot, Path("out"), engine=given), 1).engine.engine == wanted
+    for given, wanted in (("white", "white"), ("behind.png", str(tmp_path / "behind.png"))):
+        output = pipeline._for_actors(job_of(shot, Path("out"), background=given), 1).output
+        assert (output.background, output.alpha) == (wanted, str(tmp_path / "out"))
 
 
 def test_an_actor_on_a_machine_without_the_folder(shot: tuple[Path, Path], mean_onnx: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match=r"out: is not the folder .* no \.ltm-infer\.json; put it on a drive"):
-        worker(job_of(shot, tmp_path / "out", engine=str(mean_onnx)))
+        make_worker(share_of(job_of(shot, tmp_path / "out", engine=str(mean_onnx))))
 
 
 def test_an_engine_that_fails_fails_the_rest_of_a_batch(
@@ -179,27 +179,23 @@ def test_an_engine_that_fails_fails_the_rest_of_a_batch(
     failures = [DeviceError("GPU 0: out of memory")]
     engines = set()
 
-    def steps(files: FolderFiles, matter: Matter) -> Steps[Any, Any]:
-        sound = folder_steps(files, matter)
+    def until_it_fails(
+        frames: Sequence[Frame], files: FolderFiles, matter: Matter, meter: ProgressMeter
+    ) -> Iterator[Done[Frame]]:
         engines.add(matter)
+        for index, done in enumerate(matte_frames(frames, files, matter, meter)):
+            if index == 3 and failures:
+                raise failures.pop()
+            yield done
 
-        def matte(loaded: Iterable[Any]) -> Iterator[Any]:
-            for index, alpha in enumerate(sound.matte(loaded)):
-                if index == 3 and failures:
-                    raise failures.pop()
-                yield alpha
-
-        return replace(sound, matte=matte)
-
-    monkeypatch.setattr(_batch_worker, "folder_steps", steps)
-    job = job_of(shot, tmp_path / "out", engine=str(mean_onnx))
-    job.files()
+    monkeypatch.setattr(worker, "matte_frames", until_it_fails)
+    share = share_of(job_of(shot, tmp_path / "out", engine=str(mean_onnx)))
     keep_settings(tmp_path / "out", {}, resume=False)
-    matte = worker(job)
+    matte = make_worker(share)
     records = {record["frame"]: record for record in matte(range(6))}
-    assert set(records) == {job.frames[n].name for n in range(6)}
+    assert set(records) == {share.frames[n].name for n in range(6)}
     failed = [name for name, record in records.items() if record["failure"] == "GPU 0: out of memory"]
-    assert 3 <= len(failed) < 6
+    assert len(failed) == 3
     for name, record in records.items():
         assert name in failed or list(record["files"]) == [str(tmp_path / "out" / f"{name}.png")]
     assert [record["failure"] for record in matte(range(6))] == [None] * 6
@@ -209,38 +205,36 @@ def test_an_engine_that_fails_fails_the_rest_of_a_batch(
 class Actors:
     """In the place of a cluster: frame 1 fails the first time, frame 2 always, and frame 3 ends its actor."""
 
-    def __init__(self, job: Job) -> None:
-        self.job, self.asked = job, []  # type: ignore[var-annotated]
+    def __init__(self) -> None:
+        self.asked: list[tuple[list[int], int]] = []
 
-    def fitting(self, _: Resources) -> int:
-        return 2
-
-    def run(self, numbers: list[int], _: Resources, actors: int, at_once: int, *__: object) -> Iterator[Record]:
-        self.asked.append((list(numbers), actors, at_once))
+    def run(self, numbers: Sequence[int], each: ClusterSpec, _: object, share: Share) -> Iterator[Answer]:
+        self.asked.append((list(numbers), each.frames_per_task))
         for number in numbers:
             if number != 3:
                 fails = number == 2 or (number == 1 and len(self.asked) == 1)
-                name = self.job.frames[number].name
+                name = share.frames[number].name
                 yield {"frame": name, "failure": "no" if fails else None, "files": {}, "sources": {}}
 
 
 def test_what_fails_is_tried_one_by_one(shot: tuple[Path, Path], tmp_path: Path) -> None:
-    job = job_of(shot, tmp_path / "out")
-    job.files()
-    actors, bar = Actors(job), Progress(disable=True)
-    progress = FolderProgress(Console(file=io.StringIO()), bar)
-    farm = batch._Farm(actors, Resources(1, 0), None, 8)  # type: ignore[arg-type]
+    share, actors = share_of(job_of(shot, tmp_path / "out")), Actors()
+    told: list[JobProgress] = []
+    meter = ProgressMeter(told.append)
+    meter.begin("frames", 4)
     with contextlib.closing(Manifest(tmp_path / "out", 0)) as manifest:
-        farm.run(job, [0, 1, 2, 3], 1, manifest, progress)
-    assert actors.asked == [([0, 1, 2, 3], 2, 8), ([1, 2, 3], 2, 1)]
-    assert [line.split(": ")[0] for line in progress.failures] == ["sub/frame.0002", "sub/frame.0003"]
-    assert "actors that were to matte it ended" in progress.failures[1]
-    assert (bar.tasks[0].completed, bar.tasks[0].total) == (4, 4)
+        pipeline._matte(share.frames[:4], share, actors, ClusterSpec(), manifest, meter)  # type: ignore[arg-type]
+    assert actors.asked == [([0, 1, 2, 3], 8), ([1, 2, 3], 1)]
+    assert list(meter.failures) == ["sub/frame.0002", "sub/frame.0003"]
+    assert "actors that were to matte it ended" in meter.failures["sub/frame.0003"]
+    assert (told[-1].done, told[-1].total) == (4, 4)
 
 
 def test_mistakes_before_ray_starts(shot: tuple[Path, Path], tmp_path: Path) -> None:
     out = ("-o", tmp_path / "out")
-    assert_one_line(run("ltm-batch", *shot, *out, block="ray"), 1, "ltm-batch needs ray", "litematting-deploy[ray]")
+    assert_one_line(
+        run("ltm-batch", *shot, *out, block="ray"), 1, "matting on a cluster needs ray", "litematting-deploy[ray]"
+    )
     assert_one_line(run("ltm-batch", shot[0], *out), 2, "TRIMAP")
     assert_one_line(run("ltm-batch", tmp_path / "none", shot[1], *out), 1, "none", "no such folder")
     assert_one_line(run("ltm-batch", *shot, *out, "--actors", "0"), 2, "--actors")

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from litematting_deploy.cli import batch
-from litematting_deploy.jobs.cluster.pipeline import Record, Resources, Worker
+from litematting_deploy.jobs.cluster import pipeline
+from litematting_deploy.jobs.cluster.worker import Answer, Worker
 from litematting_deploy.runtime.shipped import TINY_ENGINE
+from litematting_deploy.specs import ClusterSpec
 from tests.cli.test_masks import HW, OBJECT, ids, save, trimap_of
 from tests.cli.test_passed_over import FORMATS, make
 from tests.conftest import Run, called
@@ -25,30 +26,24 @@ BLACK = "b"
 class Here:
     """In the place of a cluster: two actors one after the other, whose records go through JSON as Ray's do."""
 
-    def fitting(self, _: Resources) -> int:
+    def fitting(self, _: ClusterSpec) -> int:
         return 2
 
-    def ask(self, _: Resources, function: Callable[..., Any], *arguments: Any) -> Any:
+    def ask(self, _: ClusterSpec, function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
 
     def run(
-        self,
-        numbers: Sequence[int],
-        _: Resources,
-        actors: int,
-        at_once: int,
-        make_worker: Callable[..., Worker],
-        *arguments: Any,
-    ) -> Iterator[Record]:
-        workers = [make_worker(*arguments) for _ in range(actors)]
-        for index, start in enumerate(range(0, len(numbers), at_once)):
-            for record in workers[index % actors](numbers[start : start + at_once]):
-                yield json.loads(json.dumps(record))
+        self, numbers: Sequence[int], each: ClusterSpec, make: Callable[..., Worker], *arguments: Any
+    ) -> Iterator[Answer]:
+        workers = [make(*arguments) for _ in range(each.actors or 1)]
+        for index, start in enumerate(range(0, len(numbers), each.frames_per_task)):
+            for answer in workers[index % len(workers)](numbers[start : start + each.frames_per_task]):
+                yield json.loads(json.dumps(answer))
 
 
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "connected", lambda _: contextlib.nullcontext(Here()))
+    monkeypatch.setattr(pipeline, "connected", lambda _: contextlib.nullcontext(Here()))
 
 
 def both(

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from litematting_deploy.jobs.clip_trimaps import ClipTrimaps
+from litematting_deploy.specs import TrimapSpec
 from litematting_deploy.video.reader import Clip
-from litematting_deploy.video.trimaps import open_greys, pairs
 from tests.conftest import called
 from tests.video.clips import save_clip
 
@@ -115,7 +116,7 @@ def test_a_clip_goes_past_wrong_trimaps(root_onnx: Path, tmp_path: Path) -> None
     told = [line for line in past.err.splitlines() if line.startswith("ltm-infer: failed: ")]
     assert len(told) == len(wrong)
     for line, (index, words) in zip(told, wrong, strict=True):
-        assert f"clip.mov: frame {index} " in line
+        assert f": failed: frame {index} " in line
         assert words in line
     assert "3 failed and hold known pixels alone" in past.out
     assert "without sure" not in past.out, "of a trimap that is wrong nothing is known"
@@ -132,7 +133,7 @@ def test_a_mended_trimap_is_another_source(tmp_path: Path) -> None:
     clip = Clip(str(bright_clip(tmp_path / "clip.mov", 2)))
 
     def digests() -> list[str]:
-        return [pair.digest() for pair in pairs(clip, open_greys(str(trimaps), 1, None))]
+        return [pair.digest() for pair in ClipTrimaps(str(trimaps), TrimapSpec(), 1).pairs(clip)]
 
     before = digests()
     assert digests() == before

@@ -216,39 +216,63 @@ def test_turned_clips_and_masks(tmp_path: Path, mean_onnx: Path) -> None:
     assert np.abs(alpha / 65535 - source)[unknown].mean() < 0.01
 
 
-def test_mistakes(clip: Path, trimap_clip: Path, tmp_path: Path) -> None:
-    soft = [np.tile(np.linspace(0, 255, 64).astype(np.uint8), (48, 1))] * COUNT
-    few = grey_clip(tmp_path / "few.mp4", trimaps(COUNT - 1))
-    small = grey_clip(tmp_path / "small.mp4", [trimap[:, :32] for trimap in trimaps(COUNT)])
-    matte = grey_clip(tmp_path / "soft.mp4", soft)
-    (tmp_path / "gap").mkdir()
+@pytest.fixture(scope="module")
+def wrong(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of what no clip can be matted with."""
+    folder = tmp_path_factory.mktemp("wrong")
+    grey_clip(folder / "few.mp4", trimaps(COUNT - 1))
+    grey_clip(folder / "small.mp4", [trimap[:, :32] for trimap in trimaps(COUNT)])
+    grey_clip(folder / "soft.mp4", [np.tile(np.linspace(0, 255, 64).astype(np.uint8), (48, 1))] * COUNT)
+    (folder / "gap").mkdir()
     for number in (1, 3, 10**11):
-        Image.fromarray(trimaps(1)[0]).save(tmp_path / "gap" / f"{number}.png")
-    text = tmp_path / "text.mov"
-    text.write_text("no clip")
-    out = ("-o", tmp_path / "m.mkv")
-    cases: list[tuple[int, tuple[str | Path, ...], tuple[str, ...]]] = [
-        (1, (clip, few, *out), ("has 9 pictures", "has 10 frames")),
-        (1, (clip, tmp_path / "gap", *out), ("number 2 is missing",)),
-        (1, (clip, small, *out), ("frame 0", "is 32x48", "is 64x48")),
-        (1, (clip, matte, *out), ("frame 0", "as in a matte", "--mask")),
-        (1, (clip, clip, *out), ("frame 0", "has colours")),
-        (1, (text, trimap_clip, *out), ("cannot be read as a video", "give a whole clip")),
-        (2, (clip, trimap_clip, "-o", tmp_path / "m.png"), (".mov, .webm, .mkv, .mp4",)),
-        (2, (clip, trimap_clip, "-o", tmp_path / "m.mp4", "--codec", "ffv1"), ("goes into .mkv",)),
-        (2, (clip, trimap_clip, *out, "--cutout", tmp_path / "c.mp4"), ("h264 holds no alpha channel",)),
-        (2, (clip, trimap_clip, *out, "--premultiplied"), ("about an alpha channel",)),
-        (2, (clip, trimap_clip, *out, "--depth", "16"), ("--depth is for photos",)),
-        (2, (clip, trimap_clip, "-o", clip), ("is an input",)),
-        (2, (tmp_path / "a.png", tmp_path / "b.png", *out, "--codec", "h264"), ("--codec is for clips",)),
-    ]
-    for code, arguments, words in cases:
-        result = infer(*arguments, by=called)
-        reason = (result.err.splitlines() or [str(result)])[-1]
-        assert_one_line(Run(result.code, "", reason), code, *words)
-    result = infer(clip, matte, *out, "--trimap-encoding", "between")
+        Image.fromarray(trimaps(1)[0]).save(folder / "gap" / f"{number}.png")
+    (folder / "text.mov").write_text("no clip")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments", "words"),
+    [
+        (1, "CLIP WRONG/few.mp4 -o m.mkv", ("has 9 pictures", "has 10 frames")),
+        (1, "CLIP WRONG/gap -o m.mkv", ("number 2 is missing",)),
+        (1, "CLIP WRONG/small.mp4 -o m.mkv", ("frame 0", "is 32x48", "is 64x48")),
+        (1, "CLIP WRONG/soft.mp4 -o m.mkv", ("frame 0", "as in a matte", "--mask")),
+        (1, "CLIP CLIP -o m.mkv", ("frame 0", "has colours")),
+        (1, "WRONG/text.mov TRIMAPS -o m.mkv", ("cannot be read as a video", "give a whole clip")),
+        (2, "CLIP TRIMAPS -o m.png", (".mov, .webm, .mkv, .mp4",)),
+        (2, "CLIP TRIMAPS -o m.mp4 --codec ffv1", ("--codec ffv1 goes into .mkv",)),
+        (2, "CLIP TRIMAPS -o m.mkv --cutout c.mp4", ("h264 holds no alpha channel",)),
+        (2, "CLIP TRIMAPS -o m.mkv --premultiplied", ("--premultiplied is about the alpha channel",)),
+        (2, "CLIP TRIMAPS -o m.mkv --depth 16", ("--depth is for photos",)),
+        (2, "CLIP TRIMAPS -o CLIP", ("is an input",)),
+        (2, "a.png b.png -o m.mkv --codec h264", ("--codec is for clips",)),
+    ],
+)
+def test_a_mistake_is_one_line(
+    code: int,
+    arguments: str,
+    words: tuple[str, ...],
+    clip: Path,
+    trimap_clip: Path,
+    wrong: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    places = {"CLIP": str(clip), "TRIMAPS": str(trimap_clip)}
+    said = [places.get(word, word.replace("WRONG", str(wrong))) for word in arguments.split()]
+    result = infer(*said, by=called)
+    reason = (result.err.splitlines() or [str(result)])[-1]
+    assert_one_line(Run(result.code, "", reason), code, *words)
+
+
+def test_a_soft_matte_may_be_a_trimap_where_it_is_said_to_be(clip: Path, wrong: Path, tmp_path: Path) -> None:
+    result = infer(clip, wrong / "soft.mp4", "-o", tmp_path / "m.mkv", "--trimap-encoding", "between")
     assert result.code == 0, result
-    missing = run("ltm-infer", clip, trimap_clip, *out, block="av")
+
+
+def test_clips_need_an_extra(clip: Path, trimap_clip: Path, tmp_path: Path) -> None:
+    missing = run("ltm-infer", clip, trimap_clip, "-o", tmp_path / "m.mkv", block="av")
     assert_one_line(missing, 1, "needs av, which is not installed: pip install 'litematting-deploy[video]'")
 
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from litematting_deploy.demo.strokes import BRUSHES, OPACITY, trimap_of
+from litematting_deploy.demo.source import BRUSHES, OPACITY, trimap_of
 from litematting_deploy.errors import InputError
 
 BACKGROUND, UNKNOWN, FOREGROUND = 0, 128, 255

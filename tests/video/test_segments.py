@@ -39,11 +39,11 @@ def test_whole(tmp_path: Path) -> None:
     ],
 )
 def test_values_that_cannot_be(change: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"00000000\.json: cannot be read \(.*\); leave --resume out"):
+    with pytest.raises(InputError, match=r"00000000\.json: .*; delete it"):
         read(tmp_path, json.dumps(WHOLE | change))
 
 
 @pytest.mark.parametrize("content", ["", "[" * 200_000, "[]", "null", '"a"'])
 def test_no_segment(content: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"00000000\.json: cannot be read \(.*\); leave --resume out"):
+    with pytest.raises(InputError, match=r"00000000\.json: .*; delete it"):
         read(tmp_path, content)

@@ -1,80 +1,103 @@
-"""What is done of a job, one line of JSON for each frame, beside its results."""
+"""A manifest of what is done of a job: one line of JSON for each frame, beside its results."""
 
-import json
+import contextlib
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ...errors import InputError, OutputError
-from ...files import parse_json
+from ...schema import decode, encode
+from ..outputs import Remarks
 
 NAME = "manifest.jsonl"
 
+Stamps = dict[str, tuple[int, int]]
+"""Size in bytes and time in nanoseconds of files, by their paths."""
 
-def stamps(paths: Iterable[str | Path]) -> dict[str, list[int]]:
-    """Size in bytes and time in nanoseconds of each file, as a record keeps them."""
+
+@dataclass(frozen=True)
+class Record:
+    """The outcome of a frame.
+
+    frame: its name.
+    failure: in one line, why it has no result; None where it has one.
+    files, sources: of its results, and of what they are made from; empty for one that failed.
+    remarks: what may surprise about it.
+    host, pid: the machine and process that matted it; None where no process did.
+    """
+
+    frame: str
+    failure: str | None
+    files: Stamps
+    sources: Stamps
+    remarks: Remarks = field(default_factory=Remarks)
+    host: str | None = None
+    pid: int | None = None
+
+
+def stamps(paths: Iterable[str | Path]) -> Stamps:
+    """Return the size and the time of each file, as a record keeps them."""
     found = {str(path): os.stat(path) for path in paths}
-    return {path: [status.st_size, status.st_mtime_ns] for path, status in found.items()}
+    return {path: (status.st_size, status.st_mtime_ns) for path, status in found.items()}
 
 
 class Manifest:
-    """Records by frame; the last of a frame counts. A line that a crash cut off says nothing.
+    """The records of a job by frame; the last of a frame counts. A line that a crash cut off is skipped.
 
     Nothing is taken out of it: jobs of other frames or shards may write to it, too.
     """
 
     def __init__(self, folder: Path, since_ns: int) -> None:
-        """since_ns: results that are older are not done. Raises `OutputError`, and `InputError` for what is no file."""
+        """Open the manifest of a folder. Raises `InputError` where it is no file, and `OutputError`.
+
+        since_ns: results that are older are not done.
+        """
         self.path, self._since_ns = folder / NAME, since_ns
-        self._records: dict[str, dict[str, Any]] = {}
-        if self.path.exists():
-            self._records = _records(self.path)
+        self._records = _records(self.path) if self.path.exists() else {}
         try:
-            self._file = self.path.open("a")
+            self._file = self.path.open("ab")
             if self.path.stat().st_size:
-                self._file.write("\n")  # ends what a crash cut off
+                self._file.write(b"\n")  # ends what a crash cut off
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {error.strerror}; choose another output") from error
 
-    def add(self, record: dict[str, Any]) -> None:
-        """Write down what came of a frame. Raises `OutputError`."""
-        self._records[record["frame"]] = record
+    def add(self, record: Record) -> None:
+        """Write down the outcome of a frame. Raises `OutputError`."""
+        self._records[record.frame] = record
         try:
-            self._file.write(json.dumps(record) + "\n")
+            self._file.write(encode(record, indent=None))
             self._file.flush()
         except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written: {error.strerror}; make room, --resume") from error
+            raise OutputError(
+                f"{self.path}: cannot be written: {error.strerror}; make room, then go on with `resume`"
+            ) from error
 
     def is_done(self, name: str, files: Iterable[str], sources: Iterable[str]) -> bool:
-        """Whether a frame was made from these sources into these files, and neither have changed since."""
+        """Return whether a frame was made from these sources into these files, and neither have changed since."""
         record = self._records.get(name)
-        if record is None or record["failure"] is not None:
+        if record is None or record.failure is not None:
             return False
         try:
             made = stamps(files)
             newer = all(time_ns >= self._since_ns for _, time_ns in made.values())
-            return bool(newer and record["files"] == made and record["sources"] == stamps(sources))
+            return newer and record.files == made and record.sources == stamps(sources)
         except FileNotFoundError:
             return False
 
     def close(self) -> None:
-        """No records come any more."""
+        """Close the file: no records come any more."""
         self._file.close()
 
 
-def _records(path: Path) -> dict[str, dict[str, Any]]:
+def _records(path: Path) -> dict[str, Record]:
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}; delete it to make all results again") from error
-    return {record["frame"]: record for record in map(_parsed, lines) if record is not None}
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    try:
-        record = parse_json(line)
-    except ValueError:
-        return None
-    whole = isinstance(record, dict) and {"frame", "failure", "files", "sources"} <= set(record)
-    return record if whole and isinstance(record["frame"], str) else None
+    records = {}
+    for line in lines:
+        with contextlib.suppress(InputError):
+            record = decode(line, Record, name="a record", error=InputError)
+            records[record.frame] = record
+    return records

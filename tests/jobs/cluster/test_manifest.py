@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from litematting_deploy.errors import InputError, OutputError
-from litematting_deploy.jobs.cluster.manifest import Manifest, stamps
+from litematting_deploy.jobs.cluster.manifest import Manifest, Record, stamps
 
 
 @pytest.fixture
@@ -18,9 +18,9 @@ def files(tmp_path: Path) -> tuple[str, str]:
     return str(named[0]), str(named[1])
 
 
-def record(files: tuple[str, str], failure: str | None = None) -> dict[str, object]:
+def record(files: tuple[str, str], failure: str | None = None, frame: str = "a") -> Record:
     source, result = files
-    return {"frame": "a", "failure": failure, "files": stamps([result]), "sources": stamps([source])}
+    return Record(frame, failure, stamps([result]), stamps([source]))
 
 
 def is_done(folder: Path, files: tuple[str, str], since_ns: int = 0) -> bool:
@@ -54,13 +54,13 @@ def test_the_last_record_counts_and_a_cut_off_line_does_not(tmp_path: Path, file
     assert not is_done(tmp_path, files)
     with contextlib.closing(Manifest(tmp_path, 0)) as manifest:
         manifest.add(record(files))
-        manifest.add({**record(files), "frame": "b"})
+        manifest.add(record(files, frame="b"))
     content = manifest.path.read_text().rstrip()
     manifest.path.write_text(content[:-20])
     with contextlib.closing(Manifest(tmp_path, 0)) as manifest:
         assert manifest.is_done("a", [files[1]], [files[0]])
         assert not manifest.is_done("b", [files[1]], [files[0]])
-        manifest.add({**record(files), "frame": "b"})
+        manifest.add(record(files, frame="b"))
     with contextlib.closing(Manifest(tmp_path, 0)) as manifest:
         assert manifest.is_done("b", [files[1]], [files[0]])
 
@@ -76,8 +76,8 @@ def test_not_done_with_settings_that_came_later(tmp_path: Path, files: tuple[str
 def test_two_jobs_write_beside_each_other(tmp_path: Path, files: tuple[str, str]) -> None:
     with contextlib.closing(Manifest(tmp_path, 0)) as one, contextlib.closing(Manifest(tmp_path, 0)) as other:
         one.add(record(files))
-        other.add({**record(files), "frame": "b"})
-        one.add({**record(files), "frame": "c"})
+        other.add(record(files, frame="b"))
+        one.add(record(files, frame="c"))
     with contextlib.closing(Manifest(tmp_path, 0)) as manifest:
         assert all(manifest.is_done(name, [files[1]], [files[0]]) for name in "abc")
 

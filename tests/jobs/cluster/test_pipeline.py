@@ -3,12 +3,15 @@
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from litematting_deploy.errors import InputError, OutputError, UsageError
-from litematting_deploy.jobs.cluster.pipeline import Cluster, Record, Resources, Worker, connected
+from litematting_deploy.jobs.cluster.pipeline import Cluster, connected
+from litematting_deploy.jobs.cluster.worker import Answer, Worker
+from litematting_deploy.specs import ClusterSpec
 
 pytestmark = [
     pytest.mark.slow,
@@ -17,7 +20,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-EACH = Resources(1, 0)
+EACH = ClusterSpec(cpus=1, gpus=0, actors=2, frames_per_task=2)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,7 @@ def making(act: Callable[[int], Any]) -> Callable[[], Worker]:
     """What Ray can send to its processes without these tests."""
 
     def make() -> Worker:
-        def work(numbers: Sequence[int]) -> list[Record]:
+        def work(numbers: Sequence[int]) -> list[Answer]:
             return [{"frame": str(number), "said": act(number)} for number in numbers]
 
         return work
@@ -40,7 +43,7 @@ def making(act: Callable[[int], Any]) -> Callable[[], Worker]:
 
 def test_a_frame_that_ends_its_actors_takes_only_its_batch_along(cluster: Cluster) -> None:
     make = making(lambda number: os._exit(1) if number == 5 else number * 2)
-    records = list(cluster.run(range(10), EACH, 2, 2, make))
+    records = list(cluster.run(range(10), EACH, make))
     assert {record["frame"]: record["said"] for record in records} == {
         str(number): number * 2 for number in range(10) if number not in (4, 5)
     }
@@ -54,9 +57,9 @@ def test_our_errors_keep_their_type_and_their_words(cluster: Cluster) -> None:
         raise InputError("/out: is not the folder")
 
     with pytest.raises(OutputError, match=rf"on {socket.gethostname()}: /out/\d.png: no space left"):
-        list(cluster.run(range(4), EACH, 2, 1, making(full)))
+        list(cluster.run(range(4), EACH, making(full)))
     with pytest.raises(InputError, match=rf"on {socket.gethostname()}: /out: is not the folder"):
-        list(cluster.run(range(4), EACH, 2, 1, broken))
+        list(cluster.run(range(4), EACH, broken))
     with pytest.raises(InputError, match="/out: is not the folder"):
         cluster.ask(EACH, broken)
 
@@ -64,8 +67,8 @@ def test_our_errors_keep_their_type_and_their_words(cluster: Cluster) -> None:
 def test_actors_fit_into_machines_not_into_their_sum(cluster: Cluster) -> None:
     cores = os.cpu_count() or 1
     assert cluster.fitting(EACH) == cores
-    assert cluster.fitting(Resources(cores, 0)) == 1
+    assert cluster.fitting(replace(EACH, cpus=cores)) == 1
     with pytest.raises(
         UsageError, match=rf"an actor holds {cores + 1} CPU, the machines of the cluster have {cores} CPU"
     ):
-        cluster.fitting(Resources(cores + 1, 0))
+        cluster.fitting(replace(EACH, cpus=cores + 1))

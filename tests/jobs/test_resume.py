@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from litematting_deploy.errors import InputError, UsageError
-from litematting_deploy.jobs.settings import SETTINGS, keep_settings
+from litematting_deploy.jobs.resume import SETTINGS, keep_settings
 
 ONE, OTHER = {"depth": "8", "step": None}, {"depth": "16", "step": None}
 
@@ -58,7 +58,7 @@ def test_file_systems_without_links(reason: int, tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize("content", ["", "{", "[]", "\xff", "[" * 50_000])
 def test_what_cannot_be_read(tmp_path: Path, content: str) -> None:
     (tmp_path / SETTINGS).write_bytes(content.encode("latin-1"))
-    with pytest.raises(InputError, match=rf"{SETTINGS}: cannot be read; delete it"):
+    with pytest.raises(InputError, match=rf"{SETTINGS}: not a note of settings.*; delete it"):
         keep_settings(tmp_path, ONE, resume=True)
     keep_settings(tmp_path, ONE, resume=False)
     assert json.loads((tmp_path / SETTINGS).read_bytes()) == ONE

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from litematting_deploy.demo import job
-from litematting_deploy.demo.limits import Limits
+from litematting_deploy.demo import studio
 from litematting_deploy.demo.source import Source
-from litematting_deploy.demo.studio import Studio
+from litematting_deploy.demo.studio import Limits, Studio
 from litematting_deploy.errors import ForegroundError, NotFiniteError
 from litematting_deploy.images.background import Background
 from litematting_deploy.images.decode import decode
 from litematting_deploy.images.photo import Photo
 from litematting_deploy.runtime import Matter
+from litematting_deploy.specs import TrimapSpec
 
 
 def test_the_alpha_is_there_where_colours_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,11 +26,11 @@ def test_the_alpha_is_there_where_colours_fail(tmp_path: Path, monkeypatch: pyte
     def fail(*_: Any) -> None:
         raise ForegroundError("photo.png: its foreground colours cannot be estimated (OSError: full)")
 
-    monkeypatch.setattr(job, "estimate_foreground", fail)
+    monkeypatch.setattr(studio, "estimate_foreground", fail)
     matter: Any = lambda *_: alpha  # noqa: E731  # stands for a Matter
-    matted = job.matte(matter, Photo("photo.png", pixels, pixels), trimap, lambda *_: None)
+    matted = studio.matte(matter, Photo("photo.png", pixels, pixels), trimap, lambda *_: None)
     assert matted.failure is not None
-    results = job.write_results(matted, Background("white"), tmp_path)
+    results = studio.write_results(matted, Background("white"), tmp_path)
     assert results.files.keys() == {"alpha", "trimap"}
     assert np.array_equal(decode(results.files["alpha"], 1).levels, np.rint(alpha * 255))
     assert (results.cutout, results.background) == (None, None)
@@ -48,7 +48,7 @@ def test_a_photo_that_is_not_finite_fails_alone(root_onnx: Path, tmp_path: Path)
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
     (tmp_path / "results").mkdir()
     studio = Studio(lambda: Matter.load(root_onnx), tmp_path, Limits())
-    source = Source("trimap", path=str(tmp_path / "trimap.png"))
+    source = Source(TrimapSpec(), str(tmp_path / "trimap.png"))
 
     def cut_out(name: str) -> Any:
         return studio.cut_out(str(tmp_path / f"{name}.png"), source, "#ffffff", None, lambda *_: None)

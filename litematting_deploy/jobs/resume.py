@@ -1,0 +1,114 @@
+"""Resuming a job: which frames are done, and whether its results are made with the same settings."""
+
+import itertools
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..errors import InputError, UsageError
+from ..files import create_file, replace_file
+from ..images.background import is_image
+from ..runtime import Matter
+from ..runtime.shipped import SHIPPED_ENGINE
+from ..schema import decode
+from ..sidecar import weights_sha256
+from ..specs import JobSpec
+from .run import AHEAD
+from .trimaps import band_of, meaning_of
+
+Item = TypeVar("Item")
+
+SETTINGS = ".ltm-infer.json"
+
+
+def unfinished(items: Sequence[Item], is_done: Callable[[Item], bool], looked_at: Callable[[], None]) -> list[Item]:
+    """Return the items that are not done, in order.
+
+    is_done, looked_at: are called from several threads; `looked_at` after each item.
+    """
+
+    def look(item: Item) -> bool:
+        done = is_done(item)
+        looked_at()
+        return not done
+
+    pool = ThreadPoolExecutor(AHEAD, "look")
+    try:
+        return list(itertools.compress(items, pool.map(look, items)))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def result_settings(matter: Matter, job: JobSpec) -> dict[str, Any]:
+    """Return the settings that decide on the results. The device is none of them, so that machines can share a folder.
+
+    Raises `UsageError` where a job is resumed with a server that does not say which weights it has.
+    """
+    output, path = job.output, job.engine.engine or str(SHIPPED_ENGINE)
+    background = output.background
+    if background is not None and is_image(background):
+        background = os.path.abspath(background)
+    weights = matter.engine.weights_sha256 or ("unknown" if job.engine.is_served else weights_sha256(path))
+    if job.resume and weights == "unknown":
+        raise UsageError(
+            f"{path}: does not say which weights it has, so `resume` might mix two; leave it out, or serve a model "
+            "repository that ltm-export wrote",
+            parameter="resume",
+        )
+    height, width = matter.engine.patch_hw
+    trimap = job.trimap
+    return {
+        "engine": f"{height}x{width} {matter.engine.precision}, weights {weights[:12]}",
+        "plan": matter.placement,
+        "unknown": None if trimap.kind == "trimap" else f"{band_of(trimap)} {meaning_of(trimap)}".strip(),
+        "format": output.format,
+        "background": background,
+        "trimap_encoding": trimap.trimap_encoding,
+        "adaptive": trimap.adaptive,
+        "depth": output.depth,
+        "premultiplied": output.premultiplied,
+        "exposure": job.exposure,
+        "published": job.plan.published,
+    }
+
+
+def keep_settings(folder: Path, now: dict[str, Any], resume: bool) -> int:
+    """Note in `folder` the settings of its results, and return since when they hold, as a file's time in nanoseconds.
+
+    A result that is older may have been made with other settings.
+    now: the settings by name, of JSON's types.
+    resume: the folder's results stay, so the settings must be the same, also as those of a run that began at the same
+    moment.
+
+    Raises `UsageError` where they differ, `InputError` where the note cannot be read, and `OutputError`.
+    """
+    path = folder / SETTINGS
+    content = (json.dumps(now, indent=2) + "\n").encode()
+    if resume and create_file(path, content):
+        return path.stat().st_mtime_ns
+    before: dict[str, Any] | None = None
+    try:
+        before = decode(
+            path,
+            dict[str, Any],
+            name="a note of settings",
+            error=InputError,
+            remedy="delete it to make all results again",
+        )
+    except InputError:
+        if resume:
+            raise
+    if resume and before is not None:
+        changed = [name for name in now if before.get(name) != now[name]]
+        if changed:
+            raise UsageError(
+                f"{folder}: was begun with another {', '.join(changed)} "
+                f"({before.get(changed[0])!r}, now {now[changed[0]]!r}); resume with that, or leave `resume` out",
+                parameter="resume",
+            )
+    if before != now:
+        replace_file(path, content)
+    return path.stat().st_mtime_ns
