@@ -13,6 +13,8 @@ from .class_ids import class_ids
 LEAST_SURE = 0.98
 """The share of the range's top that a mask's brightest value reaches at least, so that something is foreground."""
 _MOST_LISTED = 6
+_TOO_BRIGHT = 2
+"""How many times the top of the range no value of an OpenEXR mask reaches, though filters overshoot the top."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,13 @@ class MaskMeaning:
         if self.labels:
             return np.where(np.isin(levels, self.labels), np.uint8(255), np.uint8(0))
         if self.threshold is None:
+            _check_scale(levels, top, name)
             if alone:
                 _check_brightest(levels, top, name)
             _check_no_ids(levels, top, name)
             return None
         least = self.threshold * top / 100 if self.relative else self.threshold
-        if least > top:
+        if least > max(top, levels.max()):
             raise InputError(f"{name}: its values go from 0 to {top:g}, so that nothing reaches {self}; lower it")
         return np.where(levels >= least, np.uint8(255), np.uint8(0))
 
@@ -100,6 +103,17 @@ def _check_brightest(levels: NDArray[Any], top: float, name: str) -> None:
             f"{name}: its brightest value is {brightest:g} of {top:g}, so that no pixel is sure to be foreground; it "
             f"holds {_listed(levels)}. Say what is meant: `mask_threshold={_rounded_down(brightest)}` (foreground from "
             "this value on) or `mask_labels=ID` (where values are class ids), or scale the mask to the whole range"
+        )
+
+
+def _check_scale(levels: NDArray[Any], top: float, name: str) -> None:
+    """Raise `InputError` for floats beyond 0..`top`: class ids and levels up to 255, all of which would be cut off."""
+    brightest = levels.max()
+    if brightest >= _TOO_BRIGHT * top:
+        raise InputError(
+            f"{name}: its brightest value is {brightest:g}, and an OpenEXR mask goes from 0 to {top:g}. Say what is "
+            "meant: `mask_threshold=VALUE` (foreground from this value on) or `mask_labels=ID` (where values are class "
+            "ids), or scale the mask to the whole range"
         )
 
 

@@ -20,7 +20,7 @@ from .jpeg import SIGNATURE, check_exif, check_jpeg
 from .metadata import DECODER_ERRORS
 from .orientation import ORIENTATION_TAG
 from .png import PngHead
-from .suffixes import conversion, kind_of
+from .suffixes import RAW, conversion, kind_of
 from .tiff import SIGNATURES, check_before_opening, tile_size
 
 Factory: TypeAlias = Callable[[BinaryIO, str], ImageFile.ImageFile]
@@ -46,6 +46,8 @@ def opened(path: str | Path, max_megapixels: float) -> Iterator[ImageFile.ImageF
     """A picture whose header is checked. What goes wrong with it is an `InputError` naming the file."""
     try:
         check_is_file(path)
+        if kind_of(path) == RAW:  # of many, Pillow would take the thumbnail for the photo
+            raise _not_read(path, RAW)
         PngHead.read(path)
         check_before_opening(path)
         with open(path, "rb") as file:
@@ -132,6 +134,10 @@ def check_exif_of(picture: Image.Image, path: str | Path) -> None:
         check_exif(exif, path)
 
 
+def _not_read(path: str | Path, kind: str) -> InputError:
+    return InputError(f"{path}: is a picture of kind {kind}, which is not read; {conversion(kind)}")
+
+
 def _unknown(path: str | Path) -> InputError:
     """What to say of a file that Pillow does not know."""
     with open(path, "rb") as file:
@@ -142,7 +148,7 @@ def _unknown(path: str | Path) -> InputError:
             )
     kind = kind_of(path)
     if kind is not None and kind.upper() not in READ_FORMATS:
-        return InputError(f"{path}: is a picture of kind {kind}, which is not read; {conversion(kind)}")
+        return _not_read(path, kind)
     return InputError(
         f"{path}: not an image that can be read ({os.path.getsize(path)} bytes); "
         f"wanted {', '.join(READ_FORMATS)} or OpenEXR; it may be empty, damaged or misnamed"
