@@ -17,6 +17,9 @@ from .mask_checks import check_brightest, check_no_ids
 from .opening import is_exr
 from .photo import Photo
 
+_TOO_BRIGHT = 2
+"""How many times the top of the range no value of an OpenEXR mask reaches, though filters overshoot the top."""
+
 
 @dataclass(frozen=True)
 class MaskMeaning:
@@ -78,12 +81,13 @@ class MaskMeaning:
         if self.labels:
             return np.where(np.isin(levels, self.labels), np.uint8(255), np.uint8(0))
         if self.threshold is None:
+            _check_scale(levels, top, name)
             if alone:
                 check_brightest(levels, top, name)
             check_no_ids(levels, top, name)
             return None
         least = self.threshold * top / 100 if self.relative else self.threshold
-        if least > top:
+        if least > max(top, levels.max()):
             raise InputError(f"{name}: its values go from 0 to {top:g}, so that nothing reaches {self}; lower it")
         return np.where(levels >= least, np.uint8(255), np.uint8(0))
 
@@ -172,6 +176,17 @@ def read_alpha(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDAr
 
 def _exr_levels(plane: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.asarray(np.rint(plane.clip(0, 1) * 255), np.uint8)
+
+
+def _check_scale(levels: NDArray[Any], top: float, name: str) -> None:
+    """Raise `InputError` for floats beyond 0..`top`: class ids and levels up to 255, all of which would be cut off."""
+    brightest = levels.max()
+    if brightest >= _TOO_BRIGHT * top:
+        raise InputError(
+            f"{name}: its brightest value is {brightest:g}, and an OpenEXR mask goes from 0 to {top:g}. Say what is "
+            "meant: `mask_threshold=VALUE` (foreground from this value on) or `mask_labels=ID` (where values are class "
+            "ids), or scale the mask to the whole range"
+        )
 
 
 def _grey(decoded: Decoded, path: str | Path) -> NDArray[Any]:

@@ -19,7 +19,7 @@ from .heif import container_factory
 from .jpeg import check_jpeg
 from .metadata import DECODER_ERRORS
 from .png import PngHead
-from .suffixes import conversion, kind_of
+from .suffixes import RAW, conversion, kind_of
 from .tiff import check_tiff_tags, tile_size
 
 Factory: TypeAlias = Callable[[BinaryIO, str], ImageFile.ImageFile]
@@ -48,6 +48,8 @@ def opened(path: str | Path, max_megapixels: float) -> Iterator[tuple[ImageFile.
     """
     try:
         check_is_file(path)
+        if kind_of(path) == RAW:  # of many, Pillow would take the thumbnail for the photo
+            raise _not_read(path, RAW)
         # A file rather than its name, which Pillow would map into memory, and garble TIFFs that lie on their side.
         with open(path, "rb") as file:
             name = _format_of(file)
@@ -121,6 +123,10 @@ def _format_of(file: BinaryIO) -> str | None:
     return None
 
 
+def _not_read(path: str | Path, kind: str) -> InputError:
+    return InputError(f"{path}: is a picture of kind {kind}, which is not read; {conversion(kind)}")
+
+
 def _unknown(path: str | Path, name: str | None) -> InputError:
     """Return the error for a file that Pillow does not open, though it may claim to be of the format `name`."""
     if name == "TIFF":
@@ -130,7 +136,7 @@ def _unknown(path: str | Path, name: str | None) -> InputError:
         )
     kind = kind_of(path)
     if kind is not None and kind.upper() not in READ_FORMATS:
-        return InputError(f"{path}: is a picture of kind {kind}, which is not read; {conversion(kind)}")
+        return _not_read(path, kind)
     return InputError(
         f"{path}: not an image that can be read ({os.path.getsize(path)} bytes); "
         f"wanted {', '.join(READ_FORMATS)} or OpenEXR; it may be empty, damaged or misnamed"

@@ -38,7 +38,8 @@ _SIGNATURES = (
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
 )
-_RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw")
+RAW = "camera raw"
+_RAW_SUFFIXES = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw")
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 _READ = ("PNG", "JPEG", "OpenEXR", "TIFF", "WebP")
@@ -51,7 +52,7 @@ _CONVERSION = {
     "DPX": "convert it: oiiotool IN.dpx -o OUT.exr",
     "Cineon": "convert it: oiiotool IN.cin -o OUT.exr",
     "Radiance HDR": "convert it: oiiotool IN.hdr -o OUT.exr",
-    "camera raw": "develop it to a 16-bit TIFF or PNG",
+    RAW: "develop it to a 16-bit TIFF or PNG",
 }
 
 
@@ -70,8 +71,8 @@ def kind_of(path: str | Path) -> str | None:
 
     Raises `OSError`.
     """
-    if Path(path).suffix.lower() in _RAW:
-        return "camera raw"
+    if Path(path).suffix.lower() in _RAW_SUFFIXES:
+        return RAW
     with open(path, "rb") as file:
         start = file.read(_START)
     if start[4:8] == b"ftyp":

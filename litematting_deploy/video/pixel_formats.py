@@ -65,8 +65,10 @@ def rescaled(picture: av.VideoFrame, kind: str) -> av.VideoFrame:
 
 
 def is_full(picture: av.VideoFrame) -> bool:
-    """Whether codes take the whole range of their bits."""
-    is_full: bool = picture.format.is_rgb or picture.color_range == FULL or picture.format.name.startswith("yuvj")
+    """Whether codes take the whole range of their bits; those of grey alone do unless tagged otherwise."""
+    name = picture.format.name
+    untagged_grey = name.startswith(("gray", "ya", "mono")) and picture.color_range != LIMITED
+    is_full: bool = picture.format.is_rgb or picture.color_range == FULL or name.startswith("yuvj") or untagged_grey
     return is_full
 
 
