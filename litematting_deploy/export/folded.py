@@ -5,7 +5,8 @@ for group norms. Three identities save that:
 
 - The first norm follows a 1x1 convolution, y = W x. The statistics of y are those of x through W: with K the covariance
   of x (channels x channels), the variance of y_c is w_c K w_c. So scale and shift are known before y is computed: the
-  scale goes into the weights. x without its mean is what K is of, and what is convolved.
+  scale goes into the weights. x without its mean is what K is of, and what is convolved. The shift, or a part of it, is
+  one more column of the weights, for one more channel of x that is 1 everywhere: adding it takes no pass of its own.
 - All else up to the second norm, and all after it, concerns a few rows at a time. The block runs in strips of rows
   that stay in the cache, and stores only the depthwise convolution's output in between.
 - The activation of s y + t is s times that of y + t / s for s > 0, be it ReLU or LeakyReLU. So the scale of the second
@@ -16,8 +17,11 @@ for group norms. Three identities save that:
 Maps no larger than a strip stay in the cache anyway: their blocks are left as they are, for nodes are what opening a
 session takes its time for.
 
-Every variance is of values without their mean, and every long sum is one of rows' sums. The mean square minus the
-square of the mean is of one size with its own rounding where a map is nearly flat, as in a photo of a white wall.
+No variance is the mean square less the square of the mean where the mean may be much larger than the deviations: both
+are then of one size with their own rounding, as in a photo of a white wall. Most are of values without their mean. What
+ReLU makes of y + t lacks the positive part of t, and y has no mean: channels that are on everywhere stay near y, and
+those that are off everywhere are 0. So their mean squares say enough, in one pass less. Long sums are sums of rows'
+sums.
 """
 
 import math
@@ -37,8 +41,19 @@ STRIP_BYTES = 8 << 20
 _LEAST = 1e-12
 """Of a norm's weights, so that there is something to divide by; next to its bias, nothing."""
 
-Activate = Callable[[ir.Value, ir.Value], tuple[ir.Value, ir.Value | None]]
-"""Of x (N, D, L) and a shift (N, D, 1): the activation of their sum, less the second result (N, D, 1), if any."""
+
+@dataclass(frozen=True)
+class _Activation:
+    """An activation of the sum of x (N, D, L) and a shift t (N, D, 1), as nodes.
+
+    split: returns the part of t that is added to x before `inside`, and the part that its result lacks, or None.
+    inside: takes x with the former, and the latter. outside: takes x and t, and returns its result and what that lacks
+    (N, D, 1), or None.
+    """
+
+    split: Callable[[ir.Value], tuple[ir.Value, ir.Value | None]]
+    inside: Callable[[ir.Value, ir.Value | None], ir.Value]
+    outside: Callable[[ir.Value, ir.Value], tuple[ir.Value, ir.Value | None]]
 
 
 @dataclass(frozen=True)
@@ -108,15 +123,9 @@ def _block_rule(activation: str, residual: bool) -> pattern.RewriteRule:
     def folded(op: Op, active: ir.Value, **values: ir.Value) -> ir.Value:
         node = active.producer()
         assert node is not None  # the pattern matched it
-        attributes = node.attributes
-
-        def activate(x: ir.Value, shift: ir.Value) -> tuple[ir.Value, ir.Value | None]:
-            if activation == "Relu":  # max(x + t, 0) = max(x, -t) + t
-                return op.Max(x, op.Neg(shift)), shift
-            return getattr(op, activation)(op.Add(x, shift), **attributes), None
-
         made = [_Norm(values[f"g{index}"], values[f"b{index}"], values[f"norm{index}"]) for index in (1, 2, 3)]
         kernels = [values[f"w{index}"] for index in (1, 2, 3)]
+        activate = _relu(op) if activation == "Relu" else _leaky_relu(op, node.attributes)
         return _block(op, values["x"], kernels, made, activate, residual)
 
     def large(_context: Any, norm1: ir.Value, **_: ir.Value) -> bool:
@@ -125,71 +134,104 @@ def _block_rule(activation: str, residual: bool) -> pattern.RewriteRule:
     return pattern.RewriteRule(block, folded, large)
 
 
+def _relu(op: Op) -> _Activation:
+    """max(x + t, 0) is max(x, -t) and t more, and max(x + min(t, 0), -max(t, 0)) and max(t, 0) more."""
+
+    def split(shift: ir.Value) -> tuple[ir.Value, ir.Value | None]:
+        positive: ir.Value = op.Relu(shift)
+        return op.Sub(shift, positive), positive
+
+    def inside(x: ir.Value, positive: ir.Value | None) -> ir.Value:
+        most: ir.Value = op.Max(x, op.Neg(positive))
+        return most
+
+    def outside(x: ir.Value, shift: ir.Value) -> tuple[ir.Value, ir.Value | None]:
+        return op.Max(x, op.Neg(shift)), shift
+
+    return _Activation(split, inside, outside)
+
+
+def _leaky_relu(op: Op, attributes: Any) -> _Activation:
+    def alone(x: ir.Value, _: ir.Value | None = None) -> ir.Value:
+        result: ir.Value = op.LeakyRelu(x, **attributes)
+        return result
+
+    return _Activation(lambda shift: (shift, None), alone, lambda x, shift: (alone(op.Add(x, shift)), None))
+
+
 def _block(
-    op: Op, x: ir.Value, kernels: list[ir.Value], made: list[_Norm], activate: Activate, residual: bool
+    op: Op, x: ir.Value, kernels: list[ir.Value], made: list[_Norm], activate: _Activation, residual: bool
 ) -> ir.Value:
     """The block in strips; kernels and norms of expansion, depthwise convolution and projection."""
     (channels, height, _), (hidden, out_height, out_width) = channels_hw(x), channels_hw(made[1].made)
     _, padded_height, padded_width = channels_hw(made[0].made)
     stride = height // out_height
-    padded = op.Pad(x, numbers(op, 0, 0, 1, 1, 0, 0, 1, 1))
-    pixels, mean = _centred(op, padded, channels, padded_height * padded_width)
-    expansion, shift = _folded_expansion(op, pixels, mean, kernels[0], made[0])
+    padded = op.Pad(x, numbers(op, 0, 0, 1, 1, 0, 1, 1, 1))
+    pixels, mean = _centred_and_one(op, padded, channels, padded_height * padded_width)
+    expansion, lacking = _folded_expansion(op, pixels, mean, kernels[0], made[0], activate)
     sign = _sign(op, made[1].weight, hidden)
     depthwise = op.Mul(kernels[1], sign)
 
-    def piece(strip: Strip) -> tuple[ir.Value, ir.Value | None]:
+    def piece(strip: Strip) -> ir.Value:
         y = pixels
         if strip.rows < out_height:
             y = op.Slice(
                 y, *(numbers(op, value) for value in (strip.first * padded_width, strip.last * padded_width, 2))
             )
-        y, less = activate(op.MatMul(expansion, y), shift)
+        y = activate.inside(op.MatMul(expansion, y), lacking)
         y = reshape(op, y, 0, hidden, strip.last - strip.first, padded_width)
-        y = op.Conv(y, depthwise, group=hidden, kernel_shape=[3, 3], strides=[stride, stride], pads=[0, 0, 0, 0])
-        return y, less
+        convolved: ir.Value = op.Conv(
+            y, depthwise, group=hidden, kernel_shape=[3, 3], strides=[stride, stride], pads=[0, 0, 0, 0]
+        )
+        return convolved
 
     plan = strips(padded_height, stride, rows_in(STRIP_BYTES, 4 * hidden * stride * padded_width, out_height))
-    pieces, (less, *_) = zip(*map(piece, plan), strict=True)
-    if less is not None:
-        less = op.Mul(less, reshape(op, op.ReduceSum(depthwise, numbers(op, 1, 2, 3)), hidden, 1))
-    projection, middle = _folded_projection(op, pieces, less, sign, kernels[2], made[1])
+    pieces = [piece(strip) for strip in plan]
+    if lacking is not None:
+        lacking = op.Mul(lacking, reshape(op, op.ReduceSum(depthwise, numbers(op, 1, 2, 3)), hidden, 1))
+    projection, middle = _folded_projection(op, pieces, lacking, sign, kernels[2], made[1])
 
     def projected(y: ir.Value, strip: Strip) -> tuple[ir.Value, ir.Value | None]:
-        y, less = activate(reshape(op, y, 0, hidden, strip.rows * out_width), middle)
+        y, less = activate.outside(reshape(op, y, 0, hidden, strip.rows * out_width), middle)
         return op.MatMul(projection, y), less
 
     parts, (less, *_) = zip(*map(projected, pieces, plan), strict=True)
     joined = parts[0] if len(parts) == 1 else op.Concat(*parts, axis=2)
-    if less is not None:
-        joined = op.Add(joined, op.MatMul(projection, less))
+    offset = None if less is None else op.MatMul(projection, less)
     channels, _, _ = channels_hw(made[2].made)
-    result = norms.as_affine(op, reshape(op, joined, 0, channels, out_height, out_width), *made[2].values)
+    result = norms.as_affine(op, reshape(op, joined, 0, channels, out_height, out_width), *made[2].values, offset)
     return op.Add(x, result) if residual else result
 
 
-def _centred(op: Op, x: ir.Value, channels: int, pixels: int) -> tuple[ir.Value, ir.Value]:
-    """x (N, C, H, W) without its channels' means, as (N, C, H W), and these means (N, C, 1)."""
+def _centred_and_one(op: Op, x: ir.Value, channels: int, pixels: int) -> tuple[ir.Value, ir.Value]:
+    """x (N, C + 1, H, W) without its channels' means, as (N, C + 1, H W), and these means (N, C + 1, 1).
+
+    The last channel, 0 in x, is 1 in the result: what a matrix has in its last column is added.
+    """
     mean = average(op, average(op, x, 3), 2)
-    return reshape(op, op.Sub(x, mean), 0, channels, pixels), reshape(op, mean, 0, channels, 1)
+    one = op.Constant(value_floats=[0.0] * channels + [1.0])
+    centred = op.Sub(x, op.Sub(mean, reshape(op, one, channels + 1, 1, 1)))
+    return reshape(op, centred, 0, channels + 1, pixels), reshape(op, mean, 0, channels + 1, 1)
 
 
 def _folded_expansion(
-    op: Op, pixels: ir.Value, mean: ir.Value, kernel: ir.Value, norm: _Norm
-) -> tuple[ir.Value, ir.Value]:
-    """(N, D, C): the 1x1 convolution with its norm's scale in it; (N, D, 1): the shift.
+    op: Op, pixels: ir.Value, mean: ir.Value, kernel: ir.Value, norm: _Norm, activate: _Activation
+) -> tuple[ir.Value, ir.Value | None]:
+    """(N, D, C + 1): the 1x1 convolution with its norm's scale in it; in the last column, the shift.
 
-    pixels: (N, C, L), padded, without their mean (N, C, 1).
+    pixels: (N, C + 1, L), padded, without their mean (N, C + 1, 1), and the last channel 1.
     """
     hidden, height, width = channels_hw(norm.made)
     kernel = reshape(op, kernel, hidden, -1)
-    means = op.MatMul(kernel, mean)
-    products = op.MatMul(kernel, op.MatMul(pixels, op.Transpose(pixels, perm=[0, 2, 1])))
-    share = op.Mul(kernel, op.Constant(value_float=1 / (height * width)))
+    padded = op.Pad(kernel, numbers(op, 0, 0, 0, 1))
+    means = op.MatMul(padded, mean)
+    products = op.MatMul(padded, op.MatMul(pixels, op.Transpose(pixels, perm=[0, 2, 1])))
+    share = op.Mul(padded, op.Constant(value_float=1 / (height * width)))
     variances = op.Relu(op.ReduceSum(op.Mul(products, share), numbers(op, 2), keepdims=1))
     scale, removed = scale_and_mean(op, (means, variances), norm.weight, norm.made)
     shift = op.Add(op.Mul(op.Sub(means, removed), scale), reshape(op, norm.bias, hidden, 1))
-    return op.Mul(kernel, scale), shift
+    inside, lacking = activate.split(shift)
+    return op.Concat(op.Mul(kernel, scale), inside, axis=2), lacking
 
 
 def _sign(op: Op, weight: ir.Value, channels: int) -> ir.Value:
@@ -201,23 +243,23 @@ def _sign(op: Op, weight: ir.Value, channels: int) -> ir.Value:
 
 
 def _folded_projection(
-    op: Op, pieces: Sequence[ir.Value], less: ir.Value | None, sign: ir.Value, kernel: ir.Value, norm: _Norm
+    op: Op, pieces: Sequence[ir.Value], lacking: ir.Value | None, sign: ir.Value, kernel: ir.Value, norm: _Norm
 ) -> tuple[ir.Value, ir.Value]:
     """(N, C, D): the 1x1 convolution with the scale of the norm before it; (N, D, 1): what to add before.
 
-    pieces: strips (N, D, rows, W) of what the norm takes, each channel times its `sign` (D, 1, 1, 1) and less by `less`
-    (N, D, 1).
+    pieces: strips (N, D, rows, W) of what the norm takes, each channel times its `sign` (D, 1, 1, 1).
     """
     hidden, _, _ = channels_hw(norm.made)
     sign = reshape(op, sign, hidden, 1, 1)
-    parts = zip(*(row_statistics(op, piece) for piece in pieces), strict=True)
+    statistics = row_statistics if lacking is None else norms.plain_row_statistics
+    parts = zip(*(statistics(op, piece) for piece in pieces), strict=True)
     means, variances = (part[0] if len(part) == 1 else op.Concat(*part, axis=2) for part in parts)
-    if less is not None:
-        means = op.Add(means, reshape(op, less, 0, hidden, 1, 1))
+    if lacking is not None:
+        means = op.Add(means, reshape(op, lacking, 0, hidden, 1, 1))
     weight = op.Max(op.Abs(norm.weight), op.Constant(value_float=_LEAST))
     scale, removed = scale_and_mean(op, (op.Mul(means, sign), variances), weight, norm.made)
     shift = op.Sub(op.Div(reshape(op, norm.bias, hidden, 1), scale), op.Mul(removed, reshape(op, sign, hidden, 1)))
-    if less is not None:
-        shift = op.Add(shift, less)
+    if lacking is not None:
+        shift = op.Add(shift, lacking)
     folded = op.Mul(reshape(op, kernel, -1, hidden), reshape(op, scale, 0, 1, hidden))
     return folded, shift

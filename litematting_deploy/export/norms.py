@@ -65,6 +65,12 @@ def row_statistics(op: Op, x: ir.Value) -> Statistics:
     return mean, average(op, op.Mul(deviation, deviation), 3)
 
 
+def plain_row_statistics(op: Op, x: ir.Value) -> Statistics:
+    """The same as `row_statistics` of x whose means are small beside its deviations, or both nothing."""
+    mean = average(op, x, 3)
+    return mean, op.Relu(op.Sub(average(op, op.Mul(x, x), 3), op.Mul(mean, mean)))
+
+
 def scale_and_mean(op: Op, statistics: Statistics, weight: ir.Value, norm: ir.Value) -> tuple[ir.Value, ir.Value]:
     """The (N, C, 1) by which `norm` multiplies its channels, and the means (N, C, 1) that it takes off before.
 
@@ -146,10 +152,22 @@ def as_instance(op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.
     return result
 
 
-def as_affine(op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.Value) -> ir.Value:
-    """Statistics by reductions, and one multiplication and one addition of what is left without the mean."""
+def as_affine(
+    op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.Value, offset: ir.Value | None = None
+) -> ir.Value:
+    """Statistics by reductions, and one multiplication and one addition of what is left without the mean.
+
+    offset: (N, C, 1), what is to be added to x (N, C, H, W) before; it goes into the mean that is taken off.
+    """
     (groups, epsilon), (channels, height, width) = groups_and_epsilon(norm), channels_hw(norm)
-    centred, variance = _centred(op, _by_group(op, x, norm))
+    if offset is None:
+        centred, variance = _centred(op, _by_group(op, x, norm))
+    else:
+        offset = reshape(op, offset, 0, channels, 1, 1)
+        means = reshape(op, op.Add(_whole_mean(op, x), offset), 0, groups, -1)
+        mean = op.Expand(average(op, means, 2), numbers(op, 1, 1, channels // groups))
+        centred = _by_group(op, op.Sub(x, op.Sub(reshape(op, mean, 0, channels, 1, 1), offset)), norm)
+        variance = _whole_mean(op, op.Mul(centred, centred))
     deviation = op.Sqrt(op.Add(variance, op.Constant(value_float=epsilon)))
     scale = op.Div(reshape(op, weight, 1, groups, channels // groups, 1), deviation)
     if groups < channels:

@@ -116,7 +116,7 @@ def test_half_precision_keeps_what_must_be_float32(engine: str, average: str, re
         by_operator.setdefault(node.op_type, set()).add(types.get(node.input[0], 0))
         if node.op_type == "GroupNormalization":
             stash = [attribute.i for attribute in node.attribute if attribute.name == "stash_type"]
-            assert stash == [TensorProto.FLOAT]
+            assert stash == [TensorProto.DOUBLE]  # float32 cannot tell the variance of a flat map from its own rounding
     assert by_operator["Conv"] - by_operator[average] == {TensorProto.FLOAT16} - by_operator[average]
     assert by_operator["GroupNormalization"] == {TensorProto.FLOAT16}
     assert by_operator["Softmax"] == {TensorProto.FLOAT}
