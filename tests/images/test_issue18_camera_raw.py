@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from litematting_deploy.images.image_io import read_image
 from PIL import Image
 
 from litematting_deploy.errors import InputError
+from litematting_deploy.images.photo import read_image
 
 
 @pytest.mark.parametrize("name", ["a.NEF", "a.dng", "a.cr2"])

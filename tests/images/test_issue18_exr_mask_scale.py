@@ -4,10 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from litematting_deploy.images.image_io import read_mask
 
 from litematting_deploy.errors import InputError
-from litematting_deploy.images.mask import MaskMeaning
+from litematting_deploy.images.mask import MaskMeaning, read_mask
 from tests.images.files import save_exr
 
 OBJECT = np.zeros((12, 16), np.float32)
