@@ -27,9 +27,12 @@ def test_a_photo_goes_from_the_command_through_its_decoder_and_a_matter_to_the_s
     assert all(entrance.caller in passed for entrance in way.entrances[1:])
 
 
-@pytest.mark.xfail(
-    strict=False, reason="26 files now, five of them entered again: images/opening, png, tiff, jobs/outputs, specs"
-)
-def test_a_photo_passes_at_most_22_files_and_enters_each_once(way: Way) -> None:
+def test_a_photo_passes_at_most_22_files(way: Way) -> None:
     assert len(way.passed) <= 22, "\n".join(report(way))
+
+
+@pytest.mark.xfail(
+    strict=False, reason="entered again: images/opening, images/tiff, images/metadata, jobs/outputs, specs"
+)
+def test_a_photo_enters_each_file_once(way: Way) -> None:
     assert not way.entered_again(), "\n".join(report(way))

@@ -14,7 +14,7 @@ import numpy as np
 from ..engines.base import Batch
 from ..errors import ArtefactError, DependencyError, DeviceError, LiteMattingError, UsageError
 from ..evaluation.metrics import force_known, sad
-from ..export.spec import TOLERANCES, ExportSpec
+from ..export.spec import TOLERANCES, ExportSpec, check_side
 from ..isolation import call
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 from ..runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE, example_patch
@@ -56,7 +56,7 @@ class BenchSpec:
     variants: bool = False
 
     def __post_init__(self) -> None:
-        ExportSpec(self.resolution, self.resolution)  # raises for a resolution that no patch can have
+        check_side("resolution", self.resolution)
         backends.chosen(self.backends)
         check_number("threads", self.threads, 1)
 

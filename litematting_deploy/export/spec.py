@@ -20,6 +20,16 @@ MAX_SIDE, MAX_BATCH = 4096, 1024
 TOLERANCES: dict[Precision, float] = {"fp32": 1e-3, "fp16": 5e-3}
 
 
+def check_side(parameter: str, side: int) -> None:
+    """Raise `UsageError` for a side, in pixels, that no patch can have."""
+    if not 32 <= side <= MAX_SIDE or side % 32:
+        nearest = min(max(32, round(side / 32) * 32), MAX_SIDE)
+        raise UsageError(
+            f"`{parameter}` must be a multiple of 32 up to {MAX_SIDE}, for example {nearest}; got {side}",
+            parameter=parameter,
+        )
+
+
 @dataclass(frozen=True)
 class ExportSpec:
     """What the ONNX is to be.
@@ -44,11 +54,8 @@ class ExportSpec:
     tolerance: float | None = None
 
     def __post_init__(self) -> None:
-        for name, side in (("height", self.height), ("width", self.width)):
-            if not 32 <= side <= MAX_SIDE or side % 32:
-                nearest = min(max(32, round(side / 32) * 32), MAX_SIDE)
-                accepted = f"must be a multiple of 32 up to {MAX_SIDE}"
-                raise UsageError(f"`{name}` {accepted}, for example {nearest}; got {side}", parameter=name)
+        check_side("height", self.height)
+        check_side("width", self.width)
         if self.batch is not None and not 1 <= self.batch <= MAX_BATCH:
             raise UsageError(
                 f"`batch` must be between 1 and {MAX_BATCH}, or dynamic; got {self.batch}", parameter="batch"

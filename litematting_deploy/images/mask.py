@@ -55,6 +55,11 @@ class MaskMeaning:
                     f"`mask_labels` must be class ids from 0 to 65535; got {label}", parameter="mask_labels"
                 )
 
+    @property
+    def is_default(self) -> bool:
+        """Whether neither a threshold nor labels are given."""
+        return self.threshold is None and not self.labels
+
     def __str__(self) -> str:
         """Return the parameter and its value; empty for the default."""
         if self.labels:
@@ -96,7 +101,7 @@ class MaskMeaning:
 
         In a sequence an object may leave the frame, and the check does not apply.
         """
-        if str(self) and not mask.any():
+        if not self.is_default and not mask.any():
             raise InputError(f"{name}: no pixel is foreground with {self}; choose a value that it holds")
 
 

@@ -75,7 +75,7 @@ class ClipTrimaps:
             )
         if self._spec.kind == "trimap" and not self._spec.allow_no_unknown:
             check_some_unknown(self._looks(), self.path)
-        elif self._spec.kind == "mask" and not self._meaning:
+        elif self._spec.kind == "mask" and self._meaning.is_default:
             check_some_sure(self._looks(), self.path)
 
     def pairs(self, clip: Clip) -> Iterator[Pair]:

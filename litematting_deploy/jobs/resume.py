@@ -60,10 +60,11 @@ def result_settings(matter: Matter, job: JobSpec) -> dict[str, Any]:
         )
     height, width = matter.engine.patch_hw
     trimap = job.trimap
+    masks = f"{band_of(trimap)} {meaning_of(trimap)}".replace("`", "").strip()
     return {
         "engine": f"{height}x{width} {matter.engine.precision}, weights {weights[:12]}",
         "plan": matter.placement,
-        "unknown": None if trimap.kind == "trimap" else f"{band_of(trimap)} {meaning_of(trimap)}".strip(),
+        "unknown": None if trimap.kind == "trimap" else masks,
         "format": output.format,
         "background": background,
         "trimap_encoding": trimap.trimap_encoding,

@@ -81,7 +81,7 @@ def check_sequence(job: JobSpec) -> None:
         encoding = spec.trimap_encoding or "exact"
         trimaps = spread(files, lambda path: decode(read_trimap(path, limit), encoding, str(path)))
         check_some_unknown(trimaps, job.source)
-    elif not meaning_of(spec):
+    elif meaning_of(spec).is_default:
         check_some_sure(spread(files, lambda path: read_mask(path, limit)), job.source)
 
 

@@ -173,7 +173,7 @@ def test_backends_run_the_shipped_weights(tmp_path: Path) -> None:
 
 
 WRONG_BENCHMARKS: dict[str, tuple[str, int, tuple[str, ...]]] = {
-    "a side is a multiple of 32": ("--resolution 100", 2, ("100", "multiples of 32")),
+    "a side is a multiple of 32": ("--resolution 100", 2, ("--resolution must be a multiple of 32", "got 100")),
     "the results' folder must be there": ("--json no/b.json", 1, ("b.json", "does not exist", "another output")),
     "an engine must be known": ("--backends abacus", 2, ("abacus", "onnxruntime-cpu")),
     "a batch is a number": ("--batch 1,none", 2, ("1,none", "as in 1,4")),

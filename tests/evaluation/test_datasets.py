@@ -96,5 +96,5 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"alpha/a.png: has colours"):
         read_sample(sample)
     Image.new("L", (56, 40), 1).save(sample.trimap)
-    with pytest.raises(InputError, match=r"trimap1/a.png: .*--trimap-encoding"):
+    with pytest.raises(InputError, match=r"trimap1/a.png: .*`trimap_encoding=between`"):
         read_sample(sample)
