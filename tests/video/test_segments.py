@@ -1,4 +1,4 @@
-"""What is noted beside a segment, when somebody else has written it."""
+"""Segments: their notes are checked, since somebody else may have written them."""
 
 import json
 from pathlib import Path
