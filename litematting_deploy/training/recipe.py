@@ -83,6 +83,7 @@ class Procedural:
     """The library of drawn alphas.
 
     count: alphas at most. size: their side in pixels, 64 or more.
+    seed: of the alphas, by default the recipe's own. Recipes that share it, and all else here, share drawn alphas.
     refresh: keep drawing while training runs and replace the oldest, as far as the worker processes manage.
     photos: how many of a larger folder are taken; they stay decoded on the device, up to 8 MB each.
     cutouts: the share of samples that come from cut-outs where ltm-train is given a folder of them, 0 to 1.
@@ -92,6 +93,7 @@ class Procedural:
 
     count: int = 2000
     size: int = 1024
+    seed: int | None = None
     refresh: bool = True
     photos: int = 1000
     cutouts: float = 0.15
@@ -101,6 +103,8 @@ class Procedural:
     def __post_init__(self) -> None:
         for name, low in (("count", 1), ("size", 64), ("photos", 2)):
             check(name, getattr(self, name), low)
+        if self.seed is not None:
+            check("seed", self.seed, 0, 2**31)
         check("cutouts", self.cutouts, 0, 1)
         for family, weight in self.weights.items():
             if family not in FAMILIES and family != GROOMED:

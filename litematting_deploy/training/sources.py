@@ -48,7 +48,8 @@ def procedural_sources(
     grooms = _split_files(list_grooms(strands) if strands else [], read_groom, recipe.held_out)
     pieces = _cutouts(cutouts, settings.cutouts_exclude) if cutouts else []
     coloured = _split_files(pieces, read_cutout, recipe.held_out)
-    seeds, counts = (recipe.seed, recipe.seed + _VALIDATION_SEED), (recipe.library_count, recipe.validation_scenes)
+    first = recipe.seed if settings.seed is None else settings.seed
+    seeds, counts = (first, first + _VALIDATION_SEED), (recipe.library_count, recipe.validation_scenes)
     workers = (refresh_workers if settings.refresh else 0, 0)
     for part, seed in enumerate(seeds):
         drawn = Stream(seed, settings.size, settings.weights or None, grooms[part])
