@@ -19,6 +19,7 @@ from PIL import _imaging
 from ..errors import InputError
 from .exr_header import Windows
 
+_MOST_PIXEL_BYTES = 12  # six channels of 16 bits, the most that is read
 _Int = ctypes.c_int
 
 
@@ -51,8 +52,18 @@ _EXR: dict[str, Any] = dict.fromkeys(
 )
 
 
-def check_tiff(path: str | Path) -> None:
-    """Raise `InputError` where libtiff finds an error in the first picture of a file."""
+def damaged(path: str | Path, kind: str, reason: object) -> InputError:
+    """Return the error for a file of a `kind` that its decoder refuses for a reason, which may have several lines."""
+    said = " ".join(str(reason).split()) or type(reason).__name__
+    return InputError(f"{path}: damaged or truncated {kind} ({said}); save or fetch it again")
+
+
+def check_tiff(path: str | Path, max_megapixels: float) -> None:
+    """Raise `InputError` where libtiff finds an error in the first picture of a file.
+
+    max_megapixels: a strip or tile that takes more room than so many pixels is refused before it is decoded: where
+    tags are damaged, libtiff may see another size than Pillow, whose size is checked already.
+    """
     library = _library(_imaging.__file__, tuple(_TIFF.items()))
     if library is None:
         return
@@ -72,12 +83,11 @@ def check_tiff(path: str | Path) -> None:
     library.TIFFOpenOptionsFree(options)
     if opened:
         try:
-            _read_parts(library, opened, said)
+            _read_parts(library, opened, said, int(max_megapixels * 1e6 * _MOST_PIXEL_BYTES))
         finally:
             library.TIFFClose(opened)
     if said or not opened:
-        reason = said[0] if said else "libtiff"
-        raise InputError(f"{path}: damaged or truncated TIFF file ({reason}); save or fetch it again")
+        raise damaged(path, "TIFF file", said[0] if said else "libtiff")
 
 
 def check_exr(path: str | Path, windows: Windows, tiled: bool) -> None:
@@ -105,8 +115,8 @@ def check_exr(path: str | Path, windows: Windows, tiled: bool) -> None:
         finally:
             library.exr_finish(ctypes.byref(context))
     if failed or said:
-        reason = " ".join(said[0].replace(str(path), "it").split()) if said else f"error {failed} of OpenEXR"
-        raise InputError(f"{path}: damaged or truncated OpenEXR file ({reason}); save or fetch it again")
+        reason = said[0].replace(str(path), "it") if said else f"error {failed} of OpenEXR"
+        raise damaged(path, "OpenEXR file", reason)
 
 
 class _Start(ctypes.Structure):
@@ -124,10 +134,13 @@ class _Start(ctypes.Structure):
     )
 
 
-def _read_parts(library: Any, opened: Any, said: list[str]) -> None:
-    """Decode strips or tiles until the first error."""
+def _read_parts(library: Any, opened: Any, said: list[str], most_bytes: int) -> None:
+    """Decode strips or tiles until the first error, which is one that takes more than `most_bytes`."""
     kind = "Tile" if library.TIFFIsTiled(opened) else "Strip"
     size = getattr(library, f"TIFF{kind}Size")(opened)
+    if size > most_bytes:
+        said.append(f"a {kind.lower()} of {size} bytes, over the {most_bytes} of `max_megapixels`")
+        return
     count, read = getattr(library, f"TIFFNumberOf{kind}s")(opened), getattr(library, f"TIFFReadEncoded{kind}")
     pixels = np.empty(max(size, 0), np.uint8)
     for index in range(count):

@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from ..errors import InputError
 from .damage import check_tiff
-from .metadata import Metadata, check_exif_of, metadata_of, orientation_of, turned
+from .metadata import SIDEWAYS, Metadata, loaded
 from .opening import open_picture, opened
 from .png import PngHead
-from .tiff import SIXTEEN_BIT_GREY, bits_of, has_separate_planes, is_inverted
 
+_UPSIDE_DOWN, _MIRRORED = (3, 4, 7, 8), (2, 3, 6, 7)  # EXIF orientations, once rows and columns are exchanged
+_BITS, _PHOTOMETRIC, _PLANES = 258, 262, 284  # tags of TIFF
+_WHITE_IS_ZERO, _SEPARATE = 0, 2
+_SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L")
 _PALETTES = ("P", "PA")
 _DEEP_MODES = ("RGB", "RGBA", "LA")
 _DEEP_GREY_ALPHA = "LA;16B"
@@ -50,27 +54,22 @@ def decode(path: str | Path, max_megapixels: float, indices: bool = False) -> De
     with opened(path, max_megapixels) as (picture, head):
         deep, tiles, top = _is_deep_colour(picture), list(picture.tile), _top_of(picture)
         has_palette = picture.mode in _PALETTES
-        check_exif_of(picture, path)
-        orientation = orientation_of(picture)
-        if any(tile.codec_name == "libtiff" for tile in picture.tile):
-            check_tiff(path)
-        picture.load()
-        metadata = metadata_of(picture, orientation)
-        # Pillow turns a TIFF itself, and then forgets its orientation.
-        turn = orientation_of(picture)
+        if any(tile.codec_name == "libtiff" for tile in tiles):
+            check_tiff(path, max_megapixels)
+        metadata, orientation = loaded(picture, path)
         if indices and has_palette:
             array = np.asarray(picture)
-            levels = turned(array if array.ndim == 2 else array[:, :, 0], turn)
+            levels = _upright(array if array.ndim == 2 else array[:, :, 0], orientation)
             return Decoded(levels, None, metadata, top, has_palette)
         if head is not None and picture.mode == "P":
-            head.check_indices(np.asarray(picture), path)
+            head.check_indices(np.asarray(picture))
         array = _all_bits(picture, tiles, path) if deep else np.asarray(_plain_mode(picture, path, head))
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
-        if array.dtype == np.uint16 and is_inverted(picture):
+        if array.dtype == np.uint16 and _is_inverted(picture):
             array = np.iinfo(array.dtype).max - array
     if head is not None:
         array, metadata = head.with_transparency(array), head.with_colour(metadata)
-    array = turned(array, turn)
+    array = _upright(array, orientation)
     alpha = None
     if array.ndim == 3 and array.shape[2] in (2, 4):
         array, alpha = array[:, :, :-1], array[:, :, -1]
@@ -79,11 +78,33 @@ def decode(path: str | Path, max_megapixels: float, indices: bool = False) -> De
     return Decoded(np.ascontiguousarray(array), alpha, metadata, top, has_palette)
 
 
+def _upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Return pixels (H, W, ...) as they stand upright by an EXIF orientation of 1 to 8; other numbers mean nothing."""
+    if orientation in SIDEWAYS:
+        array = array.swapaxes(0, 1)
+    return array[:: -1 if orientation in _UPSIDE_DOWN else 1, :: -1 if orientation in _MIRRORED else 1]
+
+
+def _tiff_tag(picture: Image.Image, tag: int, default: Any) -> Any:
+    """Return what a TIFF says under a tag, or the default that the format has for it; None for other formats."""
+    return picture.tag_v2.get(tag, default) if isinstance(picture, TiffImageFile) else None
+
+
+def _bits_of(picture: Image.Image) -> int:
+    """Return the most bits that a channel of a TIFF has; 0 for other formats."""
+    return int(max(_tiff_tag(picture, _BITS, (1,)) or (0,)))
+
+
+def _is_inverted(picture: Image.Image) -> bool:
+    """Return whether 0 is white in a 16-bit TIFF; Pillow inverts 8-bit ones by itself."""
+    return picture.mode in _SIXTEEN_BIT_GREY and _tiff_tag(picture, _PHOTOMETRIC, _WHITE_IS_ZERO) == _WHITE_IS_ZERO
+
+
 def _top_of(picture: ImageFile.ImageFile) -> int:
     """Return the largest number that a channel of a picture that is not loaded can hold."""
     if picture.mode == "1":
         return 1
-    if picture.mode in SIXTEEN_BIT_GREY or _is_deep_colour(picture):
+    if picture.mode in _SIXTEEN_BIT_GREY or _is_deep_colour(picture):
         return 65535
     few = [found[1] for tile in picture.tile if (found := re.search(r"L;([24])", str(tile[3])))]
     return 2 ** int(few[0]) - 1 if few else 255
@@ -99,11 +120,11 @@ def _plain_mode(picture: Image.Image, path: str | Path, head: PngHead | None) ->
         picture.info.pop("transparency", None)
         if picture.mode == "P" and head.transparent is not None:
             picture.info["transparency"] = head.transparent
-    if picture.mode in SIXTEEN_BIT_GREY and bits_of(picture) not in (None, 16):
+    if picture.mode in _SIXTEEN_BIT_GREY and _bits_of(picture) not in (0, 16):
         raise InputError(
-            f"{path}: has {bits_of(picture)} bits a pixel, which would be taken for a dark 16; save it with 8 or 16"
+            f"{path}: has {_bits_of(picture)} bits a pixel, which would be taken for a dark 16; save it with 8 or 16"
         )
-    if picture.mode in (*SIXTEEN_BIT_GREY, "LA", "RGBA"):
+    if picture.mode in (*_SIXTEEN_BIT_GREY, "LA", "RGBA"):
         return picture.copy()
     if picture.mode in (*_PALETTES, "1", "L", "RGB"):
         transparent = picture.mode == "PA" or "transparency" in picture.info
@@ -115,7 +136,7 @@ def _plain_mode(picture: Image.Image, path: str | Path, head: PngHead | None) ->
 
 def _is_deep_colour(picture: ImageFile.ImageFile) -> bool:
     """Return whether a picture that is not loaded has 16-bit colours, of which Pillow would keep the upper 8 bits."""
-    deep = (bits_of(picture) or 0) > 8 or any(";16" in _raw_mode(tile) for tile in picture.tile)
+    deep = _bits_of(picture) > 8 or any(";16" in _raw_mode(tile) for tile in picture.tile)
     return deep and picture.mode in _DEEP_MODES
 
 
@@ -129,7 +150,8 @@ def _all_bits(picture: ImageFile.ImageFile, tiles: list[Any], path: str | Path) 
     Raises `InputError`.
     """
     raw_modes = {_raw_mode(tile) for tile in tiles}
-    if has_separate_planes(picture) or len(raw_modes) != 1 or not all(";16" in mode for mode in raw_modes):
+    separate = _tiff_tag(picture, _PLANES, None) == _SEPARATE
+    if separate or len(raw_modes) != 1 or not all(";16" in mode for mode in raw_modes):
         raise InputError(
             f"{path}: its 16-bit colours cannot be read without loss; save it as an RGB PNG, or as a TIFF without "
             "layers and separate planes"

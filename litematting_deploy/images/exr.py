@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..files import replacing
-from .damage import check_exr
-from .exr_header import SUBSAMPLED, DamagedHeaderError, ExrHeader, Windows, splice
+from .damage import check_exr, damaged
+from .exr_header import MAGIC, SUBSAMPLED, DamagedHeaderError, ExrHeader, Windows, splice
 from .opening import check_size
 
 _DTYPES: dict[str, type[Any]] = {"half": np.float16, "float": np.float32, "uint": np.uint32}
@@ -17,9 +17,31 @@ _LINES_PER_CHUNK = 16  # of ZIP compression, which is lossless
 _NAMES = {1: "A", 3: "RGB", 4: "RGBA"}
 
 
-def exr_windows(path: str | Path, max_megapixels: float) -> Windows:
-    """Return the windows of a file by its header. Raises `InputError`."""
-    return _header(path, max_megapixels).windows
+def is_exr(path: str | Path) -> bool:
+    """Return whether a file begins as OpenEXR files do. Raises `InputError` for what is no file or cannot be read."""
+    if not Path(path).is_file():
+        kind = "a folder" if Path(path).is_dir() else "no such file"
+        raise InputError(f"{path}: {kind}; give the path of an image file")
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; give the path of an image file") from error
+
+
+def read_exr_header(path: str | Path, max_megapixels: float) -> ExrHeader:
+    """Return the header of a flat file of one part, before anything is decoded. Raises `InputError`."""
+    try:
+        with open(path, "rb") as file:
+            header = ExrHeader.read(file)
+        windows, _ = header.windows, header.channels
+    except (DamagedHeaderError, OSError) as error:
+        raise damaged(path, "OpenEXR file", error) from error
+    if header.kind not in ("scanline", "tiled"):
+        raise InputError(f"{path}: is an OpenEXR file {header.kind}, wanted a flat one of one part; flatten it")
+    for height, width in (windows.data.hw, windows.display.hw):
+        check_size(width, height, path, max_megapixels)
+    return header
 
 
 def read_exr_rgb(path: str | Path, max_megapixels: float) -> tuple[NDArray[Any], ExrHeader]:
@@ -28,46 +50,46 @@ def read_exr_rgb(path: str | Path, max_megapixels: float) -> tuple[NDArray[Any],
     Other channels and layers are not looked at. The file has scanlines or tiles, of any compression. Values are
     float16, or float32 where one of the channels is, and may be infinite. Raises `InputError`.
     """
-    header = _header(path, max_megapixels)
+    header = read_exr_header(path, max_megapixels)
     colours = _colours(header)
     if colours is None:
         raise InputError(
             f"{path}: its channels are {_listed(header.channels)}, wanted R, G, B, or Y without RY and BY; "
             "write the layer that you mean as plain RGB"
         )
-    opacity = ("A",) if "A" in header.channels else ()
-    planes = _read(path, header, (*colours, *opacity))
-    if opacity and not (planes["A"] == 1).all():
+    planes = _read(path, header, (*colours, *({"A"} & header.channels.keys())))
+    if "A" in planes and not (planes["A"] == 1).all():
         raise InputError(
             f"{path}: has transparent pixels, whose colours are unclear; flatten it or save it without alpha"
         )
     return np.stack([planes[name] for name in (colours * 3)[:3]], axis=2), header
 
 
-def read_exr_mask(path: str | Path, max_megapixels: float) -> tuple[NDArray[np.float32], Windows]:
-    """Read a mask (H, W) float32, as stored, of the data window, and the windows.
+def read_exr_mask(path: str | Path, max_megapixels: float) -> tuple[NDArray[np.float32], Windows, bool]:
+    """Read a mask (H, W) float32, as stored, of the data window; the windows; and whether it is the alpha channel.
 
     It is channel A, or where that is opaque or missing Y or equal R, G, B, if not all 0. Raises `InputError`.
     """
-    header = _header(path, max_megapixels)
+    header = read_exr_header(path, max_megapixels)
     plane, colours = None, _colours(header)
-    if "A" in header.channels:
+    if is_alpha := "A" in header.channels:
         plane = _read(path, header, ("A",))["A"]
     if colours is not None and (plane is None or (plane == 1).all()):
         grey, *others = _read(path, header, colours).values()
         if not all(np.array_equal(grey, other, equal_nan=True) for other in others):
             raise InputError(f"{path}: has colours, wanted grey values or an alpha channel that is not opaque")
-        plane = grey if plane is None or grey.any() else plane
+        if plane is None or grey.any():
+            plane, is_alpha = grey, False
     if plane is None:
         raise InputError(f"{path}: its channels are {_listed(header.channels)}, wanted A, Y or R, G, B for a mask")
     if np.isnan(plane).any():
         raise InputError(f"{path}: contains NaN; write the mask again")
-    return plane.astype(np.float32), header.windows
+    return plane.astype(np.float32), header.windows, is_alpha
 
 
 def read_exr_planes(path: str | Path, max_megapixels: float) -> list[NDArray[Any]]:
     """Read all channels, at most four, each (H, W) of the data window, half or float. Raises `InputError`."""
-    header = _header(path, max_megapixels)
+    header = read_exr_header(path, max_megapixels)
     if len(header.channels) > len("RGBA"):  # each takes the memory of the window
         raise InputError(f"{path}: its channels are {_listed(header.channels)}, wanted those of a result; remove it")
     return list(_read(path, header, tuple(header.channels)).values())
@@ -99,21 +121,6 @@ def write_exr(path: str | Path, pixels: NDArray[Any], source: ExrHeader | None =
             splice(draft, source.carried_over(), -(-planes.shape[0] // _LINES_PER_CHUNK))
 
 
-def _header(path: str | Path, max_megapixels: float) -> ExrHeader:
-    """Return the header of a file, checked before anything is decoded. Raises `InputError`."""
-    try:
-        with Path(path).open("rb") as file:
-            header = ExrHeader.read(file)
-        windows, _ = header.windows, header.channels
-    except (DamagedHeaderError, OSError) as error:
-        raise InputError(f"{path}: damaged or truncated OpenEXR file ({error}); save or fetch it again") from error
-    if header.kind not in ("scanline", "tiled"):
-        raise InputError(f"{path}: is an OpenEXR file {header.kind}, wanted a flat one of one part; flatten it")
-    for height, width in (windows.data.hw, windows.display.hw):
-        check_size(width, height, path, max_megapixels)
-    return header
-
-
 def _colours(header: ExrHeader) -> tuple[str, ...] | None:
     """Return the channels that hold the picture: R, G, B, or Y where no chroma belongs to it."""
     names = header.channels.keys()
@@ -136,8 +143,7 @@ def _read(path: str | Path, header: ExrHeader, names: tuple[str, ...]) -> dict[s
         # `OpenEXR.File` drops what it cannot decode, with a warning on the standard output; this raises.
         contents = OpenEXR.InputFile(str(path)).channels(list(names))
     except (OSError, RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: damaged or truncated OpenEXR file ({reason}); save or fetch it again") from error
+        raise damaged(path, "OpenEXR file", error) from error
     dtype = np.float32 if "float" in types else np.float16
     return {
         name: np.frombuffer(content, _DTYPES[header.channels[name]]).reshape(header.windows.data.hw).astype(dtype)

@@ -39,17 +39,14 @@ class Box:
 
     @property
     def hw(self) -> tuple[int, int]:
+        """Height and width."""
         return self.bottom - self.top, self.right - self.left
 
-    def moved(self, plane: NDArray[Any], other: "Box", around: NDArray[Any] | float = 0) -> NDArray[Any]:
-        """Return what another box, of the same coordinates, cuts out of a plane (H, W, ...) of this one.
-
-        around: what lies outside this box.
-        """
+    def moved(self, plane: NDArray[Any], other: "Box") -> NDArray[Any]:
+        """Return what another box, of the same coordinates, cuts out of a plane (H, W, ...) of this one; 0 outside."""
         if self == other:
             return plane
-        cut = np.empty((*other.hw, *plane.shape[2:]), plane.dtype)
-        cut[...] = around
+        cut = np.zeros((*other.hw, *plane.shape[2:]), plane.dtype)
         top, bottom = max(self.top, other.top), min(self.bottom, other.bottom)
         left, right = max(self.left, other.left), min(self.right, other.right)
         if top < bottom and left < right:
@@ -89,9 +86,9 @@ class Windows:
         columns = np.arange(data.left - display.left, data.right - display.left).clip(0, width - 1)
         return np.asarray(plane[rows[:, None], columns[None, :]])
 
-    def show(self, plane: NDArray[Any], around: NDArray[Any] | float = 0) -> NDArray[Any]:
-        """Return a plane (H, W, ...) of the data window as the display window shows it, on top of `around`."""
-        return self.data.moved(plane, self.display, around)
+    def show(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """Return a plane (H, W, ...) of the data window as the display window shows it, on top of 0."""
+        return self.data.moved(plane, self.display)
 
 
 @dataclass(frozen=True)
@@ -109,9 +106,8 @@ class ExrHeader:
     def read(cls, file: IO[bytes]) -> Self:
         """Read the header of an open file, which is left behind it. Raises `DamagedHeaderError`."""
         (flags,) = struct.unpack("<4xI", _exactly(file, 8))
-        kind = "of several parts" if flags & _MULTIPART else "deep" if flags & _DEEP else "tiled"
-        kind = kind if flags & (_MULTIPART | _DEEP | _TILED) else "scanline"
-        return cls(dict(_attributes(file)), kind)
+        kinds = ((_MULTIPART, "of several parts"), (_DEEP, "deep"), (_TILED, "tiled"))
+        return cls(dict(_attributes(file)), next((kind for flag, kind in kinds if flags & flag), "scanline"))
 
     @property
     def windows(self) -> Windows:

@@ -10,7 +10,7 @@ from PIL import AvifImagePlugin
 
 from .._optional import require
 from ..errors import InputError
-from .suffixes import READS_AVIF, conversion, kind_of
+from .suffixes import READS_AVIF, conversion
 
 _PLAIN_PRIMARIES, _PLAIN_TRANSFERS = (1, 2, 5, 6), (1, 2, 6, 13)
 """What `nclx` may say where numbers are taken for sRGB, as by everybody: BT.709, unspecified, BT.601, sRGB's curve."""
@@ -18,13 +18,13 @@ _NAMES = {16: "PQ", 18: "HLG"}
 _MOST_BYTES = 1 << 20
 
 
-def container_factory(path: str | Path) -> Any:
-    """Return what opens a HEIC or AVIF file, as Pillow's `ImageFile` does; None for any other file.
+def container_factory(path: str | Path, kind: str | None) -> Any:
+    """Return what opens a HEIC or AVIF file, as Pillow's `ImageFile` does; None for a file of another kind.
 
+    kind: as `suffixes.kind_of` has it.
     Warns where only the upper 8 bits are read.
     Raises `InputError` for colours that are not read right, or where nothing reads the file, and `DependencyError`.
     """
-    kind = kind_of(path)
     if kind not in ("HEIC", "AVIF"):
         return None
     if kind == "AVIF" and not READS_AVIF:

@@ -12,13 +12,9 @@ from ..profiling import stage
 from ..specs import MAX_MEGAPIXELS, Amount
 from .colour import upper_bits
 from .decode import Decoded, decode
-from .exr import read_exr_mask
-from .mask_checks import check_brightest, check_no_ids
-from .opening import is_exr
+from .exr import is_exr, read_exr_mask
+from .mask_checks import check_clear
 from .photo import Photo
-
-_TOO_BRIGHT = 2
-"""How many times the top of the range no value of an OpenEXR mask reaches, though filters overshoot the top."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +23,13 @@ class MaskMeaning:
 
     A file's own numbers are 0..255 of 8 bits, 0..15 of 4, 0..1 of 1 bit, 0..65535 of 16 bits, 0.0..1.0 of OpenEXR.
 
-    threshold: values from this one on are foreground and all others background, in the file's own numbers.
-    relative: the threshold is in percent of the top of the mask's range.
+    threshold: values from this one on are foreground and all others background, in the file's own numbers or in percent
+    of the top of the mask's range.
     labels: exactly these class ids are foreground; of a palette, its indices.
     Raises `UsageError` where both are given, and for numbers that no mask has.
     """
 
-    threshold: float | None = None
-    relative: bool = False
+    threshold: Amount | None = None
     labels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -43,10 +38,10 @@ class MaskMeaning:
                 "`mask_threshold` and `mask_labels` are two ways to read a mask; give one of them",
                 parameter="mask_threshold",
             )
-        if self.threshold is not None and not 0 < self.threshold <= (100 if self.relative else 65535):
+        if self.threshold is not None and not 0 < self.threshold.value <= (100 if self.threshold.percent else 65535):
             raise UsageError(
                 f"`mask_threshold` must be above 0 and at most the top of the mask's range, or 100%; got "
-                f"{Amount(self.threshold, self.relative)}",
+                f"{self.threshold}",
                 parameter="mask_threshold",
             )
         for label in self.labels:
@@ -64,34 +59,30 @@ class MaskMeaning:
         """Return the parameter and its value; empty for the default."""
         if self.labels:
             return " ".join(f"`mask_labels={label}`" for label in self.labels)
-        return "" if self.threshold is None else f"`mask_threshold={Amount(self.threshold, self.relative)}`"
+        return "" if self.threshold is None else f"`mask_threshold={self.threshold}`"
 
     @classmethod
     def parse(cls, threshold: str | float | None = None, labels: tuple[int, ...] = ()) -> Self:
         """Return the meaning of a threshold, as 128 or "50%", and of class ids. Raises `UsageError`."""
-        if threshold is None:
-            return cls(labels=labels)
-        amount = Amount.parse(threshold, "mask_threshold")
-        return cls(amount.value, amount.percent, labels)
+        return cls(None if threshold is None else Amount.parse(threshold, "mask_threshold"), labels)
 
-    def applied(self, levels: NDArray[Any], top: float, name: str, alone: bool = True) -> NDArray[np.uint8] | None:
+    def applied(
+        self, levels: NDArray[Any], top: float, name: str, *, alone: bool = True, of_alpha: bool = False
+    ) -> NDArray[np.uint8] | None:
         """Return a mask (H, W) uint8 of 0 and 255; None for the default, where the levels are the mask.
 
         levels: (H, W), in the file's own numbers, 0..top.
         name: begins an error.
         alone: no other mask of a sequence tells the scale; where one does, this one may be dim, as in a fade.
-        Raises `InputError` for a threshold above `top` and, by default, for class ids; `DimMaskError` for a mask alone
-        whose brightest value is not 0 and below `LEAST_SURE` times `top`.
+        of_alpha: the levels are an alpha channel, which holds no class ids.
+        Raises `InputError` for a threshold above `top` and, by default, as `check_clear`.
         """
         if self.labels:
             return np.where(np.isin(levels, self.labels), np.uint8(255), np.uint8(0))
         if self.threshold is None:
-            _check_scale(levels, top, name)
-            if alone:
-                check_brightest(levels, top, name)
-            check_no_ids(levels, top, name)
+            check_clear(levels, top, name, alone, of_alpha)
             return None
-        least = self.threshold * top / 100 if self.relative else self.threshold
+        least = self.threshold.value * top / 100 if self.threshold.percent else self.threshold.value
         if least > max(top, levels.max()):
             raise InputError(f"{name}: its values go from 0 to {top:g}, so that nothing reaches {self}; lower it")
         return np.where(levels >= least, np.uint8(255), np.uint8(0))
@@ -144,19 +135,20 @@ def read_mask(
     Raises `InputError`, `DimMaskError`; see `MaskMeaning.applied`.
     """
     if is_exr(path):
-        plane, windows = read_exr_mask(path, max_megapixels)
-        mask = meaning.applied(plane, 1.0, str(path), alone)
+        plane, windows, is_alpha = read_exr_mask(path, max_megapixels)
+        mask = meaning.applied(plane, 1.0, str(path), alone=alone, of_alpha=is_alpha)
         mask = _exr_levels(plane) if mask is None else mask
         return windows.show(mask) if photo is None else photo.fit(mask, str(path), placed=windows)
     decoded = decode(path, max_megapixels, indices=bool(meaning.labels))
+    of_alpha = decoded.alpha is not None and not meaning.labels
     try:
-        levels = _grey(decoded, path) if meaning.labels or decoded.alpha is None else decoded.alpha
+        levels = decoded.alpha if of_alpha else _grey(decoded, path)
     except _ColouredError as error:
         fix = "; where its colours stand for classes, say which is the object: `mask_labels=ID`"
         raise InputError(f"{error}{fix if decoded.has_palette else ''}") from None
     spread = 255 // decoded.top if decoded.top < 255 else 1
     top = min(decoded.top, int(np.iinfo(levels.dtype).max))
-    mask = meaning.applied(levels // levels.dtype.type(spread), top, str(path), alone)
+    mask = meaning.applied(levels // levels.dtype.type(spread), top, str(path), alone=alone, of_alpha=of_alpha)
     mask = upper_bits(levels) if mask is None else mask
     return mask if photo is None else photo.fit(mask, str(path))
 
@@ -167,7 +159,7 @@ def read_alpha(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDAr
     Raises `InputError`.
     """
     if is_exr(path):
-        plane, windows = read_exr_mask(path, max_megapixels)
+        plane, windows, _ = read_exr_mask(path, max_megapixels)
         return windows.show(_exr_levels(plane))
     decoded = decode(path, max_megapixels)
     levels = _grey(decoded, path) if decoded.alpha is None else decoded.alpha
@@ -180,18 +172,8 @@ def read_alpha(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDAr
 
 
 def _exr_levels(plane: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the values of an OpenEXR mask (H, W), which may overshoot 0..1, as 8 bits."""
     return np.asarray(np.rint(plane.clip(0, 1) * 255), np.uint8)
-
-
-def _check_scale(levels: NDArray[Any], top: float, name: str) -> None:
-    """Raise `InputError` for floats beyond 0..`top`: class ids and levels up to 255, all of which would be cut off."""
-    brightest = levels.max()
-    if brightest >= _TOO_BRIGHT * top:
-        raise InputError(
-            f"{name}: its brightest value is {brightest:g}, and an OpenEXR mask goes from 0 to {top:g}. Say what is "
-            "meant: `mask_threshold=VALUE` (foreground from this value on) or `mask_labels=ID` (where values are class "
-            "ids), or scale the mask to the whole range"
-        )
 
 
 def _grey(decoded: Decoded, path: str | Path) -> NDArray[Any]:

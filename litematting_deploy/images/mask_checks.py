@@ -10,6 +10,8 @@ from ..errors import DimMaskError, InputError
 
 LEAST_SURE = 0.98
 """The share of its range's top that a mask's brightest value reaches at least, so that something is foreground."""
+_TOO_BRIGHT = 2
+"""How many times the top of the range no value of an OpenEXR mask reaches, though filters overshoot the top."""
 _MOST_LISTED = 6
 _MOST_IDS = 64
 _FLAT_SHARE = 0.25
@@ -18,25 +20,38 @@ _RAMP_VALUES = 8
 _ROWS = 64
 
 
-def check_brightest(levels: NDArray[Any], top: float, name: str) -> None:
-    """Raise `DimMaskError` where the brightest of the levels (H, W) is not 0 and below `LEAST_SURE` times `top`."""
+def check_clear(levels: NDArray[Any], top: float, name: str, alone: bool, of_alpha: bool) -> None:
+    """Raise `InputError` for a mask that does not say by itself what the object is.
+
+    That is an OpenEXR mask whose values go far beyond `top`, as class ids and levels up to 255 do; a mask of class ids,
+    see `class_ids`; and, as `DimMaskError`, one whose brightest value is not 0 and below `LEAST_SURE` times `top`.
+
+    levels: (H, W), 0..`top`. name: begins the error.
+    alone: no other mask of a sequence tells the scale, so that this one must not be dim.
+    of_alpha: the levels are an alpha channel, where class ids are no remedy.
+    """
     brightest = levels.max()
-    if 0 < brightest < LEAST_SURE * top:
+    what, labels = ("alpha", "") if of_alpha else ("value", " or `mask_labels=ID` (where values are class ids)")
+    remedy = (
+        f"(foreground from this value on){labels}, or scale the {'alpha' if of_alpha else 'mask'} to the whole range"
+    )
+    if brightest >= _TOO_BRIGHT * top:
+        raise InputError(
+            f"{name}: its brightest value is {brightest:g}, and an OpenEXR mask goes from 0 to {top:g}. Say what is "
+            f"meant: `mask_threshold=VALUE` {remedy}"
+        )
+    if alone and 0 < brightest < LEAST_SURE * top:
         floored = np.floor(float(brightest) * 100) / 100 if isinstance(brightest, np.floating) else brightest
         raise DimMaskError(
-            f"{name}: its brightest value is {brightest:g} of {top:g}, so that no pixel is sure to be foreground; it "
-            f"holds {_listed(levels)}. Say what is meant: `mask_threshold={floored:g}` (foreground from "
-            "this value on) or `mask_labels=ID` (where values are class ids), or scale the mask to the whole range"
+            f"{name}: its brightest {what} is {brightest:g} of {top:g}, so that no pixel is sure to be foreground; it "
+            f"holds {_listed(levels)}. Say what is meant: `mask_threshold={floored:g}` {remedy}"
         )
-
-
-def check_no_ids(levels: NDArray[Any], top: float, name: str) -> None:
-    """Raise `InputError` where the levels (H, W), 0..top, are class ids; see `class_ids`."""
     if levels.dtype.kind != "f" and class_ids(levels, int(top)):
+        soft = "; a soft mask that looks so may be given as a trimap with `trimap_encoding=between`"
+        which = "`mask_threshold=VALUE`" if of_alpha else f"`mask_labels=ID`, or `mask_threshold=VALUE`{soft}"
         raise InputError(
             f"{name}: holds {_listed(levels)}, in areas of one value as class ids fill them, with {top:g} for what has "
-            "no class. Say which one is the object: `mask_labels=ID`, or `mask_threshold=VALUE`; a soft mask that "
-            "looks so may be given as a trimap with `trimap_encoding=between`"
+            f"no class. Say which one is the object: {which}"
         )
 
 
@@ -65,18 +80,11 @@ def class_ids(levels: NDArray[Any], top: int) -> list[int]:
     return [int(value) for value in between]
 
 
-def _counts(levels: NDArray[Any], top: int, where: NDArray[np.bool_] | None = None) -> NDArray[np.intp]:
-    """Return how many pixels have each value from 0 to `top`, of those `where` says so."""
-    counts = np.zeros(top + 1, np.intp)
-    for rows in _strips(levels):
-        chosen = levels[rows].ravel() if where is None else levels[rows][where[rows]]
-        counts += np.bincount(chosen, minlength=top + 1)
-    return counts
-
-
-def _strips(levels: NDArray[Any]) -> list[slice]:
-    """Return a few rows of a mask at a time: NumPy counts with eight bytes a pixel."""
-    return [slice(start, start + _ROWS) for start in range(0, len(levels), _ROWS)]
+def _counts(levels: NDArray[Any], top: int, where: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+    """Return how many pixels (H, W) have each value from 0 to `top`, of those `where` says so."""
+    # Not by NumPy, which counts with eight bytes a pixel.
+    chosen = None if where is None else where.view(np.uint8)
+    return np.asarray(cv2.calcHist([levels], [0], chosen, [top + 1], [0, top + 1]), np.float32).ravel()
 
 
 def _is_ramp(levels: NDArray[Any], between: NDArray[np.intp], top: int) -> bool:
@@ -86,8 +94,8 @@ def _is_ramp(levels: NDArray[Any], between: NDArray[np.intp], top: int) -> bool:
     rank = np.zeros(top + 1, np.intp)
     rank[between] = np.arange(1, len(between) + 1)
     steps = np.zeros(len(between) + 1, np.intp)
-    for rows in _strips(levels):
-        left, right = levels[rows, :-1], levels[rows, 1:]
+    for start in range(0, len(levels), _ROWS):  # which bounds the memory
+        left, right = levels[start : start + _ROWS, :-1], levels[start : start + _ROWS, 1:]
         differ = (left != right) & (left < top) & (right < top)
         steps += np.bincount(np.abs(rank[left[differ]] - rank[right[differ]]), minlength=len(steps))
     return bool(2 * steps[1] > steps.sum())

@@ -1,4 +1,4 @@
-"""What an image file says beside its pixels, how it goes on to PNG and TIFF, and EXIF's orientation."""
+"""What an image file says beside its pixels, how it goes on to PNG and TIFF, and whether EXIF says it is turned."""
 
 import contextlib
 import re
@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
 from PIL import Image
 from PIL.IptcImagePlugin import getiptcinfo
 from PIL.JpegImagePlugin import JpegImageFile
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 XMP_TAG, IPTC_TAG, ICC_TAG = 700, 33723, 34675  # of TIFF
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations whose height and width are exchanged."""
-_UPSIDE_DOWN, _MIRRORED = (3, 4, 7, 8), (2, 3, 6, 7)  # once rows and columns are exchanged, where they are
 _ORIENTATION_TAG = 0x0112
 _IN_XMP = re.compile(rb'tiff:Orientation="\d"|<tiff:Orientation>\d</tiff:Orientation>')
 _RAW_EXIF = "Raw profile type exif"  # as ImageMagick writes it to PNG
@@ -79,12 +77,37 @@ class Metadata:
         return block.tobytes().removeprefix(b"Exif\x00\x00")
 
 
-def metadata_of(picture: Image.Image, orientation: int) -> Metadata:
-    """Return the metadata of a loaded picture, for its pixels once they are turned upright.
+def loaded(picture: Image.Image, path: str | Path) -> tuple[Metadata, int]:
+    """Load a picture, and return its metadata, for upright pixels, and the EXIF orientation of the pixels it has now.
 
-    EXIF that is damaged is left out.
+    Raises `InputError` for EXIF tags that share their bytes, and what Pillow raises.
+    """
+    _check_exif_of(picture, path)
+    orientation = _orientation_of(picture)
+    picture.load()
+    # Pillow turns a TIFF itself, and then forgets its orientation.
+    return _metadata_of(picture, orientation), _orientation_of(picture)
 
-    orientation: what the EXIF said before loading, which Pillow forgets of a TIFF.
+
+def is_sideways(picture: Image.Image, path: str | Path) -> bool:
+    """Return whether height and width of a picture that is not loaded are exchanged once it is upright.
+
+    Pillow's size of a TIFF is upright, and Pillow would read all of a PNG to look for EXIF behind the pixels.
+    Raises `InputError` for EXIF tags that share their bytes.
+    """
+    known = isinstance(picture, TiffImageFile) or (
+        picture.format == "PNG" and not {"exif", _RAW_EXIF} & set(picture.info)
+    )
+    if known:
+        return False
+    _check_exif_of(picture, path)
+    return _orientation_of(picture) in SIDEWAYS
+
+
+def _metadata_of(picture: Image.Image, orientation: int) -> Metadata:
+    """Return the metadata of a loaded picture; EXIF that is damaged is left out.
+
+    orientation: what the EXIF said before loading.
     """
     try:
         tags = picture.getexif()
@@ -108,14 +131,7 @@ def metadata_of(picture: Image.Image, orientation: int) -> Metadata:
     )
 
 
-def turned(array: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Return pixels (H, W, ...) as they stand upright by an EXIF orientation of 1 to 8; other numbers mean nothing."""
-    if orientation in SIDEWAYS:
-        array = array.swapaxes(0, 1)
-    return array[:: -1 if orientation in _UPSIDE_DOWN else 1, :: -1 if orientation in _MIRRORED else 1]
-
-
-def orientation_of(picture: Image.Image) -> int:
+def _orientation_of(picture: Image.Image) -> int:
     """Return the EXIF orientation of a picture; 1 where there is none or none that can be read."""
     try:
         return int(picture.getexif().get(_ORIENTATION_TAG, 1))
@@ -123,17 +139,7 @@ def orientation_of(picture: Image.Image) -> int:
         return 1
 
 
-def is_upright(picture: Image.Image) -> bool:
-    """Return whether a picture that is not loaded has no orientation to see to.
-
-    Pillow's size of a TIFF is upright, and Pillow would read all of a PNG to look for EXIF behind the pixels.
-    """
-    if isinstance(picture, TiffImageFile):
-        return True
-    return picture.format == "PNG" and not {"exif", _RAW_EXIF} & set(picture.info)
-
-
-def check_exif_of(picture: Image.Image, path: str | Path) -> None:
+def _check_exif_of(picture: Image.Image, path: str | Path) -> None:
     """Raise `InputError` for EXIF tags that share their bytes. It may load a PNG, whose EXIF may follow the pixels."""
     if isinstance(picture, TiffImageFile):
         return

@@ -14,13 +14,13 @@ from typing import BinaryIO, TypeAlias
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from ..errors import InputError
-from .exr_header import MAGIC
+from .damage import damaged
 from .heif import container_factory
 from .jpeg import check_jpeg
 from .metadata import DECODER_ERRORS
 from .png import PngHead
 from .suffixes import RAW, conversion, kind_of
-from .tiff import check_tiff_tags, tile_size
+from .tiff import check_tiff_tags
 
 Factory: TypeAlias = Callable[[BinaryIO, str], ImageFile.ImageFile]
 
@@ -28,6 +28,7 @@ Factory: TypeAlias = Callable[[BinaryIO, str], ImageFile.ImageFile]
 _PLUGINS = (PngImagePlugin, JpegImagePlugin, TiffImagePlugin, WebPImagePlugin, BmpImagePlugin)
 READ_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _SIGNATURE_BYTES = 16
+_TILE_WIDTH, _TILE_LENGTH = 322, 323  # tags of TIFF
 
 
 class _Tiff(TiffImagePlugin.TiffImageFile):
@@ -47,8 +48,8 @@ def opened(path: str | Path, max_megapixels: float) -> Iterator[tuple[ImageFile.
     Raises `InputError` naming the file, also for what goes wrong with the picture while it is open.
     """
     try:
-        check_is_file(path)
-        if kind_of(path) == RAW:  # of many, Pillow would take the thumbnail for the photo
+        kind = kind_of(path)
+        if kind == RAW:  # of many, Pillow would take the thumbnail for the photo
             raise _not_read(path, RAW)
         # A file rather than its name, which Pillow would map into memory, and garble TIFFs that lie on their side.
         with open(path, "rb") as file:
@@ -58,15 +59,14 @@ def opened(path: str | Path, max_megapixels: float) -> Iterator[tuple[ImageFile.
                 check_tiff_tags(file, path)
             elif name == "JPEG":
                 check_jpeg(file, path)
-            picture = open_picture(file, container_factory(path) if name is None else None)
+            picture = open_picture(file, container_factory(path, kind) if name is None else None)
             if picture is None:
-                raise _unknown(path, name)
+                raise _unknown(path, name, kind)
             with picture:
                 _check_header(picture, path, max_megapixels)
                 yield picture, head
     except (*DECODER_ERRORS, Warning) as error:  # warnings, where the program makes errors of them
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: damaged or truncated image ({reason}); save or fetch it again") from error
+        raise damaged(path, "image", error) from error
 
 
 def open_picture(file: BinaryIO, container: Factory | None = None) -> ImageFile.ImageFile | None:
@@ -84,23 +84,6 @@ def open_picture(file: BinaryIO, container: Factory | None = None) -> ImageFile.
         return factory(file, "")
     except (SyntaxError, IndexError, TypeError, struct.error):  # as `Image.open` does
         return None
-
-
-def is_exr(path: str | Path) -> bool:
-    """Return whether a file begins as OpenEXR files do. Raises `InputError` for a path that cannot be read."""
-    try:
-        check_is_file(path)
-        with Path(path).open("rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}; give the path of an image file") from error
-
-
-def check_is_file(path: str | Path) -> None:
-    """Raise `InputError` for a path that is no file."""
-    if not Path(path).is_file():
-        kind = "a folder" if Path(path).is_dir() else "no such file"
-        raise InputError(f"{path}: {kind}; give the path of an image file")
 
 
 def check_size(width: int, height: int, path: str | Path, max_megapixels: float) -> None:
@@ -127,14 +110,13 @@ def _not_read(path: str | Path, kind: str) -> InputError:
     return InputError(f"{path}: is a picture of kind {kind}, which is not read; {conversion(kind)}")
 
 
-def _unknown(path: str | Path, name: str | None) -> InputError:
-    """Return the error for a file that Pillow does not open, though it may claim to be of the format `name`."""
+def _unknown(path: str | Path, name: str | None, kind: str | None) -> InputError:
+    """Return the error for a file of a `kind` that Pillow does not open, though it may claim to be of format `name`."""
     if name == "TIFF":
         return InputError(
             f"{path}: a TIFF that is damaged, or of a kind that is not read (as floating-point, 32-bit, Lab, or "
             "16-bit grey with alpha); wanted 8- or 16-bit RGB or grey"
         )
-    kind = kind_of(path)
     if kind is not None and kind.upper() not in READ_FORMATS:
         return _not_read(path, kind)
     return InputError(
@@ -144,10 +126,12 @@ def _unknown(path: str | Path, name: str | None) -> InputError:
 
 
 def _check_header(picture: ImageFile.ImageFile, path: str | Path, max_megapixels: float) -> None:
+    """Raise `InputError` for a picture that is too large or holds several frames, before it is decoded."""
     check_size(*picture.size, path, max_megapixels)
     # `n_frames` would read every frame of a TIFF, which takes time by the square of their number. Cameras keep
     # previews behind an MPO's photo.
     if getattr(picture, "is_animated", False) and picture.format != "MPO":
         raise InputError(f"{path}: holds several frames, wanted a single image; save the one you mean")
-    if tile := tile_size(picture):
-        check_size(*tile, path, max_megapixels)
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):  # whose tile is decoded whole, however little is shown
+        width, height = (int(picture.tag_v2.get(tag, 1)) for tag in (_TILE_WIDTH, _TILE_LENGTH))
+        check_size(width, height, path, max_megapixels)

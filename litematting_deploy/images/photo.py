@@ -12,11 +12,10 @@ from ..profiling import stage
 from ..specs import MAX_MEGAPIXELS
 from .colour import SRGB, Space, levels_to, to_half_or_float, upper_bits
 from .decode import decode
-from .exr import read_exr_rgb
+from .exr import is_exr, read_exr_rgb
 from .exr_header import Windows
 from .icc import Profile
 from .metadata import Metadata
-from .opening import is_exr
 from .png_colour import MASTERING, space_of
 
 _ROWS = 256

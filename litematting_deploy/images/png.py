@@ -25,6 +25,7 @@ FIX = "remove that chunk, or save the file again"
 class PngHead:
     """What a PNG says before its pixels.
 
+    path: begins an error.
     bits, colour_type: as IHDR has them.
     entries: colours of the palette, 0 without one.
     transparent: the content of tRNS.
@@ -32,6 +33,7 @@ class PngHead:
     has_profile: whether there is an iCCP chunk.
     """
 
+    path: str | Path
     bits: int
     colour_type: int
     entries: int
@@ -70,16 +72,16 @@ class PngHead:
                 f"{wanted or f'at most {_PALETTE_SIZE}'}; {FIX}"
             )
         colour = tuple((name, content) for name, content in found.items() if name in _COLOUR_BYTES)
-        return cls(bits, kind, entries, transparent, colour, b"iCCP" in found)
+        return cls(path, bits, kind, entries, transparent, colour, b"iCCP" in found)
 
-    def check_indices(self, indices: NDArray[Any], path: str | Path) -> None:
+    def check_indices(self, indices: NDArray[Any]) -> None:
         """Raise `InputError` for pixels (H, W) of a colour that the palette does not have, which decoders make up."""
         if self.colour_type == _PALETTE and indices.max() >= self.entries:
             raise InputError(
-                f"{path}: has a pixel of palette index {indices.max()}, wanted 0 to {self.entries - 1}, as its palette "
-                f"has {self.entries} colours; save it again"
+                f"{self.path}: has a pixel of palette index {indices.max()}, wanted 0 to {self.entries - 1}, as its "
+                f"palette has {self.entries} colours; save it again"
                 if self.entries
-                else f"{path}: is a PNG of palette indices without a PLTE chunk; save it again"
+                else f"{self.path}: is a PNG of palette indices without a PLTE chunk; save it again"
             )
 
     def with_transparency(self, array: NDArray[Any]) -> NDArray[Any]:

@@ -14,9 +14,9 @@ from ..errors import InputError, UsageError
 from ..files import check_writable
 from ..specs import MAX_MEGAPIXELS, Depth
 from .decode import decode
-from .exr import exr_windows, read_exr_planes
-from .metadata import SIDEWAYS, check_exif_of, is_upright, orientation_of
-from .opening import is_exr, opened
+from .exr import is_exr, read_exr_header, read_exr_planes
+from .metadata import is_sideways
+from .opening import opened
 from .photo import Photo
 from .suffixes import PNG_SUFFIX, WRITE_SUFFIXES, is_exr_name
 
@@ -85,13 +85,10 @@ class ResultSizes:
         Raises `InputError`.
         """
         if is_exr(photo):
-            windows = exr_windows(photo, max_megapixels)
+            windows = read_exr_header(photo, max_megapixels).windows
             return cls(windows.data.hw, windows.display.hw)
         with opened(photo, max_megapixels) as (picture, _):
-            size = picture.size[::-1]
-            if not is_upright(picture):
-                check_exif_of(picture, photo)
-                size = picture.size if orientation_of(picture) in SIDEWAYS else size
+            size = picture.size if is_sideways(picture, photo) else picture.size[::-1]
         return cls(size, size)
 
 

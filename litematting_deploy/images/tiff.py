@@ -1,4 +1,4 @@
-"""The tags of TIFF files and EXIF blocks, checked before Pillow and libtiff read them, and what they say of the pixels.
+"""The tags of TIFF files and EXIF blocks, checked before Pillow and libtiff read them.
 
 Tags may share their bytes: a small file can claim many times its size, and each claim would be read into memory.
 """
@@ -11,23 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from PIL import Image
-from PIL.TiffImagePlugin import PREFIXES, TiffImageFile
+from PIL.TiffImagePlugin import PREFIXES
 
 from ..errors import InputError
 
 SUB_FOLDERS = {0x8769: "Exif", 0x8825: "GPS"}
-SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L")
-"""Pillow's modes of 16-bit grey."""
 EXIF_NAME = b"Exif\0\0"
 _MOST_TAGS = 65535  # what a folder of a plain TIFF can say; a BigTIFF's may claim any number
 _MOST_NUMBERS = 1_000_000  # each becomes an object of Pillow's, and a fraction takes ten times as much as others
 # By TIFF's types: the bytes of one value.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _BYTES, _WHOLE_NUMBERS, _FRACTIONS = (1, 2, 7), (3, 4, 6, 8, 9, 13, 16), (5, 10)
-_BITS, _PHOTOMETRIC, _SAMPLES, _PLANES, _TILE_WIDTH, _TILE_LENGTH = 258, 262, 277, 284, 322, 323
+_SAMPLES = 277
 _PLACES_OF_PIXELS = (273, 279, 324, 325)
-_WHITE_IS_ZERO, _SEPARATE = 0, 2
 _BIG_ENDIAN_BIGTIFF = b"MM\0+"
 _MOST_SAMPLES = 6  # Pillow opens no more, and writes a line to the standard error
 
@@ -45,31 +41,6 @@ def check_exif(block: bytes, path: str | Path) -> None:
     while block.startswith(EXIF_NAME):
         block = block.removeprefix(EXIF_NAME)
     _check_tags(io.BytesIO(block), len(block), f"{path}: its EXIF", None)
-
-
-def tile_size(picture: Image.Image) -> tuple[int, int] | None:
-    """Return width and height of a TIFF's tile, which is decoded whole however little of it is shown; else None."""
-    tags = picture.tag_v2 if isinstance(picture, TiffImageFile) else None
-    return None if tags is None else (int(tags.get(_TILE_WIDTH, 1)), int(tags.get(_TILE_LENGTH, 1)))
-
-
-def bits_of(picture: Image.Image) -> int | None:
-    """Return the most bits that a channel of a TIFF has; None for other formats."""
-    return max(picture.tag_v2.get(_BITS, (1,))) if isinstance(picture, TiffImageFile) else None
-
-
-def has_separate_planes(picture: Image.Image) -> bool:
-    """Return whether each channel of a TIFF is stored as a plane of its own."""
-    return isinstance(picture, TiffImageFile) and picture.tag_v2.get(_PLANES) == _SEPARATE
-
-
-def is_inverted(picture: Image.Image) -> bool:
-    """Return whether 0 is white in a 16-bit TIFF; Pillow inverts 8-bit ones by itself."""
-    return (
-        isinstance(picture, TiffImageFile)
-        and picture.mode in SIXTEEN_BIT_GREY
-        and picture.tag_v2.get(_PHOTOMETRIC, _WHITE_IS_ZERO) == _WHITE_IS_ZERO
-    )
 
 
 def _check_tags(file: BinaryIO, size: int, name: str, most_samples: int | None) -> None:

@@ -40,6 +40,11 @@ def tiff_tile(side: int, packed: bytes) -> bytes:
     return tiff(tags | {324: data_offset(tags)}, packed)
 
 
+def tiff_unseen_tile(side: int) -> bytes:
+    """As `tiff_tile`, with a damaged tag before those of the tile, at which Pillow stops and libtiff does not."""
+    return tiff_tile(side, b"").replace(struct.pack("<HHI", 262, 4, 1), struct.pack("<HHI", 262, 4, 256))
+
+
 def tiff_pages(count: int, damaged_from: int | None = None) -> bytes:
     """Pages that share their pixels; from the page `damaged_from` on they make no sense."""
     packed = zlib.compress(bytes(64 * 64))
@@ -232,6 +237,7 @@ REFUSED = {
     "deep.png": (png(8, 8, (b"iCCP", b"x\0\0" + _ZEROS), depth=16), "Decompressed data too large"),
     "pages.tif": (tiff_pages(5000), "holds several frames"),
     "strip.tif": (tiff({278: 2**31, 273: 200, 279: 2**32 - 1}), "damaged or truncated"),
+    "unseen-tile.tif": (tiff_unseen_tile(SIDE), "a tile of 10000000000 bytes, over the 2400000000 of `max_megapixels`"),
     "tag.tif": (tiff({700: 2**32 - 1, 33723: 8}), "damaged or truncated"),
     "scans.jpg": (jpeg_scans(5000), _SCANS),
     "scans-one-by-one.jpg": (jpeg_sequential_scans(20_000), _SCANS),

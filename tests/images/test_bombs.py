@@ -1,5 +1,7 @@
 """Small files that ask for much: told from their headers, with the reason."""
 
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,27 @@ def test_other_excess(name: str, words: str, tmp_path: Path) -> None:
     path.write_bytes(bombs.REFUSED[name][0])
     with pytest.raises(InputError, match=words):
         read_photo(path)
+
+
+_PEAK = """
+import resource, sys
+from litematting_deploy.errors import InputError
+from litematting_deploy.images.photo import read_photo
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    read_photo(sys.argv[1])
+except InputError:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_a_tile_that_pillow_does_not_see_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "tile.tif"
+    path.write_bytes(bombs.tiff_unseen_tile(bombs.SIDE))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _PEAK, path], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 50_000, "kilobytes, where the tile would take ten million"
 
 
 def test_pictures_of_two_pages_are_told_from_the_first(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import stat
 import struct
 import zlib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from litematting_deploy.images.results import ResultSizes, check_output
 from tests.images.files import save_tiff
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+CLEAR = np.dstack([RGB, RGB[:, :, 0]])
 
 
 def save(path: Path, array: object, **options: object) -> Path:
@@ -137,14 +138,21 @@ def test_tiff_of_twelve_bits_is_not_taken_for_a_dark_one_of_sixteen(tmp_path: Pa
         read_image(path)
 
 
-def test_a_sixteen_bit_mask_of_eight_bit_values(tmp_path: Path) -> None:
-    for brightest in (1, 255):
-        cv2.imwrite(str(tmp_path / "mask.png"), (RGB[:, :, 0] > 99).astype(np.uint16) * np.uint16(brightest))
-        with pytest.raises(
-            InputError,
-            match=rf"mask\.png: its brightest value is {brightest} of 65535, .*`mask_threshold={brightest}` ",
-        ):
-            read_mask(tmp_path / "mask.png")
+@pytest.mark.parametrize("brightest", [1, 255])
+def test_a_sixteen_bit_mask_of_eight_bit_values_is_refused(brightest: int, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "mask.png"), (RGB[:, :, 0] > 99).astype(np.uint16) * np.uint16(brightest))
+    words = (
+        rf"mask\.png: its brightest value is {brightest} of 65535, .*`mask_threshold={brightest}` .*`mask_labels=ID`"
+    )
+    with pytest.raises(InputError, match=words):
+        read_mask(tmp_path / "mask.png")
+
+
+def test_a_dim_alpha_is_refused_without_class_ids_as_a_remedy(tmp_path: Path) -> None:
+    path = save(tmp_path / "faint.png", np.dstack([RGB, RGB[:, :, 0] // 2]))
+    with pytest.raises(InputError, match=r"its brightest alpha is 127 of 255, .*`mask_threshold=127` ") as caught:
+        read_mask(path)
+    assert str(caught.value).endswith("(foreground from this value on), or scale the alpha to the whole range")
 
 
 def test_sixteen_bit_trimaps_that_stand_for_eight(tmp_path: Path) -> None:
@@ -170,16 +178,23 @@ def test_grey_palette_and_bilevel(tmp_path: Path) -> None:
 def test_alpha_channels(tmp_path: Path) -> None:
     opaque = np.dstack([RGB, np.full(RGB.shape[:2], 255, np.uint8)])
     np.testing.assert_array_equal(read_image(save(tmp_path / "opaque.png", opaque)), RGB)
-    clear = np.dstack([RGB, RGB[:, :, 0]])
-    path = save(tmp_path / "clear.png", clear)
+    np.testing.assert_array_equal(read_mask(save(tmp_path / "clear.png", CLEAR)), RGB[:, :, 0])
+
+
+@pytest.mark.parametrize(
+    ("read", "array", "options"),
+    [
+        pytest.param(read_image, CLEAR, {}, id="photo"),
+        pytest.param(read_trimap, CLEAR, {}, id="trimap"),
+        pytest.param(
+            read_image, RGB, {"transparency": tuple(map(int, RGB[3, 4]))}, id="photo with a transparent colour"
+        ),
+    ],
+)
+def test_transparent_pixels_are_refused(read: Any, array: Any, options: dict[str, Any], tmp_path: Path) -> None:
+    path = save(tmp_path / "clear.png", array, **options)
     with pytest.raises(InputError, match=r"clear\.png: has transparent pixels"):
-        read_image(path)
-    with pytest.raises(InputError, match=r"clear\.png: has transparent pixels"):
-        read_trimap(path)
-    np.testing.assert_array_equal(read_mask(path), RGB[:, :, 0])
-    keyed = save(tmp_path / "keyed.png", RGB, transparency=tuple(int(value) for value in RGB[3, 4]))
-    with pytest.raises(InputError, match=r"keyed\.png: has transparent pixels"):
-        read_image(keyed)
+        read(path)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -220,28 +235,40 @@ def test_truncated_files(tmp_path: Path, suffix: str) -> None:
             read_image(path)
 
 
-def test_what_is_not_an_image(tmp_path: Path) -> None:
-    for name, content, words in (("empty.png", b"", "0 bytes"), ("text.jpg", b"hello", "not an image")):
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("empty.png", b"", r"empty\.png: .*0 bytes"),
+        ("text.jpg", b"hello", r"text\.jpg: not an image"),
+        ("absent.png", None, r"absent\.png: no such file"),
+        (".", None, "a folder"),
+    ],
+)
+def test_what_is_not_an_image_is_refused(name: str, content: bytes | None, words: str, tmp_path: Path) -> None:
+    if content is not None:
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match=name) as caught:
-            read_image(tmp_path / name)
-        assert words in str(caught.value)
-    with pytest.raises(InputError, match=r"absent\.png: no such file"):
-        read_image(tmp_path / "absent.png")
-    with pytest.raises(InputError, match="a folder"):
-        read_image(tmp_path)
+    with pytest.raises(InputError, match=words):
+        read_image(tmp_path / name)
 
 
-def test_colours_modes_and_frames_that_would_be_guesses(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"mode is CMYK, wanted 8- or 16-bit RGB or grey"):
-        read_image(save(tmp_path / "cmyk.tif", Image.new("CMYK", (4, 4))))
-    with pytest.raises(InputError, match="mode is F"):
-        read_image(save(tmp_path / "float.tif", Image.new("F", (4, 4))))
-    with pytest.raises(InputError, match="has colours, wanted grey"):
-        read_trimap(save(tmp_path / "colours.png", RGB))
-    pages = [Image.new("L", (4, 4), value) for value in (0, 9)]
-    with pytest.raises(InputError, match="holds several frames"):
-        read_image(save(tmp_path / "pages.tif", pages[0], save_all=True, append_images=pages[1:]))
+PAGES = {"save_all": True, "append_images": [Image.new("L", (4, 4), 9)]}
+
+
+@pytest.mark.parametrize(
+    ("read", "picture", "options", "words"),
+    [
+        pytest.param(read_image, Image.new("CMYK", (4, 4)), {}, "mode is CMYK, wanted 8- or 16-bit RGB", id="CMYK"),
+        pytest.param(read_image, Image.new("F", (4, 4)), {}, "mode is F", id="floats"),
+        pytest.param(read_trimap, RGB, {}, "has colours, wanted grey", id="a trimap in colour"),
+        pytest.param(read_image, Image.new("L", (4, 4)), PAGES, "holds several frames", id="pages"),
+    ],
+)
+def test_what_would_be_a_guess_is_refused(
+    read: Any, picture: Any, options: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    path = save(tmp_path / "a.tif", picture, **options)
+    with pytest.raises(InputError, match=words):
+        read(path)
 
 
 def test_pixel_limit_is_checked_and_can_be_raised_past_pillows(tmp_path: Path) -> None:
@@ -275,15 +302,20 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
 
 
-def test_outputs_are_checked_before_any_work(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [
+        ("./photo.png", UsageError, "would overwrite an input"),
+        ("alpha.jpg", UsageError, r"written as \.png, \.tif, \.tiff"),
+        ("no/alpha.png", OutputError, "does not exist"),
+        ("dir.png", OutputError, "is a folder"),
+    ],
+)
+def test_outputs_that_cannot_be_are_refused_before_any_work(
+    name: str, error: type[Exception], words: str, tmp_path: Path
+) -> None:
     source = save(tmp_path / "photo.png", RGB)
-    with pytest.raises(UsageError, match="would overwrite an input"):
-        check_output(tmp_path / "." / "photo.png", (source,))
-    with pytest.raises(UsageError, match=r"written as \.png, \.tif, \.tiff"):
-        check_output(tmp_path / "alpha.jpg")
-    with pytest.raises(OutputError, match="does not exist"):
-        check_output(tmp_path / "no" / "alpha.png")
     (tmp_path / "dir.png").mkdir()
-    with pytest.raises(OutputError, match="is a folder"):
-        check_output(tmp_path / "dir.png")
+    with pytest.raises(error, match=words):
+        check_output(tmp_path / name, (source,))
     check_output(tmp_path / "alpha.png", (source,))

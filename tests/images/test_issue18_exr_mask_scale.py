@@ -22,7 +22,11 @@ def test_class_ids_and_levels_are_refused_and_read_where_it_is_said_what_they_me
         with pytest.raises(InputError, match=rf"{path.name}: its brightest value is {brightest}, .*goes from 0 to 1"):
             read_mask(path)
     wanted = np.asarray(OBJECT * 255, np.uint8)
-    for path, meaning in ((ids, MaskMeaning(labels=(7,))), (ids, MaskMeaning(5)), (levels, MaskMeaning(128))):
+    for path, meaning in (
+        (ids, MaskMeaning(labels=(7,))),
+        (ids, MaskMeaning.parse(5)),
+        (levels, MaskMeaning.parse(128)),
+    ):
         np.testing.assert_array_equal(read_mask(path, meaning=meaning), wanted)
 
 
