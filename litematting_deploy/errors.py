@@ -18,18 +18,22 @@ Each message is one line: what was wrong, the value received, what is accepted, 
 written as `name` or `name=value`, in backticks: the commands print their flag for it.
 """
 
+import re
+
 
 class LiteMattingError(Exception):
     """Base of all errors raised on purpose.
 
-    exit_code: what the commands exit with. parameter: the name of the argument that is wrong, where it is one.
+    exit_code: what the commands exit with. parameter: the name of the argument that is wrong, where it is one; by
+    default that which the message begins with, as in "`step` must be ...".
     """
 
     exit_code = 1
 
     def __init__(self, message: str = "", *, parameter: str | None = None) -> None:
         super().__init__(message)
-        self.parameter = parameter
+        leading = re.match(r"`(\w+)", message)
+        self.parameter = leading[1] if leading and parameter is None else parameter
 
 
 def first_line(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from .._optional import require
 from ..errors import ArtefactError, InputError, OutputError
 from ..files import cache_folder, replace_file
 from ..images.encode import write_image
+from ..images.exr import read_exr_rgb, write_exr
 from ..images.mask import read_trimap
 from ..images.opening import READ_FORMATS
 from ..images.photo import read_image
@@ -67,10 +68,9 @@ def _same(kind: str, wanted: NDArray[np.uint8], found: NDArray[np.uint8]) -> Non
 
 
 def containers() -> Found:
-    """A picture through HEIC and AVIF."""
+    """Write a picture as HEIC and as AVIF, and read it."""
     purpose = f"HEIC (AVIF is {'' if READS_AVIF else 'not '}read)"
-    needs(lambda: require("pillow_heif", "heif", purpose))
-    heif = require("pillow_heif", "heif", purpose)
+    (heif,) = needs(lambda: require("pillow_heif", "heif", purpose))
     picture = np.full((64, 64, 3), np.linspace(40, 200, 64)[:, None, None], np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         heic, avif = Path(folder) / "HEIC", Path(folder) / "AVIF"
@@ -87,17 +87,12 @@ def openexr() -> Found:
     """Write half floats to an OpenEXR file and read them."""
     if importlib.util.find_spec("OpenEXR") is None:
         raise MissingError(f"OpenEXR files need OpenEXR, which is not installed: pip install 'OpenEXR>={_OPENEXR}'")
-    import OpenEXR
-
     version = importlib.metadata.version("OpenEXR")
     pixels = np.linspace(0, 8, 16 * 16 * 3).reshape(16, 16, 3).astype(np.float16)
     with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / "half.exr")
-        header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
-        with OpenEXR.File(header, {"RGB": pixels}) as file:
-            file.write(path)
-        with OpenEXR.File(path) as file:
-            back = file.channels()["RGB"].pixels
+        path = Path(folder) / "half.exr"
+        write_exr(path, pixels)
+        back, _ = read_exr_rgb(path, max_megapixels=1)
     if back.dtype != np.float16 or not np.array_equal(back, pixels):
         raise InputError(f"OpenEXR {version}: half floats come back changed; install 'OpenEXR>={_OPENEXR}'")
     return Found(f"OpenEXR {version}", "half floats come back as they were")
@@ -105,11 +100,9 @@ def openexr() -> Found:
 
 def clips() -> Found:
     """Write three frames with every codec of clips, and read them."""
-    needs(lambda: require("av", "video", "reading and writing clips"))
-    import av
-
+    (av,) = needs(lambda: require("av", "video", "reading and writing clips"))
     from ..video.codecs import CODECS
-    from ..video.probe import comes_back
+    from ..video.writer import comes_back
 
     missing = [name for name, codec in CODECS.items() if not comes_back(codec)]
     version = f"PyAV {av.__version__}, FFmpeg's libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"

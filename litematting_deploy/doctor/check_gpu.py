@@ -60,17 +60,16 @@ def _check_bindings(major: int, known: str) -> None:
 
 def cuda_python() -> Found:
     """Load and run kernels with cuda-python."""
-    needs(open_cuda)
-    return _kernels(open_cuda(), f"cuda-bindings {importlib.metadata.version('cuda-bindings')}")
+    (cuda,) = needs(open_cuda)
+    return _kernels(cuda, f"cuda-bindings {importlib.metadata.version('cuda-bindings')}")
 
 
 def pycuda() -> Found:
     """Load and run kernels with PyCUDA."""
-    needs(
-        lambda: open_cuda(backend="pycuda"),
-        lambda: require("cuda.bindings", "cuda13", "compiling kernels"),
+    cuda, _ = needs(
+        lambda: open_cuda(backend="pycuda"), lambda: require("cuda.bindings", "cuda13", "compiling kernels")
     )
-    return _kernels(open_cuda(backend="pycuda"), f"PyCUDA {importlib.metadata.version('pycuda')}")
+    return _kernels(cuda, f"PyCUDA {importlib.metadata.version('pycuda')}")
 
 
 def _kernels(cuda: Cuda, version: str) -> Found:

@@ -78,19 +78,17 @@ def foreground() -> Found:
 
 def kernels() -> Found:
     """Compile the CUDA kernels with NVRTC, which needs no GPU; anew, whatever the cache contains."""
-    needs(lambda: require("cuda.bindings", "cuda13", "compiling kernels"))
+    (nvrtc,) = needs(lambda: require("cuda.bindings.nvrtc", "cuda13", "compiling kernels"))
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = folder
         code = compiled(source(), (8, 9))
-    nvrtc = require("cuda.bindings.nvrtc", "cuda13", "compiling kernels")
     _, major, minor = nvrtc.nvrtcVersion()
     return Found(f"NVRTC {major}.{minor}", f"kernels.cu compiles for {_ADA}: {len(code):,} bytes")
 
 
 def tensorrt_rtx() -> Found:
     """Parse the shipped ONNX and build a tiny engine ahead of time, which needs no GPU."""
-    needs(lambda: trt.load("tensorrt-rtx", "building an engine for RTX GPUs"))
-    tensorrt = trt.load("tensorrt-rtx", "building an engine for RTX GPUs")
+    (tensorrt,) = needs(lambda: trt.load("tensorrt-rtx", "building an engine for RTX GPUs"))
     network = parse(tensorrt, tensorrt.builder(), SHIPPED_ENGINE, check_sidecar(SHIPPED_ENGINE))
     layers = network.definition.num_layers
     with built_tiny("tensorrt-rtx", (_ADA,)) as built:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import DependencyError, LiteMattingError
 from ..isolation import ProcessError, call
@@ -73,16 +74,16 @@ class MissingError(LiteMattingError):
     """Something optional that a check needs is not on this machine. That is no fault."""
 
 
-def needs(*conditions: Callable[[], object]) -> None:
-    """Call all conditions, and raise one `MissingError` with the reasons of all that fail.
+def needs(*conditions: Callable[[], Any]) -> list[Any]:
+    """Call all conditions, and return what each found; raise one `MissingError` with the reasons of all that fail.
 
     conditions: functions that raise an error of this package where what they look for is missing.
-    Raises: `MissingError`; the `DependencyError` of a package that is installed and does not import, which is a fault.
+    Raises `MissingError`, and the `DependencyError` of a package that is installed and does not import, a fault.
     """
-    reasons = []
+    found, reasons = [], []
     for condition in conditions:
         try:
-            condition()
+            found.append(condition())
         except DependencyError as error:
             if error.__cause__ is not None:
                 raise
@@ -91,6 +92,7 @@ def needs(*conditions: Callable[[], object]) -> None:
             reasons.append(str(error))
     if reasons:
         raise MissingError("; also ".join(reasons))
+    return found
 
 
 @dataclass(frozen=True)

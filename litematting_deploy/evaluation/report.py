@@ -5,7 +5,9 @@ The page is one HTML file and its pictures, without scripts and without anything
 
 from collections.abc import Iterable, Mapping
 from html import escape
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import cv2
@@ -24,33 +26,7 @@ from .methods import NETWORK, Matted, Result
 MAX_SIDE = 1000
 HEADINGS = ("SAD", "MSE × 1000", "Grad", "Conn", "seconds")
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: light-dark(#1d2126, #e4e6e9); --soft: light-dark(#67707a, #98a1ab);
-  --line: light-dark(#dfe3e7, #363b42); --card: light-dark(#fff, #1e2226); --page: light-dark(#f3f5f7, #14171a); }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2rem clamp(1rem, 3vw, 3rem); max-width: 1900px; color: var(--ink);
-  background: var(--page); font: 15px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-h1 { margin: 0; font-size: 1.7rem; } h2 { margin: 0; font-size: 1.15rem; overflow-wrap: anywhere; }
-p { margin: .3rem 0 1rem; } .soft, figcaption, th { color: var(--soft); } a { color: inherit; }
-.card { margin: 0 0 1.25rem; padding: 1.1rem 1.25rem; background: var(--card); border: 1px solid var(--line);
-  border-radius: 10px; scroll-margin-top: 1rem; }
-.head { display: flex; flex-wrap: wrap; gap: .5rem 2rem; justify-content: space-between; margin-bottom: .9rem; }
-.head p { margin: 0; } .scroll { overflow-x: auto; }
-.grid { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); gap: .9rem; }
-.beside { grid-column: span 3; align-self: start; }
-@media (max-width: 800px) { .grid { grid-template-columns: repeat(2, minmax(0, 1fr)); }
-  .beside { grid-column: span 2; } }
-figure { margin: 0; } figcaption { font-size: .85rem; }
-img { display: block; width: 100%; height: auto; border: 1px solid var(--line); border-radius: 4px; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap; }
-th, td { padding: .15rem 0 .15rem 1.6rem; text-align: right; } th { font-weight: normal; }
-th:first-child { padding-left: 0; text-align: left; color: var(--ink); }
-tr + tr > * { border-top: 1px solid var(--line); }
-.best { font-weight: 650; }
-nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; }
-.scale { display: inline-block; width: 9rem; height: .7rem; margin: 0 .4rem; border-radius: 3px;
-  background: linear-gradient(90deg, SCALE); }
-"""
+_PAGE = files("litematting_deploy") / "assets" / "report.html"
 
 
 class Report:
@@ -100,20 +76,17 @@ class Report:
 
     def finish(self, means: Mapping[str, Result]) -> Path:
         """Write the page, with the means over all images on top, and return its path. Raises `OutputError`."""
-        title = escape(self._title)
         stops = ", ".join(f"rgb({red} {green} {blue})" for red, green, blue in _colours(np.arange(0, 256, 15)[None])[0])
-        content = (
-            '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{title}</title><style>{_STYLE.replace('SCALE', stops)}</style></head><body>"
-            f'<h1>{title}</h1><p class="soft">{escape(self._subtitle)}</p>'
-            f'<section class="card"><div class="head"><h2>Mean over {len(self._cards)} images</h2>'
-            f'<p class="soft">error 0<span class="scale"></span>1</p></div><div class="scroll">{_table(means)}</div>'
-            '<p class="soft">Lower is better. SAD, Grad and Conn in thousands; SAD over the whole image, the others '
-            "over the unknown pixels. Seconds are per image, without reading files.</p>"
-            f"<nav>{' '.join(self._links)}</nav></section>\n{chr(10).join(self._cards)}\n</body></html>\n"
+        page = Template(_PAGE.read_text(encoding="utf-8")).substitute(
+            title=escape(self._title),
+            subtitle=escape(self._subtitle),
+            count=len(self._cards),
+            scale=stops,
+            means=_table(means),
+            links=" ".join(self._links),
+            cards="\n".join(self._cards),
         )
-        replace_file(self._page, content.encode(errors="backslashreplace"))  # a name may be no text
+        replace_file(self._page, page.encode(errors="backslashreplace"))  # a name may be no text
         return self._page
 
     def _figure(self, file: str, caption: str, pixels: NDArray[np.uint8], interpolation: int = cv2.INTER_AREA) -> str:

@@ -43,13 +43,10 @@ class Background:
         except (ValueError, OverflowError):  # the latter of rgb(300,0,0)
             raise UsageError(
                 f"`background` must be a colour, as #rrggbb or white, or an image ending in "
-                f"{', '.join(READ_SUFFIXES)}; got {text!r}",
-                parameter="background",
+                f"{', '.join(READ_SUFFIXES)}; got {text!r}"
             ) from None
         if colour[3:] not in ((), (255,)):
-            raise UsageError(
-                f"`background` must be opaque, a colour without alpha; got {text!r}", parameter="background"
-            )
+            raise UsageError(f"`background` must be opaque, a colour without alpha; got {text!r}")
         self._colour = SRGB.decode(levels)
 
     def placed(self, photo: Photo, shown: bool) -> Callable[[slice], NDArray[np.float32]]:

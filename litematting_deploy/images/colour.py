@@ -74,10 +74,6 @@ def hlg_to_light(signal: NDArray[np.floating]) -> Floats:
     return np.asarray(light / _HLG_WHITE, np.float32)
 
 
-TO_LIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {LINEAR: lambda x: x, PQ: pq_to_light, HLG: hlg_to_light}
-"""Transfers that are not shown as they are, from signal to light."""
-
-
 def light_to_pq(light: Floats) -> Floats:
     """Return light as PQ's signal, 0..1."""
     root = (light * np.float32(_PQ_WHITE)).clip(0, 1) ** _M1
@@ -89,6 +85,14 @@ def light_to_hlg(light: Floats) -> Floats:
     scene = light.clip(0) * np.float32(_HLG_WHITE)
     high = _A * np.log((12 * scene - _B).clip(1e-6)) + _C_HLG
     return np.asarray(np.where(scene <= 1 / 12, np.sqrt(3 * scene), high), np.float32)
+
+
+CURVES: dict[int, tuple[Callable[[NDArray[Any]], Any], Callable[[Floats], Floats]]] = {
+    LINEAR: (np.asarray, np.asarray),
+    PQ: (pq_to_light, light_to_pq),
+    HLG: (hlg_to_light, light_to_hlg),
+}
+"""Transfers that are not shown as they are: from signal to light, and back."""
 
 
 def primaries_to_xyz(xy: Pairs, white: tuple[float, float] = D65) -> NDArray[np.float64]:

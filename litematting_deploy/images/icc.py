@@ -57,10 +57,7 @@ class Profile:
     def to_srgb(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return pixels (H, W, 3) uint8 of this profile as (H, W, 3) uint8 sRGB, relative colorimetric."""
         picture = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if self.grey else pixels))
-        converted = ImageCms.applyTransform(picture, self._to_srgb)
-        if converted is None:
-            raise InputError("the ICC transform gave no picture; convert the photo to sRGB")
-        return np.asarray(converted)
+        return np.asarray(ImageCms.applyTransform(picture, self._to_srgb))
 
 
 def _space(content: bytes, grey: bool, name: str) -> Space:

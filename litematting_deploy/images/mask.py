@@ -34,21 +34,15 @@ class MaskMeaning:
 
     def __post_init__(self) -> None:
         if self.threshold is not None and self.labels:
-            raise UsageError(
-                "`mask_threshold` and `mask_labels` are two ways to read a mask; give one of them",
-                parameter="mask_threshold",
-            )
+            raise UsageError("`mask_threshold` and `mask_labels` are two ways to read a mask; give one of them")
         if self.threshold is not None and not 0 < self.threshold.value <= (100 if self.threshold.percent else 65535):
             raise UsageError(
                 f"`mask_threshold` must be above 0 and at most the top of the mask's range, or 100%; got "
-                f"{self.threshold}",
-                parameter="mask_threshold",
+                f"{self.threshold}"
             )
         for label in self.labels:
             if not 0 <= label <= 65535:
-                raise UsageError(
-                    f"`mask_labels` must be class ids from 0 to 65535; got {label}", parameter="mask_labels"
-                )
+                raise UsageError(f"`mask_labels` must be class ids from 0 to 65535; got {label}")
 
     @property
     def is_default(self) -> bool:
@@ -140,15 +134,15 @@ def read_mask(
         mask = _exr_levels(plane) if mask is None else mask
         return windows.show(mask) if photo is None else photo.fit(mask, str(path), placed=windows)
     decoded = decode(path, max_megapixels, indices=bool(meaning.labels))
-    of_alpha = decoded.alpha is not None and not meaning.labels
+    alpha = None if meaning.labels else decoded.alpha
     try:
-        levels = decoded.alpha if of_alpha else _grey(decoded, path)
+        levels = _grey(decoded, path) if alpha is None else alpha
     except _ColouredError as error:
         fix = "; where its colours stand for classes, say which is the object: `mask_labels=ID`"
         raise InputError(f"{error}{fix if decoded.has_palette else ''}") from None
     spread = 255 // decoded.top if decoded.top < 255 else 1
     top = min(decoded.top, int(np.iinfo(levels.dtype).max))
-    mask = meaning.applied(levels // levels.dtype.type(spread), top, str(path), alone=alone, of_alpha=of_alpha)
+    mask = meaning.applied(levels // levels.dtype.type(spread), top, str(path), alone=alone, of_alpha=alpha is not None)
     mask = upper_bits(levels) if mask is None else mask
     return mask if photo is None else photo.fit(mask, str(path))
 

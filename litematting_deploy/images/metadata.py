@@ -5,17 +5,15 @@ import re
 import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 from PIL.IptcImagePlugin import getiptcinfo
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from .exr_header import ExrHeader
 from .tiff import SUB_FOLDERS, check_exif
-
-if TYPE_CHECKING:
-    from .exr_header import ExrHeader
 
 XMP_TAG, IPTC_TAG, ICC_TAG = 700, 33723, 34675  # of TIFF
 SIDEWAYS = (5, 6, 7, 8)
@@ -56,7 +54,7 @@ class Metadata:
     icc: bytes | None = None
     exif: tuple[tuple[int, Any], ...] = ()
     dpi: tuple[float, float] | None = None
-    exr: "ExrHeader | None" = None
+    exr: ExrHeader | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
     colour: tuple[tuple[bytes, bytes], ...] = ()

@@ -16,7 +16,7 @@ from .exr import is_exr, read_exr_rgb
 from .exr_header import Windows
 from .icc import Profile
 from .metadata import Metadata
-from .png_colour import MASTERING, space_of
+from .png import MASTERING, space_of
 
 _ROWS = 256
 _MOST_STOPS = 100
@@ -143,18 +143,13 @@ def read_photo(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, exposur
     Raises `InputError`, and `UsageError` for an exposure that is out of range, or of a photo other than OpenEXR.
     """
     if exposure_stops is not None and not abs(exposure_stops) <= _MOST_STOPS:  # NaN, too
-        raise UsageError(
-            f"`exposure` must be between -{_MOST_STOPS} and {_MOST_STOPS} stops; got {exposure_stops:g}",
-            parameter="exposure",
-        )
+        raise UsageError(f"`exposure` must be between -{_MOST_STOPS} and {_MOST_STOPS} stops; got {exposure_stops:g}")
     if is_exr(path):
         pixels, header = read_exr_rgb(path, max_megapixels)
         network = _seen(pixels, exposure=2.0 ** (exposure_stops or 0))
         return Photo(str(path), pixels, network, metadata=Metadata(exr=header))
     if exposure_stops is not None:
-        raise UsageError(
-            f"`exposure` applies to scene-linear OpenEXR photos, and {path} is none; leave it out", parameter="exposure"
-        )
+        raise UsageError(f"`exposure` applies to scene-linear OpenEXR photos, and {path} is none; leave it out")
     decoded = decode(path, max_megapixels)
     if decoded.alpha is not None:
         raise InputError(

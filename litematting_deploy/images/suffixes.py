@@ -21,23 +21,19 @@ WRITE_SUFFIXES = (PNG_SUFFIX, TIFF_SUFFIX, ".tiff")
 RESULT_SUFFIXES = (*WRITE_SUFFIXES, EXR_SUFFIX)
 
 _START = 256
-_SIGNATURES = (
-    (b"\x89PNG\r\n", "PNG"),
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"v/1\x01", "OpenEXR"),
-    (b"GIF8", "GIF"),
-    (b"\xff\x0a", "JPEG XL"),
-    (b"\0\0\0\x0cJXL ", "JPEG XL"),
-    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
-    (b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (b"SDPX", "DPX"),
-    (b"XPDS", "DPX"),
-    (b"\x80\x2a\x5f\xd7", "Cineon"),
-    (b"8BPS", "Photoshop"),
-    (b"#?RADIANCE", "Radiance HDR"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-)
+_SIGNATURES: dict[str, tuple[bytes, ...]] = {
+    "PNG": (b"\x89PNG\r\n",),
+    "JPEG": (b"\xff\xd8\xff",),
+    "OpenEXR": (b"v/1\x01",),
+    "GIF": (b"GIF8",),
+    "JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL "),
+    "JPEG 2000": (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+    "DPX": (b"SDPX", b"XPDS"),
+    "Cineon": (b"\x80\x2a\x5f\xd7",),
+    "Photoshop": (b"8BPS",),
+    "Radiance HDR": (b"#?RADIANCE",),
+    "TIFF": (b"II*\0", b"MM\0*"),
+}
 RAW = "camera raw"
 _RAW_SUFFIXES = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw")
 _AVIF_BRANDS = {b"avif", b"avis"}
@@ -81,7 +77,7 @@ def kind_of(path: str | Path) -> str | None:
         return "AVIF" if brands & _AVIF_BRANDS else "HEIC" if brands & _HEIC_BRANDS else None
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "WebP"
-    return next((kind for signature, kind in _SIGNATURES if start.startswith(signature)), None)
+    return next((kind for kind, signatures in _SIGNATURES.items() if start.startswith(signatures)), None)
 
 
 def conversion(kind: str) -> str:
@@ -95,6 +91,5 @@ def why_left_out(path: Path) -> str | None:
         kind = kind_of(path) if path.is_file() else None
     except OSError:
         return None
-    if kind is None:
-        return None
-    return f"{kind}; rename it to its usual ending" if kind in _READ else f"{kind}; {conversion(kind)}"
+    advice = "rename it to its usual ending" if kind in _READ else conversion(kind or "")
+    return None if kind is None else f"{kind}; {advice}"

@@ -1,5 +1,6 @@
 """Covering a mask with few rectangles of one size: where an adaptive plan's patches lie."""
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -26,10 +27,7 @@ def cover(mask: Mask, size_hw: tuple[int, int]) -> list[Corner]:
     side_hw = size_hw[0] // cell_hw[0], size_hw[1] // cell_hw[1]
     sweeps = sorted(_sweeps(cells, side_hw), key=len)
     corners = min((_merged(cells, corners, side_hw) for corners in sweeps[:3]), key=len)
-    exact = [
-        (min(y * cell_hw[0], mask.shape[0] - size_hw[0]), min(x * cell_hw[1], mask.shape[1] - size_hw[1]))
-        for y, x in corners
-    ]
+    exact = [_inside(mask, y * cell_hw[0], x * cell_hw[1], size_hw) for y, x in corners]
     return sorted(_centred(mask, exact, size_hw))
 
 
@@ -55,16 +53,14 @@ def _coarse(mask: Mask, cell_hw: tuple[int, int]) -> Mask:
 
 def _sweeps(cells: Mask, side_hw: tuple[int, int]) -> Iterator[list[Corner]]:
     """Yield the coverings that are swept from each side, in both directions along it."""
-    for turned in (False, True):
+    for turned, up, back in itertools.product((False, True), repeat=3):
         view, (height, width) = (cells.T, side_hw[::-1]) if turned else (cells, side_hw)
-        for up in (False, True):
-            for back in (False, True):
-                swept = []
-                for y, x in _sweep(view[:: -1 if up else 1, :: -1 if back else 1], height, width):
-                    y = max(view.shape[0] - height - y, 0) if up else y
-                    x = max(view.shape[1] - width - x, 0) if back else x
-                    swept.append((x, y) if turned else (y, x))
-                yield swept
+        swept = []
+        for y, x in _sweep(view[:: -1 if up else 1, :: -1 if back else 1], height, width):
+            y = max(view.shape[0] - height - y, 0) if up else y
+            x = max(view.shape[1] - width - x, 0) if back else x
+            swept.append((x, y) if turned else (y, x))
+        yield swept
 
 
 def _sweep(cells: Mask, height: int, width: int) -> list[Corner]:
@@ -80,12 +76,13 @@ def _sweep(cells: Mask, height: int, width: int) -> list[Corner]:
         x = first - int((sums[width:] - sums[:-width])[::-1].argmax())
         left[y : y + height, x : x + width] = 0
         rows[y : y + height] = left[y : y + height].any(axis=1)
-        corners.append((_inside(y, cells.shape[0], height), _inside(x - width, cells.shape[1], width)))
+        corners.append(_inside(cells, y, x - width, (height, width)))
     return corners
 
 
-def _inside(start: int, length: int, side: int) -> int:
-    return max(min(start, length - side), 0)
+def _inside(mask: Mask, y: int, x: int, size_hw: tuple[int, int]) -> Corner:
+    """Return the corner of a rectangle, moved so that it lies in the mask (H, W)."""
+    return max(min(y, mask.shape[0] - size_hw[0]), 0), max(min(x, mask.shape[1] - size_hw[1]), 0)
 
 
 def _merged(cells: Mask, corners: list[Corner], side_hw: tuple[int, int]) -> list[Corner]:
@@ -108,10 +105,7 @@ def _merged(cells: Mask, corners: list[Corner], side_hw: tuple[int, int]) -> lis
             fewer = _few(padded[rows, columns] & (count[rows, columns] == 0), side_hw, len(group) - 1)
             new = group
             if fewer is not None:
-                new = tuple(
-                    (_inside(y + top, cells.shape[0], height), _inside(x + left, cells.shape[1], width))
-                    for y, x in fewer
-                )
+                new = tuple(_inside(cells, y + top, x + left, side_hw) for y, x in fewer)
                 kept = kept.difference(group).union(new)
             for y, x in new:
                 count[y : y + height, x : x + width] += 1
@@ -169,10 +163,9 @@ def _centred(mask: Mask, corners: list[Corner], size_hw: tuple[int, int]) -> lis
                 continue
             if move:
                 rows, columns = (np.flatnonzero(alone.any(axis=axis)) for axis in (1, 0))
-                corner = (
-                    _inside(corner[0] + int(rows[0] + rows[-1] + 1 - size_hw[0]) // 2, mask.shape[0], size_hw[0]),
-                    _inside(corner[1] + int(columns[0] + columns[-1] + 1 - size_hw[1]) // 2, mask.shape[1], size_hw[1]),
-                )
+                y = corner[0] + int(rows[0] + rows[-1] + 1 - size_hw[0]) // 2
+                x = corner[1] + int(columns[0] + columns[-1] + 1 - size_hw[1]) // 2
+                corner = _inside(mask, y, x, size_hw)
             count[_window(corner, size_hw)] += 1
             kept.append(corner)
         corners = kept
@@ -180,4 +173,5 @@ def _centred(mask: Mask, corners: list[Corner], size_hw: tuple[int, int]) -> lis
 
 
 def _window(corner: Corner, size_hw: tuple[int, int]) -> tuple[slice, slice]:
+    """Return the rows and columns of a rectangle."""
     return slice(corner[0], corner[0] + size_hw[0]), slice(corner[1], corner[1] + size_hw[1])

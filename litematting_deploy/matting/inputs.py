@@ -14,7 +14,14 @@ from .trimap import VALUES, decode
 
 ALPHA_DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 
-_IMAGE, _TRIMAP, _MASK = "(H, W, 3) uint8 RGB", "(H, W) uint8 of 0, 128 and 255", "(H, W) bool or uint8"
+_ACCEPTED = {
+    "image": "(H, W, 3) uint8 RGB",
+    "trimap": "(H, W) uint8 of 0, 128 and 255",
+    "mask": "(H, W) bool or uint8",
+    "alpha": "(H, W), floats between 0 and 1 or levels in uint8 or uint16",
+}
+_MODES = {"image": ("RGB",), "trimap": ("L", "1"), "mask": ("1", "L"), "alpha": ("L", "F", "I;16")}
+"""Modes of PIL images that are taken; others are to be converted to the first."""
 
 
 def network_image(image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -35,7 +42,7 @@ def alpha_dtype(dtype: DTypeLike) -> "np.dtype[Any]":
         found = np.dtype("V")
     if found.name not in ALPHA_DTYPES or not found.isnative:
         accepted = f"{', '.join(ALPHA_DTYPES[:-1])} or {ALPHA_DTYPES[-1]}"
-        raise UsageError(f"`dtype` must be {accepted}; got {dtype!r}", parameter="dtype")
+        raise UsageError(f"`dtype` must be {accepted}; got {dtype!r}")
     return found
 
 
@@ -46,17 +53,15 @@ def as_image(image: Any, unit_range: bool = False) -> NDArray[np.uint8]:
     unit_range: the image is (H, W, 3) float, 0..1, and is rounded to 8 bits.
     Raises `InputError`.
     """
-    array = _as_array(image, "image", _IMAGE, ("RGB",))
+    array = _as_array(image, "image")
     if unit_range:
         array = _from_unit_range(array)
     elif array.dtype.kind == "f":
-        raise _refused(
-            "image", _IMAGE, array.shape, array.dtype, "scale it to 0 to 255, or say `unit_range=True` if it is 0 to 1"
-        )
+        raise _refused("image", array, "scale it to 0 to 255, or say `unit_range=True` if it is 0 to 1")
     elif array.dtype.kind == "U":
-        raise _refused("image", _IMAGE, array.shape, array.dtype, "read a file with read_image")
-    array = _as_bytes(array, "image", _IMAGE)
-    check_image_shape(array.shape, array.dtype)
+        raise _refused("image", array, "read a file with read_image")
+    array = _as_bytes(array, "image")
+    check_image_shape(array)
     return array
 
 
@@ -66,16 +71,15 @@ def as_trimap(trimap: Any) -> NDArray[np.uint8]:
     trimap: (H, W) or (H, W, 1), uint8 or other integers, or a PIL image of mode L. Raises `InputError`, for a bool
     mask, too, in which nothing is unknown.
     """
-    array = _as_array(trimap, "trimap", _TRIMAP, ("L", "1"))
+    array = _as_array(trimap, "trimap")
     if array.dtype == bool:
         raise InputError(
-            f"`trimap` must be {_TRIMAP}; got a bool mask, which has no unknown pixels; make a trimap from it with "
-            "make_trimap",
-            parameter="trimap",
+            f"`trimap` must be {_ACCEPTED['trimap']}; got a bool mask, which has no unknown pixels; make a trimap from "
+            "it with make_trimap"
         )
     if array.dtype.kind == "f":
-        raise _refused("trimap", _TRIMAP, array.shape, array.dtype, "scale it to 0, 128 and 255")
-    return decode(_plane(_as_bytes(array, "trimap", _TRIMAP), "trimap", _TRIMAP))
+        raise _refused("trimap", array, "scale it to 0, 128 and 255")
+    return decode(_plane(_as_bytes(array, "trimap"), "trimap"))
 
 
 def as_mask(mask: Any) -> NDArray[np.uint8]:
@@ -84,10 +88,10 @@ def as_mask(mask: Any) -> NDArray[np.uint8]:
     mask: (H, W) or (H, W, 1), bool, or uint8 or other integers between 0 and 255, or a PIL image of mode 1 or L. Raises
     `InputError`.
     """
-    array = _as_array(mask, "mask", _MASK, ("1", "L"))
+    array = _as_array(mask, "mask")
     if array.dtype == bool:
         array = array.astype(np.uint8) * np.uint8(255)
-    return _plane(_as_bytes(array, "mask", _MASK), "mask", _MASK)
+    return _plane(_as_bytes(array, "mask"), "mask")
 
 
 def as_alpha(alpha: Any) -> NDArray[np.float32]:
@@ -96,10 +100,9 @@ def as_alpha(alpha: Any) -> NDArray[np.float32]:
     alpha: (H, W) or (H, W, 1), of any of `ALPHA_DTYPES`; uint8 and uint16 are levels up to 255 and 65535. Raises
     `InputError`.
     """
-    accepted = "(H, W), floats between 0 and 1 or levels in uint8 or uint16"
-    array = _plane(_as_array(alpha, "alpha", accepted, ("L", "F", "I;16")), "alpha", accepted)
+    array = _plane(_as_array(alpha, "alpha"), "alpha")
     if array.dtype.name not in ALPHA_DTYPES:
-        raise _refused("alpha", accepted, array.shape, array.dtype)
+        raise _refused("alpha", array)
     if array.dtype.kind == "u":
         levels: NDArray[np.float32] = np.divide(array, np.iinfo(array.dtype).max, dtype=np.float32)
         return levels
@@ -107,10 +110,10 @@ def as_alpha(alpha: Any) -> NDArray[np.float32]:
     return array.astype(np.float32, copy=False)
 
 
-def check_image_shape(shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:
-    """Raise `InputError` unless a shape is that of a photo (H, W, 3) with pixels."""
-    if len(shape) != 3 or shape[2] != 3 or 0 in shape:
-        raise _refused("image", _IMAGE, shape, dtype)
+def check_image_shape(image: Any) -> None:
+    """Raise `InputError` unless an array, on the host or a device, has the shape of a photo (H, W, 3) with pixels."""
+    if len(image.shape) != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise _refused("image", image)
 
 
 def check_same_size(image_shape: tuple[int, ...], trimap_shape: tuple[int, ...]) -> None:
@@ -123,32 +126,29 @@ def check_same_size(image_shape: tuple[int, ...], trimap_shape: tuple[int, ...])
         )
 
 
-def _as_array(given: Any, name: str, accepted: str, modes: tuple[str, ...]) -> NDArray[Any]:
-    """Return what NumPy makes of an argument, a PIL image of one of `modes` included."""
+def _as_array(given: Any, name: str) -> NDArray[Any]:
+    """Return what NumPy makes of an argument, a PIL image of one of `_MODES` included."""
+    accepted, modes = _ACCEPTED[name], _MODES[name]
     if type(given).__module__.startswith("PIL.") and given.mode not in modes:
         raise InputError(
-            f"`{name}` must be {accepted}; got a PIL image of mode {given.mode}; convert it with convert({modes[0]!r})",
-            parameter=name,
+            f"`{name}` must be {accepted}; got a PIL image of mode {given.mode}; convert it with convert({modes[0]!r})"
         )
     if hasattr(given, "__cuda_array_interface__"):
         raise InputError(
             f"`{name}` lies on a CUDA device, and the engine works on the host; copy it there, or open the engine with "
-            "`device=cuda`",
-            parameter=name,
+            "`device=cuda`"
         )
     try:
         return np.asarray(given)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"`{name}` cannot be read as an array ({first_line(error)}); give {accepted}", parameter=name
-        ) from error
+        raise InputError(f"`{name}` cannot be read as an array ({first_line(error)}); give {accepted}") from error
 
 
-def _as_bytes(array: NDArray[Any], name: str, accepted: str) -> NDArray[np.uint8]:
+def _as_bytes(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
     """Return integers between 0 and 255 as uint8. uint16 is refused, for its levels may well go up to 65535."""
     if array.dtype.kind not in "iu" or array.dtype == np.uint16:
         fix = "scale it to 0 to 255" if array.dtype == np.uint16 else "convert it"
-        raise _refused(name, accepted, array.shape, array.dtype, fix)
+        raise _refused(name, array, fix)
     if array.dtype != np.uint8:
         _check_range(array, name, 255, "")
     return np.asarray(array, np.uint8)
@@ -158,8 +158,7 @@ def _from_unit_range(array: NDArray[Any]) -> NDArray[np.uint8]:
     """Return floats, 0..1, as the nearest of 256 levels."""
     if array.dtype.kind != "f":
         raise InputError(
-            f"`image` must be floats between 0 and 1 with `unit_range=True`; got {array.dtype}; leave it out",
-            parameter="image",
+            f"`image` must be floats between 0 and 1 with `unit_range=True`; got {array.dtype}; leave it out"
         )
     _check_range(array, "image", 1, " with `unit_range=True`")
     return np.asarray(np.rint(array.astype(np.float32, copy=False) * np.float32(255)), np.uint8)
@@ -172,17 +171,17 @@ def _check_range(array: NDArray[Any], name: str, most: int, condition: str) -> N
     least, largest = array.min(), array.max()
     if not (least >= 0 and largest <= most):
         got = "nan" if np.isnan(least) else f"values from {least:g} to {largest:g}"
-        raise InputError(f"`{name}` must be between 0 and {most}{condition}; got {got}", parameter=name)
+        raise InputError(f"`{name}` must be between 0 and {most}{condition}; got {got}")
 
 
-def _plane(array: NDArray[Any], name: str, accepted: str) -> NDArray[Any]:
+def _plane(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return (H, W) or (H, W, 1) as (H, W), with pixels. Raises `InputError` for any other shape."""
     plane = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
     if plane.ndim != 2 or not plane.size:
-        raise _refused(name, accepted, array.shape, array.dtype, "give one channel")
+        raise _refused(name, array, "give one channel")
     return plane
 
 
-def _refused(
-    name: str, accepted: str, shape: tuple[int, ...], dtype: "np.dtype[Any]", fix: str = "convert it"
-) -> InputError:
-    return InputError(f"`{name}` must be {accepted}; got {shape} {dtype}; {fix}", parameter=name)
+def _refused(name: str, array: Any, fix: str = "convert it") -> InputError:
+    """Return the error for an array, on the host or a device, of a shape or dtype that is not taken."""
+    return InputError(f"`{name}` must be {_ACCEPTED[name]}; got {array.shape} {array.dtype}; {fix}")

@@ -1,5 +1,6 @@
 """Crop-and-stitch: where patches lie, which is the plan, and how their alphas become one, which is the stitch."""
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
@@ -78,6 +79,7 @@ class Plan:
 
 
 def _starts(length: int, patch: int, step: int) -> list[int]:
+    """Return where the patches of a grid begin along a side, the last of them shifted back."""
     count = max(1, -(-(length - patch + step) // step))
     return [min(index * step, length - patch) for index in range(count)]
 
@@ -89,10 +91,7 @@ def grid_step(patch_hw: tuple[int, int], step: int | None = None) -> int:
     """
     step = min(patch_hw) // 2 if step is None else step
     if not 1 <= step <= min(patch_hw):
-        raise UsageError(
-            f"`step` must be between 1 and {min(patch_hw)} (the shorter side of the patch); got {step}",
-            parameter="step",
-        )
+        raise UsageError(f"`step` must be between 1 and {min(patch_hw)} (the shorter side of the patch); got {step}")
     return step
 
 
@@ -113,17 +112,12 @@ def plan_grid(
     step = grid_step(patch_hw, step)
     height, width = trimap.shape
     padded_hw = (max(height, patch_hw[0]), max(width, patch_hw[1]))
-    offset_y, offset_x = (padded_hw[0] - height) // 2, (padded_hw[1] - width) // 2
-    unknown = trimap == UNKNOWN
-    grid = [(y, x) for y in _starts(padded_hw[0], patch_hw[0], step) for x in _starts(padded_hw[1], patch_hw[1], step)]
-    corners = tuple(
-        (y, x)
-        for y, x in grid
-        if unknown[
-            max(y - offset_y, 0) : y - offset_y + patch_hw[0], max(x - offset_x, 0) : x - offset_x + patch_hw[1]
-        ].any()
-    )
-    return Plan((height, width), padded_hw, (offset_y, offset_x), patch_hw, corners, len(grid), padding)
+    offset_yx = (padded_hw[0] - height) // 2, (padded_hw[1] - width) // 2
+    starts_y, starts_x = (_starts(length, patch, step) for length, patch in zip(padded_hw, patch_hw, strict=True))
+    grid = tuple(itertools.product(starts_y, starts_x))
+    plan = Plan((height, width), padded_hw, offset_yx, patch_hw, grid, len(grid), padding)
+    unknown = np.pad(trimap == UNKNOWN, plan._added)
+    return replace(plan, corners_yx=tuple(corner for corner in grid if unknown[plan.window(corner)].any()))
 
 
 def context_margin(patch_hw: tuple[int, int], margin: int | None = None) -> int:
@@ -135,8 +129,7 @@ def context_margin(patch_hw: tuple[int, int], margin: int | None = None) -> int:
     if not 0 <= margin < min(patch_hw) / 2:
         raise UsageError(
             f"`margin` must be at least 0 and less than half the shorter side of the patch ({min(patch_hw)}); "
-            f"got {margin}",
-            parameter="margin",
+            f"got {margin}"
         )
     return margin
 

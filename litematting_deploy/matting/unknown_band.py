@@ -41,25 +41,19 @@ class Band:
     amount: in pixels or, where `relative`, in percent of the square root of each object's area, at least `LEAST_PX`
     pixels. That is the side of the square of its size: twice the photo, twice the band; and a long thin object, whose
     box would be large, has a narrow one.
-    widest: how many times its width the band may grow where the photo is hairy.
     Raises `UsageError` for an amount that is out of range.
     """
 
     amount: float = 15
     relative: bool = False
-    widest: float = WIDEST
 
     def __post_init__(self) -> None:
         if self.relative and not 0 < self.amount <= 100:
             raise UsageError(
-                f"`unknown_width` must be above 0% and up to 100% of the object's size; got {self.amount:g}%",
-                parameter="unknown_width",
+                f"`unknown_width` must be above 0% and up to 100% of the object's size; got {self.amount:g}%"
             )
         if not self.relative and self.amount < 1:
-            raise UsageError(
-                f"`unknown_width` must be at least 1 pixel on each side of the edge; got {self.amount:g}",
-                parameter="unknown_width",
-            )
+            raise UsageError(f"`unknown_width` must be at least 1 pixel on each side of the edge; got {self.amount:g}")
 
     def __str__(self) -> str:
         return str(Amount(self.amount, self.relative))
@@ -80,10 +74,10 @@ def unknown_band(background: Region, foreground: Region, band: Band, photo: NDAr
     background, foreground: (H, W) bool, where the mask is sure. What is neither is unknown, and so is every pixel
     within the band's width (Euclidean) of one that is not as sure.
     photo: (H, W, 3) uint8 RGB, to widen the band by. On either side it grows through the hairy pixels beyond it that
-    are connected with it, and half its width around them, up to `band.widest` times its width.
+    are connected with it, and half its width around them, up to `WIDEST` times its width.
     """
     unknown = ~(background | foreground)
-    edges = None if photo is None or band.widest <= 1 else _contrast(photo)
+    edges = None if photo is None else _contrast(photo)
     for width, members in _groups(~background, band):
         for side, beyond in ((background, members), (members & foreground, ~(members & foreground))):
             if not side.any() or not beyond.any():
@@ -91,7 +85,7 @@ def unknown_band(background: Region, foreground: Region, band: Band, photo: NDAr
             distance = _distance(beyond)
             near = side & (distance <= width)
             if edges is not None:
-                reach = side & (distance <= band.widest * width)
+                reach = side & (distance <= WIDEST * width)
                 near |= reach & _grown(near, _hairy(edges, reach & ~near, side & ~reach, width), side, width)
             unknown |= near
     return unknown

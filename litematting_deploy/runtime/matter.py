@@ -221,7 +221,7 @@ class Matter:
                 parameter="dtype",
             )
         if isinstance(image, DeviceArray):
-            check_image_shape(image.shape, image.dtype)
+            check_image_shape(image)
         else:
             image = as_image(image, unit_range)
         checked = as_trimap(stitcher.fetched(trimap))

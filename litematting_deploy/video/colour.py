@@ -13,29 +13,13 @@ from av import VideoFrame
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..images.colour import (
-    AS_SRGB,
-    HLG,
-    LINEAR,
-    PQ,
-    PRIMARIES,
-    SRGB,
-    Space,
-    hlg_to_light,
-    light_to_hlg,
-    light_to_pq,
-    pq_to_light,
-    primaries_to_xyz,
-    srgb_decode,
-    srgb_encode,
-)
+from ..images.colour import AS_SRGB, CURVES, PRIMARIES, SRGB, Floats, Space, primaries_to_xyz, srgb_decode, srgb_encode
 from .pixel_formats import is_full
 
 RGB, BT709, UNSPECIFIED, BT601 = 0, 1, 2, 6
 _RED_BLUE = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087)} | {
     9: (0.2627, 0.0593)
 }
-Floats = NDArray[np.float32]
 
 
 def _mirrored(curve: Callable[[Any], Any]) -> Callable[[Floats], Floats]:
@@ -44,12 +28,7 @@ def _mirrored(curve: Callable[[Any], Any]) -> Callable[[Floats], Floats]:
 
 
 _AS_SRGB = (_mirrored(srgb_decode), _mirrored(srgb_encode))
-_CURVES: dict[int, tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]] = {
-    LINEAR: (np.asarray, np.asarray),
-    PQ: (pq_to_light, light_to_pq),
-    HLG: (hlg_to_light, light_to_hlg),
-}
-"""From R'G'B' to light and back, by the tag of the transfer; all others are taken as sRGB's."""
+"""From R'G'B' to light and back, for transfers that are none of `CURVES`."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +52,7 @@ class Colours:
         elif matrix in (UNSPECIFIED, RGB):
             matrix = BT709 if frame.height >= 720 else BT601
         colours = cls(matrix, is_full(frame), int(frame.color_trc), int(frame.color_primaries))
-        known = {"matrix": {RGB, *_RED_BLUE}, "transfer": {LINEAR, PQ, HLG, *AS_SRGB}, "primaries": PRIMARIES}
+        known = {"matrix": {RGB, *_RED_BLUE}, "transfer": {*CURVES, *AS_SRGB}, "primaries": PRIMARIES}
         for tag, values in known.items():
             if getattr(colours, tag) not in values:
                 raise InputError(
@@ -126,11 +105,11 @@ class Colours:
 
     def light(self, signal: Floats) -> Floats:
         """Return the light (1: reference white) of R'G'B'."""
-        return _CURVES.get(self.transfer, _AS_SRGB)[0](signal)
+        return np.asarray(CURVES.get(self.transfer, _AS_SRGB)[0](signal))
 
     def to_signal(self, light: Floats) -> Floats:
         """Return the R'G'B' of light (1: reference white)."""
-        return _CURVES.get(self.transfer, _AS_SRGB)[1](light)
+        return CURVES.get(self.transfer, _AS_SRGB)[1](light)
 
     def network(self, signal: Floats) -> NDArray[np.uint8]:
         """Return R'G'B' as 8-bit sRGB: as it is, or through light where transfer or primaries are not sRGB's."""

@@ -49,7 +49,7 @@ def join(result: Result, parts: Sequence[Path], segments: Sequence[Segment], cli
         target.metadata.update(_kept(source.metadata))
         inputs = [_pictures(picture, parts, segments, clip)]
         if sound and source.streams.audio:
-            inputs.append(_sounds(target, source, _offset(clip) * clip.time_base))
+            inputs.append(_sounds(target, source, clip.offset * clip.time_base))
         for _, packet in heapq.merge(*inputs, key=lambda item: item[0]):
             target.mux_one(packet)
 
@@ -59,16 +59,11 @@ def _options(path: str) -> dict[str, str]:
     return {"avoid_negative_ts": "disabled"} if Path(path).suffix.lower() in (".mkv", ".webm") else {}
 
 
-def _offset(clip: Clip) -> int:
-    """Return what is taken from all times, in the clip's time base: some containers begin at any time."""
-    return int(clip.start_s / clip.time_base)
-
-
 def _pictures(
     stream: av.VideoStream, parts: Sequence[Path], segments: Sequence[Segment], clip: Clip
 ) -> Iterator[tuple[Fraction, Any]]:
-    times = [pts - _offset(clip) for segment in segments for pts in segment.pts]
-    ends = [*times[1:], segments[-1].end - _offset(clip)]
+    times = [pts - clip.offset for segment in segments for pts in segment.pts]
+    ends = [*times[1:], segments[-1].end - clip.offset]
     index = 0
     for path, segment in zip(parts, segments, strict=True):
         for packet in _packets(path, segment):

@@ -15,6 +15,7 @@ from av.sidedata.sidedata import SideDataContainer
 from numpy.typing import NDArray
 
 from ..errors import InputError, first_line
+from ..images.opening import check_size
 from ..images.photo import Photo
 from ..profiling import stage
 from ..specs import MAX_MEGAPIXELS
@@ -23,6 +24,8 @@ from .pixel_formats import planes_of
 
 _REMUX = "repair it, for example: ffmpeg -i CLIP -c copy REPAIRED.mkv"
 # FFmpeg would take a name with a colon for an address, and a text of the right words for a list of other clips.
+_COLOURED, _COLOURED_SHARE = 0.2, 0.002
+"""How far apart red, green and blue of a grey pixel may be, and of how many pixels: compression makes some colour."""
 _LOCAL = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,avi,mxf,mpegts,mpeg,asf"}
 
 
@@ -57,12 +60,11 @@ class ClipFrame:
     def grey(self) -> NDArray[np.uint8]:
         """Return the grey of a clip of trimaps or masks: (H, W), 0 black to 255 white, upright. Raises `InputError`."""
         planes, bits = planes_of(self.picture, self.name)
-        grey = self.colours.signal(planes[:1], bits)[:, :, 0] if self.colours.matrix else None
-        rgb = self.colours.signal(planes, bits) if len(planes) == 3 else None
-        if rgb is not None and np.mean(np.ptp(rgb, axis=2) > _COLOURED) > _COLOURED_SHARE:
+        rgb = self.colours.signal(planes, bits)
+        if len(planes) == 3 and np.mean(np.ptp(rgb, axis=2) > _COLOURED) > _COLOURED_SHARE:
             raise InputError(f"{self.name}: has colours, wanted grey values; save it without colour")
-        plane = rgb[:, :, 1] if grey is None and rgb is not None else grey
-        assert plane is not None
+        # Luma as it is stored, where there is any; green of RGB.
+        plane = self.colours.signal(planes[:1], bits)[:, :, 0] if self.colours.matrix else rgb[:, :, 1]
         return np.ascontiguousarray(np.rot90(np.rint(plane.clip(0, 1) * 255).astype(np.uint8), self.turns))
 
     def photo(self, network: NDArray[np.uint8]) -> Photo:
@@ -77,10 +79,6 @@ class ClipFrame:
         return digest.digest()
 
 
-_COLOURED, _COLOURED_SHARE = 0.2, 0.002
-"""How far apart red, green and blue of a grey pixel may be, and of how many pixels: compression makes some colour."""
-
-
 class Clip:
     """The best video stream of a file."""
 
@@ -90,11 +88,7 @@ class Clip:
         with _opened(self.path) as (container, stream):
             if stream.metadata.get("alpha_mode") == "1":
                 raise InputError(f"{path}: has an alpha channel, whose colours are unclear; flatten it")
-            if stream.width * stream.height > max_megapixels * 1e6:
-                raise InputError(
-                    f"{path}: is {stream.width}x{stream.height}, more than {max_megapixels:g} megapixels; "
-                    "raise `max_megapixels` or make it smaller"
-                )
+            check_size(stream.width, stream.height, path, max_megapixels)
             if stream.time_base is None:
                 raise InputError(f"{path}: says no times; {_REMUX}")
             self.time_base: Fraction = stream.time_base
@@ -103,7 +97,8 @@ class Clip:
                 raise InputError(f"{path}: says no frame rate; {_REMUX}")
             self.rate: Fraction = rate
             self.aspect = stream.sample_aspect_ratio or Fraction(1)
-            self.start_s = Fraction(max(container.start_time or 0, 0), av.time_base)
+            # What is taken from all times of results, in the clip's time base: some containers begin at any time.
+            self.offset = int(Fraction(max(container.start_time or 0, 0), av.time_base) / self.time_base)
             self.count = _count(container, stream)
         first = next(self.frames(), None)
         if first is None:
@@ -143,7 +138,9 @@ class Clip:
             for packet in container.demux(stream):
                 if packet.is_corrupt:
                     raise InputError(f"{self.path}: the packet of frame {index} is damaged; {_REMUX}")
-                for picture in _decode(packet):
+                with stage("decode photo"):
+                    pictures = packet.decode()
+                for picture in pictures:
                     index += 1
                     yield picture
         except av.FFmpegError as error:
@@ -177,11 +174,6 @@ def _opened(path: str) -> Iterator[tuple[Any, av.VideoStream]]:
         if not isinstance(stream, av.VideoStream):
             raise InputError(f"{path}: has no picture; give a clip with a video track")
         yield container, stream
-
-
-@stage("decode photo")
-def _decode(packet: "av.Packet[av.VideoStream]") -> list[av.VideoFrame]:
-    return packet.decode()
 
 
 def _count(container: Any, stream: av.VideoStream) -> int | None:

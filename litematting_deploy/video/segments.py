@@ -142,7 +142,8 @@ class Segments:
         for file in files:
             file.close()
         for index, file in enumerate(files):
-            _sync(file.path)
+            with file.path.open("rb+") as written:
+                os.fsync(written.fileno())
             file.path.replace(self._file(f"{segment.first:08}", index))
         replace_file(self._json(segment.first), encode(segment, indent=None))
 
@@ -167,8 +168,3 @@ class Segments:
 
     def _json(self, first: int) -> Path:
         return self.folder / f"{first:08}.json"
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

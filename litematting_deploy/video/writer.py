@@ -1,6 +1,7 @@
 """Writing frames into a file of one codec."""
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 from ..errors import OutputError, first_line
 from ..profiling import stage
 from .codecs import Codec, Content
-from .colour import Colours
+from .colour import BT709, Colours
 from .pixel_formats import FULL, LIMITED, picture_of, rescaled
 from .reader import Clip
+
+_PROBE_SIDE = 64
 
 
 def codes_of(codec: Codec, content: Content, colours: Colours, pixels: NDArray[np.float32]) -> av.VideoFrame:
@@ -104,3 +107,26 @@ class VideoFile:
     def give_up(self) -> None:
         """Leave the file as it is."""
         self._container.close()
+
+
+def comes_back(codec: Codec) -> bool:
+    """Return whether a codec of this PyAV writes what can be read again: three pictures of its matte."""
+    content: Content = codec.matte
+    ramp = np.tile(np.linspace(0, 1, _PROBE_SIDE, dtype=np.float32), (_PROBE_SIDE, 1))
+    pixels = ramp if content == "grey" else np.dstack([ramp] * 4)
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / f"probe{codec.suffixes[0]}")
+        try:
+            with av.open(path, "w") as container:
+                stream: Any = container.add_stream(codec.encoder, rate=25, options=dict(codec.options))
+                stream.width = stream.height = _PROBE_SIDE
+                stream.pix_fmt = codec.kinds[content]
+                for index in range(3):
+                    picture = codes_of(codec, content, Colours(BT709, False, 1, 1), pixels)
+                    picture.pts = index
+                    container.mux(stream.encode(picture))
+                container.mux(stream.encode(None))
+            with av.open(path) as container:
+                return sum(1 for _ in container.decode(video=0)) == 3
+        except (av.FFmpegError, ValueError):
+            return False
