@@ -43,10 +43,8 @@ def shipped() -> Found:
 
 def images() -> Found:
     """Read a picture in every format that is read, and write and read it in every one that is written."""
-    ramp = np.linspace(40, 200, 64).astype(np.uint8)
-    picture = np.dstack(
-        [np.broadcast_to(ramp, (48, 64)), np.full((48, 64), 90, np.uint8), np.tile(ramp[:48], (64, 1)).T]
-    )
+    y, x = np.mgrid[40:136:2, 40:168:2].astype(np.uint8)
+    picture = np.dstack([x, np.full_like(x, 90), y])
     with tempfile.TemporaryDirectory() as folder:
         for kind in READ_FORMATS:
             path = Path(folder) / kind

@@ -32,6 +32,7 @@ def driver() -> Found:
             "no NVIDIA driver (libcuda.so.1): GPUs need one, 580 or later for the extras of CUDA 13; without it "
             "everything runs on the CPU"
         ) from error
+    # Through ctypes, as the extras may be missing: what matters is which CUDA the driver knows.
     status, version, count = cuda.cuInit(0), ctypes.c_int(), ctypes.c_int()
     cuda.cuDriverGetVersion(ctypes.byref(version))
     known = f"{version.value // 1000}.{version.value % 1000 // 10}"
@@ -143,6 +144,7 @@ def tensorrt_rtx() -> Found:
 
 
 def _tensorrt(backend: Builder) -> Found:
+    """Build a tiny engine with one of the two TensorRTs, load it, and run it."""
     needs(lambda: trt.load(backend, "a TensorRT engine"), open_cuda)
     with built_tiny(backend) as built, load_engine(built.path) as engine:
         return Found(f"{backend} {engine.version}", tiny_agreement(engine))

@@ -128,6 +128,7 @@ def examine(checks: Sequence[Check] = CHECKS, done: Callable[[str], None] = lamb
     """
 
     def one(check: Check) -> Outcome:
+        """Make one check in a process of its own."""
         started = time.perf_counter()
         try:
             state, found = call(f"{__name__}:attempt", check, timeout_s=check.timeout_s)
@@ -138,6 +139,7 @@ def examine(checks: Sequence[Check] = CHECKS, done: Callable[[str], None] = lamb
         detail = " ".join(found.detail.split())
         return Outcome(check.name, check.group, check.needed, state, found.version, detail, seconds)
 
+    # Not in a `with`, which would wait for all checks where somebody interrupts.
     workers = ThreadPoolExecutor(min(_AT_ONCE, os.cpu_count() or 1))
     try:
         return list(workers.map(one, checks))

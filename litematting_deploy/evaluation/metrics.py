@@ -39,19 +39,19 @@ class Scores:
 
 
 def measure(prediction: Alpha, alpha: Alpha, trimap: NDArray[np.uint8]) -> Scores:
-    """All four errors. Arguments and errors as the module says."""
+    """Return all four errors; see the module for arguments and what is raised."""
     arguments = prediction, alpha, trimap
     return Scores(sad(*arguments), mse(*arguments), grad(*arguments), conn(*arguments))
 
 
 def sad(prediction: Alpha, alpha: Alpha, trimap: NDArray[np.uint8]) -> float:
-    """Sum of absolute differences over the whole image, in thousands."""
+    """Return the sum of absolute differences over the whole image, in thousands."""
     prediction, alpha, _ = _checked(prediction, alpha, trimap)
     return float(np.abs(prediction - alpha).sum() / 1000)
 
 
 def mse(prediction: Alpha, alpha: Alpha, trimap: NDArray[np.uint8]) -> float:
-    """Mean squared difference over the unknown pixels, of 1; papers print it in thousandths.
+    """Return the mean squared difference over the unknown pixels, of 1; papers print it in thousandths.
 
     Raises `InputError` also for a trimap without unknown pixels, which has no mean.
     """
@@ -62,7 +62,7 @@ def mse(prediction: Alpha, alpha: Alpha, trimap: NDArray[np.uint8]) -> float:
 
 
 def grad(prediction: Alpha, alpha: Alpha, trimap: NDArray[np.uint8]) -> float:
-    """Sum over the unknown pixels of the squared difference of gradient magnitudes, in thousands.
+    """Return the sum over the unknown pixels of the squared difference of gradient magnitudes, in thousands.
 
     Both alphas are stretched to 0..1 before; gradients are Gaussian derivatives with sigma 1.4.
     """
@@ -72,10 +72,10 @@ def grad(prediction: Alpha, alpha: Alpha, trimap: NDArray[np.uint8]) -> float:
 
 
 def conn(prediction: Alpha, alpha: Alpha, trimap: NDArray[np.uint8]) -> float:
-    """Sum over the unknown pixels of the difference in connectivity to the common opaque region, in thousands.
+    """Return the sum over the unknown pixels of the difference in connectivity to the common region, in thousands.
 
-    That region is, at each threshold, the largest 4-connected one where both alphas reach it, of equally large ones
-    the first in reading order.
+    The opaque region is, at each threshold, the largest 4-connected one where both alphas reach it; of equally large
+    ones, the first in reading order.
     """
     prediction, alpha, unknown = _checked(prediction, alpha, trimap)
     level = np.ones_like(alpha)
@@ -88,7 +88,7 @@ def conn(prediction: Alpha, alpha: Alpha, trimap: NDArray[np.uint8]) -> float:
 
 
 def force_known(prediction: NDArray[Float], trimap: NDArray[np.uint8]) -> NDArray[Float]:
-    """A copy of `prediction` (H, W) that is 0 where `trimap` (H, W) is 0, and 1 where it is 255."""
+    """Return a copy of `prediction` (H, W) that is 0 where `trimap` (H, W) is 0, and 1 where it is 255."""
     forced = prediction.copy()
     forced[trimap == BACKGROUND] = 0
     forced[trimap == FOREGROUND] = 1
@@ -98,7 +98,7 @@ def force_known(prediction: NDArray[Float], trimap: NDArray[np.uint8]) -> NDArra
 def _checked(
     prediction: Alpha, alpha: Alpha, trimap: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Forced prediction and alpha in float64, and where the trimap is unknown."""
+    """Return the forced prediction and alpha in float64, and where the trimap is unknown. Raises `InputError`."""
     for name, array in (("prediction", prediction), ("alpha", alpha)):
         if array.ndim != 2 or array.dtype not in (np.float32, np.float64):
             raise InputError(
@@ -114,7 +114,7 @@ def _checked(
 
 
 def _to_float64(alpha: Alpha) -> NDArray[np.float64]:
-    """float64, in which a grey level n / 255 that came as float32 is n / 255 again: 153 / 255 would pass 0.6."""
+    """Return an alpha in float64, where a level n / 255 of float32 is n / 255 again: 153 / 255 would pass 0.6."""
     if alpha.dtype == np.float64:
         return alpha.astype(np.float64)
     level = np.rint(alpha.astype(np.float64) * 255) / 255
@@ -122,6 +122,7 @@ def _to_float64(alpha: Alpha) -> NDArray[np.float64]:
 
 
 def _gradient_magnitude(alpha: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how steep an alpha (H, W) is at each pixel, once it is stretched to 0..1."""
     spread = alpha.max() - alpha.min()
     stretched = (alpha - alpha.min()) / (spread or 1)
     x = np.arange(-GRAD_HALF_SIZE, GRAD_HALF_SIZE + 1)
@@ -136,11 +137,13 @@ def _gradient_magnitude(alpha: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the largest 4-connected region of a mask (H, W); nothing of an empty one."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     areas = stats[1:, cv2.CC_STAT_AREA]
     return labels == 1 + areas.argmax() if areas.size else mask
 
 
 def _connectivity(alpha: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how connected each pixel (H, W) is: 1 less its distance to the level at which it leaves the region."""
     distance = alpha - level
     return 1 - np.where(distance >= CONN_TOLERANCE, distance, 0)

@@ -68,6 +68,7 @@ class Background:
         return lambda rows: placed.space.convert(placed.linear(rows), photo.space)
 
     def _place(self, image: Photo, photo: Photo, shown: bool) -> NDArray[Any]:
+        """Return the pixels of the image that lie behind a photo, see `placed`. Raises `InputError`."""
         windows, own = photo.windows, image.windows
         if shown and windows is not None:
             pixels = image.pixels if own is None else own.show(image.pixels)

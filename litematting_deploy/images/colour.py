@@ -116,6 +116,7 @@ def _to_xyz(xy: Pairs, white: tuple[float, float]) -> NDArray[np.float64]:
 
 
 def _point_xyz(point: tuple[float, float]) -> NDArray[np.float64]:
+    """Return CIE x, y as X, Y, Z where Y is 1. Raises `ValueError` where y is 0."""
     x, y = point
     if not y > 0:
         raise ValueError(f"a chromaticity of {x:g}, {y:g}")

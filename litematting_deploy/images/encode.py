@@ -104,6 +104,7 @@ def encode_tiff(pixels: NDArray[Any], metadata: Metadata = Metadata(), premultip
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:
+    """Return a chunk of PNG: size, name, content, and the CRC of the last two."""
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 

@@ -152,5 +152,6 @@ def _read(path: str | Path, header: ExrHeader, names: tuple[str, ...]) -> dict[s
 
 
 def _listed(names: dict[str, str]) -> str:
+    """Return the first few names of channels, for an error."""
     shown = list(names)[:8]
     return ", ".join(shown) + (f" and {len(names) - 8} more" if len(names) > 8 else "") if names else "none"

@@ -138,12 +138,14 @@ class ExrHeader:
         return {name: value for name, value in self.attributes.items() if name not in _OF_THE_FILE}
 
     def _box(self, name: str) -> Box:
+        """Return a window. Raises `DamagedHeaderError` where it is missing or empty."""
         left, top, right, bottom = struct.unpack("<4i", self._value(name, "box2i", 16))
         if right < left or bottom < top:
             raise DamagedHeaderError(f"its {name} is empty")
         return Box(left, top, right + 1, bottom + 1)
 
     def _value(self, name: str, kind: str, size: int | None = None) -> bytes:
+        """Return the bytes of an attribute. Raises `DamagedHeaderError` where it has another type or size."""
         found_kind, value = self.attributes.get(name, ("", b""))
         if found_kind != kind or (size is not None and len(value) != size):
             raise DamagedHeaderError(f"it has no {name}")
@@ -164,6 +166,7 @@ def splice(draft: Path, wanted: Mapping[str, tuple[str, bytes]], chunks: int) ->
     for name, (kind, value) in merged.items():
         header += b"\0".join((_raw(name), _raw(kind), struct.pack("<i", len(value)) + value))
     header += b"\0"
+    # Behind the header lies where each chunk is, counted from the beginning of the file.
     offsets = np.frombuffer(content, "<u8", chunks, start) + np.uint64(len(header)) - np.uint64(start)
     with draft.open("wb") as file:
         file.write(header)
@@ -172,6 +175,7 @@ def splice(draft: Path, wanted: Mapping[str, tuple[str, bytes]], chunks: int) ->
 
 
 def _attributes(file: IO[bytes]) -> Iterator[tuple[str, tuple[str, bytes]]]:
+    """Yield name, type and value of each attribute. Raises `DamagedHeaderError`, also for very many or large ones."""
     count = 0
     while name := _name(file):
         count, kind = count + 1, _name(file)
@@ -184,6 +188,7 @@ def _attributes(file: IO[bytes]) -> Iterator[tuple[str, tuple[str, bytes]]]:
 
 
 def _name(file: IO[bytes]) -> str:
+    """Read a name up to the zero that ends it; empty at the end of the header. Raises `DamagedHeaderError`."""
     letters = bytearray()
     while (letter := _exactly(file, 1)) != b"\0":
         letters += letter
@@ -193,10 +198,12 @@ def _name(file: IO[bytes]) -> str:
 
 
 def _raw(name: str) -> bytes:
+    """Return a name as it was read: old tools write Latin-1, whose bytes must come back."""
     return name.encode("utf-8", "surrogateescape")
 
 
 def _exactly(file: IO[bytes], size: int) -> bytes:
+    """Read `size` bytes. Raises `DamagedHeaderError` where there are fewer."""
     content = file.read(size)
     if len(content) != size:
         raise DamagedHeaderError("its header ends early")

@@ -76,6 +76,7 @@ def _space(content: bytes, grey: bool, name: str) -> Space:
 
 
 def _tags(content: bytes) -> dict[bytes, memoryview]:
+    """Return the elements of a profile by their tags. Raises `ValueError` for a profile that claims very many."""
     (count,) = struct.unpack_from(">I", content, _HEADER_BYTES)
     if count > 1000:
         raise ValueError(f"it claims {count} tags")

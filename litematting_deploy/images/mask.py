@@ -61,7 +61,7 @@ class MaskMeaning:
         return cls(None if threshold is None else Amount.parse(threshold, "mask_threshold"), labels)
 
     def applied(
-        self, levels: NDArray[Any], top: float, name: str, *, alone: bool = True, of_alpha: bool = False
+        self, levels: NDArray[Any], top: float, name: str, alone: bool = True, *, of_alpha: bool = False
     ) -> NDArray[np.uint8] | None:
         """Return a mask (H, W) uint8 of 0 and 255; None for the default, where the levels are the mask.
 
@@ -88,10 +88,6 @@ class MaskMeaning:
         """
         if not self.is_default and not mask.any():
             raise InputError(f"{name}: no pixel is foreground with {self}; choose a value that it holds")
-
-
-class _ColouredError(InputError):
-    """A picture that should be grey and is not."""
 
 
 @stage("decode trimap")
@@ -135,11 +131,8 @@ def read_mask(
         return windows.show(mask) if photo is None else photo.fit(mask, str(path), placed=windows)
     decoded = decode(path, max_megapixels, indices=bool(meaning.labels))
     alpha = None if meaning.labels else decoded.alpha
-    try:
-        levels = _grey(decoded, path) if alpha is None else alpha
-    except _ColouredError as error:
-        fix = "; where its colours stand for classes, say which is the object: `mask_labels=ID`"
-        raise InputError(f"{error}{fix if decoded.has_palette else ''}") from None
+    classes = "; where its colours stand for classes, say which is the object: `mask_labels=ID`"
+    levels = _grey(decoded, path, classes if decoded.has_palette else "") if alpha is None else alpha
     spread = 255 // decoded.top if decoded.top < 255 else 1
     top = min(decoded.top, int(np.iinfo(levels.dtype).max))
     mask = meaning.applied(levels // levels.dtype.type(spread), top, str(path), alone=alone, of_alpha=alpha is not None)
@@ -170,10 +163,10 @@ def _exr_levels(plane: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.asarray(np.rint(plane.clip(0, 1) * 255), np.uint8)
 
 
-def _grey(decoded: Decoded, path: str | Path) -> NDArray[Any]:
-    """Return the levels (H, W) of a picture without colours. Raises `InputError`."""
+def _grey(decoded: Decoded, path: str | Path, advice: str = "") -> NDArray[Any]:
+    """Return the levels (H, W) of a picture without colours. Raises `InputError`, which ends in `advice`."""
     if decoded.levels.ndim == 2:
         return decoded.levels
     if (decoded.levels != decoded.levels[:, :, :1]).any():
-        raise _ColouredError(f"{path}: has colours, wanted grey values; save it as a greyscale image")
+        raise InputError(f"{path}: has colours, wanted grey values; save it as a greyscale image{advice}")
     return decoded.levels[:, :, 0]

@@ -35,6 +35,7 @@ class _Tiff(TiffImagePlugin.TiffImageFile):
     """A TIFF whose tiles are not compared with Pillow's limit."""
 
     def load_prepare(self) -> None:
+        """Make room for the pixels, in place of Pillow's own method, which compares the tile with its limit."""
         if self._im is None:
             self.im = Image.new(self.mode, self._tile_size).im
         ImageFile.ImageFile.load_prepare(self)
@@ -107,6 +108,7 @@ def _format_of(file: BinaryIO) -> str | None:
 
 
 def _not_read(path: str | Path, kind: str) -> InputError:
+    """Return the error for a picture of a kind that is not read, which says how to convert it."""
     return InputError(f"{path}: is a picture of kind {kind}, which is not read; {conversion(kind)}")
 
 

@@ -174,13 +174,13 @@ def _of_gamma(chunks: dict[bytes, bytes], path: str | Path) -> Space:
         if np.abs(np.array([white, *xy]) - np.array([D65, *XY_709])).max() >= 0.001:
             try:
                 to_xyz = primaries_to_xyz(tuple(xy), white)
-            except (ValueError, np.linalg.LinAlgError):
-                to_xyz = None
-            if to_xyz is None or not np.isfinite(to_xyz).all() or abs(np.linalg.det(to_xyz)) < 1e-6:
+                if not 1e-6 <= abs(np.linalg.det(to_xyz)) < np.inf:
+                    raise ValueError("no triangle")
+            except (ValueError, np.linalg.LinAlgError) as error:
                 raise InputError(
                     f"{path}: its cHRM chunk says {_listed(numbers)}, wanted x and y of white, red, green and blue "
                     f"times 100000, which span a triangle; {_FIX}"
-                )
+                ) from error
     if gamma in _SRGB_GAMMA and (b"gAMA" not in chunks or to_xyz is SRGB.to_xyz):
         if to_xyz is SRGB.to_xyz:
             return SRGB
@@ -190,12 +190,15 @@ def _of_gamma(chunks: dict[bytes, bytes], path: str | Path) -> Space:
 
 
 def _table(curve: Callable[[NDArray[np.float64]], NDArray[Any]]) -> NDArray[np.float32]:
+    """Return a curve from signal to light as a `Space` holds it, (65536,)."""
     return np.asarray(curve(np.linspace(0, 1, TABLE_SIZE)), np.float32)
 
 
 def _power(exponent: float, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the light of a signal that a display shows as a power of it."""
     return np.asarray(x**exponent)
 
 
 def _listed(numbers: Any) -> str:
+    """Return numbers for an error."""
     return ", ".join(map(str, numbers))

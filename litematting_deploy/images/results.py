@@ -68,6 +68,7 @@ def result_dtype(path: str | Path, photo: Photo, depth: Depth | None = None) -> 
 
 
 def _held(path: str | Path) -> tuple[Depth, ...]:
+    """Return the depths that a file can have by its ending."""
     return ("half", "float") if is_exr_name(path) else ("8", "16")
 
 

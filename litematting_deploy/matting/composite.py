@@ -124,6 +124,7 @@ def _shown(photo: Photo, plane: NDArray[Any], dtype: type[Any]) -> NDArray[Any]:
 
 
 def _alpha_as(alpha: NDArray[np.float32], dtype: type[Any], truncate: bool) -> NDArray[Any]:
+    """Return an alpha (H, W), 0..1, as numbers of a result."""
     return to_levels(alpha, dtype, truncate) if np.issubdtype(dtype, np.integer) else alpha.astype(dtype)
 
 

@@ -22,8 +22,9 @@ from ..errors import ForegroundError, first_line
 from ..images.photo import Photo
 from ..profiling import stage
 
-STRIP_PIXELS = 8_000_000
-OVERLAP_ROWS = 256
+STRIP_PIXELS, OVERLAP_ROWS = 8_000_000, 256
+"""Larger photos are done in strips of about that size that overlap by so many rows and fade into each other, which
+bounds the memory."""
 _BAD_CACHE = (OSError, EOFError, pickle.UnpicklingError)
 """What Numba raises where files of its cache cannot be written, or were cut off or damaged: they are pickles."""
 
@@ -39,43 +40,37 @@ _FAILURES = (
 
 
 @stage("foreground")
-def estimate_foreground(
-    photo: Photo,
-    alpha: NDArray[np.float32],
-    strip_pixels: int = STRIP_PIXELS,
-    overlap_rows: int = OVERLAP_ROWS,
-) -> NDArray[Any]:
+def estimate_foreground(photo: Photo, alpha: NDArray[np.float32]) -> NDArray[Any]:
     """Estimate foreground colours by PyMatting's multi-level method (Germer et al. 2020), in linear light.
 
     The method keeps colours in 0..1; light beyond, in OpenEXR and HDR files, is scaled there and back, so that
     estimates stay within the photo's own range.
 
     alpha: (H, W) float32, 0..1.
-    strip_pixels, overlap_rows: larger photos are done in strips of about that size that overlap by so many rows and
-    fade into each other, which bounds the memory.
     Returns (H, W, 3) in the photo's own numbers and depth. Pixels of alpha 1 keep the photo's exactly, and so does a
     photo of a single pixel, which has nothing to tell its colours apart by.
     Raises `InputError` for light that is not finite, `ForegroundError` where PyMatting cannot be imported, compiled or
     run, or memory does not suffice.
     """
     try:
-        return _estimate(photo, alpha, strip_pixels, overlap_rows)
+        return _estimate(photo, alpha)
     except _FAILURES as error:
         reason = "out of memory" if isinstance(error, MemoryError) else f"{type(error).__name__}: {first_line(error)}"
         raise ForegroundError(f"{photo.path}: its foreground colours cannot be estimated ({reason})") from error
 
 
-def _estimate(photo: Photo, alpha: NDArray[np.float32], strip_pixels: int, overlap_rows: int) -> NDArray[Any]:
+def _estimate(photo: Photo, alpha: NDArray[np.float32]) -> NDArray[Any]:
+    """Estimate foreground colours strip by strip; see `estimate_foreground`. Raises what PyMatting and Numba raise."""
     height, width = alpha.shape
     if alpha.size == 1:  # PyMatting would divide by the logarithm of its side
         return photo.pixels.copy()
     low, high = _range(photo)
     estimate_foreground_ml = foreground_estimator()
-    strip_rows = max(strip_pixels // width, overlap_rows)
+    strip_rows = max(STRIP_PIXELS // width, OVERLAP_ROWS)
     foreground = np.empty_like(photo.pixels)
     tail: NDArray[np.float32] | None = None  # the previous strip's estimate of the rows both cover
-    for start in range(0, max(height - overlap_rows, 1), strip_rows):
-        stop = min(start + strip_rows + overlap_rows, height)
+    for start in range(0, max(height - OVERLAP_ROWS, 1), strip_rows):
+        stop = min(start + strip_rows + OVERLAP_ROWS, height)
         strip = (photo.linear(slice(start, stop)) - low) / (high - low)
         estimate = estimate_foreground_ml(strip, alpha[start:stop]).astype(np.float32)
         if tail is not None:
@@ -116,6 +111,7 @@ def foreground_estimator() -> Callable[..., Any]:
 
 
 def _imported() -> Callable[..., Any]:
+    """Import PyMatting's function, which compiles it. Raises `RuntimeError` for what Numba raises."""
     from numba.core.errors import NumbaError
 
     try:

@@ -54,6 +54,7 @@ class Plan:
 
     @property
     def _added(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """How many pixels are added above and below, and on the left and on the right."""
         (height, width), (padded_height, padded_width), (top, left) = self.image_hw, self.padded_hw, self.offset_yx
         return (top, padded_height - height - top), (left, padded_width - width - left)
 

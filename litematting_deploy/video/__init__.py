@@ -10,5 +10,5 @@ CODEC_NAMES = ("prores4444", "prores422hq", "vp9", "h264", "ffv1")
 
 
 def is_video(path: str | Path) -> bool:
-    """Whether `path` is a clip, by its ending."""
+    """Return whether a path is a clip, by its ending: an existing folder of such a name is none."""
     return Path(path).suffix.lower() in SUFFIXES and not os.path.isdir(path)

@@ -33,7 +33,12 @@ _AS_SRGB = (_mirrored(srgb_decode), _mirrored(srgb_encode))
 
 @dataclass(frozen=True)
 class Colours:
-    """The tags of a frame. matrix: of H.273, `RGB` for none. full: codes take the whole range of their bits."""
+    """The tags of a frame, as code points of H.273.
+
+    matrix: from R'G'B' to luma and chroma, `RGB` for none.
+    full: codes take the whole range of their bits.
+    transfer, primaries: what R'G'B' means as light.
+    """
 
     matrix: int
     full: bool
@@ -63,7 +68,7 @@ class Colours:
 
     @cached_property
     def space(self) -> Space:
-        """The primaries, for light; the tone curve of a `Space` of levels is not used."""
+        """The primaries of light. The curve of this `Space`, which is for levels, is not used."""
         if self.primaries in (BT709, UNSPECIFIED):
             return SRGB
         return Space(f"primaries {self.primaries}", SRGB.decoding, primaries_to_xyz(*PRIMARIES[self.primaries]))
@@ -100,7 +105,7 @@ class Colours:
 
     @property
     def written_matrix(self) -> int:
-        """The matrix of results."""
+        """The matrix of results, which no codec here writes as RGB."""
         return BT709 if self.matrix == RGB else self.matrix
 
     def light(self, signal: Floats) -> Floats:

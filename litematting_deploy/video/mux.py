@@ -22,7 +22,9 @@ _OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder", 
 
 def check_sound(clip: Clip, path: str) -> None:
     """Raise `UsageError` where the clip's sound cannot be in a container as that of `path`."""
-    held = _held(path)
+    suffix = Path(path).suffix.lower()
+    with av.open(io.BytesIO(), "w", format={".mkv": "matroska"}.get(suffix, suffix[1:])) as container:
+        held = container.supported_codecs
     with open_local(clip.path) as source:
         for stream in source.streams.audio:
             name = "of an unknown codec" if stream.codec_context is None else stream.codec_context.name
@@ -62,6 +64,11 @@ def _options(path: str) -> dict[str, str]:
 def _pictures(
     stream: av.VideoStream, parts: Sequence[Path], segments: Sequence[Segment], clip: Clip
 ) -> Iterator[tuple[Fraction, Any]]:
+    """Yield the packets of all parts, and the seconds at which they are decoded, for a stream of the result.
+
+    Each gets its time from its segment rather than from its part, whose container may have rounded it.
+    Raises `InputError` for a part that does not hold as many pictures as its segment says.
+    """
     times = [pts - clip.offset for segment in segments for pts in segment.pts]
     ends = [*times[1:], segments[-1].end - clip.offset]
     index = 0
@@ -98,18 +105,23 @@ def _packets(path: Path, segment: Segment) -> Iterator[Any]:
 
 
 def _damaged(path: Path, segment: Segment) -> InputError:
+    """Return the error for a part that does not hold what its segment says."""
     return InputError(f"{path}: does not hold {len(segment.pts)} frames; begin anew, without `resume`")
 
 
 def _sounds(target: Any, source: Any, offset_s: Fraction) -> Iterator[tuple[Fraction, Any]]:
+    """Add the sound tracks of a clip to a result, and return an iterator of their packets, as `_pictures` yields them.
+
+    offset_s: seconds that are taken from all times.
+    """
     streams = {}
-    for stream in source.streams.audio:
+    for stream in source.streams.audio:  # now: no stream can be added once the first packet is in the file
         streams[stream.index] = target.add_stream_from_template(stream)
         streams[stream.index].metadata.update(_kept(stream.metadata))
 
     def packets() -> Iterator[tuple[Fraction, Any]]:
         for packet in source.demux(source.streams.audio):
-            if packet.dts is None:
+            if packet.dts is None:  # the empty packet at a stream's end
                 continue
             shift = round(offset_s / packet.time_base)
             packet.dts -= shift
@@ -121,17 +133,12 @@ def _sounds(target: Any, source: Any, offset_s: Fraction) -> Iterator[tuple[Frac
 
 
 def _timecode(source: Any) -> str | None:
+    """Return the timecode of a container, which is on a track of pictures or of data, or in its own metadata."""
     holders = (*source.streams.video, *source.streams.data, source)
     tags = (tag for holder in holders for tag in holder.metadata.items())
     return next((str(value) for name, value in tags if name.lower() == "timecode"), None)
 
 
 def _kept(metadata: dict[str, str]) -> dict[str, str]:
+    """Return the metadata of a container or a stream that a result keeps."""
     return {name: value for name, value in metadata.items() if name.lower() not in _OF_THE_FILE}
-
-
-def _held(path: str) -> set[str]:
-    """Return FFmpeg's names of the codecs that the container of `path` can hold."""
-    name = {".mkv": "matroska"}.get(suffix := Path(path).suffix.lower(), suffix[1:])
-    with av.open(io.BytesIO(), "w", format=name) as container:
-        return set(container.supported_codecs)

@@ -13,14 +13,15 @@ FULL, LIMITED = 2, 1
 """Ranges of codes, as FFmpeg numbers them."""
 _DEPTHS = (8, 9, 10, 12, 14, 16)
 _SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-_GBR = (2, 0, 1)
+_GBR = (2, 0, 1)  # where red, green and blue are among FFmpeg's planes of RGB
 
 
 def planes_of(picture: av.VideoFrame, name: str) -> tuple[list[NDArray[Any]], int]:
-    """Luma, Cb and Cr, or red, green and blue, or grey alone: planes (H, W) of codes, and their bits.
+    """Return a picture as planes (H, W) of codes, uint8 or uint16, and how many bits a code has.
 
-    Subsampled chroma is made larger; luma is as it was. Raises `InputError` naming `name` for formats of floats, and
-    where an alpha channel is not opaque.
+    They are luma, Cb and Cr, or red, green and blue, or grey alone. Subsampled chroma is made larger; luma is left.
+    name: begins an error.
+    Raises `InputError` for formats of floats, and where an alpha channel is not opaque.
     """
     components = picture.format.components
     bits = next((depth for depth in _DEPTHS if depth >= max(part.bits for part in components)), 0)
@@ -38,7 +39,7 @@ def planes_of(picture: av.VideoFrame, name: str) -> tuple[list[NDArray[Any]], in
 
 
 def picture_of(planes: list[NDArray[Any]], kind: str) -> av.VideoFrame:
-    """A picture of planes (H, W) of codes, in FFmpeg's pixel format `kind`, whose depth theirs is."""
+    """Return planes (H, W) of codes as a picture in FFmpeg's pixel format `kind`, whose depth theirs is."""
     height, width = planes[0].shape
     picture = av.VideoFrame(width, height, kind)
     dtype = np.dtype(np.uint8 if picture.format.components[0].bits == 8 else "<u2")
@@ -50,9 +51,10 @@ def picture_of(planes: list[NDArray[Any]], kind: str) -> av.VideoFrame:
 
 
 def rescaled(picture: av.VideoFrame, kind: str) -> av.VideoFrame:
-    """The same codes in another format of their depth: only chroma is scaled."""
+    """Return a picture with the same codes in another format of their depth: only chroma is scaled."""
     if picture.format.name == kind:
         return picture
+    # Equal ranges and matrices on both sides, so that no code is converted.
     codes = FULL if is_full(picture) else LIMITED
     return picture.reformat(
         format=kind,
@@ -65,7 +67,7 @@ def rescaled(picture: av.VideoFrame, kind: str) -> av.VideoFrame:
 
 
 def is_full(picture: av.VideoFrame) -> bool:
-    """Whether codes take the whole range of their bits; those of grey alone do unless tagged otherwise."""
+    """Return whether codes take the whole range of their bits; those of grey alone do unless tagged otherwise."""
     name = picture.format.name
     untagged_grey = name.startswith(("gray", "ya", "mono")) and picture.color_range != LIMITED
     is_full: bool = picture.format.is_rgb or picture.color_range == FULL or name.startswith("yuvj") or untagged_grey
@@ -73,6 +75,8 @@ def is_full(picture: av.VideoFrame) -> bool:
 
 
 def _read(picture: av.VideoFrame, bits: int) -> list[NDArray[Any]]:
+    """Return the planes (H, W) of a picture whose format has one for each component, as views of its own memory."""
+    # FFmpeg's lines are longer than the picture is wide, so that each begins at a round address.
     dtype = np.dtype(np.uint8 if bits == 8 else "<u2")
     planes: Any = picture.planes
     return [

@@ -80,24 +80,31 @@ class ClipFrame:
 
 
 class Clip:
-    """The best video stream of a file."""
+    """The best video stream of a file.
+
+    time_base: seconds of a unit of time. rate: frames a second. aspect: of a pixel, width by height.
+    offset: what is taken from all times of results, in the time base.
+    count: frames that are shown; None where only decoding tells.
+    first: the first frame, whose size and colours all others have.
+    """
 
     def __init__(self, path: str, max_megapixels: float = MAX_MEGAPIXELS) -> None:
-        """Raises `InputError` for what is no clip, is too large, transparent, or has no frames."""
+        """Open a clip and decode its first frame.
+
+        Raises `InputError` for what is no clip, is too large, transparent, or has no frames.
+        """
         self.path = path
         with _opened(self.path) as (container, stream):
             if stream.metadata.get("alpha_mode") == "1":
                 raise InputError(f"{path}: has an alpha channel, whose colours are unclear; flatten it")
             check_size(stream.width, stream.height, path, max_megapixels)
-            if stream.time_base is None:
-                raise InputError(f"{path}: says no times; {_REMUX}")
-            self.time_base: Fraction = stream.time_base
-            rate = stream.average_rate or stream.guessed_rate
-            if not rate:
-                raise InputError(f"{path}: says no frame rate; {_REMUX}")
+            time_base, rate = stream.time_base, stream.average_rate or stream.guessed_rate
+            if time_base is None or not rate:
+                raise InputError(f"{path}: says no {'times' if time_base is None else 'frame rate'}; {_REMUX}")
+            self.time_base: Fraction = time_base
             self.rate: Fraction = rate
             self.aspect = stream.sample_aspect_ratio or Fraction(1)
-            # What is taken from all times of results, in the clip's time base: some containers begin at any time.
+            # Some containers, such as MPEG-TS, begin at any time.
             self.offset = int(Fraction(max(container.start_time or 0, 0), av.time_base) / self.time_base)
             self.count = _count(container, stream)
         first = next(self.frames(), None)
@@ -123,6 +130,7 @@ class Clip:
             raise InputError(f"{self.path}: {self.count} frames are stored, {index} can be decoded; {_REMUX}")
 
     def _checked(self, picture: av.VideoFrame, index: int, name: str, last_pts: int | None) -> ClipFrame:
+        """Return a decoded picture as a frame. Raises `InputError` for a damaged or interlaced one, or a wrong time."""
         if picture.is_corrupt:
             raise InputError(f"{name}: is damaged; {_REMUX}, or render it again")
         if picture.pts is None or (last_pts is not None and picture.pts <= last_pts):
@@ -133,6 +141,7 @@ class Clip:
         return ClipFrame(name, index, picture.pts, duration, picture, Colours.of(picture, name), _turns(picture, name))
 
     def _decoded(self, container: Any, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+        """Yield the pictures of a stream. Raises `InputError` naming the frame that cannot be decoded."""
         index = 0
         try:
             for packet in container.demux(stream):
@@ -191,6 +200,7 @@ def _count(container: Any, stream: av.VideoStream) -> int | None:
 
 
 def _turns(picture: av.VideoFrame, name: str) -> int:
+    """Return how many quarters to the left make a picture upright. Raises `InputError` for other matrices."""
     # Not picture.side_data: the picture keeps that, which keeps the picture, so both stay until garbage is collected.
     matrix: Any = SideDataContainer(picture).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # PyAV's stub lacks it
     if matrix is None:

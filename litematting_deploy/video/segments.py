@@ -59,7 +59,11 @@ class Segments:
     """
 
     def __init__(self, output: str, results: Sequence[Result], clip: Clip, length: int) -> None:
-        """length: frames of a segment."""
+        """Begin at the first frame; nothing is written yet.
+
+        output: the file beside which the folder lies. results: what is made of each frame.
+        length: how many frames a segment has.
+        """
         self.folder = Path(output).with_name(f".{Path(output).name}.parts")
         self.results, self._clip, self._length = results, clip, length
         self._files: list[VideoFile] = []
@@ -142,6 +146,7 @@ class Segments:
         for file in files:
             file.close()
         for index, file in enumerate(files):
+            # A segment whose JSON is there must be whole, even if the power fails.
             with file.path.open("rb+") as written:
                 os.fsync(written.fileno())
             file.path.replace(self._file(f"{segment.first:08}", index))
@@ -157,6 +162,7 @@ class Segments:
         shutil.rmtree(self.folder)
 
     def _give_up(self) -> None:
+        """Close and remove the files of a segment that did not come to its end."""
         for file in self._files:
             with contextlib.suppress(OSError):  # av.FFmpegError is one, and another error is being shown
                 file.give_up()
@@ -164,7 +170,9 @@ class Segments:
         self._files = []
 
     def _file(self, stem: str, index: int) -> Path:
+        """Return the file of a segment for the result of an index; its ending says the container."""
         return self.folder / f"{stem}.{index}{Path(self.results[index].path).suffix.lower()}"
 
     def _json(self, first: int) -> Path:
+        """Return the JSON of the segment that begins with the frame `first`."""
         return self.folder / f"{first:08}.json"

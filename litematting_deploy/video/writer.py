@@ -43,6 +43,7 @@ def codes_of(codec: Codec, content: Content, colours: Colours, pixels: NDArray[n
 
 
 def _subsampled(planes: list[NDArray[Any]], kind: str, bits: int) -> av.VideoFrame:
+    """Return planes (H, W) of codes as a picture of a pixel format, whose chroma may be smaller."""
     if kind.startswith(("gray", "yuv444", "yuva444")):
         return picture_of(planes, kind)
     deep = "" if bits == 8 else f"{bits}le"
@@ -74,6 +75,7 @@ def add_stream(container: Any, codec: Codec, content: Content, clip: Clip) -> av
 
 
 def _tag(target: Any, codec: Codec, content: Content, colours: Colours) -> None:
+    """Say of a picture or a codec's context what its codes mean."""
     target.color_range = FULL if content == "grey" and codec.full else LIMITED
     target.colorspace = colours.written_matrix
     target.color_primaries, target.color_trc = colours.primaries, colours.transfer
@@ -83,7 +85,7 @@ class VideoFile:
     """A file that is being encoded; `close` makes it whole."""
 
     def __init__(self, path: Path, codec: Codec, content: Content, clip: Clip) -> None:
-        """Open the file. Raises `OutputError`."""
+        """Open a file for the frames of a clip's result. Raises `OutputError`."""
         self.path, self._codec, self._content, self._clip = path, codec, content, clip
         with writing(path):
             self._container = av.open(str(path), "w")
@@ -105,7 +107,7 @@ class VideoFile:
             self._container.close()
 
     def give_up(self) -> None:
-        """Leave the file as it is."""
+        """Leave the file as it is: not whole, and to be removed."""
         self._container.close()
 
 

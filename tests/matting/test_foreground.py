@@ -54,10 +54,12 @@ def test_equals_pymatting_on_light() -> None:
 
 
 @pytest.mark.parametrize("strip_rows", [128, 200, 331, 735, 736, 800])
-def test_strips_equal_the_whole_where_it_shows(strip_rows: int) -> None:
+def test_strips_equal_the_whole_where_it_shows(strip_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     light, alpha = scene(800, 240)
     whole = estimate_foreground_ml(light, alpha)
-    strips = estimate_foreground(photo(light, np.float32), alpha, strip_pixels=strip_rows * 240, overlap_rows=64)
+    monkeypatch.setattr(foreground, "STRIP_PIXELS", strip_rows * 240)
+    monkeypatch.setattr(foreground, "OVERLAP_ROWS", 64)
+    strips = estimate_foreground(photo(light, np.float32), alpha)
     shown = np.abs(strips - whole) * alpha[:, :, None]
     assert shown.max() < 0.03
     assert shown.mean() < 0.002
