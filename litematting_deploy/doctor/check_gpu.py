@@ -78,12 +78,13 @@ def _kernels(cuda: Cuda, version: str) -> Found:
     loaded, stream = Kernels(cuda), cuda.stream()
     trimap = np.full((1, 64), 128, np.uint8)
     trimap[0, 0] = 0
-    rows, squared = np.empty((2, 1, 64), np.uint8), np.empty((2, 1, 64), np.uint16)
-    buffers = [cuda.buffer(array.nbytes) for array in (trimap, rows, squared)]
-    cuda.upload(buffers[0].address, trimap, stream)
+    squared = np.empty((2, 1, 64), np.uint16)
+    # The trimap, the distances within rows in bytes, and the squared distances.
+    buffers = [cuda.buffer(size) for size in (trimap.nbytes, squared.size, squared.nbytes)]
     trimap_at, rows_at, squared_at = (buffer.address for buffer in buffers)
+    cuda.upload(trimap_at, trimap, stream)
     loaded.guide(stream, trimap_at, rows_at, squared_at, (1, 64))
-    cuda.download(squared, buffers[2].address, stream)
+    cuda.download(squared, squared_at, stream)
     stream.synchronize()
     for buffer in buffers:
         buffer.free()

@@ -31,10 +31,8 @@ def check_clear(levels: NDArray[Any], top: float, name: str, alone: bool, of_alp
     of_alpha: the levels are an alpha channel, where class ids are no remedy.
     """
     brightest = levels.max()
-    what, labels = ("alpha", "") if of_alpha else ("value", " or `mask_labels=ID` (where values are class ids)")
-    remedy = (
-        f"(foreground from this value on){labels}, or scale the {'alpha' if of_alpha else 'mask'} to the whole range"
-    )
+    labels = " or `mask_labels=ID` (where values are class ids), or scale the mask to the whole range"
+    remedy = f"(foreground from this value on){', or scale the alpha to the whole range' if of_alpha else labels}"
     if brightest >= _TOO_BRIGHT * top:
         raise InputError(
             f"{name}: its brightest value is {brightest:g}, and an OpenEXR mask goes from 0 to {top:g}. Say what is "
@@ -43,8 +41,9 @@ def check_clear(levels: NDArray[Any], top: float, name: str, alone: bool, of_alp
     if alone and 0 < brightest < LEAST_SURE * top:
         floored = np.floor(float(brightest) * 100) / 100 if isinstance(brightest, np.floating) else brightest
         raise DimMaskError(
-            f"{name}: its brightest {what} is {brightest:g} of {top:g}, so that no pixel is sure to be foreground; it "
-            f"holds {_listed(levels)}. Say what is meant: `mask_threshold={floored:g}` {remedy}"
+            f"{name}: its brightest {'alpha' if of_alpha else 'value'} is {brightest:g} of {top:g}, so that no pixel "
+            f"is sure to be foreground; it holds {_listed(levels)}. Say what is meant: "
+            f"`mask_threshold={floored:g}` {remedy}"
         )
     if levels.dtype.kind != "f" and class_ids(levels, int(top)):
         soft = "; a soft mask that looks so may be given as a trimap with `trimap_encoding=between`"

@@ -93,10 +93,8 @@ def is_sideways(picture: Image.Image, path: str | Path) -> bool:
     Pillow's size of a TIFF is upright, and Pillow would read all of a PNG to look for EXIF behind the pixels.
     Raises `InputError` for EXIF tags that share their bytes.
     """
-    known = isinstance(picture, TiffImageFile) or (
-        picture.format == "PNG" and not {"exif", _RAW_EXIF} & set(picture.info)
-    )
-    if known:
+    may_have_exif = picture.format != "PNG" or {"exif", _RAW_EXIF} & set(picture.info)
+    if isinstance(picture, TiffImageFile) or not may_have_exif:
         return False
     _check_exif_of(picture, path)
     return _orientation_of(picture) in SIDEWAYS
