@@ -108,10 +108,9 @@ def write_exr(path: str | Path, pixels: NDArray[Any], source: ExrHeader | None =
     names = _NAMES[planes.shape[2]]
     channels = {name: np.ascontiguousarray(planes[:, :, index]) for index, name in enumerate(names)}
     header: dict[str, Any] = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
-    if source is not None:
-        windows = source.windows
-        for name, box in (("dataWindow", windows.data), ("displayWindow", windows.display)):
-            header[name] = (np.array([box.left, box.top], "i4"), np.array([box.right - 1, box.bottom - 1], "i4"))
+    if source is not None:  # what else it says is spliced in; chunks of pixels say which rows they are
+        box = source.windows.data
+        header["dataWindow"] = (np.array([box.left, box.top], "i4"), np.array([box.right - 1, box.bottom - 1], "i4"))
     with replacing(path) as draft:
         try:
             OpenEXR.File(header, channels).write(str(draft))

@@ -98,9 +98,7 @@ class Photo:
 
     def deepened(self) -> Self:
         """Return the photo with 16-bit levels, for results deeper than its own 8 bits; itself where it is deep."""
-        if self.pixels.dtype != np.uint8:
-            return self
-        return replace(self, pixels=levels_to(self.pixels, np.uint16))
+        return replace(self, pixels=levels_to(self.pixels, np.uint16)) if self.pixels.dtype == np.uint8 else self
 
     def fit(self, plane: NDArray[Any], name: str, fix: str = _FIX, placed: Windows | None = None) -> NDArray[Any]:
         """Return a plane (H, W, ...) that was made for this photo, at the photo's size.
