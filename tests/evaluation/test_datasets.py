@@ -83,18 +83,18 @@ def test_missing_folders_and_partners_are_named(tmp_path: Path) -> None:
     assert_refused("wanted the folders of one data set")
 
 
-def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "picture", "words"),
+    [
+        pytest.param("alpha", pictures(height=41)["alpha"], "is 56x41, .*image/a.png is 56x40", id="another size"),
+        pytest.param("alpha", pictures()["image"], "has colours", id="an alpha in colour"),
+        pytest.param("trimap", Image.new("L", (56, 40), 255), "has no unknown pixels", id="nothing unknown"),
+        pytest.param("trimap", Image.new("L", (56, 40), 1), ".*`trimap_encoding=between`", id="a value of no meaning"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_named(kind: str, picture: Image.Image, words: str, tmp_path: Path) -> None:
     (sample,) = open_dataset(make_dataset(tmp_path, ["a"])).samples
-    pictures(height=41)["alpha"].save(sample.alpha)
-    with pytest.raises(InputError, match=r"alpha/a.png: is 56x41, .*image/a.png is 56x40"):
-        read_sample(sample)
-    Image.new("L", (56, 40), 255).save(sample.trimap)
-    pictures()["alpha"].save(sample.alpha)
-    with pytest.raises(InputError, match=r"trimap1/a.png: has no unknown pixels"):
-        read_sample(sample)
-    pictures()["image"].save(sample.alpha)
-    with pytest.raises(InputError, match=r"alpha/a.png: has colours"):
-        read_sample(sample)
-    Image.new("L", (56, 40), 1).save(sample.trimap)
-    with pytest.raises(InputError, match=r"trimap1/a.png: .*`trimap_encoding=between`"):
+    changed = sample.alpha if kind == "alpha" else sample.trimap
+    picture.save(changed)
+    with pytest.raises(InputError, match=rf"{changed}: {words}"):
         read_sample(sample)

@@ -46,7 +46,13 @@ def test_alphas_are_levels_or_floats() -> None:
         found = as_alpha(given)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, wanted, atol=1e-7)
-    for wrong, words in ((wanted * 2, "between 0 and 1; got values from 0 to"), (HARD, "got (3, 4) bool")):
-        with pytest.raises(InputError) as failure:
-            as_alpha(wrong)
-        assert words in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [(SOFT / 255 * 2, r"between 0 and 1; got values from 0 to"), (HARD, r"got \(3, 4\) bool")],
+    ids=["beyond 1", "bool"],
+)
+def test_what_is_no_alpha_is_refused(wrong: Any, words: str) -> None:
+    with pytest.raises(InputError, match=f"`alpha` must be .*{words}"):
+        as_alpha(wrong)

@@ -103,8 +103,10 @@ def test_nothing_unknown_takes_nothing() -> None:
     assert plan_adaptive(np.full((200, 90), 255, np.uint8), (64, 64)).corners_yx == ()
 
 
-def test_margin_limits() -> None:
-    for margin in (-1, 32, 640):
-        with pytest.raises(UsageError, match=r"`margin` must be .* half the shorter side .*\(64\); got") as caught:
-            plan_adaptive(np.zeros((9, 9), np.uint8), (64, 64), margin)
-        assert caught.value.parameter == "margin"
+@pytest.mark.parametrize("margin", [-1, 32, 640])
+def test_a_margin_that_leaves_nothing_inside_is_refused(margin: int) -> None:
+    with pytest.raises(
+        UsageError, match=rf"`margin` must be .* half the shorter side .*\(64\); got {margin}"
+    ) as caught:
+        plan_adaptive(np.zeros((9, 9), np.uint8), (64, 64), margin)
+    assert caught.value.parameter == "margin"

@@ -20,16 +20,20 @@ def test_what_may_be_said() -> None:
     assert Band.parse("15") == Band(15)
     assert Band.parse(" 2.5% ") == Band(2.5, relative=True)
     assert Band.parse("1.5") == Band(1.5)
-    for text in ("", "wide", "%", "2 px"):
-        with pytest.raises(UsageError, match=r"`unknown_width` must be a number, .* or a percentage") as caught:
-            Band.parse(text)
-        assert caught.value.parameter == "unknown_width"
-    for text in ("0", "-3"):
-        with pytest.raises(UsageError, match="at least 1 pixel"):
-            Band.parse(text)
-    for text in ("0%", "101%", "nan%"):
-        with pytest.raises(UsageError, match="`unknown_width` must be above 0% and up to 100%"):
-            Band.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        *((text, "a number, .* or a percentage") for text in ("", "wide", "%", "2 px")),
+        *((text, "at least 1 pixel") for text in ("0", "-3")),
+        *((text, "above 0% and up to 100%") for text in ("0%", "101%", "nan%")),
+    ],
+)
+def test_a_width_that_no_band_has_is_refused(text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=f"`unknown_width` must be {words}") as caught:
+        Band.parse(text)
+    assert caught.value.parameter == "unknown_width"
 
 
 def square(shape: tuple[int, int], *boxes: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -73,12 +73,19 @@ def test_light() -> None:
     np.testing.assert_allclose(grey_601, 128, atol=1)
 
 
-def test_pictures_that_cannot_be() -> None:
+def test_a_transfer_that_is_not_known_is_refused() -> None:
     strange = as_picture(moving(1)[0], "yuv420p")
     strange.color_trc = 9
     with pytest.raises(InputError, match=r"clip: its colours have transfer 9 of H.273, wanted .*; convert the clip"):
         Colours.of(strange, "clip")
-    with pytest.raises(InputError, match="transparent pixels"):
-        planes_of(as_picture([*moving(1)[0], np.full((48, 64), 200, np.uint16)], "yuva444p"), "clip")
-    with pytest.raises(InputError, match="format gbrpf32le"):
+
+
+def test_transparent_pixels_are_refused() -> None:
+    picture = as_picture([*moving(1)[0], np.full((48, 64), 200, np.uint16)], "yuva444p")
+    with pytest.raises(InputError, match="clip: has transparent pixels"):
+        planes_of(picture, "clip")
+
+
+def test_pixels_of_floats_are_refused() -> None:
+    with pytest.raises(InputError, match="clip: has pixels of format gbrpf32le"):
         planes_of(av.VideoFrame(8, 8, "gbrpf32le"), "clip")
