@@ -13,16 +13,15 @@ from ..evaluation.runner import evaluate_dataset, subtitle, title
 from ..files import check_writable, replace_file
 from ..specs import EngineSpec, PlanSpec
 from .command import command, stderr, stdout
-from .options import engine_options, max_megapixels_option, plan_options, spec_of
+from .options import engine_options, max_megapixels_option, plan_options, trimap_option
 
 
 @command("ltm-eval")
 @click.argument("dataset")
 @engine_options
 @click.option("--trimap", metavar="FOLDER", help="Which trimaps; by default trimaps or trimap1, as the data set has.")
-@click.option(
+@trimap_option(
     "--trimap-encoding",
-    type=click.Choice(["exact", "between", "labels"]),
     default="exact",
     show_default=True,
     help="exact: 0, 128, 255. between: all but 0 and 255 is unknown. labels: 0, 1, 2.",
@@ -41,7 +40,7 @@ def main(dataset: str, json_file: str | None, **options: Any) -> None:
     described = environment.describe()
     if json_file is not None:
         check_writable(json_file)
-    engine, plan = spec_of(EngineSpec, options), spec_of(PlanSpec, options)
+    engine, plan = EngineSpec.of(options), PlanSpec.of(options)
     others = {name: options[name] for name in ("trimap", "trimap_encoding", "peers", "report_folder", "max_megapixels")}
     columns = Progress.get_default_columns()
     with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:

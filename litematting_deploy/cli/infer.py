@@ -3,27 +3,22 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import click
 
-from .._optional import require
-from ..errors import UsageError
 from ..files import check_writable, replace_file
-from ..jobs.folder import matte_folder
+from ..jobs.api import matte_clip, matte_folder, matte_photo
 from ..jobs.frames import is_many, say_numbers
 from ..jobs.outputs import say_unsure
-from ..jobs.photo import matte_photo
 from ..jobs.progress import JobResult, Report
 from ..profiling import recording
-from ..specs import JobSpec, differing
+from ..specs import JobSpec, job_of
 from ..video import is_video
 from .command import command, notice, stdout
 from .options import (
     engine_options,
     folder_options,
-    job_spec,
     max_megapixels_option,
     plan_options,
     result_options,
@@ -56,7 +51,15 @@ from .progress import JobBar
 @folder_options
 @video_options
 @max_megapixels_option
-def main(image: str, trimap: str | None, output: str, **options: Any) -> int:
+def main(
+    image: str,
+    trimap: str | None,
+    output: str,
+    mask: str | None,
+    timings: str | None,
+    verbose: bool,
+    **options: Any,
+) -> int:
     """Estimate the alpha matte of IMAGE, whose TRIMAP is 0 background, 128 unknown, 255 foreground.
 
     IMAGE and TRIMAP, or --mask, may be folders or numbered patterns as frame.%04d.exr: then OUT is a folder, and so are
@@ -69,21 +72,18 @@ def main(image: str, trimap: str | None, output: str, **options: Any) -> int:
     that fails ends the run; --resume goes on after the last segment, and with --failed-frames known
     past it. Frames are matted one by one, without smoothing over time.
     """
-    timings, verbose = options.pop("timings"), options.pop("verbose")
-    job = job_spec(image, trimap, output, options)
+    job = job_of(image, output, options, trimap=trimap, mask=mask)
     with _timed(timings):
         if is_video(image):
             return _clip(job, verbose)
-        for name in differing(job.output, "codec", "sound", "segment") + differing(job, "failed_frames"):
-            raise UsageError(f"`{name}` is for clips; leave it out", parameter=name)
         if is_many(image):
-            return show_frames("ltm-infer", job, partial(matte_folder, job), verbose=verbose)
+            return show_frames("ltm-infer", job, lambda bar: matte_folder(job, progress=bar), verbose=verbose)
         return _photo(job, verbose)
 
 
 def _photo(job: JobSpec, verbose: bool) -> int:
     with JobBar("ltm-infer", details=verbose) as bar:
-        result = matte_photo(job, bar)
+        result = matte_photo(job, progress=bar)
     lacking = f"; {job.source}: {result.lacking}" if result.lacking else ""
     height, width = result.hw
     _say(
@@ -116,11 +116,8 @@ def _before(job: JobSpec, result: JobResult) -> str:
 
 
 def _clip(job: JobSpec, verbose: bool) -> int:
-    require("av", "video", "reading and writing clips")
-    from ..jobs.clip import matte_clip
-
     with JobBar("ltm-infer", details=verbose) as bar:
-        result = matte_clip(job, bar)
+        result = matte_clip(job, progress=bar)
         bar.failures[:] = [f"{name}: {why}" for name, why in result.failures.items()]
     if not result.engine:
         notice(f"ltm-infer: {job.output.alpha} is newer than what it is made from; to make it again leave `resume` out")

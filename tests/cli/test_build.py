@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from onnx import helper
 
+from litematting_deploy.cli.build import main
+from litematting_deploy.cli.command import with_flags
 from litematting_deploy.sidecar import check_engine_sidecar, sidecar_path
 from tests.conftest import assert_one_line, called, run
 from tests.engines.tensorrt.test_builder import copy_of, tiny
@@ -33,7 +35,7 @@ def test_profile_options_report_and_the_command_again(model: Path, small_onnx: P
     first = check_engine_sidecar(engine)
     assert (first.architectures, first.batches) == (("8.9", "12.0"), (1, 2, 2))
     blocked = "torch,onnx,onnxscript,onnxruntime,safetensors,cuda"  # it needs none of these
-    again = run(*shlex.split(first.build_command()), cwd=model.parent, block=blocked)
+    again = run(*shlex.split(with_flags(first.build_command(), main)), cwd=model.parent, block=blocked)
     assert again.code == 0, again.err
     second = check_engine_sidecar(engine)
     assert first.build_command() == second.build_command()
