@@ -91,13 +91,19 @@ def test_where_it_runs(engine: Path) -> None:
     assert [portable.runs_on(capability) for capability in ((7, 5), (8, 0), (9, 0))] == [False, True, True]
 
 
-def test_damaged_or_without_sidecar(engine: Path) -> None:
+def test_a_damaged_engine_is_refused(engine: Path) -> None:
     engine.write_bytes(b"another plan")
     with pytest.raises(ArtefactError, match=r"sha256 is .* mixed up; build it again: `ltm-build m\.onnx 'output=my m"):
         check_engine_sidecar(engine)
+
+
+def test_a_sidecar_without_its_engine_is_refused(engine: Path) -> None:
     engine.unlink()
     with pytest.raises(ArtefactError, match="missing, only its sidecar is there; build it again: `ltm-build"):
         check_engine_sidecar(engine)
+
+
+def test_an_engine_without_its_sidecar_is_refused(engine: Path) -> None:
     sidecar_path(engine).unlink()
     with pytest.raises(ArtefactError, match=r"has no sidecar my m\.engine\.json.* ltm-build, or set `trust`"):
         check_engine_sidecar(engine)

@@ -61,6 +61,11 @@ stderr = PlainConsole(stderr=True, highlight=False, soft_wrap=True)
 stdout = PlainConsole(highlight=False)
 
 
+def say(text: str) -> None:
+    """Print text on the standard output as it is, in lines as long as they are."""
+    stdout.print(text, markup=False, soft_wrap=True)
+
+
 class Command(click.Command):
     """A command whose failures are one line on stderr and an exit code: 2 for usage, 1 for anything else."""
 

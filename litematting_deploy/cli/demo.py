@@ -11,7 +11,7 @@ from ..demo import Limits, listen, serve
 from ..demo.studio import MAX_MEGAPIXELS
 from ..runtime import open_matter
 from ..specs import EngineSpec, PlanSpec
-from .command import command, notice, stdout
+from .command import command, notice, say
 from .options import engine_options, plan_options, positive
 
 LOOPBACK = "127.0.0.1"
@@ -37,7 +37,7 @@ def main(host: str, port: int, no_browser: bool, max_megapixels: float, **option
     """
 
     def ready(address: str) -> None:
-        stdout.print(f"ltm-demo: {address} (Ctrl-C ends it)", markup=False, soft_wrap=True)
+        say(f"ltm-demo: {address} (Ctrl-C ends it)")
         if not no_browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 

@@ -1,6 +1,5 @@
 """ltm-eval: how good an engine's mattes are on a data set, and classical methods beside it."""
 
-import json
 from typing import Any
 
 import click
@@ -10,9 +9,9 @@ from ..benchmarks import environment
 from ..evaluation.methods import PEERS
 from ..evaluation.report import label, tables
 from ..evaluation.runner import evaluate_dataset, subtitle, title
-from ..files import check_writable, replace_file
+from ..files import check_writable, write_json
 from ..specs import EngineSpec, PlanSpec
-from .command import command, stderr, stdout
+from .command import command, say, stderr, stdout
 from .options import engine_options, max_megapixels_option, plan_options, trimap_option
 
 
@@ -52,9 +51,8 @@ def main(dataset: str, json_file: str | None, **options: Any) -> None:
         found = evaluate_dataset(dataset, engine, plan, progress=progress, **others)
     for table in tables(title(found.dataset), found.results, found.means):
         stdout.print(table)
-    stdout.print(subtitle(found.engine, found.plan, found.published), markup=False, soft_wrap=True)
+    say(subtitle(found.engine, found.plan, found.published))
     if found.report is not None:
-        stdout.print(f"report: {found.report}", markup=False, soft_wrap=True)
+        say(f"report: {found.report}")
     if json_file is not None:
-        content = found.content() | {"environment": described}
-        replace_file(json_file, (json.dumps(content, indent=2) + "\n").encode())
+        write_json(json_file, found.content() | {"environment": described})

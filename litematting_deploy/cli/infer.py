@@ -1,13 +1,12 @@
 """ltm-infer: a photo and its trimap to an alpha matte."""
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
 
-from ..files import check_writable, replace_file
+from ..files import check_writable, write_json
 from ..jobs.api import matte_clip, matte_folder, matte_photo
 from ..jobs.frames import is_many, say_numbers
 from ..jobs.outputs import say_unsure
@@ -15,7 +14,7 @@ from ..jobs.progress import JobResult, Report
 from ..profiling import recording
 from ..specs import JobSpec, job_of
 from ..video import is_video
-from .command import command, notice, stdout
+from .command import command, notice, say
 from .options import (
     engine_options,
     folder_options,
@@ -86,7 +85,7 @@ def _photo(job: JobSpec, verbose: bool) -> int:
         result = matte_photo(job, progress=bar)
     lacking = f"; {job.source}: {result.lacking}" if result.lacking else ""
     height, width = result.hw
-    _say(
+    say(
         f"{' and '.join(result.files)}: {width}x{height} in {result.seconds:.1f} s, {result.plan}, {result.engine}"
         f"{lacking}"
     )
@@ -103,7 +102,7 @@ def show_frames(command: str, job: JobSpec, matte: Callable[[Report], JobResult]
         notice(f"{command}: {note}")
     part = f" of shard {job.shard}" if job.shard else ""
     missing = f", {len(result.missing)} missing" if result.missing else ""
-    _say(
+    say(
         f"{job.output.alpha}: {result.done} of {result.total} frames{part} in {result.seconds:.1f} s"
         f"{_before(job, result)}, {len(result.failures)} failed{missing}{result.left_over}, {result.engine}"
         f"{say_unsure(result.remarks)}"
@@ -124,15 +123,11 @@ def _clip(job: JobSpec, verbose: bool) -> int:
         return 0
     failed = f", {len(result.failures)} failed and hold known pixels alone" if result.failures else ""
     files = " and ".join(f"{path} ({codec})" for path, codec in result.files.items())
-    _say(
+    say(
         f"{files}: {result.total} frames in {result.seconds:.1f} s{_before(job, result)}{failed}, "
         f"{result.engine}{say_unsure(result.remarks)}"
     )
     return 1 if result.failures else 0
-
-
-def _say(text: str) -> None:
-    stdout.print(text, markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -144,7 +139,7 @@ def _timed(timings: str | None) -> Iterator[None]:
     check_writable(timings)
     with recording() as record:
         yield
-        replace_file(timings, (json.dumps(record.summary(), indent=2) + "\n").encode())
+        write_json(timings, record.summary())
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
@@ -9,7 +10,7 @@ import click
 from ..engines.triton import DEFAULT_TIMEOUT_S
 from ..matting.unknown_band import WIDEST
 from ..runtime.matter import DEFAULT_PLACEMENT
-from ..specs import DEFAULT_SEGMENT, DEFAULT_UNKNOWN_WIDTH, EngineSpec, JobSpec, OutputSpec, PlanSpec, Spec, TrimapSpec
+from ..specs import DEFAULT_SEGMENT, DEFAULT_UNKNOWN_WIDTH, EngineSpec, JobSpec, OutputSpec, PlanSpec, TrimapSpec
 from ..video import CODEC_NAMES
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -26,8 +27,8 @@ def adding(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
     return decorate
 
 
-def option(spec: type[Spec], flag: str, name: str | None = None, **others: Any) -> Callable[[Any], Any]:
-    """Return the option for a field of a spec, with the field's type, choices and default.
+def option(spec: type[Any], flag: str, name: str | None = None, **others: Any) -> Callable[[Any], Any]:
+    """Return the option for a field of a spec, a dataclass, with the field's type, choices and default.
 
     name: of the field, where the flag has another. others: as `click.option` takes them; they come before the field's.
     """
@@ -38,7 +39,7 @@ def option(spec: type[Spec], flag: str, name: str | None = None, **others: Any) 
     if hint is bool:
         derived: dict[str, Any] = {"is_flag": True}
     else:
-        plain = next((kind for kind in (str, int, float) if kind in kinds), None)
+        plain = next((kind for kind in (bool, str, int, float) if kind in kinds), click.Path(path_type=Path))
         derived = {"type": click.Choice(choices) if choices else plain, "default": default}
         derived["show_default"] = default is not None
     return click.option(flag, name, **derived | others)

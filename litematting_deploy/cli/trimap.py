@@ -6,7 +6,7 @@ import click
 
 from ..jobs.trimaps import write_trimap
 from ..specs import TrimapSpec
-from .command import command, notice, stdout
+from .command import command, notice, say
 from .options import mask_options, max_megapixels_option
 
 
@@ -30,10 +30,8 @@ def main(mask: str, output: str, **options: Any) -> None:
         notice(f"ltm-trimap: {mask} has no edge: nothing is unknown in its trimap")
     height, width = result.trimap.shape
     lacking = f", {result.lacking}" if result.lacking else ""
-    stdout.print(
+    say(
         f"{' and '.join(result.files)}: {width}x{height}, {result.unknown_share:.1%} unknown{lacking}",
-        markup=False,
-        soft_wrap=True,
     )
 
 

@@ -59,17 +59,16 @@ def run(
     """
     attempt = functools.partial(_attempt, on_error == "stop")
     matting: deque[tuple[Item, Any, str | None]] = deque()  # loaded, or failed to, and without a result so far
-    saving: deque[tuple[Item, Future[Outcome]]] = deque()
+    saving: deque[Future[Done[Item]]] = deque()
     writing = ThreadPoolExecutor(1, "write")
 
     def pass_failed_on() -> None:
         while matting and matting[0][2] is not None:
-            item, *outcome = matting.popleft()
-            saving.append((item, writing.submit(tuple, outcome)))
+            item, _, failure = matting.popleft()
+            saving.append(writing.submit(Done, item, failure))
 
-    def finished() -> Done[Item]:
-        item, future = saving.popleft()
-        return Done(item, future.result()[1])
+    def saved(item: Item, *made: Any) -> Done[Item]:
+        return Done(item, attempt((OutputError,), save, item, *made)[1])
 
     try:
         with contextlib.closing(_loaded(items, functools.partial(attempt, (), load), readers, matting)) as loaded:
@@ -85,13 +84,13 @@ def run(
                     break
                 pass_failed_on()
                 item, value, _ = matting.popleft()
-                saving.append((item, writing.submit(attempt, (OutputError,), save, item, value, result)))
+                saving.append(writing.submit(saved, item, value, result))
                 del item, value, result
-                while len(saving) > AHEAD or (saving and saving[0][1].done()):
-                    yield finished()
+                while len(saving) > AHEAD or (saving and saving[0].done()):
+                    yield saving.popleft().result()
             pass_failed_on()
             while saving:
-                yield finished()
+                yield saving.popleft().result()
             if error is not None:
                 raise error
     finally:
