@@ -147,8 +147,7 @@ def read_sidecar(artefact: str | Path) -> Sidecar | None:
 def check_sidecar(artefact: str | Path) -> Sidecar | None:
     """Return the sidecar of an ONNX, or None, after comparing the hashes it holds. Raises `ArtefactError`."""
     artefact = Path(artefact)
-    sidecar = read_sidecar(artefact)
-    if sidecar is None:
+    if (sidecar := read_sidecar(artefact)) is None:
         return None
     files = {artefact: sidecar.sha256}
     if sidecar.weights_beside:

@@ -8,7 +8,7 @@ Specs compare by value, and can be pickled and sent to another machine; paths in
 import functools
 import os
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields
 from inspect import formatannotation
 from typing import Any, Literal, Self, TypeAlias, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
@@ -291,16 +291,6 @@ class JobSpec(Spec):
             raise UsageError(
                 f"`max_megapixels` must be above 0; got {self.max_megapixels:g}", parameter="max_megapixels"
             )
-
-    def absolute(self) -> Self:
-        """Return the same job with absolute paths, for processes that have working directories of their own."""
-        named: dict[str, Any] = {name: os.path.abspath(path) for name, path in self.output.named.items()}
-        return replace(
-            self,
-            images=os.path.abspath(self.images),
-            source=os.path.abspath(self.source),
-            output=replace(self.output, **named),
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

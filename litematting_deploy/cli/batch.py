@@ -9,15 +9,7 @@ from ..jobs.cluster.pipeline import matte_on_cluster
 from ..specs import ClusterSpec, job_of
 from .command import command
 from .infer import show_frames
-from .options import (
-    engine_options,
-    folder_options,
-    max_megapixels_option,
-    option,
-    plan_options,
-    result_options,
-    trimap_options,
-)
+from .options import folder_options, job_options, max_megapixels_option, option
 
 cluster_option = partial(option, ClusterSpec)
 
@@ -26,10 +18,7 @@ cluster_option = partial(option, ClusterSpec)
 @click.argument("images")
 @click.argument("trimap", metavar="[TRIMAPS]", required=False)
 @click.option("-o", "--output", required=True, metavar="OUT", help="The folder of the alphas.")
-@trimap_options
-@result_options
-@engine_options
-@plan_options
+@job_options
 @folder_options
 @cluster_option("--address", metavar="HOST:PORT", help="Of a Ray cluster.  [default: $RAY_ADDRESS, or this machine]")
 @cluster_option("--actors", help="Engines at work.  [default: as many as the cluster holds]")

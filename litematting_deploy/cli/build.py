@@ -82,5 +82,5 @@ def _report(built: Built) -> None:
     say(
         f"{built.path}: {built.path.stat().st_size / 1e6:.1f} MB, {height}x{width}, {batches}, {sidecar.precision}, "
         f"{sidecar.backend} {sidecar.backend_version} for compute capability {', '.join(sidecar.architectures)}, "
-        f"in {built.seconds:.1f} s",
+        f"in {built.seconds:.1f} s"
     )

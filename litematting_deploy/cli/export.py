@@ -109,11 +109,9 @@ def _report(export: Export, spec: ExportSpec, seconds: float) -> None:
     size = export.path.stat().st_size / 1e6
     say(
         f"{export.path}: {size:.1f} MB, {height}x{width}, batch {sidecar.batch or 'dynamic'}, {sidecar.precision}, "
-        f"{sidecar.pooling} pooling, {sidecar.norm} norm, opset {sidecar.opset}, in {seconds:.0f} s",
+        f"{sidecar.pooling} pooling, {sidecar.norm} norm, opset {sidecar.opset}, in {seconds:.0f} s"
     )
 
 
 def _report_repository(models: tuple[str, ...] | list[str], serving: Serving) -> None:
-    say(
-        f"{serving.folder}: {' and '.join(models)}; serve with: tritonserver --model-repository {serving.folder}",
-    )
+    say(f"{serving.folder}: {' and '.join(models)}; serve with: tritonserver --model-repository {serving.folder}")

@@ -15,15 +15,7 @@ from ..profiling import recording
 from ..specs import JobSpec, job_of
 from ..video import is_video
 from .command import command, notice, say
-from .options import (
-    engine_options,
-    folder_options,
-    max_megapixels_option,
-    plan_options,
-    result_options,
-    trimap_options,
-    video_options,
-)
+from .options import folder_options, job_options, max_megapixels_option, video_options
 from .progress import JobBar
 
 
@@ -37,10 +29,7 @@ from .progress import JobBar
     metavar="OUT",
     help="The alpha: PNG, TIFF or EXR; of many, a folder; of a clip, a clip.",
 )
-@trimap_options
-@result_options
-@engine_options
-@plan_options
+@job_options
 @click.option(
     "--verbose",
     is_flag=True,
@@ -51,13 +40,7 @@ from .progress import JobBar
 @video_options
 @max_megapixels_option
 def main(
-    image: str,
-    trimap: str | None,
-    output: str,
-    mask: str | None,
-    timings: str | None,
-    verbose: bool,
-    **options: Any,
+    image: str, trimap: str | None, output: str, mask: str | None, timings: str | None, verbose: bool, **options: Any
 ) -> int:
     """Estimate the alpha matte of IMAGE, whose TRIMAP is 0 background, 128 unknown, 255 foreground.
 

@@ -175,6 +175,8 @@ result_options = adding(
     ),
     job_option("--exposure", metavar="STOPS", help="Of an EXR photo, for the network only.  [default: 0]"),
 )
+job_options = adding(trimap_options, result_options, engine_options, plan_options)
+"""What ltm-infer and ltm-batch have in common; what is for many frames is in `folder_options`."""
 folder_options = adding(
     job_option("--frames", metavar="1-100", help="Of a pattern, only these: 1-100, 1-100x2 or 1,5,9-12."),
     job_option("--shard", metavar="3/16", help="Only this part of the frames, for one of many machines."),

@@ -27,16 +27,11 @@ _TERMINATED = 128 + signal.SIGTERM
     help="Folder of photos: backgrounds, and the colours of drawn foregrounds. [default: bg/ of --foregrounds]",
 )
 @train_option(
-    "--foregrounds",
-    help="Folder with fg/ and alpha/ (Composition-1k's training layout). Without it, alphas are drawn.",
+    "--foregrounds", help="Folder with fg/ and alpha/ (Composition-1k's training layout). Without it, alphas are drawn."
 )
+@train_option("--strands", help="Folder of grooms, hair and fur in 3-D (CharMorph .npz, TressFX .tfx), to draw, too.")
 @train_option(
-    "--strands",
-    help="Folder of grooms, hair and fur in 3-D (CharMorph .npz, TressFX .tfx), to draw, too.",
-)
-@train_option(
-    "--cutouts",
-    help="Folder of cut-outs with alpha (PNG, or X_Color and X_Opacity), used in their own colours, too.",
+    "--cutouts", help="Folder of cut-outs with alpha (PNG, or X_Color and X_Opacity), used in their own colours, too."
 )
 @train_option("--init", help="Weights to begin with, with a fresh optimiser.")
 @train_option("--resume", help="Go on with the run in the folder as it was begun.")

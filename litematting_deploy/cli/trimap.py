@@ -30,9 +30,7 @@ def main(mask: str, output: str, **options: Any) -> None:
         notice(f"ltm-trimap: {mask} has no edge: nothing is unknown in its trimap")
     height, width = result.trimap.shape
     lacking = f", {result.lacking}" if result.lacking else ""
-    say(
-        f"{' and '.join(result.files)}: {width}x{height}, {result.unknown_share:.1%} unknown{lacking}",
-    )
+    say(f"{' and '.join(result.files)}: {width}x{height}, {result.unknown_share:.1%} unknown{lacking}")
 
 
 if __name__ == "__main__":

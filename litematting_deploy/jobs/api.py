@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import specs
 from .._optional import require
 from ..errors import InputError, UsageError
 from ..images.mask import MaskMeaning, read_alpha, read_mask
@@ -21,19 +22,7 @@ from ..matting.foreground import estimate_foreground
 from ..matting.inputs import as_alpha, as_image, as_mask
 from ..matting.trimap import from_mask
 from ..matting.unknown_band import Band
-from ..specs import (
-    DEFAULT_UNKNOWN_WIDTH,
-    MAX_MEGAPIXELS,
-    Backend,
-    Depth,
-    Encoding,
-    Format,
-    JobSpec,
-    OnFailure,
-    Placement,
-    Precision,
-    job_of,
-)
+from ..specs import DEFAULT_UNKNOWN_WIDTH, MAX_MEGAPIXELS, JobSpec, job_of
 from . import folder, photo
 from .photo import PhotoResult
 from .progress import JobResult, Report
@@ -51,15 +40,15 @@ class _Options(TypedDict, total=False):
     patch_hw: tuple[int, int] | None
     batch: int | None
     threads: int | None
-    precision: Precision | None
+    precision: specs.Precision | None
     compiled: bool
     trust: bool
-    cuda_backend: Backend
+    cuda_backend: specs.Backend
     timeout_s: float | None
-    plan: Placement | None
+    plan: specs.Placement | None
     margin: int | None
     step: int | None
-    trimap_encoding: Encoding | None
+    trimap_encoding: specs.Encoding | None
     allow_no_unknown: bool
     unknown_width: str | float | None
     adaptive: bool
@@ -77,7 +66,7 @@ class PhotoOptions(_Options, total=False):
     `JobSpec` that apply to a photo, where they are explained."""
 
     published: bool
-    depth: Depth | None
+    depth: specs.Depth | None
     preview: Name | None
     exposure: float | None
 
@@ -88,7 +77,7 @@ class FolderOptions(PhotoOptions, total=False):
     frames: str | None
     shard: str | None
     resume: bool
-    format: Format | None
+    format: specs.Format | None
 
 
 class ClipOptions(_Options, total=False):
@@ -98,7 +87,7 @@ class ClipOptions(_Options, total=False):
     sound: bool
     segment: int | None
     resume: bool
-    failed_frames: OnFailure | None
+    failed_frames: specs.OnFailure | None
 
 
 def matte_photo(

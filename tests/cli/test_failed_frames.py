@@ -190,7 +190,7 @@ def test_a_matte_is_finished_where_colours_fail_at_a_frame_and_resume_makes_the_
     assert called(*map(str, command), "-o", tmp_path / "alone.mkv").code == 0
     wanted = alphas_of(tmp_path / "alone.mkv")
     assert len(wanted) == 5
-    made = [*map(str, command), "-o", tmp_path / "m.mkv", "--cutout", tmp_path / "c.mov"]
+    made = [*map(str, command), "-o", str(tmp_path / "m.mkv"), "--cutout", str(tmp_path / "c.mov")]
     count = 0
 
     def colours(photo: Photo, alpha: NDArray[np.float32]) -> NDArray[np.float32]:
