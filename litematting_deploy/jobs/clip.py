@@ -74,7 +74,6 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
             rest = alone.whole(sum(len(segment.pts) for segment in done))
             parts = segments.files(0, done) + alone.files(0, rest)
             join(outputs.results[0], parts, done + rest, clip, job.output.sound)
-            alone.remove()
             others = " and ".join(result.path for result in outputs.results[1:])
             raise ForegroundError(
                 f"{frames.colourless}; {job.output.alpha} is written, {others} is not; mend that and go on with "
@@ -272,6 +271,7 @@ class _Frames:
             self.colourless = error
             self.segments.close()
             self.stack.enter_context(self.alone.locked(resume=False))
+            self.stack.callback(self.alone.remove)
             self.outputs, pictures = replace(self.outputs, results=self.outputs.results[:1]), [opaque]
         segments = self.segments if self.colourless is None else self.alone
         segments.add(frame, item.digest, pictures, said)

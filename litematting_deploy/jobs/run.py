@@ -70,31 +70,30 @@ def run(
     def saved(item: Item, *made: Any) -> Done[Item]:
         return Done(item, attempt((OutputError,), save, item, *made)[1])
 
-    try:
-        with contextlib.closing(_loaded(items, functools.partial(attempt, (), load), readers, matting)) as loaded:
-            error: Exception | None = None
-            results = matte(loaded)
-            while error is None:
-                try:
-                    result = next(results)
-                except StopIteration:
-                    break
-                except Exception as reason:  # noqa: BLE001  # raised again below, after the items before it
-                    error = reason
-                    break
-                pass_failed_on()
-                item, value, _ = matting.popleft()
-                saving.append(writing.submit(saved, item, value, result))
-                del item, value, result
-                while len(saving) > AHEAD or (saving and saving[0].done()):
-                    yield saving.popleft().result()
+    with contextlib.ExitStack() as stack:
+        stack.callback(writing.shutdown, cancel_futures=True)
+        ahead = _loaded(items, functools.partial(attempt, (), load), readers, matting)
+        results = matte(stack.enter_context(contextlib.closing(ahead)))
+        error: Exception | None = None
+        while error is None:
+            try:
+                result = next(results)
+            except StopIteration:
+                break
+            except Exception as reason:  # noqa: BLE001  # raised again below, after the items before it
+                error = reason
+                break
             pass_failed_on()
-            while saving:
+            item, value, _ = matting.popleft()
+            saving.append(writing.submit(saved, item, value, result))
+            del item, value, result
+            while len(saving) > AHEAD or (saving and saving[0].done()):
                 yield saving.popleft().result()
-            if error is not None:
-                raise error
-    finally:
-        writing.shutdown(cancel_futures=True)
+        pass_failed_on()
+        while saving:
+            yield saving.popleft().result()
+        if error is not None:
+            raise error
 
 
 def _attempt(stop: bool, fatal: tuple[type[Exception], ...], step: Callable[..., Any], *given: Any) -> Outcome:
