@@ -255,5 +255,5 @@ def test_what_cannot_be_is_one_line_before_ray_starts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    line = line.replace("IMAGES", str(shot[0])).replace("TRIMAPS", str(shot[1]))
-    assert_one_line(called("ltm-batch", *line.split()), code, *words)
+    arguments = [word.replace("IMAGES", str(shot[0])).replace("TRIMAPS", str(shot[1])) for word in line.split()]
+    assert_one_line(called("ltm-batch", *arguments), code, *words)
