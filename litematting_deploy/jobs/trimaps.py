@@ -163,7 +163,7 @@ class TrimapResult:
 def write_trimap(
     mask: str,
     output: str,
-    spec: TrimapSpec = TrimapSpec(kind="mask"),
+    spec: TrimapSpec,
     *,
     image: str | None = None,
     preview: str | None = None,
