@@ -79,6 +79,7 @@ class Spec:
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for a field of another type."""
+        # What is at its default is right, and most is: commands that only say --help need no msgspec.
         for name, hint in _hints(type(self)).items():  # type: ignore[arg-type]  # a class is hashable
             if getattr(self, name) is not getattr(type(self), name, MISSING):
                 object.__setattr__(self, name, typed(name, getattr(self, name), hint))

@@ -143,6 +143,7 @@ def with_flags(message: str, command: click.Command) -> str:
 
 def _command_line(match: "re.Match[str]") -> str:
     """Return a command of ours, whose options are written as name=value, as a shell takes it."""
+    # File names come from a sidecar that nobody vouches for: they are quoted again.
     name, source, *words = shlex.split(match[1])
     options, line = _options(name), [name, source]
     for word in words:

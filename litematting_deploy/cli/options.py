@@ -39,6 +39,7 @@ def option(spec: type[Any], flag: str, name: str | None = None, **others: Any) -
     if hint is bool:
         derived: dict[str, Any] = {"is_flag": True}
     else:
+        # A field that takes text and numbers, such as "2%" or 15, is text on a command line.
         plain = next((kind for kind in (bool, str, int, float) if kind in kinds), click.Path(path_type=Path))
         derived = {"type": click.Choice(choices) if choices else plain, "default": default}
         derived["show_default"] = default is not None

@@ -256,6 +256,7 @@ def _job(
         for name, value in {"trimap": trimap, "alpha": alpha, "mask": mask, **options}.items():
             if value is not None:
                 raise UsageError(f"`{name}` is said by the JobSpec that is given; say it there", parameter=name)
+        # Its engine and trimap apply to every job.
         given = [name for spec in (images, images.output, images.plan) for name in spec.differing()]
     for name in given:
         if name not in _NAMES[what]:

@@ -269,6 +269,8 @@ class _Frames:
             if self.outputs.results[0].content != "grey":
                 raise
             self.colourless = error
+            # What is in these segments has all its results, which `resume` counts on; it is shorter than usual, and
+            # whole. From this frame on the matte goes elsewhere, and is joined to it at the end.
             self.segments.close()
             self.stack.enter_context(self.alone.locked(resume=False))
             self.stack.callback(self.alone.remove)

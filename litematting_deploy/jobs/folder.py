@@ -72,6 +72,7 @@ class FolderJob:
 
     def result(self, tried: int, engine: str, remarks: dict[str, Remarks]) -> JobResult:
         """Return the outcome of the job at its end; see `JobResult`."""
+        # Frames that an earlier run has done count, too: whoever goes on with the results needs all of them.
         formats = {suffix: name for name, suffix in RESULT_FORMATS.items()}
         whole = (self.files.results(frame) for frame in self.frames if frame.name not in self.meter.failures)
         return JobResult(
@@ -157,6 +158,7 @@ class FolderFiles:
                         f"{path}: would be a result of {taken[place]} and of {frame.name}; choose two folders apart"
                     )
                 taken[place] = frame.name
+                # The next time, a result beside the sources would be one of them.
                 of = [source for source, parent in patterns if folder == parent and means(source, name)]
                 if of or folder in searched:
                     raise UsageError(f"{path}: would be taken for one of {(of or [folder])[0]}; choose another folder")
