@@ -110,6 +110,11 @@ def replace_file(path: str | Path, content: bytes) -> None:
         draft.write_bytes(content)
 
 
+def write_json(path: str | Path, content: Any) -> None:
+    """Write plain values as JSON that people can read, whole or not at all. Raises `OutputError`."""
+    replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
 def cache_folder() -> Path:
     """Where compiled device code is kept between runs: `litematting-deploy` in the user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "litematting-deploy"

@@ -58,11 +58,12 @@ class Sidecar:
         return essentials(**{name: getattr(self, name) for name in (*names, "weights_beside")})
 
     def export_command(self) -> str:
-        """Return the command that makes the artefact again."""
+        """Return the command that makes the artefact again; see `_command`."""
         height, width = self.patch_hw
-        words = ["ltm-export", self.checkpoint, "-o", self.file, "--height", str(height), "--width", str(width)]
-        words += ["--batch", str(self.batch or "dynamic"), "--precision", self.precision, "--pooling", self.pooling]
-        return shlex.join([*words, "--norm", self.norm, *["--weights-beside"] * self.weights_beside])
+        size = {"height": height, "width": width, "batch": self.batch or "dynamic"}
+        form = {"precision": self.precision, "pooling": self.pooling, "norm": self.norm}
+        beside = {"weights_beside": True} if self.weights_beside else {}
+        return _command("ltm-export", self.checkpoint, output=self.file, **size, **form, **beside)
 
 
 @dataclass(frozen=True)
@@ -104,20 +105,23 @@ class EngineSidecar:
         return f"{capability[0]}.{capability[1]}" in self.architectures
 
     def build_command(self) -> str:
-        """Return the command that builds the engine again."""
-        words = ["ltm-build", self.source, "-o", self.file, "--backend", self.backend]
+        """Return the command that builds the engine again; see `_command`."""
+        options: dict[str, object] = {"output": self.file, "backend": self.backend}
         if self.backend == "tensorrt-rtx":
-            words += [word for architecture in self.architectures for word in ("--sm", architecture)]
-        for option, number in zip(("--min-batch", "--opt-batch", "--max-batch"), self.batches, strict=True):
-            words += [option, str(number)]
-        words += ["--tf32"] * (self.precision == "tf32") + ["--refit"] * self.refittable
+            options["architectures"] = ",".join(self.architectures)
+        options |= dict(zip(("min_batch", "opt_batch", "max_batch"), self.batches, strict=True))
+        switches = {"tf32": self.precision == "tf32", "refit": self.refittable}
+        options |= {name: True for name, on in switches.items() if on}
         if self.hardware_compatibility != "none":
-            words += ["--hardware-compatibility", self.hardware_compatibility]
-        if self.workspace_mib is not None:
-            words += ["--workspace", str(self.workspace_mib)]
-        if self.optimization_level is not None:
-            words += ["--optimization-level", str(self.optimization_level)]
-        return shlex.join(words)
+            options["hardware_compatibility"] = self.hardware_compatibility
+        limits = {"workspace_mib": self.workspace_mib, "optimization_level": self.optimization_level}
+        options |= {name: value for name, value in limits.items() if value is not None}
+        return _command("ltm-build", self.source, **options)
+
+
+def _command(name: str, source: str, **options: object) -> str:
+    """Return a command in backticks with its options as `name=value`, in whose place the commands print their flags."""
+    return f"`{shlex.join([name, source, *(f'{option}={value}' for option, value in options.items())])}`"
 
 
 def sidecar_path(artefact: str | Path) -> Path:
@@ -143,8 +147,7 @@ def read_sidecar(artefact: str | Path) -> Sidecar | None:
 def check_sidecar(artefact: str | Path) -> Sidecar | None:
     """Return the sidecar of an ONNX, or None, after comparing the hashes it holds. Raises `ArtefactError`."""
     artefact = Path(artefact)
-    sidecar = read_sidecar(artefact)
-    if sidecar is None:
+    if (sidecar := read_sidecar(artefact)) is None:
         return None
     files = {artefact: sidecar.sha256}
     if sidecar.weights_beside:

@@ -1,14 +1,19 @@
 """What to do, as frozen values: commands, the page, Ray and Python programs build them, and every job takes them.
 
-A spec says what is wanted, in plain values, and checks what can be checked without a file: each field alone, and fields
-that contradict each other. Whatever depends on an image or an engine is checked by whoever opens it. Specs compare by
-value, and can be pickled and sent to another machine; paths in them are as given.
+A spec says what is wanted, in plain values, and checks what can be checked without a file: the type and range of each
+field, and fields that contradict each other. Whatever depends on an image or an engine is checked by whoever opens it.
+Specs compare by value, and can be pickled and sent to another machine; paths in them are as given.
 """
 
+import functools
 import os
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, Self, TypeAlias, get_args
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from inspect import formatannotation
+from typing import Any, Literal, Self, TypeAlias, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
+
+import numpy as np
 
 from .errors import UsageError
 
@@ -44,6 +49,53 @@ def check_number(parameter: str, value: float | None, least: float, most: float 
     raise UsageError(f"`{parameter}` must be {accepted}; got {value:.15g}", parameter=parameter)
 
 
+def typed(name: str, given: Any, hint: Any) -> Any:
+    """Return the value of a parameter as its type has it: a path as text, a number of NumPy's as Python's own.
+
+    hint: the type, as an annotation says it. Raises `UsageError` for a value of any other type.
+    """
+    import msgspec  # slow to import, and not needed where all is as by default
+
+    plain = os.fspath(given) if isinstance(given, os.PathLike) else given
+    plain = plain.item() if isinstance(plain, np.generic) else plain
+    try:
+        return msgspec.convert(plain, hint)
+    except msgspec.ValidationError as error:
+        choices = [
+            choice for each in (hint, *get_args(hint)) if get_origin(each) is Literal for choice in get_args(each)
+        ]
+        accepted = f"one of {', '.join(choices)}" if choices else formatannotation(hint)
+        raise UsageError(f"`{name}` must be {accepted}; got {given!r}", parameter=name) from error
+
+
+@functools.cache
+def _hints(spec: Any) -> dict[str, Any]:
+    return get_type_hints(spec)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What all specs have in common: fields of the types that they say, whoever builds them."""
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for a field of another type."""
+        # What is at its default is right, and most is: commands that only say --help need no msgspec.
+        for name, hint in _hints(type(self)).items():  # type: ignore[arg-type]  # a class is hashable
+            if getattr(self, name) is not getattr(type(self), name, MISSING):
+                object.__setattr__(self, name, typed(name, getattr(self, name), hint))
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], **others: Any) -> Self:
+        """Return the spec whose fields are the options of the same names, and `others`. Raises `UsageError`."""
+        names = {each.name for each in fields(cls)}
+        return cls(**{name: value for name, value in options.items() if name in names} | others)
+
+    def differing(self, *names: str) -> list[str]:
+        """Return those of the fields, by default of all that have a default, that are not at it: what is asked for."""
+        defaults = {each.name: each.default for each in fields(self) if each.default is not MISSING}
+        return [name for name in names or defaults if getattr(self, name) != defaults[name]]
+
+
 @dataclass(frozen=True)
 class Amount:
     """A number or, with `percent`, a share of something in percent; written "15" or "2%"."""
@@ -70,7 +122,7 @@ class Amount:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineSpec:
+class EngineSpec(Spec):
     """Which engine runs, and where.
 
     engine: an ONNX, a TensorRT engine, a checkpoint, or the URL of a model on a Triton server; None for the shipped
@@ -92,8 +144,7 @@ class EngineSpec:
     timeout_s: float | None = None
 
     def __post_init__(self) -> None:
-        check_choice("precision", self.precision, Precision)
-        check_choice("cuda_backend", self.cuda_backend, Backend)
+        super().__post_init__()
         check_number("batch", self.batch, 1)
         check_number("threads", self.threads, 1)
 
@@ -104,7 +155,7 @@ class EngineSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanSpec:
+class PlanSpec(Spec):
     """Which patches of a photo run.
 
     plan: `adaptive`, few patches with `margin` pixels of context around what is unknown, or `grid`, patches every
@@ -118,7 +169,7 @@ class PlanSpec:
     published: bool = False
 
     def __post_init__(self) -> None:
-        check_choice("plan", self.plan, Placement)
+        super().__post_init__()
         grid = "published" if self.published else "step" if self.step is not None else None
         if grid and self.plan == "adaptive":
             raise UsageError(
@@ -134,7 +185,7 @@ class PlanSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrimapSpec:
+class TrimapSpec(Spec):
     """How a photo's trimap is read or, from a mask, made.
 
     kind: what the given pictures are. trimap_encoding: of trimaps; None for exact (of a clip of trimaps: for what
@@ -153,25 +204,17 @@ class TrimapSpec:
     mask_labels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        check_choice("kind", self.kind, Literal["trimap", "mask"])
-        check_choice("trimap_encoding", self.trimap_encoding, Encoding)
-        of_masks, of_trimaps = (
-            ("unknown_width", "adaptive", "mask_threshold", "mask_labels"),
-            (
-                "trimap_encoding",
-                "allow_no_unknown",
-            ),
-        )
-        other = "mask" if self.kind == "trimap" else "trimap"
-        for name in of_masks if self.kind == "trimap" else of_trimaps:
-            if getattr(self, name) not in (None, False, ()):
-                raise UsageError(
-                    f"`{name}` applies to a {other}, and a {self.kind} is given; leave it out, or give a {other}",
-                    parameter=name,
-                )
-        for name in ("unknown_width", "mask_threshold"):
-            if (written := getattr(self, name)) is not None:
-                Amount.parse(written, name)
+        super().__post_init__()
+        of_masks = ("unknown_width", "adaptive", "mask_threshold", "mask_labels")
+        of_trimaps = ("trimap_encoding", "allow_no_unknown")
+        other, of_others = ("mask", of_masks) if self.kind == "trimap" else ("trimap", of_trimaps)
+        for name in self.differing(*of_others):
+            raise UsageError(
+                f"`{name}` applies to a {other}, and a {self.kind} is given; leave it out, or give a {other}",
+                parameter=name,
+            )
+        for name in self.differing("unknown_width", "mask_threshold"):
+            Amount.parse(getattr(self, name), name)
         if self.mask_threshold is not None and self.mask_labels:
             raise UsageError(
                 "`mask_threshold` and `mask_labels` are two ways to read a mask; give one of them",
@@ -180,7 +223,7 @@ class TrimapSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutputSpec:
+class OutputSpec(Spec):
     """Which results are written: of one photo files, of many folders, of a clip clips.
 
     alpha: the matte. cutout: foreground colours with alpha. foreground: these colours alone. background: a colour or an
@@ -203,8 +246,7 @@ class OutputSpec:
     segment: int | None = None
 
     def __post_init__(self) -> None:
-        check_choice("depth", self.depth, Depth)
-        check_choice("format", self.format, Format)
+        super().__post_init__()
         check_number("segment", self.segment, 1)
         if self.background is not None and self.cutout is None:
             raise UsageError("`background` lies behind the cut-out; give `cutout`, too", parameter="background")
@@ -222,7 +264,7 @@ class OutputSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobSpec:
+class JobSpec(Spec):
     """A photo, a folder or a clip to matte.
 
     images: a photo, a folder, a pattern as `frame.%04d.exr`, or a clip. source: its trimaps or masks, as `trimap` says.
@@ -245,25 +287,15 @@ class JobSpec:
     failed_frames: OnFailure | None = None
 
     def __post_init__(self) -> None:
-        check_choice("failed_frames", self.failed_frames, OnFailure)
+        super().__post_init__()
         if not self.max_megapixels > 0:
             raise UsageError(
                 f"`max_megapixels` must be above 0; got {self.max_megapixels:g}", parameter="max_megapixels"
             )
 
-    def absolute(self) -> Self:
-        """Return the same job with absolute paths, for processes that have working directories of their own."""
-        named: dict[str, Any] = {name: os.path.abspath(path) for name, path in self.output.named.items()}
-        return replace(
-            self,
-            images=os.path.abspath(self.images),
-            source=os.path.abspath(self.source),
-            output=replace(self.output, **named),
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
-class ClusterSpec:
+class ClusterSpec(Spec):
     """How a job is spread over a Ray cluster.
 
     address: of the cluster, as `host:port`; None for $RAY_ADDRESS, else this machine.
@@ -282,11 +314,26 @@ class ClusterSpec:
     retries: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, least in (("actors", 1), ("cpus", 1), ("gpus", 0), ("frames_per_task", 1), ("retries", 0)):
             check_number(name, getattr(self, name), least)
 
 
-def differing(spec: Any, *names: str) -> list[str]:
-    """Return those of the fields of a spec that are not at their defaults: what a kind of job has no use for."""
-    defaults = {each.name: each.default for each in fields(spec)}
-    return [name for name in names if getattr(spec, name) != defaults[name]]
+def job_of(images: Any, output: Any, options: Mapping[str, Any], *, trimap: Any = None, mask: Any = None) -> JobSpec:
+    """Return the job that paths and options describe.
+
+    output: the path of the alpha. options: fields of all specs, by their names. trimap, mask: one of them is given.
+    Raises `UsageError`.
+    """
+    if (trimap is None) == (mask is None):
+        raise UsageError("`trimap` or `mask` must be given, and not both", parameter="trimap")
+    kind, source = ("trimap", trimap) if mask is None else ("mask", mask)
+    return JobSpec.of(
+        options,
+        images=images,
+        source=typed(kind, source, str),
+        output=OutputSpec.of(options, alpha=output),
+        trimap=TrimapSpec.of(options, kind=kind),
+        engine=EngineSpec.of(options),
+        plan=PlanSpec.of(options),
+    )

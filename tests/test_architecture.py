@@ -36,7 +36,7 @@ ALLOWED = {
     "demo": {"jobs", "runtime", "images", "matting"},
     "training": {"model", "images", "matting", "evaluation"},
     "doctor": {"engines", "export", "images", "matting", "runtime", "benchmarks", "video"},
-    "benchmarks": {"engines", "images", "matting", "model", "runtime", "export", "evaluation"},
+    "benchmarks": {"engines", "images", "matting", "model", "runtime", "jobs", "export", "evaluation"},
 }
 
 

@@ -83,14 +83,27 @@ def test_old_drafts_are_removed_and_nothing_else(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == sorted([drafts[1], *others])
 
 
-def test_small_files(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(b"12345")
-    assert read_small(path, 5) == b"12345"
-    with pytest.raises(ValueError, match="over 4 bytes"):
-        read_small(path, 4)
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A folder with a file of five bytes, and a link to what never ends."""
+    (tmp_path / "a").write_bytes(b"12345")
     (tmp_path / "zero").symlink_to("/dev/zero")
-    with pytest.raises(ValueError, match="not a regular file"):
-        read_small(tmp_path / "zero")
-    with pytest.raises(FileNotFoundError):
-        read_small(tmp_path / "b")
+    return tmp_path
+
+
+def test_a_small_file_is_read_to_its_end(small: Path) -> None:
+    assert read_small(small / "a", 5) == b"12345"
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [
+        ("a", ValueError, "over 4 bytes"),
+        ("zero", ValueError, "not a regular file"),
+        ("b", FileNotFoundError, "No such file"),
+    ],
+    ids=["too long", "a device", "nothing"],
+)
+def test_what_is_no_small_file_is_refused(small: Path, name: str, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        read_small(small / name, 4)

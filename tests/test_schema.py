@@ -126,24 +126,35 @@ def test_what_is_no_such_file_at_all(content: bytes, words: str, tmp_path: Path)
     assert str(failure.value).startswith(f"{path}: {words}")
 
 
-def test_bytes_and_missing_files_raise_the_error_that_the_caller_wants(tmp_path: Path) -> None:
+def test_bytes_raise_the_error_that_the_caller_wants() -> None:
     with pytest.raises(InputError, match=r"^a record: not a record: Expecting value"):
         decode(b"", Camera, name="a record", error=InputError)
+
+
+def test_a_missing_file_is_named_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match=r"no\.json: not a camera: No such file or directory; buy another"):
         read(tmp_path / "no.json")
 
 
-def test_toml_keeps_the_limits_of_what_is_written_by_hand(tmp_path: Path) -> None:
+def test_toml_becomes_a_value(tmp_path: Path) -> None:
     path = tmp_path / "camera.toml"
     path.write_text('name = "a"\nsize = [3, 2]\n[[lenses]]\nfocal_mm = 50\n')
     assert decode(path, Camera, name="a camera", toml=True) == Camera("a", (3, 2), lenses=(Lens(50.0),))
-    for content, words in (
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
         ('name = "a"', "size is missing"),
         ("iso = 0x" + "f" * 900, "more than 64 bits"),
         (f"extra = {'[' * 8}{']' * 8}", "nested deeper than"),
         ("x" * 2000, "over 1000 bytes in a line"),
-    ):
-        path.write_text(content)
-        with pytest.raises(UsageError, match=words) as failure:
-            decode(path, Camera, name="a camera", toml=True, error=UsageError)
-        assert str(failure.value).startswith(f"{path}: ")
+    ],
+    ids=["a key is missing", "a long integer", "deep", "a long line"],
+)
+def test_toml_beyond_what_is_written_by_hand_is_refused(content: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "camera.toml"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=words) as failure:
+        decode(path, Camera, name="a camera", toml=True, error=UsageError)
+    assert str(failure.value).startswith(f"{path}: ")

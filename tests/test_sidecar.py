@@ -1,15 +1,25 @@
 """The sidecar of an engine; that of an ONNX is covered where ONNX files are made and run."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from litematting_deploy.cli.command import with_flags
+from litematting_deploy.cli.infer import main
 from litematting_deploy.errors import ArtefactError
 from litematting_deploy.files import sha256
 from litematting_deploy.runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
-from litematting_deploy.sidecar import EngineSidecar, check_engine_sidecar, sidecar_path, weights_sha256, write_sidecar
+from litematting_deploy.sidecar import (
+    EngineSidecar,
+    Sidecar,
+    check_engine_sidecar,
+    sidecar_path,
+    weights_sha256,
+    write_sidecar,
+)
 
 
 @pytest.fixture
@@ -49,10 +59,14 @@ def test_comes_back_as_it_was(engine: Path) -> None:
     assert check_engine_sidecar(engine) == described(engine)
 
 
-def test_command_that_builds_it_again(engine: Path) -> None:
+def test_the_command_that_builds_it_again_has_parameters_and_in_the_mouth_of_a_command_flags(engine: Path) -> None:
     assert described(engine).build_command() == (
-        "ltm-build m.onnx -o 'my m.engine' --backend tensorrt-rtx --sm 8.6 --sm 12.0 "
-        "--min-batch 1 --opt-batch 4 --max-batch 8"
+        "`ltm-build m.onnx 'output=my m.engine' backend=tensorrt-rtx architectures=8.6,12.0 "
+        "min_batch=1 opt_batch=4 max_batch=8`"
+    )
+    assert with_flags(f"again: {described(engine).build_command()}!", main) == (
+        "again: ltm-build m.onnx --output 'my m.engine' --backend tensorrt-rtx --sm 8.6,12.0 "
+        "--min-batch 1 --opt-batch 4 --max-batch 8!"
     )
     full = described(
         engine,
@@ -64,7 +78,7 @@ def test_command_that_builds_it_again(engine: Path) -> None:
         workspace_mib=512,
         optimization_level=0,
     )
-    assert full.build_command().endswith(
+    assert with_flags(full.build_command(), main).endswith(
         "--backend tensorrt --min-batch 1 --opt-batch 4 --max-batch 8 --tf32 --refit "
         "--hardware-compatibility ampere+ --workspace 512 --optimization-level 0"
     )
@@ -77,16 +91,30 @@ def test_where_it_runs(engine: Path) -> None:
     assert [portable.runs_on(capability) for capability in ((7, 5), (8, 0), (9, 0))] == [False, True, True]
 
 
-def test_damaged_or_without_sidecar(engine: Path) -> None:
+def test_a_damaged_engine_is_refused(engine: Path) -> None:
     engine.write_bytes(b"another plan")
-    with pytest.raises(ArtefactError, match=r"sha256 is .* mixed up; build it again: ltm-build m\.onnx -o 'my m"):
+    with pytest.raises(ArtefactError, match=r"sha256 is .* mixed up; build it again: `ltm-build m\.onnx 'output=my m"):
         check_engine_sidecar(engine)
+
+
+def test_a_sidecar_without_its_engine_is_refused(engine: Path) -> None:
     engine.unlink()
-    with pytest.raises(ArtefactError, match="missing, only its sidecar is there; build it again: ltm-build"):
+    with pytest.raises(ArtefactError, match="missing, only its sidecar is there; build it again: `ltm-build"):
         check_engine_sidecar(engine)
+
+
+def test_an_engine_without_its_sidecar_is_refused(engine: Path) -> None:
     sidecar_path(engine).unlink()
     with pytest.raises(ArtefactError, match=r"has no sidecar my m\.engine\.json.* ltm-build, or set `trust`"):
         check_engine_sidecar(engine)
+
+
+@pytest.mark.parametrize("name", ["a`b.onnx", "it's.onnx", "a b=c.onnx", "$(rm -rf x).onnx", "batch=7"])
+def test_names_from_a_file_stay_quoted_in_a_command(name: str) -> None:
+    sidecar = Sidecar(name, "", name, "", (64, 96), 2, "fp16", "conv", "group", 21, weights_beside=True)
+    line = with_flags(f"export it again: {sidecar.export_command()}", main).removeprefix("export it again: ")
+    assert shlex.split(line)[:5] == ["ltm-export", name, "--output", name, "--height"]
+    assert shlex.split(line)[-1] == "--weights-beside"
 
 
 @pytest.mark.parametrize(

@@ -31,11 +31,5 @@ def test_a_photo_passes_at_most_22_files(way: Way) -> None:
     assert len(way.passed) <= 22, "\n".join(report(way))
 
 
-def test_a_photo_enters_each_file_of_images_once(way: Way) -> None:
-    entered = [entrance.file for entrance in way.entrances if entrance.file.startswith("images/")]
-    assert len(entered) == len(set(entered)) > 5, "\n".join(report(way))
-
-
-@pytest.mark.xfail(strict=False, reason="entered again: jobs/outputs, specs")
 def test_a_photo_enters_each_file_once(way: Way) -> None:
     assert not way.entered_again(), "\n".join(report(way))

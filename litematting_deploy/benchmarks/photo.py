@@ -1,30 +1,19 @@
-"""Where the time and the memory of a whole job go: `ltm-infer` from photo to written files, stage by stage."""
+"""Where the time and the memory of a whole job go: from a photo to written files, stage by stage."""
 
-import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
-from ..specs import EngineSpec, differing
+from .. import isolation
+from ..errors import LiteMattingError, UsageError
+from ..jobs.api import matte_photo
+from ..profiling import recording
+from ..specs import EngineSpec, JobSpec, OutputSpec
 from .report import markdown_table
 
-INFER = (sys.executable, "-P", "-m", "litematting_deploy.cli.infer")
 HEADINGS = ("stage", "calls", "seconds", "share", "peak MB until then")
-_FLAGS = {
-    "engine": "--engine",
-    "device": "--device",
-    "patch_hw": "--patch",
-    "batch": "--batch",
-    "precision": "--precision",
-    "cuda_backend": "--cuda-backend",
-    "timeout_s": "--timeout",
-    "compiled": "--compile",
-    "trust": "--trust",
-}
+_LONGEST_S = 24 * 3600
 
 
 def measure(
@@ -37,26 +26,23 @@ def measure(
     cutout: also make a cut-out, with foreground colours.
     Returns what `ltm-infer` writes of its timings: `seconds` from the start of the process, `peak_memory_mb`, `patches`
     and `skipped`, and `stages`, each with seconds, calls, when it first began, and the peak of memory until its end.
-    Raises: `UsageError` with what `ltm-infer` says where it fails.
+    Raises: `UsageError` with the reason where the photo cannot be matted.
     """
-    engine = engine or EngineSpec()
-    if engine.threads is not None:
-        raise UsageError("`threads` cannot be chosen for a photo, which takes all cores; leave it out")
-    options = []
-    for name in differing(engine, *_FLAGS):
-        value = getattr(engine, name)
-        words = "x".join(map(str, value)) if name == "patch_hw" else str(value)
-        options += [_FLAGS[name]] if value is True else [_FLAGS[name], words]
     with tempfile.TemporaryDirectory() as folder:
-        files = ["-o", f"{folder}/alpha.png", "--timings", f"{folder}/timings.json"]
-        files += ["--cutout", f"{folder}/cutout.png"] if cutout else []
-        command = [*INFER, str(image), str(trimap), *files, *options]
-        ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-        if ended.returncode != 0:
-            said = ended.stderr.strip().removeprefix("ltm-infer: ") or f"ltm-infer ended with code {ended.returncode}"
-            raise UsageError(f"the photo could not be matted: {said}", parameter="image")
-        measured: dict[str, Any] = json.loads(Path(folder, "timings.json").read_text())
+        output = OutputSpec(alpha=f"{folder}/alpha.png", cutout=f"{folder}/cutout.png" if cutout else None)
+        job = JobSpec(images=str(image), source=str(trimap), output=output, engine=engine or EngineSpec())
+        try:
+            measured: dict[str, Any] = isolation.call(f"{__name__}:_stages", job, timeout_s=_LONGEST_S)
+        except LiteMattingError as error:
+            raise UsageError(f"the photo could not be matted: {error}", parameter="image") from error
     return measured
+
+
+def _stages(job: JobSpec) -> dict[str, Any]:
+    """Matte a photo in this process, and return the stages of its whole life."""
+    with recording() as record:
+        matte_photo(job)
+        return record.summary()
 
 
 def title(measured: dict[str, Any]) -> str:

@@ -1,8 +1,10 @@
 """ltm-bench: what the model costs, and how fast and how exact each engine is here."""
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from rich import box
@@ -18,9 +20,9 @@ from ..benchmarks.suite import BenchSpec, benchmark
 from ..benchmarks.timing import Effort
 from ..errors import UsageError
 from ..files import check_writable, replace_file
-from ..runtime.shipped import SHIPPED_CHECKPOINT
 from ..specs import EngineSpec
 from .command import command, notice, printable, stderr, stdout, with_flags
+from .options import option, positive
 
 _ROOMY = 100  # columns of a terminal from which on the table of engines fits as a whole
 Files = dict[str, str | None]
@@ -43,9 +45,12 @@ def _percent(context: click.Context, parameter: click.Parameter, value: str) -> 
     return limit
 
 
+bench_option = functools.partial(option, BenchSpec)
+
+
 @command("ltm-bench")
-@click.option("--resolution", type=int, default=1024, show_default=True, help="Patch side, a multiple of 32.")
-@click.option(
+@bench_option("--resolution", help="Patch side, a multiple of 32.")
+@bench_option(
     "--engine", "engines", multiple=True, metavar="FILE", help="An ONNX, .engine or checkpoint as it is; repeatable."
 )
 @click.option(
@@ -55,22 +60,25 @@ def _percent(context: click.Context, parameter: click.Parameter, value: str) -> 
     "[default: all; none with --engine]",
 )
 @click.option("--batch", "batches", default="1", show_default=True, callback=_numbers, help="Patches a run, as in 1,4.")
-@click.option("--threads", type=click.IntRange(min=1), help="On the CPU.  [default: all cores]")
+@bench_option("--threads", help="On the CPU.  [default: all cores]")
 @click.option(
     "--iterations", type=click.IntRange(min=1), default=10, show_default=True, help="Least timed runs of each."
 )
 @click.option("--duration", type=click.FloatRange(min=0), default=0.0, help="Least seconds of timed runs of each.")
 @click.option("--warmup", type=click.IntRange(min=0), default=2, show_default=True, help="Runs before that.")
-@click.option(
-    "--checkpoint", metavar="FILE", help="Weights to run and to compare with.  [default: the shipped weights]"
+@bench_option(
+    "--checkpoint",
+    show_default=False,
+    metavar="FILE",
+    help="Weights to run and to compare with.  [default: the shipped weights]",
 )
-@click.option(
+@bench_option(
     "--tolerance",
-    type=click.FloatRange(min=0, min_open=True),
+    type=positive,
     help="Largest difference of alpha from fp32 PyTorch.  [default: the export's: 0.001, in fp16 and tf32 0.005]",
 )
-@click.option("--trust", is_flag=True, help="Run TensorRT engines without their sidecars. They can run any code.")
-@click.option("--variants", is_flag=True, help="Also count the paper's ablations, and print its tables beside ours.")
+@bench_option("--trust", help="Run TensorRT engines without their sidecars. They can run any code.")
+@bench_option("--variants", help="Also count the paper's ablations, and print its tables beside ours.")
 @click.option("--json", "json_file", metavar="FILE", help="Write everything as JSON.")
 @click.option("--csv", "csv_file", metavar="FILE", help="Write the rows as CSV.")
 @click.option("--markdown", "markdown_file", metavar="FILE", help="Write the tables as Markdown.")
@@ -88,52 +96,21 @@ def _percent(context: click.Context, parameter: click.Parameter, value: str) -> 
 )
 @click.option("--cutout", is_flag=True, help="Of --photo: also make a cut-out.")
 def main(
-    resolution: int,
-    engines: tuple[str, ...],
-    backends: str | None,
-    batches: tuple[int, ...],
-    threads: int | None,
-    iterations: int,
-    duration: float,
-    warmup: int,
-    checkpoint: str | None,
-    tolerance: float | None,
-    trust: bool,
-    variants: bool,
-    json_file: str | None,
-    csv_file: str | None,
-    markdown_file: str | None,
-    plot_file: str | None,
-    compare_file: str | None,
-    fail_above: float,
-    photo_files: tuple[str, str] | None,
-    cutout: bool,
+    compare_file: str | None, fail_above: float, photo_files: tuple[str, str] | None, cutout: bool, **options: Any
 ) -> int:
     """Speed, memory and accuracy of every engine that can run here, and what the model costs.
 
     Exits with 1 when a row failed (alpha too far from PyTorch's, or an error), when none ran, and when a row is slower
     than in --compare by more than --fail-above.
     """
-    names = backends.split(",") if backends else [] if engines else ["all"]
-    spec = BenchSpec(
-        resolution=resolution,
-        backends=tuple(name.strip() for name in names),
-        engines=tuple(map(Path, engines)),
-        batches=batches,
-        threads=threads,
-        effort=Effort(iterations, warmup, duration),
-        checkpoint=Path(checkpoint or SHIPPED_CHECKPOINT),
-        tolerance=tolerance,
-        trust=trust,
-        variants=variants,
-    )
-    files: Files = {"json": json_file, "csv": csv_file, "markdown": markdown_file, "plot": plot_file}
+    files: Files = {kind: options.pop(f"{kind}_file") for kind in ("json", "csv", "markdown", "plot")}
+    spec = _spec(**options)
     for path in filter(None, files.values()):
         check_writable(path)
     if photo_files is not None:
-        _photo(photo_files, engines, cutout, files)
+        _photo(photo_files, spec.engines, cutout, files)
         return 0
-    if plot_file is not None:
+    if files["plot"] is not None:
         require("matplotlib", "bench", "drawing a plot")
     earlier = None if compare_file is None else read_results(compare_file)
     if earlier is not None:
@@ -142,12 +119,12 @@ def main(
             notice(f"ltm-bench: other software than in {compare_file}: {', '.join(differing)}")
     with stderr.status("starting") as status:
         results = benchmark(spec, lambda doing: status.update(Text(printable(doing))))
-    _show(results, variants)
+    _show(results, spec.variants)
     _write(
         files,
         json=results.json,
         csv=lambda: report.to_csv(results.rows).encode(),
-        markdown=lambda: report.page(results, variants).encode(),
+        markdown=lambda: report.page(results, spec.variants).encode(),
         plot=lambda: png(results),
     )
     slower = earlier is not None and _compared(earlier, results, fail_above)
@@ -155,14 +132,21 @@ def main(
     return 1 if failed or slower else 0
 
 
-def _photo(sources: tuple[str, str], engines: Sequence[str], cutout: bool, files: Files) -> None:
+def _spec(iterations: int, warmup: int, duration: float, backends: str | None, **options: Any) -> BenchSpec:
+    """Return what is to be measured. Raises `UsageError`."""
+    names = backends.split(",") if backends else [] if options["engines"] else ["all"]
+    effort = Effort(iterations, warmup, duration)
+    return BenchSpec(backends=tuple(name.strip() for name in names), effort=effort, **options)
+
+
+def _photo(sources: tuple[str, str], engines: Sequence[Path], cutout: bool, files: Files) -> None:
     """Time a photo with each engine, print where its time goes, and write that."""
     for kind in ("csv", "plot"):
         if files[kind] is not None:
             raise UsageError(f"--{kind} {files[kind]}: is for rows of engines; with --photo use --json or --markdown")
     described = environment.describe()
     measured = []
-    for engine in [EngineSpec(engine=name) for name in engines] or [EngineSpec()]:
+    for engine in [EngineSpec(engine=str(name)) for name in engines] or [EngineSpec()]:
         with stderr.status("matting a photo"):
             measured.append(photo.measure(*sources, engine, cutout=cutout))
         stdout.print(_table(photo.HEADINGS, photo.rows(measured[-1]), photo.title(measured[-1]), 1))

@@ -10,7 +10,7 @@ from ..engines.tensorrt.builder import Built, build_engine
 from ..engines.tensorrt.profile import BuildProfile, HardwareCompatibility, read_profile
 from ..engines.tensorrt.version import BACKENDS
 from ..errors import LiteMattingError
-from .command import command, notice, printable, stderr, stdout
+from .command import command, notice, printable, say, stderr
 
 
 def _sm(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -79,10 +79,8 @@ def _report(built: Built) -> None:
     sidecar = built.sidecar
     (height, width), (least, best, most) = sidecar.patch_hw, sidecar.batches
     batches = f"batch {least} to {most}, best at {best}" if least < most else f"batch {most}"
-    stdout.print(
+    say(
         f"{built.path}: {built.path.stat().st_size / 1e6:.1f} MB, {height}x{width}, {batches}, {sidecar.precision}, "
         f"{sidecar.backend} {sidecar.backend_version} for compute capability {', '.join(sidecar.architectures)}, "
-        f"in {built.seconds:.1f} s",
-        markup=False,
-        soft_wrap=True,
+        f"in {built.seconds:.1f} s"
     )

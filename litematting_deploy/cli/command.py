@@ -1,9 +1,11 @@
 """What all commands share: errors as one line, progress, common options."""
 
 import contextlib
+import importlib
 import logging
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
@@ -19,6 +21,7 @@ from .. import __version__
 from ..errors import LiteMattingError, OutputError
 
 INTERRUPTED = 130
+_COMMAND_LINE = re.compile(r"""`(ltm-\w+(?: (?:'[^']*'|"'"|[^`'"\s])+)+)`""")
 
 
 class PlainConsole(Console):
@@ -56,6 +59,11 @@ def _printable(sign: str) -> str:
 
 stderr = PlainConsole(stderr=True, highlight=False, soft_wrap=True)
 stdout = PlainConsole(highlight=False)
+
+
+def say(text: str) -> None:
+    """Print text on the standard output as it is, in lines as long as they are."""
+    stdout.print(text, markup=False, soft_wrap=True)
 
 
 class Command(click.Command):
@@ -115,7 +123,7 @@ def command(name: str) -> Callable[[Callable[..., Any]], Command]:
 
 def with_flags(message: str, command: click.Command) -> str:
     """Return a message of the package, in which parameters are written as `name` or `name=value`, with flags in their
-    place: `step` becomes --step, `plan=adaptive` --plan adaptive.
+    place: `step` becomes --step, `plan=adaptive` --plan adaptive, `ltm-build m.onnx tf32=True` a command to copy.
 
     The flags are those of the command, or else of ltm-infer, which a message about a mask may send people to. Names
     that neither has stay, since they are another library's.
@@ -123,21 +131,35 @@ def with_flags(message: str, command: click.Command) -> str:
     named = {parameter.name: parameter for parameter in command.params}
 
     def flag(match: "re.Match[str]") -> str:
-        parameter = named.get(match[1]) or _infer_option(match[1])
+        parameter = named.get(match[1]) or _options("ltm-infer").get(match[1])
         if parameter is None:
             return match[0]
         if isinstance(parameter, click.Argument):
             return parameter.make_metavar(click.Context(command))
-        longest = max(parameter.opts, key=len)
-        return longest if match[2] is None else f"{longest} {match[2]}"
+        return _flag(parameter) if match[2] is None else f"{_flag(parameter)} {match[2]}"
 
-    return re.sub(r"`(\w+)(?:=([^`]*))?`", flag, message)
+    return re.sub(r"`(\w+)(?:=([^`]*))?`", flag, _COMMAND_LINE.sub(_command_line, message))
 
 
-def _infer_option(name: str) -> click.Parameter | None:
-    from .infer import main
+def _command_line(match: "re.Match[str]") -> str:
+    """Return a command of ours, whose options are written as name=value, as a shell takes it."""
+    # File names come from a sidecar that nobody vouches for: they are quoted again.
+    name, source, *words = shlex.split(match[1])
+    options, line = _options(name), [name, source]
+    for word in words:
+        option, _, value = word.partition("=")
+        line += [_flag(options[option])] if value == "True" else [_flag(options[option]), value]
+    return shlex.join(line)
 
-    return next((each for each in main.params if each.name == name and isinstance(each, click.Option)), None)
+
+def _options(command: str) -> dict[str, click.Option]:
+    """Return the options of another command by their parameters; a command is in the file of its name."""
+    params = importlib.import_module(f".{command.removeprefix('ltm-')}", __package__).main.params
+    return {each.name: each for each in params if isinstance(each, click.Option)}
+
+
+def _flag(option: click.Parameter) -> str:
+    return max(option.opts, key=len)
 
 
 def notice(message: str) -> None:

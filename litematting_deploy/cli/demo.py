@@ -11,8 +11,8 @@ from ..demo import Limits, listen, serve
 from ..demo.studio import MAX_MEGAPIXELS
 from ..runtime import open_matter
 from ..specs import EngineSpec, PlanSpec
-from .command import command, notice, stdout
-from .options import engine_options, plan_options, spec_of
+from .command import command, notice, say
+from .options import engine_options, plan_options, positive
 
 LOOPBACK = "127.0.0.1"
 
@@ -23,7 +23,7 @@ LOOPBACK = "127.0.0.1"
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
 @click.option(
     "--max-megapixels",
-    type=click.FloatRange(min=0, min_open=True),
+    type=positive,
     default=MAX_MEGAPIXELS,
     show_default=True,
     help="Refuse larger images before decoding them, and files of more than 8 MB for each.",
@@ -37,7 +37,7 @@ def main(host: str, port: int, no_browser: bool, max_megapixels: float, **option
     """
 
     def ready(address: str) -> None:
-        stdout.print(f"ltm-demo: {address} (Ctrl-C ends it)", markup=False, soft_wrap=True)
+        say(f"ltm-demo: {address} (Ctrl-C ends it)")
         if not no_browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
@@ -47,7 +47,7 @@ def main(host: str, port: int, no_browser: bool, max_megapixels: float, **option
                 f"ltm-demo: WARNING: --host {host}: everybody who reaches this machine can use the page, without a "
                 f"password and unencrypted; leave --host out to serve {LOOPBACK} alone"
             )
-        engine, plan = spec_of(EngineSpec, options), spec_of(PlanSpec, options)
+        engine, plan = EngineSpec.of(options), PlanSpec.of(options)
         serve(listening, host, lambda: open_matter(engine, plan), Limits(max_megapixels), ready)
 
 

@@ -1,6 +1,5 @@
 """ltm-doctor: what runs on this machine, what does not, and why."""
 
-import json
 from collections import Counter
 from dataclasses import asdict, replace
 
@@ -12,7 +11,7 @@ from rich.text import Text
 from .. import __version__
 from ..benchmarks import environment
 from ..doctor import CHECKS, Outcome, examine
-from ..files import check_writable, replace_file
+from ..files import check_writable, write_json
 from .command import command, notice, stderr, stdout, with_flags
 
 _STYLES = {"runs": "green", "not here": "dim", "broken": "bold red"}
@@ -40,12 +39,8 @@ def main(json_file: str | None) -> int:
     title = f"litematting-deploy {__version__}, Python {described['python']}, {described['system']}, {described['cpu']}"
     stdout.print(_table(outcomes, f"{title}, {described['cores']} cores"))
     if json_file is not None:
-        content = {
-            "healthy": not harmful,
-            "environment": described,
-            "checks": [asdict(outcome) for outcome in outcomes],
-        }
-        replace_file(json_file, (json.dumps(content, indent=2) + "\n").encode())
+        checks = [asdict(outcome) for outcome in outcomes]
+        write_json(json_file, {"healthy": not harmful, "environment": described, "checks": checks})
     for outcome in harmful:
         notice(f"ltm-doctor: ltm-infer does not work here: {outcome.name}: {outcome.detail}")
     return 1 if harmful else 0

@@ -1,6 +1,5 @@
 """ltm-eval: how good an engine's mattes are on a data set, and classical methods beside it."""
 
-import json
 from typing import Any
 
 import click
@@ -10,19 +9,18 @@ from ..benchmarks import environment
 from ..evaluation.methods import PEERS
 from ..evaluation.report import label, tables
 from ..evaluation.runner import evaluate_dataset, subtitle, title
-from ..files import check_writable, replace_file
+from ..files import check_writable, write_json
 from ..specs import EngineSpec, PlanSpec
-from .command import command, stderr, stdout
-from .options import engine_options, max_megapixels_option, plan_options, spec_of
+from .command import command, say, stderr, stdout
+from .options import engine_options, max_megapixels_option, plan_options, trimap_option
 
 
 @command("ltm-eval")
 @click.argument("dataset")
 @engine_options
 @click.option("--trimap", metavar="FOLDER", help="Which trimaps; by default trimaps or trimap1, as the data set has.")
-@click.option(
+@trimap_option(
     "--trimap-encoding",
-    type=click.Choice(["exact", "between", "labels"]),
     default="exact",
     show_default=True,
     help="exact: 0, 128, 255. between: all but 0 and 255 is unknown. labels: 0, 1, 2.",
@@ -41,7 +39,7 @@ def main(dataset: str, json_file: str | None, **options: Any) -> None:
     described = environment.describe()
     if json_file is not None:
         check_writable(json_file)
-    engine, plan = spec_of(EngineSpec, options), spec_of(PlanSpec, options)
+    engine, plan = EngineSpec.of(options), PlanSpec.of(options)
     others = {name: options[name] for name in ("trimap", "trimap_encoding", "peers", "report_folder", "max_megapixels")}
     columns = Progress.get_default_columns()
     with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
@@ -53,9 +51,8 @@ def main(dataset: str, json_file: str | None, **options: Any) -> None:
         found = evaluate_dataset(dataset, engine, plan, progress=progress, **others)
     for table in tables(title(found.dataset), found.results, found.means):
         stdout.print(table)
-    stdout.print(subtitle(found.engine, found.plan, found.published), markup=False, soft_wrap=True)
+    say(subtitle(found.engine, found.plan, found.published))
     if found.report is not None:
-        stdout.print(f"report: {found.report}", markup=False, soft_wrap=True)
+        say(f"report: {found.report}")
     if json_file is not None:
-        content = found.content() | {"environment": described}
-        replace_file(json_file, (json.dumps(content, indent=2) + "\n").encode())
+        write_json(json_file, found.content() | {"environment": described})

@@ -1,8 +1,9 @@
 """ltm-export: a checkpoint to a verified ONNX."""
 
+import functools
 import time
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 from rich.table import Table
@@ -10,10 +11,11 @@ from rich.text import Text
 
 from ..errors import UsageError
 from ..export.exporter import Export, export_onnx
-from ..export.spec import ExportSpec, Norm, Pooling, Precision, Recipe, read_recipe
-from ..export.triton import Kind, Serving, write_repository
+from ..export.spec import ExportSpec, Recipe, read_recipe
+from ..export.triton import Serving, write_repository
 from ..runtime.shipped import example_patch
-from .command import command, printable, stderr, stdout
+from .command import command, printable, say, stderr, stdout
+from .options import option
 
 _SERVING = ("engine", "max_batch", "instances", "kind")
 
@@ -26,57 +28,42 @@ def _batch(context: click.Context, parameter: click.Parameter, value: str | None
     return int(value)
 
 
+# None is what is not given, so that a recipe's values stay.
+export_option, serving_option = (functools.partial(option, spec, default=None) for spec in (ExportSpec, Serving))
+
+
 @command("ltm-export")
 @click.argument("model")
 @click.option("-o", "--output", metavar="OUT.onnx", help="The ONNX; beside MODEL by default.")
-@click.option("--height", type=int, help="Of the patches, a multiple of 32.  [default: 640]")
-@click.option("--width", type=int, help="Of the patches, a multiple of 32.  [default: 640]")
-@click.option("--batch", callback=_batch, metavar="N|dynamic", help="Patches per call.  [default: dynamic]")
-@click.option(
-    "--precision", type=click.Choice(get_args(Precision)), help="Of weights and activations.  [default: fp32]"
+@export_option("--height", help="Of the patches, a multiple of 32.  [default: 640]")
+@export_option("--width", help="Of the patches, a multiple of 32.  [default: 640]")
+@export_option("--batch", type=str, callback=_batch, metavar="N|dynamic", help="Patches per call.  [default: dynamic]")
+@export_option("--precision", help="Of weights and activations.  [default: fp32]")
+@export_option(
+    "--pooling", help="The form of average pooling; conv is for TensorRT for RTX on Turing.  [default: matmul]"
 )
-@click.option(
-    "--pooling",
-    type=click.Choice(get_args(Pooling)),
-    help="The form of average pooling; conv is for TensorRT for RTX on Turing.  [default: matmul]",
-)
-@click.option(
-    "--norm", type=click.Choice(get_args(Norm)), help="The form of group norm; folded is for CPUs.  [default: group]"
-)
+@export_option("--norm", help="The form of group norm; folded is for CPUs.  [default: group]")
 @click.option("--recipe", metavar="FILE.toml", help="Read these options from a file; those given here win.")
-@click.option("--tolerance", type=float, help="Largest difference of alpha.  [default: 0.001, fp16 0.005]")
+@export_option("--tolerance", help="Largest difference of alpha.  [default: 0.001, fp16 0.005]")
 @click.option("--weights-beside", is_flag=True, help="Refer to MODEL (.safetensors, same folder) for the weights.")
-@click.option(
+@serving_option(
     "--triton",
     "folder",
-    type=click.Path(path_type=Path),
     metavar="DIR",
     help="Also write a model repository for Triton; MODEL may then be an .onnx of ltm-export, which takes no time.",
 )
-@click.option(
+@serving_option(
     "--triton-engine",
     "engine",
-    type=click.Path(path_type=Path),
     metavar="FILE.engine",
     help="Serve this engine, too: of that ONNX, by ltm-build with TensorRT.",
 )
-@click.option(
-    "--triton-max-batch",
-    "max_batch",
-    type=click.IntRange(1, 1024),
-    help="Most patches of the ONNX at a time; an engine has its own.  [default: 8]",
+@serving_option(
+    "--triton-max-batch", "max_batch", help="Most patches of the ONNX at a time; an engine has its own.  [default: 8]"
 )
-@click.option(
-    "--triton-instances",
-    "instances",
-    type=click.IntRange(1, 64),
-    help="At work beside each other, on each GPU.  [default: 1]",
-)
-@click.option(
-    "--triton-kind",
-    "kind",
-    type=click.Choice(get_args(Kind)),
-    help="Where the ONNX runs; auto: on GPUs where there are any.  [default: auto]",
+@serving_option("--triton-instances", "instances", help="At work beside each other, on each GPU.  [default: 1]")
+@serving_option(
+    "--triton-kind", "kind", help="Where the ONNX runs; auto: on GPUs where there are any.  [default: auto]"
 )
 def main(model: str, output: str | None, recipe: str | None, weights_beside: bool, **options: Any) -> None:
     """Export the checkpoint MODEL (.pth, .pt, .ckpt, .safetensors) as ONNX and compare it with the PyTorch model.
@@ -120,17 +107,11 @@ def _report(export: Export, spec: ExportSpec, seconds: float) -> None:
     sidecar = export.sidecar
     height, width = sidecar.patch_hw
     size = export.path.stat().st_size / 1e6
-    stdout.print(
+    say(
         f"{export.path}: {size:.1f} MB, {height}x{width}, batch {sidecar.batch or 'dynamic'}, {sidecar.precision}, "
-        f"{sidecar.pooling} pooling, {sidecar.norm} norm, opset {sidecar.opset}, in {seconds:.0f} s",
-        markup=False,
-        soft_wrap=True,
+        f"{sidecar.pooling} pooling, {sidecar.norm} norm, opset {sidecar.opset}, in {seconds:.0f} s"
     )
 
 
 def _report_repository(models: tuple[str, ...] | list[str], serving: Serving) -> None:
-    stdout.print(
-        f"{serving.folder}: {' and '.join(models)}; serve with: tritonserver --model-repository {serving.folder}",
-        markup=False,
-        soft_wrap=True,
-    )
+    say(f"{serving.folder}: {' and '.join(models)}; serve with: tritonserver --model-repository {serving.folder}")

@@ -1,35 +1,21 @@
 """ltm-infer: a photo and its trimap to an alpha matte."""
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import click
 
-from .._optional import require
-from ..errors import UsageError
-from ..files import check_writable, replace_file
-from ..jobs.folder import matte_folder
+from ..files import check_writable, write_json
+from ..jobs.api import matte_clip, matte_folder, matte_photo
 from ..jobs.frames import is_many, say_numbers
 from ..jobs.outputs import say_unsure
-from ..jobs.photo import matte_photo
 from ..jobs.progress import JobResult, Report
 from ..profiling import recording
-from ..specs import JobSpec, differing
+from ..specs import JobSpec, job_of
 from ..video import is_video
-from .command import command, notice, stdout
-from .options import (
-    engine_options,
-    folder_options,
-    job_spec,
-    max_megapixels_option,
-    plan_options,
-    result_options,
-    trimap_options,
-    video_options,
-)
+from .command import command, notice, say
+from .options import folder_options, job_options, max_megapixels_option, video_options
 from .progress import JobBar
 
 
@@ -43,10 +29,7 @@ from .progress import JobBar
     metavar="OUT",
     help="The alpha: PNG, TIFF or EXR; of many, a folder; of a clip, a clip.",
 )
-@trimap_options
-@result_options
-@engine_options
-@plan_options
+@job_options
 @click.option(
     "--verbose",
     is_flag=True,
@@ -56,7 +39,9 @@ from .progress import JobBar
 @folder_options
 @video_options
 @max_megapixels_option
-def main(image: str, trimap: str | None, output: str, **options: Any) -> int:
+def main(
+    image: str, trimap: str | None, output: str, mask: str | None, timings: str | None, verbose: bool, **options: Any
+) -> int:
     """Estimate the alpha matte of IMAGE, whose TRIMAP is 0 background, 128 unknown, 255 foreground.
 
     IMAGE and TRIMAP, or --mask, may be folders or numbered patterns as frame.%04d.exr: then OUT is a folder, and so are
@@ -69,24 +54,21 @@ def main(image: str, trimap: str | None, output: str, **options: Any) -> int:
     that fails ends the run; --resume goes on after the last segment, and with --failed-frames known
     past it. Frames are matted one by one, without smoothing over time.
     """
-    timings, verbose = options.pop("timings"), options.pop("verbose")
-    job = job_spec(image, trimap, output, options)
+    job = job_of(image, output, options, trimap=trimap, mask=mask)
     with _timed(timings):
         if is_video(image):
             return _clip(job, verbose)
-        for name in differing(job.output, "codec", "sound", "segment") + differing(job, "failed_frames"):
-            raise UsageError(f"`{name}` is for clips; leave it out", parameter=name)
         if is_many(image):
-            return show_frames("ltm-infer", job, partial(matte_folder, job), verbose=verbose)
+            return show_frames("ltm-infer", job, lambda bar: matte_folder(job, progress=bar), verbose=verbose)
         return _photo(job, verbose)
 
 
 def _photo(job: JobSpec, verbose: bool) -> int:
     with JobBar("ltm-infer", details=verbose) as bar:
-        result = matte_photo(job, bar)
+        result = matte_photo(job, progress=bar)
     lacking = f"; {job.source}: {result.lacking}" if result.lacking else ""
     height, width = result.hw
-    _say(
+    say(
         f"{' and '.join(result.files)}: {width}x{height} in {result.seconds:.1f} s, {result.plan}, {result.engine}"
         f"{lacking}"
     )
@@ -103,7 +85,7 @@ def show_frames(command: str, job: JobSpec, matte: Callable[[Report], JobResult]
         notice(f"{command}: {note}")
     part = f" of shard {job.shard}" if job.shard else ""
     missing = f", {len(result.missing)} missing" if result.missing else ""
-    _say(
+    say(
         f"{job.output.alpha}: {result.done} of {result.total} frames{part} in {result.seconds:.1f} s"
         f"{_before(job, result)}, {len(result.failures)} failed{missing}{result.left_over}, {result.engine}"
         f"{say_unsure(result.remarks)}"
@@ -116,26 +98,19 @@ def _before(job: JobSpec, result: JobResult) -> str:
 
 
 def _clip(job: JobSpec, verbose: bool) -> int:
-    require("av", "video", "reading and writing clips")
-    from ..jobs.clip import matte_clip
-
     with JobBar("ltm-infer", details=verbose) as bar:
-        result = matte_clip(job, bar)
+        result = matte_clip(job, progress=bar)
         bar.failures[:] = [f"{name}: {why}" for name, why in result.failures.items()]
     if not result.engine:
         notice(f"ltm-infer: {job.output.alpha} is newer than what it is made from; to make it again leave `resume` out")
         return 0
     failed = f", {len(result.failures)} failed and hold known pixels alone" if result.failures else ""
     files = " and ".join(f"{path} ({codec})" for path, codec in result.files.items())
-    _say(
+    say(
         f"{files}: {result.total} frames in {result.seconds:.1f} s{_before(job, result)}{failed}, "
         f"{result.engine}{say_unsure(result.remarks)}"
     )
     return 1 if result.failures else 0
-
-
-def _say(text: str) -> None:
-    stdout.print(text, markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -147,7 +122,7 @@ def _timed(timings: str | None) -> Iterator[None]:
     check_writable(timings)
     with recording() as record:
         yield
-        replace_file(timings, (json.dumps(record.summary(), indent=2) + "\n").encode())
+        write_json(timings, record.summary())
 
 
 if __name__ == "__main__":

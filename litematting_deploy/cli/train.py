@@ -1,5 +1,6 @@
 """ltm-train: weights from photos alone, or from foregrounds with alphas."""
 
+import functools
 import os
 import signal
 import sys
@@ -10,76 +11,58 @@ import click
 
 from .._optional import require
 from ..system import give_way
+from ..training.spec import TrainSpec
 from .command import command, notice, stderr
+from .options import option, positive
 
-_folder = click.Path(path_type=Path)
+train_option = functools.partial(option, TrainSpec)
 _TERMINATED = 128 + signal.SIGTERM
 
 
 @command("ltm-train")
-@click.argument("recipe", type=_folder, required=False)
-@click.option("-o", "--output", "run", type=_folder, required=True, help="Folder of the run.")
-@click.option(
+@click.argument("recipe", type=click.Path(path_type=Path), required=False)
+@click.option("-o", "--output", "run", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@train_option(
     "--photos",
-    type=_folder,
     help="Folder of photos: backgrounds, and the colours of drawn foregrounds. [default: bg/ of --foregrounds]",
 )
-@click.option(
-    "--foregrounds",
-    type=_folder,
-    help="Folder with fg/ and alpha/ (Composition-1k's training layout). Without it, alphas are drawn.",
+@train_option(
+    "--foregrounds", help="Folder with fg/ and alpha/ (Composition-1k's training layout). Without it, alphas are drawn."
 )
-@click.option(
-    "--strands",
-    type=_folder,
-    help="Folder of grooms, hair and fur in 3-D (CharMorph .npz, TressFX .tfx), to draw, too.",
+@train_option("--strands", help="Folder of grooms, hair and fur in 3-D (CharMorph .npz, TressFX .tfx), to draw, too.")
+@train_option(
+    "--cutouts", help="Folder of cut-outs with alpha (PNG, or X_Color and X_Opacity), used in their own colours, too."
 )
-@click.option(
-    "--cutouts",
-    type=_folder,
-    help="Folder of cut-outs with alpha (PNG, or X_Color and X_Opacity), used in their own colours, too.",
-)
-@click.option("--init", type=_folder, help="Weights to begin with, with a fresh optimiser.")
-@click.option("--resume", is_flag=True, help="Go on with the run in the folder as it was begun.")
-@click.option(
+@train_option("--init", help="Weights to begin with, with a fresh optimiser.")
+@train_option("--resume", help="Go on with the run in the folder as it was begun.")
+@train_option(
     "--continue",
     "follows",
-    type=_folder,
     metavar="RUN",
     help="Begin with another run's weights, averages and optimiser; RECIPE may be another one. Folders: as RUN's.",
 )
-@click.option(
+@train_option(
     "--encoder",
-    type=_folder,
     metavar="FILE",
     help="Begin with the encoder of an ImageNet MobileNetV2 (torchvision's names, or .npz); the rest as without it.",
 )
-@click.option(
-    "--encoder-minutes",
-    type=click.FloatRange(min=0, min_open=True),
-    default=30.0,
-    show_default=True,
-    help="How long its features are regressed on the photos first.",
-)
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after so long; --resume goes on.")
-@click.option(
+@train_option("--encoder-minutes", type=positive, help="How long its features are regressed on the photos first.")
+@train_option("--minutes", type=positive, help="Stop after so long; --resume goes on.")
+@train_option(
     "--fit-minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=positive,
     help="Scale the steps of a new run so that all of it takes about so long here (drawn alphas only).",
 )
-@click.option(
-    "--libraries", type=_folder, help="Folder where drawn alphas are kept, for several runs. [default: the run's own]"
-)
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Several train by DDP.")
+@train_option("--libraries", help="Folder where drawn alphas are kept, for several runs. [default: the run's own]")
+@train_option("--device")
+@train_option("--devices", help="Several train by DDP.")
 @click.option(
     "--background",
     is_flag=True,
     help="Give way to all other work: lowest priority, threads that sleep while they wait, first to go without memory.",
 )
-@click.option(
+@train_option(
     "--workers",
-    type=click.IntRange(min=1),
     default=os.cpu_count() or 1,
     show_default="all cores",
     help="Processes that draw alphas, or read foregrounds.",
@@ -104,7 +87,6 @@ def main(background: bool, **options: Any) -> None:
     from ..training.checkpoints import TerminatedError
     from ..training.job import train_run
     from ..training.rundir import is_follower
-    from ..training.spec import TrainSpec
 
     spec = TrainSpec(**options)
     resume = f"go on with: ltm-train --resume -o {spec.run}"

@@ -6,8 +6,8 @@ import click
 
 from ..jobs.trimaps import write_trimap
 from ..specs import TrimapSpec
-from .command import command, notice, stdout
-from .options import mask_options, max_megapixels_option, spec_of
+from .command import command, notice, say
+from .options import mask_options, max_megapixels_option
 
 
 @command("ltm-trimap")
@@ -25,16 +25,12 @@ from .options import mask_options, max_megapixels_option, spec_of
 def main(mask: str, output: str, **options: Any) -> None:
     """Make a trimap from MASK, a binary or soft mask or a cut-out with an alpha channel."""
     of_files = {name: options.pop(name) for name in ("image", "preview", "exposure", "max_megapixels")}
-    result = write_trimap(mask, output, spec_of(TrimapSpec, options, kind="mask"), **of_files)
+    result = write_trimap(mask, output, TrimapSpec.of(options, kind="mask"), **of_files)
     if not result.unknown_share:
         notice(f"ltm-trimap: {mask} has no edge: nothing is unknown in its trimap")
     height, width = result.trimap.shape
     lacking = f", {result.lacking}" if result.lacking else ""
-    stdout.print(
-        f"{' and '.join(result.files)}: {width}x{height}, {result.unknown_share:.1%} unknown{lacking}",
-        markup=False,
-        soft_wrap=True,
-    )
+    say(f"{' and '.join(result.files)}: {width}x{height}, {result.unknown_share:.1%} unknown{lacking}")
 
 
 if __name__ == "__main__":

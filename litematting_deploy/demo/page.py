@@ -133,7 +133,10 @@ class Page:
                 name = "Photo, and over the new background"
                 self._slider = gr.ImageSlider(label=name, slider_position=25, elem_id="slider", **_SHOWN)
             pictures = {"cutout": "Cut-out", "alpha": "Alpha", "trimap": "What was unknown"}
-            self._pictures = {name: self._picture(name, label) for name, label in pictures.items()}
+            self._pictures = {}
+            for name, label in pictures.items():
+                with gr.Tab(label):
+                    self._pictures[name] = gr.Image(label=label, elem_id=f"shown-{name}", **_SHOWN)
         self._summary = gr.Markdown("", elem_id="summary")
         gr.Markdown("### Download, at the photo's size and depth")
         with gr.Row():
@@ -142,10 +145,6 @@ class Page:
                 for name, label in _FILES.items()
             }
         self._again = gr.Button("Only change the background", size="sm", interactive=False, elem_id="again")
-
-    def _picture(self, name: str, label: str) -> Any:
-        with self._gr.Tab(label):
-            return self._gr.Image(label=label, elem_id=f"shown-{name}", **_SHOWN)
 
     def _connect(self) -> None:
         gr = self._gr

@@ -6,14 +6,13 @@ alone, prints nothing and returns a frozen value.
 """
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
-from inspect import formatannotation
-from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack, get_type_hints
+from collections.abc import Mapping
+from typing import Any, TypeAlias, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import specs
 from .._optional import require
 from ..errors import InputError, UsageError
 from ..images.mask import MaskMeaning, read_alpha, read_mask
@@ -23,47 +22,33 @@ from ..matting.foreground import estimate_foreground
 from ..matting.inputs import as_alpha, as_image, as_mask
 from ..matting.trimap import from_mask
 from ..matting.unknown_band import Band
-from ..specs import (
-    DEFAULT_UNKNOWN_WIDTH,
-    MAX_MEGAPIXELS,
-    Backend,
-    Depth,
-    Encoding,
-    EngineSpec,
-    Format,
-    JobSpec,
-    OnFailure,
-    OutputSpec,
-    Placement,
-    PlanSpec,
-    Precision,
-    TrimapSpec,
-    differing,
-)
+from ..specs import DEFAULT_UNKNOWN_WIDTH, MAX_MEGAPIXELS, JobSpec, job_of
 from . import folder, photo
 from .photo import PhotoResult
 from .progress import JobResult, Report
 
 Name: TypeAlias = str | os.PathLike[str]
 """The path of a file or folder, or a pattern such as frame.%04d.exr."""
-Made = TypeVar("Made")
 
 
 class _Options(TypedDict, total=False):
+    """What every job takes. The classes below say which fields of the specs apply to which job, and nothing else does;
+    for a type checker the types are here once more, since Python cannot pick them out of another class."""
+
     engine: Name | None
     device: str | None
     patch_hw: tuple[int, int] | None
     batch: int | None
     threads: int | None
-    precision: Precision | None
+    precision: specs.Precision | None
     compiled: bool
     trust: bool
-    cuda_backend: Backend
+    cuda_backend: specs.Backend
     timeout_s: float | None
-    plan: Placement | None
+    plan: specs.Placement | None
     margin: int | None
     step: int | None
-    trimap_encoding: Encoding | None
+    trimap_encoding: specs.Encoding | None
     allow_no_unknown: bool
     unknown_width: str | float | None
     adaptive: bool
@@ -81,7 +66,7 @@ class PhotoOptions(_Options, total=False):
     `JobSpec` that apply to a photo, where they are explained."""
 
     published: bool
-    depth: Depth | None
+    depth: specs.Depth | None
     preview: Name | None
     exposure: float | None
 
@@ -92,7 +77,7 @@ class FolderOptions(PhotoOptions, total=False):
     frames: str | None
     shard: str | None
     resume: bool
-    format: Format | None
+    format: specs.Format | None
 
 
 class ClipOptions(_Options, total=False):
@@ -102,7 +87,7 @@ class ClipOptions(_Options, total=False):
     sound: bool
     segment: int | None
     resume: bool
-    failed_frames: OnFailure | None
+    failed_frames: specs.OnFailure | None
 
 
 def matte_photo(
@@ -125,7 +110,7 @@ def matte_photo(
     Raises `UsageError`, `InputError`, `OutputError`, `ForegroundError` where the alpha is written and the colours are
     not, and what opening an engine raises.
     """
-    return photo.matte_photo(_job("a photo", PhotoOptions, images, trimap, alpha, mask, options), progress)
+    return photo.matte_photo(_job("a photo", images, trimap, alpha, mask, options), progress)
 
 
 def matte_folder(
@@ -148,7 +133,7 @@ def matte_folder(
     Raises `UsageError`, `InputError`, `OutputError`, and what opening an engine raises; a frame that fails alone raises
     nothing.
     """
-    return folder.matte_folder(_job("a folder", FolderOptions, images, trimap, alpha, mask, options), progress)
+    return folder.matte_folder(_job("a folder", images, trimap, alpha, mask, options), progress)
 
 
 def matte_clip(
@@ -171,7 +156,7 @@ def matte_clip(
     Raises `UsageError`, `InputError`, `OutputError`, `DependencyError`, what opening an engine raises and, where
     `failed_frames` is not "known", the error of the first frame that fails; what is done is kept for `resume`.
     """
-    job = _job("a clip", ClipOptions, images, trimap, alpha, mask, options)
+    job = _job("a clip", images, trimap, alpha, mask, options)
     require("av", "video", "reading and writing clips")
     from .clip import matte_clip as matte
 
@@ -251,69 +236,31 @@ def _is_name(given: object) -> bool:
     return isinstance(given, str | os.PathLike)
 
 
+_NAMES = {
+    what: frozenset(options.__annotations__)
+    for what, options in (("a photo", PhotoOptions), ("a folder", FolderOptions), ("a clip", ClipOptions))
+}
+
+
 def _job(
     what: str,
-    accepted: Callable[..., Any],
     images: JobSpec | Name,
     trimap: Name | None,
     alpha: Name | None,
     mask: Name | None,
     options: Mapping[str, Any],
 ) -> JobSpec:
-    """Return the job that the arguments of a call describe. Raises `UsageError` for what does not apply to `what`.
-
-    accepted: the `TypedDict` of the options that apply.
-    """
-    names = get_type_hints(accepted)
+    """Return the job that the arguments of a call describe. Raises `UsageError` for what does not apply to `what`."""
+    given = list(options)
     if isinstance(images, JobSpec):
         for name, value in {"trimap": trimap, "alpha": alpha, "mask": mask, **options}.items():
             if value is not None:
                 raise UsageError(f"`{name}` is said by the JobSpec that is given; say it there", parameter=name)
-        strange = [name for spec in (images, images.output, images.plan) for name in _set_beside(spec, names)]
-    else:
-        strange = [name for name in options if name not in names]
-    for name in strange:
-        raise UsageError(f"`{name}` does not apply to {what}; leave it out", parameter=name)
-    if isinstance(images, JobSpec):
-        return images
-    if (trimap is None) == (mask is None):
-        raise UsageError("`trimap` or `mask` must be given, and not both", parameter="trimap")
-    source = _of_type("mask", mask, str) if trimap is None else _of_type("trimap", trimap, str)
-    return _built(
-        JobSpec,
-        {name: value for name, value in options.items() if name not in ("engine", "plan")},
-        images=images,
-        source=source,
-        output=_built(OutputSpec, options, alpha=alpha),
-        trimap=_built(TrimapSpec, options, kind="trimap" if mask is None else "mask"),
-        engine=_built(EngineSpec, options),
-        plan=_built(PlanSpec, options),
-    )
-
-
-def _set_beside(spec: Any, names: Mapping[str, Any]) -> list[str]:
-    """Return the fields of a spec that are set and not among `names`, nor specs themselves."""
-    return differing(
-        spec, *(each.name for each in fields(spec) if each.default is not MISSING and each.name not in names)
-    )
-
-
-def _built(spec: Callable[..., Made], options: Mapping[str, Any], **others: Any) -> Made:
-    """Return the spec whose fields are the options of the same names, and `others`, each of its field's type."""
-    hints = get_type_hints(spec)
-    given = {name: value for name, value in {**options, **others}.items() if name in hints}
-    return spec(**{name: _of_type(name, value, hints[name]) for name, value in given.items()})
-
-
-def _of_type(name: str, given: Any, hint: Any) -> Any:
-    """Return a value as a field of the type `hint` has it, a path as text. Raises `UsageError` for any other type."""
-    import msgspec
-
-    plain = os.fspath(given) if isinstance(given, os.PathLike) else given
-    plain = plain.item() if isinstance(plain, np.generic) else plain
-    try:
-        return msgspec.convert(plain, hint)
-    except msgspec.ValidationError as error:
-        if str(error).startswith("Invalid enum value"):
-            return plain  # which the spec answers with the choices that there are
-        raise UsageError(f"`{name}` must be {formatannotation(hint)}; got {given!r}", parameter=name) from error
+        # Its engine and trimap apply to every job.
+        given = [name for spec in (images, images.output, images.plan) for name in spec.differing()]
+    for name in given:
+        if name not in _NAMES[what]:
+            others = " and ".join(other for other, names in _NAMES.items() if name in names)
+            but = f" but to {others}" if others else ""
+            raise UsageError(f"`{name}` does not apply to {what}{but}; leave it out", parameter=name)
+    return images if isinstance(images, JobSpec) else job_of(images, alpha, options, trimap=trimap, mask=mask)

@@ -1,23 +1,24 @@
 """A clip and its trimaps to clips, segment by segment."""
 
+import contextlib
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, LiteMattingError, NotFiniteError, OutputError, UsageError
+from ..errors import ForegroundError, InputError, LiteMattingError, NotFiniteError, OutputError, UsageError
 from ..files import check_writable
 from ..images.background import Background
 from ..images.photo import Photo
 from ..matting.foreground import estimate_foreground
 from ..matting.trimap import FOREGROUND, unsure
 from ..runtime import Matter, open_matter
-from ..specs import DEFAULT_SEGMENT, JobSpec, differing
+from ..specs import DEFAULT_SEGMENT, JobSpec
 from ..video.codecs import Content, codec_for
 from ..video.mux import check_sound, join
 from ..video.reader import Clip, ClipFrame
@@ -39,36 +40,45 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
     """Matte the frames of a clip in order, and write clips of them with its times, sound and timecode.
 
     A frame that fails ends the job, keeping what is done for `resume`; with `failed_frames="known"` it holds the known
-    pixels of its trimap, and the job goes on. A job that is resumed and was finished does nothing.
+    pixels of its trimap, and the job goes on. Where foreground colours cannot be estimated, a matte that is a clip of
+    its own is finished without them. A job that is resumed and was finished does nothing.
     job: images is a clip, source another clip, a folder or a pattern, and the paths of its results are clips.
     report: is called with the progress of the job.
 
-    Raises `UsageError`, `InputError`, `NotFiniteError`, `OutputError`, `DependencyError`, and what opening an engine
-    raises.
+    Raises `UsageError`, `InputError`, `ForegroundError`, `NotFiniteError`, `OutputError`, `DependencyError`, and what
+    opening an engine raises.
     """
     started = time.perf_counter()
-    unused = differing(job, "frames", "shard", "exposure") + differing(job.output, "format", "depth", "preview")
-    for name in unused + differing(job.plan, "published"):
-        raise UsageError(f"`{name}` is for photos, not for a clip; leave it out", parameter=name)
     meter = ProgressMeter(report)
     clip = Clip(job.images, job.max_megapixels)
     trimaps = ClipTrimaps(job.source, job.trimap, job.max_megapixels)
     trimaps.check(clip)
     outputs = ClipResults.of(job, clip)
     files = {result.path: result.codec.name for result in outputs.results}
-    segments = Segments(job.output.alpha, outputs.results, clip, job.output.segment or DEFAULT_SEGMENT)
+    length = job.output.segment or DEFAULT_SEGMENT
+    segments = Segments(job.output.alpha, outputs.results, clip, length)
+    alone = Segments(f"{job.output.alpha}.alone", outputs.results[:1], clip, length)
     if job.resume and not segments.folder.exists() and _is_done(files, (job.images, job.source)):
         return JobResult(clip.count or 0, 0, time.perf_counter() - started, "", files=files)
-    with open_matter(job.engine, job.plan) as matter, segments.locked(job.resume):
+    with open_matter(job.engine, job.plan) as matter, segments.locked(job.resume), contextlib.ExitStack() as stack:
         engine = matter.engine.describe()
         names = [f"{Path(result.path).name}: {result.codec.name} {result.content}" for result in outputs.results]
         keep_settings(segments.folder, result_settings(matter, job) | {"results": names}, job.resume)
         todo = trimaps.pairs(clip)
         resumed = _go_past(segments.whole(), todo, meter)
         meter.begin("frames", (clip.count or resumed) - resumed)
-        frames = _Frames(job, trimaps, outputs, segments, matter, meter)
+        frames = _Frames(job, trimaps, outputs, segments, alone, matter, meter, stack)
         frames.run(todo)
         done = segments.whole()
+        if frames.colourless is not None:
+            rest = alone.whole(sum(len(segment.pts) for segment in done))
+            parts = segments.files(0, done) + alone.files(0, rest)
+            join(outputs.results[0], parts, done + rest, clip, job.output.sound)
+            others = " and ".join(result.path for result in outputs.results[1:])
+            raise ForegroundError(
+                f"{frames.colourless}; {job.output.alpha} is written, {others} is not; mend that and go on with "
+                "`resume`"
+            )
         for index, result in enumerate(outputs.results):
             join(result, segments.files(index, done), done, clip, job.output.sound)
     segments.remove()
@@ -188,7 +198,10 @@ class _Loaded:
 class _Frames:
     """The frames of a clip on their way to its segments.
 
-    remarks: what may surprise about those that did not fail, by their names.
+    segments: of all results. alone: of the matte, from the first frame on whose colours cannot be estimated; they are
+    apart, so that `resume` finds no frame without colours. stack: what is open until the end of the job.
+    colourless: that frame, and why.
+    remarks: what may surprise about frames that did not fail, by their names.
     failed: why frames failed, by their indices.
     """
 
@@ -196,8 +209,11 @@ class _Frames:
     trimaps: ClipTrimaps
     outputs: ClipResults
     segments: Segments
+    alone: Segments
     matter: Matter
     meter: ProgressMeter
+    stack: contextlib.ExitStack
+    colourless: ForegroundError | None = None
     remarks: dict[str, Remarks] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
 
@@ -209,6 +225,7 @@ class _Frames:
                 index = done.item.frame.index
                 self.meter.end(f"frame {index}", self.failed.get(index))
             segments.close()
+            self.alone.close()
         except OutputError:
             raise
         except (InputError, _FrameError) as error:
@@ -246,7 +263,20 @@ class _Frames:
             self.failed[frame.index] = str(failure)
             if self.job.failed_frames != "known":
                 raise _FrameError(said or "")
-        self.segments.add(frame, item.digest, self.outputs.pictures(frame, item.network, opaque), said)
+        try:
+            pictures = self.outputs.pictures(frame, item.network, opaque)
+        except ForegroundError as error:
+            if self.outputs.results[0].content != "grey":
+                raise
+            self.colourless = error
+            # What is in these segments has all its results, which `resume` counts on; it is shorter than usual, and
+            # whole. From this frame on the matte goes elsewhere, and is joined to it at the end.
+            self.segments.close()
+            self.stack.enter_context(self.alone.locked(resume=False))
+            self.stack.callback(self.alone.remove)
+            self.outputs, pictures = replace(self.outputs, results=self.outputs.results[:1]), [opaque]
+        segments = self.segments if self.colourless is None else self.alone
+        segments.add(frame, item.digest, pictures, said)
 
 
 def _named(failure: str, clip: str) -> tuple[str, str]:

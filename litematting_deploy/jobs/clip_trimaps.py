@@ -18,7 +18,7 @@ from ..specs import Encoding, TrimapSpec
 from ..video import is_video
 from ..video.reader import Clip, ClipFrame
 from .frames import find_frames, is_many
-from .trimaps import Read, band_of, check_some_sure, check_some_unknown, meaning_of, spread
+from .trimaps import Read, band_of, check_together, meaning_of, spread
 
 SURE_BACKGROUND, SURE_FOREGROUND = 32, 223
 """In a clip of trimaps, values up to the one are background, from the other on foreground, and all between unknown:
@@ -73,10 +73,7 @@ class ClipTrimaps:
             raise InputError(
                 f"{self.path}: has {self._count} pictures, {clip.path} has {clip.count} frames; make one for each frame"
             )
-        if self._spec.kind == "trimap" and not self._spec.allow_no_unknown:
-            check_some_unknown(self._looks(), self.path)
-        elif self._spec.kind == "mask" and self._meaning.is_default:
-            check_some_sure(self._looks(), self.path)
+        check_together(self._spec, self._looks(), self.path)
 
     def pairs(self, clip: Clip) -> Iterator[Pair]:
         """Yield all frames of a clip with their pictures.

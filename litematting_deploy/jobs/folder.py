@@ -72,6 +72,9 @@ class FolderJob:
 
     def result(self, tried: int, engine: str, remarks: dict[str, Remarks]) -> JobResult:
         """Return the outcome of the job at its end; see `JobResult`."""
+        # Frames that an earlier run has done count, too: whoever goes on with the results needs all of them.
+        formats = {suffix: name for name, suffix in RESULT_FORMATS.items()}
+        whole = (self.files.results(frame) for frame in self.frames if frame.name not in self.meter.failures)
         return JobResult(
             total=len(self.frames),
             tried=tried,
@@ -84,6 +87,7 @@ class FolderJob:
             unmatched=tuple(self._sources.unmatched),
             left_over=self._sources.counts,
             notes=(*self._sources.notes, *notes(remarks)),
+            files={path: formats[os.path.splitext(path)[1]] for results in whole for path in results.files},
         )
 
 
@@ -133,7 +137,7 @@ class FolderFiles:
             _make_folder(folder)
         kind = job.output.format
         any_frame = replace(self._named("any", kind or "exr"), depth=job.output.depth if kind else None)
-        self._results = Results.of(any_frame, (), truncate=job.plan.published, max_megapixels=job.max_megapixels)
+        self._results = Results.of(replace(job, output=any_frame))
 
     def check(self, frames: Sequence[Frame]) -> None:
         """Raise `UsageError` before any work is done where two results would be one file, or one would be taken for a
@@ -154,6 +158,7 @@ class FolderFiles:
                         f"{path}: would be a result of {taken[place]} and of {frame.name}; choose two folders apart"
                     )
                 taken[place] = frame.name
+                # The next time, a result beside the sources would be one of them.
                 of = [source for source, parent in patterns if folder == parent and means(source, name)]
                 if of or folder in searched:
                     raise UsageError(f"{path}: would be taken for one of {(of or [folder])[0]}; choose another folder")
@@ -166,13 +171,14 @@ class FolderFiles:
     def results(self, frame: Frame) -> Results:
         """Return the files of a frame."""
         kind = self._job.output.format or ("exr" if is_exr_name(frame.image) else "png")
-        return replace(self._results, spec=self._named(frame.name, kind))
-
-    def sources(self, frame: Frame) -> list[str]:
-        """Return the files that a frame's results are made from."""
         behind = self._job.output.background
         named = (frame.image, frame.trimap, behind if behind is not None and is_image(behind) else None)
-        return [str(path) for path in named if path is not None and os.path.isfile(path)]
+        inputs = tuple(str(path) for path in named if path is not None)
+        return replace(self._results, spec=self._named(frame.name, kind), inputs=inputs)
+
+    def sources(self, frame: Frame) -> list[str]:
+        """Return those files that a frame's results are made from which exist."""
+        return [path for path in self.results(frame).inputs if os.path.isfile(path)]
 
     def is_done(self, frame: Frame, since_ns: int) -> bool:
         """Return whether all files of a frame are whole, of its photo's size, and newer than what they are made from
@@ -197,7 +203,7 @@ class FolderFiles:
         results = self.results(frame)
         for path in results.files:
             _make_folder(Path(path).parent)
-        results.check((str(frame.image), str(frame.trimap), *self.sources(frame)))
+        results.check()
         results.check_photo(photo)
         if remarks := Remarks(unsure(trimap), results.clipped_share(photo), results.lost_colour(photo)):
             self.remarks[frame.name] = remarks

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,32 +17,36 @@ from ..images.results import check_depth, check_output, result_dtype
 from ..images.suffixes import PNG_SUFFIX, RESULT_SUFFIXES, WRITE_SUFFIXES, is_exr_name
 from ..matting.composite import alpha_picture, composite_picture, cutout_picture, foreground_picture, trimap_preview
 from ..matting.foreground import estimate_foreground
-from ..specs import OutputSpec
+from ..specs import JobSpec, OutputSpec
 
 
 @dataclass(frozen=True)
 class Results:
     """The files of one photo.
 
-    background: the background that `spec` names, read.
+    inputs: the files that they are made from, which must not be overwritten.
     truncate: levels of alpha are cut off instead of rounded.
+    background: the background that `spec` names, read.
     """
 
     spec: OutputSpec
+    inputs: tuple[str, ...]
+    truncate: bool
     background: Background | None = None
-    truncate: bool = False
 
     @classmethod
-    def of(cls, spec: OutputSpec, inputs: tuple[str, ...], *, truncate: bool, max_megapixels: float) -> Self:
-        """Return the checked results of a spec; inputs: files that must not be overwritten.
+    def of(cls, job: JobSpec) -> Self:
+        """Return the checked results of the job of one photo.
 
         Raises `UsageError`, `OutputError`, and `InputError` for the image of a background.
         """
-        unread = cls(spec)
-        unread.check(inputs)
-        check_depth([spec.alpha, *unread.colours], spec.depth)
-        background = None if spec.background is None else Background(spec.background, max_megapixels)
-        return cls(spec, background, truncate)
+        spec = job.output
+        results = cls(spec, (job.images, job.source, spec.background or ""), job.plan.published)
+        results.check()
+        check_depth([spec.alpha, *results.colours], spec.depth)
+        if spec.background is None:
+            return results
+        return replace(results, background=Background(spec.background, job.max_megapixels))
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -54,7 +58,7 @@ class Results:
         """The files for which the foreground's colours must be estimated."""
         return tuple(path for path in (self.spec.foreground, self.spec.cutout) if path is not None)
 
-    def check(self, inputs: tuple[str, ...]) -> None:
+    def check(self) -> None:
         """Raise before any work is done when a file cannot be written, or is one of the inputs or another result."""
         taken: set[str] = set()
         for path in self.files:
@@ -62,7 +66,7 @@ class Results:
             if place in taken:
                 raise UsageError(f"{path}: the results need two different files; choose another name")
             taken.add(place)
-            check_output(path, inputs, WRITE_SUFFIXES if path == self.spec.preview else RESULT_SUFFIXES)
+            check_output(path, self.inputs, WRITE_SUFFIXES if path == self.spec.preview else RESULT_SUFFIXES)
 
     def check_photo(self, photo: Photo) -> None:
         """Raise `InputError` before the matte is computed when the files of this photo could not be made."""

@@ -4,12 +4,12 @@ import os
 import time
 from dataclasses import dataclass
 
-from ..errors import InputError, NotFiniteError, UsageError
+from ..errors import InputError, NotFiniteError
 from ..matting.patches import Plan
 from ..matting.trimap import UNKNOWN, unsure
 from ..profiling import note as fact
 from ..runtime import Matter, open_matter
-from ..specs import JobSpec, differing
+from ..specs import JobSpec
 from .outputs import Results, say_lost, say_share
 from .progress import ProgressMeter, Report
 from .trimaps import read_pair
@@ -45,15 +45,12 @@ def matte_photo(job: JobSpec, report: Report | None = None) -> PhotoResult:
     """
     started = time.perf_counter()
     meter = ProgressMeter(report)
-    for name in differing(job, "frames", "shard", "resume") + differing(job.output, "format"):
-        raise UsageError(f"`{name}` is for folders and patterns of photos; leave it out", parameter=name)
     if not os.path.exists(job.images):
         raise InputError(
             f"{job.images}: no such file or folder; give one, or a pattern of numbers in the file's name, as "
             "frame.%04d.exr"
         )
-    inputs = (job.images, job.source, job.output.background or "")
-    results = Results.of(job.output, inputs, truncate=job.plan.published, max_megapixels=job.max_megapixels)
+    results = Results.of(job)
     photo, trimap = read_pair(job.images, job.source, job, alone=True)
     results.check_photo(photo)
     if clipped := results.clipped_share(photo):

@@ -55,7 +55,7 @@ class JobResult:
     unmatched: trimaps and masks without a photo.
     left_over: how many of both, in words.
     notes: what else people should know, in lines.
-    files: of a clip, the clips that were written, with the names of their codecs.
+    files: the results that are there at the end, with the format of a file (png, tiff, exr) or the codec of a clip.
     """
 
     total: int

@@ -35,6 +35,7 @@ def unfinished(items: Sequence[Item], is_done: Callable[[Item], bool], looked_at
         looked_at()
         return not done
 
+    # Looking is waiting for a disk or a network; the interpreter is free meanwhile.
     pool = ThreadPoolExecutor(AHEAD, "look")
     try:
         return list(itertools.compress(items, pool.map(look, items)))

@@ -3,11 +3,13 @@
 Folders, clips and the actors of a cluster run their frames through it.
 """
 
+import contextlib
+import functools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from ..errors import LiteMattingError, OutputError
 
@@ -17,6 +19,8 @@ Result = TypeVar("Result")
 
 AHEAD = 2
 """Items read before they are needed, and results that wait to be written: what bounds the memory of a job."""
+Outcome: TypeAlias = tuple[Any, str | None]
+"""What a step gives, and why its item failed; None where it did not."""
 _END: Any = object()
 
 
@@ -53,31 +57,72 @@ def run(
     An error that ends the job is raised when the items before it are saved. After an error, and when the caller stops
     iterating, the item that is being written is finished, so that each result is there whole or not at all.
     """
-    taking, reading, writing = (
-        ThreadPoolExecutor(count, name) for count, name in ((1, "take"), (readers, "read"), (1, "write"))
-    )
+    attempt = functools.partial(_attempt, on_error == "stop")
+    matting: deque[tuple[Item, Any, str | None]] = deque()  # loaded, or failed to, and without a result so far
+    saving: deque[Future[Done[Item]]] = deque()
+    writing = ThreadPoolExecutor(1, "write")
+
+    def pass_failed_on() -> None:
+        while matting and matting[0][2] is not None:
+            item, _, failure = matting.popleft()
+            saving.append(writing.submit(Done, item, failure))
+
+    def saved(item: Item, *made: Any) -> Done[Item]:
+        return Done(item, attempt((OutputError,), save, item, *made)[1])
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(writing.shutdown, cancel_futures=True)
+        ahead = _loaded(items, functools.partial(attempt, (), load), readers, matting)
+        results = matte(stack.enter_context(contextlib.closing(ahead)))
+        error: Exception | None = None
+        while error is None:
+            try:
+                result = next(results)
+            except StopIteration:
+                break
+            except Exception as reason:  # noqa: BLE001  # raised again below, after the items before it
+                error = reason
+                break
+            pass_failed_on()
+            item, value, _ = matting.popleft()
+            saving.append(writing.submit(saved, item, value, result))
+            del item, value, result
+            while len(saving) > AHEAD or (saving and saving[0].done()):
+                yield saving.popleft().result()
+        pass_failed_on()
+        while saving:
+            yield saving.popleft().result()
+        if error is not None:
+            raise error
+
+
+def _attempt(stop: bool, fatal: tuple[type[Exception], ...], step: Callable[..., Any], *given: Any) -> Outcome:
+    """Return what a step gives or, in one line, why its item fails; raise what ends the job."""
+    try:
+        return step(*given), None
+    except (LiteMattingError, MemoryError) as error:
+        if stop or isinstance(error, fatal):
+            raise
+        out_of_memory = "out of memory; use smaller frames or a smaller `batch`"
+        return None, out_of_memory if isinstance(error, MemoryError) else " ".join(str(error).split())
+
+
+def _loaded(
+    items: Iterable[Item], load: Callable[[Item], Outcome], readers: int, matting: deque[tuple[Item, Any, str | None]]
+) -> Generator[Any, None, None]:
+    """Yield what is loaded of each item, some items ahead; add each to `matting`, those that fail to load, too."""
     rest = iter(items)
-    matting: deque[tuple[Item, Any, str | None]] = deque()  # read, or failed to, and without a result so far
-    saving: deque[tuple[Item, Future[tuple[Any, str | None]]]] = deque()
+    taking, reading = ThreadPoolExecutor(1, "take"), ThreadPoolExecutor(readers, "read")
 
-    def attempt(fatal: tuple[type[Exception], ...], step: Callable[..., Any], *given: Any) -> tuple[Any, str | None]:
-        try:
-            return step(*given), None
-        except (LiteMattingError, MemoryError) as error:
-            if on_error == "stop" or isinstance(error, fatal):
-                raise
-            out_of_memory = "out of memory; use smaller frames or a smaller `batch`"
-            return None, out_of_memory if isinstance(error, MemoryError) else " ".join(str(error).split())
-
-    def read(taken: "Future[Item]") -> tuple[Any, str | None]:
+    def read(taken: Future[Item]) -> Outcome:
         item = taken.result()
-        return (None, None) if item is _END else attempt((), load, item)
+        return (None, None) if item is _END else load(item)
 
-    def begun() -> "tuple[Future[Item], Future[tuple[Any, str | None]]]":
+    def begun() -> tuple[Future[Item], Future[Outcome]]:
         taken = taking.submit(next, rest, _END)
         return taken, reading.submit(read, taken)
 
-    def loaded() -> Iterator[Any]:
+    try:
         waiting = deque(begun() for _ in range(AHEAD))
         while True:
             taken, ready = waiting.popleft()
@@ -90,38 +135,6 @@ def run(
             if failure is None:
                 yield value
             del value  # else one more item would stay in memory while the next is read
-
-    def pass_failed_on() -> None:
-        while matting and matting[0][2] is not None:
-            item, *outcome = matting.popleft()
-            saving.append((item, writing.submit(tuple, outcome)))
-
-    def finished() -> Done[Item]:
-        item, future = saving.popleft()
-        return Done(item, future.result()[1])
-
-    try:
-        error: Exception | None = None
-        results = matte(loaded())
-        while error is None:
-            try:
-                result = next(results)
-            except StopIteration:
-                break
-            except Exception as reason:  # noqa: BLE001  # raised again below, after the items before it
-                error = reason
-                break
-            pass_failed_on()
-            item, value, _ = matting.popleft()
-            saving.append((item, writing.submit(attempt, (OutputError,), save, item, value, result)))
-            del item, value, result
-            while len(saving) > AHEAD or (saving and saving[0][1].done()):
-                yield finished()
-        pass_failed_on()
-        while saving:
-            yield finished()
-        if error is not None:
-            raise error
     finally:
-        for pool in (taking, reading, writing):
+        for pool in (taking, reading):
             pool.shutdown(cancel_futures=True)

@@ -76,19 +76,31 @@ def check_sequence(job: JobSpec) -> None:
     spec, limit = job.trimap, job.max_megapixels
     if spec.allow_no_unknown:
         return
+
+    def read(path: Path) -> NDArray[np.uint8]:
+        if spec.kind == "mask":
+            return read_mask(path, limit)
+        return decode(read_trimap(path, limit), spec.trimap_encoding or "exact", str(path))
+
     files = [frame.trimap for frame in find_frames(job.images, job.source) if frame.trimap is not None]
-    if spec.kind == "trimap":
-        encoding = spec.trimap_encoding or "exact"
-        trimaps = spread(files, lambda path: decode(read_trimap(path, limit), encoding, str(path)))
-        check_some_unknown(trimaps, job.source)
-    elif meaning_of(spec).is_default:
-        check_some_sure(spread(files, lambda path: read_mask(path, limit)), job.source)
+    check_together(spec, spread(files, read), job.source)
 
 
 def spread(files: Sequence[Path], read: Callable[[Path], NDArray[np.uint8]]) -> Iterator[Read]:
     """Yield a reader for each file, in an order that soon comes to one with an object."""
     for path in dict.fromkeys(path for stride in _STRIDES for path in files[::stride]):
         yield lambda path=path: read(path)  # type: ignore[misc]  # bound now, not when it is called
+
+
+def check_together(spec: TrimapSpec, sources: Iterable[Read], name: str) -> None:
+    """Check trimaps or masks that belong together, as far as one of them must show what they are; see the module.
+
+    Raises `InputError` naming `name`.
+    """
+    if spec.kind == "trimap" and not spec.allow_no_unknown:
+        check_some_unknown(sources, name)
+    elif spec.kind == "mask" and meaning_of(spec).is_default:
+        check_some_sure(sources, name)
 
 
 def check_some_unknown(trimaps: Iterable[Read], name: str) -> None:
@@ -151,7 +163,7 @@ class TrimapResult:
 def write_trimap(
     mask: str,
     output: str,
-    spec: TrimapSpec = TrimapSpec(kind="mask"),
+    spec: TrimapSpec,
     *,
     image: str | None = None,
     preview: str | None = None,

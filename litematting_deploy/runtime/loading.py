@@ -11,7 +11,7 @@ from ..engines.triton import TritonEngine, is_url
 from ..errors import ArtefactError, UsageError
 from ..files import CHECKPOINT_SUFFIXES
 from ..profiling import stage
-from ..specs import Backend, EngineSpec, Precision, differing
+from ..specs import Backend, EngineSpec, Precision
 from .cuda import open_cuda
 from .on_device import OnDevice
 from .shipped import SHIPPED_ENGINE
@@ -138,7 +138,7 @@ def _device(path: Path, kind: str, device: str | None) -> tuple[str, int]:
 def _check_parameters(spec: EngineSpec, engine: str, *kinds: str) -> None:
     """Raise `UsageError` for a parameter that is given and does not apply to an engine of these `kinds`, which differ
     in how much they say: "an ONNX", "an ONNX on a GPU"."""
-    for name in differing(spec, *_ONLY):
+    for name in spec.differing(*_ONLY):
         accepted, reason = _ONLY[name]
         if not set(kinds) & set(accepted):
             raise UsageError(

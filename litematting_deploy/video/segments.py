@@ -93,10 +93,10 @@ class Segments:
             finally:
                 self._give_up()
 
-    def whole(self) -> list[Segment]:
-        """Return what is done, from the first frame on without a gap. Raises `InputError` for what cannot be read."""
+    def whole(self, first: int = 0) -> list[Segment]:
+        """Return what is done, from a frame on without a gap. Raises `InputError` for what cannot be read."""
         found: list[Segment] = []
-        while (path := self._json(first := sum(len(segment.pts) for segment in found))).exists():
+        while (path := self._json(first)).exists():
             remedy = "delete it, and its frames are made again"
             segment = decode(
                 path, Segment, name="a segment of a clip", error=InputError, remedy=remedy, most_bytes=_MOST_BYTES
@@ -107,6 +107,7 @@ class Segments:
             if times != sorted(times) or not -(2**63) <= times[0] <= times[-1] < 2**63:
                 raise InputError(f"{path}: not a segment of a clip: its times do not rise; {remedy}")
             found.append(segment)
+            first += len(segment.pts)
         return found
 
     def files(self, index: int, segments: Sequence[Segment]) -> list[Path]:

@@ -26,7 +26,7 @@ from litematting_deploy.jobs.progress import JobProgress, ProgressMeter
 from litematting_deploy.jobs.resume import keep_settings
 from litematting_deploy.jobs.run import Done
 from litematting_deploy.specs import ClusterSpec, EngineSpec, JobSpec, OutputSpec
-from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, Run, assert_one_line, run
+from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, Run, assert_one_line, called, run
 
 FRAMES = 24
 SPREAD = ("--actors", "2", "--cpus-per-actor", "1", "--frames-per-task", "2")
@@ -230,12 +230,30 @@ def test_what_fails_is_tried_one_by_one(shot: tuple[Path, Path], tmp_path: Path)
     assert (told[-1].done, told[-1].total) == (4, 4)
 
 
-def test_mistakes_before_ray_starts(shot: tuple[Path, Path], tmp_path: Path) -> None:
-    out = ("-o", tmp_path / "out")
-    assert_one_line(
-        run("ltm-batch", *shot, *out, block="ray"), 1, "matting on a cluster needs ray", "litematting-deploy[ray]"
-    )
-    assert_one_line(run("ltm-batch", shot[0], *out), 2, "TRIMAP")
-    assert_one_line(run("ltm-batch", tmp_path / "none", shot[1], *out), 1, "none", "no such folder")
-    assert_one_line(run("ltm-batch", *shot, *out, "--actors", "0"), 2, "--actors")
-    assert_one_line(run("ltm-batch", *shot, "-o", shot[0] / "x"), 2, "a folder of sources")
+def test_without_ray_the_extra_is_named(shot: tuple[Path, Path], tmp_path: Path) -> None:
+    without = run("ltm-batch", *shot, "-o", tmp_path / "out", block="ray")
+    assert_one_line(without, 1, "matting on a cluster needs ray", "litematting-deploy[ray]")
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("IMAGES -o out", 2, ("[TRIMAPS] or --mask must be given",)),
+        ("none TRIMAPS -o out", 1, ("none", "no such folder")),
+        ("IMAGES TRIMAPS -o out --actors 0", 2, ("--actors must be 1 or more; got 0",)),
+        ("IMAGES TRIMAPS -o out --cpus-per-actor 0.5", 2, ("--cpus-per-actor must be 1 or more; got 0.5",)),
+        ("IMAGES TRIMAPS -o IMAGES/x", 2, ("a folder of sources",)),
+    ],
+    ids=["no trimaps", "no images", "no actors", "half a core", "results among the sources"],
+)
+def test_what_cannot_be_is_one_line_before_ray_starts(
+    line: str,
+    code: int,
+    words: tuple[str, ...],
+    shot: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = [word.replace("IMAGES", str(shot[0])).replace("TRIMAPS", str(shot[1])) for word in line.split()]
+    assert_one_line(called("ltm-batch", *arguments), code, *words)

@@ -98,14 +98,22 @@ def test_a_regression_fails(bench: Path, small_onnx: Path, checkpoints: Callable
     assert "worse" in result.out
 
 
-def test_what_does_not_compare_is_refused_before_anything_runs(
+def test_another_machine_does_not_compare_and_nothing_runs(
     bench: Path, small_onnx: Path, checkpoints: Callable[[str], Path], tmp_path: Path
 ) -> None:
     other = edited(bench, tmp_path / "other.json", 1, cpu="Another CPU")
     assert_one_line(again(small_onnx, checkpoints(""), other), 2, "another machine", "Another CPU", "other.json")
-    for content in ("{}", "no JSON", '{"kind": "ltm-bench", "format": 0}'):
-        other.write_text(content)
-        assert_one_line(again(small_onnx, checkpoints(""), other), 1, "other.json", "measure again, and keep its JSON")
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "no JSON", '{"kind": "ltm-bench", "format": 0}'], ids=["empty", "no JSON", "another format"]
+)
+def test_other_files_do_not_compare_and_nothing_runs(
+    content: str, small_onnx: Path, checkpoints: Callable[[str], Path], tmp_path: Path
+) -> None:
+    other = tmp_path / "other.json"
+    other.write_text(content)
+    assert_one_line(again(small_onnx, checkpoints(""), other), 1, "other.json", "measure again, and keep its JSON")
 
 
 def test_other_weights_fail(small_onnx: Path, tmp_path: Path) -> None:

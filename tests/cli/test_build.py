@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from onnx import helper
 
+from litematting_deploy.cli.build import main
+from litematting_deploy.cli.command import with_flags
 from litematting_deploy.sidecar import check_engine_sidecar, sidecar_path
 from tests.conftest import assert_one_line, called, run
 from tests.engines.tensorrt.test_builder import copy_of, tiny
@@ -33,7 +35,7 @@ def test_profile_options_report_and_the_command_again(model: Path, small_onnx: P
     first = check_engine_sidecar(engine)
     assert (first.architectures, first.batches) == (("8.9", "12.0"), (1, 2, 2))
     blocked = "torch,onnx,onnxscript,onnxruntime,safetensors,cuda"  # it needs none of these
-    again = run(*shlex.split(first.build_command()), cwd=model.parent, block=blocked)
+    again = run(*shlex.split(with_flags(first.build_command(), main)), cwd=model.parent, block=blocked)
     assert again.code == 0, again.err
     second = check_engine_sidecar(engine)
     assert first.build_command() == second.build_command()
@@ -112,15 +114,20 @@ def test_a_wrong_build_is_one_line_and_leaves_nothing(
     assert set(sources.iterdir()) == before
 
 
-def test_without_tensorrt(tmp_path: Path, small_onnx: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--backend", "tensorrt"), ("needs tensorrt, which is not installed", "litematting-deploy[trt-cu13]")),
+        (("--backend", "tensorrt-rtx"), ("needs tensorrt_rtx, which is not installed", "litematting-deploy[rtx-cu13]")),
+        ((), ("neither is installed", "[rtx-cu13]", "[trt-cu13]")),
+    ],
+    ids=["TensorRT", "TensorRT for RTX", "whichever there is"],
+)
+def test_without_tensorrt_the_extra_is_named(
+    options: tuple[str, ...], words: tuple[str, ...], tmp_path: Path, small_onnx: Path
+) -> None:
     output = ("-o", tmp_path / "m.engine")
-    both = "tensorrt,tensorrt_rtx"
-    result = run("ltm-build", small_onnx, *output, "--backend", "tensorrt", block=both)
-    assert_one_line(result, 1, "needs tensorrt, which is not installed", "litematting-deploy[trt-cu13]")
-    result = run("ltm-build", small_onnx, *output, "--backend", "tensorrt-rtx", block=both)
-    assert_one_line(result, 1, "needs tensorrt_rtx, which is not installed", "litematting-deploy[rtx-cu13]")
-    result = run("ltm-build", small_onnx, *output, block=both)
-    assert_one_line(result, 1, "neither is installed", "[rtx-cu13]", "[trt-cu13]")
+    assert_one_line(run("ltm-build", small_onnx, *output, *options, block="tensorrt,tensorrt_rtx"), 1, *words)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
+from litematting_deploy.errors import ForegroundError
+from litematting_deploy.images.photo import Photo
 from litematting_deploy.jobs.clip_trimaps import ClipTrimaps
 from litematting_deploy.specs import TrimapSpec
 from litematting_deploy.video.reader import Clip
@@ -178,7 +181,42 @@ def test_what_known_pixels_do_not_mend_is_not_said_to_be(
     assert called(*command, tmp_path / "m.mkv").code == 0
 
 
-def test_it_is_for_clips(tmp_path: Path) -> None:
+@pytest.mark.parametrize("failing", [0, 3])
+def test_a_matte_is_finished_where_colours_fail_at_a_frame_and_resume_makes_the_colours(
+    failing: int, root_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trimaps = folder_of(tmp_path / "t", [TRIMAP] * 5)
+    command = ("ltm-infer", bright_clip(tmp_path / "clip.mov", 5), trimaps, "--engine", root_onnx, "--segment", 2)
+    assert called(*map(str, command), "-o", tmp_path / "alone.mkv").code == 0
+    wanted = alphas_of(tmp_path / "alone.mkv")
+    assert len(wanted) == 5
+    made = [*map(str, command), "-o", str(tmp_path / "m.mkv"), "--cutout", str(tmp_path / "c.mov")]
+    count = 0
+
+    def colours(photo: Photo, alpha: NDArray[np.float32]) -> NDArray[np.float32]:
+        nonlocal count
+        count += 1
+        if count == failing + 1:
+            raise ForegroundError(f"{photo.path}: its foreground colours cannot be estimated: out of scratch")
+        return np.zeros((*alpha.shape, 3), np.float32)
+
+    monkeypatch.setattr("litematting_deploy.jobs.clip.estimate_foreground", colours)
+    failed = called(*made)
+    assert failed.code == 1
+    last = failed.err.splitlines()[-1]
+    for words in (f"frame {failing} ", "m.mkv is written", "c.mov is not", "go on with --resume"):
+        assert words in last
+    np.testing.assert_array_equal(alphas_of(tmp_path / "m.mkv"), wanted)
+    assert not (tmp_path / "c.mov").exists()
+    assert [path.name for path in tmp_path.glob(".*parts")] == [".m.mkv.parts"]
+    resumed = called(*made, "--resume")
+    assert resumed.code == 0, resumed.err
+    assert f"{failing} were done" in resumed.out
+    np.testing.assert_array_equal(alphas_of(tmp_path / "m.mkv"), wanted)
+    assert len(alphas_of(tmp_path / "c.mov")) == 5
+
+
+def test_a_photo_has_no_frames_that_may_fail(tmp_path: Path) -> None:
     result = called("ltm-infer", tmp_path / "a.png", tmp_path / "b.png", "-o", "c.png", "--failed-frames", "stop")
     assert result.code == 2
-    assert "--failed-frames is for clips" in result.err
+    assert "--failed-frames does not apply to a photo but to a clip" in result.err

@@ -109,8 +109,16 @@ WRONG_JOBS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "two frames have two results": ("i t -o out --preview out", 2, ("1.png: would be a result of 1 and of 1",)),
     "only patterns have frame numbers": ("i t -o out --frames 1-5", 2, ("--frames chooses from a numbered pattern",)),
     "frame numbers are not empty": ("i/%d.png t -o out --frames ''", 2, ("--frames must be numbers", "got ''")),
-    "a photo has no frame numbers": ("i/a.png t/a.png -o a.png --frames ''", 2, ("--frames is for folders",)),
-    "a photo is not resumed": ("i/a.png t/a.png -o a.png --resume", 2, ("--resume is for folders",)),
+    "a photo has no frame numbers": (
+        "i/a.png t/a.png -o a.png --frames ''",
+        2,
+        ("--frames does not apply to a photo but to a folder",),
+    ),
+    "a photo is not resumed": (
+        "i/a.png t/a.png -o a.png --resume",
+        2,
+        ("--resume does not apply to a photo but to a folder and a clip",),
+    ),
     "a part is one of the parts": ("i t -o out --shard 4/3", 2, ("--shard must be PART/PARTS", "got '4/3'")),
     "a part is not empty": ("i t -o out --shard ''", 2, ("--shard must be PART/PARTS", "got ''")),
     "a format has its depths": ("i t -o out --format exr --depth 8", 2, ("half or float",)),

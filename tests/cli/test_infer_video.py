@@ -243,9 +243,9 @@ def wrong(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (2, "CLIP TRIMAPS -o m.mp4 --codec ffv1", ("--codec ffv1 goes into .mkv",)),
         (2, "CLIP TRIMAPS -o m.mkv --cutout c.mp4", ("h264 holds no alpha channel",)),
         (2, "CLIP TRIMAPS -o m.mkv --premultiplied", ("--premultiplied is about the alpha channel",)),
-        (2, "CLIP TRIMAPS -o m.mkv --depth 16", ("--depth is for photos",)),
+        (2, "CLIP TRIMAPS -o m.mkv --depth 16", ("--depth does not apply to a clip but to a photo",)),
         (2, "CLIP TRIMAPS -o CLIP", ("is an input",)),
-        (2, "a.png b.png -o m.mkv --codec h264", ("--codec is for clips",)),
+        (2, "a.png b.png -o m.mkv --codec h264", ("--codec does not apply to a photo but to a clip",)),
     ],
 )
 def test_a_mistake_is_one_line(

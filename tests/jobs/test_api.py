@@ -33,6 +33,7 @@ from litematting_deploy import (
 from litematting_deploy.errors import DimMaskError, InputError, LiteMattingError, UsageError
 from litematting_deploy.jobs import api
 from litematting_deploy.matting.trimap import from_mask
+from litematting_deploy.specs import ClusterSpec
 from tests.conftest import ROOT
 from tests.matting.test_unknown_band import hairy_disk
 from tests.video.clips import moving, save_clip, trimaps
@@ -111,6 +112,7 @@ def test_a_folder_names_what_failed_and_what_was_passed_over(here: Path, mean_on
     assert "three.png: has no trimap of its name" in result.failures["three"]
     assert [path.name for path in result.passed_over] == ["notes.txt"]
     assert [path.name for path in result.unmatched] == ["zero.png"]
+    assert result.files == {"mattes/one.png": "png", "mattes/two.png": "png"}
     assert sorted(path.name for path in (here / "mattes").glob("*.png")) == ["one.png", "two.png"]
     ended = {progress.ended: progress.failure for progress in seen if progress.ended}
     assert set(ended) == {"one", "two", "three"}
@@ -118,6 +120,12 @@ def test_a_folder_names_what_failed_and_what_was_passed_over(here: Path, mean_on
     assert seen[-1].done == seen[-1].total == 3
     again = matte_folder("photos", "trimaps", "mattes", engine=mean_onnx, resume=True)
     assert (again.total, again.tried) == (3, 1)
+    assert again.files == result.files, "those that were there before count"
+    light = matte_folder("photos", "trimaps", "light", engine=mean_onnx, format="exr", cutout="cut", preview="seen")
+    names = [f"{folder}/{name}" for name in ("one", "two") for folder in ("light", "cut", "seen")]
+    formats = {name: "png" if name.startswith("seen") else "exr" for name in names}
+    assert light.files == {f"{name}.{ending}": ending for name, ending in formats.items()}
+    assert all(Path(path).stat().st_size for path in light.files)
 
 
 class _EnoughError(Exception):
@@ -157,11 +165,11 @@ CALLS: dict[str, tuple[Callable[..., Any], str]] = {
 @pytest.mark.parametrize(
     ("call", "arguments", "parameter", "words"),
     [
-        ("photo", {"frames": "1-2"}, "frames", "`frames` does not apply to a photo; leave it out"),
-        ("photo", {"codec": "vp9"}, "codec", "does not apply to a photo"),
+        ("photo", {"frames": "1-2"}, "frames", "`frames` does not apply to a photo but to a folder; leave"),
+        ("photo", {"codec": "vp9"}, "codec", "`codec` does not apply to a photo but to a clip; leave"),
         ("folder", {"segment": 3}, "segment", "does not apply to a folder"),
-        ("clip", {"depth": "16"}, "depth", "does not apply to a clip"),
-        ("clip", {"colour": "red"}, "colour", "`colour` does not apply to a clip"),
+        ("clip", {"depth": "16"}, "depth", "does not apply to a clip but to a photo and a folder"),
+        ("clip", {"colour": "red"}, "colour", "`colour` does not apply to a clip; leave it out"),
         ("photo", {"batch": "4"}, "batch", "`batch` must be int | None; got '4'"),
         ("photo", {"batch": True}, "batch", "`batch` must be int | None; got True"),
         ("photo", {"patch_hw": [64]}, "patch_hw", "`patch_hw` must be tuple[int, int] | None; got [64]"),
@@ -243,6 +251,41 @@ def test_a_spec_says_all_and_nothing_that_does_not_apply(
     with pytest.raises(UsageError) as failure:
         call(job, **options)
     assert failure.value.parameter == parameter
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "words"),
+    [
+        (EngineSpec, {"batch": "4"}, "`batch` must be int | None; got '4'"),
+        (EngineSpec, {"threads": 1.5}, "`threads` must be int | None; got 1.5"),
+        (EngineSpec, {"engine": 3}, "`engine` must be str | None; got 3"),
+        (EngineSpec, {"trust": 1}, "`trust` must be bool; got 1"),
+        (EngineSpec, {"precision": "fp8"}, "`precision` must be one of fp32, tf32, fp16; got 'fp8'"),
+        (PlanSpec, {"plan": 5}, "`plan` must be one of adaptive, grid; got 5"),
+        (TrimapSpec, {"mask_labels": 7}, "`mask_labels` must be tuple[int, ...]; got 7"),
+        (TrimapSpec, {"kind": "mask", "mask_threshold": "half"}, "`mask_threshold` must be a number"),
+        (OutputSpec, {"alpha": None}, "`alpha` must be str; got None"),
+        (JobSpec, {"images": "a", "source": "b", "output": "c.png"}, "`output` must be "),
+        (JobSpec, {"images": "a", "source": "b", "output": OutputSpec(alpha="c"), "plan": 3}, "`plan` must be "),
+        (ClusterSpec, {"actors": "all"}, "`actors` must be int | None; got 'all'"),
+        (ClusterSpec, {"cpus": 0}, "`cpus` must be 1 or more; got 0"),
+    ],
+    ids=lambda each: "-".join(each) if isinstance(each, dict) else None,
+)
+def test_a_spec_names_the_parameter_whose_value_is_of_another_type(
+    spec: Callable[..., Any], options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UsageError) as failure:
+        spec(**options)
+    assert str(failure.value).startswith(words)
+    assert failure.value.parameter == words.split("`")[1]
+
+
+def test_a_spec_holds_plain_values() -> None:
+    """So that specs compare by value, are written as JSON, and mean the same on another machine."""
+    given = EngineSpec(engine=Path("m.onnx"), batch=np.int64(4))  # type: ignore[arg-type]  # which calls take, too
+    assert given == EngineSpec(engine="m.onnx", batch=4)
+    assert (type(given.engine), type(given.batch)) == (str, int)
 
 
 @pytest.mark.parametrize("options", [api.PhotoOptions, api.FolderOptions, api.ClipOptions])

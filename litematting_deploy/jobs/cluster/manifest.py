@@ -67,7 +67,7 @@ class Manifest:
         self._records[record.frame] = record
         try:
             self._file.write(encode(record, indent=None))
-            self._file.flush()
+            self._file.flush()  # a run that is killed leaves the lines of all frames that are done
         except OSError as error:
             raise OutputError(
                 f"{self.path}: cannot be written: {error.strerror}; make room, then go on with `resume`"

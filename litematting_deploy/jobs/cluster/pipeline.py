@@ -104,15 +104,21 @@ def _is_done(frame: Frame, files: FolderFiles, manifest: Manifest, since_ns: int
 
 def _for_actors(job: JobSpec, threads: int) -> JobSpec:
     """Return the job for processes that have working directories of their own, and so many threads each."""
-    job = job.absolute()
-    engine, background = job.engine, job.output.background
+    engine, output = job.engine, job.output
     if engine.engine is not None and not engine.is_served:
         engine = replace(engine, engine=os.path.abspath(engine.engine))
     if is_onnx_on_host(engine.engine, engine.device):
         engine = replace(engine, threads=threads)
-    if background is not None and is_image(background):
-        background = os.path.abspath(background)
-    return replace(job, engine=engine, output=replace(job.output, background=background))
+    paths = {name: os.path.abspath(path) for name, path in output.named.items()}
+    if output.background is not None and is_image(output.background):
+        paths["background"] = os.path.abspath(output.background)
+    return replace(
+        job,
+        images=os.path.abspath(job.images),
+        source=os.path.abspath(job.source),
+        engine=engine,
+        output=replace(output, **paths),  # type: ignore[arg-type]  # its own fields
+    )
 
 
 class Cluster:
