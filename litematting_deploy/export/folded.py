@@ -33,7 +33,7 @@ import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
 from . import norms
-from .norms import Op, average, channels_hw, numbers, reshape, row_statistics, scale_and_mean
+from .norms import Op, average, channels_hw, exact_average, numbers, reshape, row_statistics, scale_and_mean
 
 STRIP_BYTES = 8 << 20
 """Of a strip's hidden map: a quarter of a common last-level cache."""
@@ -208,7 +208,7 @@ def _centred_and_one(op: Op, x: ir.Value, channels: int, pixels: int) -> tuple[i
 
     The last channel, 0 in x, is 1 in the result: what a matrix has in its last column is added.
     """
-    mean = average(op, average(op, x, 3), 2)
+    mean = exact_average(op, average(op, x, 3))
     one = op.Constant(value_floats=[0.0] * channels + [1.0])
     centred = op.Sub(x, op.Sub(mean, reshape(op, one, channels + 1, 1, 1)))
     return reshape(op, centred, 0, channels + 1, pixels), reshape(op, mean, 0, channels + 1, 1)
