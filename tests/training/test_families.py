@@ -9,8 +9,8 @@ from litematting_deploy.errors import UsageError
 from litematting_deploy.training import families
 from litematting_deploy.training.families import FAMILIES, WEIGHTS, Layer, draw, layer
 from litematting_deploy.training.families.canvas import NEUTRAL, Canvas, finish, opened, over, plain
-from litematting_deploy.training.families.fences import slab, upright
-from litematting_deploy.training.families.perspective import Camera
+from litematting_deploy.training.families.fences import slab
+from litematting_deploy.training.families.perspective import Camera, Sketch, upright
 from litematting_deploy.training.families.shapes import ellipse
 
 SIZE = 160
@@ -187,9 +187,9 @@ def test_bars_of_a_fence_are_as_wide_as_asked() -> None:
     camera = Camera(np.array([80.0, 80.0]), 40.0, 0.0, 0.0, 1e6)
     canvas = Canvas(SIZE)
     outline = np.array([[-0.5, -1.0], [0.5, -1.0], [0.5, 1.0], [-0.5, 1.0]])
-    slab(np.random.default_rng(0), canvas, camera, outline, 0.0, 0.1, 120.0)
+    slab(Sketch(np.random.default_rng(0), canvas, camera), outline, 0.0, 0.1, 120.0)
     drawn = canvas.sheet()[..., 0]
     wanted = covered(lambda x, y: np.asarray((np.abs(x - 80) < 20) & (np.abs(y - 80) < 40)))
     assert abs(drawn.sum() - wanted.sum()) / 120 < 0.2  # pixels, all along its edge
     assert np.array_equal(drawn[45:115, 65:95], np.ones((70, 30)))
-    assert camera(upright(0.0)(outline))[0, :2] == pytest.approx([60, 120])
+    assert camera(upright(outline, 0.0))[0, :2] == pytest.approx([60, 120])

@@ -22,8 +22,7 @@ from numpy.random import Generator
 from ...errors import UsageError
 from .baskets import basket
 from .bicycles import bicycle
-from .branches import branches
-from .bushes import bush
+from .bushes import branches, bush
 from .canvas import Layer, blur, finish, opened, over
 from .edges import defocused, motion_blurred
 from .fabrics import net

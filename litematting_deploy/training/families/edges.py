@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Canvas, Layer, Sheet, blur, finish, over
-from .layout import Points, fractal, lit, log_uniform, place, turned
+from .canvas import Canvas, Layer, Points, Sheet, blur, finish, over
+from .layout import fractal, lit, log_uniform, place, turned
 from .shapes import Shape, blob, ellipse, limb, paint, solid, something
 
 

@@ -5,8 +5,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .canvas import Canvas, Layer, finish
-from .layout import Points, fractal, lit, log_uniform, place
+from .canvas import Canvas, Layer, Points, finish
+from .layout import fractal, lit, log_uniform, place
 from .shapes import Shape, animal, blob, ellipse, limb, paint
 from .strands import grow
 

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Floats, Layer, Sheet, finish, over, plain
-from .layout import Points, around, fractal, lit, place
+from .canvas import Floats, Layer, Points, Sheet, finish, over, plain
+from .layout import around, fractal, lit, place
 from .shapes import solid, something
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Canvas, Layer, finish, over
-from .layout import Points, lit, place
+from .canvas import Canvas, Layer, Points, finish, over
+from .layout import lit, place
 from .shapes import Shape, ellipse, limb, paint
 from .strands import bundled, coiled, grow
 

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .canvas import Floats
+from .canvas import Floats, Points
 from .figures import Figure
-from .layout import Points, log_uniform
+from .layout import log_uniform
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Canvas, Layer, finish
-from .layout import Points, lit, place, turned
+from .canvas import Canvas, Layer, Points, finish
+from .layout import lit, place, turned
 from .shapes import Shape, blob, ellipse, paint
 from .strands import grow, headings
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Canvas, Sheet
-from .layout import Points, turned
+from .canvas import Canvas, Points, Sheet
+from .layout import turned
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Floats, Layer, displace, finish, over, plain
-from .layout import Points, around, fractal, lit, log_uniform, place
+from .canvas import Floats, Layer, Points, displace, finish, over, plain
+from .layout import around, fractal, lit, log_uniform, place
 from .shapes import mug, solid
 
 
