@@ -10,6 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
+from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -17,6 +18,7 @@ from torch.nn import functional
 from ..errors import InputError
 from ..images.photo import read_image
 from ..images.suffixes import READ_SUFFIXES, looks_like_image
+from .camera import on
 from .families.layout import log_uniform
 
 MAX_SIDE, MIN_SIDE = 1600, 64
@@ -49,24 +51,29 @@ def split(paths: Sequence[Path], held_out: float) -> tuple[list[Path], list[Path
     return sorted(ordered[count:]), sorted(ordered[:count])
 
 
+class PhotoLook(NamedTuple):
+    """A photo by its number, another that is mixed into it, a matrix (3, 3) for its RGB, and a power."""
+
+    photo: int
+    behind: int | None = None
+    colour: NDArray[np.float64] | None = None
+    gamma: float = 1.0
+
+
 class Photos:
     """Decoded photos on a device, at most MAX_SIDE pixels on the longer side. Raises `InputError`."""
 
     def __init__(self, paths: Sequence[Path], device: torch.device) -> None:
         with ThreadPoolExecutor() as pool:
-            self._images = [_to_tensor(image).to(device) for image in pool.map(_read, paths)]
+            images = pool.map(_read, paths)
+            self._images = [torch.from_numpy(image).permute(2, 0, 1).contiguous().to(device) for image in images]
 
-    def looks(self, rng: np.random.Generator, count: int, variety: float) -> list["PhotoLook"]:
+    def looks(self, rng: Generator, count: int, variety: float) -> list[PhotoLook]:
         """Return random photos, some of them (a share of `variety`) recoloured and mixed with another."""
         return [self._look(rng, rng.random() < variety) for _ in range(count)]
 
     def crops(
-        self,
-        rng: np.random.Generator,
-        count: int,
-        size: int,
-        zoom: tuple[float, float],
-        looks: Sequence["PhotoLook"] | None = None,
+        self, rng: Generator, count: int, size: int, zoom: tuple[float, float], looks: list[PhotoLook] | None = None
     ) -> Tensor:
         """Return random crops resized to `size`, flipped at random: (count, 3, size, size) float32, 0..1.
 
@@ -76,7 +83,7 @@ class Photos:
         looks = self.looks(rng, count, 0) if looks is None else looks
         return torch.cat([self._finished(rng, look, size, zoom) for look in looks])
 
-    def _look(self, rng: np.random.Generator, varied: bool) -> "PhotoLook":
+    def _look(self, rng: Generator, varied: bool) -> PhotoLook:
         photo, other = (int(i) for i in rng.integers(len(self._images), size=2))
         if not varied:
             return PhotoLook(photo)
@@ -84,17 +91,16 @@ class Photos:
         colour = _GREY if rng.random() < 0.15 else _hue_rotation(hue)
         return PhotoLook(photo, other if rng.random() < 0.25 else None, colour, math.exp(rng.uniform(-0.5, 0.5)))
 
-    def _finished(self, rng: np.random.Generator, look: "PhotoLook", size: int, zoom: tuple[float, float]) -> Tensor:
+    def _finished(self, rng: Generator, look: PhotoLook, size: int, zoom: tuple[float, float]) -> Tensor:
         crop = self._crop(rng, look.photo, size, log_uniform(rng, *zoom))
         if look.behind is not None:
             other = self._crop(rng, look.behind, size, log_uniform(rng, *zoom))
             crop = torch.lerp(crop, other, _in_front(rng, size).to(crop.device))
         if look.colour is not None:
-            matrix = torch.from_numpy(look.colour).float().to(crop.device)
-            crop = torch.einsum("ij,njhw->nihw", matrix, crop).clamp(0, 1) ** look.gamma
+            crop = torch.einsum("ij,njhw->nihw", on(crop.device, look.colour), crop).clamp(0, 1) ** look.gamma
         return crop
 
-    def _crop(self, rng: np.random.Generator, photo: int, size: int, zoom: float) -> Tensor:
+    def _crop(self, rng: Generator, photo: int, size: int, zoom: float) -> Tensor:
         image = self._images[photo]
         height, width = image.shape[1:]
         side = min(max(round(size * zoom), MIN_SIDE), height, width)
@@ -105,15 +111,6 @@ class Photos:
         return functional.interpolate(crop, size=(size, size), mode="bilinear", antialias=side > size).clamp(0, 1)
 
 
-class PhotoLook(NamedTuple):
-    """A photo by its number, another that is mixed into it, a matrix (3, 3) for its RGB, and a power."""
-
-    photo: int
-    behind: int | None = None
-    colour: NDArray[np.float64] | None = None
-    gamma: float = 1.0
-
-
 def _hue_rotation(angle: float) -> NDArray[np.float64]:
     """Return the matrix that turns the chroma of RGB by `angle` and leaves its luminance."""
     turn = np.eye(3)
@@ -121,7 +118,7 @@ def _hue_rotation(angle: float) -> NDArray[np.float64]:
     return np.asarray(np.linalg.inv(_TO_YIQ) @ turn @ _TO_YIQ)
 
 
-def _in_front(rng: np.random.Generator, size: int) -> Tensor:
+def _in_front(rng: Generator, size: int) -> Tensor:
     """Return how much of the other photo is seen, (1, 1, size, size): evenly, as a reflection, or beside an edge."""
     if rng.random() < 0.3:
         return torch.full((1, 1, 1, 1), float(rng.uniform(0.15, 0.6)))
@@ -144,7 +141,3 @@ def _read(path: Path) -> NDArray[np.uint8]:
     if min(image.shape[:2]) < MIN_SIDE:
         raise InputError(f"{path}: is {image.shape[1]}x{image.shape[0]}; photos have at least {MIN_SIDE} pixels a side")
     return image
-
-
-def _to_tensor(image: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0)))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from .camera import on
 from .library import Library
 from .photos import Photos
 from .recipe import Augment
@@ -64,7 +65,7 @@ def _drawn(library: Library, photos: Photos, augment: Augment, rng: np.random.Ge
     painted = [same if alike else other for same, other, alike in zip(behind, painted, camouflaged, strict=True)]
     background = photos.crops(rng, count, crop, _BACKGROUND_ZOOM, behind)
     texture = photos.crops(rng, count, crop, _TEXTURE_ZOOM, painted)
-    alike = torch.from_numpy(camouflaged[:, None, None, None]).float().to(alpha.device)
+    alike = on(alpha.device, camouflaged[:, None, None, None])
     return Cut(alpha, paint(texture, shade, background, alike, rng), background, alike)
 
 
@@ -72,7 +73,7 @@ def _window(library: Library, augment: Augment, rng: np.random.Generator, count:
     """Return windows of random layers about their pixels of interest, (count, planes, crop, crop)."""
     planes, points = library.take(rng, count)
     jitter = rng.uniform(-crop / 4, crop / 4, (count, 2)) + _beside(rng, augment.sparse, count) * crop
-    return warp(planes, points + torch.from_numpy(jitter).float().to(points.device), augment, rng, crop)
+    return warp(planes, points + on(points.device, jitter), augment, rng, crop)
 
 
 def _beside(rng: np.random.Generator, probability: float, count: int) -> NDArray[np.float64]:
@@ -95,7 +96,7 @@ def warp(planes: Tensor, centres_yx: Tensor, augment: Augment, rng: np.random.Ge
     cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
     # Output (x, y) in pixels from the centre -> input (x, y).
     matrix = np.stack([flip * cos, shear * cos - sin, flip * sin, shear * sin + cos], axis=1).reshape(n, 2, 2)
-    linear = torch.from_numpy(matrix).float().to(device) * (crop / size)
+    linear = on(device, matrix) * (crop / size)
     centre = (centres_yx.flip(1) + 0.5) * 2 / size - 1
     along = (torch.arange(2 * crop, device=device) + 0.5) / crop - 1
     # (N, 2 crop, 2 crop, 2), as affine_grid makes it several times more slowly.
@@ -130,4 +131,4 @@ def paint(texture: Tensor, shade: Tensor, background: Tensor, alike: Tensor, rng
 
 
 def _tint(rng: np.random.Generator, deviation: float, device: torch.device) -> Tensor:
-    return torch.from_numpy(rng.normal(0, deviation, (3, 1, 1))).float().to(device)
+    return on(device, rng.normal(0, deviation, (3, 1, 1)))

@@ -13,13 +13,13 @@ from litematting_deploy.errors import ArtefactError, InputError, UsageError
 from litematting_deploy.schema import decode
 from litematting_deploy.training.collages import collage
 from litematting_deploy.training.cutouts import extended, list_cutouts, read_cutout
-from litematting_deploy.training.data import Batch, ProceduralSource
+from litematting_deploy.training.data import Batch
 from litematting_deploy.training.drawing import Stream
 from litematting_deploy.training.families import check_strands, draw
 from litematting_deploy.training.families.figures import figure, with_parts
 from litematting_deploy.training.grooms import POINTS, list_grooms, read_groom
 from litematting_deploy.training.recipe import Procedural, Recipe
-from litematting_deploy.training.sources import draw_libraries, procedural_sources
+from litematting_deploy.training.sources import ProceduralSource, draw_libraries, procedural_sources
 from tests.training.test_sources import write_photos
 
 Floats = NDArray[np.float32]

@@ -16,14 +16,14 @@ import torch
 from litematting_deploy.errors import InputError, UsageError
 from litematting_deploy.schema import decode
 from litematting_deploy.training import drawing
-from litematting_deploy.training.data import Batch, Draw, FolderSource, Numbers, ProceduralSource
+from litematting_deploy.training.data import Batch, Numbers
 from litematting_deploy.training.drawing import POINTS, SHARD, Stream
 from litematting_deploy.training.families import draw, layer
 from litematting_deploy.training.folder import list_foregrounds, read_window
 from litematting_deploy.training.library import Library
 from litematting_deploy.training.photos import Photos, list_images, split
 from litematting_deploy.training.recipe import Augment, Procedural, Recipe, Stage, read_recipe, recipe_sha256
-from litematting_deploy.training.sources import draw_libraries, procedural_sources
+from litematting_deploy.training.sources import FolderSource, ProceduralSource, draw_libraries, procedural_sources
 from tests.conftest import ROOT
 
 CPU = torch.device("cpu")
@@ -183,8 +183,8 @@ def test_devices_and_steps_draw_different_numbers() -> None:
     for rank in range(2):
         trainer = SimpleNamespace(global_step=1, world_size=2, global_rank=rank)
         batches = list(Numbers(trainer, recipe))  # type: ignore[arg-type]
-        assert [(len(batch), batch[0].crop) for batch in batches] == [(4, 64), (4, 64), (2, 96), (2, 96)]
-        drawn += [one.number for batch in batches for one in batch]
+        assert [(batch.samples, batch.crop) for batch in batches] == [(4, 64), (4, 64), (2, 96), (2, 96)]
+        drawn += [batch.number + i for batch in batches for i in range(batch.samples)]
     assert len(set(drawn)) == len(drawn) == 24
 
 
@@ -205,7 +205,7 @@ def test_foregrounds_and_alphas_stay_together(tmp_path: Path) -> None:
     assert np.array_equal(window[0], window[1]), "this foreground's red is its alpha"
     assert 0 < window[0, 48, 48] < 255
     source = FolderSource(pairs, list_images(write_photos(tmp_path / "bg")), Augment(shear=0))
-    reads = [source.read(Draw(i, 64), np.random.default_rng(i)) for i in range(3)]
+    reads = [source.read(64, np.random.default_rng(i)) for i in range(3)]
     batch = {key: torch.from_numpy(np.stack([read[key] for read in reads])) for key in reads[0]}
     alpha, foreground, background, _ = source.cut(Batch(0, 64, 3, batch), np.random.default_rng(0))
     assert alpha.shape == (3, 1, 64, 64)

@@ -28,17 +28,14 @@ from .edges import defocused, motion_blurred
 from .fabrics import net
 from .fences import fence
 from .flowers import flowers
-from .fur import fur
-from .glass import glass
+from .fur import fur, tufts
 from .groomed import groomed
-from .hair import curly_hair, straight_hair, wavy_hair
+from .hair import CURLY, STRAIGHT, WAVY, hair
 from .knits import knit
 from .layout import warped
 from .lettering import text
-from .meadow import long_grass
-from .plants import foliage
-from .plumes import tufts
-from .smoke import smoke
+from .plants import foliage, long_grass
+from .translucent import glass, smoke
 from .vessels import vessel
 
 __all__ = ["FAMILIES", "GROOMED", "GROOMED_WEIGHT", "WEIGHTS", "Layer", "check_strands", "draw", "layer"]
@@ -49,9 +46,9 @@ Draw = Callable[[Generator, int], Layer]
 # family -> what draws it, and how often it comes: hair and fur 35 %, what is full of holes with hard edges 45 %, the
 # rest 20 %
 _TABLE: dict[str, tuple[Draw, float]] = {
-    "straight_hair": (straight_hair, 0.11),
-    "wavy_hair": (wavy_hair, 0.07),
-    "curly_hair": (curly_hair, 0.07),
+    "straight_hair": (partial(hair, STRAIGHT), 0.11),
+    "wavy_hair": (partial(hair, WAVY), 0.07),
+    "curly_hair": (partial(hair, CURLY), 0.07),
     "fur": (fur, 0.10),
     "foliage": (foliage, 0.04),
     "net": (net, 0.03),

@@ -51,8 +51,8 @@ def _contents(rng: Generator, size: int, camera: Camera, wide: float, height: fl
             x, y, scale = camera(at)
             middle, pixels = np.array([x, y]), r * scale * camera.radius
             shade = rng.uniform(60, 170)
-            paint(canvas, Shape([blob(rng, 0.06)], []), middle, pixels, shade=shade)
-            paint(canvas, Shape([ellipse(-0.25, -0.3, 0.5, 0.42)], []), middle, pixels, shade=min(shade * 1.25, 240))
+            paint(canvas, Shape([blob(rng, 0.06)]), middle, pixels, shade=shade)
+            paint(canvas, Shape([ellipse(-0.25, -0.3, 0.5, 0.42)]), middle, pixels, shade=min(shade * 1.25, 240))
     else:
         middle = camera(np.zeros(3))[:2]
         shape = (animal, mug, compound)[int(rng.integers(3))](rng)

@@ -34,7 +34,7 @@ def _branching(rng: Generator, spots: Points, base: Points) -> Points:
     gaps[:, 0] = np.minimum(gaps[:, 0], 1e6)
     roots = known[np.argmin(gaps, 1)]
     bow = rng.normal(0, 0.12, (len(spots), 1, 2)) * np.linalg.norm(spots - roots, axis=1)[:, None, None]
-    return straight(roots, spots, 5) + bow * np.sin(np.pi * np.linspace(0, 1, 5)[:, None])
+    return np.asarray(straight(roots, spots, 5) + bow * np.sin(np.pi * np.linspace(0, 1, 5)[:, None]))
 
 
 def _leafage(

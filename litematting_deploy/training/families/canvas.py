@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ _THINNEST = 1.25
 
 Floats = NDArray[np.float32]
 Points = NDArray[np.float64]
+Reals = TypeVar("Reals", Floats, Points)
 # (S, S, 2) float32: coverage 0..1, and coverage times shade (0..255). Premultiplied, so that compositing, blurring and
 # warping are linear in it.
 Sheet = NDArray[np.float32]
@@ -110,9 +111,9 @@ class Canvas:
         cv2.fillPoly(self._pixels, [ring], colour, cv2.LINE_AA, _FRACTION_BITS)
 
 
-def unit(ways: Points) -> Points:
-    """Return directions, (..., D), of length 1."""
-    return np.asarray(ways / (np.linalg.norm(ways, axis=-1, keepdims=True) + 1e-9))
+def unit(ways: Reals) -> Reals:
+    """Return directions, (..., D) floats, of length 1."""
+    return ways / (np.linalg.norm(ways, axis=-1, keepdims=True) + 1e-9)  # type: ignore[no-any-return]
 
 
 def normal(ways: Points) -> Points:

@@ -131,7 +131,7 @@ def net(rng: Generator, size: int) -> Layer:
         sheet = _cut(rng, size, sheet, centre, radius)
     if rng.random() < 0.55:
         at = centre + rng.normal(0, 0.4, 2) * radius
-        shape = something(rng) if rng.random() < 0.6 else Shape([blob(rng)], [])
+        shape = something(rng) if rng.random() < 0.6 else Shape([blob(rng)])
         behind = radius * rng.uniform(0.3, 0.8), rng.normal(0, 0.3), rng.uniform(60, 200)
         sheet = over(sheet, solid(size, shape, at, *behind))
     return finish(lit(rng, sheet, 0.15, 0.1))

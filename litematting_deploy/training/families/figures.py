@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..grooms import Strands, read_groom
+from .canvas import unit
 
 _LOCKS = 1500
 _INTERPOLATED = 12_000
@@ -126,29 +127,22 @@ def _bust(roots: Strands) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     shoulders = across * aside - (2.55 + 0.12 * across**2) * up - 0.12 * forward
     depth = np.linspace(-3, -9, 50)[:, None, None]
     torso = ((np.linspace(-1.5, 1.5, 3)[:, None] * aside)[None] + depth * up).reshape(-1, 3)
-    parts = (
-        (jaw, 0.97 - 0.42 * t[:, 0]),
-        (neck, 0.5 + 0.12 * t[:, 0] ** 3),
-        (shoulders, np.full(48, 0.55)),
-        (torso, np.full(len(torso), 0.8)),
-    )
-    balls = np.concatenate([np.column_stack([centres, radii]) for centres, radii in parts])
-    return balls.astype(np.float32), np.arange(len(balls)) >= 48
+    centres = np.concatenate([jaw, neck, shoulders, torso])
+    radii = [0.97 - 0.42 * t[:, 0], 0.5 + 0.12 * t[:, 0] ** 3, np.full(48, 0.55), np.full(len(torso), 0.8)]
+    return np.column_stack([centres, np.concatenate(radii)]).astype(np.float32), np.arange(len(centres)) >= 48
 
 
 def _stuffing(strands: Strands, depth: float, radius: float) -> NDArray[np.float32]:
     """Return a ball `depth` below every root, against the way the strands leave; at most some 4,000 where there are
     more."""
-    roots = strands[:: max(1, len(strands) // 3000), 0]
-    ways = strands[:: max(1, len(strands) // 3000), 6] - roots
-    ways /= np.linalg.norm(ways, axis=1, keepdims=True) + 1e-9
+    some = strands[:: max(1, len(strands) // 3000)]
+    roots, ways = some[:, 0], unit(some[:, 6] - some[:, 0])
     # Strands lean; their mean around each root leans less.
     few = roots[:: max(1, len(roots) // 400)]
     kernel = np.exp(-((few[:, None] - roots[None]) ** 2).sum(2) / 0.02)
     smooth = kernel @ ways / kernel.sum(1, keepdims=True)
     nearest = ((roots[:, None] - few[None]) ** 2).sum(2).argmin(1) if depth else np.zeros(len(roots), int)
-    inwards = -smooth[nearest] / (np.linalg.norm(smooth[nearest], axis=1, keepdims=True) + 1e-9)
-    centres = roots + (depth * inwards if depth else -radius * 0.7 * ways)
+    centres = roots + (depth * -unit(smooth[nearest]) if depth else -radius * 0.7 * ways)
     return np.column_stack([centres, np.full(len(centres), max(radius, depth * 0.95))]).astype(np.float32)
 
 

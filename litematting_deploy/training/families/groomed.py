@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .canvas import Canvas, Floats, Layer, Sheet, blur, finish, over
+from .canvas import Canvas, Floats, Layer, Sheet, blur, finish, over, unit
 from .figures import Figure, figure, with_parts
 from .layout import lit, log_uniform
 from .locks import Locks, grown
@@ -130,14 +130,12 @@ def _strokes(rng: Generator, size: int, view: _View, strands: Floats, widths: Fl
     shade = _kajiya_kay(rng, view, strands, starts)
     kept = ((lines.max(2) > -8) & (lines.min(2) < size + 8)).all(2)
     near = near[:, starts + 2]
-    parts = (array[kept].astype(np.float32) for array in (lines, near, width, shade))
-    return _Strokes(*parts)
+    return _Strokes(*(array[kept].astype(np.float32) for array in (lines, near, width, shade)))
 
 
 def _kajiya_kay(rng: Generator, view: _View, strands: Floats, starts: NDArray[np.int64]) -> Floats:
     """Return how bright each piece is, (N, pieces), 0..255: diffuse light and two highlights, darker at the root."""
-    along = (strands[:, starts + _PIECE] - strands[:, starts]) @ view.turn.T
-    along /= np.linalg.norm(along, axis=2, keepdims=True) + 1e-9
+    along = unit((strands[:, starts + _PIECE] - strands[:, starts]) @ view.turn.T)
     light = rng.normal(0, 1, 3) * [1, 0.7, 0.7] + [0, 0.9, 0.3]
     light /= np.linalg.norm(light)
     aslant, towards = along @ light, along[..., 2]

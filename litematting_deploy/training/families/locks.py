@@ -6,9 +6,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .canvas import Floats, Points
+from .canvas import Floats, Points, unit
 from .figures import Figure
 from .layout import log_uniform
+from .strands import sampled
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,7 @@ def grown(
         lines += _waves(rng, shown, locks, chosen, lines)
     stray = locks.frizz * rng.lognormal(0, 0.6, (count, 1, 1)) * np.where(loose, 4.0, 1.0)[:, None, None]
     lines += (_noise(rng, count, lines.shape[1]) * (stray.clip(0, 0.35) * span)).astype(np.float32)
-    lift = lines[:, lines.shape[1] // 8] - lines[:, 0]
-    lift /= np.linalg.norm(lift, axis=1, keepdims=True) + 1e-9
+    lift = unit(lines[:, lines.shape[1] // 8] - lines[:, 0])
     lift = lift + 0.5 * lines[:, 0] / (np.linalg.norm(lines[:, 0], axis=1, keepdims=True) + 1e-9)
     lift = (lift + rng.normal(0, 0.5, lift.shape)) * (loose * rng.uniform(0, 0.4, count))[:, None] * span[:, 0]
     lines += (lift[:, None] * t**1.5 + locks.wind * t**2 * rng.uniform(0.5, 1, (count, 1, 1))).astype(np.float32)
@@ -97,17 +97,13 @@ def _between(rng: Generator, shown: Figure, chosen: NDArray[np.int64]) -> Floats
 def _cut(lines: Floats, reach: Points, points: int) -> Floats:
     """Return the first part `reach`, (N,) 0..1, of each line, (N, M, 3), as (N, points, 3)."""
     at = np.linspace(0, lines.shape[1] - 1, points, dtype=np.float32) * reach[:, None].astype(np.float32)
-    low = np.minimum(at.astype(np.int64), lines.shape[1] - 2)
-    rows, part = np.arange(len(lines))[:, None], (at - low)[..., None]
-    return np.asarray(lines[rows, low] * (1 - part) + lines[rows, low + 1] * part, np.float32)
+    return sampled(lines, at).astype(np.float32)
 
 
 def _waves(rng: Generator, shown: Figure, locks: Locks, chosen: NDArray[np.int64], lines: Floats) -> Floats:
     """Return windings about each line, (N, M, 3); the strands of a lock wind together."""
-    way = lines[:, -1] - lines[:, 0]
-    way /= np.linalg.norm(way, axis=1, keepdims=True) + 1e-9
-    one = np.cross(way, rng.normal(0, 1, 3))
-    one /= np.linalg.norm(one, axis=1, keepdims=True) + 1e-9
+    way = unit(lines[:, -1] - lines[:, 0])
+    one = unit(np.cross(way, rng.normal(0, 1, 3)))
     two = np.cross(way, one) * rng.uniform(0.1, 1)
     lock = shown.lock[chosen]
     own = np.random.default_rng(int(rng.integers(2**31))).random((len(shown.strands), 2))[lock]

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.random import Generator
 
 from .canvas import Canvas, Floats, Layer, Points, Sheet, finish, over, plain
-from .glass import profile
 from .layout import around, fractal, place, straight, turned
 from .shapes import ellipse
+from .translucent import profile
 
 
 class _Vessel:
@@ -115,7 +115,8 @@ class _Vessel:
             low, high = np.sort(rng.uniform(-0.9, 0.85, 2))
             panes = int(rng.integers(1, 4))
             for pane in range(panes):
-                y = np.linspace(*(low + (high - low) * (np.array([pane, pane + 0.9]) / panes)), 24)
+                bounds = low + (high - low) * (np.array([pane, pane + 0.9]) / panes)
+                y = np.linspace(bounds[0], bounds[1], 24)
                 half, curve = self.half(y), 0.12 * self._flat * np.sin(np.pi * (y - low) / max(high - low, 0.01))
                 left, right = (np.stack([half * (at + s * wide / 2), y + curve * at], 1) for s in (-1, 1))
                 if half.max() * wide * self._radius > 1.5:
