@@ -40,24 +40,12 @@ def matting_losses(
     """
     prediction = torch.where(unknown > 0, prediction.float(), alpha)
     count = unknown.sum().clamp(min=1)
-    by_alpha = unknown_l1(prediction, alpha, unknown)
-    by_composition = composition(prediction, image, foreground, background, unknown)
+    by_alpha = ((prediction - alpha).abs() * unknown).sum() / count
+    # The three channels of a pixel are summed.
+    difference = image - background - prediction * (foreground - background)
+    by_composition = (difference.abs() * unknown).sum() / count
     by_laplacian = laplacian(prediction, alpha) / count
     return Losses(by_alpha + by_composition + by_laplacian, by_alpha, by_composition, by_laplacian)
-
-
-def unknown_l1(prediction: Tensor, alpha: Tensor, unknown: Tensor) -> Tensor:
-    """Return equation (10): the mean of |prediction - alpha| over unknown pixels. All (N, 1, H, W)."""
-    return ((prediction - alpha).abs() * unknown).sum() / unknown.sum().clamp(min=1)
-
-
-def composition(prediction: Tensor, image: Tensor, foreground: Tensor, background: Tensor, unknown: Tensor) -> Tensor:
-    """Return equation (11) divided by the number of unknown pixels; the three channels of a pixel are summed.
-
-    prediction, unknown: (N, 1, H, W); image, foreground, background: (N, 3, H, W), 0..1.
-    """
-    difference = image - background - prediction * (foreground - background)
-    return (difference.abs() * unknown).sum() / unknown.sum().clamp(min=1)
 
 
 def laplacian(prediction: Tensor, alpha: Tensor) -> Tensor:

@@ -65,8 +65,8 @@ class Photos:
 
     def __init__(self, paths: Sequence[Path], device: torch.device) -> None:
         with ThreadPoolExecutor() as pool:
-            images = pool.map(_read, paths)
-            self._images = [torch.from_numpy(image).permute(2, 0, 1).contiguous().to(device) for image in images]
+            planes = (np.ascontiguousarray(np.moveaxis(image, -1, 0)) for image in pool.map(_read, paths))
+            self._images = [torch.from_numpy(image).to(device) for image in planes]
 
     def looks(self, rng: Generator, count: int, variety: float) -> list[PhotoLook]:
         """Return random photos, some of them (a share of `variety`) recoloured and mixed with another."""

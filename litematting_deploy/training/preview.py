@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -21,12 +22,10 @@ def sheet(scenes: Scenes, predictions: Tensor) -> NDArray[np.uint8]:
     """Return up to six scenes as rows of image, trimap, prediction and truth: (H, W, 3) uint8 RGB."""
     grey = (scenes.trimap[:, 2:] + scenes.trimap[:, 1:2] / 2, predictions, scenes.alpha)
     columns = [scenes.image, *(plane.expand(-1, 3, -1, -1) for plane in grey)]
-    cells = [
-        functional.interpolate(column[:ROWS].float(), (_CELL_PX, _CELL_PX), mode="bilinear", antialias=True)
-        for column in columns
-    ]
-    rows = [np.concatenate([_to_numpy(column[i]) for column in cells], axis=1) for i in range(len(cells[0]))]
-    return np.concatenate(rows)
+    shown = (column[:ROWS].float() for column in columns)
+    cells = [functional.interpolate(one, (_CELL_PX, _CELL_PX), mode="bilinear", antialias=True) for one in shown]
+    rows = torch.cat(cells, dim=3).permute(0, 2, 3, 1).flatten(0, 1)
+    return (rows.clamp(0, 1) * 255).round().byte().cpu().numpy()
 
 
 def curve(series: Mapping[str, Sequence[tuple[int, float]]], width: int = 960, height: int = 540) -> NDArray[np.uint8]:
@@ -83,7 +82,3 @@ def _ticks(low: float, high: float) -> list[float]:
 
 def _write(picture: NDArray[np.uint8], text: str, at: tuple[int, int], colour: tuple[int, int, int]) -> None:
     cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
-
-
-def _to_numpy(image: Tensor) -> NDArray[np.uint8]:
-    return (image.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().cpu().numpy()

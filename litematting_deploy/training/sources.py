@@ -19,7 +19,7 @@ from .folder import list_foregrounds, read_background, read_window
 from .grooms import list_grooms, read_groom
 from .library import Library
 from .photos import Photos, list_images, split
-from .procedural import Cut, cut, warp
+from .procedural import Cut, cut, cut_coloured, warp
 from .recipe import Augment, Recipe
 
 _VALIDATION_SEED = 1_000_003
@@ -52,8 +52,14 @@ class ProceduralSource(Source):
     def cut(self, batch: Batch, rng: np.random.Generator) -> Cut:
         if self.workers and self._prepared:
             self.library.refresh(self.workers, *self._prepared[1:])
-        drawn = (self.library, self._photos, self.augment, rng, batch.samples, batch.crop)
-        return cut(*drawn, self.coloured, self.share)
+        drawn, how, parts = batch.samples, (self._photos, self.augment, rng), []
+        if self.coloured:
+            drawn -= int((rng.random(batch.samples) < self.share).sum())
+        if drawn:
+            parts.append(cut(self.library, *how, drawn, batch.crop))
+        if self.coloured and drawn < batch.samples:
+            parts.append(cut_coloured(self.coloured, *how, batch.samples - drawn, batch.crop))
+        return Cut(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
     def close(self) -> None:
         self.library.close()

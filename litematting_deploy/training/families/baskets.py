@@ -19,9 +19,8 @@ def pencil(rng: Generator, canvas: Canvas, foot: Points, head: Points, width: fl
     kind = rng.integers(3)
     if kind == 0:  # sharpened: wood and lead
         tip = head + along * width * 2.2
-        canvas.fill(np.stack([head + side * width / 2, tip, head - side * width / 2]), 190)
-        back, half = tip - along * width * 0.7, side * width * 0.16
-        canvas.fill(np.stack([back + half, tip, back - half]), 35)
+        for back, half, wood in ((head, side * width / 2, 190), (tip - along * width * 0.7, side * width * 0.16, 35)):
+            canvas.fill(np.stack([back + half, tip, back - half]), wood)
     elif kind == 1:  # an eraser in its ferrule
         for low, high, tone in ((0.0, 0.9, 200.0), (0.9, 1.9, 120.0)):
             ends = head + along * width * np.array([[low], [high]])
@@ -64,13 +63,9 @@ def _mesh(rng: Generator, around: float, height: float, cell: float) -> Points:
     """Return the lines of a mesh on a wall `around` by `height`, with cells of about `cell`, all in one unit."""
     across, down = (int(np.clip(length / cell, 2, 70)) for length in (around, height))
     kind = int(rng.choice(4, p=[0.35, 0.4, 0.15, 0.1]))
-    if kind == 0:
-        return square(across, down)
-    if kind == 1:
-        return diamond(across, down)
-    if kind == 2:
-        return hexagons(across, max(down // 2, 1))
-    return np.concatenate([columns(across + 1), rows(int(rng.integers(2, 5)))])
+    if kind == 3:
+        return np.concatenate([columns(across + 1), rows(int(rng.integers(2, 5)))])
+    return (square, diamond, hexagons)[kind](across, max(down // 2, 1) if kind == 2 else down)
 
 
 def _perforated(sketch: Sketch, surface: Surface, across: int, down: int, wide: float, shade: float) -> None:
@@ -122,8 +117,7 @@ def _walls(rng: Generator, wide: float, height: float, kinds: int) -> tuple[list
 
     if rng.random() < 0.25 and kind == 0:
         power = rng.uniform(3, 8)
-    back = revolved(profile, height, 0, np.pi, power)
-    front = revolved(profile, height, np.pi, 2 * np.pi, power)
+    back, front = (revolved(profile, height, start, start + np.pi, power) for start in (0.0, np.pi))
     return [back], [front], np.pi * wide
 
 

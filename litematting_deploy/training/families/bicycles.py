@@ -101,9 +101,8 @@ class _Bicycle:
         tube = rng.uniform(0.028, 0.05)
         for side in (0.05, -0.05):
             for near, far in ((_CRANK, _REAR), (_SEAT, _REAR)):
-                line = np.stack([np.insert(near, 1, 0.2 * side), np.insert(far, 1, side)])
-                self.tubes(line[None], tube * 0.5)
-            fork = np.linspace(np.insert(low, 1, 0.6 * side), np.insert(_FRONT, 1, side), 9)
+                self.tubes(np.stack([upright(near, 0.2 * side), upright(far, side)])[None], tube * 0.5)
+            fork = np.linspace(upright(low, 0.6 * side), upright(_FRONT, side), 9)
             fork[:, 0] -= 0.04 * np.sin(np.pi * np.linspace(0, 1, 9))
             self.tubes(fork[None], tube * 0.6)
         top = np.stack([_SEAT * 0.45 + _CRANK * 0.55 if step else _SEAT, _HEAD - [-0.01, 0.04]])
@@ -116,10 +115,10 @@ class _Bicycle:
             for centre, start, stop in ((_REAR, 0.3, 3.4), (_FRONT, 0.5, 2.9)):
                 self.tubes(self.ring(centre, _WHEEL + 0.045, start, stop), 0.025, 1.0)
         if rng.random() < 0.45:  # a carrier
-            y = np.array([0.07, 0.0, -0.07])
-            deck = np.stack([[[-0.38, v, 0.5], [-0.92, v, 0.5]] for v in y])
-            legs = np.stack([[[-0.75, v, 0.5], [-0.62, v, 0.02]] for v in y[::2]])
-            self.tubes(np.concatenate([deck, legs]), 0.016, 0.9)
+            y = 0.07, 0.0, -0.07
+            deck = [[[-0.38, v, 0.5], [-0.92, v, 0.5]] for v in y]
+            legs = [[[-0.75, v, 0.5], [-0.62, v, 0.02]] for v in y[::2]]
+            self.tubes(np.array([*deck, *legs]), 0.016, 0.9)
         if rng.random() < 0.55:  # a basket
             self.basket(np.array([0.48, 0.0, 0.72]) if rng.random() < 0.75 else np.array([-0.66, 0.0, 0.7]))
 

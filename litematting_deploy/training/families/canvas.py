@@ -40,7 +40,7 @@ class Canvas:
     pixels of the result, where pixel i covers i..i+1; every stroke lies over the ones before it."""
 
     def __init__(self, size: int, scale: int = _SCALE) -> None:
-        self.size = size
+        self.size, self.scale = size, scale
         # OpenCV antialiases one or three channels: coverage, premultiplied shade, and one unused.
         self._pixels = np.zeros((size * scale, size * scale, 3), np.uint8)
 
@@ -60,10 +60,10 @@ class Canvas:
         shades: (K,) or (K, pieces), 0..255. A line that crosses itself needs enough pieces that none of them does.
         """
         count, points = lines.shape[:2]
-        width = np.broadcast_to(np.asarray(widths, np.float64), (count,)) * _SCALE
+        width = np.broadcast_to(np.asarray(widths, np.float64), (count,)) * self.scale
         shade = np.asarray(shades, np.float64)
         shade = np.broadcast_to(shade[:, None] if shade.ndim == 1 else shade, (count, pieces)).clip(0, 255)
-        centres = lines * _SCALE - 0.5
+        centres = lines * self.scale - 0.5
         normals = normal(np.gradient(centres, axis=1))
         profile = np.interp(np.linspace(0, 1, points), [0, 0.15, 1], [root, 0.85 + 0.15 * tip, tip])
         half = np.maximum(width[:, None] * profile - 2 * _EDGE, 0.05)[..., None] / 2
@@ -103,7 +103,7 @@ class Canvas:
         self.strokes(both, thick, np.stack(shades, 1).reshape(2 * count, -1), **how)
 
     def _polygon(self, outline: Points, colour: tuple[float, float, float]) -> None:
-        points = np.asarray(outline, np.float64) * _SCALE - 0.5
+        points = np.asarray(outline, np.float64) * self.scale - 0.5
         after = np.concatenate([points[1:], points[:1]])
         along = after - np.concatenate([points[-1:], points[:-1]])
         area = points[:, 0] @ after[:, 1] - points[:, 1] @ after[:, 0]

@@ -23,9 +23,8 @@ class _Drape:
 
     def __call__(self, flat: Points) -> Points:
         x, y = flat[..., 0], flat[..., 1]
-        x = x * (1 + self._fan * y / self._size) + self._fold * np.sin(2 * np.pi * self._pitch * x) * (
-            1 + y / self._size
-        )
+        folds = self._fold * np.sin(2 * np.pi * self._pitch * x) * (1 + y / self._size)
+        x = x * (1 + self._fan * y / self._size) + folds
         points = turned(np.stack([x, y], -1), self._angle)
         grid = ((points / self._size + 1) / 2 * 63).clip(0, 63).astype(np.float32)
         grid = grid.reshape(len(points), -1, 2)

@@ -1,6 +1,6 @@
 """Fences, railings, lattices and gates in perspective."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import cv2
 import numpy as np
@@ -159,14 +159,13 @@ def _rails(sketch: Sketch, half: float, y: float, shade: float) -> None:
     posts = np.arange(-half, half, gap)
     levels = np.linspace(top * 0.85, -top, int(rng.integers(2, 7)))
     round_ones, brace = rng.random() < 0.5, rng.random() < 0.4
-    for z in levels:
-        for a, b in pairwise(posts):
-            sag = rng.normal(0, 0.02)
-            if round_ones:
-                _rods(sketch, y, np.array([[a, z]]), np.array([[b, z + sag]]), thick * 0.8, shade)
-            else:
-                box = _box(a, b, z - thick, z + thick) + np.array([[0, 0], [0, sag], [0, sag], [0, 0]])
-                slab(sketch, box, y, 0.03, shade * float(rng.normal(1, 0.07)))
+    for z, (a, b) in product(levels, pairwise(posts)):
+        sag = rng.normal(0, 0.02)
+        if round_ones:
+            _rods(sketch, y, np.array([[a, z]]), np.array([[b, z + sag]]), thick * 0.8, shade)
+        else:
+            box = _box(a, b, z - thick, z + thick) + np.array([[0, 0], [0, sag], [0, sag], [0, 0]])
+            slab(sketch, box, y, 0.03, shade * float(rng.normal(1, 0.07)))
     if brace:
         for a, b in pairwise(posts):
             _rods(sketch, y - 0.02, np.array([[a, -top]]), np.array([[b, top * 0.85]]), thick * 0.8, shade)
@@ -177,8 +176,7 @@ def _rails(sketch: Sketch, half: float, y: float, shade: float) -> None:
 def fence(rng: Generator, size: int) -> Layer:
     """Draw wire fences, pickets, railings, lattices and gates in perspective, some with things before or behind
     them."""
-    makes = (_chain_link, _pickets, _bars, _lattice, _rails)
-    chances = [0.36, 0.16, 0.22, 0.16, 0.1]
+    makes, chances = (_chain_link, _pickets, _bars, _lattice, _rails), [0.36, 0.16, 0.22, 0.16, 0.1]
     if rng.random() < 0.55:  # the whole frame
         centre, radius = np.array([0.5, 0.5]) * size + rng.normal(0, 0.06, 2) * size, size * rng.uniform(0.4, 0.8)
     else:

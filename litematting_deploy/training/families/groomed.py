@@ -181,27 +181,23 @@ def _painted(rng: Generator, size: int, view: _View, shown: Figure, strokes: _St
 
 
 class _Easel(Canvas):
-    """A canvas for strands by the ten thousand, `scale` times its size."""
-
-    def __init__(self, size: int, scale: int) -> None:
-        super().__init__(size, scale)
-        self._scale = scale
+    """A canvas for strands by the ten thousand."""
 
     def disc(self, centre: Floats, radius: float, shade: float) -> None:
         """Fill a circle of `radius` pixels."""
         if (centre + radius > 0).all() and (centre - radius < self.size).all():
-            at = tuple(np.rint((centre * self._scale - 0.5) * 16).astype(int).tolist())
-            cv2.circle(self._pixels, at, max(round(radius * self._scale * 16), 1), (255, shade, 0), -1, cv2.LINE_AA, 4)
+            at = tuple(np.rint((centre * self.scale - 0.5) * 16).astype(int).tolist())
+            cv2.circle(self._pixels, at, max(round(radius * self.scale * 16), 1), (255, shade, 0), -1, cv2.LINE_AA, 4)
 
     def strands(self, rng: Generator, strokes: _Strokes, which: NDArray[np.int64]) -> None:
         """Draw pieces of about one distance; those of like width and shade in one call, in random order."""
         if not len(which):
             return
-        wide = strokes.widths[which] * self._scale + rng.uniform(-0.6, 0.6, len(which))
+        wide = strokes.widths[which] * self.scale + rng.uniform(-0.6, 0.6, len(which))
         thick = np.where(wide < 2.3, 1, np.maximum(2 * np.rint((wide - 1.4) / 2), 2)).astype(int)
         bins = (strokes.shades[which] * (_SHADES / 256)).astype(int)
         keys = thick * _SHADES + bins
-        ring = np.rint((strokes.lines[which] * self._scale - 0.5) * 16).clip(-(2**18), 2**18).astype(np.int32)
+        ring = np.rint((strokes.lines[which] * self.scale - 0.5) * 16).clip(-(2**18), 2**18).astype(np.int32)
         for key in rng.permutation(np.unique(keys)).tolist():
             width, shade = key // _SHADES, (key % _SHADES + 0.5) * 256 / _SHADES
             lines = list(ring[keys == key])

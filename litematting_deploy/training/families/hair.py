@@ -69,10 +69,6 @@ class _Cut:
         paint(canvas, Shape([limb((0, 0.5), (0, 1.7), 0.42, 0.5)]), self.centre, self.radius, shade=skin * 0.85)
         paint(canvas, Shape([ellipse(0, 0, 0.76, 1.0)]), self.centre, self.radius, shade=skin)
 
-    def cap(self) -> None:
-        """The head seen from behind, under its hair."""
-        paint(self.canvas, Shape([ellipse(0, 0, 0.8, 1.03)]), self.centre, self.radius, shade=self.tone * 0.7)
-
     def locks(self, count: int, reach: float, length: float, inmost: float = 0.5) -> None:
         """`count` locks, `length` times as long as usual, rooted `inmost`..1 radii out within `reach` of the crown."""
         rng, style = self.rng, self.style
@@ -142,7 +138,8 @@ def hair(style: _Style, rng: Generator, size: int) -> Layer:
     else:
         if rng.random() < 0.85:
             cut.head()
-        cut.cap()
+        behind = Shape([ellipse(0, 0, 0.8, 1.03)])
+        paint(cut.canvas, behind, cut.centre, cut.radius, shade=cut.tone * 0.7)
         cut.locks(count, 2.3, 1.0, 0.05)
         cut.locks(count // 2, 1.5, 1.0)
         cut.locks(count // 3, 3.1, 0.6, 0.0)

@@ -111,9 +111,8 @@ def _waves(rng: Generator, shown: Figure, locks: Locks, chosen: NDArray[np.int64
     angle = (own[:, :1] + rng.normal(0, 0.07, (len(chosen), 1))) * 6.28
     angle = angle + 6.28 * locks.turns * (0.8 + 0.4 * own[:, 1:]) * t + 1.2 * _noise(rng, len(chosen), len(t))[..., 0]
     size = locks.wave * rng.lognormal(0, 0.2, (len(chosen), 1)) * np.minimum(3 * t, 1)
-    return np.asarray(
-        (size * np.sin(angle))[..., None] * one[:, None] + (size * np.cos(angle))[..., None] * two[:, None], np.float32
-    )
+    aside, ahead = (size * np.sin(angle))[..., None], (size * np.cos(angle))[..., None]
+    return np.asarray(aside * one[:, None] + ahead * two[:, None], np.float32)
 
 
 def _noise(rng: Generator, count: int, points: int, knots: int = 8) -> Floats:
