@@ -29,6 +29,7 @@ class Previews(Callback):
     def on_validation_batch_end(
         self, trainer: pl.Trainer, _: pl.LightningModule, outputs: Any, batch: Scenes, batch_idx: int, *__: Any
     ) -> None:
+        """Write the first batch of a validation, with its predictions (N, 1, H, W), as `step-NNNNNNN.jpg`."""
         if batch_idx or not trainer.is_global_zero or trainer.sanity_checking:
             return
         picture = sheet(batch, outputs)
@@ -64,11 +65,13 @@ class Progression(Callback):
         self.before: float | None = None
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Begin to count from the step that the run goes on from."""
         self.task = self.bar.add_task("training", total=self.steps, completed=trainer.global_step)
         self.since_s, self.since_step = time.monotonic(), trainer.global_step
         self.bar.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Show steps and loss, once a second on a terminal and once a minute elsewhere."""
         now_s, step = time.monotonic(), trainer.global_step
         if now_s - self.since_s < (1 if self.console.is_terminal else LINE_EVERY_S) and step < self.steps:
             return
@@ -83,6 +86,7 @@ class Progression(Callback):
         self.since_s, self.since_step = now_s, step
 
     def on_validation_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Print the errors on held-out scenes; those before the first step are kept for the end."""
         error, mse = (float(trainer.callback_metrics[f"validation/{name}"]) for name in ("error", "mse"))
         if trainer.sanity_checking:
             self.before = error
@@ -91,12 +95,14 @@ class Progression(Callback):
         return_freed_memory()
 
     def on_train_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Print what became of the held-out error, where it was measured before the first step."""
         if self.before is not None:
             after = float(trainer.callback_metrics["validation/error"])
             step = trainer.global_step
             self.console.print(f"held-out error: {self.before:.4f} before, {after:.4f} after {step} steps")
 
     def teardown(self, *_: Any, **__: Any) -> None:
+        """Take the bar away, however the run ends."""
         self.bar.stop()
 
 
@@ -112,6 +118,7 @@ class Stop(Callback):
         self.end_s, self.asked = float("inf"), False
 
     def on_train_start(self, *_: Any) -> None:
+        """Start the clock and, in the main thread, listen for SIGTERM."""
         if self.minutes is not None:
             self.end_s = time.monotonic() + self.minutes * 60
         if threading.current_thread() is threading.main_thread():
@@ -119,6 +126,7 @@ class Stop(Callback):
             signal.signal(signal.SIGTERM, self._ask)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Stop after this step if SIGTERM came, if the time is over, or if it was the last one."""
         if self._is_asked(trainer):
             self.checkpoints.save(trainer)
             raise TerminatedError(trainer.global_step)
@@ -127,6 +135,7 @@ class Stop(Callback):
         trainer.should_stop = trainer.should_stop or over or trainer.global_step >= self.steps
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Stop in the midst of a validation if SIGTERM came."""
         if not trainer.sanity_checking and self._is_asked(trainer):
             raise TerminatedError(trainer.global_step)
 
@@ -134,4 +143,5 @@ class Stop(Callback):
         self.asked = True
 
     def _is_asked(self, trainer: pl.Trainer) -> bool:
+        """Return whether SIGTERM has reached any process of the run."""
         return bool(trainer.strategy.reduce_boolean_decision(self.asked, all=False))

@@ -157,6 +157,7 @@ def jpeg(image: Tensor, quality: Tensor) -> Tensor:
 
 
 def _table(text: str, scale: Tensor) -> Tensor:
+    """Return a table of Annex K, scaled and rounded as encoders do: (N, 8, 8), 1..255. scale: (N, 1, 1), percent."""
     base = torch.tensor([float(value) for value in text.split()], device=scale.device).view(8, 8)
     return ((base * scale + 50) / 100).floor().clamp(1, 255)
 

@@ -28,6 +28,7 @@ class WholeFiles(TorchCheckpointIO):
     """Checkpoints that are replaced whole or not at all; Lightning's own copies across file systems."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
+        """Write a checkpoint beside its place, and put it there once it is whole."""
         with replacing(path) as draft:
             torch.save(checkpoint, draft)
 
@@ -71,6 +72,7 @@ class Totals(Callback):
         self.continued = self._figures()
 
     def on_train_batch_end(self, trainer: pl.Trainer, _: pl.LightningModule, __: Any, batch: Scenes, *___: Any) -> None:
+        """Count a batch, over all devices."""
         crops = len(batch.image) * trainer.world_size
         height, width = batch.image.shape[2:]
         self.counted["steps"] += 1
@@ -95,16 +97,19 @@ class Totals(Callback):
         replace_file(self.run / TOTALS, (json.dumps(about, indent=1) + "\n").encode())
 
     def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
         counted, continued = dict(self.counted), dict(self.continued)
         return {"counted": counted, "continued": continued, "utc_begun": self.utc_begun, "cpu_s": self.cpu_s}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting from what a checkpoint holds."""
         self.counted = dict(state_dict["counted"])
         self.utc_begun, self.cpu_before_s = state_dict["utc_begun"], state_dict["cpu_s"]
         # Checkpoints from before this was counted have none.
         self.continued = dict(state_dict.get("continued", self.continued))
 
     def _figures(self) -> dict[str, float]:
+        """Return what has been counted so far, rounded as `totals.json` has it."""
         megapixels = round(self.counted["megapixels"], 3)
         return self.counted | {"megapixels": megapixels, "cpu_seconds": round(self.cpu_s, 1)}
 
@@ -120,6 +125,7 @@ class Follow(Callback):
         self.followed, self.average, self.totals = followed, average, totals
 
     def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Load weights, averages, optimiser and totals of the run that is followed."""
         saved = self.followed
         pl_module.load_state_dict(saved["current_model_state"])
         self.average.restore(saved)
@@ -149,21 +155,25 @@ class Checkpoints(Callback):
             self.totals.write()
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Save before the first step; `start.ckpt` is no longer needed then."""
         if trainer.global_step == 0:
             self.save(trainer)
             if trainer.is_global_zero:
                 (self.run / START).unlink(missing_ok=True)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Save every `checkpoint_every` steps and before each validation."""
         # Before a validation, too, which may take longer than somebody who stops the run waits.
         intervals = self.recipe.checkpoint_every, self.recipe.validate_every
         if any(trainer.global_step % interval == 0 for interval in intervals):
             self.save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Save what the last step made."""
         self.save(trainer)
 
     def on_save_checkpoint(self, trainer: pl.Trainer, _: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Write the averaged weights as `weights.safetensors`. Raises `TrainingError` unless they are finite."""
         state = {name.removeprefix("model."): value for name, value in checkpoint["state_dict"].items()}
         if not all(bool(value.isfinite().all()) for value in state.values()):
             raise TrainingError(
@@ -190,4 +200,5 @@ def small_checkpoint(state: dict[str, Tensor], step: int, recipe: Recipe) -> byt
 
 
 def _now() -> str:
+    """Return the time in UTC, as 2026-11-29T12:00:00Z."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

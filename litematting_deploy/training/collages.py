@@ -54,6 +54,7 @@ def _strew(sheet: Reals, pieces: tuple[Piece, ...], rng: Generator, tint: Reals)
 
 
 def _shrunk(piece: Piece, longest: float) -> Piece:
+    """Return a piece whose longer side has at most `longest` pixels."""
     factor = longest / max(piece.shape[:2])
     if factor >= 1:
         return piece

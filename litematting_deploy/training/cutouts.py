@@ -46,6 +46,7 @@ def list_cutouts(folder: str | Path) -> list[Path]:
 
 
 def _may_be_read(path: Path) -> bool:
+    """Return whether a file is an image of a format that `read_cutout` takes, by its name."""
     return looks_like_image(path) and not is_exr_name(path)
 
 
@@ -83,6 +84,7 @@ def read_cutout(path: str) -> tuple[Piece, ...]:
 
 
 def _8_bits(levels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return levels of 8 or 16 bits as uint8, of the same shape."""
     return np.asarray(levels if levels.dtype == np.uint8 else levels >> 8, np.uint8)
 
 
@@ -107,6 +109,10 @@ def _boxes(alpha: NDArray[np.uint8]) -> list[tuple[int, int, int, int]]:
 
 
 def _trimmed(colours: NDArray[np.uint8], alpha: NDArray[np.uint8], box: tuple[int, int, int, int]) -> Piece:
+    """Return one piece of a file: what lies in `box` (x, y, width, height), made smaller and lit as pieces are.
+
+    colours: (H, W, 3) uint8. alpha: (H, W) uint8.
+    """
     x, y, width, height = box
     window = slice(y, y + height), slice(x, x + width)
     cover: Reals = alpha[window].astype(np.float32) / 255

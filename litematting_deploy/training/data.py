@@ -68,34 +68,41 @@ class MattingData(pl.LightningDataModule):
         self.recipe, self.sources, self.workers = recipe, sources, workers
 
     def setup(self, *_: Any, **__: Any) -> None:
+        """Put what the sources keep on the device there, once it is known."""
         trainer = self._attached
         for source in self.sources:
             source.prepare(trainer.strategy.root_device, trainer.global_rank, trainer.world_size)
 
     def train_dataloader(self) -> DataLoader[Any]:
+        """Return the batches of all steps that are left."""
         return self._loader(self.sources[0], Numbers(self._attached, self.recipe), self.workers)
 
     def val_dataloader(self) -> DataLoader[Any]:
+        """Return the held-out scenes: always the same ones, in batches that fill a preview."""
         stage, scenes = self.recipe.stages[-1], self.recipe.validation_scenes
         size = max(stage.batch, ROWS)
         batches = [Batch(_VALIDATION + i, stage.crop, min(size, scenes - i)) for i in range(0, scenes, size)]
         return self._loader(self.sources[1], batches, 0)
 
     def on_after_batch_transfer(self, batch: Batch, _: int) -> Scenes:
+        """Compose a batch on the device, by random numbers that depend on its own number alone."""
         rng = np.random.default_rng((self.recipe.seed, batch.number))
         return compose(self.sources[batch.number >= _VALIDATION].cut(batch, rng), self.recipe.augment, rng)
 
     def teardown(self, *_: Any, **__: Any) -> None:
+        """Stop what the sources do in the background."""
         for source in self.sources:
             source.close()
 
     @property
     def _attached(self) -> pl.Trainer:
+        """Return the trainer. Raises `RuntimeError` where there is none yet."""
         if self.trainer is None:
             raise RuntimeError("MattingData belongs to a Trainer before its hooks are called")
         return self.trainer
 
     def _loader(self, source: Source, batches: Any, workers: int) -> DataLoader[Any]:
+        """Return a loader of `batches`, with `workers` processes where the source reads files."""
         workers = workers if source.reads else 0
         return DataLoader(
             _Reads(source if source.reads else None, self.recipe.seed),
@@ -115,6 +122,7 @@ class Numbers:
         self.trainer, self.recipe = trainer, recipe
 
     def __iter__(self) -> Iterator[Batch]:
+        """Yield a batch for each step; numbers of a batch never meet those of another step or device."""
         largest = max(stage.batch for stage in self.recipe.stages)
         for step in range(self.trainer.global_step, self.recipe.steps):
             stage = self.recipe.stage_at(step)
@@ -131,6 +139,7 @@ class _Reads(Dataset[Batch]):
     # The loader makes tensors of the arrays. Numbers stay plain integers: reading one from a GPU would wait for all
     # work before it.
     def __getitem__(self, batch: Batch) -> Batch:
+        """Return a batch with what the source reads for it, samples stacked along the first axis."""
         if self.source is None:
             return batch
         numbers = range(batch.number, batch.number + batch.samples)

@@ -87,6 +87,7 @@ def _image(inputs: Tensor) -> Tensor:
 
 
 def _students(model: LiteMatting, inputs: Tensor) -> list[Tensor]:
+    """Return the outputs of layer1 to layer6 for inputs (N, 8, S, S)."""
     x, outputs = inputs, []
     for i in range(7):
         x = model.get_submodule(f"layer{i}")(x)
@@ -96,6 +97,7 @@ def _students(model: LiteMatting, inputs: Tensor) -> list[Tensor]:
 
 
 def _wanted(teacher: Teacher, inputs: Tensor) -> list[Tensor]:
+    """Return the teacher's features that `_students` is compared with."""
     features = teacher.features(_image(inputs))
     return [features[0], *(features[k] for k in _STAGES)]
 
@@ -113,6 +115,7 @@ def _distance(model: LiteMatting, teacher: Teacher, inputs: Tensor) -> Tensor:
 
 
 def _copy_kernels(model: LiteMatting, teacher: Teacher) -> None:
+    """Write the teacher's folded kernels into the encoder's convolutions; what has no counterpart stays small."""
     kernels = {name: value for name, value in teacher.folded.items() if name.endswith("weight")}
     stem = model.get_parameter("layer0.0.weight")
     # The encoder's images are in -1..1: (u + 1) / 2 is what the teacher divides by its deviation.

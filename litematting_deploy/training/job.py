@@ -107,6 +107,7 @@ def new_run(spec: TrainSpec) -> Begun:
 
 
 def _draw(session: Session, sources: Sequence[Source]) -> None:
+    """Draw what the libraries lack, with a bar for each."""
     with Bars(session.console) as bars:
         draw_libraries(sources, session.spec.workers, bars.show)
 

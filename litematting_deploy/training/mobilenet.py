@@ -92,6 +92,7 @@ def read_mobilenet(path: str | Path) -> Teacher:
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
+    """Return the arrays of a file as float32 tensors. Raises `CheckpointError`."""
     try:
         # NumPy leaves a file that it opened itself open where it is no archive.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -128,6 +129,7 @@ def _fold(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _check(path: Path, folded: Mapping[str, Tensor]) -> None:
+    """Raise `CheckpointError` unless all kernels and biases are there, of their shapes, and finite."""
     for name, _, _, shape in _layers():
         for part, wanted in (("weight", shape), ("bias", shape[:1])):
             found = folded.get(f"{name}.{part}")

@@ -74,6 +74,7 @@ def laplacian_pyramid(image: Tensor, levels: int = PYRAMID_LEVELS) -> list[Tenso
 
 
 def _blur(image: Tensor, kernel: Tensor, mode: str = "reflect") -> Tensor:
+    """Blur (N, 1, H, W) by a 5 x 5 kernel, (1, 1, 5, 5); `mode` says what lies outside."""
     return functional.conv2d(functional.pad(image, (2, 2, 2, 2), mode=mode), kernel)
 
 
@@ -99,9 +100,11 @@ class MattingModule(pl.LightningModule):
                 parameter.grad = None  # or the optimiser would go on with the last one
 
     def on_train_batch_start(self, *_: Any) -> None:
+        """Freeze what the stage of this step freezes."""
         self.freeze_guidance(self.recipe.stage_at(self.trainer.global_step))
 
     def training_step(self, scenes: Scenes, _: int) -> Tensor:
+        """Return the loss of a batch, and log its parts."""
         losses = self.losses(scenes)
         self.log_dict({f"train/{name}": value.detach() for name, value in losses._asdict().items()})
         return losses.total
@@ -121,15 +124,18 @@ class MattingModule(pl.LightningModule):
         return alpha
 
     def configure_optimizers(self) -> Any:
+        """Return RAdam with the recipe's rates."""
         settings = self.recipe.optimiser
         optimiser = torch.optim.RAdam(self.model.parameters(), settings.learning_rate, settings.betas)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _predict(self, scenes: Scenes) -> Tensor:
+        """Return the unclamped prediction, (N, 1, H, W)."""
         return self._forward(scenes.image, scenes.trimap, scenes.guide)
 
     def _losses(self, prediction: Tensor, scenes: Scenes) -> Losses:
+        """Return the losses in float32, whatever the precision; the image in (11) is the one without noise."""
         clean = scenes.alpha * scenes.foreground + (1 - scenes.alpha) * scenes.background
         with torch.autocast(self.device.type, enabled=False):
             return matting_losses(
@@ -137,6 +143,7 @@ class MattingModule(pl.LightningModule):
             )
 
     def _rate(self, step: int) -> float:
+        """Return the factor on the recipe's learning rate at a step, from 0."""
         settings = self.recipe.optimiser
         warm = min(1.0, (step + 1) / (settings.warmup_steps + 1))
         if settings.schedule == "constant":

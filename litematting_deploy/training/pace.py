@@ -136,6 +136,8 @@ def fit(recipe: Recipe, paces: list[Pace], minutes: float) -> Recipe:
 
 
 def _median_s(work: Callable[[], object], seconds: float, device: torch.device) -> float:
+    """Return the median seconds of `work`, measured three times or more, for `seconds` at least."""
+
     def timed() -> float:
         begun = time.perf_counter()
         work()

@@ -44,6 +44,7 @@ def curve(series: Mapping[str, Sequence[tuple[int, float]]], width: int = 960, h
     left, top, right, bottom = 70, 40, width - 30, height - 50
 
     def place(line: Sequence[tuple[int, float]]) -> NDArray[np.int32]:
+        """Return where points of a line lie in the picture, (N, 2), x and y."""
         x, y = np.array([(step, np.log10(value)) for step, value in line]).T
         across = left + x / max(steps.max(), 1) * (right - left)
         return np.stack([across, bottom - (y - low) / (high - low) * (bottom - top)], axis=1).round().astype(np.int32)
@@ -76,9 +77,11 @@ def encode(picture: NDArray[np.uint8], suffix: str = ".jpg") -> bytes:
 
 
 def _ticks(low: float, high: float) -> list[float]:
+    """Return round values between two logarithms (base 10): 1, 2 and 5 of each decade."""
     decades = range(int(np.floor(low)), int(np.ceil(high)) + 1)
     return [m * 10.0**d for d in decades for m in (1, 2, 5) if low <= np.log10(m * 10.0**d) <= high]
 
 
 def _write(picture: NDArray[np.uint8], text: str, at: tuple[int, int], colour: tuple[int, int, int]) -> None:
+    """Write text into a picture, its lower left corner at (x, y)."""
     cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)

@@ -116,4 +116,5 @@ def paint(texture: Tensor, shade: Tensor, background: Tensor, alike: Tensor, rng
 
 
 def _tint(rng: np.random.Generator, deviation: float, device: torch.device) -> Tensor:
+    """Return a random colour to add, (3, 1, 1)."""
     return on(device, rng.normal(0, deviation, (3, 1, 1)))

@@ -15,10 +15,9 @@ from .cutouts import list_cutouts, read_cutout
 from .data import Batch, Source, Sources
 from .drawing import Stream
 from .families import check_strands
-from .folder import list_foregrounds, read_background, read_window
 from .grooms import list_grooms, read_groom
 from .library import Library
-from .photos import Photos, list_images, split
+from .photos import Photos, list_foregrounds, list_images, read_background, read_window, split
 from .procedural import Cut, cut, cut_coloured, warp
 from .recipe import Augment, Recipe
 
@@ -42,6 +41,7 @@ class ProceduralSource(Source):
         self._photos: Photos
 
     def prepare(self, device: torch.device, rank: int = 0, world: int = 1) -> None:
+        """Load libraries and photos, unless they lie on the device already."""
         if self._prepared is None or self._prepared[0] != device:
             self.library.load(device)
             if self.coloured:
@@ -50,6 +50,7 @@ class ProceduralSource(Source):
         self._prepared = (device, rank, world)
 
     def cut(self, batch: Batch, rng: np.random.Generator) -> Cut:
+        """Return drawn foregrounds, and a share of cut-outs, over photos."""
         if self.workers and self._prepared:
             self.library.refresh(self.workers, *self._prepared[1:])
         drawn, how, parts = batch.samples, (self._photos, self.augment, rng), []
@@ -62,6 +63,7 @@ class ProceduralSource(Source):
         return Cut(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
     def close(self) -> None:
+        """Stop drawing."""
         self.library.close()
 
 
@@ -75,12 +77,14 @@ class FolderSource(Source):
         self.foregrounds = list(foregrounds.items())
 
     def read(self, crop: int, rng: np.random.Generator) -> dict[str, NDArray[np.uint8]]:
+        """Return `window`, alpha and RGB about a fractional pixel (4, S, S), and `background` (3, crop, crop)."""
         pair = self.foregrounds[rng.integers(len(self.foregrounds))]
         photo = self.paths[rng.integers(len(self.paths))]
         reach = math.ceil(crop * self.augment.scale[1] * math.sqrt(2))
         return {"window": read_window(*pair, reach, rng), "background": read_background(photo, crop, rng)}
 
     def cut(self, batch: Batch, rng: np.random.Generator) -> Cut:
+        """Return the windows turned, scaled and sheared over their backgrounds."""
         planes = batch.read["window"].float() / 255
         middle = torch.full((len(planes), 2), planes.shape[-1] // 2, device=planes.device)
         warped = warp(planes, middle, self.augment, rng, batch.crop)

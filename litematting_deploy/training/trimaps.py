@@ -146,6 +146,7 @@ def distance(region: Tensor, reach_px: int) -> Tensor:
 
 
 def _by_opencv(region: Tensor) -> Tensor:
+    """Return the distances of `distance` by OpenCV, without a limit to their reach."""
     measured = np.full(region.shape, np.inf, np.float32)
     for found, others in zip(measured, (~region).numpy().astype(np.uint8), strict=True):
         if not others.all():

@@ -19,9 +19,8 @@ from litematting_deploy.training import drawing
 from litematting_deploy.training.data import Batch, Numbers
 from litematting_deploy.training.drawing import POINTS, SHARD, Stream
 from litematting_deploy.training.families import draw, layer
-from litematting_deploy.training.folder import list_foregrounds, read_window
 from litematting_deploy.training.library import Library
-from litematting_deploy.training.photos import Photos, list_images, split
+from litematting_deploy.training.photos import Photos, list_foregrounds, list_images, read_window, split
 from litematting_deploy.training.recipe import Augment, Procedural, Recipe, Stage, read_recipe, recipe_sha256
 from litematting_deploy.training.sources import FolderSource, ProceduralSource, draw_libraries, procedural_sources
 from tests.conftest import ROOT

@@ -114,6 +114,7 @@ def check_strands(weights: Mapping[str, float], strands: bool) -> None:
 
 
 def _chances(weights: Mapping[str, float], families: Mapping[str, Draw]) -> tuple[list[str], np.ndarray]:
+    """Return the names of the families to draw from, and how likely each of them is. Raises `UsageError`."""
     check_strands(weights, GROOMED in families)
     unknown = sorted(set(weights) - set(families) - {GROOMED})
     if unknown:

@@ -109,6 +109,7 @@ def _walls(rng: Generator, wide: float, height: float, kinds: int) -> tuple[list
     taper, belly = rng.uniform(0.65, 1.0), rng.uniform(0.1, 0.35)
 
     def profile(v: Points) -> Points:
+        """Return the radius at heights `v`, 0 at the top and 1 at the bottom."""
         if kind == 1:  # a bowl
             return np.asarray(wide * np.sqrt(np.clip(1.02 - v.clip(0, 1) ** 2.5, 0.05, None)))
         if kind == 3:  # a bird cage

@@ -36,6 +36,7 @@ class _Bicycle:
         return np.asarray(centre + radius * toward(np.linspace(start, stop + 0.02, 97))[None])
 
     def wheel(self, centre: Points, spokes: int, tyre: float) -> None:
+        """Draw a wheel about `centre`, (2,): its spokes, those of the far flange first, rim, tyre and hub."""
         turn = self._rng.uniform(0, 6.3)
         k = np.arange(spokes)
         for side in (1, -1):  # the far flange first
@@ -49,6 +50,7 @@ class _Bicycle:
         self.tubes(self.ring(centre, 0.025), 0.04, 1.2)
 
     def saddle_and_bars(self) -> None:
+        """Draw the seat post with its saddle, and handlebars, straight or dropped, with brakes and cables."""
         rng = self._rng
         top = _SEAT + np.array([-0.03, rng.uniform(0.08, 0.2)])
         self.tubes(np.stack([_SEAT, top])[None], 0.03, 1.3)
@@ -96,6 +98,7 @@ class _Bicycle:
             self.tubes((tip + np.array([[-0.05, 0], [0.05, 0]]))[None], 0.035, 0.5, (y - 0.05) * side)
 
     def frame(self) -> None:
+        """Draw the tubes: stays and fork on both sides, then those of the middle."""
         rng, low = self._rng, _HEAD + np.array([0.05, -0.15])
         step = rng.random() < 0.3  # a low-step frame
         tube = rng.uniform(0.028, 0.05)
@@ -110,6 +113,7 @@ class _Bicycle:
         self.tubes(np.stack(main), tube)
 
     def extras(self) -> None:
+        """Draw mudguards, a carrier and a basket, each on some bicycles."""
         rng = self._rng
         if rng.random() < 0.5:  # mudguards
             for centre, start, stop in ((_REAR, 0.3, 3.4), (_FRONT, 0.5, 2.9)):
@@ -123,6 +127,7 @@ class _Bicycle:
             self.basket(np.array([0.48, 0.0, 0.72]) if rng.random() < 0.75 else np.array([-0.66, 0.0, 0.7]))
 
     def basket(self, middle: Points) -> None:
+        """Draw a basket of wire below `middle`, (3,) units."""
         rng = self._rng
         walls = box(0.2, rng.uniform(0.1, 0.18), 0.25, middle)
         make = (square, diamond)[int(rng.integers(2))]

@@ -103,6 +103,7 @@ class Canvas:
         self.strokes(both, thick, np.stack(shades, 1).reshape(2 * count, -1), **how)
 
     def _polygon(self, outline: Points, colour: tuple[float, float, float]) -> None:
+        """Fill a closed polygon in one colour, drawn in by as much as OpenCV's edges reach out."""
         points = np.asarray(outline, np.float64) * self.scale - 0.5
         after = np.concatenate([points[1:], points[:1]])
         along = after - np.concatenate([points[-1:], points[:-1]])

@@ -84,6 +84,7 @@ def smear(sheet: Sheet, length: float, angle: float, turn: float, pivot: Points)
 
 
 def _ball(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
+    """Return a ball with marks that show how it turns, (size, size, 2) float32."""
     canvas = Canvas(size)
     paint(canvas, Shape([ellipse(0, 0, 1, rng.uniform(0.8, 1))]), centre, radius, shade=rng.uniform(80, 170))
     for outline in (blob(rng) * 0.4 + rng.uniform(-0.5, 0.5, 2), limb((-0.6, 0), (0.6, 0.2), 0.06, 0.06)):

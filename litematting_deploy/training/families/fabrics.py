@@ -22,6 +22,7 @@ class _Drape:
         self._pitch, self._fan = rng.uniform(3, 9) / size, rng.uniform(-0.5, 0.5)
 
     def __call__(self, flat: Points) -> Points:
+        """Return where points of the flat cloth, (K, ..., 2), hang: the same shape, pixels."""
         x, y = flat[..., 0], flat[..., 1]
         folds = self._fold * np.sin(2 * np.pi * self._pitch * x) * (1 + y / self._size)
         x = x * (1 + self._fan * y / self._size) + folds

@@ -33,6 +33,7 @@ def slab(sketch: Sketch, outline: Points, y: float, thick: float, shade: float) 
 
 
 def _box(left: float, right: float, bottom: float, top: float) -> Points:
+    """Return the corners of an upright rectangle, (4, 2) in x and z."""
     return np.array([[left, bottom], [right, bottom], [right, top], [left, top]])
 
 
@@ -52,6 +53,7 @@ def _rods(sketch: Sketch, y: float, starts: Points, ends: Points, width: float, 
 
 
 def _chain_link(sketch: Sketch, half: float, y: float, shade: float) -> None:
+    """Draw chain link, chicken wire or a square mesh, with posts and rails."""
     rng = sketch.rng
     height, cell = rng.uniform(0.8, 1.4), log_uniform(rng, 0.04, 0.22)
     thick = cell * rng.uniform(0.04, 0.13)
@@ -71,6 +73,7 @@ def _chain_link(sketch: Sketch, half: float, y: float, shade: float) -> None:
 
 
 def _pickets(sketch: Sketch, half: float, y: float, shade: float) -> None:
+    """Draw pickets with crowns of four kinds over two rails; now and then one is missing."""
     rng = sketch.rng
     pitch, kind = log_uniform(rng, 0.1, 0.35), int(rng.integers(4))
     wide, top, deep = pitch * rng.uniform(0.4, 0.92), rng.uniform(0.6, 1.2), rng.uniform(0.02, 0.05)

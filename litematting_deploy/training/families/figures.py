@@ -1,7 +1,7 @@
 """What groomed strands grow on: a head with neck and shoulders, or a body that follows their roots."""
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,7 @@ _ROUND = 0.12
 """How far roots on a scalp lie from a sphere, at most, in radii."""
 
 
-@dataclass(frozen=True)
-class Figure:
+class Figure(NamedTuple):
     """A groom and the body under it, scaled so that the head's, or the whole figure's, radius is 1, about its centre.
 
     strands: (K, POINTS, 3) float32, y up. balls: (B, 4) float32, centre and radius, whose union is the body.
@@ -37,8 +36,7 @@ class Figure:
     closed: bool
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(NamedTuple):
     """Where a groom grows: centre, (3,), and radius in the file's unit, whether on a head, whether all around, and
     how much of a sphere about its centre it covers, 0..1."""
 
@@ -83,6 +81,7 @@ def figure(*paths: str) -> Figure:
 
 @lru_cache(maxsize=64)
 def _place(*paths: str) -> _Place:
+    """Return where the groom in some files grows: on a scalp, all over a body, or on a patch."""
     roots = np.concatenate([read_groom(path)[:, 0] for path in paths]).astype(np.float64)
     middle, extent = (roots.max(0) + roots.min(0)) / 2, float(np.ptp(roots, axis=0).max()) + 1e-9
     around = _covered(roots - middle, 0.35)

@@ -126,6 +126,7 @@ def _spike(rng: Generator) -> Head:
 
 
 def _bud(rng: Generator, canvas: Canvas, at: Points, heading: float, radius: float, light: float) -> None:
+    """Draw a closed flower of `radius` pixels that looks along `heading` (radians), in its sepals."""
     outline, form = _petal(rng, 0.5), np.eye(2) * radius
     _ring(rng, canvas, outline, heading + np.array([-0.25, 0.25, 0.0]), at, form * 1.4, 165 * light)
     _ring(rng, canvas, outline, heading + np.array([-0.5, 0.5, 0.0]), at, form * 0.75, 85 * light)

@@ -1,7 +1,7 @@
 """Groomed hair and fur from files, seen from any side: strands as thin as a third of a pixel over their body."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -26,8 +26,7 @@ _HAIRS = 110_000
 """On a whole head."""
 
 
-@dataclass(frozen=True)
-class _View:
+class _View(NamedTuple):
     """A camera: turn, (3, 3), then perspective from `distance`; `scale` pixels per unit at the figure's centre."""
 
     turn: NDArray[np.float32]
@@ -42,8 +41,7 @@ class _View:
         return seen[..., :2] * [1, -1] * scale[..., None] + self.shift, seen[..., 2], scale
 
 
-@dataclass(frozen=True)
-class _Strokes:
+class _Strokes(NamedTuple):
     """Pieces of strands, nearest last: (P, _PIECE + 1, 2) pixels, (P,) nearness, widths in pixels, and shades."""
 
     lines: Floats
@@ -79,10 +77,11 @@ def _camera(rng: Generator, size: int, shown: Figure) -> _View:
         outside = np.flatnonzero(apart.min(1) > 0)
         middle = seen[rng.choice(outside)] if len(outside) else seen[apart.min(1).argmax()]
     shift = size * (0.5 + rng.uniform(-0.18, 0.18, 2)) - middle
-    return _View(view.turn, view.distance, scale, shift.astype(np.float32))
+    return view._replace(shift=shift.astype(np.float32))
 
 
 def _rotation(axis: int, angle: float) -> NDArray[np.float64]:
+    """Return the rotation about an axis (0, 1 or 2) by an angle in radians, (3, 3)."""
     turn, (i, j) = np.eye(3), [k for k in range(3) if k != axis]
     turn[i, i] = turn[j, j] = np.cos(angle)
     turn[i, j], turn[j, i] = np.sin(angle), -np.sin(angle)

@@ -1,6 +1,6 @@
 """Hair on heads: straight, wavy and curly."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -11,8 +11,7 @@ from .shapes import Shape, bust, ellipse, limb, paint
 from .strands import bundled, coiled, grow
 
 
-@dataclass(frozen=True)
-class _Style:
+class _Style(NamedTuple):
     """Ranges to draw from. Lengths are in radii of the head, `turns` in windings per such length."""
 
     points: int
@@ -124,6 +123,7 @@ class _Cut:
 
 
 def _widths(rng: Generator, count: int) -> Points:
+    """Return the widths of hairs, (count,) pixels."""
     return rng.lognormal(np.log(1.0), 0.35, count).clip(0.5, 4)
 
 

@@ -1,5 +1,7 @@
 """Knitted and crocheted cloth: loops of yarn with holes between them, loose ends and lace edges."""
 
+from itertools import islice, product
+
 import numpy as np
 from numpy.random import Generator
 
@@ -24,16 +26,11 @@ def _yarn(rng: Generator, canvas: Canvas, lines: Points, width: float, tone: flo
 
 def _eyelets(rng: Generator, flat: Points, columns: int, rows: int) -> Points:
     """Return cloth coordinates, (..., 2), pushed aside by holes that form a pattern."""
-    across, down = rng.integers(4, 10, 2)
-    phase = rng.integers(0, 2)
-    centres = [
-        (c + (across / 2) * phase * (k % 2), r)
-        for k, r in enumerate(range(int(down) // 2, rows, int(down)))
-        for c in range(int(across) // 2, columns, int(across))
-    ]
-    reach = rng.uniform(0.4, 1.1)
-    for centre in centres[:60]:
-        away = flat - np.array(centre) - 0.5
+    across, down = rng.integers(4, 10, 2).tolist()
+    phase, reach = rng.integers(0, 2), rng.uniform(0.4, 1.1)
+    places = product(enumerate(range(down // 2, rows, down)), range(across // 2, columns, across))
+    for (k, row), column in islice(places, 60):
+        away = flat - np.array([column + (across / 2) * phase * (k % 2), row]) - 0.5
         far = np.linalg.norm(away, axis=-1, keepdims=True) + 1e-6
         # The push dies away, so that neighbours keep their places.
         flat = flat + away / far * (np.sqrt(far**2 + reach**2) - far) * np.exp(-np.square(far / (3 * reach)))

@@ -18,6 +18,7 @@ _SYLLABLES = "an be cor dy el fur gra hi is jo ka lum mi no or pe qui ra sto ter
 
 
 def _words(rng: Generator) -> str:
+    """Return a letter or two, a number, or up to four lines of made-up words."""
     kind = rng.random()
     if kind < 0.15:
         return "".join(rng.choice(list(string.ascii_letters + string.digits + "&@?!%"), int(rng.integers(1, 3))))

@@ -1,6 +1,6 @@
 """How groomed strands are cut and worn: between their guides, in clumps, waved, frizzy, thinned, blown about."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -12,8 +12,7 @@ from .layout import log_uniform
 from .strands import sampled
 
 
-@dataclass(frozen=True)
-class Locks:
+class Locks(NamedTuple):
     """How one head of hair is worn; lengths in radii of the figure unless said otherwise.
 
     width: of a strand. density, length: relative to the groom's. clump: how far tips gather, 0..1. wave, turns: radius

@@ -83,6 +83,7 @@ def box(half: float, deep: float, height: float, top: Points) -> list[Surface]:
 
 
 def _plane(corner: Points, across: Points, down: Points) -> Surface:
+    """Return a flat rectangle from `corner` along `across` and `down`, each (3,)."""
     return lambda flat: np.asarray(corner + flat[..., :1] * across + flat[..., 1:] * down)
 
 

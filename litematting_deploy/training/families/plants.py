@@ -31,6 +31,7 @@ def _twig(
 
 
 def _branches(rng: Generator, canvas: Canvas, centre: Points, radius: float) -> None:
+    """Draw up to three branches with their twigs; most bear leaves."""
     leaves: Spots = []
     angle = float(-np.pi / 2 + rng.normal(0, 0.7))
     for _ in range(int(rng.integers(1, 4))):

@@ -69,6 +69,7 @@ def _vessel(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
 
 
 def _bubbles(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
+    """Return a few bubbles, bright at their rims and where they mirror a window."""
     sheet = np.zeros((size, size, 2), np.float32)
     for _ in range(int(rng.integers(1, 7))):
         middle = centre + rng.normal(0, 0.6, 2) * radius

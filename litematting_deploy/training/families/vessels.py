@@ -30,6 +30,7 @@ class _Vessel:
         return np.asarray(np.interp(y, self._heights, self._widths))
 
     def pixels(self, points: Points) -> Points:
+        """Return where points on the vessel's own axes, (..., 2), lie in the picture."""
         return turned(points, self._angle) * self._radius + self._centre
 
     def part(self, draw: Callable[[Canvas], None]) -> Floats:
