@@ -1,9 +1,8 @@
 """Where batches come from: a source per kind of data, and the Lightning data module that feeds the loop."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
@@ -27,7 +26,7 @@ class Batch(NamedTuple):
     number: int
     crop: int
     samples: int
-    read: Mapping[str, Any] = MappingProxyType({})
+    read: dict[str, Any]
 
 
 class Source(ABC):
@@ -81,7 +80,7 @@ class MattingData(pl.LightningDataModule):
         """Return the held-out scenes: always the same ones, in batches that fill a preview."""
         stage, scenes = self.recipe.stages[-1], self.recipe.validation_scenes
         size = max(stage.batch, ROWS)
-        batches = [Batch(_VALIDATION + i, stage.crop, min(size, scenes - i)) for i in range(0, scenes, size)]
+        batches = [Batch(_VALIDATION + i, stage.crop, min(size, scenes - i), {}) for i in range(0, scenes, size)]
         return self._loader(self.sources[1], batches, 0)
 
     def on_after_batch_transfer(self, batch: Batch, _: int) -> Scenes:
@@ -127,7 +126,7 @@ class Numbers:
         for step in range(self.trainer.global_step, self.recipe.steps):
             stage = self.recipe.stage_at(step)
             first = (step * self.trainer.world_size + self.trainer.global_rank) * largest
-            yield Batch(first, stage.crop, stage.batch)
+            yield Batch(first, stage.crop, stage.batch, {})
 
 
 class _Reads(Dataset[Batch]):

@@ -109,7 +109,7 @@ def measure(module: MattingModule, source: Source, stage: Stage, precision: Prec
     rng = np.random.default_rng(0)
 
     def batch() -> Scenes:
-        return compose(source.cut(Batch(0, stage.crop, stage.batch), rng), recipe.augment, rng)
+        return compose(source.cut(Batch(0, stage.crop, stage.batch, {}), rng), recipe.augment, rng)
 
     scenes = batch()
     module.freeze_guidance(stage)

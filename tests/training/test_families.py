@@ -112,13 +112,19 @@ def test_weights_choose_the_families(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(seen) == set(WEIGHTS) == set(FAMILIES)
 
 
-def test_bad_weights_are_refused() -> None:
-    rng = np.random.default_rng(0)
-    with pytest.raises(UsageError, match=r"unknown families hairs; known are straight_hair, .*text"):
-        draw(rng, 64, {"hairs": 1})
-    for weights in ({}, {"fur": 0.0}, {"fur": 1.0, "net": -1.0}, {"fur": float("nan")}):
-        with pytest.raises(UsageError, match="nothing to draw"):
-            draw(rng, 64, weights)
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        pytest.param({"hairs": 1.0}, r"unknown families hairs; known are straight_hair, .*text", id="unknown"),
+        pytest.param({}, "nothing to draw", id="none"),
+        pytest.param({"fur": 0.0}, "nothing to draw", id="zero"),
+        pytest.param({"fur": 1.0, "net": -1.0}, "nothing to draw", id="negative"),
+        pytest.param({"fur": float("nan")}, "nothing to draw", id="nan"),
+    ],
+)
+def test_weights_that_draw_nothing_or_the_unknown_are_refused(weights: dict[str, float], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        draw(np.random.default_rng(0), 64, weights)
 
 
 def test_filled_outlines_cover_what_they_should() -> None:
