@@ -61,7 +61,6 @@ class Progression(Callback):
     def __init__(self, console: Console, steps: int) -> None:
         self.console, self.steps = console, steps
         self.bar = Bars(console, "steps")
-        self.since_s, self.since_step = 0.0, 0
         self.before: float | None = None
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:

@@ -88,12 +88,10 @@ def _image(inputs: Tensor) -> Tensor:
 
 def _students(model: LiteMatting, inputs: Tensor) -> list[Tensor]:
     """Return the outputs of layer1 to layer6 for inputs (N, 8, S, S)."""
-    x, outputs = inputs, []
-    for i in range(7):
-        x = model.get_submodule(f"layer{i}")(x)
-        if i:
-            outputs.append(x)
-    return outputs
+    outputs = [model.get_submodule("layer0")(inputs)]
+    for i in range(1, 7):
+        outputs.append(model.get_submodule(f"layer{i}")(outputs[-1]))
+    return outputs[1:]
 
 
 def _wanted(teacher: Teacher, inputs: Tensor) -> list[Tensor]:

@@ -1,7 +1,7 @@
 """Wires and surfaces in space, seen by a camera, and the patterns of wires that they carry."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -16,8 +16,7 @@ Surface = Callable[[Points], Points]
 """The way from (..., 2) in the unit square to (..., 3) in space: x to the right, y away from the viewer, z up."""
 
 
-@dataclass(frozen=True)
-class Camera:
+class Camera(NamedTuple):
     """A pinhole camera that looks at the origin from `distance`, turned by `yaw` and raised by `pitch` (radians).
 
     centre: (2,) pixels, where the origin appears. radius: the pixels of one unit there.
@@ -40,8 +39,7 @@ class Camera:
         return np.concatenate([picture, scale[..., None]], -1)
 
 
-@dataclass(frozen=True)
-class Sketch:
+class Sketch(NamedTuple):
     """A canvas on which things in space are drawn as a camera sees them."""
 
     rng: Generator

@@ -1,7 +1,7 @@
 """The outlines of solid things."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -10,8 +10,7 @@ from .canvas import Canvas, Points, Sheet
 from .layout import angles, toward, turned
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(NamedTuple):
     """Outlines in a square of about -1..1, y down: the union of `solids` less the `holes`, each (N, 2) float64."""
 
     solids: list[Points]
