@@ -22,12 +22,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from litematting_deploy.model import load_checkpoint
 from litematting_deploy.runtime.shipped import SHIPPED_CHECKPOINT
 from litematting_deploy.system import keep_freed_memory
-from litematting_deploy.training.data import Batch, ProceduralSource
+from litematting_deploy.training.data import Batch
 from litematting_deploy.training.module import MattingModule
 from litematting_deploy.training.recipe import Stage
 from litematting_deploy.training.rundir import reopen
 from litematting_deploy.training.scenes import Scenes, compose
-from litematting_deploy.training.sources import procedural_sources
+from litematting_deploy.training.sources import ProceduralSource, procedural_sources
 
 BASE_PX, SIZES_PX = 320, (192, 256, 416)
 COMPOSING, WHOLE, FROZEN, IN_PLACE = "composing", "whole gradient", "guidance frozen", "frozen, activations in place"

@@ -22,12 +22,11 @@ from numpy.typing import NDArray
 
 from litematting_deploy.files import replacing
 from litematting_deploy.images.photo import read_image
-from litematting_deploy.training.data import ProceduralSource
 from litematting_deploy.training.drawing import SHARD, Drawn, points_of_interest, shard_file, write_shard
 from litematting_deploy.training.library import Library
 from litematting_deploy.training.photos import list_images, shrink
 from litematting_deploy.training.recipe import Recipe, read_recipe
-from litematting_deploy.training.sources import draw_libraries, procedural_sources
+from litematting_deploy.training.sources import ProceduralSource, draw_libraries, procedural_sources
 
 LIMIT_MIB = 25
 PHOTO_PX, PHOTO_QUALITY, SHADE_QUALITY, LOSSLESS = 640, 88, 80, 101

@@ -5,13 +5,29 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from .draws import chosen
 from .families.layout import log_uniform
 
 Blur = Callable[[Tensor], Tensor]
+
+
+# Random numbers are drawn on the CPU, so that every device makes the same scenes of a seed.
+def on(device: torch.device, values: NDArray[np.generic]) -> Tensor:
+    """Return numbers as a float32 tensor on a device."""
+    return torch.from_numpy(values).float().to(device)
+
+
+def uniform(rng: np.random.Generator, low: float, high: float, n: int, device: torch.device) -> Tensor:
+    """Return a number for each image, (N, 1, 1, 1) float32, low to high."""
+    return on(device, rng.uniform(low, high, (n, 1, 1, 1)))
+
+
+def chosen(rng: np.random.Generator, probability: float, n: int) -> list[int]:
+    """Return the numbers of the images that something happens to, for what is done to one after the other."""
+    return [int(i) for i in np.flatnonzero(rng.random(n) < probability)]
 
 
 def defocus(image: Tensor, rng: np.random.Generator, probability: float, always: list[int]) -> Tensor:
@@ -130,9 +146,7 @@ def jpeg(image: Tensor, quality: Tensor) -> Tensor:
 
     image: (N, 3, H, W), 0..1, H and W multiples of 16. quality: (N,), 1..100. Returns the same shape and range.
     """
-    to_ycc, to_rgb = (
-        torch.from_numpy(matrix).float().to(image.device) for matrix in (_RGB_TO_YCC, np.linalg.inv(_RGB_TO_YCC))
-    )
+    to_ycc, to_rgb = (on(image.device, matrix) for matrix in (_RGB_TO_YCC, np.linalg.inv(_RGB_TO_YCC)))
     planes = torch.einsum("ij,njhw->nihw", to_ycc, image * 255)
     scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)[:, None, None]
     luma = _requantise(planes[:, :1] - 128, _table(_LUMINANCE, scale)) + 128
@@ -143,6 +157,7 @@ def jpeg(image: Tensor, quality: Tensor) -> Tensor:
 
 
 def _table(text: str, scale: Tensor) -> Tensor:
+    """Return a table of Annex K, scaled and rounded as encoders do: (N, 8, 8), 1..255. scale: (N, 1, 1), percent."""
     base = torch.tensor([float(value) for value in text.split()], device=scale.device).view(8, 8)
     return ((base * scale + 50) / 100).floor().clamp(1, 255)
 

@@ -1,9 +1,7 @@
-"""What a run can go on from, and its weights: averaged, saved whole or not at all, also where it is stopped."""
+"""What a run can go on from: its weights, averaged, and what it has computed in all; saved whole or not at all."""
 
 import json
-import signal
-import threading
-import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +16,19 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from .. import __version__
 from ..errors import TrainingError
 from ..files import replace_file, replacing
-from .recipe import Recipe
+from ..system import cpu_seconds, instruction_set
+from .recipe import Recipe, recipe_sha256
 from .rundir import CHECKPOINT, START, WEIGHTS
-from .totals import Totals
+from .scenes import Scenes
+
+TOTALS = "totals.json"
 
 
 class WholeFiles(TorchCheckpointIO):
     """Checkpoints that are replaced whole or not at all; Lightning's own copies across file systems."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
+        """Write a checkpoint beside its place, and put it there once it is whole."""
         with replacing(path) as draft:
             torch.save(checkpoint, draft)
 
@@ -48,6 +50,93 @@ class Average(WeightAveraging):
         """Leave the current weights as they are: the last checkpoint is written after this."""
 
 
+class Totals(Callback):
+    """Counts what a run computes, over all its processes and the run that it continues.
+
+    Steps that a killed run repeats count once, their CPU seconds not at all: what is counted lies in the checkpoint.
+    `continued` is the part that another run had computed when this one began to continue it.
+    """
+
+    def __init__(self, run: Path, recipe: Recipe) -> None:
+        self.run, self.recipe = run, recipe
+        self.counted = {"steps": 0, "crops": 0, "megapixels": 0.0}
+        self.utc_begun = _now()
+        self.cpu_before_s = self.cpu_s = 0.0
+        self.continued = self._figures()
+
+    def follow(self, state: dict[str, Any] | None) -> None:
+        """Begin with the totals of another run's checkpoint; None where it is from before there were totals."""
+        if state is not None:
+            self.load_state_dict(state)
+            self.cpu_s = self.cpu_before_s
+        self.continued = self._figures()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, _: pl.LightningModule, __: Any, batch: Scenes, *___: Any) -> None:
+        """Count a batch, over all devices."""
+        crops = len(batch.image) * trainer.world_size
+        height, width = batch.image.shape[2:]
+        self.counted["steps"] += 1
+        self.counted["crops"] += crops
+        self.counted["megapixels"] += crops * height * width / 1e6
+
+    def take(self, trainer: pl.Trainer) -> None:
+        """Read the clocks of all processes of the run. Comes before a checkpoint, in each of them."""
+        own_s = torch.tensor(cpu_seconds(), device=trainer.strategy.root_device)
+        self.cpu_s = self.cpu_before_s + float(trainer.strategy.reduce(own_s, reduce_op="sum"))
+
+    def write(self) -> None:
+        """Write `totals.json` into the run's folder. Comes after a checkpoint, so that it never tells of more."""
+        about = {
+            "utc_begun": self.utc_begun,
+            "utc": _now(),
+            **self._figures(),
+            "continued": self.continued,
+            "instruction_set": instruction_set(),
+            "recipe_sha256": recipe_sha256(self.recipe),
+        }
+        replace_file(self.run / TOTALS, (json.dumps(about, indent=1) + "\n").encode())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        counted, continued = dict(self.counted), dict(self.continued)
+        return {"counted": counted, "continued": continued, "utc_begun": self.utc_begun, "cpu_s": self.cpu_s}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting from what a checkpoint holds."""
+        self.counted = dict(state_dict["counted"])
+        self.utc_begun, self.cpu_before_s = state_dict["utc_begun"], state_dict["cpu_s"]
+        # Checkpoints from before this was counted have none.
+        self.continued = dict(state_dict.get("continued", self.continued))
+
+    def _figures(self) -> dict[str, float]:
+        """Return what has been counted so far, rounded as `totals.json` has it."""
+        megapixels = round(self.counted["megapixels"], 3)
+        return self.counted | {"megapixels": megapixels, "cpu_seconds": round(self.cpu_s, 1)}
+
+
+class Follow(Callback):
+    """Begins a run with the weights, averages and optimiser of another one's checkpoint; its step and rate are its own.
+
+    Comes before `Checkpoints`, so that the first checkpoint holds it. Acts as the validation before the first step
+    begins, when the optimiser is there.
+    """
+
+    def __init__(self, followed: dict[str, Any], average: Average, totals: Totals) -> None:
+        self.followed, self.average, self.totals = followed, average, totals
+
+    def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Load weights, averages, optimiser and totals of the run that is followed."""
+        saved = self.followed
+        pl_module.load_state_dict(saved["current_model_state"])
+        self.average.restore(saved)
+        optimiser = trainer.optimizers[0]
+        # The groups hold rate and betas, which are the new recipe's; the states hold RAdam's moments and its count of
+        # steps. Parameters that were always frozen have none yet: RAdam makes it at their first gradient.
+        state, groups = saved["optimizer_states"][0]["state"], optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": state, "param_groups": groups})
+        self.totals.follow(saved["callbacks"].get(Totals.__name__))
+
+
 class Checkpoints(Callback):
     """`last.ckpt`, whole, to go on from, and `weights.safetensors`, small, to go on or to export elsewhere.
 
@@ -66,22 +155,25 @@ class Checkpoints(Callback):
             self.totals.write()
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Save before the first step; `start.ckpt` is no longer needed then."""
         if trainer.global_step == 0:
             self.save(trainer)
             if trainer.is_global_zero:
                 (self.run / START).unlink(missing_ok=True)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Save every `checkpoint_every` steps and before each validation."""
         # Before a validation, too, which may take longer than somebody who stops the run waits.
-        if any(
-            trainer.global_step % every == 0 for every in (self.recipe.checkpoint_every, self.recipe.validate_every)
-        ):
+        intervals = self.recipe.checkpoint_every, self.recipe.validate_every
+        if any(trainer.global_step % interval == 0 for interval in intervals):
             self.save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Save what the last step made."""
         self.save(trainer)
 
     def on_save_checkpoint(self, trainer: pl.Trainer, _: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Write the averaged weights as `weights.safetensors`. Raises `TrainingError` unless they are finite."""
         state = {name.removeprefix("model."): value for name, value in checkpoint["state_dict"].items()}
         if not all(bool(value.isfinite().all()) for value in state.values()):
             raise TrainingError(
@@ -92,13 +184,6 @@ class Checkpoints(Callback):
             replace_file(self.run / WEIGHTS, small_checkpoint(state, trainer.global_step, self.recipe))
 
 
-def small_checkpoint(state: dict[str, Tensor], step: int, recipe: Recipe) -> bytes:
-    """Return a safetensors file of the weights in fp16, with step, recipe (JSON) and version in its metadata."""
-    half = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in state.items()}
-    about = {"step": str(step), "recipe": json.dumps(recipe.to_dict()), "litematting_deploy": __version__}
-    return save(half, about)
-
-
 class TerminatedError(Exception):
     """SIGTERM came, and the checkpoint of the step that this holds is whole."""
 
@@ -107,38 +192,13 @@ class TerminatedError(Exception):
         self.step = step
 
 
-class Stop(Callback):
-    """Stops the run after so many minutes of this process, if any; on SIGTERM raises `TerminatedError` after a step.
+def small_checkpoint(state: dict[str, Tensor], step: int, recipe: Recipe) -> bytes:
+    """Return a safetensors file of the weights in fp16, with step, recipe (JSON) and version in its metadata."""
+    half = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in state.items()}
+    about = {"step": str(step), "recipe": json.dumps(recipe.to_dict()), "litematting_deploy": __version__}
+    return save(half, about)
 
-    On SIGTERM nothing is validated any more, so that a stop takes one step and one checkpoint; in the midst of a
-    validation the checkpoint from before it is whole already.
-    """
 
-    def __init__(self, checkpoints: Checkpoints, steps: int, minutes: float | None) -> None:
-        self.checkpoints, self.steps, self.minutes = checkpoints, steps, minutes
-        self.end_s, self.asked = float("inf"), False
-
-    def on_train_start(self, *_: Any) -> None:
-        if self.minutes is not None:
-            self.end_s = time.monotonic() + self.minutes * 60
-        if threading.current_thread() is threading.main_thread():
-            # Lightning's handler stands by now, and it restores at the end what was there before it.
-            signal.signal(signal.SIGTERM, self._ask)
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        if self._is_asked(trainer):
-            self.checkpoints.save(trainer)
-            raise TerminatedError(trainer.global_step)
-        over = trainer.strategy.reduce_boolean_decision(time.monotonic() > self.end_s, all=False)
-        # The last step counts as a stop, too: Lightning then validates after it, whatever validate_every is.
-        trainer.should_stop = trainer.should_stop or over or trainer.global_step >= self.steps
-
-    def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        if not trainer.sanity_checking and self._is_asked(trainer):
-            raise TerminatedError(trainer.global_step)
-
-    def _ask(self, *_: object) -> None:
-        self.asked = True
-
-    def _is_asked(self, trainer: pl.Trainer) -> bool:
-        return bool(trainer.strategy.reduce_boolean_decision(self.asked, all=False))
+def _now() -> str:
+    """Return the time in UTC, as 2026-11-29T12:00:00Z."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

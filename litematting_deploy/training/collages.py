@@ -40,10 +40,8 @@ def _strew(sheet: Reals, pieces: tuple[Piece, ...], rng: Generator, tint: Reals)
     density = (density - rng.uniform(0.5, 2.5) * ((x - middle[0]) ** 2 + (y - middle[1]) ** 2)).clip(0.0, None).ravel()
     largest = usual * 1.6  # of all that follow, read from a smaller copy, which is many times as fast
     pieces = tuple(_shrunk(piece, largest) for piece in pieces)
-    cover = float(
-        np.mean([(piece[..., 3] / 255).mean() * min(piece.shape[:2]) / max(piece.shape[:2]) for piece in pieces])
-    )
-    wanted = rng.uniform(0.5, 3.5) * float((density > 0).mean()) * size**2 / (usual**2 * cover)
+    covers = [(piece[..., 3] / 255).mean() * min(piece.shape[:2]) / max(piece.shape[:2]) for piece in pieces]
+    wanted = rng.uniform(0.5, 3.5) * float((density > 0).mean()) * size**2 / (usual**2 * float(np.mean(covers)))
     count = int(np.clip(wanted, 3, 500))
     cells = rng.choice(64 * 64, count, p=density / density.sum())
     places = (np.stack([cells % 64, cells // 64], 1) + rng.random((count, 2))) * size / 64
@@ -56,6 +54,7 @@ def _strew(sheet: Reals, pieces: tuple[Piece, ...], rng: Generator, tint: Reals)
 
 
 def _shrunk(piece: Piece, longest: float) -> Piece:
+    """Return a piece whose longer side has at most `longest` pixels."""
     factor = longest / max(piece.shape[:2])
     if factor >= 1:
         return piece

@@ -37,18 +37,16 @@ def list_cutouts(folder: str | Path) -> list[Path]:
     images = sorted(path for path in folder.iterdir() if _may_be_read(path))
     found = [path for path in images if not path.stem.endswith(_OPACITY)]
     for path in images:
-        if path.stem.endswith(_OPACITY) and not any(
-            other.stem == path.stem[: -len(_OPACITY)] + _COLOUR for other in found
-        ):
-            raise InputError(
-                f"{path}: its colours, {path.stem[: -len(_OPACITY)]}{_COLOUR}, are not there; add or remove it"
-            )
+        colours = path.stem.removesuffix(_OPACITY) + _COLOUR
+        if path.stem.endswith(_OPACITY) and not any(other.stem == colours for other in found):
+            raise InputError(f"{path}: its colours, {colours}, are not there; add or remove it")
     if not found:
         raise InputError(f"{folder}: holds no cut-out (an image with alpha, or X{_COLOUR} and X{_OPACITY}); add some")
     return found
 
 
 def _may_be_read(path: Path) -> bool:
+    """Return whether a file is an image of a format that `read_cutout` takes, by its name."""
     return looks_like_image(path) and not is_exr_name(path)
 
 
@@ -56,7 +54,7 @@ def opacity_file(path: Path) -> Path | None:
     """Return the file that holds the alpha of `path`, None where that is in `path`. Raises `InputError`."""
     if not path.stem.endswith(_COLOUR):
         return None
-    stem = path.stem[: -len(_COLOUR)] + _OPACITY
+    stem = path.stem.removesuffix(_COLOUR) + _OPACITY
     found = sorted(other for other in path.parent.glob(f"{stem}.*") if _may_be_read(other))
     if not found:
         raise InputError(f"{path}: its opacity, {stem}, is not there; add it, or rename the file if it has an alpha")
@@ -86,6 +84,7 @@ def read_cutout(path: str) -> tuple[Piece, ...]:
 
 
 def _8_bits(levels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return levels of 8 or 16 bits as uint8, of the same shape."""
     return np.asarray(levels if levels.dtype == np.uint8 else levels >> 8, np.uint8)
 
 
@@ -110,15 +109,18 @@ def _boxes(alpha: NDArray[np.uint8]) -> list[tuple[int, int, int, int]]:
 
 
 def _trimmed(colours: NDArray[np.uint8], alpha: NDArray[np.uint8], box: tuple[int, int, int, int]) -> Piece:
+    """Return one piece of a file: what lies in `box` (x, y, width, height), made smaller and lit as pieces are.
+
+    colours: (H, W, 3) uint8. alpha: (H, W) uint8.
+    """
     x, y, width, height = box
     window = slice(y, y + height), slice(x, x + width)
     cover: Reals = alpha[window].astype(np.float32) / 255
     paint: Reals = colours[window].astype(np.float32)
     factor = MAX_SIDE / max(width, height)
     if factor < 1:
-        sheet: Reals = cv2.resize(
-            np.dstack([paint * cover[..., None], cover]), None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA
-        )
+        premultiplied = np.dstack([paint * cover[..., None], cover])
+        sheet: Reals = cv2.resize(premultiplied, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         cover = sheet[..., 3]
         paint = sheet[..., :3] / np.maximum(cover, 1 / 512)[..., None]
     paint = extended(paint, cover)

@@ -19,6 +19,7 @@ from ..model import LiteMatting
 from .mobilenet import BLOCKS, Teacher
 from .photos import Photos
 
+Report = Callable[[float, float], None]
 _SIZE_PX, _BATCH = 224, 8
 _ZOOM = (0.7, 4.0)
 _RATE = 2e-3
@@ -37,12 +38,7 @@ def carry_over(model: LiteMatting, teacher: Teacher, photos: Photos, rng: np.ran
 
 
 def regress(
-    model: LiteMatting,
-    teacher: Teacher,
-    photos: Photos,
-    minutes: float,
-    rng: np.random.Generator,
-    report: Callable[[float, float], None] | None = None,
+    model: LiteMatting, teacher: Teacher, photos: Photos, minutes: float, rng: np.random.Generator, report: Report
 ) -> None:
     """Train the encoder's stages, layer0 to layer6, to give the teacher's outputs, for `minutes`.
 
@@ -63,7 +59,7 @@ def regress(
         errors.append(float(loss.detach()))
         step += 1
         done = (time.monotonic() - begun) / (60 * minutes)
-        if report is not None and (step % 10 == 0 or done >= 1):
+        if step % 10 == 0 or done >= 1:
             report(min(done, 1.0), float(np.mean(errors[-50:])))
 
 
@@ -91,15 +87,15 @@ def _image(inputs: Tensor) -> Tensor:
 
 
 def _students(model: LiteMatting, inputs: Tensor) -> list[Tensor]:
-    x, outputs = inputs, []
-    for i in range(7):
-        x = model.get_submodule(f"layer{i}")(x)
-        if i:
-            outputs.append(x)
-    return outputs
+    """Return the outputs of layer1 to layer6 for inputs (N, 8, S, S)."""
+    outputs = [model.get_submodule("layer0")(inputs)]
+    for i in range(1, 7):
+        outputs.append(model.get_submodule(f"layer{i}")(outputs[-1]))
+    return outputs[1:]
 
 
 def _wanted(teacher: Teacher, inputs: Tensor) -> list[Tensor]:
+    """Return the teacher's features that `_students` is compared with."""
     features = teacher.features(_image(inputs))
     return [features[0], *(features[k] for k in _STAGES)]
 
@@ -117,6 +113,7 @@ def _distance(model: LiteMatting, teacher: Teacher, inputs: Tensor) -> Tensor:
 
 
 def _copy_kernels(model: LiteMatting, teacher: Teacher) -> None:
+    """Write the teacher's folded kernels into the encoder's convolutions; what has no counterpart stays small."""
     kernels = {name: value for name, value in teacher.folded.items() if name.endswith("weight")}
     stem = model.get_parameter("layer0.0.weight")
     # The encoder's images are in -1..1: (u + 1) / 2 is what the teacher divides by its deviation.
@@ -140,7 +137,6 @@ def _copy_kernels(model: LiteMatting, teacher: Teacher) -> None:
 
 def _fit_norms(model: LiteMatting, teacher: Teacher, inputs: Tensor) -> None:
     """Fit scale and shift of each norm in turn by least squares, given the norms before it."""
-    folded = teacher.folded
     wanted = teacher.stem(_image(inputs))
     x = _fit(model.get_submodule("layer0"), inputs, wanted)
     wanted = teacher.convolve(wanted, "block0.depthwise")
@@ -151,7 +147,7 @@ def _fit_norms(model: LiteMatting, teacher: Teacher, inputs: Tensor) -> None:
         if k == 1:
             wanted = teacher.convolve(wanted, "block0.project")
         padded = functional.pad(x, (1, 1, 1, 1))
-        hidden = len(folded[f"block{k}.expand.bias"])
+        hidden = len(teacher.folded[f"block{k}.expand.bias"])
         expanded = teacher.convolve(wanted, f"block{k}.expand")
         y = _fit(conv[:3], padded, expanded, inside=1, channels=hidden)
         deep = teacher.depthwise(expanded.clamp(0, 6), k)

@@ -1,25 +1,36 @@
 """A training run from what is asked for: a fresh folder or one to go on from, sources, precision, steps, weights."""
 
 import dataclasses
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import torch
 from rich.console import Console
+from safetensors.torch import save
 
 from ..errors import UsageError
-from ..model import load_checkpoint
-from .beginning import with_encoder
-from .callbacks import Drawing
+from ..files import replace_file
+from ..model import LiteMatting, load_checkpoint
+from ..system import keep_freed_memory
+from .callbacks import LINE_EVERY_S, Bars
+from .data import Source, Sources
 from .drawing import SHARD
-from .mobilenet import read_mobilenet
+from .encoder import Report, agreement, carry_over, regress
+from .mobilenet import Teacher, read_mobilenet
 from .pace import fitted, plan
+from .photos import Photos
 from .precision import decide
 from .recipe import Recipe, read_recipe
 from .run import find_device, train
-from .rundir import CHECKPOINT, Begun, begin, is_follower, open_followed, read_followed, reopen
-from .sources import Sources, draw_libraries, folder_sources, procedural_sources
-from .spec import FOLDERS, INHERITED, TrainSpec
+from .rundir import CHECKPOINT, ENCODED, Begun, begin, is_follower, open_followed, reopen
+from .sources import draw_libraries, folder_sources, procedural_sources
+from .spec import FOLDERS, INHERITED, Session, TrainSpec
+
+_PHOTOS = 200
 
 
 class Reached(NamedTuple):
@@ -49,6 +60,7 @@ def train_run(spec: TrainSpec, console: Console) -> Reached | None:
     decision = decide(recipe.precision, device)
     if not spec.resume:
         begun = begin(run, begun)
+    session = Session(spec, device, decision.precision, console)
     console.print(f"precision {decision.precision}: {decision.reason}", markup=False)
     if decision.slow:
         slow = f"warning: precision {decision.precision} is slow here"
@@ -56,20 +68,17 @@ def train_run(spec: TrainSpec, console: Console) -> Reached | None:
     if begun.fit_minutes is not None and not is_follower():
         few = replace(recipe, procedural=replace(recipe.procedural, count=SHARD))
         some = _sources(run, begun, few, spec.workers)[0]
-        with Drawing(console) as drawing:
-            draw_libraries((some,), spec.workers, drawing.show)
-        begun = fitted(run, begun, begun.fit_minutes, some, device, decision.precision, console)
+        _draw(session, (some,))
+        begun = fitted(session, begun, begun.fit_minutes, some)
     if begun.recipe != recipe:
         sources = _sources(run, begun, begun.recipe, spec.workers)
     if not is_follower():
-        for line in plan(begun.recipe, sources, spec.workers, spec.devices):
+        for line in plan(begun.recipe, sources, spec):
             console.print(line, markup=False)
-        with Drawing(console) as drawing:
-            draw_libraries(sources, spec.workers, drawing.show)
+        _draw(session, sources)
     if teacher is not None:
-        model = with_encoder(run, begun, model, teacher, sources[0], device, console)
-    followed = read_followed(run) if begun.follows and fresh else None
-    step = train(spec, begun.recipe, sources, model, device, decision.precision, console, followed)
+        model = _with_encoder(session, begun, model, teacher, sources[0])
+    step = train(session, begun, sources, model)
     return None if is_follower() else Reached(step, begun.recipe.steps)
 
 
@@ -97,9 +106,57 @@ def new_run(spec: TrainSpec) -> Begun:
     return Begun(recipe, **given, fit_minutes=spec.fit_minutes, encoder_minutes=spec.encoder_minutes)
 
 
+def _draw(session: Session, sources: Sequence[Source]) -> None:
+    """Draw what the libraries lack, with a bar for each."""
+    with Bars(session.console) as bars:
+        draw_libraries(sources, session.spec.workers, bars.show)
+
+
 def _sources(run: Path, begun: Begun, recipe: Recipe, workers: int) -> Sources:
     """Return where a run's samples come from, for training and for validation."""
     if begun.foregrounds:
         return folder_sources(recipe, Path(begun.foregrounds), Path(begun.photos))
     extra = [Path(folder) if folder else None for folder in (begun.strands, begun.cutouts)]
     return procedural_sources(recipe, Path(begun.photos), Path(begun.libraries or run), workers, *extra)
+
+
+def _with_encoder(
+    session: Session, begun: Begun, model: LiteMatting | None, teacher: Teacher, source: Source
+) -> LiteMatting:
+    """Return the model, fresh from the recipe's seed if None, with an encoder regressed to the teacher's features.
+
+    Takes up to 200 of the source's photos. The result stays in the run's folder, so that neither a run killed before
+    its first checkpoint nor the process of another device has to make it again.
+    """
+    file, device, minutes = session.spec.run / ENCODED, session.device, begun.encoder_minutes
+    if not is_follower() and not file.is_file():
+        torch.manual_seed(begun.recipe.seed)
+        if device.type == "cpu":
+            keep_freed_memory()
+        rng = np.random.default_rng(begun.recipe.seed)
+        chosen = rng.permutation(len(source.paths))[:_PHOTOS]
+        photos = Photos([source.paths[i] for i in sorted(chosen)], device)
+        model, teacher = (model or LiteMatting()).to(device).train(), teacher.to(device)
+        carry_over(model, teacher, photos, rng)
+        before = agreement(model, teacher, photos, rng)
+        regress(model, teacher, photos, minutes, rng, _line_a_minute(session.console, minutes))
+        for when, values in (("before", before), ("after", agreement(model, teacher, photos, rng))):
+            said = " ".join(f"{value:.2f}" for value in values)
+            session.console.print(
+                f"encoder: correlation of layer1 to layer6 with MobileNetV2 {when} regression: {said}"
+            )
+        replace_file(file, save({name: value.cpu().contiguous() for name, value in model.state_dict().items()}))
+    return load_checkpoint(file)
+
+
+def _line_a_minute(console: Console, minutes: float) -> Report:
+    """Return what prints a line a minute, and a last one: it takes the share of the time, 0..1, and the error."""
+    since_s = time.monotonic()
+
+    def report(share: float, error: float) -> None:
+        nonlocal since_s
+        if (now_s := time.monotonic()) - since_s >= LINE_EVERY_S or share >= 1:
+            since_s = now_s
+            console.print(f"encoder: {share * minutes:.1f} of {minutes:g} min, relative error {error:.3f}")
+
+    return report

@@ -45,7 +45,8 @@ class Library:
 
     def missing(self) -> list[int]:
         """Return the first layer of each file that is not there yet."""
-        return [first for first in range(0, self.count, SHARD) if not _is_drawn(shard_file(self.folder, first))]
+        files = {first: shard_file(self.folder, first) for first in range(0, self.count, SHARD)}
+        return [first for first, file in files.items() if not (file.is_file() and points_file(file).is_file())]
 
     def load(self, device: torch.device) -> None:
         """Take all layers to `device`; on the CPU the files are mapped, not read. Raises `InputError`."""
@@ -61,10 +62,7 @@ class Library:
         2)."""
         chosen = rng.integers(self.count, size=count)
         planes = torch.stack([self._shards[i // SHARD][i % SHARD] for i in chosen]).float() / 255
-        points = torch.stack(
-            [self._points[i, k] for i, k in zip(chosen, rng.integers(POINTS, size=count), strict=True)]
-        )
-        return planes, points.float()
+        return planes, self._points[chosen, rng.integers(POINTS, size=count)].float()
 
     def refresh(self, workers: int, rank: int = 0, world: int = 1) -> None:
         """Let layers that the workers have finished replace the oldest, and keep the workers busy.
@@ -90,10 +88,6 @@ class Library:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
             self._pending.clear()
-
-
-def _is_drawn(file: Path) -> bool:
-    return file.is_file() and points_file(file).is_file()
 
 
 def _mapped(file: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .camera import gaussian
-from .draws import chosen, uniform
+from .camera import chosen, gaussian, on, uniform
 from .families.layout import log_uniform
 from .recipe import Augment
 
@@ -36,13 +35,9 @@ def draw_look(augment: Augment, rng: np.random.Generator, n: int, device: torch.
     warm, green = rng.uniform(-1, 1, (2, n)) * augment.tint
     tint = np.stack([1 + warm, 1 + green / 3, 1 - warm], axis=1)[..., None, None]
     light = 1 + rng.uniform(-2, 2, (n, 1, 3, 3)) * augment.brightness
-    return Look(
-        uniform(rng, *augment.contrast, n, device),
-        uniform(rng, -augment.brightness, augment.brightness, n, device),
-        uniform(rng, *augment.saturation, n, device),
-        torch.from_numpy(tint).float().to(device),
-        torch.from_numpy(light).float().to(device),
-    )
+    ranges = augment.contrast, (-augment.brightness, augment.brightness), augment.saturation
+    contrast, brightness, saturation = (uniform(rng, *limits, n, device) for limits in ranges)
+    return Look(contrast, brightness, saturation, on(device, tint), on(device, light))
 
 
 def recolour(image: Tensor, look: Look) -> Tensor:
@@ -113,7 +108,7 @@ def studio(rng: np.random.Generator, n: int, size: torch.Size, device: torch.dev
     across, down = np.meshgrid(np.linspace(-1, 1, 5), np.linspace(-1, 1, 5))
     slope = rng.normal(0, 0.15, (2, n, 1, 1, 1)) * (rng.random((n, 1, 1, 1)) < 0.7)
     uneven = rng.normal(0, 0.03, (n, 1, 5, 5)) + rng.normal(0, 0.01, (n, 3, 5, 5))
-    field = torch.from_numpy(colours * (1 + slope[0] * across + slope[1] * down + uneven)).float().to(device)
+    field = on(device, colours * (1 + slope[0] * across + slope[1] * down + uneven))
     return functional.interpolate(field, size, mode="bicubic").clamp(0, 1)
 
 
@@ -122,7 +117,6 @@ def on_screen(photo: Tensor, rng: np.random.Generator) -> Tensor:
     one side."""
     n, device = len(photo), photo.device
     black, white = uniform(rng, 0.02, 0.12, n, device), uniform(rng, 0.65, 1, n, device)
-    blue = torch.from_numpy(1 + rng.uniform(-0.02, 0.1, (n, 1, 1, 1)) * np.array([-1, 0, 1]).reshape(1, 3, 1, 1))
-    dimmed = torch.from_numpy(rng.uniform(0.75, 1, (n, 1, 2, 2))).float().to(device)
-    light = functional.interpolate(dimmed, photo.shape[2:], mode="bilinear")
-    return ((black + (white - black) * photo) * (light * blue.float().to(device))).clamp(0, 1)
+    blue = on(device, 1 + rng.uniform(-0.02, 0.1, (n, 1, 1, 1)) * np.array([-1, 0, 1]).reshape(1, 3, 1, 1))
+    light = functional.interpolate(on(device, rng.uniform(0.75, 1, (n, 1, 2, 2))), photo.shape[2:], mode="bilinear")
+    return ((black + (white - black) * photo) * (light * blue)).clamp(0, 1)

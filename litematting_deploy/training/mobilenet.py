@@ -1,7 +1,7 @@
 """MobileNetV2 classifiers as teachers of the encoder: reading their weights, and their features."""
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,6 +92,7 @@ def read_mobilenet(path: str | Path) -> Teacher:
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
+    """Return the arrays of a file as float32 tensors. Raises `CheckpointError`."""
     try:
         # NumPy leaves a file that it opened itself open where it is no archive.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -100,19 +101,25 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: cannot be read as .npz: {first_line(error)}; fetch it again") from error
 
 
+def _layers() -> Iterator[tuple[str, str, str, tuple[int, ...]]]:
+    """Yield the name of each convolution here, torchvision's names of it and of its norm, and its shape."""
+    yield "stem", "features.0.0", "features.0.1", (32, 3, 3, 3)
+    before = 32
+    for k, width in enumerate(_WIDTHS):
+        hidden, base = before if k == 0 else 6 * before, f"features.{k + 1}.conv"
+        parts = [("expand", (hidden, before, 1, 1)), ("depthwise", (hidden, 1, 3, 3))][k == 0 :]
+        for i, (part, shape) in enumerate(parts):
+            yield f"block{k}.{part}", f"{base}.{i}.0", f"{base}.{i}.1", shape
+        last = len(parts)
+        yield f"block{k}.project", f"{base}.{last}", f"{base}.{last + 1}", (width, hidden, 1, 1)
+        before = width
+
+
 def _fold(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Fold torchvision's batch norms into the convolutions before them."""
-    pairs = {"stem": ("features.0.0", "features.0.1")}
-    for k in range(BLOCKS):
-        base = f"features.{k + 1}.conv"
-        parts = ("depthwise", "project") if k == 0 else ("expand", "depthwise", "project")
-        for i, part in enumerate(parts[:-1]):
-            pairs[f"block{k}.{part}"] = (f"{base}.{i}.0", f"{base}.{i}.1")
-        last = len(parts) - 1
-        pairs[f"block{k}.project"] = (f"{base}.{last}", f"{base}.{last + 1}")
     folded = {}
     try:
-        for name, (conv, norm) in pairs.items():
+        for name, conv, norm, _ in _layers():
             gain = state[f"{norm}.weight"] / (state[f"{norm}.running_var"] + _BATCH_NORM_EPS).sqrt()
             folded[f"{name}.weight"] = (state[f"{conv}.weight"] * gain[:, None, None, None]).float()
             folded[f"{name}.bias"] = (state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * gain).float()
@@ -122,16 +129,8 @@ def _fold(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _check(path: Path, folded: Mapping[str, Tensor]) -> None:
-    shapes: dict[str, tuple[int, ...]] = {"stem": (32, 3, 3, 3)}
-    before = 32
-    for k, width in enumerate(_WIDTHS):
-        hidden = before if k == 0 else 6 * before
-        if k:
-            shapes[f"block{k}.expand"] = (hidden, before, 1, 1)
-        shapes[f"block{k}.depthwise"] = (hidden, 1, 3, 3)
-        shapes[f"block{k}.project"] = (width, hidden, 1, 1)
-        before = width
-    for name, shape in shapes.items():
+    """Raise `CheckpointError` unless all kernels and biases are there, of their shapes, and finite."""
+    for name, _, _, shape in _layers():
         for part, wanted in (("weight", shape), ("bias", shape[:1])):
             found = folded.get(f"{name}.{part}")
             if found is None or tuple(found.shape) != wanted:

@@ -5,23 +5,23 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from rich.console import Console
 
 from ..files import replace_file
 from ..model import LiteMatting
 from ..system import keep_freed_memory
-from .data import Batch, ProceduralSource, Source
+from .data import Batch, Source
 from .drawing import SHARD
 from .module import MattingModule
 from .precision import AUTOCAST
 from .recipe import Precision, Recipe, Stage
 from .rundir import Begun, keep
 from .scenes import Scenes, compose
+from .sources import libraries
+from .spec import Session, TrainSpec
 
 # Validation, checkpoints and start-up also take time.
 _SHARE = 0.93
@@ -35,30 +35,27 @@ class Pace(NamedTuple):
     network_s: float
 
 
-def plan(recipe: Recipe, sources: Sequence[Source], workers: int, devices: int) -> list[str]:
+def plan(recipe: Recipe, sources: Sequence[Source], spec: TrainSpec) -> list[str]:
     """Return what a run is going to do, in lines: what is drawn, how long and how large, and how much is trained.
 
     Draws two layers of each library that is not complete, to see how long that takes.
 
     Few layers tell the time of many only roughly: families differ by a factor of ten.
     """
-    samples = recipe.samples * devices
-    megapixels = sum(stage.steps * stage.batch * stage.crop**2 for stage in recipe.stages) * devices / 1e6
+    megapixels = sum(stage.steps * stage.batch * stage.crop**2 for stage in recipe.stages) * spec.devices / 1e6
     lines = [
-        f"plan: {recipe.steps} steps, {samples} samples, {megapixels:.0f} megapixels; "
+        f"plan: {recipe.steps} steps, {recipe.samples * spec.devices} samples, {megapixels:.0f} megapixels; "
         f"{recipe.validation_scenes} held-out scenes every {recipe.validate_every} steps, before and after"
     ]
-    for source in sources:
-        if isinstance(source, ProceduralSource):
-            for library in filter(None, (source.library, source.coloured)):
-                layers = len(library.missing()) * SHARD
-                if layers:
-                    each_s = _layer_s(library.stream.draw) / min(workers, os.cpu_count() or 1)
-                    size_mib = layers * library.stream.planes * library.stream.size**2 / _MIB
-                    lines.append(
-                        f"plan: draws {layers} alphas of {library.stream.size}² in {library.folder}: "
-                        f"{size_mib:.0f} MiB on disk, roughly {each_s * layers / 60:.1f} min"
-                    )
+    for library, _ in libraries(sources):
+        layers, stream = len(library.missing()) * SHARD, library.stream
+        if layers:
+            each_s = _layer_s(stream.draw) / min(spec.workers, os.cpu_count() or 1)
+            lines.append(
+                f"plan: draws {layers} alphas of {stream.size}² in {library.folder}: "
+                f"{layers * stream.planes * stream.size**2 / _MIB:.0f} MiB on disk, "
+                f"roughly {each_s * layers / 60:.1f} min"
+            )
     return lines
 
 
@@ -70,31 +67,23 @@ def _layer_s(draw: Callable[[int], object]) -> float:
     return (time.perf_counter() - begun) / 2
 
 
-def fitted(
-    run: Path,
-    begun: Begun,
-    minutes: float,
-    source: Source,
-    device: torch.device,
-    precision: Precision,
-    console: Console,
-) -> Begun:
+def fitted(session: Session, begun: Begun, minutes: float, source: Source) -> Begun:
     """Scale the steps of a run so that it takes about `minutes`; return it, as its folder has it from then on.
 
-    source: of its training samples, drawn alphas. precision: as decided, not "auto".
+    source: of its training samples, drawn alphas.
 
     Writes the measured pace to `pace.json` in the run's folder.
     """
+    recipe, device = begun.recipe, session.device
     if device.type == "cpu":
         keep_freed_memory()
     source.prepare(device)
-    recipe = begun.recipe
     module = MattingModule(recipe, LiteMatting()).to(device).train()
     paces = []
     for stage in recipe.stages:
-        pace = measure(module, source, stage, precision)
+        pace = measure(module, source, stage, session.precision)
         paces.append(pace)
-        console.print(
+        session.console.print(
             f"{stage.crop}² in batches of {stage.batch}: {pace.input_s * 1e3:.0f} ms to compose, "
             f"{pace.network_s * 1e3:.0f} ms to train on; composing is {pace.network_s / pace.input_s:.1f} times as fast"
         )
@@ -102,8 +91,8 @@ def fitted(
     stages = zip(fitted.recipe.stages, paces, strict=True)
     measured = [dataclasses.asdict(stage) | pace._asdict() for stage, pace in stages]
     about = {"device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu", "stages": measured}
-    replace_file(run / "pace.json", (json.dumps(about, indent=1) + "\n").encode())
-    keep(run, fitted)
+    replace_file(session.spec.run / "pace.json", (json.dumps(about, indent=1) + "\n").encode())
+    keep(session.spec.run, fitted)
     return fitted
 
 
@@ -147,6 +136,8 @@ def fit(recipe: Recipe, paces: list[Pace], minutes: float) -> Recipe:
 
 
 def _median_s(work: Callable[[], object], seconds: float, device: torch.device) -> float:
+    """Return the median seconds of `work`, measured three times or more, for `seconds` at least."""
+
     def timed() -> float:
         begun = time.perf_counter()
         work()

@@ -1,4 +1,4 @@
-"""Photographs: where backgrounds and the colours of foregrounds come from."""
+"""Pictures in files: photographs, and foregrounds with alphas in Composition-1k's training layout (fg/ and alpha/)."""
 
 import hashlib
 import math
@@ -10,13 +10,17 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
+from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from ..errors import InputError
+from ..images.mask import read_alpha
 from ..images.photo import read_image
 from ..images.suffixes import READ_SUFFIXES, looks_like_image
+from .camera import on
+from .drawing import points_of_interest
 from .families.layout import log_uniform
 
 MAX_SIDE, MIN_SIDE = 1600, 64
@@ -49,60 +53,46 @@ def split(paths: Sequence[Path], held_out: float) -> tuple[list[Path], list[Path
     return sorted(ordered[count:]), sorted(ordered[:count])
 
 
-class Photos:
-    """Decoded photos on a device, at most MAX_SIDE pixels on the longer side. Raises `InputError`."""
+def list_foregrounds(root: str | Path) -> dict[Path, Path]:
+    """Return foreground files and their alphas, by name. Raises `InputError` naming what is missing or there twice."""
+    alphas: dict[str, Path] = {}
+    for path in list_images(Path(root) / "alpha"):
+        if path.stem in alphas:
+            raise InputError(f"{path}: {alphas[path.stem].name} has the same name; remove or rename one of them")
+        alphas[path.stem] = path
+    foregrounds = list_images(Path(root) / "fg")
+    alone = [path.name for path in foregrounds if path.stem not in alphas]
+    if alone:
+        raise InputError(f"{root}/alpha: no file for {', '.join(alone[:4])} of {root}/fg; each foreground needs one")
+    return {path: alphas[path.stem] for path in foregrounds}
 
-    def __init__(self, paths: Sequence[Path], device: torch.device) -> None:
-        with ThreadPoolExecutor() as pool:
-            self._images = [_to_tensor(image).to(device) for image in pool.map(_read, paths)]
 
-    def looks(self, rng: np.random.Generator, count: int, variety: float) -> list["PhotoLook"]:
-        """Return random photos, some of them (a share of `variety`) recoloured and mixed with another."""
-        return [self._look(rng, rng.random() < variety) for _ in range(count)]
+def read_window(foreground: Path, alpha: Path, size: int, rng: Generator) -> NDArray[np.uint8]:
+    """Return a window around a random fractional pixel: (4, size, size) uint8, alpha first, then RGB; reflected
+    outside."""
+    mask, colours = read_alpha(alpha), read_image(foreground)
+    if mask.shape != colours.shape[:2]:
+        raise InputError(
+            f"{alpha}: is {mask.shape[1]}x{mask.shape[0]}, its foreground {foreground} "
+            f"{colours.shape[1]}x{colours.shape[0]}; they must be of one size"
+        )
+    y, x = points_of_interest(mask, rng, count=1)[0]
+    half = size // 2
+    padded = cv2.copyMakeBorder(np.dstack([mask, colours]), half, half, half, half, cv2.BORDER_REFLECT)
+    return np.ascontiguousarray(np.moveaxis(padded[y : y + size, x : x + size], -1, 0))
 
-    def crops(
-        self,
-        rng: np.random.Generator,
-        count: int,
-        size: int,
-        zoom: tuple[float, float],
-        looks: Sequence["PhotoLook"] | None = None,
-    ) -> Tensor:
-        """Return random crops resized to `size`, flipped at random: (count, 3, size, size) float32, 0..1.
 
-        zoom: range of photo pixels per pixel of the crop, as far as the photo is large enough; uniform in the
-        logarithm. looks: what `looks` returned for them; without, photos are as they are.
-        """
-        looks = self.looks(rng, count, 0) if looks is None else looks
-        return torch.cat([self._finished(rng, look, size, zoom) for look in looks])
-
-    def _look(self, rng: np.random.Generator, varied: bool) -> "PhotoLook":
-        photo, other = (int(i) for i in rng.integers(len(self._images), size=2))
-        if not varied:
-            return PhotoLook(photo)
-        hue = rng.uniform(-math.pi, math.pi) if rng.random() < 0.12 else rng.uniform(-0.5, 0.5)
-        colour = _GREY if rng.random() < 0.15 else _hue_rotation(hue)
-        return PhotoLook(photo, other if rng.random() < 0.25 else None, colour, math.exp(rng.uniform(-0.5, 0.5)))
-
-    def _finished(self, rng: np.random.Generator, look: "PhotoLook", size: int, zoom: tuple[float, float]) -> Tensor:
-        crop = self._crop(rng, look.photo, size, log_uniform(rng, *zoom))
-        if look.behind is not None:
-            other = self._crop(rng, look.behind, size, log_uniform(rng, *zoom))
-            crop = torch.lerp(crop, other, _in_front(rng, size).to(crop.device))
-        if look.colour is not None:
-            matrix = torch.from_numpy(look.colour).float().to(crop.device)
-            crop = torch.einsum("ij,njhw->nihw", matrix, crop).clamp(0, 1) ** look.gamma
-        return crop
-
-    def _crop(self, rng: np.random.Generator, photo: int, size: int, zoom: float) -> Tensor:
-        image = self._images[photo]
-        height, width = image.shape[1:]
-        side = min(max(round(size * zoom), MIN_SIDE), height, width)
-        y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
-        crop = image[None, :, y : y + side, x : x + side].float() / 255
-        if rng.random() < 0.5:
-            crop = crop.flip(3)
-        return functional.interpolate(crop, size=(size, size), mode="bilinear", antialias=side > size).clamp(0, 1)
+def read_background(path: Path, size: int, rng: Generator) -> NDArray[np.uint8]:
+    """Return a random square of a photo, (3, size, size) uint8: enlarged where the photo is smaller."""
+    photo = read_image(path)
+    height, width = photo.shape[:2]
+    side = min(height, width, round(size * rng.uniform(0.7, 2.0)))
+    y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
+    way = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    square = cv2.resize(photo[y : y + side, x : x + side], (size, size), interpolation=way)
+    if rng.random() < 0.5:
+        square = square[:, ::-1]
+    return np.ascontiguousarray(np.moveaxis(square, -1, 0))
 
 
 class PhotoLook(NamedTuple):
@@ -114,6 +104,60 @@ class PhotoLook(NamedTuple):
     gamma: float = 1.0
 
 
+class Photos:
+    """Decoded photos on a device, at most MAX_SIDE pixels on the longer side. Raises `InputError`."""
+
+    def __init__(self, paths: Sequence[Path], device: torch.device) -> None:
+        with ThreadPoolExecutor() as pool:
+            planes = (np.ascontiguousarray(np.moveaxis(image, -1, 0)) for image in pool.map(_read, paths))
+            self._images = [torch.from_numpy(image).to(device) for image in planes]
+
+    def looks(self, rng: Generator, count: int, variety: float) -> list[PhotoLook]:
+        """Return random photos, some of them (a share of `variety`) recoloured and mixed with another."""
+        return [self._look(rng, rng.random() < variety) for _ in range(count)]
+
+    def crops(
+        self, rng: Generator, count: int, size: int, zoom: tuple[float, float], looks: list[PhotoLook] | None = None
+    ) -> Tensor:
+        """Return random crops resized to `size`, flipped at random: (count, 3, size, size) float32, 0..1.
+
+        zoom: range of photo pixels per pixel of the crop, as far as the photo is large enough; uniform in the
+        logarithm. looks: what `looks` returned for them; without, photos are as they are.
+        """
+        looks = self.looks(rng, count, 0) if looks is None else looks
+        return torch.cat([self._finished(rng, look, size, zoom) for look in looks])
+
+    def _look(self, rng: Generator, varied: bool) -> PhotoLook:
+        """Return a random photo; varied ones in other colours, and some of them mixed with another photo."""
+        photo, other = (int(i) for i in rng.integers(len(self._images), size=2))
+        if not varied:
+            return PhotoLook(photo)
+        hue = rng.uniform(-math.pi, math.pi) if rng.random() < 0.12 else rng.uniform(-0.5, 0.5)
+        colour = _GREY if rng.random() < 0.15 else _hue_rotation(hue)
+        return PhotoLook(photo, other if rng.random() < 0.25 else None, colour, math.exp(rng.uniform(-0.5, 0.5)))
+
+    def _finished(self, rng: Generator, look: PhotoLook, size: int, zoom: tuple[float, float]) -> Tensor:
+        """Return one crop of a look, (1, 3, size, size)."""
+        crop = self._crop(rng, look.photo, size, log_uniform(rng, *zoom))
+        if look.behind is not None:
+            other = self._crop(rng, look.behind, size, log_uniform(rng, *zoom))
+            crop = torch.lerp(crop, other, _in_front(rng, size).to(crop.device))
+        if look.colour is not None:
+            crop = torch.einsum("ij,njhw->nihw", on(crop.device, look.colour), crop).clamp(0, 1) ** look.gamma
+        return crop
+
+    def _crop(self, rng: Generator, photo: int, size: int, zoom: float) -> Tensor:
+        """Return a random square of a photo by its number, (1, 3, size, size), flipped at random."""
+        image = self._images[photo]
+        height, width = image.shape[1:]
+        side = min(max(round(size * zoom), MIN_SIDE), height, width)
+        y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
+        crop = image[None, :, y : y + side, x : x + side].float() / 255
+        if rng.random() < 0.5:
+            crop = crop.flip(3)
+        return functional.interpolate(crop, size=(size, size), mode="bilinear", antialias=side > size).clamp(0, 1)
+
+
 def _hue_rotation(angle: float) -> NDArray[np.float64]:
     """Return the matrix that turns the chroma of RGB by `angle` and leaves its luminance."""
     turn = np.eye(3)
@@ -121,7 +165,7 @@ def _hue_rotation(angle: float) -> NDArray[np.float64]:
     return np.asarray(np.linalg.inv(_TO_YIQ) @ turn @ _TO_YIQ)
 
 
-def _in_front(rng: np.random.Generator, size: int) -> Tensor:
+def _in_front(rng: Generator, size: int) -> Tensor:
     """Return how much of the other photo is seen, (1, 1, size, size): evenly, as a reflection, or beside an edge."""
     if rng.random() < 0.3:
         return torch.full((1, 1, 1, 1), float(rng.uniform(0.15, 0.6)))
@@ -140,11 +184,8 @@ def shrink(image: NDArray[np.uint8], max_side: int = MAX_SIDE) -> NDArray[np.uin
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
+    """Return a photo made smaller, (H, W, 3) uint8. Raises `InputError` where it is too small."""
     image = shrink(read_image(path))
     if min(image.shape[:2]) < MIN_SIDE:
         raise InputError(f"{path}: is {image.shape[1]}x{image.shape[0]}; photos have at least {MIN_SIDE} pixels a side")
     return image
-
-
-def _to_tensor(image: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0)))

@@ -31,6 +31,7 @@ def decide(asked: Precision, device: torch.device) -> Decision:
 
 
 def _fastest_on_gpu(device: torch.device) -> tuple[Precision, str]:
+    """Return the fastest precision of a GPU by its compute capability, and why."""
     capability = torch.cuda.get_device_capability(device)
     named = f"{torch.cuda.get_device_name(device)} has compute capability {capability[0]}.{capability[1]}"
     if capability >= _BF16_CAPABILITY:
@@ -39,6 +40,7 @@ def _fastest_on_gpu(device: torch.device) -> tuple[Precision, str]:
 
 
 def _fastest_on_cpu() -> tuple[Precision, str]:
+    """Return the fastest precision of this processor by its instructions, or by trying, and why."""
     fast = has_fast_bf16()
     if fast is None:
         single_s, half_s = _step_s(None), _step_s(torch.bfloat16)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -21,12 +22,10 @@ def sheet(scenes: Scenes, predictions: Tensor) -> NDArray[np.uint8]:
     """Return up to six scenes as rows of image, trimap, prediction and truth: (H, W, 3) uint8 RGB."""
     grey = (scenes.trimap[:, 2:] + scenes.trimap[:, 1:2] / 2, predictions, scenes.alpha)
     columns = [scenes.image, *(plane.expand(-1, 3, -1, -1) for plane in grey)]
-    cells = [
-        functional.interpolate(column[:ROWS].float(), (_CELL_PX, _CELL_PX), mode="bilinear", antialias=True)
-        for column in columns
-    ]
-    rows = [np.concatenate([_to_numpy(column[i]) for column in cells], axis=1) for i in range(len(cells[0]))]
-    return np.concatenate(rows)
+    shown = (column[:ROWS].float() for column in columns)
+    cells = [functional.interpolate(one, (_CELL_PX, _CELL_PX), mode="bilinear", antialias=True) for one in shown]
+    rows = torch.cat(cells, dim=3).permute(0, 2, 3, 1).flatten(0, 1)
+    return (rows.clamp(0, 1) * 255).round().byte().cpu().numpy()
 
 
 def curve(series: Mapping[str, Sequence[tuple[int, float]]], width: int = 960, height: int = 540) -> NDArray[np.uint8]:
@@ -45,6 +44,7 @@ def curve(series: Mapping[str, Sequence[tuple[int, float]]], width: int = 960, h
     left, top, right, bottom = 70, 40, width - 30, height - 50
 
     def place(line: Sequence[tuple[int, float]]) -> NDArray[np.int32]:
+        """Return where points of a line lie in the picture, (N, 2), x and y."""
         x, y = np.array([(step, np.log10(value)) for step, value in line]).T
         across = left + x / max(steps.max(), 1) * (right - left)
         return np.stack([across, bottom - (y - low) / (high - low) * (bottom - top)], axis=1).round().astype(np.int32)
@@ -77,13 +77,11 @@ def encode(picture: NDArray[np.uint8], suffix: str = ".jpg") -> bytes:
 
 
 def _ticks(low: float, high: float) -> list[float]:
+    """Return round values between two logarithms (base 10): 1, 2 and 5 of each decade."""
     decades = range(int(np.floor(low)), int(np.ceil(high)) + 1)
     return [m * 10.0**d for d in decades for m in (1, 2, 5) if low <= np.log10(m * 10.0**d) <= high]
 
 
 def _write(picture: NDArray[np.uint8], text: str, at: tuple[int, int], colour: tuple[int, int, int]) -> None:
+    """Write text into a picture, its lower left corner at (x, y)."""
     cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
-
-
-def _to_numpy(image: Tensor) -> NDArray[np.uint8]:
-    return (image.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().cpu().numpy()

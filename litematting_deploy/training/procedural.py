@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from .camera import on
 from .library import Library
 from .photos import Photos
 from .recipe import Augment
@@ -31,32 +31,11 @@ class Cut(NamedTuple):
     alike: Tensor
 
 
-def cut(
-    library: Library,
-    photos: Photos,
-    augment: Augment,
-    rng: np.random.Generator,
-    count: int,
-    crop: int,
-    coloured: Library | None = None,
-    share: float = 0.0,
-) -> Cut:
-    """Return `count` foregrounds over photos, crop x crop pixels, on the device of the library.
+def cut(library: Library, photos: Photos, augment: Augment, rng: np.random.Generator, count: int, crop: int) -> Cut:
+    """Return `count` drawn foregrounds in the colours of photos, over photos, on the device of the library.
 
-    Drawn ones are coloured from photos; a `share` comes from `coloured`, whose layers have colours of their own.
+    crop: their side in pixels.
     """
-    kept = int((rng.random(count) < share).sum()) if coloured else 0
-    parts = [_drawn(library, photos, augment, rng, count - kept, crop)] if kept < count else []
-    if coloured and kept:
-        window = _window(coloured, augment, rng, kept, crop)
-        alpha, foreground = window[:, :1], window[:, 1:]
-        background = photos.crops(rng, kept, crop, _BACKGROUND_ZOOM, photos.looks(rng, kept, augment.photo_variety))
-        parts.append(Cut(alpha, foreground, background, torch.zeros(kept, 1, 1, 1, device=alpha.device)))
-    return Cut(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
-
-
-def _drawn(library: Library, photos: Photos, augment: Augment, rng: np.random.Generator, count: int, crop: int) -> Cut:
-    """Return drawn foregrounds in the colours of photos."""
     alpha, shade = _window(library, augment, rng, count, crop).chunk(2, dim=1)
     camouflaged = rng.random(count) < augment.camouflage
     behind, painted = (photos.looks(rng, count, augment.photo_variety) for _ in range(2))
@@ -64,22 +43,29 @@ def _drawn(library: Library, photos: Photos, augment: Augment, rng: np.random.Ge
     painted = [same if alike else other for same, other, alike in zip(behind, painted, camouflaged, strict=True)]
     background = photos.crops(rng, count, crop, _BACKGROUND_ZOOM, behind)
     texture = photos.crops(rng, count, crop, _TEXTURE_ZOOM, painted)
-    alike = torch.from_numpy(camouflaged[:, None, None, None]).float().to(alpha.device)
+    alike = on(alpha.device, camouflaged[:, None, None, None])
     return Cut(alpha, paint(texture, shade, background, alike, rng), background, alike)
+
+
+def cut_coloured(
+    library: Library, photos: Photos, augment: Augment, rng: np.random.Generator, count: int, crop: int
+) -> Cut:
+    """Return `count` foregrounds in their own colours over photos; arguments as those of `cut`."""
+    window = _window(library, augment, rng, count, crop)
+    looks = photos.looks(rng, count, augment.photo_variety)
+    background = photos.crops(rng, count, crop, _BACKGROUND_ZOOM, looks)
+    return Cut(window[:, :1], window[:, 1:], background, torch.zeros(count, 1, 1, 1, device=window.device))
 
 
 def _window(library: Library, augment: Augment, rng: np.random.Generator, count: int, crop: int) -> Tensor:
     """Return windows of random layers about their pixels of interest, (count, planes, crop, crop)."""
     planes, points = library.take(rng, count)
-    jitter = rng.uniform(-crop / 4, crop / 4, (count, 2)) + _beside(rng, augment.sparse, count) * crop
-    return warp(planes, points + torch.from_numpy(jitter).float().to(points.device), augment, rng, crop)
-
-
-def _beside(rng: np.random.Generator, probability: float, count: int) -> NDArray[np.float64]:
-    """Return how far, in crops, to move some of the windows off the foreground, (count, 2)."""
+    jitter = rng.uniform(-crop / 4, crop / 4, (count, 2))
+    # Some lie off the foreground by a part of a crop.
     angle, far = rng.uniform(-math.pi, math.pi, count), rng.uniform(0.4, 0.7, count)
-    away = far * (rng.random(count) < probability)
-    return np.stack([away * np.sin(angle), away * np.cos(angle)], axis=1)
+    away = far * (rng.random(count) < augment.sparse)
+    jitter += np.stack([away * np.sin(angle), away * np.cos(angle)], axis=1) * crop
+    return warp(planes, points + on(points.device, jitter), augment, rng, crop)
 
 
 def warp(planes: Tensor, centres_yx: Tensor, augment: Augment, rng: np.random.Generator, crop: int) -> Tensor:
@@ -95,7 +81,7 @@ def warp(planes: Tensor, centres_yx: Tensor, augment: Augment, rng: np.random.Ge
     cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
     # Output (x, y) in pixels from the centre -> input (x, y).
     matrix = np.stack([flip * cos, shear * cos - sin, flip * sin, shear * sin + cos], axis=1).reshape(n, 2, 2)
-    linear = torch.from_numpy(matrix).float().to(device) * (crop / size)
+    linear = on(device, matrix) * (crop / size)
     centre = (centres_yx.flip(1) + 0.5) * 2 / size - 1
     along = (torch.arange(2 * crop, device=device) + 0.5) / crop - 1
     # (N, 2 crop, 2 crop, 2), as affine_grid makes it several times more slowly.
@@ -130,4 +116,5 @@ def paint(texture: Tensor, shade: Tensor, background: Tensor, alike: Tensor, rng
 
 
 def _tint(rng: np.random.Generator, deviation: float, device: torch.device) -> Tensor:
-    return torch.from_numpy(rng.normal(0, deviation, (3, 1, 1))).float().to(device)
+    """Return a random colour to add, (3, 1, 1)."""
+    return on(device, rng.normal(0, deviation, (3, 1, 1)))

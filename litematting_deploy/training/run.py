@@ -11,23 +11,20 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
-from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ..errors import DeviceError, InputError
 from ..files import replace_file
 from ..model import LiteMatting
 from ..system import keep_freed_memory
-from .beginning import Follow
-from .callbacks import Previews, Progression
-from .checkpoints import Average, Checkpoints, Stop, WholeFiles
-from .data import MattingData, Source
+from .callbacks import Previews, Progression, Stop
+from .checkpoints import Average, Checkpoints, Follow, Totals, WholeFiles
+from .data import MattingData, Sources
 from .module import MattingModule
 from .preview import curve, encode, smooth
-from .recipe import Precision, Recipe
-from .rundir import CHECKPOINT
-from .spec import TrainSpec
-from .totals import Totals
+from .recipe import Recipe
+from .rundir import CHECKPOINT, Begun, read_followed
+from .spec import Session
 
 _PATIENCE = timedelta(days=7)
 
@@ -45,39 +42,28 @@ def find_device(name: str, devices: int) -> torch.device:
     return torch.device("cuda", 0)
 
 
-def train(
-    spec: TrainSpec,
-    recipe: Recipe,
-    sources: tuple[Source, Source],
-    model: LiteMatting | None,
-    device: torch.device,
-    precision: Precision,
-    console: Console,
-    followed: dict[str, Any] | None = None,
-) -> int:
+def train(session: Session, begun: Begun, sources: Sources, model: LiteMatting | None) -> int:
     """Train until the recipe's steps or the minutes are over; return the step reached.
 
-    spec: its folder, devices, workers and minutes; if the folder holds a checkpoint, training goes on from it.
-    recipe: as the run was begun with it, steps fitted.
+    If the run's folder holds a checkpoint, training goes on from it.
+
+    begun: what the run was begun with, steps fitted.
     sources: of samples for training and for validation.
     model: the weights to begin with, with a fresh optimiser; None for random ones from the recipe's seed.
-    device: the first of the spec's devices; several train by DDP.
-    precision: as decided, not "auto".
-    followed: the checkpoint of another run to begin with.
 
     Raises `InputError` for files that cannot be read, `TrainingError` when the weights diverge,
     `TerminatedError` after the present step when SIGTERM comes, `KeyboardInterrupt`.
     """
+    spec, recipe = session.spec, begun.recipe
     pl.seed_everything(recipe.seed, verbose=False)
     _quieten()
-    if device.type == "cpu":
+    if session.device.type == "cpu":
         keep_freed_memory()
     torch.backends.cudnn.benchmark = True
-    run, checkpoint = spec.run, spec.run / CHECKPOINT
+    checkpoint = spec.run / CHECKPOINT
     fresh = not checkpoint.is_file()
-    callbacks = _callbacks(run, recipe, console, spec.minutes, followed if fresh else None)
-    trainer = _trainer(run, recipe, device, precision, spec.devices, callbacks, fresh)
-    data = MattingData(recipe, *sources, spec.workers)
+    trainer = _trainer(session, recipe, read_followed(spec.run) if begun.follows and fresh else None, fresh)
+    data = MattingData(recipe, sources, spec.workers)
     module = MattingModule(recipe, (model or LiteMatting()).train())
     try:
         trainer.fit(module, datamodule=data, ckpt_path=None if fresh else checkpoint)
@@ -93,24 +79,24 @@ def train(
         for source in sources:
             source.close()
     if trainer.is_global_zero:
-        draw_curve(run)
+        draw_curve(spec.run)
     return trainer.global_step
 
 
-def _trainer(
-    run: Path,
-    recipe: Recipe,
-    device: torch.device,
-    precision: Precision,
-    devices: int,
-    callbacks: list[Callback],
-    fresh: bool,
-) -> pl.Trainer:
+def _trainer(session: Session, recipe: Recipe, followed: dict[str, Any] | None, fresh: bool) -> pl.Trainer:
+    """Return Lightning's loop. followed: the checkpoint of another run to begin with. fresh: there is no own one."""
+    spec, run = session.spec, session.spec.run
+    average, totals = Average(recipe.ema_decay), Totals(run, recipe)
+    checkpoints = Checkpoints(run, recipe, totals)
+    # In the order in which Lightning calls them; each says what it has to come after.
+    callbacks: list[Callback] = [average, totals, Follow(followed, average, totals)] if followed else [average, totals]
+    callbacks += [checkpoints, Previews(run / "previews"), Progression(session.console, recipe.steps)]
+    callbacks.append(Stop(checkpoints, recipe.steps, spec.minutes))
     return pl.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=devices,
-        strategy=_strategy(recipe, devices),
-        precision=precision,  # type: ignore[arg-type]
+        accelerator="gpu" if session.device.type == "cuda" else "cpu",
+        devices=spec.devices,
+        strategy=_strategy(recipe, spec.devices),
+        precision=session.precision,  # type: ignore[arg-type]
         plugins=[WholeFiles()],
         max_steps=recipe.steps,
         max_epochs=-1,
@@ -126,23 +112,6 @@ def _trainer(
         enable_model_summary=False,
         callbacks=callbacks,
     )
-
-
-def _callbacks(
-    run: Path, recipe: Recipe, console: Console, minutes: float | None, followed: dict[str, Any] | None
-) -> list[Callback]:
-    """Return the callbacks in the order in which Lightning calls them; each says what it has to come after."""
-    average, totals = Average(recipe.ema_decay), Totals(run, recipe)
-    checkpoints = Checkpoints(run, recipe, totals)
-    return [
-        average,
-        totals,
-        *([Follow(followed, average, totals)] if followed else []),
-        checkpoints,
-        Previews(run / "previews"),
-        Progression(console, recipe.steps),
-        Stop(checkpoints, recipe.steps, minutes),
-    ]
 
 
 def _strategy(recipe: Recipe, devices: int) -> str | DDPStrategy:

@@ -127,6 +127,7 @@ def read_followed(run: Path) -> dict[str, Any]:
 
 
 def _check_checkpoint(path: Path) -> None:
+    """Raise `CheckpointError` unless a file holds all that a run goes on from."""
     read_state_dict(path)
     missing = [name for name in _OF_A_RUN if name not in torch.load(path, map_location="meta", weights_only=True)]
     if missing:

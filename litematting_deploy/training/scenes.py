@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .camera import blur_scene, camera, defocus, jpeg, sensor_noise
-from .draws import chosen, uniform
+from .camera import blur_scene, camera, chosen, defocus, jpeg, on, sensor_noise, uniform
 from .light import Look, cast_shadows, draw_look, on_screen, recolour, spill, studio
 from .procedural import Cut
 from .recipe import Augment
@@ -39,7 +38,7 @@ def compose(cut: Cut, augment: Augment, rng: np.random.Generator) -> Scenes:
     noise are drawn from `rng` on the CPU.
     """
     n, device = len(cut.alpha), cut.alpha.device
-    second = torch.from_numpy(rng.random((n, 1, 1, 1)) < (augment.combine if n > 1 else 0)).float().to(device)
+    second = on(device, rng.random((n, 1, 1, 1)) < (augment.combine if n > 1 else 0))
     alpha, foreground = combine(_snap(cut.alpha), cut.foreground, second)
     matched = set(chosen(rng, augment.matched, n))
     foreground, background = _in_their_light(cut, foreground, matched, augment, rng)

@@ -1,42 +1,105 @@
-"""The two kinds of training data, from folders to sources."""
+"""The two kinds of training data, and how they are made from folders."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from .cutouts import list_cutouts, read_cutout
-from .data import FolderSource, ProceduralSource, Source
+from .data import Batch, Source, Sources
 from .drawing import Stream
 from .families import check_strands
-from .folder import list_foregrounds
 from .grooms import list_grooms, read_groom
 from .library import Library
-from .photos import list_images, split
-from .recipe import Recipe
+from .photos import Photos, list_foregrounds, list_images, read_background, read_window, split
+from .procedural import Cut, cut, cut_coloured, warp
+from .recipe import Augment, Recipe
 
 _VALIDATION_SEED = 1_000_003
 
-Sources = tuple[Source, Source]
-"""For training and for validation."""
+
+class ProceduralSource(Source):
+    """Drawn alphas over photos: nothing is read while training, all of it lies on the device.
+
+    coloured: a library of cut-outs in their own colours, which a `share` of samples, 0..1, come from.
+    workers: processes that go on drawing while training runs.
+    """
+
+    def __init__(
+        self, library: Library, photos: list[Path], recipe: Recipe, workers: int = 0, coloured: Library | None = None
+    ) -> None:
+        super().__init__(photos, recipe.augment)
+        self.library, self.workers, self.coloured = library, workers, coloured
+        self.share = recipe.procedural.cutouts
+        self._prepared: tuple[torch.device, int, int] | None = None
+        self._photos: Photos
+
+    def prepare(self, device: torch.device, rank: int = 0, world: int = 1) -> None:
+        """Load libraries and photos, unless they lie on the device already."""
+        if self._prepared is None or self._prepared[0] != device:
+            self.library.load(device)
+            if self.coloured:
+                self.coloured.load(device)
+            self._photos = Photos(self.paths, device)
+        self._prepared = (device, rank, world)
+
+    def cut(self, batch: Batch, rng: np.random.Generator) -> Cut:
+        """Return drawn foregrounds, and a share of cut-outs, over photos."""
+        if self.workers and self._prepared:
+            self.library.refresh(self.workers, *self._prepared[1:])
+        drawn, how, parts = batch.samples, (self._photos, self.augment, rng), []
+        if self.coloured:
+            drawn -= int((rng.random(batch.samples) < self.share).sum())
+        if drawn:
+            parts.append(cut(self.library, *how, drawn, batch.crop))
+        if self.coloured and drawn < batch.samples:
+            parts.append(cut_coloured(self.coloured, *how, batch.samples - drawn, batch.crop))
+        return Cut(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+
+    def close(self) -> None:
+        """Stop drawing."""
+        self.library.close()
+
+
+class FolderSource(Source):
+    """Foregrounds with alphas from files (Composition-1k's training layout) over photos."""
+
+    reads = True
+
+    def __init__(self, foregrounds: Mapping[Path, Path], photos: list[Path], augment: Augment) -> None:
+        super().__init__(photos, augment)
+        self.foregrounds = list(foregrounds.items())
+
+    def read(self, crop: int, rng: np.random.Generator) -> dict[str, NDArray[np.uint8]]:
+        """Return `window`, alpha and RGB about a fractional pixel (4, S, S), and `background` (3, crop, crop)."""
+        pair = self.foregrounds[rng.integers(len(self.foregrounds))]
+        photo = self.paths[rng.integers(len(self.paths))]
+        reach = math.ceil(crop * self.augment.scale[1] * math.sqrt(2))
+        return {"window": read_window(*pair, reach, rng), "background": read_background(photo, crop, rng)}
+
+    def cut(self, batch: Batch, rng: np.random.Generator) -> Cut:
+        """Return the windows turned, scaled and sheared over their backgrounds."""
+        planes = batch.read["window"].float() / 255
+        middle = torch.full((len(planes), 2), planes.shape[-1] // 2, device=planes.device)
+        warped = warp(planes, middle, self.augment, rng, batch.crop)
+        alike = torch.zeros(len(planes), 1, 1, 1, device=planes.device)
+        return Cut(warped[:, :1], warped[:, 1:], batch.read["background"].float() / 255, alike)
 
 
 def procedural_sources(
-    recipe: Recipe,
-    photos: Path,
-    libraries: Path,
-    refresh_workers: int,
-    strands: Path | None = None,
-    cutouts: Path | None = None,
+    recipe: Recipe, photos: Path, kept: Path, workers: int, strands: Path | None = None, cutouts: Path | None = None
 ) -> Sources:
     """Return sources of drawn alphas over a folder of photos. Nothing is drawn yet.
 
-    libraries: folder where drawn libraries are kept. strands: folder of grooms. cutouts: folder of cut-outs. Of each
-    folder some files are held out. Raises `InputError` for a file that cannot be read.
+    kept: folder where drawn libraries are kept. workers: processes that draw while training runs. strands: folder of
+    grooms. cutouts: folder of cut-outs. Of each folder some files are held out. Raises `InputError` for a file that
+    cannot be read.
     """
     settings, made = recipe.procedural, []
     check_strands(settings.weights, strands is not None)
@@ -50,21 +113,12 @@ def procedural_sources(
     coloured = _split_files(pieces, read_cutout, recipe.held_out)
     first = recipe.seed if settings.seed is None else settings.seed
     seeds, counts = (first, first + _VALIDATION_SEED), (recipe.library_count, recipe.validation_scenes)
-    workers = (refresh_workers if settings.refresh else 0, 0)
-    for part, seed in enumerate(seeds):
-        drawn = Stream(seed, settings.size, settings.weights or None, grooms[part])
-        collages = Stream(seed, settings.size, cutouts=coloured[part])
-        share = settings.cutouts if collages.cutouts else 0.0
-        made.append(
-            ProceduralSource(
-                Library(libraries, drawn, counts[part]),
-                backgrounds[part],
-                recipe.augment,
-                workers[part],
-                Library(libraries, collages, math.ceil(share * counts[part])) if share else None,
-                share,
-            )
-        )
+    for part, (seed, count) in enumerate(zip(seeds, counts, strict=True)):
+        library = Library(kept, Stream(seed, settings.size, settings.weights or None, grooms[part]), count)
+        own = math.ceil(settings.cutouts * count) if coloured[part] else 0
+        cut_out = Library(kept, Stream(seed, settings.size, cutouts=coloured[part]), own) if own else None
+        refreshing = workers if settings.refresh and part == 0 else 0
+        made.append(ProceduralSource(library, backgrounds[part], recipe, refreshing, cut_out))
     return made[0], made[1]
 
 
@@ -95,11 +149,19 @@ def draw_libraries(sources: Sequence[Source], workers: int, progress: Callable[[
 
     sources: for training, then for validation if there is one.
     """
-    for held_out, source in zip(("", "held-out "), sources, strict=False):
-        if isinstance(source, ProceduralSource):
-            for what, library in (("alphas", source.library), ("cut-outs", source.coloured)):
-                if library is not None:
-                    library.ensure(workers, partial(progress, f"drawing {held_out}{what}", library.count))
+    for library, name in libraries(sources):
+        library.ensure(workers, partial(progress, f"drawing {name}", library.count))
+
+
+def libraries(sources: Sequence[Source]) -> list[tuple[Library, str]]:
+    """Return the libraries of the sources and what is in them; sources as `draw_libraries` takes them."""
+    drawn = [source for source in sources if isinstance(source, ProceduralSource)]
+    named = [
+        (library, held_out + what)
+        for held_out, source in zip(("", "held-out "), drawn, strict=False)
+        for what, library in (("alphas", source.library), ("cut-outs", source.coloured))
+    ]
+    return [(library, name) for library, name in named if library is not None]
 
 
 def folder_sources(recipe: Recipe, foregrounds: Path, photos: Path) -> Sources:
@@ -107,8 +169,6 @@ def folder_sources(recipe: Recipe, foregrounds: Path, photos: Path) -> Sources:
     pairs = list_foregrounds(foregrounds)
     backgrounds = split(list_images(photos), recipe.held_out)
     names = split(list(pairs), recipe.held_out)
-    training, held_out = (
-        FolderSource({name: pairs[name] for name in part}, behind, recipe.augment)
-        for part, behind in zip(names, backgrounds, strict=True)
-    )
+    sides = [{name: pairs[name] for name in part} for part in names]
+    training, held_out = map(FolderSource, sides, backgrounds, (recipe.augment, recipe.augment))
     return training, held_out

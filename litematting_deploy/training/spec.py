@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
+
+import torch
+from rich.console import Console
 
 from ..errors import UsageError
 from ..specs import check_choice, check_number
+from .recipe import Precision
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 
@@ -65,3 +69,12 @@ class TrainSpec:
                         "with `follows`, or with `init` and this one's weights.safetensors",
                         parameter=name,
                     )
+
+
+class Session(NamedTuple):
+    """A run in this process: what was asked for, the first device, the precision decided on, and where lines go."""
+
+    spec: TrainSpec
+    device: torch.device
+    precision: Precision
+    console: Console

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..matting.guide import SIGMA
+from .camera import on
 from .recipe import Augment
 
 # Sizes of the brush in one trimap of strokes, relative to the trimap's width.
@@ -62,15 +63,13 @@ def by_strokes(apart: Tensor, width: float, low: int, rng: np.random.Generator) 
     apart: (2, H, W), pixels to what is not background and to what is not foreground. width: radius of the brush in
     pixels, which changes along the edge. low: the least distance from a known pixel to the edge.
     """
-    size = apart.shape[1:]
-    size_field = functional.interpolate(
-        torch.from_numpy(rng.random((1, 1, 6, 6))).float().to(apart.device), size, mode="bilinear"
-    )[0, 0]
-    tile = torch.from_numpy(rng.random((_PATTERN_PX, _PATTERN_PX))).float().to(apart.device)
+    size, device = apart.shape[1:], apart.device
+    size_field = functional.interpolate(on(device, rng.random((1, 1, 6, 6))), size, mode="bilinear")[0, 0]
+    tile = on(device, rng.random((_PATTERN_PX, _PATTERN_PX)))
     pattern = tile.repeat([-(-side // _PATTERN_PX) for side in size])[: size[0], : size[1]]
     edge = apart.amax(0) <= max(1.0, width * rng.uniform(0, 0.5))
     # About the quartiles of a field between random corners.
-    chosen = torch.bucketize(size_field, torch.tensor([0.36, 0.5, 0.64], device=apart.device))
+    chosen = torch.bucketize(size_field, torch.tensor([0.36, 0.5, 0.64], device=device))
     known = apart > low
     dense = rng.uniform(1, 4)
     for k, relative in enumerate(_BRUSHES):
@@ -92,9 +91,9 @@ def by_polygons(apart: Tensor, width: float, low: int, rng: np.random.Generator)
     centre = torch.tensor(apart.shape[1:], device=device).flip(0) / 2
     turn = torch.tensor([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]], device=device)
     corners = _lattice(np.arange(-half, half + 1), np.arange(-half, half + 1))
-    moved = torch.from_numpy(corners + rng.uniform(-0.25, 0.25, corners.shape)).float().to(device)
+    moved = on(device, corners + rng.uniform(-0.25, 0.25, corners.shape))
     at_corners = _sample(apart, moved @ turn * step + centre)
-    pixels = torch.from_numpy(_lattice(np.arange(height) + 0.5, np.arange(apart.shape[2]) + 0.5)).float().to(device)
+    pixels = on(device, _lattice(np.arange(height) + 0.5, np.arange(apart.shape[2]) + 0.5))
     linear = _sample(at_corners, (pixels - centre) @ turn.T / step + half + 0.5)
     return (apart > low) & (linear > width)
 
@@ -105,7 +104,7 @@ def without_narrow(known: Tensor, radius: NDArray[np.float64]) -> Tensor:
     Small holes and islands become unknown, and so do see-through regions as a whole.
     """
     reach = math.ceil(radius.max())
-    disc = torch.from_numpy(radius).float().to(known.device)[:, None, None]
+    disc = on(known.device, radius)[:, None, None]
     # The region goes on beyond the image.
     inside = distance(~known, reach) > disc
     return known & (distance(inside, reach) <= disc)
@@ -116,7 +115,7 @@ def _margins(width: NDArray[np.float64], limits: tuple[int, int], rng: np.random
     n = len(width)
     sides = rng.normal(0, 0.2, (n, 2, 1, 1))
     varying = rng.uniform(-0.7, 0.7, (n, 2, 4, 4)) * (rng.random((n, 1, 1, 1)) < 0.5)
-    field = torch.from_numpy(np.log(width)[:, None, None, None] + sides + varying).float().to(alpha.device)
+    field = on(alpha.device, np.log(width)[:, None, None, None] + sides + varying)
     return functional.interpolate(field, alpha.shape[1:], mode="bilinear").exp().clamp(*limits)
 
 
@@ -147,14 +146,13 @@ def distance(region: Tensor, reach_px: int) -> Tensor:
 
 
 def _by_opencv(region: Tensor) -> Tensor:
-    measured = [
-        cv2.distanceTransform(others, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        if not others.all()
-        else np.full(others.shape, np.inf, np.float32)
-        for others in (~region).numpy().astype(np.uint8)
-    ]
+    """Return the distances of `distance` by OpenCV, without a limit to their reach."""
+    measured = np.full(region.shape, np.inf, np.float32)
+    for found, others in zip(measured, (~region).numpy().astype(np.uint8), strict=True):
+        if not others.all():
+            found[:] = cv2.distanceTransform(others, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     # Its last bits depend on where the memory lies; squares are whole numbers, so runs can be repeated exactly.
-    return torch.from_numpy(np.stack(measured)).square().round().sqrt()
+    return torch.from_numpy(measured).square().round().sqrt()
 
 
 def by_passes(region: Tensor, reach_px: int) -> Tensor:

@@ -9,8 +9,8 @@ from litematting_deploy.errors import UsageError
 from litematting_deploy.training import families
 from litematting_deploy.training.families import FAMILIES, WEIGHTS, Layer, draw, layer
 from litematting_deploy.training.families.canvas import NEUTRAL, Canvas, finish, opened, over, plain
-from litematting_deploy.training.families.fences import slab, upright
-from litematting_deploy.training.families.perspective import Camera
+from litematting_deploy.training.families.fences import slab
+from litematting_deploy.training.families.perspective import Camera, Sketch, upright
 from litematting_deploy.training.families.shapes import ellipse
 
 SIZE = 160
@@ -112,13 +112,19 @@ def test_weights_choose_the_families(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(seen) == set(WEIGHTS) == set(FAMILIES)
 
 
-def test_bad_weights_are_refused() -> None:
-    rng = np.random.default_rng(0)
-    with pytest.raises(UsageError, match=r"unknown families hairs; known are straight_hair, .*text"):
-        draw(rng, 64, {"hairs": 1})
-    for weights in ({}, {"fur": 0.0}, {"fur": 1.0, "net": -1.0}, {"fur": float("nan")}):
-        with pytest.raises(UsageError, match="nothing to draw"):
-            draw(rng, 64, weights)
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        pytest.param({"hairs": 1.0}, r"unknown families hairs; known are straight_hair, .*text", id="unknown"),
+        pytest.param({}, "nothing to draw", id="none"),
+        pytest.param({"fur": 0.0}, "nothing to draw", id="zero"),
+        pytest.param({"fur": 1.0, "net": -1.0}, "nothing to draw", id="negative"),
+        pytest.param({"fur": float("nan")}, "nothing to draw", id="nan"),
+    ],
+)
+def test_weights_that_draw_nothing_or_the_unknown_are_refused(weights: dict[str, float], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        draw(np.random.default_rng(0), 64, weights)
 
 
 def test_filled_outlines_cover_what_they_should() -> None:
@@ -187,9 +193,9 @@ def test_bars_of_a_fence_are_as_wide_as_asked() -> None:
     camera = Camera(np.array([80.0, 80.0]), 40.0, 0.0, 0.0, 1e6)
     canvas = Canvas(SIZE)
     outline = np.array([[-0.5, -1.0], [0.5, -1.0], [0.5, 1.0], [-0.5, 1.0]])
-    slab(np.random.default_rng(0), canvas, camera, outline, 0.0, 0.1, 120.0)
+    slab(Sketch(np.random.default_rng(0), canvas, camera), outline, 0.0, 0.1, 120.0)
     drawn = canvas.sheet()[..., 0]
     wanted = covered(lambda x, y: np.asarray((np.abs(x - 80) < 20) & (np.abs(y - 80) < 40)))
     assert abs(drawn.sum() - wanted.sum()) / 120 < 0.2  # pixels, all along its edge
     assert np.array_equal(drawn[45:115, 65:95], np.ones((70, 30)))
-    assert camera(upright(0.0)(outline))[0, :2] == pytest.approx([60, 120])
+    assert camera(upright(outline, 0.0))[0, :2] == pytest.approx([60, 120])

@@ -13,13 +13,13 @@ from litematting_deploy.errors import ArtefactError, InputError, UsageError
 from litematting_deploy.schema import decode
 from litematting_deploy.training.collages import collage
 from litematting_deploy.training.cutouts import extended, list_cutouts, read_cutout
-from litematting_deploy.training.data import Batch, ProceduralSource
+from litematting_deploy.training.data import Batch
 from litematting_deploy.training.drawing import Stream
 from litematting_deploy.training.families import check_strands, draw
 from litematting_deploy.training.families.figures import figure, with_parts
 from litematting_deploy.training.grooms import POINTS, list_grooms, read_groom
 from litematting_deploy.training.recipe import Procedural, Recipe
-from litematting_deploy.training.sources import draw_libraries, procedural_sources
+from litematting_deploy.training.sources import ProceduralSource, draw_libraries, procedural_sources
 from tests.training.test_sources import write_photos
 
 Floats = NDArray[np.float32]
@@ -119,16 +119,21 @@ def test_a_wrong_tfx_is_named_with_what_is_wrong(tmp_path: Path, content: bytes,
         read_groom(str(tmp_path / "wrong.tfx"))
 
 
-def test_what_is_no_groom_is_refused(tmp_path: Path) -> None:
+def test_a_damaged_archive_is_no_groom(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"PK garbage")
     with pytest.raises(InputError, match=r"a\.npz: cannot be read as a groom"):
         read_groom(str(tmp_path / "a.npz"))
+
+
+def test_an_archive_without_strands_is_no_groom(tmp_path: Path) -> None:
     np.savez(tmp_path / "b.npz", other=np.zeros(3))
     with pytest.raises(InputError, match=r"b\.npz: holds no array cnt"):
         read_groom(str(tmp_path / "b.npz"))
-    (tmp_path / "none").mkdir()
+
+
+def test_a_folder_without_grooms_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no groom"):
-        list_grooms(tmp_path / "none")
+        list_grooms(tmp_path)
 
 
 def test_a_scalp_becomes_a_head_with_its_size_and_parts_find_each_other(strands: Path) -> None:
@@ -157,14 +162,25 @@ def test_groomed_hair_is_the_same_each_time_solid_inside_and_fine_outside(strand
     assert clear > 5000
 
 
-def test_strands_and_their_weight_belong_together(strands: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"groomed is 1, and there are no strands; give `strands`"):
-        check_strands({"groomed": 1.0}, False)
-    with pytest.raises(UsageError, match=r"add groomed ="):
-        check_strands({"fur": 1.0}, True)
+@pytest.mark.parametrize(
+    ("family", "there", "words"),
+    [
+        pytest.param("groomed", False, r"groomed is 1, and there are no strands; give `strands`", id="no-strands"),
+        pytest.param("fur", True, r"add groomed =", id="no-weight"),
+    ],
+)
+def test_strands_and_their_weight_belong_together(family: str, there: bool, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        check_strands({family: 1.0}, there)
+
+
+def test_sources_of_groomed_hair_need_strands(tmp_path: Path) -> None:
     recipe = Recipe(procedural=Procedural(weights={"groomed": 1.0}))
     with pytest.raises(UsageError, match="`strands`"):
         procedural_sources(recipe, write_photos(tmp_path / "photos"), tmp_path, 0)
+
+
+def test_libraries_are_named_after_the_strands_they_are_drawn_with(strands: Path) -> None:
     files = (str(strands / "b.tfx"),)
     before = Stream(1, 64, None, files).folder_name()
     write_tfx(strands / "b.tfx", scalp(seed=9), 3.0)
@@ -218,6 +234,9 @@ def test_a_recipe_leaves_cutouts_out_by_their_names(tmp_path: Path) -> None:
     assert used("b*.png", "nothing") == {"Set_Color.jpg", "red.png"}
     with pytest.raises(InputError, match=r"cutouts_exclude = \['\*\.png', 'Set\*'\] leaves none of its 3 cut-outs"):
         used("*.png", "Set*")
+
+
+def test_patterns_of_names_are_texts() -> None:
     with pytest.raises(ArtefactError, match=r"procedural\.cutouts_exclude\[0\] must be a text; got 3"):
         decode(b'{"procedural": {"cutouts_exclude": [3]}}', Recipe, name="a recipe")
 
@@ -232,20 +251,30 @@ def test_colours_stay_where_they_are_known() -> None:
     assert (made[:, :20] < made[:, -20:].min()).all()
 
 
-def test_wrong_cutouts_are_refused_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "shape", "words"),
+    [
+        pytest.param("opaque.png", (50, 50, 3), r"opaque\.png: has no transparent pixel", id="opaque"),
+        pytest.param("clear.png", (50, 50, 4), r"clear\.png: is clear nearly everywhere", id="clear"),
+        pytest.param("Set_Opacity.jpg", (50, 50), r"Set_Opacity\.jpg: is \(50, 50\)", id="size"),
+    ],
+)
+def test_a_wrong_cutout_is_refused_by_name(tmp_path: Path, name: str, shape: tuple[int, ...], words: str) -> None:
     folder = write_cutouts(tmp_path / "cutouts")
-    cv2.imwrite(str(folder / "opaque.png"), np.zeros((50, 50, 3), np.uint8))
-    with pytest.raises(InputError, match=r"opaque\.png: has no transparent pixel"):
-        read_cutout(str(folder / "opaque.png"))
-    cv2.imwrite(str(folder / "clear.png"), np.zeros((50, 50, 4), np.uint8))
-    with pytest.raises(InputError, match=r"clear\.png: is clear nearly everywhere"):
-        read_cutout(str(folder / "clear.png"))
-    cv2.imwrite(str(folder / "Set_Opacity.jpg"), np.zeros((50, 50), np.uint8))
-    with pytest.raises(InputError, match=r"Set_Opacity\.jpg: is 50x50|Set_Opacity\.jpg: is \(50, 50\)"):
-        read_cutout(str(folder / "Set_Color.jpg"))
+    cv2.imwrite(str(folder / name), np.zeros(shape, np.uint8))
+    with pytest.raises(InputError, match=words):
+        read_cutout(str(folder / name.replace("_Opacity", "_Color")))
+
+
+def test_colours_without_their_opacity_are_refused(tmp_path: Path) -> None:
+    folder = write_cutouts(tmp_path / "cutouts")
     (folder / "Set_Opacity.jpg").unlink()
     with pytest.raises(InputError, match=r"Set_Color\.jpg: its opacity, Set_Opacity, is not there"):
         read_cutout(str(folder / "Set_Color.jpg"))
+
+
+def test_opacity_without_its_colours_is_refused(tmp_path: Path) -> None:
+    folder = write_cutouts(tmp_path / "cutouts")
     cv2.imwrite(str(folder / "Alone_Opacity.jpg"), disc())
     with pytest.raises(InputError, match=r"Alone_Opacity\.jpg: its colours, Alone_Color, are not there"):
         list_cutouts(folder)

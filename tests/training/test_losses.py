@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from litematting_deploy.training.losses import PYRAMID_LEVELS, laplacian, laplacian_pyramid, matting_losses
+from litematting_deploy.training.module import PYRAMID_LEVELS, laplacian, laplacian_pyramid, matting_losses
 
 
 @pytest.fixture

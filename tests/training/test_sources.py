@@ -5,6 +5,7 @@ import json
 import pickle
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,14 +17,13 @@ import torch
 from litematting_deploy.errors import InputError, UsageError
 from litematting_deploy.schema import decode
 from litematting_deploy.training import drawing
-from litematting_deploy.training.data import Batch, Draw, FolderSource, Numbers, ProceduralSource
+from litematting_deploy.training.data import Batch, Numbers
 from litematting_deploy.training.drawing import POINTS, SHARD, Stream
 from litematting_deploy.training.families import draw, layer
-from litematting_deploy.training.folder import list_foregrounds, read_window
 from litematting_deploy.training.library import Library
-from litematting_deploy.training.photos import Photos, list_images, split
+from litematting_deploy.training.photos import Photos, list_foregrounds, list_images, read_window, split
 from litematting_deploy.training.recipe import Augment, Procedural, Recipe, Stage, read_recipe, recipe_sha256
-from litematting_deploy.training.sources import draw_libraries, procedural_sources
+from litematting_deploy.training.sources import FolderSource, ProceduralSource, draw_libraries, procedural_sources
 from tests.conftest import ROOT
 
 CPU = torch.device("cpu")
@@ -104,11 +104,20 @@ def test_photos_are_listed_split_and_cropped(tmp_path: Path) -> None:
     crops = Photos(training, CPU).crops(np.random.default_rng(0), 5, 64, (0.5, 2.5))
     assert crops.shape == (5, 3, 64, 64)
     assert 0 <= float(crops.min()) < float(crops.max()) <= 1
+
+
+def test_a_single_photo_leaves_none_to_hold_out(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least two"):
-        split(paths[:1], 0.25)
-    cv2.imwrite(str(tmp_path / "photos" / "small.png"), np.zeros((20, 90, 3), np.uint8))
+        split([tmp_path / "0.jpg"], 0.25)
+
+
+def test_a_photo_that_is_too_small_is_refused(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "small.png"), np.zeros((20, 90, 3), np.uint8))
     with pytest.raises(InputError, match=r"small\.png: is 90x20"):
-        Photos([tmp_path / "photos" / "small.png"], CPU)
+        Photos([tmp_path / "small.png"], CPU)
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no image"):
         list_images(tmp_path)
 
@@ -183,8 +192,8 @@ def test_devices_and_steps_draw_different_numbers() -> None:
     for rank in range(2):
         trainer = SimpleNamespace(global_step=1, world_size=2, global_rank=rank)
         batches = list(Numbers(trainer, recipe))  # type: ignore[arg-type]
-        assert [(len(batch), batch[0].crop) for batch in batches] == [(4, 64), (4, 64), (2, 96), (2, 96)]
-        drawn += [one.number for batch in batches for one in batch]
+        assert [(batch.samples, batch.crop) for batch in batches] == [(4, 64), (4, 64), (2, 96), (2, 96)]
+        drawn += [batch.number + i for batch in batches for i in range(batch.samples)]
     assert len(set(drawn)) == len(drawn) == 24
 
 
@@ -205,7 +214,7 @@ def test_foregrounds_and_alphas_stay_together(tmp_path: Path) -> None:
     assert np.array_equal(window[0], window[1]), "this foreground's red is its alpha"
     assert 0 < window[0, 48, 48] < 255
     source = FolderSource(pairs, list_images(write_photos(tmp_path / "bg")), Augment(shear=0))
-    reads = [source.read(Draw(i, 64), np.random.default_rng(i)) for i in range(3)]
+    reads = [source.read(64, np.random.default_rng(i)) for i in range(3)]
     batch = {key: torch.from_numpy(np.stack([read[key] for read in reads])) for key in reads[0]}
     alpha, foreground, background, _ = source.cut(Batch(0, 64, 3, batch), np.random.default_rng(0))
     assert alpha.shape == (3, 1, 64, 64)
@@ -214,9 +223,12 @@ def test_foregrounds_and_alphas_stay_together(tmp_path: Path) -> None:
     torch.testing.assert_close(foreground[:, 1:2], 1 - alpha)
 
 
-def test_what_is_missing_from_a_training_folder_is_named(tmp_path: Path) -> None:
+def test_a_training_folder_without_alphas_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"alpha: no such folder"):
         list_foregrounds(tmp_path)
+
+
+def test_a_foreground_without_its_alpha_is_named(tmp_path: Path) -> None:
     root = write_foregrounds(tmp_path / "train")
     (root / "alpha" / "1.png").unlink()
     with pytest.raises(InputError, match=r"no file for 1\.png"):
@@ -242,8 +254,22 @@ def test_a_larger_folder_of_photos_is_sampled(tmp_path: Path) -> None:
     assert sum(len(source.paths) for source in sources if isinstance(source, ProceduralSource)) == 3
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda _: b"", id="empty"),
+        pytest.param(lambda _: b"garbage", id="garbage"),
+        pytest.param(lambda whole: whole[:-1], id="cut-off"),
+        pytest.param(lambda _: b"\x93NUMPY", id="magic-alone"),
+        pytest.param(lambda whole: whole.replace(b"(20, ", b"(99999999999999999999, "), id="huge"),
+        pytest.param(lambda _: pickle.dumps(1), id="pickle"),
+        pytest.param(lambda whole: whole.replace(b"(20, ", b"(19, "), id="too-few"),
+    ],
+)
 @pytest.mark.parametrize("name", ["000000.npy", "000000.points.npy"])
-def test_a_damaged_library_names_the_file_which_is_drawn_again(name: str, tmp_path: Path) -> None:
+def test_a_damaged_library_names_the_file_which_is_drawn_again(
+    name: str, damage: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
     library = Library(tmp_path, Stream(seed=1, size=32), count=1)
     planes, points = np.zeros((SHARD, 2, 32, 32), np.uint8), np.zeros((SHARD, POINTS, 2), np.int16)
     library.folder.mkdir()
@@ -251,20 +277,8 @@ def test_a_damaged_library_names_the_file_which_is_drawn_again(name: str, tmp_pa
     np.save(library.folder / "000000.points.npy", points)
     library.load(CPU)
     damaged = library.folder / name
-    whole = damaged.read_bytes()
-    wide = whole.replace(b"(20, ", b"(99999999999999999999, ")
-    for content in (
-        b"",
-        b"garbage",
-        whole[:-1],
-        b"\x93NUMPY",
-        wide,
-        pickle.dumps(1),
-        whole.replace(b"(20, ", b"(19, "),
-    ):
-        damaged.write_bytes(content)
-        with pytest.raises(InputError, match=rf"{name}: .*; delete it to have it drawn again"):
-            library.load(CPU)
+    damaged.write_bytes(damage(damaged.read_bytes()))
+    with pytest.raises(InputError, match=rf"{name}: .*; delete it to have it drawn again"):
+        library.load(CPU)
     damaged.unlink()
-    library.ensure(1, lambda _: None)
-    library.load(CPU)
+    assert library.missing() == [0]

@@ -22,24 +22,20 @@ from numpy.random import Generator
 from ...errors import UsageError
 from .baskets import basket
 from .bicycles import bicycle
-from .branches import branches
-from .bushes import bush
+from .bushes import branches, bush
 from .canvas import Layer, blur, finish, opened, over
 from .edges import defocused, motion_blurred
 from .fabrics import net
 from .fences import fence
 from .flowers import flowers
-from .fur import fur
-from .glass import glass
+from .fur import fur, tufts
 from .groomed import groomed
-from .hair import curly_hair, straight_hair, wavy_hair
+from .hair import CURLY, STRAIGHT, WAVY, hair
 from .knits import knit
 from .layout import warped
 from .lettering import text
-from .meadow import long_grass
-from .plants import foliage
-from .plumes import tufts
-from .smoke import smoke
+from .plants import foliage, long_grass
+from .translucent import glass, smoke
 from .vessels import vessel
 
 __all__ = ["FAMILIES", "GROOMED", "GROOMED_WEIGHT", "WEIGHTS", "Layer", "check_strands", "draw", "layer"]
@@ -50,9 +46,9 @@ Draw = Callable[[Generator, int], Layer]
 # family -> what draws it, and how often it comes: hair and fur 35 %, what is full of holes with hard edges 45 %, the
 # rest 20 %
 _TABLE: dict[str, tuple[Draw, float]] = {
-    "straight_hair": (straight_hair, 0.11),
-    "wavy_hair": (wavy_hair, 0.07),
-    "curly_hair": (curly_hair, 0.07),
+    "straight_hair": (partial(hair, STRAIGHT), 0.11),
+    "wavy_hair": (partial(hair, WAVY), 0.07),
+    "curly_hair": (partial(hair, CURLY), 0.07),
     "fur": (fur, 0.10),
     "foliage": (foliage, 0.04),
     "net": (net, 0.03),
@@ -118,6 +114,7 @@ def check_strands(weights: Mapping[str, float], strands: bool) -> None:
 
 
 def _chances(weights: Mapping[str, float], families: Mapping[str, Draw]) -> tuple[list[str], np.ndarray]:
+    """Return the names of the families to draw from, and how likely each of them is. Raises `UsageError`."""
     check_strands(weights, GROOMED in families)
     unknown = sorted(set(weights) - set(families) - {GROOMED})
     if unknown:

@@ -3,30 +3,24 @@
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Canvas, Layer, Sheet, finish
-from .layout import Points, lit, log_uniform, place, stacked
-from .perspective import Camera, Surface, columns, diamond, hexagons, plane, revolved, rows, square, wires
+from .canvas import Canvas, Layer, Points, Sheet, finish, normal, unit
+from .layout import lit, log_uniform, place, sides, stacked, toward
+from .perspective import Camera, Sketch, Surface, box, columns, diamond, hexagons, revolved, rows, square
 from .shapes import Shape, animal, blob, compound, ellipse, mug, paint, solid, something
-
-_FLAT = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
 
 
 def pencil(rng: Generator, canvas: Canvas, foot: Points, head: Points, width: float) -> None:
     """Draw a pencil, pen or brush from `foot` to its point or end at `head`, (2,) pixels."""
-    along = (head - foot) / (np.linalg.norm(head - foot) + 1e-9)
-    side, shade = np.array([-along[1], along[0]]), rng.uniform(50, 170)
+    along, side, shade = unit(head - foot), normal(head - foot), rng.uniform(50, 170)
     for k, light in enumerate((0.75, 1.3, 0.95)):  # three of its six faces
         start, stop = (k / 3 - 0.5) * width, ((k + 1) / 3 - 0.5) * width + (0.3 if k < 2 else 0)
-        canvas.fill(
-            np.stack([foot + side * start, head + side * start, head + side * stop, foot + side * stop]),
-            min(shade * light, 245),
-        )
+        face = np.stack([foot + side * start, head + side * start, head + side * stop, foot + side * stop])
+        canvas.fill(face, min(shade * light, 245))
     kind = rng.integers(3)
     if kind == 0:  # sharpened: wood and lead
         tip = head + along * width * 2.2
-        canvas.fill(np.stack([head + side * width / 2, tip, head - side * width / 2]), 190)
-        back, half = tip - along * width * 0.7, side * width * 0.16
-        canvas.fill(np.stack([back + half, tip, back - half]), 35)
+        for back, half, wood in ((head, side * width / 2, 190), (tip - along * width * 0.7, side * width * 0.16, 35)):
+            canvas.fill(np.stack([back + half, tip, back - half]), wood)
     elif kind == 1:  # an eraser in its ferrule
         for low, high, tone in ((0.0, 0.9, 200.0), (0.9, 1.9, 120.0)):
             ends = head + along * width * np.array([[low], [high]])
@@ -44,11 +38,11 @@ def _contents(rng: Generator, size: int, camera: Camera, wide: float, height: fl
     if kind == 0:
         for _ in range(int(rng.integers(3, 14))):
             angle, lean = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.85) * wide
-            direction = np.array([np.cos(angle), np.sin(angle), 0.0])
+            direction = np.append(toward(angle), 0.0)
             foot = direction * -0.4 * lean + np.array([0, 0, -0.48 * height])
             head = direction * lean * 1.05 + np.array([0, 0, height * rng.uniform(0.6, 1.2)])
-            ends = camera(np.stack([foot, head]))
-            pencil(rng, canvas, ends[0, :2], ends[1, :2], camera.radius * wide * rng.uniform(0.08, 0.16))
+            ends = camera(np.stack([foot, head]))[:, :2]
+            pencil(rng, canvas, ends[0], ends[1], camera.radius * wide * rng.uniform(0.08, 0.16))
     elif kind == 1:  # balls, fruit, paper
         for _ in range(int(rng.integers(2, 12))):
             r = wide * rng.uniform(0.25, 0.45)
@@ -56,8 +50,8 @@ def _contents(rng: Generator, size: int, camera: Camera, wide: float, height: fl
             x, y, scale = camera(at)
             middle, pixels = np.array([x, y]), r * scale * camera.radius
             shade = rng.uniform(60, 170)
-            paint(canvas, Shape([blob(rng, 0.06)], []), middle, pixels, shade=shade)
-            paint(canvas, Shape([ellipse(-0.25, -0.3, 0.5, 0.42)], []), middle, pixels, shade=min(shade * 1.25, 240))
+            paint(canvas, Shape([blob(rng, 0.06)]), middle, pixels, shade=shade)
+            paint(canvas, Shape([ellipse(-0.25, -0.3, 0.5, 0.42)]), middle, pixels, shade=min(shade * 1.25, 240))
     else:
         middle = camera(np.zeros(3))[:2]
         shape = (animal, mug, compound)[int(rng.integers(3))](rng)
@@ -69,36 +63,29 @@ def _mesh(rng: Generator, around: float, height: float, cell: float) -> Points:
     """Return the lines of a mesh on a wall `around` by `height`, with cells of about `cell`, all in one unit."""
     across, down = (int(np.clip(length / cell, 2, 70)) for length in (around, height))
     kind = int(rng.choice(4, p=[0.35, 0.4, 0.15, 0.1]))
-    if kind == 0:
-        return square(across, down)
-    if kind == 1:
-        return diamond(across, down)
-    if kind == 2:
-        return hexagons(across, max(down // 2, 1))
-    return np.concatenate([columns(across + 1), rows(int(rng.integers(2, 5)))])
+    if kind == 3:
+        return np.concatenate([columns(across + 1), rows(int(rng.integers(2, 5)))])
+    return (square, diamond, hexagons)[kind](across, max(down // 2, 1) if kind == 2 else down)
 
 
-def _perforated(
-    canvas: Canvas, camera: Camera, surface: Surface, across: int, down: int, wide: float, shade: float
-) -> None:
+def _perforated(sketch: Sketch, surface: Surface, across: int, down: int, wide: float, shade: float) -> None:
     """Draw a sheet of metal pierced by rows of round holes, `wide` of a cell across."""
-    edge = np.concatenate([np.linspace(a, b, 20) for a, b in zip(_FLAT, np.roll(_FLAT, -1, 0), strict=True)])
-    canvas.fill(camera(surface(edge))[:, :2], shade)
+    corners = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    edge = np.concatenate([np.linspace(a, b, 20) for a, b in sides(corners)])
+    sketch.canvas.fill(sketch.seen(surface(edge)), shade)
     hole = ellipse(0, 0, wide / 2 / across, wide / 2 / down, count=12)
     for row in range(1, down - 1):
         for column in range(across):
             at = np.array([(column + 0.25 + 0.5 * (row % 2)) / across, (row + 0.5) / down])
-            canvas.erase(camera(surface(hole + at))[:, :2])
+            sketch.canvas.erase(sketch.seen(surface(hole + at)))
 
 
-def wicker(
-    rng: Generator, canvas: Canvas, camera: Camera, surface: Surface, stakes: int, weavers: int, gap: float
-) -> None:
+def _wicker(sketch: Sketch, surface: Surface, stakes: int, weavers: int, gap: float) -> None:
     """Draw rods woven over and under stakes. gap: the open share of the rows' height, 0..1."""
-    lines = camera(surface(rows(weavers, 0.02, 0.98)))
-    pitch = float(np.linalg.norm(np.diff(lines[:, lines.shape[1] // 2, :2], axis=0), axis=1).mean())
+    rng, lines = sketch.rng, sketch.seen(surface(rows(weavers, 0.02, 0.98)))
+    pitch = float(np.linalg.norm(np.diff(lines[:, lines.shape[1] // 2], axis=0), axis=1).mean())
     thick = pitch * (1 - gap)
-    wires(rng, canvas, camera, surface, columns(stakes + 1), max(thick * 0.9, 1.2), 85)
+    sketch.wires(surface(columns(stakes + 1)), max(thick * 0.9, 1.2), 85)
     tones = np.array([85.0, 115, 140, 148, 138, 112, 85])
     for row in range(weavers):
         v = 0.02 + 0.96 * row / max(weavers - 1, 1)
@@ -108,9 +95,9 @@ def wicker(
         keep = np.ptp(u, axis=1) > 1e-6
         bulge = 0.18 * np.sin(np.pi * t / 2) / weavers
         flat = np.stack([u, np.broadcast_to(v - bulge + rng.normal(0, 0.04) / weavers, u.shape)], -1)[keep]
-        seen = camera(surface(flat))
+        seen = sketch.camera(surface(flat))
         shades = tones * rng.normal(1, 0.06, (len(flat), 1))
-        canvas.strokes(seen[..., :2], thick * seen[..., 2].mean(1), shades, 1.0, 7)
+        sketch.canvas.strokes(seen[..., :2], thick * seen[..., 2].mean(1), shades, 1.0, 7)
 
 
 def _walls(rng: Generator, wide: float, height: float, kinds: int) -> tuple[list[Surface], list[Surface], float]:
@@ -122,6 +109,7 @@ def _walls(rng: Generator, wide: float, height: float, kinds: int) -> tuple[list
     taper, belly = rng.uniform(0.65, 1.0), rng.uniform(0.1, 0.35)
 
     def profile(v: Points) -> Points:
+        """Return the radius at heights `v`, 0 at the top and 1 at the bottom."""
         if kind == 1:  # a bowl
             return np.asarray(wide * np.sqrt(np.clip(1.02 - v.clip(0, 1) ** 2.5, 0.05, None)))
         if kind == 3:  # a bird cage
@@ -130,30 +118,22 @@ def _walls(rng: Generator, wide: float, height: float, kinds: int) -> tuple[list
 
     if rng.random() < 0.25 and kind == 0:
         power = rng.uniform(3, 8)
-    back = revolved(profile, height, 0, np.pi, power)
-    front = revolved(profile, height, np.pi, 2 * np.pi, power)
+    back, front = (revolved(profile, height, start, start + np.pi, power) for start in (0.0, np.pi))
     return [back], [front], np.pi * wide
-
-
-def _box(rng: Generator, wide: float, height: float) -> tuple[list[Surface], list[Surface]]:
-    """Return the walls of a box, behind and before its contents; its near edge faces the viewer."""
-    half, deep, high = wide, wide * rng.uniform(0.6, 1.2), height / 2
-    corners = np.array([[-half, -deep, high], [half, -deep, high], [half, deep, high], [-half, deep, high]])
-    walls = [plane(a, b - a, np.array([0, 0, -height])) for a, b in zip(corners, np.roll(corners, -1, 0), strict=True)]
-    # Seen with a yaw between 0 and a quarter turn the first and the last wall face the viewer.
-    return walls[1:3], [walls[3], walls[0]]
 
 
 def basket(rng: Generator, size: int) -> Layer:
     """Draw pencil holders, bins, cages and baskets of wire, pierced metal or wicker, with and without things inside."""
     centre, radius = place(rng, size, 0.28, 0.6)
-    box = rng.random() < 0.25
+    boxed = rng.random() < 0.25
     kind = int(rng.choice(3, p=[0.62, 0.15, 0.23]))  # wire, pierced metal or wicker
-    camera = Camera(centre, radius, rng.uniform(0.2, 1.3) if box else 0.0, rng.uniform(0.05, 0.75), rng.uniform(3, 9))
+    camera = Camera(centre, radius, rng.uniform(0.2, 1.3) if boxed else 0.0, rng.uniform(0.05, 0.75), rng.uniform(3, 9))
     wide, height = rng.uniform(0.5, 0.9), rng.uniform(0.7, 1.8)
-    around = 2 * wide
-    if box:
-        back, front = _box(rng, wide * 0.8, height)
+    if boxed:
+        half, around = wide * 0.8, 2 * wide
+        walls = box(half, half * rng.uniform(0.6, 1.2), height, np.array([0, 0, height / 2]))
+        # Seen with a yaw between 0 and a quarter turn the first and the last wall face the viewer.
+        back, front = walls[1:3], [walls[3], walls[0]]
     else:
         back, front, around = _walls(rng, wide, height, 4 if kind == 0 else 3)
     width = max(log_uniform(rng, 0.0012, 0.008) * size, 0.6)
@@ -163,28 +143,24 @@ def basket(rng: Generator, size: int) -> Layer:
     across, down = (int(np.clip(length / cell, 3, 45)) for length in (around, height))
     gap, hole = rng.uniform(0.2, 0.6), rng.uniform(0.5, 0.8)
     rim = min(width * rng.uniform(1.6, 4), 0.05 * radius)
-    rims = np.concatenate([rows(1), rows(1, 1.0)])
     sheets: list[Sheet] = []
     for walls, dim in ((back, 0.7), (front, 1.0)):
-        canvas = Canvas(size)
+        sketch = Sketch(rng, Canvas(size), camera)
         if walls is back and rng.random() < 0.35:  # the floor
-            edge = rows(1, 1.0)[0]
-            floor = np.concatenate([camera(wall(edge))[:, :2] for wall in back + front])
-            canvas.fill(floor, shade * 0.45)
+            edge = rows(2)[1]
+            sketch.canvas.fill(np.concatenate([sketch.seen(wall(edge)) for wall in back + front]), shade * 0.45)
         for wall in walls:
             if kind == 0:
-                wires(rng, canvas, camera, wall, lines, width, shade * dim)
+                sketch.wires(wall(lines), width, shade * dim)
             elif kind == 1:
-                _perforated(canvas, camera, wall, across, down, hole, shade * dim)
+                _perforated(sketch, wall, across, down, hole, shade * dim)
             else:
-                wicker(rng, canvas, camera, wall, max(across // 2, 6), max(down, 8), gap)
-            wires(rng, canvas, camera, wall, rims, rim, shade * dim * 1.1)
-            if box:
-                wires(rng, canvas, camera, wall, columns(2), rim, shade * dim)
-        sheet = canvas.sheet()
-        if kind == 2:
-            sheet = sheet * np.array([1, dim], np.float32)
-        sheets.append(sheet)
+                _wicker(sketch, wall, max(across // 2, 6), max(down, 8), gap)
+            sketch.wires(wall(rows(2)), rim, shade * dim * 1.1)
+            if boxed:
+                sketch.wires(wall(columns(2)), rim, shade * dim)
+        sheet = sketch.canvas.sheet()
+        sheets.append(sheet * np.array([1, dim], np.float32) if kind == 2 else sheet)
     if rng.random() < 0.65:
         sheets.insert(1, _contents(rng, size, camera, wide * 0.75, height))
     if rng.random() < 0.15:  # something behind it all

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Canvas, Layer, Sheet, blur, finish, over
-from .layout import Points, fractal, lit, log_uniform, place, turned
+from .canvas import Canvas, Layer, Points, Sheet, blur, finish, over
+from .layout import fractal, lit, log_uniform, place, toward, turned
 from .shapes import Shape, blob, ellipse, limb, paint, solid, something
 
 
@@ -44,9 +44,8 @@ def _focused(rng: Generator, sheet: Sheet, widest: float) -> Sheet:
     size = sheet.shape[0]
     angle = rng.uniform(0, 2 * np.pi)
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
-    depth = (
-        ramp[:, None] * np.float32(np.sin(angle)) + ramp * np.float32(np.cos(angle)) + 0.15 * fractal(rng, size, 2, 2)
-    )
+    depth = ramp[:, None] * np.float32(np.sin(angle)) + ramp * np.float32(np.cos(angle))
+    depth += 0.15 * fractal(rng, size, 2, 2)
     depth = np.clip((depth + rng.uniform(0, 1)) / 1.4, 0, 1) * 3
     result = sheet * np.clip(1 - depth, 0, 1)[..., None]
     for step, radius in ((1, widest / 4), (2, widest / 2), (3, widest)):
@@ -79,14 +78,15 @@ def smear(sheet: Sheet, length: float, angle: float, turn: float, pivot: Points)
     total = np.zeros_like(sheet)
     for step in (np.arange(count) + 0.5) / count - 0.5:
         matrix = cv2.getRotationMatrix2D((float(pivot[0]), float(pivot[1])), float(np.degrees(turn * step)), 1.0)
-        matrix[:, 2] += length * step * np.array([np.cos(angle), np.sin(angle)])
+        matrix[:, 2] += length * step * toward(angle)
         cv2.accumulate(cv2.warpAffine(sheet, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE), total)
     return np.asarray(total / count, np.float32)
 
 
 def _ball(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
+    """Return a ball with marks that show how it turns, (size, size, 2) float32."""
     canvas = Canvas(size)
-    paint(canvas, Shape([ellipse(0, 0, 1, rng.uniform(0.8, 1))], []), centre, radius, shade=rng.uniform(80, 170))
+    paint(canvas, Shape([ellipse(0, 0, 1, rng.uniform(0.8, 1))]), centre, radius, shade=rng.uniform(80, 170))
     for outline in (blob(rng) * 0.4 + rng.uniform(-0.5, 0.5, 2), limb((-0.6, 0), (0.6, 0.2), 0.06, 0.06)):
         canvas.fill(turned(outline, rng.uniform(0, 6.3)) * radius + centre, rng.uniform(40, 220))
     return lit(rng, canvas.sheet(), 0.6, 0.05)
@@ -108,7 +108,7 @@ def motion_blurred(rng: Generator, size: int) -> Layer:
     if kind < 0.7:  # the far side of the thing moves, the near side hardly
         ramp = np.linspace(0, 1, size, dtype=np.float32)
         across = ramp * np.float32(np.cos(angle)) + ramp[:, None] * np.float32(np.sin(angle))
-        offset = float(centre @ [np.cos(angle), np.sin(angle)]) / size
+        offset = float(centre @ toward(angle)) / size
         weight = np.clip((across - offset) * size / radius + 0.5, 0, 1)[..., None]
         return finish(np.asarray(smeared * weight + blur(moving, 0.5) * (1 - weight), np.float32))
     still = _thing(rng, size, centre + rng.normal(0, 0.7, 2) * radius, radius * rng.uniform(0.6, 1.4))

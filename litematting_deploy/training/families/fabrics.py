@@ -1,12 +1,13 @@
 """Nets, tulle, chain-link and lace."""
 
+from itertools import product
+
 import cv2
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
-from .canvas import Canvas, Layer, Sheet, finish, over
-from .layout import Points, fractal, lit, place, turned
+from .canvas import Canvas, Layer, Points, Sheet, finish, over
+from .layout import fractal, lit, place, turned
 from .shapes import Shape, blob, ellipse, rounded, solid, something
 
 
@@ -21,10 +22,10 @@ class _Drape:
         self._pitch, self._fan = rng.uniform(3, 9) / size, rng.uniform(-0.5, 0.5)
 
     def __call__(self, flat: Points) -> Points:
+        """Return where points of the flat cloth, (K, ..., 2), hang: the same shape, pixels."""
         x, y = flat[..., 0], flat[..., 1]
-        x = x * (1 + self._fan * y / self._size) + self._fold * np.sin(2 * np.pi * self._pitch * x) * (
-            1 + y / self._size
-        )
+        folds = self._fold * np.sin(2 * np.pi * self._pitch * x) * (1 + y / self._size)
+        x = x * (1 + self._fan * y / self._size) + folds
         points = turned(np.stack([x, y], -1), self._angle)
         grid = ((points / self._size + 1) / 2 * 63).clip(0, 63).astype(np.float32)
         grid = grid.reshape(len(points), -1, 2)
@@ -37,7 +38,8 @@ def _threads(rng: Generator, canvas: Canvas, lines: Points, width: float) -> Non
     canvas.strokes(lines, width, rng.normal(128, 16, len(lines)), 1.0)
 
 
-def _steps(size: int, cell: float) -> NDArray[np.float64]:
+def _steps(size: int, cell: float) -> Points:
+    """Return the places of threads, (N,) pixels about 0, `cell` apart, over more than the frame."""
     return np.arange(-0.95 * size, 0.95 * size, cell)
 
 
@@ -73,10 +75,10 @@ def _tulle(rng: Generator, canvas: Canvas, drape: _Drape, cell: float, width: fl
 def _chain(rng: Generator, canvas: Canvas, drape: _Drape, cell: float, width: float) -> None:
     """Chain-link wire: zigzags that hook into each other."""
     steps = _steps(canvas.size, cell)
-    x = np.arange(-0.95 * canvas.size, 0.95 * canvas.size, cell / 2)
+    x = _steps(canvas.size, cell / 2)
     zigzag = np.where(np.arange(len(x)) % 2, 1, -1) * cell * 0.53
     lines = np.stack([np.broadcast_to(x, (len(steps), len(x))), steps[:, None] + zigzag], -1)
-    lines[1::2, :, 1] -= 2 * np.broadcast_to(zigzag, lines[1::2, :, 1].shape)
+    lines[1::2, :, 1] -= 2 * zigzag
     _threads(rng, canvas, drape(lines), width)
 
 
@@ -89,18 +91,15 @@ def _lace(rng: Generator, canvas: Canvas, drape: _Drape, cell: float, width: flo
     motif: list[Points] = [ellipse(0, 0, 0.09, 0.09, count=16)]
     for k in range(petals):
         angle = 2 * np.pi * k / petals
-        petal = ellipse(reach, 0, reach * 0.55, reach * min(2.2 / petals, 0.5), count=20)
-        motif.append(turned(petal, angle))
+        motif.append(turned(ellipse(reach, 0, reach * 0.55, reach * min(2.2 / petals, 0.5), count=20), angle))
         motif.append(turned(ellipse(reach * 1.35, 0, 0.035, 0.035, count=10), angle + np.pi / petals))
     motif += [ellipse(0.5, 0.5, 0.13, 0.13, count=16) + off for off in ([0, 0], [-0.5, 0], [0, -0.5])]
     span = np.arange(-0.95 * canvas.size / cell, 0.95 * canvas.size / cell)
-    for x in span:
-        for y in span:
-            middle = np.array([[x, y]]) * cell
-            seen = drape(middle)[0]
-            if (np.abs(seen - canvas.size / 2) < canvas.size / 2 + cell).all():
-                for hole in motif:
-                    canvas.erase(drape(hole * cell + middle))
+    for x, y in product(span, span):
+        middle = np.array([[x, y]]) * cell
+        if (np.abs(drape(middle)[0] - canvas.size / 2) < canvas.size / 2 + cell).all():
+            for hole in motif:
+                canvas.erase(drape(hole * cell + middle))
     if rng.random() < 0.6:
         _mesh(rng, canvas, drape, max(cell * 0.1, 5), max(width * 0.4, 0.6))
 
@@ -114,7 +113,7 @@ def _cut(rng: Generator, size: int, sheet: Sheet, centre: Points, radius: float)
     sheet = sheet * stencil.sheet()[..., :1]
     if rng.random() < 0.7:
         hem = Canvas(size)
-        hem.strokes(np.concatenate([piece, piece[:2]])[None], rng.uniform(1, 6), [rng.uniform(90, 160)], 1.0)
+        hem.outlined(piece, rng.uniform(1, 6), [rng.uniform(90, 160)])
         sheet = over(hem.sheet(), sheet)
     return np.asarray(sheet, np.float32)
 
@@ -132,7 +131,7 @@ def net(rng: Generator, size: int) -> Layer:
         sheet = _cut(rng, size, sheet, centre, radius)
     if rng.random() < 0.55:
         at = centre + rng.normal(0, 0.4, 2) * radius
-        shape = something(rng) if rng.random() < 0.6 else Shape([blob(rng)], [])
+        shape = something(rng) if rng.random() < 0.6 else Shape([blob(rng)])
         behind = radius * rng.uniform(0.3, 0.8), rng.normal(0, 0.3), rng.uniform(60, 200)
         sheet = over(sheet, solid(size, shape, at, *behind))
     return finish(lit(rng, sheet, 0.15, 0.1))

@@ -1,25 +1,21 @@
 """Fences, railings, lattices and gates in perspective."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Canvas, Layer, Sheet, finish
-from .layout import Points, lit, log_uniform, place, stacked
-from .perspective import Camera, Surface, chain_link, hexagons, square, wires
+from .canvas import Canvas, Layer, Points, Sheet, finish
+from .layout import lit, log_uniform, place, stacked, straight, toward
+from .perspective import Camera, Sketch, chain_link, hexagons, square, upright
 from .shapes import ellipse, solid, something
 
 
-def upright(away: float) -> Surface:
-    """Return a plane that faces the viewer `away` from the origin; its coordinates are x and z, in units."""
-    return lambda flat: np.stack([flat[..., 0], np.full(flat.shape[:-1], away), flat[..., 1]], -1)
-
-
-def slab(rng: Generator, canvas: Canvas, camera: Camera, outline: Points, y: float, thick: float, shade: float) -> None:
+def slab(sketch: Sketch, outline: Points, y: float, thick: float, shade: float) -> None:
     """Fill a board's convex outline, (N, 2) in x and z, whose face lies at `y` and which is `thick` units deep."""
-    face, back = (camera(upright(at)(outline))[:, :2] for at in (y, y + thick))
+    rng, canvas = sketch.rng, sketch.canvas
+    face, back = (sketch.seen(upright(outline, at)) for at in (y, y + thick))
     hull = cv2.convexHull(np.concatenate([face, back]).astype(np.float32))[:, 0]
     canvas.fill(hull.astype(np.float64), shade * 0.55)
     # Held within the hull, so that an edge of both is drawn once.
@@ -33,24 +29,22 @@ def slab(rng: Generator, canvas: Canvas, camera: Camera, outline: Points, y: flo
             line = np.full((8, 2), low + (high - low) * share)
             line[:, long] = (low + (high - low) * t[:, None])[:, long]
             line[:, 1 - long] += np.cumsum(rng.normal(0, 0.02, 8)) * (high - low)[1 - long]
-            canvas.strokes(camera(upright(y)(line))[None, :, :2], 0.8, shade * rng.uniform(0.75, 0.92), 0.5)
+            canvas.strokes(sketch.seen(upright(line, y))[None], 0.8, shade * rng.uniform(0.75, 0.92), 0.5)
 
 
 def _box(left: float, right: float, bottom: float, top: float) -> Points:
+    """Return the corners of an upright rectangle, (4, 2) in x and z."""
     return np.array([[left, bottom], [right, bottom], [right, top], [left, top]])
 
 
-def _rods(
-    rng: Generator, canvas: Canvas, camera: Camera, y: float, starts: Points, ends: Points, width: float, shade: float
-) -> None:
+def _rods(sketch: Sketch, y: float, starts: Points, ends: Points, width: float, shade: float) -> None:
     """Draw round rods from `starts` to `ends`, (K, 2) in x and z; long ones in pieces, which grow with their
     nearness."""
-    pieces = int(np.clip(np.linalg.norm(ends - starts, axis=1).max() / 0.4, 1, 12))
-    t = np.linspace(0, 1, pieces * 4 + 1)[:, None]
-    lines = starts[:, None] * (1 - t) + ends[:, None] * t
-    seen = np.concatenate([camera(upright(y)(lines[:, k * 4 : k * 4 + 5])) for k in range(pieces)])
-    thick = width * camera.radius * seen[..., 2].mean(1)
-    tones = np.tile(shade * rng.normal(1, 0.08, len(starts)), pieces).clip(20, 245)
+    canvas, pieces = sketch.canvas, int(np.clip(np.linalg.norm(ends - starts, axis=1).max() / 0.4, 1, 12))
+    lines = upright(straight(starts, ends, pieces * 4 + 1), y)
+    seen = sketch.camera(np.concatenate([lines[:, k * 4 : k * 4 + 5] for k in range(pieces)]))
+    thick = width * sketch.camera.radius * seen[..., 2].mean(1)
+    tones = np.tile(shade * sketch.rng.normal(1, 0.08, len(starts)), pieces).clip(20, 245)
     canvas.strokes(seen[..., :2], thick.clip(0.7), tones * np.where(thick > 2.5, 0.8, 1), 1.0)
     round_ones = thick > 2.5
     if round_ones.any():
@@ -58,7 +52,9 @@ def _rods(
         canvas.strokes(bright, thick[round_ones] * 0.34, (tones[round_ones] * 1.45 + 20).clip(0, 250), 1.0)
 
 
-def _chain_link(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: float, shade: float) -> None:
+def _chain_link(sketch: Sketch, half: float, y: float, shade: float) -> None:
+    """Draw chain link, chicken wire or a square mesh, with posts and rails."""
+    rng = sketch.rng
     height, cell = rng.uniform(0.8, 1.4), log_uniform(rng, 0.04, 0.22)
     thick = cell * rng.uniform(0.04, 0.13)
     across, down = int(np.clip(2 * half / cell, 4, 90)), int(np.clip(2 * height / cell, 4, 70))
@@ -67,72 +63,71 @@ def _chain_link(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: 
     lines = (lines - 0.5) * np.array([2 * half, -2 * height])
     if kind == 2:  # long wires in pieces
         lines = np.concatenate([lines[:, k : k + 7] for k in range(0, 24, 6)])
-    wires(rng, canvas, camera, upright(y), lines, max(thick * camera.radius, 0.7), shade)
+    sketch.wires(upright(lines, y), max(thick * sketch.camera.radius, 0.7), shade)
     post, gap = rng.uniform(0.02, 0.06), rng.uniform(0.8, 2.5)
     if rng.random() < 0.7:
         for x in np.arange(-half + rng.uniform(0, gap), half, gap):
-            _rods(rng, canvas, camera, y, np.array([[x, -2.5]]), np.array([[x, height * 1.06]]), post, shade * 0.9)
+            _rods(sketch, y, np.array([[x, -2.5]]), np.array([[x, height * 1.06]]), post, shade * 0.9)
         ends = np.array([[half, height], [half, -height]])[: int(rng.integers(1, 3))]
-        _rods(rng, canvas, camera, y, ends * [-1, 1], ends, post * 0.7, shade)
+        _rods(sketch, y, ends * [-1, 1], ends, post * 0.7, shade)
 
 
-def _pickets(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: float, shade: float) -> None:
+def _pickets(sketch: Sketch, half: float, y: float, shade: float) -> None:
+    """Draw pickets with crowns of four kinds over two rails; now and then one is missing."""
+    rng = sketch.rng
     pitch, kind = log_uniform(rng, 0.1, 0.35), int(rng.integers(4))
     wide, top, deep = pitch * rng.uniform(0.4, 0.92), rng.uniform(0.6, 1.2), rng.uniform(0.02, 0.05)
     wave = rng.uniform(0, 0.2) * (rng.random() < 0.3)
     for z in (top * 0.55, -top * 0.5):
-        slab(rng, canvas, camera, _box(-half, half, z - 0.06, z + 0.06), y + deep, deep, shade * 0.7)
+        slab(sketch, _box(-half, half, z - 0.06, z + 0.06), y + deep, deep, shade * 0.7)
     for x in np.arange(-half, half, pitch):
         if rng.random() < 0.02:
             continue  # one is missing
         high = top + wave * np.sin(4 * x) + rng.normal(0, 0.008)
         a, b = x - wide / 2, x + wide / 2
-        crown = {
-            0: [[b, high], [a, high]],
-            1: [[b, high - wide * 0.6], [x, high], [a, high - wide * 0.6]],
-            2: (ellipse(x, high - wide / 2, wide / 2, wide / 2, count=24)[:13]).tolist(),
-            3: [[b, high - 0.2 * wide], [x + 0.25 * wide, high], [x - 0.25 * wide, high], [a, high - 0.2 * wide]],
-        }[kind]
+        crown = (
+            [[b, high], [a, high]],
+            [[b, high - wide * 0.6], [x, high], [a, high - wide * 0.6]],
+            ellipse(x, high - wide / 2, wide / 2, wide / 2, count=24)[:13],
+            [[b, high - 0.2 * wide], [x + 0.25 * wide, high], [x - 0.25 * wide, high], [a, high - 0.2 * wide]],
+        )[kind]
         outline = np.array([[a, -2.2], [b, -2.2], *crown])
         outline[:, 0] += rng.normal(0, 0.006) * outline[:, 1]
-        slab(rng, canvas, camera, outline, y, deep, shade * float(rng.normal(1, 0.08)))
+        slab(sketch, outline, y, deep, shade * float(rng.normal(1, 0.08)))
 
 
-def _bars(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: float, shade: float) -> None:
+def _bars(sketch: Sketch, half: float, y: float, shade: float) -> None:
     """Draw iron railings and gates, with spears, balls, rings and scrolls."""
+    rng, pixels = sketch.rng, sketch.camera.radius
     pitch, top = log_uniform(rng, 0.08, 0.28), rng.uniform(0.7, 1.3)
     thick, kind = pitch * rng.uniform(0.1, 0.3), int(rng.integers(4))
     xs = np.arange(-half, half, pitch)
     tall = top + np.where(np.arange(len(xs)) % 2, 0, rng.choice([0, 0.12])) + rng.uniform(0.05, 0.2)
-    _rods(rng, canvas, camera, y, np.stack([xs, xs * 0 - 2.2], 1), np.stack([xs, tall], 1), thick, shade)
+    _rods(sketch, y, np.stack([xs, xs * 0 - 2.2], 1), np.stack([xs, tall], 1), thick, shade)
     bar = np.array([[half, z] for z in (top, top - 1.6 * pitch, -top)])
-    _rods(rng, canvas, camera, y, bar * [-1, 1], bar, thick * 1.2, shade)
+    _rods(sketch, y, bar * [-1, 1], bar, thick * 1.2, shade)
     rings = rng.random() < 0.45
-    turn = np.linspace(0, 2 * np.pi, 33)
+    plain = ellipse(0, 0, thick / 2, thick / 3, count=12)
+    spear = np.array([[0, 3.5], [0.9, 1.0], [0.4, -0.6], [-0.4, -0.6], [-0.9, 1.0]]) * thick
+    head = (plain, spear, ellipse(0, 0.6 * thick, thick, thick, count=20), plain)[kind]
+    around = (0.5 * pitch - thick / 2) * toward(np.linspace(0, 2 * np.pi, 33))
     for x, high in zip(xs, tall, strict=True):
-        if kind == 1:
-            head = np.array([[0, 3.5], [0.9, 1.0], [0.4, -0.6], [-0.4, -0.6], [-0.9, 1.0]]) * thick
-        elif kind == 2:
-            head = ellipse(0, 0.6 * thick, thick, thick, count=20)
-        else:
-            head = ellipse(0, 0, thick / 2, thick / 3, count=12)
-        canvas.fill(camera(upright(y)(head + np.array([x, high])))[:, :2], shade)
+        sketch.canvas.fill(sketch.seen(upright(head + np.array([x, high]), y)), shade)
         if rings:
-            r = 0.5 * pitch - thick / 2
-            ring = np.stack([x + pitch / 2 + r * np.cos(turn), top - 0.8 * pitch + r * np.sin(turn)], 1)[None]
-            wires(rng, canvas, camera, upright(y), ring, thick * 0.7 * camera.radius, shade)
+            ring = np.array([x + pitch / 2, top - 0.8 * pitch]) + around
+            sketch.wires(upright(ring[None], y), thick * 0.7 * pixels, shade)
     if kind == 3:  # scrolls between the bars
         t = np.linspace(0, 1, 49)
         for x in xs[:: int(rng.integers(1, 3))]:
             for flip in (-1, 1):
-                angle, reach = 3.6 * np.pi * t, 0.42 * pitch * (1 - 0.8 * t)
-                turned = np.stack([np.cos(angle), flip * np.sin(angle)], 1) * reach[:, None]
-                line = turned + np.array([x + pitch / 2, flip * 0.45 * pitch])
-                wires(rng, canvas, camera, upright(y), line[None], thick * 0.6 * camera.radius, shade)
+                scroll = toward(3.6 * np.pi * t) * [1, flip] * (0.42 * pitch * (1 - 0.8 * t))[:, None]
+                line = scroll + np.array([x + pitch / 2, flip * 0.45 * pitch])
+                sketch.wires(upright(line[None], y), thick * 0.6 * pixels, shade)
 
 
-def _lattice(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: float, shade: float) -> None:
+def _lattice(sketch: Sketch, half: float, y: float, shade: float) -> None:
     """Draw slats that cross, upright or at a slant, one set behind the other, in a frame."""
+    rng = sketch.rng
     height, pitch = rng.uniform(0.6, 1.1), log_uniform(rng, 0.1, 0.35)
     wide, deep = pitch * rng.uniform(0.15, 0.45), 0.025
     slanted, half = rng.random() < 0.7, min(half, 2.0)
@@ -145,66 +140,60 @@ def _lattice(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: flo
                 if x1 - x0 > wide:
                     line = np.array([[x0, side * (x0 - c)], [x1, side * (x1 - c)]])
                     shift = np.array([-side, 1]) / np.sqrt(2) * wide / 2
-                    outline = np.stack([line[0] - shift, line[1] - shift, line[1] + shift, line[0] + shift])
-                    slab(rng, canvas, camera, outline, layer_y, deep, shade * float(rng.normal(1, 0.07)))
+                    outline = np.concatenate([line - shift, line[::-1] + shift])
+                    slab(sketch, outline, layer_y, deep, shade * float(rng.normal(1, 0.07)))
         elif side > 0:
             for z in np.arange(-height, height, pitch):
-                slab(rng, canvas, camera, _box(-half, half, z, z + wide), layer_y, deep, shade * 0.85)
+                slab(sketch, _box(-half, half, z, z + wide), layer_y, deep, shade * 0.85)
         else:
             for x in np.arange(-half, half, pitch):
-                slab(rng, canvas, camera, _box(x, x + wide, -height, height), layer_y, deep, shade)
+                slab(sketch, _box(x, x + wide, -height, height), layer_y, deep, shade)
     edge = max(wide, 0.06)
-    for box in (_box(-half, half, height - edge, height + edge), _box(-half, half, -height - edge, edge - height)):
-        slab(rng, canvas, camera, box, y - deep, deep * 2, shade)
-    for x in (-half, half):
-        slab(rng, canvas, camera, _box(x - edge, x + edge, -height - edge, height + edge), y - deep, deep * 2, shade)
+    frame = [_box(-half, half, z - edge, z + edge) for z in (height, -height)]
+    frame += [_box(x - edge, x + edge, -height - edge, height + edge) for x in (-half, half)]
+    for outline in frame:
+        slab(sketch, outline, y - deep, deep * 2, shade)
 
 
-def _rails(rng: Generator, canvas: Canvas, camera: Camera, half: float, y: float, shade: float) -> None:
+def _rails(sketch: Sketch, half: float, y: float, shade: float) -> None:
     """Draw posts with rails, boards or wires between them; a gate has a brace across."""
+    rng = sketch.rng
     gap, top, thick = rng.uniform(0.7, 1.8), rng.uniform(0.5, 1.0), rng.uniform(0.03, 0.09)
     posts = np.arange(-half, half, gap)
     levels = np.linspace(top * 0.85, -top, int(rng.integers(2, 7)))
     round_ones, brace = rng.random() < 0.5, rng.random() < 0.4
-    for z in levels:
-        for a, b in pairwise(posts):
-            sag = rng.normal(0, 0.02)
-            if round_ones:
-                _rods(rng, canvas, camera, y, np.array([[a, z]]), np.array([[b, z + sag]]), thick * 0.8, shade)
-            else:
-                box = _box(a, b, z - thick, z + thick) + np.array([[0, 0], [0, sag], [0, sag], [0, 0]])
-                slab(rng, canvas, camera, box, y, 0.03, shade * float(rng.normal(1, 0.07)))
+    for z, (a, b) in product(levels, pairwise(posts)):
+        sag = rng.normal(0, 0.02)
+        if round_ones:
+            _rods(sketch, y, np.array([[a, z]]), np.array([[b, z + sag]]), thick * 0.8, shade)
+        else:
+            box = _box(a, b, z - thick, z + thick) + np.array([[0, 0], [0, sag], [0, sag], [0, 0]])
+            slab(sketch, box, y, 0.03, shade * float(rng.normal(1, 0.07)))
     if brace:
         for a, b in pairwise(posts):
-            ends = np.array([[[a, -top]], [[b, top * 0.85]]])
-            _rods(rng, canvas, camera, y - 0.02, ends[0], ends[1], thick * 0.8, shade)
+            _rods(sketch, y - 0.02, np.array([[a, -top]]), np.array([[b, top * 0.85]]), thick * 0.8, shade)
     for x in posts:
-        slab(rng, canvas, camera, _box(x - thick, x + thick, -2.2, top), y - 0.05, 2 * thick, shade * 0.85)
+        slab(sketch, _box(x - thick, x + thick, -2.2, top), y - 0.05, 2 * thick, shade * 0.85)
 
 
 def fence(rng: Generator, size: int) -> Layer:
     """Draw wire fences, pickets, railings, lattices and gates in perspective, some with things before or behind
     them."""
-    makes = (_chain_link, _pickets, _bars, _lattice, _rails)
-    chances = [0.36, 0.16, 0.22, 0.16, 0.1]
+    makes, chances = (_chain_link, _pickets, _bars, _lattice, _rails), [0.36, 0.16, 0.22, 0.16, 0.1]
     if rng.random() < 0.55:  # the whole frame
         centre, radius = np.array([0.5, 0.5]) * size + rng.normal(0, 0.06, 2) * size, size * rng.uniform(0.4, 0.8)
     else:
         centre, radius = place(rng, size, 0.25, 0.5)
-    camera = Camera(
-        centre, radius, rng.choice([-1, 1]) * rng.uniform(0, 0.95), rng.normal(0.05, 0.12), rng.uniform(2.5, 8)
-    )
+    yaw = rng.choice([-1, 1]) * rng.uniform(0, 0.95)
+    camera = Camera(centre, radius, yaw, rng.normal(0.05, 0.12), rng.uniform(2.5, 8))
     # What comes nearer than this would be larger than the picture.
-    most = min(0.6 * camera.distance / max(abs(np.sin(camera.yaw)), 0.1), 3.5)
+    most = min(0.6 * camera.distance / max(abs(np.sin(yaw)), 0.1), 3.5)
     half = most if rng.random() < 0.7 else min(most, rng.uniform(0.6, 1.4))
     shade, sheets = rng.uniform(60, 185), list[Sheet]()
-    if rng.random() < 0.3:  # a second one behind
-        canvas = Canvas(size)
-        makes[int(rng.choice(5, p=chances))](rng, canvas, camera, half, rng.uniform(0.3, 1.2), shade * 0.7)
-        sheets.append(canvas.sheet())
-    canvas = Canvas(size)
-    makes[int(rng.choice(5, p=chances))](rng, canvas, camera, half, 0.0, shade)
-    sheets.append(canvas.sheet())
+    for behind in (True, False) if rng.random() < 0.3 else (False,):  # perhaps a second one behind
+        sketch, make = Sketch(rng, Canvas(size), camera), makes[int(rng.choice(5, p=chances))]
+        make(sketch, half, rng.uniform(0.3, 1.2) if behind else 0.0, shade * 0.7 if behind else shade)
+        sheets.append(sketch.canvas.sheet())
     for chance, where in ((0.2, 0), (0.12, len(sheets) + 1)):  # something behind, something before
         if rng.random() < chance:
             shape, at = something(rng), centre + rng.normal(0, 0.6, 2) * radius

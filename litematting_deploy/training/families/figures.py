@@ -1,12 +1,13 @@
 """What groomed strands grow on: a head with neck and shoulders, or a body that follows their roots."""
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..grooms import Strands, read_groom
+from .canvas import unit
 
 _LOCKS = 1500
 _INTERPOLATED = 12_000
@@ -17,8 +18,7 @@ _ROUND = 0.12
 """How far roots on a scalp lie from a sphere, at most, in radii."""
 
 
-@dataclass(frozen=True)
-class Figure:
+class Figure(NamedTuple):
     """A groom and the body under it, scaled so that the head's, or the whole figure's, radius is 1, about its centre.
 
     strands: (K, POINTS, 3) float32, y up. balls: (B, 4) float32, centre and radius, whose union is the body.
@@ -36,8 +36,7 @@ class Figure:
     closed: bool
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(NamedTuple):
     """Where a groom grows: centre, (3,), and radius in the file's unit, whether on a head, whether all around, and
     how much of a sphere about its centre it covers, 0..1."""
 
@@ -82,6 +81,7 @@ def figure(*paths: str) -> Figure:
 
 @lru_cache(maxsize=64)
 def _place(*paths: str) -> _Place:
+    """Return where the groom in some files grows: on a scalp, all over a body, or on a patch."""
     roots = np.concatenate([read_groom(path)[:, 0] for path in paths]).astype(np.float64)
     middle, extent = (roots.max(0) + roots.min(0)) / 2, float(np.ptp(roots, axis=0).max()) + 1e-9
     around = _covered(roots - middle, 0.35)
@@ -126,29 +126,22 @@ def _bust(roots: Strands) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     shoulders = across * aside - (2.55 + 0.12 * across**2) * up - 0.12 * forward
     depth = np.linspace(-3, -9, 50)[:, None, None]
     torso = ((np.linspace(-1.5, 1.5, 3)[:, None] * aside)[None] + depth * up).reshape(-1, 3)
-    parts = (
-        (jaw, 0.97 - 0.42 * t[:, 0]),
-        (neck, 0.5 + 0.12 * t[:, 0] ** 3),
-        (shoulders, np.full(48, 0.55)),
-        (torso, np.full(len(torso), 0.8)),
-    )
-    balls = np.concatenate([np.column_stack([centres, radii]) for centres, radii in parts])
-    return balls.astype(np.float32), np.arange(len(balls)) >= 48
+    centres = np.concatenate([jaw, neck, shoulders, torso])
+    radii = [0.97 - 0.42 * t[:, 0], 0.5 + 0.12 * t[:, 0] ** 3, np.full(48, 0.55), np.full(len(torso), 0.8)]
+    return np.column_stack([centres, np.concatenate(radii)]).astype(np.float32), np.arange(len(centres)) >= 48
 
 
 def _stuffing(strands: Strands, depth: float, radius: float) -> NDArray[np.float32]:
     """Return a ball `depth` below every root, against the way the strands leave; at most some 4,000 where there are
     more."""
-    roots = strands[:: max(1, len(strands) // 3000), 0]
-    ways = strands[:: max(1, len(strands) // 3000), 6] - roots
-    ways /= np.linalg.norm(ways, axis=1, keepdims=True) + 1e-9
+    some = strands[:: max(1, len(strands) // 3000)]
+    roots, ways = some[:, 0], unit(some[:, 6] - some[:, 0])
     # Strands lean; their mean around each root leans less.
     few = roots[:: max(1, len(roots) // 400)]
     kernel = np.exp(-((few[:, None] - roots[None]) ** 2).sum(2) / 0.02)
     smooth = kernel @ ways / kernel.sum(1, keepdims=True)
     nearest = ((roots[:, None] - few[None]) ** 2).sum(2).argmin(1) if depth else np.zeros(len(roots), int)
-    inwards = -smooth[nearest] / (np.linalg.norm(smooth[nearest], axis=1, keepdims=True) + 1e-9)
-    centres = roots + (depth * inwards if depth else -radius * 0.7 * ways)
+    centres = roots + (depth * -unit(smooth[nearest]) if depth else -radius * 0.7 * ways)
     return np.column_stack([centres, np.full(len(centres), max(radius, depth * 0.95))]).astype(np.float32)
 
 

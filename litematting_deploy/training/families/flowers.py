@@ -5,10 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.random import Generator
 
-from .bushes import crisp_leaf
-from .canvas import Canvas, Layer, finish
-from .layout import Points, lit, log_uniform, place, stacked, turned
-from .leaves import palmate, simple
+from .canvas import Canvas, Layer, Points, finish
+from .layout import bowed, lit, log_uniform, place, stacked, toward, turned, within
+from .leaves import crisp_leaf, outline_of_leaf
 from .shapes import blob, ellipse
 from .strands import headings
 
@@ -48,7 +47,7 @@ def _ring(
 
 def _facing(heading: float, radius: float, tilt: float) -> Points:
     """Return the (2, 2) form of a disc of `radius` pixels that is foreshortened by `tilt` along its stem."""
-    way = np.array([np.cos(heading), np.sin(heading)])
+    way = toward(heading)
     return np.asarray(radius * (np.eye(2) - (1 - tilt) * np.outer(way, way)))
 
 
@@ -64,7 +63,7 @@ def _open_flower(rng: Generator, plain: bool = False) -> Head:
         for ring in range(rings if radius > 60 else min(rings, 2)):
             turn = np.arange(count) * 2 * np.pi / count + rng.uniform(0, 6.3) + rng.normal(0, 0.06, count)
             _ring(rng, canvas, outline, turn, at, form * 0.8**ring, 190 * light * 0.95**ring)
-        middle = at - 0.04 * radius * np.array([np.cos(heading), np.sin(heading)])
+        middle = at - 0.04 * radius * toward(heading)
         canvas.fill(ellipse(0, 0, disc, disc, count=24) @ form + middle, dark * light)
         if disc * radius > 5:
             for spot in rng.normal(0, 0.42, (36, 2)) * disc:
@@ -81,8 +80,7 @@ def _cup(rng: Generator) -> Head:
 
     def head(canvas: Canvas, at: Points, heading: float, radius: float, light: float) -> None:
         heading += (np.pi * rng.uniform(0.7, 0.95)) * hangs
-        form = np.eye(2) * radius * 1.5
-        base = at - 0.6 * radius * np.array([np.cos(heading), np.sin(heading)])
+        form, base = np.eye(2) * radius * 1.5, at - 0.6 * radius * toward(heading)
         offsets = rng.permutation(np.linspace(-spread, spread, count))
         _ring(rng, canvas, outline, heading + offsets, base, form, 130 * light)
         _ring(rng, canvas, outline, heading + rng.normal(0, 0.3 * spread, 2), base, form * 0.95, 195 * light)
@@ -101,7 +99,7 @@ def _cluster(rng: Generator) -> Head:
         spots = rng.normal(0, 1, (number, 2))
         spots *= (np.sqrt(rng.uniform(0, 1, number)) / np.linalg.norm(spots, axis=1))[:, None]
         spots = spots[np.argsort(spots[:, 1])] @ form + at
-        foot = at - 0.9 * radius * np.array([np.cos(heading), np.sin(heading)])
+        foot = at - 0.9 * radius * toward(heading)
         stalks = np.stack([np.broadcast_to(foot, spots.shape), 0.45 * foot + 0.55 * spots, spots], 1)
         canvas.strokes(stalks, max(0.02 * radius, 0.7), 80 * light, 0.8)
         grown = 1.5 if number < count else 1.0
@@ -117,7 +115,7 @@ def _spike(rng: Generator) -> Head:
     outline, number, long = _petal(rng, rng.uniform(0.4, 0.9)), int(rng.integers(7, 22)), rng.uniform(1.2, 2.4)
 
     def head(canvas: Canvas, at: Points, heading: float, radius: float, light: float) -> None:
-        way = np.array([np.cos(heading), np.sin(heading)])
+        way = toward(heading)
         canvas.strokes(np.stack([at - way * long * radius, at + way * radius * 0.9])[None], max(0.06 * radius, 0.8), 80)
         for t in np.linspace(0, 1, number if radius > 90 else max(number // 2, 6)):
             spot = at + way * radius * (0.9 - (long + 0.6) * (1 - t))
@@ -128,27 +126,24 @@ def _spike(rng: Generator) -> Head:
 
 
 def _bud(rng: Generator, canvas: Canvas, at: Points, heading: float, radius: float, light: float) -> None:
-    outline = _petal(rng, 0.5)
-    form = np.eye(2) * radius
+    """Draw a closed flower of `radius` pixels that looks along `heading` (radians), in its sepals."""
+    outline, form = _petal(rng, 0.5), np.eye(2) * radius
     _ring(rng, canvas, outline, heading + np.array([-0.25, 0.25, 0.0]), at, form * 1.4, 165 * light)
     _ring(rng, canvas, outline, heading + np.array([-0.5, 0.5, 0.0]), at, form * 0.75, 85 * light)
 
 
 def _stems(rng: Generator, roots: Points, ends: Points) -> Points:
     """Return stems that rise from `roots` and bend over to `ends`, both (K, 2). (K, 16, 2)."""
-    t = np.linspace(0, 1, 16)[:, None]
     reach = np.linalg.norm(ends - roots, axis=1)[:, None]
-    control = roots + [0, -0.55] * reach + rng.normal(0, 0.1, roots.shape) * reach
-    return np.asarray((1 - t) ** 2 * roots[:, None] + 2 * t * (1 - t) * control[:, None] + t**2 * ends[:, None])
+    return bowed(roots, roots + [0, -0.55] * reach + rng.normal(0, 0.1, roots.shape) * reach, ends, 16)
 
 
 def _depth(
     rng: Generator, canvas: Canvas, heads: list[Head], stems: Points, radius: float, leafage: float, light: float
 ) -> None:
     """Stems, (K, M, 2), with their leaves, buds and flowers, of about `radius` pixels."""
-    outline = palmate(rng) if rng.random() < 0.15 else simple(rng)
-    count = len(stems)
-    canvas.strokes(stems, max(radius * log_uniform(rng, 0.03, 0.1), 0.8), 75 * light * rng.normal(1, 0.12, count), 0.6)
+    outline, thick = outline_of_leaf(rng, 0.15), max(radius * log_uniform(rng, 0.03, 0.1), 0.8)
+    canvas.strokes(stems, thick, 75 * light * rng.normal(1, 0.12, len(stems)), 0.6)
     ways = headings(stems)
     longest = radius * rng.uniform(0.6, 1.7)
     order = np.argsort(stems[:, -1, 1])
@@ -163,7 +158,7 @@ def _depth(
         if rng.random() < 0.3:
             node, swing = int(rng.integers(6, 13)), rng.choice([-1, 1]) * rng.uniform(0.3, 0.8)
             heading = float(ways[k, node] + swing)
-            tip = stems[k, node] + radius * rng.uniform(0.6, 1.5) * np.array([np.cos(heading), np.sin(heading)])
+            tip = stems[k, node] + radius * rng.uniform(0.6, 1.5) * toward(heading)
             canvas.strokes(np.stack([stems[k, node], tip])[None], max(0.05 * radius, 0.8), 75 * light, 0.8)
             _bud(rng, canvas, tip, heading, radius * rng.uniform(0.25, 0.5), light)
     for k in order.tolist():  # the flowers come over all the green
@@ -192,15 +187,12 @@ def flowers(rng: Generator, size: int) -> Layer:
         radius, base = extent * rng.uniform(0.4, 0.75) / np.sqrt(count), 0.3
     leafage = rng.uniform(0.15, 0.5) if count > 12 else rng.uniform(0.05, 0.3)
     radius = max(radius, 0.016 * size, 4.0)
-    sheets = []
-    depths = 3 if count > 9 else 1
-    for depth in range(depths):
-        number = max(count // depths, 1)
-        spots = form[rng.integers(len(form), size=number)] * np.sqrt(rng.uniform(0, 1, (number, 1)))
-        drop = 1.05 * size - centre[1] if kind == 1 else 1.1 * float(np.ptp(form[:, 1])) + radius
+    layers = [Canvas(size) for _ in range(3 if count > 9 else 1)]
+    number = max(count // len(layers), 1)
+    drop = 1.05 * size - centre[1] if kind == 1 else 1.1 * float(np.ptp(form[:, 1])) + radius
+    for depth, canvas in enumerate(layers):
+        spots = within(rng, form, number)
         roots = np.stack([spots[:, 0] * base + rng.normal(0, 0.06, number) * extent, np.full(number, drop)], 1)
-        canvas = Canvas(size)
-        light = 1.0 - 0.16 * (depths - 1 - depth)
+        light = 1.0 - 0.16 * (len(layers) - 1 - depth)
         _depth(rng, canvas, heads, _stems(rng, centre + roots, centre + spots), radius, leafage, light)
-        sheets.append(canvas.sheet())
-    return finish(lit(rng, stacked(sheets, radius * 0.12, 0.5), 0.2, 0.06))
+    return finish(lit(rng, stacked(layers, radius * 0.12, 0.5), 0.2, 0.06))

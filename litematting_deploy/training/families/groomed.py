@@ -1,14 +1,14 @@
 """Groomed hair and fur from files, seen from any side: strands as thin as a third of a pixel over their body."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .canvas import Canvas, Floats, Layer, Sheet, blur, finish, over
+from .canvas import Canvas, Floats, Layer, Sheet, blur, finish, over, unit
 from .figures import Figure, figure, with_parts
 from .layout import lit, log_uniform
 from .locks import Locks, grown
@@ -26,8 +26,7 @@ _HAIRS = 110_000
 """On a whole head."""
 
 
-@dataclass(frozen=True)
-class _View:
+class _View(NamedTuple):
     """A camera: turn, (3, 3), then perspective from `distance`; `scale` pixels per unit at the figure's centre."""
 
     turn: NDArray[np.float32]
@@ -42,8 +41,7 @@ class _View:
         return seen[..., :2] * [1, -1] * scale[..., None] + self.shift, seen[..., 2], scale
 
 
-@dataclass(frozen=True)
-class _Strokes:
+class _Strokes(NamedTuple):
     """Pieces of strands, nearest last: (P, _PIECE + 1, 2) pixels, (P,) nearness, widths in pixels, and shades."""
 
     lines: Floats
@@ -79,10 +77,11 @@ def _camera(rng: Generator, size: int, shown: Figure) -> _View:
         outside = np.flatnonzero(apart.min(1) > 0)
         middle = seen[rng.choice(outside)] if len(outside) else seen[apart.min(1).argmax()]
     shift = size * (0.5 + rng.uniform(-0.18, 0.18, 2)) - middle
-    return _View(view.turn, view.distance, scale, shift.astype(np.float32))
+    return view._replace(shift=shift.astype(np.float32))
 
 
 def _rotation(axis: int, angle: float) -> NDArray[np.float64]:
+    """Return the rotation about an axis (0, 1 or 2) by an angle in radians, (3, 3)."""
     turn, (i, j) = np.eye(3), [k for k in range(3) if k != axis]
     turn[i, i] = turn[j, j] = np.cos(angle)
     turn[i, j], turn[j, i] = np.sin(angle), -np.sin(angle)
@@ -130,14 +129,12 @@ def _strokes(rng: Generator, size: int, view: _View, strands: Floats, widths: Fl
     shade = _kajiya_kay(rng, view, strands, starts)
     kept = ((lines.max(2) > -8) & (lines.min(2) < size + 8)).all(2)
     near = near[:, starts + 2]
-    parts = (array[kept].astype(np.float32) for array in (lines, near, width, shade))
-    return _Strokes(*parts)
+    return _Strokes(*(array[kept].astype(np.float32) for array in (lines, near, width, shade)))
 
 
 def _kajiya_kay(rng: Generator, view: _View, strands: Floats, starts: NDArray[np.int64]) -> Floats:
     """Return how bright each piece is, (N, pieces), 0..255: diffuse light and two highlights, darker at the root."""
-    along = (strands[:, starts + _PIECE] - strands[:, starts]) @ view.turn.T
-    along /= np.linalg.norm(along, axis=2, keepdims=True) + 1e-9
+    along = unit((strands[:, starts + _PIECE] - strands[:, starts]) @ view.turn.T)
     light = rng.normal(0, 1, 3) * [1, 0.7, 0.7] + [0, 0.9, 0.3]
     light /= np.linalg.norm(light)
     aslant, towards = along @ light, along[..., 2]
@@ -183,27 +180,23 @@ def _painted(rng: Generator, size: int, view: _View, shown: Figure, strokes: _St
 
 
 class _Easel(Canvas):
-    """A canvas for strands by the ten thousand, `scale` times its size."""
-
-    def __init__(self, size: int, scale: int) -> None:
-        super().__init__(size, scale)
-        self._scale = scale
+    """A canvas for strands by the ten thousand."""
 
     def disc(self, centre: Floats, radius: float, shade: float) -> None:
         """Fill a circle of `radius` pixels."""
         if (centre + radius > 0).all() and (centre - radius < self.size).all():
-            at = tuple(np.rint((centre * self._scale - 0.5) * 16).astype(int).tolist())
-            cv2.circle(self._pixels, at, max(round(radius * self._scale * 16), 1), (255, shade, 0), -1, cv2.LINE_AA, 4)
+            at = tuple(np.rint((centre * self.scale - 0.5) * 16).astype(int).tolist())
+            cv2.circle(self._pixels, at, max(round(radius * self.scale * 16), 1), (255, shade, 0), -1, cv2.LINE_AA, 4)
 
     def strands(self, rng: Generator, strokes: _Strokes, which: NDArray[np.int64]) -> None:
         """Draw pieces of about one distance; those of like width and shade in one call, in random order."""
         if not len(which):
             return
-        wide = strokes.widths[which] * self._scale + rng.uniform(-0.6, 0.6, len(which))
+        wide = strokes.widths[which] * self.scale + rng.uniform(-0.6, 0.6, len(which))
         thick = np.where(wide < 2.3, 1, np.maximum(2 * np.rint((wide - 1.4) / 2), 2)).astype(int)
         bins = (strokes.shades[which] * (_SHADES / 256)).astype(int)
         keys = thick * _SHADES + bins
-        ring = np.rint((strokes.lines[which] * self._scale - 0.5) * 16).clip(-(2**18), 2**18).astype(np.int32)
+        ring = np.rint((strokes.lines[which] * self.scale - 0.5) * 16).clip(-(2**18), 2**18).astype(np.int32)
         for key in rng.permutation(np.unique(keys)).tolist():
             width, shade = key // _SHADES, (key % _SHADES + 0.5) * 256 / _SHADES
             lines = list(ring[keys == key])

@@ -1,18 +1,17 @@
 """Hair on heads: straight, wavy and curly."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Canvas, Layer, finish, over
-from .layout import Points, lit, place
-from .shapes import Shape, ellipse, limb, paint
+from .canvas import Canvas, Layer, Points, finish, over
+from .layout import angles, lit, place, toward
+from .shapes import Shape, bust, ellipse, limb, paint
 from .strands import bundled, coiled, grow
 
 
-@dataclass(frozen=True)
-class _Style:
+class _Style(NamedTuple):
     """Ranges to draw from. Lengths are in radii of the head, `turns` in windings per such length."""
 
     points: int
@@ -29,30 +28,17 @@ class _Style:
     frizz: float
 
 
-_STRAIGHT = _Style(
+STRAIGHT = _Style(
     22, (60, 130), (16, 30), (0.8, 4.5), (3, 9), (0.3, 1.0), (0.03, 0.08), (0.0, 0.01), (0.2, 0.6), 0.0, 1, 0.4
 )
-_WAVY = _Style(
+# The strands of a lock share its wave.
+WAVY = _Style(
     48, (60, 110), (14, 26), (1.0, 4.0), (2, 7), (0.2, 0.9), (0.02, 0.05), (0.05, 0.12), (0.5, 1.1), 0.2, 6, 0.8
 )
-_CURLY = _Style(
+# Ringlets and frizz.
+CURLY = _Style(
     110, (90, 150), (6, 11), (0.6, 2.6), (0.4, 5), (0.0, 0.5), (0.012, 0.022), (0.03, 0.07), (2.5, 5.0), 0.85, 22, 1.6
 )
-
-
-def straight_hair(rng: Generator, size: int) -> Layer:
-    """Draw straight hair in locks that fall from a head, with flyaways."""
-    return _hair(rng, size, _STRAIGHT)
-
-
-def wavy_hair(rng: Generator, size: int) -> Layer:
-    """Draw wavy hair: the strands of a lock share its wave."""
-    return _hair(rng, size, _WAVY)
-
-
-def curly_hair(rng: Generator, size: int) -> Layer:
-    """Draw ringlets and frizz."""
-    return _hair(rng, size, _CURLY)
 
 
 class _Cut:
@@ -77,40 +63,30 @@ class _Cut:
         """Shoulders, neck and head; nothing in them but shade."""
         rng, canvas = self.rng, self.canvas
         skin, wide = rng.uniform(90, 190), rng.uniform(2.0, 3.2)
-        t = np.linspace(-np.pi, 0, 40)
-        bust = np.stack([wide * np.sign(np.cos(t)) * np.abs(np.cos(t)) ** rng.uniform(0.7, 1.2), 2.5 + np.sin(t)], 1)
-        bust = np.concatenate([bust, [[wide * 1.1, 12], [-wide * 1.1, 12]]])
-        paint(canvas, Shape([bust], []), self.centre, self.radius, shade=rng.uniform(50, 200))
-        paint(canvas, Shape([limb((0, 0.5), (0, 1.7), 0.42, 0.5)], []), self.centre, self.radius, shade=skin * 0.85)
-        paint(canvas, Shape([ellipse(0, 0, 0.76, 1.0)], []), self.centre, self.radius, shade=skin)
-
-    def cap(self) -> None:
-        """The head seen from behind, under its hair."""
-        paint(self.canvas, Shape([ellipse(0, 0, 0.8, 1.03)], []), self.centre, self.radius, shade=self.tone * 0.7)
+        body = bust(wide, rng.uniform(0.7, 1.2), 2.5, 1.0, (wide * 1.1, 12))
+        paint(canvas, Shape([body]), self.centre, self.radius, shade=rng.uniform(50, 200))
+        paint(canvas, Shape([limb((0, 0.5), (0, 1.7), 0.42, 0.5)]), self.centre, self.radius, shade=skin * 0.85)
+        paint(canvas, Shape([ellipse(0, 0, 0.76, 1.0)]), self.centre, self.radius, shade=skin)
 
     def locks(self, count: int, reach: float, length: float, inmost: float = 0.5) -> None:
         """`count` locks, `length` times as long as usual, rooted `inmost`..1 radii out within `reach` of the crown."""
         rng, style = self.rng, self.style
         side = rng.uniform(-1, 1, count)
-        angles = side * reach - np.pi / 2
-        normal = np.stack([np.cos(angles), np.sin(angles)], 1)
+        normal = toward(side * reach - np.pi / 2)
         flat = np.stack([-normal[:, 1], normal[:, 0]], 1) * np.sign(side + rng.normal(self.part, 0.07, count))[:, None]
         roots = self.centre + normal * [0.8, 1.02] * self.radius * np.sqrt(rng.uniform(inmost**2, 1, (count, 1)))
         ways = normal * (1 - self.sleek) + flat * self.sleek
         lengths = self.length * length * self.radius * rng.uniform(0.6, 1.1, count)
-        angles = np.arctan2(ways[:, 1], ways[:, 0]) + rng.normal(0, 0.2, count)
-        guides = grow(rng, roots, angles, lengths, style.points, self.pull, 0.25)
-        if style.depth > 0.5:  # ringlets, each on its own
-            phase = rng.uniform(0, 6.3, count)
-        else:  # neighbouring waves run together
-            phase = 2 * side + rng.normal(rng.uniform(0, 6.3), 0.4, count)
+        guides = grow(rng, roots, angles(ways) + rng.normal(0, 0.2, count), lengths, style.points, self.pull, 0.25)
+        # Ringlets wind each on its own; neighbouring waves run together.
+        waving = style.depth <= 0.5
+        phase = 2 * side + rng.normal(rng.uniform(0, 6.3), 0.4, count) if waving else rng.uniform(0, 6.3, count)
         turns = self.turns * lengths / self.radius * rng.uniform(0.8, 1.2, count)
         waves = self.wave * rng.uniform(0.6, 1.3, count)
         each = int(rng.integers(*style.each))
         strands, reaches = bundled(rng, guides, each, self.spread, rng.uniform(0.3, 1.4))
-        jitter = rng.normal(0, 0.15, count * each)
+        phases = phase.repeat(each) + rng.normal(0, 0.15, count * each)
         radii = waves.repeat(each) * rng.lognormal(0, 0.12, count * each)
-        phases = phase.repeat(each) + jitter
         strands = coiled(rng, strands, radii, turns.repeat(each) * reaches, style.depth, phases, each)
         for k in rng.permutation(count):
             self._lock(guides[k], strands[k * each : (k + 1) * each], turns[k], phase[k])
@@ -137,9 +113,9 @@ class _Cut:
         which = rng.integers(len(guides), size=count)
         at = (rng.uniform(0, 0.85, count) * (guides.shape[1] - 4)).astype(int)
         roots, along = guides[which, at], guides[which, at + 3] - guides[which, at]
-        angles = np.arctan2(along[:, 1], along[:, 0]) + rng.normal(0, 0.45, count)
+        ways = angles(along) + rng.normal(0, 0.45, count)
         lengths = self.radius * rng.lognormal(np.log(0.6), 0.5, count)
-        lines = grow(rng, roots, angles, lengths, max(40, style.points), np.array([0, 0.5]), rng.uniform(0.4, 1.2))
+        lines = grow(rng, roots, ways, lengths, max(40, style.points), np.array([0, 0.5]), rng.uniform(0.4, 1.2))
         waves = self.wave * rng.uniform(0.3, 1, count)
         lines = coiled(rng, lines, waves, self.turns * lengths / self.radius, style.depth, rng.uniform(0, 6.3, count))
         canvas.strokes(lines, _widths(rng, count) * 0.75, rng.normal(self.tone * 1.15, 30, count), 0.4, style.pieces)
@@ -147,10 +123,12 @@ class _Cut:
 
 
 def _widths(rng: Generator, count: int) -> Points:
+    """Return the widths of hairs, (count,) pixels."""
     return rng.lognormal(np.log(1.0), 0.35, count).clip(0.5, 4)
 
 
-def _hair(rng: Generator, size: int, style: _Style) -> Layer:
+def hair(style: _Style, rng: Generator, size: int) -> Layer:
+    """Draw hair of a style on a head, or falling into the picture, with flyaways."""
     cut = _Cut(rng, size, style)
     count = int(rng.integers(*style.locks))
     if rng.random() < 0.6:  # from the front: hair behind the head, then a fringe
@@ -160,7 +138,8 @@ def _hair(rng: Generator, size: int, style: _Style) -> Layer:
     else:
         if rng.random() < 0.85:
             cut.head()
-        cut.cap()
+        behind = Shape([ellipse(0, 0, 0.8, 1.03)])
+        paint(cut.canvas, behind, cut.centre, cut.radius, shade=cut.tone * 0.7)
         cut.locks(count, 2.3, 1.0, 0.05)
         cut.locks(count // 2, 1.5, 1.0)
         cut.locks(count // 3, 3.1, 0.6, 0.0)

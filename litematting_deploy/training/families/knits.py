@@ -1,22 +1,20 @@
 """Knitted and crocheted cloth: loops of yarn with holes between them, loose ends and lace edges."""
 
+from itertools import islice, product
+
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Canvas, Layer, finish
-from .layout import Points, lit, log_uniform, place, turned
+from .canvas import Canvas, Layer, Points, finish
+from .layout import lit, log_uniform, place, straight, toward, turned
 from .strands import coiled, grow, sideways
 
 
 def _yarn(rng: Generator, canvas: Canvas, lines: Points, width: float, tone: float, twist: bool) -> None:
     """Draw short pieces of yarn, (K, M, 2) pixels: a dark border and a bright core each, so that they cross in
     order."""
-    count, points = lines.shape[:2]
-    tones = tone * rng.normal(1, 0.05, count)
-    core = lines + width * np.array([-0.05, -0.08])
-    both = np.stack([lines, core], 1).reshape(2 * count, points, 2)
-    shades = np.stack([tones * 0.62, tones], 1).reshape(-1)
-    canvas.strokes(both, np.tile([width, width * 0.66], count), shades, 0.95, 2, 0.95)
+    tones, shift = tone * rng.normal(1, 0.05, len(lines)), width * np.array([-0.05, -0.08])
+    canvas.twofold(lines, shift, (width, width * 0.66), (tones * 0.62, tones), tip=0.95, pieces=2, root=0.95)
     if twist and width > 7:  # its plies
         side = sideways(lines)
         along = np.stack([side[..., 1], -side[..., 0]], -1)
@@ -28,16 +26,11 @@ def _yarn(rng: Generator, canvas: Canvas, lines: Points, width: float, tone: flo
 
 def _eyelets(rng: Generator, flat: Points, columns: int, rows: int) -> Points:
     """Return cloth coordinates, (..., 2), pushed aside by holes that form a pattern."""
-    across, down = rng.integers(4, 10, 2)
-    phase = rng.integers(0, 2)
-    centres = [
-        (c + (across / 2) * phase * (k % 2), r)
-        for k, r in enumerate(range(int(down) // 2, rows, int(down)))
-        for c in range(int(across) // 2, columns, int(across))
-    ]
-    reach = rng.uniform(0.4, 1.1)
-    for centre in centres[:60]:
-        away = flat - np.array(centre) - 0.5
+    across, down = rng.integers(4, 10, 2).tolist()
+    phase, reach = rng.integers(0, 2), rng.uniform(0.4, 1.1)
+    places = product(enumerate(range(down // 2, rows, down)), range(across // 2, columns, across))
+    for (k, row), column in islice(places, 60):
+        away = flat - np.array([column + (across / 2) * phase * (k % 2), row]) - 0.5
         far = np.linalg.norm(away, axis=-1, keepdims=True) + 1e-6
         # The push dies away, so that neighbours keep their places.
         flat = flat + away / far * (np.sqrt(far**2 + reach**2) - far) * np.exp(-np.square(far / (3 * reach)))
@@ -80,10 +73,9 @@ def _crocheted(rng: Generator, columns: int, rows: int) -> Points:
             if fan or last:  # posts that fill the arch
                 ends = arches[k, 3 : links * 4 - 2 : 3]
                 root = np.array([arches[k, [0, -1], 0].mean(), row + 0.02])
-                t = np.linspace(0, 1, 5)[:, None]
                 if not last:
-                    root = np.stack([ends[:, 0], np.full(len(ends), row + 0.1)], 1)[:, None]
-                parts.append(root * (1 - t) + ends[:, None] * t)
+                    root = np.stack([ends[:, 0], np.full(len(ends), row + 0.1)], 1)
+                parts.append(straight(root, ends, 5))
         if last:  # picots
             turn = np.linspace(0, 2 * np.pi, 13)
             for at in arches[:, [6, 14, 22]].reshape(-1, 2):
@@ -109,7 +101,7 @@ def knit(rng: Generator, size: int) -> Layer:
         rows = max(rows // 2, 3)
         lines = _crocheted(rng, columns, rows)
         angle, reach = lines[..., 0] * 2 * np.pi / columns, (lines[..., 1] + 0.4) * radius / (rows + 1)
-        spots, cell = reach[..., None] * np.stack([np.cos(angle), np.sin(angle)], -1), radius / (rows + 1)
+        spots, cell = reach[..., None] * toward(angle), radius / (rows + 1)
     else:
         spots = (lines - np.array([columns, rows]) / 2) * cell
         spots = spots * [1, rng.uniform(0.75, 1.0)]

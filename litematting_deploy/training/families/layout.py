@@ -5,11 +5,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from .canvas import Floats, Sheet, displace, over
-
-Points = NDArray[np.float64]
+from .canvas import Canvas, Floats, Points, Sheet, displace, over
 
 
 def fractal(rng: Generator, size: int, cells: int = 4, octaves: int = 5, gain: float = 0.55) -> Floats:
@@ -27,6 +25,42 @@ def place(rng: Generator, size: int, smallest: float = 0.12, largest: float = 0.
     radius = log_uniform(rng, smallest, largest)
     reach = 0.5 - 0.35 * min(radius, 0.5)
     return (0.5 + rng.uniform(-reach, reach, 2) * rng.uniform(0.3, 1)) * size, radius * size
+
+
+def toward(angle: ArrayLike) -> Points:
+    """Return directions, (..., 2) and of length 1, at angles, (...) radians."""
+    return np.stack([np.cos(angle), np.sin(angle)], -1)
+
+
+def angles(ways: Points) -> Points:
+    """Return the angles, (...) radians, of directions, (..., 2)."""
+    return np.asarray(np.arctan2(ways[..., 1], ways[..., 0]))
+
+
+def straight(starts: Points, ends: Points, count: int) -> Points:
+    """Return straight lines from `starts` to `ends`, both (..., D), as (..., count, D)."""
+    t = np.linspace(0, 1, count)[:, None]
+    return np.asarray(starts[..., None, :] * (1 - t) + ends[..., None, :] * t)
+
+
+def bowed(starts: Points, middles: Points, ends: Points, count: int) -> Points:
+    """Return quadratic Bézier curves that leave `starts` and reach `ends` towards `middles`: (..., count, D)."""
+    t = np.linspace(0, 1, count)[:, None]
+    part = (1 - t) ** 2 * starts[..., None, :] + 2 * t * (1 - t) * middles[..., None, :]
+    return np.asarray(part + t**2 * ends[..., None, :])
+
+
+def sides(corners: Points) -> list[tuple[Points, Points]]:
+    """Return the sides of a closed polygon, (N, D): each corner and the next one."""
+    return list(zip(corners, np.roll(corners, -1, 0), strict=True))
+
+
+def within(rng: Generator, form: Points, count: int, inmost: float = 0.0, outmost: float = 1.0) -> Points:
+    """Return random points, (count, 2), of an outline about (0, 0), (N, 2), evenly over its area.
+
+    inmost, outmost: the squares of how far out they lie, 0 in the middle and 1 on the outline.
+    """
+    return np.asarray(form[rng.integers(len(form), size=count)] * np.sqrt(rng.uniform(inmost, outmost, (count, 1))))
 
 
 def turned(points: Points, angle: float) -> Points:
@@ -71,11 +105,12 @@ def log_uniform(rng: Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def stacked(sheets: Sequence[Sheet], reach: float, depth: float = 0.5) -> Sheet:
-    """Composite sheets, (S, S, 2) float32, from back to front; each shades what lies behind it.
+def stacked(layers: Sequence[Canvas | Sheet], reach: float, depth: float = 0.5) -> Sheet:
+    """Composite canvases or sheets, (S, S, 2) float32, from back to front; each shades what lies behind it.
 
     reach: how far the shadow of a sheet falls, in pixels. depth: how dark it is, 0..1. Alphas are as without shadows.
     """
+    sheets = [layer.sheet() if isinstance(layer, Canvas) else layer for layer in layers]
     result, width = sheets[0], 2 * max(int(reach), 1) + 1
     shift = np.array([[1, 0, reach / 2], [0, 1, reach]], np.float64)
     for top in sheets[1:]:

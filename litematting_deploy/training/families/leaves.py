@@ -1,13 +1,18 @@
-"""Leaves: their outlines, and a leaf with its veins."""
+"""Leaves: their outlines, and leaves with veins or in focus."""
 
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Canvas
-from .layout import Points, turned
+from .canvas import Canvas, Points
+from .layout import turned
 
 
-def simple(rng: Generator) -> Points:
+def outline_of_leaf(rng: Generator, lobed: float) -> Points:
+    """Return the outline of a leaf, (N, 2), from (0, 0) to about (1, 0). lobed: how often it is a maple's, 0..1."""
+    return _palmate(rng) if rng.random() < lobed else _simple(rng)
+
+
+def _simple(rng: Generator) -> Points:
     """Return a leaf from (0, 0) to (1, 0): pointed, perhaps serrated, lobed or notched. (N, 2)."""
     t = np.linspace(0, 1, 48)
     profile = np.sin(np.pi * t ** rng.uniform(0.6, 1.3)) ** rng.uniform(0.7, 1.6) * rng.uniform(0.1, 0.38)
@@ -20,7 +25,7 @@ def simple(rng: Generator) -> Points:
     return np.concatenate([np.stack([t, bend + profile], 1), np.stack([t, bend - profile], 1)[-2:0:-1]])
 
 
-def palmate(rng: Generator) -> Points:
+def _palmate(rng: Generator) -> Points:
     """Return a maple-like leaf whose stem ends at (0, 0). (N, 2)."""
     lobes = int(rng.choice([3, 5, 7]))
     angle = np.linspace(-2.3, 2.3, lobes * 12 + 1)
@@ -37,13 +42,42 @@ def leaf(rng: Generator, canvas: Canvas, outline: Points, at: Points, angle: flo
     canvas.fill(turned(outline * form, angle) + at, np.clip(shade, 30, 230))
     if length < 14:
         return
-    ends = np.array([[0.95, 0.0]] + [[x + 0.16, side * 0.17] for x in (0.15, 0.35, 0.55) for side in (-1, 1)])
-    starts = np.array([[0.0, 0.0]] + [[x, 0.0] for x in (0.15, 0.35, 0.55) for _ in (-1, 1)])
-    high = np.abs(outline[:, 1]).max()
-    ends[1:, 1] *= high / 0.26
-    veins = np.stack([starts, (starts + ends) / 2, ends], 1) * form
-    tone = shade * rng.choice([0.72, 1.3])
-    canvas.strokes(turned(veins[:1], angle) + at, max(length * 0.02, 0.7), [tone], 0.3)
-    inner = outline[:, 1].max() > 0.12
-    if inner:
-        canvas.strokes(turned(veins[1:] * [1, 0.6], angle) + at, max(length * 0.008, 0.6), np.full(6, tone * 0.95), 0.3)
+    tone, midrib = shade * rng.choice([0.72, 1.3]), np.array([[[0.0, 0.0], [0.475, 0.0], [0.95, 0.0]]])
+    canvas.strokes(turned(midrib * form, angle) + at, max(length * 0.02, 0.7), [tone], 0.3)
+    if outline[:, 1].max() > 0.12:
+        x = np.repeat([0.15, 0.35, 0.55], 2)
+        feet, reach = np.stack([x, 0 * x], 1), np.tile([-0.17, 0.17], 3) * (np.abs(outline[:, 1]).max() / 0.26)
+        tips = np.stack([x + 0.16, reach], 1)
+        veins = np.stack([feet, (feet + tips) / 2, tips], 1) * form
+        canvas.strokes(turned(veins * [1, 0.6], angle) + at, max(length * 0.008, 0.6), np.full(6, tone * 0.95), 0.3)
+
+
+def crisp_leaf(
+    rng: Generator, canvas: Canvas, outline: Points, at: Points, angle: float, form: Points, shade: float
+) -> None:
+    """Draw a leaf that is folded along its midrib: a lit half, a dark half and, where there is room, veins.
+
+    outline: (N, 2), from (0, 0) to about (1, 0), as `outline_of_leaf` returns it. form: (2,) pixels, the
+    length and the foreshortened width's factor. shade: 0..255.
+    """
+    length = float(abs(form[0]))
+    ring = turned((outline if length > 24 else outline[::2]) * form, angle) + at
+    canvas.fill(ring, shade)
+    if length < 7:
+        return
+    # Point k of an outline faces point -k; the midrib runs between them.
+    half = np.arange(len(outline) // 2 + 1)
+    upper, lower = outline[half], outline[-half]
+    middle = (upper + lower) / 2
+    # The dark half stays inside the leaf, so that the leaf's edge is drawn once.
+    side = np.concatenate([middle + (upper - middle) * 0.86, middle[::-1]])
+    canvas.fill(turned(side * form, angle) + at, shade * rng.uniform(0.62, 0.92))
+    if length < 16 or (np.diff(middle[:, 0]) < 0).any():  # lobed like a hand, which has no single midrib
+        return
+    canvas.strokes(turned(middle[None, 1:-2] * form, angle) + at, max(length * 0.022, 0.7), [min(shade * 1.35, 250)])
+    if length > 34:
+        feet, ends = (half[-1] * np.array([[0.05, 0.2, 0.35, 0.5, 0.65], [0.2, 0.35, 0.5, 0.65, 0.8]])).astype(int)
+        tips = np.concatenate([middle[ends] + 0.6 * (edge[ends] - middle[ends]) for edge in (upper, lower)])
+        feet = np.tile(middle[feet], (2, 1))
+        veins = np.stack([feet, feet * 0.45 + tips * 0.55, tips], 1) * form
+        canvas.strokes(turned(veins, angle) + at, max(length * 0.008, 0.6), [min(shade * 1.2, 250)], 0.3)

@@ -18,16 +18,15 @@ _SYLLABLES = "an be cor dy el fur gra hi is jo ka lum mi no or pe qui ra sto ter
 
 
 def _words(rng: Generator) -> str:
+    """Return a letter or two, a number, or up to four lines of made-up words."""
     kind = rng.random()
     if kind < 0.15:
         return "".join(rng.choice(list(string.ascii_letters + string.digits + "&@?!%"), int(rng.integers(1, 3))))
     if kind < 0.3:
         return "".join(rng.choice(list(string.digits + ".:-"), int(rng.integers(2, 8))))
-    lines = []
+    lines, syllables = [], _SYLLABLES.split()
     for _ in range(int(rng.choice([1, 1, 2, 4]))):
-        words = [
-            "".join(rng.choice(_SYLLABLES.split(), int(rng.integers(1, 4)))) for _ in range(int(rng.integers(1, 4)))
-        ]
+        words = ["".join(rng.choice(syllables, int(rng.integers(1, 4)))) for _ in range(int(rng.integers(1, 4)))]
         text = " ".join(words)
         lines.append((text, text.upper(), text.title())[int(rng.integers(3))])
     return "\n".join(lines)
@@ -35,9 +34,8 @@ def _words(rng: Generator) -> str:
 
 def _set(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, stroke: int) -> NDArray[np.uint8]:
     """Return the text alone, with a margin, (H, W) uint8."""
-    left, top, right, bottom = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox(
-        (0, 0), text, font, stroke_width=stroke
-    )
+    measure = ImageDraw.Draw(Image.new("L", (1, 1)))
+    left, top, right, bottom = measure.multiline_textbbox((0, 0), text, font, stroke_width=stroke)
     picture = Image.new("L", (int(right - left) + 8, int(bottom - top) + 8))
     ImageDraw.Draw(picture).multiline_text((4 - left, 4 - top), text, 255, font, align="center", stroke_width=stroke)
     return np.asarray(picture)

@@ -1,18 +1,18 @@
 """How groomed strands are cut and worn: between their guides, in clumps, waved, frizzy, thinned, blown about."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .canvas import Floats
+from .canvas import Floats, Points, unit
 from .figures import Figure
-from .layout import Points, log_uniform
+from .layout import log_uniform
+from .strands import sampled
 
 
-@dataclass(frozen=True)
-class Locks:
+class Locks(NamedTuple):
     """How one head of hair is worn; lengths in radii of the figure unless said otherwise.
 
     width: of a strand. density, length: relative to the groom's. clump: how far tips gather, 0..1. wave, turns: radius
@@ -76,8 +76,7 @@ def grown(
         lines += _waves(rng, shown, locks, chosen, lines)
     stray = locks.frizz * rng.lognormal(0, 0.6, (count, 1, 1)) * np.where(loose, 4.0, 1.0)[:, None, None]
     lines += (_noise(rng, count, lines.shape[1]) * (stray.clip(0, 0.35) * span)).astype(np.float32)
-    lift = lines[:, lines.shape[1] // 8] - lines[:, 0]
-    lift /= np.linalg.norm(lift, axis=1, keepdims=True) + 1e-9
+    lift = unit(lines[:, lines.shape[1] // 8] - lines[:, 0])
     lift = lift + 0.5 * lines[:, 0] / (np.linalg.norm(lines[:, 0], axis=1, keepdims=True) + 1e-9)
     lift = (lift + rng.normal(0, 0.5, lift.shape)) * (loose * rng.uniform(0, 0.4, count))[:, None] * span[:, 0]
     lines += (lift[:, None] * t**1.5 + locks.wind * t**2 * rng.uniform(0.5, 1, (count, 1, 1))).astype(np.float32)
@@ -97,17 +96,13 @@ def _between(rng: Generator, shown: Figure, chosen: NDArray[np.int64]) -> Floats
 def _cut(lines: Floats, reach: Points, points: int) -> Floats:
     """Return the first part `reach`, (N,) 0..1, of each line, (N, M, 3), as (N, points, 3)."""
     at = np.linspace(0, lines.shape[1] - 1, points, dtype=np.float32) * reach[:, None].astype(np.float32)
-    low = np.minimum(at.astype(np.int64), lines.shape[1] - 2)
-    rows, part = np.arange(len(lines))[:, None], (at - low)[..., None]
-    return np.asarray(lines[rows, low] * (1 - part) + lines[rows, low + 1] * part, np.float32)
+    return sampled(lines, at).astype(np.float32)
 
 
 def _waves(rng: Generator, shown: Figure, locks: Locks, chosen: NDArray[np.int64], lines: Floats) -> Floats:
     """Return windings about each line, (N, M, 3); the strands of a lock wind together."""
-    way = lines[:, -1] - lines[:, 0]
-    way /= np.linalg.norm(way, axis=1, keepdims=True) + 1e-9
-    one = np.cross(way, rng.normal(0, 1, 3))
-    one /= np.linalg.norm(one, axis=1, keepdims=True) + 1e-9
+    way = unit(lines[:, -1] - lines[:, 0])
+    one = unit(np.cross(way, rng.normal(0, 1, 3)))
     two = np.cross(way, one) * rng.uniform(0.1, 1)
     lock = shown.lock[chosen]
     own = np.random.default_rng(int(rng.integers(2**31))).random((len(shown.strands), 2))[lock]
@@ -115,9 +110,8 @@ def _waves(rng: Generator, shown: Figure, locks: Locks, chosen: NDArray[np.int64
     angle = (own[:, :1] + rng.normal(0, 0.07, (len(chosen), 1))) * 6.28
     angle = angle + 6.28 * locks.turns * (0.8 + 0.4 * own[:, 1:]) * t + 1.2 * _noise(rng, len(chosen), len(t))[..., 0]
     size = locks.wave * rng.lognormal(0, 0.2, (len(chosen), 1)) * np.minimum(3 * t, 1)
-    return np.asarray(
-        (size * np.sin(angle))[..., None] * one[:, None] + (size * np.cos(angle))[..., None] * two[:, None], np.float32
-    )
+    aside, ahead = (size * np.sin(angle))[..., None], (size * np.cos(angle))[..., None]
+    return np.asarray(aside * one[:, None] + ahead * two[:, None], np.float32)
 
 
 def _noise(rng: Generator, count: int, points: int, knots: int = 8) -> Floats:

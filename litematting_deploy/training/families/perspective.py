@@ -1,13 +1,13 @@
 """Wires and surfaces in space, seen by a camera, and the patterns of wires that they carry."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Canvas
-from .layout import Points
+from .canvas import Canvas, Points
+from .layout import sides
 
 _POINTS = 25
 """Points of a wire that is straight on its surface."""
@@ -16,8 +16,7 @@ Surface = Callable[[Points], Points]
 """The way from (..., 2) in the unit square to (..., 3) in space: x to the right, y away from the viewer, z up."""
 
 
-@dataclass(frozen=True)
-class Camera:
+class Camera(NamedTuple):
     """A pinhole camera that looks at the origin from `distance`, turned by `yaw` and raised by `pitch` (radians).
 
     centre: (2,) pixels, where the origin appears. radius: the pixels of one unit there.
@@ -40,14 +39,53 @@ class Camera:
         return np.concatenate([picture, scale[..., None]], -1)
 
 
-def plane(corner: Points, across: Points, down: Points) -> Surface:
+class Sketch(NamedTuple):
+    """A canvas on which things in space are drawn as a camera sees them."""
+
+    rng: Generator
+    canvas: Canvas
+    camera: Camera
+
+    def seen(self, points: Points) -> Points:
+        """Return where points in space, (..., 3), appear: (..., 2) pixels."""
+        return self.camera(points)[..., :2]
+
+    def wires(self, lines: Points, width: float, shade: float) -> None:
+        """Draw round wires, lines (K, M, 3) in space, `width` pixels thick at the origin, with a highlight each."""
+        seen = self.camera(lines)
+        count, points = lines.shape[:2]
+        pieces = min(points - 1, 8)
+        middle = (np.arange(pieces) + 0.5) / pieces * (points - 1)
+        x, rng = seen[:, middle.astype(int), 0] / self.canvas.size, self.rng
+        gloss = 1 + 0.35 * np.sin(rng.uniform(6, 14) * x + rng.uniform(0, 6.3)) + rng.normal(0, 0.08, (count, 1))
+        tone, thick = (shade * gloss).clip(15, 250), width * seen[..., 2].mean(1)
+        if width < 2.5:
+            self.canvas.strokes(seen[..., :2], thick, tone, 1.0, pieces)
+            return
+        shift, tones = thick[:, None, None] * np.array([-0.12, -0.16]), (tone * 0.8, (tone * 1.5 + 25).clip(0, 250))
+        self.canvas.twofold(seen[..., :2], shift, (thick, thick * 0.34), tones, tip=1.0, pieces=pieces)
+
+
+def upright(flat: Points, away: float) -> Points:
+    """Put points, (..., 2) in x and z, into the plane that faces the viewer `away` from the origin: (..., 3)."""
+    return np.stack([flat[..., 0], np.full(flat.shape[:-1], away), flat[..., 1]], -1)
+
+
+def box(half: float, deep: float, height: float, top: Points) -> list[Surface]:
+    """Return the walls of a box, 2 · `half` by 2 · `deep`, about the middle of its upper rim, (3,).
+
+    The first one faces the viewer, and the others follow to the right and around.
+    """
+    corners = np.array([[-half, -deep, 0], [half, -deep, 0], [half, deep, 0], [-half, deep, 0]])
+    return [_plane(top + a, b - a, np.array([0, 0, -height])) for a, b in sides(corners)]
+
+
+def _plane(corner: Points, across: Points, down: Points) -> Surface:
     """Return a flat rectangle from `corner` along `across` and `down`, each (3,)."""
     return lambda flat: np.asarray(corner + flat[..., :1] * across + flat[..., 1:] * down)
 
 
-def revolved(
-    profile: Callable[[Points], Points], height: float, start: float, stop: float, power: float = 2.0
-) -> Surface:
+def revolved(profile: Callable[[Points], Points], height: float, start: float, stop: float, power: float) -> Surface:
     """Return a part of a vessel's wall, from angle `start` to `stop` (radians) and from its top (0) to its bottom (1).
 
     profile: radii over the height. power: the vessel's section goes from a circle (2) towards a square (8).
@@ -60,28 +98,6 @@ def revolved(
         return np.stack([cos * radius, sin * radius, height * (0.5 - flat[..., 1])], -1)
 
     return surface
-
-
-def wires(
-    rng: Generator, canvas: Canvas, camera: Camera, surface: Surface, lines: Points, width: float, shade: float
-) -> None:
-    """Draw round wires, lines (K, M, 2) on a surface, `width` pixels thick at the origin, with a highlight each."""
-    seen = camera(surface(lines))
-    count, points = lines.shape[:2]
-    pieces = min(points - 1, 8)
-    middle = (np.arange(pieces) + 0.5) / pieces * (points - 1)
-    x = seen[:, middle.astype(int), 0] / canvas.size
-    gloss = 1 + 0.35 * np.sin(rng.uniform(6, 14) * x + rng.uniform(0, 6.3)) + rng.normal(0, 0.08, (count, 1))
-    tone, thick = (shade * gloss).clip(15, 250), width * seen[..., 2].mean(1)
-    path = seen[..., :2]
-    if width < 2.5:
-        canvas.strokes(path, thick, tone, 1.0, pieces)
-        return
-    # A dark wire and a narrow bright one on it, in turn, so that wires in front cover those behind.
-    bright = path + thick[:, None, None] * np.array([-0.12, -0.16])
-    both = np.stack([path, bright], 1).reshape(2 * count, points, 2)
-    tones = np.stack([tone * 0.8, (tone * 1.5 + 25).clip(0, 250)], 1).reshape(2 * count, pieces)
-    canvas.strokes(both, np.stack([thick, thick * 0.34], 1).reshape(-1), tones, 1.0, pieces)
 
 
 def rows(count: int, first: float = 0.0, last: float = 1.0) -> Points:

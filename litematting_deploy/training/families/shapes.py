@@ -1,27 +1,26 @@
 """The outlines of solid things."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Canvas, Sheet
-from .layout import Points, turned
+from .canvas import Canvas, Points, Sheet
+from .layout import angles, toward, turned
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(NamedTuple):
     """Outlines in a square of about -1..1, y down: the union of `solids` less the `holes`, each (N, 2) float64."""
 
     solids: list[Points]
-    holes: list[Points]
+    holes: Sequence[Points] = ()
 
 
 def ellipse(x: float, y: float, a: float, b: float, angle: float = 0.0, count: int = 64) -> Points:
     """Return an ellipse about (x, y) with half axes a and b."""
     t = np.linspace(0, 2 * np.pi, count, endpoint=False)
-    return np.asarray(turned(np.stack([a * np.cos(t), b * np.sin(t)], 1), angle) + np.array([x, y]))
+    return np.asarray(turned(toward(t) * [a, b], angle) + np.array([x, y]))
 
 
 def blob(rng: Generator, roughness: float = 0.3) -> Points:
@@ -30,43 +29,46 @@ def blob(rng: Generator, roughness: float = 0.3) -> Points:
     order = np.arange(1, 8)
     swing = rng.normal(0, roughness, (2, 7)) / order**1.2
     radius: Points = np.exp((swing[0] * np.cos(np.outer(t, order)) + swing[1] * np.sin(np.outer(t, order))).sum(1))
-    return np.asarray(np.stack([radius * np.cos(t), radius * np.sin(t)], 1) / radius.max())
+    return np.asarray(radius[:, None] * toward(t) / radius.max())
 
 
 def rounded(rng: Generator) -> Points:
     """Return a superellipse: between a box with rounded corners and a lens."""
-    t = np.linspace(0, 2 * np.pi, 160, endpoint=False)
-    power = 2 / rng.uniform(1.5, 8)
-    box = np.stack(
-        [np.sign(np.cos(t)) * np.abs(np.cos(t)) ** power, np.sign(np.sin(t)) * np.abs(np.sin(t)) ** power], 1
-    )
-    return box * [1, rng.uniform(0.3, 1)]
+    around = toward(np.linspace(0, 2 * np.pi, 160, endpoint=False))
+    box = np.sign(around) * np.abs(around) ** (2 / rng.uniform(1.5, 8))
+    return np.asarray(box * [1, rng.uniform(0.3, 1)])
 
 
 def star(rng: Generator) -> Points:
     """Return a star or a cog."""
     spikes = int(rng.integers(4, 12))
     t = np.linspace(0, 2 * np.pi, 2 * spikes, endpoint=False)
-    return np.stack([np.cos(t), np.sin(t)], 1) * np.where(np.arange(2 * spikes) % 2, rng.uniform(0.35, 0.8), 1)[:, None]
+    return toward(t) * np.where(np.arange(2 * spikes) % 2, rng.uniform(0.35, 0.8), 1)[:, None]
 
 
 def limb(start: tuple[float, float], end: tuple[float, float], thick: float, thin: float) -> Points:
     """Return a rounded bar that tapers from one point to another."""
     a, b = np.array(start), np.array(end)
-    angle = np.arctan2(*(b - a)[::-1])
-    half = np.linspace(np.pi / 2, 3 * np.pi / 2, 16) + angle
-    back = a + thick * np.stack([np.cos(half), np.sin(half)], 1)
-    return np.concatenate([back, b - thin * np.stack([np.cos(half), np.sin(half)], 1)])
+    half = toward(np.linspace(np.pi / 2, 3 * np.pi / 2, 16) + angles(b - a))
+    return np.concatenate([a + thick * half, b - thin * half])
+
+
+def bust(wide: float, power: float, middle: float, high: float, foot: tuple[float, float]) -> Points:
+    """Return shoulders about y = `middle`, rounder with `power`, and the trunk below them.
+
+    foot: half the trunk's width at its lower end, and where that is.
+    """
+    around = toward(np.linspace(-np.pi, 0, 40))
+    x = wide * np.sign(around[:, 0]) * np.abs(around[:, 0]) ** power
+    line = np.stack([x, middle + high * around[:, 1]], 1)
+    return np.concatenate([line, np.array([[1, 1], [-1, 1]]) * foot])
 
 
 def person(rng: Generator) -> Shape:
     """Return head, neck and shoulders."""
     lean, wide = rng.normal(0, 0.08), rng.uniform(0.6, 0.95)
     head = ellipse(lean, -0.5, rng.uniform(0.26, 0.34), 0.4)
-    t = np.linspace(-np.pi, 0, 40)
-    bust = np.stack([wide * np.sign(np.cos(t)) * np.abs(np.cos(t)) ** 0.6, 0.55 + 0.45 * np.sin(t)], 1)
-    bust = np.concatenate([bust, [[wide, 2.5], [-wide, 2.5]]])
-    return Shape([head, limb((lean, -0.3), (0, 0.3), 0.17, 0.22), bust], [])
+    return Shape([head, limb((lean, -0.3), (0, 0.3), 0.17, 0.22), bust(wide, 0.6, 0.55, 0.45, (wide, 2.5))])
 
 
 def animal(rng: Generator) -> Shape:
@@ -76,15 +78,12 @@ def animal(rng: Generator) -> Shape:
         head = [ellipse(0, -0.45, 0.38, 0.33), ellipse(0, 0.35, 0.48, 0.65)]
         ears = [np.array([[s * 0.34, -0.5], [s * 0.33, -0.72 - ear], [s * 0.05, -0.7]]) for s in (-1, 1)]
         tail = limb((0.3, 0.85), (0.75, 0.4 + rng.uniform(-0.4, 0.4)), 0.12, 0.06)
-        return Shape([*head, *ears, tail], [])
+        return Shape([*head, *ears, tail])
     legs = [limb((x, 0.1), (x + rng.normal(0, 0.1), 0.75), 0.13, 0.07) for x in (-0.5, -0.35, 0.3, 0.48)]
-    parts = [
-        ellipse(0, 0, 0.65, 0.3),
-        ellipse(-0.72, -0.38, 0.25, 0.2, -0.3),
-        limb((-0.5, -0.1), (-0.7, -0.3), 0.2, 0.15),
-    ]
+    head = [ellipse(-0.72, -0.38, 0.25, 0.2, -0.3), limb((-0.5, -0.1), (-0.7, -0.3), 0.2, 0.15)]
     ears = [np.array([[-0.75, -0.5], [-0.66, -0.6 - ear], [-0.55, -0.45]])]
-    return Shape([*parts, *legs, *ears, limb((0.6, -0.1), (0.95, rng.uniform(-0.6, 0.3)), 0.08, 0.03)], [])
+    tail = limb((0.6, -0.1), (0.95, rng.uniform(-0.6, 0.3)), 0.08, 0.03)
+    return Shape([ellipse(0, 0, 0.65, 0.3), *head, *legs, *ears, tail])
 
 
 def hand(rng: Generator) -> Shape:
@@ -97,7 +96,7 @@ def hand(rng: Generator) -> Shape:
         length = (0.6, 0.72, 0.68, 0.5)[k] * rng.uniform(0.8, 1.05)
         fingers.append(limb(root, (root[0] + length * np.cos(angle), root[1] + length * np.sin(angle)), 0.11, 0.075))
     thumb = limb((0.2, 0.25), (0.68, -0.08 + rng.uniform(-0.2, 0.2)), 0.14, 0.08)
-    return Shape([*fingers, thumb, ellipse(0, 0.15, 0.36, 0.38), limb((0, 0.3), (0, 2.5), 0.26, 0.34)], [])
+    return Shape([*fingers, thumb, ellipse(0, 0.15, 0.36, 0.38), limb((0, 0.3), (0, 2.5), 0.26, 0.34)])
 
 
 def mug(rng: Generator) -> Shape:

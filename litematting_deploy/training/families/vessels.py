@@ -1,15 +1,16 @@
 """Glass in focus: clear inside, with crisp rims, walls, liquids and highlights."""
 
 from collections.abc import Callable
+from functools import reduce
 from itertools import pairwise
 
 import numpy as np
 from numpy.random import Generator
 
-from .canvas import Canvas, Floats, Layer, Sheet, finish, over, plain
-from .glass import profile
-from .layout import Points, around, fractal, place, turned
+from .canvas import Canvas, Floats, Layer, Points, Sheet, finish, over, plain
+from .layout import around, fractal, place, straight, turned
 from .shapes import ellipse
+from .translucent import profile
 
 
 class _Vessel:
@@ -29,6 +30,7 @@ class _Vessel:
         return np.asarray(np.interp(y, self._heights, self._widths))
 
     def pixels(self, points: Points) -> Points:
+        """Return where points on the vessel's own axes, (..., 2), lie in the picture."""
         return turned(points, self._angle) * self._radius + self._centre
 
     def part(self, draw: Callable[[Canvas], None]) -> Floats:
@@ -51,8 +53,9 @@ class _Vessel:
         half = max(float(self.half(np.array([y]))[0]) - inset, 0.004)
         return self.pixels(ellipse(0, y, half, half * self._flat, count=count))
 
-    def lines(self, lines: Points, width: float, tip: float = 1.0) -> Floats:
-        return self.part(lambda canvas: canvas.strokes(lines, max(width, 0.9), 128.0, tip, 4))
+    def around(self, ring: Points, width: float) -> Floats:
+        """Return the coverage of a line of `width` pixels around an outline, (N, 2)."""
+        return self.part(lambda canvas: canvas.outlined(ring, max(width, 0.9), 128.0, 4))
 
     def glass(self) -> Sheet:
         """Return the body, its walls and its outer line."""
@@ -68,7 +71,7 @@ class _Vessel:
         sheet = plain(whole * clear, shade)
         wall = np.clip(whole - inside, 0, 1) * rng.uniform(0.2, 0.65)
         sheet = over(plain(wall, rng.uniform(70, 190)), sheet)
-        edge = self.lines(np.concatenate([outline, outline[:2]])[None], rng.uniform(0.002, 0.007) * self._radius)
+        edge = self.around(outline, rng.uniform(0.002, 0.007) * self._radius)
         # Lines straddle the outline; only what lies within it is glass.
         return over(plain(np.minimum(edge, whole) * np.float32(rng.uniform(0.6, 1.0)), rng.uniform(40, 220)), sheet)
 
@@ -85,8 +88,7 @@ class _Vessel:
         alpha = filled * np.clip(strength * (0.8 + 0.35 * depth), 0, 1)
         sheet = plain(alpha, tone * (1.1 - 0.3 * depth))
         sheet = over(plain(surface * np.float32(0.5 * strength), tone * 1.4), sheet)
-        ring = self.disc(level, inset)
-        line = self.lines(np.concatenate([ring, ring[:2]])[None], 0.005 * self._radius)
+        line = self.around(self.disc(level, inset), 0.005 * self._radius)
         sheet = over(plain(line * np.float32(rng.uniform(0.4, 0.9)), 200), sheet)
         if rng.random() < 0.4:
             canvas = Canvas(self._size)
@@ -94,8 +96,7 @@ class _Vessel:
                 y = rng.uniform(level, max(high, level + 0.05))
                 x = rng.uniform(-0.9, 0.9) * max(float(self.half(np.array([y]))[0]) - inset, 0)
                 r = rng.uniform(0.006, 0.02)
-                loop = self.pixels(ellipse(x, y, r, r, count=16))
-                canvas.strokes(np.concatenate([loop, loop[:2]])[None], 1.1, 220.0, 1.0, 4)
+                canvas.outlined(self.pixels(ellipse(x, y, r, r, count=16)), 1.1, 220.0, 4)
             sheet = over(canvas.sheet() * np.float32(0.8), sheet)
         return sheet
 
@@ -103,7 +104,8 @@ class _Vessel:
         """Return a half of the rim: bright lines, that nearer to the viewer thicker."""
         rng, ring = self._rng, self.disc(-1.0, 0.3 * self._wall)
         arc = ring[:50] if near else np.concatenate([ring[48:], ring[:2]])
-        coverage = self.lines(arc[None], (0.014 if near else 0.008) * self._radius * rng.uniform(0.6, 1.4))
+        width = max((0.014 if near else 0.008) * self._radius * rng.uniform(0.6, 1.4), 0.9)
+        coverage = self.part(lambda canvas: canvas.strokes(arc[None], width, 128.0, 1.0, 4))
         return plain(coverage * np.float32(rng.uniform(0.7, 1.0)), rng.uniform(170, 240))
 
     def highlights(self) -> Sheet:
@@ -136,10 +138,10 @@ class _Vessel:
         rng, canvas = self._rng, Canvas(self._size)
         x = 0.6 * float(self.half(np.array([-0.9]))[0])
         ends = self.pixels(np.array([[-x, self._bottom - 0.12], [x, -1.0], [x * 1.5, -1.0 - rng.uniform(0.2, 0.6)]]))
-        width, t = max(rng.uniform(0.03, 0.09) * self._radius, 2.0), np.linspace(0, 1, 9)[:, None]
+        width = max(rng.uniform(0.03, 0.09) * self._radius, 2.0)
         for a, b in pairwise(ends):
             for share, tone in ((1.0, 110.0), (0.4, 190.0)):
-                canvas.strokes((a * (1 - t) + b * t)[None], width * share, tone, 1.0)
+                canvas.strokes(straight(a, b, 9)[None], width * share, tone, 1.0)
         return canvas.sheet()
 
     def sheet(self) -> Sheet:
@@ -150,10 +152,7 @@ class _Vessel:
         if self._rng.random() < 0.6:
             parts.append(self.liquid())
         parts += [self.glass(), self.rim(near=True), self.highlights()]
-        result = parts[0]
-        for top in parts[1:]:
-            result = over(top, result)
-        return result
+        return reduce(lambda bottom, top: over(top, bottom), parts)
 
 
 def vessel(rng: Generator, size: int) -> Layer:
