@@ -14,7 +14,6 @@ from .errors import UsageError
 
 Placement: TypeAlias = Literal["adaptive", "grid"]
 Precision: TypeAlias = Literal["fp32", "tf32", "fp16"]
-Backend: TypeAlias = Literal["cuda-python", "pycuda"]
 Encoding: TypeAlias = Literal["exact", "between", "labels"]
 """How grey values mean background, unknown, foreground.
 
@@ -88,12 +87,10 @@ class EngineSpec:
     precision: Precision | None = None
     compiled: bool = False
     trust: bool = False
-    cuda_backend: Backend = "cuda-python"
     timeout_s: float | None = None
 
     def __post_init__(self) -> None:
         check_choice("precision", self.precision, Precision)
-        check_choice("cuda_backend", self.cuda_backend, Backend)
         check_number("batch", self.batch, 1)
         check_number("threads", self.threads, 1)
 

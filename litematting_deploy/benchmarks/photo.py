@@ -20,7 +20,6 @@ _FLAGS = {
     "patch_hw": "--patch",
     "batch": "--batch",
     "precision": "--precision",
-    "cuda_backend": "--cuda-backend",
     "timeout_s": "--timeout",
     "compiled": "--compile",
     "trust": "--trust",

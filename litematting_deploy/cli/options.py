@@ -13,7 +13,6 @@ from ..specs import (
     DEFAULT_SEGMENT,
     DEFAULT_UNKNOWN_WIDTH,
     MAX_MEGAPIXELS,
-    Backend,
     Depth,
     Encoding,
     EngineSpec,
@@ -89,13 +88,6 @@ engine_options = adding(
         "--trust",
         is_flag=True,
         help="Run a TensorRT engine without its sidecar. It can run any code: only if you know who built it.",
-    ),
-    click.option(
-        "--cuda-backend",
-        type=click.Choice(get_args(Backend)),
-        default="cuda-python",
-        show_default=True,
-        help="What talks to the GPU.",
     ),
     click.option(
         "--timeout",

@@ -26,7 +26,6 @@ from ..matting.unknown_band import Band
 from ..specs import (
     DEFAULT_UNKNOWN_WIDTH,
     MAX_MEGAPIXELS,
-    Backend,
     Depth,
     Encoding,
     EngineSpec,
@@ -58,7 +57,6 @@ class _Options(TypedDict, total=False):
     precision: Precision | None
     compiled: bool
     trust: bool
-    cuda_backend: Backend
     timeout_s: float | None
     plan: Placement | None
     margin: int | None

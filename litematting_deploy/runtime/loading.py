@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from ..engines import DeviceArtefact, Engine
 from ..engines.onnxruntime import OnnxRuntimeArtefact, OnnxRuntimeEngine
@@ -11,7 +11,7 @@ from ..engines.triton import TritonEngine, is_url
 from ..errors import ArtefactError, UsageError
 from ..files import CHECKPOINT_SUFFIXES
 from ..profiling import stage
-from ..specs import Backend, EngineSpec, Precision, differing
+from ..specs import EngineSpec, Precision, differing
 from .cuda import open_cuda
 from .on_device import OnDevice
 from .shipped import SHIPPED_ENGINE
@@ -30,24 +30,23 @@ _ONLY = {
     "compiled": ((_CHECKPOINT,), "only PyTorch compiles a model when it runs"),
     "threads": ((_ONNX + _CPU,), "PyTorch's threads are set with torch.set_num_threads"),
     "trust": ((_TENSORRT,), "nothing else needs it"),
-    "cuda_backend": ((_ONNX + _GPU, _CHECKPOINT + _GPU, _TENSORRT), "nothing else works on a GPU here"),
     "timeout_s": ((_SERVER,), "nothing else is waited for"),
 }
 
 
-def load_engine(
-    path: str | Path | None = None,
-    device: str | None = None,
-    *,
-    patch_hw: tuple[int, int] | None = None,
-    batch: int | None = None,
-    threads: int | None = None,
-    precision: Precision | None = None,
-    compiled: bool = False,
-    trust: bool = False,
-    cuda_backend: Backend = "cuda-python",
-    timeout_s: float | None = None,
-) -> Engine:
+class EngineOptions(TypedDict, total=False):
+    """What `load_engine` and `Matter.load` take by name beside the device; `load_engine` explains it."""
+
+    patch_hw: tuple[int, int] | None
+    batch: int | None
+    threads: int | None
+    precision: Precision | None
+    compiled: bool
+    trust: bool
+    timeout_s: float | None
+
+
+def load_engine(path: str | Path | None = None, device: str | None = None, **options: Unpack[EngineOptions]) -> Engine:
     """Open the engine in a file or on a server; without `path`, the shipped weights in ONNX Runtime on the CPU.
 
     path: an ONNX, a TensorRT engine, a checkpoint, which runs in PyTorch itself (extra `export`), or the URL of a model
@@ -60,25 +59,10 @@ def load_engine(
     precision: `fp32` (the default), `tf32` or `fp16`, of a checkpoint on a GPU.
     compiled: run a checkpoint through `torch.compile`.
     trust: run a TensorRT engine that has no sidecar. An engine is code of whoever made it.
-    cuda_backend: what talks to the GPU, `cuda-python` or `pycuda`. In a context of your own making, PyCUDA runs
-    TensorRT engines only, because PyTorch and ONNX Runtime work in the primary context of the device.
     timeout_s: of each request to a Triton server, in seconds.
     Raises `ArtefactError`, `CheckpointError`, `DeviceError`, `DependencyError` or `UsageError`.
     """
-    return open_spec(
-        EngineSpec(
-            engine=None if path is None else str(path),
-            device=device,
-            patch_hw=patch_hw,
-            batch=batch,
-            threads=threads,
-            precision=precision,
-            compiled=compiled,
-            trust=trust,
-            cuda_backend=cuda_backend,
-            timeout_s=timeout_s,
-        )
-    )
+    return open_spec(EngineSpec(engine=None if path is None else str(path), device=device, **options))
 
 
 @stage("load engine")
@@ -95,7 +79,7 @@ def open_spec(spec: EngineSpec) -> Engine:
         _check_file(path)
     if device != "cpu":
         artefact = _artefact(path, kind, device, index, spec)
-        engine: Engine = OnDevice(artefact, open_cuda(index, spec.cuda_backend), spec.batch)
+        engine: Engine = OnDevice(artefact, open_cuda(index), spec.batch)
     elif kind == _CHECKPOINT:
         engine = TorchEngine(_checkpoint(path), spec.patch_hw or PUBLISHED_PATCH_HW, spec.compiled)
     else:
