@@ -1,5 +1,6 @@
 """The machine that a figure is measured on: what it is, and what else it does meanwhile."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -27,10 +28,8 @@ def describe() -> dict[str, Any]:
     """
     versions = {}
     for name in _PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     clock = cpuinfo("cpu MHz")
     return {
         "cpu": processor_name(),

@@ -9,47 +9,29 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from ..specs import EngineSpec, differing
 from .report import markdown_table
 
 INFER = (sys.executable, "-P", "-m", "litematting_deploy.cli.infer")
 HEADINGS = ("stage", "calls", "seconds", "share", "peak MB until then")
-_FLAGS = {
-    "engine": "--engine",
-    "device": "--device",
-    "patch_hw": "--patch",
-    "batch": "--batch",
-    "precision": "--precision",
-    "timeout_s": "--timeout",
-    "compiled": "--compile",
-    "trust": "--trust",
-}
 
 
 def measure(
-    image: str | Path, trimap: str | Path, engine: EngineSpec | None = None, *, cutout: bool = False
+    image: str | Path, trimap: str | Path, engine: str | Path | None = None, *, cutout: bool = False
 ) -> dict[str, Any]:
     """Matte a photo in a process of its own, into a folder that is thrown away, and return where its time went.
 
     image, trimap: files.
-    engine: what runs; the shipped weights by default.
+    engine: the file that runs, on the device that its kind runs on by default; the shipped weights by default.
     cutout: also make a cut-out, with foreground colours.
     Returns what `ltm-infer` writes of its timings: `seconds` from the start of the process, `peak_memory_mb`, `patches`
     and `skipped`, and `stages`, each with seconds, calls, when it first began, and the peak of memory until its end.
     Raises: `UsageError` with what `ltm-infer` says where it fails.
     """
-    engine = engine or EngineSpec()
-    if engine.threads is not None:
-        raise UsageError("`threads` cannot be chosen for a photo, which takes all cores; leave it out")
-    options = []
-    for name in differing(engine, *_FLAGS):
-        value = getattr(engine, name)
-        words = "x".join(map(str, value)) if name == "patch_hw" else str(value)
-        options += [_FLAGS[name]] if value is True else [_FLAGS[name], words]
     with tempfile.TemporaryDirectory() as folder:
-        files = ["-o", f"{folder}/alpha.png", "--timings", f"{folder}/timings.json"]
-        files += ["--cutout", f"{folder}/cutout.png"] if cutout else []
-        command = [*INFER, str(image), str(trimap), *files, *options]
+        options = ["-o", f"{folder}/alpha.png", "--timings", f"{folder}/timings.json"]
+        options += ["--cutout", f"{folder}/cutout.png"] if cutout else []
+        options += ["--engine", str(engine)] if engine is not None else []
+        command = [*INFER, str(image), str(trimap), *options]
         ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         if ended.returncode != 0:
             said = ended.stderr.strip().removeprefix("ltm-infer: ") or f"ltm-infer ended with code {ended.returncode}"

@@ -19,7 +19,6 @@ from ..benchmarks.timing import Effort
 from ..errors import UsageError
 from ..files import check_writable, replace_file
 from ..runtime.shipped import SHIPPED_CHECKPOINT
-from ..specs import EngineSpec
 from .command import command, notice, printable, stderr, stdout, with_flags
 
 _ROOMY = 100  # columns of a terminal from which on the table of engines fits as a whole
@@ -162,7 +161,7 @@ def _photo(sources: tuple[str, str], engines: Sequence[str], cutout: bool, files
             raise UsageError(f"--{kind} {files[kind]}: is for rows of engines; with --photo use --json or --markdown")
     described = environment.describe()
     measured = []
-    for engine in [EngineSpec(engine=name) for name in engines] or [EngineSpec()]:
+    for engine in engines or [None]:
         with stderr.status("matting a photo"):
             measured.append(photo.measure(*sources, engine, cutout=cutout))
         stdout.print(_table(photo.HEADINGS, photo.rows(measured[-1]), photo.title(measured[-1]), 1))

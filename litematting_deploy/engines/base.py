@@ -3,7 +3,6 @@
 import abc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -56,7 +55,7 @@ class Described(abc.ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -91,6 +90,7 @@ class Engine(Described):
         """Run checked arrays, exactly `batch` patches where that is fixed; as `run`."""
 
     def _check(self, inputs: dict[str, Batch]) -> int:
+        """Return how many patches there are. Raises `UsageError` for arrays that the engine does not take."""
         count = len(inputs["image"])
         for name, array in inputs.items():
             wanted = (count, CHANNELS[name], *self.patch_hw)
