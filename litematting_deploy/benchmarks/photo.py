@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import UsageError
 from .report import markdown_table
 
+# -P, since a folder that the user is in must not hide the package.
 INFER = (sys.executable, "-P", "-m", "litematting_deploy.cli.infer")
 HEADINGS = ("stage", "calls", "seconds", "share", "peak MB until then")
 

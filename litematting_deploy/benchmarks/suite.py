@@ -24,7 +24,7 @@ from . import backends, complexity, environment, tasks
 from .results import FAILED, OK, SKIPPED, Accuracy, Results, Row
 from .timing import DEFAULT_EFFORT, Effort
 
-PATIENCE_S = 3600.0
+PATIENCE_S = 3600.0  # compilers and builders of engines may take many minutes
 _LEVELS = np.array((BACKGROUND, UNKNOWN, FOREGROUND), np.uint8)
 
 
@@ -140,9 +140,8 @@ class _Bench:
             if backend.norm is not None:
                 yield self._exported(backend.norm, engine, blank)
                 continue
-            on_gpu = None if backend.device == "cpu" else precision
-            of_checkpoint = {"patch_hw": spec.patch_hw, "precision": on_gpu, "compiled": backend.compiled}
-            yield self._measured(replace(engine, engine=str(spec.checkpoint), **of_checkpoint), blank)
+            engine = replace(engine, engine=str(spec.checkpoint), patch_hw=spec.patch_hw, compiled=backend.compiled)
+            yield self._measured(replace(engine, precision=None if backend.device == "cpu" else precision), blank)
 
     def _exported(self, norm: Norm, engine: EngineSpec, blank: Row) -> Row:
         """Return the row of an ONNX that is exported for it with a form of group norm."""

@@ -19,7 +19,7 @@ from .results import Latency
 CONVOLUTIONS_BYTES, NORMS_BYTES = 4.41e9, 4.08e9
 _AT_PIXELS, _AT_ITEMSIZE = 1024 * 1024, 2
 _ITEMSIZES = {"fp16": 2, "tf32": 4, "fp32": 4}
-_COPY_BYTES, _COPIES = 1 << 28, 10
+_COPY_BYTES, _COPIES = 1 << 28, 10  # larger than a GPU's cache, so that its memory is what is measured
 
 
 @dataclass(frozen=True)

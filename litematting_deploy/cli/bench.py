@@ -161,7 +161,7 @@ def _photo(sources: tuple[str, str], engines: Sequence[str], cutout: bool, files
             raise UsageError(f"--{kind} {files[kind]}: is for rows of engines; with --photo use --json or --markdown")
     described = environment.describe()
     measured = []
-    for engine in engines or [None]:
+    for engine in engines or (None,):
         with stderr.status("matting a photo"):
             measured.append(photo.measure(*sources, engine, cutout=cutout))
         stdout.print(_table(photo.HEADINGS, photo.rows(measured[-1]), photo.title(measured[-1]), 1))

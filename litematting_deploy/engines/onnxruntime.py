@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -13,10 +13,14 @@ from ..sidecar import Sidecar, check_sidecar, essentials, sidecar_path
 from .base import CHANNELS, Batch, Described, Engine, check_contract
 from .device import DeviceArtefact, DeviceEngine, Gpu, checked_batch
 
+# ONNX Runtime's errors have nothing but Exception in common.
 _ERROR_NAMES = (
     *("EPFail", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf"),
     *("NoSuchFile", "NotImplemented", "RuntimeException"),
 )
+Providers: TypeAlias = list[tuple[str, dict[str, str]]]
+"""Names and options of execution providers: the first runs a graph, the others single operators that it lacks."""
+
 _HOST = ("CPUExecutionProvider", dict[str, str]())
 # name of a device -> the execution provider that is meant
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
@@ -29,17 +33,11 @@ class _InSession(Described):
     """
 
     def __init__(
-        self,
-        ort: Any,
-        path: Path,
-        sidecar: Sidecar | None,
-        providers: list[tuple[str, dict[str, str]]],
-        threads: int | None = None,
+        self, ort: Any, path: Path, sidecar: Sidecar | None, providers: Providers, threads: int | None = None
     ) -> None:
-        """Open a session on the first of `providers`; the others take single operators that it lacks.
+        """Open a session. threads: on the CPU, all cores by default.
 
-        providers: names and options. threads: on the CPU, all cores by default. Raises `ArtefactError`, or
-        `DeviceError` where another provider starts.
+        Raises `ArtefactError`, or `DeviceError` where another than the first provider starts.
         """
         options = ort.SessionOptions()
         options.log_severity_level = 4  # what is wrong is raised as well; its log would print what a file says as it is

@@ -20,13 +20,6 @@ def check_patch(patch_hw: tuple[int, int]) -> None:
         raise UsageError(f"`patch_hw` must be multiples of 32; got {patch_hw[0]}x{patch_hw[1]}", parameter="patch_hw")
 
 
-def _check_compiler() -> None:
-    """Raise `DependencyError` where PyTorch finds no C++ compiler: it looks for $CXX, then for g++."""
-    wanted = os.environ.get("CXX", "g++")
-    if shutil.which(wanted) is None:
-        raise DependencyError(f"torch.compile on the CPU needs a C++ compiler and there is no {wanted}: install g++")
-
-
 class TorchEngine(Engine):
     """A `LiteMatting` module in float32, eager or compiled, on patches of the size given when it is made."""
 
@@ -37,10 +30,12 @@ class TorchEngine(Engine):
         """
         check_patch(patch_hw)
         self._torch: Any = require("torch", "export", "the PyTorch engine")
-        if compiled:
-            _check_compiler()
-            module = self._torch.compile(module)
-        self._module, self.name = module, _name(compiled)
+        compiler = os.environ.get("CXX", "g++")  # as PyTorch looks for it, but not before the first run
+        if compiled and shutil.which(compiler) is None:
+            raise DependencyError(
+                f"torch.compile on the CPU needs a C++ compiler and there is no {compiler}: install g++"
+            )
+        self._module, self.name = self._torch.compile(module) if compiled else module, _name(compiled)
         self.device, self.version = "cpu", self._torch.__version__
         self.patch_hw, self.batch, self.precision = patch_hw, None, "fp32"
 
@@ -135,6 +130,7 @@ class _TorchDevice(DeviceEngine):
         return graph
 
     def _forward(self) -> None:
+        """Run the module on the tensors and write alpha."""
         tensors = self._tensors
         with self._torch.inference_mode(), self._arithmetic():
             tensors["alpha"].copy_(self._module(tensors["image"], tensors["trimap"], tensors["guide"]))
@@ -166,4 +162,5 @@ class _TorchDevice(DeviceEngine):
 
 
 def _name(compiled: bool) -> str:
+    """Return the name of an engine."""
     return "pytorch-compiled" if compiled else "pytorch-eager"

@@ -150,7 +150,6 @@ class Planes:
 
     def __init__(self, cuda: Cuda) -> None:
         self._cuda = cuda
-        self._sizes: dict[str, int] = {}
         self._buffers: dict[str, Buffer] = {}
 
     def fit(self, layout: Layout, stream: Stream) -> dict[str, int]:
@@ -158,18 +157,17 @@ class Planes:
 
         Waits for `stream` before it frees what the last image worked on. Raises `DeviceError`.
         """
-        if layout.plane_bytes != self._sizes:
+        if {name: buffer.nbytes for name, buffer in self._buffers.items()} != layout.plane_bytes:
             stream.synchronize()
             self.free()
             self._buffers = {name: allocate(self._cuda, size, layout) for name, size in layout.plane_bytes.items()}
-            self._sizes = layout.plane_bytes
         return {name: buffer.address for name, buffer in self._buffers.items()}
 
     def free(self) -> None:
         """Free all planes. Nothing may work on them now."""
         for buffer in self._buffers.values():
             buffer.free()
-        self._buffers, self._sizes = {}, {}
+        self._buffers = {}
 
 
 def allocate(cuda: Cuda, nbytes: int, layout: Layout) -> Buffer:

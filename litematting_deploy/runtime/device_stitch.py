@@ -113,10 +113,12 @@ class DeviceStitcher:
         return job
 
     def _new_slot(self) -> Slot:
+        """Return one more slot; there are as many as images were ever on their way at a time."""
         self._slots.append(Slot(self._cuda))
         return self._slots[-1]
 
     def _synchronize(self) -> None:
+        """Wait for all three streams."""
         for stream in (self._up, self._engine.stream, self._down):
             stream.synchronize()
 
@@ -181,6 +183,7 @@ class DeviceStitcher:
             kernels.pad(stream, sources["trimap"], planes["trimap"], plan, channels=1, constant=around)
         else:
             planes |= sources
+        # Slots and planes hold what the last image left there.
         self._cuda.zero(job.output.address, HEADER, stream)
         for name in ("total", "weight"):
             self._cuda.zero(planes[name], job.layout.plane_bytes[name], stream)
@@ -212,6 +215,7 @@ class DeviceStitcher:
             _report(waiting, 0, progress, count)
 
     def _download(self, job: Job) -> None:
+        """Put the copy of the header, and of alpha unless it stays, behind the computation."""
         self._down.wait(job.slot.computed)
         size = HEADER if job.on_device else job.layout.output_bytes
         self._cuda.download(job.slot.pinned_output[:size], job.output.address, self._down)

@@ -7,7 +7,7 @@ from typing import Any, TypedDict, Unpack
 from ..engines import DeviceArtefact, Engine
 from ..engines.onnxruntime import OnnxRuntimeArtefact, OnnxRuntimeEngine
 from ..engines.torch import TorchArtefact, TorchEngine
-from ..engines.triton import TritonEngine, is_url
+from ..engines.triton import TritonEngine
 from ..errors import ArtefactError, UsageError
 from ..files import CHECKPOINT_SUFFIXES
 from ..profiling import stage
@@ -68,7 +68,7 @@ def load_engine(path: str | Path | None = None, device: str | None = None, **opt
 @stage("load engine")
 def open_spec(spec: EngineSpec) -> Engine:
     """Open the engine that a spec describes; see `load_engine` for what applies to which engine, and for errors."""
-    if is_url(spec.engine):
+    if spec.engine is not None and spec.is_served:
         _check_parameters(spec, spec.engine, _SERVER, _SERVER)
         return _of_patch(TritonEngine(spec.engine, spec.batch, spec.timeout_s), spec.engine, spec.patch_hw)
     path = Path(spec.engine or SHIPPED_ENGINE)
@@ -77,26 +77,19 @@ def open_spec(spec: EngineSpec) -> Engine:
     _check_parameters(spec, str(path), kind, kind + (_CPU if device == "cpu" else _GPU))
     if kind != _CHECKPOINT:
         _check_file(path)
-    if device != "cpu":
-        artefact = _artefact(path, kind, device, index, spec)
-        engine: Engine = OnDevice(artefact, open_cuda(index), spec.batch)
-    elif kind == _CHECKPOINT:
-        engine = TorchEngine(_checkpoint(path), spec.patch_hw or PUBLISHED_PATCH_HW, spec.compiled)
-    else:
-        engine = OnnxRuntimeEngine(path, spec.threads)
+    engine = _on_host(path, kind, spec) if device == "cpu" else _on_device(path, kind, device, index, spec)
     return _of_patch(engine, path, spec.patch_hw)
 
 
-def is_onnx_on_host(engine: str | Path | None, device: str | None) -> bool:
+def is_onnx_on_host(spec: EngineSpec) -> bool:
     """Return whether an engine runs in ONNX Runtime on the CPU, whose threads can be chosen."""
-    return device in (None, "cpu") and not is_url(engine) and Path(engine or SHIPPED_ENGINE).suffix.lower() == ".onnx"
+    path = Path(spec.engine or SHIPPED_ENGINE)
+    return spec.device in (None, "cpu") and not spec.is_served and path.suffix.lower() == ".onnx"
 
 
-def runs_on_gpu(engine: str | Path | None, device: str | None) -> bool:
-    """Return whether an engine would work on a GPU of this machine."""
-    if is_url(engine):
-        return False
-    return (device or _DEVICES[_kind(Path(engine or SHIPPED_ENGINE))][0]) != "cpu"
+def runs_on_gpu(path: Path, device: str | None) -> bool:
+    """Return whether the engine in a file would work on a GPU. device: as in `EngineSpec`."""
+    return (device or _DEVICES[_kind(path)][0]) != "cpu"
 
 
 def _kind(path: Path) -> str:
@@ -157,19 +150,29 @@ def _check_file(path: Path) -> None:
         raise ArtefactError(f"{path}: no such engine file; make one with {command}")
 
 
-def _artefact(path: Path, kind: str, device: str, index: int, spec: EngineSpec) -> DeviceArtefact:
-    """Return a file for a GPU, checked before any driver is asked for."""
+def _on_host(path: Path, kind: str, spec: EngineSpec) -> Engine:
+    """Open a checkpoint or an ONNX on the CPU."""
+    if kind == _CHECKPOINT:
+        return TorchEngine(_checkpoint(path), spec.patch_hw or PUBLISHED_PATCH_HW, spec.compiled)
+    return OnnxRuntimeEngine(path, spec.threads)
+
+
+def _on_device(path: Path, kind: str, device: str, index: int, spec: EngineSpec) -> Engine:
+    """Check a file for a GPU before any driver is asked for, then open it there."""
     if kind == _ONNX:
-        return OnnxRuntimeArtefact(path, device)
-    if kind == _TENSORRT:
+        artefact: DeviceArtefact = OnnxRuntimeArtefact(path, device)
+    elif kind == _TENSORRT:
         from ..engines.tensorrt.runner import TensorRTArtefact
 
-        return TensorRTArtefact(path, spec.trust)
-    patch_hw = spec.patch_hw or PUBLISHED_PATCH_HW
-    return TorchArtefact(_checkpoint(path), patch_hw, index, spec.precision or "fp32", spec.compiled)
+        artefact = TensorRTArtefact(path, spec.trust)
+    else:
+        patch_hw = spec.patch_hw or PUBLISHED_PATCH_HW
+        artefact = TorchArtefact(_checkpoint(path), patch_hw, index, spec.precision or "fp32", spec.compiled)
+    return OnDevice(artefact, open_cuda(index), spec.batch)
 
 
 def _checkpoint(path: Path) -> Any:
+    """Return the model with the weights of a checkpoint."""
     from ..model import load_checkpoint  # imports PyTorch
 
     return load_checkpoint(path)

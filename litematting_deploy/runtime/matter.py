@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..engines import Engine
-from ..engines.base import batch_error
+from ..engines.base import check_batch
 from ..errors import NotFiniteError, UsageError
 from ..matting.inputs import alpha_dtype, as_image, as_trimap, check_image_shape, check_same_size
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
@@ -53,8 +53,7 @@ class Matter:
         each other.
         """
         most = engine.batch or engine.most
-        if batch is not None and (batch < 1 or (most is not None and batch > most)):
-            raise batch_error(batch, engine.name, most)
+        check_batch(batch, engine.name, most)
         self.engine = engine
         self._plan = _planner(engine, PlanSpec(plan=plan, margin=margin, step=step, published=published))
         self._truncate, self._closed = published, False
@@ -188,6 +187,7 @@ class Matter:
         return stitcher.submit(image, given, self.plan(checked), dtype, progress)
 
     def _check_open(self) -> None:
+        """Raise `UsageError` after `close`."""
         if self._closed:
             raise UsageError("this matter was closed; open another with Matter.load")
 

@@ -9,7 +9,7 @@ from ..engines.base import CHANNELS, Batch
 from ..errors import DeviceError
 from .cuda.protocol import Buffer, Cuda, Graph, Stream
 
-FLOAT32 = 4
+FLOAT32 = 4  # bytes
 
 
 class Repeated:
@@ -65,6 +65,7 @@ class OnDevice(Engine):
         self._repeated = Repeated(cuda, engine)
 
     def _allocated(self) -> dict[str, Buffer]:
+        """Return memory for each input and for alpha; closes the engine where there is not enough."""
         try:
             return {name: self.cuda.buffer(size) for name, size in self.sizes.items()}
         except DeviceError as error:

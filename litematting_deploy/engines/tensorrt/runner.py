@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import ArtefactError, DeviceError, OutputError
 from ...files import cache_folder, replace_file, sha256
 from ...sidecar import EngineSidecar, check_engine_sidecar, sidecar_path
-from ..base import CHANNELS, batch_error, check_contract
+from ..base import CHANNELS, check_batch, check_contract
 from ..device import DeviceArtefact, DeviceEngine, Gpu
 from . import version as trt
 
@@ -59,9 +59,8 @@ class _TensorRTEngine(DeviceEngine):
                 f"build it again with ltm-build ({self._log.summary()})"
             )
         self.patch_hw, (least, best, most) = _contract(self._path, self._engine)
+        check_batch(batch, str(self._path), most, "choose a smaller one or build it again for more")
         self.batch = best if batch is None else max(batch, least)  # what a run lacks is padded
-        if not 1 <= (batch or 1) <= most:
-            raise batch_error(batch or 1, str(self._path), most, "choose a smaller one or build it again for more")
         self.name, self.version = self._tensorrt.backend, self._tensorrt.version
         self.device = f"cuda:{gpu.index}"
         self.precision = artefact.sidecar.precision if artefact.sidecar else "unknown"

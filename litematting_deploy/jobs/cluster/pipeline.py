@@ -108,7 +108,7 @@ def _for_actors(job: JobSpec, threads: int) -> JobSpec:
     engine, background = job.engine, job.output.background
     if engine.engine is not None and not engine.is_served:
         engine = replace(engine, engine=os.path.abspath(engine.engine))
-    if is_onnx_on_host(engine.engine, engine.device):
+    if is_onnx_on_host(engine):
         engine = replace(engine, threads=threads)
     if background is not None and is_image(background):
         background = os.path.abspath(background)

@@ -22,6 +22,7 @@ from .compile import compiled
 
 driver: Any = require("cuda.bindings.driver", "cuda13", "running on a GPU")
 
+# As cuda-bindings takes the arguments of a kernel: each with the C type that it becomes.
 _TYPES: dict[type, Any] = {int: ctypes.c_void_p, np.int32: ctypes.c_int32, np.float32: ctypes.c_float}
 
 
@@ -237,6 +238,7 @@ def _abandon(stream: int) -> None:
 
 
 def _contiguous(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the array. Raises `DeviceError` unless it is one block of memory."""
     if not array.flags.c_contiguous:
         raise DeviceError(f"a host array of {array.shape} with strides {array.strides} cannot be copied as one block")
     return array

@@ -9,7 +9,7 @@ import numpy as np
 from ...matting.patches import Plan
 from .protocol import Argument, Cuda, Kernel, Stream
 
-_BLOCK = (32, 8, 1)
+_BLOCK = (32, 8, 1)  # a warp lies along a row, so that its reads of neighbouring pixels become one
 
 NAMES = (
     *("pad", "guide_rows", "guide_columns", "gather", "accumulate"),
@@ -44,13 +44,7 @@ class Kernels:
         self._launch("guide_columns", stream, hw, rows, squared, *size, layers=2)
 
     def gather(
-        self,
-        stream: Stream,
-        planes: Mapping[str, int],
-        corners: int,
-        inputs: Mapping[str, int],
-        plan: Plan,
-        batch: int,
+        self, stream: Stream, planes: Mapping[str, int], corners: int, inputs: Mapping[str, int], plan: Plan, batch: int
     ) -> None:
         """Cut a batch of engine inputs at `corners` (batch, 2) int32 y and x; zeros where y is negative.
 
@@ -76,13 +70,7 @@ class Kernels:
         self._launch("accumulate", stream, plan.patch_hw, *places, *numbers)
 
     def finish(
-        self,
-        stream: Stream,
-        planes: Mapping[str, int],
-        target: int,
-        plan: Plan,
-        dtype: "np.dtype[Any]",
-        truncate: bool = False,
+        self, stream: Stream, planes: Mapping[str, int], target: int, plan: Plan, dtype: "np.dtype[Any]", truncate: bool
     ) -> None:
         """Write alpha (*image_hw) of dtype float32, uint8 or uint16 from the planes that `accumulate` takes.
 
