@@ -70,6 +70,7 @@ def measure(engine: Engine, inputs: Mapping[str, Batch], effort: Effort) -> Timi
         milliseconds.append((time.perf_counter() - started) * 1e3)
         if on_device:
             parts.append(found)
+        del found  # an alpha that lived on would count as memory of the next run
     medians = tuple(np.median(parts, axis=0).tolist()) if on_device else None
     return Timings(summary(milliseconds, effort.warmup), others.cores(), medians)
 

@@ -175,7 +175,7 @@ def _contract(path: Path, session: Any) -> tuple[tuple[int, int], int | None]:
 def _compare(path: Path, sidecar: Sidecar | None, session: Any, patch_hw: tuple[int, int], batch: int | None) -> None:
     """Raise `ArtefactError` where the metadata inside a file is not what its sidecar says; warn where it has none."""
     if sidecar is None:
-        warnings.warn(f"{path} has no sidecar {sidecar_path(path).name}: its origin is unknown", stacklevel=5)
+        warnings.warn(f"{path} has no sidecar {sidecar_path(path).name}: its origin is unknown", stacklevel=6)
         return
     inside = {**session.get_modelmeta().custom_metadata_map, **essentials(patch_hw=patch_hw, batch=batch)}
     for name, said in sidecar.essentials().items():
