@@ -24,13 +24,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from litematting_deploy.benchmarks import environment, photo
+from litematting_deploy.benchmarks import environment
 from litematting_deploy.images.mask import read_trimap
 from litematting_deploy.images.photo import read_image
 from litematting_deploy.matting.trimap import BACKGROUND, UNKNOWN
 from litematting_deploy.runtime.shipped import EXAMPLE_IMAGE, EXAMPLE_TRIMAP
 
 PEER = (sys.executable, str(Path(__file__).with_name("published.py")))
+# -P, since a folder that the user is in must not hide the package.
+INFER = (sys.executable, "-P", "-m", "litematting_deploy.cli.infer")
 GOALS = {"times_faster": 3, "times_less_memory": 6}
 PARTS = (0.1, 0.25, 0.5, 1.0)
 
@@ -71,7 +73,7 @@ def run(*command: str) -> dict[str, Any]:
 def ours(folder: Path, trimap: Path, options: list[str]) -> dict[str, Any]:
     """`ltm-infer` on the photo in `folder`, with its stages."""
     files = ("-o", str(folder / "ours.png"), "--timings", str(folder / "timings.json"))
-    measured = run(*photo.INFER, str(folder / "photo.png"), str(trimap), *files, *options)
+    measured = run(*INFER, str(folder / "photo.png"), str(trimap), *files, *options)
     stages: dict[str, Any] = json.loads((folder / "timings.json").read_text())
     return measured | {name: stages[name] for name in ("patches", "skipped", "stages")}
 

@@ -19,7 +19,6 @@ from .errors import UsageError
 
 Placement: TypeAlias = Literal["adaptive", "grid"]
 Precision: TypeAlias = Literal["fp32", "tf32", "fp16"]
-Backend: TypeAlias = Literal["cuda-python", "pycuda"]
 Encoding: TypeAlias = Literal["exact", "between", "labels"]
 """How grey values mean background, unknown, foreground.
 
@@ -140,7 +139,6 @@ class EngineSpec(Spec):
     precision: Precision | None = None
     compiled: bool = False
     trust: bool = False
-    cuda_backend: Backend = "cuda-python"
     timeout_s: float | None = None
 
     def __post_init__(self) -> None:

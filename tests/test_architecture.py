@@ -110,7 +110,7 @@ IMPORTS = """
 import sys
 before = set(sys.modules)  # a .pth file of the CUDA 12 bindings puts cuda there at start-up
 {work}
-heavy = {{"torch", "tensorrt", "tensorrt_rtx", "cuda", "pycuda", "onnx", "pymatting", "lightning"}}
+heavy = {{"torch", "tensorrt", "tensorrt_rtx", "cuda", "onnx", "pymatting", "lightning"}}
 heavy |= {{"numba", "scipy", "matplotlib", "fvcore", "safetensors", "pytest", "av"}}  # slow to start, too
 heavy |= {{"grpc", "tritonclient"}}
 heavy |= {unwanted!r}

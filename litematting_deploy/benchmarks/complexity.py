@@ -4,9 +4,11 @@ The paper is Kang et al., ACCV 2022: SAD, MSE (times 1000), Grad and Conn on the
 parameters and FLOPs at 1024x1024. None of its figures was measured here.
 """
 
+import csv
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 
 from .._optional import require
@@ -27,50 +29,30 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Published:
-    """A row of the paper. variant: the key of `VARIANTS` that it describes; empty for other networks."""
+    """A row of the paper, its figures as they are printed, empty where it has none.
+
+    variant: the key of `VARIANTS` that it describes; empty for other networks.
+    """
 
     method: str
-    variant: str = ""
-    sad: str = ""
-    mse: str = ""
-    grad: str = ""
-    conn: str = ""
-    parameters: str = ""
-    flops: str = ""
+    variant: str
+    sad: str
+    mse: str
+    grad: str
+    conn: str
+    parameters: str
+    flops: str
 
 
-TABLES: dict[str, tuple[Published, ...]] = {
-    "Table 1: methods": (
-        Published("KNN Matting", "", "175.4", "103.0", "124.1", "176.4"),
-        Published("Closed-Form", "", "168.1", "91.0", "126.9", "167.9"),
-        Published("DIM", "", "50.4", "14.0", "31.0", "50.8", "130.6M", "511.0G"),
-        Published("IndexNet", "", "45.8", "13.0", "25.6", "43.7", "6.0M", "116.6G"),
-        Published("ContextNet", "", "35.8", "8.2", "17.3", "33.2", "107.5M", "292.5G"),
-        Published("GCAMatting", "", "35.3", "9.1", "16.9", "32.5", "25.3M", "257.3G"),
-        Published("LiteMatting", FULL, "30.1", "6.1", "13.1", "26.2", "4.3M", "101.5G"),
-        Published("SIM", "", "27.7", "5.6", "10.7", "24.4", "44.5M", "1001.9G"),
-        Published("LFPNet", "", "23.6", "4.1", "8.4", "18.5", "112.2M", "1539.4G"),
-    ),
-    "Table 3: backbones": (
-        Published("ShuffleNet", "", "37.3", "8.3", "", "", "10.6M", "45.2G"),
-        Published("EfficientNet", "", "38.7", "9.1", "", "", "4.7M", "55.0G"),
-        Published("ConvNeXt", "", "39.9", "9.5", "", "", "5.2M", "52.0G"),
-        Published("LiteMatting's, group norm", "backbone", "36.8", "7.9", "", "", "3.6M", "52.8G"),
-        Published("LiteMatting's, batch norm", "backbone, batch norm", "37.9", "8.6", "", "", "3.6M", "51.7G"),
-        Published("LiteMatting's, loss on F, B and alpha", "backbone", "40.6", "10.3", "", "", "3.6M", "52.8G"),
-    ),
-    "Table 4: non-local blocks": (
-        Published("common non-local", "full, common non-local", "31.3", "6.6", "", "", "", "144.2G"),
-        Published("ENB, max pooling", "full, max pooling", "32.0", "6.9", "", "", "", "101.4G"),
-        Published("ENB, average pooling", "full, average pooling", "31.6", "6.8", "", "", "", "101.4G"),
-        Published("ENB, pyramid pooling", FULL, "30.1", "6.1", "", "", "", "101.5G"),
-    ),
-    "Table 5: parts": (
-        Published("backbone", "backbone", "36.8", "7.9", "19.4", "34.0", "3.6M", "52.8G"),
-        Published("backbone, LSRPPM", "backbone + LSRPPM", "34.2", "7.2", "16.1", "31.0", "3.8M", "53.0G"),
-        Published("backbone, LSRPPM, ENB", FULL, "30.1", "6.1", "13.1", "26.2", "4.3M", "101.5G"),
-    ),
-}
+def _published() -> dict[str, list[Published]]:
+    """Return the rows of published.csv under the title of their table, in the order of the paper."""
+    tables: dict[str, list[Published]] = {}
+    for row in csv.DictReader((files(__package__) / "published.csv").read_text().splitlines()):
+        tables.setdefault(row.pop("table"), []).append(Published(**row))
+    return tables
+
+
+TABLES = _published()
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ def png(results: Results, source: str = "") -> bytes:
 
 
 def _title(results: Results) -> str:
+    """Return the hardware and the patch sizes in one line."""
     said = results.environment
     sizes = sorted({row.patch_hw for row in results.rows if row.latency_ms})
     patches = ", ".join(f"{height}x{width}" for height, width in sizes)
@@ -45,6 +46,7 @@ def _title(results: Results) -> str:
 
 
 def _panel(axes: Any, rows: Sequence[Row]) -> None:
+    """Draw the bars of rows that ran, all on the CPU or all on GPUs."""
     ends = []
     for place, row in enumerate(rows):
         assert row.latency_ms is not None
@@ -54,7 +56,8 @@ def _panel(axes: Any, rows: Sequence[Row]) -> None:
             axes.barh(place, latency.p50, 0.62, color=colour)
         else:
             left = 0.0
-            for part, shade in zip(_parts(row), (_COPIES, colour, _COPIES), strict=True):
+            parts = (row.gpu.host_to_device_ms, row.gpu.compute_ms, row.gpu.device_to_host_ms)
+            for part, shade in zip(parts, (_COPIES, colour, _COPIES), strict=True):
                 axes.barh(place, part, 0.62, left, color=shade)
                 left += part
             axes.plot(row.gpu.traffic_ms, [place + 0.38] * 2, color=_INK, lw=1.5, marker="|", ms=6)
@@ -67,7 +70,8 @@ def _panel(axes: Any, rows: Sequence[Row]) -> None:
     axes.set_yticks(range(len(rows)), [row.name.replace(" x1", "") for row in rows], fontsize=10, color=_INK)
     axes.set_xlim(0, 1.55 * max(ends))
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlabel("milliseconds: median, marks at p90 and p99" + _legend(rows), fontsize=9, color=_INK, loc="left")
+    on_gpu = "; grey: copies to and from the GPU; bracket: the traffic estimate" if rows[0].gpu else ""
+    axes.set_xlabel(f"milliseconds: median, marks at p90 and p99{on_gpu}", fontsize=9, color=_INK, loc="left")
     axes.grid(axis="x", color=_FAINT, alpha=0.25)
     axes.set_axisbelow(True)
     axes.tick_params(axis="both", length=0, labelcolor=_INK)
@@ -76,16 +80,8 @@ def _panel(axes: Any, rows: Sequence[Row]) -> None:
     axes.spines["left"].set_color(_FAINT)
 
 
-def _parts(row: Row) -> tuple[float, float, float]:
-    assert row.gpu is not None
-    return row.gpu.host_to_device_ms, row.gpu.compute_ms, row.gpu.device_to_host_ms
-
-
-def _legend(rows: Sequence[Row]) -> str:
-    return "; grey: copies to and from the GPU; bracket: the traffic estimate" if any(row.gpu for row in rows) else ""
-
-
 def _beside(row: Row) -> str:
+    """Return what stands beside the bar of a row: its median, memory and accuracy."""
     assert row.latency_ms is not None
     p50 = row.latency_ms.p50
     words = [f"{p50 / 1e3:.2f} s" if p50 >= 1000 else f"{p50:.1f} ms"]

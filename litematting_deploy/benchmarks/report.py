@@ -47,6 +47,7 @@ def _number(path: str, scale: float = 1.0) -> Callable[[Row], Value]:
 
 
 def _traffic(row: Row) -> Value:
+    """Return the estimate of a row's traffic in milliseconds: without and with passes for norms."""
     return None if row.gpu is None else "{:.2f} to {:.2f}".format(*row.gpu.traffic_ms)
 
 
@@ -202,11 +203,11 @@ def paper_tables(counted: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[s
     for title, rows in TABLES.items():
         cells = []
         for row in rows:
-            cell = [row.method, row.sad, row.mse, row.grad, row.conn, row.parameters, row.flops]
             item = ours.get(row.variant)
-            same = item is not None and item["resolution"] == 1024
-            cell += [f"{item['parameters']:,}" if item else "", f"{item['flops'] / 1e9:.3f}G" if item and same else ""]
-            cells.append(cell)
+            parameters = f"{item['parameters']:,}" if item else ""
+            flops = f"{item['flops'] / 1e9:.3f}G" if item and item["resolution"] == 1024 else ""
+            printed = (row.method, row.sad, row.mse, row.grad, row.conn, row.parameters, row.flops)
+            cells.append([*printed, parameters, flops])
         headings = ["", *published, "parameters, ours", "FLOPs, ours"]
         kept = [index for index in range(len(headings)) if index == 0 or any(row[index] for row in cells)]
         made.append((title, [headings[index] for index in kept], [[row[index] for index in kept] for row in cells]))

@@ -14,7 +14,7 @@ import numpy as np
 from ..engines.base import Batch
 from ..errors import ArtefactError, DependencyError, DeviceError, LiteMattingError, UsageError
 from ..evaluation.metrics import force_known, sad
-from ..export.spec import TOLERANCES, ExportSpec, check_side
+from ..export.spec import TOLERANCES, ExportSpec, Norm, check_side
 from ..isolation import call
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 from ..runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE, example_patch
@@ -24,7 +24,7 @@ from . import backends, complexity, environment, tasks
 from .results import FAILED, OK, SKIPPED, Accuracy, Results, Row
 from .timing import DEFAULT_EFFORT, Effort
 
-PATIENCE_S = 3600.0
+PATIENCE_S = 3600.0  # compilers and builders of engines may take many minutes
 _LEVELS = np.array((BACKGROUND, UNKNOWN, FOREGROUND), np.uint8)
 
 
@@ -81,14 +81,7 @@ def benchmark(spec: BenchSpec, progress: Callable[[str], None] = lambda _: None)
         if not path.is_file():
             raise ArtefactError(f"{path}: no such file; make an engine with ltm-export or ltm-build")
     described = environment.describe()
-    options = {
-        "resolution": spec.resolution,
-        "threads": spec.threads,
-        "checkpoint": spec.checkpoint.name,
-        "iterations": spec.effort.iterations,
-        "warmup": spec.effort.warmup,
-        "duration_s": spec.effort.duration_s,
-    }
+    options = {"resolution": spec.resolution, "threads": spec.threads, "checkpoint": spec.checkpoint.name}
     counted: list[dict[str, Any]] = []
     if _has_torch():
         progress("counting operations")
@@ -105,7 +98,7 @@ def benchmark(spec: BenchSpec, progress: Callable[[str], None] = lambda _: None)
         bench = _Bench(spec, Path(folder), progress)
         rows = [row for backend in backends.chosen(spec.backends) for row in bench.backend(backend)]
         rows += [bench.file(path, batch) for path in spec.engines for batch in spec.batches]
-    return Results(described, options, counted, rows)
+    return Results(described, options | asdict(spec.effort), counted, rows)
 
 
 def _has_torch() -> bool:
@@ -117,7 +110,7 @@ def _complexity(spec: BenchSpec) -> list[dict[str, Any]]:
     """Count the full model, or all variants of the paper; none where they cannot be counted."""
     names = sorted(complexity.VARIANTS) if spec.variants else [complexity.FULL]
     try:
-        counted = call(f"{complexity.__name__}:count", names, spec.resolution, timeout_s=PATIENCE_S)
+        counted = _apart(complexity.count, names, spec.resolution)
     except LiteMattingError as error:
         warnings.warn(f"complexity was not counted: {error}", stacklevel=3)
         return []
@@ -136,41 +129,32 @@ class _Bench:
         spec = self._spec
         self._progress(f"looking for {backend.name}")
         try:
-            call(f"{backends.__name__}:check", backend, timeout_s=PATIENCE_S)
+            _apart(backends.check, backend)
         except LiteMattingError as error:
             blank = Row(OK, backend.name, backend.device, ", ".join(backend.precisions), 0, spec.patch_hw)
             yield _without(blank, error)
             return
         for precision, batch in itertools.product(backend.precisions, spec.batches):
             blank = Row(OK, backend.name, backend.device, precision, batch, spec.patch_hw)
+            engine = EngineSpec(device=backend.device, batch=batch, threads=spec.threads)
             if backend.norm is not None:
-                yield self._exported(backend, blank)
+                yield self._exported(backend.norm, engine, blank)
                 continue
-            engine = EngineSpec(
-                engine=str(spec.checkpoint),
-                device=backend.device,
-                patch_hw=spec.patch_hw,
-                batch=batch,
-                threads=spec.threads,
-                precision=None if backend.device == "cpu" else precision,
-                compiled=backend.compiled,
-            )
-            yield self._measured(engine, blank)
+            engine = replace(engine, engine=str(spec.checkpoint), patch_hw=spec.patch_hw, compiled=backend.compiled)
+            yield self._measured(replace(engine, precision=None if backend.device == "cpu" else precision), blank)
 
-    def _exported(self, backend: backends.Backend, blank: Row) -> Row:
-        """Return the row of an ONNX that is exported for it."""
-        spec = self._spec
-        onnx = self._folder / f"{backend.name}-{blank.precision}-{blank.batch}.onnx"
+    def _exported(self, norm: Norm, engine: EngineSpec, blank: Row) -> Row:
+        """Return the row of an ONNX that is exported for it with a form of group norm."""
+        onnx = self._folder / f"{blank.engine}-{blank.precision}-{blank.batch}.onnx"
         self._progress(f"exporting for {blank.name}")
         try:
             # What runs in TF32 is float32 in the file.
             precision: Literal["fp16", "fp32"] = "fp16" if blank.precision == "fp16" else "fp32"
-            export = ExportSpec(*spec.patch_hw, blank.batch, precision, norm=backend.norm or "group")
-            build_s = call(f"{tasks.__name__}:export", spec.checkpoint, onnx, export, timeout_s=PATIENCE_S)
+            export = ExportSpec(*blank.patch_hw, blank.batch, precision, norm=norm)
+            build_s = _apart(tasks.export, self._spec.checkpoint, onnx, export)
         except LiteMattingError as error:
             return _without(blank, error)
-        engine = EngineSpec(engine=str(onnx), device=backend.device, batch=blank.batch, threads=spec.threads)
-        return replace(self._measured(engine, blank), build_s=build_s)
+        return replace(self._measured(replace(engine, engine=str(onnx)), blank), build_s=build_s)
 
     def file(self, path: Path, batch: int) -> Row:
         """Return the row of an artefact as it is, on the device that its kind runs on by default."""
@@ -181,7 +165,7 @@ class _Bench:
         """Return the row of an engine; what is known without running it is in `blank`."""
         self._progress(f"measuring {blank.name}")
         try:
-            row, alpha = call(f"{tasks.__name__}:measured", engine, self._spec.effort, timeout_s=PATIENCE_S)
+            row, alpha = _apart(tasks.measured, engine, self._spec.effort)
         except LiteMattingError as error:
             return _without(blank, error)
         return self._judged(replace(row, engine=blank.engine, file_bytes=_size(Path(engine.engine or ""))), alpha)
@@ -208,11 +192,15 @@ class _Bench:
         if patch_hw not in self._references:
             self._progress(f"asking PyTorch about {patch_hw[0]}x{patch_hw[1]}")
             try:
-                found = call(f"{tasks.__name__}:reference", self._spec.checkpoint, patch_hw, timeout_s=PATIENCE_S)
+                self._references[patch_hw] = _apart(tasks.reference, self._spec.checkpoint, patch_hw)
             except LiteMattingError as error:
-                found = error
-            self._references[patch_hw] = found
+                self._references[patch_hw] = error
         return self._references[patch_hw]
+
+
+def _apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what a function returns in a process of its own, and raise what it raises there."""
+    return call(f"{function.__module__}:{function.__name__}", *arguments, timeout_s=PATIENCE_S)
 
 
 def _without(blank: Row, error: LiteMattingError) -> Row:

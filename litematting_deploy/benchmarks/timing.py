@@ -3,6 +3,8 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from .results import Latency
 CONVOLUTIONS_BYTES, NORMS_BYTES = 4.41e9, 4.08e9
 _AT_PIXELS, _AT_ITEMSIZE = 1024 * 1024, 2
 _ITEMSIZES = {"fp16": 2, "tf32": 4, "fp32": 4}
-_COPY_BYTES, _COPIES = 1 << 28, 10
+_COPY_BYTES, _COPIES = 1 << 28, 10  # larger than a GPU's cache, so that its memory is what is measured
 
 
 @dataclass(frozen=True)
@@ -55,26 +57,22 @@ def measure(engine: Engine, inputs: Mapping[str, Batch], effort: Effort) -> Timi
     effort: how long to measure.
     """
     on_device = _DeviceRun(engine, inputs) if isinstance(engine, OnDevice) else None
-
-    def run() -> tuple[float, ...]:
-        if on_device is not None:
-            return on_device()
-        engine.run(**inputs)
-        return ()
-
+    run = on_device or partial(engine.run, **inputs)
     for _ in range(effort.warmup):
         run()
     milliseconds: list[float] = []
-    parts: list[tuple[float, ...]] = []
+    parts: list[Any] = []
     others = Elsewhere()
     began = time.perf_counter()
     while len(milliseconds) < effort.iterations or time.perf_counter() - began < effort.duration_s:
         started = time.perf_counter()
-        parts.append(run())
+        found = run()
         milliseconds.append((time.perf_counter() - started) * 1e3)
-    elsewhere = others.cores()
-    medians = np.median(np.array(parts), axis=0).tolist()
-    return Timings(summary(milliseconds, effort.warmup), elsewhere, tuple(medians) if medians else None)
+        if on_device:
+            parts.append(found)
+        del found  # an alpha that lived on would count as memory of the next run
+    medians = tuple(np.median(parts, axis=0).tolist()) if on_device else None
+    return Timings(summary(milliseconds, effort.warmup), others.cores(), medians)
 
 
 def summary(milliseconds: list[float], warmup: int) -> Latency:

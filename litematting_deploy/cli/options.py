@@ -79,7 +79,6 @@ engine_options = adding(
     engine_option(
         "--trust", help="Run a TensorRT engine without its sidecar. It can run any code: only if you know who built it."
     ),
-    engine_option("--cuda-backend", help="What talks to the GPU."),
     engine_option(
         "--timeout",
         "timeout_s",

@@ -65,14 +65,6 @@ def cuda_python() -> Found:
     return _kernels(cuda, f"cuda-bindings {importlib.metadata.version('cuda-bindings')}")
 
 
-def pycuda() -> Found:
-    """Load and run kernels with PyCUDA."""
-    cuda, _ = needs(
-        lambda: open_cuda(backend="pycuda"), lambda: require("cuda.bindings", "cuda13", "compiling kernels")
-    )
-    return _kernels(cuda, f"PyCUDA {importlib.metadata.version('pycuda')}")
-
-
 def _kernels(cuda: Cuda, version: str) -> Found:
     """Compute the distance transform of one row whose first pixel is background: it counts up."""
     loaded, stream = Kernels(cuda), cuda.stream()

@@ -53,7 +53,6 @@ CHECKS = (
     Check("ltm-build for RTX GPUs", "host", "tensorrt_rtx"),
     Check("NVIDIA driver", "gpu", "driver"),
     Check("kernels run", "gpu", "cuda_python"),
-    Check("kernels run, PyCUDA", "gpu", "pycuda"),
     Check("ONNX Runtime, CUDA", "gpu", "onnxruntime_cuda", timeout_s=120),
     Check("ONNX Runtime, TensorRT", "gpu", "onnxruntime_tensorrt", timeout_s=180),
     Check("PyTorch on CUDA", "gpu", "pytorch_cuda", timeout_s=120),

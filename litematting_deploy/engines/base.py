@@ -3,7 +3,6 @@
 import abc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -56,7 +55,7 @@ class Described(abc.ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -79,7 +78,7 @@ class Engine(Described):
         self.check_open()
         count = self._check({"image": image, "trimap": trimap, "guide": guide})
         tail = ((0, (self.batch or count) - count), (0, 0), (0, 0), (0, 0))
-        if tail[0][1]:
+        if tail[0][1]:  # with zeros, and what the engine makes of them is cut off again
             image, trimap, guide = np.pad(image, tail), np.pad(trimap, tail), np.pad(guide, tail)
         alpha = self._run(image, trimap, guide)[:count]
         if not np.isfinite(alpha).all():
@@ -91,6 +90,7 @@ class Engine(Described):
         """Run checked arrays, exactly `batch` patches where that is fixed; as `run`."""
 
     def _check(self, inputs: dict[str, Batch]) -> int:
+        """Return how many patches there are. Raises `UsageError` for arrays that the engine does not take."""
         count = len(inputs["image"])
         for name, array in inputs.items():
             wanted = (count, CHANNELS[name], *self.patch_hw)
@@ -129,9 +129,10 @@ def check_contract(path: str | Path, tensors: Mapping[str, tuple[Sequence[Any], 
     return height, width
 
 
-def batch_error(batch: int, name: str, most: int | None, fix: str = "export the model again for more") -> UsageError:
-    """Return what to raise where an engine cannot take `batch` patches at a time. most: as many as it can."""
-    limit = f"between 1 and {most}" if most else "1 or more"
-    return UsageError(
-        f"`batch` must be {limit}, the patches that {name} takes at a time; got {batch}; {fix}", parameter="batch"
-    )
+def check_batch(batch: int | None, name: str, most: int | None, fix: str = "export the model again for more") -> None:
+    """Raise `UsageError` unless an engine can take `batch` patches at a time. most: as many as it can, None for any."""
+    if batch is not None and not 1 <= batch <= (most or batch):
+        limit = f"between 1 and {most}" if most else "1 or more"
+        raise UsageError(
+            f"`batch` must be {limit}, the patches that {name} takes at a time; got {batch}; {fix}", parameter="batch"
+        )

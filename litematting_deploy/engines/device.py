@@ -4,7 +4,7 @@ import abc
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .base import Described, batch_error
+from .base import Described, check_batch
 
 DEFAULT_BATCH = 4
 """Patches per call where neither the user nor the artefact says how many."""
@@ -54,9 +54,9 @@ class DeviceArtefact(abc.ABC):
 
 
 def checked_batch(batch: int | None, own: int | None, name: str) -> int:
-    """Return the batch size to open with: what the user says, if it agrees with the artefact's `own` fixed one."""
-    if batch is None:
-        return own or DEFAULT_BATCH
-    if batch < 1 or batch > (own or batch):
-        raise batch_error(batch, name, own)
-    return own or batch
+    """Return the batch size to open with: the artefact's `own` fixed one, or else what the user says.
+
+    Raises `UsageError` where the user asks for more than the artefact takes.
+    """
+    check_batch(batch, name, own)
+    return own or batch or DEFAULT_BATCH

@@ -2,50 +2,98 @@
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from .._optional import require
 from ..errors import ArtefactError, DeviceError, UsageError, first_line
 from ..sidecar import Sidecar, check_sidecar, essentials, sidecar_path
-from .base import CHANNELS, Batch, Engine, check_contract
+from .base import CHANNELS, Batch, Described, Engine, check_contract
 from .device import DeviceArtefact, DeviceEngine, Gpu, checked_batch
 
+# ONNX Runtime's errors have nothing but Exception in common.
 _ERROR_NAMES = (
     *("EPFail", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf"),
     *("NoSuchFile", "NotImplemented", "RuntimeException"),
 )
-# name of a device -> execution providers, the one that is meant first
-_PROVIDERS = {
-    "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
-    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
-}
+Providers: TypeAlias = list[tuple[str, dict[str, str]]]
+"""Names and options of execution providers: the first runs a graph, the others single operators that it lacks."""
+
+_HOST = ("CPUExecutionProvider", dict[str, str]())
+# name of a device -> the execution provider that is meant
+_PROVIDERS = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 
 
-class OnnxRuntimeEngine(Engine):
+class _InSession(Described):
+    """What engines on the CPU and on a GPU share: a session of a file that keeps the contract.
+
+    fixed_batch: the only number of patches that the file takes, None for any.
+    """
+
+    def __init__(
+        self, ort: Any, path: Path, sidecar: Sidecar | None, providers: Providers, threads: int | None = None
+    ) -> None:
+        """Open a session. threads: on the CPU, all cores by default.
+
+        Raises `ArtefactError`, or `DeviceError` where another than the first provider starts.
+        """
+        options = ort.SessionOptions()
+        options.log_severity_level = 4  # what is wrong is raised as well; its log would print what a file says as it is
+        options.enable_mem_pattern = False  # its plan nearly doubles the memory of a 640x640 patch and saves no time
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        self._path, self.version = path, ort.__version__
+        self._errors = tuple(getattr(ort.capi.onnxruntime_pybind11_state, name) for name in _ERROR_NAMES)
+        try:
+            # The resolved path finds weights beside the file also where an installer links files one by one.
+            self._session = ort.InferenceSession(str(path.resolve()), options, providers, enable_fallback=0)
+        except (*self._errors, ValueError, RuntimeError) as error:
+            raise ArtefactError(
+                f"{path}: ONNX Runtime cannot load it, it is damaged or not for this device; "
+                f"export it again with ltm-export ({first_line(error)})"
+            ) from error
+        started, wanted = self._session.get_providers()[0], providers[0][0]
+        if started != wanted:
+            raise DeviceError(
+                f"{path}: {wanted} did not start, ONNX Runtime fell back to {started}; "
+                "check the driver and the CUDA libraries, or use `device=cpu`"
+            )
+        try:
+            self.patch_hw, self.fixed_batch = _contract(path, self._session)
+            _compare(path, sidecar, self._session, self.patch_hw, self.fixed_batch)
+        except UnicodeDecodeError as error:
+            raise ArtefactError(f"{path}: holds names that are no text, it is damaged; export it again") from error
+        self.precision = sidecar.precision if sidecar else "unknown"
+
+    def failure(self, count: int, error: Exception) -> DeviceError:
+        """Return what to raise when a run of `count` patches failed."""
+        return DeviceError(
+            f"{self._path}: failed on {self.device} with {count} patches at a time; use a smaller `batch` or smaller "
+            f"patches if memory is short ({first_line(error)})"
+        )
+
+    def close(self) -> None:
+        """Drop the session."""
+        self._session, self.closed = None, True
+
+
+class OnnxRuntimeEngine(_InSession, Engine):
     """An exported ONNX in ONNX Runtime on the CPU."""
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
         """threads: all cores by default. Raises `ArtefactError` when the file breaks its sidecar or the contract."""
         ort: Any = require("onnxruntime", "cpu", "running an ONNX")
-        options = {} if threads is None else {"intra_op_num_threads": threads}
-        self._opened = open_session(ort, path, check_sidecar(path), [("CPUExecutionProvider", {})], options)
-        self.name, self.device, self.version = "onnxruntime-cpu", "cpu", ort.__version__
-        self.patch_hw, self.batch, self.precision = self._opened.patch_hw, self._opened.batch, self._opened.precision
+        super().__init__(ort, path, check_sidecar(path), [_HOST], threads)
+        self.name, self.device, self.batch = "onnxruntime-cpu", "cpu", self.fixed_batch
 
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
-        opened = self._opened
         try:
-            alpha: Batch = opened.session.run(["alpha"], {"image": image, "trimap": trimap, "guide": guide})[0]
-        except opened.errors as error:
-            raise opened.failure("cpu", len(image), error) from error
+            alpha: Batch = self._session.run(["alpha"], {"image": image, "trimap": trimap, "guide": guide})[0]
+        except self._errors as error:
+            raise self.failure(len(image), error) from error
         return alpha
-
-    def close(self) -> None:
-        self._opened.session, self.closed = None, True
 
 
 class OnnxRuntimeArtefact(DeviceArtefact):
@@ -56,55 +104,47 @@ class OnnxRuntimeArtefact(DeviceArtefact):
 
         Raises `ArtefactError` where the sidecar disagrees, `DeviceError` where the wheel lacks the provider.
         """
-        self._path, self._kind = path, kind
-        self._ort = provider_runtime(kind)
-        self._sidecar = check_sidecar(path)
+        self.path, self.kind = path, kind
+        self.ort = provider_runtime(kind)
+        self.sidecar = check_sidecar(path)
 
     def open(self, gpu: Gpu, batch: int | None) -> DeviceEngine:
-        shared = {"device_id": str(gpu.index), "user_compute_stream": str(gpu.stream)}
-        options: dict[str, dict[str, str]] = {
-            "CUDAExecutionProvider": {**shared, "use_tf32": "0"},  # fp32 means what it says
-            "TensorrtExecutionProvider": shared,
-            "CPUExecutionProvider": {},
-        }
-        providers = [(name, options[name]) for name in _PROVIDERS[self._kind]]
-        return _OnnxRuntimeDevice(self._ort, self._path, self._sidecar, providers, self._kind, gpu, batch)
+        """Open a session on the stream of `gpu`. Raises `ArtefactError`, `DeviceError` or `UsageError`."""
+        return _OnnxRuntimeDevice(self, gpu, batch)
 
 
-class _OnnxRuntimeDevice(DeviceEngine):
+class _OnnxRuntimeDevice(_InSession, DeviceEngine):
     """One session, bound to device memory. It allocates beside us, and does not say how much."""
 
     capturable = False  # single operators may run on the CPU
     device_bytes = None
 
-    def __init__(
-        self, ort: Any, path: Path, sidecar: Any, providers: Any, kind: str, gpu: Gpu, batch: int | None
-    ) -> None:
-        self._opened = open_session(ort, path, sidecar, providers, {})
-        self.name, self.device, self.version = f"onnxruntime-{kind}", f"{kind}:{gpu.index}", ort.__version__
-        self.patch_hw, self.precision = self._opened.patch_hw, self._opened.precision
+    def __init__(self, artefact: OnnxRuntimeArtefact, gpu: Gpu, batch: int | None) -> None:
+        kind, shared = artefact.kind, {"device_id": str(gpu.index), "user_compute_stream": str(gpu.stream)}
+        providers = [(_PROVIDERS["cuda"], {**shared, "use_tf32": "0"}), _HOST]  # fp32 means what it says
+        if kind == "tensorrt":
+            providers.insert(0, (_PROVIDERS["tensorrt"], shared))
+        super().__init__(artefact.ort, artefact.path, artefact.sidecar, providers)
+        self.name, self.device = f"onnxruntime-{kind}", f"{kind}:{gpu.index}"
         if kind == "tensorrt" and self.precision == "fp32":
             self.precision = "tf32"  # this provider has no option that turns it off
-        self.batch = checked_batch(batch, self._opened.batch, str(path))
-        self._index, self._stream = gpu.index, gpu.stream
-        self._run = ort.RunOptions()
-        self._run.add_run_config_entry("disable_synchronize_execution_providers", "1")  # the stream keeps the order
+        self.batch = checked_batch(batch, self.fixed_batch, str(artefact.path))
+        self._gpu = gpu
+        self._options = artefact.ort.RunOptions()
+        self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")  # the stream keeps the order
 
     def enqueue(self, addresses: Mapping[str, int], stream: int) -> None:
-        if stream != self._stream:
-            raise UsageError(f"{self.name}: opened for stream {self._stream}, asked to run on {stream}")
-        opened = self._opened
-        binding = opened.session.io_binding()
+        """Put one run on the stream that the session was opened for. Raises `UsageError` for another one."""
+        if stream != self._gpu.stream:
+            raise UsageError(f"{self.name}: opened for stream {self._gpu.stream}, asked to run on {stream}")
+        binding = self._session.io_binding()
         for name, address in addresses.items():
             bind = binding.bind_output if name == "alpha" else binding.bind_input
-            bind(name, "cuda", self._index, np.float32, (self.batch, CHANNELS[name], *self.patch_hw), address)
+            bind(name, "cuda", self._gpu.index, np.float32, (self.batch, CHANNELS[name], *self.patch_hw), address)
         try:
-            opened.session.run_with_iobinding(binding, self._run)
-        except opened.errors as error:
-            raise opened.failure(self.device, self.batch, error) from error
-
-    def close(self) -> None:
-        self._opened.session, self.closed = None, True
+            self._session.run_with_iobinding(binding, self._options)
+        except self._errors as error:
+            raise self.failure(self.batch, error) from error
 
 
 def provider_runtime(kind: str) -> Any:
@@ -113,7 +153,7 @@ def provider_runtime(kind: str) -> Any:
     Raises `DependencyError` or `DeviceError`.
     """
     ort: Any = require("onnxruntime", "gpu", "running an ONNX")
-    provider = _PROVIDERS[kind][0]
+    provider = _PROVIDERS[kind]
     if provider not in ort.get_available_providers():
         raise DeviceError(
             f"`device={kind}`: the installed onnxruntime {ort.__version__} has no {provider}; replace it: "
@@ -122,68 +162,6 @@ def provider_runtime(kind: str) -> Any:
     if hasattr(ort, "preload_dlls"):  # finds CUDA and cuDNN where their wheels are
         ort.preload_dlls()
     return ort
-
-
-@dataclass
-class Opened:
-    """A session of a file that keeps the contract.
-
-    errors: the classes of what ONNX Runtime raises. batch: the only number of patches it takes, None for any.
-    """
-
-    path: Path
-    session: Any
-    errors: tuple[type[Exception], ...]
-    patch_hw: tuple[int, int]
-    batch: int | None
-    precision: str
-
-    def failure(self, device: str, count: int, error: Exception) -> DeviceError:
-        """Return what to raise when a run of `count` patches failed."""
-        return DeviceError(
-            f"{self.path}: failed on {device} with {count} patches at a time; use a smaller `batch` or smaller patches "
-            f"if memory is short ({first_line(error)})"
-        )
-
-
-def open_session(
-    ort: Any,
-    path: Path,
-    sidecar: Sidecar | None,
-    providers: list[tuple[str, dict[str, str]]],
-    settings: dict[str, Any],
-) -> Opened:
-    """Open a session on the first of `providers`; the others take single operators that it lacks.
-
-    providers: names and options. settings: attributes of `SessionOptions`. Raises `ArtefactError`, or `DeviceError`
-    where another provider starts.
-    """
-    options = ort.SessionOptions()
-    options.log_severity_level = 4  # what is wrong is raised as well; its log would print what a file says as it is
-    options.enable_mem_pattern = False  # its plan nearly doubles the memory of a 640x640 patch and saves no time
-    for name, value in settings.items():
-        setattr(options, name, value)
-    errors = tuple(getattr(ort.capi.onnxruntime_pybind11_state, name) for name in _ERROR_NAMES)
-    try:
-        # The resolved path finds weights beside the file also where an installer links files one by one.
-        session = ort.InferenceSession(str(path.resolve()), options, providers, enable_fallback=0)
-    except (*errors, ValueError, RuntimeError) as error:
-        raise ArtefactError(
-            f"{path}: ONNX Runtime cannot load it, it is damaged or not for this device; "
-            f"export it again with ltm-export ({first_line(error)})"
-        ) from error
-    started, wanted = session.get_providers()[0], providers[0][0]
-    if started != wanted:
-        raise DeviceError(
-            f"{path}: {wanted} did not start, ONNX Runtime fell back to {started}; "
-            "check the driver and the CUDA libraries, or use `device=cpu`"
-        )
-    try:
-        patch_hw, batch = _contract(path, session)
-        _compare(path, sidecar, session, patch_hw, batch)
-    except UnicodeDecodeError as error:
-        raise ArtefactError(f"{path}: holds names that are no text, it is damaged; export it again") from error
-    return Opened(path, session, errors, patch_hw, batch, sidecar.precision if sidecar else "unknown")
 
 
 def _contract(path: Path, session: Any) -> tuple[tuple[int, int], int | None]:
@@ -195,8 +173,9 @@ def _contract(path: Path, session: Any) -> tuple[tuple[int, int], int | None]:
 
 
 def _compare(path: Path, sidecar: Sidecar | None, session: Any, patch_hw: tuple[int, int], batch: int | None) -> None:
+    """Raise `ArtefactError` where the metadata inside a file is not what its sidecar says; warn where it has none."""
     if sidecar is None:
-        warnings.warn(f"{path} has no sidecar {sidecar_path(path).name}: its origin is unknown", stacklevel=5)
+        warnings.warn(f"{path} has no sidecar {sidecar_path(path).name}: its origin is unknown", stacklevel=6)
         return
     inside = {**session.get_modelmeta().custom_metadata_map, **essentials(patch_hw=patch_hw, batch=batch)}
     for name, said in sidecar.essentials().items():

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from .._optional import require
@@ -19,13 +20,6 @@ def check_patch(patch_hw: tuple[int, int]) -> None:
         raise UsageError(f"`patch_hw` must be multiples of 32; got {patch_hw[0]}x{patch_hw[1]}", parameter="patch_hw")
 
 
-def _check_compiler() -> None:
-    """Raise `DependencyError` where PyTorch finds no C++ compiler: it looks for $CXX, then for g++."""
-    wanted = os.environ.get("CXX", "g++")
-    if shutil.which(wanted) is None:
-        raise DependencyError(f"torch.compile on the CPU needs a C++ compiler and there is no {wanted}: install g++")
-
-
 class TorchEngine(Engine):
     """A `LiteMatting` module in float32, eager or compiled, on patches of the size given when it is made."""
 
@@ -36,11 +30,12 @@ class TorchEngine(Engine):
         """
         check_patch(patch_hw)
         self._torch: Any = require("torch", "export", "the PyTorch engine")
-        if compiled:
-            _check_compiler()
-            module = self._torch.compile(module)
-        self._module = module
-        self.name = f"pytorch-{'compiled' if compiled else 'eager'}"
+        compiler = os.environ.get("CXX", "g++")  # as PyTorch looks for it, but not before the first run
+        if compiled and shutil.which(compiler) is None:
+            raise DependencyError(
+                f"torch.compile on the CPU needs a C++ compiler and there is no {compiler}: install g++"
+            )
+        self._module, self.name = self._torch.compile(module) if compiled else module, _name(compiled)
         self.device, self.version = "cpu", self._torch.__version__
         self.patch_hw, self.batch, self.precision = patch_hw, None, "fp32"
 
@@ -51,6 +46,7 @@ class TorchEngine(Engine):
         return alpha
 
     def close(self) -> None:
+        """Drop the module."""
         self._module, self.closed = None, True
 
 
@@ -66,16 +62,17 @@ class TorchArtefact(DeviceArtefact):
         `DeviceError` where PyTorch sees no such device.
         """
         check_patch(patch_hw)
-        torch: Any = require("torch", "export", "the PyTorch engine")
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        self.torch: Any = require("torch", "export", "the PyTorch engine")
+        count = self.torch.cuda.device_count() if self.torch.cuda.is_available() else 0
         if index >= count:
             raise DeviceError(
-                f"`device=cuda:{index}`: PyTorch {torch.__version__} sees {count} CUDA devices; use `device=cpu`, or "
-                " install the driver and a PyTorch with CUDA"
+                f"`device=cuda:{index}`: PyTorch {self.torch.__version__} sees {count} CUDA devices; use `device=cpu`, "
+                "or install the driver and a PyTorch with CUDA"
             )
         self.module, self.patch_hw, self.precision, self.compiled = module, patch_hw, precision, compiled
 
     def open(self, gpu: Gpu, batch: int | None) -> DeviceEngine:
+        """Move the module to `gpu`; any batch is taken."""
         return _TorchDevice(self, gpu, batch or DEFAULT_BATCH)
 
 
@@ -86,13 +83,11 @@ class _TorchDevice(DeviceEngine):
     device_bytes = None
 
     def __init__(self, artefact: TorchArtefact, gpu: Gpu, batch: int) -> None:
-        torch: Any = require("torch", "export", "the PyTorch engine")
-        self._torch, self._device = torch, torch.device("cuda", gpu.index)
-        self._module = artefact.module.to(self._device)
-        if artefact.compiled:
-            self._module = torch.compile(self._module)
-        self.name = f"pytorch-{'compiled' if artefact.compiled else 'eager'}"
-        self.device, self.version = f"cuda:{gpu.index}", torch.__version__
+        self._torch = torch = artefact.torch
+        self._device = torch.device("cuda", gpu.index)
+        module = artefact.module.to(self._device)
+        self._module = torch.compile(module) if artefact.compiled else module
+        self.name, self.device, self.version = _name(artefact.compiled), f"cuda:{gpu.index}", torch.__version__
         self.patch_hw, self.batch, self.precision = artefact.patch_hw, batch, artefact.precision
         self._addresses: dict[str, int] = {}
         self._tensors: dict[str, Any] = {}
@@ -135,17 +130,20 @@ class _TorchDevice(DeviceEngine):
         return graph
 
     def _forward(self) -> None:
+        """Run the module on the tensors and write alpha."""
         tensors = self._tensors
         with self._torch.inference_mode(), self._arithmetic():
             tensors["alpha"].copy_(self._module(tensors["image"], tensors["trimap"], tensors["guide"]))
 
     def _tensor(self, name: str, address: int) -> Any:
+        """Return the tensor of an input or of alpha that lies at an address, without a copy."""
         shape = (self.batch, CHANNELS[name], *self.patch_hw)
         interface = {"shape": shape, "typestr": "<f4", "data": (address, False), "strides": None, "version": 3}
-        return self._torch.as_tensor(_Memory(interface), device=self._device)
+        return self._torch.as_tensor(SimpleNamespace(__cuda_array_interface__=interface), device=self._device)
 
     @contextlib.contextmanager
     def _arithmetic(self) -> Iterator[None]:
+        """Let PyTorch multiply in the engine's precision, and put its flags back."""
         torch = self._torch
         half = torch.autocast("cuda", torch.float16, enabled=self.precision == "fp16")
         tf32, products = self.precision == "tf32", torch.backends.cuda.matmul
@@ -158,12 +156,11 @@ class _TorchDevice(DeviceEngine):
             products.allow_tf32 = before
 
     def close(self) -> None:
+        """Drop module and graph."""
         self._module = self._graph = None
         self.closed = True
 
 
-class _Memory:
-    """Device memory as PyTorch takes it without a copy."""
-
-    def __init__(self, interface: dict[str, Any]) -> None:
-        self.__cuda_array_interface__ = interface
+def _name(compiled: bool) -> str:
+    """Return the name of an engine."""
+    return "pytorch-compiled" if compiled else "pytorch-eager"

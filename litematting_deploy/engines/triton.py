@@ -2,28 +2,28 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeGuard, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from .._optional import require
 from ..errors import ArtefactError, DeviceError, NotFiniteError, UsageError
-from .base import CHANNELS, Batch, Engine, batch_error, check_contract
+from .base import CHANNELS, Batch, Engine, check_batch, check_contract
 
 DEFAULT_TIMEOUT_S = 120.0
 _QUESTION_TIMEOUT_S = 10.0
-_SCHEMES = ("grpc", "grpcs")
-_PORT = 8001
-_LARGEST_MESSAGE = 2**31 - 1
+_PORT = 8001  # where Triton answers gRPC unless it is told otherwise
+_LARGEST_MESSAGE = 2**31 - 1  # gRPC's own limit; unless told otherwise, it refuses answers above 4 MiB
 _HEADERS = 2**16  # what a request holds beside its patches is far below
-
-Answer = TypeVar("Answer")
-
-
-def is_url(engine: object) -> TypeGuard[str]:
-    """Whether it names a model on a server rather than a file."""
-    return isinstance(engine, str) and urlsplit(engine).scheme in _SCHEMES
+# gRPC's status -> what to say of it
+_FAILURES = {
+    "UNAVAILABLE": "no server answers, or it went away; start tritonserver there, or correct the address ({said})",
+    "DEADLINE_EXCEEDED": "no answer within {limit_s:g} s; give it longer with `timeout_s`, or less at a time with "
+    "`batch`",
+    "UNIMPLEMENTED": f"what answers is no Triton's gRPC port, which is {_PORT} unless it was moved ({{said}})",
+}
+_FAILURE = "the server refused, {status}: {said}; its log says more"
 
 
 class TritonEngine(Engine):
@@ -43,7 +43,7 @@ class TritonEngine(Engine):
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own words about a failure, beside our one line
         self._grpc: Any = require("tritonclient.grpc", "triton", "a model on a Triton server")
         self._url, self._timeout_s = url, timeout_s or DEFAULT_TIMEOUT_S
-        options = [("grpc.enable_retries", 0)]
+        options = [("grpc.enable_retries", 0)]  # a request that fails is reported at once
         options += [(f"grpc.max_{way}_message_length", _LARGEST_MESSAGE) for way in ("send", "receive")]
         self._client = self._grpc.InferenceServerClient(address, ssl=url.startswith("grpcs:"), channel_args=options)
         self.name, self.device, self.batch = "triton", address, None
@@ -56,15 +56,15 @@ class TritonEngine(Engine):
     def _ask_for_model(self, batch: int | None) -> None:
         """Set what the server says of itself and of the model."""
         client, which = self._client, (self._model, self._version)
-        limit = min(_QUESTION_TIMEOUT_S, self._timeout_s)
-        self.version = self._asked(lambda: client.get_server_metadata(client_timeout=limit), limit).version
-        if not self._asked(lambda: client.is_model_ready(*which, client_timeout=limit), limit):
+        limit_s = min(_QUESTION_TIMEOUT_S, self._timeout_s)
+        self.version = self._asked(limit_s, client.get_server_metadata).version
+        if not self._asked(limit_s, client.is_model_ready, *which):
             raise DeviceError(
                 f"{self._url}: the server has no model {self._model} that is ready; see what it said when it loaded, "
                 "and whether its model repository is the one that ltm-export wrote"
             )
-        metadata = self._asked(lambda: client.get_model_metadata(*which, client_timeout=limit), limit)
-        config = self._asked(lambda: client.get_model_config(*which, client_timeout=limit), limit).config
+        metadata = self._asked(limit_s, client.get_model_metadata, *which)
+        config = self._asked(limit_s, client.get_model_config, *which).config
         tensors = {item.name: (list(item.shape), item.datatype) for item in (*metadata.inputs, *metadata.outputs)}
         self.patch_hw = check_contract(self._url, tensors, "FP32")
         if config.max_batch_size < 1:
@@ -74,8 +74,7 @@ class TritonEngine(Engine):
             )
         patch_bytes = sum(CHANNELS.values()) * self.patch_hw[0] * self.patch_hw[1] * 4
         most = max(1, min(config.max_batch_size, (_LARGEST_MESSAGE - _HEADERS) // patch_bytes))
-        if not 1 <= (batch or 1) <= most:
-            raise batch_error(batch or 1, self._url, most, "choose a smaller one")
+        check_batch(batch, self._url, most, "choose a smaller one")
         self.most = batch or most
         said = {name: value.string_value for name, value in config.parameters.items()}
         self.precision = said.get("litematting.precision") or "unknown"
@@ -87,14 +86,11 @@ class TritonEngine(Engine):
             inputs.append(self._grpc.InferInput(name, array.shape, "FP32"))
             inputs[-1].set_data_from_numpy(array)
         wanted = [self._grpc.InferRequestedOutput("alpha")]
-        result = self._asked(
-            lambda: self._client.infer(self._model, inputs, self._version, wanted, client_timeout=self._timeout_s),
-            self._timeout_s,
-        )
+        result = self._asked(self._timeout_s, self._client.infer, self._model, inputs, self._version, wanted)
         return self._checked(result.get_response(), (len(image), 1, *self.patch_hw))
 
     def _checked(self, response: Any, shape: tuple[int, ...]) -> Batch:
-        """Alpha of a response that is one. Raises `DeviceError`."""
+        """Return the alpha of a response of that shape. Raises `DeviceError` for any other response."""
         found = [(item.name, tuple(item.shape), item.datatype) for item in response.outputs]
         sizes = [len(content) for content in response.raw_output_contents]
         if found != [("alpha", shape, "FP32")] or sizes != [4 * int(np.prod(shape))]:
@@ -104,41 +100,35 @@ class TritonEngine(Engine):
             )
         return np.frombuffer(response.raw_output_contents[0], "<f4").reshape(shape)
 
-    def _asked(self, question: Callable[[], Answer], limit_s: float) -> Answer:
+    def _asked(self, limit_s: float, question: Callable[..., Any], *arguments: Any) -> Any:
+        """Return the server's answer to a call of the client. Raises `DeviceError`, which says what to do."""
         try:
-            return question()
+            return question(*arguments, client_timeout=limit_s)
         except self._grpc.InferenceServerException as error:
             status, said = str(error.status()).removeprefix("StatusCode."), " ".join(str(error.message()).split())
-            if status == "UNAVAILABLE":
-                text = f"no server answers, or it went away; start tritonserver there, or correct the address ({said})"
-            elif status == "DEADLINE_EXCEEDED":
-                text = (
-                    f"no answer within {limit_s:g} s; give it longer with `timeout_s`, or less at a time with `batch`"
-                )
-            elif status == "UNIMPLEMENTED":
-                text = f"what answers is no Triton's gRPC port, which is {_PORT} unless it was moved ({said})"
-            else:
-                text = f"the server refused, {status}: {said}; its log says more"
+            text = _FAILURES.get(status, _FAILURE).format(status=status, said=said, limit_s=limit_s)
             raise DeviceError(f"{self._url}: {text}") from error
 
     def not_finite(self) -> NotFiniteError:
+        """Return what to raise when alpha contains NaN or infinity, with the model's address."""
         return NotFiniteError(
             f"{self._url}: alpha is not finite for this image; use another engine for it, or serve an export with "
             "batch norms"
         )
 
     def close(self) -> None:
+        """Close the connection."""
         self._client.close()
         self.closed = True
 
 
 def _parts(url: str) -> tuple[str, str, str]:
-    """Address, model and version (empty for the newest) of a URL. Raises `UsageError`."""
+    """Return address, model and version (empty for the newest) of a URL. Raises `UsageError`."""
     try:
         parts = urlsplit(url)
         port = parts.port or _PORT
     except ValueError as error:
-        raise UsageError(f"{url}: not an address ({error}); wanted {_SCHEMES[0]}://HOST:8001/MODEL") from None
+        raise UsageError(f"{url}: not an address ({error}); wanted grpc://HOST:8001/MODEL") from None
     model, _, version = parts.path.strip("/").partition("/")
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     if not host or not model or not (version.isdecimal() or not version) or parts.username or parts.query:

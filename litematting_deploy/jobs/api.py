@@ -7,7 +7,7 @@ alone, prints nothing and returns a frozen value.
 
 import os
 from collections.abc import Mapping
-from typing import Any, TypeAlias, TypedDict, Unpack
+from typing import Any, TypeAlias, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from ..matting.foreground import estimate_foreground
 from ..matting.inputs import as_alpha, as_image, as_mask
 from ..matting.trimap import from_mask
 from ..matting.unknown_band import Band
+from ..runtime.loading import EngineOptions
 from ..specs import DEFAULT_UNKNOWN_WIDTH, MAX_MEGAPIXELS, JobSpec, job_of
 from . import folder, photo
 from .photo import PhotoResult
@@ -31,20 +32,12 @@ Name: TypeAlias = str | os.PathLike[str]
 """The path of a file or folder, or a pattern such as frame.%04d.exr."""
 
 
-class _Options(TypedDict, total=False):
+class _Options(EngineOptions, total=False):
     """What every job takes. The classes below say which fields of the specs apply to which job, and nothing else does;
     for a type checker the types are here once more, since Python cannot pick them out of another class."""
 
     engine: Name | None
     device: str | None
-    patch_hw: tuple[int, int] | None
-    batch: int | None
-    threads: int | None
-    precision: specs.Precision | None
-    compiled: bool
-    trust: bool
-    cuda_backend: specs.Backend
-    timeout_s: float | None
     plan: specs.Placement | None
     margin: int | None
     step: int | None

@@ -17,24 +17,15 @@ from .config import ModelConfig
 from .network import LiteMatting
 
 NESTING_KEYS = ("state_dict", "model")
-# What DataParallel and a Lightning module put before the names.
-WRAPPER_PREFIXES = ("module.", "model.")
 NAMES_SHOWN = 4
 _WEIGHTS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # Batch norm counts its training batches in a whole number.
 _COUNTER = "num_batches_tracked"
 # What is raised on damaged files, beside UnpicklingError.
 _DAMAGE = (
-    *(zipfile.BadZipFile, struct.error, ArithmeticError),
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError),
+    *(ValueError, struct.error, zipfile.BadZipFile),
     MemoryError,  # a damaged length asks for more than there is
-    RuntimeError,
-    EOFError,
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
 )
 
 
@@ -70,32 +61,36 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
 
 def _read_torch(path: Path) -> object:
+    """Return what torch.save wrote to a file, where that is nothing but tensors. Raises `CheckpointError`."""
     try:
         # torch.save stores; of packed records a megabyte can be gigabytes.
         if zipfile.is_zipfile(path) and _is_packed(path):
             raise CheckpointError(f"{path}: holds compressed records, wanted what torch.save writes; save it with that")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)  # a pickle could run any code otherwise
     except pickle.UnpicklingError as error:
-        reason = str(error).strip().splitlines()[0] if str(error) else "not a pickle"
+        reason = first_line(error) if str(error) else "not a pickle"
         raise CheckpointError(
             f"{path}: not a checkpoint of plain tensors, the only kind that is read; "
             f"save model.state_dict() with torch.save (torch says: {reason})"
         ) from error
     except _DAMAGE as error:
-        reason = first_line(error)
-        raise CheckpointError(f"{path}: damaged or not a PyTorch checkpoint; fetch it again ({reason})") from error
+        raise CheckpointError(
+            f"{path}: damaged or not a PyTorch checkpoint; fetch it again ({first_line(error)})"
+        ) from error
 
 
 def _is_packed(path: Path) -> bool:
+    """Return whether a record of a zip file is compressed."""
     with zipfile.ZipFile(path) as archive:
         return any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
 
 
 def _read_safetensors(path: Path) -> object:
+    """Return names and tensors of a .safetensors file. Raises `CheckpointError`."""
+    require("safetensors.torch", "export", "reading .safetensors")
     safetensors = require("safetensors", "export", "reading .safetensors")
-    load_file = require("safetensors.torch", "export", "reading .safetensors").load_file
     try:
-        return load_file(path)
+        return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, *_DAMAGE) as error:
         raise CheckpointError(
             f"{path}: damaged or not a safetensors file; fetch it again ({first_line(error)})"
@@ -103,6 +98,7 @@ def _read_safetensors(path: Path) -> object:
 
 
 def _unwrap(path: Path, loaded: object) -> dict[str, Tensor]:
+    """Return the state dict in what a file holds, without wrappers. Raises `CheckpointError` where there is none."""
     state: Any = loaded
     for key in NESTING_KEYS:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
@@ -121,16 +117,12 @@ def _unwrap(path: Path, loaded: object) -> dict[str, Tensor]:
                 f"{path}: {name} is a {value.dtype} tensor of layout {value.layout} on {value.device}, wanted dense "
                 "floating-point weights; save model.float().state_dict()"
             )
-    return {_without_wrappers(str(name)): value for name, value in state.items()}
-
-
-def _without_wrappers(name: str) -> str:
-    for prefix in WRAPPER_PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
+    # What DataParallel and a Lightning module put before the names.
+    return {str(name).removeprefix("module.").removeprefix("model."): value for name, value in state.items()}
 
 
 def _mismatches(wanted: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
+    """Return in words what is missing, unexpected and of a wrong shape, with the first names of each."""
     shapes = [
         f"{name} is {tuple(given[name].shape)}, wanted {tuple(wanted[name].shape)}"
         for name in sorted(wanted.keys() & given.keys())
@@ -141,8 +133,8 @@ def _mismatches(wanted: dict[str, Tensor], given: dict[str, Tensor]) -> list[str
         "unexpected": sorted(given.keys() - wanted.keys()),
         "wrong shape": shapes,
     }
-    return [f"{len(names)} {label} ({_some(names)})" for label, names in groups.items() if names]
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+    return [
+        f"{len(names)} {label} ({', '.join(names[:NAMES_SHOWN])}{', ...' if len(names) > NAMES_SHOWN else ''})"
+        for label, names in groups.items()
+        if names
+    ]

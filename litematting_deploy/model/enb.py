@@ -21,7 +21,7 @@ class EfficientNonLocalBlock(nn.Module):
         super().__init__()
         self.form = config.pooling
         self.sampling = config.enb_pooling
-        self.scale = inner**-0.5
+        self.scale = inner**-0.5  # as in scaled dot-product attention, so that the softmax does not saturate
         self.f_query = nn.Sequential(nn.Conv2d(high, inner, 1), normalisation(inner, config.norm), nn.LeakyReLU(0.01))
         self.f_key = nn.Sequential(nn.Conv2d(low, inner, 1), normalisation(inner, config.norm), nn.LeakyReLU(0.01))
         self.f_value = nn.Conv2d(low, inner, 1)

@@ -1,5 +1,6 @@
 """Layers that the parts of the network share: norms, and the modified mobile block (paper section 3.1, figure 3b)."""
 
+from functools import partial
 from typing import cast
 
 import torch
@@ -33,10 +34,7 @@ class MobileBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.residual = stride == 1 and in_channels == out_channels
-
-        def activation() -> nn.Module:
-            return nn.LeakyReLU(0.01) if leaky else nn.ReLU()
-
+        activation = partial(nn.LeakyReLU, 0.01) if leaky else nn.ReLU
         self.conv = nn.Sequential(
             nn.Conv2d(in_channels, hidden, 1, bias=False),
             normalisation(hidden, norm),

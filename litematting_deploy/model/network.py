@@ -52,6 +52,7 @@ class Encoder(nn.Module):
 
     def forward(self, image: Tensor, trimap: Tensor, guide: Tensor) -> Features:
         """Return the features of inputs as in `LiteMatting.forward`."""
+        # Only here the image is taken as -1..1; the guidance branch and the decoder take it as 0..1.
         en1 = self.layer1(self.layer0(torch.cat([2 * image - 1, trimap, guide], dim=1)))
         en2 = self.layer2(en1)
         en3 = self.layer3(en2)

@@ -19,7 +19,7 @@ Size: TypeAlias = tuple[int | None, int | None]
 """Output height and width of a pool; None keeps that axis of the input."""
 
 Product: TypeAlias = Callable[[Tensor, int, Tensor], Tensor]
-"""Of x (N, C, H, W) along axis 2 or 3 with a matrix (cells, length)."""
+"""A product of x (N, C, H, W), along axis 2 or 3, with a matrix (cells, length)."""
 
 
 def averaging_matrix(cells: int, length: int, device: torch.device | None = None) -> Tensor:
@@ -33,22 +33,13 @@ def averaging_matrix(cells: int, length: int, device: torch.device | None = None
 
 
 def _multiply(x: Tensor, axis: int, matrix: Tensor) -> Tensor:
+    """Return the product as a matrix product."""
     return matrix @ x if axis == 2 else x @ matrix.T
 
 
 def _convolve(x: Tensor, axis: int, matrix: Tensor) -> Tensor:
+    """Return the product as a 1x1 convolution over the axis, which takes the place of the channels."""
     return functional.conv2d(x.transpose(1, axis), matrix[:, :, None, None]).transpose(1, axis)
-
-
-def _by_axis(product: Product, x: Tensor, size: Size) -> Tensor:
-    """Average (N, C, H, W) to `size`: first the columns become fewer, then the rows."""
-    y = x.float()
-    for axis, cells in ((3, size[1]), (2, size[0])):
-        if cells == 1:
-            y = y.mean(dim=axis, keepdim=True)
-        elif cells is not None:
-            y = product(y, axis, averaging_matrix(cells, x.shape[axis], x.device))
-    return y.to(x.dtype)
 
 
 _PRODUCTS: dict[PoolingForm, Product] = {"matmul": _multiply, "conv": _convolve}
@@ -58,7 +49,13 @@ def adaptive_average(x: Tensor, size: Size, form: PoolingForm) -> Tensor:
     """Return adaptive averages of (N, C, H, W) to (N, C, *size), averaged in float32 whatever the type of x."""
     if form == "adaptive":
         return functional.adaptive_avg_pool2d(x.float(), size).to(x.dtype)
-    return _by_axis(_PRODUCTS[form], x, size)
+    y = x.float()
+    for axis, cells in ((3, size[1]), (2, size[0])):  # columns first, so that rows are averaged over fewer
+        if cells == 1:
+            y = y.mean(dim=axis, keepdim=True)
+        elif cells is not None:
+            y = _PRODUCTS[form](y, axis, averaging_matrix(cells, x.shape[axis], x.device))
+    return y.to(x.dtype)
 
 
 def pyramid(x: Tensor, scales: tuple[int, ...], form: PoolingForm) -> Tensor:

@@ -10,9 +10,6 @@ from ..errors import DeviceError
 from ..matting.patches import Plan
 from .cuda.protocol import Buffer, Cuda, PinnedBuffer, Stream
 
-WRITTEN = ("float32", "uint8", "uint16")
-"""The dtypes of an alpha that the kernels write: 0..1, 0..255, 0..65535."""
-
 HEADER = 256  # bytes before alpha in its buffer, which hold the flag for values that are not finite; keeps it aligned
 CORNER_BYTES = 8  # y and x as int32
 
@@ -31,15 +28,12 @@ class Layout:
 
     @property
     def pixels(self) -> int:
+        """The pixels of the image."""
         return self.plan.image_hw[0] * self.plan.image_hw[1]
 
     @property
-    def padded_pixels(self) -> int:
-        return self.plan.padded_hw[0] * self.plan.padded_hw[1]
-
-    @property
     def padded(self) -> bool:
-        """Whether photo and trimap have to be continued around themselves."""
+        """Whether photo and trimap have to be continued around themselves to fill a patch."""
         return self.plan.image_hw != self.plan.padded_hw
 
     @property
@@ -49,32 +43,35 @@ class Layout:
 
     @property
     def corner_bytes(self) -> int:
+        """Bytes of `corner_table`."""
         return self.runs * self.batch * CORNER_BYTES
 
     @property
     def source_bytes(self) -> int:
+        """Bytes of corners, photo and trimap, which lie one behind the other."""
         return self.corner_bytes + 4 * self.pixels
 
     @property
     def output_bytes(self) -> int:
+        """Bytes of header and alpha."""
         return HEADER + self.pixels * self.dtype.itemsize
 
     @property
     def plane_bytes(self) -> dict[str, int]:
-        """The shared planes by name."""
-        count = self.padded_pixels
+        """Bytes of each of the shared planes, by name."""
+        count = self.plan.padded_hw[0] * self.plan.padded_hw[1]
         sizes = {"rows": 2 * count, "squared": 4 * count, "total": 4 * count, "weight": 4 * count}
         return sizes | ({"image": 3 * count, "trimap": count} if self.padded else {})
 
     @property
     def all_bytes(self) -> int:
+        """Bytes of everything that the image takes beside the engine."""
         return self.source_bytes + self.output_bytes + sum(self.plane_bytes.values())
 
     def corner_table(self) -> NDArray[np.int32]:
-        """(runs · batch, 2) int32, y and x of each patch, -1 where the last batch is not full."""
+        """Return (runs · batch, 2) int32, y and x of each patch, -1 where the last batch is not full."""
         table = np.full((self.runs * self.batch, 2), -1, np.int32)
-        if self.plan.corners_yx:
-            table[: len(self.plan.corners_yx)] = self.plan.corners_yx
+        table[: len(self.plan.corners_yx)] = np.reshape(self.plan.corners_yx, (-1, 2))
         return table
 
 
@@ -111,9 +108,9 @@ class Slot:
     def fit(self, layout: Layout, on_device: bool) -> None:
         """Make room for `layout`, whose alpha lies elsewhere if `on_device`. Nothing may work on the slot now."""
         for name, size in (("source", layout.source_bytes), ("output", HEADER if on_device else layout.output_bytes)):
-            if name in self._device and self._device[name].nbytes >= size:
-                continue
             if name in self._device:
+                if self._device[name].nbytes >= size:
+                    continue
                 self._device.pop(name).free()
                 self._pinned.pop(name).free()
             pinned = self._cuda.pinned(size)
@@ -121,22 +118,26 @@ class Slot:
 
     @property
     def source(self) -> int:
-        """Address on the device."""
+        """The address of corners, photo and trimap on the device."""
         return self._device["source"].address
 
     @property
     def output(self) -> Buffer:
+        """Header and alpha on the device."""
         return self._device["output"]
 
     @property
     def pinned_source(self) -> NDArray[np.uint8]:
+        """(at least source_bytes,) uint8 on the host, to be uploaded from."""
         return self._pinned["source"].bytes
 
     @property
     def pinned_output(self) -> NDArray[np.uint8]:
+        """(at least output_bytes,) uint8 on the host, to be downloaded to."""
         return self._pinned["output"].bytes
 
     def free(self) -> None:
+        """Free all of it. Nothing may work on the slot now."""
         for buffer in self._device.values():
             buffer.free()
         for pinned in self._pinned.values():
@@ -149,26 +150,28 @@ class Planes:
 
     def __init__(self, cuda: Cuda) -> None:
         self._cuda = cuda
-        self._sizes: dict[str, int] = {}
         self._buffers: dict[str, Buffer] = {}
 
     def fit(self, layout: Layout, stream: Stream) -> dict[str, int]:
-        """Addresses of the planes for `layout`; waits for `stream` before it frees what the last image worked on."""
-        if layout.plane_bytes != self._sizes:
+        """Return the addresses of the planes for `layout`.
+
+        Waits for `stream` before it frees what the last image worked on. Raises `DeviceError`.
+        """
+        if {name: buffer.nbytes for name, buffer in self._buffers.items()} != layout.plane_bytes:
             stream.synchronize()
             self.free()
             self._buffers = {name: allocate(self._cuda, size, layout) for name, size in layout.plane_bytes.items()}
-            self._sizes = layout.plane_bytes
         return {name: buffer.address for name, buffer in self._buffers.items()}
 
     def free(self) -> None:
+        """Free all planes. Nothing may work on them now."""
         for buffer in self._buffers.values():
             buffer.free()
-        self._buffers, self._sizes = {}, {}
+        self._buffers = {}
 
 
 def allocate(cuda: Cuda, nbytes: int, layout: Layout) -> Buffer:
-    """A buffer, or a `DeviceError` that says what the whole image needs."""
+    """Return a buffer. Raises `DeviceError`, which says what the whole image needs, where there is no room for it."""
     try:
         return cuda.buffer(nbytes)
     except DeviceError as error:

@@ -2,16 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from ..engines import DeviceArtefact, Engine
 from ..engines.onnxruntime import OnnxRuntimeArtefact, OnnxRuntimeEngine
 from ..engines.torch import TorchArtefact, TorchEngine
-from ..engines.triton import TritonEngine, is_url
+from ..engines.triton import TritonEngine
 from ..errors import ArtefactError, UsageError
 from ..files import CHECKPOINT_SUFFIXES
 from ..profiling import stage
-from ..specs import Backend, EngineSpec, Precision
+from ..specs import EngineSpec, Precision
 from .cuda import open_cuda
 from .on_device import OnDevice
 from .shipped import SHIPPED_ENGINE
@@ -30,24 +30,23 @@ _ONLY = {
     "compiled": ((_CHECKPOINT,), "only PyTorch compiles a model when it runs"),
     "threads": ((_ONNX + _CPU,), "PyTorch's threads are set with torch.set_num_threads"),
     "trust": ((_TENSORRT,), "nothing else needs it"),
-    "cuda_backend": ((_ONNX + _GPU, _CHECKPOINT + _GPU, _TENSORRT), "nothing else works on a GPU here"),
     "timeout_s": ((_SERVER,), "nothing else is waited for"),
 }
 
 
-def load_engine(
-    path: str | Path | None = None,
-    device: str | None = None,
-    *,
-    patch_hw: tuple[int, int] | None = None,
-    batch: int | None = None,
-    threads: int | None = None,
-    precision: Precision | None = None,
-    compiled: bool = False,
-    trust: bool = False,
-    cuda_backend: Backend = "cuda-python",
-    timeout_s: float | None = None,
-) -> Engine:
+class EngineOptions(TypedDict, total=False):
+    """What `load_engine` and `Matter.load` take by name beside the device; `load_engine` explains it."""
+
+    patch_hw: tuple[int, int] | None
+    batch: int | None
+    threads: int | None
+    precision: Precision | None
+    compiled: bool
+    trust: bool
+    timeout_s: float | None
+
+
+def load_engine(path: str | Path | None = None, device: str | None = None, **options: Unpack[EngineOptions]) -> Engine:
     """Open the engine in a file or on a server; without `path`, the shipped weights in ONNX Runtime on the CPU.
 
     path: an ONNX, a TensorRT engine, a checkpoint, which runs in PyTorch itself (extra `export`), or the URL of a model
@@ -60,31 +59,16 @@ def load_engine(
     precision: `fp32` (the default), `tf32` or `fp16`, of a checkpoint on a GPU.
     compiled: run a checkpoint through `torch.compile`.
     trust: run a TensorRT engine that has no sidecar. An engine is code of whoever made it.
-    cuda_backend: what talks to the GPU, `cuda-python` or `pycuda`. In a context of your own making, PyCUDA runs
-    TensorRT engines only, because PyTorch and ONNX Runtime work in the primary context of the device.
     timeout_s: of each request to a Triton server, in seconds.
     Raises `ArtefactError`, `CheckpointError`, `DeviceError`, `DependencyError` or `UsageError`.
     """
-    return open_spec(
-        EngineSpec(
-            engine=None if path is None else str(path),
-            device=device,
-            patch_hw=patch_hw,
-            batch=batch,
-            threads=threads,
-            precision=precision,
-            compiled=compiled,
-            trust=trust,
-            cuda_backend=cuda_backend,
-            timeout_s=timeout_s,
-        )
-    )
+    return open_spec(EngineSpec(engine=None if path is None else str(path), device=device, **options))
 
 
 @stage("load engine")
 def open_spec(spec: EngineSpec) -> Engine:
     """Open the engine that a spec describes; see `load_engine` for what applies to which engine, and for errors."""
-    if is_url(spec.engine):
+    if spec.engine is not None and spec.is_served:
         _check_parameters(spec, spec.engine, _SERVER, _SERVER)
         return _of_patch(TritonEngine(spec.engine, spec.batch, spec.timeout_s), spec.engine, spec.patch_hw)
     path = Path(spec.engine or SHIPPED_ENGINE)
@@ -93,26 +77,19 @@ def open_spec(spec: EngineSpec) -> Engine:
     _check_parameters(spec, str(path), kind, kind + (_CPU if device == "cpu" else _GPU))
     if kind != _CHECKPOINT:
         _check_file(path)
-    if device != "cpu":
-        artefact = _artefact(path, kind, device, index, spec)
-        engine: Engine = OnDevice(artefact, open_cuda(index, spec.cuda_backend), spec.batch)
-    elif kind == _CHECKPOINT:
-        engine = TorchEngine(_checkpoint(path), spec.patch_hw or PUBLISHED_PATCH_HW, spec.compiled)
-    else:
-        engine = OnnxRuntimeEngine(path, spec.threads)
+    engine = _on_host(path, kind, spec) if device == "cpu" else _on_device(path, kind, device, index, spec)
     return _of_patch(engine, path, spec.patch_hw)
 
 
-def is_onnx_on_host(engine: str | Path | None, device: str | None) -> bool:
+def is_onnx_on_host(spec: EngineSpec) -> bool:
     """Return whether an engine runs in ONNX Runtime on the CPU, whose threads can be chosen."""
-    return device in (None, "cpu") and not is_url(engine) and Path(engine or SHIPPED_ENGINE).suffix.lower() == ".onnx"
+    path = Path(spec.engine or SHIPPED_ENGINE)
+    return spec.device in (None, "cpu") and not spec.is_served and path.suffix.lower() == ".onnx"
 
 
-def runs_on_gpu(engine: str | Path | None, device: str | None) -> bool:
-    """Return whether an engine would work on a GPU of this machine."""
-    if is_url(engine):
-        return False
-    return (device or _DEVICES[_kind(Path(engine or SHIPPED_ENGINE))][0]) != "cpu"
+def runs_on_gpu(path: Path, device: str | None) -> bool:
+    """Return whether the engine in a file would work on a GPU. device: as in `EngineSpec`."""
+    return (device or _DEVICES[_kind(path)][0]) != "cpu"
 
 
 def _kind(path: Path) -> str:
@@ -173,19 +150,29 @@ def _check_file(path: Path) -> None:
         raise ArtefactError(f"{path}: no such engine file; make one with {command}")
 
 
-def _artefact(path: Path, kind: str, device: str, index: int, spec: EngineSpec) -> DeviceArtefact:
-    """Return a file for a GPU, checked before any driver is asked for."""
+def _on_host(path: Path, kind: str, spec: EngineSpec) -> Engine:
+    """Open a checkpoint or an ONNX on the CPU."""
+    if kind == _CHECKPOINT:
+        return TorchEngine(_checkpoint(path), spec.patch_hw or PUBLISHED_PATCH_HW, spec.compiled)
+    return OnnxRuntimeEngine(path, spec.threads)
+
+
+def _on_device(path: Path, kind: str, device: str, index: int, spec: EngineSpec) -> Engine:
+    """Check a file for a GPU before any driver is asked for, then open it there."""
     if kind == _ONNX:
-        return OnnxRuntimeArtefact(path, device)
-    if kind == _TENSORRT:
+        artefact: DeviceArtefact = OnnxRuntimeArtefact(path, device)
+    elif kind == _TENSORRT:
         from ..engines.tensorrt.runner import TensorRTArtefact
 
-        return TensorRTArtefact(path, spec.trust)
-    patch_hw = spec.patch_hw or PUBLISHED_PATCH_HW
-    return TorchArtefact(_checkpoint(path), patch_hw, index, spec.precision or "fp32", spec.compiled)
+        artefact = TensorRTArtefact(path, spec.trust)
+    else:
+        patch_hw = spec.patch_hw or PUBLISHED_PATCH_HW
+        artefact = TorchArtefact(_checkpoint(path), patch_hw, index, spec.precision or "fp32", spec.compiled)
+    return OnDevice(artefact, open_cuda(index), spec.batch)
 
 
 def _checkpoint(path: Path) -> Any:
+    """Return the model with the weights of a checkpoint."""
     from ..model import load_checkpoint  # imports PyTorch
 
     return load_checkpoint(path)

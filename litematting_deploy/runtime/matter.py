@@ -3,32 +3,29 @@
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, Unpack
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..engines import Engine
-from ..engines.base import batch_error
+from ..engines.base import check_batch
 from ..errors import NotFiniteError, UsageError
 from ..matting.inputs import alpha_dtype, as_image, as_trimap, check_image_shape, check_same_size
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
 from ..profiling import stage
 from ..specs import EngineSpec, Placement, PlanSpec
 from .cuda.arrays import DeviceArray
-from .device_memory import WRITTEN, DeviceMemory
+from .device_memory import DeviceMemory
+from .device_stitch import DeviceStitcher, Job
 from .host_stitch import Progress, stitch
-from .loading import PUBLISHED_PATCH_HW, open_spec
+from .loading import PUBLISHED_PATCH_HW, EngineOptions, open_spec
 from .on_device import OnDevice
 
-if TYPE_CHECKING:
-    from .device_stitch import DeviceStitcher, Job
-
 PUBLISHED_STEP = 320
-
 DEFAULT_PLACEMENT: Placement = "adaptive"
 
 Pixels: TypeAlias = Any
@@ -56,30 +53,29 @@ class Matter:
         each other.
         """
         most = engine.batch or engine.most
-        if batch is not None and (batch < 1 or (most is not None and batch > most)):
-            raise batch_error(batch, engine.name, most)
+        check_batch(batch, engine.name, most)
         self.engine = engine
         self._plan = _planner(engine, PlanSpec(plan=plan, margin=margin, step=step, published=published))
         self._truncate, self._closed = published, False
         self._batch = batch or most or 1
-        self._device = _device_stitcher(engine, published)
+        self._device = DeviceStitcher(engine, published) if isinstance(engine, OnDevice) else None
 
     @classmethod
     def load(
         cls,
         path: str | Path | None = None,
+        device: str | None = None,
         *,
         plan: Placement | None = None,
         margin: int | None = None,
         step: int | None = None,
-        batch: int | None = None,
-        **options: Any,
+        **options: Unpack[EngineOptions],
     ) -> Self:
         """Return a matter with the engine in `path`, or with the shipped weights.
 
-        plan, margin, step, batch: as `Matter` takes them. options, errors: those of `load_engine`.
+        plan, margin, step: as `Matter` takes them. device, options, errors: those of `load_engine`.
         """
-        engine = EngineSpec(engine=None if path is None else str(path), batch=batch, **options)
+        engine = EngineSpec(engine=None if path is None else str(path), device=device, **options)
         return cls.open(engine, PlanSpec(plan=plan, margin=margin, step=step))
 
     @classmethod
@@ -92,9 +88,7 @@ class Matter:
         opened = open_spec(engine)
         with contextlib.ExitStack() as on_error:
             on_error.callback(opened.close)
-            matter = cls(
-                opened, plan=plan.plan, margin=plan.margin, step=plan.step, published=plan.published, batch=engine.batch
-            )
+            matter = cls(opened, batch=engine.batch, **asdict(plan))
             on_error.pop_all()
         return matter
 
@@ -106,12 +100,12 @@ class Matter:
 
     @stage("plan")
     def plan(self, trimap: NDArray[np.uint8]) -> Plan:
-        """The patches that run for a checked trimap (H, W)."""
+        """Return the patches that run for a trimap (H, W) uint8 of 0 / 128 / 255."""
         return self._plan(trimap)
 
-    def device_memory(self, plan: Plan, dtype: "np.dtype[Any]" = np.dtype(np.float32)) -> DeviceMemory | None:
+    def device_memory(self, plan: Plan) -> DeviceMemory | None:
         """Return what an image with this plan takes on the device; None where the engine works on the host."""
-        return None if self._device is None else self._device.memory(plan, dtype)
+        return None if self._device is None else self._device.memory(plan)
 
     def __call__(
         self,
@@ -138,7 +132,7 @@ class Matter:
         self._check_open()
         asked = alpha_dtype(dtype)
         if self._device is not None:
-            return self._collect(self._device, self._submit(self._device, image, trimap, asked, unit_range, progress))
+            return self._device.collect(self._submit(self._device, image, trimap, asked, unit_range, progress))
         pixels, checked = as_image(image, unit_range), as_trimap(trimap)
         check_same_size(pixels.shape, checked.shape)
         alpha = stitch(self.engine, self._batch, pixels, checked, self.plan(checked), progress)
@@ -164,80 +158,36 @@ class Matter:
         """
         self._check_open()
         asked = alpha_dtype(dtype)
-        if self._device is None:
-            return (
-                _or_error(partial(self, image, trimap, progress, dtype=asked, unit_range=unit_range), go_on)
-                for image, trimap in frames
-            )
-        return self._sequence_on_device(self._device, iter(frames), asked, unit_range, progress, go_on)
-
-    def _sequence_on_device(
-        self,
-        stitcher: "DeviceStitcher",
-        frames: Iterator[tuple[Pixels, Pixels]],
-        dtype: "np.dtype[Any]",
-        unit_range: bool,
-        progress: Progress | None,
-        go_on: bool,
-    ) -> Iterator[Any]:
-        waiting: deque[tuple[Job, np.dtype[Any]]] = deque()
-        failure: Exception | None = None
-        try:
-            while failure is None:
-                try:
-                    waiting.append(self._submit(stitcher, *next(frames), dtype, unit_range, None))
-                except StopIteration:
-                    break
-                except Exception as error:  # noqa: BLE001  # raised again below
-                    failure = error
-                else:
-                    if len(waiting) > 1:
-                        yield _or_error(partial(self._collect, stitcher, waiting.popleft(), progress), go_on)
-            while waiting:
-                yield _or_error(partial(self._collect, stitcher, waiting.popleft(), progress), go_on)
-        finally:
-            for job, _ in waiting:
-                stitcher.give_up(job)
-        if failure is not None:
-            raise failure
+        if self._device is not None:
+            collect = partial(self._device.collect, progress=progress)
+            jobs = (self._submit(self._device, image, trimap, asked, unit_range) for image, trimap in frames)
+            return _one_ahead(jobs, lambda job: _or_error(partial(collect, job), go_on), self._device.give_up)
+        matted = partial(self, progress=progress, dtype=asked, unit_range=unit_range)
+        return (_or_error(partial(matted, image, trimap), go_on) for image, trimap in frames)
 
     def _submit(
         self,
-        stitcher: "DeviceStitcher",
+        stitcher: DeviceStitcher,
         image: Pixels,
         trimap: Pixels,
         dtype: "np.dtype[Any]",
         unit_range: bool,
-        progress: Progress | None,
-    ) -> "tuple[Job, np.dtype[Any]]":
-        """Put an image on its way to the device; return what `_collect` takes."""
+        progress: Progress | None = None,
+    ) -> Job:
+        """Check an image and its trimap, plan, and put the image on its way to the device."""
         self._check_open()
         image, trimap = stitcher.seen(image), stitcher.seen(trimap)
-        on_device = isinstance(image, DeviceArray) and isinstance(trimap, DeviceArray)
-        if on_device and dtype.name not in WRITTEN:
-            raise UsageError(
-                f"`dtype` must be {', '.join(WRITTEN[:-1])} or {WRITTEN[-1]} where alpha stays on the device; got "
-                f"{dtype}; convert it there",
-                parameter="dtype",
-            )
         if isinstance(image, DeviceArray):
             check_image_shape(image)
         else:
             image = as_image(image, unit_range)
         checked = as_trimap(stitcher.fetched(trimap))
         check_same_size(image.shape, checked.shape)
-        written = dtype if dtype.name in WRITTEN else np.dtype(np.float32)
         given = trimap if isinstance(trimap, DeviceArray) else checked
-        return stitcher.submit(image, given, self.plan(checked), written, progress), dtype
-
-    @staticmethod
-    def _collect(
-        stitcher: "DeviceStitcher", submitted: "tuple[Job, np.dtype[Any]]", progress: Progress | None = None
-    ) -> Any:
-        alpha = stitcher.collect(submitted[0], progress)
-        return alpha if isinstance(alpha, DeviceArray) else alpha.astype(submitted[1], copy=False)
+        return stitcher.submit(image, given, self.plan(checked), dtype, progress)
 
     def _check_open(self) -> None:
+        """Raise `UsageError` after `close`."""
         if self._closed:
             raise UsageError("this matter was closed; open another with Matter.load")
 
@@ -253,12 +203,39 @@ class Matter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
+def _one_ahead(jobs: Iterator[Job], collected: Callable[[Job], Any], give_up: Callable[[Job], None]) -> Iterator[Any]:
+    """Yield what is collected of each job after the next one is submitted.
+
+    If `jobs` raises, what was submitted before comes first. Jobs that nobody asks for any more are given up.
+    """
+    waiting: deque[Job] = deque()
+    failure: Exception | None = None
+    try:
+        while failure is None:
+            try:
+                waiting.append(next(jobs))
+            except StopIteration:
+                break
+            except Exception as error:  # noqa: BLE001  # raised again below
+                failure = error
+            else:
+                if len(waiting) > 1:
+                    yield collected(waiting.popleft())
+        while waiting:
+            yield collected(waiting.popleft())
+    finally:
+        for job in waiting:
+            give_up(job)
+    if failure is not None:
+        raise failure
+
+
 def _or_error(matted: Callable[[], Any], go_on: bool) -> Any:
-    """An alpha or, if the job goes on, why there is none."""
+    """Return an alpha or, if the job goes on, why there is none."""
     try:
         return matted()
     except NotFiniteError as error:
@@ -267,36 +244,24 @@ def _or_error(matted: Callable[[], Any], go_on: bool) -> Any:
         return error
 
 
-def _device_stitcher(engine: Engine, truncate: bool) -> "DeviceStitcher | None":
-    if not isinstance(engine, OnDevice):
-        return None
-    from .device_stitch import DeviceStitcher
-
-    return DeviceStitcher(engine, truncate)
-
-
 def _planner(engine: Engine, spec: PlanSpec) -> "partial[Plan]":
     """Return the function that makes a plan from a trimap. Raises `UsageError` where the spec does not fit the engine.
 
-    plan_adaptive and plan_grid name what is wrong with a margin or a step.
+    `context_margin` and `grid_step` name what is wrong with a margin or a step.
     """
+    patch_hw = engine.patch_hw
     if spec.published:
-        step = _published_step(engine, spec.step)
-        return partial(plan_grid, patch_hw=engine.patch_hw, step=step, padding="background")
+        if patch_hw != PUBLISHED_PATCH_HW:
+            raise UsageError(
+                f"`published` runs patches of 640x640, and {engine.name} takes {patch_hw[0]}x{patch_hw[1]}; export the "
+                "model with ltm-export for patches of 640x640",
+                parameter="published",
+            )
+        if spec.step not in (None, PUBLISHED_STEP):
+            raise UsageError(
+                f"`step` must be {PUBLISHED_STEP} with `published`; got {spec.step}; leave it out", parameter="step"
+            )
+        return partial(plan_grid, patch_hw=patch_hw, step=PUBLISHED_STEP, padding="background")
     if spec.step is not None or (spec.plan or DEFAULT_PLACEMENT) == "grid":
-        return partial(plan_grid, patch_hw=engine.patch_hw, step=grid_step(engine.patch_hw, spec.step))
-    return partial(plan_adaptive, patch_hw=engine.patch_hw, margin=context_margin(engine.patch_hw, spec.margin))
-
-
-def _published_step(engine: Engine, step: int | None) -> int:
-    if engine.patch_hw != PUBLISHED_PATCH_HW:
-        raise UsageError(
-            f"`published` runs patches of 640x640, and {engine.name} takes {engine.patch_hw[0]}x{engine.patch_hw[1]}; "
-            "export the model with ltm-export for patches of 640x640",
-            parameter="published",
-        )
-    if step not in (None, PUBLISHED_STEP):
-        raise UsageError(
-            f"`step` must be {PUBLISHED_STEP} with `published`; got {step}; leave it out", parameter="step"
-        )
-    return PUBLISHED_STEP
+        return partial(plan_grid, patch_hw=patch_hw, step=grid_step(patch_hw, spec.step))
+    return partial(plan_adaptive, patch_hw=patch_hw, margin=context_margin(patch_hw, spec.margin))

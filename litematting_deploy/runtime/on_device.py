@@ -9,7 +9,7 @@ from ..engines.base import CHANNELS, Batch
 from ..errors import DeviceError
 from .cuda.protocol import Buffer, Cuda, Graph, Stream
 
-FLOAT32 = 4
+FLOAT32 = 4  # bytes
 
 
 class Repeated:
@@ -25,7 +25,10 @@ class Repeated:
         self._graph: Graph | None = None
 
     def enqueue(self, addresses: Mapping[str, int], stream: Stream) -> None:
-        """As `DeviceEngine.enqueue`."""
+        """Put one run on `stream`, as `DeviceEngine.enqueue` does.
+
+        addresses: of image, trimap, guide and alpha on the device.
+        """
         now = (dict(addresses), stream.handle)
         if not self._engine.capturable or self._warm != now:
             self.close()
@@ -34,14 +37,12 @@ class Repeated:
             return
         if self._graph is None:
             self._graph = self._cuda.capture(stream, lambda: self._engine.enqueue(addresses, stream.handle))
-        if self._graph is None:
-            self._engine.enqueue(addresses, stream.handle)
-        else:
-            self._graph.launch(stream)
+        self._graph.launch(stream)
 
     def close(self) -> None:
+        """Give the graph back, if there is one; the next run is as it is."""
         if self._graph is not None:
-            self._graph.close()
+            self._graph.free()
         self._graph = None
 
 
@@ -64,6 +65,7 @@ class OnDevice(Engine):
         self._repeated = Repeated(cuda, engine)
 
     def _allocated(self) -> dict[str, Buffer]:
+        """Return memory for each input and for alpha; closes the engine where there is not enough."""
         try:
             return {name: self.cuda.buffer(size) for name, size in self.sizes.items()}
         except DeviceError as error:
@@ -80,11 +82,11 @@ class OnDevice(Engine):
         return {name: self.engine.batch * count * height * width * FLOAT32 for name, count in CHANNELS.items()}
 
     def describe(self) -> str:
-        """As `Engine.describe`, with the name of the GPU and the batch."""
+        """Return one line for people as `Engine.describe` does, with the name of the GPU and the batch."""
         return f"{super().describe()}, {self.engine.batch} patches at a time on {self.cuda.gpu}"
 
     def enqueue(self) -> None:
-        """One run on `addresses`, on `stream`."""
+        """Put one run on `stream`, from and to `addresses`."""
         self.check_open()
         self._repeated.enqueue(self.addresses, self.stream)
 
@@ -107,6 +109,7 @@ class OnDevice(Engine):
         return alpha
 
     def close(self) -> None:
+        """Wait for the work on the stream, then close the engine and free its memory."""
         if self.closed:
             return
         self.closed = True

@@ -23,7 +23,7 @@ EXPECTED = _ASSETS / "expected.json"
 
 
 def example_patch(patch_hw: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
-    """The example's patch of `patch_hw` with the most balanced share of unknown pixels, as engine inputs of batch 1.
+    """Return the example's patch of `patch_hw` with the most balanced share of unknown pixels, as inputs of batch 1.
 
     Returns image (1, 3, h, w), trimap (1, 3, h, w) and guide (1, 2, h, w).
     """

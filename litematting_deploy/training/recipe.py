@@ -240,6 +240,11 @@ def read_recipe(path: str | Path) -> Recipe:
 
 
 def recipe_sha256(recipe: Recipe) -> str:
-    """Return the first 12 hexadecimal digits of the SHA-256 of the recipe as JSON: keys sorted, no spaces."""
-    text = json.dumps(recipe.to_dict(), sort_keys=True, separators=(",", ":"))
+    """Return the first 12 hexadecimal digits of the SHA-256 of the recipe as JSON: keys sorted, no spaces.
+
+    What is None is left out, so that a recipe keeps its digest when a later version has one more choice.
+    """
+    fields = recipe.to_dict()
+    fields["procedural"] = {name: value for name, value in fields["procedural"].items() if value is not None}
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -53,6 +53,13 @@ def test_row_of_the_reference_table(variant: str) -> None:
     assert all(abs(float(flops) / 1e9 - float(text.rstrip("G"))) < 0.1 for text in published)
 
 
+def test_every_network_of_the_published_tables_is_another_ones_or_a_variant() -> None:
+    rows = [row for table in TABLES.values() for row in table]
+    assert (len(TABLES), len(rows)) == (4, 22)
+    assert {row.variant for row in rows} == {"", *VARIANTS}
+    assert {row.variant for row in rows if "LiteMatting" in row.method} <= {FULL, "backbone", "backbone, batch norm"}
+
+
 @pytest.mark.slow
 @pytest.mark.heavy
 def test_counted_at_full_size_as_from_small_ones() -> None:

@@ -58,8 +58,9 @@ def test_summary_is_numpys() -> None:
 
 @pytest.mark.parametrize("graphs", [False, True])
 def test_parts_on_a_device(host_cuda: HostCuda, graphs: bool) -> None:  # noqa: F811
-    cuda: protocol.Cuda = HostCuda(host_cuda.folder, graphs)
-    with OnDevice(ByAddress(Slow()), cuda, 3) as engine:
+    artefact = ByAddress(Slow())
+    artefact.capturable = graphs
+    with OnDevice(artefact, HostCuda(host_cuda.folder), 3) as engine:
         timings = measure(engine, inputs(3), Effort(iterations=3, warmup=2))
     assert timings.parts_ms is not None
     up, compute, down = timings.parts_ms

@@ -14,7 +14,7 @@ from tests.conftest import BLOCKED, Run, assert_one_line, run
 CPU_CHECKS = {"shipped weights", "image formats", "cache folder", "ONNX Runtime on the CPU", "PyTorch on the CPU"} | {
     *("clips", "foreground colours", "kernels compile", "ltm-build for RTX GPUs"),
 }
-GPU_CHECKS = {"NVIDIA driver", "kernels run", "kernels run, PyCUDA", "ONNX Runtime, CUDA", "ONNX Runtime, TensorRT"} | {
+GPU_CHECKS = {"NVIDIA driver", "kernels run", "ONNX Runtime, CUDA", "ONNX Runtime, TensorRT"} | {
     *("PyTorch on CUDA", "TensorRT engines", "TensorRT for RTX engines"),
 }
 
@@ -71,7 +71,7 @@ def test_without_onnxruntime_the_default_path_is_broken() -> None:
 
 
 def test_without_all_that_is_optional_it_works(tmp_path: Path) -> None:
-    blocked = "torch,tensorrt_rtx,tensorrt,cuda,pycuda,onnx,safetensors,av,tritonclient"
+    blocked = "torch,tensorrt_rtx,tensorrt,cuda,onnx,safetensors,av,tritonclient"
     result = run("ltm-doctor", "--json", tmp_path / "doctor.json", block=blocked)
     assert (result.code, result.err) == (0, ""), result
     said = checks(tmp_path / "doctor.json")
@@ -83,7 +83,6 @@ def test_without_all_that_is_optional_it_works(tmp_path: Path) -> None:
         ("clips", "pip install 'litematting-deploy[video]'"),
         ("kernels compile", "pip install 'litematting-deploy[cuda13]'"),
         ("kernels run", "pip install 'litematting-deploy[cuda13]'"),
-        ("kernels run, PyCUDA", "pip install 'litematting-deploy[pycuda]'"),
         ("ltm-build for RTX GPUs", "pip install 'litematting-deploy[rtx-cu13]'"),
         ("TensorRT engines", "pip install 'litematting-deploy[trt-cu13]'"),
         ("TensorRT for RTX engines", "pip install 'litematting-deploy[rtx-cu13]'"),

@@ -131,6 +131,6 @@ def test_on_a_gpu() -> None:
         pytest.skip(str(error))
     for check in ("driver", "cuda_python"):
         assert attempt(Check("", "gpu", check))[0] == "runs"
-    for check in ("onnxruntime_cuda", "onnxruntime_tensorrt", "pytorch_cuda", "tensorrt", "tensorrt_rtx", "pycuda"):
+    for check in ("onnxruntime_cuda", "onnxruntime_tensorrt", "pytorch_cuda", "tensorrt", "tensorrt_rtx"):
         state, found = attempt(Check("", "gpu", check))
         assert state in ("runs", "not here"), found

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -78,16 +79,19 @@ def test_nothing_is_told_to_the_makers_of_onnxruntime(tmp_path: Path) -> None:
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_wrong_arrays_are_named(small_onnx: Path) -> None:
-    with load_engine(small_onnx) as engine:
-        with pytest.raises(UsageError, match=r"image is \(1, 3, 96, 96\) float32, .* wants \(1, 3, 64, 64\) float32"):
-            engine.run(**inputs(1, 96))
-        with pytest.raises(UsageError, match=r"guide is \(2, 2, 64, 64\)"):
-            engine.run(**{**inputs(1), "guide": inputs(2)["guide"]})
-        with pytest.raises(UsageError, match=r"trimap is .* float64"):
-            engine.run(**{**inputs(1), "trimap": inputs(1)["trimap"].astype(np.float64)})  # type: ignore[arg-type]
-        with pytest.raises(UsageError, match="got 0"):
-            engine.run(**inputs(0))
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        (inputs(1, 96), r"image is \(1, 3, 96, 96\) float32, .* wants \(1, 3, 64, 64\) float32"),
+        (inputs(1) | {"guide": inputs(2)["guide"]}, r"guide is \(2, 2, 64, 64\)"),
+        (inputs(1) | {"trimap": inputs(1)["trimap"].astype(np.float64)}, "trimap is .* float64"),
+        (inputs(0), "got 0"),
+    ],
+    ids=["size", "count", "type", "nothing"],
+)
+def test_wrong_arrays_are_named(small_onnx: Path, arrays: Any, words: str) -> None:
+    with load_engine(small_onnx) as engine, pytest.raises(UsageError, match=words):
+        engine.run(**arrays)
 
 
 def test_without_sidecar_it_loads_with_a_warning(small_onnx: Path, tmp_path: Path) -> None:
@@ -158,23 +162,25 @@ def stranger(path: Path, names: dict[str, list[int | str]], element: int = Tenso
     return path
 
 
-def test_other_networks_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "other.onnx"
-    with pytest.raises(ArtefactError, match="wanted inputs image, trimap, guide and output alpha"):
-        load_engine(stranger(path, {"pixels": ["n", 3, 64, 64]}))
-    good: dict[str, list[int | str]] = {
-        "image": ["n", 3, 64, 64],
-        "trimap": ["n", 3, 64, 64],
-        "guide": ["n", 2, 64, 64],
-    }
-    with pytest.raises(ArtefactError, match=r"trimap is \['n', 1, 64, 64\]"):
-        load_engine(stranger(path, {**good, "trimap": ["n", 1, 64, 64]}))
-    with pytest.raises(ArtefactError, match=r"wanted \(N, 3, H, W\)"):
-        load_engine(stranger(path, {name: shape[:3] for name, shape in good.items()}))
-    with pytest.raises(ArtefactError, match=r"tensor\(double\), wanted"):
-        load_engine(stranger(path, good, TensorProto.DOUBLE))
-    with pytest.raises(ArtefactError, match="wanted fixed multiples of 32"):
-        load_engine(stranger(path, {name: [*shape[:2], "h", "w"] for name, shape in good.items()}))
+GOOD: dict[str, list[int | str]] = {"image": ["n", 3, 64, 64], "trimap": ["n", 3, 64, 64], "guide": ["n", 2, 64, 64]}
+
+
+@pytest.mark.parametrize(
+    ("names", "element", "words"),
+    [
+        ({"pixels": GOOD["image"]}, TensorProto.FLOAT, "wanted inputs image, trimap, guide and output alpha"),
+        (GOOD | {"trimap": ["n", 1, 64, 64]}, TensorProto.FLOAT, r"trimap is \['n', 1, 64, 64\]"),
+        ({name: shape[:3] for name, shape in GOOD.items()}, TensorProto.FLOAT, r"wanted \(N, 3, H, W\)"),
+        (GOOD, TensorProto.DOUBLE, r"tensor\(double\), wanted"),
+        ({name: [*shape[:2], "h", "w"] for name, shape in GOOD.items()}, TensorProto.FLOAT, "wanted fixed multiples"),
+    ],
+    ids=["names", "channels", "dimensions", "type", "any size"],
+)
+def test_other_networks_are_refused(
+    tmp_path: Path, names: dict[str, list[int | str]], element: int, words: str
+) -> None:
+    with pytest.raises(ArtefactError, match=words):
+        load_engine(stranger(tmp_path / "other.onnx", names, element))
 
 
 def test_weights_beside_are_checked_too(tmp_path: Path) -> None:
@@ -193,13 +199,18 @@ def test_weights_beside_are_checked_too(tmp_path: Path) -> None:
         load_engine(tmp_path / SHIPPED_ENGINE.name)
 
 
-def test_devices(small_onnx: Path) -> None:
-    for device in ("gpu", "cpu:0", "cuda:first"):
-        with pytest.raises(UsageError, match="must be cpu, cuda, cuda:N, tensorrt or tensorrt:N for an ONNX"):
-            load_engine(small_onnx, device)
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        with pytest.raises(DeviceError, match=r"has no CUDAExecutionProvider; .*litematting-deploy\[gpu\]"):
-            load_engine(small_onnx, "cuda")
+@pytest.mark.parametrize("device", ["gpu", "cpu:0", "cuda:first"])
+def test_other_devices_are_refused(small_onnx: Path, device: str) -> None:
+    with pytest.raises(UsageError, match="must be cpu, cuda, cuda:N, tensorrt or tensorrt:N for an ONNX"):
+        load_engine(small_onnx, device)
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this onnxruntime has CUDA"
+)
+def test_an_onnxruntime_without_cuda_names_the_extra(small_onnx: Path) -> None:
+    with pytest.raises(DeviceError, match=r"has no CUDAExecutionProvider; .*litematting-deploy\[gpu\]"):
+        load_engine(small_onnx, "cuda")
 
 
 @pytest.mark.gpu
@@ -216,12 +227,18 @@ def test_device_path_equals_the_cpu(small_onnx: Path, device: str) -> None:
         engine.close()  # and again at the end
 
 
-def test_unknown_endings(tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match=r"an engine is a checkpoint, an \.onnx .* or, on a GPU, an \.engine"):
-        load_engine(tmp_path / "model.plan")
-    for name in ("model", "a" * 300):
-        with pytest.raises(ArtefactError, match="no such engine file"):
-            load_engine(tmp_path / f"{name}.onnx")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("model.plan", r"an engine is a checkpoint, an \.onnx .* or, on a GPU, an \.engine"),
+        ("model.onnx", "no such engine file"),
+        (f"{'a' * 300}.onnx", "no such engine file"),
+    ],
+    ids=["another ending", "missing", "a name that is too long"],
+)
+def test_what_is_no_engine_file_is_refused(tmp_path: Path, name: str, words: str) -> None:
+    with pytest.raises(ArtefactError, match=words):
+        load_engine(tmp_path / name)
 
 
 def test_weights_outside_the_folder_are_not_read(tmp_path: Path) -> None:

@@ -26,27 +26,34 @@ def test_takes_the_published_patch_by_default(checkpoints: Callable[[str], Path]
         assert engine.patch_hw == (640, 640)
 
 
-def test_mistakes(checkpoints: Callable[[str], Path]) -> None:
-    with pytest.raises(UsageError, match="multiples of 32"):
-        load_engine(checkpoints(""), patch_hw=(100, 100))
-    for device in ("warp", "meta"):
-        with pytest.raises(UsageError, match=f"`device` must be cpu, cuda or cuda:N for a checkpoint; got '{device}'"):
-            load_engine(checkpoints(""), device)
-    with pytest.raises(UsageError, match="must be cpu, cuda or cuda:N for a checkpoint"):
-        load_engine(checkpoints(""), "tensorrt")
-    with pytest.raises(
-        UsageError, match="`precision` applies to a checkpoint on a GPU, and this is a checkpoint on the CPU"
-    ):
-        load_engine(checkpoints(""), precision="fp16")
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"patch_hw": (100, 100)}, "`patch_hw` must be multiples of 32; got 100x100"),
+        ({"device": "warp"}, "`device` must be cpu, cuda or cuda:N for a checkpoint; got 'warp'"),
+        ({"device": "meta"}, "`device` must be cpu, cuda or cuda:N for a checkpoint; got 'meta'"),
+        ({"device": "tensorrt"}, "`device` must be cpu, cuda or cuda:N for a checkpoint; got 'tensorrt'"),
+        ({"precision": "fp16"}, "`precision` applies to a checkpoint on a GPU, and this is a checkpoint on the CPU"),
+        ({"threads": 2}, "`threads` applies to an ONNX on the CPU, and this is a checkpoint on the CPU"),
+    ],
+    ids=str,
+)
+def test_options_that_a_checkpoint_does_not_take_are_refused(
+    checkpoints: Callable[[str], Path], options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        load_engine(checkpoints(""), **options)
+
+
+def test_only_a_checkpoint_is_compiled() -> None:
     with pytest.raises(UsageError, match="`compiled` applies to a checkpoint, and this is an ONNX on the CPU"):
         load_engine(compiled=True)
-    with pytest.raises(
-        UsageError, match="`threads` applies to an ONNX on the CPU, and this is a checkpoint on the CPU"
-    ):
-        load_engine(checkpoints(""), threads=2)
-    if not torch.cuda.is_available():
-        with pytest.raises(DeviceError, match=r"`device=cuda:0`: PyTorch .* sees 0 CUDA devices"):
-            load_engine(checkpoints(""), "cuda")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="PyTorch sees a CUDA device")
+def test_a_device_that_pytorch_does_not_see_is_refused(checkpoints: Callable[[str], Path]) -> None:
+    with pytest.raises(DeviceError, match=r"`device=cuda:0`: PyTorch .* sees 0 CUDA devices; .* or install the driver"):
+        load_engine(checkpoints(""), "cuda")
 
 
 @pytest.mark.gpu

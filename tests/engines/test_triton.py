@@ -252,20 +252,15 @@ def test_addresses(url: str, words: str) -> None:
         load_engine(url)
 
 
-def test_what_only_a_server_decides() -> None:
-    everything: list[dict[str, Any]] = [
-        {"device": "cuda"},
-        {"precision": "fp16"},
-        {"threads": 2},
-        {"compiled": True},
-        {"trust": True},
-    ]
-    for options in everything:
-        with pytest.raises(
-            UsageError,
-            match=r"`(device|precision|threads|compiled|trust)` applies to .* and this is a model on a server",
-        ):
-            load_engine("grpc://here/litematting", **options)
+@pytest.mark.parametrize(
+    "options", [{"device": "cuda"}, {"precision": "fp16"}, {"threads": 2}, {"compiled": True}, {"trust": True}], ids=str
+)
+def test_what_only_the_server_decides_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=rf"`{next(iter(options))}` applies to .* and this is a model on a server"):
+        load_engine("grpc://here/litematting", **options)
+
+
+def test_only_a_server_is_waited_for() -> None:
     with pytest.raises(UsageError, match="`timeout_s` applies to a model on a server, and this is an ONNX on the CPU"):
         load_engine(timeout_s=3)
 

@@ -143,12 +143,12 @@ def test_the_graph_is_recorded_again_when_an_address_changes(host_cuda: HostCuda
         np.testing.assert_array_equal(at(elsewhere["alpha"], (64, 64)), at(opened.addresses["image"], (64, 64)))
 
 
-def test_without_graphs_the_engine_is_called_every_time(host_cuda: HostCuda, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_cuda, "capture", lambda *_: None)
-    engine = ByAddress(RedIsAlpha())
+def test_an_engine_that_cannot_be_recorded_is_called_every_time(host_cuda: HostCuda) -> None:
+    engine, before = ByAddress(RedIsAlpha()), host_cuda.captures
+    engine.capturable = False
     with Matter(OnDevice(engine, host_cuda, 4), step=64) as matter:
         np.testing.assert_array_equal(matter(IMAGE, TRIMAP), Matter(RedIsAlpha(), step=64)(IMAGE, TRIMAP))
-    assert engine.calls == 3
+    assert (engine.calls, host_cuda.captures) == (3, before)
 
 
 def test_progress_and_memory(on_device: Callable[..., OnDevice]) -> None:

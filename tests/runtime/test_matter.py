@@ -100,20 +100,36 @@ def test_says_how_patches_are_placed() -> None:
     assert Matter(large, plan="grid").placement == "grid, step 320"
     assert Matter(large, step=99).placement == "grid, step 99"
     assert Matter(large, published=True).placement == "grid, step 320"
-    for options in ({"plan": "grid", "margin": 5}, {"plan": "adaptive", "step": 5}, {"published": True, "margin": 5}):
-        with pytest.raises(UsageError, match="leave"):
-            Matter(large, **options)
 
 
-def test_mistakes() -> None:
-    with pytest.raises(InputError, match="image is 211x150, trimap 10x150"):
-        Matter(RedIsAlpha())(IMAGE, TRIMAP[:, :10])
-    with pytest.raises(InputError, match=r"`image` must be \(H, W, 3\) uint8 RGB"):
-        Matter(RedIsAlpha())(IMAGE / 255, TRIMAP)
-    with pytest.raises(InputError, match="a trimap holds 0, 128, 255; this also holds 7"):
-        Matter(RedIsAlpha())(IMAGE, np.full_like(TRIMAP, 7))
-    with pytest.raises(UsageError, match=r"`batch` must be between 1 and 2, .* red takes at a time; got 5"):
-        Matter(RedIsAlpha(batch=2), batch=5)
+@pytest.mark.parametrize(
+    "options",
+    [{"plan": "grid", "margin": 5}, {"plan": "adaptive", "step": 5}, {"published": True, "margin": 5}],
+    ids=str,
+)
+def test_parameters_of_two_plans_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="leave"):
+        Matter(RedIsAlpha((640, 640)), **options)
+
+
+@pytest.mark.parametrize(
+    ("image", "trimap", "words"),
+    [
+        (IMAGE, TRIMAP[:, :10], "image is 211x150, trimap 10x150"),
+        (IMAGE / 255, TRIMAP, r"`image` must be \(H, W, 3\) uint8 RGB"),
+        (IMAGE, np.full_like(TRIMAP, 7), "a trimap holds 0, 128, 255; this also holds 7"),
+    ],
+    ids=["sizes", "floats", "grey levels"],
+)
+def test_a_wrong_photo_or_trimap_is_refused(image: Any, trimap: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Matter(RedIsAlpha())(image, trimap)
+
+
+@pytest.mark.parametrize("batch", [0, 5])
+def test_a_batch_that_the_engine_does_not_take_is_refused(batch: int) -> None:
+    with pytest.raises(UsageError, match=rf"`batch` must be between 1 and 2, .* red takes at a time; got {batch}"):
+        Matter(RedIsAlpha(batch=2), batch=batch)
 
 
 MEMORY_SCRIPT = """
@@ -161,12 +177,20 @@ def test_specs_open_a_matter(small_onnx: Path) -> None:
         np.testing.assert_array_equal(opened(IMAGE, TRIMAP), wanted)
 
 
-def test_an_engine_is_closed_where_the_plan_does_not_fit_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        (PlanSpec(published=True), "`published` runs patches of 640x640, and red takes 64x64"),
+        (PlanSpec(step=65), "`step` must be between 1 and 64"),
+        (PlanSpec(margin=32), "`margin` must be at least 0 and less than half"),
+    ],
+    ids=["published", "step", "margin"],
+)
+def test_an_engine_is_closed_where_the_plan_does_not_fit_it(
+    monkeypatch: pytest.MonkeyPatch, plan: PlanSpec, words: str
+) -> None:
     engine = Watched()
     monkeypatch.setattr(matter, "open_spec", lambda _: engine)
-    with pytest.raises(UsageError, match="`published` runs patches of 640x640, and red takes 64x64"):
-        open_matter(EngineSpec(), PlanSpec(published=True))
+    with pytest.raises(UsageError, match=words):
+        open_matter(EngineSpec(), plan)
     assert engine.closes == 1
-    with pytest.raises(UsageError, match="step"):
-        Matter.load(step=65)
-    assert engine.closes == 2

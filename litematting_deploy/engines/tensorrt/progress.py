@@ -13,6 +13,8 @@ Progress = Callable[[float, str], None]
 
 @dataclass
 class _Phase:
+    """A phase of a build, with the steps it has and those done."""
+
     parent: str | None
     steps: int
     done: int = 0
@@ -26,13 +28,16 @@ class Meter:
         self._highest = 0.0
 
     def start(self, name: str, parent: str | None, steps: int) -> None:
+        """Begin a phase of `steps` steps inside another one, or inside none."""
         self._phases[name] = _Phase(parent, max(steps, 1))
 
     def step(self, name: str, step: int) -> None:
+        """Count `step`, from 0 on, of a phase as done."""
         if name in self._phases:
             self._phases[name].done = step + 1
 
     def finish(self, name: str) -> None:
+        """End a phase."""
         self._phases.pop(name, None)
 
     @property
@@ -42,19 +47,20 @@ class Meter:
 
     @property
     def fraction(self) -> float:
-        """0..1, the highest so far."""
+        """The part of all work that is done, 0..1, the highest so far."""
         roots = [self._part(name) for name, phase in self._phases.items() if phase.parent not in self._phases]
         self._highest = max([self._highest, *roots])
         return self._highest
 
     def _part(self, name: str) -> float:
+        """Return the part of a phase that is done, 0..1, with what is done of its innermost phases."""
         inner = max((self._part(child) for child, phase in self._phases.items() if phase.parent == name), default=0.0)
         phase = self._phases[name]
         return min(1.0, (phase.done + inner) / phase.steps)
 
 
 def monitor(module: Any, progress: Progress | None, interrupted: Callable[[], bool]) -> Any:
-    """An `IProgressMonitor` that reports to `progress` and cancels the build once `interrupted`."""
+    """Return an `IProgressMonitor` that reports to `progress` and cancels the build once `interrupted`."""
     meter = Meter()
 
     def report() -> None:
@@ -80,7 +86,7 @@ def monitor(module: Any, progress: Progress | None, interrupted: Callable[[], bo
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C, while TensorRT works, is only noted, for TensorRT's callbacks cannot raise: ask the function given.
+    """Note Ctrl-C while TensorRT works, whose callbacks cannot raise, and yield the function that says whether it came.
 
     Off the main thread, where Python delivers no signals, and where Ctrl-C is ignored, nothing changes.
     """

@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import ArtefactError, DeviceError, OutputError
 from ...files import cache_folder, replace_file, sha256
 from ...sidecar import EngineSidecar, check_engine_sidecar, sidecar_path
-from ..base import CHANNELS, batch_error, check_contract
+from ..base import CHANNELS, check_batch, check_contract
 from ..device import DeviceArtefact, DeviceEngine, Gpu
 from . import version as trt
 
@@ -34,6 +34,7 @@ class TensorRTArtefact(DeviceArtefact):
             )
 
     def open(self, gpu: Gpu, batch: int | None) -> DeviceEngine:
+        """Load the engine on `gpu`. Raises `ArtefactError` where it was built for others, or is damaged."""
         sidecar = self.sidecar
         if sidecar is not None and not sidecar.runs_on(gpu.capability):
             raise ArtefactError(
@@ -57,33 +58,31 @@ class _TensorRTEngine(DeviceEngine):
                 f"{self._path}: {self._tensorrt.backend} {self._tensorrt.version} cannot load it on {gpu.name}; "
                 f"build it again with ltm-build ({self._log.summary()})"
             )
-        self.patch_hw, (least, best, most) = contract(self._path, self._engine)
+        self.patch_hw, (least, best, most) = _contract(self._path, self._engine)
+        check_batch(batch, str(self._path), most, "choose a smaller one or build it again for more")
         self.batch = best if batch is None else max(batch, least)  # what a run lacks is padded
-        if not 1 <= (batch or 1) <= most:
-            raise batch_error(batch or 1, str(self._path), most, "choose a smaller one or build it again for more")
         self.name, self.version = self._tensorrt.backend, self._tensorrt.version
         self.device = f"cuda:{gpu.index}"
         self.precision = artefact.sidecar.precision if artefact.sidecar else "unknown"
         self.device_bytes = self._engine.device_memory_size_v2 + self._path.stat().st_size
-        self._cache = _RuntimeCache(self._path, gpu) if self._tensorrt.is_rtx else None
         self.capturable = not self._tensorrt.is_rtx  # TensorRT for RTX records its own graph
-        self._context = self._create_context()
+        self._cache: _RuntimeCache | None = None
+        self._context = self._create_context(gpu)
         self._addresses: dict[str, int] = {}
 
-    def _create_context(self) -> Any:
-        engine = self._engine
-        if self._cache is None:
-            context = engine.create_execution_context()
-        else:
+    def _create_context(self, gpu: Gpu) -> Any:
+        """Return the execution context for `batch` patches; TensorRT for RTX gets its cache. Raises `DeviceError`."""
+        engine, module = self._engine, self._tensorrt.module
+        if self._tensorrt.is_rtx:
             configuration = engine.create_runtime_config()
-            module = self._tensorrt.module
             configuration.cuda_graph_strategy = module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
             # One batch size serves everything, so its kernels are compiled now rather than in the middle of a photo.
-            configuration.dynamic_shapes_kernel_specialization_strategy = (
-                module.DynamicShapesKernelSpecializationStrategy.EAGER
-            )
-            self._cache.attach(configuration)
+            eager = module.DynamicShapesKernelSpecializationStrategy.EAGER
+            configuration.dynamic_shapes_kernel_specialization_strategy = eager
+            self._cache = _RuntimeCache(self._path, gpu, configuration)
             context = engine.create_execution_context(configuration)
+        else:
+            context = engine.create_execution_context()
         if context is None:
             raise DeviceError(
                 f"{self._path}: no execution context, most likely for want of device memory: it takes "
@@ -96,6 +95,7 @@ class _TensorRTEngine(DeviceEngine):
         return context
 
     def enqueue(self, addresses: Mapping[str, int], stream: int) -> None:
+        """Put one run on a stream; addresses are set only where they change, which a recorded graph needs."""
         if dict(addresses) != self._addresses:
             for name, address in addresses.items():
                 if not self._context.set_tensor_address(name, address):
@@ -105,24 +105,21 @@ class _TensorRTEngine(DeviceEngine):
             raise DeviceError(f"{self._path}: the run of {self.batch} patches failed ({self._log.summary()})")
 
     def close(self) -> None:
+        """Keep what was compiled, and drop context, engine and runtime."""
         if self._cache is not None:
             self._cache.save()
-        self._context = self._engine = self._runtime = None
+        self._cache = self._context = self._engine = self._runtime = None
         self.closed = True
 
 
 class _RuntimeCache:
     """What TensorRT for RTX compiles at first use, kept for the next start in the user's cache folder."""
 
-    def __init__(self, engine: Path, gpu: Gpu) -> None:
+    def __init__(self, engine: Path, gpu: Gpu, configuration: Any) -> None:
+        """Give the cache, with what is on disk, to a runtime configuration. Raises `DeviceError`."""
         capability = "".join(map(str, gpu.capability))
         self._path = cache_folder() / f"rtx-{sha256(engine)[:32]}-sm{capability}.bin"
-        self._cache: Any = None
-        self._loaded = b""
-
-    def attach(self, configuration: Any) -> None:
-        """Give the cache, with what is on disk, to a runtime configuration."""
-        self._cache = configuration.create_runtime_cache()
+        self._cache, self._loaded = configuration.create_runtime_cache(), b""
         with contextlib.suppress(OSError):  # not there, or not readable: it is compiled again
             self._loaded = self._path.read_bytes()
         if self._loaded:
@@ -132,19 +129,18 @@ class _RuntimeCache:
 
     def save(self) -> None:
         """Keep what is new; a cache folder that cannot be written costs the next start its compilation."""
-        if self._cache is None:
-            return
         content = bytes(self._cache.serialize())
-        self._cache = None
-        if content == self._loaded:
-            return
-        with contextlib.suppress(OSError, OutputError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(self._path, content)
+        if content != self._loaded:
+            with contextlib.suppress(OSError, OutputError):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                replace_file(self._path, content)
 
 
-def contract(path: Path, engine: Any) -> tuple[tuple[int, int], tuple[int, int, int]]:
-    """Patch size, and least, best and most patches at a time, of an engine that keeps DESIGN's contract."""
+def _contract(path: Path, engine: Any) -> tuple[tuple[int, int], tuple[int, int, int]]:
+    """Return patch size, and least, best and most patches at a time, of an engine.
+
+    Raises `ArtefactError` for one that does not keep the contract.
+    """
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     tensors = {name: (tuple(engine.get_tensor_shape(name)), engine.get_tensor_dtype(name).name) for name in names}
     patch_hw = check_contract(path, tensors, "FLOAT")

@@ -45,7 +45,7 @@ class TensorRT:
         return self.backend == "tensorrt-rtx"
 
     def logger(self) -> Any:
-        """What Builder, Runtime and OnnxParser want: an `ILogger` that keeps quiet and keeps errors and warnings.
+        """Return the `ILogger` for Builder, Runtime and OnnxParser, which prints nothing and keeps errors and warnings.
 
         TensorRT takes the first logger of a process for all, so it is one object; what it kept so far is forgotten.
         """
@@ -53,26 +53,28 @@ class TensorRT:
         return self.log
 
     def builder(self) -> Any:
-        """A Builder. Raises `DeviceError` where this TensorRT needs a GPU and finds none."""
+        """Return a Builder. Raises `DeviceError` where this TensorRT needs a GPU and finds none."""
         logger = self.logger()
         try:
-            builder = self.module.Builder(logger)
+            return self.module.Builder(logger)
         except (TypeError, RuntimeError) as error:  # how the bindings say that the library returned nothing
             raise DeviceError(
                 f"{self.backend} {self.version}: no builder here, most likely for want of an NVIDIA GPU and its driver "
                 f"({logger.summary() or error}); build there, or here with `backend=tensorrt-rtx`"
             ) from error
-        return builder
 
     def network_flags(self) -> int:
-        """For `create_network`: precision is that of the ONNX. TensorRT 11 knows nothing else, older ones are told."""
+        """Return the flags for `create_network`: precision is that of the ONNX.
+
+        TensorRT 11 knows nothing else, older ones are told.
+        """
         if not self.is_rtx and _numbers(self.version) >= (11, 0):
             return 0
         return 1 << int(self.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
 
 
 def installed_backend() -> Builder:
-    """The backend to use when none was named. Raises `DependencyError` when there is none."""
+    """Return the backend to use when none was named. Raises `DependencyError` when there is none."""
     for name, backend in BACKENDS.items():
         if importlib.util.find_spec(backend.module) is not None:
             return name
@@ -85,7 +87,7 @@ def installed_backend() -> Builder:
 
 @functools.cache
 def load(backend: Builder, purpose: str) -> TensorRT:
-    """The module of a backend. `purpose` begins the message when it is missing: "<purpose> needs tensorrt ...".
+    """Return the module of a backend. `purpose` begins the message when it is missing: "<purpose> needs tensorrt ...".
 
     Raises `DependencyError` when it is not installed or too old, `UsageError` for an unknown backend.
     """
@@ -103,33 +105,30 @@ def load(backend: Builder, purpose: str) -> TensorRT:
 
 
 def gpu_capability() -> tuple[int, int] | None:
-    """Compute capability of the first GPU that CUDA shows, or None without one (or without its driver or bindings)."""
+    """Return the compute capability of the first GPU that CUDA shows; None without one, its driver or bindings."""
     try:
         driver: Any = require("cuda.bindings.driver", "cuda13", "looking for a GPU")
         if int(driver.cuInit(0)[0]) != 0:
             return None
     except (DependencyError, RuntimeError):  # RuntimeError: there is no driver library
         return None
-    attribute = driver.CUdevice_attribute
-    found = [
-        driver.cuDeviceGetAttribute(part, 0)
-        for part in (
-            attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
-            attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+    major, minor = (
+        driver.cuDeviceGetAttribute(
+            getattr(driver.CUdevice_attribute, f"CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_{part}"), 0
         )
-    ]
-    if any(int(status) != 0 for status, _ in found):
-        return None
-    return int(found[0][1]), int(found[1][1])
+        for part in ("MAJOR", "MINOR")
+    )
+    return None if int(major[0]) or int(minor[0]) else (int(major[1]), int(minor[1]))
 
 
 def _numbers(version: str) -> tuple[int, ...]:
+    """Return major and minor version, to be compared."""
     return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
 
 
 @functools.cache
 def _log(name: str) -> Any:
-    """The process' one logger for the module of that name."""
+    """Return the one logger of this process for the module of that name."""
     module: Any = importlib.import_module(name)
     severity = module.ILogger.Severity
 
@@ -141,10 +140,12 @@ def _log(name: str) -> Any:
             self.forget()
 
         def forget(self) -> None:
+            """Drop what was kept."""
             self.errors: list[str] = []
             self.warnings: list[str] = []
 
         def log(self, level: Any, message: str) -> None:
+            """Keep a message that is an error or a warning; TensorRT calls it."""
             kept = {severity.INTERNAL_ERROR: self.errors, severity.ERROR: self.errors, severity.WARNING: self.warnings}
             messages = kept.get(level)
             text = " ".join(message.split())
@@ -152,7 +153,7 @@ def _log(name: str) -> Any:
                 messages.append(text)
 
         def summary(self) -> str:
-            """The errors, or else the warnings, in one line of moderate length."""
+            """Return the errors, or else the warnings, in one line of moderate length."""
             text = "; ".join(self.errors or self.warnings)
             return text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]}..."
 

@@ -107,7 +107,7 @@ def _for_actors(job: JobSpec, threads: int) -> JobSpec:
     engine, output = job.engine, job.output
     if engine.engine is not None and not engine.is_served:
         engine = replace(engine, engine=os.path.abspath(engine.engine))
-    if is_onnx_on_host(engine.engine, engine.device):
+    if is_onnx_on_host(engine):
         engine = replace(engine, threads=threads)
     paths = {name: os.path.abspath(path) for name, path in output.named.items()}
     if output.background is not None and is_image(output.background):

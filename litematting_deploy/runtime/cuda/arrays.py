@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from ..._optional import require
 from ...errors import InputError
@@ -29,20 +30,16 @@ class DeviceArray:
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        return {
-            "shape": self.shape,
-            "typestr": self.dtype.str,
-            "data": (self.address, False),
-            "strides": None,
-            "stream": None,
-            "version": 3,
-        }
+        """Where it lies and what it holds, in the third version of the interface; there is no stream to wait for."""
+        where = {"shape": self.shape, "typestr": self.dtype.str, "data": (self.address, False), "strides": None}
+        return where | {"stream": None, "version": 3}
 
     def __dlpack_device__(self) -> tuple[int, int]:
+        """Return DLPack's kind of device and the index."""
         return _CUDA, self.device
 
     def __dlpack__(self, *, dl_device: tuple[int, int] | None = None, **options: Any) -> Any:
-        """A DLPack capsule. Raises `BufferError` for another device, and `DependencyError` without cuda-python."""
+        """Return a DLPack capsule. Raises `BufferError` for another device, `DependencyError` without cuda-python."""
         if dl_device not in (None, self.__dlpack_device__()):
             raise BufferError(f"this array lies on cuda:{self.device}, it cannot be handed out on DLPack's {dl_device}")
         core = require("cuda.core", "cuda13", "handing out DLPack")
@@ -53,16 +50,16 @@ class DeviceArray:
 
 
 def is_device_array(pixels: Any) -> bool:
-    """Whether `pixels` lies on a CUDA device, as far as it says so."""
+    """Return whether `pixels` lies on a CUDA device, as far as it says so."""
     if hasattr(pixels, "__cuda_array_interface__"):
         return True
     return hasattr(pixels, "__dlpack_device__") and int(pixels.__dlpack_device__()[0]) in (_CUDA, _CUDA_MANAGED)
 
 
 def view(pixels: Any, cuda: Cuda, stream: Stream) -> DeviceArray:
-    """A uint8 array of another library as it lies on the device; work on `stream` comes after what makes it.
+    """Return a uint8 array of another library as it lies on the device; work on `stream` comes after what makes it.
 
-    (H, W) or (H, W, C). Raises `InputError` for another shape, type or device, and for what is not C-contiguous.
+    pixels: (H, W) or (H, W, C). Raises `InputError` for another shape, type or device, and unless it is C-contiguous.
     """
     if isinstance(pixels, DeviceArray):
         array, strides = pixels, None
@@ -76,7 +73,8 @@ def view(pixels: Any, cuda: Cuda, stream: Stream) -> DeviceArray:
         raise InputError(f"an array on the device is {array.shape}, wanted (H, W, 3) or (H, W)")
     if array.device != cuda.index:
         raise InputError(f"an array lies on cuda:{array.device}, the engine works on cuda:{cuda.index}: copy it there")
-    if strides is not None and not _contiguous(array.shape, strides):
+    # NumPy reads none of it, and knows that a side of one pixel may have any stride.
+    if strides is not None and not as_strided(np.empty(0, np.uint8), array.shape, strides).flags.c_contiguous:
         raise InputError(
             f"an array {array.shape} on the device has strides {strides}, wanted C-contiguous: copy it first, "
             "with .contiguous() or ascontiguousarray()"
@@ -85,7 +83,7 @@ def view(pixels: Any, cuda: Cuda, stream: Stream) -> DeviceArray:
 
 
 def _from_dlpack(pixels: Any, stream: Stream) -> tuple[DeviceArray, tuple[int, ...] | None]:
-    """The array and its strides in elements. The producer lets `stream` wait for its own work."""
+    """Return the array and its strides in elements. The producer lets `stream` wait for its own work."""
     utils = require("cuda.core.utils", "cuda13", "taking DLPack")
     try:
         seen = utils.StridedMemoryView.from_dlpack(pixels, stream.handle)
@@ -95,7 +93,7 @@ def _from_dlpack(pixels: Any, stream: Stream) -> tuple[DeviceArray, tuple[int, .
 
 
 def _from_interface(pixels: Any, cuda: Cuda) -> tuple[DeviceArray, tuple[int, ...] | None]:
-    """The array and its strides in elements. The interface does not say which device: it is taken to be `cuda`'s.
+    """Return the array and its strides in elements. The interface names no device: it is taken to be that of `cuda`.
 
     It may say on which stream the array is made, but PyCUDA never does, and version 2 could not: the whole device is
     waited for.
@@ -106,12 +104,3 @@ def _from_interface(pixels: Any, cuda: Cuda) -> tuple[DeviceArray, tuple[int, ..
     strides = interface.get("strides")
     array = DeviceArray(interface["data"][0], tuple(interface["shape"]), dtype, cuda.index, pixels)
     return array, None if strides is None else tuple(stride // dtype.itemsize for stride in strides)
-
-
-def _contiguous(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
-    expected = 1
-    for side, stride in zip(reversed(shape), reversed(strides), strict=True):
-        if side != 1 and stride != expected:
-            return False
-        expected *= side
-    return True

@@ -15,7 +15,7 @@ _HASH_BYTES = 32
 
 
 def compiled(source: str, capability: tuple[int, int]) -> bytes:
-    """Device code of CUDA C++ for a compute capability such as (8, 9): from the cache, or compiled now and kept.
+    """Return device code of CUDA C++ for a compute capability such as (8, 9), from the cache, or compiled and kept.
 
     A cubin; PTX of the newest architecture that NVRTC knows for a device that is newer still, which the driver compiles
     when it is loaded. Raises `DependencyError` without NVRTC and `DeviceError` for what it cannot compile.
@@ -39,7 +39,7 @@ def compiled(source: str, capability: tuple[int, int]) -> bytes:
 
 
 def _architecture(nvrtc: Any, version: tuple[int, int], capability: tuple[int, int]) -> str:
-    """What to compile for: `sm_89`, or `compute_121` where the device is newer than NVRTC."""
+    """Return what to compile for: `sm_89`, or `compute_121` where the device is newer than NVRTC."""
     wanted = 10 * capability[0] + capability[1]
     known = sorted(_call(nvrtc, "nvrtcGetSupportedArchs"))
     if wanted in known:
@@ -54,6 +54,7 @@ def _architecture(nvrtc: Any, version: tuple[int, int], capability: tuple[int, i
 
 
 def _compile(nvrtc: Any, source: str, options: tuple[bytes, ...], kind: str) -> bytes:
+    """Return what NVRTC makes of a source. kind: `CUBIN` or `PTX`. Raises `DeviceError` with NVRTC's own words."""
     program = _call(nvrtc, "nvrtcCreateProgram", source.encode(), b"kernels.cu", 0, [], [])
     try:
         (status,) = nvrtc.nvrtcCompileProgram(program, len(options), list(options))
@@ -70,7 +71,7 @@ def _compile(nvrtc: Any, source: str, options: tuple[bytes, ...], kind: str) -> 
 
 
 def _call(nvrtc: Any, name: str, *arguments: Any) -> Any:
-    """What an NVRTC function returns beside its status, which is checked."""
+    """Return what an NVRTC function returns beside its status, which is checked."""
     status, *results = getattr(nvrtc, name)(*arguments)
     if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
         raise DeviceError(f"{name}: {status.name}; reinstall NVRTC: pip install 'litematting-deploy[cuda13]'")
@@ -78,7 +79,7 @@ def _call(nvrtc: Any, name: str, *arguments: Any) -> Any:
 
 
 def _read(path: Path) -> bytes | None:
-    """Code kept at `path`; None where there is none, or what is there is damaged."""
+    """Return the code kept at `path`; None where there is none, or what is there is damaged."""
     try:
         content = path.read_bytes()
     except OSError:  # not there, or not readable: it is compiled again

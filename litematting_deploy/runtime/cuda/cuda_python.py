@@ -20,84 +20,87 @@ from . import no_such_device
 from . import protocol as p
 from .compile import compiled
 
-driver = require("cuda.bindings.driver", "cuda13", "running on a GPU")
+driver: Any = require("cuda.bindings.driver", "cuda13", "running on a GPU")
 
+# As cuda-bindings takes the arguments of a kernel: each with the C type that it becomes.
 _TYPES: dict[type, Any] = {int: ctypes.c_void_p, np.int32: ctypes.c_int32, np.float32: ctypes.c_float}
 
 
-def open_device(index: int) -> "CudaPython":
-    """Device `index` with its primary context, which PyTorch, CuPy and ONNX Runtime use too."""
-    try:
-        _call("cuInit", 0)
-    except RuntimeError as error:  # cuda.bindings looks for the driver at the first call
-        raise DeviceError(
-            "no CUDA driver (libcuda.so.1): install NVIDIA's driver, or run an ONNX with `device=cpu`"
-        ) from error
-    count = _call("cuDeviceGetCount")
-    if not 0 <= index < count:
-        raise no_such_device(index, count)
-    return CudaPython(index)
-
-
 class CudaPython:
-    """See `protocol.Cuda`."""
-
-    backend = "cuda-python"
+    """A device with its primary context, which PyTorch, CuPy and ONNX Runtime use too; see `protocol.Cuda`."""
 
     def __init__(self, index: int) -> None:
+        try:
+            _call("cuInit", 0)
+        except RuntimeError as error:  # cuda.bindings looks for the driver at the first call
+            raise DeviceError(
+                "no CUDA driver (libcuda.so.1): install NVIDIA's driver, or run an ONNX with `device=cpu`"
+            ) from error
+        count = _call("cuDeviceGetCount")
+        if not 0 <= index < count:
+            raise no_such_device(index, count)
         device = _call("cuDeviceGet", index)
-        attribute = driver.CUdevice_attribute
-        major, minor = (
-            int(_call("cuDeviceGetAttribute", which, device))
-            for which in (
-                attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
-                attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
-            )
-        )
-        self.index, self.capability = index, (major, minor)
+        self.index = index
+        self.capability = (_capability("MAJOR", device), _capability("MINOR", device))
         self.gpu = bytes(_call("cuDeviceGetName", 128, device)).split(b"\0")[0].decode()
         # Never released: whoever shares it in this process may still hold memory or streams of it.
         self._context = _call("cuDevicePrimaryCtxRetain", device)
         self.activate()
 
     def activate(self) -> None:
+        """Make the primary context current for the calling thread."""
         _call("cuCtxSetCurrent", self._context)
 
     def synchronize(self) -> None:
+        """Wait for all work in the context."""
         _call("cuCtxSynchronize")
 
     def stream(self) -> "_Stream":
-        return _Stream(self._context)
+        """Make a stream that does not wait for the legacy default stream, which other libraries work on."""
+        flags = driver.CUstream_flags.CU_STREAM_NON_BLOCKING
+        return _Stream(self._context, "cuStreamDestroy", _call("cuStreamCreate", flags.value))
 
     def event(self, timing: bool = False) -> "_Event":
-        return _Event(self._context, timing)
+        """Make an event, without a clock unless `timing` asks for one."""
+        flags = driver.CUevent_flags.CU_EVENT_DEFAULT if timing else driver.CUevent_flags.CU_EVENT_DISABLE_TIMING
+        return _Event(self._context, "cuEventDestroy", _call("cuEventCreate", flags.value))
 
     def buffer(self, nbytes: int) -> "_Buffer":
+        """Allocate memory on the device, at least one byte, because the driver refuses to allocate nothing."""
         return _Buffer(self._context, nbytes)
 
     def pinned(self, nbytes: int) -> "_Pinned":
+        """Allocate page-locked memory on the host, at least one byte."""
         return _Pinned(self._context, nbytes)
 
     def module(self, source: str) -> "_Module":
-        return _Module(self._context, compiled(source, self.capability))
+        """Load CUDA C++ that NVRTC compiles, or compiled before, for this capability."""
+        code = compiled(source, self.capability)
+        return _Module(self._context, "cuModuleUnload", _call("cuModuleLoadData", code))
 
     def zero(self, address: int, nbytes: int, stream: p.Stream) -> None:
+        """Set bytes to 0."""
         _call("cuMemsetD8Async", address, 0, nbytes, stream.handle)
 
     def upload(self, address: int, source: NDArray[Any], stream: p.Stream) -> None:
+        """Copy a host array to the device. Raises `DeviceError` unless it is C-contiguous."""
         _call("cuMemcpyHtoDAsync", address, _contiguous(source).ctypes.data, source.nbytes, stream.handle)
 
     def download(self, target: NDArray[Any], address: int, stream: p.Stream) -> None:
+        """Copy from the device to a host array. Raises `DeviceError` unless it is C-contiguous."""
         _call("cuMemcpyDtoHAsync", _contiguous(target).ctypes.data, address, target.nbytes, stream.handle)
 
     def copy(self, target: int, source: int, nbytes: int, stream: p.Stream) -> None:
+        """Copy within the device."""
         _call("cuMemcpyDtoDAsync", target, source, nbytes, stream.handle)
 
     def memory(self) -> tuple[int, int]:
+        """Return free and all bytes of the device."""
         free, total = _call("cuMemGetInfo")
         return int(free), int(total)
 
     def capture(self, stream: p.Stream, work: Callable[[], None]) -> "_Graph":
+        """Record a graph of what `work` puts on `stream`; where that fails, the stream can be used again."""
         # Relaxed: Python may collect garbage in the middle of `work`, and the memory that frees would count as a
         # forbidden call of a stricter mode and spoil the recording.
         mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
@@ -108,7 +111,7 @@ class CudaPython:
             on_error.pop_all()
         graph = _call("cuStreamEndCapture", stream.handle)
         try:
-            return _Graph(self._context, _call("cuGraphInstantiate", graph, 0))
+            return _Graph(self._context, "cuGraphExecDestroy", _call("cuGraphInstantiate", graph, 0))
         finally:
             _call("cuGraphDestroy", graph)
 
@@ -117,67 +120,67 @@ class _Owned:
     """A handle that is released once, by `free` or with the object, whichever thread that is in."""
 
     def __init__(self, context: Any, release: str, handle: Any) -> None:
-        self._handle = handle
+        """release: the driver's function that ends it."""
+        self.own = handle
         self._end = weakref.finalize(self, _release, context, release, handle)
         self._end.atexit = False  # the process gives everything back, and the driver may be gone by then
 
     def free(self) -> None:
+        """Release the handle, unless that is done."""
         self._end()
 
 
 class _Stream(_Owned):
-    def __init__(self, context: Any) -> None:
-        # One that does not wait for the legacy default stream, which other libraries work on.
-        stream = _call("cuStreamCreate", driver.CUstream_flags.CU_STREAM_NON_BLOCKING.value)
-        super().__init__(context, "cuStreamDestroy", stream)
-        self.handle = int(stream)
+    @property
+    def handle(self) -> int:
+        """The `CUstream` as an integer."""
+        return int(self.own)
 
     def synchronize(self) -> None:
-        _call("cuStreamSynchronize", self._handle)
+        """Wait for its work so far."""
+        _call("cuStreamSynchronize", self.own)
 
     def wait(self, event: Any) -> None:
-        _call("cuStreamWaitEvent", self._handle, event._handle, 0)
+        """Start later work after `event`."""
+        _call("cuStreamWaitEvent", self.own, event.own, 0)
 
 
 class _Event(_Owned):
-    def __init__(self, context: Any, timing: bool) -> None:
-        flags = driver.CUevent_flags.CU_EVENT_DEFAULT if timing else driver.CUevent_flags.CU_EVENT_DISABLE_TIMING
-        super().__init__(context, "cuEventDestroy", _call("cuEventCreate", flags.value))
-
     def record(self, stream: p.Stream) -> None:
-        _call("cuEventRecord", self._handle, stream.handle)
+        """Put the event behind the work of `stream`."""
+        _call("cuEventRecord", self.own, stream.handle)
 
     def synchronize(self) -> None:
-        _call("cuEventSynchronize", self._handle)
+        """Wait until it has happened."""
+        _call("cuEventSynchronize", self.own)
 
     def milliseconds_since(self, earlier: Any) -> float:
-        return float(_call("cuEventElapsedTime", earlier._handle, self._handle))
+        """Return the time since an earlier event, with a resolution of half a microsecond."""
+        return float(_call("cuEventElapsedTime", earlier.own, self.own))
 
 
 class _Buffer(_Owned):
     def __init__(self, context: Any, nbytes: int) -> None:
-        self.nbytes = nbytes
         super().__init__(context, "cuMemFree", _call("cuMemAlloc", max(nbytes, 1)))
-        self.address = int(self._handle)
+        self.nbytes, self.address = nbytes, int(self.own)
 
 
 class _Pinned(_Owned):
     def __init__(self, context: Any, nbytes: int) -> None:
         super().__init__(context, "cuMemFreeHost", _call("cuMemHostAlloc", max(nbytes, 1), 0))
-        memory = (ctypes.c_uint8 * nbytes).from_address(int(self._handle))
+        memory = (ctypes.c_uint8 * nbytes).from_address(int(self.own))
         self.bytes: NDArray[np.uint8] = np.ctypeslib.as_array(memory)
 
     def free(self) -> None:
+        """Release the memory; `bytes`, which would point to it, becomes empty."""
         self.bytes = np.empty(0, np.uint8)
         super().free()
 
 
 class _Module(_Owned):
-    def __init__(self, context: Any, code: bytes) -> None:
-        super().__init__(context, "cuModuleUnload", _call("cuModuleLoadData", code))
-
     def kernel(self, name: str) -> "_Kernel":
-        return _Kernel(self, _call("cuModuleGetFunction", self._handle, name.encode()))
+        """Return the function of this name."""
+        return _Kernel(self, _call("cuModuleGetFunction", self.own, name.encode()))
 
 
 class _Kernel:
@@ -187,24 +190,23 @@ class _Kernel:
     def launch(
         self, stream: p.Stream, grid: tuple[int, int, int], block: tuple[int, int, int], *arguments: p.Argument
     ) -> None:
+        """Put a run on `stream`; each argument goes as the C type that belongs to its Python type."""
         values = tuple(argument if isinstance(argument, int) else argument.item() for argument in arguments)
         types = tuple(_TYPES[type(argument)] for argument in arguments)
         _call("cuLaunchKernel", self._function, *grid, *block, 0, stream.handle, (values, types), 0)
 
 
 class _Graph(_Owned):
-    def __init__(self, context: Any, executable: Any) -> None:
-        super().__init__(context, "cuGraphExecDestroy", executable)
-
     def launch(self, stream: p.Stream) -> None:
-        _call("cuGraphLaunch", self._handle, stream.handle)
-
-    def close(self) -> None:
-        self.free()
+        """Put the recorded work on `stream`."""
+        _call("cuGraphLaunch", self.own, stream.handle)
 
 
 def _call(name: str, *arguments: Any) -> Any:
-    """What a driver function returns beside its status. Raises `DeviceError` with its name and the driver's words."""
+    """Return what a driver function returns beside its status.
+
+    Raises `DeviceError` with the function's name and the driver's words.
+    """
     status, *results = getattr(driver, name)(*arguments)
     if status != driver.CUresult.CUDA_SUCCESS:
         _, words = driver.cuGetErrorString(status)
@@ -212,8 +214,17 @@ def _call(name: str, *arguments: Any) -> Any:
     return results[0] if len(results) == 1 else tuple(results)
 
 
+def _capability(part: str, device: Any) -> int:
+    """Return the `MAJOR` or `MINOR` part of a device's compute capability."""
+    attribute = getattr(driver.CUdevice_attribute, f"CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_{part}")
+    return int(_call("cuDeviceGetAttribute", attribute, device))
+
+
 def _release(context: Any, name: str, handle: Any) -> None:
-    """Statuses are not looked at: what can fail here failed before, in a call that said so, and stays failed."""
+    """Release a handle in its context, which need not be current in this thread.
+
+    Statuses are not looked at: what can fail here failed before, in a call that said so, and stays failed.
+    """
     driver.cuCtxPushCurrent(context)
     getattr(driver, name)(handle)
     driver.cuCtxPopCurrent()
@@ -227,6 +238,7 @@ def _abandon(stream: int) -> None:
 
 
 def _contiguous(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the array. Raises `DeviceError` unless it is one block of memory."""
     if not array.flags.c_contiguous:
         raise DeviceError(f"a host array of {array.shape} with strides {array.strides} cannot be copied as one block")
     return array

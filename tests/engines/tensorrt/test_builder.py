@@ -161,12 +161,17 @@ def test_targets(rtx: trt.TensorRT) -> None:
     assert targets(enterprise, BuildProfile(backend="tensorrt"), (9, 0)) == ("9.0",)
     with pytest.raises(UsageError, match=r"`architectures=9\.0`: .* builds for 7\.5, 8\.0, 8\.6, 8\.9, 12\.0"):
         targets(rtx, BuildProfile(backend="tensorrt-rtx", architectures=("9.0", "8.9")), (9, 0))
-    for needy, words in ((profile, "building needs an NVIDIA GPU.*`backend=tensorrt-rtx`"),):
-        with pytest.raises(DeviceError, match=words):
-            targets(enterprise, needy, None)
-    for option, words in (({"refit": True}, "refittable"), ({"layers": Path("l.json")}, "`layers`")):
-        with pytest.raises(DeviceError, match=f"{words}.*needs an NVIDIA GPU.*leave it out"):
-            targets(rtx, dataclasses.replace(profile, **option), None)
+    with pytest.raises(DeviceError, match=r"building needs an NVIDIA GPU.*`backend=tensorrt-rtx`"):
+        targets(enterprise, profile, None)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"), [({"refit": True}, "refittable"), ({"layers": Path("l.json")}, "`layers`")]
+)
+def test_what_needs_a_gpu_is_refused_without_one(rtx: trt.TensorRT, option: dict[str, Any], words: str) -> None:
+    profile = dataclasses.replace(BuildProfile(backend="tensorrt-rtx"), **option)
+    with pytest.raises(DeviceError, match=f"{words}.*needs an NVIDIA GPU.*leave it out"):
+        targets(rtx, profile, None)
 
 
 @pytest.mark.heavy
@@ -212,19 +217,35 @@ def test_every_node_that_the_parser_minds_is_named(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["odd.onnx"]
 
 
-def test_other_networks_and_damaged_files(tmp_path: Path, rtx: trt.TensorRT, small_onnx: Path) -> None:
-    names = tiny(tmp_path / "names.onnx", [helper.make_node("Relu", ["image"], ["matte"])], ("matte",))
-    shape = tiny(tmp_path / "shape.onnx", [helper.make_node("Relu", ["image"], ["alpha"])])
-    (tmp_path / "cut.onnx").write_bytes(small_onnx.read_bytes()[:100_000])
-    (tmp_path / "lonely.onnx").write_bytes(SHIPPED_ENGINE.read_bytes())
-    for path, words in (
-        (names, r"has guide, image, matte, trimap, wanted inputs image, trimap, guide and output alpha"),
-        (shape, r"alpha is \[-1, 3, 64, 64\] FLOAT, wanted \[-1, 1, 64, 64\] FLOAT"),
-        (tmp_path / "cut.onnx", "it is damaged or its weights are not beside it.*Failed to parse"),
-        (tmp_path / "lonely.onnx", "its weights are not beside it.*Failed to import initializer"),
-    ):
-        with pytest.raises(ArtefactError, match=words):
-            parse(rtx, rtx.builder(), path, None)
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("matte", "has guide, image, matte, trimap, wanted inputs image, trimap, guide and output alpha"),
+        ("alpha", r"alpha is \[-1, 3, 64, 64\] FLOAT, wanted \[-1, 1, 64, 64\] FLOAT"),
+    ],
+    ids=["names", "shape"],
+)
+def test_other_networks_are_refused(tmp_path: Path, rtx: trt.TensorRT, output: str, words: str) -> None:
+    path = tiny(tmp_path / "other.onnx", [helper.make_node("Relu", ["image"], [output])], (output,))
+    with pytest.raises(ArtefactError, match=words):
+        parse(rtx, rtx.builder(), path, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (lambda onnx: onnx.read_bytes()[:100_000], "it is damaged or its weights are not beside it.*Failed to parse"),
+        (lambda _: SHIPPED_ENGINE.read_bytes(), "its weights are not beside it.*Failed to import initializer"),
+    ],
+    ids=["cut short", "without its weights"],
+)
+def test_damaged_files_are_refused(
+    tmp_path: Path, rtx: trt.TensorRT, small_onnx: Path, content: Callable[[Path], bytes], words: str
+) -> None:
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(content(small_onnx))
+    with pytest.raises(ArtefactError, match=words):
+        parse(rtx, rtx.builder(), path, None)
 
 
 def test_onnx_that_its_sidecar_does_not_know(tmp_path: Path, small_onnx: Path) -> None:

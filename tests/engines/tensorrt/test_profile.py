@@ -10,26 +10,33 @@ from litematting_deploy.errors import UsageError
 from tests.conftest import ROOT
 
 
-def test_batches_of_a_dynamic_onnx() -> None:
-    cases = {
-        (None, None, None): (1, 4, 8),
-        (None, None, 2): (1, 2, 2),
-        (None, None, 16): (1, 4, 16),
-        (None, 12, None): (1, 12, 12),
-        (6, None, None): (6, 6, 8),
-        (20, None, None): (20, 20, 20),
-        (2, 3, 5): (2, 3, 5),
-    }
-    for (least, best, most), wanted in cases.items():
-        assert BuildProfile(min_batch=least, opt_batch=best, max_batch=most).batches(None) == wanted
+@pytest.mark.parametrize(
+    ("least", "best", "most", "wanted"),
+    [
+        (None, None, None, (1, 4, 8)),
+        (None, None, 2, (1, 2, 2)),
+        (None, None, 16, (1, 4, 16)),
+        (None, 12, None, (1, 12, 12)),
+        (6, None, None, (6, 6, 8)),
+        (20, None, None, (20, 20, 20)),
+        (2, 3, 5, (2, 3, 5)),
+    ],
+)
+def test_batches_of_a_dynamic_onnx(
+    least: int | None, best: int | None, most: int | None, wanted: tuple[int, int, int]
+) -> None:
+    assert BuildProfile(min_batch=least, opt_batch=best, max_batch=most).batches(None) == wanted
 
 
 def test_batches_of_a_fixed_onnx() -> None:
     assert BuildProfile().batches(3) == (3, 3, 3)
     assert BuildProfile(min_batch=3, max_batch=3).batches(3) == (3, 3, 3)
-    for wrong in (BuildProfile(max_batch=4), BuildProfile(min_batch=2)):
-        with pytest.raises(UsageError, match="must be 3, the patches that the ONNX takes at a time"):
-            wrong.batches(3)
+
+
+@pytest.mark.parametrize("profile", [BuildProfile(max_batch=4), BuildProfile(min_batch=2)], ids=["max", "min"])
+def test_other_batches_than_a_fixed_onnx_has_are_refused(profile: BuildProfile) -> None:
+    with pytest.raises(UsageError, match="must be 3, the patches that the ONNX takes at a time"):
+        profile.batches(3)
 
 
 def test_architectures_are_written_one_way() -> None:
@@ -111,8 +118,9 @@ def test_every_shipped_profile_can_be_read_and_is_in_the_table() -> None:
         ),
         ("max_batch =", "not a profile that can be read"),
     ],
+    ids=lambda value: value[:30],
 )
-def test_mistakes(tmp_path: Path, content: str, words: str) -> None:
+def test_a_profile_that_cannot_be_built_is_refused(tmp_path: Path, content: str, words: str) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(content)
     (tmp_path / "away").symlink_to(tmp_path.parent)

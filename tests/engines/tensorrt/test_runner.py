@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -69,34 +70,45 @@ def test_without_tensorrt_one_line_names_the_extra(small_engine: Path, tmp_path:
     assert_one_line(matted(small_engine, tmp_path, block="cuda"), 1, "needs cuda", "litematting-deploy[cuda13]")
 
 
-def test_mistakes_are_told_before_a_missing_driver(small_engine: Path, tmp_path: Path) -> None:
-    assert_one_line(matted(tmp_path / "no.engine", tmp_path), 1, "no.engine: no such engine file")
-    assert_one_line(
-        matted(small_engine, tmp_path, "--device", "cpu"),
-        2,
-        "--device must be cuda or cuda:N",
-        "got 'cpu'; an ONNX runs",
-    )
-    assert_one_line(
-        matted(small_engine, tmp_path, "--device", "tensorrt"),
-        2,
-        "--device must be cuda or cuda:N for a TensorRT engine",
-    )
-    assert_one_line(
-        matted(small_engine, tmp_path, "--precision", "fp16"), 2, "--precision applies to a checkpoint on a GPU"
-    )
-    assert_one_line(matted(SHIPPED_ENGINE, tmp_path, "--trust"), 2, "--trust applies to a TensorRT engine")
-    bare = tmp_path / "bare.engine"
-    shutil.copy(small_engine, bare)
-    assert_one_line(matted(bare, tmp_path), 1, "bare.engine: has no sidecar bare.engine.json", "--trust")
-    damaged = edited(small_engine, tmp_path)
-    content = bytearray(damaged.read_bytes())
+def without_sidecar(engine: Path, folder: Path) -> Path:
+    return Path(shutil.copy(engine, folder / "bare.engine"))
+
+
+def damaged(engine: Path, folder: Path) -> Path:
+    path = edited(engine, folder)
+    content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
-    damaged.write_bytes(content)
-    assert_one_line(matted(damaged, tmp_path), 1, "model.engine: its sha256 is", "ltm-build", "--sm 8.9")
-    assert_one_line(matted(damaged, tmp_path, "--trust"), 1, "model.engine: its sha256 is")  # a sidecar is believed
-    other = edited(small_engine, tmp_path, backend_version="1.0.0.1")
-    assert_one_line(matted(other, tmp_path), 1, "built by tensorrt-rtx 1.0.0.1, installed is", "build it again")
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("made", "options", "code", "words"),
+    [
+        (lambda _, folder: folder / "no.engine", "", 1, ["no.engine: no such engine file"]),
+        (lambda engine, _: engine, "--device cpu", 2, ["--device must be cuda or cuda:N", "got 'cpu'; an ONNX runs"]),
+        (lambda engine, _: engine, "--device tensorrt", 2, ["--device must be cuda or cuda:N for a TensorRT engine"]),
+        (lambda engine, _: engine, "--precision fp16", 2, ["--precision applies to a checkpoint on a GPU"]),
+        (lambda *_: SHIPPED_ENGINE, "--trust", 2, ["--trust applies to a TensorRT engine"]),
+        (without_sidecar, "", 1, ["bare.engine: has no sidecar bare.engine.json", "--trust"]),
+        (damaged, "", 1, ["model.engine: its sha256 is", "ltm-build", "--sm 8.9"]),
+        (damaged, "--trust", 1, ["model.engine: its sha256 is"]),  # a sidecar is believed
+        (
+            lambda engine, folder: edited(engine, folder, backend_version="1.0.0.1"),
+            "",
+            1,
+            ["built by tensorrt-rtx 1.0.0.1, installed is", "build it again"],
+        ),
+    ],
+    ids=[
+        *("missing", "on the CPU", "by ONNX Runtime", "precision", "an ONNX trusted"),
+        *("no sidecar", "damaged", "damaged and trusted", "another version"),
+    ],
+)
+def test_a_mistake_is_reported_before_a_missing_driver(
+    small_engine: Path, tmp_path: Path, made: Callable[[Path, Path], Path], options: str, code: int, words: list[str]
+) -> None:
+    assert_one_line(matted(made(small_engine, tmp_path), tmp_path, *options.split()), code, *words)
 
 
 def test_another_architecture_is_refused_before_it_is_loaded(small_engine: Path) -> None:
@@ -140,20 +152,17 @@ def test_an_engine_built_here_runs_here(tmp_path: Path, precision: str, limit: f
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not gpu(), reason="no CUDA device here")
-@pytest.mark.parametrize("backend", ["cuda-python", "pycuda"])
-def test_the_device_path_equals_the_host_with_pytorch(backend: str) -> None:
+def test_the_device_path_equals_the_host_with_pytorch() -> None:
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
         pytest.skip("PyTorch sees no CUDA device")
-    if backend == "pycuda":
-        pytest.importorskip("pycuda")
     from litematting_deploy.images.mask import read_trimap
     from litematting_deploy.images.photo import read_image
 
     image, trimap = read_image(EXAMPLE), read_trimap(EXAMPLE_TRIMAP)
     with Matter.load(SHIPPED_CHECKPOINT, patch_hw=(256, 256)) as matter:
         wanted = matter(image, trimap, dtype=np.uint8)
-    with Matter.load(SHIPPED_CHECKPOINT, device="cuda", patch_hw=(256, 256), cuda_backend=backend) as matter:
+    with Matter.load(SHIPPED_CHECKPOINT, device="cuda", patch_hw=(256, 256)) as matter:
         first = matter(image, trimap, dtype=np.uint8)
         assert np.abs(first.astype(int) - wanted).max() <= 1
         for alpha in matter.sequence([(image, trimap)] * 4, dtype=np.uint8):

@@ -94,10 +94,10 @@ class HostGraph:
         self._work: Callable[[], None] | None = work
 
     def launch(self, stream: Any) -> None:
-        assert self._work is not None, "launched after close"
+        assert self._work is not None, "launched after free"
         self._work()
 
-    def close(self) -> None:
+    def free(self) -> None:
         self._work = None
 
 
@@ -138,13 +138,13 @@ class HostModule:
 class HostCuda:
     """The protocol. held_bytes: of buffers that were not freed. captures: graphs recorded so far."""
 
-    backend, index, gpu, capability = "host", 0, "the host", (8, 9)
+    index, gpu, capability = 0, "the host", (8, 9)
     total_bytes = 1 << 34
 
-    def __init__(self, folder: Path, graphs: bool = True, flags: tuple[str, ...] = ()) -> None:
-        """folder: where kernels are built, each once, by all who share it. graphs: whether there are any. flags: more
-        of the compiler's, such as `-fsanitize=address,undefined`."""
-        self.folder, self._graphs, self._flags = folder, graphs, (*_FLAGS, *flags)
+    def __init__(self, folder: Path, flags: tuple[str, ...] = ()) -> None:
+        """folder: where kernels are built, each once, by all who share it. flags: more of the compiler's, such as
+        `-fsanitize=address,undefined`."""
+        self.folder, self._flags = folder, (*_FLAGS, *flags)
         self._modules: dict[str, HostModule] = {}
         self.held_bytes = self.captures = 0
 
@@ -200,10 +200,8 @@ class HostCuda:
     def memory(self) -> tuple[int, int]:
         return self.total_bytes - self.held_bytes, self.total_bytes
 
-    def capture(self, stream: Any, work: Callable[[], None]) -> HostGraph | None:
+    def capture(self, stream: Any, work: Callable[[], None]) -> HostGraph:
         """Recorded work is what runs when the graph is launched; like a device, nothing runs now."""
-        if not self._graphs:
-            return None
         self.captures += 1
         return HostGraph(work)
 

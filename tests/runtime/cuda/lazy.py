@@ -72,10 +72,10 @@ class LazyMemory:
 
 
 class LazyCuda(HostCuda):
-    """The protocol. No graphs: recorded work would have to be late too."""
+    """The protocol. A graph that is launched puts its work on the streams, where it is as late as any other."""
 
     def __init__(self, folder: Path, seed: int) -> None:
-        super().__init__(folder, graphs=False)
+        super().__init__(folder)
         self._random = random.Random(seed)
         self.streams: list[LazyStream] = []
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litematting_deploy.images.mask import read_trimap
+from litematting_deploy.matting.patches import Plan
 from litematting_deploy.runtime.cuda.kernels import Kernels
 from litematting_deploy.runtime.cuda.protocol import Buffer, Cuda
 from tests.conftest import EXAMPLE_TRIMAP
@@ -39,12 +40,11 @@ class Bench:
         self.stream.synchronize()
         return array
 
-    def padded(self, source: U8, plan: Any, constant: int | None) -> U8:
+    def padded(self, source: U8, plan: Plan, constant: int | None) -> U8:
         shape = (*plan.padded_hw, *source.shape[2:])
         target = self.room(int(np.prod(shape)))
-        size = {"image_hw": plan.image_hw, "padded_hw": plan.padded_hw, "offset_yx": plan.offset_yx}
         channels = source.shape[2] if source.ndim == 3 else 1
-        self.kernels.pad(self.stream, self.put(source), target, **size, channels=channels, constant=constant)
+        self.kernels.pad(self.stream, self.put(source), target, plan, channels=channels, constant=constant)
         return self.get(target, shape, np.uint8)
 
     def squared(self, trimap: U8) -> NDArray[np.uint16]:
@@ -52,32 +52,32 @@ class Bench:
         self.kernels.guide(self.stream, self.put(trimap), rows, squared, trimap.shape)
         return self.get(squared, (2, *trimap.shape), np.uint16)
 
-    def gathered(
-        self, image: U8, trimap: U8, corners: NDArray[np.int32], patch_hw: tuple[int, int]
-    ) -> dict[str, NDArray[np.float32]]:
-        batch, count = len(corners), len(corners) * patch_hw[0] * patch_hw[1] * 4
+    def gathered(self, image: U8, trimap: U8, corners: NDArray[np.int32], plan: Plan) -> dict[str, NDArray[np.float32]]:
+        batch, count = len(corners), len(corners) * plan.patch_hw[0] * plan.patch_hw[1] * 4
         inputs = {"image": self.room(3 * count), "trimap": self.room(3 * count), "guide": self.room(2 * count)}
-        squared = self.put(self.squared(trimap))
-        self.kernels.gather(
-            self.stream, self.put(image), self.put(trimap), squared, self.put(corners), inputs,
-            hw=trimap.shape, patch_hw=patch_hw, batch=batch,
-        )  # fmt: skip
+        planes = {"image": self.put(image), "trimap": self.put(trimap), "squared": self.put(self.squared(trimap))}
+        self.kernels.gather(self.stream, planes, self.put(corners), inputs, plan, batch)
         channels = {"image": 3, "trimap": 3, "guide": 2}
-        return {name: self.get(inputs[name], (batch, channels[name], *patch_hw), np.float32) for name in inputs}
+        return {name: self.get(inputs[name], (batch, channels[name], *plan.patch_hw), np.float32) for name in inputs}
 
     def stitched(
-        self, alphas: NDArray[np.float32], corners: NDArray[np.int32], trimap: U8, plan: Any, dtype: Any, truncate: bool
+        self,
+        alphas: NDArray[np.float32],
+        corners: NDArray[np.int32],
+        trimap: U8,
+        plan: Plan,
+        dtype: Any,
+        truncate: bool,
     ) -> tuple[NDArray[Any], int]:
         """What finishes, and the flag. alphas (N, h, w), trimap padded."""
         total, weight, bad = (self.put(np.zeros(size, np.int32)) for size in (trimap.size, trimap.size, 1))
-        alpha, table, known = self.put(alphas), self.put(corners), self.put(trimap)
-        size = {"hw": plan.padded_hw, "patch_hw": plan.patch_hw}
+        alpha, table = self.put(alphas), self.put(corners)
+        planes = {"trimap": self.put(trimap), "total": total, "weight": weight}
         for index in range(len(corners)):
-            self.kernels.accumulate(self.stream, alpha, table, index, known, total, weight, bad, **size)
-        target = self.room(plan.image_hw[0] * plan.image_hw[1] * np.dtype(dtype).itemsize)
-        place = {"hw": plan.padded_hw, "image_hw": plan.image_hw, "offset_yx": plan.offset_yx}
+            self.kernels.accumulate(self.stream, alpha, table, index, planes, bad, plan)
         kind: np.dtype[Any] = np.dtype(dtype)
-        self.kernels.finish(self.stream, total, weight, known, target, **place, dtype=kind, truncate=truncate)
+        target = self.room(plan.image_hw[0] * plan.image_hw[1] * kind.itemsize)
+        self.kernels.finish(self.stream, planes, target, plan, kind, truncate)
         return self.get(target, plan.image_hw, dtype), int(self.get(bad, (1,), np.int32)[0])
 
 

@@ -78,7 +78,7 @@ def test_sides_of_one_pixel_may_have_any_stride(array: Any) -> None:
     ],
     ids=["type", "transposed", "strided", "flipped", "broadcast", "batch", "flat"],
 )
-def test_mistakes(array: Any, words: str) -> None:
+def test_arrays_that_the_kernels_cannot_read_are_refused(array: Any, words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
         view(foreign(array, strides=array.strides), Waited(), STREAM)
     assert "\n" not in str(caught.value)

@@ -1,19 +1,15 @@
-"""The protocol and the kernels on a real device, by each backend."""
+"""The protocol and the kernels on a real device."""
 
-import subprocess
-import sys
 import threading
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 
 from litematting_deploy.errors import DependencyError, DeviceError
-from litematting_deploy.matting.patches import plan_grid
+from litematting_deploy.matting.patches import Plan, plan_grid
 from litematting_deploy.runtime.cuda import open_cuda
 from litematting_deploy.runtime.cuda.protocol import Cuda
-from litematting_deploy.specs import Backend
-from tests.conftest import ROOT
 from tests.runtime.cuda.host import HostCuda
 from tests.runtime.cuda.planes import SIZES, Bench, real, scattered
 
@@ -22,24 +18,12 @@ pytestmark = pytest.mark.gpu
 RNG = np.random.default_rng(5)
 
 
-def opened(backend: Backend) -> Cuda:
+@pytest.fixture
+def cuda() -> Cuda:
     try:
-        return open_cuda(0, backend)
+        return open_cuda(0)
     except (DeviceError, DependencyError) as error:
         pytest.skip(str(error))
-
-
-@pytest.fixture(params=["cuda-python", "pycuda"])
-def cuda(request: pytest.FixtureRequest) -> Cuda:
-    device = opened(request.param)
-    device.activate()
-    return device
-
-
-@pytest.fixture
-def graphs() -> Cuda:
-    """The backend that records graphs."""
-    return opened("cuda-python")
 
 
 def test_it_says_what_it_is(cuda: Cuda) -> None:
@@ -47,7 +31,7 @@ def test_it_says_what_it_is(cuda: Cuda) -> None:
     assert cuda.gpu
     assert cuda.capability >= (7, 5)
     with pytest.raises(DeviceError, match="no CUDA device 99: "):
-        open_cuda(99, cast(Backend, cuda.backend))
+        open_cuda(99)
 
 
 def test_copies_up_and_down(cuda: Cuda) -> None:
@@ -108,20 +92,16 @@ def test_another_thread(cuda: Cuda) -> None:
     said: list[str] = []
 
     def work() -> None:
-        try:
-            cuda.activate()
-            stream = cuda.stream()
-            buffer = cuda.buffer(10)
-            cuda.zero(buffer.address, 10, stream)
-            stream.synchronize()
-            said.append("done")
-        except DeviceError as error:
-            said.append(str(error))
+        cuda.activate()
+        stream, buffer = cuda.stream(), cuda.buffer(10)
+        cuda.zero(buffer.address, 10, stream)
+        stream.synchronize()
+        said.append("done")
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert said == ["done"] if cuda.backend == "cuda-python" else "belongs to the thread" in said[0]
+    assert said == ["done"]
 
 
 @pytest.mark.parametrize("padding", ["edge", "background"])
@@ -135,7 +115,7 @@ def test_kernels_have_the_bits_of_the_host(cuda: Cuda, host_cuda: HostCuda, hw: 
     results = []
     for bench in (Bench(cuda), Bench(host_cuda)):
         pixels, known = bench.padded(image, plan, None), bench.padded(trimap, plan, around)
-        inputs = bench.gathered(pixels, known, corners, plan.patch_hw)
+        inputs = bench.gathered(pixels, known, corners, plan)
         guide = inputs.pop("guide")
         finished = [
             bench.stitched(alphas, corners, known, plan, dtype, truncate)
@@ -164,9 +144,8 @@ def test_planes_of_more_than_two_billion_bytes(cuda: Cuda) -> None:
         pytest.skip("needs 4.4 GB of device memory")
     last, offset = RNG.integers(0, 256, 300, np.uint8), 3 * hw[0] * hw[1] - 300
     cuda.upload(source + offset, last, bench.stream)
-    bench.kernels.pad(
-        bench.stream, source, target, image_hw=hw, padded_hw=hw, offset_yx=(0, 0), channels=3, constant=None
-    )
+    plan = Plan(hw, hw, (0, 0), (32, 32), (), 0)
+    bench.kernels.pad(bench.stream, source, target, plan, channels=3, constant=None)
     np.testing.assert_array_equal(bench.get(target + offset, (300,), np.uint8), last)
 
 
@@ -177,47 +156,47 @@ class Counter:
         self.bench = bench = Bench(cuda)
         self.total, weight, bad = (bench.put(np.zeros(size, np.int32)) for size in (64, 64, 1))
         alpha, corner = bench.put(np.ones((1, 8, 8), np.float32)), bench.put(np.zeros((1, 2), np.int32))
-        self._places = (alpha, corner, 0, bench.put(np.full((8, 8), 128, np.uint8)), self.total, weight, bad)
+        planes = {"trimap": bench.put(np.full((8, 8), 128, np.uint8)), "total": self.total, "weight": weight}
+        plan = Plan((8, 8), (8, 8), (0, 0), (8, 8), ((0, 0),), 1)
+        self._arguments = (bench.stream, alpha, corner, 0, planes, bad, plan)
 
     def __call__(self) -> None:
-        self.bench.kernels.accumulate(self.bench.stream, *self._places, hw=(8, 8), patch_hw=(8, 8))
+        self.bench.kernels.accumulate(*self._arguments)
 
     @property
     def count(self) -> float:
         return float(self.bench.get(self.total, (8, 8), np.float32)[3, 3] * 5 / 4)
 
 
-def test_a_graph_runs_when_it_is_launched(graphs: Cuda) -> None:
-    work = Counter(graphs)
-    graph = graphs.capture(work.bench.stream, work)
-    assert graph is not None
+def test_a_graph_runs_when_it_is_launched(cuda: Cuda) -> None:
+    work = Counter(cuda)
+    graph = cuda.capture(work.bench.stream, work)
     assert work.count == 0
     for _ in range(3):
         graph.launch(work.bench.stream)
     assert work.count == pytest.approx(3)
-    graph.launch(graphs.stream())
-    graphs.synchronize()
+    graph.launch(cuda.stream())
+    cuda.synchronize()
     assert work.count == pytest.approx(4)
-    graph.close()
-    graph.close()
+    graph.free()
+    graph.free()
 
 
-def test_memory_may_be_made_and_freed_while_recording(graphs: Cuda) -> None:
-    work = Counter(graphs)
+def test_memory_may_be_made_and_freed_while_recording(cuda: Cuda) -> None:
+    work = Counter(cuda)
 
     def untidy() -> None:
         work()
-        graphs.buffer(1000).free()
+        cuda.buffer(1000).free()
         work()
 
-    graph = graphs.capture(work.bench.stream, untidy)
-    assert graph is not None
+    graph = cuda.capture(work.bench.stream, untidy)
     graph.launch(work.bench.stream)
     assert work.count == pytest.approx(2)
 
 
-def test_a_failed_recording_leaves_the_stream_usable(graphs: Cuda) -> None:
-    work = Counter(graphs)
+def test_a_failed_recording_leaves_the_stream_usable(cuda: Cuda) -> None:
+    work = Counter(cuda)
     stream = work.bench.stream
 
     def raises() -> None:
@@ -235,77 +214,14 @@ def test_a_failed_recording_leaves_the_stream_usable(graphs: Cuda) -> None:
             work()
 
     with pytest.raises(KeyError, match="of the work"):
-        graphs.capture(stream, raises)
+        cuda.capture(stream, raises)
     with pytest.raises(DeviceError, match=r"cuStreamSynchronize: .*captur"):
-        graphs.capture(stream, waits)
+        cuda.capture(stream, waits)
     with pytest.raises(DeviceError, match="captur"):
-        graphs.capture(stream, waits_and_hides_it)
+        cuda.capture(stream, waits_and_hides_it)
     assert work.count == 0
     work()
     assert work.count == pytest.approx(1)
-    graph = graphs.capture(stream, work)
-    assert graph is not None
+    graph = cuda.capture(stream, work)
     graph.launch(stream)
     assert work.count == pytest.approx(2)
-
-
-def test_pycuda_records_nothing() -> None:
-    device = opened("pycuda")
-    assert device.capture(device.stream(), lambda: pytest.fail("was run")) is None
-
-
-OWN_CONTEXT = """
-import numpy as np
-from pycuda import driver, gpuarray
-driver.init()
-context = driver.Device(0).make_context()
-from litematting_deploy.runtime.cuda import open_cuda
-from litematting_deploy.runtime.cuda.arrays import is_device_array, view
-from tests.runtime.cuda.planes import Bench, scattered
-cuda = open_cuda(0, "pycuda")
-assert driver.Context.get_current() == context
-bench = Bench(cuda)
-trimap = scattered((50, 70))
-theirs = gpuarray.to_gpu(trimap)
-assert is_device_array(theirs)
-seen = view(theirs, cuda, bench.stream)
-assert (seen.address, seen.shape) == (int(theirs.gpudata), (50, 70))
-np.testing.assert_array_equal(bench.get(seen.address, seen.shape, np.uint8), trimap)
-squared = bench.squared(trimap)
-assert (squared[0][trimap == 0] == 0).all()
-inner = driver.Device(0).make_context()
-try:
-    cuda.activate()
-except Exception as error:
-    print(type(error).__name__, error)
-inner.pop()
-cuda.activate()
-del bench, seen, theirs, inner
-context.pop()
-print("done")
-"""
-NO_CONTEXT = """
-from litematting_deploy.runtime.cuda import open_cuda
-cuda = open_cuda(0, "pycuda")
-stream, buffer = cuda.stream(), cuda.buffer(100)
-cuda.zero(buffer.address, 100, stream)
-stream.synchronize()
-print("done")
-"""
-NO_COMPILER = "import os; os.environ['PATH'] = '/nowhere'\n"
-
-
-@pytest.mark.parametrize("script", [OWN_CONTEXT, NO_CONTEXT], ids=["own", "none"])
-def test_pycuda_in_a_process_of_its_own(script: str) -> None:
-    opened("pycuda")
-    if script is OWN_CONTEXT:
-        pytest.importorskip("pycuda.gpuarray", exc_type=ImportError)
-    command = [sys.executable, "-c", NO_COMPILER + script]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    *said, last = done.stdout.splitlines()
-    assert last == "done"
-    assert "PyCUDA ERROR" not in done.stderr
-    assert script is NO_CONTEXT or said == [
-        "DeviceError another PyCUDA context is current than when the device was opened; pop it first"
-    ]

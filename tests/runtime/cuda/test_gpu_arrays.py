@@ -1,5 +1,6 @@
 """Arrays of PyTorch and CuPy in and out, without a copy, on a real device."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -60,17 +61,22 @@ def test_torch_in(cuda: Cuda, torch: Any) -> None:
     np.testing.assert_array_equal(fetched(cuda, grey), PIXELS[:, :, 0])
 
 
-def test_torch_mistakes(cuda: Cuda, torch: Any) -> None:
-    theirs = torch.from_numpy(PIXELS).cuda()
-    for array, words in (
-        (theirs.permute(1, 0, 2), "wanted C-contiguous"),
-        (theirs[:, :, 0], "wanted C-contiguous"),
-        (theirs.float(), "is float32, wanted uint8"),
-        (theirs.half(), "is float16, wanted uint8"),
-        (theirs.bfloat16(), "wanted uint8"),
-    ):
-        with pytest.raises(InputError, match=words):
-            view(array, cuda, cuda.stream())
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (lambda tensor: tensor.permute(1, 0, 2), "wanted C-contiguous"),
+        (lambda tensor: tensor[:, :, 0], "wanted C-contiguous"),
+        (lambda tensor: tensor.float(), "is float32, wanted uint8"),
+        (lambda tensor: tensor.half(), "is float16, wanted uint8"),
+        (lambda tensor: tensor.bfloat16(), "wanted uint8"),
+    ],
+    ids=["transposed", "a channel", "float32", "float16", "bfloat16"],
+)
+def test_tensors_that_the_kernels_cannot_read_are_refused(
+    cuda: Cuda, torch: Any, changed: Callable[[Any], Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        view(changed(torch.from_numpy(PIXELS).cuda()), cuda, cuda.stream())
 
 
 @pytest.mark.parametrize("side", [False, True], ids=["default stream", "side stream"])

@@ -79,7 +79,7 @@ def test_gathering(bench: Bench, hw: tuple[int, int], batch: int) -> None:
     guide, table = transformable_map(trimap), corner_table(plan, batch)
     for first in range(0, len(table), batch):
         corners = table[first : first + batch]
-        found = bench.gathered(image, trimap, corners, plan.patch_hw)
+        found = bench.gathered(image, trimap, corners, plan)
         for index, corner in enumerate(corners):
             if corner[0] < 0:
                 assert not any(planes[index].any() for planes in found.values())
@@ -92,7 +92,8 @@ def test_gathering(bench: Bench, hw: tuple[int, int], batch: int) -> None:
 
 def test_gathering_gives_every_grey_value_numpys_bits(bench: Bench) -> None:
     image = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(16, 16, 3)
-    found = bench.gathered(image, np.zeros((16, 16), np.uint8), np.zeros((1, 2), np.int32), (16, 16))
+    plan = Plan((16, 16), (16, 16), (0, 0), (16, 16), ((0, 0),), 1)
+    found = bench.gathered(image, np.zeros((16, 16), np.uint8), np.zeros((1, 2), np.int32), plan)
     np.testing.assert_array_equal(found["image"][0], network_image(image))
 
 

@@ -1,0 +1,189 @@
+"""What the driver is asked for, call by call, by a stand-in of it: no device is needed."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from litematting_deploy.errors import DeviceError
+from litematting_deploy.runtime.cuda import open_cuda
+from litematting_deploy.runtime.cuda.protocol import Cuda
+
+pytest.importorskip("cuda.bindings.driver", reason="cuda-bindings is not installed")
+
+from litematting_deploy.runtime.cuda import cuda_python  # imports cuda-bindings
+
+CONTEXT = 7
+ANSWERS = {
+    "cuDeviceGetCount": (2,),
+    "cuDeviceGet": (1,),
+    "cuDeviceGetName": (b"A GPU\0and more",),
+    "cuDevicePrimaryCtxRetain": (CONTEXT,),
+    "cuMemGetInfo": (30, 100),
+    "cuEventElapsedTime": (2.5,),
+    "cuGetErrorString": (b"what the driver says",),
+}
+MAKERS = (
+    *("cuStreamCreate", "cuEventCreate", "cuMemAlloc", "cuMemHostAlloc"),
+    *("cuModuleLoadData", "cuModuleGetFunction", "cuStreamEndCapture", "cuGraphInstantiate"),
+)
+
+
+class Driver:
+    """Notes every call; those in `failing` fail, those that make something give the next number from 100 on."""
+
+    def __init__(self, real: Any) -> None:
+        self._real, self._handles = real, itertools.count(100)
+        self.calls: list[tuple[Any, ...]] = []
+        self.failing: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("CU"):
+            return getattr(self._real, name)
+        return lambda *arguments: self._answer(name, *arguments)
+
+    def _answer(self, name: str, *arguments: Any) -> tuple[Any, ...]:
+        status = self._real.CUresult
+        if name == "cuDeviceGetAttribute":
+            return status.CUDA_SUCCESS, 8 if "MAJOR" in arguments[0].name else 9
+        self.calls.append((name, *arguments))
+        if name in self.failing:
+            return (status.CUDA_ERROR_INVALID_VALUE,)
+        return status.CUDA_SUCCESS, *((next(self._handles),) if name in MAKERS else ANSWERS.get(name, ()))
+
+    def since(self) -> list[tuple[Any, ...]]:
+        """The calls since this was last asked."""
+        calls, self.calls = self.calls, []
+        return calls
+
+
+def released(name: str, handle: int) -> list[tuple[Any, ...]]:
+    return [("cuCtxPushCurrent", CONTEXT), (name, handle), ("cuCtxPopCurrent",)]
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
+    stand_in = Driver(cuda_python.driver)
+    monkeypatch.setattr(cuda_python, "driver", stand_in)
+    monkeypatch.setattr(cuda_python, "compiled", lambda source, _: source.encode())
+    return stand_in
+
+
+@pytest.fixture
+def cuda(driver: Driver) -> Cuda:
+    opened = open_cuda(1)
+    driver.since()
+    return opened
+
+
+def test_a_device_is_opened_in_its_primary_context(driver: Driver) -> None:
+    cuda = open_cuda(1)
+    assert (cuda.index, cuda.gpu, cuda.capability) == (1, "A GPU", (8, 9))
+    assert [call[0] for call in driver.since()] == [
+        *("cuInit", "cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetName", "cuDevicePrimaryCtxRetain"),
+        "cuCtxSetCurrent",
+    ]
+    with pytest.raises(DeviceError, match=r"^no CUDA device 2: there are 2, cuda:0 to cuda:1$"):
+        open_cuda(2)
+
+
+def test_what_is_made_is_released_once_in_its_context(cuda: Cuda, driver: Driver) -> None:
+    stream, timed, untimed = cuda.stream(), cuda.event(timing=True), cuda.event()
+    buffer, empty, pinned, module = cuda.buffer(8), cuda.buffer(0), cuda.pinned(0), cuda.module("source")
+    assert driver.since() == [
+        ("cuStreamCreate", 1),  # does not wait for the default stream
+        *(("cuEventCreate", 0), ("cuEventCreate", 2)),
+        *(("cuMemAlloc", 8), ("cuMemAlloc", 1), ("cuMemHostAlloc", 1, 0), ("cuModuleLoadData", b"source")),
+    ]
+    assert (stream.handle, buffer.address, buffer.nbytes) == (100, 103, 8)
+    for memory in (buffer, buffer, pinned):
+        memory.free()
+    assert driver.since() == [*released("cuMemFree", 103), *released("cuMemFreeHost", 105)]
+    assert pinned.bytes.size == 0
+    kernel = module.kernel("one")
+    del module, empty, timed
+    assert driver.since() == [
+        ("cuModuleGetFunction", 106, b"one"),
+        *(*released("cuMemFree", 104), *released("cuEventDestroy", 101)),
+    ]
+    del kernel, untimed, stream
+    assert driver.since() == [
+        *(*released("cuModuleUnload", 106), *released("cuEventDestroy", 102), *released("cuStreamDestroy", 100)),
+    ]
+
+
+def test_work_goes_to_its_stream(cuda: Cuda, driver: Driver) -> None:
+    stream, event, later = cuda.stream(), cuda.event(timing=True), cuda.event(timing=True)
+    kernel = cuda.module("source").kernel("one")
+    host = np.zeros(6, np.uint8)
+    at = host.ctypes.data
+    driver.since()
+    cuda.zero(5, 6, stream)
+    cuda.upload(5, host, stream)
+    cuda.download(host, 5, stream)
+    cuda.copy(1, 2, 3, stream)
+    event.record(stream)
+    stream.wait(event)
+    kernel.launch(stream, (1, 2, 3), (4, 5, 6), 7, np.int32(8), np.float32(0.5))
+    stream.synchronize()
+    event.synchronize()
+    cuda.synchronize()
+    assert (later.milliseconds_since(event), cuda.memory()) == (2.5, (30, 100))
+    types = tuple(cuda_python._TYPES[kind] for kind in (int, np.int32, np.float32))
+    assert driver.since() == [
+        ("cuMemsetD8Async", 5, 0, 6, 100),
+        ("cuMemcpyHtoDAsync", 5, at, 6, 100),
+        ("cuMemcpyDtoHAsync", at, 5, 6, 100),
+        ("cuMemcpyDtoDAsync", 1, 2, 3, 100),
+        *(("cuEventRecord", 101, 100), ("cuStreamWaitEvent", 100, 101, 0)),
+        ("cuLaunchKernel", 104, 1, 2, 3, 4, 5, 6, 0, 100, ((7, 8, 0.5), types), 0),
+        *(("cuStreamSynchronize", 100), ("cuEventSynchronize", 101), ("cuCtxSynchronize",)),
+        *(("cuEventElapsedTime", 101, 102), ("cuMemGetInfo",)),
+    ]
+    with pytest.raises(DeviceError, match=r"a host array of \(3,\) with strides \(2,\) cannot be copied"):
+        cuda.upload(5, host[::2], stream)
+    with pytest.raises(DeviceError, match="cannot be copied as one block"):
+        cuda.download(host[::2], 5, stream)
+    assert driver.since() == []
+
+
+def test_a_graph_is_recorded_and_launched(cuda: Cuda, driver: Driver) -> None:
+    stream = cuda.stream()
+    driver.since()
+    graph = cuda.capture(stream, lambda: cuda.zero(5, 6, stream))
+    relaxed = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
+    assert driver.since() == [
+        *(("cuStreamBeginCapture", 100, relaxed), ("cuMemsetD8Async", 5, 0, 6, 100)),
+        *(("cuStreamEndCapture", 100), ("cuGraphInstantiate", 101, 0), ("cuGraphDestroy", 101)),
+    ]
+    graph.launch(stream)
+    graph.free()
+    graph.free()
+    assert driver.since() == [("cuGraphLaunch", 102, 100), *released("cuGraphExecDestroy", 102)]
+
+
+def test_a_recording_that_fails_is_ended(cuda: Cuda, driver: Driver) -> None:
+    stream = cuda.stream()
+    driver.since()
+
+    def fails() -> None:
+        raise KeyError("of the work")
+
+    with pytest.raises(KeyError, match="of the work"):
+        cuda.capture(stream, fails)
+    assert [call[0] for call in driver.since()] == ["cuStreamBeginCapture", "cuStreamEndCapture", "cuGraphDestroy"]
+    driver.failing = {"cuGraphInstantiate"}
+    with pytest.raises(DeviceError, match=r"^cuGraphInstantiate: what the driver says$"):
+        cuda.capture(stream, lambda: None)
+    assert driver.since()[-1] == ("cuGraphDestroy", 102)
+    driver.failing = {"cuStreamEndCapture"}
+    with pytest.raises(DeviceError, match=r"^cuStreamEndCapture: what the driver says$"):
+        cuda.capture(stream, lambda: None)
+    assert [call[0] for call in driver.since()][-2:] == ["cuStreamEndCapture", "cuGetErrorString"]
+
+
+def test_memory_that_runs_out_is_an_error_with_the_drivers_words(cuda: Cuda, driver: Driver) -> None:
+    driver.failing = {"cuMemAlloc"}
+    with pytest.raises(DeviceError, match=r"^cuMemAlloc: what the driver says$"):
+        cuda.buffer(8)
