@@ -60,7 +60,10 @@ class Drawing:
         output = helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(shape))
         graph = helper.make_graph(nodes, "litematting", self._inputs, [output], list(self._initializers.values()))
         return helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=10, producer_name="litematting-deploy"
+            graph,
+            opset_imports=[helper.make_opsetid("", self.opset)],
+            ir_version=10,
+            producer_name="litematting-deploy",
         )
 
 
@@ -195,6 +198,7 @@ class Tensor:
         )
         self.drawing.nodes[-1].input[:] = [self.name, "", "", self.drawing.nodes[-1].input[1]]
         return made
+
     @property
     def chw(self) -> tuple[int, int, int]:
         """Channels, height and width of a map (N, C, H, W)."""
@@ -218,7 +222,12 @@ def concat(tensors: Sequence[Tensor], axis: int) -> Tensor:
 
 
 def convolve(
-    x: Tensor, kernel: Tensor, bias: Tensor | None = None, *, stride: int = 1, padding: int | tuple[int, int] = 0,
+    x: Tensor,
+    kernel: Tensor,
+    bias: Tensor | None = None,
+    *,
+    stride: int = 1,
+    padding: int | tuple[int, int] = 0,
     groups: int = 1,
 ) -> Tensor:
     """Return the convolution of x (N, C, H, W) with a kernel (D, C / groups, kh, kw), be it constant or computed."""
@@ -227,8 +236,13 @@ def convolve(
     assert out is not None and rows is not None and columns is not None
     shape = (None, out, (height + 2 * top - rows) // stride + 1, (width + 2 * left - columns) // stride + 1)
     made: Tensor = x.drawing.add(
-        "Conv", (x, kernel) if bias is None else (x, kernel, bias), shape, kernel_shape=[rows, columns],
-        pads=[top, left, top, left], strides=[stride, stride], group=groups,
+        "Conv",
+        (x, kernel) if bias is None else (x, kernel, bias),
+        shape,
+        kernel_shape=[rows, columns],
+        pads=[top, left, top, left],
+        strides=[stride, stride],
+        group=groups,
     )
     return made
 

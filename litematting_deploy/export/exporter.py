@@ -76,7 +76,7 @@ def export_onnx(
         batch=spec.batch,
         precision=spec.precision,
         pooling=spec.pooling,
-        norm=spec.norm,
+        norm=spec.norm_form,
         opset=OPSET,
         weights_beside=weights_beside,
         versions=versions,

@@ -29,7 +29,7 @@ from .drawing import Drawing, Tensor, concat, convolve
 LARGE_MAP = 1 << 20
 """Values of a block's hidden map from which on the covariance pays for its kernels."""
 
-_WHOLE_GROUP = 10_000
+_WHOLE_GROUP = 15_000
 """Values of a group up to which one kernel takes its statistics at once."""
 
 _NARROWEST = 8
@@ -147,7 +147,11 @@ class Blocks:
         bias = None if layer.bias is None else self.weight(layer.bias)
         own = (int(layer.padding[0]), int(layer.padding[1]))
         return convolve(
-            x, self.weight(layer.weight), bias, stride=layer.stride[0], padding=own if padding is None else padding,
+            x,
+            self.weight(layer.weight),
+            bias,
+            stride=layer.stride[0],
+            padding=own if padding is None else padding,
             groups=layer.groups,
         )
 
@@ -165,7 +169,9 @@ class Blocks:
     def _affine(self, mean: Tensor, variance: Tensor, norm: nn.GroupNorm) -> tuple[Tensor, Tensor]:
         """Return scale and shift (N, C, 1, 1) of a norm, from the statistics (N, G, 1) of its groups."""
         groups, channels = norm.num_groups, norm.num_channels
-        weight, bias = (self.weight(part, 1, groups, channels // groups, dtype=F32) for part in (norm.weight, norm.bias))
+        weight, bias = (
+            self.weight(part, 1, groups, channels // groups, dtype=F32) for part in (norm.weight, norm.bias)
+        )
         scale = weight / (variance + EPSILON).apply("Sqrt")
         shift = bias - mean * scale
         return scale.reshape(-1, channels, 1, 1), shift.reshape(-1, channels, 1, 1)
@@ -201,7 +207,13 @@ class Blocks:
         """Return a norm and the activation behind it, in the graph's precision, as the one node where that is one
         kernel."""
         width = norm.num_channels // norm.num_groups
-        if isinstance(layer, nn.ReLU) and norm.num_groups == 32 and width >= _NARROWEST and width % 2 == 0:
+        if (
+            y.chw[1] * y.chw[2] * width > _WHOLE_GROUP
+            and isinstance(layer, nn.ReLU)
+            and norm.num_groups == 32
+            and width >= _NARROWEST
+            and width % 2 == 0
+        ):
             parameters = (self.weight(norm.weight), self.weight(norm.bias))
             return relu(y.apply("GroupNormalization", *parameters, num_groups=norm.num_groups, epsilon=norm.eps))
         return self.norm(y, norm, activation(layer)).cast(self.dtype)
@@ -309,8 +321,15 @@ class Blocks:
         """Return what mobile blocks make of a map."""
         for block in blocks:
             assert isinstance(block, MobileBlock)
-            height, width = (x.large if isinstance(x, Joined) else x.y if isinstance(x, Affine) else
-                             x.values if isinstance(x, Centred) else x).hw
+            height, width = (
+                x.large
+                if isinstance(x, Joined)
+                else x.y
+                if isinstance(x, Affine)
+                else x.values
+                if isinstance(x, Centred)
+                else x
+            ).hw
             large = block.conv[0].out_channels * height * width >= LARGE_MAP
             x = self._large_block(block, self.centred(x)) if large else self._block(block, x)
         return x

@@ -17,7 +17,9 @@ _ALIGNED = 8
 """Rows of a matrix in half precision come in so many, or a kernel is needed to pad them."""
 
 
-def draw(model: LiteMatting, patch_hw: tuple[int, int], batch: int | None, dtype: np.dtype, opset: int) -> onnx.ModelProto:
+def draw(
+    model: LiteMatting, patch_hw: tuple[int, int], batch: int | None, dtype: np.dtype, opset: int
+) -> onnx.ModelProto:
     """Return the graph of a model: image, trimap and guide to alpha, all float32, with maps in `dtype` between."""
     drawing = Drawing(opset)
     count: int | str = "batch" if batch is None else batch
@@ -138,13 +140,10 @@ class _Network(Blocks):
             first += scale
         return concat(cells, 1)
 
-    def _window_sums(
-        self, x: Tensor, heights: Sequence[int], widths: Sequence[int]
-    ) -> tuple[Tensor, np.ndarray]:
+    def _window_sums(self, x: Tensor, heights: Sequence[int], widths: Sequence[int]) -> tuple[Tensor, np.ndarray]:
         """Return sums of x (N, C, H, W) over the windows of adaptive pooling, all heights with all widths.
 
-        Sums (N, sum of heights, sum of widths, C), and each window's share (rows, columns, 1), 1 / its pixels. A matrix
-        of ones is exact in half precision, one of averages is not.
+        Sums (N, sum of heights, sum of widths, C), and what makes averages of them, (rows, columns, 1).
         """
         channels, height, width = x.chw
         across, columns = _windows(widths, width)
@@ -189,8 +188,13 @@ class _Network(Blocks):
 
 
 def _windows(sizes: Sequence[int], length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return ones where a window of adaptive pooling is, (windows, length), and 1 / its length for each window."""
+    """Return a power of two for each window of adaptive pooling, where it is, (windows, length), and its share.
+
+    Their product is 1 / length. Half precision holds the power exactly, and sums of what it makes of large windows.
+    """
     averages = np.concatenate([averaging_matrix(size, length).numpy() for size in sizes])
     rows = -(-len(averages) // _ALIGNED) * _ALIGNED
     averages = np.concatenate([averages, np.zeros((rows - len(averages), length), np.float32)])
-    return (averages > 0).astype(np.float32), averages.max(axis=1).astype(np.float64)
+    share = np.maximum(averages.max(axis=1), 1 / length).astype(np.float64)
+    power = 2.0 ** np.round(np.log2(share))
+    return (averages > 0) * power[:, None], share / power

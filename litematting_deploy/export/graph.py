@@ -6,11 +6,13 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
 
 from ..model import LiteMatting
+from .gpu_network import draw
 from .rewriting import spell_norms
 from .spec import ExportSpec
 
@@ -40,6 +42,10 @@ def build_graph(model: LiteMatting, spec: ExportSpec) -> onnx.ModelProto:
 
     Initializers bear the names of the state dict; nothing of the exporting machine is left in the graph.
     """
+    if spec.norm_form == "gpu":
+        return draw(
+            model, spec.patch_hw, spec.batch, np.dtype(np.float16 if spec.precision == "fp16" else np.float32), OPSET
+        )
     dtype = torch.float16 if spec.precision == "fp16" else torch.float32
     view = _Float32Border(copy.deepcopy(model).to(dtype), dtype).eval()
     batch = spec.batch or TRACED_BATCH
@@ -59,7 +65,7 @@ def build_graph(model: LiteMatting, spec: ExportSpec) -> onnx.ModelProto:
             dynamic_shapes=dynamic,
         )
     assert program is not None  # it is, with dynamo
-    spell_norms(program.model, spec.norm)
+    spell_norms(program.model, spec.norm_form)
     proto: onnx.ModelProto = program.model_proto
     _strip(proto)
     _double_statistics(proto)
