@@ -203,7 +203,9 @@ class Tensor:
     def chw(self) -> tuple[int, int, int]:
         """Channels, height and width of a map (N, C, H, W)."""
         _, channels, height, width = self.shape
-        assert channels is not None and height is not None and width is not None
+        assert channels is not None
+        assert height is not None
+        assert width is not None
         return channels, height, width
 
     @property
@@ -233,7 +235,9 @@ def convolve(
     """Return the convolution of x (N, C, H, W) with a kernel (D, C / groups, kh, kw), be it constant or computed."""
     top, left = (padding, padding) if isinstance(padding, int) else padding
     (height, width), (out, _, rows, columns) = x.hw, kernel.shape
-    assert out is not None and rows is not None and columns is not None
+    assert out is not None
+    assert rows is not None
+    assert columns is not None
     shape = (None, out, (height + 2 * top - rows) // stride + 1, (width + 2 * left - columns) // stride + 1)
     made: Tensor = x.drawing.add(
         "Conv",

@@ -1,8 +1,8 @@
 """Norms and mobile blocks for compilers on GPUs, such as TensorRT: the same function with less memory traffic.
 
-A GPU spends its time on passes over maps, and a compiler makes one kernel of a convolution, an addition and an activation
-behind it, or of a chain of element-wise operations. A norm is neither: its statistics need the whole map first. What
-was measured with TensorRT for RTX is in benchmarks/NOTES.md; what follows from it:
+A GPU spends its time on passes over maps, and a compiler makes one kernel of a convolution, an addition and an
+activation behind it, or of a chain of element-wise operations. A norm is neither: its statistics need the whole map
+first. What was measured with TensorRT for RTX is in benchmarks/NOTES.md; what follows from it:
 
 - The norm after a block's 1x1 expansion costs no pass. Its statistics are those of the input through the kernel: with K
   the covariance of the input (channels x channels) and w the kernel's rows, the variance of a group is the mean of

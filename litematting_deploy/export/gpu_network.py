@@ -10,8 +10,8 @@ from ..model import LiteMatting
 from ..model.enb import PYRAMID_SCALES, EfficientNonLocalBlock
 from ..model.lsrppm import BRANCHES, PAIRS, LongShortRangePyramidPooling
 from ..model.pooling import averaging_matrix
-from .drawing import Drawing, Tensor, concat, convolve
-from .gpu_blocks import F32, Affine, Blocks, Centred, activation, bordered, padded_share, relu, scaled
+from .drawing import Drawing, Tensor, concat
+from .gpu_blocks import F32, Blocks, Centred, activation, bordered, padded_share, relu
 
 _ALIGNED = 8
 """Rows of a matrix in half precision come in so many, or a kernel is needed to pad them."""
@@ -40,15 +40,16 @@ class _Network(Blocks):
         """Return alpha (N, 1, H, W) of inputs as in `LiteMatting.forward`."""
         encoder, decoder = self.network.encoder, self.network.decoder
         shown, marked = image.cast(self.dtype), trimap.cast(self.dtype)
+        height, width = trimap.hw
+        inside = (trimap.window(1, 1, 2) + trimap.window(1, 2, 3)).cast(self.dtype)
+        inside = inside.window(2, 0, height, 32).window(3, 0, width, 32)
         en1 = self._first(encoder, concat([image * 2 - 1, trimap, guide], 1).cast(self.dtype))
         en2 = self.stage(encoder.layer2, en1)
         en3 = self.stage(encoder.layer3, en2)
         en5 = self.stage(encoder.layer5, self.stage(encoder.layer4, en3))
         en6 = self.plain(self.stage(encoder.layer6, en5))
-        height, width = trimap.hw
-        inside = (trimap.window(1, 1, 2) + trimap.window(1, 2, 3)).cast(self.dtype)
-        inside = inside.window(2, 0, height, 32).window(3, 0, width, 32)
-        assert encoder.gfnb is not None and self.network.ppm is not None
+        assert encoder.gfnb is not None
+        assert self.network.ppm is not None
         context = self._attended(encoder.gfnb, en6, self._guidance(encoder.layerx, shown), inside)
         en7 = self.plain(self.stage(encoder.layer7, concat([en6, context], 1)))
         x = concat([en7, self._pooled(self.network.ppm, en7)], 1)
