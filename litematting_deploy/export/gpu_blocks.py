@@ -32,6 +32,9 @@ LARGE_MAP = 1 << 20
 _WHOLE_GROUP = 15_000
 """Values of a group up to which one kernel takes its statistics at once."""
 
+_UNROLLED = 4
+"""Channels of a group up to which its mean is a few additions, and so goes into whatever kernel needs it."""
+
 _NARROWEST = 8
 """Channels of a group from which on TensorRT makes one kernel of its norm, if they are an even number of 32 groups."""
 
@@ -179,15 +182,28 @@ class Blocks:
     def normalised(self, y: Tensor, norm: nn.GroupNorm) -> Affine:
         """Return y (N, C, H, W) as its norm makes it, with the means of its channels; rows first."""
         (channels, height, _), groups = y.chw, norm.num_groups
+        width = channels // groups
         values = y.cast(F32)
         rows = values.mean(3)
         apart = values - rows
-        variances = (apart * apart).mean(3).reshape(-1, groups, channels // groups * height)
-        means = rows.reshape(-1, groups, channels // groups * height)
-        mean = means.mean(2)
-        apart = means - mean
-        scale, shift = self._affine(mean, (variances + apart * apart).mean(2), norm)
-        return Affine(y, scale, shift, rows.mean(2) * scale + shift)
+        variances = (apart * apart).mean(3)
+        if width <= _UNROLLED:
+            first = rows.window(2, 0, 1)
+            apart = rows - first
+            moved, squares = apart.mean(2), (variances + apart * apart).mean(2)
+            means, variances = first + moved, squares - moved * moved
+            channel_means = means
+            means, variances = (part.reshape(-1, groups, width) for part in (means, variances))
+        else:
+            means, variances = (part.reshape(-1, groups, width * height) for part in (rows, variances))
+            channel_means = rows.mean(2)
+        if width == 1:
+            scale, shift = self._affine(means, variances, norm)
+        else:
+            mean = means.mean(2)
+            apart = means - mean
+            scale, shift = self._affine(mean, (variances + apart * apart).mean(2), norm)
+        return Affine(y, scale, shift, channel_means * scale + shift)
 
     def norm(self, y: Tensor, norm: nn.GroupNorm, activate: Activation | None = None) -> Tensor:
         """Return a norm with the activation behind it, float32."""
@@ -337,7 +353,8 @@ class Blocks:
     def _block(self, block: MobileBlock, x: Map) -> Tensor:
         expand, norm1, active, depthwise, norm2, _, project, norm3 = block.conv
         if isinstance(x, Joined):
-            y = self.convolved(self.padded(x), expand)
+            joined = concat([x.large, self.exact(x.skip)], 1).cast(self.dtype)
+            y = self.convolved(joined, expand, 1)
         else:
             x = self.plain(x)
             y = self.convolved(x, expand, 1)
