@@ -26,7 +26,7 @@ from torch import nn
 from ..model.layers import EPSILON, MobileBlock
 from .drawing import Drawing, Tensor, concat, convolve
 
-LARGE_MAP = 1 << 20
+LARGE_MAP = 3 << 20
 """Values of a block's hidden map from which on the covariance pays for its kernels."""
 
 _WHOLE_GROUP = 15_000
@@ -34,6 +34,12 @@ _WHOLE_GROUP = 15_000
 
 _UNROLLED = 4
 """Channels of a group up to which its mean is a few additions, and so goes into whatever kernel needs it."""
+
+_WHOLE_CHANNEL = 10_000
+"""Values of a channel up to which one kernel takes its statistics at once."""
+
+_MOST_UNROLLED = 18
+"""The same, where that saves a kernel on a small map."""
 
 _NARROWEST = 8
 """Channels of a group from which on TensorRT makes one kernel of its norm, if they are an even number of 32 groups."""
@@ -128,6 +134,30 @@ def bordered(x: Tensor, centre: Tensor) -> Tensor:
     return concat([row, concat([side, x, side], 3), row], 2)
 
 
+def _of_groups(
+    means: Tensor, variances: Tensor, groups: int, parts: int, unrolled: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return mean and variance (N, G, 1) of groups, from those of `parts` equal parts of each.
+
+    unrolled: as additions, which go into the kernel that needs them, in place of a reduction, which is one.
+    """
+    means, variances = (part.reshape(-1, groups, parts) for part in (means, variances))
+    if parts == 1:
+        return means, variances
+
+    def average(x: Tensor) -> Tensor:
+        if not unrolled:
+            return x.mean(2)
+        total = x.window(2, 0, 1)
+        for index in range(1, parts):
+            total = total + x.window(2, index, index + 1)
+        return total * (1 / parts)
+
+    mean = average(means)
+    apart = means - mean
+    return mean, average(variances + apart * apart)
+
+
 class Blocks:
     """The layers of one model in a graph.
 
@@ -180,30 +210,27 @@ class Blocks:
         return scale.reshape(-1, channels, 1, 1), shift.reshape(-1, channels, 1, 1)
 
     def normalised(self, y: Tensor, norm: nn.GroupNorm) -> Affine:
-        """Return y (N, C, H, W) as its norm makes it, with the means of its channels; rows first."""
-        (channels, height, _), groups = y.chw, norm.num_groups
+        """Return y (N, C, H, W) as its norm makes it, with the means of its channels."""
+        (channels, height, across), groups = y.chw, norm.num_groups
         width = channels // groups
         values = y.cast(F32)
-        rows = values.mean(3)
-        apart = values - rows
-        variances = (apart * apart).mean(3)
-        if width <= _UNROLLED:
-            first = rows.window(2, 0, 1)
-            apart = rows - first
+        if height * across <= _WHOLE_CHANNEL and width <= _MOST_UNROLLED:
+            means = values.mean(2, 3)
+            apart = values - means
+            variances = (apart * apart).mean(2, 3)
+        else:
+            means = values.mean(3)
+            apart = values - means
+            variances = (apart * apart).mean(3)
+            if width > _UNROLLED:
+                scale, shift = self._affine(*_of_groups(means, variances, groups, width * height), norm)
+                return Affine(y, scale, shift, means.mean(2) * scale + shift)
+            first = means.window(2, 0, 1)
+            apart = means - first
             moved, squares = apart.mean(2), (variances + apart * apart).mean(2)
             means, variances = first + moved, squares - moved * moved
-            channel_means = means
-            means, variances = (part.reshape(-1, groups, width) for part in (means, variances))
-        else:
-            means, variances = (part.reshape(-1, groups, width * height) for part in (rows, variances))
-            channel_means = rows.mean(2)
-        if width == 1:
-            scale, shift = self._affine(means, variances, norm)
-        else:
-            mean = means.mean(2)
-            apart = means - mean
-            scale, shift = self._affine(mean, (variances + apart * apart).mean(2), norm)
-        return Affine(y, scale, shift, channel_means * scale + shift)
+        scale, shift = self._affine(*_of_groups(means, variances, groups, width, unrolled=True), norm)
+        return Affine(y, scale, shift, means * scale + shift)
 
     def norm(self, y: Tensor, norm: nn.GroupNorm, activate: Activation | None = None) -> Tensor:
         """Return a norm with the activation behind it, float32."""
