@@ -171,12 +171,13 @@ class Tensor:
         made: Self = self.drawing.add("Slice", parts, (*self.shape[:2], height, width))
         return made
 
-    def pad(self) -> Self:
-        """Return a map (N, C, H, W) with one pixel of zeros around."""
-        height, width = self.hw
-        made: Self = self.drawing.add(
-            "Pad", (self, self._ints(0, 0, 1, 1, 0, 0, 1, 1)), (*self.shape[:2], height + 2, width + 2)
-        )
+    def pad(self, top: int = 1, left: int = 1, bottom: int = 1, right: int = 1) -> Self:
+        """Return a map (N, C, H, W) with zeros around, one pixel unless told."""
+        *before, height, width = self.shape
+        assert height is not None
+        assert width is not None
+        pads = self._ints(0, 0, top, left, 0, 0, bottom, right)
+        made: Self = self.drawing.add("Pad", (self, pads), (*before, height + top + bottom, width + left + right))
         return made
 
     def expand(self, *shape: int) -> Self:
@@ -218,7 +219,7 @@ def concat(tensors: Sequence[Tensor], axis: int) -> Tensor:
     """Return tensors joined along an axis."""
     shape = list(tensors[0].shape)
     lengths = [tensor.shape[axis] for tensor in tensors]
-    shape[axis] = None if axis == 0 else sum(length for length in lengths if length is not None)
+    shape[axis] = sum(length for length in lengths if length is not None)
     made: Tensor = tensors[0].drawing.add("Concat", tensors, tuple(shape), axis=axis)
     return made
 

@@ -10,8 +10,8 @@ from ..model import LiteMatting
 from ..model.enb import PYRAMID_SCALES, EfficientNonLocalBlock
 from ..model.lsrppm import BRANCHES, PAIRS, LongShortRangePyramidPooling
 from ..model.pooling import averaging_matrix
-from .drawing import Drawing, Tensor, concat
-from .gpu_blocks import F32, Blocks, Centred, activation, bordered, padded_share, relu
+from .drawing import Drawing, Tensor, concat, convolve
+from .gpu_blocks import F32, Blocks, Centred, activation, bordered, padded_share, relu, scaled
 
 _ALIGNED = 8
 """Rows of a matrix in half precision come in so many, or a kernel is needed to pad them."""
@@ -171,14 +171,25 @@ class _Network(Blocks):
         heights = sorted({rows for rows, _ in sizes.values()})
         widths = sorted({columns for _, columns in sizes.values()})
         sums, shares = self._window_sums(x, heights, widths)
+        canvas = max(heights), max(widths)
+        cells, inside, kernels = [], [], []
+        largest = max(max(layers[0].kernel_size) for layers in map(module.get_submodule, BRANCHES))
+        for name, (rows, columns) in sizes.items():
+            first = sum(size for size in heights if size < rows), sum(size for size in widths if size < columns)
+            part = self._cut(sums, shares, first, (rows, columns)).cast(self.dtype).transpose(0, 3, 1, 2)
+            cells.append(part.pad(0, 0, canvas[0] - rows, canvas[1] - columns))
+            inside.append(np.pad(np.ones((rows, columns)), ((0, canvas[0] - rows), (0, canvas[1] - columns))))
+            kernel = self.weight(module.get_submodule(name)[0].weight)
+            down, across = ((largest - size) // 2 for size in module.get_submodule(name)[0].kernel_size)
+            kernels.append(kernel.pad(down, across, down, across))
+        y = convolve(concat(cells, 1), concat(kernels, 0), padding=largest // 2, groups=len(sizes))
+        spread = self._canvas_norm(y, [module.get_submodule(name)[1] for name in sizes], np.stack(inside))
+        order = list(sizes)
 
         def branch(name: str) -> Tensor:
             rows, columns = sizes[name]
-            first = sum(size for size in heights if size < rows), sum(size for size in widths if size < columns)
-            cells = self._cut(sums, shares, first, (rows, columns)).cast(self.dtype).transpose(0, 3, 1, 2)
-            convolution, norm, active = module.get_submodule(name).children()
-            made = self.norm(self.convolved(cells, convolution), norm, activation(active))
-            return made.enlarge(height, width, "linear")
+            start = order.index(name) * channels
+            return spread.window(1, start, start + channels).crop(0, 0, rows, columns).cast(F32).enlarge(height, width, "linear")
 
         pairs = [relu(branch(first) + branch(second)).cast(self.dtype) for first, second in PAIRS]
         convolution, norm, active = module.conv
@@ -186,6 +197,28 @@ class _Network(Blocks):
         y = self.convolved(stacked.reshape(-1, channels, height, width), convolution)
         y = self.norm(y, norm, activation(active)).cast(self.dtype)
         return y.reshape(-1, len(pairs) * channels, height, width)
+
+    def _canvas_norm(self, y: Tensor, norms: Sequence[nn.GroupNorm], inside: np.ndarray) -> Tensor:
+        """Return the norms, with ReLU, of maps that lie one behind the other as channels, each in a part of the canvas.
+
+        y: (N, branches C, H, W). inside: (branches, H, W), 1 where a branch has cells. The result is as y is.
+        """
+        (channels, height, width), groups = y.chw, norms[0].num_groups
+        each = channels // len(norms) // groups
+        values = y.cast(F32).reshape(-1, len(norms), groups, each, height * width)
+        mask = inside.reshape(1, len(norms), 1, 1, -1)
+        shares = self.drawing.constant(mask / (each * mask.sum(axis=-1, keepdims=True)), F32)
+        mean = (values * shares).sum(3, 4)
+        apart = values - mean
+        variance = (apart * apart * shares).sum(3, 4)
+        weight, bias = (
+            concat([self.weight(part(norm), 1, 1, groups, each, 1, dtype=F32) for norm in norms], 1)
+            for part in (lambda norm: norm.weight, lambda norm: norm.bias)
+        )
+        scale = weight / (variance + norms[0].eps).apply("Sqrt")
+        shift = bias - mean * scale
+        scale, shift = (part.reshape(-1, channels, 1, 1) for part in (scale, shift))
+        return relu(scaled(y, scale, shift)).cast(self.dtype)
 
 
 def _windows(sizes: Sequence[int], length: int) -> tuple[np.ndarray, np.ndarray]:
