@@ -134,7 +134,7 @@ def bordered(x: Tensor, centre: Tensor) -> Tensor:
     return concat([row, concat([side, x, side], 3), row], 2)
 
 
-def _of_groups(
+def of_groups(
     means: Tensor, variances: Tensor, groups: int, parts: int, unrolled: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Return mean and variance (N, G, 1) of groups, from those of `parts` equal parts of each.
@@ -223,13 +223,13 @@ class Blocks:
             apart = values - means
             variances = (apart * apart).mean(3)
             if width > _UNROLLED:
-                scale, shift = self._affine(*_of_groups(means, variances, groups, width * height), norm)
+                scale, shift = self._affine(*of_groups(means, variances, groups, width * height), norm)
                 return Affine(y, scale, shift, means.mean(2) * scale + shift)
             first = means.window(2, 0, 1)
             apart = means - first
             moved, squares = apart.mean(2), (variances + apart * apart).mean(2)
             means, variances = first + moved, squares - moved * moved
-        scale, shift = self._affine(*_of_groups(means, variances, groups, width, unrolled=True), norm)
+        scale, shift = self._affine(*of_groups(means, variances, groups, width, unrolled=True), norm)
         return Affine(y, scale, shift, means * scale + shift)
 
     def norm(self, y: Tensor, norm: nn.GroupNorm, activate: Activation | None = None) -> Tensor:
@@ -267,21 +267,23 @@ class Blocks:
         width = layer.out_channels // groups
         rows = layer.weight.detach().double().numpy().reshape(groups, width, channels)
         apart = rows - rows.mean(axis=1, keepdims=True)
+        constant = self.drawing.constant
+        row, column = x.centre.reshape(-1, 1, channels), x.centre.reshape(-1, channels, 1)
+        if layer.bias is not None:  # as one more channel, which is 1 everywhere
+            bias = layer.bias.detach().double().numpy().reshape(groups, width, 1)
+            apart = np.concatenate([apart, bias - bias.mean(axis=1, keepdims=True)], axis=2)
+            row = concat([row, row.window(2, 0, 1) * 0 + 1], 2)
+            column = row.reshape(-1, channels + 1, 1)
+        distance = (constant(apart.reshape(1, groups * width, -1), F32) * row).sum(2).reshape(-1, groups, width)
         within, between = (
             np.einsum("gpi,gpj->gij", part, part).reshape(1, groups, -1) / width for part in (rows, apart)
         )
-        constant = self.drawing.constant
-        centre = x.centre.reshape(-1, 1, channels)
-        covariance = self._covariance(x).reshape(-1, 1, channels * channels)
-        distance = (constant(apart.reshape(1, -1, channels), F32) * centre).sum(2).reshape(-1, groups, width)
-        variance = covariance * constant(within, self.dtype).cast(F32)
+        covariance = self._covariance(x).reshape(-1, 1, within.shape[2]) * constant(within, self.dtype).cast(F32)
+        squares = (column * row).reshape(-1, 1, between.shape[2]) * constant(between, self.dtype).cast(F32)
         if layer.bias is None:
-            squares = (x.centre.reshape(-1, channels, 1) * centre).reshape(-1, 1, channels * channels)
-            variance = (variance + squares * constant(between, self.dtype).cast(F32)).sum(2)
+            variance = (covariance + squares).sum(2)
         else:
-            bias = layer.bias.detach().double().numpy().reshape(1, groups, width)
-            distance = distance + constant(bias - bias.mean(axis=2, keepdims=True), F32)
-            variance = variance.sum(2) + (distance * distance).mean(2)
+            variance = covariance.sum(2) + squares.sum(2)
         weight, bias_of_norm = (self.weight(part, 1, groups, width, dtype=F32) for part in (norm.weight, norm.bias))
         scale = weight / (relu(variance) + EPSILON).apply("Sqrt")
         shift = bias_of_norm + distance * scale

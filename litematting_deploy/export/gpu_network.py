@@ -11,7 +11,7 @@ from ..model.enb import PYRAMID_SCALES, EfficientNonLocalBlock
 from ..model.lsrppm import BRANCHES, PAIRS, LongShortRangePyramidPooling
 from ..model.pooling import averaging_matrix
 from .drawing import Drawing, Tensor, concat, convolve
-from .gpu_blocks import F32, Blocks, Centred, activation, bordered, padded_share, relu, scaled
+from .gpu_blocks import F32, Blocks, Centred, activation, bordered, of_groups, padded_share, relu, scaled
 
 _ALIGNED = 8
 """Rows of a matrix in half precision come in so many, or a kernel is needed to pad them."""
@@ -39,7 +39,7 @@ class _Network(Blocks):
     def alpha(self, image: Tensor, trimap: Tensor, guide: Tensor) -> Tensor:
         """Return alpha (N, 1, H, W) of inputs as in `LiteMatting.forward`."""
         encoder, decoder = self.network.encoder, self.network.decoder
-        shown, marked = image.cast(self.dtype), trimap.cast(self.dtype)
+        shown = concat([image, trimap, guide], 1).cast(self.dtype)
         height, width = trimap.hw
         inside = (trimap.window(1, 1, 2) + trimap.window(1, 2, 3)).cast(self.dtype)
         inside = inside.window(2, 0, height, 32).window(3, 0, width, 32)
@@ -58,7 +58,7 @@ class _Network(Blocks):
         x = self.stage(decoder.uper1, concat([en6, x], 1))
         for stage, skip in ((decoder.uper2, en5), (decoder.uper3, en3), (decoder.uper4, en2)):
             x = self.stage(stage, self.join(x, skip))
-        return self._last(decoder, self.padded(self.join(x, en1)), shown, marked)
+        return self._last(decoder, self.padded(self.join(x, en1)), shown.window(1, 0, 6))
 
     def _first(self, encoder: nn.Module, x: Tensor) -> Centred:
         """Return En-1. Its mean takes a pass of its own: an activation has none that follows from a norm."""
@@ -71,20 +71,29 @@ class _Network(Blocks):
         centre = mean * padded_share(*made.y.hw)
         return Centred(bordered(relu(made.values()) - centre, centre).cast(self.dtype), centre, mean)
 
-    def _guidance(self, layers: nn.Sequential, image: Tensor) -> Centred:
-        """Return the low-level features (N, 64, H / 2, W / 2), without padding."""
+    def _guidance(self, layers: nn.Sequential, shown: Tensor) -> Centred:
+        """Return the low-level features (N, 64, H / 2, W / 2), without padding.
+
+        shown: (N, 8, H, W), the image first. Of all its channels, for TensorRT has kernels for 8.
+        """
         first, norm1, active, second, norm2, blocks = layers
-        x = self.norm(self.convolved(image, first), norm1, activation(active)).cast(self.dtype)
+        kernel = np.pad(first.weight.detach().numpy(), [(0, 0), (0, shown.chw[0] - first.in_channels), (0, 0), (0, 0)])
+        bias = self.weight(first.bias)
+        x = convolve(shown, self.drawing.constant(kernel, self.dtype), bias, stride=2, padding=1)
+        x = self.norm(x, norm1, activation(active)).cast(self.dtype)
         result = self.stage(blocks, self.normalised(self.convolved(x, second), norm2))
         mean = self._mean(result)
         return Centred((self.exact(result) - mean).cast(self.dtype), mean, mean, padded=False)
 
-    def _last(self, decoder: nn.Module, x: Tensor, image: Tensor, trimap: Tensor) -> Tensor:
-        """Return alpha from the joined map (N, 96, H / 2 + 2, W / 2 + 2). The last convolution is in float32."""
+    def _last(self, decoder: nn.Module, x: Tensor, shown: Tensor) -> Tensor:
+        """Return alpha from the joined map (N, 96, H / 2 + 2, W / 2 + 2), image and trimap (N, 6, H, W).
+
+        The last convolution is in float32.
+        """
         for padding, (convolution, norm, active) in enumerate((decoder.uper5[:3], decoder.uper5[3:])):
             y = self.norm(self.convolved(x, convolution, padding), norm)
             x = self._prelu(y, active).cast(self.dtype)
-        x = concat([x.enlarge(*image.hw, "nearest"), image, trimap], 1)
+        x = concat([x.enlarge(*shown.hw, "nearest"), shown], 1)
         for index in (0, 2):
             x = self._prelu(self.convolved(x, decoder.out[index]), decoder.out[index + 1])
         return self._sum_of_taps(x, decoder.out[4]).clip(0, 1)
@@ -126,9 +135,11 @@ class _Network(Blocks):
         value = seen @ kernel + self.weight(block.f_value.bias)
         scores = ((query @ key.cast(self.dtype).transpose(0, 2, 1)) * block.scale).cast(F32)
         context = scores.apply("Softmax", axis=-1).cast(self.dtype) @ value
-        context = context.transpose(0, 2, 1).reshape(-1, inner, height, width)
+        kernel = self.weight(block.W.weight, inner, inner).transpose(1, 0)
+        context = context @ kernel + self.weight(block.W.bias)
+        context = context.reshape(-1, height, width, inner).transpose(0, 3, 1, 2)
         convolution, norm = block.conv_bn_dropout
-        joined = concat([self.convolved(context, block.W), high], 1)
+        joined = concat([context, high], 1)
         return self.norm(self.convolved(joined, convolution), norm).cast(self.dtype)
 
     def _pyramid(self, x: Tensor) -> Tensor:
@@ -149,9 +160,9 @@ class _Network(Blocks):
         channels, height, width = x.chw
         across, columns = _windows(widths, width)
         down, rows = _windows(heights, height)
-        products = self.drawing.constant(across, self.dtype) @ x.transpose(0, 2, 3, 1)
-        products = self.drawing.constant(down, self.dtype) @ products.reshape(-1, height, len(columns) * channels)
-        return products.reshape(-1, len(rows), len(columns), channels), (rows[:, None] * columns)[..., None]
+        pixels = x.transpose(0, 2, 3, 1).reshape(-1, height, width * channels)
+        products = (self.drawing.constant(down, self.dtype) @ pixels).reshape(-1, len(rows), width, channels)
+        return self.drawing.constant(across, self.dtype) @ products, (rows[:, None] * columns)[..., None]
 
     def _cut(self, sums: Tensor, shares: np.ndarray, first: tuple[int, int], size: tuple[int, int]) -> Tensor:
         """Return averages (N, rows, columns, C) of one size of window, float32."""
@@ -179,10 +190,10 @@ class _Network(Blocks):
             part = self._cut(sums, shares, first, (rows, columns)).cast(self.dtype).transpose(0, 3, 1, 2)
             cells.append(part.pad(0, 0, canvas[0] - rows, canvas[1] - columns))
             inside.append(np.pad(np.ones((rows, columns)), ((0, canvas[0] - rows), (0, canvas[1] - columns))))
-            kernel = self.weight(module.get_submodule(name)[0].weight)
-            down, across = ((largest - size) // 2 for size in module.get_submodule(name)[0].kernel_size)
-            kernels.append(kernel.pad(down, across, down, across))
-        y = convolve(concat(cells, 1), concat(kernels, 0), padding=largest // 2, groups=len(sizes))
+            kernel = module.get_submodule(name)[0].weight.detach().numpy()
+            kernels.append(np.pad(kernel, [(0, 0), (0, 0), *[((largest - side) // 2,) * 2 for side in kernel.shape[2:]]]))
+        kernel = self.drawing.constant(np.concatenate(kernels), self.dtype)
+        y = convolve(concat(cells, 1), kernel, padding=largest // 2, groups=len(sizes))
         spread = self._canvas_norm(y, [module.get_submodule(name)[1] for name in sizes], np.stack(inside))
         order = list(sizes)
 
@@ -203,16 +214,17 @@ class _Network(Blocks):
 
         y: (N, branches C, H, W). inside: (branches, H, W), 1 where a branch has cells. The result is as y is.
         """
-        (channels, height, width), groups = y.chw, norms[0].num_groups
-        each = channels // len(norms) // groups
-        values = y.cast(F32).reshape(-1, len(norms), groups, each, height * width)
-        mask = inside.reshape(1, len(norms), 1, 1, -1)
-        shares = self.drawing.constant(mask / (each * mask.sum(axis=-1, keepdims=True)), F32)
-        mean = (values * shares).sum(3, 4)
-        apart = values - mean
-        variance = (apart * apart * shares).sum(3, 4)
+        channels, groups = y.chw[0], norms[0].num_groups
+        each, branches = channels // len(norms), len(norms)
+        values = y.cast(F32).reshape(-1, branches, each, *y.hw)
+        mask = inside[None, :, None]
+        shares = self.drawing.constant(mask / mask.sum(axis=(3, 4), keepdims=True), F32)
+        means = (values * shares).sum(3, 4)
+        apart = values - means
+        variances = (apart * apart * shares).sum(3, 4)
+        mean, variance = of_groups(means, variances, branches * groups, each // groups, unrolled=True)
         weight, bias = (
-            concat([self.weight(part(norm), 1, 1, groups, each, 1, dtype=F32) for norm in norms], 1)
+            concat([self.weight(part(norm), 1, groups, each // groups, dtype=F32) for norm in norms], 1)
             for part in (lambda norm: norm.weight, lambda norm: norm.bias)
         )
         scale = weight / (variance + norms[0].eps).apply("Sqrt")
