@@ -200,7 +200,10 @@ class _Network(Blocks):
         def branch(name: str) -> Tensor:
             rows, columns = sizes[name]
             start = order.index(name) * channels
-            return spread.window(1, start, start + channels).crop(0, 0, rows, columns).cast(F32).enlarge(height, width, "linear")
+            part = spread.window(1, start, start + channels).crop(0, 0, rows, columns).cast(F32)
+            if None in BRANCHES[name][0]:  # a row, whose pair is a column: their sum is the whole map
+                return part
+            return part.enlarge(height, width, "linear")
 
         pairs = [relu(branch(first) + branch(second)).cast(self.dtype) for first, second in PAIRS]
         convolution, norm, active = module.conv
