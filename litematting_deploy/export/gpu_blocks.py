@@ -280,10 +280,7 @@ class Blocks:
         )
         covariance = self._covariance(x).reshape(-1, 1, within.shape[2]) * constant(within, self.dtype).cast(F32)
         squares = (column * row).reshape(-1, 1, between.shape[2]) * constant(between, self.dtype).cast(F32)
-        if layer.bias is None:
-            variance = (covariance + squares).sum(2)
-        else:
-            variance = covariance.sum(2) + squares.sum(2)
+        variance = (covariance + squares).sum(2) if layer.bias is None else covariance.sum(2) + squares.sum(2)
         weight, bias_of_norm = (self.weight(part, 1, groups, width, dtype=F32) for part in (norm.weight, norm.bias))
         scale = weight / (relu(variance) + EPSILON).apply("Sqrt")
         shift = bias_of_norm + distance * scale

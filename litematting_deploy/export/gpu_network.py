@@ -191,7 +191,9 @@ class _Network(Blocks):
             cells.append(part.pad(0, 0, canvas[0] - rows, canvas[1] - columns))
             inside.append(np.pad(np.ones((rows, columns)), ((0, canvas[0] - rows), (0, canvas[1] - columns))))
             kernel = module.get_submodule(name)[0].weight.detach().numpy()
-            kernels.append(np.pad(kernel, [(0, 0), (0, 0), *[((largest - side) // 2,) * 2 for side in kernel.shape[2:]]]))
+            kernels.append(
+                np.pad(kernel, [(0, 0), (0, 0), *[((largest - side) // 2,) * 2 for side in kernel.shape[2:]]])
+            )
         kernel = self.drawing.constant(np.concatenate(kernels), self.dtype)
         y = convolve(concat(cells, 1), kernel, padding=largest // 2, groups=len(sizes))
         spread = self._canvas_norm(y, [module.get_submodule(name)[1] for name in sizes], np.stack(inside))

@@ -93,6 +93,8 @@ def _check_files(source: Path, target: Path, profile: BuildProfile) -> None:
         raise ArtefactError(f"{source}: no such file; export one with ltm-export")
     if target.suffix.lower() != ".engine":
         raise UsageError(f"{target}: the output of a build ends in .engine")
+    if profile.layers is not None and profile.layers.suffix.lower() not in (".json", ".html"):
+        raise UsageError(f"`layers` must end in .json or .html; got {profile.layers}", parameter="layers")
     written = [
         path for path in (target, sidecar_path(target), profile.timing_cache, profile.layers) if path is not None
     ]

@@ -79,8 +79,6 @@ class BuildProfile:
                     f"`{name}` cannot be combined with `backend=tensorrt-rtx`, which {reason}; leave it out",
                     parameter=name,
                 )
-        if self.layers is not None and self.layers.suffix.lower() not in (".json", ".html"):
-            raise UsageError(f"`layers` must end in .json or .html; got {self.layers}", parameter="layers")
         self.batches(None)
 
     def batches(self, fixed: int | None) -> tuple[int, int, int]:
