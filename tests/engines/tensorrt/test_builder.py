@@ -165,7 +165,7 @@ def test_targets(rtx: trt.TensorRT) -> None:
     for needy, words in ((profile, "building needs an NVIDIA GPU.*`backend=tensorrt-rtx`"),):
         with pytest.raises(DeviceError, match=words):
             targets(enterprise, needy, None)
-    with pytest.raises(DeviceError, match="refittable.*needs an NVIDIA GPU.*leave it out"):
+    with pytest.raises(DeviceError, match=r"refittable.*needs an NVIDIA GPU.*leave it out"):
         targets(rtx, dataclasses.replace(profile, refit=True), None)
 
 

@@ -1,4 +1,4 @@
-"""What the layers of an engine move: the builder's list as a table and a page, and the figures of the shipped network."""
+"""What the layers of an engine move: a builder's list as table and page, and the figures of the shipped network."""
 
 import json
 import math
@@ -105,7 +105,7 @@ def test_profiles_have_a_data_sheet(profile: Path) -> None:
 
 def test_layers_are_of_one_gpu(tmp_path: Path, small_onnx: Path) -> None:
     with pytest.raises(UsageError, match=r"`layers` must end in .json or .html; got l.txt"):
-        BuildProfile(layers=Path("l.txt"))
+        build_engine(small_onnx, tmp_path / "m.engine", BuildProfile("tensorrt-rtx", layers=Path("l.txt")))
     profile = BuildProfile("tensorrt-rtx", architectures=("8.6", "8.9"), layers=tmp_path / "l.json")
     with pytest.raises(UsageError, match=r"`layers` is of an engine for one GPU; got `architectures=8.6 8.9`"):
         build_engine(small_onnx, tmp_path / "m.engine", profile)
