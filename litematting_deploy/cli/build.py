@@ -7,10 +7,11 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from ..engines.tensorrt.builder import Built, build_engine
+from ..engines.tensorrt.layers import LayerTable
 from ..engines.tensorrt.profile import BuildProfile, HardwareCompatibility, read_profile
 from ..engines.tensorrt.version import BACKENDS
 from ..errors import LiteMattingError
-from .command import command, notice, printable, say, stderr
+from .command import command, notice, printable, say, stderr, stdout
 
 
 def _sm(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -39,7 +40,9 @@ def _sm(context: click.Context, parameter: click.Parameter, values: tuple[str, .
     help="Run on other GPUs than this one (tensorrt).  [default: none]",
 )
 @click.option("--refit/--no-refit", default=None, help="Weights can be replaced later; needs a GPU.  [default: no]")
-@click.option("--layers", type=Path, metavar="FILE.json", help="Save what every layer became; needs a GPU.")
+@click.option(
+    "--layers", type=Path, metavar="FILE.json|.html", help="Save what every layer reads and writes, as table or page."
+)
 def main(model: str, output: str | None, profile: str | None, **options: Any) -> None:
     """Build a TensorRT engine from MODEL.onnx, which ltm-export made, and write its sidecar.
 
@@ -84,3 +87,22 @@ def _report(built: Built) -> None:
         f"{sidecar.backend} {sidecar.backend_version} for compute capability {', '.join(sidecar.architectures)}, "
         f"in {built.seconds:.1f} s"
     )
+    if built.table is not None:
+        _report_layers(built.table)
+
+
+def _report_layers(table: LayerTable) -> None:
+    sums, found = table.totals, table.estimate
+    lines = [
+        f"{sums.layers} layers move {sums.bytes / 1e9:.2f} GB ({sums.gigabytes_1024:.2f} GB at 1024x1024): "
+        f"{sums.float32_bytes / 1e9:.2f} GB in float32, {sums.copies} copies; {sums.norms_fused} norms are one kernel, "
+        f"{sums.norms_split} are taken apart"
+    ]
+    if found is not None:
+        lines.append(
+            f"estimate by the data sheet of {found.gpu}, not measured: at least {found.milliseconds:.2f} ms "
+            f"({found.memory_ms:.2f} ms of memory traffic, {found.arithmetic_ms:.2f} ms of arithmetic)"
+        )
+    lines.append(f"the same with NVIDIA's tool: {table.command}")
+    for line in lines:
+        stdout.print(line, markup=False, soft_wrap=True)

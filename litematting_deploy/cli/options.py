@@ -69,7 +69,12 @@ engine_options = adding(
     ),
     engine_option("--device", help="cpu, cuda[:N] or, for an ONNX, tensorrt[:N].  [default: cpu, for an .engine cuda]"),
     engine_option(
-        "--patch", "patch_hw", metavar="HxW", callback=_patch, help="Patch size of a checkpoint; others have their own."
+        "--patch",
+        "patch_hw",
+        type=str,
+        metavar="HxW",
+        callback=_patch,
+        help="Patch size of a checkpoint; others have their own.",
     ),
     engine_option(
         "--batch", help="Patches per call of the engine.  [default: 1; 4 on a GPU, or its own; on a server its most]"

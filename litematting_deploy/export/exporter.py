@@ -76,7 +76,7 @@ def export_onnx(
         batch=spec.batch,
         precision=spec.precision,
         pooling=spec.pooling,
-        norm=spec.norm,
+        norm=spec.norm_form,
         opset=OPSET,
         weights_beside=weights_beside,
         versions=versions,
@@ -107,6 +107,12 @@ def _check_use(checkpoint: Path, output: Path, spec: ExportSpec, weights_beside:
         raise UsageError("`weights_beside` cannot be combined with Triton, which is given one whole file; leave it out")
     if serving is not None and checkpoint.is_file():
         serving.check(spec.patch_hw, spec.batch, spec.precision, sha256(checkpoint))
+    if weights_beside and spec.norm_form == "gpu":
+        raise UsageError(
+            "`weights_beside` refers to weights as the checkpoint has them, and `norm=gpu` rearranges some; leave it "
+            "out, or use `norm=group`",
+            parameter="weights_beside",
+        )
     check_writable(output)
     check_writable(sidecar_path(output))
     beside = checkpoint.suffix.lower() == ".safetensors" and checkpoint.resolve().parent == output.resolve().parent

@@ -2,20 +2,24 @@
 
 import copy
 import logging
+import re
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
 
 from ..model import LiteMatting
+from .gpu_network import draw
 from .rewriting import spell_norms
 from .spec import ExportSpec
 
 OPSET = 21
 TRACED_BATCH = 2  # of a dynamic batch; 1 would be taken for a constant
+_STAGE = re.compile(r"((?:layer|uper|out|gfnb|ppm|dfpool)\w*)\.")
 _INPUTS = {"image": 3, "trimap": 3, "guide": 2}
 
 
@@ -40,6 +44,11 @@ def build_graph(model: LiteMatting, spec: ExportSpec) -> onnx.ModelProto:
 
     Initializers bear the names of the state dict; nothing of the exporting machine is left in the graph.
     """
+    if spec.norm_form == "gpu":
+        kind = np.dtype(np.float16 if spec.precision == "fp16" else np.float32)
+        drawn = draw(model, spec.patch_hw, spec.batch, kind, OPSET)
+        _name_stages(drawn)
+        return drawn
     dtype = torch.float16 if spec.precision == "fp16" else torch.float32
     view = _Float32Border(copy.deepcopy(model).to(dtype), dtype).eval()
     batch = spec.batch or TRACED_BATCH
@@ -59,9 +68,10 @@ def build_graph(model: LiteMatting, spec: ExportSpec) -> onnx.ModelProto:
             dynamic_shapes=dynamic,
         )
     assert program is not None  # it is, with dynamo
-    spell_norms(program.model, spec.norm)
+    spell_norms(program.model, spec.norm_form)
     proto: onnx.ModelProto = program.model_proto
     _strip(proto)
+    _name_stages(proto)
     _double_statistics(proto)
     return proto
 
@@ -94,6 +104,16 @@ def _strip(proto: onnx.ModelProto) -> None:
         _clear(node)
         for index, name in enumerate(node.input):
             node.input[index] = names.get(name, name)
+
+
+def _name_stages(proto: onnx.ModelProto) -> None:
+    """Put the stage before each node's name: that of the last weight which a node took, as `layer2/Conv_7`."""
+    weights, stage = {tensor.name for tensor in proto.graph.initializer}, "input"
+    for node in proto.graph.node:
+        for name in node.input:
+            if name in weights and (found := _STAGE.match(name)):
+                stage = found[1]
+        node.name = f"{stage}/{node.name or node.op_type}"
 
 
 def _clear(item: Any) -> None:

@@ -7,7 +7,7 @@ from onnxscript.rewriter import RewriteRuleSet, pattern
 from . import folded, norms
 from .spec import Norm
 
-_RULES: dict[Norm, list[pattern.RewriteRule]] = {
+_RULES: dict[Norm, list[pattern.RewriteRule]] = {  # "gpu" is drawn, not rewritten
     "group": [],
     "instance": [norms.rule(norms.as_instance)],
     "batch": [norms.rule(norms.as_batch)],

@@ -12,7 +12,7 @@ from ..specs import check_choice
 
 Precision = Literal["fp32", "fp16"]
 Pooling = Literal["matmul", "conv", "adaptive"]
-Norm = Literal["group", "instance", "batch", "folded"]
+Norm = Literal["group", "instance", "batch", "folded", "gpu"]
 
 MAX_SIDE, MAX_BATCH = 4096, 1024
 
@@ -38,8 +38,9 @@ class ExportSpec:
     batch: patches per call; None for any number.
     precision: type of weights and activations; statistics of norms, softmax and averages are float32 in both.
     pooling: the form of average pooling, see `model.pooling`.
-    norm: the form of group norm, see `norms`. "group" is one GroupNormalization node, for TensorRT; "instance" and
-        "batch" are spelled out around these; "folded" is for ONNX Runtime on a CPU, float32 only.
+    norm: the form of group norm, see `norms`; None for "gpu" in fp16 and "group" in fp32. "group" is one
+        GroupNormalization node; "instance" and "batch" are spelled out around these; "folded" is for ONNX Runtime on a
+        CPU, float32 only; "gpu" draws the network for TensorRT, with pooling in a form of its own, see `gpu_blocks`.
     tolerance: largest absolute difference of alpha; None for that of the precision in `TOLERANCES`.
 
     Raises `UsageError` for a value that is not accepted.
@@ -50,7 +51,7 @@ class ExportSpec:
     batch: int | None = None
     precision: Precision = "fp32"
     pooling: Pooling = "matmul"
-    norm: Norm = "group"
+    norm: Norm | None = None
     tolerance: float | None = None
 
     def __post_init__(self) -> None:
@@ -73,6 +74,13 @@ class ExportSpec:
                 f"`tolerance`, a difference of alpha, must be positive and up to 1, as 0.001; got {self.tolerance}",
                 parameter="tolerance",
             )
+
+    @property
+    def norm_form(self) -> Norm:
+        """The form of norm in force."""
+        if self.norm is not None:
+            return self.norm
+        return "gpu" if self.precision == "fp16" else "group"
 
     @property
     def patch_hw(self) -> tuple[int, int]:

@@ -8,10 +8,16 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime
 import pytest
+import torch
 
+from litematting_deploy.errors import UsageError
 from litematting_deploy.export import folded
+from litematting_deploy.export.exporter import export_onnx
+from litematting_deploy.export.graph import build_graph
 from litematting_deploy.export.rewriting import spell_norms
-from litematting_deploy.export.spec import Norm
+from litematting_deploy.export.spec import ExportSpec, Norm, Precision
+from litematting_deploy.model import load_checkpoint
+from litematting_deploy.runtime.shipped import SHIPPED_CHECKPOINT
 from tests.conftest import Inputs, golden, golden_inputs
 
 NORMS: list[Norm] = ["instance", "batch", "folded"]
@@ -48,6 +54,38 @@ def test_equals_the_published_network(norm: Norm, exports: Callable[..., Path]) 
     error = np.abs(alpha_of(model, inputs)[:, 0] - case["alpha"])
     assert error.max() <= 1e-3
     assert error.mean() <= (1e-5 if norm == "batch" else 5e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "limit", "batch"), [("fp32", 1e-3, 1), ("fp16", 5e-3, 1), ("fp16", 5e-3, None)])
+def test_the_gpu_form_equals_the_model(precision: Precision, limit: float, batch: int | None) -> None:
+    """On the images of the golden cases, with the shipped weights."""
+    model = load_checkpoint(SHIPPED_CHECKPOINT)
+    inputs = golden_inputs(golden("net_320x320"))
+    spec = ExportSpec(height=320, width=320, batch=batch, precision=precision, norm="gpu")
+    drawn = ir.from_proto(build_graph(model, spec))
+    with torch.inference_mode():
+        wanted = model(*(torch.from_numpy(inputs[name]) for name in ("image", "trimap", "guide"))).numpy()
+    given = inputs if batch == 1 else {name: np.repeat(array, 2, axis=0) for name, array in inputs.items()}
+    assert np.abs(alpha_of(drawn, given) - wanted).max() <= limit
+    operators = Counter(node.op_type for node in drawn.graph)
+    assert operators["GroupNormalization"] < 20
+
+
+@pytest.mark.parametrize("side", [32, 96])
+def test_the_gpu_form_of_small_patches(side: int) -> None:
+    model = load_checkpoint(SHIPPED_CHECKPOINT)
+    drawn = ir.from_proto(build_graph(model, ExportSpec(height=side, width=64, batch=1, norm="gpu")))
+    inputs = {name: array[:1, :, :side] for name, array in noise(1).items()}
+    inputs = {name: np.resize(array, (1, array.shape[1], side, 64)) for name, array in inputs.items()}
+    with torch.inference_mode():
+        wanted = model(*(torch.from_numpy(inputs[name]) for name in ("image", "trimap", "guide"))).numpy()
+    assert np.abs(alpha_of(drawn, inputs) - wanted).max() <= 1e-3
+
+
+def test_weights_beside_are_not_for_the_gpu_form(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"`weights_beside` refers to weights as the checkpoint has them.*norm=group"):
+        export_onnx(SHIPPED_CHECKPOINT, tmp_path / "m.onnx", ExportSpec(precision="fp16"), weights_beside=True)
 
 
 @pytest.mark.parametrize("norm", NORMS)

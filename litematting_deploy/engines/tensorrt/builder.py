@@ -1,6 +1,7 @@
 """An ONNX to a TensorRT engine, checked before, whole or not at all."""
 
 import os
+import shlex
 import time
 import warnings
 from dataclasses import dataclass, replace
@@ -11,8 +12,10 @@ from ... import __version__
 from ...errors import ArtefactError, DeviceError, UsageError
 from ...files import check_writable, replace_file, replacing, sha256
 from ...sidecar import EngineSidecar, Sidecar, check_sidecar, sidecar_path, write_sidecar
+from . import layers
 from . import version as trt
-from .config import configure, keep_timing_cache, layer_information, targets
+from .config import configure, keep_timing_cache, targets
+from .layers_page import page
 from .network import Network, parse
 from .profile import BuildProfile
 from .progress import Progress, interruptible, monitor
@@ -21,15 +24,17 @@ from .version import TensorRT
 TURING = "7.5"
 LARGE_MB = 200
 """An engine above this is warned about; those of this network have 35 to 90."""
+INPUT_CHANNELS = {"image": 3, "trimap": 3, "guide": 2}
 
 
 @dataclass(frozen=True)
 class Built:
-    """What was written. seconds: of parsing and building."""
+    """What was written. seconds: of parsing and building. table: of its layers, where the profile asked for them."""
 
     path: Path
     sidecar: EngineSidecar
     seconds: float
+    table: layers.LayerTable | None = None
 
 
 def build_engine(
@@ -65,8 +70,12 @@ def build_engine(
         write_sidecar(target, described)
     if profile.timing_cache is not None:
         keep_timing_cache(config, profile.timing_cache)
+    table = None
     if profile.layers is not None:
-        replace_file(profile.layers, layer_information(tensorrt, plan).encode())
+        found = layers.read_log(tensorrt.log.layers) if tensorrt.is_rtx else layers.inspected(tensorrt, plan)
+        table = _table(found, network, profile, described)
+        text = page(table) if profile.layers.suffix.lower() == ".html" else table.as_json()
+        replace_file(profile.layers, text.encode())
     megabytes = target.stat().st_size / 1e6
     if megabytes > LARGE_MB:
         warnings.warn(
@@ -74,7 +83,7 @@ def build_engine(
             "build for other `architectures`, or for one at a time",
             stacklevel=2,
         )
-    return Built(target, described, seconds)
+    return Built(target, described, seconds, table)
 
 
 def _check_files(source: Path, target: Path, profile: BuildProfile) -> None:
@@ -84,6 +93,8 @@ def _check_files(source: Path, target: Path, profile: BuildProfile) -> None:
         raise ArtefactError(f"{source}: no such file; export one with ltm-export")
     if target.suffix.lower() != ".engine":
         raise UsageError(f"{target}: the output of a build ends in .engine")
+    if profile.layers is not None and profile.layers.suffix.lower() not in (".json", ".html"):
+        raise UsageError(f"`layers` must end in .json or .html; got {profile.layers}", parameter="layers")
     written = [
         path for path in (target, sidecar_path(target), profile.timing_cache, profile.layers) if path is not None
     ]
@@ -136,17 +147,61 @@ def _check_precision(source: Path, network: Network, profile: BuildProfile, side
 
 
 def _check_turing(source: Path, network: Network, sidecar: Sidecar | None) -> None:
-    """Raise `UsageError` for what TensorRT for RTX lacks on Turing, the averages of an fp16 export included."""
+    """Raise `UsageError` for what TensorRT for RTX lacks on Turing, products of float32."""
     if network.float32_products:
-        again = "ltm-export, in fp16 with pooling by conv"
+        again = "ltm-export, in fp16"
         if sidecar is not None:
-            again = replace(sidecar, precision="fp16", pooling="conv", norm="group").export_command()
+            again = replace(sidecar, precision="fp16", norm="gpu").export_command()
         raise UsageError(
             f"`architectures={TURING}`: tensorrt-rtx has no float32 matrix products there, {source} has "
             f"{len(network.float32_products)}, the first is {network.float32_products[0]}; export without them: "
             f"{again}",
             parameter="architectures",
         )
+
+
+def _table(
+    found: tuple[layers.Layer, ...], network: Network, profile: BuildProfile, sidecar: EngineSidecar
+) -> layers.LayerTable:
+    """Return the table of an engine's layers, with an estimate where the profile has a GPU's figures."""
+    (height, width), batch = sidecar.patch_hw, network.batch or 1
+    sums = layers.totals(found, network.norms, height * width * batch)
+    rate = profile.fp16_tflops if network.precision == "fp16" else profile.fp32_tflops
+    guess = None
+    if profile.bandwidth_gb_s is not None and rate is not None:
+        name = profile.gpu or "the profile's GPU"
+        guess = layers.estimate(name, profile.bandwidth_gb_s, rate, sums.bytes, network.operations * batch)
+    return layers.LayerTable(
+        engine=sidecar.file,
+        backend=f"{sidecar.backend} {sidecar.backend_version}",
+        architecture=", ".join(sidecar.architectures),
+        patch_hw=sidecar.patch_hw,
+        batch=batch,
+        operations=network.operations * batch,
+        command=_same_with_trtexec(sidecar, network.batch),
+        totals=sums,
+        estimate=guess,
+        layers=found,
+    )
+
+
+def _same_with_trtexec(sidecar: EngineSidecar, fixed: int | None) -> str:
+    """Return the command of NVIDIA's own tool that builds the same engine and saves its layers."""
+    rtx = sidecar.backend == "tensorrt-rtx"
+    words = ["tensorrt_rtx" if rtx else "trtexec", f"--onnx={sidecar.source}", f"--saveEngine={sidecar.file}"]
+    if rtx:
+        words.append(f"--computeCapabilities={','.join(sidecar.architectures).replace('.', '')}")
+    else:
+        words.append("--stronglyTyped")
+    if sidecar.precision != "tf32":
+        words.append("--noTF32")
+    if fixed is None:
+        for option, count in zip(("minShapes", "optShapes", "maxShapes"), sidecar.batches, strict=True):
+            size = "x".join(map(str, sidecar.patch_hw))
+            shapes = (f"{name}:{count}x{channels}x{size}" for name, channels in INPUT_CHANNELS.items())
+            words.append(f"--{option}={','.join(shapes)}")
+    words += ["--profilingVerbosity=detailed", "--exportLayerInfo=layers.json", "--skipInference"]
+    return shlex.join([*words, "--verbose"] if rtx else words)
 
 
 def _describe(

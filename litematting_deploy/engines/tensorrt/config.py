@@ -1,4 +1,4 @@
-"""TensorRT's builder configuration from a profile: flags, limits, batches, targets, timing cache, layer information."""
+"""TensorRT's builder configuration from a profile: flags, limits, batches, targets, timing cache."""
 
 import warnings
 from pathlib import Path
@@ -26,7 +26,6 @@ def targets(tensorrt: TensorRT, profile: BuildProfile, capability: tuple[int, in
         for needed, what in (
             (not tensorrt.is_rtx, "building"),
             (profile.refit, "building a refittable engine"),
-            (profile.layers is not None, "`layers`"),
         ):
             if needed:
                 fix = "leave it out" if tensorrt.is_rtx else "build with `backend=tensorrt-rtx`"
@@ -34,14 +33,15 @@ def targets(tensorrt: TensorRT, profile: BuildProfile, capability: tuple[int, in
                     f"{tensorrt.backend} {tensorrt.version}: {what} needs an NVIDIA GPU, its driver and cuda-bindings, "
                     f"none is found; {fix}, or build where one is"
                 )
-    if profile.layers is not None and profile.architectures not in ((), (own,)):
-        raise UsageError(
-            f"`layers` needs an engine for the GPU here alone, {own}; leave out `architectures` or `layers`",
-            parameter="layers",
-        )
     if not tensorrt.is_rtx:
         return (str(own),)
     wanted = profile.architectures or ((own,) if own else RTX_ARCHITECTURES)
+    if profile.layers is not None and len(wanted) > 1:
+        raise UsageError(
+            f"`layers` is of an engine for one GPU; got `architectures={' '.join(wanted)}`; name one, such as "
+            f"`architectures={wanted[-1]}`",
+            parameter="layers",
+        )
     known = _known(tensorrt)
     unknown = [text for text in wanted if text not in known]
     if unknown and wanted != (own,):
@@ -118,16 +118,3 @@ def attach_timing_cache(config: Any, path: Path) -> None:
 def keep_timing_cache(config: Any, path: Path) -> None:
     """Write what this build measured, and what it found in the cache, for the next one."""
     replace_file(path, bytes(memoryview(config.get_timing_cache().serialize())))
-
-
-def layer_information(tensorrt: TensorRT, plan: Any) -> str:
-    """What the engine inspector tells about every layer, as JSON. Needs a GPU."""
-    runtime = tensorrt.module.Runtime(tensorrt.log)
-    engine = runtime.deserialize_cuda_engine(plan)
-    if engine is None:
-        raise DeviceError(
-            f"{tensorrt.backend} {tensorrt.version}: layer information needs a GPU that can load the engine; "
-            f"leave `layers` out ({tensorrt.log.summary()})"
-        )
-    kind = tensorrt.module.LayerInformationFormat.JSON
-    return str(engine.create_engine_inspector().get_engine_information(kind))

@@ -1,5 +1,7 @@
 """An ONNX in TensorRT's own form: parsed, with every reason if that fails, and held against the contract."""
 
+import importlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,9 @@ _EMPTY_REASONS = ("", "false")
 class Network:
     """definition: TensorRT's `INetworkDefinition`. batch: None for dynamic. precision: `fp32`, `fp16` or `unknown`.
 
-    float32_products: names of the matrix products of float32 tensors. keep: what must live as long as the definition.
+    float32_products: names of the matrix products of float32 tensors. operations: of all convolutions and products
+    for one patch, a multiply-add being two. norms: names of the norms that are one node. keep: what must live as long
+    as the definition.
     """
 
     definition: Any
@@ -25,6 +29,8 @@ class Network:
     batch: int | None
     precision: str
     float32_products: tuple[str, ...]
+    operations: int
+    norms: tuple[str, ...]
     keep: tuple[Any, ...]
 
 
@@ -40,7 +46,9 @@ def parse(tensorrt: TensorRT, builder: Any, path: Path, sidecar: Sidecar | None)
     precision = _precision(layers)
     _compare(path, sidecar, {"patch_hw": patch_hw, "batch": batch, "precision": precision})
     products = tuple(layer.name for layer in layers if _multiplies_float32(layer))
-    return Network(definition, patch_hw, batch, precision, products, (parser, builder))
+    operations = sum(map(_operations, layers)) // (batch or 1)
+    norms = tuple(layer.name for layer in layers if layer.type.name == "NORMALIZATION")
+    return Network(definition, patch_hw, batch, precision, products, operations, norms, (parser, builder))
 
 
 def _refused(tensorrt: TensorRT, path: Path, errors: list[Any]) -> ArtefactError:
@@ -82,6 +90,25 @@ def _precision(layers: list[Any]) -> str:
     if not kinds or kinds - {"FLOAT", "HALF"}:
         return "unknown"
     return "fp16" if "HALF" in kinds else "fp32"
+
+
+def _operations(layer: Any) -> int:
+    """Return the operations of a convolution or matrix product; a batch of any size counts as one."""
+    if layer.type.name not in ("CONVOLUTION", "MATRIX_MULTIPLY"):
+        return 0
+    results = math.prod(abs(length) for length in layer.get_output(0).shape)
+    taken = layer.get_input(0).shape
+    if layer.type.name == "CONVOLUTION":
+        convolution = copy_as(layer, "IConvolutionLayer")
+        return 2 * results * abs(taken[1]) // convolution.num_groups * math.prod(convolution.kernel_size_nd)
+    product = copy_as(layer, "IMatrixMultiplyLayer")
+    return 2 * results * abs(taken[-2 if product.op0.name == "TRANSPOSE" else -1])
+
+
+def copy_as(layer: Any, kind: str) -> Any:
+    """Return a layer of a definition, which the bindings know as an `ILayer` only, as its own kind."""
+    layer.__class__ = getattr(importlib.import_module(type(layer).__module__.split(".")[0]), kind)
+    return layer
 
 
 def _multiplies_float32(layer: Any) -> bool:

@@ -20,6 +20,7 @@ _BOUNDS = {
     **dict.fromkeys(("min_batch", "opt_batch", "max_batch"), (1, 1024)),
     "workspace_mib": (1, 1 << 20),
     "optimization_level": (0, 5),
+    **dict.fromkeys(("bandwidth_gb_s", "fp16_tflops", "fp32_tflops"), (1, 100_000)),
 }
 
 # what TensorRT for RTX has nothing of -> why
@@ -38,8 +39,9 @@ class BuildProfile:
     `8.9`; for `tensorrt-rtx` alone, by default the GPU's own, or those of RTX 30, 40 and 50 where there is no GPU.
     tf32: let an fp32 ONNX multiply in TF32. workspace_mib: limit of scratch memory on the device.
     optimization_level: 0 (quick) to 5. timing_cache: file that keeps measured kernels between builds.
-    hardware_compatibility: run on other GPUs than this one. refit: weights can be replaced later. layers: JSON file
-    for detailed information on every layer of the engine. The last two need a GPU.
+    hardware_compatibility: run on other GPUs than this one. refit: weights can be replaced later; it needs a GPU.
+    layers: file, .json or .html, for what every layer of the engine reads and writes; for one architecture. gpu,
+    bandwidth_gb_s, fp16_tflops, fp32_tflops: name and data-sheet figures of a GPU, for an estimate beside it.
     """
 
     backend: Builder | None = None
@@ -54,6 +56,10 @@ class BuildProfile:
     hardware_compatibility: HardwareCompatibility = "none"
     refit: bool = False
     layers: Path | None = None
+    gpu: str | None = None
+    bandwidth_gb_s: float | None = None
+    fp16_tflops: float | None = None
+    fp32_tflops: float | None = None
 
     def __post_init__(self) -> None:
         check_choice("backend", self.backend, Builder)

@@ -133,7 +133,11 @@ def _log(name: str) -> Any:
     severity = module.ILogger.Severity
 
     class Log(module.ILogger):  # type: ignore[misc]  # the module is known at run time only
-        """errors, warnings: what TensorRT said since `forget`, oldest first, without repetitions."""
+        """What TensorRT said since `forget`.
+
+        errors, warnings: oldest first, without repetitions. layers: the builder's list of layers, which it prints line
+        by line where profiling is detailed.
+        """
 
         def __init__(self) -> None:
             super().__init__()
@@ -143,9 +147,13 @@ def _log(name: str) -> Any:
             """Drop what was kept."""
             self.errors: list[str] = []
             self.warnings: list[str] = []
+            self.layers: list[str] = []
 
         def log(self, level: Any, message: str) -> None:
             """Keep a message that is an error or a warning; TensorRT calls it."""
+            if level == severity.VERBOSE:
+                self.layers += [line for line in message.splitlines() if ", LayerType: " in line]
+                return
             kept = {severity.INTERNAL_ERROR: self.errors, severity.ERROR: self.errors, severity.WARNING: self.warnings}
             messages = kept.get(level)
             text = " ".join(message.split())

@@ -1,0 +1,258 @@
+"""An ONNX graph under construction: tensors with NumPy's operators, each of which adds a node.
+
+Tracing a model through PyTorch's exporter takes minutes for graphs of thousands of small nodes; writing the nodes takes
+no time.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import onnx
+from numpy.typing import DTypeLike, NDArray
+from onnx import helper, numpy_helper
+
+Shape = tuple[int | None, ...]
+"""None is the batch, which may be any number."""
+
+
+class Drawing:
+    """The nodes and initializers of a graph, in the order in which they were added."""
+
+    def __init__(self, opset: int) -> None:
+        self.opset = opset
+        self.nodes: list[onnx.NodeProto] = []
+        self._initializers: dict[str, onnx.TensorProto] = {}
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._constants: dict[tuple[Any, ...], str] = {}
+
+    def input(self, name: str, shape: Sequence[int | str]) -> "Tensor":
+        """Add a float32 input; a name in place of a number lets that axis have any length."""
+        self._inputs.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(shape)))
+        return Tensor(self, name, (None, *(axis for axis in shape[1:] if isinstance(axis, int))), np.dtype(np.float32))
+
+    def weight(self, name: str, values: NDArray[Any]) -> "Tensor":
+        """Return the initializer of a name, which is added on its first use."""
+        if name not in self._initializers:
+            self._initializers[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
+        return Tensor(self, name, values.shape, values.dtype)
+
+    def constant(self, values: Any, dtype: DTypeLike) -> "Tensor":
+        """Return an unnamed constant; equal ones are the same initializer."""
+        array = np.asarray(values, dtype)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        name = self._constants.setdefault(key, f"constant_{len(self._constants)}")
+        return self.weight(name, array)
+
+    def add(self, operator: str, inputs: Sequence["Tensor"], shape: Shape, dtype: Any = None, **attributes: Any) -> Any:
+        """Add a node and return its result, which has the type of the first input unless `dtype` says otherwise."""
+        name = f"{operator}_{len(self.nodes)}"
+        names = [tensor.name for tensor in inputs]
+        self.nodes.append(helper.make_node(operator, names, [name], name=f"node_{name}", **attributes))
+        return Tensor(self, name, shape, np.dtype(inputs[0].dtype if dtype is None else dtype))
+
+    def model(self, result: "Tensor", name: str, shape: Sequence[int | str]) -> onnx.ModelProto:
+        """Return the graph whose one output is `result`, under `name`."""
+        nodes = [*self.nodes, helper.make_node("Identity", [result.name], [name], name=f"node_{name}")]
+        if self.nodes[-1].output[0] == result.name:
+            nodes = list(self.nodes)
+            nodes[-1].output[0] = name
+        output = helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(shape))
+        graph = helper.make_graph(nodes, "litematting", self._inputs, [output], list(self._initializers.values()))
+        return helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", self.opset)],
+            ir_version=10,
+            producer_name="litematting-deploy",
+        )
+
+
+class Tensor:
+    """A value of a graph.
+
+    shape: as far as it is known; the batch is None. dtype: of NumPy.
+    """
+
+    def __init__(self, drawing: Drawing, name: str, shape: Shape, dtype: Any) -> None:
+        self.drawing = drawing
+        self.name = name
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
+
+    def _ints(self, *values: int) -> "Tensor":
+        return self.drawing.constant(values, np.int64)
+
+    def _with(self, operator: str, other: Any, swapped: bool = False) -> Self:
+        if not isinstance(other, Tensor):
+            other = self.drawing.constant(other, self.dtype)
+        pair = (other, self) if swapped else (self, other)
+        made: Self = self.drawing.add(operator, pair, _broadcast(self.shape, other.shape))
+        return made
+
+    def __add__(self, other: Any) -> Self:
+        return self._with("Add", other)
+
+    def __sub__(self, other: Any) -> Self:
+        return self._with("Sub", other)
+
+    def __mul__(self, other: Any) -> Self:
+        return self._with("Mul", other)
+
+    def __rmul__(self, other: Any) -> Self:
+        return self._with("Mul", other, swapped=True)
+
+    def __truediv__(self, other: Any) -> Self:
+        return self._with("Div", other)
+
+    def __neg__(self) -> Self:
+        return self.apply("Neg")
+
+    def __matmul__(self, other: "Tensor") -> Self:
+        shape = (*_broadcast(self.shape[:-2], other.shape[:-2]), self.shape[-2], other.shape[-1])
+        made: Self = self.drawing.add("MatMul", (self, other), shape)
+        return made
+
+    def apply(self, operator: str, *others: "Tensor", **attributes: Any) -> Self:
+        """Return the result of an operator that keeps the shape."""
+        made: Self = self.drawing.add(operator, (self, *others), self.shape, **attributes)
+        return made
+
+    def maximum(self, other: "Tensor") -> Self:
+        """Return the larger of the two, element by element."""
+        return self._with("Max", other)
+
+    def cast(self, dtype: Any) -> Self:
+        """Return the same values in another type."""
+        if self.dtype == np.dtype(dtype):
+            return self
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        made: Self = self.drawing.add("Cast", (self,), self.shape, dtype, to=kind)
+        return made
+
+    def clip(self, least: float, most: float) -> Self:
+        """Return the values limited to a range."""
+        return self.apply("Clip", *(self.drawing.constant(value, self.dtype) for value in (least, most)))
+
+    def reshape(self, *shape: int) -> Self:
+        """Return another shape; -1 comes first and is whatever the batch makes of it."""
+        known = tuple(None if axis < 0 else axis for axis in shape)
+        made: Self = self.drawing.add("Reshape", (self, self._ints(*shape)), known)
+        return made
+
+    def transpose(self, *axes: int) -> Self:
+        """Return the axes in another order."""
+        made: Self = self.drawing.add("Transpose", (self,), tuple(self.shape[axis] for axis in axes), perm=list(axes))
+        return made
+
+    def mean(self, *axes: int) -> Self:
+        """Return the mean along axes, which stay with length 1."""
+        return self._reduce("ReduceMean", axes)
+
+    def sum(self, *axes: int) -> Self:
+        """Return the sum along axes, which stay with length 1."""
+        return self._reduce("ReduceSum", axes)
+
+    def _reduce(self, operator: str, axes: tuple[int, ...]) -> Self:
+        shape = tuple(1 if index in axes else axis for index, axis in enumerate(self.shape))
+        made: Self = self.drawing.add(operator, (self, self._ints(*axes)), shape, keepdims=1)
+        return made
+
+    def window(self, axis: int, start: int, stop: int, step: int = 1) -> Self:
+        """Return the part of an axis from `start` up to `stop`."""
+        shape = list(self.shape)
+        shape[axis] = -((start - stop) // step)
+        parts = (self, *(self._ints(value) for value in (start, stop, axis, step)))
+        made: Self = self.drawing.add("Slice", parts, tuple(shape))
+        return made
+
+    def crop(self, top: int, left: int, height: int, width: int) -> Self:
+        """Return a window of a map (N, C, H, W)."""
+        parts = (self, self._ints(top, left), self._ints(top + height, left + width), self._ints(2, 3))
+        made: Self = self.drawing.add("Slice", parts, (*self.shape[:2], height, width))
+        return made
+
+    def pad(self, top: int = 1, left: int = 1, bottom: int = 1, right: int = 1) -> Self:
+        """Return a map (N, C, H, W) with zeros around, one pixel unless told."""
+        *before, height, width = self.shape
+        assert height is not None
+        assert width is not None
+        pads = self._ints(0, 0, top, left, 0, 0, bottom, right)
+        made: Self = self.drawing.add("Pad", (self, pads), (*before, height + top + bottom, width + left + right))
+        return made
+
+    def expand(self, *shape: int) -> Self:
+        """Return the values repeated along axes of length 1."""
+        made: Self = self.drawing.add("Expand", (self, self._ints(*shape)), _broadcast(self.shape, shape))
+        return made
+
+    def enlarge(self, height: int, width: int, mode: str) -> Self:
+        """Return a map (N, C, H, W) resampled to another size, `nearest` for whole factors or `linear`."""
+        how = {"nearest": "asymmetric", "linear": "half_pixel"}[mode]
+        made: Self = self.drawing.add(
+            "Resize",
+            (self, self._ints(height, width)),
+            (*self.shape[:2], height, width),
+            mode=mode,
+            axes=[2, 3],
+            coordinate_transformation_mode=how,
+            nearest_mode="floor",
+        )
+        self.drawing.nodes[-1].input[:] = [self.name, "", "", self.drawing.nodes[-1].input[1]]
+        return made
+
+    @property
+    def chw(self) -> tuple[int, int, int]:
+        """Channels, height and width of a map (N, C, H, W)."""
+        _, channels, height, width = self.shape
+        assert channels is not None
+        assert height is not None
+        assert width is not None
+        return channels, height, width
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """Height and width of a map (N, C, H, W)."""
+        return self.chw[1:]
+
+
+def concat(tensors: Sequence[Tensor], axis: int) -> Tensor:
+    """Return tensors joined along an axis."""
+    shape = list(tensors[0].shape)
+    lengths = [tensor.shape[axis] for tensor in tensors]
+    shape[axis] = sum(length for length in lengths if length is not None)
+    made: Tensor = tensors[0].drawing.add("Concat", tensors, tuple(shape), axis=axis)
+    return made
+
+
+def convolve(
+    x: Tensor,
+    kernel: Tensor,
+    bias: Tensor | None = None,
+    *,
+    stride: int = 1,
+    padding: int | tuple[int, int] = 0,
+    groups: int = 1,
+) -> Tensor:
+    """Return the convolution of x (N, C, H, W) with a kernel (D, C / groups, kh, kw), be it constant or computed."""
+    top, left = (padding, padding) if isinstance(padding, int) else padding
+    (height, width), (out, _, rows, columns) = x.hw, kernel.shape
+    assert out is not None
+    assert rows is not None
+    assert columns is not None
+    shape = (None, out, (height + 2 * top - rows) // stride + 1, (width + 2 * left - columns) // stride + 1)
+    made: Tensor = x.drawing.add(
+        "Conv",
+        (x, kernel) if bias is None else (x, kernel, bias),
+        shape,
+        kernel_shape=[rows, columns],
+        pads=[top, left, top, left],
+        strides=[stride, stride],
+        group=groups,
+    )
+    return made
+
+
+def _broadcast(first: Sequence[int | None], second: Sequence[int | None]) -> Shape:
+    length = max(len(first), len(second))
+    pairs = zip((1,) * (length - len(first)) + tuple(first), (1,) * (length - len(second)) + tuple(second), strict=True)
+    return tuple(b if a == 1 else a for a, b in pairs)

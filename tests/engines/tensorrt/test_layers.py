@@ -1,0 +1,171 @@
+"""What the layers of an engine move: a builder's list as table and page, and the figures of the shipped network."""
+
+import json
+import math
+import re
+import shlex
+from pathlib import Path
+
+import onnx
+import pytest
+
+from litematting_deploy import build_engine
+from litematting_deploy.engines.tensorrt.layers import LayerTable, estimate, read_inspector, read_log, totals
+from litematting_deploy.engines.tensorrt.profile import BuildProfile, read_profile
+from litematting_deploy.errors import UsageError
+from litematting_deploy.export.graph import build_graph
+from litematting_deploy.export.spec import ExportSpec
+from litematting_deploy.model import load_checkpoint
+from litematting_deploy.runtime.shipped import SHIPPED_CHECKPOINT
+from tests.conftest import ROOT, run
+
+MOVED = Path(__file__).with_name("moved.json")
+"""Layers and bytes of each stage of the shipped network in fp16, 640x640, batch 1, for compute capability 8.9."""
+
+SLACK = 1.01
+
+
+def tensor(name: str, dimensions: str, dtype: str) -> str:
+    return (
+        f"{{ Name: {name}, Dimensions: [{dimensions}], Strides: [1], StrideOrder: [0], Datatype: {dtype}, Format: x }}"
+    )
+
+
+def line(name: str, kind: str, inputs: list[str], outputs: list[str], nodes: str = "") -> str:
+    return (
+        f"Name: {name}, LayerType: {kind}, Inputs: [{', '.join(inputs)}], Constants: [ {tensor('c', '9', 'Half')}], "
+        f"Outputs: [{', '.join(outputs)}], TacticName: t_0x1, StreamId: 0, Metadata: {nodes}"
+    )
+
+
+LOG = [
+    "Engine Layer Information:",
+    line("node_Conv_1", "correlation", [tensor("a", "1,3,8,8", "Half")] * 2, [tensor("b", "1,4,8,8", "Half")],
+         "[ONNX Layer: layer1/Conv_1]"),
+    line("__myl_Move_myl0_1", "kgen", [], [tensor("z", "2", "Int32")]),
+    line("__myl_ReluGnor_myl0_2", "kgen", [tensor("z", "2", "Int32"), tensor("b", "1,4,8,8", "Half")],
+         [tensor("d", "1,4,8,8", "Float")], "[ONNX Layer: layer1/Norm_2][ONNX Layer: layer1/Relu_3]"),
+    line("__myl_CastMean_myl0_3", "kgen", [tensor("d", "1,4,8,8", "Float")], [tensor("e", "1,4,1,1", "Float")],
+         "[ONNX Layer: out/Norm_4]"),
+    line("__myl_Mul_myl0_4", "kgen", [tensor("e", "1,4,1,1", "Float")], [tensor("f", "", "Bool")],
+         "[ONNX Layer: out/Norm_4]"),
+]  # fmt: skip
+
+
+def test_a_builders_list() -> None:
+    layers = read_log(LOG)
+    assert [layer.kind for layer in layers] == ["convolution", "copy", "norm", "norm", "element-wise"]
+    assert [layer.stage for layer in layers] == ["layer1", "layer1", "layer1", "out", "out"]
+    # each tensor once for each layer, constants not at all
+    assert [layer.bytes for layer in layers] == [
+        2 * 3 * 64 + 2 * 4 * 64, 4 * 2, 4 * 2 + 2 * 4 * 64 + 4 * 4 * 64, 4 * 4 * 64 + 4 * 4, 4 * 4 + 1,
+    ]  # fmt: skip
+    sums = totals(layers, ["layer1/Norm_2", "out/Norm_4"], pixels=64)
+    assert (sums.layers, sums.copies, sums.norms_fused, sums.norms_split) == (5, 1, 1, 1)
+    assert sums.bytes == sum(layer.bytes for layer in layers)
+    assert sums.float32_bytes == 2 * 4 * 4 * 64 + 2 * 4 * 4
+    assert sums.gigabytes_1024 == pytest.approx(sums.bytes * 1024 * 1024 / 64 / 1e9)
+
+
+def test_an_inspectors_list() -> None:
+    def part(name: str, dimensions: list[int], kind: str) -> dict[str, object]:
+        return {"Name": name, "Dimensions": dimensions, "Format/Datatype": kind}
+
+    text = json.dumps(
+        {
+            "Layers": [
+                {
+                    "Name": "conv",
+                    "LayerType": "CaskConvolution",
+                    "Inputs": [part("a", [1, 8, 4, 4], "Channel major FP16 format where channel % 8 == 0")],
+                    "Outputs": [part("b", [1, 2, 4, 4], "Row major linear FP32")],
+                    "TacticName": "sm80_xmma",
+                    "Metadata": "[ONNX Layer: uper4/Conv_9]",
+                },
+                "a name alone",
+            ]
+        }
+    )
+    first, second = read_inspector(text)
+    assert (first.kind, first.stage, first.tactic, first.bytes) == ("convolution", "uper4", "sm80_xmma", 256 + 128)
+    assert (second.name, second.bytes) == ("a name alone", 0)
+
+
+def test_an_estimate_is_the_larger_of_memory_and_arithmetic() -> None:
+    found = estimate("RTX 4090", 1000.0, 100.0, moved=3_000_000_000, operations=100_000_000_000)
+    assert (found.memory_ms, found.arithmetic_ms, found.milliseconds) == (3.0, 1.0, 3.0)
+
+
+@pytest.mark.parametrize("profile", sorted((ROOT / "engines").glob("*.toml")), ids=lambda path: path.stem)
+def test_profiles_have_a_data_sheet(profile: Path) -> None:
+    found = read_profile(profile)
+    figures = (found.gpu, found.bandwidth_gb_s, found.fp16_tflops, found.fp32_tflops)
+    assert all(figures) or (profile.stem == "rtx" and not any(figures))
+
+
+def test_layers_are_of_one_gpu(tmp_path: Path, small_onnx: Path) -> None:
+    with pytest.raises(UsageError, match=r"`layers` must end in .json or .html; got l.txt"):
+        build_engine(small_onnx, tmp_path / "m.engine", BuildProfile("tensorrt-rtx", layers=Path("l.txt")))
+    profile = BuildProfile("tensorrt-rtx", architectures=("8.6", "8.9"), layers=tmp_path / "l.json")
+    with pytest.raises(UsageError, match=r"`layers` is of an engine for one GPU; got `architectures=8.6 8.9`"):
+        build_engine(small_onnx, tmp_path / "m.engine", profile)
+
+
+def test_a_page_and_a_table(tmp_path: Path, small_onnx: Path) -> None:
+    options = ("-o", tmp_path / "m.engine", "--profile", ROOT / "engines/rtx-40.toml")
+    for ending in ("json", "html"):
+        result = run("ltm-build", small_onnx, *options, "--layers", tmp_path / f"l.{ending}")
+        assert result.code == 0, result.err
+        assert re.search(r"^\d+ layers move \d\.\d\d GB .* norms are one kernel, \d+ are taken apart", result.out, re.M)
+        assert "estimate by the data sheet of RTX 4090, not measured: at least" in result.out
+    command = re.search("tool: (.*)", result.out)
+    assert command
+    words = shlex.split(command[1])
+    assert words[0] == "tensorrt_rtx"
+    assert {"--onnx=standin.onnx", "--computeCapabilities=89", "--noTF32"} <= set(words)
+    assert "--minShapes=image:1x3x64x64,trimap:1x3x64x64,guide:1x2x64x64" in words
+    table = json.loads((tmp_path / "l.json").read_text())
+    assert table["totals"]["layers"] == len(table["layers"])
+    assert table["totals"]["bytes"] == sum(layer["bytes"] for layer in table["layers"])
+    assert table["totals"]["bytes"] == sum(sum(kinds.values()) for kinds in table["stages"].values())
+    assert {"layer0", "layerx", "gfnb", "ppm", "uper4", "out"} <= set(table["stages"])
+    shapes = {part["name"]: part for layer in table["layers"] for part in (*layer["reads"], *layer["writes"])}
+    assert all(part["bytes"] >= math.prod(map(abs, part["shape"])) for part in shapes.values())
+    page = (tmp_path / "l.html").read_text()
+    assert not re.search(r"(?:src|href)=|url\(", page), "nothing from elsewhere"
+    assert 'name="viewport"' in page
+    assert page.count("<tr>") == len(table["layers"]) + 1
+
+
+@pytest.mark.slow
+@pytest.mark.heavy
+@pytest.mark.filterwarnings("ignore:.*has no sidecar")
+def test_the_shipped_network_moves_no_more(tmp_path: Path) -> None:
+    """After a change that makes it less, `python -m tests.engines.tensorrt.test_layers` writes the new figures."""
+    table, known = shipped_table(tmp_path), json.loads(MOVED.read_text())
+    stages = {stage: sum(kinds.values()) for stage, kinds in table.stages().items()}
+    grown = [stage for stage, moved in stages.items() if moved > known["stages"].get(stage, 0) * SLACK]
+    largest = sorted((layer for layer in table.layers if layer.stage in grown), key=lambda layer: -layer.bytes)[:10]
+    told = "\n".join(f"{layer.stage} {layer.bytes / 1e6:.1f} MB {layer.kind} {layer.name}" for layer in largest)
+    assert not grown, f"these stages move more than before: {grown}; their largest layers:\n{told}"
+    assert table.totals.layers <= known["layers"], "the engine has more layers than before"
+    assert table.totals.gigabytes_1024 <= 9
+    assert table.totals.layers <= 400
+
+
+def shipped_table(folder: Path) -> LayerTable:
+    proto = build_graph(load_checkpoint(SHIPPED_CHECKPOINT), ExportSpec(batch=1, precision="fp16"))
+    onnx.save(proto, folder / "m.onnx")
+    profile = BuildProfile("tensorrt-rtx", architectures=("8.9",), layers=folder / "l.json")
+    table = build_engine(folder / "m.onnx", folder / "m.engine", profile).table
+    assert table is not None
+    return table
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as temporary:
+        found = shipped_table(Path(temporary))
+    sums = {stage: sum(kinds.values()) for stage, kinds in found.stages().items()}
+    MOVED.write_text(json.dumps({"layers": found.totals.layers, "stages": sums}, indent=1) + "\n")
