@@ -25,15 +25,15 @@ def container_factory(path: str | Path, kind: str | None) -> Any:
     Warns where only the upper 8 bits are read.
     Raises `InputError` for colours that are not read right, or where nothing reads the file, and `DependencyError`.
     """
-    if kind not in ("HEIC", "AVIF"):
-        return None
-    if kind == "AVIF" and not READS_AVIF:
-        raise InputError(f"{path}: is AVIF, which this Pillow does not read; {conversion(kind)}")
     if kind == "HEIC":
         purpose = f"{path}: is HEIC; convert it (heif-convert IN.heic OUT.png), or reading it"
         factory: Any = require("pillow_heif", "heif", purpose).HeifImageFile
-    else:
+    elif kind == "AVIF":
+        if not READS_AVIF:
+            raise InputError(f"{path}: is AVIF, which this Pillow does not read; {conversion(kind)}")
         factory = AvifImagePlugin.AvifImageFile
+    else:
+        return None
     _check_colours(path, kind)
     return factory
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -120,6 +121,14 @@ class Photo:
         if plane.shape[:2] != (height, width):
             raise InputError(f"{name}: is {plane.shape[1]}x{plane.shape[0]}, {self.path} is {width}x{height}; {fix}")
         return plane
+
+
+def shrink(pixels: NDArray[np.uint8], longest: float) -> NDArray[np.uint8]:
+    """Return pixels (H, W, ...) averaged over areas until the longer side has at most `longest`; else as they are."""
+    factor = longest / max(pixels.shape[:2])
+    if factor >= 1:
+        return pixels
+    return np.asarray(cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:

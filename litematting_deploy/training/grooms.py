@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, first_line
+from ..images.suffixes import files_in
 
 SUFFIXES = (".npz", ".tfx")
 POINTS = 24
@@ -28,13 +29,7 @@ Strands = NDArray[np.float32]
 
 def list_grooms(folder: str | Path) -> list[Path]:
     """Return the groom files of a folder, by name. Raises `InputError` when there is none."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give one that holds grooms ({', '.join(SUFFIXES)})")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not found:
-        raise InputError(f"{folder}: holds no groom ({', '.join(SUFFIXES)}); give a folder that does")
-    return found
+    return files_in(folder, f"grooms ({', '.join(SUFFIXES)})", lambda path: path.suffix.lower() in SUFFIXES)
 
 
 @lru_cache(maxsize=64)

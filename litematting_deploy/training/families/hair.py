@@ -6,9 +6,8 @@ import numpy as np
 from numpy.random import Generator
 
 from .canvas import Canvas, Layer, Points, finish, over
-from .layout import angles, lit, place, toward
+from .layout import angles, bundled, coiled, grow, lit, place, toward
 from .shapes import Shape, bust, ellipse, limb, paint
-from .strands import bundled, coiled, grow
 
 
 class _Style(NamedTuple):

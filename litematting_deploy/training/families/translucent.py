@@ -36,7 +36,10 @@ def profile(rng: Generator) -> tuple[Floats, Floats, float, float]:
 
 
 def _vessel(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
-    """Something turned of glass: thin in the middle, bright at its rims, with reflections and perhaps a liquid."""
+    """Return something turned of glass: thin in the middle, bright at its rims, with reflections and perhaps a liquid.
+
+    centre: (2,) pixels. radius: half its height, in pixels. Returns (size, size, 2) float32.
+    """
     x, y = around(size, centre, radius, rng.normal(0, 0.15))
     heights, widths, top, bottom = profile(rng)
     half = np.interp(y, heights, widths, 0, 0).astype(np.float32)
@@ -124,7 +127,10 @@ def glass(rng: Generator, size: int) -> Layer:
 
 
 def _swirled(rng: Generator, noise: Floats, reach: float) -> Floats:
-    """Return noise carried along by a divergence-free flow, in a few steps, so that it curls."""
+    """Return noise carried along by a divergence-free flow, in a few steps, so that it curls.
+
+    noise: (S, S) float32. reach: the farthest that a step carries, in pixels.
+    """
     size = noise.shape[0]
     potential = fractal(rng, size, int(rng.integers(3, 6)), 4, 0.5)
     down, right = np.gradient(cv2.GaussianBlur(potential, (0, 0), size / 150))
