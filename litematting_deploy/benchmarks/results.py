@@ -7,8 +7,7 @@ from typing import Any
 from ..errors import InputError
 from ..schema import decode, encode
 
-KIND = "ltm-bench"
-_MARKS = {"kind": KIND, "format": 1}
+_MARKS = {"kind": "ltm-bench", "format": 1}
 _MOST_BYTES = 1 << 24  # a thousand times what a benchmark writes; such a file may come from anyone
 _READ_AGAIN = {"cpu": str, "cores": int, "gpus": list, "system": str, "versions": dict}
 """What of an environment is read of a file again, to compare with it."""

@@ -50,15 +50,11 @@ class Photo:
         """The windows of an OpenEXR file; None for other files."""
         return self.metadata.exr.windows if self.metadata.exr is not None else None
 
-    def linear(self, rows: slice = slice(None)) -> NDArray[np.float32]:
-        """Return the light of these rows, (h, W, 3) float32: 0..`space.top`, of an OpenEXR file any finite value.
-
-        Raises `InputError` where an OpenEXR file contains NaN or infinity.
-        """
-        return self.to_light(self.pixels[rows])
-
     def to_light(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
-        """Return pixels (..., 3) in this photo's own numbers as light, float32. Raises `InputError` as `linear`."""
+        """Return pixels (..., 3) in this photo's own numbers as light, float32.
+
+        It is 0..`space.top`, of an OpenEXR file any finite value. Raises `InputError` for NaN and infinity there.
+        """
         if not self.is_linear:
             return self.space.decode(pixels)
         self.check_finite(pixels)

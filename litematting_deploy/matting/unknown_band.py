@@ -104,8 +104,7 @@ def _groups(objects: Region, band: Band) -> Iterator[tuple[float, Region]]:
     steps = np.rint(np.log(own / LEAST_PX) / np.log(_RATIO)).astype(int)
     left = np.arange(count) > 0  # label 0 is the background
     while left.any():
-        widest = steps[left].max()
-        members = left & (steps == widest)
+        members = left & (steps == steps[left].max())
         width = float(own[members].max())
         if left.sum() > members.sum():
             members[np.unique(labels[_distance(members[labels]) <= width])] = True

@@ -103,11 +103,6 @@ class MattingData(pl.LightningDataModule):
         rng = np.random.default_rng((self.recipe.seed, batch.number))
         return compose(self.sources[batch.number >= _VALIDATION].cut(batch, rng), self.recipe.augment, rng)
 
-    def teardown(self, *_: Any, **__: Any) -> None:
-        """Stop what the sources do in the background."""
-        for source in self.sources:
-            source.close()
-
     def _loader(self, source: Source, batches: Any, workers: int) -> DataLoader[Any]:
         """Return a loader of `batches`, with `workers` processes where the source reads files."""
         workers = workers if source.reads else 0

@@ -107,8 +107,7 @@ def _resampled(counts: NDArray[np.int64], points: NDArray[np.float64]) -> Strand
     whole = np.zeros(len(kept), bool)
     for count in np.unique(counts[kept]).tolist():
         those = np.flatnonzero(counts[kept] == count)
-        rows = kept[those]
-        lines = points[(ends[rows] - count)[:, None] + np.arange(count)]
+        lines = points[(ends[kept[those]] - count)[:, None] + np.arange(count)]
         along = np.cumsum(np.linalg.norm(np.diff(lines, axis=1), axis=2), 1)
         along = np.concatenate([np.zeros((len(lines), 1)), along], 1)
         whole[those] = along[:, -1] > 1e-6 * max(float(np.ptp(points, axis=0).max()), 1e-12)

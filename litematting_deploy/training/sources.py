@@ -176,7 +176,6 @@ def folder_sources(recipe: Recipe, foregrounds: Path, photos: Path) -> Sources:
     """
     pairs = list_foregrounds(foregrounds)
     backgrounds = split(list_images(photos), recipe.held_out)
-    names = split(list(pairs), recipe.held_out)
-    sides = [{name: pairs[name] for name in part} for part in names]
+    sides = [{name: pairs[name] for name in part} for part in split(list(pairs), recipe.held_out)]
     training, held_out = map(FolderSource, sides, backgrounds, (recipe.augment, recipe.augment))
     return training, held_out

@@ -99,8 +99,7 @@ class Colours:
         """Return R'G'B' (H, W, 3) as three planes of codes of limited range; RGB without a matrix becomes Rec. 709."""
         scale, top = 1 << (bits - 8), (1 << bits) - 1
         red, blue = _RED_BLUE[self.written_matrix]
-        weights = np.array([red, 1 - red - blue, blue], np.float32)
-        luma = signal @ weights
+        luma = signal @ np.array([red, 1 - red - blue, blue], np.float32)
         planes = (
             luma * (219 * scale) + 16 * scale,
             (signal[:, :, 2] - luma) * np.float32(112 * scale / (1 - blue)) + 128 * scale,

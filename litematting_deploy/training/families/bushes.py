@@ -101,8 +101,7 @@ def _drawn(rng: Generator, canvas: Canvas, lines: Points, widths: Points, tone: 
 
     widths: (K,) pixels. tone: 0..255, of which single branches differ by a tenth.
     """
-    count = len(lines)
-    tones = tone * rng.normal(1, 0.1, count)
+    tones = tone * rng.normal(1, 0.1, len(lines))
     thick = widths > 3
     canvas.strokes(lines, widths, tones * np.where(thick, 0.75, 1), 0.5)
     if thick.any():

@@ -159,8 +159,7 @@ def displace(sheet: Sheet, field: Floats) -> Sheet:
 
     What comes from outside is mirrored, since strands drawn out into streaks would give the frame away.
     """
-    size = sheet.shape[0]
-    steps = np.arange(size, dtype=np.float32)
+    steps = np.arange(len(sheet), dtype=np.float32)
     x, y = field[..., 0] + steps, field[..., 1] + steps[:, None]
     return np.asarray(cv2.remap(sheet, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.float32)
 

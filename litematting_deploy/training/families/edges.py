@@ -105,8 +105,7 @@ def motion_blurred(rng: Generator, size: int) -> Layer:
     angle = rng.uniform(0, 2 * np.pi)
     turn = rng.normal(0, 0.2) if rng.random() < 0.5 else 0.0
     pivot = centre + rng.normal(0, 1.5, 2) * radius
-    make = _ball if rng.random() < 0.25 else _thing
-    moving = make(rng, size, centre, radius)
+    moving = (_ball if rng.random() < 0.25 else _thing)(rng, size, centre, radius)
     smeared = smear(moving, length, angle, turn, pivot)
     kind = rng.random()
     if kind < 0.4:

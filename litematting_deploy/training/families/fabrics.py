@@ -98,8 +98,7 @@ def _lace(rng: Generator, canvas: Canvas, drape: _Drape, cell: float, width: flo
     """
     cell = max(cell * 3, 36)
     petals, reach = int(rng.integers(4, 9)), rng.uniform(0.24, 0.34)
-    outline = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * 0.95 * canvas.size
-    canvas.fill(drape(outline), 120)
+    canvas.fill(drape(np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * 0.95 * canvas.size), 120)
     motif: list[Points] = [ellipse(0, 0, 0.09, 0.09, count=16)]
     for k in range(petals):
         angle = 2 * np.pi * k / petals

@@ -69,8 +69,7 @@ def figure(*paths: str) -> Figure:
     place = _place(*paths)
     strands = np.concatenate([read_groom(path) for path in paths])
     strands = ((strands - place.centre) / place.radius).astype(np.float32)
-    area = 4 * np.pi * place.cover
-    spacing = float(np.sqrt(area / len(strands)))
+    spacing = float(np.sqrt(4 * np.pi * place.cover / len(strands)))
     if place.head:
         balls, dressed = _bust(strands[:, 0])
     else:

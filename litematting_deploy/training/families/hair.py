@@ -137,8 +137,7 @@ def hair(style: _Style, rng: Generator, size: int) -> Layer:
     else:
         if rng.random() < 0.85:
             cut.head()
-        behind = Shape([ellipse(0, 0, 0.8, 1.03)])
-        paint(cut.canvas, behind, cut.centre, cut.radius, shade=cut.tone * 0.7)
+        paint(cut.canvas, Shape([ellipse(0, 0, 0.8, 1.03)]), cut.centre, cut.radius, shade=cut.tone * 0.7)
         cut.locks(count, 2.3, 1.0, 0.05)
         cut.locks(count // 2, 1.5, 1.0)
         cut.locks(count // 3, 3.1, 0.6, 0.0)

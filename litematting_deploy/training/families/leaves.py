@@ -64,8 +64,7 @@ def crisp_leaf(
     length and the foreshortened width's factor. shade: 0..255.
     """
     length = float(abs(form[0]))
-    ring = turned((outline if length > 24 else outline[::2]) * form, angle) + at
-    canvas.fill(ring, shade)
+    canvas.fill(turned((outline if length > 24 else outline[::2]) * form, angle) + at, shade)
     if length < 7:
         return
     # Point k of an outline faces point -k; the midrib runs between them.

@@ -113,8 +113,7 @@ def _fern(rng: Generator, canvas: Canvas, centre: Points, radius: float) -> None
     count, points = int(rng.integers(3, 9)), 28
     root = centre + np.array([0, radius * 0.6])
     ways, lengths = rng.normal(-np.pi / 2, 0.8, count), radius * rng.uniform(1, 1.8, count)
-    pull = np.array([rng.normal(0, 0.5), 0.8])
-    fronds = grow(rng, root, ways, lengths, points, pull, 0.3)
+    fronds = grow(rng, root, ways, lengths, points, np.array([rng.normal(0, 0.5), 0.8]), 0.3)
     leaflet = radius * rng.uniform(0.12, 0.35)
     thick, droop = leaflet * rng.uniform(0.03, 0.25), rng.uniform(0.5, 1.1)
     for frond in fronds:

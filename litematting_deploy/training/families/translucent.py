@@ -107,8 +107,7 @@ def _veil(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
     edge = np.minimum(1 - np.abs(across), np.minimum(hem - y, y + 1)) * radius * 0.5
     alpha = (1 - (1 - opacity) ** layers) * np.clip(edge + 0.5, 0, 1)
     alpha = np.maximum(alpha, np.clip(edge + 0.5, 0, 1) * np.clip(rng.uniform(0, 4) - np.abs(edge), 0, 1) * 0.7)
-    shade = 128 + 22 * depth * np.sign(rng.normal()) + 8 * slope
-    sheet = plain(alpha, shade)
+    sheet = plain(alpha, 128 + 22 * depth * np.sign(rng.normal()) + 8 * slope)
     if rng.random() < 0.5:
         shape, at = something(rng), centre + rng.normal(0, 0.3, 2) * radius
         behind = solid(size, shape, at, radius * rng.uniform(0.4, 0.9), 0, rng.uniform(60, 200))
@@ -181,8 +180,7 @@ def smoke(rng: Generator, size: int) -> Layer:
     down, right = np.gradient(cv2.GaussianBlur(alpha, (0, 0), size / 60))
     light = rng.uniform(0, 6.3)
     relief = (down * np.sin(light) + right * np.cos(light)) * size * rng.uniform(0.5, 3)
-    shade = 130 + relief + 12 * fractal(rng, size, 4, 5)
-    sheet = plain(alpha, shade)
+    sheet = plain(alpha, 130 + relief + 12 * fractal(rng, size, 4, 5))
     if rng.random() < 0.3:
         at = centre + np.array([rng.normal(0, 0.1), 1.25]) * radius
         source = solid(size, mug(rng), at, radius * rng.uniform(0.3, 0.6), shade=rng.uniform(50, 200))
