@@ -75,7 +75,7 @@ class MattingData(pl.LightningDataModule):
     recipe: stages, seeds and how samples are augmented. workers: processes that read, where a source reads.
     """
 
-    trainer: pl.Trainer  # type: ignore[assignment]  # which attaches itself before it calls any hook
+    trainer: pl.Trainer  # which attaches itself before it calls any hook
 
     def __init__(self, recipe: Recipe, sources: Sources, workers: int) -> None:
         super().__init__()
