@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litematting_deploy.files import replacing
-from litematting_deploy.images.photo import read_image
+from litematting_deploy.images.photo import read_image, shrink
 from litematting_deploy.training.drawing import SHARD, Drawn, points_of_interest, shard_file, write_shard
 from litematting_deploy.training.library import Library
-from litematting_deploy.training.photos import list_images, shrink
+from litematting_deploy.training.photos import list_images
 from litematting_deploy.training.recipe import Recipe, read_recipe
 from litematting_deploy.training.sources import ProceduralSource, draw_libraries, procedural_sources
 

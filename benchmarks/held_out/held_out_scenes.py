@@ -45,8 +45,7 @@ class Given:
 def cut(stream: Stream, index: int, photos: Photos, rng: np.random.Generator) -> procedural.Cut:
     """Return layer number `index` of a stream, cut for composition over a photo."""
     given = cast(Library, Given(stream, index))
-    make = procedural.cut_coloured if stream.cutouts else procedural.cut
-    return make(given, photos, Augment(), rng, 1, SIZE)
+    return procedural.cut(given, photos, Augment(), rng, 1, SIZE)
 
 
 def main() -> None:

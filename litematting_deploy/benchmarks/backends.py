@@ -74,6 +74,6 @@ def chosen(names: Sequence[str]) -> list[Backend]:
         matching = [one for one in BACKENDS if name in ("all", one.name) or one.name.startswith(f"{name}-")]
         if not matching:
             known = ", ".join(one.name for one in BACKENDS)
-            raise UsageError(f"`backends` must be all, or some of {known}; got {name!r}", parameter="backends")
+            raise UsageError(f"`backends` must be all, or some of {known}; got {name!r}")
         found += [one for one in matching if one not in found]
     return sorted(found, key=BACKENDS.index)

@@ -7,11 +7,11 @@ parameters and FLOPs at 1024x1024. None of its figures was measured here.
 import csv
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 from .._optional import require
+from .results import Complexity
 
 FULL = "full LiteMatting"
 """The variant that the paper proposes."""
@@ -27,45 +27,19 @@ VARIANTS: dict[str, dict[str, Any]] = {
 """The rows of the paper's tables 3 to 5 that are networks of ours, with the arguments of their `ModelConfig`."""
 
 
-@dataclass(frozen=True)
-class Published:
-    """A row of the paper, its figures as they are printed, empty where it has none.
-
-    variant: the key of `VARIANTS` that it describes; empty for other networks.
-    """
-
-    method: str
-    variant: str
-    sad: str
-    mse: str
-    grad: str
-    conn: str
-    parameters: str
-    flops: str
-
-
-def _published() -> dict[str, list[Published]]:
+def _published() -> dict[str, list[dict[str, str]]]:
     """Return the rows of published.csv under the title of their table, in the order of the paper."""
-    tables: dict[str, list[Published]] = {}
+    tables: dict[str, list[dict[str, str]]] = {}
     for row in csv.DictReader((files(__package__) / "published.csv").read_text().splitlines()):
-        tables.setdefault(row.pop("table"), []).append(Published(**row))
+        tables.setdefault(row.pop("table"), []).append(row)
     return tables
 
 
 TABLES = _published()
+"""Rows of the paper: method, sad, mse, grad, conn, parameters and flops as they are printed, empty where it has none.
 
-
-@dataclass(frozen=True)
-class Complexity:
-    """What a variant costs on patches of resolution x resolution pixels.
-
-    parameters: how many numbers are learnt. flops: as fvcore counts, one multiply-add being 1.
-    """
-
-    variant: str
-    resolution: int
-    parameters: int
-    flops: int
+variant: the key of `VARIANTS` that a row describes; empty for other networks.
+"""
 
 
 def count(variants: Sequence[str], resolution: int = 1024) -> list[Complexity]:

@@ -75,8 +75,7 @@ def _panel(axes: Any, rows: Sequence[Row]) -> None:
     axes.grid(axis="x", color=_FAINT, alpha=0.25)
     axes.set_axisbelow(True)
     axes.tick_params(axis="both", length=0, labelcolor=_INK)
-    for side in ("top", "right", "bottom", "left"):
-        axes.spines[side].set_visible(side == "left")
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
     axes.spines["left"].set_color(_FAINT)
 
 

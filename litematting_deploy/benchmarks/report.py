@@ -8,7 +8,7 @@ from typing import Any
 
 from .compare import Change
 from .complexity import FULL, TABLES
-from .results import Results, Row
+from .results import Complexity, Results, Row
 
 Value = str | int | float | None
 
@@ -40,7 +40,7 @@ def _number(path: str, scale: float = 1.0) -> Callable[[Row], Value]:
     def value(row: Row) -> Value:
         found: Any = row
         for name in path.split("."):
-            found = None if found is None else getattr(found, name)
+            found = getattr(found, name, None)
         return None if found is None else found / scale
 
     return value
@@ -180,33 +180,32 @@ def method(options: Mapping[str, Any]) -> str:
     )
 
 
-def complexity(counted: Sequence[Mapping[str, Any]]) -> list[str]:
+def complexity(counted: Sequence[Complexity]) -> list[str]:
     """Return what the full model costs, beside what the paper prints for it. counted: as in `Results.variants`."""
-    published = next(row for table in TABLES.values() for row in table if row.variant == FULL)
+    published = next(row for table in TABLES.values() for row in table if row["variant"] == FULL)
     return [
-        f"{item['variant']}: {item['parameters']:,} parameters, {item['flops'] / 1e9:.3f} GFLOPs at "
-        f"{item['resolution']}x{item['resolution']} (the paper prints {published.parameters} and {published.flops} at "
-        "1024x1024)"
-        for item in counted
-        if item["variant"] == FULL
+        f"{one.variant}: {one.parameters:,} parameters, {one.flops / 1e9:.3f} GFLOPs at {one.resolution}x"
+        f"{one.resolution} (the paper prints {published['parameters']} and {published['flops']} at 1024x1024)"
+        for one in counted
+        if one.variant == FULL
     ]
 
 
-def paper_tables(counted: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str], list[list[str]]]]:
+def paper_tables(counted: Sequence[Complexity]) -> list[tuple[str, list[str], list[list[str]]]]:
     """Return title, headings and cells of the paper's tables: published figures, and ours beside them.
 
     counted: as in `Results.variants`. Only FLOPs at 1024x1024 stand beside the paper's.
     """
-    ours = {item["variant"]: item for item in counted}
+    ours = {one.variant: one for one in counted}
     published = [f"{name}, published" for name in ("SAD", "MSE", "Grad", "Conn", "parameters", "FLOPs")]
     made = []
     for title, rows in TABLES.items():
         cells = []
         for row in rows:
-            item = ours.get(row.variant)
-            parameters = f"{item['parameters']:,}" if item else ""
-            flops = f"{item['flops'] / 1e9:.3f}G" if item and item["resolution"] == 1024 else ""
-            printed = (row.method, row.sad, row.mse, row.grad, row.conn, row.parameters, row.flops)
+            one = ours.get(row["variant"])
+            parameters = f"{one.parameters:,}" if one else ""
+            flops = f"{one.flops / 1e9:.3f}G" if one and one.resolution == 1024 else ""
+            printed = [value for name, value in row.items() if name != "variant"]
             cells.append([*printed, parameters, flops])
         headings = ["", *published, "parameters, ours", "FLOPs, ours"]
         kept = [index for index in range(len(headings)) if index == 0 or any(row[index] for row in cells)]

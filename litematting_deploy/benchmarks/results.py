@@ -7,8 +7,7 @@ from typing import Any
 from ..errors import InputError
 from ..schema import decode, encode
 
-KIND = "ltm-bench"
-_MARKS = {"kind": KIND, "format": 1}
+_MARKS = {"kind": "ltm-bench", "format": 1}
 _MOST_BYTES = 1 << 24  # a thousand times what a benchmark writes; such a file may come from anyone
 _READ_AGAIN = {"cpu": str, "cores": int, "gpus": list, "system": str, "versions": dict}
 """What of an environment is read of a file again, to compare with it."""
@@ -121,18 +120,31 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Complexity:
+    """What a variant costs on patches of resolution x resolution pixels.
+
+    parameters: how many numbers are learnt. flops: as fvcore counts, one multiply-add being 1.
+    """
+
+    variant: str
+    resolution: int
+    parameters: int
+    flops: int
+
+
+@dataclass(frozen=True)
 class Results:
     """Everything that one benchmark measured.
 
     environment: as `environment.describe` returns it.
     options: what was asked for: resolution, threads, checkpoint, iterations, warmup, duration_s.
-    variants: those counted, each with the fields of `complexity.Complexity`.
+    variants: those counted.
     rows: the engines.
     """
 
     environment: dict[str, Any]
     options: dict[str, Any]
-    variants: list[dict[str, Any]]
+    variants: list[Complexity]
     rows: list[Row]
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ from ..runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE, example_patch
 from ..sidecar import read_sidecar
 from ..specs import EngineSpec, check_number
 from . import backends, complexity, environment, tasks
-from .results import FAILED, OK, SKIPPED, Accuracy, Results, Row
+from .results import FAILED, OK, SKIPPED, Accuracy, Complexity, Results, Row
 from .timing import DEFAULT_EFFORT, Effort
 
 PATIENCE_S = 3600.0  # compilers and builders of engines may take many minutes
@@ -82,7 +82,7 @@ def benchmark(spec: BenchSpec, progress: Callable[[str], None] = lambda _: None)
             raise ArtefactError(f"{path}: no such file; make an engine with ltm-export or ltm-build")
     described = environment.describe()
     options = {"resolution": spec.resolution, "threads": spec.threads, "checkpoint": spec.checkpoint.name}
-    counted: list[dict[str, Any]] = []
+    counted: list[Complexity] = []
     if _has_torch():
         progress("counting operations")
         counted = _complexity(spec)
@@ -106,15 +106,15 @@ def _has_torch() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def _complexity(spec: BenchSpec) -> list[dict[str, Any]]:
+def _complexity(spec: BenchSpec) -> list[Complexity]:
     """Count the full model, or all variants of the paper; none where they cannot be counted."""
     names = sorted(complexity.VARIANTS) if spec.variants else [complexity.FULL]
     try:
-        counted = _apart(complexity.count, names, spec.resolution)
+        counted: list[Complexity] = _apart(complexity.count, names, spec.resolution)
     except LiteMattingError as error:
         warnings.warn(f"complexity was not counted: {error}", stacklevel=3)
         return []
-    return [asdict(one) for one in counted]
+    return counted
 
 
 class _Bench:

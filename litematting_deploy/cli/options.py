@@ -11,7 +11,7 @@ from ..engines.triton import DEFAULT_TIMEOUT_S
 from ..matting.unknown_band import WIDEST
 from ..runtime.matter import DEFAULT_PLACEMENT
 from ..specs import DEFAULT_SEGMENT, DEFAULT_UNKNOWN_WIDTH, EngineSpec, JobSpec, OutputSpec, PlanSpec, TrimapSpec
-from ..video import CODEC_NAMES
+from ..video.codecs import CODECS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -191,7 +191,7 @@ folder_options = adding(
 video_options = adding(
     output_option(
         "--codec",
-        type=click.Choice(CODEC_NAMES),
+        type=click.Choice(list(CODECS)),
         help="Of a clip's OUT. prores4444 (.mov) and vp9 (.webm) hold the foreground's colours, straight, and alpha; "
         "prores422hq (.mov), h264 (.mp4) and ffv1 (.mkv, lossless, 16 bits) a grey matte.  [default: by OUT's ending]",
     ),

@@ -65,7 +65,7 @@ class Background:
             image = replace(image, space=photo.space)
         image.space.convert(np.zeros((1, 3), np.float32), photo.space)  # raises where it cannot be
         placed = replace(image, pixels=self._place(image, photo, shown))
-        return lambda rows: placed.space.convert(placed.linear(rows), photo.space)
+        return lambda rows: placed.space.convert(placed.to_light(placed.pixels[rows]), photo.space)
 
     def _place(self, image: Photo, photo: Photo, shown: bool) -> NDArray[Any]:
         """Return the pixels of the image that lie behind a photo, see `placed`. Raises `InputError`."""

@@ -25,15 +25,15 @@ def container_factory(path: str | Path, kind: str | None) -> Any:
     Warns where only the upper 8 bits are read.
     Raises `InputError` for colours that are not read right, or where nothing reads the file, and `DependencyError`.
     """
-    if kind not in ("HEIC", "AVIF"):
-        return None
-    if kind == "AVIF" and not READS_AVIF:
-        raise InputError(f"{path}: is AVIF, which this Pillow does not read; {conversion(kind)}")
     if kind == "HEIC":
         purpose = f"{path}: is HEIC; convert it (heif-convert IN.heic OUT.png), or reading it"
         factory: Any = require("pillow_heif", "heif", purpose).HeifImageFile
-    else:
+    elif kind == "AVIF":
+        if not READS_AVIF:
+            raise InputError(f"{path}: is AVIF, which this Pillow does not read; {conversion(kind)}")
         factory = AvifImagePlugin.AvifImageFile
+    else:
+        return None
     _check_colours(path, kind)
     return factory
 
@@ -41,11 +41,9 @@ def container_factory(path: str | Path, kind: str | None) -> Any:
 def _check_colours(path: str | Path, kind: str) -> None:
     """Raise `InputError` for primaries or a curve that are not read right; warn of more than 8 bits."""
     described = _description(path)
-    bits = 8
-    for config in re.finditer(rb"av1C(.{3})", described, re.DOTALL):
-        bits = max(bits, {0x40: 10, 0x60: 12}.get(config[1][2] & 0x60, 8))
-    for config in re.finditer(rb"hvcC(.{18})", described, re.DOTALL):
-        bits = max(bits, 8 + (config[1][17] & 7))
+    av1, hevc = (re.finditer(config, described, re.DOTALL) for config in (rb"av1C(.{3})", rb"hvcC(.{18})"))
+    depths = [{0x40: 10, 0x60: 12}.get(config[1][2] & 0x60, 8) for config in av1]
+    bits = max(depths + [8 + (config[1][17] & 7) for config in hevc], default=8)
     has_profile = b"colrprof" in described or b"colrrICC" in described
     for colours in re.finditer(rb"colrnclx(.{4})", described, re.DOTALL):
         primaries, transfer = int.from_bytes(colours[1][:2], "big"), int.from_bytes(colours[1][2:], "big")

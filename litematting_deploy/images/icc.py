@@ -51,8 +51,7 @@ class Profile:
         steps = np.linspace(0, 255, 9).round().astype(np.uint8)
         probe = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 27, 3)
         probe = probe[..., :1].repeat(3, axis=-1) if self.grey else probe
-        changed = np.abs(self.to_srgb(probe).astype(np.int16) - probe).max()
-        self.is_srgb = bool(changed <= _SAME_LEVELS)
+        self.is_srgb = bool(np.abs(self.to_srgb(probe).astype(np.int16) - probe).max() <= _SAME_LEVELS)
 
     def to_srgb(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return pixels (H, W, 3) uint8 of this profile as (H, W, 3) uint8 sRGB, relative colorimetric."""

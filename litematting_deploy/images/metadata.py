@@ -13,7 +13,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from .exr_header import ExrHeader
-from .tiff import SUB_FOLDERS, check_exif
+from .header_checks import SUB_FOLDERS, check_exif
 
 XMP_TAG, IPTC_TAG, ICC_TAG = 700, 33723, 34675  # of TIFF
 SIDEWAYS = (5, 6, 7, 8)

@@ -15,12 +15,11 @@ from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugi
 
 from ..errors import InputError
 from .damage import damaged
+from .header_checks import check_jpeg, check_tiff_tags
 from .heif import container_factory
-from .jpeg import check_jpeg
 from .metadata import DECODER_ERRORS
 from .png import PngHead
 from .suffixes import RAW, conversion, kind_of
-from .tiff import check_tiff_tags
 
 Factory: TypeAlias = Callable[[BinaryIO, str], ImageFile.ImageFile]
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,15 +50,11 @@ class Photo:
         """The windows of an OpenEXR file; None for other files."""
         return self.metadata.exr.windows if self.metadata.exr is not None else None
 
-    def linear(self, rows: slice = slice(None)) -> NDArray[np.float32]:
-        """Return the light of these rows, (h, W, 3) float32: 0..`space.top`, of an OpenEXR file any finite value.
-
-        Raises `InputError` where an OpenEXR file contains NaN or infinity.
-        """
-        return self.to_light(self.pixels[rows])
-
     def to_light(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
-        """Return pixels (..., 3) in this photo's own numbers as light, float32. Raises `InputError` as `linear`."""
+        """Return pixels (..., 3) in this photo's own numbers as light, float32.
+
+        It is 0..`space.top`, of an OpenEXR file any finite value. Raises `InputError` for NaN and infinity there.
+        """
         if not self.is_linear:
             return self.space.decode(pixels)
         self.check_finite(pixels)
@@ -120,6 +117,14 @@ class Photo:
         if plane.shape[:2] != (height, width):
             raise InputError(f"{name}: is {plane.shape[1]}x{plane.shape[0]}, {self.path} is {width}x{height}; {fix}")
         return plane
+
+
+def shrink(pixels: NDArray[np.uint8], longest: float) -> NDArray[np.uint8]:
+    """Return pixels (H, W, ...) averaged over areas until the longer side has at most `longest`; else as they are."""
+    factor = longest / max(pixels.shape[:2])
+    if factor >= 1:
+        return pixels
+    return np.asarray(cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:

@@ -166,9 +166,9 @@ def _of_gamma(chunks: dict[bytes, bytes], path: str | Path) -> Space:
             f"{path}: its gAMA chunk says {gamma}, wanted {_LEAST_GAMMA} to {_MOST_GAMMA}, 100000 times the gamma; "
             f"{_FIX}"
         )
-    numbers = struct.unpack(">8I", chunks[b"cHRM"]) if b"cHRM" in chunks else None
     to_xyz = SRGB.to_xyz
-    if numbers is not None:
+    if b"cHRM" in chunks:
+        numbers = struct.unpack(">8I", chunks[b"cHRM"])
         x, y = np.array(numbers).reshape(4, 2).T / _GAMMA_UNIT
         white, *xy = zip(x.tolist(), y.tolist(), strict=True)
         if np.abs(np.array([white, *xy]) - np.array([D65, *XY_709])).max() >= 0.001:
@@ -182,9 +182,7 @@ def _of_gamma(chunks: dict[bytes, bytes], path: str | Path) -> Space:
                     f"times 100000, which span a triangle; {_FIX}"
                 ) from error
     if gamma in _SRGB_GAMMA and (b"gAMA" not in chunks or to_xyz is SRGB.to_xyz):
-        if to_xyz is SRGB.to_xyz:
-            return SRGB
-        return Space(f"{path}: its cHRM chunk", SRGB.decoding, to_xyz)
+        return SRGB if to_xyz is SRGB.to_xyz else Space(f"{path}: its cHRM chunk", SRGB.decoding, to_xyz)
     table = _table(functools.partial(_power, _GAMMA_UNIT / gamma))
     return Space(f"{path}: its gAMA chunk", (table,) * 3, to_xyz)
 

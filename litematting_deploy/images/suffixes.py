@@ -1,9 +1,12 @@
 """The endings of pictures that are read and written, what a file is by its first bytes, how to convert others."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import features
+
+from ..errors import InputError
 
 READS_AVIF = features.check("avif")
 READS_HEIC = importlib.util.find_spec("pillow_heif") is not None
@@ -55,6 +58,21 @@ _CONVERSION = {
 def looks_like_image(path: Path) -> bool:
     """Return whether a file in a folder is to be read as an image, by its name: in `READ_SUFFIXES`, not hidden."""
     return path.suffix.lower() in READ_SUFFIXES and not path.name.startswith(".")
+
+
+def files_in(folder: str | Path, kind: str, wanted: Callable[[Path], bool]) -> list[Path]:
+    """Return the files in a folder that are `wanted`, by name.
+
+    kind: what they are, for errors, as "grooms (.npz, .tfx)".
+    Raises `InputError` where there is no such folder, or none of them in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give one that holds {kind}")
+    found = sorted(path for path in folder.iterdir() if wanted(path))
+    if not found:
+        raise InputError(f"{folder}: holds no {kind}; give a folder that does")
+    return found
 
 
 def is_exr_name(path: str | Path) -> bool:

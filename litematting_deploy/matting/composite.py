@@ -119,8 +119,7 @@ def _blocks(height: int, width: int) -> list[slice]:
 
 def _shown(photo: Photo, plane: NDArray[Any], dtype: type[Any]) -> NDArray[Any]:
     """Return what a result of `dtype` holds of a plane of the data window: PNG and TIFF what is shown, OpenEXR all."""
-    levels = np.issubdtype(dtype, np.integer)
-    return photo.windows.show(plane) if levels and photo.windows is not None else plane
+    return photo.windows.show(plane) if np.issubdtype(dtype, np.integer) and photo.windows is not None else plane
 
 
 def _alpha_as(alpha: NDArray[np.float32], dtype: type[Any], truncate: bool) -> NDArray[Any]:

@@ -151,14 +151,14 @@ def _few(wanted: Mask, side_hw: tuple[int, int], most: int) -> list[Corner] | No
 def _centred(mask: Mask, corners: list[Corner], size_hw: tuple[int, int]) -> list[Corner]:
     """Drop rectangles that cover nothing alone, and centre the others on what they do, as far as the mask allows."""
     count = np.zeros(mask.shape, np.uint16)
-    for window in (_window(corner, size_hw) for corner in corners):
-        count[window] += 1
+    for corner in corners:
+        count[window(corner, size_hw)] += 1
     for move in (True, False):
         kept = []
         for corner in corners:
-            window = _window(corner, size_hw)
-            alone = mask[window] & (count[window] == 1)
-            count[window] -= 1
+            place = window(corner, size_hw)
+            alone = mask[place] & (count[place] == 1)
+            count[place] -= 1
             if not alone.any():
                 continue
             if move:
@@ -166,12 +166,12 @@ def _centred(mask: Mask, corners: list[Corner], size_hw: tuple[int, int]) -> lis
                 y = corner[0] + int(rows[0] + rows[-1] + 1 - size_hw[0]) // 2
                 x = corner[1] + int(columns[0] + columns[-1] + 1 - size_hw[1]) // 2
                 corner = _inside(mask, y, x, size_hw)
-            count[_window(corner, size_hw)] += 1
+            count[window(corner, size_hw)] += 1
             kept.append(corner)
         corners = kept
     return corners
 
 
-def _window(corner: Corner, size_hw: tuple[int, int]) -> tuple[slice, slice]:
+def window(corner: Corner, size_hw: tuple[int, int]) -> tuple[slice, slice]:
     """Return the rows and columns of a rectangle."""
     return slice(corner[0], corner[0] + size_hw[0]), slice(corner[1], corner[1] + size_hw[1])

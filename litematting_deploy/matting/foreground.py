@@ -71,7 +71,7 @@ def _estimate(photo: Photo, alpha: NDArray[np.float32]) -> NDArray[Any]:
     tail = np.empty((0, width, 3), np.float32)  # the previous strip's estimate of the rows both cover
     for start in range(0, max(height - OVERLAP_ROWS, 1), strip_rows):
         stop = min(start + strip_rows + OVERLAP_ROWS, height)
-        strip = (photo.linear(slice(start, stop)) - low) / (high - low)
+        strip = (photo.to_light(photo.pixels[start:stop]) - low) / (high - low)
         estimate = estimate_foreground_ml(strip, alpha[start:stop]).astype(np.float32)
         fade = ((np.arange(len(tail), dtype=np.float32) + 1) / (len(tail) + 1))[:, None, None]
         estimate[: len(tail)] = tail * (1 - fade) + estimate[: len(tail)] * fade

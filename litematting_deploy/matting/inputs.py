@@ -147,8 +147,7 @@ def _as_array(given: Any, name: str) -> NDArray[Any]:
 def _as_bytes(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
     """Return integers between 0 and 255 as uint8. uint16 is refused, for its levels may well go up to 65535."""
     if array.dtype.kind not in "iu" or array.dtype == np.uint16:
-        fix = "scale it to 0 to 255" if array.dtype == np.uint16 else "convert it"
-        raise _refused(name, array, fix)
+        raise _refused(name, array, "scale it to 0 to 255" if array.dtype == np.uint16 else "convert it")
     if array.dtype != np.uint8:
         _check_range(array, name, 255, "")
     return np.asarray(array, np.uint8)

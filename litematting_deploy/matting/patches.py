@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..profiling import stage
-from .covering import cover, folded
+from .covering import cover, folded, window
 from .trimap import FOREGROUND, UNKNOWN
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -75,8 +75,7 @@ class Plan:
 
     def window(self, corner_yx: tuple[int, int]) -> tuple[slice, slice]:
         """Return the rows and columns of the patch at `corner_yx`."""
-        (y, x), (height, width) = corner_yx, self.patch_hw
-        return slice(y, y + height), slice(x, x + width)
+        return window(corner_yx, self.patch_hw)
 
 
 def _starts(length: int, patch: int, step: int) -> list[int]:

@@ -104,8 +104,7 @@ def _groups(objects: Region, band: Band) -> Iterator[tuple[float, Region]]:
     steps = np.rint(np.log(own / LEAST_PX) / np.log(_RATIO)).astype(int)
     left = np.arange(count) > 0  # label 0 is the background
     while left.any():
-        widest = steps[left].max()
-        members = left & (steps == widest)
+        members = left & (steps == steps[left].max())
         width = float(own[members].max())
         if left.sum() > members.sum():
             members[np.unique(labels[_distance(members[labels]) <= width])] = True
@@ -143,8 +142,7 @@ def _crumbs(region: Region, width: float) -> Region:
 def _contrast(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the largest less the smallest value within 3x3 pixels, (H, W), in the channel where that is most."""
     soft = cv2.GaussianBlur(photo, (0, 0), _SOFTEN)
-    ranges = cv2.morphologyEx(soft, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-    return np.asarray(ranges.max(axis=2))
+    return np.asarray(cv2.morphologyEx(soft, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).max(axis=2))
 
 
 def _hairy(contrasts: NDArray[np.uint8], where: Region, plain: Region, width: float) -> Region:

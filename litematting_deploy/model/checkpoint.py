@@ -56,8 +56,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: a checkpoint ends in {', '.join(CHECKPOINT_SUFFIXES)}, this in '{suffix}'")
     if not os.path.isfile(path):
         raise CheckpointError(f"{path}: no such checkpoint file; give the path of an existing one")
-    loaded = _read_safetensors(path) if suffix == ".safetensors" else _read_torch(path)
-    return _unwrap(path, loaded)
+    return _unwrap(path, _read_safetensors(path) if suffix == ".safetensors" else _read_torch(path))
 
 
 def _read_torch(path: Path) -> object:

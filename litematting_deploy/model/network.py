@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from .config import ModelConfig
-from .enb import EfficientNonLocalBlock
 from .layers import decoder_stage, encoder_stage, normalisation, upsample_and_join
-from .lsrppm import LongShortRangePyramidPooling
+from .modules import EfficientNonLocalBlock, LongShortRangePyramidPooling
 
 
 class Features(NamedTuple):

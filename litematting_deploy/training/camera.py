@@ -11,8 +11,6 @@ from torch.nn import functional
 
 from .families.layout import log_uniform
 
-Blur = Callable[[Tensor], Tensor]
-
 
 # Random numbers are drawn on the CPU, so that every device makes the same scenes of a seed.
 def on(device: torch.device, values: NDArray[np.generic]) -> Tensor:
@@ -26,7 +24,10 @@ def uniform(rng: np.random.Generator, low: float, high: float, n: int, device: t
 
 
 def chosen(rng: np.random.Generator, probability: float, n: int) -> list[int]:
-    """Return the numbers of the images that something happens to, for what is done to one after the other."""
+    """Return the numbers of the images that something happens to, for what is done to one after the other.
+
+    probability: of each of the `n` images, 0..1. Returns them in rising order, from 0.
+    """
     return [int(i) for i in np.flatnonzero(rng.random(n) < probability)]
 
 
@@ -68,35 +69,40 @@ def gaussian(image: Tensor, sigma: float) -> Tensor:
     same as weak ones."""
     factor = 2 ** max(0, math.floor(math.log2(sigma / 1.5)))
 
-    def convolve(small: Tensor) -> Tensor:
-        radius = min(math.ceil(3 * sigma / factor), min(small.shape[2:]) - 1)
-        x = torch.arange(-radius, radius + 1, device=image.device, dtype=torch.float32)
+    def kernels(x: Tensor) -> tuple[Tensor, ...]:
         kernel = torch.softmax(-x.square() / (2 * (sigma / factor) ** 2), dim=0)
-        padded = functional.pad(small, (radius,) * 4, mode="reflect")
-        return functional.conv2d(functional.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))
+        return kernel[None], kernel[:, None]
 
-    return _at_a_fraction(image, factor, convolve)
+    return _at_a_fraction(image, factor, 3 * sigma, kernels)
 
 
 def disc_blur(image: Tensor, radius: float) -> Tensor:
-    """Return what a lens with a round aperture makes of a point: a disc of `radius` pixels. image: (N, C, H, W)."""
+    """Return what a lens with a round aperture makes of a point: a disc of `radius` pixels. image: (N, C, H, W).
+
+    radius: in pixels, above 0. Wide discs are applied at a fraction of the size, see `gaussian`. Returns the same
+    shape.
+    """
     factor = 2 ** max(0, math.floor(math.log2(radius / 2)))
 
-    def convolve(small: Tensor) -> Tensor:
-        reach = min(math.ceil(radius / factor), min(small.shape[2:]) - 1)
-        x = torch.arange(-reach, reach + 1, device=image.device, dtype=torch.float32)
+    def kernels(x: Tensor) -> tuple[Tensor, ...]:
         kernel = (radius / factor + 0.5 - torch.hypot(x[:, None], x)).clamp(0, 1)
-        padded = functional.pad(small, (reach,) * 4, mode="reflect")
-        return functional.conv2d(padded, (kernel / kernel.sum())[None, None])
+        return (kernel / kernel.sum(),)
 
-    return _at_a_fraction(image, factor, convolve)
+    return _at_a_fraction(image, factor, radius, kernels)
 
 
-def _at_a_fraction(image: Tensor, factor: int, blur: Blur) -> Tensor:
-    """Blur (N, C, H, W), each plane alike, at 1/factor of the size."""
+def _at_a_fraction(image: Tensor, factor: int, reach: float, kernels: Callable[[Tensor], tuple[Tensor, ...]]) -> Tensor:
+    """Blur (N, C, H, W), each plane alike, at 1/factor of the size.
+
+    reach: of the blur in pixels of the image. kernels: makes the (h, w) kernels, which are applied one after the other,
+    from the distances to their middle, in pixels of the smaller image.
+    """
     planes = image.flatten(0, 1)[:, None]
-    small = functional.avg_pool2d(planes, factor) if factor > 1 else planes
-    soft = blur(small)
+    soft = functional.avg_pool2d(planes, factor) if factor > 1 else planes
+    whole = min(math.ceil(reach / factor), min(soft.shape[2:]) - 1)
+    soft = functional.pad(soft, (whole,) * 4, mode="reflect")
+    for kernel in kernels(torch.arange(-whole, whole + 1, device=image.device, dtype=torch.float32)):
+        soft = functional.conv2d(soft, kernel[None, None])
     if factor > 1:
         soft = functional.interpolate(soft, image.shape[2:], mode="bilinear")
     return soft.view(image.shape)
@@ -121,7 +127,10 @@ def sensor_noise(image: Tensor, read: Tensor, shot: Tensor, generator: torch.Gen
 
 
 def camera(image: Tensor, probability: float, rng: np.random.Generator) -> Tensor:
-    """Resample, soften or sharpen some of the images (N, 3, H, W), 0..1, as cameras and editors do."""
+    """Resample, soften or sharpen some of the images (N, 3, H, W), 0..1, as cameras and editors do.
+
+    probability: how often something is done to an image, 0..1. Returns the same shape and range.
+    """
     image = image.clone()
     for i in chosen(rng, probability, len(image)):
         one, kind = image[i : i + 1], rng.integers(3)
@@ -137,7 +146,10 @@ def camera(image: Tensor, probability: float, rng: np.random.Generator) -> Tenso
 
 
 def sharpen(image: Tensor, sigma: float, amount: float) -> Tensor:
-    """Add `amount` of what a Gaussian of `sigma` pixels takes away: (N, C, H, W), 0..1, clipped to that."""
+    """Add `amount` of what a Gaussian of `sigma` pixels takes away: (N, C, H, W), 0..1, clipped to that.
+
+    sigma: in pixels. amount: 0 leaves the image as it is.
+    """
     return (image + (image - gaussian(image, sigma)) * amount).clamp(0, 1)
 
 
@@ -163,7 +175,10 @@ def _table(text: str, scale: Tensor) -> Tensor:
 
 
 def _requantise(planes: Tensor, table: Tensor) -> Tensor:
-    """Round the 8 x 8 DCT of (N, C, H, W) to multiples of the table (N, 8, 8)."""
+    """Round the 8 x 8 DCT of (N, C, H, W) to multiples of the table (N, 8, 8).
+
+    planes: H and W multiples of 8. Returns the same shape.
+    """
     n, channels, height, width = planes.shape
     k = torch.arange(8, device=planes.device, dtype=torch.float32)
     dct = torch.cos((2 * k[None] + 1) * k[:, None] * math.pi / 16) / 2

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from .. import __version__
 from ..errors import TrainingError
-from ..files import replace_file, replacing
+from ..files import replace_file, replacing, write_json
 from ..system import cpu_seconds, instruction_set
 from .recipe import Recipe, recipe_sha256
 from .rundir import CHECKPOINT, START, WEIGHTS
@@ -28,13 +28,19 @@ class WholeFiles(TorchCheckpointIO):
     """Checkpoints that are replaced whole or not at all; Lightning's own copies across file systems."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
-        """Write a checkpoint beside its place, and put it there once it is whole."""
+        """Write a checkpoint beside its place, and put it there once it is whole.
+
+        checkpoint: what Lightning keeps. path: its place. Raises `OutputError`.
+        """
         with replacing(path) as draft:
             torch.save(checkpoint, draft)
 
 
 class Average(WeightAveraging):
-    """Exponential moving average of the weights, used for validation and in `state_dict` of checkpoints."""
+    """Exponential moving average of the weights, used for validation and in `state_dict` of checkpoints.
+
+    decay: of the average per step, 0 to below 1.
+    """
 
     def __init__(self, decay: float) -> None:
         super().__init__(multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
@@ -68,7 +74,6 @@ class Totals(Callback):
         """Begin with the totals of another run's checkpoint; None where it is from before there were totals."""
         if state is not None:
             self.load_state_dict(state)
-            self.cpu_s = self.cpu_before_s
         self.continued = self._figures()
 
     def on_train_batch_end(self, trainer: pl.Trainer, _: pl.LightningModule, __: Any, batch: Scenes, *___: Any) -> None:
@@ -94,7 +99,7 @@ class Totals(Callback):
             "instruction_set": instruction_set(),
             "recipe_sha256": recipe_sha256(self.recipe),
         }
-        replace_file(self.run / TOTALS, (json.dumps(about, indent=1) + "\n").encode())
+        write_json(self.run / TOTALS, about)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
@@ -105,6 +110,7 @@ class Totals(Callback):
         """Go on counting from what a checkpoint holds."""
         self.counted = dict(state_dict["counted"])
         self.utc_begun, self.cpu_before_s = state_dict["utc_begun"], state_dict["cpu_s"]
+        self.cpu_s = self.cpu_before_s
         # Checkpoints from before this was counted have none.
         self.continued = dict(state_dict.get("continued", self.continued))
 
@@ -193,7 +199,10 @@ class TerminatedError(Exception):
 
 
 def small_checkpoint(state: dict[str, Tensor], step: int, recipe: Recipe) -> bytes:
-    """Return a safetensors file of the weights in fp16, with step, recipe (JSON) and version in its metadata."""
+    """Return a safetensors file of the weights in fp16, with step, recipe (JSON) and version in its metadata.
+
+    state: tensors by the published names, on any device.
+    """
     half = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in state.items()}
     about = {"step": str(step), "recipe": json.dumps(recipe.to_dict()), "litematting_deploy": __version__}
     return save(half, about)

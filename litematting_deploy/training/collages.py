@@ -7,6 +7,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from ..images.photo import shrink
 from .cutouts import Piece, Reals, extended, read_cutout
 from .families.layout import fractal, log_uniform
 
@@ -31,15 +32,18 @@ def collage(files: Sequence[str], rng: Generator, size: int) -> NDArray[np.uint8
 
 
 def _strew(sheet: Reals, pieces: tuple[Piece, ...], rng: Generator, tint: Reals) -> None:
-    """Many pieces, the later ones over those before and lighter, thick in the middle of a bush and thin about it."""
+    """Paste many pieces, the later ones over those before and lighter, thick in the middle of a bush and thin about it.
+
+    sheet: (S, S, 4) float32, premultiplied, which is painted on. tint: (3,), a factor of the colours.
+    """
     size = sheet.shape[0]
     usual = size * log_uniform(rng, 0.06, 0.4)
     density = fractal(rng, 64, 2, 4) + 1.2
     x, y = np.meshgrid(np.linspace(-1, 1, 64), np.linspace(-1, 1, 64))
     middle = rng.uniform(-0.6, 0.6, 2)
     density = (density - rng.uniform(0.5, 2.5) * ((x - middle[0]) ** 2 + (y - middle[1]) ** 2)).clip(0.0, None).ravel()
-    largest = usual * 1.6  # of all that follow, read from a smaller copy, which is many times as fast
-    pieces = tuple(_shrunk(piece, largest) for piece in pieces)
+    # A smaller copy is many times as fast. The colours go on beyond the edge, so that straight ones may be averaged.
+    pieces = tuple(shrink(piece, usual * 1.6) for piece in pieces)
     covers = [(piece[..., 3] / 255).mean() * min(piece.shape[:2]) / max(piece.shape[:2]) for piece in pieces]
     wanted = rng.uniform(0.5, 3.5) * float((density > 0).mean()) * size**2 / (usual**2 * float(np.mean(covers)))
     count = int(np.clip(wanted, 3, 500))
@@ -53,17 +57,11 @@ def _strew(sheet: Reals, pieces: tuple[Piece, ...], rng: Generator, tint: Reals)
         _paste(sheet, piece, places[k], usual * rng.lognormal(0, 0.25), turns[k], tint * light)
 
 
-def _shrunk(piece: Piece, longest: float) -> Piece:
-    """Return a piece whose longer side has at most `longest` pixels."""
-    factor = longest / max(piece.shape[:2])
-    if factor >= 1:
-        return piece
-    # The colours go on beyond the edge, so that straight ones may be averaged.
-    return np.asarray(cv2.resize(piece, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
-
-
 def _paste(sheet: Reals, piece: Piece, centre: Reals, length: float, angle: float, tint: Reals) -> None:
-    """Put a piece, its longer side `length` pixels, turned and sometimes seen aslant, over a premultiplied sheet."""
+    """Put a piece, its longer side `length` pixels, turned and sometimes seen aslant, over a premultiplied sheet.
+
+    sheet: (S, S, 4) float32, premultiplied. centre: (2,) pixels. angle: radians. tint: (3,), a factor of the colours.
+    """
     height, width = piece.shape[:2]
     scale = min(length / max(height, width), 1.6)
     rgba: Reals = piece.astype(np.float32)

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..images.colour import upper_bits
 from ..images.decode import decode
 from ..images.mask import read_mask
-from ..images.suffixes import is_exr_name, looks_like_image
+from ..images.suffixes import files_in, is_exr_name, looks_like_image
 
 MAX_SIDE = 1024
 _MAX_MEGAPIXELS = 64.0
@@ -31,17 +32,12 @@ def list_cutouts(folder: str | Path) -> list[Path]:
 
     Raises `InputError` where there is none, and for half a pair.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give one that holds cut-outs (images with alpha)")
-    images = sorted(path for path in folder.iterdir() if _may_be_read(path))
+    images = files_in(folder, f"cut-outs (images with alpha, or X{_COLOUR} and X{_OPACITY})", _may_be_read)
     found = [path for path in images if not path.stem.endswith(_OPACITY)]
     for path in images:
         colours = path.stem.removesuffix(_OPACITY) + _COLOUR
         if path.stem.endswith(_OPACITY) and not any(other.stem == colours for other in found):
             raise InputError(f"{path}: its colours, {colours}, are not there; add or remove it")
-    if not found:
-        raise InputError(f"{folder}: holds no cut-out (an image with alpha, or X{_COLOUR} and X{_OPACITY}); add some")
     return found
 
 
@@ -71,9 +67,9 @@ def read_cutout(path: str) -> tuple[Piece, ...]:
     decoded = decode(path, _MAX_MEGAPIXELS)
     if other is None and decoded.alpha is None:
         raise InputError(f"{path}: has no transparent pixel; save it with alpha, or name its alpha X{_OPACITY}")
-    colours, alpha = _8_bits(decoded.levels), decoded.alpha
+    colours, alpha = upper_bits(decoded.levels), decoded.alpha
     colours = colours if colours.ndim == 3 else np.repeat(colours[:, :, None], 3, axis=2)
-    alpha = _8_bits(alpha) if other is None and alpha is not None else read_mask(other or path, _MAX_MEGAPIXELS)
+    alpha = upper_bits(alpha) if other is None and alpha is not None else read_mask(other or path, _MAX_MEGAPIXELS)
     if alpha.shape != colours.shape[:2]:
         raise InputError(f"{other}: is {alpha.shape[::-1]}, its colours {path} {colours.shape[1::-1]}; resize one")
     alpha = _without_grey(alpha)
@@ -81,11 +77,6 @@ def read_cutout(path: str) -> tuple[Piece, ...]:
     if not pieces:
         raise InputError(f"{path}: is clear nearly everywhere, its alpha reaches {alpha.max()}; remove it")
     return tuple(pieces)
-
-
-def _8_bits(levels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return levels of 8 or 16 bits as uint8, of the same shape."""
-    return np.asarray(levels if levels.dtype == np.uint8 else levels >> 8, np.uint8)
 
 
 def _without_grey(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -150,7 +141,10 @@ def extended(colours: Reals, cover: Reals) -> Reals:
 def _spread(
     result: Reals, known: Reals, colours: Reals, weight: Reals, sigma: float, where: Reals
 ) -> tuple[Reals, Reals]:
-    """Set `result` to the blur of weighted colours where it is not `known` yet but wanted; return both."""
+    """Set `result` to the blur of weighted colours where it is not `known` yet but wanted; return both.
+
+    result, colours: (H, W, 3) float32. known, weight, where: (H, W) float32, 0..1. sigma: of the blur, in pixels.
+    """
     step = max(1, int(sigma / 3))  # blurred at a size that sigma fits
     small = (max(1, weight.shape[1] // step), max(1, weight.shape[0] // step))
     both = cv2.resize(np.dstack([colours * weight[..., None], weight]), small, interpolation=cv2.INTER_AREA)

@@ -41,15 +41,25 @@ class Source(ABC):
         self.paths, self.augment = paths, augment
 
     def prepare(self, device: torch.device, rank: int = 0, world: int = 1) -> None:  # noqa: B027
-        """Load what stays on the device, which is number `rank` of `world`."""
+        """Load what stays on the device, which is number `rank` of `world`.
+
+        Comes before `cut`, perhaps twice; what lies on the device already stays there.
+        """
 
     def read(self, crop: int, rng: np.random.Generator) -> dict[str, NDArray[np.uint8]]:  # noqa: ARG002
-        """Return what must be read from files for one sample of `crop` pixels, by name."""
+        """Return what must be read from files for one sample of `crop` pixels, by name.
+
+        rng: depends on the recipe's seed and the sample's number alone. Returns arrays, which are stacked along a new
+        first axis for `cut`.
+        """
         return {}
 
     @abstractmethod
     def cut(self, batch: Batch, rng: np.random.Generator) -> Cut:
-        """Return foregrounds and backgrounds of a batch."""
+        """Return foregrounds and backgrounds of a batch.
+
+        batch: on the device, with what `read` returned for its samples as tensors. rng: depends on its number alone.
+        """
 
     def close(self) -> None:  # noqa: B027
         """Stop what runs in the background."""
@@ -60,7 +70,12 @@ Sources = tuple[Source, Source]
 
 
 class MattingData(pl.LightningDataModule):
-    """Batches of `Scenes`, composed on the training device from what loader processes read."""
+    """Batches of `Scenes`, composed on the training device from what loader processes read.
+
+    recipe: stages, seeds and how samples are augmented. workers: processes that read, where a source reads.
+    """
+
+    trainer: pl.Trainer  # which attaches itself before it calls any hook
 
     def __init__(self, recipe: Recipe, sources: Sources, workers: int) -> None:
         super().__init__()
@@ -68,13 +83,13 @@ class MattingData(pl.LightningDataModule):
 
     def setup(self, *_: Any, **__: Any) -> None:
         """Put what the sources keep on the device there, once it is known."""
-        trainer = self._attached
+        trainer = self.trainer
         for source in self.sources:
             source.prepare(trainer.strategy.root_device, trainer.global_rank, trainer.world_size)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the batches of all steps that are left."""
-        return self._loader(self.sources[0], Numbers(self._attached, self.recipe), self.workers)
+        return self._loader(self.sources[0], Numbers(self.trainer, self.recipe), self.workers)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return the held-out scenes: always the same ones, in batches that fill a preview."""
@@ -88,28 +103,16 @@ class MattingData(pl.LightningDataModule):
         rng = np.random.default_rng((self.recipe.seed, batch.number))
         return compose(self.sources[batch.number >= _VALIDATION].cut(batch, rng), self.recipe.augment, rng)
 
-    def teardown(self, *_: Any, **__: Any) -> None:
-        """Stop what the sources do in the background."""
-        for source in self.sources:
-            source.close()
-
-    @property
-    def _attached(self) -> pl.Trainer:
-        """Return the trainer. Raises `RuntimeError` where there is none yet."""
-        if self.trainer is None:
-            raise RuntimeError("MattingData belongs to a Trainer before its hooks are called")
-        return self.trainer
-
     def _loader(self, source: Source, batches: Any, workers: int) -> DataLoader[Any]:
         """Return a loader of `batches`, with `workers` processes where the source reads files."""
         workers = workers if source.reads else 0
         return DataLoader(
-            _Reads(source if source.reads else None, self.recipe.seed),
+            _Reads(source, self.recipe.seed),
             batch_size=None,
             sampler=batches,
             num_workers=workers,
             multiprocessing_context="spawn" if workers else None,
-            pin_memory=source.reads and self._attached.strategy.root_device.type == "cuda",
+            pin_memory=source.reads and self.trainer.strategy.root_device.type == "cuda",
             persistent_workers=workers > 0,
         )
 
@@ -130,16 +133,16 @@ class Numbers:
 
 
 class _Reads(Dataset[Batch]):
-    """Batches with what is read from files for each of their samples; nothing without a source."""
+    """Batches with what is read from files for each of their samples."""
 
-    def __init__(self, source: Source | None, seed: int) -> None:
+    def __init__(self, source: Source, seed: int) -> None:
         self.source, self.seed = source, seed
 
     # The loader makes tensors of the arrays. Numbers stay plain integers: reading one from a GPU would wait for all
     # work before it.
     def __getitem__(self, batch: Batch) -> Batch:
         """Return a batch with what the source reads for it, samples stacked along the first axis."""
-        if self.source is None:
+        if not self.source.reads:
             return batch
         numbers = range(batch.number, batch.number + batch.samples)
         reads = [self.source.read(batch.crop, np.random.default_rng((self.seed, number, 1))) for number in numbers]

@@ -92,12 +92,18 @@ def points_of_interest(alpha: NDArray[np.uint8], rng: np.random.Generator, count
 
 
 def draw_shard(stream: Stream, folder: Path, first: int) -> None:
-    """Draw layer `first` and those after it into files in `folder`."""
+    """Draw layer `first` and those after it into files in `folder`.
+
+    Runs in a worker of `drawing_pool`. Raises `OutputError`, and `InputError` for a groom or cut-out.
+    """
     write_shard(folder, first, [stream.draw(first + i) for i in range(SHARD)])
 
 
 def write_shard(folder: Path, first: int, drawn: Sequence[Drawn]) -> None:
-    """Write SHARD layers, `first` and those after it, as a library keeps them."""
+    """Write SHARD layers, `first` and those after it, as a library keeps them.
+
+    drawn: planes (planes, S, S) and points (POINTS, 2) of each. Raises `OutputError`.
+    """
     planes, points = zip(*drawn, strict=True)
     file = shard_file(folder, first)
     for path, arrays in ((points_file(file), points), (file, planes)):  # the file that counts comes last

@@ -23,14 +23,17 @@ Report = Callable[[float, float], None]
 _SIZE_PX, _BATCH = 224, 8
 _ZOOM = (0.7, 4.0)
 _RATE = 2e-3
-# Blocks of MobileNetV2 whose outputs are the outputs of layer2 to layer6.
-_STAGES = (2, 5, 9, 12, 15)
+# What of `Teacher.features` the outputs of layer1 to layer6 are compared with.
+_STAGES = (0, 2, 5, 9, 12, 15)
 # Trimap and guide have no counterpart in MobileNetV2: they begin as a small disturbance.
 _NEW_INPUTS = 0.05
 
 
 def carry_over(model: LiteMatting, teacher: Teacher, photos: Photos, rng: np.random.Generator) -> None:
-    """Copy the teacher's kernels into the model's encoder and fit its norms on 48 crops of photos."""
+    """Copy the teacher's kernels into the model's encoder and fit its norms on 48 crops of photos.
+
+    model, photos: on the teacher's device; the model's encoder is changed in place.
+    """
     inputs = torch.cat([_inputs(photos, rng) for _ in range(6)])
     with torch.no_grad():
         _copy_kernels(model, teacher)
@@ -45,8 +48,7 @@ def regress(
     report: called every ten steps with the share of the time that has passed, 0..1, and the recent mean error
     (squared, relative to each channel's variance).
     """
-    stages = [model.get_submodule(f"layer{i}") for i in range(7)]
-    parameters = [parameter for stage in stages for parameter in stage.parameters()]
+    parameters = [parameter for i in range(7) for parameter in model.get_submodule(f"layer{i}").parameters()]
     optimiser = torch.optim.AdamW(parameters, _RATE, weight_decay=0.0)
     begun, errors, done, step = time.monotonic(), [], 0.0, 0
     while done < 1:
@@ -64,7 +66,10 @@ def regress(
 
 
 def agreement(model: LiteMatting, teacher: Teacher, photos: Photos, rng: np.random.Generator) -> list[float]:
-    """Return the correlation with the teacher, a mean over channels, after each of layer1 to layer6 on 32 crops."""
+    """Return the correlation with the teacher, a mean over channels, after each of layer1 to layer6 on 32 crops.
+
+    Returns six numbers, -1..1: 1 where the model's features are the teacher's but for scale and shift.
+    """
     inputs = torch.cat([_inputs(photos, rng) for _ in range(4)])
     with torch.no_grad():
         pairs = zip(_students(model, inputs), _wanted(teacher, inputs), strict=True)
@@ -97,7 +102,7 @@ def _students(model: LiteMatting, inputs: Tensor) -> list[Tensor]:
 def _wanted(teacher: Teacher, inputs: Tensor) -> list[Tensor]:
     """Return the teacher's features that `_students` is compared with."""
     features = teacher.features(_image(inputs))
-    return [features[0], *(features[k] for k in _STAGES)]
+    return [features[k] for k in _STAGES]
 
 
 def _distance(model: LiteMatting, teacher: Teacher, inputs: Tensor) -> Tensor:
@@ -113,8 +118,11 @@ def _distance(model: LiteMatting, teacher: Teacher, inputs: Tensor) -> Tensor:
 
 
 def _copy_kernels(model: LiteMatting, teacher: Teacher) -> None:
-    """Write the teacher's folded kernels into the encoder's convolutions; what has no counterpart stays small."""
-    kernels = {name: value for name, value in teacher.folded.items() if name.endswith("weight")}
+    """Write the teacher's folded kernels into the encoder's convolutions; what has no counterpart stays small.
+
+    Inputs that MobileNetV2 lacks, and the dense convolution beside its diagonal, become small random numbers.
+    """
+    kernels = teacher.folded
     stem = model.get_parameter("layer0.0.weight")
     # The encoder's images are in -1..1: (u + 1) / 2 is what the teacher divides by its deviation.
     stem[:, :3] = kernels["stem.weight"] * (0.5 / teacher.deviation)[:, None, None]
@@ -129,46 +137,40 @@ def _copy_kernels(model: LiteMatting, teacher: Teacher) -> None:
             expand = torch.einsum("oi,ij->oj", expand[:, :, 0, 0], kernels["block0.project.weight"][:, :, 0, 0])
             expand = expand[:, :, None, None]
         hidden = len(expand)  # half of the encoder's own width in the first block, all of it elsewhere
-        weights = [cast(nn.Conv2d, conv[i]).weight for i in (0, 3, 6)]
-        weights[0][:hidden], weights[1][:hidden] = expand, kernels[f"block{k}.depthwise.weight"]
-        weights[2][:, hidden:] *= 0.1
-        weights[2][:, :hidden] = kernels[f"block{k}.project.weight"]
+        first, depthwise, project = (cast(nn.Conv2d, conv[i]).weight for i in (0, 3, 6))
+        first[:hidden], depthwise[:hidden] = expand, kernels[f"block{k}.depthwise.weight"]
+        project[:, :hidden] = kernels[f"block{k}.project.weight"]
+        project[:, hidden:] *= 0.1
 
 
 def _fit_norms(model: LiteMatting, teacher: Teacher, inputs: Tensor) -> None:
-    """Fit scale and shift of each norm in turn by least squares, given the norms before it."""
+    """Fit scale and shift of each norm in turn by least squares, given the norms before it.
+
+    inputs: (N, 8, S, S), as `_inputs` returns them.
+    """
     wanted = teacher.stem(_image(inputs))
     x = _fit(model.get_submodule("layer0"), inputs, wanted)
     wanted = teacher.convolve(wanted, "block0.depthwise")
     x = _fit(model.get_submodule("layer1"), x, wanted)
-    wanted = wanted.clamp(0, 6)
+    wanted = teacher.convolve(wanted.clamp(0, 6), "block0.project")
     for k, conv in _blocks(model):
-        residual = wanted
-        if k == 1:
-            wanted = teacher.convolve(wanted, "block0.project")
-        padded = functional.pad(x, (1, 1, 1, 1))
-        hidden = len(teacher.folded[f"block{k}.expand.bias"])
-        expanded = teacher.convolve(wanted, f"block{k}.expand")
-        y = _fit(conv[:3], padded, expanded, inside=1, channels=hidden)
-        deep = teacher.depthwise(expanded.clamp(0, 6), k)
-        y = _fit(conv[3:6], y, deep, channels=hidden)
-        projected = teacher.convolve(deep.clamp(0, 6), f"block{k}.project")
-        y = _fit(conv[6:], y, projected)
-        kept = projected.shape == residual.shape
-        x, wanted = (x + y, residual + projected) if kept else (y, projected)
+        expanded, deep, projected = teacher.block(wanted, k)
+        y = _fit(conv[:3], functional.pad(x, (1, 1, 1, 1)), expanded)
+        y = _fit(conv[6:], _fit(conv[3:6], y, deep), projected)
+        x, wanted = (x + y, wanted + projected) if projected.shape == wanted.shape else (y, projected)
 
 
-def _fit(layers: nn.Module, x: Tensor, wanted: Tensor, inside: int = 0, channels: int | None = None) -> Tensor:
-    """Fit the norm of (convolution, norm, activation) to `wanted`, on the first `channels`; return the output.
+def _fit(layers: nn.Module, x: Tensor, wanted: Tensor) -> Tensor:
+    """Fit the norm of (convolution, norm, activation) to `wanted`, and return their output for x, (N, C, H, W).
 
-    inside: how many border pixels of the convolution's output have no counterpart in `wanted`.
+    wanted: (N, c, h, w), of the first c channels and without the border that the convolution's output has beyond it.
     """
     convolution, norm, *activation = cast(nn.Sequential, layers)
     group = cast(nn.GroupNorm, norm)
     raw = convolution(x)
+    channels, border = wanted.shape[1], (raw.shape[3] - wanted.shape[3]) // 2
     normed = functional.group_norm(raw, group.num_groups, eps=group.eps)[:, :channels]
-    if inside:
-        normed = normed[..., inside:-inside, inside:-inside]
+    normed = normed[..., border : raw.shape[2] - border, border : raw.shape[3] - border]
     axes = (0, 2, 3)
     mean, target = normed.mean(axes), wanted.mean(axes)
     together = ((normed - mean[:, None, None]) * (wanted - target[:, None, None])).mean(axes)

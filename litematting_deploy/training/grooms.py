@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, first_line
+from ..images.suffixes import files_in
 
 SUFFIXES = (".npz", ".tfx")
 POINTS = 24
@@ -28,13 +29,7 @@ Strands = NDArray[np.float32]
 
 def list_grooms(folder: str | Path) -> list[Path]:
     """Return the groom files of a folder, by name. Raises `InputError` when there is none."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give one that holds grooms ({', '.join(SUFFIXES)})")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not found:
-        raise InputError(f"{folder}: holds no groom ({', '.join(SUFFIXES)}); give a folder that does")
-    return found
+    return files_in(folder, f"grooms ({', '.join(SUFFIXES)})", lambda path: path.suffix.lower() in SUFFIXES)
 
 
 @lru_cache(maxsize=64)
@@ -112,8 +107,7 @@ def _resampled(counts: NDArray[np.int64], points: NDArray[np.float64]) -> Strand
     whole = np.zeros(len(kept), bool)
     for count in np.unique(counts[kept]).tolist():
         those = np.flatnonzero(counts[kept] == count)
-        rows = kept[those]
-        lines = points[(ends[rows] - count)[:, None] + np.arange(count)]
+        lines = points[(ends[kept[those]] - count)[:, None] + np.arange(count)]
         along = np.cumsum(np.linalg.norm(np.diff(lines, axis=1), axis=2), 1)
         along = np.concatenate([np.zeros((len(lines), 1)), along], 1)
         whole[those] = along[:, -1] > 1e-6 * max(float(np.ptp(points, axis=0).max()), 1e-12)

@@ -1,9 +1,8 @@
 """A training run from what is asked for: a fresh folder or one to go on from, sources, precision, steps, weights."""
 
-import dataclasses
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,9 +20,8 @@ from .data import Source, Sources
 from .drawing import SHARD
 from .encoder import Report, agreement, carry_over, regress
 from .mobilenet import Teacher, read_mobilenet
-from .pace import fitted, plan
+from .pace import decide, fitted, plan
 from .photos import Photos
-from .precision import decide
 from .recipe import Recipe, read_recipe
 from .run import find_device, train
 from .rundir import CHECKPOINT, ENCODED, Begun, begin, is_follower, open_followed, reopen
@@ -50,16 +48,16 @@ def train_run(spec: TrainSpec, console: Console) -> Reached | None:
     """
     if is_follower():
         console = Console(quiet=True)
-    run, begun = spec.run, reopen(spec.run) if spec.resume else new_run(spec)
+    begun = reopen(spec.run) if spec.resume else new_run(spec)
     device = find_device(spec.device, spec.devices)
-    fresh = not (run / CHECKPOINT).is_file()
+    fresh = not (spec.run / CHECKPOINT).is_file()
     model = load_checkpoint(begun.init) if begun.init and fresh else None
     teacher = read_mobilenet(begun.encoder) if begun.encoder and fresh else None
     recipe = begun.recipe
-    sources = _sources(run, begun, recipe, spec.workers)
+    sources = _sources(spec, begun)
     decision = decide(recipe.precision, device)
     if not spec.resume:
-        begun = begin(run, begun)
+        begun = begin(spec.run, begun)
     session = Session(spec, device, decision.precision, console)
     console.print(f"precision {decision.precision}: {decision.reason}", markup=False)
     if decision.slow:
@@ -67,11 +65,11 @@ def train_run(spec: TrainSpec, console: Console) -> Reached | None:
         console.print(f'{slow}; precision = "auto" takes the fastest one', markup=False)
     if begun.fit_minutes is not None and not is_follower():
         few = replace(recipe, procedural=replace(recipe.procedural, count=SHARD))
-        some = _sources(run, begun, few, spec.workers)[0]
+        some = _sources(spec, replace(begun, recipe=few))[0]
         _draw(session, (some,))
         begun = fitted(session, begun, begun.fit_minutes, some)
     if begun.recipe != recipe:
-        sources = _sources(run, begun, begun.recipe, spec.workers)
+        sources = _sources(spec, begun)
     if not is_follower():
         for line in plan(begun.recipe, sources, spec):
             console.print(line, markup=False)
@@ -89,14 +87,12 @@ def new_run(spec: TrainSpec) -> Begun:
     """
     given = {name: str(path.resolve()) for name in FOLDERS if (path := getattr(spec, name)) is not None}
     if spec.follows is not None:
-        followed = dataclasses.asdict(open_followed(spec.follows))
+        followed = asdict(open_followed(spec.follows))
         given = {name: followed[name] for name in INHERITED if followed[name] is not None} | given
     if "foregrounds" in given:
         for name in ("fit_minutes", "strands", "cutouts"):
             if getattr(spec, name) is not None:
-                raise UsageError(
-                    f"`{name}` is about drawn alphas; leave it out, or leave `foregrounds` out", parameter=name
-                )
+                raise UsageError(f"`{name}` is about drawn alphas; leave it out, or leave `foregrounds` out")
         given.setdefault("photos", f"{given['foregrounds']}/bg")
     if "photos" not in given:
         raise UsageError(
@@ -112,12 +108,13 @@ def _draw(session: Session, sources: Sequence[Source]) -> None:
         draw_libraries(sources, session.spec.workers, bars.show)
 
 
-def _sources(run: Path, begun: Begun, recipe: Recipe, workers: int) -> Sources:
+def _sources(spec: TrainSpec, begun: Begun) -> Sources:
     """Return where a run's samples come from, for training and for validation."""
+    recipe, photos = begun.recipe, Path(begun.photos)
     if begun.foregrounds:
-        return folder_sources(recipe, Path(begun.foregrounds), Path(begun.photos))
+        return folder_sources(recipe, Path(begun.foregrounds), photos)
     extra = [Path(folder) if folder else None for folder in (begun.strands, begun.cutouts)]
-    return procedural_sources(recipe, Path(begun.photos), Path(begun.libraries or run), workers, *extra)
+    return procedural_sources(recipe, photos, Path(begun.libraries or spec.run), spec.workers, *extra)
 
 
 def _with_encoder(

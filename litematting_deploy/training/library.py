@@ -30,7 +30,10 @@ class Library:
         self._oldest = 0
 
     def ensure(self, workers: int, progress: Callable[[int], None]) -> None:
-        """Draw what is not there yet. progress: called with the number of layers there are."""
+        """Draw what is not there yet. progress: called with the number of layers there are.
+
+        workers: processes that draw. Raises `OutputError`, and `InputError` for a groom or cut-out.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         missing = self.missing()
         there = -(-self.count // SHARD) - len(missing)
@@ -38,10 +41,10 @@ class Library:
             return
         progress(there * SHARD)
         with drawing_pool(workers) as pool:
-            for done in as_completed([pool.submit(draw_shard, self.stream, self.folder, first) for first in missing]):
-                done.result()
-                there += 1
-                progress(min(there * SHARD, self.count))
+            drawing = [pool.submit(draw_shard, self.stream, self.folder, first) for first in missing]
+            for files, drawn in enumerate(as_completed(drawing), start=there + 1):
+                drawn.result()
+                progress(min(files * SHARD, self.count))
 
     def missing(self) -> list[int]:
         """Return the first layer of each file that is not there yet."""

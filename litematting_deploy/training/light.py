@@ -30,7 +30,10 @@ class Look(NamedTuple):
 
 
 def draw_look(augment: Augment, rng: np.random.Generator, n: int, device: torch.device) -> Look:
-    """Return a random look for each image, within the recipe's limits."""
+    """Return a random look for each image, within the recipe's limits.
+
+    augment: limits of contrast, brightness, saturation and tint. device: of the images.
+    """
     # From candles to shade, red and blue change against each other; green, from tubes, changes less.
     warm, green = rng.uniform(-1, 1, (2, n)) * augment.tint
     tint = np.stack([1 + warm, 1 + green / 3, 1 - warm], axis=1)[..., None, None]

@@ -52,18 +52,22 @@ class Teacher(NamedTuple):
         outputs = [self.convolve(self.stem(image), "block0.depthwise").clamp(0, 6)]
         x = self.convolve(outputs[0], "block0.project")
         for k in range(1, BLOCKS):
-            y = self.depthwise(self.convolve(x, f"block{k}.expand").clamp(0, 6), k).clamp(0, 6)
-            y = self.convolve(y, f"block{k}.project")
+            y = self.block(x, k)[2]
             x = x + y if x.shape == y.shape else y
             outputs.append(x)
         return outputs
 
-    def depthwise(self, hidden: Tensor, k: int) -> Tensor:
-        """Return the depthwise convolution of block `k` with its stride, on (N, C, H, W), before its activation."""
-        return self.convolve(hidden, f"block{k}.depthwise", _STRIDES[k])
+    def block(self, x: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what the three convolutions of block `k`, from 1, make of (N, C, H, W), before their activations."""
+        expanded = self.convolve(x, f"block{k}.expand")
+        deep = self.convolve(expanded.clamp(0, 6), f"block{k}.depthwise", _STRIDES[k])
+        return expanded, deep, self.convolve(deep.clamp(0, 6), f"block{k}.project")
 
     def convolve(self, x: Tensor, name: str, stride: int = 1) -> Tensor:
-        """Return the convolution `name` with its bias on (N, C, H, W), zero-padded by half its kernel."""
+        """Return the convolution `name` with its bias on (N, C, H, W), zero-padded by half its kernel.
+
+        stride: 1 or 2. Kernels of one input channel are depthwise: each is applied to a channel of its own.
+        """
         weight, bias = self.folded[f"{name}.weight"], self.folded[f"{name}.bias"]
         groups = x.shape[1] // weight.shape[1]
         return functional.conv2d(x, weight, bias, stride, weight.shape[-1] // 2, groups=groups)
@@ -80,13 +84,7 @@ def read_mobilenet(path: str | Path) -> Teacher:
     if path.suffix.lower() == ".npz":
         teacher = Teacher(_read_npz(path), torch.full((3,), 0.5), torch.full((3,), 0.5))
     else:
-        state = read_state_dict(path)
-        if "features.0.0.weight" not in state:
-            raise CheckpointError(
-                f"{path}: has no tensor features.0.0.weight, so it is not torchvision's MobileNetV2; "
-                "give mobilenet_v2 weights under torchvision's names, or an .npz as recipes/README.md describes"
-            )
-        teacher = Teacher(_fold(path, state), torch.tensor(_MEAN), torch.tensor(_DEVIATION))
+        teacher = Teacher(_fold(path, read_state_dict(path)), torch.tensor(_MEAN), torch.tensor(_DEVIATION))
     _check(path, teacher.folded)
     return teacher
 
@@ -124,7 +122,10 @@ def _fold(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             folded[f"{name}.weight"] = (state[f"{conv}.weight"] * gain[:, None, None, None]).float()
             folded[f"{name}.bias"] = (state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * gain).float()
     except KeyError as error:
-        raise CheckpointError(f"{path}: lacks {error.args[0]} of torchvision's MobileNetV2") from error
+        raise CheckpointError(
+            f"{path}: has no tensor {error.args[0]}, so it is not torchvision's MobileNetV2; "
+            "give mobilenet_v2 weights under torchvision's names, or an .npz as recipes/README.md describes"
+        ) from error
     return folded
 
 

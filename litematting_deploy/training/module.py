@@ -79,7 +79,10 @@ def _blur(image: Tensor, kernel: Tensor, mode: str = "reflect") -> Tensor:
 
 
 class MattingModule(pl.LightningModule):
-    """LiteMatting in training. Batches are `Scenes`."""
+    """LiteMatting in training. Batches are `Scenes`.
+
+    recipe: for the rates, the stages and whether the network is compiled. model: is trained in place.
+    """
 
     def __init__(self, recipe: Recipe, model: LiteMatting) -> None:
         super().__init__()

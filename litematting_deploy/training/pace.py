@@ -1,7 +1,6 @@
-"""How long a run takes: its plan, how fast a recipe trains here, and fitting its steps into the time there is."""
+"""How fast a run goes: what `precision` = "auto" means, its plan, its pace here, and steps for the time there is."""
 
 import dataclasses
-import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -9,14 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
-from ..files import replace_file
+from ..files import write_json
 from ..model import LiteMatting
-from ..system import keep_freed_memory
+from ..system import has_fast_bf16, instruction_set, keep_freed_memory
 from .data import Batch, Source
 from .drawing import SHARD
 from .module import MattingModule
-from .precision import AUTOCAST
 from .recipe import Precision, Recipe, Stage
 from .rundir import Begun, keep
 from .scenes import Scenes, compose
@@ -26,6 +25,62 @@ from .spec import Session, TrainSpec
 # Validation, checkpoints and start-up also take time.
 _SHARE = 0.93
 _MIB = 2**20
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+_BF16_CAPABILITY = (8, 0)  # Ampere
+
+
+class Decision(NamedTuple):
+    """The precision a run is computed in, and why. slow: whether another one is much faster here."""
+
+    precision: Precision
+    reason: str
+    slow: bool = False
+
+
+def decide(asked: Precision, device: torch.device) -> Decision:
+    """Return what `asked` means on `device`: "auto" is the fastest one there, anything else is itself.
+
+    asked: as the recipe has it. A processor whose instructions cannot be read is tried with one step in each.
+    """
+    best, reason = _fastest_on_gpu(device) if device.type == "cuda" else _fastest_on_cpu()
+    if asked in ("auto", best):
+        return Decision(best, reason)
+    # Single precision is slower everywhere else, and chosen for its accuracy.
+    return Decision(asked, f"as the recipe says; {best} is faster here: {reason}", slow=asked != "32-true")
+
+
+def _fastest_on_gpu(device: torch.device) -> tuple[Precision, str]:
+    """Return the fastest precision of a GPU by its compute capability, and why."""
+    capability = torch.cuda.get_device_capability(device)
+    named = f"{torch.cuda.get_device_name(device)} has compute capability {capability[0]}.{capability[1]}"
+    if capability >= _BF16_CAPABILITY:
+        return "bf16-mixed", f"{named}, and multiplies bfloat16 from 8.0 on"
+    return "16-mixed", f"{named}, and multiplies bfloat16 from 8.0 on only"
+
+
+def _fastest_on_cpu() -> tuple[Precision, str]:
+    """Return the fastest precision of this processor by its instructions, or by trying, and why."""
+    fast = has_fast_bf16()
+    if fast is None:
+        single_s, half_s = _step_s(None), _step_s(torch.bfloat16)
+        best: Precision = "bf16-mixed" if half_s < single_s else "32-true"
+        return best, f"a trial step took {single_s * 1e3:.0f} ms in float32 and {half_s * 1e3:.0f} ms in bfloat16"
+    if fast:
+        return "bf16-mixed", f"this processor has {instruction_set()}"
+    return "32-true", f"this processor has {instruction_set()}, and neither AVX512-BF16 nor AMX"
+
+
+def _step_s(autocast: torch.dtype | None) -> float:
+    """Return the median seconds of three steps through a convolution like the network's."""
+    layer = nn.Conv2d(64, 64, 3, padding=1)
+    image = torch.ones(2, 64, 48, 48)
+
+    def step() -> None:
+        with torch.autocast("cpu", autocast, enabled=autocast is not None):
+            total = layer(image).float().sum()
+        total.backward()
+
+    return _median_s(step, 0, torch.device("cpu"))
 
 
 class Pace(NamedTuple):
@@ -50,21 +105,16 @@ def plan(recipe: Recipe, sources: Sequence[Source], spec: TrainSpec) -> list[str
     for library, _ in libraries(sources):
         layers, stream = len(library.missing()) * SHARD, library.stream
         if layers:
-            each_s = _layer_s(stream.draw) / min(spec.workers, os.cpu_count() or 1)
+            begun = time.perf_counter()
+            for number in range(2):
+                stream.draw(number)
+            each_s = (time.perf_counter() - begun) / 2 / min(spec.workers, os.cpu_count() or 1)
             lines.append(
                 f"plan: draws {layers} alphas of {stream.size}² in {library.folder}: "
                 f"{layers * stream.planes * stream.size**2 / _MIB:.0f} MiB on disk, "
                 f"roughly {each_s * layers / 60:.1f} min"
             )
     return lines
-
-
-def _layer_s(draw: Callable[[int], object]) -> float:
-    """Return the mean seconds of the first two layers."""
-    begun = time.perf_counter()
-    for number in range(2):
-        draw(number)
-    return (time.perf_counter() - begun) / 2
 
 
 def fitted(session: Session, begun: Begun, minutes: float, source: Source) -> Begun:
@@ -79,10 +129,8 @@ def fitted(session: Session, begun: Begun, minutes: float, source: Source) -> Be
         keep_freed_memory()
     source.prepare(device)
     module = MattingModule(recipe, LiteMatting()).to(device).train()
-    paces = []
-    for stage in recipe.stages:
-        pace = measure(module, source, stage, session.precision)
-        paces.append(pace)
+    paces = [measure(module, source, stage, session.precision) for stage in recipe.stages]
+    for stage, pace in zip(recipe.stages, paces, strict=True):
         session.console.print(
             f"{stage.crop}² in batches of {stage.batch}: {pace.input_s * 1e3:.0f} ms to compose, "
             f"{pace.network_s * 1e3:.0f} ms to train on; composing is {pace.network_s / pace.input_s:.1f} times as fast"
@@ -91,7 +139,7 @@ def fitted(session: Session, begun: Begun, minutes: float, source: Source) -> Be
     stages = zip(fitted.recipe.stages, paces, strict=True)
     measured = [dataclasses.asdict(stage) | pace._asdict() for stage, pace in stages]
     about = {"device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu", "stages": measured}
-    replace_file(session.spec.run / "pace.json", (json.dumps(about, indent=1) + "\n").encode())
+    write_json(session.spec.run / "pace.json", about)
     keep(session.spec.run, fitted)
     return fitted
 
@@ -136,7 +184,7 @@ def fit(recipe: Recipe, paces: list[Pace], minutes: float) -> Recipe:
 
 
 def _median_s(work: Callable[[], object], seconds: float, device: torch.device) -> float:
-    """Return the median seconds of `work`, measured three times or more, for `seconds` at least."""
+    """Return the median seconds of `work`, measured three times or more and for `seconds`, after two that warm up."""
 
     def timed() -> float:
         begun = time.perf_counter()

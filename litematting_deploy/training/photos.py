@@ -17,8 +17,8 @@ from torch.nn import functional
 
 from ..errors import InputError
 from ..images.mask import read_alpha
-from ..images.photo import read_image
-from ..images.suffixes import READ_SUFFIXES, looks_like_image
+from ..images.photo import read_image, shrink
+from ..images.suffixes import READ_SUFFIXES, files_in, looks_like_image
 from .camera import on
 from .drawing import points_of_interest
 from .families.layout import log_uniform
@@ -31,13 +31,7 @@ _GREY = np.array([_LUMA] * 3)
 
 def list_images(folder: str | Path) -> list[Path]:
     """Return the image files in a folder, by name. Raises `InputError` when there is none."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give one that holds images")
-    found = sorted(path for path in folder.iterdir() if looks_like_image(path))
-    if not found:
-        raise InputError(f"{folder}: holds no image ({', '.join(READ_SUFFIXES)}); give a folder that does")
-    return found
+    return files_in(folder, f"images ({', '.join(READ_SUFFIXES)})", looks_like_image)
 
 
 def split(paths: Sequence[Path], held_out: float) -> tuple[list[Path], list[Path]]:
@@ -83,7 +77,10 @@ def read_window(foreground: Path, alpha: Path, size: int, rng: Generator) -> NDA
 
 
 def read_background(path: Path, size: int, rng: Generator) -> NDArray[np.uint8]:
-    """Return a random square of a photo, (3, size, size) uint8: enlarged where the photo is smaller."""
+    """Return a random square of a photo, (3, size, size) uint8: enlarged where the photo is smaller.
+
+    size: in pixels. Raises `InputError`.
+    """
     photo = read_image(path)
     height, width = photo.shape[:2]
     side = min(height, width, round(size * rng.uniform(0.7, 2.0)))
@@ -113,7 +110,10 @@ class Photos:
             self._images = [torch.from_numpy(image).to(device) for image in planes]
 
     def looks(self, rng: Generator, count: int, variety: float) -> list[PhotoLook]:
-        """Return random photos, some of them (a share of `variety`) recoloured and mixed with another."""
+        """Return random photos, some of them (a share of `variety`) recoloured and mixed with another.
+
+        variety: 0..1. The looks are for `crops`, where they may be used more than once.
+        """
         return [self._look(rng, rng.random() < variety) for _ in range(count)]
 
     def crops(
@@ -174,18 +174,9 @@ def _in_front(rng: Generator, size: int) -> Tensor:
     return (edges + 0.5).clamp(0, 1)
 
 
-def shrink(image: NDArray[np.uint8], max_side: int = MAX_SIDE) -> NDArray[np.uint8]:
-    """Return (H, W, ...) uint8, area-averaged until its longer side is at most `max_side` pixels."""
-    factor = max_side / max(image.shape[:2])
-    if factor >= 1:
-        return image
-    small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.uint8)
-
-
 def _read(path: Path) -> NDArray[np.uint8]:
     """Return a photo made smaller, (H, W, 3) uint8. Raises `InputError` where it is too small."""
-    image = shrink(read_image(path))
+    image = shrink(read_image(path), MAX_SIDE)
     if min(image.shape[:2]) < MIN_SIDE:
         raise InputError(f"{path}: is {image.shape[1]}x{image.shape[0]}; photos have at least {MIN_SIDE} pixels a side")
     return image

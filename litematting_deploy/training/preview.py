@@ -19,7 +19,10 @@ _COLOURS = ((200, 90, 30), (30, 120, 200), (40, 150, 60))
 
 
 def sheet(scenes: Scenes, predictions: Tensor) -> NDArray[np.uint8]:
-    """Return up to six scenes as rows of image, trimap, prediction and truth: (H, W, 3) uint8 RGB."""
+    """Return up to six scenes as rows of image, trimap, prediction and truth: (H, W, 3) uint8 RGB.
+
+    predictions: (N, 1, H, W), 0..1.
+    """
     grey = (scenes.trimap[:, 2:] + scenes.trimap[:, 1:2] / 2, predictions, scenes.alpha)
     columns = [scenes.image, *(plane.expand(-1, 3, -1, -1) for plane in grey)]
     shown = (column[:ROWS].float() for column in columns)
@@ -66,7 +69,10 @@ def curve(series: Mapping[str, Sequence[tuple[int, float]]], width: int = 960, h
 
 
 def smooth(line: Sequence[tuple[int, float]], points: int = 80) -> list[tuple[int, float]]:
-    """Return a line averaged to at most `points` points."""
+    """Return a line averaged to at most `points` points.
+
+    line: (step, value), in rising order. Each point is the mean of equally many neighbours.
+    """
     groups = np.array_split(np.array(line, np.float64).reshape(-1, 2), min(points, max(len(line), 1)))
     return [(int(group[:, 0].mean()), float(group[:, 1].mean())) for group in groups if len(group)]
 

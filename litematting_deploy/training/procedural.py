@@ -32,11 +32,16 @@ class Cut(NamedTuple):
 
 
 def cut(library: Library, photos: Photos, augment: Augment, rng: np.random.Generator, count: int, crop: int) -> Cut:
-    """Return `count` drawn foregrounds in the colours of photos, over photos, on the device of the library.
+    """Return `count` foregrounds over photos, on the device of the library.
 
-    crop: their side in pixels.
+    Drawn ones get the colours of photos, and cut-outs keep their own. crop: the side of all, in pixels.
     """
-    alpha, shade = _window(library, augment, rng, count, crop).chunk(2, dim=1)
+    window = _window(library, augment, rng, count, crop)
+    if window.shape[1] == 4:
+        looks = photos.looks(rng, count, augment.photo_variety)
+        background = photos.crops(rng, count, crop, _BACKGROUND_ZOOM, looks)
+        return Cut(window[:, :1], window[:, 1:], background, torch.zeros(count, 1, 1, 1, device=window.device))
+    alpha, shade = window.chunk(2, dim=1)
     camouflaged = rng.random(count) < augment.camouflage
     behind, painted = (photos.looks(rng, count, augment.photo_variety) for _ in range(2))
     # What has the colours of its background may be another place of the same photo.
@@ -47,18 +52,11 @@ def cut(library: Library, photos: Photos, augment: Augment, rng: np.random.Gener
     return Cut(alpha, paint(texture, shade, background, alike, rng), background, alike)
 
 
-def cut_coloured(
-    library: Library, photos: Photos, augment: Augment, rng: np.random.Generator, count: int, crop: int
-) -> Cut:
-    """Return `count` foregrounds in their own colours over photos; arguments as those of `cut`."""
-    window = _window(library, augment, rng, count, crop)
-    looks = photos.looks(rng, count, augment.photo_variety)
-    background = photos.crops(rng, count, crop, _BACKGROUND_ZOOM, looks)
-    return Cut(window[:, :1], window[:, 1:], background, torch.zeros(count, 1, 1, 1, device=window.device))
-
-
 def _window(library: Library, augment: Augment, rng: np.random.Generator, count: int, crop: int) -> Tensor:
-    """Return windows of random layers about their pixels of interest, (count, planes, crop, crop)."""
+    """Return windows of random layers about their pixels of interest, (count, planes, crop, crop).
+
+    Some lie beside the foreground, as `augment.sparse` says. Returns float32, 0..1.
+    """
     planes, points = library.take(rng, count)
     jitter = rng.uniform(-crop / 4, crop / 4, (count, 2))
     # Some lie off the foreground by a part of a crop.

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ..errors import UsageError
 from ..schema import decode
-from .families import FAMILIES, GROOMED
+from .families import check_weights
 
 # Composition-1k trains on 431 foregrounds, each over 100 backgrounds.
 EPOCH_SAMPLES = 43_100
@@ -26,7 +26,7 @@ def check(
     for one in value if isinstance(value, tuple) else (value,):
         if not (low <= one < high if below else low <= one <= high):
             limits = f"{low:g} or more" if high == float("inf") else f"{low:g} to {'below ' * below}{high:g}"
-            raise UsageError(f"`{name}` must be {limits}; got {value}", parameter=name)
+            raise UsageError(f"`{name}` must be {limits}; got {value}")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Stage:
         check("steps", self.steps, 1)
         check("batch", self.batch, 1)
         if self.crop % 32 or self.crop < 64:
-            raise UsageError(f"`crop` must be a multiple of 32 from 64 on; got {self.crop}", parameter="crop")
+            raise UsageError(f"`crop` must be a multiple of 32 from 64 on; got {self.crop}")
 
 
 @dataclass(frozen=True)
@@ -106,15 +106,8 @@ class Procedural:
         if self.seed is not None:
             check("seed", self.seed, 0, 2**31)
         check("cutouts", self.cutouts, 0, 1)
-        for family, weight in self.weights.items():
-            if family not in FAMILIES and family != GROOMED:
-                raise UsageError(
-                    f"`weights` must name families; got {family!r}; there are {', '.join(FAMILIES)}, {GROOMED}",
-                    parameter="weights",
-                )
-            check(f"weights.{family}", weight, 0)
-        if self.weights and not any(self.weights.values()):
-            raise UsageError("`weights` must not all be 0, which leaves nothing to draw", parameter="weights")
+        if self.weights:
+            check_weights(self.weights)
 
 
 @dataclass(frozen=True)
@@ -165,14 +158,14 @@ class Augment:
             limits = getattr(self, name)
             check(name, limits, *ranges.get(name, (0, 1)))
             if name in ranges and limits[0] > limits[1]:
-                raise UsageError(f"`{name}` must have the smaller number first; got {limits}", parameter=name)
+                raise UsageError(f"`{name}` must have the smaller number first; got {limits}")
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides what is learned, apart from the pictures.
 
-    precision: "auto" is the fastest one of the machine at hand, see `precision.decide`.
+    precision: "auto" is the fastest one of the machine at hand, see `pace.decide`.
     """
 
     seed: int = 0
@@ -189,7 +182,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not self.stages:
-            raise UsageError("`stages` must have at least one table; got none", parameter="stages")
+            raise UsageError("`stages` must have at least one table; got none")
         check("seed", self.seed, 0, 2**31)
         check("held_out", self.held_out, 0.001, 0.9)
         for name in ("validate_every", "validation_scenes", "checkpoint_every"):

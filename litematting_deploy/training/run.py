@@ -36,8 +36,7 @@ def find_device(name: str, devices: int) -> torch.device:
         return torch.device("cpu")
     if found < devices:
         raise DeviceError(
-            f"`device={name}` and `devices={devices}`: PyTorch sees {found} GPUs; ask for fewer, or for the CPU",
-            parameter="device",
+            f"`device={name}` and `devices={devices}`: PyTorch sees {found} GPUs; ask for fewer, or for the CPU"
         )
     return torch.device("cuda", 0)
 
@@ -75,7 +74,7 @@ def train(session: Session, begun: Begun, sources: Sources, model: LiteMatting |
             raise KeyboardInterrupt from None
         raise
     finally:
-        # Where a run does not end by itself, Lightning leaves them drawing, and the process waits for all they have.
+        # However the run ends: the process would wait for all that is still to be drawn.
         for source in sources:
             source.close()
     if trainer.is_global_zero:

@@ -52,7 +52,10 @@ class Begun:
 
 
 def begin(run: Path, begun: Begun) -> Begun:
-    """Make the folder of a new run. Raises `UsageError` if it holds one, `OutputError` if it cannot be made."""
+    """Make the folder of a new run. Raises `UsageError` if it holds one, `OutputError` if it cannot be made.
+
+    In a process of another device the folder is there already. Returns what is in it.
+    """
     if is_follower():
         return reopen(run)
     for name in (BEGUN, CHECKPOINT):

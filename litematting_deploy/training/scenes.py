@@ -93,7 +93,10 @@ def combine(alpha: Tensor, foreground: Tensor, chosen: Tensor) -> tuple[Tensor, 
 
 
 def degrade(image: Tensor, augment: Augment, rng: np.random.Generator) -> Tensor:
-    """Return images as cameras store them: noise, resampling, softening or sharpening, and JPEG, each on some."""
+    """Return images as cameras store them: noise, resampling, softening or sharpening, and JPEG, each on some.
+
+    image: (N, 3, H, W), 0..1, H and W multiples of 16. Returns the same shape and range.
+    """
     n = len(image)
     image = _noise(image, rng, chosen(rng, augment.noise, n))
     image = camera(image, augment.camera, rng)

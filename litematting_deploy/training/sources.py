@@ -18,7 +18,7 @@ from .families import check_strands
 from .grooms import list_grooms, read_groom
 from .library import Library
 from .photos import Photos, list_foregrounds, list_images, read_background, read_window, split
-from .procedural import Cut, cut, cut_coloured, warp
+from .procedural import Cut, cut, warp
 from .recipe import Augment, Recipe
 
 _VALIDATION_SEED = 1_000_003
@@ -40,26 +40,29 @@ class ProceduralSource(Source):
         self._prepared: tuple[torch.device, int, int] | None = None
         self._photos: Photos
 
+    @property
+    def libraries(self) -> dict[str, Library]:
+        """The libraries, by what is in them."""
+        return {"alphas": self.library} | ({"cut-outs": self.coloured} if self.coloured else {})
+
     def prepare(self, device: torch.device, rank: int = 0, world: int = 1) -> None:
         """Load libraries and photos, unless they lie on the device already."""
         if self._prepared is None or self._prepared[0] != device:
-            self.library.load(device)
-            if self.coloured:
-                self.coloured.load(device)
+            for library in self.libraries.values():
+                library.load(device)
             self._photos = Photos(self.paths, device)
         self._prepared = (device, rank, world)
 
     def cut(self, batch: Batch, rng: np.random.Generator) -> Cut:
-        """Return drawn foregrounds, and a share of cut-outs, over photos."""
+        """Return drawn foregrounds, and a share of cut-outs, over photos.
+
+        batch: of which nothing was read. Lets finished layers into the library first, where workers go on drawing.
+        """
         if self.workers and self._prepared:
             self.library.refresh(self.workers, *self._prepared[1:])
-        drawn, how, parts = batch.samples, (self._photos, self.augment, rng), []
-        if self.coloured:
-            drawn -= int((rng.random(batch.samples) < self.share).sum())
-        if drawn:
-            parts.append(cut(self.library, *how, drawn, batch.crop))
-        if self.coloured and drawn < batch.samples:
-            parts.append(cut_coloured(self.coloured, *how, batch.samples - drawn, batch.crop))
+        coloured = int((rng.random(batch.samples) < self.share).sum()) if self.coloured else 0
+        counts = zip(self.libraries.values(), (batch.samples - coloured, coloured), strict=False)
+        parts = [cut(library, self._photos, self.augment, rng, count, batch.crop) for library, count in counts if count]
         return Cut(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
     def close(self) -> None:
@@ -68,7 +71,10 @@ class ProceduralSource(Source):
 
 
 class FolderSource(Source):
-    """Foregrounds with alphas from files (Composition-1k's training layout) over photos."""
+    """Foregrounds with alphas from files (Composition-1k's training layout) over photos.
+
+    foregrounds: alphas by the files of their foregrounds.
+    """
 
     reads = True
 
@@ -155,20 +161,21 @@ def draw_libraries(sources: Sequence[Source], workers: int, progress: Callable[[
 
 def libraries(sources: Sequence[Source]) -> list[tuple[Library, str]]:
     """Return the libraries of the sources and what is in them; sources as `draw_libraries` takes them."""
-    drawn = [source for source in sources if isinstance(source, ProceduralSource)]
-    named = [
+    return [
         (library, held_out + what)
-        for held_out, source in zip(("", "held-out "), drawn, strict=False)
-        for what, library in (("alphas", source.library), ("cut-outs", source.coloured))
+        for held_out, source in zip(("", "held-out "), sources, strict=False)
+        if isinstance(source, ProceduralSource)
+        for what, library in source.libraries.items()
     ]
-    return [(library, name) for library, name in named if library is not None]
 
 
 def folder_sources(recipe: Recipe, foregrounds: Path, photos: Path) -> Sources:
-    """Return sources of foregrounds with alphas in files over a folder of photos."""
+    """Return sources of foregrounds with alphas in files over a folder of photos.
+
+    foregrounds: a folder with `fg/` and `alpha/`. photos: backgrounds. Raises `InputError`.
+    """
     pairs = list_foregrounds(foregrounds)
     backgrounds = split(list_images(photos), recipe.held_out)
-    names = split(list(pairs), recipe.held_out)
-    sides = [{name: pairs[name] for name in part} for part in names]
+    sides = [{name: pairs[name] for name in part} for part in split(list(pairs), recipe.held_out)]
     training, held_out = map(FolderSource, sides, backgrounds, (recipe.augment, recipe.augment))
     return training, held_out

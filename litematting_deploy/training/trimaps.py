@@ -125,7 +125,10 @@ def _lattice(y: NDArray[Any], x: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _sample(planes: Tensor, points_xy: Tensor) -> Tensor:
-    """Return planes (C, H, W) at points (h, w, 2) in pixels, as (C, h, w); the edge goes on beyond the image."""
+    """Return planes (C, H, W) at points (h, w, 2) in pixels, as (C, h, w); the edge goes on beyond the image.
+
+    points_xy: x from 0 at the left border to W, y from 0 at the top to H. Bilinear.
+    """
     size = torch.tensor(planes.shape[1:], device=planes.device).flip(0)
     grid = points_xy * 2 / size - 1
     return functional.grid_sample(planes[None], grid[None], padding_mode="border", align_corners=False)[0]

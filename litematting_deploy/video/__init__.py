@@ -6,8 +6,6 @@ from pathlib import Path
 SUFFIXES = (".mov", ".mp4", ".m4v", ".mkv", ".webm", ".avi", ".mxf", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg", ".wmv")
 """What is read as a clip. This module does not import PyAV, the others here do."""
 
-CODEC_NAMES = ("prores4444", "prores422hq", "vp9", "h264", "ffv1")
-
 
 def is_video(path: str | Path) -> bool:
     """Return whether a path is a clip, by its ending: an existing folder of such a name is none."""

@@ -1,4 +1,4 @@
-"""The codecs of results: which may be in which container, and what each can hold."""
+"""The codecs of results: which may be in which container, and what each can hold. This module does not import PyAV."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,8 +48,8 @@ _KNOWN = (
     Codec("prores4444", "prores_ks", (".mov",), _4444, "alpha", options=_PRORES),
     Codec("prores422hq", "prores_ks", (".mov",), _422, "grey", options={"vendor": "apl0", "profile": "hq"}),
     Codec("vp9", "libvpx-vp9", (".webm", ".mkv"), _420A, "alpha", intra=False, options=_VP9),
-    Codec("ffv1", "ffv1", (".mkv",), _16, "grey", full=True, options=_FFV1),
     Codec("h264", "libx264", (".mp4", ".mov", ".mkv"), _420, "grey", intra=False, even=True, options=_H264),
+    Codec("ffv1", "ffv1", (".mkv",), _16, "grey", full=True, options=_FFV1),
 )
 CODECS = {codec.name: codec for codec in _KNOWN}
 _BY_SUFFIX = {".mov": "prores4444", ".webm": "vp9", ".mkv": "ffv1", ".mp4": "h264"}

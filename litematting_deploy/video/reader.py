@@ -19,8 +19,7 @@ from ..images.opening import check_size
 from ..images.photo import Photo
 from ..profiling import stage
 from ..specs import MAX_MEGAPIXELS
-from .colour import Colours
-from .pixel_formats import planes_of
+from .colour import Colours, planes_of
 
 _REMUX = "repair it, for example: ffmpeg -i CLIP -c copy REPAIRED.mkv"
 # FFmpeg would take a name with a colon for an address, and a text of the right words for a list of other clips.

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from ..errors import OutputError, first_line
 from ..profiling import stage
 from .codecs import Codec, Content
-from .colour import BT709, Colours
-from .pixel_formats import FULL, LIMITED, picture_of, rescaled
+from .colour import BT709, FULL, LIMITED, Colours, picture_of, rescaled
 from .reader import Clip
 
 _PROBE_SIDE = 64

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from litematting_deploy.benchmarks.results import Results
+from litematting_deploy.benchmarks.results import Complexity, Results
 from tests.benchmarks.test_report import ON_GPU, results, row
 from tests.conftest import ROOT
 
@@ -46,7 +46,7 @@ def test_new_results_come_into_the_pages(tmp_path: Path) -> None:
     assert tables("--root", tmp_path).returncode == 0
     assert tables("--root", tmp_path, "--check").returncode == 0
     measured = results(row("onnxruntime-cpu", 12.5), ON_GPU)
-    counted = {"variant": "backbone", "resolution": 1024, "parameters": 3523717, "flops": 52810187392}
+    counted = Complexity("backbone", resolution=1024, parameters=3523717, flops=52810187392)
     options = {**measured.options, "resolution": 64}
     (folder / "a-cpu.json").write_bytes(Results(measured.environment, options, [counted], measured.rows).json())
     stale = tables("--root", tmp_path, "--check")

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from litematting_deploy.model.config import PoolingForm
-from litematting_deploy.model.enb import PYRAMID_SCALES, SINGLE_SCALE
-from litematting_deploy.model.lsrppm import BRANCHES
+from litematting_deploy.model.modules import BRANCHES, PYRAMID_SCALES, SINGLE_SCALE
 from litematting_deploy.model.pooling import Size, adaptive_average, averaging_matrix, pyramid
 
 ENB_SIZES: list[Size] = [(scale, scale) for scale in (*PYRAMID_SCALES, SINGLE_SCALE)]

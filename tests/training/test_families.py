@@ -115,11 +115,11 @@ def test_weights_choose_the_families(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("weights", "words"),
     [
-        pytest.param({"hairs": 1.0}, r"unknown families hairs; known are straight_hair, .*text", id="unknown"),
+        pytest.param({"hairs": 1.0}, r"must name families; got 'hairs'; there are straight_hair, .*text", id="unknown"),
         pytest.param({}, "nothing to draw", id="none"),
         pytest.param({"fur": 0.0}, "nothing to draw", id="zero"),
-        pytest.param({"fur": 1.0, "net": -1.0}, "nothing to draw", id="negative"),
-        pytest.param({"fur": float("nan")}, "nothing to draw", id="nan"),
+        pytest.param({"fur": 1.0, "net": -1.0}, r"`weights\.net` must be .*; got -1", id="negative"),
+        pytest.param({"fur": float("nan")}, r"`weights\.fur` must be .*; got nan", id="nan"),
     ],
 )
 def test_weights_that_draw_nothing_or_the_unknown_are_refused(weights: dict[str, float], words: str) -> None:

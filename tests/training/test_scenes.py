@@ -11,10 +11,9 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from litematting_deploy.images.mask import read_trimap
-from litematting_deploy.images.photo import read_image
+from litematting_deploy.images.photo import read_image, shrink
 from litematting_deploy.matting.guide import transformable_map
 from litematting_deploy.training.camera import jpeg, sensor_noise
-from litematting_deploy.training.photos import shrink
 from litematting_deploy.training.procedural import Cut, paint, warp
 from litematting_deploy.training.recipe import Augment
 from litematting_deploy.training.scenes import Scenes, combine, compose

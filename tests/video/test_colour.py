@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from litematting_deploy.errors import InputError
-from litematting_deploy.video.colour import Colours
-from litematting_deploy.video.pixel_formats import picture_of, planes_of
+from litematting_deploy.video.colour import Colours, picture_of, planes_of
 from tests.images.light import decoded
 from tests.video.clips import as_picture, moving, rgb
 

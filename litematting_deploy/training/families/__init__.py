@@ -6,8 +6,8 @@ and ends in `finish(lit(...))`. To add one, write the module, and name the funct
 `python docs/pictures/families.py` draws its picture for docs/explanation/families.md. What families share:
 
 canvas      exact coverage by supersampling, and operations on what was drawn
-layout      a place in the frame, noise, light, shadows of one sheet on another
-shapes      outlines of solid things        strands       lines that grow, wind and run in bundles
+layout      a place in the frame, noise, light, shadows of one sheet on another; lines that grow, wind, run in bundles
+shapes      outlines of solid things
 leaves      leaves and their veins          perspective   wires and walls in space, and their patterns
 figures, locks      what `groomed` grows on, and how its hair is worn
 """
@@ -38,7 +38,17 @@ from .plants import foliage, long_grass
 from .translucent import glass, smoke
 from .vessels import vessel
 
-__all__ = ["FAMILIES", "GROOMED", "GROOMED_WEIGHT", "WEIGHTS", "Layer", "check_strands", "draw", "layer"]
+__all__ = [
+    "FAMILIES",
+    "GROOMED",
+    "GROOMED_WEIGHT",
+    "WEIGHTS",
+    "Layer",
+    "check_strands",
+    "check_weights",
+    "draw",
+    "layer",
+]
 
 Draw = Callable[[Generator, int], Layer]
 """Draws one (size, size) layer of a kind."""
@@ -101,8 +111,24 @@ def draw(rng: Generator, size: int, weights: Mapping[str, float] | None = None, 
 def layer(
     seed: int, index: int, size: int, weights: Mapping[str, float] | None = None, strands: tuple[str, ...] = ()
 ) -> Layer:
-    """Return layer number `index` of the endless stream `seed`, (size, size), by `draw`: always the same bits."""
+    """Return layer number `index` of the endless stream `seed`, (size, size), by `draw`: always the same bits.
+
+    seed, index: from 0. weights, strands: as those of `draw`, which raises.
+    """
     return draw(np.random.default_rng([seed, index]), size, weights, strands)
+
+
+def check_weights(weights: Mapping[str, float]) -> None:
+    """Raise `UsageError` for what is no family, for a weight below 0 or without end, and where all are 0."""
+    for family, weight in weights.items():
+        if family not in (*FAMILIES, GROOMED):
+            raise UsageError(
+                f"`weights` must name families; got {family!r}; there are {', '.join(FAMILIES)}, {GROOMED}"
+            )
+        if not 0 <= weight < np.inf:
+            raise UsageError(f"`weights.{family}` must be a finite number, 0 or more; got {weight}")
+    if not any(weights.values()):
+        raise UsageError("`weights` must not all be 0, which leaves nothing to draw")
 
 
 def check_strands(weights: Mapping[str, float], strands: bool) -> None:
@@ -115,12 +141,8 @@ def check_strands(weights: Mapping[str, float], strands: bool) -> None:
 
 def _chances(weights: Mapping[str, float], families: Mapping[str, Draw]) -> tuple[list[str], np.ndarray]:
     """Return the names of the families to draw from, and how likely each of them is. Raises `UsageError`."""
+    check_weights(weights)
     check_strands(weights, GROOMED in families)
-    unknown = sorted(set(weights) - set(families) - {GROOMED})
-    if unknown:
-        raise UsageError(f"weights: unknown families {', '.join(unknown)}; known are {', '.join(families)}")
     names = [name for name in families if weights.get(name, 0) > 0]
     total = float(sum(weights[name] for name in names))
-    if not 0 < total < np.inf or any(value < 0 for value in weights.values()):
-        raise UsageError(f"weights: {dict(weights)} leave nothing to draw; give positive numbers")
     return names, np.array([weights[name] / total for name in names])

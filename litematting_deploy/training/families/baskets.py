@@ -10,7 +10,10 @@ from .shapes import Shape, animal, blob, compound, ellipse, mug, paint, solid, s
 
 
 def pencil(rng: Generator, canvas: Canvas, foot: Points, head: Points, width: float) -> None:
-    """Draw a pencil, pen or brush from `foot` to its point or end at `head`, (2,) pixels."""
+    """Draw a pencil, pen or brush from `foot` to its point or end at `head`, (2,) pixels.
+
+    width: in pixels. Its light is random.
+    """
     along, side, shade = unit(head - foot), normal(head - foot), rng.uniform(50, 170)
     for k, light in enumerate((0.75, 1.3, 0.95)):  # three of its six faces
         start, stop = (k / 3 - 0.5) * width, ((k + 1) / 3 - 0.5) * width + (0.3 if k < 2 else 0)
@@ -33,7 +36,10 @@ def pencil(rng: Generator, canvas: Canvas, foot: Points, head: Points, width: fl
 
 
 def _contents(rng: Generator, size: int, camera: Camera, wide: float, height: float) -> Sheet:
-    """Return what stands or lies in a vessel `wide` across and `height` high, in units of the camera's radius."""
+    """Return what stands or lies in a vessel `wide` across and `height` high, in units of the camera's radius.
+
+    Returns (S, S, 2) float32.
+    """
     canvas, kind = Canvas(size), rng.integers(3)
     if kind == 0:
         for _ in range(int(rng.integers(3, 14))):
@@ -69,7 +75,10 @@ def _mesh(rng: Generator, around: float, height: float, cell: float) -> Points:
 
 
 def _perforated(sketch: Sketch, surface: Surface, across: int, down: int, wide: float, shade: float) -> None:
-    """Draw a sheet of metal pierced by rows of round holes, `wide` of a cell across."""
+    """Draw a sheet of metal pierced by rows of round holes, `wide` of a cell across.
+
+    surface: the wall. across, down: cells. shade: 0..255.
+    """
     corners = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
     edge = np.concatenate([np.linspace(a, b, 20) for a, b in sides(corners)])
     sketch.canvas.fill(sketch.seen(surface(edge)), shade)
@@ -81,7 +90,10 @@ def _perforated(sketch: Sketch, surface: Surface, across: int, down: int, wide: 
 
 
 def _wicker(sketch: Sketch, surface: Surface, stakes: int, weavers: int, gap: float) -> None:
-    """Draw rods woven over and under stakes. gap: the open share of the rows' height, 0..1."""
+    """Draw rods woven over and under stakes. gap: the open share of the rows' height, 0..1.
+
+    surface: the wall. stakes, weavers: how many stand and lie.
+    """
     rng, lines = sketch.rng, sketch.seen(surface(rows(weavers, 0.02, 0.98)))
     pitch = float(np.linalg.norm(np.diff(lines[:, lines.shape[1] // 2], axis=0), axis=1).mean())
     thick = pitch * (1 - gap)

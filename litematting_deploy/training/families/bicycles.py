@@ -13,7 +13,10 @@ _CRANK, _SEAT, _HEAD = np.array([-0.12, -0.06]), np.array([-0.3, 0.48]), np.arra
 
 
 class _Bicycle:
-    """Draws the parts of one bicycle that stands at `at`, (3,) units, turned by `lean` in its own plane."""
+    """Draws the parts of one bicycle that stands at `at`, (3,) units, turned by `lean` in its own plane.
+
+    flip: 1 or -1, to the right or the left. shade: of its tubes, 0..255.
+    """
 
     def __init__(self, sketch: Sketch, at: Points, lean: float, flip: float, shade: float) -> None:
         self._sketch, self._rng, self._shade = sketch, sketch.rng, shade
@@ -26,7 +29,10 @@ class _Bicycle:
         return np.asarray(points @ self._turn + self._at)
 
     def tubes(self, lines: Points, width: float, light: float = 1.0, y: float = 0.0) -> None:
-        """Draw lines, (K, M, 2) in x and z or (K, M, 3), `width` units thick."""
+        """Draw lines, (K, M, 2) in x and z or (K, M, 3), `width` units thick.
+
+        light: a factor of the shade. y: how far from the middle plane flat lines lie, in units.
+        """
         if lines.shape[-1] == 2:
             lines = upright(lines, y)
         self._sketch.wires(self.place(lines), max(width * self._sketch.camera.radius, 0.7), self._shade * light)
@@ -36,7 +42,10 @@ class _Bicycle:
         return np.asarray(centre + radius * toward(np.linspace(start, stop + 0.02, 97))[None])
 
     def wheel(self, centre: Points, spokes: int, tyre: float) -> None:
-        """Draw a wheel about `centre`, (2,): its spokes, those of the far flange first, rim, tyre and hub."""
+        """Draw a wheel about `centre`, (2,): its spokes, those of the far flange first, rim, tyre and hub.
+
+        tyre: its thickness, in units.
+        """
         turn = self._rng.uniform(0, 6.3)
         k = np.arange(spokes)
         for side in (1, -1):  # the far flange first

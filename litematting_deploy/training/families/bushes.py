@@ -4,10 +4,9 @@ import numpy as np
 from numpy.random import Generator
 
 from .canvas import Canvas, Layer, Points, Sheet, finish
-from .layout import angles, lit, log_uniform, place, sides, stacked, straight, toward, within
+from .layout import angles, grow, headings, lit, log_uniform, place, sides, stacked, straight, toward, within
 from .leaves import crisp_leaf, outline_of_leaf
 from .shapes import blob, ellipse
-from .strands import grow, headings
 
 _MOST_LEAVES, _MOST_BRANCHES = 2800, 1600
 _POINTS = 18
@@ -98,9 +97,11 @@ def bush(rng: Generator, size: int) -> Layer:
 
 
 def _drawn(rng: Generator, canvas: Canvas, lines: Points, widths: Points, tone: float) -> None:
-    """Draw round wood, lines (K, M, 2) that halve their widths towards their ends, lit from above."""
-    count = len(lines)
-    tones = tone * rng.normal(1, 0.1, count)
+    """Draw round wood, lines (K, M, 2) that halve their widths towards their ends, lit from above.
+
+    widths: (K,) pixels. tone: 0..255, of which single branches differ by a tenth.
+    """
+    tones = tone * rng.normal(1, 0.1, len(lines))
     thick = widths > 3
     canvas.strokes(lines, widths, tones * np.where(thick, 0.75, 1), 0.5)
     if thick.any():
@@ -111,7 +112,11 @@ def _drawn(rng: Generator, canvas: Canvas, lines: Points, widths: Points, tone: 
 def _offshoots(
     rng: Generator, lines: Points, widths: Points, lengths: Points, share: float, pull: Points, zigzag: float
 ) -> tuple[Points, Points, Points]:
-    """Side branches of lines, (K, M, 2): theirs, their widths and their lengths."""
+    """Return side branches of lines, (K, M, 2): (L, _POINTS, 2), their widths and their lengths, (L,) pixels.
+
+    widths, lengths: (K,) pixels. share: of the points that bear one, 0..1. pull: (2,), see `grow`. zigzag: how much
+    each strays.
+    """
     heading = headings(lines)
     picked = rng.random(lines.shape[:2]) < share
     picked[:, : max(_POINTS // 6, 1)] = False
@@ -130,7 +135,10 @@ def _offshoots(
 def _wood(
     rng: Generator, canvas: Canvas, roots: Points, ways: Points, length: float, width: float, tone: float
 ) -> Points:
-    """Draw branches that leave `roots`, (K, 2), and all that grows on them; return its finest twigs, (L, M, 2)."""
+    """Draw branches that leave `roots`, (K, 2), and all that grows on them; return its finest twigs, (L, M, 2).
+
+    ways: (K,) radians. length, width: of the first branches, in pixels. tone: 0..255.
+    """
     pull = np.array([rng.normal(0, 0.15), rng.choice([-0.5, 0.0, 0.9])])  # to the light, straight or hanging
     zigzag, share, levels = rng.uniform(0.3, 1.0), rng.uniform(0.12, 0.4), int(rng.integers(2, 5))
     lengths, widths = length * rng.uniform(0.7, 1.2, len(roots)), np.full(len(roots), width)
@@ -145,7 +153,10 @@ def _wood(
 
 
 def _trimmings(rng: Generator, canvas: Canvas, twigs: Points, length: float, tone: float) -> None:
-    """Draw a few leaves, berries, buds or thorns on twigs, (K, M, 2)."""
+    """Draw a few leaves, berries, buds or thorns on twigs, (K, M, 2).
+
+    length: of the branches that bear the twigs, in pixels. tone: of the wood, 0..255.
+    """
     kind = int(rng.integers(4))
     outline = outline_of_leaf(rng, 0.2)
     ways = headings(twigs)

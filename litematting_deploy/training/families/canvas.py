@@ -45,7 +45,10 @@ class Canvas:
         self._pixels = np.zeros((size * scale, size * scale, 3), np.uint8)
 
     def fill(self, outline: Points, shade: float = NEUTRAL) -> None:
-        """Fill a closed polygon, (N, 2) floats, opaquely."""
+        """Fill a closed polygon, (N, 2) floats, opaquely.
+
+        shade: 0..255, 128 neutral.
+        """
         self._polygon(outline, (255.0, shade, 0.0))
 
     def erase(self, outline: Points) -> None:
@@ -86,7 +89,10 @@ class Canvas:
         return np.asarray(small[..., :2] * np.array([1 / 255, 1], np.float32), np.float32)
 
     def outlined(self, ring: Points, width: ArrayLike, shade: ArrayLike, pieces: int = 1) -> None:
-        """Draw a line around a closed polygon, (N, 2) floats; its ends overlap by one side."""
+        """Draw a line around a closed polygon, (N, 2) floats; its ends overlap by one side.
+
+        width: in pixels. shade, pieces: as those of `strokes`.
+        """
         self.strokes(np.concatenate([ring, ring[:2]])[None], width, shade, 1.0, pieces)
 
     def twofold(
@@ -141,7 +147,10 @@ def plain(coverage: ArrayLike, shade: ArrayLike = NEUTRAL) -> Sheet:
 
 
 def blur(sheet: Sheet, sigma: float) -> Sheet:
-    """Return a Gaussian blur of (S, S, 2) float32; what lies outside the frame continues its border."""
+    """Return a Gaussian blur of (S, S, 2) float32; what lies outside the frame continues its border.
+
+    sigma: in pixels.
+    """
     return np.asarray(cv2.GaussianBlur(sheet, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
@@ -150,8 +159,7 @@ def displace(sheet: Sheet, field: Floats) -> Sheet:
 
     What comes from outside is mirrored, since strands drawn out into streaks would give the frame away.
     """
-    size = sheet.shape[0]
-    steps = np.arange(size, dtype=np.float32)
+    steps = np.arange(len(sheet), dtype=np.float32)
     x, y = field[..., 0] + steps, field[..., 1] + steps[:, None]
     return np.asarray(cv2.remap(sheet, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.float32)
 

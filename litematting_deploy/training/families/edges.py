@@ -24,7 +24,10 @@ def _thing(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
 
 
 def disc_blur(sheet: Sheet, radius: float) -> Sheet:
-    """Return a lens's blur of (S, S, 2) float32: the mean over a disc of `radius` pixels with a soft edge."""
+    """Return a lens's blur of (S, S, 2) float32: the mean over a disc of `radius` pixels with a soft edge.
+
+    radius: above 0; the discs of wide ones are applied to a smaller copy.
+    """
     shrink = max(1, int(radius // 8))  # a wide disc leaves nothing that a coarser grid would lose
     size = sheet.shape[0]
     small = cv2.resize(sheet, (size // shrink,) * 2, interpolation=cv2.INTER_AREA) if shrink > 1 else sheet
@@ -40,7 +43,10 @@ def disc_blur(sheet: Sheet, radius: float) -> Sheet:
 
 
 def _focused(rng: Generator, sheet: Sheet, widest: float) -> Sheet:
-    """Return a blur that grows across the picture from sharp to `widest` pixels of disc radius."""
+    """Return a blur that grows across the picture from sharp to `widest` pixels of disc radius.
+
+    sheet: (S, S, 2) float32. Returns the same.
+    """
     size = sheet.shape[0]
     angle = rng.uniform(0, 2 * np.pi)
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
@@ -99,8 +105,7 @@ def motion_blurred(rng: Generator, size: int) -> Layer:
     angle = rng.uniform(0, 2 * np.pi)
     turn = rng.normal(0, 0.2) if rng.random() < 0.5 else 0.0
     pivot = centre + rng.normal(0, 1.5, 2) * radius
-    make = _ball if rng.random() < 0.25 else _thing
-    moving = make(rng, size, centre, radius)
+    moving = (_ball if rng.random() < 0.25 else _thing)(rng, size, centre, radius)
     smeared = smear(moving, length, angle, turn, pivot)
     kind = rng.random()
     if kind < 0.4:

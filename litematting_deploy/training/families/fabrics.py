@@ -34,7 +34,7 @@ class _Drape:
 
 
 def _threads(rng: Generator, canvas: Canvas, lines: Points, width: float) -> None:
-    """Threads, (K, M, 2), each of its own brightness."""
+    """Draw threads, (K, M, 2) pixels, each of its own brightness."""
     canvas.strokes(lines, width, rng.normal(128, 16, len(lines)), 1.0)
 
 
@@ -44,7 +44,10 @@ def _steps(size: int, cell: float) -> Points:
 
 
 def _mesh(rng: Generator, canvas: Canvas, drape: _Drape, cell: float, width: float) -> None:
-    """Draw a fishing net: two sets of threads, knotted where they cross."""
+    """Draw a fishing net: two sets of threads, knotted where they cross.
+
+    cell: the threads' distance, in pixels. width: of a thread, in pixels.
+    """
     steps = _steps(canvas.size, cell)
     run = np.linspace(-0.95, 0.95, 120) * canvas.size
     lines = np.stack(np.broadcast_arrays(run[None], steps[:, None]), -1)
@@ -60,7 +63,10 @@ def _mesh(rng: Generator, canvas: Canvas, drape: _Drape, cell: float, width: flo
 
 
 def _tulle(rng: Generator, canvas: Canvas, drape: _Drape, cell: float, width: float) -> None:
-    """Hexagons: threads that run together and apart again."""
+    """Draw hexagons: threads that run together and apart again.
+
+    cell, width: as those of `_mesh`.
+    """
     side = max(cell * 0.4, 3 * width)
     rise = side * 0.87
     steps = _steps(canvas.size, rise)
@@ -73,7 +79,10 @@ def _tulle(rng: Generator, canvas: Canvas, drape: _Drape, cell: float, width: fl
 
 
 def _chain(rng: Generator, canvas: Canvas, drape: _Drape, cell: float, width: float) -> None:
-    """Chain-link wire: zigzags that hook into each other."""
+    """Draw chain-link wire: zigzags that hook into each other.
+
+    cell, width: as those of `_mesh`.
+    """
     steps = _steps(canvas.size, cell)
     x = _steps(canvas.size, cell / 2)
     zigzag = np.where(np.arange(len(x)) % 2, 1, -1) * cell * 0.53
@@ -83,11 +92,13 @@ def _chain(rng: Generator, canvas: Canvas, drape: _Drape, cell: float, width: fl
 
 
 def _lace(rng: Generator, canvas: Canvas, drape: _Drape, cell: float, width: float) -> None:
-    """Draw cloth pierced by a repeated flower, on a ground of fine mesh, with threads across its holes."""
+    """Draw cloth pierced by a repeated flower, on a ground of fine mesh, with threads across its holes.
+
+    cell, width: as those of `_mesh`; a flower takes three cells.
+    """
     cell = max(cell * 3, 36)
     petals, reach = int(rng.integers(4, 9)), rng.uniform(0.24, 0.34)
-    outline = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * 0.95 * canvas.size
-    canvas.fill(drape(outline), 120)
+    canvas.fill(drape(np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * 0.95 * canvas.size), 120)
     motif: list[Points] = [ellipse(0, 0, 0.09, 0.09, count=16)]
     for k in range(petals):
         angle = 2 * np.pi * k / petals
@@ -105,7 +116,10 @@ def _lace(rng: Generator, canvas: Canvas, drape: _Drape, cell: float, width: flo
 
 
 def _cut(rng: Generator, size: int, sheet: Sheet, centre: Points, radius: float) -> Sheet:
-    """Return the cloth cut to a piece with a hem; perhaps something solid behind it."""
+    """Return the cloth cut to a piece with a hem; perhaps something solid behind it.
+
+    sheet: (S, S, 2) float32. centre: (2,) pixels. radius: of the piece, in pixels.
+    """
     piece = rounded(rng) if rng.random() < 0.4 else blob(rng, 0.2)
     piece = turned(piece, rng.uniform(0, 6.3)) * radius + centre
     stencil = Canvas(size)

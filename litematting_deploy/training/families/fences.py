@@ -13,7 +13,10 @@ from .shapes import ellipse, solid, something
 
 
 def slab(sketch: Sketch, outline: Points, y: float, thick: float, shade: float) -> None:
-    """Fill a board's convex outline, (N, 2) in x and z, whose face lies at `y` and which is `thick` units deep."""
+    """Fill a board's convex outline, (N, 2) in x and z, whose face lies at `y` and which is `thick` units deep.
+
+    sketch: gets a face, a side and, where the board is long, its grain. shade: of the face, 0..255.
+    """
     rng, canvas = sketch.rng, sketch.canvas
     face, back = (sketch.seen(upright(outline, at)) for at in (y, y + thick))
     hull = cv2.convexHull(np.concatenate([face, back]).astype(np.float32))[:, 0]
@@ -53,7 +56,10 @@ def _rods(sketch: Sketch, y: float, starts: Points, ends: Points, width: float, 
 
 
 def _chain_link(sketch: Sketch, half: float, y: float, shade: float) -> None:
-    """Draw chain link, chicken wire or a square mesh, with posts and rails."""
+    """Draw chain link, chicken wire or a square mesh, with posts and rails.
+
+    half: half its length, in units. y: how far behind the middle it stands, in units. shade: 0..255.
+    """
     rng = sketch.rng
     height, cell = rng.uniform(0.8, 1.4), log_uniform(rng, 0.04, 0.22)
     thick = cell * rng.uniform(0.04, 0.13)
@@ -73,7 +79,10 @@ def _chain_link(sketch: Sketch, half: float, y: float, shade: float) -> None:
 
 
 def _pickets(sketch: Sketch, half: float, y: float, shade: float) -> None:
-    """Draw pickets with crowns of four kinds over two rails; now and then one is missing."""
+    """Draw pickets with crowns of four kinds over two rails; now and then one is missing.
+
+    half, y, shade: as those of `_chain_link`.
+    """
     rng = sketch.rng
     pitch, kind = log_uniform(rng, 0.1, 0.35), int(rng.integers(4))
     wide, top, deep = pitch * rng.uniform(0.4, 0.92), rng.uniform(0.6, 1.2), rng.uniform(0.02, 0.05)
@@ -97,7 +106,10 @@ def _pickets(sketch: Sketch, half: float, y: float, shade: float) -> None:
 
 
 def _bars(sketch: Sketch, half: float, y: float, shade: float) -> None:
-    """Draw iron railings and gates, with spears, balls, rings and scrolls."""
+    """Draw iron railings and gates, with spears, balls, rings and scrolls.
+
+    half, y, shade: as those of `_chain_link`.
+    """
     rng, pixels = sketch.rng, sketch.camera.radius
     pitch, top = log_uniform(rng, 0.08, 0.28), rng.uniform(0.7, 1.3)
     thick, kind = pitch * rng.uniform(0.1, 0.3), int(rng.integers(4))
@@ -126,7 +138,10 @@ def _bars(sketch: Sketch, half: float, y: float, shade: float) -> None:
 
 
 def _lattice(sketch: Sketch, half: float, y: float, shade: float) -> None:
-    """Draw slats that cross, upright or at a slant, one set behind the other, in a frame."""
+    """Draw slats that cross, upright or at a slant, one set behind the other, in a frame.
+
+    half, y, shade: as those of `_chain_link`.
+    """
     rng = sketch.rng
     height, pitch = rng.uniform(0.6, 1.1), log_uniform(rng, 0.1, 0.35)
     wide, deep = pitch * rng.uniform(0.15, 0.45), 0.025
@@ -156,7 +171,10 @@ def _lattice(sketch: Sketch, half: float, y: float, shade: float) -> None:
 
 
 def _rails(sketch: Sketch, half: float, y: float, shade: float) -> None:
-    """Draw posts with rails, boards or wires between them; a gate has a brace across."""
+    """Draw posts with rails, boards or wires between them; a gate has a brace across.
+
+    half, y, shade: as those of `_chain_link`.
+    """
     rng = sketch.rng
     gap, top, thick = rng.uniform(0.7, 1.8), rng.uniform(0.5, 1.0), rng.uniform(0.03, 0.09)
     posts = np.arange(-half, half, gap)

@@ -69,8 +69,7 @@ def figure(*paths: str) -> Figure:
     place = _place(*paths)
     strands = np.concatenate([read_groom(path) for path in paths])
     strands = ((strands - place.centre) / place.radius).astype(np.float32)
-    area = 4 * np.pi * place.cover
-    spacing = float(np.sqrt(area / len(strands)))
+    spacing = float(np.sqrt(4 * np.pi * place.cover / len(strands)))
     if place.head:
         balls, dressed = _bust(strands[:, 0])
     else:
@@ -105,7 +104,10 @@ def _sphere(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], float, fl
 
 
 def _covered(roots: NDArray[np.float64], within: float) -> float:
-    """Return the share of directions that have one of `roots`, seen from the origin, within so many radians."""
+    """Return the share of directions that have one of `roots`, seen from the origin, within so many radians.
+
+    roots: (K, 3). Returns 0..1.
+    """
     index = np.arange(200) + 0.5
     polar, turn = np.arccos(1 - index / 100), np.pi * (1 + 5**0.5) * index
     ways = np.stack([np.cos(turn) * np.sin(polar), np.cos(polar), np.sin(turn) * np.sin(polar)])

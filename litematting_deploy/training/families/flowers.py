@@ -6,10 +6,9 @@ import numpy as np
 from numpy.random import Generator
 
 from .canvas import Canvas, Layer, Points, finish
-from .layout import bowed, lit, log_uniform, place, stacked, toward, turned, within
+from .layout import bowed, headings, lit, log_uniform, place, stacked, toward, turned, within
 from .leaves import crisp_leaf, outline_of_leaf
 from .shapes import blob, ellipse
-from .strands import headings
 
 Head = Callable[[Canvas, Points, float, float, float], None]
 """Draws one flower: canvas, its middle (2,), the way its stem goes (radians), its radius in pixels and its light."""
@@ -52,7 +51,10 @@ def _facing(heading: float, radius: float, tilt: float) -> Points:
 
 
 def _open_flower(rng: Generator, plain: bool = False) -> Head:
-    """Daisies, asters, anemones, roses: one to four rings of petals about a disc; plain ones have few petals."""
+    """Return what draws daisies, asters, anemones or roses: one to four rings of petals about a disc.
+
+    plain: one ring of few petals, as small flowers have.
+    """
     broad, rings = plain or rng.random() < 0.45, 1 if plain else int(rng.integers(1, 5))
     count = int(rng.integers(4, 9) if broad else rng.integers(9, 26))
     outline = _petal(rng, 2 * np.pi / count * (rng.uniform(0.75, 1.25) if broad else rng.uniform(0.5, 0.9)))
@@ -126,7 +128,10 @@ def _spike(rng: Generator) -> Head:
 
 
 def _bud(rng: Generator, canvas: Canvas, at: Points, heading: float, radius: float, light: float) -> None:
-    """Draw a closed flower of `radius` pixels that looks along `heading` (radians), in its sepals."""
+    """Draw a closed flower of `radius` pixels that looks along `heading` (radians), in its sepals.
+
+    at: (2,) pixels, where it sits on its stem. light: a factor of its brightness.
+    """
     outline, form = _petal(rng, 0.5), np.eye(2) * radius
     _ring(rng, canvas, outline, heading + np.array([-0.25, 0.25, 0.0]), at, form * 1.4, 165 * light)
     _ring(rng, canvas, outline, heading + np.array([-0.5, 0.5, 0.0]), at, form * 0.75, 85 * light)
@@ -141,7 +146,11 @@ def _stems(rng: Generator, roots: Points, ends: Points) -> Points:
 def _depth(
     rng: Generator, canvas: Canvas, heads: list[Head], stems: Points, radius: float, leafage: float, light: float
 ) -> None:
-    """Stems, (K, M, 2), with their leaves, buds and flowers, of about `radius` pixels."""
+    """Draw stems, (K, M, 2), with their leaves, buds and flowers, of about `radius` pixels.
+
+    leafage: how many of a stem's points bear a leaf, 0..1. light: a factor of all brightness, less for what lies
+    deeper.
+    """
     outline, thick = outline_of_leaf(rng, 0.15), max(radius * log_uniform(rng, 0.03, 0.1), 0.8)
     canvas.strokes(stems, thick, 75 * light * rng.normal(1, 0.12, len(stems)), 0.6)
     ways = headings(stems)

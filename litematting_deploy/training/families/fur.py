@@ -6,9 +6,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from .canvas import Canvas, Layer, Points, finish
-from .layout import angles, fractal, lit, log_uniform, place, toward, turned, within
+from .layout import angles, fractal, grow, headings, lit, log_uniform, place, toward, turned, within
 from .shapes import Shape, animal, blob, ellipse, limb, paint
-from .strands import grow, headings
 
 _GRID = 192
 
@@ -59,7 +58,10 @@ def _body(rng: Generator) -> Shape:
 
 
 def _heading(rng: Generator, mask: NDArray[np.uint8], radius: float) -> Points:
-    """Return where the hair points, radians: outward at the rim, combed within."""
+    """Return where the hair points, radians: outward at the rim, combed within.
+
+    mask: (_GRID, _GRID) uint8, 1 inside the body. radius: of the body, in cells. Returns (_GRID, _GRID).
+    """
     down, right = np.gradient(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), max(radius * 0.07, 1)))
     outward = rng.uniform(6, 25) * radius / 60
     comb = rng.normal(np.pi / 2, 0.7) + 0.6 * fractal(rng, _GRID, 3, 3)
@@ -67,7 +69,10 @@ def _heading(rng: Generator, mask: NDArray[np.uint8], radius: float) -> Points:
 
 
 def _hairs(rng: Generator, canvas: Canvas, roots: Points, ways: Points, tones: Points, length: float) -> None:
-    """Draw short hairs that lean together in clumps."""
+    """Draw short hairs that lean together in clumps.
+
+    roots: (K, 2) pixels. ways: (K,) radians. tones: (K,), 0..255. length: in pixels.
+    """
     count = len(roots)
     clump = fractal(rng, _GRID, 20, 2) * 0.45
     at = (roots / canvas.size * _GRID).astype(int).clip(0, _GRID - 1)
@@ -78,7 +83,10 @@ def _hairs(rng: Generator, canvas: Canvas, roots: Points, ways: Points, tones: P
 
 
 def _feather(rng: Generator, canvas: Canvas, centre: Points, radius: float, angle: float) -> None:
-    """Draw a shaft with barbs that hold together in vanes, split here and there, and down at the base."""
+    """Draw a shaft with barbs that hold together in vanes, split here and there, and down at the base.
+
+    centre: (2,) pixels, its middle. radius: half its length. angle: the way to its tip, in radians.
+    """
     heading = toward(angle)
     pull = rng.normal(0, 0.4) * np.array([-heading[1], heading[0]])
     shaft = grow(rng, centre - heading * radius, [angle], [2 * radius], 60, pull, 0.02)
@@ -121,7 +129,10 @@ def _seeds(
 
 
 def _clock(rng: Generator, canvas: Canvas, centre: Points, radius: float) -> None:
-    """Draw a dandelion's clock on its stem, a part of it blown away."""
+    """Draw a dandelion's clock on its stem, a part of it blown away.
+
+    centre: (2,) pixels. radius: of its heart and seeds together.
+    """
     way = [np.pi / 2 + rng.normal(0, 0.2)]
     stem = grow(rng, centre, way, [radius * 5], 20, np.array([rng.normal(0, 0.4), 0]), 0.1)
     canvas.strokes(stem, max(radius * 0.06, 1.5), [100], 1.0)

@@ -194,8 +194,7 @@ class _Easel(Canvas):
             return
         wide = strokes.widths[which] * self.scale + rng.uniform(-0.6, 0.6, len(which))
         thick = np.where(wide < 2.3, 1, np.maximum(2 * np.rint((wide - 1.4) / 2), 2)).astype(int)
-        bins = (strokes.shades[which] * (_SHADES / 256)).astype(int)
-        keys = thick * _SHADES + bins
+        keys = thick * _SHADES + (strokes.shades[which] * (_SHADES / 256)).astype(int)
         ring = np.rint((strokes.lines[which] * self.scale - 0.5) * 16).clip(-(2**18), 2**18).astype(np.int32)
         for key in rng.permutation(np.unique(keys)).tolist():
             width, shade = key // _SHADES, (key % _SHADES + 0.5) * 256 / _SHADES

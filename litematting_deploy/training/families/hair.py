@@ -6,9 +6,8 @@ import numpy as np
 from numpy.random import Generator
 
 from .canvas import Canvas, Layer, Points, finish, over
-from .layout import angles, lit, place, toward
+from .layout import angles, bundled, coiled, grow, lit, place, toward
 from .shapes import Shape, bust, ellipse, limb, paint
-from .strands import bundled, coiled, grow
 
 
 class _Style(NamedTuple):
@@ -138,8 +137,7 @@ def hair(style: _Style, rng: Generator, size: int) -> Layer:
     else:
         if rng.random() < 0.85:
             cut.head()
-        behind = Shape([ellipse(0, 0, 0.8, 1.03)])
-        paint(cut.canvas, behind, cut.centre, cut.radius, shade=cut.tone * 0.7)
+        paint(cut.canvas, Shape([ellipse(0, 0, 0.8, 1.03)]), cut.centre, cut.radius, shade=cut.tone * 0.7)
         cut.locks(count, 2.3, 1.0, 0.05)
         cut.locks(count // 2, 1.5, 1.0)
         cut.locks(count // 3, 3.1, 0.6, 0.0)

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from .canvas import Canvas, Layer, Points, finish
-from .layout import lit, log_uniform, place, straight, toward, turned
-from .strands import coiled, grow, sideways
+from .layout import coiled, grow, lit, log_uniform, place, sideways, straight, toward, turned
 
 
 def _yarn(rng: Generator, canvas: Canvas, lines: Points, width: float, tone: float, twist: bool) -> None:

@@ -1,4 +1,4 @@
-"""What every family needs: noise, a place in the frame, light."""
+"""What every family needs: noise, a place in the frame, light; points, lines, and strands by the thousand."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
-from .canvas import Canvas, Floats, Points, Sheet, displace, over
+from .canvas import Canvas, Floats, Points, Sheet, displace, normal, over
 
 
 def fractal(rng: Generator, size: int, cells: int = 4, octaves: int = 5, gain: float = 0.55) -> Floats:
@@ -69,8 +69,78 @@ def turned(points: Points, angle: float) -> Points:
     return np.asarray(points @ np.array([[cos, sin], [-sin, cos]]))
 
 
+def grow(
+    rng: Generator, roots: Points, ways: ArrayLike, lengths: ArrayLike, points: int, pull: Points, bend: float
+) -> Points:
+    """Return lines, (K, points, 2), that leave `roots`, (K, 2) or (2,), at angles `ways`, (K,) radians.
+
+    pull: (2,) or (K, 2), what they give way to; its length is how soon. bend: how much each strays, in radians over
+    its length.
+    """
+    angle, t = np.asarray(ways, np.float64), np.linspace(0, 1, points)
+    stray = np.cumsum(rng.normal(0, bend / np.sqrt(points), (len(angle), points)), 1)
+    stray += rng.normal(0, bend / 2, (len(angle), 1)) * t
+    aim = toward(angle)[:, None] + np.atleast_2d(pull)[:, None] * t[:, None]
+    steps = toward(angles(aim) + stray)
+    steps *= (np.broadcast_to(np.asarray(lengths, np.float64), angle.shape) / (points - 1))[:, None, None]
+    steps[:, 0] = 0
+    return np.asarray(roots[..., None, :] + np.cumsum(steps, 1))
+
+
+def headings(lines: Points) -> Points:
+    """Return the way that lines, (..., M, 2), go at each of their points, (..., M) radians."""
+    return angles(np.gradient(lines, axis=-2))
+
+
+def sideways(lines: Points) -> Points:
+    """Return the unit normals of lines, (K, M, 2)."""
+    return normal(np.gradient(lines, axis=1))
+
+
+def sampled(lines: Points | Floats, at: Points | Floats) -> Points:
+    """Return points between those of lines, (K, M, D), at (K, N) or (N,) fractional indices: (K, N, D)."""
+    low = np.minimum(at.astype(int), lines.shape[1] - 2)
+    rows, part = np.arange(len(lines))[:, None], (at - low)[..., None]
+    return np.asarray(lines[rows, low] * (1 - part) + lines[rows, low + 1] * part)
+
+
+def coiled(
+    rng: Generator, lines: Points, radius: ArrayLike, turns: ArrayLike, depth: float, phase: ArrayLike, each: int = 1
+) -> Points:
+    """Return lines, (K, M, 2), wound into a wave (depth 0) or a ringlet seen from the side (depth near 1).
+
+    radius, turns and phase: (K,) pixels, windings and radians. `each` lines in a row, those of a lock,
+    keep together. Returns (K, M, 2).
+    """
+    count, points = lines.shape[:2]
+    drift = np.cumsum(rng.normal(0, 1.2 / np.sqrt(points), (count // each, points)), 1).repeat(each, 0)
+    angle = np.asarray(phase, np.float64)[:, None] + drift
+    angle = angle + 2 * np.pi * np.asarray(turns, np.float64)[:, None] * np.linspace(0, 1, points)
+    across = sideways(lines)
+    along = np.stack([across[..., 1], -across[..., 0]], -1)
+    size = (np.asarray(radius, np.float64)[:, None] * np.linspace(0, 3, points).clip(0, 1))[..., None]
+    return np.asarray(lines + size * (np.sin(angle)[..., None] * across + depth * np.cos(angle)[..., None] * along))
+
+
+def bundled(rng: Generator, guides: Points, each: int, spread: float, flare: float) -> tuple[Points, Points]:
+    """Return `each` strands along every guide, (K, M, 2), `spread` pixels apart and `flare` times that at the tips.
+
+    Returns them, (K · each, M, 2), and how far along its guide each one goes, (K · each,), 0..1.
+    """
+    count, points = len(guides) * each, guides.shape[1]
+    reach = rng.uniform(0.6, 1.0, count) ** 0.7
+    lines = sampled(np.repeat(guides, each, 0), np.linspace(0, points - 1, points) * reach[:, None])
+    profile = np.interp(np.linspace(0, 1, points), [0, 0.4, 1], [1.0, 0.8, flare])
+    offset = rng.normal(0, spread, (count, 1)) * profile
+    offset = offset + np.cumsum(rng.normal(0, spread * 0.5 / points, (count, points)), 1)
+    return lines + offset[..., None] * sideways(lines), reach
+
+
 def lit(rng: Generator, sheet: Sheet, relief: float = 0.35, texture: float = 0.06) -> Sheet:
-    """Shade a sheet, (S, S, 2) float32: a lit and a dark side, as if its coverage were a relief, and patchy texture."""
+    """Shade a sheet, (S, S, 2) float32: a lit and a dark side, as if its coverage were a relief, and patchy texture.
+
+    relief: how much the coverage stands out. texture: how strong the patches are. Coverage is left as it is.
+    """
     size = sheet.shape[0]
     small = cv2.resize(sheet[..., 0], (96, 96), interpolation=cv2.INTER_AREA)
     swollen = cv2.GaussianBlur(small, (0, 0), 3) + cv2.GaussianBlur(small, (0, 0), 9)
@@ -87,7 +157,10 @@ def lit(rng: Generator, sheet: Sheet, relief: float = 0.35, texture: float = 0.0
 
 
 def warped(rng: Generator, sheet: Sheet, least: float, most: float) -> Sheet:
-    """Bend a sheet, (S, S, 2) float32, smoothly by `least` to `most` of its size."""
+    """Bend a sheet, (S, S, 2) float32, smoothly by `least` to `most` of its size.
+
+    least, most: 0..1.
+    """
     size = sheet.shape[0]
     field = np.stack([fractal(rng, size, 2, 2), fractal(rng, size, 2, 2)], -1)
     return displace(sheet, field * np.float32(size * rng.uniform(least, most)))

@@ -36,7 +36,10 @@ def _palmate(rng: Generator) -> Points:
 
 
 def leaf(rng: Generator, canvas: Canvas, outline: Points, at: Points, angle: float, length: float) -> None:
-    """Draw one leaf with veins, foreshortened as it happens to hang."""
+    """Draw one leaf with veins, foreshortened as it happens to hang.
+
+    outline: (N, 2), see `outline_of_leaf`. at: (2,) pixels, where its stem is. angle: radians. length: in pixels.
+    """
     shade = float(rng.normal(125, 28))
     form = np.array([length, length * rng.choice([-1, 1]) * rng.uniform(0.35, 1.05)])
     canvas.fill(turned(outline * form, angle) + at, np.clip(shade, 30, 230))
@@ -61,8 +64,7 @@ def crisp_leaf(
     length and the foreshortened width's factor. shade: 0..255.
     """
     length = float(abs(form[0]))
-    ring = turned((outline if length > 24 else outline[::2]) * form, angle) + at
-    canvas.fill(ring, shade)
+    canvas.fill(turned((outline if length > 24 else outline[::2]) * form, angle) + at, shade)
     if length < 7:
         return
     # Point k of an outline faces point -k; the midrib runs between them.

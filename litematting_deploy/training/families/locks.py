@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from .canvas import Floats, Points, unit
 from .figures import Figure
-from .layout import log_uniform
-from .strands import sampled
+from .layout import log_uniform, sampled
 
 
 class Locks(NamedTuple):
@@ -33,7 +32,10 @@ class Locks(NamedTuple):
 
     @classmethod
     def random(cls, rng: Generator, shown: Figure) -> "Locks":
-        """Return locks of any look."""
+        """Return locks of any look.
+
+        shown: whose usual length decides whether hair can wave, and how long it may be worn.
+        """
         usual = float(np.median(np.linalg.norm(np.diff(shown.strands, axis=1), axis=2).sum(1)))
         waved = rng.random() < 0.45 and usual > 0.4
         short = usual < 0.3
@@ -84,7 +86,10 @@ def grown(
 
 
 def _between(rng: Generator, shown: Figure, chosen: NDArray[np.int64]) -> Floats:
-    """Return strands between each chosen one and its neighbours, with roots moved by less than their spacing."""
+    """Return strands between each chosen one and its neighbours, with roots moved by less than their spacing.
+
+    chosen: (N,), strands of the groom. Returns (N, M, 3) float32, in radii of the figure.
+    """
     weights = rng.dirichlet((1.2, 0.8, 0.8, 0.8), len(chosen)).astype(np.float32)
     lines = shown.strands[chosen] * weights[:, :1, None]
     for k in range(3):
@@ -100,7 +105,10 @@ def _cut(lines: Floats, reach: Points, points: int) -> Floats:
 
 
 def _waves(rng: Generator, shown: Figure, locks: Locks, chosen: NDArray[np.int64], lines: Floats) -> Floats:
-    """Return windings about each line, (N, M, 3); the strands of a lock wind together."""
+    """Return windings about each line, (N, M, 3); the strands of a lock wind together.
+
+    chosen: (N,), the strand that each grows beside. Returns (N, M, 3) float32, to be added.
+    """
     way = unit(lines[:, -1] - lines[:, 0])
     one = unit(np.cross(way, rng.normal(0, 1, 3)))
     two = np.cross(way, one) * rng.uniform(0.1, 1)

@@ -40,7 +40,10 @@ class Camera(NamedTuple):
 
 
 class Sketch(NamedTuple):
-    """A canvas on which things in space are drawn as a camera sees them."""
+    """A canvas on which things in space are drawn as a camera sees them.
+
+    rng: for the light on each thing.
+    """
 
     rng: Generator
     canvas: Canvas
@@ -51,7 +54,10 @@ class Sketch(NamedTuple):
         return self.camera(points)[..., :2]
 
     def wires(self, lines: Points, width: float, shade: float) -> None:
-        """Draw round wires, lines (K, M, 3) in space, `width` pixels thick at the origin, with a highlight each."""
+        """Draw round wires, lines (K, M, 3) in space, `width` pixels thick at the origin, with a highlight each.
+
+        shade: 0..255, which the light of each wire varies by a third.
+        """
         seen = self.camera(lines)
         count, points = lines.shape[:2]
         pieces = min(points - 1, 8)

@@ -4,10 +4,9 @@ import numpy as np
 from numpy.random import Generator
 
 from .canvas import Canvas, Layer, Points, finish
-from .layout import angles, lit, log_uniform, place, stacked, toward, turned
+from .layout import angles, grow, headings, lit, log_uniform, place, sampled, sideways, stacked, toward, turned
 from .leaves import leaf, outline_of_leaf
 from .shapes import Shape, blob, paint
-from .strands import grow, headings, sampled, sideways
 
 Spots = list[tuple[Points, float]]
 """Where leaves belong: places, (2,) pixels, and headings, radians."""
@@ -16,7 +15,10 @@ Spots = list[tuple[Points, float]]
 def _twig(
     rng: Generator, canvas: Canvas, root: Points, angle: float, length: float, width: float, depth: int, leaves: Spots
 ) -> None:
-    """Draw a branch and its twigs; where leaves belong is added to `leaves`."""
+    """Draw a branch and its twigs; where leaves belong is added to `leaves`.
+
+    root: (2,) pixels. angle: radians. length, width: in pixels. depth: how often twigs branch again.
+    """
     stem = grow(rng, root, [angle], [length], 14, np.array([0, rng.normal(0, 0.3)]), 0.6)
     canvas.strokes(stem, width, [rng.uniform(60, 110)], 0.45)
     ways, thinner = headings(stem[0]).tolist(), max(width * 0.55, 0.8)
@@ -31,7 +33,10 @@ def _twig(
 
 
 def _branches(rng: Generator, canvas: Canvas, centre: Points, radius: float) -> None:
-    """Draw up to three branches with their twigs; most bear leaves."""
+    """Draw up to three branches with their twigs; most bear leaves.
+
+    centre: (2,) pixels. radius: half the size of what is drawn, in pixels.
+    """
     leaves: Spots = []
     angle = float(-np.pi / 2 + rng.normal(0, 0.7))
     for _ in range(int(rng.integers(1, 4))):
@@ -52,7 +57,10 @@ def _branches(rng: Generator, canvas: Canvas, centre: Points, radius: float) -> 
 
 
 def _bush(rng: Generator, canvas: Canvas, centre: Points, radius: float) -> None:
-    """Dense leaves, opaque within, with holes to see through towards the rim."""
+    """Draw dense leaves, opaque within, with holes to see through towards the rim.
+
+    centre, radius: as those of `_branches`.
+    """
     outline = outline_of_leaf(rng, 0.3)
     length = radius * rng.uniform(0.1, 0.26)
     form = blob(rng, 0.25) * radius
@@ -67,7 +75,10 @@ def _bush(rng: Generator, canvas: Canvas, centre: Points, radius: float) -> None
 
 
 def _grass(rng: Generator, canvas: Canvas, centre: Points, radius: float) -> None:
-    """Draw blades from the ground, some with ears; the ground itself may be solid."""
+    """Draw blades from the ground, some with ears; the ground itself may be solid.
+
+    centre, radius: as those of `_branches`.
+    """
     count = int(rng.integers(80, 500))
     ground = centre[1] + radius * 0.8
     across = centre[0] + rng.normal(0, rng.uniform(0.3, 1.2), count) * radius
@@ -95,12 +106,14 @@ def _grass(rng: Generator, canvas: Canvas, centre: Points, radius: float) -> Non
 
 
 def _fern(rng: Generator, canvas: Canvas, centre: Points, radius: float) -> None:
-    """Draw fronds whose leaflets shrink towards the tip; needles where the leaflets are thin."""
+    """Draw fronds whose leaflets shrink towards the tip; needles where the leaflets are thin.
+
+    centre, radius: as those of `_branches`.
+    """
     count, points = int(rng.integers(3, 9)), 28
     root = centre + np.array([0, radius * 0.6])
     ways, lengths = rng.normal(-np.pi / 2, 0.8, count), radius * rng.uniform(1, 1.8, count)
-    pull = np.array([rng.normal(0, 0.5), 0.8])
-    fronds = grow(rng, root, ways, lengths, points, pull, 0.3)
+    fronds = grow(rng, root, ways, lengths, points, np.array([rng.normal(0, 0.5), 0.8]), 0.3)
     leaflet = radius * rng.uniform(0.12, 0.35)
     thick, droop = leaflet * rng.uniform(0.03, 0.25), rng.uniform(0.5, 1.1)
     for frond in fronds:
@@ -122,7 +135,10 @@ def foliage(rng: Generator, size: int) -> Layer:
 
 
 def _blades(rng: Generator, canvas: Canvas, lines: Points, widths: Points, tones: Points) -> None:
-    """Draw blades folded along their midrib, one half lit, lines (K, M, 2), in the order given."""
+    """Draw blades folded along their midrib, one half lit, lines (K, M, 2), in the order given.
+
+    widths: (K,) pixels. tones: (K,), 0..255.
+    """
     count, points = lines.shape[:2]
     profile = np.interp(np.linspace(0, 1, points), [0, 0.35, 1], [0.7, 1.0, 0.1])[:, None]
     shift = sideways(lines) * widths[:, None, None] * 0.22 * profile
@@ -143,7 +159,10 @@ def _broken(rng: Generator, lines: Points) -> Points:
 
 
 def _ears(rng: Generator, canvas: Canvas, stalks: Points, length: float, kind: int, tone: float) -> None:
-    """Draw seeds along the ends of stalks, (K, M, 2): dense as wheat (0), loose as oats (1), bristly as barley (2)."""
+    """Draw seeds along the ends of stalks, (K, M, 2): dense as wheat (0), loose as oats (1), bristly as barley (2).
+
+    length: of an ear, in pixels. tone: 0..255.
+    """
     seeds = 22 if kind != 1 else 30
     spots = sampled(stalks[:, -4:], np.linspace(0, 3, seeds))
     side = np.where(np.arange(seeds) % 2, 1, -1)

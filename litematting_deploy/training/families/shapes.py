@@ -18,7 +18,10 @@ class Shape(NamedTuple):
 
 
 def ellipse(x: float, y: float, a: float, b: float, angle: float = 0.0, count: int = 64) -> Points:
-    """Return an ellipse about (x, y) with half axes a and b."""
+    """Return an ellipse about (x, y) with half axes a and b.
+
+    angle: radians, by which it is turned about its middle. Returns (count, 2).
+    """
     t = np.linspace(0, 2 * np.pi, count, endpoint=False)
     return np.asarray(turned(toward(t) * [a, b], angle) + np.array([x, y]))
 
@@ -47,7 +50,10 @@ def star(rng: Generator) -> Points:
 
 
 def limb(start: tuple[float, float], end: tuple[float, float], thick: float, thin: float) -> Points:
-    """Return a rounded bar that tapers from one point to another."""
+    """Return a rounded bar that tapers from one point to another.
+
+    thick, thin: half its width at `start` and at `end`. Returns (32, 2).
+    """
     a, b = np.array(start), np.array(end)
     half = toward(np.linspace(np.pi / 2, 3 * np.pi / 2, 16) + angles(b - a))
     return np.concatenate([a + thick * half, b - thin * half])
@@ -125,7 +131,10 @@ SHAPES: tuple[Callable[[Generator], Shape], ...] = (person, animal, hand, mug, c
 def paint(
     canvas: Canvas, shape: Shape, centre: Points, radius: float, angle: float = 0.0, shade: float = 128.0
 ) -> None:
-    """Draw a shape of the given radius in pixels; its holes cut through everything below as well."""
+    """Draw a shape of the given radius in pixels; its holes cut through everything below as well.
+
+    centre: (2,) pixels. angle: radians. shade: 0..255.
+    """
     for outline in shape.solids:
         canvas.fill(turned(outline, angle) * radius + centre, shade)
     for outline in shape.holes:

@@ -36,7 +36,10 @@ def profile(rng: Generator) -> tuple[Floats, Floats, float, float]:
 
 
 def _vessel(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
-    """Something turned of glass: thin in the middle, bright at its rims, with reflections and perhaps a liquid."""
+    """Return something turned of glass: thin in the middle, bright at its rims, with reflections and perhaps a liquid.
+
+    centre: (2,) pixels. radius: half its height, in pixels. Returns (size, size, 2) float32.
+    """
     x, y = around(size, centre, radius, rng.normal(0, 0.15))
     heights, widths, top, bottom = profile(rng)
     half = np.interp(y, heights, widths, 0, 0).astype(np.float32)
@@ -104,8 +107,7 @@ def _veil(rng: Generator, size: int, centre: Points, radius: float) -> Sheet:
     edge = np.minimum(1 - np.abs(across), np.minimum(hem - y, y + 1)) * radius * 0.5
     alpha = (1 - (1 - opacity) ** layers) * np.clip(edge + 0.5, 0, 1)
     alpha = np.maximum(alpha, np.clip(edge + 0.5, 0, 1) * np.clip(rng.uniform(0, 4) - np.abs(edge), 0, 1) * 0.7)
-    shade = 128 + 22 * depth * np.sign(rng.normal()) + 8 * slope
-    sheet = plain(alpha, shade)
+    sheet = plain(alpha, 128 + 22 * depth * np.sign(rng.normal()) + 8 * slope)
     if rng.random() < 0.5:
         shape, at = something(rng), centre + rng.normal(0, 0.3, 2) * radius
         behind = solid(size, shape, at, radius * rng.uniform(0.4, 0.9), 0, rng.uniform(60, 200))
@@ -124,7 +126,10 @@ def glass(rng: Generator, size: int) -> Layer:
 
 
 def _swirled(rng: Generator, noise: Floats, reach: float) -> Floats:
-    """Return noise carried along by a divergence-free flow, in a few steps, so that it curls."""
+    """Return noise carried along by a divergence-free flow, in a few steps, so that it curls.
+
+    noise: (S, S) float32. reach: the farthest that a step carries, in pixels.
+    """
     size = noise.shape[0]
     potential = fractal(rng, size, int(rng.integers(3, 6)), 4, 0.5)
     down, right = np.gradient(cv2.GaussianBlur(potential, (0, 0), size / 150))
@@ -175,8 +180,7 @@ def smoke(rng: Generator, size: int) -> Layer:
     down, right = np.gradient(cv2.GaussianBlur(alpha, (0, 0), size / 60))
     light = rng.uniform(0, 6.3)
     relief = (down * np.sin(light) + right * np.cos(light)) * size * rng.uniform(0.5, 3)
-    shade = 130 + relief + 12 * fractal(rng, size, 4, 5)
-    sheet = plain(alpha, shade)
+    sheet = plain(alpha, 130 + relief + 12 * fractal(rng, size, 4, 5))
     if rng.random() < 0.3:
         at = centre + np.array([rng.normal(0, 0.1), 1.25]) * radius
         source = solid(size, mug(rng), at, radius * rng.uniform(0.3, 0.6), shade=rng.uniform(50, 200))

@@ -1,10 +1,11 @@
-"""The tags of TIFF files and EXIF blocks, checked before Pillow and libtiff read them.
+"""What TIFF and JPEG files and EXIF blocks ask for, checked in their tags and markers before decoders read them.
 
 Tags may share their bytes: a small file can claim many times its size, and each claim would be read into memory.
 """
 
 import io
 import os
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,6 +27,13 @@ _SAMPLES = 277
 _PLACES_OF_PIXELS = (273, 279, 324, 325)
 _BIG_ENDIAN_BIGTIFF = b"MM\0+"
 _MOST_SAMPLES = 6  # Pillow opens no more, and writes a line to the standard error
+# Each scan is a pass over the whole picture, and may be ten bytes long; cameras and encoders write ten at the most.
+_MAX_SCANS = 100
+_EXIF, _END, _SCAN = 0xE1, 0xD9, 0xDA
+# Neither a zero behind 0xFF, which stands for 0xFF among the pixels, nor a restart.
+_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+_WITH_CONTENT = {*range(0xC0, 0xF0), 0xFE} - {0xC8, *range(0xD0, 0xDA)}
+_BLOCK, _LONGEST = 1 << 20, 1 << 16
 
 
 def check_tiff_tags(file: BinaryIO, path: str | Path) -> None:
@@ -41,6 +49,42 @@ def check_exif(block: bytes, path: str | Path) -> None:
     while block.startswith(EXIF_NAME):
         block = block.removeprefix(EXIF_NAME)
     _check_tags(io.BytesIO(block), len(block), f"{path}: its EXIF", None)
+
+
+def check_jpeg(file: BinaryIO, path: str | Path) -> None:
+    """Raise `InputError` for an open JPEG file with very many scans, or with EXIF tags that share their bytes.
+
+    The file is read in blocks, to the end of the picture: behind it, phones keep videos.
+    """
+    file.seek(0)
+    scans, exif = 0, b""
+    for code, content in _segments(file):
+        if code == _SCAN:
+            scans += 1
+        if code == _END and scans:
+            break
+        if code == _EXIF and not scans and content.startswith(EXIF_NAME):
+            exif += content.removeprefix(EXIF_NAME)
+        if scans > _MAX_SCANS:
+            raise InputError(f"{path}: is a JPEG of more than {_MAX_SCANS} scans, wanted ten or so; save it again")
+    check_exif(exif, path)
+
+
+def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Yield the code of each marker and the content that belongs to it."""
+    block, at = file.read(_BLOCK), 2
+    while True:
+        found = _MARKER.search(block, at)
+        if (found is None or len(block) - found.end() < _LONGEST) and (more := file.read(_BLOCK)):
+            block, at = block[found.start() if found else -1 :] + more, 0
+            continue
+        if found is None:
+            return
+        code, at, end = found[1][0], found.end(), found.end()
+        if code in _WITH_CONTENT:
+            end += max(2, int.from_bytes(block[at : at + 2]))
+        yield code, block[at + 2 : end]
+        at = end
 
 
 def _check_tags(file: BinaryIO, size: int, name: str, most_samples: int | None) -> None:
