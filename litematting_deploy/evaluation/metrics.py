@@ -78,6 +78,7 @@ def conn(prediction: Alpha, alpha: Alpha, trimap: NDArray[np.uint8]) -> float:
     ones, the first in reading order.
     """
     prediction, alpha, unknown = _checked(prediction, alpha, trimap)
+    # The level of a pixel is the last threshold at which it belongs to the region.
     level = np.ones_like(alpha)
     inside = np.ones(alpha.shape, bool)
     for below, threshold in pairwise(CONN_THRESHOLDS):

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from rich.markup import escape as escape_markup
 from rich.table import Table
 
-from ..errors import OutputError
-from ..files import check_writable, replace_file
+from ..files import check_writable, make_folder, replace_file
 from ..images.encode import write_image
 from ..matting.trimap import UNKNOWN
 from .datasets import Example
@@ -42,12 +41,8 @@ class Report:
         self._title, self._subtitle = title, subtitle
         self._cards: list[str] = []
         self._links: list[str] = []
-        try:
-            self._images.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder}: cannot be made: {error.strerror}; choose another folder") from error
+        make_folder(self._images)
         check_writable(self._page)
-        check_writable(self._images / "1.png")
 
     def add(self, example: Example, matted: Mapping[str, Matted]) -> None:
         """Write the pictures of one image and what each method made of it. Raises `OutputError`."""

@@ -47,6 +47,7 @@ class Evaluation:
         """Return everything for JSON: scores in the units of `metrics`, other methods under `peers`."""
 
         def scores(method: str) -> dict[str, Any]:
+            """Return the mean scores of a method and those of every image."""
             images = [{"name": name, **asdict(row[method])} for name, row in self.results.items()]
             return {"mean": asdict(self.means[method]), "images": images}
 
@@ -154,6 +155,7 @@ def evaluate(
             except InputError as error:
                 raise InputError(f"{sample.image}: {error}") from error
             seconds = time.perf_counter() - started
+            # In float32, as a `Matter` gives it, so that peers are rounded as we are.
             levels = to_levels(force_known(alpha.astype(np.float32), example.trimap))
             scores = measure(levels / 255, example.alpha / 255, example.trimap)
             matted[name] = Matted(levels, Result(**asdict(scores), seconds=seconds))
