@@ -132,6 +132,21 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "litematting-deploy"
 
 
+def read_cached(name: str) -> bytes:
+    """Return what `keep_cached` has kept under a name; nothing where it is not there or cannot be read."""
+    with contextlib.suppress(OSError):
+        return (cache_folder() / name).read_bytes()
+    return b""
+
+
+def keep_cached(name: str, content: bytes) -> None:
+    """Keep content in the cache folder; where that cannot be written, the next start has to make it again."""
+    path = cache_folder() / name
+    with contextlib.suppress(OSError, OutputError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, content)
+
+
 def sha256(path: str | Path) -> str:
     """Return the hexadecimal SHA-256 of a file's content."""
     with Path(path).open("rb") as file:

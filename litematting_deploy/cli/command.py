@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import click
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -71,7 +72,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], title: str = "
     for index, heading in enumerate(headings):
         made.add_column(heading, justify="left" if index < words else "right", overflow="fold")
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*map(escape, row))  # names may hold brackets, which Rich would take for its markup
     return made
 
 

@@ -153,7 +153,7 @@ class FolderFiles:
                         f"{folder}: lies in {source}, a folder of sources; choose another folder for the results"
                     )
             make_folder(folder)
-        # The background is read once for all frames. Where each photo decides on the format, `check` looks at the depth.
+        # The background is read once for all frames. Where each photo decides on its format, `check` sees to the depth.
         kind = job.output.format
         any_frame = replace(self._named("any", kind or "exr"), depth=job.output.depth if kind else None)
         self._results = Results.of(replace(job, output=any_frame))

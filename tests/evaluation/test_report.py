@@ -9,7 +9,7 @@ from PIL import Image
 
 from litematting_deploy.errors import OutputError
 from litematting_deploy.evaluation.datasets import Example
-from litematting_deploy.evaluation.methods import Matted, Result
+from litematting_deploy.evaluation.metrics import Matted, Result
 from litematting_deploy.evaluation.report import Report
 
 BETTER, WORSE = Result(1.25, 0.01, 2, 3, 0.5), Result(2, 0.02, 1, 4, 0.7)
