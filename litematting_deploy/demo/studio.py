@@ -137,7 +137,7 @@ def _in_worker(method: Callable[Concatenate["Studio", Given], Made]) -> Callable
 
     @functools.wraps(method)
     def submitted(studio: "Studio", /, *given: Given.args, **named: Given.kwargs) -> Made:
-        return studio.worker.submit(copy_context().run, method, studio, *given, **named).result()
+        return studio.worker.submit(copy_context().run, lambda: method(studio, *given, **named)).result()
 
     return submitted
 

@@ -256,7 +256,9 @@ class _Frames:
         """Add a frame to its segment. Raises `_FrameError` for one that failed, unless the job goes past these."""
         failure, frame, said = item.failure, pair.frame, None
         if isinstance(alpha, NotFiniteError):
-            failure, alpha = alpha, (item.trimap == FOREGROUND).astype(np.float32)
+            failure, opaque = alpha, (item.trimap == FOREGROUND).astype(np.float32)
+        else:
+            opaque = alpha
         if failure is None:
             self.remarks[f"frame {frame.index}"] = Remarks(unsure(item.trimap))
         else:
@@ -265,7 +267,7 @@ class _Frames:
             if self.job.failed_frames != "known":
                 raise _FrameError(said)
         try:
-            pictures = self.outputs.pictures(frame, item.network, alpha)
+            pictures = self.outputs.pictures(frame, item.network, opaque)
         except ForegroundError as error:
             if self.outputs.results[0].content != "grey":
                 raise
@@ -275,7 +277,7 @@ class _Frames:
             self.segments.close()
             self.stack.enter_context(self.alone.locked(resume=False))
             self.stack.callback(self.alone.remove)
-            self.outputs, pictures = replace(self.outputs, results=self.outputs.results[:1]), [alpha]
+            self.outputs, pictures = replace(self.outputs, results=self.outputs.results[:1]), [opaque]
         segments = self.segments if self.colourless is None else self.alone
         segments.add(frame, item.digest, pictures, said)
 
