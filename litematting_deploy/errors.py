@@ -37,7 +37,7 @@ class LiteMattingError(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """What another library's error says, in one line; its type where it says nothing."""
+    """Return what another library's error says, in one line; its type where it says nothing."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 

@@ -26,6 +26,7 @@ _TOML_BYTES, _TOML_LINE, _TOML_DEPTH = 1 << 16, 1000, 6
 def check_writable(path: str | Path) -> None:
     """Raise `OutputError` before any work is done when nothing can be written to `path`."""
     target = Path(path)
+    # This finds names that are too long, and folders that cannot be entered, too.
     try:
         target.stat()
     except FileNotFoundError:
@@ -41,9 +42,19 @@ def check_writable(path: str | Path) -> None:
         )
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those that it lies in. Raises `OutputError` where it cannot be made or written to."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be made: {error.strerror}; choose another folder") from error
+    if not os.access(path, os.W_OK):
+        raise OutputError(f"{path}: cannot be written: the folder is read-only; choose another folder")
+
+
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A new name beside `path` to write to; renamed to `path` at the end, removed on any error.
+    """Give a new name beside `path` to write to; it is renamed to `path` at the end, and removed on any error.
 
     A crash leaves the old file or the new one. Raises `OutputError` when the system refuses.
     """
@@ -53,6 +64,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         on_error.callback(_discard, draft)
         try:
             yield draft
+            # Before the rename: after a power failure the name could stand for an empty file.
             with draft.open("rb+") as file:
                 os.fsync(file.fileno())
             draft.replace(target)
@@ -116,18 +128,33 @@ def write_json(path: str | Path, content: Any) -> None:
 
 
 def cache_folder() -> Path:
-    """Where compiled device code is kept between runs: `litematting-deploy` in the user's cache folder."""
+    """Return where compiled device code is kept between runs: `litematting-deploy` in the user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "litematting-deploy"
 
 
+def read_cached(name: str) -> bytes:
+    """Return what `keep_cached` has kept under a name; nothing where it is not there or cannot be read."""
+    with contextlib.suppress(OSError):
+        return (cache_folder() / name).read_bytes()
+    return b""
+
+
+def keep_cached(name: str, content: bytes) -> None:
+    """Keep content in the cache folder; where that cannot be written, the next start has to make it again."""
+    path = cache_folder() / name
+    with contextlib.suppress(OSError, OutputError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, content)
+
+
 def sha256(path: str | Path) -> str:
-    """Hexadecimal SHA-256 of a file's content."""
+    """Return the hexadecimal SHA-256 of a file's content."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_small(path: str | Path, limit: int = 1 << 20) -> bytes:
-    """The content of a regular file of at most `limit` bytes.
+    """Return the content of a regular file of at most `limit` bytes.
 
     Raises `OSError`, and `ValueError` for a longer one and for what a name may also stand for: a pipe, which would be
     waited for, or a device that never ends.
@@ -142,7 +169,7 @@ def read_small(path: str | Path, limit: int = 1 << 20) -> bytes:
 
 
 def read_toml(path: str | Path, what: str) -> dict[str, Any]:
-    """The content of a TOML file; `what` it is, as in `a recipe`.
+    """Return the content of a TOML file; `what` it is, as in `a recipe`.
 
     Raises `UsageError` naming the file and what is wrong, also for one that is larger or nested deeper than anybody
     would write, and for numbers beyond 64 bits, which TOML does not have.
@@ -162,6 +189,7 @@ def read_toml(path: str | Path, what: str) -> dict[str, Any]:
 
 
 def _check_plain(value: Any, depth: int) -> None:
+    """Raise `ValueError` for what nobody writes by hand: deep tables, and integers of more than 64 bits."""
     if depth > _TOML_DEPTH:
         raise ValueError(f"nested deeper than {_TOML_DEPTH} levels")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
@@ -172,7 +200,7 @@ def _check_plain(value: Any, depth: int) -> None:
 
 
 def below(file: Path, key: str, name: str) -> Path:
-    """The path that `name`, the value of `key` in a TOML file, means: in the file's own folder or further down,
+    """Return the path that `name`, the value of `key` in a TOML file, means: in the file's own folder or further down,
     links followed.
 
     So who runs a recipe of somebody else has nothing overwritten elsewhere. Raises `UsageError`.
@@ -184,11 +212,3 @@ def below(file: Path, key: str, name: str) -> Path:
             "say any other place on the command line"
         )
     return file.parent / name
-
-
-def parse_json(content: str | bytes) -> Any:
-    """What JSON says. Raises `ValueError` for whatever is none, also where it is nested too deep."""
-    try:
-        return json.loads(content)
-    except RecursionError:
-        raise ValueError("nested too deep") from None

@@ -23,7 +23,7 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import ArtefactError, LiteMattingError
-from .files import parse_json, read_small, read_toml
+from .files import read_small, read_toml
 
 Value = TypeVar("Value")
 
@@ -65,12 +65,15 @@ def decode(
     """
     place = name if isinstance(source, bytes) else str(source)
     ending = f"; {remedy}" if remedy else ""
-    if toml and not isinstance(source, bytes):
-        return convert(read_toml(source, name), kind, name=name, place=place, error=error, remedy=remedy)
+    content: Any
     try:
-        content = parse_json(source if isinstance(source, bytes) else read_small(source, most_bytes))
-    except (OSError, ValueError) as reason:
-        said = (reason.strerror if isinstance(reason, OSError) else None) or reason
+        if toml and not isinstance(source, bytes):
+            content = read_toml(source, name)
+        else:
+            content = json.loads(source if isinstance(source, bytes) else read_small(source, most_bytes))
+    except (OSError, ValueError, RecursionError) as reason:
+        deep = isinstance(reason, RecursionError)
+        said = "nested too deep" if deep else (reason.strerror if isinstance(reason, OSError) else None) or reason
         raise error(f"{place}: not {name}: {said}{ending}") from reason
     if marks and isinstance(content, dict):
         for key, wanted in marks.items():
@@ -141,6 +144,7 @@ def _explained(message: str, content: Any, kind: Any) -> str:
     text, _, place = message.partition(" - at `$")
     place, value = place.removesuffix("`"), content
     where = place.removeprefix(".")
+    # Walk to the value that `msgspec` names as .key[3], since it does not show it.
     for name, index in re.findall(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]", place):
         if index == "...":  # somewhere in a table whose keys are not ours
             break
@@ -172,6 +176,7 @@ def _kind_of(kind: Any, step: str | int) -> Any:
 
 
 def _alternatives(kind: Any) -> tuple[Any, ...]:
+    """Return the types that a union has; of anything else, itself."""
     return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
 
 
@@ -182,5 +187,6 @@ def _keys(kind: Any) -> dict[Any, Any]:
 
 
 def _shown(value: object) -> str:
+    """Return a value for a message, cut off where it is long."""
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -149,12 +149,11 @@ def check_sidecar(artefact: str | Path) -> Sidecar | None:
     artefact = Path(artefact)
     if (sidecar := read_sidecar(artefact)) is None:
         return None
+    # Weights that lie beside a graph are a part of it.
     files = {artefact: sidecar.sha256}
     if sidecar.weights_beside:
         files[artefact.with_name(sidecar.checkpoint)] = sidecar.checkpoint_sha256
     for path, wanted in files.items():
-        if not path.is_file():
-            raise ArtefactError(f"{path}: missing, but {artefact.name} needs it; export {artefact.name} again")
         _compare(path, wanted, sidecar_path(artefact), f"export it again: {sidecar.export_command()}")
     return sidecar
 
@@ -173,8 +172,6 @@ def check_engine_sidecar(path: str | Path) -> EngineSidecar:
             f"{path}: has no sidecar {sidecar_path(path).name}, so its origin is unknown; {_BUILD_AGAIN}, or set "
             "`trust` if you know who made it: an engine is code"
         )
-    if not path.is_file():
-        raise ArtefactError(f"{path}: missing, only its sidecar is there; build it again: {sidecar.build_command()}")
     _compare(path, sidecar.sha256, sidecar_path(path), f"build it again: {sidecar.build_command()}")
     return sidecar
 
@@ -203,7 +200,9 @@ def _read(artefact: str | Path, kind: type[Kind], remedy: str) -> Kind | None:
 
 
 def _compare(path: Path, wanted: str, sidecar: Path, remedy: str) -> None:
-    """Raise `ArtefactError` unless the SHA-256 of a file is the one that the sidecar says."""
+    """Raise `ArtefactError` unless a file is there and its SHA-256 is the one that the sidecar says."""
+    if not path.is_file():
+        raise ArtefactError(f"{path}: missing, but {sidecar.name} names it; {remedy}")
     try:
         found = sha256(path)
     except OSError as error:

@@ -33,42 +33,37 @@ DEFAULT_UNKNOWN_WIDTH = "15"
 DEFAULT_SEGMENT = 25
 
 
-def check_choice(parameter: str, value: object, accepted: TypeAlias) -> None:
-    """Raise `UsageError` where a value is neither None nor one of a `Literal`'s."""
-    choices = get_args(accepted)
-    if value is not None and value not in choices:
-        raise UsageError(f"`{parameter}` must be one of {', '.join(choices)}; got {value!r}", parameter=parameter)
-
-
 def check_number(parameter: str, value: float | None, least: float, most: float | None = None) -> None:
     """Raise `UsageError` where a number is neither None nor from `least` to `most`."""
     if value is None or (least <= value and (most is None or value <= most)):
         return
     accepted = f"{least:.15g} or more" if most is None else f"between {least:.15g} and {most:.15g}"
-    raise UsageError(f"`{parameter}` must be {accepted}; got {value:.15g}", parameter=parameter)
+    raise UsageError(f"`{parameter}` must be {accepted}; got {value:.15g}")
 
 
 def typed(name: str, given: Any, hint: Any) -> Any:
-    """Return the value of a parameter as its type has it: a path as text, a number of NumPy's as Python's own.
+    """Return the value of a parameter as its type has it: a path as text or `Path`, a number of NumPy as Python's.
 
     hint: the type, as an annotation says it. Raises `UsageError` for a value of any other type.
     """
     import msgspec  # slow to import, and not needed where all is as by default
 
+    # Python programs pass paths and the numbers of arrays; everything else must be of the type, as in a file.
     plain = os.fspath(given) if isinstance(given, os.PathLike) else given
     plain = plain.item() if isinstance(plain, np.generic) else plain
     try:
-        return msgspec.convert(plain, hint)
+        return msgspec.convert(plain, hint, dec_hook=lambda kind, value: kind(value))  # of `Path`
     except msgspec.ValidationError as error:
         choices = [
             choice for each in (hint, *get_args(hint)) if get_origin(each) is Literal for choice in get_args(each)
         ]
         accepted = f"one of {', '.join(choices)}" if choices else formatannotation(hint)
-        raise UsageError(f"`{name}` must be {accepted}; got {given!r}", parameter=name) from error
+        raise UsageError(f"`{name}` must be {accepted}; got {given!r}") from error
 
 
 @functools.cache
 def _hints(spec: Any) -> dict[str, Any]:
+    """Return the types of the fields of a spec, which take time to resolve."""
     return get_type_hints(spec)
 
 
@@ -112,8 +107,7 @@ class Amount:
             return cls(float(text.removesuffix("%")), text.endswith("%"))
         except ValueError:
             raise UsageError(
-                f"`{parameter}` must be a number, as in 128, or a percentage, as in 50%; got {written!r}",
-                parameter=parameter,
+                f"`{parameter}` must be a number, as in 128, or a percentage, as in 50%; got {written!r}"
             ) from None
 
     def __str__(self) -> str:
@@ -171,14 +165,12 @@ class PlanSpec(Spec):
         grid = "published" if self.published else "step" if self.step is not None else None
         if grid and self.plan == "adaptive":
             raise UsageError(
-                f"`{grid}` uses a grid of patches and cannot be combined with `plan=adaptive`; leave one of them out",
-                parameter=grid,
+                f"`{grid}` uses a grid of patches and cannot be combined with `plan=adaptive`; leave one of them out"
             )
         if self.margin is not None and (grid or self.plan == "grid"):
             raise UsageError(
                 f"`margin` belongs to an adaptive plan and cannot be combined with `{grid or 'plan=grid'}`; leave one "
-                "of them out",
-                parameter="margin",
+                "of them out"
             )
 
 
@@ -208,16 +200,12 @@ class TrimapSpec(Spec):
         other, of_others = ("mask", of_masks) if self.kind == "trimap" else ("trimap", of_trimaps)
         for name in self.differing(*of_others):
             raise UsageError(
-                f"`{name}` applies to a {other}, and a {self.kind} is given; leave it out, or give a {other}",
-                parameter=name,
+                f"`{name}` applies to a {other}, and a {self.kind} is given; leave it out, or give a {other}"
             )
         for name in self.differing("unknown_width", "mask_threshold"):
             Amount.parse(getattr(self, name), name)
         if self.mask_threshold is not None and self.mask_labels:
-            raise UsageError(
-                "`mask_threshold` and `mask_labels` are two ways to read a mask; give one of them",
-                parameter="mask_threshold",
-            )
+            raise UsageError("`mask_threshold` and `mask_labels` are two ways to read a mask; give one of them")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,11 +235,10 @@ class OutputSpec(Spec):
         super().__post_init__()
         check_number("segment", self.segment, 1)
         if self.background is not None and self.cutout is None:
-            raise UsageError("`background` lies behind the cut-out; give `cutout`, too", parameter="background")
+            raise UsageError("`background` lies behind the cut-out; give `cutout`, too")
         if self.premultiplied is not None and (self.cutout is None or self.background is not None):
             raise UsageError(
-                "`premultiplied` is about the alpha channel of `cutout`, and without `background`; leave it out",
-                parameter="premultiplied",
+                "`premultiplied` is about the alpha channel of `cutout`, and without `background`; leave it out"
             )
 
     @property
@@ -287,9 +274,7 @@ class JobSpec(Spec):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.max_megapixels > 0:
-            raise UsageError(
-                f"`max_megapixels` must be above 0; got {self.max_megapixels:g}", parameter="max_megapixels"
-            )
+            raise UsageError(f"`max_megapixels` must be above 0; got {self.max_megapixels:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -324,7 +309,7 @@ def job_of(images: Any, output: Any, options: Mapping[str, Any], *, trimap: Any 
     Raises `UsageError`.
     """
     if (trimap is None) == (mask is None):
-        raise UsageError("`trimap` or `mask` must be given, and not both", parameter="trimap")
+        raise UsageError("`trimap` or `mask` must be given, and not both")
     kind, source = ("trimap", trimap) if mask is None else ("mask", mask)
     return JobSpec.of(
         options,

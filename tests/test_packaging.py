@@ -35,7 +35,7 @@ def test_one_top_level_name_and_under_25_megabytes(wheel: Path) -> None:
     assert wheel.stat().st_size < 25_000_000
     for asset in ("litematting.safetensors", "litematting.onnx", "litematting.onnx.json", "dandelion.jpg"):
         assert f"litematting_deploy/assets/{asset}" in names
-    assert "litematting_deploy/assets/report.html" in names
+    assert {"litematting_deploy/assets/report.html", "litematting_deploy/assets/demo.css"} <= set(names)
     assert "litematting_deploy/py.typed" in names
     assert "litematting_deploy/demo/gate.py" in names
     assert {"litematting_deploy/runtime/cuda/kernels.cu", "litematting_deploy/benchmarks/published.csv"} <= set(names)

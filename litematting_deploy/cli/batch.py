@@ -42,7 +42,3 @@ def main(images: str, trimap: str | None, output: str, mask: str | None, **optio
     """
     job, cluster = job_of(images, output, options, trimap=trimap, mask=mask), ClusterSpec.of(options)
     return show_frames("ltm-batch", job, partial(matte_on_cluster, job, cluster))
-
-
-if __name__ == "__main__":
-    main()

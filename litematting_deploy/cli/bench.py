@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from .._optional import require
@@ -21,7 +19,7 @@ from ..benchmarks.timing import Effort
 from ..errors import UsageError
 from ..files import check_writable, replace_file
 from ..specs import EngineSpec
-from .command import command, notice, printable, stderr, stdout, with_flags
+from .command import command, notice, printable, stderr, stdout, table, with_flags
 from .options import option, positive
 
 _ROOMY = 100  # columns of a terminal from which on the table of engines fits as a whole
@@ -29,6 +27,7 @@ Files = dict[str, str | None]
 
 
 def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    """Return the numbers of an option such as 1,4."""
     words = value.split(",")
     if not all(word.strip().isdecimal() and int(word) for word in words):
         raise click.BadParameter(f"{value!r} is not one or more numbers, as in 1,4", context, parameter)
@@ -36,6 +35,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
 
 
 def _percent(context: click.Context, parameter: click.Parameter, value: str) -> float:
+    """Return the share, 0..1, of an option such as 5%."""
     try:
         limit = float(value.removesuffix("%")) / 100
     except ValueError:
@@ -134,6 +134,7 @@ def main(
 
 def _spec(iterations: int, warmup: int, duration: float, backends: str | None, **options: Any) -> BenchSpec:
     """Return what is to be measured. Raises `UsageError`."""
+    # Whoever names files wants those alone.
     names = backends.split(",") if backends else [] if options["engines"] else ["all"]
     effort = Effort(iterations, warmup, duration)
     return BenchSpec(backends=tuple(name.strip() for name in names), effort=effort, **options)
@@ -149,7 +150,7 @@ def _photo(sources: tuple[str, str], engines: Sequence[Path], cutout: bool, file
     for engine in [EngineSpec(engine=str(name)) for name in engines] or [EngineSpec()]:
         with stderr.status("matting a photo"):
             measured.append(photo.measure(*sources, engine, cutout=cutout))
-        stdout.print(_table(photo.HEADINGS, photo.rows(measured[-1]), photo.title(measured[-1]), 1))
+        stdout.print(table(photo.HEADINGS, photo.rows(measured[-1]), photo.title(measured[-1])))
     _write(
         files,
         json=lambda: (json.dumps({"environment": described, "photo": measured}, indent=2) + "\n").encode(),
@@ -171,14 +172,14 @@ def _show(results: Results, variants: bool) -> None:
         stdout.print(line)
     if variants:
         for title, headings, cells in report.paper_tables(results.variants):
-            stdout.print(_table(headings, cells, f"the paper's {title}", 1))
+            stdout.print(table(headings, cells, f"the paper's {title}"))
     ran = [row for row in results.rows if row.latency_ms is not None]
     if ran:
         columns = report.columns(ran, narrow=True)
         if stdout.width < _ROOMY:  # the files have them
             columns = [column for column in columns if column.key not in ("p90_ms", "images_per_s")]
         cells = [[column.text(row) for column in columns] for row in ran]
-        stdout.print(_table([column.heading for column in columns], cells, "", 2))
+        stdout.print(table([column.heading for column in columns], cells, words=2))
         stdout.print(f"[dim]{report.method(results.options)}[/dim]")
     for line in [*report.reasons(results.rows), *report.unsure(ran, results.environment["cores"])]:
         stdout.print(with_flags(line, main), markup=False, soft_wrap=True)
@@ -188,18 +189,8 @@ def _compared(earlier: Results, results: Results, limit: float) -> bool:
     """Print the table of changes, and return whether a row is slower by more than the limit."""
     found = compare.changes(earlier, results.rows)
     headings = ["", "before, p50 ms", "now", "change", ""]
-    stdout.print(_table(headings, report.change_cells(found, limit), f"worse: by more than {limit:.1%}", 1))
+    stdout.print(table(headings, report.change_cells(found, limit), f"worse: by more than {limit:.1%}"))
     worse = [one.name for one in found if one.regressed(limit)]
     if worse:
         notice(f"ltm-bench: slower than before by more than {limit:.1%}, or no longer running: {', '.join(worse)}")
     return bool(worse)
-
-
-def _table(headings: Sequence[str], cells: Sequence[Sequence[str]], title: str, words: int) -> Table:
-    """Make a table whose first `words` columns are flush left and the others right."""
-    table = Table(box=box.SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left", pad_edge=False)
-    for index, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if index < words else "right", overflow="fold")
-    for row in cells:
-        table.add_row(*row)
-    return table

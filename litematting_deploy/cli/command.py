@@ -10,11 +10,14 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 import click
+from rich import box
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 from rich.text import Text
 
 from .. import __version__
@@ -29,7 +32,7 @@ class PlainConsole(Console):
     that are no text."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """As its base."""
+        """Return a text of markup, as the base does, with what cannot be printed spelled."""
         return super().render_str(printable(text), **options)
 
     @property
@@ -38,7 +41,7 @@ class PlainConsole(Console):
         return self.file.isatty()
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """As its base. Raises `OutputError` where the terminal or file takes no more."""
+        """Print, as the base does. Raises `OutputError` where the terminal or file takes no more."""
         try:
             super().print(*objects, **options)
         except BrokenPipeError:  # Click's to handle: who reads has enough
@@ -49,12 +52,9 @@ class PlainConsole(Console):
 
 
 def printable(text: str) -> str:
-    """A name, or what a file says, with what a terminal would obey spelled."""
-    return "".join(map(_printable, text))
-
-
-def _printable(sign: str) -> str:
-    return sign if sign.isprintable() or sign == "\n" else sign.encode("unicode_escape").decode()
+    """Return a name, or what a file says, with what a terminal would obey spelled out."""
+    obeyed = (sign for sign in set(text) if not sign.isprintable() and sign != "\n")
+    return text.translate({ord(sign): sign.encode("unicode_escape").decode() for sign in obeyed})
 
 
 stderr = PlainConsole(stderr=True, highlight=False, soft_wrap=True)
@@ -66,6 +66,16 @@ def say(text: str) -> None:
     stdout.print(text, markup=False, soft_wrap=True)
 
 
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", *, words: int = 1) -> Table:
+    """Return a table whose first `words` columns are flush left, and the others, of numbers, flush right."""
+    made = Table(box=box.SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left", pad_edge=False)
+    for index, heading in enumerate(headings):
+        made.add_column(heading, justify="left" if index < words else "right", overflow="fold")
+    for row in rows:
+        made.add_row(*map(escape, row))  # names may hold brackets, which Rich would take for its markup
+    return made
+
+
 class Command(click.Command):
     """A command whose failures are one line on stderr and an exit code: 2 for usage, 1 for anything else."""
 
@@ -74,6 +84,7 @@ class Command(click.Command):
         _fill_standard_descriptors()
         logging.getLogger("PIL").addHandler(logging.NullHandler())
         if threading.current_thread() is threading.main_thread():
+            # By default they end a process without any `finally`, and drafts would stay behind.
             for ending in (signal.SIGTERM, signal.SIGHUP):
                 if signal.getsignal(ending) == signal.SIG_DFL:  # nohup has SIGHUP ignored
                     signal.signal(ending, _terminate)
@@ -97,8 +108,10 @@ class Command(click.Command):
 
 
 def _fill_standard_descriptors() -> None:
-    """Open those that the shell has closed on nothing: else a file of ours gets the number, and whatever a library
-    writes to the standard error would lie in it."""
+    """Open the standard descriptors that the shell has closed, on nothing.
+
+    Otherwise a file of ours would get the number, and whatever a library writes to the standard error would go there.
+    """
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
@@ -112,7 +125,7 @@ def _terminate(number: int, _: object) -> NoReturn:
 
 
 def command(name: str) -> Callable[[Callable[..., Any]], Command]:
-    """The decorator of every command: `click.command` with our errors, -h and --version."""
+    """Return the decorator of every command: `click.command` with our errors, -h and --version."""
 
     def decorate(function: Callable[..., Any]) -> Command:
         versioned = click.version_option(__version__, prog_name=name)(function)
@@ -159,17 +172,18 @@ def _options(command: str) -> dict[str, click.Option]:
 
 
 def _flag(option: click.Parameter) -> str:
+    """Return the longest flag of an option, which people understand without the help."""
     return max(option.opts, key=len)
 
 
 def notice(message: str) -> None:
-    """One line on stderr, with the flags of the command that runs."""
+    """Print one line on stderr, with the flags of the command that runs."""
     context = click.get_current_context(silent=True)
     stderr.print(message if context is None else with_flags(message, context.command), markup=False)
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """One line on stderr, whatever line breaks the message has, and the end."""
+    """Print one line on stderr, whatever line breaks the message has, and exit."""
     with contextlib.suppress(OutputError):
         notice(" ".join(message.split()))
     sys.exit(code)

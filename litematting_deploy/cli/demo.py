@@ -49,7 +49,3 @@ def main(host: str, port: int, no_browser: bool, max_megapixels: float, **option
             )
         engine, plan = EngineSpec.of(options), PlanSpec.of(options)
         serve(listening, host, lambda: open_matter(engine, plan), Limits(max_megapixels), ready)
-
-
-if __name__ == "__main__":
-    main()

@@ -4,7 +4,6 @@ from collections import Counter
 from dataclasses import asdict, replace
 
 import click
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -12,7 +11,7 @@ from .. import __version__
 from ..benchmarks import environment
 from ..doctor import CHECKS, Outcome, examine
 from ..files import check_writable, write_json
-from .command import command, notice, stderr, stdout, with_flags
+from .command import command, notice, stderr, stdout, table, with_flags
 
 _STYLES = {"runs": "green", "not here": "dim", "broken": "bold red"}
 
@@ -47,14 +46,14 @@ def main(json_file: str | None) -> int:
 
 
 def _table(outcomes: list[Outcome], title: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title=Text(title), title_justify="left", pad_edge=False)
-    table.add_column("what", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("version and result, or why not", ratio=1, overflow="fold")
+    """Return one row for each check, with a rule between groups."""
+    made = table(("what", "state", "version and result, or why not"), (), title, words=3)
+    for column in made.columns[:2]:
+        column.no_wrap = True
     for outcome, following in zip(outcomes, [*outcomes[1:], None], strict=True):
         name = Text(outcome.name, style="bold" if outcome.needed else "")
         state = Text(outcome.state, style=_STYLES[outcome.state])
         ends = following is None or following.group != outcome.group
         said = f"{outcome.version}: {outcome.detail}" if outcome.version else outcome.detail
-        table.add_row(name, state, Text(said), end_section=ends)
-    return table
+        made.add_row(name, state, Text(said), end_section=ends)
+    return made

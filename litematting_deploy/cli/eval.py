@@ -6,12 +6,11 @@ import click
 from rich.progress import Progress
 
 from ..benchmarks import environment
-from ..evaluation.methods import PEERS
-from ..evaluation.report import label, tables
-from ..evaluation.runner import evaluate_dataset, subtitle, title
+from ..evaluation.report import HEADINGS, cells, label
+from ..evaluation.runner import NETWORK, PEERS, evaluate_dataset, subtitle, title
 from ..files import check_writable, write_json
 from ..specs import EngineSpec, PlanSpec
-from .command import command, say, stderr, stdout
+from .command import command, say, stderr, stdout, table
 from .options import engine_options, max_megapixels_option, plan_options, trimap_option
 
 
@@ -49,8 +48,14 @@ def main(dataset: str, json_file: str | None, **options: Any) -> None:
             bar.update(task, completed=done, total=total, description=doing)
 
         found = evaluate_dataset(dataset, engine, plan, progress=progress, **others)
-    for table in tables(title(found.dataset), found.results, found.means):
-        stdout.print(table)
+    rows = [(name, *cells(row[NETWORK])) for name, row in found.results.items()]
+    ours = table(("image", *HEADINGS), rows, title(found.dataset))
+    ours.add_section()
+    ours.add_row("mean", *cells(found.means[NETWORK]), style="bold")
+    stdout.print(ours)
+    if len(found.means) > 1:
+        rows = [(label(name), *cells(result)) for name, result in found.means.items()]
+        stdout.print(table(("method", *HEADINGS), rows, f"mean over {len(found.results)} images"))
     say(subtitle(found.engine, found.plan, found.published))
     if found.report is not None:
         say(f"report: {found.report}")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from ..errors import UsageError
@@ -14,7 +13,7 @@ from ..export.exporter import Export, export_onnx
 from ..export.spec import ExportSpec, Recipe, read_recipe
 from ..export.triton import Serving, write_repository
 from ..runtime.shipped import example_patch
-from .command import command, printable, say, stderr, stdout
+from .command import command, printable, say, stderr, stdout, table
 from .options import option
 
 _SERVING = ("engine", "max_batch", "instances", "kind")
@@ -100,12 +99,9 @@ def _serving(options: dict[str, Any]) -> Serving | None:
 
 
 def _report(export: Export, spec: ExportSpec, seconds: float) -> None:
-    table = Table(title=f"alpha against the PyTorch model (tolerance {spec.limit:g})", title_justify="left")
-    for heading in ("check", "largest difference", "mean difference"):
-        table.add_column(heading, justify="left" if heading == "check" else "right")
-    for item in export.differences:
-        table.add_row(item.check, f"{item.maximum:.2e}", f"{item.mean:.2e}")
-    stdout.print(table)
+    cells = [(item.check, f"{item.maximum:.2e}", f"{item.mean:.2e}") for item in export.differences]
+    title = f"alpha against the PyTorch model (tolerance {spec.limit:g})"
+    stdout.print(table(("check", "largest difference", "mean difference"), cells, title))
     sidecar = export.sidecar
     height, width = sidecar.patch_hw
     size = export.path.stat().st_size / 1e6

@@ -64,6 +64,7 @@ def main(
 
 
 def _photo(job: JobSpec, verbose: bool) -> int:
+    """Matte a photo, print what came of it, and return the exit code."""
     with JobBar("ltm-infer", details=verbose) as bar:
         result = matte_photo(job, progress=bar)
     lacking = f"; {job.source}: {result.lacking}" if result.lacking else ""
@@ -94,10 +95,12 @@ def show_frames(command: str, job: JobSpec, matte: Callable[[Report], JobResult]
 
 
 def _before(job: JobSpec, result: JobResult) -> str:
+    """Return how many frames earlier runs have done, where the job was resumed."""
     return f", {result.total - result.tried} were done" if job.resume else ""
 
 
 def _clip(job: JobSpec, verbose: bool) -> int:
+    """Matte a clip, print what came of it, and return the exit code."""
     with JobBar("ltm-infer", details=verbose) as bar:
         result = matte_clip(job, progress=bar)
         bar.failures[:] = [f"{name}: {why}" for name, why in result.failures.items()]

@@ -34,6 +34,7 @@ def option(spec: type[Any], flag: str, name: str | None = None, **others: Any) -
     """
     name = name or flag.removeprefix("--").replace("-", "_")
     hint, default = get_type_hints(spec)[name], getattr(spec, name, None)
+    # Of `str | None` these are the union itself and its parts.
     kinds = [hint, *get_args(hint)]
     choices = next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
     if hint is bool:
@@ -47,6 +48,7 @@ def option(spec: type[Any], flag: str, name: str | None = None, **others: Any) -
 
 
 def _patch(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """Return height and width of an option such as 640x640."""
     if value is None:
         return None
     height, _, width = value.partition("x")

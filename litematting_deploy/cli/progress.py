@@ -6,15 +6,11 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..jobs.progress import JobProgress
+from ..jobs.progress import WORDS, JobProgress
 from .command import notice, stderr
 
 _LOOK_BACK_S = 3600
 """Frames of one shot take about as long as each other: what remains is told from this much of the past."""
-_WORDS = {
-    "patches": "matting",
-    "foreground colours": "estimating foreground colours (the first time, PyMatting compiles itself for half a minute)",
-}
 
 
 class JobBar:
@@ -62,7 +58,9 @@ class JobBar:
         self._show(progress)
 
     def _end(self, progress: JobProgress) -> None:
+        """Keep the failure of a frame that ended; print a line for it, or, where there is no bar, for every frame."""
         self._ended += 1
+        # A name may hold line breaks, and each frame is one line.
         name = (progress.ended or "").replace("\n", "\\n")
         if progress.failure is not None:
             self.failures.append(f"{name}: {progress.failure}")
@@ -71,9 +69,10 @@ class JobBar:
             self._console.print(f"{self._ended}/{progress.total} {name}{failed}", markup=False)
 
     def _show(self, progress: JobProgress) -> None:
+        """Move the bar, and begin another when the activity changes."""
         if progress.what != self._what:
             self._what = progress.what
-            description = _WORDS.get(progress.what, progress.what)
+            description = WORDS.get(progress.what, progress.what)
             self._bar.reset(self._task, description=description, total=progress.total, visible=bool(progress.what))
         patches = "" if progress.patches is None else "patch {}/{}".format(*progress.patches)
         if progress.what == "patches":

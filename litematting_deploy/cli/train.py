@@ -82,6 +82,7 @@ def main(background: bool, **options: Any) -> None:
     """
     if background:
         give_way()
+    # Imported after `give_way`, since PyTorch reads the settings of its threads once.
     for module in ("torch", "lightning", "tensorboard", "safetensors"):
         require(module, "train", "training")
     from ..training.checkpoints import TerminatedError

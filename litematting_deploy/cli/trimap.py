@@ -31,7 +31,3 @@ def main(mask: str, output: str, **options: Any) -> None:
     height, width = result.trimap.shape
     lacking = f", {result.lacking}" if result.lacking else ""
     say(f"{' and '.join(result.files)}: {width}x{height}, {result.unknown_share:.1%} unknown{lacking}")
-
-
-if __name__ == "__main__":
-    main()

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,14 +39,6 @@ _HEADERS = {
 }
 
 
-class RefusedError(Exception):
-    """A request that is not let through."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-
-
 class Gate:
     """An ASGI application before another."""
 
@@ -59,18 +52,20 @@ class Gate:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        guarded = _guarded(send)
+        app = self._app
         try:
             receive = await self._checked(scope, receive)
-        except RefusedError as refused:
-            await PlainTextResponse(f"{refused}\n", refused.status)(scope, receive, guarded)
-            return
-        except (ValueError, RecursionError):  # an address that is none, a number of thousands of digits, a deep body
-            await PlainTextResponse("the request is malformed\n", 400)(scope, receive, guarded)
-            return
-        await self._app(scope, receive, guarded)
+        except HTTPException as refused:
+            app = PlainTextResponse(f"{refused.detail}\n", refused.status_code)
+        except (ValueError, RecursionError):  # no address, no JSON, a number of thousands of digits, a deep body
+            app = PlainTextResponse("the request is malformed\n", 400)
+        await app(scope, receive, _guarded(send))
 
     async def _checked(self, scope: Scope, receive: Receive) -> Receive:
+        """Return what gives the body of a request that may pass.
+
+        Raises `HTTPException` for one that may not, and `ValueError` for what is no request.
+        """
         headers = Headers(scope=scope)
         self._check_site(headers)
         method, path = scope["method"], scope["path"]
@@ -78,19 +73,20 @@ class Gate:
             if path.startswith(_FILE):
                 self._check_file(path.removeprefix(_FILE))
             elif not _GET.fullmatch(path) or ".." in path:
-                raise RefusedError(404, "not found")
+                raise HTTPException(404, "not found")
             return receive
         if method != "POST" or path not in (_UPLOAD, *_JSON):
-            raise RefusedError(404, "not found")
+            raise HTTPException(404, "not found")
         length = headers.get("content-length", "")
+        # Without a length, a body could go on without end.
         if not length.isdecimal() or "transfer-encoding" in headers:
-            raise RefusedError(411, "a Content-Length is wanted")
+            raise HTTPException(411, "a Content-Length is wanted")
         limit = _JSON_BYTES if path in _JSON else self._limits.megabytes * 10**6 + _JSON_BYTES
         if int(length) > limit:
-            raise RefusedError(413, f"{int(length)} bytes are more than the limit of {limit}")
+            raise HTTPException(413, f"{int(length)} bytes are more than the limit of {limit}")
         if path == _UPLOAD:
             if not headers.get("content-type", "").startswith("multipart/form-data"):
-                raise RefusedError(415, "multipart/form-data is wanted")
+                raise HTTPException(415, "multipart/form-data is wanted")
             return receive
         return await self._checked_json(scope, receive)
 
@@ -98,31 +94,35 @@ class Gate:
         """Refuse all but pages of this very server, under an address or a name that nobody else can point here."""
         host = headers.get("host", "")
         name = (urlsplit(f"//{host}").hostname or "").lower()
+        # A name of somebody else may lead here, and his page would then be of the same origin (DNS rebinding).
         if name not in self._names and not _is_address(name):
-            raise RefusedError(421, f"this server is not {name or 'without a name'}")
+            raise HTTPException(421, f"this server is not {name or 'without a name'}")
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != host:
-            raise RefusedError(403, "requests from other sites are refused")
+            raise HTTPException(403, "requests from other sites are refused")
+        # A link from elsewhere may open the page, and do nothing more.
         if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
-            raise RefusedError(403, "requests from other sites are refused")
+            raise HTTPException(403, "requests from other sites are refused")
 
     def _check_file(self, path: str) -> None:
+        """Refuse a file that is not, links followed, in the page's own folder."""
         try:
             inside = Path(path).resolve().is_relative_to(self._folder)
         except (OSError, ValueError):  # longer than any name, or with a zero in it
             inside = False
         if not inside:
-            raise RefusedError(403, "only files of this page are served")
+            raise HTTPException(403, "only files of this page are served")
 
     async def _checked_json(self, scope: Scope, receive: Receive) -> Receive:
+        """Return what gives the JSON that was checked, in place of the body, with headers that fit it.
+
+        Raises as `_checked`.
+        """
         try:
             body = await Request(scope, receive).body()
         except ClientDisconnect:
-            raise RefusedError(400, "the request ended early") from None
-        try:
-            content = json.loads(body)
-        except (ValueError, RecursionError):
-            raise RefusedError(400, "the body is not JSON") from None
+            raise HTTPException(400, "the request ended early") from None
+        content = json.loads(body)
         headers = MutableHeaders(scope=scope)
         self._check_names(content, headers["host"])
         body = json.dumps(content).encode()  # what goes on is what was checked, not what another reader might see
@@ -142,13 +142,14 @@ class Gate:
                     url = urlsplit(str(part))
                     path = unquote(url.path)
                     if url.netloc not in ("", host) or not path.startswith(_FILE):
-                        raise RefusedError(403, "no URLs are fetched")
+                        raise HTTPException(403, "no URLs are fetched")
                     self._check_file(path.removeprefix(_FILE))
                 else:
                     self._check_names(part, host)
 
 
 def _is_address(name: str) -> bool:
+    """Return whether a host is an IP address, which no DNS server of somebody else can point here."""
     try:
         ipaddress.ip_address(name)
     except ValueError:

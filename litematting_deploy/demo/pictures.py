@@ -71,6 +71,7 @@ def covering(pixels: NDArray[np.uint8], hw: tuple[int, int]) -> NDArray[np.uint8
 
 
 def _hex(colour: str) -> str:
+    """Return a colour as #rrggbb. Raises `InputError` for anything else, such as the path of a file on the server."""
     found = _RGB.fullmatch(colour.strip())
     if found is not None:
         return "#" + "".join(f"{min(round(float(part)), 255):02x}" for part in found.groups())

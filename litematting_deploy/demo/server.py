@@ -5,6 +5,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 
 from .._optional import require
@@ -12,8 +13,8 @@ from ..errors import UsageError
 from ..runtime import Matter
 from .studio import Limits, Studio
 
-EXTRA, PURPOSE = "demo", "ltm-demo"
 _QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+_CSS = Path(str(files("litematting_deploy"))) / "assets" / "demo.css"
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -39,17 +40,17 @@ def serve(
     """
     with tempfile.TemporaryDirectory(prefix="ltm-demo-") as name:
         folder = Path(name).resolve()
+        # Somebody may have set one that opens the page to others, or a folder to it.
         for variable in [variable for variable in os.environ if variable.startswith("GRADIO_")]:
             del os.environ[variable]
         os.environ.update(_QUIET, GRADIO_TEMP_DIR=str(folder), GRADIO_EXAMPLES_CACHE=str(folder / "examples"))
-        gradio, uvicorn = (require(module, EXTRA, PURPOSE) for module in ("gradio", "uvicorn"))
-        fastapi = require("fastapi", EXTRA, PURPOSE)
+        gradio, uvicorn, fastapi = (require(module, "demo", "ltm-demo") for module in ("gradio", "uvicorn", "fastapi"))
         from .gate import Gate
-        from .page import Page
+        from .page import THEME, Page
 
         studio = Studio(open_matter, folder, limits)
         try:
-            page = Page(gradio, studio, folder)
+            page = Page(studio, folder)
             app = gradio.mount_gradio_app(
                 fastapi.FastAPI(openapi_url=None, docs_url=None, redoc_url=None),
                 page.blocks,
@@ -60,7 +61,9 @@ def serve(
                 enable_monitoring=False,
                 pwa=False,
                 mcp_server=False,
-                **page.look(),
+                theme=THEME,
+                css_paths=_CSS,
+                footer_links=[],
             )
             page.blocks.has_launched = True  # only then does Gradio, too, look at the paths that a request names
             config = uvicorn.Config(

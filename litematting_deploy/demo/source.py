@@ -1,13 +1,15 @@
-"""The trimap of a photo on the page: painted, or read from a file as the commands do it."""
+"""The trimap of a photo on the page: painted, or read from a file as the commands do it; and what the page calls it."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, UsageError
 from ..images.photo import Photo
 from ..jobs.trimaps import trimap_for
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
@@ -17,7 +19,15 @@ BRUSHES = {FOREGROUND: (0, 200, 80), UNKNOWN: (40, 90, 255), BACKGROUND: (235, 4
 """The colour of each value. They form an acute triangle, so that a mix of two is never nearest to the third."""
 OPACITY = 0.6
 """Of a stroke: the photo shows through, and what is painted last makes up more than half of any mix."""
-UNPAINTED = BACKGROUND
+LABELS = {
+    "mask": "a mask (Take a mask)",
+    "mask_threshold": "Foreground from this value on",
+    "mask_labels": "Class ids of the object",
+    "trimap_encoding": "Grey values",
+    "unknown_width": "Unknown band",
+    "allow_no_unknown": "--allow-no-unknown to ltm-infer",
+}
+"""What the page calls parameters that messages name."""
 
 _PAINTED = round(255 * OPACITY / 2)
 """The least opacity, 0..255, that counts: at a stroke's soft edge, half of its own."""
@@ -36,6 +46,40 @@ class Source:
     path: str | None = None
     layers: tuple[NDArray[np.uint8], ...] = ()
 
+    @classmethod
+    def of(
+        cls,
+        painted: dict[str, Any] | None,
+        path: str | None,
+        kind: str,
+        width: float,
+        adaptive: bool,
+        encoding: Any,
+        threshold: str | None,
+        labels: str | None,
+    ) -> Self:
+        """Return the source that was chosen and typed. Raises `UsageError`.
+
+        painted: what Gradio's editor holds. path: of the file, where one was chosen. kind: `paint`, `mask` or `trimap`.
+        threshold, labels: as they were typed.
+        """
+        if kind == "paint":
+            return cls(layers=tuple(painted["layers"]) if painted is not None else ())
+        if kind == "trimap":
+            return cls(TrimapSpec(trimap_encoding=encoding), path)
+        ids = re.findall(r"[^\s,;]+", labels or "")
+        for text in ids:
+            if not re.fullmatch(r"[0-9]{1,5}", text):
+                raise UsageError(f"{text!r}: wanted class ids, as in 7 or 7, 9")
+        spec = TrimapSpec(
+            kind="mask",
+            unknown_width=width,
+            adaptive=adaptive,
+            mask_threshold=(threshold or "").strip() or None,
+            mask_labels=tuple(map(int, ids)),
+        )
+        return cls(spec, path)
+
     def trimap(self, photo: Photo, max_megapixels: float) -> NDArray[np.uint8]:
         """Return the trimap of a photo, (H, W) uint8 of 0 / 128 / 255. Raises `InputError`."""
         if self.spec is None:
@@ -47,16 +91,17 @@ class Source:
 
 
 def trimap_of(layers: Iterable[NDArray[np.uint8]], hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """The trimap (H, W) of a photo of size `hw` from layers of paint (h, w, 4) uint8 RGBA, straight, the last on top.
+    """Return the trimap (H, W) of a photo of size `hw` from layers of paint (h, w, 4) uint8 RGBA, the last on top.
 
     A pixel has the value of the brush whose colour is nearest, also at the soft edges of strokes; where nothing is
     painted it is background. The layers may be smaller than the photo: it gets its values from the nearest pixels.
     Raises `InputError` where nothing is painted but background.
     """
-    trimap = np.full(hw, UNPAINTED, np.uint8)
+    trimap = np.full(hw, BACKGROUND, np.uint8)
     for layer in layers:
         painted, values = layer[:, :, 3] >= _PAINTED, np.zeros(layer.shape[:2], np.uint8)
         values[painted] = _nearest(layer[painted, :3])
+        # Values and where they count are scaled alike: an interpolated value would be that of another brush.
         over = _scaled(painted.astype(np.uint8), hw) > 0
         trimap[over] = _scaled(values, hw)[over]
     if (trimap == BACKGROUND).all():
@@ -75,4 +120,15 @@ def _nearest(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _scaled(plane: NDArray[np.uint8], hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return values (h, w) at size `hw`, each from the nearest pixel, so that none is mixed."""
     return np.asarray(cv2.resize(plane, hw[::-1], interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+
+
+def in_words_of_the_page(text: str) -> str:
+    """Return a message of the package, in which parameters are written as `name` or `name=value`, with the page's."""
+
+    def label(match: "re.Match[str]") -> str:
+        name = LABELS.get(match[1], match[1])
+        return name if match[2] is None else f"{name}: {match[2]}"
+
+    return re.sub(r"`(\w+)(?:=([^`]*))?`", label, text)

@@ -79,17 +79,14 @@ class Matted:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """The files of a job, and small pictures (h, w, 3) uint8 sRGB of them; `alpha` is (h, w).
+    """The results of a job.
 
-    background, cutout: None where the foreground's colours could not be estimated.
+    files: by their names: alpha, trimap and, where the foreground's colours could be estimated, cutout and background.
+    shown: small pictures (h, w, 3) uint8 sRGB of these and of the photo; alpha is (h, w).
     """
 
     files: dict[str, Path]
-    before: NDArray[np.uint8]
-    background: NDArray[np.uint8] | None
-    cutout: NDArray[np.uint8] | None
-    alpha: NDArray[np.uint8]
-    trimap: NDArray[np.uint8]
+    shown: dict[str, NDArray[np.uint8]]
 
 
 def matte(matter: Matter, photo: Photo, trimap: NDArray[np.uint8], report: Report) -> Matted:
@@ -115,6 +112,7 @@ def write_results(matted: Matted, background: Background, folder: Path) -> Resul
     """Write alpha, cut-out, new background and trimap as PNG at the photo's depth. Raises as `write_image`."""
     photo, alpha, stem = matted.photo, matted.alpha, Path(matted.photo.path).stem
     dtype = result_dtype("result.png", photo)
+    # What the foreground is like is not needed for these two.
     pictures = {"alpha": alpha_picture(photo, alpha, dtype), "trimap": matted.trimap}
     if matted.colours is not None:
         pictures["cutout"] = cutout_picture(photo, matted.colours, alpha, dtype, premultiplied=False)
@@ -123,15 +121,15 @@ def write_results(matted: Matted, background: Background, folder: Path) -> Resul
     for name, pixels in pictures.items():
         write_image(files[name], pixels, photo.metadata)
     opacity = small(pictures["alpha"].astype(np.float32) / np.float32(np.iinfo(dtype).max))
-    seen = photo.network if photo.windows is None else photo.windows.show(photo.network)
-    return Results(
-        files=files,
-        before=small(seen),
-        background=shown(photo, pictures["background"]) if "background" in pictures else None,
-        cutout=on_checkerboard(shown(photo, pictures["cutout"][:, :, :3]), opacity) if "cutout" in pictures else None,
-        alpha=np.rint(opacity * 255).astype(np.uint8),
-        trimap=small(trimap_preview(matted.trimap, photo.network)),
-    )
+    looks = {
+        "photo": small(photo.network if photo.windows is None else photo.windows.show(photo.network)),
+        "alpha": np.rint(opacity * 255).astype(np.uint8),
+        "trimap": small(trimap_preview(matted.trimap, photo.network)),
+    }
+    if matted.colours is not None:
+        looks["cutout"] = on_checkerboard(shown(photo, pictures["cutout"][:, :, :3]), opacity)
+        looks["background"] = shown(photo, pictures["background"])
+    return Results(files, looks)
 
 
 def _in_worker(method: Callable[Concatenate["Studio", Given], Made]) -> Callable[Concatenate["Studio", Given], Made]:
@@ -157,11 +155,7 @@ class Studio:
         self.worker = ThreadPoolExecutor(1, "matting")
         self._closing = False
         self._kept: tuple[str, Matted] | None = None
-        try:
-            self._matter = self.worker.submit(open_matter).result()
-        except BaseException:
-            self.worker.shutdown()
-            raise
+        self._matter = self.worker.submit(open_matter).result()
 
     @property
     def engine(self) -> str:
@@ -215,6 +209,8 @@ class Studio:
         return behind
 
     def _unless_closing(self, report: Report) -> Report:
+        """Return what passes the progress on and, once the server ends, stops the job at its next report."""
+
         def tell(progress: JobProgress) -> None:
             if self._closing:
                 raise InputError("the server is being stopped")

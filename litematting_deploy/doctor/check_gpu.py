@@ -12,7 +12,6 @@ from ..engines.tensorrt import version as trt
 from ..errors import DependencyError, DeviceError
 from ..runtime.cuda import open_cuda
 from ..runtime.cuda.kernels import Kernels
-from ..runtime.cuda.protocol import Cuda
 from ..runtime.loading import load_engine
 from ..runtime.shipped import SHIPPED_CHECKPOINT, TINY_ENGINE
 from ..sidecar import Builder
@@ -60,13 +59,11 @@ def _check_bindings(major: int, known: str) -> None:
 
 
 def cuda_python() -> Found:
-    """Load and run kernels with cuda-python."""
+    """Compute, with cuda-python and our kernels, the distance transform of one row whose first pixel is background.
+
+    It counts up.
+    """
     (cuda,) = needs(open_cuda)
-    return _kernels(cuda, f"cuda-bindings {importlib.metadata.version('cuda-bindings')}")
-
-
-def _kernels(cuda: Cuda, version: str) -> Found:
-    """Compute the distance transform of one row whose first pixel is background: it counts up."""
     loaded, stream = Kernels(cuda), cuda.stream()
     trimap = np.full((1, 64), 128, np.uint8)
     trimap[0, 0] = 0
@@ -83,6 +80,7 @@ def _kernels(cuda: Cuda, version: str) -> Found:
     if squared[0, 0].tolist() != [column**2 for column in range(64)]:
         raise DeviceError(f"{cuda.gpu}: a kernel computed wrong distances; update the driver, check with nvidia-smi")
     capability = ".".join(map(str, cuda.capability))
+    version = f"cuda-bindings {importlib.metadata.version('cuda-bindings')}"
     return Found(version, f"kernels load on {cuda.gpu} ({capability}) and compute what they should")
 
 

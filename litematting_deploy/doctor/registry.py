@@ -135,6 +135,7 @@ def examine(checks: Sequence[Check] = CHECKS, done: Callable[[str], None] = lamb
             state, found = BROKEN, Found("", str(error))
         seconds = round(time.perf_counter() - started, 2)
         done(check.name)
+        # Errors of other libraries may have several lines, and a check is one row.
         detail = " ".join(found.detail.split())
         return Outcome(check.name, check.group, check.needed, state, found.version, detail, seconds)
 
@@ -151,10 +152,8 @@ def attempt(check: Check) -> tuple[str, Found]:
     try:
         module = importlib.import_module(f"{__package__}.check_{check.group}")
         return RUNS, getattr(module, check.function)()
-    except MissingError as error:
-        return NOT_HERE, Found("", str(error))
     except LiteMattingError as error:
-        return BROKEN, Found("", str(error))
+        return NOT_HERE if isinstance(error, MissingError) else BROKEN, Found("", str(error))
     except ImportError as error:
         again = "a library is missing or does not load; install litematting-deploy again, with all it depends on"
         return BROKEN, Found("", f"{error}: {again}")

@@ -8,7 +8,8 @@ SAD and MSE: Rhemann et al., "A perceptually motivated online benchmark for imag
 Conn, whose constants are those of the evaluation code of Xu et al., "Deep Image Matting", CVPR 2017.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from itertools import pairwise
 from typing import TypeVar
 
@@ -38,10 +39,30 @@ class Scores:
     conn: float
 
 
+@dataclass(frozen=True)
+class Result(Scores):
+    """The scores of one method on one image, or their means, and the seconds it took."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Matted:
+    """What a method made of one image: alpha (H, W) uint8, 0..255, known pixels forced; and how good that is."""
+
+    alpha: NDArray[np.uint8]
+    result: Result
+
+
 def measure(prediction: Alpha, alpha: Alpha, trimap: NDArray[np.uint8]) -> Scores:
     """Return all four errors; see the module for arguments and what is raised."""
     arguments = prediction, alpha, trimap
     return Scores(sad(*arguments), mse(*arguments), grad(*arguments), conn(*arguments))
+
+
+def mean(results: Sequence[Result]) -> Result:
+    """Return the mean of each score and of the seconds over images, of which there is at least one."""
+    return Result(*np.mean([astuple(result) for result in results], axis=0).tolist())
 
 
 def sad(prediction: Alpha, alpha: Alpha, trimap: NDArray[np.uint8]) -> float:
@@ -78,6 +99,7 @@ def conn(prediction: Alpha, alpha: Alpha, trimap: NDArray[np.uint8]) -> float:
     ones, the first in reading order.
     """
     prediction, alpha, unknown = _checked(prediction, alpha, trimap)
+    # The level of a pixel is the last threshold at which it belongs to the region.
     level = np.ones_like(alpha)
     inside = np.ones(alpha.shape, bool)
     for below, threshold in pairwise(CONN_THRESHOLDS):

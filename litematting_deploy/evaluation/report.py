@@ -1,4 +1,4 @@
-"""Results of an evaluation for people: tables for a terminal, and a page.
+"""Results of an evaluation for people: the cells of tables, and a page.
 
 The page is one HTML file and its pictures, without scripts and without anything from elsewhere.
 """
@@ -13,15 +13,12 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rich.markup import escape as escape_markup
-from rich.table import Table
 
-from ..errors import OutputError
-from ..files import check_writable, replace_file
+from ..files import check_writable, make_folder, replace_file
 from ..images.encode import write_image
 from ..matting.trimap import UNKNOWN
 from .datasets import Example
-from .methods import NETWORK, Matted, Result
+from .metrics import Matted, Result
 
 MAX_SIDE = 1000
 HEADINGS = ("SAD", "MSE × 1000", "Grad", "Conn", "seconds")
@@ -42,12 +39,8 @@ class Report:
         self._title, self._subtitle = title, subtitle
         self._cards: list[str] = []
         self._links: list[str] = []
-        try:
-            self._images.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder}: cannot be made: {error.strerror}; choose another folder") from error
+        make_folder(self._images)
         check_writable(self._page)
-        check_writable(self._images / "1.png")
 
     def add(self, example: Example, matted: Mapping[str, Matted]) -> None:
         """Write the pictures of one image and what each method made of it. Raises `OutputError`."""
@@ -112,29 +105,6 @@ def cells(result: Result) -> tuple[str, ...]:
     """Return the texts of a result under `HEADINGS`, MSE in thousandths."""
     scores = (result.sad, result.mse * 1000, result.grad, result.conn)
     return (*(f"{score:.2f}" for score in scores), f"{result.seconds:.2f}")
-
-
-def tables(title: str, results: Mapping[str, Mapping[str, Result]], means: Mapping[str, Result]) -> list[Table]:
-    """Return our results for each image with their mean, and, where there are several methods, the means of all.
-
-    title: of the first table.
-    results: image name -> method -> result.
-    means: method -> mean over the images.
-    """
-    made = [Table("image", title=escape_markup(title), title_justify="left")]
-    if len(means) > 1:
-        made.append(Table("method", title=f"mean over {len(results)} images", title_justify="left"))
-    for table in made:
-        table.columns[0].overflow = "fold"
-        for heading in HEADINGS:
-            table.add_column(heading, justify="right", no_wrap=True)
-    for name, row in results.items():
-        made[0].add_row(escape_markup(name), *cells(row[NETWORK]))
-    made[0].add_section()
-    made[0].add_row("mean", *cells(means[NETWORK]), style="bold")
-    for name, result in means.items() if made[1:] else ():
-        made[1].add_row(label(name), *cells(result))
-    return made
 
 
 def _table(results: Mapping[str, Result]) -> str:

@@ -1,11 +1,17 @@
-"""Evaluating an engine on a data set, and classical methods beside it."""
+"""Evaluating an engine on a data set, and classical methods beside it, as PyMatting implements them.
 
+PyMatting: Germer et al., JOSS 2020.
+"""
+
+import contextlib
+import importlib
+import io
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +19,24 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..errors import InputError
 from ..matting.patches import to_levels
+from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 from ..runtime import Matter, open_matter
 from ..runtime.shipped import SHIPPED_ENGINE
 from ..specs import MAX_MEGAPIXELS, Encoding, EngineSpec, PlanSpec
 from .datasets import Dataset, Example, open_dataset, read_sample
-from .methods import NETWORK, PEERS, Matte, Matted, Peer, Result, mean, warm_up
-from .metrics import force_known, measure
+from .metrics import Matted, Result, force_known, mean, measure
 from .report import Report
+
+Matte: TypeAlias = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.floating[Any]]]
+"""image (H, W, 3) uint8 RGB, trimap (H, W) uint8 of 0 / 128 / 255 -> alpha (H, W), 0..1."""
+
+NETWORK = "LiteMatting"
+# name -> the ending of PyMatting's module and function
+PEERS = {
+    "closed_form": "cf",  # Levin et al. 2008
+    "knn": "knn",  # Chen et al. 2013
+    "learning_based": "lbdm",  # Zheng and Kambhamettu 2009
+}
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,7 @@ class Evaluation:
         """Return everything for JSON: scores in the units of `metrics`, other methods under `peers`."""
 
         def scores(method: str) -> dict[str, Any]:
+            """Return the mean scores of a method and those of every image."""
             images = [{"name": name, **asdict(row[method])} for name, row in self.results.items()]
             return {"mean": asdict(self.means[method]), "images": images}
 
@@ -154,7 +172,45 @@ def evaluate(
             except InputError as error:
                 raise InputError(f"{sample.image}: {error}") from error
             seconds = time.perf_counter() - started
+            # In float32, as a `Matter` gives it, so that peers are rounded as we are.
             levels = to_levels(force_known(alpha.astype(np.float32), example.trimap))
             scores = measure(levels / 255, example.alpha / 255, example.trimap)
             matted[name] = Matted(levels, Result(**asdict(scores), seconds=seconds))
         yield example, matted
+
+
+class Peer:
+    """One of `PEERS` with PyMatting's own settings, called as a `Matter` is: `Peer("knn")(image, trimap)`."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        name = f"estimate_alpha_{PEERS[method]}"
+        self._estimate: Any = getattr(importlib.import_module(f"pymatting.alpha.{name}"), name)
+
+    def __call__(self, image: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return alpha (H, W) float64, 0..1.
+
+        The first call in a process compiles for seconds, the first on a machine for half a minute.
+
+        image: (H, W, 3) uint8 RGB.
+        trimap: (H, W) uint8 of 0 / 128 / 255.
+        Raises: `InputError` where the method fails on this image.
+        """
+        if not ((trimap == BACKGROUND).any() and (trimap == FOREGROUND).any()):
+            # PyMatting refuses these; the smoothest alpha is then the value of the known pixels everywhere.
+            return np.full(trimap.shape, float((trimap == FOREGROUND).any()))
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # PyMatting prints when its solver starts anew
+                alpha: NDArray[np.float64] = self._estimate(image / 255, trimap / 255)
+        except ValueError as error:
+            raise InputError(f"PyMatting's {self.method} failed: {error}; evaluate without `peers`") from error
+        return alpha
+
+
+def warm_up(methods: Mapping[str, Matte]) -> None:
+    """Run every method once on a tiny image, so that no compilation or first call is timed."""
+    image = np.arange(32 * 32 * 3, dtype=np.uint32).reshape(32, 32, 3).astype(np.uint8)
+    trimap = np.full((32, 32), UNKNOWN, np.uint8)
+    trimap[:8], trimap[-8:] = BACKGROUND, FOREGROUND
+    for matte in methods.values():
+        matte(image, trimap)

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from ..errors import UsageError
 from ..files import below, read_toml
 from ..schema import convert
-from ..specs import check_choice
+from ..specs import Spec
 
 Precision = Literal["fp32", "fp16"]
 Pooling = Literal["matmul", "conv", "adaptive"]
@@ -31,7 +31,7 @@ def check_side(parameter: str, side: int) -> None:
 
 
 @dataclass(frozen=True)
-class ExportSpec:
+class ExportSpec(Spec):
     """What the ONNX is to be.
 
     height, width: sides of a patch in pixels, multiples of 32.
@@ -55,14 +55,13 @@ class ExportSpec:
     tolerance: float | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_side("height", self.height)
         check_side("width", self.width)
         if self.batch is not None and not 1 <= self.batch <= MAX_BATCH:
             raise UsageError(
                 f"`batch` must be between 1 and {MAX_BATCH}, or dynamic; got {self.batch}", parameter="batch"
             )
-        for name, choices in (("precision", Precision), ("pooling", Pooling), ("norm", Norm)):
-            check_choice(name, getattr(self, name), choices)
         if self.norm == "folded" and self.precision != "fp32":
             raise UsageError(
                 f"`norm=folded` is for CPUs, which compute in fp32, and cannot be combined with "

@@ -9,7 +9,7 @@ from typing import Literal
 from ..errors import ArtefactError, OutputError, UsageError
 from ..files import check_writable, replace_file
 from ..sidecar import EngineSidecar, Sidecar, check_engine_sidecar, check_sidecar, write_sidecar
-from ..specs import check_choice, check_number
+from ..specs import Spec, check_number
 from .pbtxt import Value, Word, pbtxt
 
 Kind = Literal["auto", "gpu", "cpu"]
@@ -24,7 +24,7 @@ _INPUTS = {"image": 3, "trimap": 3, "guide": 2}
 
 
 @dataclass(frozen=True)
-class Serving:
+class Serving(Spec):
     """How Triton is to serve.
 
     folder: the model repository.
@@ -43,9 +43,9 @@ class Serving:
     engine: Path | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_number("max_batch", self.max_batch, 1, 1024)
         check_number("instances", self.instances, 1, 64)
-        check_choice("kind", self.kind, Kind)
 
     def check(self, patch_hw: tuple[int, int], batch: int | None, precision: str, checkpoint_sha256: str) -> None:
         """Raise before any work is done, and nothing written, when an ONNX like this cannot be served so.

@@ -213,22 +213,23 @@ def cut_out(
     opacity = as_alpha(read_alpha(alpha, max_megapixels) if _is_name(alpha) else alpha)
     (height, width), (given_height, given_width) = pixels.shape[:2], opacity.shape
     if pixels.shape[:2] != opacity.shape:
-        raise InputError(
-            f"`alpha` must be {width}x{height}, as the image is; got {given_width}x{given_height}", parameter="alpha"
-        )
+        raise InputError(f"`alpha` must be {width}x{height}, as the image is; got {given_width}x{given_height}")
     seen = Photo(str(image) if _is_name(image) else "`image`", pixels, pixels)
     colours = estimate_foreground(seen, opacity)
     return np.asarray(cutout_picture(seen, colours, opacity, np.uint8, premultiplied), np.uint8)
 
 
 def _image(image: Any, unit_range: bool, max_megapixels: float) -> NDArray[np.uint8]:
+    """Return an image (H, W, 3) uint8 RGB, read from a file or taken as it is."""
     return read_image(image, max_megapixels) if _is_name(image) else as_image(image, unit_range)
 
 
 def _is_name(given: object) -> bool:
+    """Return whether an argument is the path of a file rather than its pixels."""
     return isinstance(given, str | os.PathLike)
 
 
+# The classes of options are the one place that says what applies to which job.
 _NAMES = {
     what: frozenset(options.__annotations__)
     for what, options in (("a photo", PhotoOptions), ("a folder", FolderOptions), ("a clip", ClipOptions))
@@ -248,12 +249,12 @@ def _job(
     if isinstance(images, JobSpec):
         for name, value in {"trimap": trimap, "alpha": alpha, "mask": mask, **options}.items():
             if value is not None:
-                raise UsageError(f"`{name}` is said by the JobSpec that is given; say it there", parameter=name)
+                raise UsageError(f"`{name}` is said by the JobSpec that is given; say it there")
         # Its engine and trimap apply to every job.
         given = [name for spec in (images, images.output, images.plan) for name in spec.differing()]
     for name in given:
         if name not in _NAMES[what]:
             others = " and ".join(other for other, names in _NAMES.items() if name in names)
             but = f" but to {others}" if others else ""
-            raise UsageError(f"`{name}` does not apply to {what}{but}; leave it out", parameter=name)
+            raise UsageError(f"`{name}` does not apply to {what}{but}; leave it out")
     return images if isinstance(images, JobSpec) else job_of(images, alpha, options, trimap=trimap, mask=mask)

@@ -127,12 +127,10 @@ class ClipResults:
             if spec.sound:
                 check_sound(clip, result.path)
         if spec.premultiplied is not None and all(result.content != "alpha" for result in results):
-            raise UsageError(
-                "`premultiplied` is about an alpha channel, and no result has one; leave it out",
-                parameter="premultiplied",
-            )
+            raise UsageError("`premultiplied` is about an alpha channel, and no result has one; leave it out")
         background = None if spec.background is None else Background(spec.background, job.max_megapixels)
         if background is not None:
+            # Whether it fits the frames is found now, at an empty one, rather than after hours.
             shape = np.zeros((*hw, 3), np.uint8)
             background.placed(Photo(clip.first.name, shape, shape, clip.first.colours.space), shown=True)
         return cls(tuple(results), bool(spec.premultiplied), background)
@@ -144,6 +142,7 @@ class ClipResults:
         network: (H, W, 3) uint8 sRGB, the frame as the network sees it.
         alpha: (H, W) float32, 0..1.
         """
+        # Mattes alone need no colours, whose estimation takes longer than the network.
         if all(result.content == "grey" for result in self.results):
             return [alpha for _ in self.results]
         photo, weight = frame.photo(network), alpha[:, :, None]
@@ -164,6 +163,7 @@ class ClipResults:
 
 
 def _is_done(files: Iterable[str], sources: tuple[str, str]) -> bool:
+    """Return whether all results are there and newer than what they are made from."""
     newest = max(os.stat(source).st_mtime_ns for source in sources if os.path.exists(source))
     return all(os.path.isfile(file) and os.stat(file).st_mtime_ns >= newest for file in files)
 
@@ -241,6 +241,7 @@ class _Frames:
             raise
 
     def _load(self, pair: Pair) -> _Loaded:
+        """Convert a frame to what the network sees, and read its trimap; an error of that is kept for `_save`."""
         network = pair.frame.colours.network(pair.frame.signal())
         try:
             return _Loaded(pair.digest(), network, self.trimaps.trimap(pair, network))
@@ -248,21 +249,23 @@ class _Frames:
             return _Loaded(pair.digest(), network, np.zeros(network.shape[:2], np.uint8), error)
 
     def _matte(self, frames: Iterable[_Loaded]) -> Iterator[Alpha]:
+        """Yield the alpha of each frame."""
         return self.meter.alphas(self.matter, ((item.network, item.trimap) for item in frames))
 
     def _save(self, pair: Pair, item: _Loaded, alpha: Alpha) -> None:
-        failure, frame = item.failure, pair.frame
+        """Add a frame to its segment. Raises `_FrameError` for one that failed, unless the job goes past these."""
+        failure, frame, said = item.failure, pair.frame, None
         if isinstance(alpha, NotFiniteError):
             failure, opaque = alpha, (item.trimap == FOREGROUND).astype(np.float32)
         else:
             opaque = alpha
-        said = None if failure is None else f"{frame.name}: {failure}"
         if failure is None:
             self.remarks[f"frame {frame.index}"] = Remarks(unsure(item.trimap))
         else:
+            said = f"{frame.name}: {failure}"
             self.failed[frame.index] = str(failure)
             if self.job.failed_frames != "known":
-                raise _FrameError(said or "")
+                raise _FrameError(said)
         try:
             pictures = self.outputs.pictures(frame, item.network, opaque)
         except ForegroundError as error:

@@ -1,9 +1,10 @@
 """The trimaps or masks of a clip: one grey picture per frame, from another clip or from numbered images."""
 
+import contextlib
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, decode, from_mask
 from ..specs import Encoding, TrimapSpec
 from ..video import is_video
 from ..video.reader import Clip, ClipFrame
-from .frames import find_frames, is_many
+from .frames import find_sources, is_many
 from .trimaps import Read, band_of, check_together, meaning_of, spread
 
 SURE_BACKGROUND, SURE_FOREGROUND = 32, 223
@@ -69,6 +70,7 @@ class ClipTrimaps:
         That is a count other than the clip's, where both are known, trimaps without any unknown pixels, and masks none
         of which reaches the top of its range.
         """
+        # Some containers do not say how many frames they hold; then `pairs` finds out at the end.
         if None not in (clip.count, self._count) and clip.count != self._count:
             raise InputError(
                 f"{self.path}: has {self._count} pictures, {clip.path} has {clip.count} frames; make one for each frame"
@@ -80,7 +82,7 @@ class ClipTrimaps:
 
         Raises `InputError` where there are not as many of the one as of the other.
         """
-        rest = self._greys()
+        rest = self._greys(self._files, alone=False)
         for frame in clip.frames():
             name, read = next(rest, ("", None))
             if read is None:
@@ -103,25 +105,28 @@ class ClipTrimaps:
             return known
         return from_mask(known, band_of(self._spec), pair.name, network, adaptive=self._spec.adaptive, checked=True)
 
-    def _greys(self) -> Iterator[tuple[str, Callable[[], NDArray[np.uint8]]]]:
-        """Yield the name of each picture and what reads its pixels (H, W)."""
+    def _greys(self, files: Iterable[Path], *, alone: bool) -> Iterator[tuple[str, Read]]:
+        """Yield the name of each picture of the clip or, if there is none, of files, and what reads its pixels (H, W).
+
+        alone: masks are read as single ones, which must be clear; see `read_mask`.
+        """
         if self._clip is None:
-            yield from ((str(file), partial(self._read, file, False)) for file in self._files)
+            yield from ((str(file), partial(self._read, file, alone)) for file in files)
         else:
             yield from ((frame.name, frame.grey) for frame in self._clip.frames())
 
     def _looks(self) -> Iterator[Read]:
         """Yield what reads each trimap or mask as a single one, files in an order that soon comes to an object."""
-        if self._clip is None:
-            yield from spread(self._files, lambda file: self._known(self._read(file, True), str(file), alone=True))
-            return
-        try:
-            for frame in self._clip.frames():
-                yield lambda frame=frame: self._known(frame.grey(), frame.name, alone=True)  # type: ignore[misc]
-        except InputError:
-            return  # the job itself meets the error, after the frames before it
+
+        def look(name: str, read: Read) -> NDArray[np.uint8]:
+            return self._known(read(), name, alone=True)
+
+        with contextlib.suppress(InputError):  # the job itself meets the error, after the frames before it
+            for name, read in self._greys(spread(self._files), alone=True):
+                yield partial(look, name, read)
 
     def _read(self, file: Path, alone: bool) -> NDArray[np.uint8]:
+        """Return the grey values (H, W) of a trimap or mask in a file."""
         if self._spec.kind == "trimap":
             return read_trimap(file, self._max_megapixels)
         return read_mask(file, self._max_megapixels, meaning=self._meaning, alone=alone)
@@ -150,8 +155,10 @@ def decode_grey(grey: NDArray[np.uint8], name: str, encoding: Encoding | None, c
 
 
 def _check_compressed(grey: NDArray[np.uint8], name: str) -> None:
+    """Raise `InputError` for a compressed picture (H, W) that is rather a matte, or labels, than a trimap."""
     counts = np.bincount(grey.ravel(), minlength=256)
     unknown = counts[SURE_BACKGROUND + 1 : SURE_FOREGROUND].sum()
+    # A codec moves grey 128 a little; in a matte the values between lie everywhere.
     if unknown and counts[slice(*_NEAR_GREY)].sum() < _CLEAR_SHARE * unknown:
         raise InputError(
             f"{name}: most values between black and white are far from grey 128, as in a matte and not in a trimap; "
@@ -161,9 +168,7 @@ def _check_compressed(grey: NDArray[np.uint8], name: str) -> None:
         raise InputError(f"{name}: holds 0, 1 and 2 only; if these are labels, choose `trimap_encoding=labels`")
 
 
-def _sized(
-    name: str, read: Callable[[], NDArray[np.uint8]], frame: ClipFrame, clip: str
-) -> NDArray[np.uint8] | InputError:
+def _sized(name: str, read: Read, frame: ClipFrame, clip: str) -> NDArray[np.uint8] | InputError:
     """Return the pixels of a picture or, where it cannot be read or is not of its frame's size, the error."""
     try:
         grey = read()
@@ -178,7 +183,7 @@ def _sized(
 def _numbered(path: str) -> list[Path]:
     """Return the images of a folder or pattern in the order of their numbers."""
     files: dict[int, Path] = {}
-    for frame in find_frames(path, path):
+    for frame in find_sources(path, path).frames:
         number = frame.number
         if number is None:  # of a folder
             last = _NUMBER.search(frame.image.stem)

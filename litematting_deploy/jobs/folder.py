@@ -1,8 +1,10 @@
 """A folder or numbered pattern of photos and their trimaps to results of the same names."""
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, LiteMattingError, OutputError, UsageError
-from ..files import remove_old_drafts
+from ..errors import InputError, LiteMattingError, UsageError
+from ..files import make_folder, remove_old_drafts
 from ..images.background import is_image
 from ..images.photo import Photo
 from ..images.results import ResultSizes, check_depth, is_result
@@ -22,8 +24,8 @@ from ..specs import Format, JobSpec, OutputSpec
 from .frames import Frame, chosen_frames, means
 from .outputs import Remarks, Results, notes
 from .progress import Alpha, JobResult, ProgressMeter, Report
-from .resume import keep_settings, result_settings, unfinished
-from .run import Done, run
+from .resume import keep_settings, result_settings
+from .run import AHEAD, Done, run
 from .trimaps import check_sequence, read_pair
 
 
@@ -59,14 +61,30 @@ class FolderJob:
         self.files = FolderFiles(job)
         self.files.check(self.frames)
         if job.resume:
-            self.files.remove_old_drafts(self.frames)
+            results = (self.files.results(frame) for frame in self.frames)
+            for folder in {os.path.dirname(path) for each in results for path in each.files}:
+                remove_old_drafts(folder)
 
     def unfinished(self, is_done: Callable[[Frame], bool]) -> list[Frame]:
-        """Return the frames that are left to do, and begin to count them. is_done: is asked where a job is resumed."""
+        """Return the frames that are left to do, in order, and begin to count them.
+
+        is_done: is asked where a job is resumed, from several threads.
+        """
         todo = self.frames
         if self._job.resume:
             self.meter.begin("looking", len(todo))
-            todo = unfinished(todo, is_done, self.meter.step)
+
+            def is_left(frame: Frame) -> bool:
+                left = not is_done(frame)
+                self.meter.step()
+                return left
+
+            # Looking is waiting for a disk or a network; the interpreter is free meanwhile.
+            pool = ThreadPoolExecutor(AHEAD, "look")
+            try:
+                todo = list(itertools.compress(todo, pool.map(is_left, todo)))
+            finally:
+                pool.shutdown(cancel_futures=True)
         self.meter.begin("frames", len(todo))
         return todo
 
@@ -134,7 +152,8 @@ class FolderFiles:
                     raise UsageError(
                         f"{folder}: lies in {source}, a folder of sources; choose another folder for the results"
                     )
-            _make_folder(folder)
+            make_folder(folder)
+        # The background is read once for all frames. Where each photo decides on its format, `check` sees to the depth.
         kind = job.output.format
         any_frame = replace(self._named("any", kind or "exr"), depth=job.output.depth if kind else None)
         self._results = Results.of(replace(job, output=any_frame))
@@ -147,6 +166,7 @@ class FolderFiles:
         patterns = [(source, os.path.realpath(Path(source).parent)) for source in sources if not os.path.isdir(source)]
         found = {path.parent for frame in frames for path in (frame.image, frame.trimap) if path is not None}
         searched = {os.path.realpath(folder) for folder in found} - {folder for _, folder in patterns}
+        # Resolved once for each folder: on a network drive it takes long for each file.
         roots = [os.path.realpath(folder) for folder in self._folders.values()]
         taken: dict[str, str] = {}
         for frame in frames:
@@ -162,11 +182,6 @@ class FolderFiles:
                 of = [source for source, parent in patterns if folder == parent and means(source, name)]
                 if of or folder in searched:
                     raise UsageError(f"{path}: would be taken for one of {(of or [folder])[0]}; choose another folder")
-
-    def remove_old_drafts(self, frames: Iterable[Frame]) -> None:
-        """Remove what runs that were killed have left beside the results."""
-        for folder in {os.path.dirname(path) for frame in frames for path in self.results(frame).files}:
-            remove_old_drafts(folder)
 
     def results(self, frame: Frame) -> Results:
         """Return the files of a frame."""
@@ -202,7 +217,7 @@ class FolderFiles:
         photo, trimap = read_pair(str(frame.image), str(frame.trimap), self._job)
         results = self.results(frame)
         for path in results.files:
-            _make_folder(Path(path).parent)
+            make_folder(Path(path).parent)
         results.check()
         results.check_photo(photo)
         if remarks := Remarks(unsure(trimap), results.clipped_share(photo), results.lost_colour(photo)):
@@ -210,17 +225,9 @@ class FolderFiles:
         return LoadedFrame(photo, trimap, results)
 
     def _named(self, name: str, kind: Format) -> OutputSpec:
+        """Return the files of a frame in the folders of the results."""
         named: dict[str, Any] = {
             result: str(folder / f"{name}{PNG_SUFFIX if result == 'preview' else RESULT_FORMATS[kind]}")
             for result, folder in self._folders.items()
         }
         return replace(self._job.output, **named)
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be made: {error.strerror}; choose another output") from error
-    if not os.access(path, os.W_OK):
-        raise OutputError(f"{path}: cannot be written: the folder is read-only; choose another output")

@@ -4,10 +4,11 @@ import functools
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from ..errors import InputError, UsageError
 from ..images.suffixes import READ_SUFFIXES, looks_like_image, why_left_out
@@ -33,6 +34,10 @@ class Frame:
     image: Path
     trimap: Path | None
     number: int | None = None
+
+
+Key: TypeAlias = Callable[[Frame], int | str | None]
+"""From a photo or a trimap to its number or its name."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +76,6 @@ class Sources:
         return f"{len(self.passed_over)} file{'' if len(self.passed_over) == 1 else 's'}"
 
 
-def _key(frame: Frame, by_number: bool) -> int | str | None:
-    """Return what a photo and its trimap have in common: their number or their name."""
-    return frame.number if by_number else frame.name
-
-
 def _composed(key: int | str | None) -> int | str | None:
     """Return a name that macOS has decomposed as other systems write it."""
     return unicodedata.normalize("NFC", key) if isinstance(key, str) else key
@@ -87,11 +87,6 @@ def is_many(source: str | Path) -> bool:
     A file that exists under that very name is no pattern.
     """
     return os.path.isdir(source) or _is_pattern(source)
-
-
-def find_frames(images: str | Path, trimaps: str | Path, numbers: Iterable[int] | None = None) -> list[Frame]:
-    """Return the frames of `images` in order, each with its trimap from `trimaps`; see `find_sources`."""
-    return find_sources(images, trimaps, numbers).frames
 
 
 def find_sources(images: str | Path, trimaps: str | Path, numbers: Iterable[int] | None = None) -> Sources:
@@ -124,18 +119,19 @@ def find_sources(images: str | Path, trimaps: str | Path, numbers: Iterable[int]
             f"{images}: no image there with a number from {min(wanted)} to {max(wanted)}; "
             f"they go from {found[0].number} to {found[-1].number}"
         )
-    by_number = _is_pattern(images) and _is_pattern(trimaps)
-    photo_by_key = _by_key(photos, by_number)
+    # What a photo and its trimap have in common.
+    key_of: Key = attrgetter("number" if _is_pattern(images) and _is_pattern(trimaps) else "name")
+    photo_by_key = _by_key(photos, key_of)
     wanted_keys = set(map(_composed, photo_by_key))
     offered = _files(trimaps, others)
-    known = _by_key((file for file in offered if _composed(_key(file, by_number)) in wanted_keys), by_number)
+    known = _by_key((file for file in offered if _composed(key_of(file)) in wanted_keys), key_of)
+    # Only where no file has the very name of the photo: a folder may hold both forms.
     composed = {_composed(key): file for key, file in known.items()}
-    found_trimaps = (known.get(key) or composed.get(_composed(key)) for key in photo_by_key)
-    frames = [
-        replace(photo, trimap=None if trimap is None else trimap.image)
-        for photo, trimap in zip(photo_by_key.values(), found_trimaps, strict=True)
-    ]
-    unmatched = [file.image for file in offered if _composed(_key(file, by_number)) not in wanted_keys]
+    frames = []
+    for key, photo in photo_by_key.items():
+        trimap = known.get(key) or composed.get(_composed(key))
+        frames.append(photo if trimap is None else replace(photo, trimap=trimap.image))
+    unmatched = [file.image for file in offered if _composed(key_of(file)) not in wanted_keys]
     return Sources(frames, sorted(others), unmatched if wanted is None else [])
 
 
@@ -163,9 +159,7 @@ def shard(frames: list[Item], text: str) -> list[Item]:
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     index, count = map(int, match.groups()) if match else (0, 0)
     if not 1 <= index <= count:
-        raise UsageError(
-            f"`shard` must be PART/PARTS, as in 3/16, with PART from 1 to PARTS; got {text!r}", parameter="shard"
-        )
+        raise UsageError(f"`shard` must be PART/PARTS, as in 3/16, with PART from 1 to PARTS; got {text!r}")
     return frames[index - 1 :: count]
 
 
@@ -175,17 +169,12 @@ def parse_numbers(text: str) -> list[int]:
     for part in text.split(","):
         match = re.fullmatch(r"(-?\d{1,18})(?:-(-?\d{1,18})(?:x([1-9]\d{0,17}))?)?", part.strip())
         if match is None:
-            raise UsageError(
-                f"`frames` must be numbers as in 1-100, 1-100x2 or 1,5,9-12; got {text!r}", parameter="frames"
-            )
+            raise UsageError(f"`frames` must be numbers as in 1-100, 1-100x2 or 1,5,9-12; got {text!r}")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
-            raise UsageError(f"`frames` runs backwards in {part.strip()}; got {text!r}", parameter="frames")
+            raise UsageError(f"`frames` runs backwards in {part.strip()}; got {text!r}")
         if last - first >= _MOST_NUMBERS:
-            raise UsageError(
-                f"`frames` must be at most {_MOST_NUMBERS} numbers, and {part.strip()} is more; narrow it",
-                parameter="frames",
-            )
+            raise UsageError(f"`frames` must be at most {_MOST_NUMBERS} numbers, and {part.strip()} is more; narrow it")
         found += range(first, last + 1, int(match[3] or 1))
     return found
 
@@ -202,6 +191,7 @@ def say_numbers(numbers: Iterable[int]) -> str:
 
 
 def _is_pattern(source: str | Path) -> bool:
+    """Return whether a name has a place for a number and is not, as it stands, that of a file or folder."""
     return _PATTERN.search(Path(source).name) is not None and not os.path.exists(source)
 
 
@@ -240,11 +230,13 @@ def _walk(folder: Path, above: frozenset[str], others: dict[Path, None]) -> Iter
 
 
 def _listed(names: list[str]) -> str:
+    """Return the first few names, and how many more there are."""
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def _entries(folder: Path) -> list["os.DirEntry[str]"]:
+    """Return what is in a folder. Raises `InputError` where it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return list(entries)
@@ -263,6 +255,7 @@ def _rule(pattern: Path) -> "re.Pattern[str]":
 
 
 def _matching(pattern: Path) -> list[Frame]:
+    """Return the files of a pattern's folder whose names it means, with their numbers."""
     rule = _rule(pattern)
     return [
         Frame(Path(entry).stem, Path(entry), None, int(found[1]))
@@ -271,10 +264,11 @@ def _matching(pattern: Path) -> list[Frame]:
     ]
 
 
-def _by_key(files: Iterable[Frame], by_number: bool) -> dict[int | str | None, Frame]:
+def _by_key(files: Iterable[Frame], key_of: Key) -> dict[int | str | None, Frame]:
+    """Return files by their keys. Raises `InputError` where two have the same one."""
     seen: dict[int | str | None, Frame] = {}
     for file in files:
-        before = seen.setdefault(_key(file, by_number), file)
+        before = seen.setdefault(key_of(file), file)
         if before is not file:
             raise InputError(f"{file.image}: stands for the same frame as {before.image}; move one of them away")
     return seen

@@ -97,6 +97,7 @@ class Results:
         """
         spec = self.spec
         dtypes = {path: result_dtype(path, photo, spec.depth) for path in (spec.alpha, *self.colours)}
+        # Estimated colours come in the photo's own levels, and 256 of them are too few for a deeper result.
         if any(dtype != np.uint8 for dtype in dtypes.values()):
             photo = photo.deepened()
         write_image(spec.alpha, alpha_picture(photo, alpha, dtypes[spec.alpha], self.truncate), photo.metadata)

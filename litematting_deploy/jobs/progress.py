@@ -13,6 +13,12 @@ from ..errors import NotFiniteError
 from ..runtime import Matter
 from .outputs import Remarks
 
+WORDS = {
+    "patches": "matting",
+    "foreground colours": "estimating foreground colours (the first time, PyMatting compiles itself for half a minute)",
+}
+"""What people are told of activities whose names alone do not say enough."""
+
 
 @dataclass(frozen=True)
 class JobProgress:
@@ -134,6 +140,7 @@ class ProgressMeter:
         self._tell(note=text, detail=detail)
 
     def _tell(self, part: float = 0.0, **event: object) -> None:
+        """Report the present state. part: of the step that is being done, 0..1. event: fields of `JobProgress`."""
         done = self._done + part
         if self._total is not None:
             done = min(done, self._total)

@@ -1,12 +1,9 @@
-"""Resuming a job: which frames are done, and whether its results are made with the same settings."""
+"""Resuming a job: whether its results are made with the same settings."""
 
-import itertools
 import json
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ..errors import InputError, UsageError
 from ..files import create_file, replace_file
@@ -16,31 +13,9 @@ from ..runtime.shipped import SHIPPED_ENGINE
 from ..schema import decode
 from ..sidecar import weights_sha256
 from ..specs import JobSpec
-from .run import AHEAD
 from .trimaps import band_of, meaning_of
 
-Item = TypeVar("Item")
-
 SETTINGS = ".ltm-infer.json"
-
-
-def unfinished(items: Sequence[Item], is_done: Callable[[Item], bool], looked_at: Callable[[], None]) -> list[Item]:
-    """Return the items that are not done, in order.
-
-    is_done, looked_at: are called from several threads; `looked_at` after each item.
-    """
-
-    def look(item: Item) -> bool:
-        done = is_done(item)
-        looked_at()
-        return not done
-
-    # Looking is waiting for a disk or a network; the interpreter is free meanwhile.
-    pool = ThreadPoolExecutor(AHEAD, "look")
-    try:
-        return list(itertools.compress(items, pool.map(look, items)))
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def result_settings(matter: Matter, job: JobSpec) -> dict[str, Any]:
@@ -52,6 +27,7 @@ def result_settings(matter: Matter, job: JobSpec) -> dict[str, Any]:
     background = output.background
     if background is not None and is_image(background):
         background = os.path.abspath(background)
+    # A server says which weights it has; a file is hashed, or its sidecar knows.
     weights = matter.engine.weights_sha256 or ("unknown" if job.engine.is_served else weights_sha256(path))
     if job.resume and weights == "unknown":
         raise UsageError(
@@ -89,6 +65,7 @@ def keep_settings(folder: Path, now: dict[str, Any], resume: bool) -> int:
     """
     path = folder / SETTINGS
     content = (json.dumps(now, indent=2) + "\n").encode()
+    # Of two runs that begin at once only one creates the note; the other compares its settings with it.
     if resume and create_file(path, content):
         return path.stat().st_mtime_ns
     before: dict[str, Any] | None = None

@@ -21,6 +21,7 @@ AHEAD = 2
 """Items read before they are needed, and results that wait to be written: what bounds the memory of a job."""
 Outcome: TypeAlias = tuple[Any, str | None]
 """What a step gives, and why its item failed; None where it did not."""
+# What `next` gives after the last item; None could be an item.
 _END: Any = object()
 
 
@@ -62,6 +63,7 @@ def run(
     saving: deque[Future[Done[Item]]] = deque()
     writing = ThreadPoolExecutor(1, "write")
 
+    # What failed to load is passed on when its turn comes, so that items are yielded in their order.
     def pass_failed_on() -> None:
         while matting and matting[0][2] is not None:
             item, _, failure = matting.popleft()
@@ -86,6 +88,7 @@ def run(
             pass_failed_on()
             item, value, _ = matting.popleft()
             saving.append(writing.submit(saved, item, value, result))
+            # Else they would stay in memory while the next item is waited for.
             del item, value, result
             while len(saving) > AHEAD or (saving and saving[0].done()):
                 yield saving.popleft().result()

@@ -5,8 +5,9 @@ fades. Where all of them do, they are something else.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..matting.composite import trimap_preview
 from ..matting.trimap import UNKNOWN, check_unknown, decode, from_mask, no_unknown, unsure
 from ..matting.unknown_band import Band
 from ..specs import DEFAULT_UNKNOWN_WIDTH, MAX_MEGAPIXELS, JobSpec, TrimapSpec
-from .frames import find_frames
+from .frames import find_sources
 
 _STRIDES = (64, 8, 1)
 """The order in which files are looked at: an object may be out of the picture for many frames on end."""
@@ -74,71 +75,49 @@ def check_sequence(job: JobSpec) -> None:
     Raises `InputError` where no trimap has unknown pixels, or no mask reaches the top of its range.
     """
     spec, limit = job.trimap, job.max_megapixels
-    if spec.allow_no_unknown:
-        return
 
     def read(path: Path) -> NDArray[np.uint8]:
         if spec.kind == "mask":
             return read_mask(path, limit)
         return decode(read_trimap(path, limit), spec.trimap_encoding or "exact", str(path))
 
-    files = [frame.trimap for frame in find_frames(job.images, job.source) if frame.trimap is not None]
-    check_together(spec, spread(files, read), job.source)
+    frames = find_sources(job.images, job.source).frames
+    files = [frame.trimap for frame in frames if frame.trimap is not None]
+    check_together(spec, (partial(read, path) for path in spread(files)), job.source)
 
 
-def spread(files: Sequence[Path], read: Callable[[Path], NDArray[np.uint8]]) -> Iterator[Read]:
-    """Yield a reader for each file, in an order that soon comes to one with an object."""
-    for path in dict.fromkeys(path for stride in _STRIDES for path in files[::stride]):
-        yield lambda path=path: read(path)  # type: ignore[misc]  # bound now, not when it is called
+def spread(files: Sequence[Path]) -> list[Path]:
+    """Return files in an order that soon comes to one with an object."""
+    return list(dict.fromkeys(path for stride in _STRIDES for path in files[::stride]))
 
 
 def check_together(spec: TrimapSpec, sources: Iterable[Read], name: str) -> None:
     """Check trimaps or masks that belong together, as far as one of them must show what they are; see the module.
 
-    Raises `InputError` naming `name`.
+    Reading stops at the first that does, which is one of the first as a rule: a trimap with unknown pixels, or a mask
+    that reaches the top of its range; from there the others, as those of a fade, have their scale. One that cannot be
+    read says nothing, since it fails its frame; nor does a black mask.
+
+    Raises `InputError` naming `name` where none does: for masks `DimMaskError`, and only if one is dim.
     """
-    if spec.kind == "trimap" and not spec.allow_no_unknown:
-        check_some_unknown(sources, name)
-    elif spec.kind == "mask" and meaning_of(spec).is_default:
-        check_some_sure(sources, name)
-
-
-def check_some_unknown(trimaps: Iterable[Read], name: str) -> None:
-    """Raise `InputError` naming `name` where no trimap, of 0 / 128 / 255, has unknown pixels.
-
-    Reading stops at the first that has some, which is one of the first as a rule. One that cannot be read says
-    nothing: it fails its frame.
-    """
-    looked_at = False
-    for read in trimaps:
+    of_trimaps = spec.kind == "trimap"
+    if spec.allow_no_unknown or not (of_trimaps or meaning_of(spec).is_default):
+        return
+    lacking: InputError | None = None
+    for read in sources:
         try:
-            trimap = read()
+            grey = read()
+        except DimMaskError as dim:
+            lacking = lacking or DimMaskError(f"{name}: no mask there reaches the top of its range: {dim}")
         except InputError:
             continue
-        if (trimap == UNKNOWN).any():
-            return
-        looked_at = True
-    if looked_at:
-        raise no_unknown(name)
-
-
-def check_some_sure(masks: Iterable[Read], name: str) -> None:
-    """Raise `DimMaskError` naming `name` where masks have a brightest value that is dim, and none reaches the top.
-
-    Reading, which is of masks alone, stops at the first that does; from there the others, as those of a fade, have
-    their scale. A mask that cannot be read says nothing: it fails its frame; nor does a black one.
-    """
-    dim: DimMaskError | None = None
-    for read in masks:
-        try:
-            if read().any():
+        else:
+            if (grey == UNKNOWN).any() if of_trimaps else grey.any():
                 return
-        except DimMaskError as error:
-            dim = dim or error
-        except InputError:
-            continue
-    if dim is not None:
-        raise DimMaskError(f"{name}: no mask there reaches the top of its range: {dim}") from dim
+            if of_trimaps:
+                lacking = no_unknown(name)
+    if lacking is not None:
+        raise lacking
 
 
 @dataclass(frozen=True)
@@ -177,11 +156,11 @@ def write_trimap(
     `UsageError`, `InputError`, `OutputError`.
     """
     if spec.adaptive and image is None:
-        raise UsageError("`adaptive` looks for hair in the photo; give it as `image`", parameter="adaptive")
+        raise UsageError("`adaptive` looks for hair in the photo; give it as `image`")
     if image is not None and not spec.adaptive and preview is None:
-        raise UsageError("`image` is for `adaptive` and `preview`; add one of these or leave it out", parameter="image")
+        raise UsageError("`image` is for `adaptive` and `preview`; add one of these or leave it out")
     if exposure is not None and image is None:
-        raise UsageError("`exposure` is of the photo; give that as `image`", parameter="exposure")
+        raise UsageError("`exposure` is of the photo; give that as `image`")
     if preview is not None and os.path.realpath(preview) == os.path.realpath(output):
         raise UsageError(f"{preview}: the trimap and its preview need two different files", parameter="preview")
     meaning, band = meaning_of(spec), band_of(spec)

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 from ..errors import UsageError
-from ..specs import check_choice, check_number
+from ..specs import Spec, check_number
 from .recipe import Precision
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
@@ -20,7 +20,7 @@ _FIXED_BY = {"resume": ("recipe", *FOLDERS, "fit_minutes"), "follows": ("init", 
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSpec:
+class TrainSpec(Spec):
     """What to train, on what, and how long. Paths are made absolute.
 
     run: folder of the run. resume: go on with the run that is there, as it was begun.
@@ -58,7 +58,7 @@ class TrainSpec:
     minutes: float | None = None
 
     def __post_init__(self) -> None:
-        check_choice("device", self.device, Device)
+        super().__post_init__()
         check_number("devices", self.devices, 1)
         check_number("workers", self.workers, 1)
         for by, names in _FIXED_BY.items():

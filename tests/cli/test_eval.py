@@ -106,7 +106,7 @@ WRONG_EVALUATIONS: dict[str, tuple[str, int, tuple[str, ...]]] = {
         "set --trimap trimap3", 1, ("--trimap must be one of its folders trimap1", "trimap3"),
     ),
     "the numbers' folder must be there": ("set --json no/e.json", 1, ("e.json", "does not exist")),
-    "a file is no report's folder": ("set --engine {small} --report set/image/a.png", 1, ("a.png: cannot be made",)),
+    "a file is no report's folder": ("set --engine {small} --report set/image/a.png", 1, ("images: cannot be made",)),
     "an engine must be there": ("set --engine no.onnx", 1, ("no.onnx", "no such engine")),
     "large photos are refused": (
         "set --engine {small} --max-megapixels 0.001", 1, ("image/a.png", "--max-megapixels"),

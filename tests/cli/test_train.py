@@ -130,30 +130,42 @@ def test_a_run_killed_while_it_draws_goes_on_with_what_it_was_begun_with(materia
         np.testing.assert_allclose(kept[name].numpy(), value.astype(np.float16).astype(np.float32), err_msg=name)
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "parts"),
+    [
+        ("{recipe} -o {run}", 2, ("--photos", "--foregrounds")),
+        ("{recipe} --photos {here}/none -o {run}", 1, ("none", "no such folder")),
+        ("{here}/no.toml --photos {photos} -o {run}", 2, ("no.toml", "No such file")),
+        ("{recipe} --photos {photos} -o {here}/file", 1, ("file", "cannot be made")),
+        ("{recipe} --photos {photos} -o {run} --init {here}/file.safetensors", 1, ("file.safetensors",)),
+        ("--resume -o {run}", 2, ("r", "holds no run")),
+        ("--resume -o {run} --init w.safetensors", 2, ("leave --init out",)),
+        ("{recipe} --photos {photos} -o {run} --device cpu --foregrounds {material}", 1, ("alpha",)),
+        pytest.param(
+            *("{recipe} --photos {photos} -o {run} --device cuda", 1, ("sees 0 GPUs",)),
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
+    ],
+)
 def test_wrong_use_is_one_line_and_leaves_nothing_behind(
-    material: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: str,
+    code: int,
+    parts: tuple[str, ...],
+    material: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    recipe, photos, output = material / "recipe.toml", material / "photos", tmp_path / "r"
     (tmp_path / "file").write_text("")
-    (tmp_path / "text.safetensors").write_text("no weights")
-    cases: list[tuple[list[str | Path], int, tuple[str, ...]]] = [
-        ([recipe, "-o", output], 2, ("--photos", "--foregrounds")),
-        ([recipe, "--photos", tmp_path / "none", "-o", output], 1, (str(tmp_path / "none"), "no such folder")),
-        ([tmp_path / "no.toml", "--photos", photos, "-o", output], 2, ("no.toml", "No such file")),
-        ([recipe, "--photos", photos, "-o", tmp_path / "file"], 1, ("file", "cannot be made")),
-        ([recipe, "--photos", photos, "-o", output, "--init", tmp_path / "text.safetensors"], 1, ("text.safetensors",)),
-        (["--resume", "-o", output], 2, (str(output), "holds no run")),
-        (["--resume", "-o", output, "--init", "w.safetensors"], 2, ("leave --init out",)),
-        ([recipe, "--photos", photos, "-o", output, "--device", "cpu", "--foregrounds", material], 1, ("alpha",)),
-    ]
-    if not torch.cuda.is_available():
-        cases.append(([recipe, "--photos", photos, "-o", output, "--device", "cuda"], 1, ("sees 0 GPUs",)))
-    for words, code, parts in cases:
-        got, line = invoke(capsys, *words)
-        assert got == code, line
-        assert all(part in line for part in parts), line
-        assert not output.exists(), "a mistake must not stand in the way of the next try"
-    blocked = run("ltm-train", recipe, *arguments(material, output), block="lightning")
+    (tmp_path / "file.safetensors").write_text("no weights")
+    places = {"recipe": material / "recipe.toml", "photos": material / "photos", "run": tmp_path / "r"}
+    got, line = invoke(capsys, *(word.format(material=material, here=tmp_path, **places) for word in words.split()))
+    assert got == code, line
+    assert [part for part in parts if part not in line] == []
+    assert not (tmp_path / "r").exists(), "a mistake must not stand in the way of the next try"
+
+
+def test_without_lightning_the_extra_is_named(material: Path, tmp_path: Path) -> None:
+    blocked = run("ltm-train", material / "recipe.toml", *arguments(material, tmp_path / "r"), block="lightning")
     assert_one_line(blocked, 1, "lightning", "litematting-deploy[train]")
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from litematting_deploy.demo.page import _in_words_of_the_page
-from litematting_deploy.demo.source import Source
+from litematting_deploy.demo.source import Source, in_words_of_the_page
 from litematting_deploy.errors import InputError
 from litematting_deploy.images.photo import Photo, read_photo
 from litematting_deploy.specs import TrimapSpec
@@ -50,7 +49,7 @@ def test_what_means_something_else_is_refused(
 
 def test_messages_name_what_is_on_the_page() -> None:
     said = "ids.png: give it as `mask`, with `mask_labels=ID` or `mask_threshold=7`; `unknown` names"
-    assert _in_words_of_the_page(said) == (
+    assert in_words_of_the_page(said) == (
         "ids.png: give it as a mask (Take a mask), with Class ids of the object: ID or Foreground from this value on: "
         "7; unknown names"
     )

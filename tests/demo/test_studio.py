@@ -33,7 +33,7 @@ def test_the_alpha_is_there_where_colours_fail(tmp_path: Path, monkeypatch: pyte
     results = studio.write_results(matted, Background("white"), tmp_path)
     assert results.files.keys() == {"alpha", "trimap"}
     assert np.array_equal(decode(results.files["alpha"], 1).levels, np.rint(alpha * 255))
-    assert (results.cutout, results.background) == (None, None)
+    assert results.shown.keys() == {"photo", "alpha", "trimap"}
 
 
 def test_a_photo_that_is_not_finite_fails_alone(root_onnx: Path, tmp_path: Path) -> None:

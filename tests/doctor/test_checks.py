@@ -79,14 +79,16 @@ def test_the_tiny_network_is_what_its_source_says() -> None:
         assert sidecar.precision == "fp32"
 
 
-def test_kernels_on_a_device(host_cuda: HostCuda) -> None:
-    assert "compute what they should" in check_gpu._kernels(host_cuda, "host").detail
+def test_kernels_on_a_device(host_cuda: HostCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_gpu, "open_cuda", lambda: host_cuda)
+    assert "compute what they should" in check_gpu.cuda_python().detail
 
 
 def test_kernels_that_compute_nonsense(host_cuda: HostCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_gpu, "open_cuda", lambda: host_cuda)
     monkeypatch.setattr(host_cuda, "download", lambda target, *_: target.fill(7))
     with pytest.raises(DeviceError, match="a kernel computed wrong distances"):
-        check_gpu._kernels(host_cuda, "host")
+        check_gpu.cuda_python()
 
 
 def test_a_cache_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

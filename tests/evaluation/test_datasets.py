@@ -1,3 +1,5 @@
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -54,33 +56,66 @@ def test_another_folder_of_trimaps(tmp_path: Path) -> None:
     assert open_dataset(tmp_path, "trimap2").samples[0].trimap == tmp_path / "trimap2" / "a.png"
 
 
-def test_missing_folders_and_partners_are_named(tmp_path: Path) -> None:
-    def assert_refused(*words: str) -> None:
-        with pytest.raises(InputError) as caught:
-            open_dataset(tmp_path / "set")
-        for word in words:
-            assert word in str(caught.value)
+def no_folder(folder: Path) -> None:
+    shutil.rmtree(folder)
 
-    assert_refused("set: no such folder")
-    (tmp_path / "set").mkdir()
-    assert_refused("set: holds nothing", "merged/, trimaps/, alpha/", "image/, trimap1/, trimap2/, alpha/")
-    make_dataset(tmp_path / "set" / "inner", ["a"])
-    assert_refused("holds inner/")
-    (tmp_path / "set" / "inner").rename(tmp_path / "kept")
-    (tmp_path / "set").rmdir()
-    (tmp_path / "kept").rename(tmp_path / "set")
-    (tmp_path / "set" / "alpha" / "a.png").unlink()
-    assert_refused("alpha: holds no images", ".jpg")
-    pictures()["alpha"].save(tmp_path / "set" / "alpha" / "b.png")
-    assert_refused("image/a.png", "no partner in", "alpha;", "called a ")
-    pictures()["alpha"].save(tmp_path / "set" / "alpha" / "a.png")
-    assert_refused("alpha/b.png", "no partner in", "set/trimap1;", "called b ")
-    pictures()["alpha"].save(tmp_path / "set" / "alpha" / "a.tif")
-    assert_refused("alpha/a.tif", "a.png has the same name")
-    (tmp_path / "set" / "alpha").rename(tmp_path / "set" / "alphas")
-    assert_refused("no folder alpha/", "it holds alphas/, image/, trimap1/")
-    (tmp_path / "set" / "merged").mkdir()
-    assert_refused("wanted the folders of one data set")
+
+def empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def inside_another(folder: Path) -> None:
+    folder.rename(folder.with_name("kept"))
+    folder.mkdir()
+    folder.with_name("kept").rename(folder / "inner")
+
+
+def no_alpha(folder: Path) -> None:
+    (folder / "alpha" / "a.png").unlink()
+
+
+def an_alpha_of_another_name(folder: Path) -> None:
+    (folder / "alpha" / "a.png").rename(folder / "alpha" / "b.png")
+
+
+def an_alpha_without_an_image(folder: Path) -> None:
+    pictures()["alpha"].save(folder / "alpha" / "b.png")
+
+
+def two_alphas_of_one_name(folder: Path) -> None:
+    pictures()["alpha"].save(folder / "alpha" / "a.tif")
+
+
+def no_folder_of_alphas(folder: Path) -> None:
+    (folder / "alpha").rename(folder / "alphas")
+
+
+def two_layouts(folder: Path) -> None:
+    (folder / "merged").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (no_folder, ("set: no such folder",)),
+        (empty, ("set: holds nothing", "merged/, trimaps/, alpha/", "image/, trimap1/, trimap2/, alpha/")),
+        (inside_another, ("holds inner/",)),
+        (no_alpha, ("alpha: holds no images", ".jpg")),
+        (an_alpha_of_another_name, ("image/a.png", "no partner in", "alpha;", "called a ")),
+        (an_alpha_without_an_image, ("alpha/b.png", "no partner in", "set/trimap1;", "called b ")),
+        (two_alphas_of_one_name, ("alpha/a.tif", "a.png has the same name")),
+        (no_folder_of_alphas, ("no folder alpha/", "it holds alphas/, image/, trimap1/")),
+        (two_layouts, ("wanted the folders of one data set",)),
+    ],
+)
+def test_what_is_missing_or_there_twice_is_named(
+    damage: Callable[[Path], None], words: tuple[str, ...], tmp_path: Path
+) -> None:
+    damage(make_dataset(tmp_path / "set", ["a"]))
+    with pytest.raises(InputError) as caught:
+        open_dataset(tmp_path / "set")
+    assert [word for word in words if word not in str(caught.value)] == []
 
 
 @pytest.mark.parametrize(

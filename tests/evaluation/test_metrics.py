@@ -139,28 +139,33 @@ HALF, ALL_UNKNOWN = np.full((4, 5), 0.5), np.full((4, 5), 128, np.uint8)
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (np.full((4, 5), 128, np.uint8), r"prediction is \(4, 5\) uint8, wanted .* divide grey levels by 255"),
-        (HALF[..., None], r"prediction is \(4, 5, 1\)"),
-        (HALF[:3], "of one size"),
+        (np.full((4, 5), 128, np.uint8), r"is \(4, 5\) uint8, wanted .* divide grey levels by 255"),
+        (HALF[..., None], r"is \(4, 5, 1\)"),
+        (HALF[:3], r"is \(3, 5\), .*of one size"),
         (HALF * 255, "holds 127.5 to 127.5, wanted 0..1"),
         (HALF * np.nan, "holds nan to nan"),
         (HALF - 0.6, "holds -0.1"),
     ],
     ids=["floats, not levels", "one channel", "one size", "at most 1", "numbers", "at least 0"],
 )
-def test_other_alphas_are_refused(metric: Callable[..., float], given: NDArray[Any], words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        metric(given, HALF, ALL_UNKNOWN)
-    with pytest.raises(InputError):
-        metric(HALF, given, ALL_UNKNOWN)
+@pytest.mark.parametrize("name", ["prediction", "alpha"])
+def test_other_alphas_are_refused(metric: Callable[..., float], given: NDArray[Any], words: str, name: str) -> None:
+    alphas = {"prediction": HALF, "alpha": HALF} | {name: given}
+    with pytest.raises(InputError, match=f"{name} {words}"):
+        metric(**alphas, trimap=ALL_UNKNOWN)
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
-def test_other_trimaps_and_nothing_at_all_are_refused(metric: Callable[..., float]) -> None:
-    with pytest.raises(InputError, match="holds 0, 128, 255; this also holds 127"):
-        metric(HALF, HALF, ALL_UNKNOWN - 1)
-    with pytest.raises(InputError, match="not empty"):
-        metric(HALF[:0], HALF[:0], ALL_UNKNOWN[:0])
+@pytest.mark.parametrize(
+    ("alpha", "trimap", "words"),
+    [(HALF, ALL_UNKNOWN - 1, "holds 0, 128, 255; this also holds 127"), (HALF[:0], ALL_UNKNOWN[:0], "not empty")],
+    ids=["another value", "no pixel"],
+)
+def test_other_trimaps_are_refused(
+    metric: Callable[..., float], alpha: NDArray[Any], trimap: NDArray[np.uint8], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        metric(alpha, alpha, trimap)
 
 
 def test_nothing_unknown_has_no_mean() -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from litematting_deploy.errors import OutputError
 from litematting_deploy.evaluation.datasets import Example
-from litematting_deploy.evaluation.methods import Matted, Result
+from litematting_deploy.evaluation.metrics import Matted, Result
 from litematting_deploy.evaluation.report import Report
 
 BETTER, WORSE = Result(1.25, 0.01, 2, 3, 0.5), Result(2, 0.02, 1, 4, 0.7)
@@ -96,10 +96,15 @@ def test_large_pictures_are_shrunk(tmp_path: Path) -> None:
     assert links.tags.count("img") == 5
 
 
-def test_what_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("file", r"file/images: cannot be made: .*choose another folder"),
+        ("taken", r"index.html: cannot be written: is a folder"),
+    ],
+)
+def test_what_cannot_be_written_is_said_at_once(folder: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"file: cannot be made: .*choose another folder"):
-        Report(tmp_path / "file", "", "")
-    (tmp_path / "index.html").mkdir()
-    with pytest.raises(OutputError, match=r"index.html: cannot be written: is a folder"):
-        Report(tmp_path, "", "")
+    (tmp_path / "taken" / "index.html").mkdir(parents=True)
+    with pytest.raises(OutputError, match=words):
+        Report(tmp_path / folder, "", "")

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from litematting_deploy.errors import InputError
 from litematting_deploy.evaluation import metrics
 from litematting_deploy.evaluation.datasets import open_dataset
-from litematting_deploy.evaluation.methods import Peer, Result, mean, warm_up
-from litematting_deploy.evaluation.runner import evaluate, evaluate_dataset
+from litematting_deploy.evaluation.metrics import Result, mean
+from litematting_deploy.evaluation.runner import Peer, evaluate, evaluate_dataset, warm_up
 from litematting_deploy.specs import EngineSpec, PlanSpec
 from tests.evaluation.tiny import make_dataset
 

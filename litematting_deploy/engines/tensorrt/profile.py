@@ -9,7 +9,7 @@ from ...errors import UsageError
 from ...files import below
 from ...schema import decode
 from ...sidecar import Builder
-from ...specs import check_choice, check_number
+from ...specs import Spec, check_number
 from ..device import DEFAULT_BATCH
 
 HardwareCompatibility: TypeAlias = Literal["none", "ampere+", "same-capability"]
@@ -31,7 +31,7 @@ _NOT_FOR_RTX = {
 
 
 @dataclass(frozen=True)
-class BuildProfile:
+class BuildProfile(Spec):
     """A description of the engine to build. None leaves a choice to the builder, or to the ONNX.
 
     backend: `tensorrt` or `tensorrt-rtx`, the installed one by default. min_batch, opt_batch, max_batch: patches at a
@@ -62,8 +62,7 @@ class BuildProfile:
     fp32_tflops: float | None = None
 
     def __post_init__(self) -> None:
-        check_choice("backend", self.backend, Builder)
-        check_choice("hardware_compatibility", self.hardware_compatibility, HardwareCompatibility)
+        super().__post_init__()
         object.__setattr__(self, "architectures", tuple(dict.fromkeys(map(_architecture, self.architectures))))
         for name, (least, most) in _BOUNDS.items():
             check_number(name, getattr(self, name), least, most)

@@ -1,12 +1,11 @@
 """TensorRT engines, those of TensorRT for RTX included, on memory of the device."""
 
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...errors import ArtefactError, DeviceError, OutputError
-from ...files import cache_folder, replace_file, sha256
+from ...errors import ArtefactError, DeviceError
+from ...files import cache_folder, keep_cached, read_cached, sha256
 from ...sidecar import EngineSidecar, check_engine_sidecar, sidecar_path
 from ..base import CHANNELS, check_batch, check_contract
 from ..device import DeviceArtefact, DeviceEngine, Gpu
@@ -118,22 +117,20 @@ class _RuntimeCache:
     def __init__(self, engine: Path, gpu: Gpu, configuration: Any) -> None:
         """Give the cache, with what is on disk, to a runtime configuration. Raises `DeviceError`."""
         capability = "".join(map(str, gpu.capability))
-        self._path = cache_folder() / f"rtx-{sha256(engine)[:32]}-sm{capability}.bin"
-        self._cache, self._loaded = configuration.create_runtime_cache(), b""
-        with contextlib.suppress(OSError):  # not there, or not readable: it is compiled again
-            self._loaded = self._path.read_bytes()
+        self._name = f"rtx-{sha256(engine)[:32]}-sm{capability}.bin"
+        self._cache, self._loaded = configuration.create_runtime_cache(), read_cached(self._name)
         if self._loaded:
             self._cache.deserialize(self._loaded)
         if not configuration.set_runtime_cache(self._cache):
-            raise DeviceError(f"{self._path}: TensorRT for RTX refuses its runtime cache; delete the file")
+            raise DeviceError(
+                f"{cache_folder() / self._name}: TensorRT for RTX refuses its runtime cache; delete the file"
+            )
 
     def save(self) -> None:
-        """Keep what is new; a cache folder that cannot be written costs the next start its compilation."""
+        """Keep what is new for the next start."""
         content = bytes(self._cache.serialize())
         if content != self._loaded:
-            with contextlib.suppress(OSError, OutputError):
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                replace_file(self._path, content)
+            keep_cached(self._name, content)
 
 
 def _contract(path: Path, engine: Any) -> tuple[tuple[int, int], tuple[int, int, int]]:

@@ -8,7 +8,7 @@ from typing import Any
 from ..._optional import require
 from ...errors import DependencyError, DeviceError
 from ...sidecar import Builder
-from ...specs import check_choice
+from ...specs import typed
 
 MAX_REASON = 400
 """Characters of TensorRT's own messages that go into one of ours."""
@@ -91,7 +91,7 @@ def load(backend: Builder, purpose: str) -> TensorRT:
 
     Raises `DependencyError` when it is not installed or too old, `UsageError` for an unknown backend.
     """
-    check_choice("backend", backend, Builder)
+    typed("backend", backend, Builder)
     known = BACKENDS[backend]
     module: Any = require(known.module, known.extra, purpose)
     version = str(module.__version__)

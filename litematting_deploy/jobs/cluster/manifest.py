@@ -91,6 +91,7 @@ class Manifest:
 
 
 def _records(path: Path) -> dict[str, Record]:
+    """Return the last whole record of each frame in a file. Raises `InputError` where it cannot be read."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:

@@ -193,6 +193,7 @@ class Cluster:
         try:
             yield
         except ray_error as error:
+            # Ray wraps an error in others, under `cause` or `__cause__`.
             cause: BaseException | None = error
             while cause is not None and (isinstance(cause, ray_error) or not isinstance(cause, LiteMattingError)):
                 cause = getattr(cause, "cause", None) or cause.__cause__  # an error of ours is inside of Ray's twins

@@ -68,6 +68,7 @@ def make_worker(share: Share) -> Worker:
     def matte(numbers: Sequence[int]) -> list[Answer]:
         frames = [share.frames[n] for n in numbers]
         sources = {frame.name: stamps(files.sources(frame)) for frame in frames}  # a later change is not in the result
+        # The engine of the batch before has failed; a fresh one may work again.
         if not opened:
             opened.append(share.open_matter())
         over: dict[str, Done[Frame]] = {}
@@ -83,6 +84,7 @@ def make_worker(share: Share) -> Worker:
 
 
 def _record(files: FolderFiles, done: Done[Frame], sources: Stamps) -> Record:
+    """Return the record of a frame that this process has matted. sources: stamps from before it was read."""
     worked = done.failure is None
     return Record(
         frame=done.item.name,
@@ -135,4 +137,5 @@ class Actor:
 
 
 def _ending(error: LiteMattingError) -> Answer:
+    """Return the answer that ends the job with an error, naming this machine."""
     return {ENDS: type(error).__name__, SAYS: f"on {socket.gethostname()}: {error}"}

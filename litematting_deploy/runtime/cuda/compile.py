@@ -1,13 +1,11 @@
 """CUDA C++ to device code with NVRTC, kept in the user's cache folder."""
 
-import contextlib
 import hashlib
-from pathlib import Path
 from typing import Any
 
 from ..._optional import require
-from ...errors import DependencyError, DeviceError, OutputError
-from ...files import cache_folder, replace_file
+from ...errors import DependencyError, DeviceError
+from ...files import keep_cached, read_cached
 
 # Without contraction of multiply and add, the kernels' sums have NumPy's bits.
 _OPTIONS = (b"--fmad=false", b"--std=c++17")
@@ -30,11 +28,12 @@ def compiled(source: str, capability: tuple[int, int]) -> bytes:
     kind = _architecture(nvrtc, version, capability)
     options = (f"--gpu-architecture={kind}".encode(), *_OPTIONS)
     key = hashlib.sha256(repr((source, options, version)).encode()).hexdigest()
-    path = cache_folder() / f"kernels-{kind}-{key[:32]}.bin"
-    code = _read(path)
-    if code is None:
+    name = f"kernels-{kind}-{key[:32]}.bin"
+    kept = read_cached(name)
+    digest, code = kept[:_HASH_BYTES], kept[_HASH_BYTES:]
+    if hashlib.sha256(code).digest() != digest:  # none is there, or what is there is damaged
         code = _compile(nvrtc, source, options, "CUBIN" if kind.startswith("sm") else "PTX")
-        _keep(path, code)
+        keep_cached(name, hashlib.sha256(code).digest() + code)
     return code
 
 
@@ -76,20 +75,3 @@ def _call(nvrtc: Any, name: str, *arguments: Any) -> Any:
     if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
         raise DeviceError(f"{name}: {status.name}; reinstall NVRTC: pip install 'litematting-deploy[cuda13]'")
     return results[0] if len(results) == 1 else tuple(results)
-
-
-def _read(path: Path) -> bytes | None:
-    """Return the code kept at `path`; None where there is none, or what is there is damaged."""
-    try:
-        content = path.read_bytes()
-    except OSError:  # not there, or not readable: it is compiled again
-        return None
-    digest, code = content[:_HASH_BYTES], content[_HASH_BYTES:]
-    return code if hashlib.sha256(code).digest() == digest else None
-
-
-def _keep(path: Path, code: bytes) -> None:
-    """Write code behind its hash; a folder that cannot be written costs the next start its compilation."""
-    with contextlib.suppress(OSError, OutputError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, hashlib.sha256(code).digest() + code)
