@@ -47,9 +47,10 @@ def test_options_that_a_checkpoint_does_not_take_are_refused(
 
 
 @pytest.mark.parametrize("option", ["compiled", "channels_last"])
-def test_only_a_checkpoint_runs_in_pytorch(option: Any) -> None:
+def test_only_a_checkpoint_runs_in_pytorch(option: str) -> None:
+    chosen: dict[str, Any] = {option: True}
     with pytest.raises(UsageError, match=f"`{option}` applies to a checkpoint, and this is an ONNX on the CPU"):
-        load_engine(**{option: True})
+        load_engine(**chosen)
 
 
 def test_channels_last_changes_the_layout_and_not_the_alpha() -> None:
@@ -64,16 +65,17 @@ def test_channels_last_changes_the_layout_and_not_the_alpha() -> None:
         assert np.abs(engine.run(**inputs) - wanted).max() <= 1e-4
 
 
+BACKENDS: Any = torch.backends  # its stubs lack some
+
+
 @pytest.mark.parametrize("precision", ["fp32", "tf32"])
 @pytest.mark.parametrize("own", ["none", "ieee", "tf32"])
-@pytest.mark.parametrize(
-    "kind", [torch.backends.cuda.matmul, torch.backends.cudnn.conv], ids=["products", "convolutions"]
-)
+@pytest.mark.parametrize("kind", [BACKENDS.cuda.matmul, BACKENDS.cudnn.conv], ids=["products", "convolutions"])
 def test_the_callers_precision_is_set_aside_and_put_back(kind: Any, own: str, precision: str) -> None:
     at_first, kind.fp32_precision = kind.fp32_precision, own
     try:
         with _arithmetic(torch, precision):
-            inside = (torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision)
+            inside = (BACKENDS.cuda.matmul.fp32_precision, BACKENDS.cudnn.conv.fp32_precision)
         assert inside == (("tf32",) if precision == "tf32" else ("ieee",)) * 2
         assert kind.fp32_precision == own
     finally:
