@@ -121,8 +121,9 @@ class EngineSpec(Spec):
     engine: an ONNX, a TensorRT engine, a checkpoint, or the URL of a model on a Triton server; None for the shipped
     weights. device: `cpu`, `cuda[:N]` or, for an ONNX, `tensorrt[:N]`; None for the engine's own default. patch_hw: of
     a checkpoint, height and width in pixels. batch: patches per call. threads: of ONNX Runtime on the CPU. precision:
-    of a checkpoint on a GPU. compiled: a checkpoint runs through `torch.compile`. trust: a TensorRT engine without its
-    sidecar is run. timeout_s: of each request to a Triton server, in seconds.
+    of a checkpoint on a GPU. compiled: a checkpoint runs through `torch.compile`. channels_last: a checkpoint keeps
+    activations as (N, H, W, C). trust: a TensorRT engine without its sidecar is run. timeout_s: of each request to a
+    Triton server, in seconds.
     """
 
     engine: str | None = None
@@ -132,6 +133,7 @@ class EngineSpec(Spec):
     threads: int | None = None
     precision: Precision | None = None
     compiled: bool = False
+    channels_last: bool = False
     trust: bool = False
     timeout_s: float | None = None
 

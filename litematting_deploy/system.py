@@ -56,6 +56,17 @@ def gpus() -> list[dict[str, str]]:
     return [dict(zip(_GPU_FIELDS, row, strict=True)) for row in rows]
 
 
+def driver_version() -> str:
+    """Return the version of NVIDIA's driver, such as 580.95.05, as its management library says; nothing without it."""
+    try:
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return ""
+    version = ctypes.create_string_buffer(80)
+    known = nvml.nvmlInit_v2() == 0 and nvml.nvmlSystemGetDriverVersion(version, len(version)) == 0
+    return version.value.decode() if known else ""
+
+
 def hardware_name(described: Mapping[str, Any]) -> str:
     """Return the hardware of a machine as a file name: `nvidia-h200`, or without a GPU `amd-epyc-2-cores`.
 

@@ -19,7 +19,8 @@ class Backend:
     device: `cpu`, `cuda` or `tensorrt`, as in `EngineSpec`.
     precisions: each is a row.
     norm: the form of group norm to export with; None runs the checkpoint itself.
-    compiled: the checkpoint runs through `torch.compile`.
+    compiled: the checkpoint runs through `torch.compile`, which chooses how activations lie in memory.
+    channels_last: the checkpoint keeps activations as (N, H, W, C).
     file: it runs only engine files, which are built beforehand.
     """
 
@@ -28,14 +29,17 @@ class Backend:
     precisions: tuple[Precision, ...]
     norm: Norm | None = None
     compiled: bool = False
+    channels_last: bool = False
     file: bool = False
 
 
 BACKENDS = (
     Backend("pytorch-eager-cpu", "cpu", ("fp32",)),
+    Backend("pytorch-channels-last-cpu", "cpu", ("fp32",), channels_last=True),
     Backend("pytorch-compiled-cpu", "cpu", ("fp32",), compiled=True),
     Backend("onnxruntime-cpu", "cpu", ("fp32",), "folded"),
     Backend("pytorch-eager-cuda", "cuda", ("fp32", "tf32", "fp16")),
+    Backend("pytorch-channels-last-cuda", "cuda", ("fp32", "tf32", "fp16"), channels_last=True),
     Backend("pytorch-compiled-cuda", "cuda", ("fp32", "tf32", "fp16"), compiled=True),
     Backend("onnxruntime-cuda", "cuda", ("fp32", "fp16"), "batch"),
     # This provider has no option that turns TF32 off.

@@ -140,7 +140,8 @@ class _Bench:
             if backend.norm is not None:
                 yield self._exported(backend.norm, engine, blank)
                 continue
-            engine = replace(engine, engine=str(spec.checkpoint), patch_hw=spec.patch_hw, compiled=backend.compiled)
+            way = {"compiled": backend.compiled, "channels_last": backend.channels_last}
+            engine = replace(engine, engine=str(spec.checkpoint), patch_hw=spec.patch_hw, **way)
             yield self._measured(replace(engine, precision=None if backend.device == "cpu" else precision), blank)
 
     def _exported(self, norm: Norm, engine: EngineSpec, blank: Row) -> Row:

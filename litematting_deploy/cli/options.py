@@ -83,6 +83,7 @@ engine_options = adding(
     ),
     engine_option("--precision", help="Of a checkpoint on a GPU.  [default: fp32]"),
     engine_option("--compile", "compiled", help="A checkpoint: by torch.compile, first slow."),
+    engine_option("--channels-last", help="A checkpoint: activations as (N, H, W, C) in memory, which may be faster."),
     engine_option(
         "--trust", help="Run a TensorRT engine without its sidecar. It can run any code: only if you know who built it."
     ),

@@ -1,9 +1,12 @@
 """Engines that work on the memory of a CUDA device. An artefact is checked first, then opened on a device."""
 
 import abc
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from ..files import cache_folder
 from .base import Described, check_batch
 
 DEFAULT_BATCH = 4
@@ -51,6 +54,15 @@ class DeviceArtefact(abc.ABC):
     @abc.abstractmethod
     def open(self, gpu: Gpu, batch: int | None) -> DeviceEngine:
         """Open the engine on `gpu` for `batch` patches at a time, by default the artefact's own or `DEFAULT_BATCH`."""
+
+
+def cache_path(kind: str, gpu: Gpu, *parts: object) -> Path:
+    """Return where something of a `kind` that was made for a GPU of this product is kept in the user's cache folder.
+
+    parts: all else that it depends on, such as hashes and versions.
+    """
+    key = hashlib.sha256(repr((gpu.name, gpu.capability, *parts)).encode()).hexdigest()
+    return cache_folder() / f"{kind}-sm{gpu.capability[0]}{gpu.capability[1]}-{key[:32]}"
 
 
 def checked_batch(batch: int | None, own: int | None, name: str) -> int:

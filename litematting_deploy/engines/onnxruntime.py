@@ -1,5 +1,8 @@
 """ONNX Runtime: as an engine on the CPU, and through its CUDA and TensorRT providers on memory of a device."""
 
+import ctypes
+import importlib
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,10 +11,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .._optional import require
-from ..errors import ArtefactError, DeviceError, UsageError, first_line
+from ..errors import ArtefactError, DependencyError, DeviceError, UsageError, first_line
 from ..sidecar import Sidecar, check_sidecar, essentials, sidecar_path
 from .base import CHANNELS, Batch, Described, Engine, check_contract
-from .device import DeviceArtefact, DeviceEngine, Gpu, checked_batch
+from .device import DEFAULT_BATCH, DeviceArtefact, DeviceEngine, Gpu, cache_path, checked_batch
 
 # ONNX Runtime's errors have nothing but Exception in common.
 _ERROR_NAMES = (
@@ -123,7 +126,7 @@ class _OnnxRuntimeDevice(_InSession, DeviceEngine):
         kind, shared = artefact.kind, {"device_id": str(gpu.index), "user_compute_stream": str(gpu.stream)}
         providers = [(_PROVIDERS["cuda"], {**shared, "use_tf32": "0"}), _HOST]  # fp32 means what it says
         if kind == "tensorrt":
-            providers.insert(0, (_PROVIDERS["tensorrt"], shared))
+            providers.insert(0, (_PROVIDERS["tensorrt"], {**shared, **_kept_engines(artefact, gpu, batch)}))
         super().__init__(artefact.ort, artefact.path, artefact.sidecar, providers)
         self.name, self.device = f"onnxruntime-{kind}", f"{kind}:{gpu.index}"
         if kind == "tensorrt" and self.precision == "fp32":
@@ -161,7 +164,52 @@ def provider_runtime(kind: str) -> Any:
         )
     if hasattr(ort, "preload_dlls"):  # finds CUDA and cuDNN where their wheels are
         ort.preload_dlls()
+    if kind == "tensorrt":
+        load_tensorrt(ort)
     return ort
+
+
+def load_tensorrt(ort: Any) -> int:
+    """Load the TensorRT that this onnxruntime is linked against, from its wheel or else the system's.
+
+    Returns its version as TensorRT writes it, 101401 for 10.14.1. Raises `DependencyError` naming what is missing.
+    """
+    provider = Path(ort.__file__).parent / "capi" / "libonnxruntime_providers_tensorrt.so"
+    wanted = re.findall(rb"\0(lib(?:nvinfer|nvonnxparser)\.so\.\d+)(?=\0)", provider.read_bytes())
+    try:
+        folder = Path(str(importlib.import_module("tensorrt_libs").__file__)).parent
+    except ImportError:
+        folder = Path("none")
+    version = 0
+    for name in sorted({found.decode() for found in wanted}):  # the parser needs the library before it
+        try:
+            library = ctypes.CDLL(str(folder / name) if (folder / name).exists() else name)
+        except OSError as error:
+            there = ", ".join(sorted(path.name for path in folder.glob("libnvinfer.so.*"))) or "no TensorRT"
+            raise DependencyError(
+                f"`device=tensorrt`: onnxruntime {ort.__version__} needs {name}, and {there} is installed: "
+                f"pip install 'litematting-deploy[gpu-trt]' ({first_line(error)})"
+            ) from None
+        if hasattr(library, "getInferLibVersion"):
+            version = library.getInferLibVersion()
+    return version
+
+
+def _kept_engines(artefact: OnnxRuntimeArtefact, gpu: Gpu, batch: int | None) -> dict[str, str]:
+    """Return the options that keep built engines for the next process: building them takes minutes.
+
+    Only for a model whose sidecar holds the hashes of all its weights, and unless the cache folder cannot be written.
+    """
+    if artefact.sidecar is None:
+        return {}
+    model = (artefact.sidecar.sha256, artefact.sidecar.checkpoint_sha256, batch or DEFAULT_BATCH)
+    versions = (artefact.ort.__version__, load_tensorrt(artefact.ort))
+    folder = cache_path("onnxruntime-tensorrt", gpu, model, versions)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return {}
+    return {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
 
 
 def _contract(path: Path, session: Any) -> tuple[tuple[int, int], int | None]:

@@ -23,8 +23,11 @@ def check_patch(patch_hw: tuple[int, int]) -> None:
 class TorchEngine(Engine):
     """A `LiteMatting` module in float32, eager or compiled, on patches of the size given when it is made."""
 
-    def __init__(self, module: Any, patch_hw: tuple[int, int], compiled: bool = False) -> None:
+    def __init__(
+        self, module: Any, patch_hw: tuple[int, int], compiled: bool = False, channels_last: bool = False
+    ) -> None:
         """module: in evaluation mode, on the CPU. compiled: by `torch.compile`, which takes a minute at the first run.
+        channels_last: keep activations as (N, H, W, C) in memory.
 
         Raises `DependencyError` where compiling lacks a C++ compiler.
         """
@@ -35,7 +38,7 @@ class TorchEngine(Engine):
             raise DependencyError(
                 f"torch.compile on the CPU needs a C++ compiler and there is no {compiler}: install g++"
             )
-        self._module, self.name = self._torch.compile(module) if compiled else module, _name(compiled)
+        self._module, self.name = _prepared(self._torch, module, compiled, channels_last)
         self.device, self.version = "cpu", self._torch.__version__
         self.patch_hw, self.batch, self.precision = patch_hw, None, "fp32"
 
@@ -54,9 +57,15 @@ class TorchArtefact(DeviceArtefact):
     """A `LiteMatting` module for a CUDA device."""
 
     def __init__(
-        self, module: Any, patch_hw: tuple[int, int], index: int, precision: Precision = "fp32", compiled: bool = False
+        self,
+        module: Any,
+        patch_hw: tuple[int, int],
+        index: int,
+        precision: Precision = "fp32",
+        compiled: bool = False,
+        channels_last: bool = False,
     ) -> None:
-        """module: in evaluation mode. index: of the device. compiled: by `torch.compile`, a minute at the first batch.
+        """module: in evaluation mode. index: of the device. compiled, channels_last: as in `TorchEngine`.
 
         fp16 is autocast's: convolutions and products in half precision, norms and softmax in float32. Raises
         `DeviceError` where PyTorch sees no such device.
@@ -69,7 +78,8 @@ class TorchArtefact(DeviceArtefact):
                 f"`device=cuda:{index}`: PyTorch {self.torch.__version__} sees {count} CUDA devices; use `device=cpu`, "
                 "or install the driver and a PyTorch with CUDA"
             )
-        self.module, self.patch_hw, self.precision, self.compiled = module, patch_hw, precision, compiled
+        self.module, self.patch_hw, self.precision = module, patch_hw, precision
+        self.compiled, self.channels_last = compiled, channels_last
 
     def open(self, gpu: Gpu, batch: int | None) -> DeviceEngine:
         """Move the module to `gpu`; any batch is taken."""
@@ -86,8 +96,8 @@ class _TorchDevice(DeviceEngine):
         self._torch = torch = artefact.torch
         self._device = torch.device("cuda", gpu.index)
         module = artefact.module.to(self._device)
-        self._module = torch.compile(module) if artefact.compiled else module
-        self.name, self.device, self.version = _name(artefact.compiled), f"cuda:{gpu.index}", torch.__version__
+        self._module, self.name = _prepared(torch, module, artefact.compiled, artefact.channels_last)
+        self.device, self.version = f"cuda:{gpu.index}", torch.__version__
         self.patch_hw, self.batch, self.precision = artefact.patch_hw, batch, artefact.precision
         self._addresses: dict[str, int] = {}
         self._tensors: dict[str, Any] = {}
@@ -132,7 +142,7 @@ class _TorchDevice(DeviceEngine):
     def _forward(self) -> None:
         """Run the module on the tensors and write alpha."""
         tensors = self._tensors
-        with self._torch.inference_mode(), self._arithmetic():
+        with self._torch.inference_mode(), _arithmetic(self._torch, self.precision):
             tensors["alpha"].copy_(self._module(tensors["image"], tensors["trimap"], tensors["guide"]))
 
     def _tensor(self, name: str, address: int) -> Any:
@@ -141,26 +151,34 @@ class _TorchDevice(DeviceEngine):
         interface = {"shape": shape, "typestr": "<f4", "data": (address, False), "strides": None, "version": 3}
         return self._torch.as_tensor(SimpleNamespace(__cuda_array_interface__=interface), device=self._device)
 
-    @contextlib.contextmanager
-    def _arithmetic(self) -> Iterator[None]:
-        """Let PyTorch multiply in the engine's precision, and put its flags back."""
-        torch = self._torch
-        half = torch.autocast("cuda", torch.float16, enabled=self.precision == "fp16")
-        tf32, products = self.precision == "tf32", torch.backends.cuda.matmul
-        before, products.allow_tf32 = products.allow_tf32, tf32
-        try:
-            # Unless told otherwise, `flags` turns cuDNN off.
-            with torch.backends.cudnn.flags(enabled=True, allow_tf32=tf32), half:
-                yield
-        finally:
-            products.allow_tf32 = before
-
     def close(self) -> None:
         """Drop module and graph."""
         self._module = self._graph = None
         self.closed = True
 
 
-def _name(compiled: bool) -> str:
-    """Return the name of an engine."""
-    return "pytorch-compiled" if compiled else "pytorch-eager"
+@contextlib.contextmanager
+def _arithmetic(torch: Any, precision: str) -> Iterator[None]:
+    """Let PyTorch multiply in `precision` on the GPU, and put its flags back.
+
+    `allow_tf32`, the older form of these flags, cannot be read once the caller has set one of the newer form.
+    """
+    kinds = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    before = [kind.fp32_precision for kind in kinds]
+    try:
+        for kind in kinds:
+            kind.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+        with torch.autocast("cuda", torch.float16, enabled=precision == "fp16"):
+            yield
+    finally:
+        for kind, own in zip(kinds, before, strict=True):
+            kind.fp32_precision = own
+
+
+def _prepared(torch: Any, module: Any, compiled: bool, channels_last: bool) -> tuple[Any, str]:
+    """Return the module as an engine runs it, and the engine's name."""
+    if channels_last:
+        module = module.to(memory_format=torch.channels_last)
+    if compiled:
+        return torch.compile(module), "pytorch-compiled"
+    return module, "pytorch-channels-last" if channels_last else "pytorch-eager"

@@ -7,8 +7,7 @@ import onnx
 from torch import nn
 
 from ..model import LiteMatting
-from ..model.enb import PYRAMID_SCALES, EfficientNonLocalBlock
-from ..model.lsrppm import BRANCHES, PAIRS, LongShortRangePyramidPooling
+from ..model.modules import BRANCHES, PAIRS, PYRAMID_SCALES, EfficientNonLocalBlock, LongShortRangePyramidPooling
 from ..model.pooling import averaging_matrix
 from .drawing import Drawing, Tensor, concat, convolve
 from .gpu_blocks import F32, Blocks, Centred, activation, bordered, of_groups, padded_share, relu, scaled

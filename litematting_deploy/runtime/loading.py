@@ -28,6 +28,7 @@ _ONLY = {
     "device": ((_ONNX, _CHECKPOINT, _TENSORRT), "the server decides where it computes"),
     "precision": ((_CHECKPOINT + _GPU,), "an ONNX computes in the precision that it was exported in"),
     "compiled": ((_CHECKPOINT,), "only PyTorch compiles a model when it runs"),
+    "channels_last": ((_CHECKPOINT,), "other engines choose how activations lie in memory"),
     "threads": ((_ONNX + _CPU,), "PyTorch's threads are set with torch.set_num_threads"),
     "trust": ((_TENSORRT,), "nothing else needs it"),
     "timeout_s": ((_SERVER,), "nothing else is waited for"),
@@ -42,6 +43,7 @@ class EngineOptions(TypedDict, total=False):
     threads: int | None
     precision: Precision | None
     compiled: bool
+    channels_last: bool
     trust: bool
     timeout_s: float | None
 
@@ -58,6 +60,7 @@ def load_engine(path: str | Path | None = None, device: str | None = None, **opt
     threads: of ONNX Runtime on the CPU, all cores by default.
     precision: `fp32` (the default), `tf32` or `fp16`, of a checkpoint on a GPU.
     compiled: run a checkpoint through `torch.compile`.
+    channels_last: keep the activations of a checkpoint as (N, H, W, C) in memory, which may be faster.
     trust: run a TensorRT engine that has no sidecar. An engine is code of whoever made it.
     timeout_s: of each request to a Triton server, in seconds.
     Raises `ArtefactError`, `CheckpointError`, `DeviceError`, `DependencyError` or `UsageError`.
@@ -153,7 +156,7 @@ def _check_file(path: Path) -> None:
 def _on_host(path: Path, kind: str, spec: EngineSpec) -> Engine:
     """Open a checkpoint or an ONNX on the CPU."""
     if kind == _CHECKPOINT:
-        return TorchEngine(_checkpoint(path), spec.patch_hw or PUBLISHED_PATCH_HW, spec.compiled)
+        return TorchEngine(_checkpoint(path), spec.patch_hw or PUBLISHED_PATCH_HW, spec.compiled, spec.channels_last)
     return OnnxRuntimeEngine(path, spec.threads)
 
 
@@ -166,8 +169,8 @@ def _on_device(path: Path, kind: str, device: str, index: int, spec: EngineSpec)
 
         artefact = TensorRTArtefact(path, spec.trust)
     else:
-        patch_hw = spec.patch_hw or PUBLISHED_PATCH_HW
-        artefact = TorchArtefact(_checkpoint(path), patch_hw, index, spec.precision or "fp32", spec.compiled)
+        size, precision = spec.patch_hw or PUBLISHED_PATCH_HW, spec.precision or "fp32"
+        artefact = TorchArtefact(_checkpoint(path), size, index, precision, spec.compiled, spec.channels_last)
     return OnDevice(artefact, open_cuda(index), spec.batch)
 
 

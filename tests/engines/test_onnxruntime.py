@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ import pytest
 from onnx import TensorProto, helper
 
 from litematting_deploy import load_engine
-from litematting_deploy.errors import ArtefactError, DeviceError, UsageError
-from litematting_deploy.runtime.shipped import TINY_ENGINE
-from litematting_deploy.sidecar import sidecar_path
+from litematting_deploy.engines import Gpu
+from litematting_deploy.engines.onnxruntime import _kept_engines, load_tensorrt
+from litematting_deploy.errors import ArtefactError, DependencyError, DeviceError, UsageError
+from litematting_deploy.runtime.shipped import SHIPPED_ENGINE, TINY_ENGINE
+from litematting_deploy.sidecar import check_sidecar, sidecar_path
 from tests.conftest import Inputs
 
 
@@ -211,6 +214,71 @@ def test_other_devices_are_refused(small_onnx: Path, device: str) -> None:
 def test_an_onnxruntime_without_cuda_names_the_extra(small_onnx: Path) -> None:
     with pytest.raises(DeviceError, match=r"has no CUDAExecutionProvider; .*litematting-deploy\[gpu\]"):
         load_engine(small_onnx, "cuda")
+
+
+class Wheels:
+    """onnxruntime-gpu and tensorrt_libs as files, whose libraries are loaded by name. loaded: in order."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, installed: str) -> None:
+        provider = folder / "onnxruntime" / "capi" / "libonnxruntime_providers_tensorrt.so"
+        provider.parent.mkdir(parents=True)
+        provider.write_bytes(b"ELF\0libnvonnxparser.so.10\0libnvinfer.so.10\0libcudart.so.13\0libnvinfer.so.9 no\0")
+        self.ort: Any = SimpleNamespace(__file__=str(folder / "onnxruntime" / "__init__.py"), __version__="1.31.1")
+        libraries = folder / "tensorrt_libs"
+        libraries.mkdir()
+        for name in ("libnvinfer", "libnvonnxparser"):
+            (libraries / f"{name}.so.{installed}").touch()
+        tensorrt_libs = SimpleNamespace(__file__=str(libraries / "__init__.py"), __spec__=None)
+        monkeypatch.setitem(sys.modules, "tensorrt_libs", tensorrt_libs)
+        monkeypatch.setattr("ctypes.CDLL", self._load)
+        self.loaded: list[Path] = []
+
+    def _load(self, name: str) -> Any:
+        if not Path(name).exists():
+            raise OSError(f"{name}: cannot open shared object file")
+        self.loaded.append(Path(name))
+        return SimpleNamespace(getInferLibVersion=lambda: 101401) if "libnvinfer" in name else SimpleNamespace()
+
+
+def test_the_tensorrt_that_onnxruntime_wants_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheels = Wheels(tmp_path, monkeypatch, installed="10")
+    assert load_tensorrt(wheels.ort) == 101401
+    assert [path.name for path in wheels.loaded] == ["libnvinfer.so.10", "libnvonnxparser.so.10"]
+
+
+def test_another_tensorrt_than_onnxruntime_wants_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheels = Wheels(tmp_path, monkeypatch, installed="11")
+    words = r"1\.31\.1 needs libnvinfer\.so\.10, and libnvinfer\.so\.11 is installed: .*\[gpu-trt\]"
+    with pytest.raises(DependencyError, match=words):
+        load_tensorrt(wheels.ort)
+    monkeypatch.setitem(sys.modules, "tensorrt_libs", None)
+    with pytest.raises(DependencyError, match=r"needs libnvinfer\.so\.10, and no TensorRT is installed"):
+        load_tensorrt(wheels.ort)
+
+
+def test_engines_that_onnxruntime_builds_are_kept_by_model_version_and_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    ort = Wheels(tmp_path, monkeypatch, installed="10").ort
+    sidecar = check_sidecar(SHIPPED_ENGINE)
+    artefact: Any = SimpleNamespace(sidecar=sidecar, ort=ort)
+    ada = Gpu(0, "an RTX 4090", (8, 9), 1)
+    options = _kept_engines(artefact, ada, 2)
+    assert options["trt_engine_cache_enable"] == "1"
+    folder = Path(options["trt_engine_cache_path"])
+    assert folder.is_dir()
+    assert folder.parent == tmp_path / "cache" / "litematting-deploy"
+    assert options == _kept_engines(artefact, ada, 2)
+    newer = SimpleNamespace(__file__=ort.__file__, __version__="1.31.2")
+    by_newer: Any = SimpleNamespace(sidecar=sidecar, ort=newer)
+    unknown: Any = SimpleNamespace(sidecar=None, ort=ort)
+    others = [
+        _kept_engines(artefact, Gpu(0, "an L4", (8, 9), 1), 2),
+        _kept_engines(by_newer, ada, 2),
+    ]
+    assert len({folder, *(Path(other["trt_engine_cache_path"]) for other in others)}) == 3
+    assert _kept_engines(unknown, ada, 2) == {}, "its weights are not known"
 
 
 @pytest.mark.gpu

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from litematting_deploy import load_engine
+from litematting_deploy.engines.torch import TorchEngine, _arithmetic
 from litematting_deploy.errors import DeviceError, UsageError
 from litematting_deploy.runtime.shipped import SHIPPED_CHECKPOINT, example_patch
 from tests.conftest import golden, golden_inputs
@@ -45,9 +46,40 @@ def test_options_that_a_checkpoint_does_not_take_are_refused(
         load_engine(checkpoints(""), **options)
 
 
-def test_only_a_checkpoint_is_compiled() -> None:
-    with pytest.raises(UsageError, match="`compiled` applies to a checkpoint, and this is an ONNX on the CPU"):
-        load_engine(compiled=True)
+@pytest.mark.parametrize("option", ["compiled", "channels_last"])
+def test_only_a_checkpoint_runs_in_pytorch(option: str) -> None:
+    chosen: dict[str, Any] = {option: True}
+    with pytest.raises(UsageError, match=f"`{option}` applies to a checkpoint, and this is an ONNX on the CPU"):
+        load_engine(**chosen)
+
+
+def test_channels_last_changes_the_layout_and_not_the_alpha() -> None:
+    inputs = example_patch((128, 128))
+    with load_engine(SHIPPED_CHECKPOINT, patch_hw=(128, 128)) as engine:
+        wanted = engine.run(**inputs)
+    with load_engine(SHIPPED_CHECKPOINT, patch_hw=(128, 128), channels_last=True) as engine:
+        assert engine.name == "pytorch-channels-last"
+        assert isinstance(engine, TorchEngine)
+        kernels = [weight for weight in engine._module.parameters() if weight.ndim == 4]
+        assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
+        assert np.abs(engine.run(**inputs) - wanted).max() <= 1e-4
+
+
+BACKENDS: Any = torch.backends  # its stubs lack some
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32"])
+@pytest.mark.parametrize("own", ["none", "ieee", "tf32"])
+@pytest.mark.parametrize("kind", [BACKENDS.cuda.matmul, BACKENDS.cudnn.conv], ids=["products", "convolutions"])
+def test_the_callers_precision_is_set_aside_and_put_back(kind: Any, own: str, precision: str) -> None:
+    at_first, kind.fp32_precision = kind.fp32_precision, own
+    try:
+        with _arithmetic(torch, precision):
+            inside = (BACKENDS.cuda.matmul.fp32_precision, BACKENDS.cudnn.conv.fp32_precision)
+        assert inside == (("tf32",) if precision == "tf32" else ("ieee",)) * 2
+        assert kind.fp32_precision == own
+    finally:
+        kind.fp32_precision = at_first
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="PyTorch sees a CUDA device")

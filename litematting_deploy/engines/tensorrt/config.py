@@ -74,6 +74,12 @@ def configure(
         config.builder_optimization_level = profile.optimization_level
     if profile.hardware_compatibility != "none":
         level = _COMPATIBILITY[profile.hardware_compatibility]
+        if not hasattr(module.HardwareCompatibilityLevel, level):  # 10.3 lacks the one, 10.9 has both
+            raise UsageError(
+                f"`hardware_compatibility={profile.hardware_compatibility}`: {tensorrt.backend} {tensorrt.version} has "
+                "no such level; leave it out, or build with a newer one",
+                parameter="hardware_compatibility",
+            )
         config.hardware_compatibility_level = getattr(module.HardwareCompatibilityLevel, level)
     if profile.layers is not None:
         config.profiling_verbosity = module.ProfilingVerbosity.DETAILED

@@ -1,14 +1,17 @@
 """TensorRT engines, those of TensorRT for RTX included, on memory of the device."""
 
+import contextlib
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...errors import ArtefactError, DeviceError
-from ...files import cache_folder, keep_cached, read_cached, sha256
+from ...errors import ArtefactError, DeviceError, OutputError
+from ...files import replace_file, sha256
 from ...sidecar import EngineSidecar, check_engine_sidecar, sidecar_path
+from ...system import driver_version
 from ..base import CHANNELS, check_batch, check_contract
-from ..device import DeviceArtefact, DeviceEngine, Gpu
+from ..device import DeviceArtefact, DeviceEngine, Gpu, cache_path
 from . import version as trt
 
 
@@ -63,22 +66,24 @@ class _TensorRTEngine(DeviceEngine):
         self.name, self.version = self._tensorrt.backend, self._tensorrt.version
         self.device = f"cuda:{gpu.index}"
         self.precision = artefact.sidecar.precision if artefact.sidecar else "unknown"
-        self.device_bytes = self._engine.device_memory_size_v2 + self._path.stat().st_size
+        scratch = "device_memory_size_v2" if hasattr(self._engine, "device_memory_size_v2") else "device_memory_size"
+        self.device_bytes = getattr(self._engine, scratch) + self._path.stat().st_size  # TensorRT 10.0 has the latter
         self.capturable = not self._tensorrt.is_rtx  # TensorRT for RTX records its own graph
-        self._cache: _RuntimeCache | None = None
-        self._context = self._create_context(gpu)
+        # In this order, in which they are freed where nobody calls `close`: the context may run from the cache.
+        self._context, self._cache = self._create_context(gpu)
         self._addresses: dict[str, int] = {}
 
-    def _create_context(self, gpu: Gpu) -> Any:
-        """Return the execution context for `batch` patches; TensorRT for RTX gets its cache. Raises `DeviceError`."""
+    def _create_context(self, gpu: Gpu) -> "tuple[Any, _RuntimeCache | None]":
+        """Return the execution context for `batch` patches and the cache of TensorRT for RTX. Raises `DeviceError`."""
         engine, module = self._engine, self._tensorrt.module
+        cache: _RuntimeCache | None = None
         if self._tensorrt.is_rtx:
             configuration = engine.create_runtime_config()
             configuration.cuda_graph_strategy = module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
             # One batch size serves everything, so its kernels are compiled now rather than in the middle of a photo.
             eager = module.DynamicShapesKernelSpecializationStrategy.EAGER
             configuration.dynamic_shapes_kernel_specialization_strategy = eager
-            self._cache = _RuntimeCache(self._path, gpu, configuration)
+            cache = _RuntimeCache(self._path, gpu, configuration, self._log)
             context = engine.create_execution_context(configuration)
         else:
             context = engine.create_execution_context()
@@ -91,7 +96,7 @@ class _TensorRTEngine(DeviceEngine):
             shape = (self.batch, CHANNELS[name], *self.patch_hw)
             if not context.set_input_shape(name, shape):
                 raise ArtefactError(f"{self._path}: refuses {name} of {shape} ({self._log.summary()})")
-        return context
+        return context, cache
 
     def enqueue(self, addresses: Mapping[str, int], stream: int) -> None:
         """Put one run on a stream; addresses are set only where they change, which a recorded graph needs."""
@@ -102,35 +107,51 @@ class _TensorRTEngine(DeviceEngine):
             self._addresses = dict(addresses)
         if not self._context.execute_async_v3(stream):
             raise DeviceError(f"{self._path}: the run of {self.batch} patches failed ({self._log.summary()})")
+        if self._cache is not None and not self._cache.saved:
+            self._cache.save()  # whatever is compiled is compiled by now, and a process may end without `close`
 
     def close(self) -> None:
         """Keep what was compiled, and drop context, engine and runtime."""
         if self._cache is not None:
             self._cache.save()
-        self._cache = self._context = self._engine = self._runtime = None
+        self._context = None  # before its cache, from which it may run
+        self._cache = self._engine = self._runtime = None
         self.closed = True
 
 
 class _RuntimeCache:
-    """What TensorRT for RTX compiles at first use, kept for the next start in the user's cache folder."""
+    """What TensorRT for RTX compiles at first use, kept for the next start in the user's cache folder.
 
-    def __init__(self, engine: Path, gpu: Gpu, configuration: Any) -> None:
-        """Give the cache, with what is on disk, to a runtime configuration. Raises `DeviceError`."""
-        capability = "".join(map(str, gpu.capability))
-        self._name = f"rtx-{sha256(engine)[:32]}-sm{capability}.bin"
-        self._cache, self._loaded = configuration.create_runtime_cache(), read_cached(self._name)
-        if self._loaded:
-            self._cache.deserialize(self._loaded)
-        if not configuration.set_runtime_cache(self._cache):
-            raise DeviceError(
-                f"{cache_folder() / self._name}: TensorRT for RTX refuses its runtime cache; delete the file"
+    saved: it was written since it was opened.
+    """
+
+    def __init__(self, engine: Path, gpu: Gpu, configuration: Any, log: Any) -> None:
+        """Give the cache, with what is on disk, to a runtime configuration, and warn where TensorRT refuses that.
+
+        TensorRT takes it only for the product and the driver that it was made with, so both are in its name.
+        """
+        self._path = cache_path("rtx", gpu, sha256(engine), driver_version()).with_suffix(".bin")
+        self._kept, self.saved = b"", False
+        with contextlib.suppress(OSError):  # not there, or not readable: it is compiled again
+            self._kept = self._path.read_bytes()
+        self._cache = configuration.create_runtime_cache()
+        if self._kept and not (self._cache.deserialize(self._kept) and configuration.set_runtime_cache(self._cache)):
+            warnings.warn(
+                f"{self._path}: TensorRT for RTX refuses this cache, and compiles the engine anew ({log.summary()})",
+                stacklevel=2,
             )
+            self._kept, self._cache = b"", configuration.create_runtime_cache()
+        if not self._kept and not configuration.set_runtime_cache(self._cache):
+            raise DeviceError(f"{engine}: TensorRT for RTX takes no runtime cache ({log.summary()})")
 
     def save(self) -> None:
-        """Keep what is new for the next start."""
-        content = bytes(self._cache.serialize())
-        if content != self._loaded:
-            keep_cached(self._name, content)
+        """Keep what is new; a cache folder that cannot be written costs the next start its compilation."""
+        content, self.saved = bytes(self._cache.serialize()), True
+        if content != self._kept:
+            with contextlib.suppress(OSError, OutputError):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                replace_file(self._path, content)
+                self._kept = content
 
 
 def _contract(path: Path, engine: Any) -> tuple[tuple[int, int], tuple[int, int, int]]:

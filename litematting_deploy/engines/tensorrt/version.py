@@ -16,17 +16,18 @@ MAX_REASON = 400
 
 @dataclass(frozen=True)
 class _Backend:
-    """module: its name. extra: of this package, the CUDA 13 one. minimum: major and minor version."""
+    """module: its name. extra: of this package, the CUDA 13 one. minimum: major and minor version, and why."""
 
     module: str
     extra: str
     minimum: tuple[int, int]
+    reason: str
 
 
 # What the user calls it. Where both are installed, the first one is taken.
 BACKENDS: dict[Builder, _Backend] = {
-    "tensorrt": _Backend("tensorrt", "trt-cu13", (10, 12)),
-    "tensorrt-rtx": _Backend("tensorrt_rtx", "rtx-cu13", (1, 4)),
+    "tensorrt": _Backend("tensorrt", "trt-cu13", (10, 0), "older ones change the types that an ONNX asks for"),
+    "tensorrt-rtx": _Backend("tensorrt_rtx", "rtx-cu13", (1, 4), "older ones lack calls that this package makes"),
 }
 
 
@@ -98,7 +99,7 @@ def load(backend: Builder, purpose: str) -> TensorRT:
     if _numbers(version) < known.minimum:
         least = ".".join(map(str, known.minimum))
         raise DependencyError(
-            f"{purpose} needs {known.module} {least} or newer, installed is {version}: "
+            f"{purpose} needs {known.module} {least} or newer, installed is {version}, and {known.reason}: "
             f"pip install -U 'litematting-deploy[{known.extra}]'"
         )
     return TensorRT(backend, module, version, _log(known.module))

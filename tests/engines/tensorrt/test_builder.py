@@ -153,6 +153,20 @@ def test_configuration(rtx: trt.TensorRT, network: Network) -> None:
     assert [full.get_compute_capability(index).name for index in range(2)] == ["SM86", "SM120"]
 
 
+def test_a_compatibility_that_an_older_tensorrt_lacks_is_refused(rtx: trt.TensorRT) -> None:
+    class Levels:
+        AMPERE_PLUS = 1
+
+    class Older:
+        def __getattr__(self, name: str) -> Any:
+            return Levels if name == "HardwareCompatibilityLevel" else getattr(rtx.module, name)
+
+    older = dataclasses.replace(rtx, backend="tensorrt", version="10.3.0", module=Older())
+    profile = BuildProfile(backend="tensorrt", hardware_compatibility="same-capability")
+    with pytest.raises(UsageError, match=r"=same-capability`: tensorrt 10\.3\.0 has no such level"):
+        configure(older, rtx.builder(), Network(None, (64, 64), 1, "fp32", (), ()), profile, ("9.0",))
+
+
 def test_targets(rtx: trt.TensorRT) -> None:
     profile, enterprise = BuildProfile(backend="tensorrt-rtx"), dataclasses.replace(rtx, backend="tensorrt")
     assert targets(rtx, profile, None) == ("8.6", "8.9", "12.0")

@@ -2,6 +2,8 @@
 
 import dataclasses
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -25,7 +27,7 @@ def test_loads_the_module_with_its_version(rtx: trt.TensorRT) -> None:
 def test_all_but_tensorrt_11_are_told_to_keep_the_types(rtx: trt.TensorRT) -> None:
     strongly = 1 << int(rtx.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     versions: tuple[tuple[Builder, str], ...] = (
-        ("tensorrt", "10.12.0.36"),
+        ("tensorrt", "10.0.1"),
         ("tensorrt", "11.4.0.106"),
         ("tensorrt-rtx", "1.7.1.116"),
     )
@@ -48,6 +50,24 @@ def test_missing_old_and_unknown_backends(monkeypatch: pytest.MonkeyPatch) -> No
         trt.load("tensorrt", "a missing one")
     with pytest.raises(DependencyError, match=r"neither is installed.*\[rtx-cu13\].*\[trt-cu13\]"):
         trt.installed_backend()
+
+
+@pytest.mark.parametrize("version", ["10.0.1", "10.3.0", "10.9.0.34"])
+def test_the_tensorrt_of_jetpack_and_of_containers_is_taken(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", old_tensorrt(version))
+    assert trt.load("tensorrt", f"a test of {version}").version == version
+
+
+def test_older_than_10_0_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", old_tensorrt("8.6.1"))
+    with pytest.raises(DependencyError, match=r"10\.0 or newer, installed is 8\.6\.1, and older ones change the types"):
+        trt.load("tensorrt", "a test of 8.6")
+
+
+def old_tensorrt(version: str) -> Any:
+    """The parts of another TensorRT that are looked at before anything is built."""
+    real = trt.load("tensorrt-rtx", "a test").module
+    return SimpleNamespace(__version__=version, ILogger=real.ILogger, __spec__=None)
 
 
 def test_messages_are_kept_and_not_printed(rtx: trt.TensorRT, capfd: pytest.CaptureFixture[str]) -> None:
