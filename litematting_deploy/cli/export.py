@@ -41,7 +41,9 @@ def _batch(context: click.Context, parameter: click.Parameter, value: str | None
     help="The form of average pooling; conv is for TensorRT for RTX on Turing.  [default: matmul]",
 )
 @click.option(
-    "--norm", type=click.Choice(get_args(Norm)), help="The form of group norm; folded is for CPUs, gpu for TensorRT.  [default: group, fp16 gpu]"
+    "--norm",
+    type=click.Choice(get_args(Norm)),
+    help="The form of group norm; folded is for CPUs, gpu for TensorRT.  [default: fp16 with a fixed batch gpu, or group]",
 )
 @click.option("--recipe", metavar="FILE.toml", help="Read these options from a file; those given here win.")
 @click.option("--tolerance", type=float, help="Largest difference of alpha.  [default: 0.001, fp16 0.005]")
