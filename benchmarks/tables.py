@@ -15,7 +15,7 @@ from PIL import Image
 
 from litematting_deploy.benchmarks import report
 from litematting_deploy.benchmarks.plot import png
-from litematting_deploy.benchmarks.results import KIND, Results, Row, read_results
+from litematting_deploy.benchmarks.results import MARKS, Results, Row, read_results
 from litematting_deploy.files import replace_file, sha256
 
 HERE = Path(__file__).parents[1]
@@ -30,7 +30,7 @@ NAMES = {
 
 def committed(root: Path) -> dict[Path, Results]:
     """The results of ltm-bench by file; the folder holds others too."""
-    return {file: read_results(file) for file, content in _files(root) if content.get("kind") == KIND}
+    return {file: read_results(file) for file, content in _files(root) if content.get("kind") == MARKS["kind"]}
 
 
 def _files(root: Path) -> list[tuple[Path, dict[str, Any]]]:

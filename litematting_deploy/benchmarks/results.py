@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import InputError
 from ..schema import decode, encode
 
-_MARKS = {"kind": "ltm-bench", "format": 1}
+MARKS = {"kind": "ltm-bench", "format": 1}
 _MOST_BYTES = 1 << 24  # a thousand times what a benchmark writes; such a file may come from anyone
 _READ_AGAIN = {"cpu": str, "cores": int, "gpus": list, "system": str, "versions": dict}
 """What of an environment is read of a file again, to compare with it."""
@@ -158,7 +158,7 @@ class Results:
 
     def json(self) -> bytes:
         """Return the content of the file that `read_results` reads."""
-        return encode(self, _MARKS)
+        return encode(self, MARKS)
 
 
 def read_results(path: str | Path) -> Results:
@@ -167,7 +167,7 @@ def read_results(path: str | Path) -> Results:
         path,
         Results,
         name="results of this ltm-bench",
-        marks=_MARKS,
+        marks=MARKS,
         error=InputError,
         remedy="measure again, and keep its JSON",
         most_bytes=_MOST_BYTES,

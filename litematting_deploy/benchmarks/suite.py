@@ -140,9 +140,15 @@ class _Bench:
             if backend.norm is not None:
                 yield self._exported(backend.norm, engine, blank)
                 continue
-            way = {"compiled": backend.compiled, "channels_last": backend.channels_last}
-            engine = replace(engine, engine=str(spec.checkpoint), patch_hw=spec.patch_hw, **way)
-            yield self._measured(replace(engine, precision=None if backend.device == "cpu" else precision), blank)
+            engine = replace(
+                engine,
+                engine=str(spec.checkpoint),
+                patch_hw=spec.patch_hw,
+                precision=None if backend.device == "cpu" else precision,
+                compiled=backend.compiled,
+                channels_last=backend.channels_last,
+            )
+            yield self._measured(engine, blank)
 
     def _exported(self, norm: Norm, engine: EngineSpec, blank: Row) -> Row:
         """Return the row of an ONNX that is exported for it with a form of group norm."""

@@ -161,7 +161,7 @@ class Tensor:
         """Return the part of an axis from `start` up to `stop`."""
         shape = list(self.shape)
         shape[axis] = -((start - stop) // step)
-        parts = (self, *(self._ints(value) for value in (start, stop, axis, step)))
+        parts: list[Tensor] = [self, *(self._ints(value) for value in (start, stop, axis, step))]
         made: Self = self.drawing.add("Slice", parts, tuple(shape))
         return made
 
@@ -188,16 +188,17 @@ class Tensor:
     def enlarge(self, height: int, width: int, mode: str) -> Self:
         """Return a map (N, C, H, W) resampled to another size, `nearest` for whole factors or `linear`."""
         how = {"nearest": "asymmetric", "linear": "half_pixel"}[mode]
+        _, before, across = self.chw
+        scales = self.drawing.constant([1, 1, _scale(before, height), _scale(across, width)], np.float32)
         made: Self = self.drawing.add(
             "Resize",
-            (self, self._ints(height, width)),
+            (self, scales),
             (*self.shape[:2], height, width),
             mode=mode,
-            axes=[2, 3],
             coordinate_transformation_mode=how,
             nearest_mode="floor",
         )
-        self.drawing.nodes[-1].input[:] = [self.name, "", "", self.drawing.nodes[-1].input[1]]
+        self.drawing.nodes[-1].input[:] = [self.name, "", scales.name]
         return made
 
     @property
@@ -250,6 +251,14 @@ def convolve(
         group=groups,
     )
     return made
+
+
+def _scale(length: int, wanted: int) -> np.float32:
+    """Return the least scale that makes `wanted` of a length, for ONNX rounds down. Sizes would be of all axes."""
+    scale = np.float32(wanted / length)
+    while np.float32(length) * scale < wanted:
+        scale = np.nextafter(scale, np.float32(np.inf))
+    return scale
 
 
 def _broadcast(first: Sequence[int | None], second: Sequence[int | None]) -> Shape:

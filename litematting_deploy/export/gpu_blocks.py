@@ -19,6 +19,7 @@ Variances are of what is left without the mean, in float32, as in `norms`.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -53,7 +54,7 @@ def relu(x: Tensor) -> Tensor:
     return x.apply("Relu")
 
 
-def activation(layer: nn.Module) -> Activation:
+def activation(layer: Any) -> Activation:
     """Return what an activation of the model is in the graph."""
     if isinstance(layer, nn.ReLU):
         return relu
@@ -164,18 +165,18 @@ class Blocks:
     dtype: of the maps. one: whether the batch is 1, so that a kernel can be scaled by what a patch's statistics say.
     """
 
-    def __init__(self, model: nn.Module, drawing: Drawing, dtype: np.dtype, one: bool) -> None:
+    def __init__(self, model: nn.Module, drawing: Drawing, dtype: Any, one: bool) -> None:
         self.drawing = drawing
         self.dtype = dtype
         self.one = one
         self._names = {id(tensor): name for name, tensor in model.named_parameters()}
 
-    def weight(self, parameter: nn.Parameter, *shape: int, dtype: np.dtype | None = None) -> Tensor:
+    def weight(self, parameter: Any, *shape: int, dtype: Any = None) -> Tensor:
         """Return a parameter as an initializer with its name, in another shape and type than it has."""
         values = parameter.detach().double().numpy().astype(self.dtype if dtype is None else dtype)
         return self.drawing.weight(self._names[id(parameter)], values.reshape(shape or values.shape))
 
-    def convolved(self, x: Tensor, layer: nn.Conv2d, padding: int | tuple[int, int] | None = None) -> Tensor:
+    def convolved(self, x: Tensor, layer: Any, padding: int | tuple[int, int] | None = None) -> Tensor:
         """Return a convolution as it is in the model; `padding` in place of its own."""
         bias = None if layer.bias is None else self.weight(layer.bias)
         own = (int(layer.padding[0]), int(layer.padding[1]))
@@ -188,7 +189,7 @@ class Blocks:
             groups=layer.groups,
         )
 
-    def adjusted(self, x: Tensor, layer: nn.Conv2d, scale: Tensor, shift: Tensor, activate: Activation) -> Tensor:
+    def adjusted(self, x: Tensor, layer: Any, scale: Tensor, shift: Tensor, activate: Activation) -> Tensor:
         """Return a convolution without its bias, scaled, shifted by (N, D, 1, 1) each, and activated."""
         if self.one:
             kernel = self.weight(layer.weight, dtype=F32) * scale.reshape(layer.out_channels, 1, 1, 1)
@@ -199,7 +200,7 @@ class Blocks:
 
     # Norms
 
-    def _affine(self, mean: Tensor, variance: Tensor, norm: nn.GroupNorm) -> tuple[Tensor, Tensor]:
+    def _affine(self, mean: Tensor, variance: Tensor, norm: Any) -> tuple[Tensor, Tensor]:
         """Return scale and shift (N, C, 1, 1) of a norm, from the statistics (N, G, 1) of its groups."""
         groups, channels = norm.num_groups, norm.num_channels
         weight, bias = (
@@ -209,7 +210,7 @@ class Blocks:
         shift = bias - mean * scale
         return scale.reshape(-1, channels, 1, 1), shift.reshape(-1, channels, 1, 1)
 
-    def normalised(self, y: Tensor, norm: nn.GroupNorm) -> Affine:
+    def normalised(self, y: Tensor, norm: Any) -> Affine:
         """Return y (N, C, H, W) as its norm makes it, with the means of its channels."""
         (channels, height, across), groups = y.chw, norm.num_groups
         width = channels // groups
@@ -232,7 +233,7 @@ class Blocks:
         scale, shift = self._affine(*of_groups(means, variances, groups, width, unrolled=True), norm)
         return Affine(y, scale, shift, means * scale + shift)
 
-    def norm(self, y: Tensor, norm: nn.GroupNorm, activate: Activation | None = None) -> Tensor:
+    def norm(self, y: Tensor, norm: Any, activate: Activation | None = None) -> Tensor:
         """Return a norm with the activation behind it, float32."""
         (channels, height, width), groups = y.chw, norm.num_groups
         if channels // groups * height * width > _WHOLE_GROUP:
@@ -246,7 +247,7 @@ class Blocks:
             result = scaled(y, scale, shift)
         return result if activate is None else activate(result)
 
-    def active_norm(self, y: Tensor, norm: nn.GroupNorm, layer: nn.Module) -> Tensor:
+    def active_norm(self, y: Tensor, norm: Any, layer: Any) -> Tensor:
         """Return a norm and the activation behind it, in the graph's precision, as the one node where that is one
         kernel."""
         width = norm.num_channels // norm.num_groups
@@ -261,7 +262,7 @@ class Blocks:
             return relu(y.apply("GroupNormalization", *parameters, num_groups=norm.num_groups, epsilon=norm.eps))
         return self.norm(y, norm, activation(layer)).cast(self.dtype)
 
-    def norm_of_product(self, x: Centred, layer: nn.Conv2d, norm: nn.GroupNorm) -> tuple[Tensor, Tensor]:
+    def norm_of_product(self, x: Centred, layer: Any, norm: Any) -> tuple[Tensor, Tensor]:
         """Return scale and shift (N, D, 1, 1) of a 1x1 convolution of x less its centre, so that both are its norm."""
         groups, channels = norm.num_groups, layer.in_channels
         width = layer.out_channels // groups
@@ -359,7 +360,7 @@ class Blocks:
 
     # Blocks
 
-    def stage(self, blocks: nn.Sequential, x: Map) -> Map:
+    def stage(self, blocks: Any, x: Map) -> Map:
         """Return what mobile blocks make of a map."""
         for block in blocks:
             assert isinstance(block, MobileBlock)
@@ -372,12 +373,14 @@ class Blocks:
                 if isinstance(x, Centred)
                 else x
             ).hw
-            large = block.conv[0].out_channels * height * width >= LARGE_MAP
+            hidden: Any = block.conv[0]
+            large = hidden.out_channels * height * width >= LARGE_MAP
             x = self._large_block(block, self.centred(x)) if large else self._block(block, x)
         return x
 
-    def _block(self, block: MobileBlock, x: Map) -> Tensor:
-        expand, norm1, active, depthwise, norm2, _, project, norm3 = block.conv
+    def _block(self, block: Any, x: Map) -> Tensor:
+        layers: Any = block.conv
+        expand, norm1, active, depthwise, norm2, _, project, norm3 = layers
         if isinstance(x, Joined):
             joined = concat([x.large, self.exact(x.skip)], 1).cast(self.dtype)
             y = self.convolved(joined, expand, 1)
@@ -389,8 +392,9 @@ class Blocks:
         y = self.norm(self.convolved(y, project), norm3)
         return (y + self.exact(x) if block.residual else y).cast(self.dtype)
 
-    def _large_block(self, block: MobileBlock, x: Centred) -> Affine | Centred:
-        expand, norm1, active, depthwise, norm2, _, project, norm3 = block.conv
+    def _large_block(self, block: Any, x: Centred) -> Affine | Centred:
+        layers: Any = block.conv
+        expand, norm1, active, depthwise, norm2, _, project, norm3 = layers
         y = self.adjusted(x.values, expand, *self.norm_of_product(x, expand, norm1), activation(active))
         y = self.active_norm(self.convolved(y, depthwise), norm2, active)
         result = self.normalised(self.convolved(y, project), norm3)

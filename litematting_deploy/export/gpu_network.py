@@ -1,24 +1,23 @@
 """LiteMatting as a graph for compilers on GPUs, drawn from the model's weights with `gpu_blocks`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
-from torch import nn
+from numpy.typing import NDArray
 
 from ..model import LiteMatting
-from ..model.modules import BRANCHES, PAIRS, PYRAMID_SCALES, EfficientNonLocalBlock, LongShortRangePyramidPooling
+from ..model.modules import BRANCHES, PAIRS, PYRAMID_SCALES
 from ..model.pooling import averaging_matrix
 from .drawing import Drawing, Tensor, concat, convolve
-from .gpu_blocks import F32, Blocks, Centred, activation, bordered, of_groups, padded_share, relu, scaled
+from .gpu_blocks import F32, Blocks, Centred, Map, activation, bordered, of_groups, padded_share, relu, scaled
 
 _ALIGNED = 8
 """Rows of a matrix in half precision come in so many, or a kernel is needed to pad them."""
 
 
-def draw(
-    model: LiteMatting, patch_hw: tuple[int, int], batch: int | None, dtype: np.dtype, opset: int
-) -> onnx.ModelProto:
+def draw(model: LiteMatting, patch_hw: tuple[int, int], batch: int | None, dtype: Any, opset: int) -> onnx.ModelProto:
     """Return the graph of a model: image, trimap and guide to alpha, all float32, with maps in `dtype` between."""
     drawing = Drawing(opset)
     count: int | str = "batch" if batch is None else batch
@@ -31,13 +30,14 @@ def draw(
 
 
 class _Network(Blocks):
-    def __init__(self, model: LiteMatting, drawing: Drawing, dtype: np.dtype, one: bool) -> None:
+    def __init__(self, model: LiteMatting, drawing: Drawing, dtype: Any, one: bool) -> None:
         super().__init__(model, drawing, dtype, one)
         self.network = model
 
     def alpha(self, image: Tensor, trimap: Tensor, guide: Tensor) -> Tensor:
         """Return alpha (N, 1, H, W) of inputs as in `LiteMatting.forward`."""
-        encoder, decoder = self.network.encoder, self.network.decoder
+        network: Any = self.network
+        encoder, decoder = network.encoder, network.decoder
         shown = concat([image, trimap, guide], 1).cast(self.dtype)
         height, width = trimap.hw
         inside = (trimap.window(1, 1, 2) + trimap.window(1, 2, 3)).cast(self.dtype)
@@ -48,18 +48,18 @@ class _Network(Blocks):
         en5 = self.stage(encoder.layer5, self.stage(encoder.layer4, en3))
         en6 = self.plain(self.stage(encoder.layer6, en5))
         assert encoder.gfnb is not None
-        assert self.network.ppm is not None
+        assert network.ppm is not None
         context = self._attended(encoder.gfnb, en6, self._guidance(encoder.layerx, shown), inside)
         en7 = self.plain(self.stage(encoder.layer7, concat([en6, context], 1)))
-        x = concat([en7, self._pooled(self.network.ppm, en7)], 1)
-        convolution, norm = self.network.dfpool
+        x = concat([en7, self._pooled(network.ppm, en7)], 1)
+        convolution, norm = network.dfpool
         x = self.norm(self.convolved(x, convolution), norm).cast(self.dtype)
-        x = self.stage(decoder.uper1, concat([en6, x], 1))
+        y: Map = self.stage(decoder.uper1, concat([en6, x], 1))
         for stage, skip in ((decoder.uper2, en5), (decoder.uper3, en3), (decoder.uper4, en2)):
-            x = self.stage(stage, self.join(x, skip))
-        return self._last(decoder, self.padded(self.join(x, en1)), shown.window(1, 0, 6))
+            y = self.stage(stage, self.join(y, skip))
+        return self._last(decoder, self.padded(self.join(y, en1)), shown.window(1, 0, 6))
 
-    def _first(self, encoder: nn.Module, x: Tensor) -> Centred:
+    def _first(self, encoder: Any, x: Tensor) -> Centred:
         """Return En-1. Its mean takes a pass of its own: an activation has none that follows from a norm."""
         convolution, norm, active = encoder.layer0
         x = self.norm(self.convolved(x, convolution), norm, activation(active)).cast(self.dtype)
@@ -70,7 +70,7 @@ class _Network(Blocks):
         centre = mean * padded_share(*made.y.hw)
         return Centred(bordered(relu(made.values()) - centre, centre).cast(self.dtype), centre, mean)
 
-    def _guidance(self, layers: nn.Sequential, shown: Tensor) -> Centred:
+    def _guidance(self, layers: Any, shown: Tensor) -> Centred:
         """Return the low-level features (N, 64, H / 2, W / 2), without padding.
 
         shown: (N, 8, H, W), the image first. Of all its channels, for TensorRT has kernels for 8.
@@ -84,7 +84,7 @@ class _Network(Blocks):
         mean = self._mean(result)
         return Centred((self.exact(result) - mean).cast(self.dtype), mean, mean, padded=False)
 
-    def _last(self, decoder: nn.Module, x: Tensor, shown: Tensor) -> Tensor:
+    def _last(self, decoder: Any, x: Tensor, shown: Tensor) -> Tensor:
         """Return alpha from the joined map (N, 96, H / 2 + 2, W / 2 + 2), image and trimap (N, 6, H, W).
 
         The last convolution is in float32.
@@ -97,13 +97,13 @@ class _Network(Blocks):
             x = self._prelu(self.convolved(x, decoder.out[index]), decoder.out[index + 1])
         return self._sum_of_taps(x, decoder.out[4]).clip(0, 1)
 
-    def _prelu(self, x: Tensor, layer: nn.PReLU) -> Tensor:
+    def _prelu(self, x: Tensor, layer: Any) -> Tensor:
         slope = self.weight(layer.weight, 1, -1, 1, 1, dtype=x.dtype)
         if float(layer.weight.detach().max()) <= 1:
             return x.maximum(x * slope)
         return relu(x) - relu(-x) * slope
 
-    def _sum_of_taps(self, x: Tensor, layer: nn.Conv2d) -> Tensor:
+    def _sum_of_taps(self, x: Tensor, layer: Any) -> Tensor:
         """Return a 3x3 convolution to one channel, float32, as products that a compiler makes one kernel of."""
         (height, width), kernel = x.hw, self.weight(layer.weight, dtype=F32)
         x = x.pad().cast(F32)
@@ -117,7 +117,7 @@ class _Network(Blocks):
 
     # Attention
 
-    def _attended(self, block: EfficientNonLocalBlock, high: Tensor, guidance: Centred, inside: Tensor) -> Tensor:
+    def _attended(self, block: Any, high: Tensor, guidance: Centred, inside: Tensor) -> Tensor:
         """Return `EfficientNonLocalBlock.forward` of En-6, the guidance and where the trimap is not background."""
         high = high * inside
         height, width = high.hw
@@ -151,7 +151,7 @@ class _Network(Blocks):
             first += scale
         return concat(cells, 1)
 
-    def _window_sums(self, x: Tensor, heights: Sequence[int], widths: Sequence[int]) -> tuple[Tensor, np.ndarray]:
+    def _window_sums(self, x: Tensor, heights: Sequence[int], widths: Sequence[int]) -> tuple[Tensor, NDArray[Any]]:
         """Return sums of x (N, C, H, W) over the windows of adaptive pooling, all heights with all widths.
 
         Sums (N, sum of heights, sum of widths, C), and what makes averages of them, (rows, columns, 1).
@@ -163,7 +163,7 @@ class _Network(Blocks):
         products = (self.drawing.constant(down, self.dtype) @ pixels).reshape(-1, len(rows), width, channels)
         return self.drawing.constant(across, self.dtype) @ products, (rows[:, None] * columns)[..., None]
 
-    def _cut(self, sums: Tensor, shares: np.ndarray, first: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    def _cut(self, sums: Tensor, shares: NDArray[Any], first: tuple[int, int], size: tuple[int, int]) -> Tensor:
         """Return averages (N, rows, columns, C) of one size of window, float32."""
         (top, left), (rows, columns) = first, size
         part = sums.window(1, top, top + rows).window(2, left, left + columns)
@@ -172,7 +172,7 @@ class _Network(Blocks):
 
     # Pyramid pooling
 
-    def _pooled(self, module: LongShortRangePyramidPooling, x: Tensor) -> Tensor:
+    def _pooled(self, module: Any, x: Tensor) -> Tensor:
         """Return `LongShortRangePyramidPooling.forward`; the four pairs go through the shared layers as one batch."""
         for convolution, norm, active in (module.trans[:3], module.trans[3:]):
             x = self.norm(self.convolved(x, convolution), norm, activation(active)).cast(self.dtype)
@@ -213,7 +213,7 @@ class _Network(Blocks):
         y = self.norm(y, norm, activation(active)).cast(self.dtype)
         return y.reshape(-1, len(pairs) * channels, height, width)
 
-    def _canvas_norm(self, y: Tensor, norms: Sequence[nn.GroupNorm], inside: np.ndarray) -> Tensor:
+    def _canvas_norm(self, y: Tensor, norms: Sequence[Any], inside: NDArray[Any]) -> Tensor:
         """Return the norms, with ReLU, of maps that lie one behind the other as channels, each in a part of the canvas.
 
         y: (N, branches C, H, W). inside: (branches, H, W), 1 where a branch has cells. The result is as y is.
@@ -228,8 +228,8 @@ class _Network(Blocks):
         variances = (apart * apart * shares).sum(3, 4)
         mean, variance = of_groups(means, variances, branches * groups, each // groups, unrolled=True)
         weight, bias = (
-            concat([self.weight(part(norm), 1, groups, each // groups, dtype=F32) for norm in norms], 1)
-            for part in (lambda norm: norm.weight, lambda norm: norm.bias)
+            concat([self.weight(getattr(norm, part), 1, groups, each // groups, dtype=F32) for norm in norms], 1)
+            for part in ("weight", "bias")
         )
         scale = weight / (variance + norms[0].eps).apply("Sqrt")
         shift = bias - mean * scale
@@ -237,7 +237,7 @@ class _Network(Blocks):
         return relu(scaled(y, scale, shift)).cast(self.dtype)
 
 
-def _windows(sizes: Sequence[int], length: int) -> tuple[np.ndarray, np.ndarray]:
+def _windows(sizes: Sequence[int], length: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return a power of two for each window of adaptive pooling, where it is, (windows, length), and its share.
 
     Their product is 1 / length. Half precision holds the power exactly, and sums of what it makes of large windows.

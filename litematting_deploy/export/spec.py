@@ -38,9 +38,10 @@ class ExportSpec(Spec):
     batch: patches per call; None for any number.
     precision: type of weights and activations; statistics of norms, softmax and averages are float32 in both.
     pooling: the form of average pooling, see `model.pooling`.
-    norm: the form of group norm, see `norms`; None for "gpu" in fp16 and "group" in fp32. "group" is one
-        GroupNormalization node; "instance" and "batch" are spelled out around these; "folded" is for ONNX Runtime on a
-        CPU, float32 only; "gpu" draws the network for TensorRT, with pooling in a form of its own, see `gpu_blocks`.
+    norm: the form of group norm, see `norms`; None for "gpu" in fp16 with a fixed batch, and "group" elsewhere. "group"
+        is one GroupNormalization node; "instance" and "batch" are spelled out around these; "folded" is for ONNX
+        Runtime on a CPU, float32 only; "gpu" draws the network for TensorRT, for a fixed batch, with pooling in a form
+        of its own, see `gpu_blocks`.
     tolerance: largest absolute difference of alpha; None for that of the precision in `TOLERANCES`.
 
     Raises `UsageError` for a value that is not accepted.
@@ -68,6 +69,12 @@ class ExportSpec(Spec):
                 f"`precision={self.precision}`; use `norm=batch`",
                 parameter="norm",
             )
+        if self.norm == "gpu" and self.batch is None:
+            raise UsageError(
+                "`norm=gpu` needs a fixed `batch`, for TensorRT for RTX builds no such engine for a dynamic one; use "
+                "`batch=1`, or `norm=group`",
+                parameter="norm",
+            )
         if self.tolerance is not None and not 0 < self.tolerance <= 1:
             raise UsageError(
                 f"`tolerance`, a difference of alpha, must be positive and up to 1, as 0.001; got {self.tolerance}",
@@ -79,7 +86,7 @@ class ExportSpec(Spec):
         """The form of norm in force."""
         if self.norm is not None:
             return self.norm
-        return "gpu" if self.precision == "fp16" else "group"
+        return "gpu" if self.precision == "fp16" and self.batch is not None else "group"
 
     @property
     def patch_hw(self) -> tuple[int, int]:

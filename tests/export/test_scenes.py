@@ -90,7 +90,7 @@ FORMS: list[tuple[Norm, Precision, Pooling, int | None, int]] = [
     ("instance", "fp16", "conv", 1, 192),
     ("instance", "fp16", "adaptive", None, 192),
     ("gpu", "fp16", "matmul", 1, 192),
-    ("gpu", "fp16", "matmul", None, 192),
+    ("gpu", "fp16", "matmul", 2, 192),
     ("gpu", "fp16", "matmul", 1, 640),
     ("gpu", "fp32", "matmul", 1, 192),
 ]

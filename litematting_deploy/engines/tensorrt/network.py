@@ -100,9 +100,9 @@ def _operations(layer: Any) -> int:
     taken = layer.get_input(0).shape
     if layer.type.name == "CONVOLUTION":
         convolution = copy_as(layer, "IConvolutionLayer")
-        return 2 * results * abs(taken[1]) // convolution.num_groups * math.prod(convolution.kernel_size_nd)
+        return int(2 * results * abs(taken[1]) // convolution.num_groups * math.prod(convolution.kernel_size_nd))
     product = copy_as(layer, "IMatrixMultiplyLayer")
-    return 2 * results * abs(taken[-2 if product.op0.name == "TRANSPOSE" else -1])
+    return int(2 * results * abs(taken[-2 if product.op0.name == "TRANSPOSE" else -1]))
 
 
 def copy_as(layer: Any, kind: str) -> Any:

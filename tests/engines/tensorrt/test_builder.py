@@ -164,7 +164,7 @@ def test_a_compatibility_that_an_older_tensorrt_lacks_is_refused(rtx: trt.Tensor
     older = dataclasses.replace(rtx, backend="tensorrt", version="10.3.0", module=Older())
     profile = BuildProfile(backend="tensorrt", hardware_compatibility="same-capability")
     with pytest.raises(UsageError, match=r"=same-capability`: tensorrt 10\.3\.0 has no such level"):
-        configure(older, rtx.builder(), Network(None, (64, 64), 1, "fp32", (), ()), profile, ("9.0",))
+        configure(older, rtx.builder(), Network(None, (64, 64), 1, "fp32", (), 0, (), ()), profile, ("9.0",))
 
 
 def test_targets(rtx: trt.TensorRT) -> None:
