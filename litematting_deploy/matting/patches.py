@@ -185,11 +185,14 @@ class Stitcher:
 
     @stage("stitch")
     def add(self, corner_yx: tuple[int, int], alpha: NDArray[np.float32]) -> None:
-        """Add the network's alpha (h, w) float32 of one patch; in plan order the bits are the same every time."""
+        """Add the network's alpha (h, w) float32 of one patch, clamped to 0..1.
+
+        In plan order the bits are the same every time.
+        """
         window = self._plan.window(corner_yx)
         trimap = self._trimap[window]
         known = (trimap == FOREGROUND).astype(np.float32)
-        self._sum[window] += np.where(trimap == UNKNOWN, alpha, known) * self._patch_weight
+        self._sum[window] += np.where(trimap == UNKNOWN, np.clip(alpha, 0, 1), known) * self._patch_weight
         self._weight[window] += self._patch_weight
 
     @stage("finish")
