@@ -28,7 +28,7 @@ def _sm(context: click.Context, parameter: click.Parameter, values: tuple[str, .
     "--sm", "architectures", multiple=True, callback=_sm, metavar="8.9", help="Compute capability; repeat it."
 )
 @click.option("--min-batch", type=int, metavar="N", help="Fewest patches at a time.  [default: 1]")
-@click.option("--opt-batch", type=int, metavar="N", help="Patches at a time it is best at.  [default: 4]")
+@click.option("--opt-batch", type=int, metavar="N", help="Patches at a time it is best at.  [default: 1]")
 @click.option("--max-batch", type=int, metavar="N", help="Most patches at a time.  [default: 8]")
 @click.option("--tf32/--no-tf32", default=None, help="Let an fp32 ONNX multiply in TF32.  [default: no]")
 @click.option("--workspace", "workspace_mib", type=int, metavar="MIB", help="Limit of scratch memory on the device.")

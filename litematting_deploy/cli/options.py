@@ -78,9 +78,7 @@ engine_options = adding(
         callback=_patch,
         help="Patch size of a checkpoint; others have their own.",
     ),
-    engine_option(
-        "--batch", help="Patches per call of the engine.  [default: 1; 4 on a GPU, or its own; on a server its most]"
-    ),
+    engine_option("--batch", help="Patches per call of the engine.  [default: 1, or its own; on a server its most]"),
     engine_option("--precision", help="Of a checkpoint on a GPU.  [default: fp32]"),
     engine_option("--compile", "compiled", help="A checkpoint: by torch.compile, first slow."),
     engine_option("--channels-last", help="A checkpoint: activations as (N, H, W, C) in memory, which may be faster."),

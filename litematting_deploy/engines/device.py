@@ -9,7 +9,7 @@ from pathlib import Path
 from ..files import cache_folder
 from .base import Described, check_batch
 
-DEFAULT_BATCH = 4
+DEFAULT_BATCH = 1  # until a GPU shows that more are faster
 """Patches per call where neither the user nor the artefact says how many."""
 
 
@@ -30,17 +30,21 @@ class Gpu:
 class DeviceEngine(Described):
     """Runs the network on patches that lie in the memory of a CUDA device.
 
-    batch: the only batch size it takes. capturable: the caller may record its work in a CUDA graph. device_bytes:
-    memory of the device it takes, beside inputs and output; None where its library does not say.
+    batch: the most patches that a run computes. least: the fewest; None where a run always computes `batch`.
+    capturable: the caller may record its work in a CUDA graph. device_bytes: memory of the device it takes, beside
+    inputs and output; None where its library does not say.
     """
 
     batch: int
+    least: int | None = None
     capturable: bool
     device_bytes: int | None
 
     @abc.abstractmethod
-    def enqueue(self, addresses: Mapping[str, int], stream: int) -> None:
+    def enqueue(self, addresses: Mapping[str, int], stream: int, count: int | None = None) -> None:
         """Put one run on a stream and return.
+
+        count: how many of the patches are computed, from `least` to `batch`; given if there is a `least`.
 
         addresses: of image (batch, 3, H, W), trimap (batch, 3, H, W), guide (batch, 2, H, W) and alpha
         (batch, 1, H, W), all float32 and C-contiguous; alpha is written. stream: that of the `Gpu`. Raises

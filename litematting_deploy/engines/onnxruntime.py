@@ -132,22 +132,24 @@ class _OnnxRuntimeDevice(_InSession, DeviceEngine):
         if kind == "tensorrt" and self.precision == "fp32":
             self.precision = "tf32"  # this provider has no option that turns it off
         self.batch = checked_batch(batch, self.fixed_batch, str(artefact.path))
+        self.least = 1 if self.fixed_batch is None else None
         self._gpu = gpu
         self._options = artefact.ort.RunOptions()
         self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")  # the stream keeps the order
 
-    def enqueue(self, addresses: Mapping[str, int], stream: int) -> None:
+    def enqueue(self, addresses: Mapping[str, int], stream: int, count: int | None = None) -> None:
         """Put one run on the stream that the session was opened for. Raises `UsageError` for another one."""
+        count = count or self.batch
         if stream != self._gpu.stream:
             raise UsageError(f"{self.name}: opened for stream {self._gpu.stream}, asked to run on {stream}")
         binding = self._session.io_binding()
         for name, address in addresses.items():
             bind = binding.bind_output if name == "alpha" else binding.bind_input
-            bind(name, "cuda", self._gpu.index, np.float32, (self.batch, CHANNELS[name], *self.patch_hw), address)
+            bind(name, "cuda", self._gpu.index, np.float32, (count, CHANNELS[name], *self.patch_hw), address)
         try:
             self._session.run_with_iobinding(binding, self._options)
         except self._errors as error:
-            raise self.failure(self.batch, error) from error
+            raise self.failure(count, error) from error
 
 
 def provider_runtime(kind: str) -> Any:

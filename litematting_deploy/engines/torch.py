@@ -91,6 +91,7 @@ class _TorchDevice(DeviceEngine):
 
     capturable = False
     device_bytes = None
+    least = 1
 
     def __init__(self, artefact: TorchArtefact, gpu: Gpu, batch: int) -> None:
         self._torch = torch = artefact.torch
@@ -101,47 +102,49 @@ class _TorchDevice(DeviceEngine):
         self.patch_hw, self.batch, self.precision = artefact.patch_hw, batch, artefact.precision
         self._addresses: dict[str, int] = {}
         self._tensors: dict[str, Any] = {}
-        self._graph: Any = None
+        self._graphs: dict[int, Any] = {}  # of each number of patches; None until its second run
 
-    def enqueue(self, addresses: Mapping[str, int], stream: int) -> None:
-        """Run as `DeviceEngine.enqueue` says; with new addresses once as it is, then as a recorded graph.
+    def enqueue(self, addresses: Mapping[str, int], stream: int, count: int | None = None) -> None:
+        """Run as `DeviceEngine.enqueue` says; with new addresses or count once as it is, then as a recorded graph.
 
         fp32 means what it says, tf32 is for products too: PyTorch's flags are set for the run and put back.
         """
-        torch = self._torch
+        torch, count = self._torch, count or self.batch
         external = torch.cuda.ExternalStream(stream, device=self._device)
         try:
             with torch.cuda.device(self._device), torch.cuda.stream(external):
                 if dict(addresses) != self._addresses:
-                    self._addresses, self._graph = {}, None
+                    self._addresses, self._graphs = {}, {}
                     self._tensors = {name: self._tensor(name, address) for name, address in addresses.items()}
-                    self._forward()
                     self._addresses = dict(addresses)
+                if count not in self._graphs:
+                    self._forward(count)
+                    self._graphs[count] = None
                     return
-                if self._graph is None:
-                    self._graph = self._recorded(external)
-                self._graph.replay()
+                if self._graphs[count] is None:
+                    self._graphs[count] = self._recorded(external, count)
+                self._graphs[count].replay()
         except torch.OutOfMemoryError as error:
             raise DeviceError(
-                f"{self.name}: {self.device} is out of memory with {self.batch} patches at a time; use a smaller "
+                f"{self.name}: {self.device} is out of memory with {count} patches at a time; use a smaller "
                 f"`batch` or smaller patches ({first_line(error)})"
             ) from error
         except RuntimeError as error:
             raise DeviceError(f"{self.name}: failed on {self.device}: {first_line(error)}") from error
 
-    def _recorded(self, stream: Any) -> Any:
-        """Record a graph on the very stream of the first run, whose libraries' workspaces are there already.
+    def _recorded(self, stream: Any, count: int) -> Any:
+        """Record a graph of `count` patches, on the stream of the first run, whose libraries' workspaces are there.
 
         Relaxed, because another thread may free memory meanwhile, which a stricter mode takes for a mistake of ours.
         """
         graph = self._torch.cuda.CUDAGraph()
         with self._torch.cuda.graph(graph, stream=stream, capture_error_mode="relaxed"):
-            self._forward()
+            self._forward(count)
         return graph
 
-    def _forward(self) -> None:
-        """Run the module on the tensors and write alpha."""
-        tensors = self._tensors
+    def _forward(self, count: int) -> None:
+        """Run the module on the first `count` patches of the tensors and write their alpha."""
+        tensors = {name: tensor[:count] for name, tensor in self._tensors.items()}
         with self._torch.inference_mode(), _arithmetic(self._torch, self.precision):
             tensors["alpha"].copy_(self._module(tensors["image"], tensors["trimap"], tensors["guide"]))
 
@@ -153,7 +156,7 @@ class _TorchDevice(DeviceEngine):
 
     def close(self) -> None:
         """Drop module and graph."""
-        self._module = self._graph = None
+        self._module, self._graphs = None, {}
         self.closed = True
 
 

@@ -1,57 +1,135 @@
 """Covering a mask with few rectangles of one size: where an adaptive plan's patches lie."""
 
+import functools
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 CELLS = 32  # of a rectangle's side: finer ones save none, on twelve drawn trimaps, and take longer
+_ROWS = 256
+_NONE = 1 << 30  # more than any row or column
 
-Mask = NDArray[np.bool_]
+Bits = NDArray[np.uint8]
+Cells = NDArray[np.uint8]  # 0 and 1
 Corner = tuple[int, int]
+Window = tuple[slice, slice]
 
 
-def cover(mask: Mask, size_hw: tuple[int, int]) -> list[Corner]:
-    """Return the top left corners of rectangles inside the mask that cover all that is true in it.
+@dataclass(frozen=True)
+class BitMask:
+    """A mask of one bit a pixel, which is what plans are made from, and small enough to come from a device.
+
+    bits: (H, ceil(W / 8)) uint8, each row as `numpy.packbits` packs it. hw: H and W.
+    """
+
+    bits: Bits
+    hw: tuple[int, int]
+
+    @classmethod
+    def equal(cls, plane: NDArray[np.uint8], value: int) -> Self:
+        """Return where a plane (H, W) uint8 has this value."""
+        bits = np.empty((len(plane), -(-plane.shape[1] // 8)), np.uint8)
+        for start in range(0, len(plane), _ROWS):  # in strips that fit the processor's cache
+            rows = slice(start, start + _ROWS)
+            bits[rows] = np.packbits(plane[rows] == value, axis=1)
+        return cls(bits, (plane.shape[0], plane.shape[1]))
+
+    def padded(self, added: tuple[tuple[int, int], tuple[int, int]]) -> Self:
+        """Return the mask with false pixels added above and below, and on the left and on the right."""
+        if not any(itertools.chain(*added)):
+            return self
+        whole = np.pad(np.unpackbits(self.bits, axis=1, count=self.hw[1]), added)
+        return type(self)(np.packbits(whole, axis=1), (whole.shape[0], whole.shape[1]))
+
+    def bounds(self, window: Window, holes: list[Window]) -> tuple[Corner, Corner] | None:
+        """Return the first and the last row and column (y, x) of what is true in a window and in no hole; or None."""
+        rows, columns = window
+        start, count = columns.start // 8, -(-columns.stop // 8) - columns.start // 8
+
+        def packed(columns: slice) -> Bits:
+            inside = np.zeros(8 * count, np.uint8)
+            inside[max(columns.start - 8 * start, 0) : max(columns.stop - 8 * start, 0)] = 1
+            return np.packbits(inside)
+
+        left = self.bits[rows, start : start + count] & packed(columns)
+        for hole_rows, hole_columns in holes:
+            left[max(hole_rows.start - rows.start, 0) : max(hole_rows.stop - rows.start, 0)] &= ~packed(hole_columns)
+        x, y, width, height = cv2.boundingRect(left)
+        if not width:
+            return None
+        ends = np.unpackbits(np.bitwise_or.reduce(left[:, [x, x + width - 1]], axis=0)).tolist()
+        first, last = 8 * (start + x) + ends.index(1), 8 * (start + x + width) - 1 - ends[:7:-1].index(1)
+        return (rows.start + y, first), (rows.start + y + height - 1, last)
+
+    def any_column(self, rows: slice) -> Bits:
+        """Return (W,) uint8, 1 where any of these rows is true."""
+        return np.unpackbits(np.bitwise_or.reduce(self.bits[rows], axis=0), count=self.hw[1])
+
+
+@dataclass(frozen=True)
+class _Reach:
+    """What a rectangle reaches: `size_hw` pixels at its corner, and `margin` more where it lies at the mask's border.
+
+    Corners lie in `inner_hw`, the mask without a border of `margin` pixels, each of which counts as the nearest pixel
+    that is left: a patch covers what lies `margin` pixels inside it, and at the image's border all that lies there.
+    """
+
+    hw: tuple[int, int]
+    size_hw: tuple[int, int]
+    margin: int
+
+    @property
+    def inner_hw(self) -> tuple[int, int]:
+        return self.hw[0] - 2 * self.margin, self.hw[1] - 2 * self.margin
+
+    def of(self, corner: Corner) -> Window:
+        """Return the rows and columns of the mask that a rectangle reaches."""
+        rows, columns = (
+            slice(start + self.margin if start else 0, length if start == inner - size else start + self.margin + size)
+            for start, length, inner, size in zip(corner, self.hw, self.inner_hw, self.size_hw, strict=True)
+        )
+        return rows, columns
+
+
+def cover(mask: BitMask, size_hw: tuple[int, int], margin: int = 0) -> list[Corner]:
+    """Return the top left corners of rectangles that cover all that is true in the mask.
 
     None of them is superfluous. They are few, not provably the fewest, which is hard to find, and always the same for
     the same mask. Sweeps over a coarser mask from all sides make coverings; in the best of these, groups of neighbours
     are replaced by fewer rectangles for as long as that is possible.
 
-    mask: (H, W) bool.
-    size_hw: height and width of each rectangle, at most (H, W).
+    size_hw: height and width of each rectangle, at most (H, W) less twice the margin.
+    margin: pixels around a rectangle in which nothing is covered, except at the mask's border.
+    Corners include the margin: the first is (0, 0).
     """
     cell_hw = max(1, size_hw[0] // CELLS), max(1, size_hw[1] // CELLS)
-    cells = _coarse(mask, cell_hw)
+    rows = np.unpackbits(_coarse(mask.bits, margin, cell_hw[0]), axis=1, count=mask.hw[1])
+    cells = _coarse(rows.T, margin, cell_hw[1]).T
     side_hw = size_hw[0] // cell_hw[0], size_hw[1] // cell_hw[1]
     sweeps = sorted(_sweeps(cells, side_hw), key=len)
     corners = min((_merged(cells, corners, side_hw) for corners in sweeps[:3]), key=len)
-    exact = [_inside(mask, y * cell_hw[0], x * cell_hw[1], size_hw) for y, x in corners]
-    return sorted(_centred(mask, exact, size_hw))
+    reach = _Reach(mask.hw, size_hw, margin)
+    exact = [_inside(reach.inner_hw, y * cell_hw[0], x * cell_hw[1], size_hw) for y, x in corners]
+    return sorted(_centred(mask, exact, reach))
 
 
-def folded(mask: Mask, margin: int) -> Mask:
-    """Return a mask (H, W) without a border of `margin` pixels, whose true pixels move to the nearest one that is left.
-
-    A patch covers what lies `margin` pixels inside it, and at the image's border all that lies there: once the border
-    is folded in, a patch covers its inner part, wherever it is.
-    """
-    for _ in range(2):
-        inner = mask[margin : mask.shape[0] - margin].copy()
-        inner[0] |= mask[: margin + 1].any(axis=0)
-        inner[-1] |= mask[mask.shape[0] - margin - 1 :].any(axis=0)
-        mask = inner.T
-    return mask
+def _coarse(rows: Cells, margin: int, count: int) -> Cells:
+    """Return the bitwise or of every `count` rows, the first `margin` and the last counting as the next inner one."""
+    length = len(rows) - 2 * margin
+    inner = np.zeros((-(-length // count) * count, rows.shape[1]), np.uint8)
+    inner[:length] = rows[margin : margin + length]
+    inner[0] |= np.bitwise_or.reduce(rows[: margin + 1], axis=0)
+    inner[length - 1] |= np.bitwise_or.reduce(rows[margin + length - 1 :], axis=0)
+    coarse: Cells = np.bitwise_or.reduce(inner.reshape(-1, count, rows.shape[1]), axis=1)
+    return coarse
 
 
-def _coarse(mask: Mask, cell_hw: tuple[int, int]) -> Mask:
-    """Return whether any pixel of a cell is true."""
-    rows = np.logical_or.reduceat(mask, np.arange(0, mask.shape[0], cell_hw[0]), axis=0)
-    return np.logical_or.reduceat(rows, np.arange(0, mask.shape[1], cell_hw[1]), axis=1)
-
-
-def _sweeps(cells: Mask, side_hw: tuple[int, int]) -> Iterator[list[Corner]]:
+def _sweeps(cells: Cells, side_hw: tuple[int, int]) -> Iterator[list[Corner]]:
     """Yield the coverings that are swept from each side, in both directions along it."""
     for turned, up, back in itertools.product((False, True), repeat=3):
         view, (height, width) = (cells.T, side_hw[::-1]) if turned else (cells, side_hw)
@@ -63,68 +141,144 @@ def _sweeps(cells: Mask, side_hw: tuple[int, int]) -> Iterator[list[Corner]]:
         yield swept
 
 
-def _sweep(cells: Mask, height: int, width: int) -> list[Corner]:
+def _sweep(cells: Cells, height: int, width: int) -> list[Corner]:
     """Cover, from the top, each first cell that is left by the rectangle at its height that covers most."""
-    left: NDArray[np.int32] = np.pad(cells.astype(np.int32), ((0, height), (width, width)))
-    rows = np.asarray(left.any(axis=1))
-    corners, y = [], 0
-    while rows.any():
-        y = int(rows.argmax())
-        first = int(left[y].argmax())
-        below = left[y : y + height, first - width + 1 : first + width].sum(axis=0)
-        sums = np.concatenate([[0], below.cumsum()])
-        x = first - int((sums[width:] - sums[:-width])[::-1].argmax())
-        left[y : y + height, x : x + width] = 0
-        rows[y : y + height] = left[y : y + height].any(axis=1)
-        corners.append(_inside(cells, y, x - width, (height, width)))
+    hw = cells.shape[0] + height, cells.shape[1] + 2 * width
+    left = bytearray(hw[0] * hw[1])  # whose next cell is found at once
+    grid = np.frombuffer(left, np.uint8).reshape(hw)
+    grid[:-height, width:-width] = cells
+    band = _band(width)
+    corners = []
+    at = left.find(1)
+    while at >= 0:
+        y, first = divmod(at, hw[1])
+        near = grid[y : y + height, first - width + 1 : first + width]
+        x = first - int((cv2.reduce(near, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32F)[0] @ band).argmax())
+        grid[y : y + height, x : x + width] = 0
+        corners.append(_inside(cells.shape, y, x - width, (height, width)))
+        at = left.find(1, at)
     return corners
 
 
-def _inside(mask: Mask, y: int, x: int, size_hw: tuple[int, int]) -> Corner:
-    """Return the corner of a rectangle, moved so that it lies in the mask (H, W)."""
-    return max(min(y, mask.shape[0] - size_hw[0]), 0), max(min(x, mask.shape[1] - size_hw[1]), 0)
+@functools.cache
+def _band(width: int) -> NDArray[np.float32]:
+    """Return (2 width - 1, width) of 0 and 1: columns times this are sums of `width` of them, from the last one on."""
+    lower = np.tri(2 * width - 1, width, dtype=np.float32)[:, ::-1]
+    return np.ascontiguousarray(lower * lower[::-1, ::-1])
 
 
-def _merged(cells: Mask, corners: list[Corner], side_hw: tuple[int, int]) -> list[Corner]:
+def _inside(hw: tuple[int, ...], y: int, x: int, size_hw: tuple[int, int]) -> Corner:
+    """Return the corner of a rectangle, moved so that it lies in a mask of `hw`."""
+    return max(min(y, hw[0] - size_hw[0]), 0), max(min(x, hw[1] - size_hw[1]), 0)
+
+
+def _merged(cells: Cells, corners: list[Corner], side_hw: tuple[int, int]) -> list[Corner]:
     """Replace groups of neighbours by one rectangle fewer, while that covers what only they cover."""
     height, width = side_hw
     padded = np.pad(cells, ((0, height), (0, width)))
     count = np.zeros(padded.shape, np.uint16)
     kept, before = set(corners), 0
-    for y, x in kept:
-        count[y : y + height, x : x + width] += 1
+    for corner in kept:
+        count[_window(corner, side_hw)] += 1
+    alone: dict[Corner, _Extent] = {}  # of rectangles, and groups without fewer, since what lies there last changed
+    settled: set[tuple[Corner, ...]] = set()
     while len(kept) != before:
         before = len(kept)
         for group in _groups(sorted(kept), side_hw):
-            if not kept.issuperset(group):
+            if group in settled or not kept.issuperset(group):
+                continue
+            for corner in group:
+                if corner not in alone:
+                    window = _window(corner, side_hw)
+                    alone[corner] = _Extent.of(padded[window] & (count[window] == 1), corner)
+            settled.add(group)
+            if not functools.reduce(_Extent.with_, [alone[corner] for corner in group]).fits(side_hw, len(group) - 1):
                 continue
             top, left = min(y for y, _ in group), min(x for _, x in group)
             rows, columns = slice(top, max(y for y, _ in group) + height), slice(left, max(x for _, x in group) + width)
-            for y, x in group:
-                count[y : y + height, x : x + width] -= 1
+            for corner in group:
+                count[_window(corner, side_hw)] -= 1
             fewer = _few(padded[rows, columns] & (count[rows, columns] == 0), side_hw, len(group) - 1)
             new = group
             if fewer is not None:
-                new = tuple(_inside(cells, y + top, x + left, side_hw) for y, x in fewer)
+                new = tuple(_inside(cells.shape, y + top, x + left, side_hw) for y, x in fewer)
                 kept = kept.difference(group).union(new)
-            for y, x in new:
-                count[y : y + height, x : x + width] += 1
+                stale = {one for one in alone if any(_meet(one, other, side_hw) for other in group + new)}
+                alone = {corner: extent for corner, extent in alone.items() if corner not in stale}
+                settled = {group for group in settled if stale.isdisjoint(group)}
+            for corner in new:
+                count[_window(corner, side_hw)] += 1
     return sorted(kept)
+
+
+class _Extent(NamedTuple):
+    """The cells that a rectangle covers alone, as far as they lie outermost: the ends of these rows and columns."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    points: tuple[Corner, ...]
+
+    @classmethod
+    def of(cls, alone: Cells, corner: Corner) -> "_Extent":
+        """Return the extent of cells (h, w) that begin at a corner, of which there may be none."""
+        left, top, width, height = cv2.boundingRect(alone)
+        if not width:
+            return cls(_NONE, -1, _NONE, -1, ())
+        right, bottom = left + width - 1, top + height - 1
+        points: list[Corner] = []
+        for y in (top, bottom):
+            row = alone[y].tobytes()
+            points += (y, row.find(1)), (y, row.rfind(1))
+        for x in (left, right):
+            column = alone[:, x].tobytes()
+            points += (column.find(1), x), (column.rfind(1), x)
+        dy, dx = corner
+        return cls(top + dy, bottom + dy, left + dx, right + dx, tuple((y + dy, x + dx) for y, x in points))
+
+    def with_(self, other: "_Extent") -> "_Extent":
+        """Return the extent of both."""
+        return _Extent(
+            min(self.top, other.top),
+            max(self.bottom, other.bottom),
+            min(self.left, other.left),
+            max(self.right, other.right),
+            self.points + other.points,
+        )
+
+    def fits(self, side_hw: tuple[int, int], most: int) -> bool:
+        """Return False where the points show that one or two rectangles, `most`, do not cover the cells."""
+        top, bottom, left, right, points = self
+        height, width = side_hw
+        if bottom - top < height and right - left < width:
+            return True
+        if most < 2:
+            return False
+        above, before, below, behind = top + height, left + width, bottom - height, right - width
+        return all((y < above and x < before) or (y > below and x > behind) for y, x in points) or all(
+            (y < above and x > behind) or (y > below and x < before) for y, x in points
+        )
+
+
+def _meet(one: Corner, other: Corner, side_hw: tuple[int, int]) -> bool:
+    """Return whether two rectangles overlap."""
+    return abs(one[0] - other[0]) < side_hw[0] and abs(one[1] - other[1]) < side_hw[1]
 
 
 def _groups(corners: list[Corner], side_hw: tuple[int, int]) -> Iterator[tuple[Corner, ...]]:
     """Yield pairs, then triples, of rectangles that are less than a rectangle apart."""
-    height, width = 2 * side_hw[0], 2 * side_hw[1]
+    double = 2 * side_hw[0], 2 * side_hw[1]
     near = {
-        (y, x): [other for other in corners[index:] if other[0] - y < height and abs(other[1] - x) < width]
-        for index, (y, x) in enumerate(corners, start=1)
+        corner: [other for other in corners[index:] if _meet(corner, other, double)]
+        for index, corner in enumerate(corners, start=1)
     }
     pairs = [(one, other) for one in corners for other in near[one]]
     yield from pairs
     yield from ((one, other, third) for one, other in pairs for third in near[other] if third in near[one])
 
 
-def _few(wanted: Mask, side_hw: tuple[int, int], most: int) -> list[Corner] | None:
+def _few(wanted: NDArray[np.bool_], side_hw: tuple[int, int], most: int) -> list[Corner] | None:
     """Return up to `most` rectangles, one or two, that cover `wanted`; None where that is impossible.
 
     Two can lie in opposite corners of what they cover, so that none are overlooked.
@@ -148,30 +302,25 @@ def _few(wanted: Mask, side_hw: tuple[int, int], most: int) -> list[Corner] | No
     return None
 
 
-def _centred(mask: Mask, corners: list[Corner], size_hw: tuple[int, int]) -> list[Corner]:
+def _centred(mask: BitMask, corners: list[Corner], reach: _Reach) -> list[Corner]:
     """Drop rectangles that cover nothing alone, and centre the others on what they do, as far as the mask allows."""
-    count = np.zeros(mask.shape, np.uint16)
-    for corner in corners:
-        count[window(corner, size_hw)] += 1
     for move in (True, False):
-        kept = []
-        for corner in corners:
-            place = window(corner, size_hw)
-            alone = mask[place] & (count[place] == 1)
-            count[place] -= 1
-            if not alone.any():
+        kept: list[Corner] = []
+        for index, corner in enumerate(corners, start=1):
+            others = [other for other in kept + corners[index:] if _meet(corner, other, reach.size_hw)]
+            bounds = mask.bounds(reach.of(corner), list(map(reach.of, others)))
+            if bounds is None:
                 continue
             if move:
-                rows, columns = (np.flatnonzero(alone.any(axis=axis)) for axis in (1, 0))
-                y = corner[0] + int(rows[0] + rows[-1] + 1 - size_hw[0]) // 2
-                x = corner[1] + int(columns[0] + columns[-1] + 1 - size_hw[1]) // 2
-                corner = _inside(mask, y, x, size_hw)
-            count[window(corner, size_hw)] += 1
+                # Both pixels as they count in the inner mask.
+                ends = np.clip(np.subtract(bounds, reach.margin), 0, np.subtract(reach.inner_hw, 1)).sum(axis=0)
+                y, x = ((ends + 1 - reach.size_hw) // 2).tolist()
+                corner = _inside(reach.inner_hw, y, x, reach.size_hw)
             kept.append(corner)
         corners = kept
     return corners
 
 
-def window(corner: Corner, size_hw: tuple[int, int]) -> tuple[slice, slice]:
+def _window(corner: Corner, size_hw: tuple[int, int]) -> Window:
     """Return the rows and columns of a rectangle."""
     return slice(corner[0], corner[0] + size_hw[0]), slice(corner[1], corner[1] + size_hw[1])

@@ -1,6 +1,5 @@
 """Crop-and-stitch: where patches lie, which is the plan, and how their alphas become one, which is the stitch."""
 
-import itertools
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..profiling import stage
-from .covering import cover, folded, window
+from .covering import BitMask, cover
 from .trimap import FOREGROUND, UNKNOWN
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -75,7 +74,8 @@ class Plan:
 
     def window(self, corner_yx: tuple[int, int]) -> tuple[slice, slice]:
         """Return the rows and columns of the patch at `corner_yx`."""
-        return window(corner_yx, self.patch_hw)
+        (y, x), (height, width) = corner_yx, self.patch_hw
+        return slice(y, y + height), slice(x, x + width)
 
 
 def _starts(length: int, patch: int, step: int) -> list[int]:
@@ -96,28 +96,38 @@ def grid_step(patch_hw: tuple[int, int], step: int | None = None) -> int:
 
 
 def plan_grid(
-    trimap: NDArray[np.uint8], patch_hw: tuple[int, int], step: int | None = None, padding: Padding = "edge"
+    trimap: NDArray[np.uint8] | BitMask, patch_hw: tuple[int, int], step: int | None = None, padding: Padding = "edge"
 ) -> Plan:
     """Plan the published grid: patches every `step` pixels, the last of a row or column shifted back into the image.
 
     Patches without an unknown pixel are skipped, so that every unknown pixel is covered. An image smaller than a patch
     is centred in one.
 
-    trimap: (H, W) uint8 of 0 / 128 / 255.
+    trimap: (H, W) uint8 of 0 / 128 / 255, or the mask of its unknown pixels.
     step: in pixels, see `grid_step`.
     padding: around a small image the trimap goes on as its edge, which claims nothing about a subject that the image
     cuts off, or is background, as in the published code.
     Raises `UsageError` as `grid_step`.
     """
-    step = grid_step(patch_hw, step)
-    height, width = trimap.shape
+    return _grid(trimap, patch_hw, grid_step(patch_hw, step), padding)[0]
+
+
+def _grid(
+    trimap: NDArray[np.uint8] | BitMask, patch_hw: tuple[int, int], step: int, padding: Padding = "edge"
+) -> tuple[Plan, BitMask]:
+    """Return the grid, and the mask of the unknown pixels of the padded image."""
+    mask = trimap if isinstance(trimap, BitMask) else BitMask.equal(trimap, UNKNOWN)
+    height, width = mask.hw
     padded_hw = (max(height, patch_hw[0]), max(width, patch_hw[1]))
     offset_yx = (padded_hw[0] - height) // 2, (padded_hw[1] - width) // 2
     starts_y, starts_x = (_starts(length, patch, step) for length, patch in zip(padded_hw, patch_hw, strict=True))
-    grid = tuple(itertools.product(starts_y, starts_x))
-    plan = Plan((height, width), padded_hw, offset_yx, patch_hw, grid, len(grid), padding)
-    unknown = np.pad(trimap == UNKNOWN, plan._added)
-    return replace(plan, corners_yx=tuple(corner for corner in grid if unknown[plan.window(corner)].any()))
+    plan = Plan((height, width), padded_hw, offset_yx, patch_hw, (), len(starts_y) * len(starts_x), padding)
+    mask = mask.padded(plan._added)
+    corners = []
+    for y in starts_y:
+        unknown = mask.any_column(slice(y, y + patch_hw[0])).tobytes()
+        corners += [(y, x) for x in starts_x if 1 in unknown[x : x + patch_hw[1]]]
+    return replace(plan, corners_yx=tuple(corners)), mask
 
 
 def context_margin(patch_hw: tuple[int, int], margin: int | None = None) -> int:
@@ -134,20 +144,19 @@ def context_margin(patch_hw: tuple[int, int], margin: int | None = None) -> int:
     return margin
 
 
-def plan_adaptive(trimap: NDArray[np.uint8], patch_hw: tuple[int, int], margin: int | None = None) -> Plan:
+def plan_adaptive(trimap: NDArray[np.uint8] | BitMask, patch_hw: tuple[int, int], margin: int | None = None) -> Plan:
     """Plan few patches, only where unknown pixels are, each of which has `margin` pixels of context on all sides.
 
     Every unknown pixel lies that far inside one of the patches at least, or as far as the image goes. Where the image
     is no larger than a patch, the plan is the grid.
 
-    trimap: (H, W) uint8 of 0 / 128 / 255.
+    trimap: (H, W) uint8 of 0 / 128 / 255, or the mask of its unknown pixels.
     margin: in pixels, see `context_margin`.
     Raises `UsageError` as `context_margin`.
     """
     margin = context_margin(patch_hw, margin)
-    grid = plan_grid(trimap, patch_hw)
-    within = folded(np.pad(trimap == UNKNOWN, grid._added), margin)
-    corners = cover(within, (patch_hw[0] - 2 * margin, patch_hw[1] - 2 * margin))
+    grid, mask = _grid(trimap, patch_hw, grid_step(patch_hw))
+    corners = cover(mask, (patch_hw[0] - 2 * margin, patch_hw[1] - 2 * margin), margin)
     return replace(grid, corners_yx=tuple(corners), grid_size=len(grid.corners_yx), margin=margin)
 
 
@@ -176,11 +185,14 @@ class Stitcher:
 
     @stage("stitch")
     def add(self, corner_yx: tuple[int, int], alpha: NDArray[np.float32]) -> None:
-        """Add the network's alpha (h, w) float32 of one patch; in plan order the bits are the same every time."""
+        """Add the network's alpha (h, w) float32 of one patch, clamped to 0..1.
+
+        In plan order the bits are the same every time.
+        """
         window = self._plan.window(corner_yx)
         trimap = self._trimap[window]
         known = (trimap == FOREGROUND).astype(np.float32)
-        self._sum[window] += np.where(trimap == UNKNOWN, alpha, known) * self._patch_weight
+        self._sum[window] += np.where(trimap == UNKNOWN, np.clip(alpha, 0, 1), known) * self._patch_weight
         self._weight[window] += self._patch_weight
 
     @stage("finish")

@@ -146,7 +146,7 @@ class Slot:
 
 
 class Planes:
-    """The shared planes, by name; made anew when an image has another size."""
+    """The shared planes, by name. Each grows, never shrinks: after the largest image, nothing is allocated."""
 
     def __init__(self, cuda: Cuda) -> None:
         self._cuda = cuda
@@ -157,11 +157,13 @@ class Planes:
 
         Waits for `stream` before it frees what the last image worked on. Raises `DeviceError`.
         """
-        if {name: buffer.nbytes for name, buffer in self._buffers.items()} != layout.plane_bytes:
+        sizes, buffers = layout.plane_bytes, self._buffers
+        if small := [name for name, size in sizes.items() if name not in buffers or buffers[name].nbytes < size]:
             stream.synchronize()
-            self.free()
-            self._buffers = {name: allocate(self._cuda, size, layout) for name, size in layout.plane_bytes.items()}
-        return {name: buffer.address for name, buffer in self._buffers.items()}
+            for name in buffers.keys() & small:  # all of them first: there may be no room for both
+                buffers.pop(name).free()
+            buffers.update({name: allocate(self._cuda, sizes[name], layout) for name in small})
+        return {name: buffers[name].address for name in sizes}
 
     def free(self) -> None:
         """Free all planes. Nothing may work on them now."""
@@ -170,10 +172,13 @@ class Planes:
         self._buffers = {}
 
 
-def allocate(cuda: Cuda, nbytes: int, layout: Layout) -> Buffer:
-    """Return a buffer. Raises `DeviceError`, which says what the whole image needs, where there is no room for it."""
+def allocate(cuda: Cuda, nbytes: int, layout: Layout, stream: Stream | None = None) -> Buffer:
+    """Return a buffer, as `Cuda.buffer` does.
+
+    Raises `DeviceError`, which says what the whole image needs, where there is no room for it.
+    """
     try:
-        return cuda.buffer(nbytes)
+        return cuda.buffer(nbytes, stream)
     except DeviceError as error:
         height, width = layout.plan.image_hw
         raise DeviceError(

@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
+from ..matting.covering import BitMask
+from ..matting.inputs import as_trimap
 from ..matting.patches import Plan
+from ..matting.trimap import UNKNOWN
 from .cuda.arrays import DeviceArray, is_device_array, view
 from .cuda.kernels import Kernels
-from .cuda.protocol import Buffer, Event
+from .cuda.protocol import Buffer, Event, PinnedBuffer
 from .device_memory import CORNER_BYTES, HEADER, DeviceMemory, Layout, Planes, Slot, allocate
 from .host_stitch import Progress
 from .on_device import OnDevice
@@ -43,7 +46,8 @@ class DeviceStitcher:
     """Runs images one after the other; the copies of neighbouring images overlap with the computation.
 
     Copies up, computation and copies down have a stream each. Every image on its way has a slot of its own, so that it
-    can be uploaded while the one before is computed and the one before that is downloaded.
+    can be uploaded while the one before is computed and the one before that is downloaded. Any thread may submit and
+    collect: what it puts on the streams, it puts there at a time.
     """
 
     def __init__(self, engine: OnDevice, truncate: bool = False) -> None:
@@ -55,6 +59,7 @@ class DeviceStitcher:
         self._slots: list[Slot] = []
         self._free: list[Slot] = []
         self._planes = Planes(engine.cuda)
+        self._bits: tuple[Buffer, PinnedBuffer] | None = None
 
     def memory(self, plan: Plan) -> DeviceMemory:
         """Return what an image with this plan takes on the device; in a sequence, its source and output come twice."""
@@ -66,14 +71,41 @@ class DeviceStitcher:
         self._cuda.activate()
         return view(pixels, self._cuda, self._up) if is_device_array(pixels) else pixels
 
-    def fetched(self, pixels: NDArray[np.uint8] | DeviceArray) -> NDArray[np.uint8]:
-        """Return on the host whatever `seen` gave; the computation of other images goes on beside."""
-        if not isinstance(pixels, DeviceArray):
-            return pixels
-        host = np.empty(pixels.shape, np.uint8)
-        self._cuda.download(host, pixels.address, self._up)
-        self._up.synchronize()
-        return host
+    def unknown(self, trimap: DeviceArray) -> BitMask:
+        """Return the mask of the unknown pixels of a trimap (H, W) or (H, W, 1) uint8, an eighth of its size.
+
+        It is made on the device, while the computation of other images goes on. Raises `InputError` as `as_trimap`.
+        """
+        hw = trimap.shape[0], trimap.shape[1]
+        width = -(-hw[1] // 8)
+        with self._engine.lock:
+            if 0 not in hw and trimap.shape[2:] in ((), (1,)):
+                nbytes = HEADER + hw[0] * width
+                buffer, pinned = self._room_for_bits(nbytes)
+                self._cuda.zero(buffer.address, HEADER, self._up)
+                bits, strange = buffer.address + HEADER, buffer.address
+                self._kernels.unknown_bits(self._up, trimap.address, bits, strange, hw)
+                self._cuda.download(pinned.bytes[:nbytes], buffer.address, self._up)
+                self._up.synchronize()
+                if not pinned.bytes[:4].any():
+                    return BitMask(pinned.bytes[HEADER:nbytes].reshape(hw[0], width).copy(), hw)
+            host = np.empty(trimap.shape, np.uint8)
+            self._cuda.download(host, trimap.address, self._up)
+            self._up.synchronize()
+        return BitMask.equal(as_trimap(host), UNKNOWN)  # which says what is wrong with it
+
+    def _room_for_bits(self, nbytes: int) -> tuple[Buffer, PinnedBuffer]:
+        """Return device memory and pinned memory of at least this size, which the next call may hand out again."""
+        if self._bits is None or self._bits[0].nbytes < nbytes:
+            self._free_bits()
+            self._bits = self._cuda.buffer(nbytes), self._cuda.pinned(nbytes)
+        return self._bits
+
+    def _free_bits(self) -> None:
+        """Free the memory for masks."""
+        for memory in self._bits or ():
+            memory.free()
+        self._bits = None
 
     def submit(
         self,
@@ -89,7 +121,6 @@ class DeviceStitcher:
         `collect`. If both are on the device, so is the alpha. dtype: of the alpha, on the device one of `WRITTEN`.
         Raises `DeviceError`, or `UsageError` for a closed engine or another dtype; nothing is left on its way then.
         """
-        self._engine.check_open()
         self._cuda.activate()
         on_device = isinstance(image, DeviceArray) and isinstance(trimap, DeviceArray)
         if on_device and dtype.name not in WRITTEN:
@@ -100,12 +131,15 @@ class DeviceStitcher:
             )
         written = dtype if dtype.name in WRITTEN else np.dtype(np.float32)
         layout = Layout(plan, self._engine.engine.batch, written)
-        slot = self._free.pop() if self._free else self._new_slot()
-        with contextlib.ExitStack() as on_error:
+        with self._engine.lock, contextlib.ExitStack() as on_error:
+            self._engine.check_open()
+            slot = self._free.pop() if self._free else self._new_slot()
             on_error.callback(self._free.append, slot)
             on_error.callback(self._synchronize)
             slot.fit(layout, on_device)
-            output = allocate(self._cuda, layout.output_bytes, layout) if on_device else slot.output
+            # Alpha that stays there is the caller's: it has memory of its own, in which the engine's stream begins.
+            stream = self._engine.stream
+            output = allocate(self._cuda, layout.output_bytes, layout, stream) if on_device else slot.output
             job = Job(slot, layout, output, on_device, dtype, (image, trimap))
             self._compute(job, self._upload(job), progress)
             self._download(job)
@@ -123,7 +157,8 @@ class DeviceStitcher:
             stream.synchronize()
 
     def give_up(self, job: Job) -> None:
-        """Wait for a job whose alpha nobody wants."""
+        """Wait for a job whose alpha nobody wants, or no more."""
+        self._cuda.activate()
         job.slot.downloaded.synchronize()
         self._free.append(job.slot)
 
@@ -133,26 +168,33 @@ class DeviceStitcher:
         progress: called once, with all patches done. Raises `NotFiniteError` or `DeviceError`.
         """
         layout = job.layout
-        self.give_up(job)
+        with contextlib.ExitStack() as at_last:
+            at_last.callback(self.give_up, job)  # then the next image, of any thread, uses the slot
+            self._cuda.activate()
+            job.slot.downloaded.synchronize()
+            pinned = job.slot.pinned_output
+            if pinned[:4].any():
+                raise self._engine.not_finite()
+            if job.on_device:
+                address = job.output.address + HEADER
+                alpha: Any = DeviceArray(address, layout.plan.image_hw, layout.dtype, self._cuda.index, job.output)
+            else:
+                shown = pinned[HEADER : layout.output_bytes].view(layout.dtype).reshape(layout.plan.image_hw)
+                alpha = shown.astype(job.dtype)  # a copy
         if progress is not None:
             progress(len(layout.plan.corners_yx), len(layout.plan.corners_yx))
-        pinned = job.slot.pinned_output
-        if pinned[:4].view(np.int32)[0]:
-            raise self._engine.not_finite()
-        if job.on_device:
-            address = job.output.address + HEADER
-            return DeviceArray(address, layout.plan.image_hw, layout.dtype, self._cuda.index, job.output)
-        alpha = pinned[HEADER : layout.output_bytes].view(layout.dtype).reshape(layout.plan.image_hw)
-        return alpha.astype(job.dtype)  # a copy: the next image uses the slot
+        return alpha
 
     def close(self) -> None:
         """Wait for what is on its way and free everything."""
-        self._cuda.activate()
-        self._synchronize()
-        for slot in self._slots:
-            slot.free()
-        self._slots, self._free = [], []
-        self._planes.free()
+        with self._engine.lock:
+            self._cuda.activate()
+            self._synchronize()
+            for slot in self._slots:
+                slot.free()
+            self._slots, self._free = [], []
+            self._planes.free()
+            self._free_bits()
 
     def _upload(self, job: Job) -> dict[str, int]:
         """Copy corners, photo and trimap in one go, as far as they are on the host; return where the latter two are."""
@@ -202,8 +244,8 @@ class DeviceStitcher:
         for first in range(0, count, batch):
             corners = job.slot.source + first * CORNER_BYTES
             done = min(first + batch, count)
-            self._kernels.gather(stream, planes, corners, engine.addresses, plan, batch)
-            engine.enqueue()
+            self._kernels.gather(stream, planes, corners, engine.addresses, plan, engine.computed(done - first))
+            engine.enqueue(done - first)
             for index in range(done - first):
                 alpha = engine.addresses["alpha"]
                 self._kernels.accumulate(stream, alpha, corners, index, planes, job.output.address, plan)

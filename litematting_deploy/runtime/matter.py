@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from ..engines import Engine
 from ..engines.base import check_batch
 from ..errors import NotFiniteError, UsageError
+from ..matting.covering import BitMask
 from ..matting.inputs import alpha_dtype, as_image, as_trimap, check_image_shape, check_same_size
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
 from ..profiling import stage
@@ -99,8 +100,8 @@ class Matter:
         return f"adaptive, margin {chosen['margin']}" if "margin" in chosen else f"grid, step {chosen['step']}"
 
     @stage("plan")
-    def plan(self, trimap: NDArray[np.uint8]) -> Plan:
-        """Return the patches that run for a trimap (H, W) uint8 of 0 / 128 / 255."""
+    def plan(self, trimap: NDArray[np.uint8] | BitMask) -> Plan:
+        """Return the patches that run for a trimap (H, W) uint8 of 0 / 128 / 255, or the mask of its unknown pixels."""
         return self._plan(trimap)
 
     def device_memory(self, plan: Plan) -> DeviceMemory | None:
@@ -126,8 +127,9 @@ class Matter:
 
         Known pixels are 0 or 1; a trimap without unknown pixels is its own alpha. Memory beside the engine's, image and
         trimap: about 12 bytes a pixel, however many patches run. With an engine on a CUDA device, image and trimap may
-        be uint8 arrays there (`__cuda_array_interface__` or DLPack); if both are, so is the alpha, and only the trimap
-        is copied to the host, to plan. Raises `InputError`, `UsageError`, `DeviceError`, `NotFiniteError`.
+        be uint8 arrays there (`__cuda_array_interface__` or DLPack); if both are, so is the alpha, and only a mask of a
+        bit a pixel comes to the host, to plan. Any thread may call. Raises `InputError`, `UsageError`, `DeviceError`,
+        `NotFiniteError`.
         """
         self._check_open()
         asked = alpha_dtype(dtype)
@@ -181,10 +183,13 @@ class Matter:
             check_image_shape(image)
         else:
             image = as_image(image, unit_range)
-        checked = as_trimap(stitcher.fetched(trimap))
+        if isinstance(trimap, DeviceArray):
+            unknown = stitcher.unknown(trimap)
+            check_same_size(image.shape, unknown.hw)
+            return stitcher.submit(image, trimap, self.plan(unknown), dtype, progress)
+        checked = as_trimap(trimap)
         check_same_size(image.shape, checked.shape)
-        given = trimap if isinstance(trimap, DeviceArray) else checked
-        return stitcher.submit(image, given, self.plan(checked), dtype, progress)
+        return stitcher.submit(image, checked, self.plan(checked), dtype, progress)
 
     def _check_open(self) -> None:
         """Raise `UsageError` after `close`."""

@@ -1,5 +1,6 @@
 """A device engine together with its device."""
 
+import threading
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,47 +16,53 @@ FLOAT32 = 4  # bytes
 class Repeated:
     """A run of an engine that is put on a stream over and over: as it is once, then as one CUDA graph.
 
-    The graph is recorded at the second run, when whatever the engine allocates or compiles at first is done, and
-    again when an address or the stream changes.
+    There is a graph for each number of patches. It is recorded at the second run, when whatever the engine allocates or
+    compiles at first is done, and again when an address or the stream changes.
     """
 
     def __init__(self, cuda: Cuda, engine: DeviceEngine) -> None:
         self._cuda, self._engine = cuda, engine
-        self._warm: object = None
-        self._graph: Graph | None = None
+        self._where: object = None
+        self._graphs: dict[tuple[int, ...], Graph | None] = {}
 
-    def enqueue(self, addresses: Mapping[str, int], stream: Stream) -> None:
+    def enqueue(self, addresses: Mapping[str, int], stream: Stream, *count: int) -> None:
         """Put one run on `stream`, as `DeviceEngine.enqueue` does.
 
-        addresses: of image, trimap, guide and alpha on the device.
+        addresses: of image, trimap, guide and alpha on the device. count: the patches, of an engine with `least`.
         """
         now = (dict(addresses), stream.handle)
-        if not self._engine.capturable or self._warm != now:
+        if self._where != now:
             self.close()
-            self._engine.enqueue(addresses, stream.handle)
-            self._warm = now
+            self._where = now
+        if not self._engine.capturable or count not in self._graphs:
+            self._engine.enqueue(addresses, stream.handle, *count)
+            self._graphs[count] = None
             return
-        if self._graph is None:
-            self._graph = self._cuda.capture(stream, lambda: self._engine.enqueue(addresses, stream.handle))
-        self._graph.launch(stream)
+        graph = self._graphs[count]
+        if graph is None:
+            graph = self._cuda.capture(stream, lambda: self._engine.enqueue(addresses, stream.handle, *count))
+            self._graphs[count] = graph
+        graph.launch(stream)
 
     def close(self) -> None:
-        """Give the graph back, if there is one; the next run is as it is."""
-        if self._graph is not None:
-            self._graph.free()
-        self._graph = None
+        """Give the graphs back; the next run of each is as it is."""
+        for graph in self._graphs.values():
+            if graph is not None:
+                graph.free()
+        self._graphs = {}
 
 
 class OnDevice(Engine):
     """A device engine with its device, a stream, and memory for the inputs and the output of one batch.
 
     As an `Engine` it takes host arrays and copies them; `Matter` sees `cuda` and keeps everything on the device.
+    Whoever puts work on `stream`, or uses the memory, holds `lock`: any thread may run the engine.
     """
 
     def __init__(self, artefact: DeviceArtefact, cuda: Cuda, batch: int | None = None) -> None:
         """batch: patches per run, by default the artefact's own. Raises `ArtefactError` or `DeviceError`."""
         cuda.activate()
-        self.cuda, self.stream = cuda, cuda.stream()
+        self.cuda, self.stream, self.lock = cuda, cuda.stream(), threading.RLock()
         self.engine = artefact.open(Gpu(cuda.index, cuda.gpu, cuda.capability, self.stream.handle), batch)
         engine = self.engine
         self.name, self.device, self.version = engine.name, engine.device, engine.version
@@ -85,10 +92,16 @@ class OnDevice(Engine):
         """Return one line for people as `Engine.describe` does, with the name of the GPU and the batch."""
         return f"{super().describe()}, {self.engine.batch} patches at a time on {self.cuda.gpu}"
 
-    def enqueue(self) -> None:
-        """Put one run on `stream`, from and to `addresses`."""
+    def computed(self, count: int) -> int:
+        """Return how many patches a run for `count` computes: `batch`, or as few as the engine takes."""
+        least = self.engine.least
+        return self.engine.batch if least is None else max(count, least)
+
+    def enqueue(self, count: int | None = None) -> None:
+        """Put a run for `count` patches, by default `batch`, on `stream`, from and to `addresses`."""
         self.check_open()
-        self._repeated.enqueue(self.addresses, self.stream)
+        counted = () if self.engine.least is None else (self.computed(count or self.engine.batch),)
+        self._repeated.enqueue(self.addresses, self.stream, *counted)
 
     def upload(self, inputs: Mapping[str, Batch]) -> None:
         """Put the copies of image, trimap and guide, each of exactly `batch` patches, on `stream`."""
@@ -100,12 +113,13 @@ class OnDevice(Engine):
         self.cuda.download(alpha, self.addresses["alpha"], self.stream)
 
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
-        self.cuda.activate()
-        self.upload({"image": image, "trimap": trimap, "guide": guide})
-        self.enqueue()
         alpha = np.empty((self.engine.batch, 1, *self.patch_hw), np.float32)
-        self.download(alpha)
-        self.stream.synchronize()
+        with self.lock:
+            self.cuda.activate()
+            self.upload({"image": image, "trimap": trimap, "guide": guide})
+            self.enqueue()
+            self.download(alpha)
+            self.stream.synchronize()
         return alpha
 
     def close(self) -> None:

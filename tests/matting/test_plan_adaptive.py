@@ -1,11 +1,16 @@
 """Adaptive plans: every unknown pixel has its context, and no patch is one too many."""
 
+from typing import Any
+from zlib import crc32
+
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from litematting_deploy.errors import UsageError
+from litematting_deploy.matting import covering
+from litematting_deploy.matting.covering import BitMask
 from litematting_deploy.matting.patches import Plan, plan_adaptive, plan_grid
 
 Trimap = NDArray[np.uint8]
@@ -28,6 +33,12 @@ def ring(size: int, width: int) -> Trimap:
     cv2.circle(trimap, (size // 2, size // 2), size // 2 - width, 255, -1)
     cv2.circle(trimap, (size // 2, size // 2), size // 2 - width, 128, width)
     return trimap
+
+
+def curves(hw: tuple[int, int]) -> Trimap:
+    """Curved bands in whole numbers, so that they are the same on every machine."""
+    y, x = np.ogrid[: hw[0], : hw[1]]
+    return np.where((y * y + 3 * x * x + 200 * x) // 90 % 400 < 18, np.uint8(128), np.uint8(0))
 
 
 def reached(plan: Plan, without: int | None = None) -> NDArray[np.bool_]:
@@ -110,3 +121,43 @@ def test_a_margin_that_leaves_nothing_inside_is_refused(margin: int) -> None:
     ) as caught:
         plan_adaptive(np.zeros((9, 9), np.uint8), (64, 64), margin)
     assert caught.value.parameter == "margin"
+
+
+@pytest.mark.parametrize("hw", [(1, 1), (30, 301), (64, 64), (300, 40), (77, 200)], ids=str)
+@pytest.mark.parametrize("patch_hw", [(64, 64), (40, 72)], ids=str)
+def test_a_mask_of_bits_has_the_plan_of_its_trimap(hw: tuple[int, int], patch_hw: tuple[int, int]) -> None:
+    trimap = blobs(hw, 5)
+    mask = BitMask(np.packbits(trimap == 128, axis=1), hw)
+    assert plan_adaptive(mask, patch_hw) == plan_adaptive(trimap, patch_hw)
+    assert plan_grid(mask, patch_hw, 17) == plan_grid(trimap, patch_hw, 17)
+
+
+@pytest.mark.parametrize(
+    ("hw", "patch_hw", "margin", "count", "checksum"),
+    [
+        ((317, 403), (64, 64), None, 65, 4151512764),
+        ((500, 420), (96, 64), 7, 54, 2163952364),
+        ((300, 40), (64, 64), None, 3, 3181551491),
+    ],
+    ids=["square", "oblong", "narrow"],
+)
+def test_plans_are_those_of_the_first_planner(
+    hw: tuple[int, int], patch_hw: tuple[int, int], margin: int | None, count: int, checksum: int
+) -> None:
+    """Recorded from the planner that looked at every pixel and tried every group of neighbours."""
+    corners = plan_adaptive(curves(hw), patch_hw, margin).corners_yx
+    assert (len(corners), crc32(repr(corners).encode())) == (count, checksum)
+
+
+def test_few_groups_of_neighbours_are_tried_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first planner searched 16178 times in this mask."""
+    tried: list[Any] = []
+    few = covering._few
+
+    def counted(*given: Any) -> Any:
+        tried.append(given)
+        return few(*given)
+
+    monkeypatch.setattr(covering, "_few", counted)
+    plan_adaptive(curves((317, 403)), (64, 64))
+    assert 0 < len(tried) < 50

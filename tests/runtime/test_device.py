@@ -2,6 +2,8 @@
 
 import ctypes
 import dataclasses
+import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,9 +46,10 @@ class ByAddress(DeviceEngine, DeviceArtefact):
         self.batch = checked_batch(batch, self.engine.batch, self.name)
         return self
 
-    def enqueue(self, addresses: Mapping[str, int], stream: int) -> None:
+    def enqueue(self, addresses: Mapping[str, int], stream: int, count: int | None = None) -> None:
         self.calls += 1
-        arrays = {name: at(addresses[name], (self.batch, CHANNELS[name], *self.patch_hw)) for name in CHANNELS}
+        assert (count is None) == (self.least is None)
+        arrays = {name: at(addresses[name], (count or self.batch, CHANNELS[name], *self.patch_hw)) for name in CHANNELS}
         alpha = arrays.pop("alpha")
         alpha[:] = self.engine._run(**{name: array.copy() for name, array in arrays.items()})
 
@@ -231,6 +234,96 @@ def test_as_an_engine_it_takes_host_arrays(on_device: Callable[..., OnDevice], s
         assert device.describe() == "by-address 0 on cuda:0, 64x64 fp32, 4 patches at a time on the host"
 
 
+@pytest.mark.parametrize("hw", [(150, 211), (20, 30), (64, 300)], ids=str)
+@pytest.mark.parametrize("options", [{}, {"step": 20}], ids=["adaptive", "grid"])
+def test_only_a_bit_a_pixel_of_a_trimap_comes_down(
+    host_cuda: HostCuda, monkeypatch: pytest.MonkeyPatch, hw: tuple[int, int], options: dict[str, Any]
+) -> None:
+    image, trimap = RNG.integers(0, 256, (*hw, 3), np.uint8), RNG.choice(np.array([0, 128, 255], np.uint8), hw)
+    down: list[int] = []
+    download = host_cuda.download
+
+    def counted(target: Any, address: int, stream: Any) -> None:
+        down.append(target.nbytes)
+        download(target, address, stream)
+
+    with Matter(OnDevice(ByAddress(RedIsAlpha()), host_cuda), **options) as matter:
+        monkeypatch.setattr(host_cuda, "download", counted)
+        alpha = matter(Resident(image), Resident(trimap[..., None]))
+        np.testing.assert_array_equal(at(alpha.address, hw), Matter(RedIsAlpha(), **options)(image, trimap))
+    assert down == [256 + hw[0] * -(-hw[1] // 8), 256]
+
+
+@pytest.mark.parametrize("least", [1, 2])
+def test_a_run_computes_the_patches_that_are_left(host_cuda: HostCuda, least: int) -> None:
+    """Of an engine that takes fewer than a batch; each number of patches has its graph."""
+    inner = RedIsAlpha()
+    engine, before = ByAddress(inner), host_cuda.captures
+    engine.least = least
+    with Matter(OnDevice(engine, host_cuda, 5), step=64) as matter:
+        for _ in range(3):
+            np.testing.assert_array_equal(matter(IMAGE, TRIMAP), Matter(RedIsAlpha(), step=64)(IMAGE, TRIMAP))
+        assert [len(call["image"]) for call in inner.calls] == [5, 5, 2] * 3
+        spots = np.zeros_like(TRIMAP)
+        spots[5, 5] = 128
+        matter(IMAGE, spots)
+        assert len(inner.calls[-1]["image"]) == least
+    assert host_cuda.captures == before + 2
+
+
+def test_one_patch_at_a_time_unless_told_otherwise(on_device: Callable[..., OnDevice]) -> None:
+    assert on_device(RedIsAlpha()).batch == 1
+
+
+class Slow(ByAddress):
+    """Takes a while, in which other threads go on."""
+
+    def enqueue(self, addresses: Mapping[str, int], stream: int, count: int | None = None) -> None:
+        time.sleep(0.002)
+        super().enqueue(addresses, stream, count)
+
+
+def test_threads_share_a_matter(host_cuda: HostCuda) -> None:
+    photos = [(RNG.integers(0, 256, (90 + 9 * n, 99, 3), np.uint8), np.full((90 + 9 * n, 99), 128)) for n in range(4)]
+    wanted = [Matter(RedIsAlpha())(*photo) for photo in photos]
+    found: dict[int, list[Any]] = {}
+    with Matter(OnDevice(Slow(RedIsAlpha()), host_cuda)) as matter:
+
+        def work(index: int) -> None:
+            found[index] = [matter(*photos[index]) for _ in range(3)]
+            found[index] += matter.sequence([photos[index]] * 3)
+
+        threads = [threading.Thread(target=work, args=(index,)) for index in range(len(photos))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for index, alpha in enumerate(wanted):
+        assert len(found[index]) == 6
+        for other in found[index]:
+            np.testing.assert_array_equal(other, alpha)
+
+
+class Unclamped(RedIsAlpha):
+    """Leaves the clamp to the stitching; not a number where red is black."""
+
+    def _run(self, image: Any, trimap: Any, guide: Any) -> Any:
+        red = super()._run(image, trimap, guide)
+        return np.where(red == 0, np.float32(np.nan), red * np.float32(3) - np.float32(1))
+
+
+def test_an_engine_may_leave_the_clamp_to_the_stitching(on_device: Callable[..., OnDevice]) -> None:
+    """So that no clamp can hide what is not finite."""
+    image = np.maximum(IMAGE, 1)
+    red = image[..., 0] / np.float32(255)
+    wanted = np.where(TRIMAP == 128, np.clip(red * 3 - 1, 0, 1), TRIMAP == 255)
+    for engine in (Unclamped(), on_device(Unclamped())):
+        with Matter(engine) as matter:
+            np.testing.assert_allclose(matter(image, TRIMAP), wanted, atol=2e-6)
+            with pytest.raises(ArtefactError, match="alpha is not finite"):
+                matter(np.zeros_like(IMAGE), TRIMAP)
+
+
 class Broken(RedIsAlpha):
     def _run(self, image: Any, trimap: Any, guide: Any) -> Any:
         return np.full_like(image[:, :1], np.nan) + trimap[:, :1] + guide[:, :1]
@@ -244,7 +337,7 @@ def test_what_is_not_finite_is_not_stitched(on_device: Callable[..., OnDevice]) 
 def test_too_little_memory_says_how_much_is_needed(
     on_device: Callable[..., OnDevice], host_cuda: HostCuda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(nbytes: int) -> Any:
+    def full(nbytes: int, *_: Any) -> Any:
         raise DeviceError(f"cuMemAlloc of {nbytes}: out of memory")
 
     with Matter(on_device(RedIsAlpha())) as matter:

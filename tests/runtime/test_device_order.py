@@ -28,9 +28,9 @@ class LateEngine(ByAddress):
         super().__init__(engine or RedIsAlpha())
         self._cuda = cuda
 
-    def enqueue(self, addresses: Mapping[str, int], stream: int) -> None:
+    def enqueue(self, addresses: Mapping[str, int], stream: int, count: int | None = None) -> None:
         fixed = dict(addresses)
-        self._cuda.later(stream, lambda: ByAddress.enqueue(self, fixed, stream))
+        self._cuda.later(stream, lambda: ByAddress.enqueue(self, fixed, stream, count))
 
 
 @pytest.fixture(params=SEEDS)
@@ -150,7 +150,7 @@ def test_a_frame_that_is_not_finite_fails_alone(
 
 
 def test_memory_that_runs_out_once(late: Matter, photos: list[Photo], monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(nbytes: int) -> Any:
+    def full(nbytes: int, *_: Any) -> Any:
         raise DeviceError(f"out of memory: {nbytes}")
 
     cuda = late.engine.cuda  # type: ignore[attr-defined]  # it is OnDevice

@@ -62,7 +62,8 @@ class _TensorRTEngine(DeviceEngine):
             )
         self.patch_hw, (least, best, most) = _contract(self._path, self._engine)
         check_batch(batch, str(self._path), most, "choose a smaller one or build it again for more")
-        self.batch = best if batch is None else max(batch, least)  # what a run lacks is padded
+        self.batch = best if batch is None else max(batch, least)
+        self.least = least if least < self.batch else None  # what a run lacks to that is padded
         self.name, self.version = self._tensorrt.backend, self._tensorrt.version
         self.device = f"cuda:{gpu.index}"
         self.precision = artefact.sidecar.precision if artefact.sidecar else "unknown"
@@ -72,6 +73,7 @@ class _TensorRTEngine(DeviceEngine):
         # In this order, in which they are freed where nobody calls `close`: the context may run from the cache.
         self._context, self._cache = self._create_context(gpu)
         self._addresses: dict[str, int] = {}
+        self._shape(self.batch)
 
     def _create_context(self, gpu: Gpu) -> "tuple[Any, _RuntimeCache | None]":
         """Return the execution context for `batch` patches and the cache of TensorRT for RTX. Raises `DeviceError`."""
@@ -92,21 +94,28 @@ class _TensorRTEngine(DeviceEngine):
                 f"{self._path}: no execution context, most likely for want of device memory: it takes "
                 f"{self.device_bytes or 0:,} bytes ({self._log.summary()})"
             )
-        for name in ("image", "trimap", "guide"):
-            shape = (self.batch, CHANNELS[name], *self.patch_hw)
-            if not context.set_input_shape(name, shape):
-                raise ArtefactError(f"{self._path}: refuses {name} of {shape} ({self._log.summary()})")
         return context, cache
 
-    def enqueue(self, addresses: Mapping[str, int], stream: int) -> None:
-        """Put one run on a stream; addresses are set only where they change, which a recorded graph needs."""
+    def _shape(self, count: int) -> None:
+        """Have the runs from here on compute `count` patches. Raises `ArtefactError`."""
+        for name in ("image", "trimap", "guide"):
+            shape = (count, CHANNELS[name], *self.patch_hw)
+            if not self._context.set_input_shape(name, shape):
+                raise ArtefactError(f"{self._path}: refuses {name} of {shape} ({self._log.summary()})")
+        self._count = count
+
+    def enqueue(self, addresses: Mapping[str, int], stream: int, count: int | None = None) -> None:
+        """Put one run on a stream; what a recorded graph needs unchanged is set only where it changes."""
+        count = count or self.batch
+        if count != self._count:
+            self._shape(count)
         if dict(addresses) != self._addresses:
             for name, address in addresses.items():
                 if not self._context.set_tensor_address(name, address):
                     raise DeviceError(f"{self._path}: {name} at {address:#x} was refused ({self._log.summary()})")
             self._addresses = dict(addresses)
         if not self._context.execute_async_v3(stream):
-            raise DeviceError(f"{self._path}: the run of {self.batch} patches failed ({self._log.summary()})")
+            raise DeviceError(f"{self._path}: the run of {count} patches failed ({self._log.summary()})")
         if self._cache is not None and not self._cache.saved:
             self._cache.save()  # whatever is compiled is compiled by now, and a process may end without `close`
 

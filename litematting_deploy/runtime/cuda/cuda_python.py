@@ -22,6 +22,8 @@ from .compile import compiled
 
 driver: Any = require("cuda.bindings.driver", "cuda13", "running on a GPU")
 
+_DEFAULT_STREAM = 0
+
 # As cuda-bindings takes the arguments of a kernel: each with the C type that it becomes.
 _TYPES: dict[type, Any] = {int: ctypes.c_void_p, np.int32: ctypes.c_int32, np.float32: ctypes.c_float}
 
@@ -46,6 +48,10 @@ class CudaPython:
         # Never released: whoever shares it in this process may still hold memory or streams of it.
         self._context = _call("cuDevicePrimaryCtxRetain", device)
         self.activate()
+        pooled = _call(
+            "cuDeviceGetAttribute", driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED, device
+        )
+        self._pool = _pool(index) if pooled else None  # like the context, never released
 
     def activate(self) -> None:
         """Make the primary context current for the calling thread."""
@@ -65,9 +71,16 @@ class CudaPython:
         flags = driver.CUevent_flags.CU_EVENT_DEFAULT if timing else driver.CUevent_flags.CU_EVENT_DISABLE_TIMING
         return _Event(self._context, "cuEventDestroy", _call("cuEventCreate", flags.value))
 
-    def buffer(self, nbytes: int) -> "_Buffer":
-        """Allocate memory on the device, at least one byte, because the driver refuses to allocate nothing."""
-        return _Buffer(self._context, nbytes)
+    def buffer(self, nbytes: int, stream: p.Stream | None = None) -> "_Buffer":
+        """Allocate memory on the device, at least one byte, because the driver refuses to allocate nothing.
+
+        That of a stream comes from a pool, where the device has them. It is freed behind the work of the default
+        stream, which is where other libraries use what we hand out unless they are told otherwise.
+        """
+        if stream is None or self._pool is None:
+            return _Buffer(self._context, nbytes, "cuMemFree", _call("cuMemAlloc", max(nbytes, 1)))
+        memory = _call("cuMemAllocFromPoolAsync", max(nbytes, 1), self._pool, stream.handle)
+        return _Buffer(self._context, nbytes, "cuMemFreeAsync", memory, _DEFAULT_STREAM)
 
     def pinned(self, nbytes: int) -> "_Pinned":
         """Allocate page-locked memory on the host, at least one byte."""
@@ -119,10 +132,10 @@ class CudaPython:
 class _Owned:
     """A handle that is released once, by `free` or with the object, whichever thread that is in."""
 
-    def __init__(self, context: Any, release: str, handle: Any) -> None:
-        """release: the driver's function that ends it."""
+    def __init__(self, context: Any, release: str, handle: Any, *arguments: Any) -> None:
+        """release: the driver's function that ends it. arguments: that it takes after the handle."""
         self.own = handle
-        self._end = weakref.finalize(self, _release, context, release, handle)
+        self._end = weakref.finalize(self, _release, context, release, handle, *arguments)
         self._end.atexit = False  # the process gives everything back, and the driver may be gone by then
 
     def free(self) -> None:
@@ -160,8 +173,8 @@ class _Event(_Owned):
 
 
 class _Buffer(_Owned):
-    def __init__(self, context: Any, nbytes: int) -> None:
-        super().__init__(context, "cuMemFree", _call("cuMemAlloc", max(nbytes, 1)))
+    def __init__(self, context: Any, nbytes: int, release: str, memory: Any, *arguments: Any) -> None:
+        super().__init__(context, release, memory, *arguments)
         self.nbytes, self.address = nbytes, int(self.own)
 
 
@@ -214,19 +227,31 @@ def _call(name: str, *arguments: Any) -> Any:
     return results[0] if len(results) == 1 else tuple(results)
 
 
+def _pool(index: int) -> Any:
+    """Return a pool that keeps what is freed for the next buffer; not the default one, which other libraries use."""
+    properties = driver.CUmemPoolProps()
+    properties.allocType = driver.CUmemAllocationType.CU_MEM_ALLOCATION_TYPE_PINNED
+    properties.location.type = driver.CUmemLocationType.CU_MEM_LOCATION_TYPE_DEVICE
+    properties.location.id = index
+    pool = _call("cuMemPoolCreate", properties)
+    threshold = driver.CUmemPool_attribute.CU_MEMPOOL_ATTR_RELEASE_THRESHOLD
+    _call("cuMemPoolSetAttribute", pool, threshold, driver.cuuint64_t(2**64 - 1))
+    return pool
+
+
 def _capability(part: str, device: Any) -> int:
     """Return the `MAJOR` or `MINOR` part of a device's compute capability."""
     attribute = getattr(driver.CUdevice_attribute, f"CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_{part}")
     return int(_call("cuDeviceGetAttribute", attribute, device))
 
 
-def _release(context: Any, name: str, handle: Any) -> None:
+def _release(context: Any, name: str, handle: Any, *arguments: Any) -> None:
     """Release a handle in its context, which need not be current in this thread.
 
     Statuses are not looked at: what can fail here failed before, in a call that said so, and stays failed.
     """
     driver.cuCtxPushCurrent(context)
-    getattr(driver, name)(handle)
+    getattr(driver, name)(handle, *arguments)
     driver.cuCtxPopCurrent()
 
 

@@ -33,6 +33,21 @@ extern "C" __global__ void pad(const u8 *__restrict__ source, u8 *__restrict__ t
         target[to + channel] = inside || constant < 0 ? source[from + channel] : (u8)constant;
 }
 
+// One thread per byte of bits (height, (width + 7) / 8): a bit for each unknown pixel, the first one highest. Sets
+// *strange to 1 where the trimap (height, width) has any other value than its three.
+extern "C" __global__ void unknown_bits(const u8 *__restrict__ trimap, u8 *__restrict__ bits, int *__restrict__ strange,
+                                        int height, int width) {
+    const int x = X, y = Y;
+    if (8 * x >= width || y >= height) return;
+    int packed = 0;
+    for (int bit = 0; bit < 8 && 8 * x + bit < width; ++bit) {
+        const u8 kind = trimap[(offset)y * width + 8 * x + bit];
+        if (kind == UNKNOWN) packed |= 128 >> bit;
+        else if (kind != BACKGROUND && kind != FOREGROUND) *strange = 1;
+    }
+    bits[(offset)y * ((width + 7) / 8) + x] = (u8)packed;
+}
+
 // One thread per pixel. rows (2, height, width): pixels along the row to the nearest background (0) and foreground
 // (1), REACH + 1 where there is none within REACH.
 extern "C" __global__ void guide_rows(const u8 *__restrict__ trimap, u8 *__restrict__ rows, int height, int width) {
@@ -96,8 +111,8 @@ extern "C" __global__ void gather(const u8 *__restrict__ pixels, const u8 *__res
     }
 }
 
-// One thread per pixel of patch `index` of a batch: adds its alpha to total, weighted by the distance to the patch's
-// nearest border, and the weight to weight. Known pixels count as what the trimap says. Sets *bad to 1 when an alpha
+// One thread per pixel of patch `index` of a batch: adds its alpha to total, clamped to 0..1 and weighted by the
+// distance to the patch's nearest border, and the weight to weight. Known pixels count as what the trimap says. Sets *bad to 1 when an alpha
 // that counts is no finite number; every thread that writes writes the same.
 extern "C" __global__ void accumulate(const float *__restrict__ alpha, const int *__restrict__ corners, int index,
                                       const u8 *__restrict__ trimap, float *__restrict__ total,
@@ -113,7 +128,8 @@ extern "C" __global__ void accumulate(const float *__restrict__ alpha, const int
     float value = trimap[at] == FOREGROUND ? 1.0f : 0.0f;
     if (trimap[at] == UNKNOWN) {
         value = alpha[((offset)index * patch_height + y) * patch_width + x];
-        if (value - value != 0.0f) *bad = 1;
+        if (value - value != 0.0f) *bad = 1;  // before the clamp, which an engine may leave to us
+        value = value < 0.0f ? 0.0f : value > 1.0f ? 1.0f : value;
     }
     total[at] += value * own;
     weight[at] += own;

@@ -12,7 +12,7 @@ from .protocol import Argument, Cuda, Kernel, Stream
 _BLOCK = (32, 8, 1)  # a warp lies along a row, so that its reads of neighbouring pixels become one
 
 NAMES = (
-    *("pad", "guide_rows", "guide_columns", "gather", "accumulate"),
+    *("pad", "unknown_bits", "guide_rows", "guide_columns", "gather", "accumulate"),
     *("finish_float32", "finish_uint8", "finish_uint16", "finish_uint8_truncated", "finish_uint16_truncated"),
 )
 
@@ -33,6 +33,14 @@ class Kernels:
         """Copy (*image_hw, channels) uint8 into (*padded_hw, channels); around it is its edge or `constant`."""
         numbers = (*plan.image_hw, *plan.padded_hw, *plan.offset_yx, channels, -1 if constant is None else constant)
         self._launch("pad", stream, plan.padded_hw, source, target, *map(np.int32, numbers))
+
+    def unknown_bits(self, stream: Stream, trimap: int, bits: int, strange: int, hw: tuple[int, int]) -> None:
+        """Write bits (H, ceil(W / 8)) uint8, a `BitMask` of the unknown pixels of a trimap (*hw) uint8.
+
+        strange: an int32, set to 1 where the trimap has other values than 0, 128 and 255.
+        """
+        bytes_hw = hw[0], -(-hw[1] // 8)
+        self._launch("unknown_bits", stream, bytes_hw, trimap, bits, strange, *map(np.int32, hw))
 
     def guide(self, stream: Stream, trimap: int, rows: int, squared: int, hw: tuple[int, int]) -> None:
         """Compute squared distances (2, *hw) uint16 of a trimap (*hw) uint8 to background and foreground.

@@ -114,8 +114,12 @@ class Cuda(Protocol):
     def event(self, timing: bool = False) -> Event:
         """Make an event; only with `timing` it can be asked for times."""
 
-    def buffer(self, nbytes: int) -> Buffer:
-        """Allocate memory on the device, which holds anything at first."""
+    def buffer(self, nbytes: int, stream: Stream | None = None) -> Buffer:
+        """Allocate memory on the device, which holds anything at first.
+
+        stream: only later work on it, and what waits for that, uses the memory, so that a driver with memory pools
+        neither waits nor asks the system each time.
+        """
 
     def pinned(self, nbytes: int) -> PinnedBuffer:
         """Allocate page-locked memory on the host, which holds anything at first."""

@@ -75,7 +75,7 @@ def test_full_precision_for_one_architecture(
     assert sidecar.sha256 == sha256(built.path)
     assert sidecar.source_sha256 == sha256(small_onnx)
     assert (sidecar.backend, sidecar.backend_version) == ("tensorrt-rtx", rtx.version)
-    assert (sidecar.architectures, sidecar.patch_hw, sidecar.batches) == (("8.9",), (64, 64), (1, 4, 8))
+    assert (sidecar.architectures, sidecar.patch_hw, sidecar.batches) == (("8.9",), (64, 64), (1, 1, 8))
     assert (sidecar.precision, sidecar.refittable, sidecar.hardware_compatibility) == ("fp32", False, "none")
     assert sidecar.checkpoint == "standin.safetensors"
     assert 10_000_000 < built.path.stat().st_size < 100_000_000
@@ -110,7 +110,7 @@ def test_half_precision_as_published(tmp_path: Path, exports: Callable[..., Path
     model = exports("", "--precision", "fp16", "--pooling", "conv", "--tolerance", "1")
     profile = BuildProfile(backend="tensorrt-rtx", architectures=("7.5", "8.6", "8.9", "12.0"))
     built = build_engine(model, tmp_path / "m.engine", profile)
-    assert (built.sidecar.patch_hw, built.sidecar.batches, built.sidecar.precision) == ((640, 640), (1, 4, 8), "fp16")
+    assert (built.sidecar.patch_hw, built.sidecar.batches, built.sidecar.precision) == ((640, 640), (1, 1, 8), "fp16")
     assert built.path.stat().st_size < build.LARGE_MB * 1e6
     assert all(map(built.sidecar.runs_on, [(7, 5), (8, 6), (8, 9), (12, 0)]))
 

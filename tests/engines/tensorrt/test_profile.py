@@ -13,9 +13,9 @@ from tests.conftest import ROOT
 @pytest.mark.parametrize(
     ("least", "best", "most", "wanted"),
     [
-        (None, None, None, (1, 4, 8)),
-        (None, None, 2, (1, 2, 2)),
-        (None, None, 16, (1, 4, 16)),
+        (None, None, None, (1, 1, 8)),
+        (None, None, 2, (1, 1, 2)),
+        (None, None, 16, (1, 1, 16)),
         (None, 12, None, (1, 12, 12)),
         (6, None, None, (6, 6, 8)),
         (20, None, None, (20, 20, 20)),

@@ -156,7 +156,7 @@ class HostCuda:
     def event(self, timing: bool = False) -> HostEvent:
         return HostEvent(timing)
 
-    def buffer(self, nbytes: int) -> HostBuffer:
+    def buffer(self, nbytes: int, stream: Any = None) -> HostBuffer:
         return HostBuffer(self, nbytes)
 
     def pinned(self, nbytes: int) -> HostPinned:

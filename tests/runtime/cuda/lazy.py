@@ -86,7 +86,7 @@ class LazyCuda(HostCuda):
     def event(self, timing: bool = False) -> Any:
         return LazyEvent(self, timing)
 
-    def buffer(self, nbytes: int) -> Any:
+    def buffer(self, nbytes: int, stream: Any = None) -> Any:
         return LazyMemory(nbytes)
 
     def pinned(self, nbytes: int) -> Any:

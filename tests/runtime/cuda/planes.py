@@ -52,6 +52,14 @@ class Bench:
         self.kernels.guide(self.stream, self.put(trimap), rows, squared, trimap.shape)
         return self.get(squared, (2, *trimap.shape), np.uint16)
 
+    def unknown(self, trimap: U8) -> tuple[U8, int]:
+        """The bits of unknown pixels, and the flag for other values."""
+        shape = trimap.shape[0], -(-trimap.shape[1] // 8)
+        bits, strange = self.room(shape[0] * shape[1]), self.put(np.zeros(1, np.int32))
+        hw = trimap.shape[0], trimap.shape[1]
+        self.kernels.unknown_bits(self.stream, self.put(trimap), bits, strange, hw)
+        return self.get(bits, shape, np.uint8), int(self.get(strange, (1,), np.int32)[0])
+
     def gathered(self, image: U8, trimap: U8, corners: NDArray[np.int32], plan: Plan) -> dict[str, NDArray[np.float32]]:
         batch, count = len(corners), len(corners) * plan.patch_hw[0] * plan.patch_hw[1] * 4
         inputs = {"image": self.room(3 * count), "trimap": self.room(3 * count), "guide": self.room(2 * count)}

@@ -1,14 +1,20 @@
 """What the driver is asked for, call by call, by a stand-in of it: no device is needed."""
 
 import itertools
+from collections import Counter
+from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from litematting_deploy import Matter
+from litematting_deploy.engines import DeviceArtefact, DeviceEngine, Gpu
 from litematting_deploy.errors import DeviceError
 from litematting_deploy.runtime.cuda import open_cuda
 from litematting_deploy.runtime.cuda.protocol import Cuda
+from litematting_deploy.runtime.on_device import OnDevice
 
 pytest.importorskip("cuda.bindings.driver", reason="cuda-bindings is not installed")
 
@@ -20,12 +26,13 @@ ANSWERS = {
     "cuDeviceGet": (1,),
     "cuDeviceGetName": (b"A GPU\0and more",),
     "cuDevicePrimaryCtxRetain": (CONTEXT,),
+    "cuMemPoolCreate": (50,),
     "cuMemGetInfo": (30, 100),
     "cuEventElapsedTime": (2.5,),
     "cuGetErrorString": (b"what the driver says",),
 }
 MAKERS = (
-    *("cuStreamCreate", "cuEventCreate", "cuMemAlloc", "cuMemHostAlloc"),
+    *("cuStreamCreate", "cuEventCreate", "cuMemAlloc", "cuMemAllocFromPoolAsync", "cuMemHostAlloc"),
     *("cuModuleLoadData", "cuModuleGetFunction", "cuStreamEndCapture", "cuGraphInstantiate"),
 )
 
@@ -37,19 +44,25 @@ class Driver:
         self._real, self._handles = real, itertools.count(100)
         self.calls: list[tuple[Any, ...]] = []
         self.failing: set[str] = set()
+        self.pools, self.pinned = True, False
+        self._kept: list[Any] = []
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("CU"):
+        if name.startswith("CU") or name == "cuuint64_t":
             return getattr(self._real, name)
         return lambda *arguments: self._answer(name, *arguments)
 
     def _answer(self, name: str, *arguments: Any) -> tuple[Any, ...]:
         status = self._real.CUresult
         if name == "cuDeviceGetAttribute":
-            return status.CUDA_SUCCESS, 8 if "MAJOR" in arguments[0].name else 9
+            parts = {"MAJOR": 8, "MINOR": 9, "POOLS_SUPPORTED": int(self.pools)}
+            return status.CUDA_SUCCESS, next(parts[part] for part in parts if part in arguments[0].name)
         self.calls.append((name, *arguments))
         if name in self.failing:
             return (status.CUDA_ERROR_INVALID_VALUE,)
+        if name == "cuMemHostAlloc" and self.pinned:  # memory that can be read and written
+            self._kept.append(np.zeros(arguments[0], np.uint8))
+            return status.CUDA_SUCCESS, self._kept[-1].ctypes.data
         return status.CUDA_SUCCESS, *((next(self._handles),) if name in MAKERS else ANSWERS.get(name, ()))
 
     def since(self) -> list[tuple[Any, ...]]:
@@ -82,7 +95,7 @@ def test_a_device_is_opened_in_its_primary_context(driver: Driver) -> None:
     assert (cuda.index, cuda.gpu, cuda.capability) == (1, "A GPU", (8, 9))
     assert [call[0] for call in driver.since()] == [
         *("cuInit", "cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetName", "cuDevicePrimaryCtxRetain"),
-        "cuCtxSetCurrent",
+        *("cuCtxSetCurrent", "cuMemPoolCreate", "cuMemPoolSetAttribute"),
     ]
     with pytest.raises(DeviceError, match=r"^no CUDA device 2: there are 2, cuda:0 to cuda:1$"):
         open_cuda(2)
@@ -187,3 +200,66 @@ def test_memory_that_runs_out_is_an_error_with_the_drivers_words(cuda: Cuda, dri
     driver.failing = {"cuMemAlloc"}
     with pytest.raises(DeviceError, match=r"^cuMemAlloc: what the driver says$"):
         cuda.buffer(8)
+
+
+@pytest.mark.parametrize("pools", [True, False])
+def test_memory_of_a_stream_comes_from_a_pool_where_there_are_any(driver: Driver, pools: bool) -> None:
+    driver.pools = pools
+    cuda = open_cuda(1)
+    stream = cuda.stream()
+    driver.since()
+    buffer = cuda.buffer(0, stream)
+    address = buffer.address
+    buffer.free()
+    buffer.free()
+    made, *freed = driver.since()
+    if pools:
+        assert made == ("cuMemAllocFromPoolAsync", 1, 50, 100)
+        assert freed == [("cuCtxPushCurrent", CONTEXT), ("cuMemFreeAsync", address, 0), ("cuCtxPopCurrent",)]
+    else:
+        assert made == ("cuMemAlloc", 1)
+        assert freed == released("cuMemFree", address)
+
+
+class Idle(DeviceEngine, DeviceArtefact):
+    """An engine that does nothing."""
+
+    name, device, version, precision = "idle", "cuda:1", "0", "fp32"
+    patch_hw, batch, capturable, device_bytes = (64, 64), 2, False, None
+
+    def open(self, gpu: Gpu, batch: int | None) -> DeviceEngine:
+        return self
+
+    def enqueue(self, addresses: Mapping[str, int], stream: int, count: int | None = None) -> None: ...
+    def close(self) -> None: ...
+
+
+def resident(shape: tuple[int, ...]) -> Any:
+    """An array that says it lies on the device."""
+    interface = {"shape": shape, "typestr": "|u1", "data": (5, False), "strides": None, "version": 3, "stream": None}
+    return SimpleNamespace(__cuda_array_interface__=interface)
+
+
+@pytest.mark.parametrize("on_device", [False, True], ids=["from the host", "on the device"])
+def test_frames_allocate_nothing_once_the_largest_has_come(cuda: Cuda, driver: Driver, on_device: bool) -> None:
+    """Not even where sizes change, where a photo is smaller than a patch, or where alpha stays on the device."""
+    driver.pinned = True
+    sizes = [(150, 211), (150, 211), (90, 80), (20, 300), (150, 211), (120, 200)]
+
+    def frame(hw: tuple[int, int]) -> tuple[Any, Any]:
+        if on_device:
+            return resident((*hw, 3)), resident(hw)
+        return np.zeros((*hw, 3), np.uint8), np.full(hw, 128, np.uint8)
+
+    with Matter(OnDevice(Idle(), cuda)) as matter:
+        for _ in matter.sequence([frame((20, 300)), *map(frame, sizes)]):
+            pass
+        driver.since()
+        for _ in matter.sequence(map(frame, sizes * 2)):
+            pass
+        calls = Counter(call[0] for call in driver.since())
+    memory = {
+        name: count for name, count in calls.items() if name.startswith("cuMem") and ("Alloc" in name or "Free" in name)
+    }
+    frames = 2 * len(sizes)
+    assert memory == ({"cuMemAllocFromPoolAsync": frames, "cuMemFreeAsync": frames} if on_device else {})

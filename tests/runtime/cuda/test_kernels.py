@@ -48,6 +48,16 @@ def test_padding(bench: Bench, hw: tuple[int, int], padding: Literal["edge", "ba
     np.testing.assert_array_equal(bench.padded(trimap, plan, around), plan.pad_trimap(trimap))
 
 
+@pytest.mark.parametrize("hw", [*SIZES, (311, 250)], ids=str)
+def test_bits_of_unknown_pixels(bench: Bench, hw: tuple[int, int]) -> None:
+    trimap = scattered(hw)
+    bits, strange = bench.unknown(trimap)
+    np.testing.assert_array_equal(bits, np.packbits(trimap == 128, axis=1))
+    assert strange == 0
+    trimap[-1, -1] = 127
+    assert bench.unknown(trimap)[1] == 1
+
+
 @pytest.mark.parametrize("share", [0, 0.0005, 0.02, 0.5, 1])
 @pytest.mark.parametrize("hw", [*SIZES, (311, 250)], ids=str)
 def test_distances_equal_an_exact_transform(bench: Bench, hw: tuple[int, int], share: float) -> None:
