@@ -177,7 +177,9 @@ class DeviceStitcher:
                 raise self._engine.not_finite()
             if job.on_device:
                 address = job.output.address + HEADER
-                alpha: Any = DeviceArray(address, layout.plan.image_hw, layout.dtype, self._cuda.index, job.output)
+                alpha: NDArray[Any] | DeviceArray = DeviceArray(
+                    address, layout.plan.image_hw, layout.dtype, self._cuda.index, job.output
+                )
             else:
                 shown = pinned[HEADER : layout.output_bytes].view(layout.dtype).reshape(layout.plan.image_hw)
                 alpha = shown.astype(job.dtype)  # a copy
