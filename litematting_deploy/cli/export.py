@@ -43,7 +43,7 @@ def _batch(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option(
     "--norm",
     type=click.Choice(get_args(Norm)),
-    help="The form of group norm; folded is for CPUs, gpu for TensorRT.  [default: fp16 with a fixed batch gpu, or group]",
+    help="The form of group norm; folded is for CPUs, gpu for TensorRT.  [default: gpu, fixed batch in fp16; or group]",
 )
 @click.option("--recipe", metavar="FILE.toml", help="Read these options from a file; those given here win.")
 @click.option("--tolerance", type=float, help="Largest difference of alpha.  [default: 0.001, fp16 0.005]")

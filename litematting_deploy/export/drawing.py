@@ -161,7 +161,8 @@ class Tensor:
         """Return the part of an axis from `start` up to `stop`."""
         shape = list(self.shape)
         shape[axis] = -((start - stop) // step)
-        parts = [self, *(self._ints(value) for value in (start, stop, axis, step))]
+        parts: list[Tensor] = [self]
+        parts += [self._ints(value) for value in (start, stop, axis, step)]
         made: Self = self.drawing.add("Slice", parts, tuple(shape))
         return made
 
@@ -256,7 +257,7 @@ def convolve(
 def _scale(length: int, wanted: int) -> np.float32:
     """Return the least scale that makes `wanted` of a length, for ONNX rounds down. Sizes would be of all axes."""
     scale = np.float32(wanted / length)
-    while np.float32(length) * scale < wanted:
+    while length * float(scale) < wanted:  # in float64, where a product in float32 may be rounded up
         scale = np.nextafter(scale, np.float32(np.inf))
     return scale
 
