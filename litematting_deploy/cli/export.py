@@ -44,7 +44,7 @@ export_option, serving_option = (functools.partial(option, spec, default=None) f
 @export_option(
     "--norm",
     help="The form of group norm; folded is for CPUs, gpu for TensorRT.  "
-    "[default: fp16 with a fixed batch gpu, else group]",
+    "[default: gpu in fp16 with a fixed batch, else group]",
 )
 @click.option("--recipe", metavar="FILE.toml", help="Read these options from a file; those given here win.")
 @export_option("--tolerance", help="Largest difference of alpha.  [default: 0.001, fp16 0.005]")

@@ -256,7 +256,7 @@ def convolve(
 def _scale(length: int, wanted: int) -> np.float32:
     """Return the least scale that makes `wanted` of a length, for ONNX rounds down. Sizes would be of all axes."""
     scale = np.float32(wanted / length)
-    while np.float32(length) * scale < wanted:
+    while length * float(scale) < wanted:  # in float64, where a product in float32 may be rounded up
         scale = np.nextafter(scale, np.float32(np.inf))
     return scale
 

@@ -149,9 +149,9 @@ def _check_precision(source: Path, network: Network, profile: BuildProfile, side
 def _check_turing(source: Path, network: Network, sidecar: Sidecar | None) -> None:
     """Raise `UsageError` for what TensorRT for RTX lacks on Turing, products of float32."""
     if network.float32_products:
-        again = "ltm-export, in fp16"
+        again = "ltm-export, in fp16 with pooling by conv"
         if sidecar is not None:
-            again = replace(sidecar, precision="fp16", norm="gpu").export_command()
+            again = replace(sidecar, precision="fp16", pooling="conv", norm="group").export_command()
         raise UsageError(
             f"`architectures={TURING}`: tensorrt-rtx has no float32 matrix products there, {source} has "
             f"{len(network.float32_products)}, the first is {network.float32_products[0]}; export without them: "
