@@ -33,7 +33,7 @@ import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
 from . import norms
-from .norms import Op, average, channels_hw, exact_average, numbers, reshape, row_statistics, scale_and_mean
+from .norms import Op, average, channels_hw, numbers, reshape, row_statistics, scale_and_mean
 
 STRIP_BYTES = 8 << 20
 """Of a strip's hidden map: a quarter of a common last-level cache."""
@@ -208,7 +208,7 @@ def _centred_and_one(op: Op, x: ir.Value, channels: int, pixels: int) -> tuple[i
 
     The last channel, 0 in x, is 1 in the result: what a matrix has in its last column is added.
     """
-    mean = exact_average(op, average(op, x, 3))
+    mean = average(op, average(op, x, 3), 2)
     one = op.Constant(value_floats=[0.0] * channels + [1.0])
     centred = op.Sub(x, op.Sub(mean, reshape(op, one, channels + 1, 1, 1)))
     return reshape(op, centred, 0, channels + 1, pixels), reshape(op, mean, 0, channels + 1, 1)
@@ -249,7 +249,7 @@ def _folded_projection(
 
     pieces: strips (N, D, rows, W) of what the norm takes, each channel times its `sign` (D, 1, 1, 1).
     """
-    hidden, _, _ = channels_hw(norm.made)
+    hidden, height, _ = channels_hw(norm.made)
     sign = reshape(op, sign, hidden, 1, 1)
     statistics = row_statistics if lacking is None else norms.plain_row_statistics
     parts = zip(*(statistics(op, piece) for piece in pieces), strict=True)
@@ -257,7 +257,7 @@ def _folded_projection(
     if lacking is not None:
         means = op.Add(means, reshape(op, lacking, 0, hidden, 1, 1))
     weight = op.Max(op.Abs(norm.weight), op.Constant(value_float=_LEAST))
-    scale, removed = scale_and_mean(op, (op.Mul(means, sign), variances), weight, norm.made)
+    scale, removed = scale_and_mean(op, (op.Mul(means, sign), variances), weight, norm.made, height)
     shift = op.Sub(op.Div(reshape(op, norm.bias, hidden, 1), scale), op.Mul(removed, reshape(op, sign, hidden, 1)))
     if lacking is not None:
         shift = op.Add(shift, lacking)
