@@ -67,20 +67,7 @@ def export_onnx(
     from .verify import compare, random_inputs, scene_inputs
 
     model = load_checkpoint(checkpoint, ModelConfig(pooling=spec.pooling))
-    sidecar = Sidecar(
-        file=output.name,
-        sha256="",
-        checkpoint=checkpoint.name,
-        checkpoint_sha256=sha256(checkpoint),
-        patch_hw=spec.patch_hw,
-        batch=spec.batch,
-        precision=spec.precision,
-        pooling=spec.pooling,
-        norm=spec.norm_form,
-        opset=OPSET,
-        weights_beside=weights_beside,
-        versions=versions,
-    )
+    sidecar = _sidecar(checkpoint, output, spec, OPSET, weights_beside, versions)
     with replacing(output) as draft:
         proto = build_graph(model, spec)
         describe(proto, sidecar.essentials())
@@ -97,6 +84,26 @@ def export_onnx(
         write_sidecar(output, sidecar)
     models = write_repository(output, serving) if serving else []
     return Export(output, sidecar, tuple(differences), tuple(models))
+
+
+def _sidecar(
+    checkpoint: Path, output: Path, spec: ExportSpec, opset: int, weights_beside: bool, versions: dict[str, str]
+) -> Sidecar:
+    """Return the sidecar of an export as far as it is known before there is a graph: without its hash."""
+    return Sidecar(
+        file=output.name,
+        sha256="",
+        checkpoint=checkpoint.name,
+        checkpoint_sha256=sha256(checkpoint),
+        patch_hw=spec.patch_hw,
+        batch=spec.batch,
+        precision=spec.precision,
+        pooling=spec.pooling,
+        norm=spec.norm_form,
+        opset=opset,
+        weights_beside=weights_beside,
+        versions=versions,
+    )
 
 
 def _check_use(checkpoint: Path, output: Path, spec: ExportSpec, weights_beside: bool, serving: Serving | None) -> None:

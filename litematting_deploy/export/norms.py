@@ -45,8 +45,8 @@ def average_of_rows(op: Op, means: ir.Value, rows: int) -> ir.Value:
     """Return the average along axis 2, which stays with length 1, of means of the rows of maps that have `rows`.
 
     In a flat scene the means of a tall map's rows are nearly equal, and so long a sum of them in float32 is off by many
-    deviations: patches of 1024² by 2.2e-5 of alpha, those of 640² by half of that. Float64 costs 5 % of the time at
-    640², where it is not needed, and only runtimes on a CPU have it everywhere.
+    deviations: alpha of patches of 1024² by 2.2e-5, of 640² by half of that. Patches of 640² do not need float64, which
+    would cost them 1 % of the time, and only runtimes on a CPU have it everywhere.
     """
     if rows < _MANY_ROWS:
         return average(op, means, 2)

@@ -256,7 +256,7 @@ def test_only_a_bit_a_pixel_of_a_trimap_comes_down(
 
 @pytest.mark.parametrize("least", [1, 2])
 def test_a_run_computes_the_patches_that_are_left(host_cuda: HostCuda, least: int) -> None:
-    """Of an engine that takes fewer than a batch; each number of patches has its graph."""
+    """An engine that takes fewer patches than a batch computes no others; each number of patches has its graph."""
     inner = RedIsAlpha()
     engine, before = ByAddress(inner), host_cuda.captures
     engine.least = least

@@ -47,7 +47,7 @@ def test_every_recipe_of_the_project_is_valid_and_survives_json(path: Path) -> N
 
 
 def test_the_digest_of_a_recipe_stays_what_ledgers_and_totals_hold() -> None:
-    """As recorded before a dataclass decoded recipes: integers become floats where a field is one."""
+    """Ledgers and totals name recipes by these digests, so a new field with its default must not change them."""
     assert recipe_sha256(read_recipe(ROOT / "recipes" / "paper.toml")) == "64abedd03796"
     assert recipe_sha256(read_recipe(ROOT / "recipes" / "long.toml")) == "10a653b3d627"
 

@@ -1,4 +1,4 @@
-"""What a machine without a driver, or without the packages, says."""
+"""Errors on a machine without a driver or without the packages."""
 
 import subprocess
 import sys
