@@ -3,10 +3,12 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,8 @@ from PIL import Image
 from litematting_deploy import Matter
 from litematting_deploy.errors import DeviceError, InputError
 from litematting_deploy.jobs.cluster import pipeline, worker
-from litematting_deploy.jobs.cluster.manifest import Manifest
-from litematting_deploy.jobs.cluster.worker import Answer, Share, make_worker
+from litematting_deploy.jobs.cluster.manifest import Manifest, Record
+from litematting_deploy.jobs.cluster.worker import Batch, Share, make_worker
 from litematting_deploy.jobs.folder import FolderFiles, FolderJob, matte_frames
 from litematting_deploy.jobs.frames import Frame
 from litematting_deploy.jobs.progress import JobProgress, ProgressMeter
@@ -122,10 +124,11 @@ def test_failures_are_tried_again_and_told(shot: tuple[Path, Path], mean_onnx: P
     assert f"{FRAMES - 1} of {FRAMES} frames" in result.out
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
     assert [line["frame"] for line in lines if line["failure"]] == ["sub/frame.0003"] * 3
-    told = [line for line in result.err.splitlines() if line.startswith("ltm-batch: failed: ")]
-    assert len(told) == 1
-    assert "frame.0003.png" in told[0]
-    assert "Traceback" not in result.err
+    *progress, told = result.err.splitlines()
+    assert told.startswith("ltm-batch: failed: ")
+    assert "frame.0003.png" in told
+    assert len(progress) == FRAMES
+    assert all(re.fullmatch(rf"\d+/{FRAMES} sub/frame\.\d{{4}}( failed)?", line) for line in progress), progress
     assert len(list((tmp_path / "cut").rglob("*.png"))) == FRAMES - 1
 
     same = ("--cutout", tmp_path / "cut", "--background", "white", "--resume")
@@ -192,39 +195,44 @@ def test_an_engine_that_fails_fails_the_rest_of_a_batch(
     share = share_of(job_of(shot, tmp_path / "out", engine=str(mean_onnx)))
     keep_settings(tmp_path / "out", {}, resume=False)
     matte = make_worker(share)
-    records = {record["frame"]: record for record in matte(range(6))}
-    assert set(records) == {share.frames[n].name for n in range(6)}
-    failed = [name for name, record in records.items() if record["failure"] == "GPU 0: out of memory"]
+    batch = tuple(range(6))
+    records = {record.frame: record for record in matte(batch)}
+    assert set(records) == {share.frames[n].name for n in batch}
+    failed = [name for name, record in records.items() if record.failure == "GPU 0: out of memory"]
     assert len(failed) == 3
     for name, record in records.items():
-        assert name in failed or list(record["files"]) == [str(tmp_path / "out" / f"{name}.png")]
-    assert [record["failure"] for record in matte(range(6))] == [None] * 6
+        assert name in failed or list(record.files) == [str(tmp_path / "out" / f"{name}.png")]
+    assert [record.failure for record in matte(batch)] == [None] * 6
     assert len(engines) == 2
 
 
 class Actors:
-    """In the place of a cluster: frame 1 fails the first time, frame 2 always, and frame 3 ends its actor."""
+    """In the place of a cluster: frame 1 fails the first time, frame 2 always, and frame 3 ends its actors."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[list[int], int]] = []
+        self.asked: list[Batch] = []
 
-    def run(self, numbers: Sequence[int], each: ClusterSpec, _: object, share: Share) -> Iterator[Answer]:
-        self.asked.append((list(numbers), each.frames_per_task))
-        for number in numbers:
-            if number != 3:
-                fails = number == 2 or (number == 1 and len(self.asked) == 1)
-                name = share.frames[number].name
-                yield {"frame": name, "failure": "no" if fails else None, "files": {}, "sources": {}}
+    def run(
+        self, todo: deque[Batch], each: ClusterSpec, _: object, share: Share
+    ) -> Iterator[tuple[Batch, list[Record] | None]]:
+        while todo:
+            batch = todo.popleft()
+            self.asked.append(batch)
+            failing = {2} if (1,) in self.asked else {1, 2}
+            names = {number: share.frames[number].name for number in batch}
+            records = [Record(name, "no" if n in failing else None, {}, {}) for n, name in names.items()]
+            yield batch, None if 3 in batch else records
 
 
-def test_what_fails_is_tried_one_by_one(shot: tuple[Path, Path], tmp_path: Path) -> None:
+def test_what_fails_is_tried_again_by_itself(shot: tuple[Path, Path], tmp_path: Path) -> None:
     share, actors = share_of(job_of(shot, tmp_path / "out")), Actors()
     told: list[JobProgress] = []
     meter = ProgressMeter(told.append)
     meter.begin("frames", 4)
+    spread = ClusterSpec(frames_per_task=3)
     with contextlib.closing(Manifest(tmp_path / "out", 0)) as manifest:
-        pipeline._matte(share.frames[:4], share, actors, ClusterSpec(), manifest, meter)  # type: ignore[arg-type]
-    assert actors.asked == [([0, 1, 2, 3], 8), ([1, 2, 3], 1)]
+        pipeline._matte(share.frames[:4], share, actors, spread, manifest, meter)  # type: ignore[arg-type]
+    assert actors.asked == [(0, 1, 2), (3,), (1,), (2,), (3,)]
     assert list(meter.failures) == ["sub/frame.0002", "sub/frame.0003"]
     assert "actors that were to matte it ended" in meter.failures["sub/frame.0003"]
     assert (told[-1].done, told[-1].total) == (4, 4)

@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import pickle
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import pytest
 from PIL import Image
 
 from litematting_deploy.jobs.cluster import pipeline
-from litematting_deploy.jobs.cluster.worker import Answer, Worker
+from litematting_deploy.jobs.cluster.manifest import Record
+from litematting_deploy.jobs.cluster.worker import Batch
 from litematting_deploy.runtime.shipped import TINY_ENGINE
 from litematting_deploy.specs import ClusterSpec
 from tests.cli.test_masks import HW, OBJECT, ids, save, trimap_of
@@ -24,7 +27,7 @@ BLACK = "b"
 
 
 class Here:
-    """In the place of a cluster: two actors one after the other, whose records go through JSON as Ray's do."""
+    """In the place of a cluster: two actors that take turns, whose records are pickled as Ray's are."""
 
     def fitting(self, _: ClusterSpec) -> int:
         return 2
@@ -33,12 +36,13 @@ class Here:
         return function(*arguments)
 
     def run(
-        self, numbers: Sequence[int], each: ClusterSpec, make: Callable[..., Worker], *arguments: Any
-    ) -> Iterator[Answer]:
-        workers = [make(*arguments) for _ in range(each.actors or 1)]
-        for index, start in enumerate(range(0, len(numbers), each.frames_per_task)):
-            for answer in workers[index % len(workers)](numbers[start : start + each.frames_per_task]):
-                yield json.loads(json.dumps(answer))
+        self, todo: deque[Batch], each: ClusterSpec, make: Callable[..., Callable[[Batch], list[Record]]], *given: Any
+    ) -> Iterator[tuple[Batch, list[Record]]]:
+        workers = deque(make(*given) for _ in range(each.actors or 1))
+        while todo:
+            batch = todo.popleft()
+            yield batch, pickle.loads(pickle.dumps(workers[0](batch)))  # noqa: S301  # our own records
+            workers.rotate()
 
 
 @pytest.fixture(autouse=True)

@@ -1,22 +1,18 @@
-"""A job as a Ray Data pipeline: numbers of frames go in, and the actors of a cluster write the files."""
+"""A job on a Ray cluster: batches of frames go to its actors, which write the files and answer with records."""
 
 import contextlib
-import json
-import logging
-import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from ... import errors
 from ..._optional import require
 from ...errors import DeviceError, LiteMattingError, UsageError
 from ...images.background import is_image
 from ...runtime.loading import TENSORRT_SUFFIX, is_onnx_on_host
-from ...schema import convert
 from ...specs import ClusterSpec, JobSpec
 from ..folder import FolderFiles, FolderJob
 from ..frames import Frame
@@ -24,9 +20,14 @@ from ..outputs import Remarks
 from ..progress import JobResult, ProgressMeter, Report
 from ..resume import keep_settings
 from .manifest import Manifest, Record, stamps
-from .worker import ENDS, SAYS, Actor, Answer, Attempts, Share, Worker, examine, make_worker
+from .worker import Actor, Batch, Share, examine, make_worker
+
+Answer = TypeVar("Answer")
 
 _WAIT_S = 30.0
+_DEATHS = 3
+"""Actors that may end while they work on a batch before it is left alone: what ends more of them is the batch itself,
+as a photo that is too large for their memory is."""
 
 
 def matte_on_cluster(job: JobSpec, cluster: ClusterSpec = ClusterSpec(), report: Report | None = None) -> JobResult:
@@ -59,35 +60,30 @@ def matte_on_cluster(job: JobSpec, cluster: ClusterSpec = ClusterSpec(), report:
 def _matte(
     todo: list[Frame], share: Share, ray: "Cluster", cluster: ClusterSpec, manifest: Manifest, meter: ProgressMeter
 ) -> dict[str, Remarks]:
-    """Matte frames; those that fail once more, `retries` times, one by one. Return the remarks on each."""
+    """Matte frames; each that fails is tried again by itself, `retries` times. Return the remarks on each."""
     numbers = {frame.name: number for number, frame in enumerate(share.frames)}
-    names, remarks = [frame.name for frame in todo], {}
-    for left in range(cluster.retries, -1, -1):
-        again = []
-        for record in _outcomes({name: numbers[name] for name in names}, share, ray, cluster):
+    wanted, size = [numbers[frame.name] for frame in todo], cluster.frames_per_task
+    batches = deque(tuple(wanted[start : start + size]) for start in range(0, len(wanted), size))
+    tries: Counter[str] = Counter()
+    remarks = {}
+    for batch, records in ray.run(batches, cluster, make_worker, share):
+        for record in records or [_left_alone(share.frames[number]) for number in batch]:
             manifest.add(record)
             remarks[record.frame] = record.remarks
-            if record.failure is not None and left:
-                again.append(record.frame)
+            tries[record.frame] += 1
+            if record.failure is not None and tries[record.frame] <= cluster.retries:
+                batches.append((numbers[record.frame],))
                 continue
             if record.failure is None:
                 meter.step()
             meter.end(record.frame, record.failure)
-        names, cluster = again, replace(cluster, frames_per_task=1)
     return remarks
 
 
-def _outcomes(numbers: dict[str, int], share: Share, ray: "Cluster", cluster: ClusterSpec) -> Iterator[Record]:
-    """Yield the outcome of each of these frames."""
-    unanswered = dict.fromkeys(numbers)
-    if numbers:
-        for answer in ray.run(list(numbers.values()), cluster, make_worker, share):
-            record = convert(answer, Record, name="a record", place="the answer of an actor", error=DeviceError)
-            del unanswered[record.frame]
-            yield record
-    for name in unanswered:
-        failure = "the actors that were to matte it ended, perhaps out of memory; Ray's logs say more"
-        yield Record(name, failure, files={}, sources={})
+def _left_alone(frame: Frame) -> Record:
+    """Return the record of a frame for which no actor could answer."""
+    failure = "the actors that were to matte it ended, perhaps out of memory; Ray's logs say more"
+    return Record(frame.name, failure, files={}, sources={})
 
 
 def _is_done(frame: Frame, files: FolderFiles, manifest: Manifest, since_ns: int) -> bool:
@@ -152,52 +148,64 @@ class Cluster:
             return self._ray.get(answer)
 
     def run(
-        self, numbers: Sequence[int], each: ClusterSpec, make: Callable[..., Worker], *arguments: Any
-    ) -> Iterator[Answer]:
-        """Yield what the actors answer for each frame, as they finish it.
+        self, todo: deque[Batch], each: ClusterSpec, make: Callable[..., Callable[[Batch], list[Answer]]], *given: Any
+    ) -> Iterator[tuple[Batch, list[Answer] | None]]:
+        """Yield the answers of the actors for each batch, as they finish it; None for one that has ended its actors.
 
-        Nothing is answered for frames that kill one actor after another.
-        numbers: of the frames; `frames_per_task` of them are handed to an actor at a time, and those of an actor that
-        dies to another.
-        make, arguments: what gives an actor its worker, once.
+        todo: the batches, which are taken from it; more may be added while this is iterated. One whose actor dies, or
+        whose machine does, goes to another.
+        make, given: what gives an actor its worker, once.
 
         Raises what `make` or a worker raises, if that is ours, or `DeviceError` where Ray itself fails.
         """
-        data = self._ray.data
-        context = data.DataContext.get_current()
-        context.enable_progress_bars = context.print_on_execution_start = False
-        context.execution_no_progress_timeout_s = -1  # a batch of large photos may take longer than any limit
-        attempts = self._ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts).remote()
-        batches = math.ceil(len(numbers) / each.frames_per_task)
-        answers = data.from_items([{"number": n} for n in numbers], override_num_blocks=batches).map_batches(
-            Actor,
-            fn_constructor_args=(attempts, make, arguments),
-            batch_size=None,
-            compute=data.ActorPoolStrategy(  # one task each: those that wait for an actor die with it
-                size=min(each.actors or 1, batches), max_tasks_in_flight_per_actor=1
-            ),
-            num_cpus=each.cpus,
-            num_gpus=each.gpus,
-        )
+        ray, errors = self._ray, self._ray.exceptions
+        new_actor = ray.remote(num_cpus=each.cpus, num_gpus=each.gpus)(Actor).remote
+        # Stored once: the list of a long job's frames is large, and each new actor would take a copy of it along.
+        stored = ray.put(given)
+        idle: list[Any] = []
+        # What actors have not answered yet, with their batches; None of those that open their engines.
+        waited: dict[Any, tuple[Any, Batch | None]] = {}
+        deaths: Counter[Batch | None] = Counter()
         with self._unwrapped():
-            for block in answers.iter_batches(batch_size=None, prefetch_batches=0):
-                for answer in map(json.loads, block["answer"]):
-                    if ENDS in answer:
-                        raise getattr(errors, answer[ENDS])(answer[SAYS])
-                    yield answer
+            while True:
+                while todo and idle:
+                    actor, taken = idle.pop(), todo.popleft()
+                    waited[actor.work.remote(taken)] = actor, taken
+                opening = sum(batch is None for _, batch in waited.values())
+                # An actor takes no batch before it is open: on a cluster that has shrunk it may wait for room forever.
+                for _ in range(min(len(todo) - opening, (each.actors or 1) - len(waited))):
+                    actor = new_actor(make, stored)
+                    waited[actor.open.remote()] = actor, None
+                if not todo and len(waited) == opening:
+                    return
+                (done,), _ = ray.wait(list(waited))
+                actor, batch = waited.pop(done)
+                try:
+                    answers = ray.get(done)
+                except errors.RayTaskError:  # raised by our code, not by Ray
+                    raise
+                except errors.RayError:
+                    deaths[batch] += 1
+                    if deaths[batch] <= _DEATHS:
+                        todo.extend([batch] if batch is not None else [])
+                        continue
+                    if batch is None:
+                        raise
+                    answers = None
+                else:
+                    idle.append(actor)
+                del deaths[batch]
+                if batch is not None:
+                    yield batch, answers
 
     @contextlib.contextmanager
     def _unwrapped(self) -> Iterator[None]:
         """Raise our own errors as the actors raised them, and Ray's in one line without its own text."""
-        ray_error = self._ray.exceptions.RayError
         try:
             yield
-        except ray_error as error:
-            # Ray wraps an error in others, under `cause` or `__cause__`.
-            cause: BaseException | None = error
-            while cause is not None and (isinstance(cause, ray_error) or not isinstance(cause, LiteMattingError)):
-                cause = getattr(cause, "cause", None) or cause.__cause__  # an error of ours is inside of Ray's twins
-            if cause is not None:
+        except self._ray.exceptions.RayError as error:
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, LiteMattingError):
                 raise cause from None
             raise DeviceError(
                 f"Ray could not go on ({type(error).__name__}), as its logs say; what is done is kept: mend that, and "
@@ -215,8 +223,6 @@ def connected(address: str | None) -> Iterator[Cluster]:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray: Any = require("ray", "ray", "matting on a cluster")
-    require("ray.data", "ray", "matting on a cluster")
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it says of a task, we say of its frames
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:

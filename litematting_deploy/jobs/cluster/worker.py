@@ -1,15 +1,13 @@
 """An actor of a cluster: an engine that stays open, and the frames that it mattes in batches."""
 
-import json
+import contextlib
 import os
 import socket
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from ..._optional import require
 from ...errors import ArtefactError, DeviceError, InputError, LiteMattingError
 from ...runtime import Matter, open_matter
 from ...specs import JobSpec
@@ -21,16 +19,8 @@ from ..resume import SETTINGS, result_settings
 from ..run import Done
 from .manifest import Record, Stamps, stamps
 
-Answer = dict[str, Any]
-"""What an actor answers for a frame: its name as `frame`, and whatever else, of JSON's types."""
-
-Worker = Callable[[Sequence[int]], list[Answer]]
-"""The work of an actor: matte the frames of these numbers, and answer for each of them."""
-
-ENDS, SAYS = "error", "message"
-"""The keys of an answer that ends the job: the type of our error, and its message."""
-_DEATHS = 3
-"""Of actors, after which a batch is begun again; one that outlives more of them is what kills them."""
+Batch: TypeAlias = tuple[int, ...]
+"""The numbers of frames that an actor mattes before it answers."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +41,7 @@ def examine(share: Share) -> tuple[dict[str, Any], str]:
         return result_settings(matter, share.spec), matter.engine.describe()
 
 
-def make_worker(share: Share) -> Worker:
+def make_worker(share: Share) -> Callable[[Batch], list[Record]]:
     """Open an engine that stays open, and return what mattes frames with it, reading and writing beside each other.
 
     An error of the engine fails the frames that are left of a batch; the next begins with another engine. Raises
@@ -65,8 +55,8 @@ def make_worker(share: Share) -> Worker:
         )
     files, opened = FolderFiles(share.spec), [share.open_matter()]
 
-    def matte(numbers: Sequence[int]) -> list[Answer]:
-        frames = [share.frames[n] for n in numbers]
+    def matte(batch: Batch) -> list[Record]:
+        frames = [share.frames[number] for number in batch]
         sources = {frame.name: stamps(files.sources(frame)) for frame in frames}  # a later change is not in the result
         # The engine of the batch before has failed; a fresh one may work again.
         if not opened:
@@ -78,7 +68,7 @@ def make_worker(share: Share) -> Worker:
         except (ArtefactError, DeviceError) as error:
             opened.pop().close()
             over |= {frame.name: Done(frame, str(error)) for frame in frames if frame.name not in over}
-        return [asdict(_record(files, done, sources[name])) for name, done in over.items()]
+        return [_record(files, done, sources[name]) for name, done in over.items()]
 
     return matte
 
@@ -97,45 +87,28 @@ def _record(files: FolderFiles, done: Done[Frame], sources: Stamps) -> Record:
     )
 
 
-class Attempts:
-    """How often each batch was begun: Ray hands one that ends its actors to the next without end."""
-
-    def __init__(self) -> None:
-        self._begun: Counter[tuple[int, ...]] = Counter()
-
-    def begin(self, numbers: tuple[int, ...]) -> int:
-        """Count one more beginning, and return how many there were."""
-        self._begun[numbers] += 1
-        return self._begun[numbers]
-
-
 class Actor:
-    """A worker in a process of Ray's. It answers with our own errors, since Ray keeps neither their type nor, of a
-    constructor's, their text."""
+    """A worker in a process of Ray's. Its errors name this machine."""
 
-    def __init__(self, attempts: Any, make: Callable[..., Worker], arguments: tuple[Any, ...]) -> None:
-        """attempts: Ray's handle of `Attempts`. make, arguments: what gives the actor its worker, once."""
-        self._attempts = attempts
-        self._broken: list[Answer] = []
-        try:
-            self._worker = make(*arguments)
-        except LiteMattingError as error:
-            self._broken = [_ending(error)]
+    def __init__(self, make: Callable[..., Callable[[Batch], list[Any]]], given: tuple[Any, ...]) -> None:
+        """make, given: what gives the actor its worker."""
+        self._make, self._given = make, given
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
-        """Return the answers for the frames of a batch as JSON; none for one that has killed its actors."""
-        ray: Any = require("ray", "ray", "an actor")
+    def open(self) -> None:
+        """Make the worker, which opens its engine. Of an error in the constructor Ray would keep the text alone."""
+        with _on_this_machine():
+            self._worker = self._make(*self._given)
 
-        numbers = batch["number"].tolist()
-        if ray.get(self._attempts.begin.remote(tuple(numbers))) > 1 + _DEATHS:
-            return {"answer": []}
-        try:
-            answers = self._broken or self._worker(numbers)
-        except LiteMattingError as error:
-            answers = [_ending(error)]
-        return {"answer": [json.dumps(answer) for answer in answers]}
+    def work(self, batch: Batch) -> list[Any]:
+        """Return what the worker answers for the frames of a batch."""
+        with _on_this_machine():
+            return self._worker(batch)
 
 
-def _ending(error: LiteMattingError) -> Answer:
-    """Return the answer that ends the job with an error, naming this machine."""
-    return {ENDS: type(error).__name__, SAYS: f"on {socket.gethostname()}: {error}"}
+@contextlib.contextmanager
+def _on_this_machine() -> Iterator[None]:
+    """Raise our errors with the name of this machine before their messages."""
+    try:
+        yield
+    except LiteMattingError as error:
+        raise type(error)(f"on {socket.gethostname()}: {error}", parameter=error.parameter) from error

@@ -2,15 +2,16 @@
 
 import os
 import socket
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from litematting_deploy.errors import InputError, OutputError, UsageError
+from litematting_deploy.errors import DeviceError, InputError, OutputError, UsageError
 from litematting_deploy.jobs.cluster.pipeline import Cluster, connected
-from litematting_deploy.jobs.cluster.worker import Answer, Worker
+from litematting_deploy.jobs.cluster.worker import Batch
 from litematting_deploy.specs import ClusterSpec
 
 pytestmark = [
@@ -29,39 +30,53 @@ def cluster() -> Iterator[Cluster]:
         yield made
 
 
-def making(act: Callable[[int], Any]) -> Callable[[], Worker]:
+def batches(numbers: Sequence[int]) -> deque[Batch]:
+    """Pairs of numbers, as `frames_per_task` says."""
+    return deque(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def making(act: Callable[[int], Any]) -> Callable[[], Callable[[Batch], list[Any]]]:
     """What Ray can send to its processes without these tests."""
-
-    def make() -> Worker:
-        def work(numbers: Sequence[int]) -> list[Answer]:
-            return [{"frame": str(number), "said": act(number)} for number in numbers]
-
-        return work
-
-    return make
+    return lambda: lambda batch: [act(number) for number in batch]
 
 
 def test_a_frame_that_ends_its_actors_takes_only_its_batch_along(cluster: Cluster) -> None:
     make = making(lambda number: os._exit(1) if number == 5 else number * 2)
-    records = list(cluster.run(range(10), EACH, make))
-    assert {record["frame"]: record["said"] for record in records} == {
-        str(number): number * 2 for number in range(10) if number not in (4, 5)
-    }
+    assert dict(cluster.run(batches(range(10)), EACH, make)) == {
+        (0, 1): [0, 2], (2, 3): [4, 6], (4, 5): None, (6, 7): [12, 14], (8, 9): [16, 18]
+    }  # fmt: skip
+
+
+def test_batches_that_are_added_late_are_done(cluster: Cluster) -> None:
+    todo, done = batches(range(2)), []
+    for batch, _ in cluster.run(todo, EACH, making(abs)):
+        done.append(batch)
+        if len(done) < 3:
+            todo.append((len(done),))
+    assert done == [(0, 1), (1,), (2,)]
 
 
 def test_our_errors_keep_their_type_and_their_words(cluster: Cluster) -> None:
     def full(number: int) -> None:
         raise OutputError(f"/out/{number}.png: no space left")
 
-    def broken() -> Worker:
+    def broken() -> Callable[[Batch], list[Any]]:
         raise InputError("/out: is not the folder")
 
     with pytest.raises(OutputError, match=rf"on {socket.gethostname()}: /out/\d.png: no space left"):
-        list(cluster.run(range(4), EACH, making(full)))
+        list(cluster.run(batches(range(4)), EACH, making(full)))
     with pytest.raises(InputError, match=rf"on {socket.gethostname()}: /out: is not the folder"):
-        list(cluster.run(range(4), EACH, broken))
+        list(cluster.run(batches(range(4)), EACH, broken))
     with pytest.raises(InputError, match="/out: is not the folder"):
         cluster.ask(EACH, broken)
+
+
+def test_actors_that_end_before_they_are_open_end_the_job(cluster: Cluster) -> None:
+    def ends() -> Callable[[Batch], list[Any]]:
+        os._exit(1)
+
+    with pytest.raises(DeviceError, match=r"Ray could not go on \(ActorDiedError\), as its logs say"):
+        list(cluster.run(batches(range(4)), EACH, ends))
 
 
 def test_actors_fit_into_machines_not_into_their_sum(cluster: Cluster) -> None:
