@@ -33,12 +33,22 @@ DEFAULT_UNKNOWN_WIDTH = "15"
 DEFAULT_SEGMENT = 25
 
 
-def check_number(parameter: str, value: float | None, least: float, most: float | None = None) -> None:
-    """Raise `UsageError` where a number is neither None nor from `least` to `most`."""
-    if value is None or (least <= value and (most is None or value <= most)):
-        return
-    accepted = f"{least:.15g} or more" if most is None else f"between {least:.15g} and {most:.15g}"
-    raise UsageError(f"`{parameter}` must be {accepted}; got {value:.15g}")
+def check_number(
+    parameter: str,
+    value: float | tuple[float, ...] | None,
+    least: float,
+    most: float | None = None,
+    *,
+    below: bool = False,
+) -> None:
+    """Raise `UsageError` where a number, or one of several, is not from `least` to `most` or, with `below`, reaches
+    that; None is none."""
+    for one in value if isinstance(value, tuple) else () if value is None else (value,):
+        # NaN compares as false, and so is refused.
+        if not (least <= one and (most is None or (one < most if below else one <= most))):
+            limits = f"at least {least:.15g} and below" if below else f"between {least:.15g} and"
+            accepted = f"{least:.15g} or more" if most is None else f"{limits} {most:.15g}"
+            raise UsageError(f"`{parameter}` must be {accepted}; got {value}")
 
 
 def typed(name: str, given: Any, hint: Any) -> Any:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..images.mask import read_alpha, read_trimap
 from ..images.photo import read_image
-from ..images.suffixes import READ_SUFFIXES, looks_like_image
+from ..images.suffixes import READ_SUFFIXES, files_in, looks_like_image
 from ..matting.trimap import UNKNOWN, decode
 from ..specs import MAX_MEGAPIXELS, Encoding
 
@@ -126,13 +126,10 @@ def _files(folder: Path, name: str) -> dict[str, Path]:
     if not (folder / name).is_dir():
         raise InputError(f"{folder}: has no folder {name}/; it holds {_listed(folder)}")
     files: dict[str, Path] = {}
-    for path in _entries(folder / name):
-        if looks_like_image(path):
-            if path.stem in files:
-                raise InputError(f"{path}: {files[path.stem].name} has the same name; remove or rename one of them")
-            files[path.stem] = path
-    if not files:
-        raise InputError(f"{folder / name}: holds no images; wanted files ending in {', '.join(READ_SUFFIXES)}")
+    for path in files_in(folder / name, f"images ({', '.join(READ_SUFFIXES)})", looks_like_image):
+        if path.stem in files:
+            raise InputError(f"{path}: {files[path.stem].name} has the same name; remove or rename one of them")
+        files[path.stem] = path
     return files
 
 

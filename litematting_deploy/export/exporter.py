@@ -64,7 +64,6 @@ def export_onnx(
     from ..model import ModelConfig, load_checkpoint
     from .external import refer_to_checkpoint
     from .graph import OPSET, build_graph, describe
-    from .verify import compare, random_inputs, scene_inputs
 
     model = load_checkpoint(checkpoint, ModelConfig(pooling=spec.pooling))
     sidecar = _sidecar(checkpoint, output, spec, OPSET, weights_beside, versions)
@@ -74,10 +73,7 @@ def export_onnx(
         if weights_beside:
             refer_to_checkpoint(proto, checkpoint)
         draft.write_bytes(proto.SerializeToString())
-        # The reference is the model in PyTorch's own forms: a wrong export form must not be compared with itself.
-        reference = load_checkpoint(checkpoint)
-        given = [("random", random_inputs(spec)), *(samples or {}).items()]
-        differences = compare(draft, reference, itertools.chain(given, scene_inputs(spec)), spec)
+        differences = _differences(draft, checkpoint, spec, samples or {})
         _check_differences(output, differences, spec)
         measured = {item.check: {"maximum": item.maximum, "mean": item.mean} for item in differences}
         sidecar = replace(sidecar, sha256=sha256(draft), differences=measured)
@@ -135,6 +131,19 @@ def _versions() -> dict[str, str]:
     modules = {name: require(name, "export", "exporting") for name in ("torch", "onnx", "onnxscript")}
     modules["onnxruntime"] = require("onnxruntime", "cpu", "comparing an export with the model")
     return {"litematting-deploy": __version__} | {name: str(made.__version__) for name, made in modules.items()}
+
+
+def _differences(
+    draft: Path, checkpoint: Path, spec: ExportSpec, samples: "Mapping[str, Inputs]"
+) -> "list[Difference]":
+    """Return how far the alpha of an ONNX is from the model's, on random inputs, samples and scenes."""
+    from ..model import load_checkpoint
+    from .verify import compare, random_inputs, scene_inputs
+
+    # The reference is the model in PyTorch's own forms: a wrong export form must not be compared with itself.
+    reference = load_checkpoint(checkpoint)
+    inputs = itertools.chain([("random", random_inputs(spec))], samples.items(), scene_inputs(spec))
+    return compare(draft, reference, inputs, spec)
 
 
 def _check_differences(output: Path, differences: "list[Difference]", spec: ExportSpec) -> None:

@@ -14,7 +14,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from ..errors import InputError
 from .damage import check_tiff
 from .metadata import SIDEWAYS, Metadata, loaded
-from .opening import open_picture, opened
+from .opening import opened
 from .png import PngHead
 
 _UPSIDE_DOWN, _MIRRORED = (3, 4, 7, 8), (2, 3, 6, 7)  # EXIF orientations, once rows and columns are exchanged
@@ -158,12 +158,12 @@ def _all_bits(picture: ImageFile.ImageFile, tiles: list[Any], path: str | Path) 
         )
     (raw_mode,) = raw_modes
     if raw_mode == _DEEP_GREY_ALPHA:  # its two samples are four bytes
-        return _bytes_of(tiles, path, "RGBA").view(">u2").astype(np.uint16)
+        return _bytes_of(picture, tiles, path, "RGBA").view(">u2").astype(np.uint16)
     channels, order = raw_mode.split(";16")
     order = _NATIVE_ORDER if order == "N" else order
     straight = channels.replace("a", "A")  # "a" is alpha that colours are multiplied by, which Pillow undoes
-    upper = np.asarray(picture) if straight == channels else _bytes_of(tiles, path, f"{straight};16{order}")
-    lower = _bytes_of(tiles, path, f"{straight};16{'L' if order == 'B' else 'B'}")
+    upper = np.asarray(picture) if straight == channels else _bytes_of(picture, tiles, path, f"{straight};16{order}")
+    lower = _bytes_of(picture, tiles, path, f"{straight};16{'L' if order == 'B' else 'B'}")
     return upper.astype(np.uint16) << np.uint16(8) | lower
 
 
@@ -173,11 +173,14 @@ def _raw_mode(tile: Any) -> str:
     return str(arguments if isinstance(arguments, str) or not arguments else arguments[0])
 
 
-def _bytes_of(tiles: list[Any], path: str | Path, raw_mode: str) -> NDArray[np.uint8]:
-    """Read the picture anew, (H, W, C), as if its samples lay in the file as `raw_mode` says."""
+def _bytes_of(picture: ImageFile.ImageFile, tiles: list[Any], path: str | Path, raw_mode: str) -> NDArray[np.uint8]:
+    """Read the picture anew, (H, W, C), as if its samples lay in the file as `raw_mode` says.
+
+    tiles: of the picture before it was loaded.
+    """
     with open(path, "rb") as file:
-        again = open_picture(file)
-        if again is None or again.tile != tiles:
+        again: ImageFile.ImageFile = type(picture)(file)
+        if again.tile != tiles:
             raise InputError(f"{path}: has changed while it was read; read it again")
         again.tile = [
             tile._replace(args=raw_mode if isinstance(tile.args, str) else (raw_mode, *(tile.args or ())[1:]))

@@ -59,7 +59,7 @@ def opened(path: str | Path, max_megapixels: float) -> Iterator[tuple[ImageFile.
                 check_tiff_tags(file, path)
             elif name == "JPEG":
                 check_jpeg(file, path)
-            picture = open_picture(file, container_factory(path, kind) if name is None else None)
+            picture = _open(file, name, container_factory(path, kind) if name is None else None)
             if picture is None:
                 raise _unknown(path, name, kind)
             with picture:
@@ -69,13 +69,12 @@ def opened(path: str | Path, max_megapixels: float) -> Iterator[tuple[ImageFile.
         raise damaged(path, "image", error) from error
 
 
-def open_picture(file: BinaryIO, container: Factory | None = None) -> ImageFile.ImageFile | None:
+def _open(file: BinaryIO, name: str | None, container: Factory | None) -> ImageFile.ImageFile | None:
     """Open a file of one of `READ_FORMATS`, or else by `container`.
 
-    Returns None for any other format, and for a header that is damaged.
+    Returns None where there is neither, and for a header that is damaged.
     Raises what Pillow raises, among it warnings where the program makes errors of them.
     """
-    name = _format_of(file)
     factory = container if name is None else _Tiff if name == "TIFF" else Image.OPEN[name][0]
     if factory is None:
         return None

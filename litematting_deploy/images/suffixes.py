@@ -64,12 +64,15 @@ def files_in(folder: str | Path, kind: str, wanted: Callable[[Path], bool]) -> l
     """Return the files in a folder that are `wanted`, by name.
 
     kind: what they are, for errors, as "grooms (.npz, .tfx)".
-    Raises `InputError` where there is no such folder, or none of them in it.
+    Raises `InputError` where there is no such folder, it cannot be read, or none of them are in it.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give one that holds {kind}")
-    found = sorted(path for path in folder.iterdir() if wanted(path))
+    try:
+        found = sorted(path for path in folder.iterdir() if wanted(path))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read: {error.strerror}; make it readable") from error
     if not found:
         raise InputError(f"{folder}: holds no {kind}; give a folder that does")
     return found

@@ -76,27 +76,29 @@ def run(
         stack.callback(writing.shutdown, cancel_futures=True)
         ahead = _loaded(items, functools.partial(attempt, (), load), readers, matting)
         results = matte(stack.enter_context(contextlib.closing(ahead)))
-        error: Exception | None = None
-        while error is None:
-            try:
-                result = next(results)
-            except StopIteration:
-                break
-            except Exception as reason:  # noqa: BLE001  # raised again below, after the items before it
-                error = reason
-                break
+        while True:
+            result, error = _next(results)
             pass_failed_on()
+            if result is _END:
+                break
             item, value, _ = matting.popleft()
             saving.append(writing.submit(saved, item, value, result))
             # Else they would stay in memory while the next item is waited for.
             del item, value, result
             while len(saving) > AHEAD or (saving and saving[0].done()):
                 yield saving.popleft().result()
-        pass_failed_on()
         while saving:
             yield saving.popleft().result()
         if error is not None:
             raise error
+
+
+def _next(results: Iterator[Any]) -> tuple[Any, Exception | None]:
+    """Return the next result; `_END` after the last, with the error that has ended the job, if one has."""
+    try:
+        return next(results, _END), None
+    except Exception as error:  # noqa: BLE001  # raised again by `run`, once the items before it are saved
+        return _END, error
 
 
 def _attempt(stop: bool, fatal: tuple[type[Exception], ...], step: Callable[..., Any], *given: Any) -> Outcome:

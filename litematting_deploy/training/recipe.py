@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ..errors import UsageError
 from ..schema import decode
+from ..specs import check_number
 from .families import check_weights
 
 # Composition-1k trains on 431 foregrounds, each over 100 backgrounds.
@@ -17,16 +18,6 @@ PAPER_EPOCHS = 150
 
 _LEAST_ALPHAS = 64
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
-
-
-def check(
-    name: str, value: float | tuple[float, ...], low: float, high: float = float("inf"), below: bool = False
-) -> None:
-    """Raise `UsageError` unless each value lies in low..high or, with `below`, is less than high."""
-    for one in value if isinstance(value, tuple) else (value,):
-        if not (low <= one < high if below else low <= one <= high):
-            limits = f"{low:g} or more" if high == float("inf") else f"{low:g} to {'below ' * below}{high:g}"
-            raise UsageError(f"`{name}` must be {limits}; got {value}")
 
 
 @dataclass(frozen=True)
@@ -46,8 +37,8 @@ class Stage:
     freeze_guidance: bool = False
 
     def __post_init__(self) -> None:
-        check("steps", self.steps, 1)
-        check("batch", self.batch, 1)
+        check_number("steps", self.steps, 1)
+        check_number("batch", self.batch, 1)
         if self.crop % 32 or self.crop < 64:
             raise UsageError(f"`crop` must be a multiple of 32 from 64 on; got {self.crop}")
 
@@ -71,11 +62,11 @@ class Optimiser:
     ema_decay: float = 0.999
 
     def __post_init__(self) -> None:
-        check("learning_rate", self.learning_rate, 0, 1)
-        check("betas", self.betas, 0, 1, below=True)
-        check("ema_decay", self.ema_decay, 0, 1, below=True)
-        check("warmup_steps", self.warmup_steps, 0)
-        check("clip_norm", self.clip_norm, 0)
+        check_number("learning_rate", self.learning_rate, 0, 1)
+        check_number("betas", self.betas, 0, 1, below=True)
+        check_number("ema_decay", self.ema_decay, 0, 1, below=True)
+        check_number("warmup_steps", self.warmup_steps, 0)
+        check_number("clip_norm", self.clip_norm, 0)
 
 
 @dataclass(frozen=True)
@@ -102,10 +93,10 @@ class Procedural:
 
     def __post_init__(self) -> None:
         for name, low in (("count", 1), ("size", 64), ("photos", 2)):
-            check(name, getattr(self, name), low)
+            check_number(name, getattr(self, name), low)
         if self.seed is not None:
-            check("seed", self.seed, 0, 2**31)
-        check("cutouts", self.cutouts, 0, 1)
+            check_number("seed", self.seed, 0, 2**31)
+        check_number("cutouts", self.cutouts, 0, 1)
         if self.weights:
             check_weights(self.weights)
 
@@ -156,7 +147,7 @@ class Augment:
         ranges = {"trimap_px": (1, 60), "scale": (0.1, 10), "contrast": (0, 10), "saturation": (0, 10)}
         for name in (one.name for one in dataclasses.fields(self)):
             limits = getattr(self, name)
-            check(name, limits, *ranges.get(name, (0, 1)))
+            check_number(name, limits, *ranges.get(name, (0, 1)))
             if name in ranges and limits[0] > limits[1]:
                 raise UsageError(f"`{name}` must have the smaller number first; got {limits}")
 
@@ -183,10 +174,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.stages:
             raise UsageError("`stages` must have at least one table; got none")
-        check("seed", self.seed, 0, 2**31)
-        check("held_out", self.held_out, 0.001, 0.9)
+        check_number("seed", self.seed, 0, 2**31)
+        check_number("held_out", self.held_out, 0.001, 0.9)
         for name in ("validate_every", "validation_scenes", "checkpoint_every"):
-            check(name, getattr(self, name), 1)
+            check_number(name, getattr(self, name), 1)
 
     @property
     def steps(self) -> int:
