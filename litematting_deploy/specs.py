@@ -86,6 +86,7 @@ class Spec:
         # What is at its default is right, and most is: commands that only say --help need no msgspec.
         for name, hint in _hints(type(self)).items():  # type: ignore[arg-type]  # a class is hashable
             if getattr(self, name) is not getattr(type(self), name, MISSING):
+                # A frozen dataclass refuses plain assignment, in its own `__post_init__`, too.
                 object.__setattr__(self, name, typed(name, getattr(self, name), hint))
 
     @classmethod

@@ -82,6 +82,7 @@ class Command(click.Command):
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         name = self.name or "ltm"
         _fill_standard_descriptors()
+        # Without any handler, Python itself prints what Pillow logs on the standard error.
         logging.getLogger("PIL").addHandler(logging.NullHandler())
         if threading.current_thread() is threading.main_thread():
             # By default they end a process without any `finally`, and drafts would stay behind.

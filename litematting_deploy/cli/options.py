@@ -20,6 +20,7 @@ def adding(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
     """Return a decorator that adds options to a command, in this order."""
 
     def decorate(function: Function) -> Function:
+        # Decorators apply from the last to the first, and the help lists options as they were written.
         for option in reversed(options):
             function = option(function)
         return function

@@ -146,6 +146,7 @@ def _to_float64(alpha: Alpha) -> NDArray[np.float64]:
 def _gradient_magnitude(alpha: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how steep an alpha (H, W) is at each pixel, once it is stretched to 0..1."""
     spread = alpha.max() - alpha.min()
+    # A flat alpha has no gradient, whatever it is divided by.
     stretched = (alpha - alpha.min()) / (spread or 1)
     x = np.arange(-GRAD_HALF_SIZE, GRAD_HALF_SIZE + 1)
     gaussian = np.exp(-np.square(x) / (2 * GRAD_SIGMA**2))

@@ -47,6 +47,7 @@ class Report:
         anchor = f"{len(self._cards) + 1:04}"
         figures = [
             self._figure(f"{anchor}_image.jpg", "image", example.image),
+            # Averages would be greys that no trimap has.
             self._figure(f"{anchor}_trimap.png", "trimap", example.trimap, cv2.INTER_NEAREST),
             self._figure(f"{anchor}_truth.png", "ground truth", example.alpha),
         ]

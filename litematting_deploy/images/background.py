@@ -64,6 +64,7 @@ class Background:
         if meanings[0] == meanings[1]:  # equal numbers are equal light, whether their primaries are known or not
             image = replace(image, space=photo.space)
         image.space.convert(np.zeros((1, 3), np.float32), photo.space)  # raises where it cannot be
+        # Pixels are placed before they become light, a few rows at a time: levels take a quarter of the memory.
         placed = replace(image, pixels=self._place(image, photo, shown))
         return lambda rows: placed.space.convert(placed.to_light(placed.pixels[rows]), photo.space)
 

@@ -16,6 +16,7 @@ from ..errors import InputError
 Pairs: TypeAlias = tuple[tuple[float, float], ...]
 Floats: TypeAlias = NDArray[np.float32]
 
+# One entry for each 16-bit level; those of 8 bits are every 257th.
 TABLE_SIZE = 65536
 LINEAR, PQ, HLG = 8, 16, 18
 AS_SRGB = {1, 2, 4, 5, 6, 7, 11, 13, 14, 15}
@@ -39,6 +40,7 @@ PRIMARIES: dict[int, tuple[Pairs, tuple[float, float]]] = {
     22: (((0.630, 0.340), (0.295, 0.605), (0.155, 0.077)), D65),
 }
 """Red, green and blue as CIE x, y, and white."""
+# The largest finite float16.
 _HALF_MAX = 65504.0
 # Columns are sRGB's red, green and blue as XYZ under D50, as ICC profiles hold them (IEC 61966-2-1, Bradford-adapted).
 _SRGB_TO_XYZ = np.array(
@@ -64,11 +66,13 @@ def srgb_encode(light: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
 def pq_to_light(signal: NDArray[np.floating]) -> Floats:
     """Return the light of PQ's signal, which is clipped to 0..1."""
     root = signal.clip(0, 1) ** (1 / _M2)
+    # The standard clips here, too: below the least signal the difference is negative.
     return np.asarray(((root - _C1).clip(0) / (_C2 - _C3 * root)) ** (1 / _M1) / _PQ_WHITE, np.float32)
 
 
 def hlg_to_light(signal: NDArray[np.floating]) -> Floats:
     """Return the scene light of HLG's signal: the inverse of its OETF, without a display's system gamma."""
+    # `where` computes both branches everywhere: clipped, the one that is not taken stays finite.
     low, high = signal.clip(0, 0.5), signal.clip(0.5, 1.1)
     light = np.where(signal <= 0.5, low**2 / 3, (np.exp((high - _C_HLG) / _A) + _B) / 12)
     return np.asarray(light / _HLG_WHITE, np.float32)
@@ -83,6 +87,7 @@ def light_to_pq(light: Floats) -> Floats:
 def light_to_hlg(light: Floats) -> Floats:
     """Return scene light as HLG's signal."""
     scene = light.clip(0) * np.float32(_HLG_WHITE)
+    # Below the knee, where this is not used, the logarithm would not be defined.
     high = _A * np.log((12 * scene - _B).clip(1e-6)) + _C_HLG
     return np.asarray(np.where(scene <= 1 / 12, np.sqrt(3 * scene), high), np.float32)
 
@@ -102,6 +107,7 @@ def primaries_to_xyz(xy: Pairs, white: tuple[float, float] = D65) -> NDArray[np.
     white: as CIE x, y; one other than D65 is adapted by Bradford's matrix.
     Raises `ValueError` for a chromaticity whose y is 0, and `numpy.linalg.LinAlgError` for primaries on a line.
     """
+    # By way of sRGB, so that its primaries give the very matrix that profiles have for it.
     matrix = _SRGB_TO_XYZ @ np.linalg.inv(_to_xyz(XY_709, D65))
     if white != D65:
         old, new = (_BRADFORD @ _point_xyz(point) for point in (white, D65))
@@ -128,7 +134,9 @@ def levels_to(levels: NDArray[Any], dtype: type[np.unsignedinteger[Any]]) -> NDA
     if levels.dtype == dtype:
         return levels
     if levels.dtype == np.uint8:
+        # 255 times 257 is 65535, so that white stays white.
         return levels.astype(np.uint16) * np.uint16(257)
+    # Half a step is added to round to the nearest, and 65535 has no room for it in 16 bits.
     return ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
@@ -173,6 +181,7 @@ class Space:
         levels = np.empty(light.shape, dtype)
         even = np.linspace(0, 1, TABLE_SIZE)
         for channel, table in enumerate(self.decoding):
+            # Tables rise, so that a curve is inverted by looking it up the other way round.
             levels[..., channel] = np.rint(np.interp(light[..., channel], table, even) * top)
         return levels
 
@@ -189,6 +198,7 @@ class Space:
                 f"{unknown.name} holds tables only, so that its light cannot be turned into that of others; "
                 "convert the photo to sRGB"
             )
+        # Profiles write the same primaries with different last digits; converting would only round once more.
         if np.abs(self.to_xyz - other.to_xyz).max() < 1e-3:
             return light
         matrix = np.linalg.inv(other.to_xyz) @ self.to_xyz

@@ -52,18 +52,22 @@ def decode(path: str | Path, max_megapixels: float, indices: bool = False) -> De
     Raises `InputError` naming the file.
     """
     with opened(path, max_megapixels) as (picture, head):
+        # Before the picture is loaded, when Pillow forgets its tiles.
         deep, tiles, top = _is_deep_colour(picture), list(picture.tile), _top_of(picture)
         has_palette = picture.mode in _PALETTES
+        # Tiles of other codecs are decoded by Pillow itself, which raises where they are damaged.
         if any(tile.codec_name == "libtiff" for tile in tiles):
             check_tiff(path, max_megapixels)
         metadata, orientation = loaded(picture, path)
         if indices and has_palette:
             array = np.asarray(picture)
+            # In mode PA an alpha channel lies behind the indices.
             levels = _upright(array if array.ndim == 2 else array[:, :, 0], orientation)
             return Decoded(levels, None, metadata, top, has_palette)
         if head is not None and picture.mode == "P":
             head.check_indices(np.asarray(picture))
         array = _all_bits(picture, tiles, path) if deep else np.asarray(_plain_mode(picture, path, head))
+        # A big-endian TIFF comes in its own order of bytes, which OpenCV does not take.
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
         if array.dtype == np.uint16 and _is_inverted(picture):
             array = np.iinfo(array.dtype).max - array
@@ -74,7 +78,9 @@ def decode(path: str | Path, max_megapixels: float, indices: bool = False) -> De
     if array.ndim == 3 and array.shape[2] in (2, 4):
         array, alpha = array[:, :, :-1], array[:, :, -1]
         array = array[:, :, 0] if array.shape[2] == 1 else array
+        # An opaque alpha channel says nothing, and pictures with one are taken.
         alpha = None if (alpha == np.iinfo(alpha.dtype).max).all() else alpha
+    # Turning and slicing give views, and OpenCV takes whole blocks.
     return Decoded(np.ascontiguousarray(array), alpha, metadata, top, has_palette)
 
 
@@ -106,6 +112,7 @@ def _top_of(picture: ImageFile.ImageFile) -> int:
         return 1
     if picture.mode in _SIXTEEN_BIT_GREY or _is_deep_colour(picture):
         return 65535
+    # Pillow names samples of 2 and 4 bits L;2 and L;4, maybe with more letters behind.
     few = [found[1] for tile in picture.tile if (found := re.search(r"L;([24])", str(tile[3])))]
     return 2 ** int(few[0]) - 1 if few else 255
 

@@ -70,6 +70,7 @@ def encode_tiff(pixels: NDArray[Any], metadata: Metadata = Metadata(), premultip
     """
     planes = pixels[:, :, None] if pixels.ndim == 2 else pixels
     height, width, samples = planes.shape
+    # Readers decode a strip at a time, so that its size bounds their memory.
     rows = max(1, min(height, _STRIP_BYTES // (width * samples * planes.itemsize)))
     strips = [_strip(planes[start : start + rows]) for start in range(0, height, rows)]
     folder = ImageFileDirectory_v2(b"II*\0\x08\0\0\0")  # it knows the types of all these tags
@@ -111,5 +112,6 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 def _strip(planes: NDArray[Any]) -> bytes:
     """Compress rows (h, W, C), little-endian, as differences to the pixel on the left, which take less space."""
     differences = planes.copy()
+    # Unsigned numbers wrap around, as TIFF's predictor does.
     differences[:, 1:] -= planes[:, :-1]
     return zlib.compress(differences.astype(planes.dtype.newbyteorder("<")).tobytes())

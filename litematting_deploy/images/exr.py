@@ -34,11 +34,13 @@ def read_exr_header(path: str | Path, max_megapixels: float) -> ExrHeader:
     try:
         with open(path, "rb") as file:
             header = ExrHeader.read(file)
+        # Both are parsed when they are asked for, and may be damaged.
         windows, _ = header.windows, header.channels
     except (DamagedHeaderError, OSError) as error:
         raise damaged(path, "OpenEXR file", error) from error
     if header.kind not in ("scanline", "tiled"):
         raise InputError(f"{path}: is an OpenEXR file {header.kind}, wanted a flat one of one part; flatten it")
+    # Results are as large as the display window, however few pixels the file has.
     for height, width in (windows.data.hw, windows.display.hw):
         check_size(width, height, path, max_megapixels)
     return header
@@ -62,6 +64,7 @@ def read_exr_rgb(path: str | Path, max_megapixels: float) -> tuple[NDArray[Any],
         raise InputError(
             f"{path}: has transparent pixels, whose colours are unclear; flatten it or save it without alpha"
         )
+    # Y alone becomes three equal channels.
     return np.stack([planes[name] for name in (colours * 3)[:3]], axis=2), header
 
 
@@ -76,6 +79,7 @@ def read_exr_mask(path: str | Path, max_megapixels: float) -> tuple[NDArray[np.f
         plane = _read(path, header, ("A",))["A"]
     if colours is not None and (plane is None or (plane == 1).all()):
         grey, *others = _read(path, header, colours).values()
+        # NaN is looked for below, where the message names it.
         if not all(np.array_equal(grey, other, equal_nan=True) for other in others):
             raise InputError(f"{path}: has colours, wanted grey values or an alpha channel that is not opaque")
         if plane is None or grey.any():
@@ -115,6 +119,7 @@ def write_exr(path: str | Path, pixels: NDArray[Any], source: ExrHeader | None =
         try:
             OpenEXR.File(header, channels).write(str(draft))
         except RuntimeError as error:
+            # `replacing` removes the draft after an OSError, and says which file could not be written.
             raise OSError(" ".join(str(error).replace(str(draft), "it").split())) from error
         if source is not None:
             splice(draft, source.carried_over(), -(-planes.shape[0] // _LINES_PER_CHUNK))

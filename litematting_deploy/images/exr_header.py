@@ -16,6 +16,7 @@ _TILED, _LONG_NAMES, _DEEP, _MULTIPART = 0x200, 0x400, 0x800, 0x1000
 _SHORT_NAME = 31
 _PIXEL_TYPES = ("uint", "half", "float")
 SUBSAMPLED = "subsampled"
+# Limits for damaged headers and for headers made to fill the memory; real ones are far below.
 _MAX_ATTRIBUTE, _MAX_ATTRIBUTES, _MAX_CHANNELS = 1 << 28, 10_000, 1024
 # Attributes that describe how one file holds its pixels; a preview would show another picture.
 _OF_THE_FILE = {
@@ -161,6 +162,7 @@ def splice(draft: Path, wanted: Mapping[str, tuple[str, bytes]], chunks: int) ->
     merged = dict(sorted((dict(own.attributes) | dict(wanted)).items()))
     (version,) = struct.unpack_from("<I", content, 4)
     if any(len(text) > _SHORT_NAME for name, (kind, _) in merged.items() for text in (name, kind)):
+        # Readers that do not know long names must refuse the file rather than lose their place in it.
         version |= _LONG_NAMES
     header = bytearray(MAGIC + struct.pack("<I", version))
     for name, (kind, value) in merged.items():
@@ -171,6 +173,7 @@ def splice(draft: Path, wanted: Mapping[str, tuple[str, bytes]], chunks: int) ->
     with draft.open("wb") as file:
         file.write(header)
         file.write(offsets.astype("<u8").tobytes())
+        # A view, since a slice of bytes would copy all the pixels.
         file.write(memoryview(content)[start + offsets.nbytes :])
 
 

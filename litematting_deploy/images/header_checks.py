@@ -76,12 +76,14 @@ def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     while True:
         found = _MARKER.search(block, at)
         if (found is None or len(block) - found.end() < _LONGEST) and (more := file.read(_BLOCK)):
+            # The last byte is kept, since it may be the first half of a marker.
             block, at = block[found.start() if found else -1 :] + more, 0
             continue
         if found is None:
             return
         code, at, end = found[1][0], found.end(), found.end()
         if code in _WITH_CONTENT:
+            # A length counts its own two bytes; a damaged one must not keep the search in one place.
             end += max(2, int.from_bytes(block[at : at + 2]))
         yield code, block[at + 2 : end]
         at = end
@@ -105,6 +107,7 @@ def _check_tags(file: BinaryIO, size: int, name: str, most_samples: int | None) 
     tags.count(tags.whole(head[8:16] if big else head[4:8]))
     if most_samples is not None and tags.first.get(_SAMPLES, 1) > most_samples:
         raise InputError(f"{name}: has {tags.first[_SAMPLES]} channels, wanted 4 at most; save it as RGB or grey")
+    # All places first, since counting a folder adds to them.
     for start in [tags.first[tag] for tag in SUB_FOLDERS if tag in tags.first]:
         tags.count(start)
     advice = "save it again, without its metadata if need be"
@@ -163,5 +166,6 @@ class _Tags:
 
     def _read(self, start: int, count: int) -> bytes:
         """Return `count` bytes, or fewer at the end of the file."""
+        # A BigTIFF can name places beyond any that `seek` takes.
         self.file.seek(min(start, self.size))
         return self.file.read(count)

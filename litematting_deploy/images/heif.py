@@ -42,6 +42,7 @@ def _check_colours(path: str | Path, kind: str) -> None:
     """Raise `InputError` for primaries or a curve that are not read right; warn of more than 8 bits."""
     described = _description(path)
     av1, hevc = (re.finditer(config, described, re.DOTALL) for config in (rb"av1C(.{3})", rb"hvcC(.{18})"))
+    # The third byte of av1C has a bit for more than 8 bits, and one for 12; byte 17 of hvcC ends with the depth less 8.
     depths = [{0x40: 10, 0x60: 12}.get(config[1][2] & 0x60, 8) for config in av1]
     bits = max(depths + [8 + (config[1][17] & 7) for config in hevc], default=8)
     has_profile = b"colrprof" in described or b"colrrICC" in described
@@ -69,11 +70,14 @@ def _description(path: str | Path) -> bytes:
             file.seek(place)
             head = file.read(16)
             length, name = int.from_bytes(head[:4], "big"), head[4:8]
+            # Then 64 bits behind the name hold the length.
             if length == 1:
                 length = int.from_bytes(head[8:16], "big")
+            # 0 stands for the rest of the file.
             length = length or size - place
             if name == b"meta":
                 file.seek(place)
                 return file.read(min(length, _MOST_BYTES))
+            # A damaged length must not keep the search in one place.
             place += max(length, 8)
     return b""

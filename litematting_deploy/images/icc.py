@@ -48,6 +48,7 @@ class Profile:
             raise InputError(
                 f"{path}: its ICC profile is damaged ({' '.join(str(error).split())}); remove it or convert it to sRGB"
             ) from error
+        # Nine steps of each channel: 729 colours, among them greys and the corners of the cube.
         steps = np.linspace(0, 255, 9).round().astype(np.uint8)
         probe = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 27, 3)
         probe = probe[..., :1].repeat(3, axis=-1) if self.grey else probe
@@ -98,6 +99,7 @@ def _curve(content: memoryview) -> NDArray[np.float32]:
         if count == 0:
             light = x
         elif count == 1:
+            # A single number is a gamma with 8 bits behind the point.
             light = x ** (points[0] / 256)
         else:
             light = np.interp(x, np.linspace(0, 1, count), points / 65535)

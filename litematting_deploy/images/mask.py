@@ -135,6 +135,7 @@ def read_mask(
     levels = _grey(decoded, path, classes if decoded.has_palette else "") if alpha is None else alpha
     spread = 255 // decoded.top if decoded.top < 255 else 1
     top = min(decoded.top, int(np.iinfo(levels.dtype).max))
+    # Few bits come spread over 0..255, and people know the file's own numbers.
     mask = meaning.applied(levels // levels.dtype.type(spread), top, str(path), alone=alone, of_alpha=alpha is not None)
     mask = upper_bits(levels) if mask is None else mask
     return mask if photo is None else photo.fit(mask, str(path))
@@ -150,6 +151,7 @@ def read_alpha(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDAr
         return windows.show(_exr_levels(plane))
     decoded = decode(path, max_megapixels)
     levels = _grey(decoded, path) if decoded.alpha is None else decoded.alpha
+    # The upper 8 bits of such numbers are all 0.
     if levels.dtype == np.uint16 and levels.max() in (1, 255):
         raise InputError(
             f"{path}: its brightest 16-bit value is {levels.max()}, which would all be background; "

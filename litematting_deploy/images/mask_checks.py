@@ -39,6 +39,7 @@ def check_clear(levels: NDArray[Any], top: float, name: str, alone: bool, of_alp
             f"meant: `mask_threshold=VALUE` {remedy}"
         )
     if alone and 0 < brightest < LEAST_SURE * top:
+        # Rounded up, the threshold in the advice would leave no pixel.
         floored = np.floor(float(brightest) * 100) / 100 if isinstance(brightest, np.floating) else brightest
         raise DimMaskError(
             f"{name}: its brightest {'alpha' if of_alpha else 'value'} is {brightest:g} of {top:g}, so that no pixel "
@@ -72,6 +73,7 @@ def class_ids(levels: NDArray[Any], top: int) -> list[int]:
         return []
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     inside = cv2.morphologyEx(levels, cv2.MORPH_GRADIENT, cross) == 0  # pixels that equal their four neighbours
+    # At the border OpenCV looks at fewer than four neighbours.
     inside[[0, -1]] = inside[:, [0, -1]] = False
     flat = between[_counts(levels, top, inside)[between] >= _FLAT_SHARE * counts[between]]
     if 2 * len(flat) < len(between) or np.median(flat) > _DARK_SHARE * top or _is_ramp(levels, between, top):

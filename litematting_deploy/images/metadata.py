@@ -112,16 +112,19 @@ def _metadata_of(picture: Image.Image, orientation: int) -> Metadata:
             if tag in kept:
                 kept[tag] = {name: value for name, value in tags.get_ifd(tag).items() if name not in _OF_THE_FILE}
         metadata = Metadata(exif=tuple(sorted(kept.items())))
+        # Tried now: tags that Pillow reads and cannot write would fail when the results are written.
         metadata.exif_block()
     except DECODER_ERRORS:
         metadata = Metadata()
     icc, dpi, xmp = (picture.info.get(name) for name in ("icc_profile", "dpi", "xmp"))
     if dpi is not None and len(dpi) == 2 and all(0 < float(value) < 1e6 for value in dpi):
         x, y = (float(value) for value in dpi)
+        # The pixels are upright now, and their resolutions change places with the sides.
         metadata = replace(metadata, dpi=(y, x) if orientation in SIDEWAYS else (x, y))
     return replace(
         metadata,
         icc=icc if isinstance(icc, bytes) and icc else None,
+        # Readers that believe XMP would turn the upright pixels once more.
         xmp=_IN_XMP.sub(b"", xmp) if isinstance(xmp, bytes) and xmp else None,
         iptc=_iptc(picture),
     )
@@ -144,6 +147,7 @@ def _check_exif_of(picture: Image.Image, path: str | Path) -> None:
     exif: Any = picture.info.get("exif")
     if exif is None:
         with contextlib.suppress(ValueError):
+            # Behind an empty line, the name and the size come hexadecimal digits.
             exif = bytes.fromhex("".join(picture.info.get(_RAW_EXIF, "").split("\n")[3:]))
     if isinstance(exif, bytes):
         check_exif(exif, path)

@@ -26,6 +26,7 @@ Factory: TypeAlias = Callable[[BinaryIO, str], ImageFile.ImageFile]
 # Their import registers the formats in `Image.OPEN`.
 _PLUGINS = (PngImagePlugin, JpegImagePlugin, TiffImagePlugin, WebPImagePlugin, BmpImagePlugin)
 READ_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
+# As many as `Image.open` shows to a plugin.
 _SIGNATURE_BYTES = 16
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # tags of TIFF
 
@@ -100,6 +101,7 @@ def _format_of(file: BinaryIO) -> str | None:
     signature = file.read(_SIGNATURE_BYTES)
     for name in READ_FORMATS:
         accept = Image.OPEN[name][1]
+        # Some answer with a text where this Pillow lacks the decoder.
         if accept is None or accept(signature) is True:
             return name
     return None

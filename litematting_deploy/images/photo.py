@@ -20,6 +20,7 @@ from .metadata import Metadata
 from .png import MASTERING, space_of
 
 _ROWS = 256
+# 2 to the power of this is still a float32.
 _MOST_STOPS = 100
 _FIX = "they must be of one size: make it from this very photo"
 
@@ -158,6 +159,7 @@ def read_photo(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, exposur
         raise InputError(
             f"{path}: has transparent pixels, whose colours are unclear; flatten it or save it without alpha"
         )
+    # Results have estimated colours, so that a grey photo has three channels from here on.
     levels = decoded.levels if decoded.levels.ndim == 3 else np.repeat(decoded.levels[:, :, None], 3, axis=2)
     return _in_its_space(str(path), levels, decoded.metadata)
 
@@ -187,6 +189,7 @@ def _seen(pixels: NDArray[Any], space: Space = SRGB, exposure: float = 1) -> NDA
     for start in range(0, len(pixels), _ROWS):  # a few rows at a time, which bounds the memory of what is light
         rows = pixels[start : start + _ROWS]
         if rows.dtype.kind == "f":
+            # NaN alone is replaced: infinity is clipped to white below, as any light above 1.
             light = np.nan_to_num(rows.astype(np.float32), nan=0, posinf=np.inf, neginf=-np.inf).clip(0, None)
             light = light * np.float32(exposure)
         else:

@@ -65,7 +65,9 @@ class PngHead:
         file.seek(_SIGNATURE_BYTES)
         while len(start := file.read(8)) == 8 and start[4:] not in (b"IDAT", b"IEND"):
             size, name = int.from_bytes(start[:4]), start[4:]
+            # No chunk that counts is longer than a palette's transparency; one byte more shows that it is too long.
             content = file.read(min(size, _PALETTE_SIZE + 1))
+            # Past the CRC, too, which is the decoder's to check.
             file.seek(size - len(content) + 4, 1)
             entries = entries or (size // 3 if name == b"PLTE" else 0)
             if name in (b"IHDR", b"tRNS", b"iCCP", *_COLOUR_BYTES) and name not in found:
@@ -106,6 +108,7 @@ class PngHead:
             return array
         top = (1 << self.bits) - 1
         level = np.frombuffer(self.transparent, ">u2").astype(np.uint16) & np.uint16(top)
+        # The pixels were spread in the same way.
         level = level * np.uint16(255 // top) if self.bits < 8 else level
         planes = array[:, :, None] if array.ndim == 2 else array
         opaque = array.dtype.type(np.iinfo(array.dtype).max)

@@ -36,6 +36,7 @@ def check_output(
     if target.suffix.lower() not in suffixes:
         raise UsageError(f"{path}: results are written as {', '.join(suffixes)}; choose one of these endings")
     check_writable(target)
+    # Not by name: links and other spellings lead to the same file.
     if target.exists() and any(os.path.exists(other) and target.samefile(other) for other in inputs):
         raise UsageError(f"{path}: would overwrite an input; choose another output")
 
@@ -61,6 +62,7 @@ def result_dtype(path: str | Path, photo: Photo, depth: Depth | None = None) -> 
     """
     if depth is not None and depth in _held(path):
         return _DTYPES[depth]
+    # The dtype says enough: linear photos are float16 or float32, all others levels.
     source = photo.pixels.dtype
     if is_exr_name(path):
         return np.float16 if source in (np.uint8, np.float16) else np.float32

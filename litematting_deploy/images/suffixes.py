@@ -9,6 +9,7 @@ from PIL import features
 from ..errors import InputError
 
 READS_AVIF = features.check("avif")
+# Looked for rather than imported, which every start would pay for.
 READS_HEIC = importlib.util.find_spec("pillow_heif") is not None
 
 READ_SUFFIXES = (
@@ -23,6 +24,7 @@ RESULT_FORMATS = {"png": PNG_SUFFIX, "tiff": TIFF_SUFFIX, "exr": EXR_SUFFIX}
 WRITE_SUFFIXES = (PNG_SUFFIX, TIFF_SUFFIX, ".tiff")
 RESULT_SUFFIXES = (*WRITE_SUFFIXES, EXR_SUFFIX)
 
+# Room for some sixty brands of an ISO container.
 _START = 256
 _SIGNATURES: dict[str, tuple[bytes, ...]] = {
     "PNG": (b"\x89PNG\r\n",),
@@ -88,6 +90,7 @@ def kind_of(path: str | Path) -> str | None:
 
     Raises `OSError`.
     """
+    # Most of them begin as TIFF does, so that only the ending tells them apart.
     if Path(path).suffix.lower() in _RAW_SUFFIXES:
         return RAW
     with open(path, "rb") as file:

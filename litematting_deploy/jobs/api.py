@@ -151,6 +151,7 @@ def matte_clip(
     """
     job = _job("a clip", images, trimap, alpha, mask, options)
     require("av", "video", "reading and writing clips")
+    # Its modules import PyAV, for which `require` has just given the better error.
     from .clip import matte_clip as matte
 
     return matte(job, progress)
@@ -186,6 +187,7 @@ def make_trimap(
     else:
         name = "`mask`"
         grey = as_mask(mask)
+        # `read_mask` does the same for files, in the file's own numbers.
         chosen = meaning.applied(grey, 255, name)
         grey = grey if chosen is None else chosen
     meaning.check_object(grey, name)
@@ -214,6 +216,7 @@ def cut_out(
     (height, width), (given_height, given_width) = pixels.shape[:2], opacity.shape
     if pixels.shape[:2] != opacity.shape:
         raise InputError(f"`alpha` must be {width}x{height}, as the image is; got {given_width}x{given_height}")
+    # Arrays say nothing of their colours: they are taken for sRGB.
     seen = Photo(str(image) if _is_name(image) else "`image`", pixels, pixels)
     colours = estimate_foreground(seen, opacity)
     return np.asarray(cutout_picture(seen, colours, opacity, np.uint8, premultiplied), np.uint8)

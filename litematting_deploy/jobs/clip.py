@@ -58,10 +58,12 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
     length = job.output.segment or DEFAULT_SEGMENT
     segments = Segments(job.output.alpha, outputs.results, clip, length)
     alone = Segments(f"{job.output.alpha}.alone", outputs.results[:1], clip, length)
+    # The folder of segments is removed when a clip is finished: without it, whole results leave nothing to do.
     if job.resume and not segments.folder.exists() and _is_done(files, (job.images, job.source)):
         return JobResult(clip.count or 0, 0, time.perf_counter() - started, "", files=files)
     with open_matter(job.engine, job.plan) as matter, segments.locked(job.resume), contextlib.ExitStack() as stack:
         engine = matter.engine.describe()
+        # Segments of two codecs cannot be joined, so that the results belong to the settings that `resume` compares.
         names = [f"{Path(result.path).name}: {result.codec.name} {result.content}" for result in outputs.results]
         keep_settings(segments.folder, result_settings(matter, job) | {"results": names}, job.resume)
         todo = trimaps.pairs(clip)
@@ -221,11 +223,13 @@ class _Frames:
         """Matte the frames that are left; of those before an error, whole ones are kept."""
         segments = self.segments
         try:
+            # A clip cannot lack a frame: an error that `_save` does not turn into known pixels ends the job.
             for done in run(todo, self._load, self._matte, self._save, readers=1, on_error="stop"):
                 index = done.item.frame.index
                 self.meter.end(f"frame {index}", self.failed.get(index))
             segments.close()
             self.alone.close()
+        # The disk is full or gone: ending the open segment would have to write to it.
         except OutputError:
             raise
         except (InputError, _FrameError) as error:
@@ -236,6 +240,7 @@ class _Frames:
                 f"{error}; {kept} frames are done and kept, mend that and go on with `resume`"
                 f"{past if isinstance(error, _FrameError) else ''}"
             ) from error
+        # After an interrupt, too, what is whole is kept.
         except BaseException:
             segments.keep_what_is_whole()
             raise
@@ -255,6 +260,7 @@ class _Frames:
     def _save(self, pair: Pair, item: _Loaded, alpha: Alpha) -> None:
         """Add a frame to its segment. Raises `_FrameError` for one that failed, unless the job goes past these."""
         failure, frame, said = item.failure, pair.frame, None
+        # The network's numbers are lost, but the known pixels are sure all the same.
         if isinstance(alpha, NotFiniteError):
             failure, opaque = alpha, (item.trimap == FOREGROUND).astype(np.float32)
         else:

@@ -26,6 +26,7 @@ SURE_BACKGROUND, SURE_FOREGROUND = 32, 223
 compression moves grey values, and black and white may be 16 and 235."""
 _NEAR_GREY = (96, 161)
 _CLEAR_SHARE = 0.5
+# The last digits of a name: of tri2.0001.png the number is 1.
 _NUMBER = re.compile(r"(\d+)\D*$")
 
 
@@ -82,6 +83,7 @@ class ClipTrimaps:
 
         Raises `InputError` where there are not as many of the one as of the other.
         """
+        # Masks of a clip may fade in and out: that one of them is bright was checked before.
         rest = self._greys(self._files, alone=False)
         for frame in clip.frames():
             name, read = next(rest, ("", None))
@@ -164,6 +166,7 @@ def _check_compressed(grey: NDArray[np.uint8], name: str) -> None:
             f"{name}: most values between black and white are far from grey 128, as in a matte and not in a trimap; "
             "give it as `mask`, or choose `trimap_encoding=between`"
         )
+    # Fewer may be what compression makes of a black frame.
     if counts[3:].sum() == 0 and counts[1:3].sum() > grey.size / 100:
         raise InputError(f"{name}: holds 0, 1 and 2 only; if these are labels, choose `trimap_encoding=labels`")
 
@@ -172,6 +175,7 @@ def _sized(name: str, read: Read, frame: ClipFrame, clip: str) -> NDArray[np.uin
     """Return the pixels of a picture or, where it cannot be read or is not of its frame's size, the error."""
     try:
         grey = read()
+    # As a value: raised here, it would end the clip even where the job goes past frames that fail.
     except InputError as error:
         return error
     if grey.shape == frame.hw:

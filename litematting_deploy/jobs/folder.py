@@ -57,6 +57,7 @@ class FolderJob:
         self._job = job
         self.meter = ProgressMeter(report)
         self.frames, self._missing, self._sources = chosen_frames(job)
+        # Before the folders of results are made, so that a job that is refused leaves nothing behind.
         check_sequence(job)
         self.files = FolderFiles(job)
         self.files.check(self.frames)
@@ -80,6 +81,7 @@ class FolderJob:
                 return left
 
             # Looking is waiting for a disk or a network; the interpreter is free meanwhile.
+            # Unlike a `with`, an interrupt does not wait until all the other frames are looked at.
             pool = ThreadPoolExecutor(AHEAD, "look")
             try:
                 todo = list(itertools.compress(todo, pool.map(is_left, todo)))
@@ -120,6 +122,7 @@ def matte_frames(
     def save(_: Frame, loaded: LoadedFrame, alpha: Alpha) -> None:
         if isinstance(alpha, LiteMattingError):
             raise alpha
+        # Not in `load`, which runs ahead in several threads: files of a frame are written by one.
         loaded.results.write_preview(loaded.photo, loaded.trimap)
         loaded.results.write(loaded.photo, alpha)
 
@@ -200,6 +203,7 @@ class FolderFiles:
         and than `since_ns`, in nanoseconds as files have them."""
         newest = max([since_ns, *(os.stat(path).st_mtime_ns for path in self.sources(frame))])
         results, limit = self.results(frame), self._job.max_megapixels
+        # Times come first, since they cost little beside reading results to their end.
         if not all(os.path.isfile(path) and os.stat(path).st_mtime_ns >= newest for path in results.files):
             return False
         try:
@@ -216,6 +220,7 @@ class FolderFiles:
             )
         photo, trimap = read_pair(str(frame.image), str(frame.trimap), self._job)
         results = self.results(frame)
+        # Not before both are read: frames that fail leave no empty folders.
         for path in results.files:
             make_folder(Path(path).parent)
         results.check()
@@ -227,6 +232,7 @@ class FolderFiles:
     def _named(self, name: str, kind: Format) -> OutputSpec:
         """Return the files of a frame in the folders of the results."""
         named: dict[str, Any] = {
+            # A preview is for looking at, whatever the format of the results.
             result: str(folder / f"{name}{PNG_SUFFIX if result == 'preview' else RESULT_FORMATS[kind]}")
             for result, folder in self._folders.items()
         }

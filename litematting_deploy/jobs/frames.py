@@ -78,6 +78,7 @@ class Sources:
 
 def _composed(key: int | str | None) -> int | str | None:
     """Return a name that macOS has decomposed as other systems write it."""
+    # macOS stores an accent as a sign of its own: photos from there and trimaps from elsewhere would not match.
     return unicodedata.normalize("NFC", key) if isinstance(key, str) else key
 
 
@@ -132,6 +133,7 @@ def find_sources(images: str | Path, trimaps: str | Path, numbers: Iterable[int]
         trimap = known.get(key) or composed.get(_composed(key))
         frames.append(photo if trimap is None else replace(photo, trimap=trimap.image))
     unmatched = [file.image for file in offered if _composed(key_of(file)) not in wanted_keys]
+    # Of a few chosen frames, the trimaps of the others are no surprise.
     return Sources(frames, sorted(others), unmatched if wanted is None else [])
 
 
@@ -173,6 +175,7 @@ def parse_numbers(text: str) -> list[int]:
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise UsageError(f"`frames` runs backwards in {part.strip()}; got {text!r}")
+        # They are held in memory, and a number with a digit too many would fill it.
         if last - first >= _MOST_NUMBERS:
             raise UsageError(f"`frames` must be at most {_MOST_NUMBERS} numbers, and {part.strip()} is more; narrow it")
         found += range(first, last + 1, int(match[3] or 1))
@@ -203,6 +206,7 @@ def _files(source: str | Path, others: dict[Path, None]) -> list[Frame]:
         fix = "it is a single file; give" if folder.exists() else "no such folder; give"
         raise InputError(f"{folder}: {fix} a folder or a pattern, as frame.%04d.exr")
     if _is_pattern(source):
+        # By number, since 10 comes before 9 by name where numbers are not padded; the name decides between 1 and 01.
         return sorted(_matching(path), key=lambda file: (file.number or 0, file.name))
     return [
         Frame(file.relative_to(path).with_suffix("").as_posix(), file, None)
@@ -238,6 +242,7 @@ def _listed(names: list[str]) -> str:
 def _entries(folder: Path) -> list["os.DirEntry[str]"]:
     """Return what is in a folder. Raises `InputError` where it cannot be read."""
     try:
+        # Unlike those of `iterdir`, its entries know what they are without another look, which a network makes slow.
         with os.scandir(folder) as entries:
             return list(entries)
     except OSError as error:
@@ -249,6 +254,7 @@ def _rule(pattern: Path) -> "re.Pattern[str]":
     """Return the expression of a pattern's names; its only group is the number, as wide as it says or wider, signed."""
     match = _PATTERN.search(pattern.name)
     assert match is not None
+    # As printf counts: a minus sign takes one of the places.
     width = max(1, len(match[2]) if match[2] else int(match[1] or 1))
     before, after = re.escape(pattern.name[: match.start()]), re.escape(pattern.name[match.end() :])
     return re.compile(rf"{before}(\d{{{width},}}|-(?:\d{{{max(1, width - 1)}}}|[1-9]\d{{{width - 1},}})){after}")

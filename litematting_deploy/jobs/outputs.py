@@ -62,6 +62,7 @@ class Results:
         """Raise before any work is done when a file cannot be written, or is one of the inputs or another result."""
         taken: set[str] = set()
         for path in self.files:
+            # Through links, where two names may stand for one file.
             place = os.path.realpath(path)
             if place in taken:
                 raise UsageError(f"{path}: the results need two different files; choose another name")
@@ -113,6 +114,7 @@ class Results:
             pixels = foreground_picture(photo, colours, dtypes[spec.foreground])
             write_image(spec.foreground, pixels, photo.metadata)
         if spec.cutout is not None:
+            # OpenEXR holds associated alpha by its standard, and PNG straight alpha.
             premultiplied = is_exr_name(spec.cutout) if spec.premultiplied is None else spec.premultiplied
             dtype = dtypes[spec.cutout]
             if self.background is not None:
@@ -125,11 +127,13 @@ class Results:
         """Write the preview of a photo and its trimap (H, W), where one is wanted."""
         if self.spec.preview is not None:
             look: NDArray[Any] = trimap_preview(trimap, photo.network)
+            # A preview is a PNG or TIFF, which show the display window.
             write_image(self.spec.preview, look if photo.windows is None else photo.windows.show(look))
 
 
 def say_share(share: float) -> str:
     """Return a share above 0 in percent."""
+    # A few pixels would be 0.0 %.
     return f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
 
 

@@ -50,6 +50,8 @@ def matte_photo(job: JobSpec, report: Report | None = None) -> PhotoResult:
             f"{job.images}: no such file or folder; give one, or a pattern of numbers in the file's name, as "
             "frame.%04d.exr"
         )
+    # What is found wrong soonest comes first: names of results, then the pictures, then the engine, which opens
+    # slowest.
     results = Results.of(job)
     photo, trimap = read_pair(job.images, job.source, job, alone=True)
     results.check_photo(photo)
@@ -70,6 +72,7 @@ def matte_photo(job: JobSpec, report: Report | None = None) -> PhotoResult:
         try:
             alpha = matter(photo.network, trimap, meter.at)
         except NotFiniteError as error:
+            # The engine has seen patches only, and does not know the photo's name.
             raise NotFiniteError(f"{job.images}: {error}") from error
     fact(patches=len(plan.corners_yx), skipped=plan.skipped, grid=plan.grid_size, engine=engine)
     results.write(photo, alpha, lambda: meter.begin("foreground colours", None))

@@ -104,6 +104,7 @@ class ProgressMeter:
 
     def begin(self, what: str, total: int | None) -> None:
         """Begin a stretch of so many steps."""
+        # The clock starts anew with each stretch: looking at finished frames says nothing of the pace of matting.
         self._what, self._total, self._done, self._began_s = what, total, 0, time.monotonic()
         self._tell()
 
@@ -124,6 +125,7 @@ class ProgressMeter:
     def alphas(self, matter: Matter, inputs: Iterable[tuple[Any, Any]]) -> Iterator[Alpha]:
         """Yield the alpha of each image and trimap, and count those that have one."""
         for alpha in matter.sequence(inputs, progress=self.patches, go_on=True):
+            # Frames that have no alpha are counted when they end.
             if not isinstance(alpha, NotFiniteError):
                 self.step()
             yield alpha
@@ -143,6 +145,7 @@ class ProgressMeter:
         """Report the present state. part: of the step that is being done, 0..1. event: fields of `JobProgress`."""
         done = self._done + part
         if self._total is not None:
+            # A frame that fails when it is written was counted once before, when its alpha came.
             done = min(done, self._total)
         left = None
         if self._total and done:

@@ -78,6 +78,7 @@ def keep_settings(folder: Path, now: dict[str, Any], resume: bool) -> int:
             remedy="delete it to make all results again",
         )
     except InputError:
+        # Without `resume` all results are made again, whatever the note says.
         if resume:
             raise
     if resume and before is not None:
@@ -88,6 +89,7 @@ def keep_settings(folder: Path, now: dict[str, Any], resume: bool) -> int:
                 f"({before.get(changed[0])!r}, now {now[changed[0]]!r}); resume with that, or leave `resume` out",
                 parameter="resume",
             )
+    # The time of the note says since when its settings hold: written anew, it would make older results invalid.
     if before != now:
         replace_file(path, content)
     return path.stat().st_mtime_ns

@@ -61,6 +61,7 @@ def run(
     attempt = functools.partial(_attempt, on_error == "stop")
     matting: deque[tuple[Item, Any, str | None]] = deque()  # loaded, or failed to, and without a result so far
     saving: deque[Future[Done[Item]]] = deque()
+    # A single thread, so that items are finished in their order.
     writing = ThreadPoolExecutor(1, "write")
 
     # What failed to load is passed on when its turn comes, so that items are yielded in their order.
@@ -73,8 +74,10 @@ def run(
         return Done(item, attempt((OutputError,), save, item, *made)[1])
 
     with contextlib.ExitStack() as stack:
+        # Results that wait are dropped; the one that is being written is finished, so that no file is left half.
         stack.callback(writing.shutdown, cancel_futures=True)
         ahead = _loaded(items, functools.partial(attempt, (), load), readers, matting)
+        # Entered last, so closed first: nothing more is read while the last result is still being written.
         results = matte(stack.enter_context(contextlib.closing(ahead)))
         while True:
             result, error = _next(results)
@@ -85,6 +88,7 @@ def run(
             saving.append(writing.submit(saved, item, value, result))
             # Else they would stay in memory while the next item is waited for.
             del item, value, result
+            # This waits for the disk where it is slower than the engine, or alphas would pile up.
             while len(saving) > AHEAD or (saving and saving[0].done()):
                 yield saving.popleft().result()
         while saving:
@@ -105,6 +109,7 @@ def _attempt(stop: bool, fatal: tuple[type[Exception], ...], step: Callable[...,
     """Return what a step gives or, in one line, why its item fails; raise what ends the job."""
     try:
         return step(*given), None
+    # Other errors are mistakes in the code, and end the job.
     except (LiteMattingError, MemoryError) as error:
         if stop or isinstance(error, fatal):
             raise
@@ -117,6 +122,7 @@ def _loaded(
 ) -> Generator[Any, None, None]:
     """Yield what is loaded of each item, some items ahead; add each to `matting`, those that fail to load, too."""
     rest = iter(items)
+    # Items are taken by one thread: two must not run a generator, such as a clip that is decoded, at the same time.
     taking, reading = ThreadPoolExecutor(1, "take"), ThreadPoolExecutor(readers, "read")
 
     def read(taken: Future[Item]) -> Outcome:
@@ -134,6 +140,7 @@ def _loaded(
             item, (value, failure) = taken.result(), ready.result()
             if item is _END:
                 return
+            # Not before one is handed on: what has been read and waits is never more than AHEAD.
             waiting.append(begun())
             matting.append((item, value, failure))
             del item, taken, ready

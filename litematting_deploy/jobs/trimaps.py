@@ -101,6 +101,7 @@ def check_together(spec: TrimapSpec, sources: Iterable[Read], name: str) -> None
     Raises `InputError` naming `name` where none does: for masks `DimMaskError`, and only if one is dim.
     """
     of_trimaps = spec.kind == "trimap"
+    # A threshold or class ids say what the object is, however dim the mask.
     if spec.allow_no_unknown or not (of_trimaps or meaning_of(spec).is_default):
         return
     lacking: InputError | None = None
@@ -175,6 +176,7 @@ def write_trimap(
     if preview is not None:
         pictures[preview] = trimap_preview(trimap, grey if seen is None else seen)
     if photo is not None and photo.windows is not None:
+        # Inside, pixels are those of the data window; PNG and TIFF hold what is shown.
         pictures = {path: photo.windows.show(pixels) for path, pixels in pictures.items()}
     for path, pixels in pictures.items():
         write_image(path, pixels)

@@ -85,6 +85,7 @@ def composite_picture(
         light = photo.to_light(colours[rows]) * weight + behind(rows) * (1 - weight)
         opaque = weight[:, :, 0] >= 1
         composite[rows] = _light_as(photo, light, dtype)
+        # Through light and back a level may change by one, and opaque pixels keep the photo's.
         composite[rows][opaque] = _colours_as(photo, colours[rows], dtype)[opaque]
     return composite
 

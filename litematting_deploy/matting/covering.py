@@ -146,6 +146,7 @@ def _sweep(cells: Cells, height: int, width: int) -> list[Corner]:
     hw = cells.shape[0] + height, cells.shape[1] + 2 * width
     left = bytearray(hw[0] * hw[1])  # whose next cell is found at once
     grid = np.frombuffer(left, np.uint8).reshape(hw)
+    # With zeros around it, windows at the edges need no case of their own.
     grid[:-height, width:-width] = cells
     band = _band(width)
     corners = []
@@ -304,6 +305,7 @@ def _few(wanted: NDArray[np.bool_], side_hw: tuple[int, int], most: int) -> list
 
 def _centred(mask: BitMask, corners: list[Corner], reach: _Reach) -> list[Corner]:
     """Drop rectangles that cover nothing alone, and centre the others on what they do, as far as the mask allows."""
+    # Where one was centred, another may have become superfluous: the second pass drops it and moves none.
     for move in (True, False):
         kept: list[Corner] = []
         for index, corner in enumerate(corners, start=1):

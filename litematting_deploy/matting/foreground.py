@@ -69,10 +69,12 @@ def _estimate(photo: Photo, alpha: NDArray[np.float32]) -> NDArray[Any]:
     strip_rows = max(STRIP_PIXELS // width, OVERLAP_ROWS)
     foreground = np.empty_like(photo.pixels)
     tail = np.empty((0, width, 3), np.float32)  # the previous strip's estimate of the rows both cover
+    # A last strip of the overlap alone would bring nothing new.
     for start in range(0, max(height - OVERLAP_ROWS, 1), strip_rows):
         stop = min(start + strip_rows + OVERLAP_ROWS, height)
         strip = (photo.to_light(photo.pixels[start:stop]) - low) / (high - low)
         estimate = estimate_foreground_ml(strip, alpha[start:stop]).astype(np.float32)
+        # Never quite 0 or 1, so that both strips count in every row that they share.
         fade = ((np.arange(len(tail), dtype=np.float32) + 1) / (len(tail) + 1))[:, None, None]
         estimate[: len(tail)] = tail * (1 - fade) + estimate[: len(tail)] * fade
         tail = estimate[strip_rows:]

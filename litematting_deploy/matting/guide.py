@@ -30,8 +30,10 @@ class Guide:
             seen = trimap[start - above : start + _ROWS + _REACH]
             for squares, value in zip(self._squares, (BACKGROUND, FOREGROUND), strict=True):
                 others = (seen != value).astype(np.uint8)
+                # OpenCV has no distance to what is not there; the squares stay as far as they can be.
                 if others.all():
                     continue
+                # OpenCV's smaller masks give approximations, and the map is defined by exact distances.
                 distance = cv2.distanceTransform(others, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[above : above + _ROWS]
                 np.square(distance, out=distance)
                 np.rint(distance, out=distance)

@@ -37,6 +37,7 @@ def one_hot(trimap: NDArray[np.uint8]) -> NDArray[np.float32]:
 def alpha_dtype(dtype: DTypeLike) -> "np.dtype[Any]":
     """Return the dtype that an alpha shall have, however it is spelled. Raises `UsageError` for any other."""
     try:
+        # NumPy reads None as float64, which nobody asked for; V is none of those that are accepted.
         found = np.dtype("V" if dtype is None else dtype)
     except TypeError:
         found = np.dtype("V")
@@ -168,6 +169,7 @@ def _check_range(array: NDArray[Any], name: str, most: int, condition: str) -> N
     if not array.size:
         return
     least, largest = array.min(), array.max()
+    # In this form NaN, whose comparisons are all false, is refused, too.
     if not (least >= 0 and largest <= most):
         got = "nan" if np.isnan(least) else f"values from {least:g} to {largest:g}"
         raise InputError(f"`{name}` must be between 0 and {most}{condition}; got {got}")

@@ -202,6 +202,7 @@ class Stitcher:
         alpha, weight, trimap = crop(self._sum), crop(self._weight), crop(self._trimap)
         for start in range(0, len(alpha), _ROWS):  # in place: no third plane beside sum and weight
             rows = slice(start, start + _ROWS)
+            # What no patch covers has weight 0; it is known, and set by the trimap below.
             np.divide(alpha[rows], weight[rows], out=alpha[rows], where=weight[rows] > 0)
             np.copyto(alpha[rows], trimap[rows] == FOREGROUND, where=trimap[rows] != UNKNOWN)
             np.clip(alpha[rows], 0, 1, out=alpha[rows])

@@ -77,6 +77,7 @@ def unknown_band(background: Region, foreground: Region, band: Band, photo: NDAr
     are connected with it, and half its width around them, up to `WIDEST` times its width.
     """
     unknown = ~(background | foreground)
+    # Once for the whole photo, since every group of objects looks at it.
     edges = None if photo is None else _contrast(photo)
     for width, members in _groups(~background, band):
         for side, beyond in ((background, members), (members & foreground, ~(members & foreground))):
@@ -161,8 +162,10 @@ def _hairy(contrasts: NDArray[np.uint8], where: Region, plain: Region, width: fl
         return where
     usual = usual[:: max(1, usual.size // _SAMPLES)]
     median = float(np.median(usual))
+    # By this factor a normal distribution's median absolute deviation is its standard deviation.
     deviation = 1.4826 * float(np.median(np.abs(usual - median)))
     edges = where & (contrasts > max(median + _DEVIATIONS * deviation, _FAINT))
+    # Odd, so that the window has a middle.
     side = max(9, round(width * 2 / 3) | 1)
     found, there = (
         cv2.boxFilter(part.astype(np.float32), -1, (side, side), borderType=cv2.BORDER_REFLECT)

@@ -111,6 +111,7 @@ class Slot:
             if name in self._device:
                 if self._device[name].nbytes >= size:
                     continue
+                # Freed before more is asked for: there may be no room for both.
                 self._device.pop(name).free()
                 self._pinned.pop(name).free()
             pinned = self._cuda.pinned(size)

@@ -55,6 +55,7 @@ class DeviceStitcher:
         engine.cuda.activate()
         self._engine, self._cuda, self._truncate = engine, engine.cuda, truncate
         self._kernels = Kernels(engine.cuda)
+        # A GPU copies up and down at the same time, if each direction has a stream of its own.
         self._up, self._down = engine.cuda.stream(), engine.cuda.stream()
         self._slots: list[Slot] = []
         self._free: list[Slot] = []
@@ -87,6 +88,7 @@ class DeviceStitcher:
                 self._kernels.unknown_bits(self._up, trimap.address, bits, strange, hw)
                 self._cuda.download(pinned.bytes[:nbytes], buffer.address, self._up)
                 self._up.synchronize()
+                # The kernel leaves a mark here where a value is none of 0, 128 and 255.
                 if not pinned.bytes[:4].any():
                     return BitMask(pinned.bytes[HEADER:nbytes].reshape(hw[0], width).copy(), hw)
             host = np.empty(trimap.shape, np.uint8)
@@ -123,6 +125,7 @@ class DeviceStitcher:
         """
         self._cuda.activate()
         on_device = isinstance(image, DeviceArray) and isinstance(trimap, DeviceArray)
+        # On the host any dtype is a conversion away; on the device the kernels would have to write it.
         if on_device and dtype.name not in WRITTEN:
             raise UsageError(
                 f"`dtype` must be {', '.join(WRITTEN[:-1])} or {WRITTEN[-1]} where alpha stays on the device; got "
@@ -135,6 +138,7 @@ class DeviceStitcher:
             self._engine.check_open()
             slot = self._free.pop() if self._free else self._new_slot()
             on_error.callback(self._free.append, slot)
+            # Called before the slot is handed back, since copies to and from it may still be under way.
             on_error.callback(self._synchronize)
             slot.fit(layout, on_device)
             # Alpha that stays there is the caller's: it has memory of its own, in which the engine's stream begins.

@@ -32,6 +32,7 @@ def stitch(
     guide = Guide(trimap) if plan.corners_yx else None
     for first in range(0, len(plan.corners_yx), batch):
         corners = plan.corners_yx[first : first + batch]
+        # Patches are cut and converted batch by batch: the whole photo in float32 would take twelve bytes a pixel.
         with stage("gather"):
             windows = [plan.window(corner) for corner in corners]
             images = np.stack([network_image(image[window]) for window in windows])

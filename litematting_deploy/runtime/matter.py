@@ -90,6 +90,7 @@ class Matter:
         with contextlib.ExitStack() as on_error:
             on_error.callback(opened.close)
             matter = cls(opened, batch=engine.batch, **asdict(plan))
+            # From here on the matter closes the engine.
             on_error.pop_all()
         return matter
 
@@ -183,6 +184,7 @@ class Matter:
             check_image_shape(image)
         else:
             image = as_image(image, unit_range)
+        # The plan needs to know where unknown pixels are, and the trimap itself can stay on the device.
         if isinstance(trimap, DeviceArray):
             unknown = stitcher.unknown(trimap)
             check_same_size(image.shape, unknown.hw)

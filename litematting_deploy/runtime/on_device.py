@@ -31,9 +31,11 @@ class Repeated:
         addresses: of image, trimap, guide and alpha on the device. count: the patches, of an engine with `least`.
         """
         now = (dict(addresses), stream.handle)
+        # A graph has the addresses of its inputs in it.
         if self._where != now:
             self.close()
             self._where = now
+        # A first run may allocate memory, which a graph must not.
         if not self._engine.capturable or count not in self._graphs:
             self._engine.enqueue(addresses, stream.handle, *count)
             self._graphs[count] = None

@@ -49,6 +49,7 @@ def matte_on_cluster(job: JobSpec, cluster: ClusterSpec = ClusterSpec(), report:
     with connected(cluster.address) as ray:
         fitting = ray.fitting(cluster)
         cluster = replace(cluster, actors=min(cluster.actors or fitting, fitting))
+        # An actor's machine is asked: this one may lack the GPU, or the library of the engine.
         settings, engine = ray.ask(cluster, examine, share)
         since_ns = keep_settings(Path(job.output.alpha), settings, job.resume)
         with contextlib.closing(Manifest(Path(job.output.alpha), since_ns)) as manifest:
@@ -104,6 +105,7 @@ def _for_actors(job: JobSpec, threads: int) -> JobSpec:
     if engine.engine is not None and not engine.is_served:
         engine = replace(engine, engine=os.path.abspath(engine.engine))
     if is_onnx_on_host(engine):
+        # Ray counts cores and binds nobody to them: ONNX Runtime would take all of the machine's in each actor.
         engine = replace(engine, threads=threads)
     paths = {name: os.path.abspath(path) for name, path in output.named.items()}
     if output.background is not None and is_image(output.background):
@@ -127,10 +129,12 @@ class Cluster:
         """Return how many actors the machines of the cluster have room for. Raises `UsageError` for none."""
         wanted = {name: amount for name, amount in (("CPU", each.cpus), ("GPU", each.gpus or 0)) if amount > 0}
         machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        # By machine, since no actor can hold cores of two.
         count = sum(min(int(one.get(name, 0) / amount) for name, amount in wanted.items()) for one in machines)
         if count < 1:
             has = "; ".join(sorted({", ".join(f"{one.get(name, 0):g} {name}" for name in wanted) for one in machines}))
             needs = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items())
+            # Ray would wait for such a machine for ever, since one may join.
             raise UsageError(
                 f"an actor holds {needs}, the machines of the cluster have {has}; give `cpus` and `gpus` that one of "
                 "them has, or the `address` of a larger cluster",
@@ -186,6 +190,7 @@ class Cluster:
                     raise
                 except errors.RayError:
                     deaths[batch] += 1
+                    # A machine may fail or be taken away; only what ends one actor after another is to blame itself.
                     if deaths[batch] <= _DEATHS:
                         todo.extend([batch] if batch is not None else [])
                         continue
@@ -224,6 +229,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray: Any = require("ray", "ray", "matting on a cluster")
     try:
+        # Otherwise whatever libraries print in any actor would come to this terminal.
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = f"at {address}" if address else "here"
