@@ -102,10 +102,12 @@ def recording() -> Iterator[Record]:
 
 def since_start_s() -> float:
     """Return the seconds since this process was started, by the kernel's clock, whose ticks are 10 ms."""
+    # The clock by which the kernel notes when processes start.
     return time.clock_gettime(time.CLOCK_BOOTTIME) - _started_s()
 
 
 @functools.cache
 def _started_s() -> float:
+    # The 22nd field; the second, the name in brackets, may itself hold spaces and brackets.
     ticks = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
     return int(ticks) / os.sysconf("SC_CLK_TCK")

@@ -80,6 +80,7 @@ def loaded(picture: Image.Image, path: str | Path) -> tuple[Metadata, int]:
 
     Raises `InputError` for EXIF tags that share their bytes, and what Pillow raises.
     """
+    # Before `getexif`, which reads whatever the tags claim.
     _check_exif_of(picture, path)
     orientation = _orientation_of(picture)
     picture.load()

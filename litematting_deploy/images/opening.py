@@ -56,6 +56,7 @@ def opened(path: str | Path, max_megapixels: float) -> Iterator[tuple[ImageFile.
         with open(path, "rb") as file:
             name = _format_of(file)
             head = PngHead.read(file, path) if name == "PNG" else None
+            # Before Pillow sees the file, which would read into memory whatever its tags claim.
             if name == "TIFF":
                 check_tiff_tags(file, path)
             elif name == "JPEG":

@@ -151,6 +151,7 @@ class FolderFiles:
         self._folders = {name: Path(folder) for name, folder in job.output.named.items()}
         for folder in self._folders.values():
             for source in (job.images, job.source):
+                # Folders are searched with their sub-folders: the next time, results would be sources.
                 if os.path.isdir(source) and folder.resolve().is_relative_to(Path(source).resolve()):
                     raise UsageError(
                         f"{folder}: lies in {source}, a folder of sources; choose another folder for the results"

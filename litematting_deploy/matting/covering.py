@@ -4,71 +4,18 @@ import functools
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .bit_mask import BitMask, Corner, Window
+
 CELLS = 32  # of a rectangle's side: finer ones save none, on twelve drawn trimaps, and take longer
-_ROWS = 256
 _NONE = 1 << 30  # more than any row or column
 
-Bits = NDArray[np.uint8]
 Cells = NDArray[np.uint8]  # 0 and 1
-Corner = tuple[int, int]
-Window = tuple[slice, slice]
-
-
-@dataclass(frozen=True)
-class BitMask:
-    """A mask of one bit a pixel, which is what plans are made from, and small enough to come from a device.
-
-    bits: (H, ceil(W / 8)) uint8, each row as `numpy.packbits` packs it. hw: H and W.
-    """
-
-    bits: Bits
-    hw: tuple[int, int]
-
-    @classmethod
-    def equal(cls, plane: NDArray[np.uint8], value: int) -> Self:
-        """Return where a plane (H, W) uint8 has this value."""
-        bits = np.empty((len(plane), -(-plane.shape[1] // 8)), np.uint8)
-        for start in range(0, len(plane), _ROWS):  # in strips that fit the processor's cache
-            rows = slice(start, start + _ROWS)
-            bits[rows] = np.packbits(plane[rows] == value, axis=1)
-        return cls(bits, (plane.shape[0], plane.shape[1]))
-
-    def padded(self, added: tuple[tuple[int, int], tuple[int, int]]) -> Self:
-        """Return the mask with false pixels added above and below, and on the left and on the right."""
-        if not any(itertools.chain(*added)):
-            return self
-        whole = np.pad(np.unpackbits(self.bits, axis=1, count=self.hw[1]), added)
-        return type(self)(np.packbits(whole, axis=1), (whole.shape[0], whole.shape[1]))
-
-    def bounds(self, window: Window, holes: list[Window]) -> tuple[Corner, Corner] | None:
-        """Return the first and the last row and column (y, x) of what is true in a window and in no hole; or None."""
-        rows, columns = window
-        start, count = columns.start // 8, -(-columns.stop // 8) - columns.start // 8
-
-        def packed(columns: slice) -> Bits:
-            inside = np.zeros(8 * count, np.uint8)
-            inside[max(columns.start - 8 * start, 0) : max(columns.stop - 8 * start, 0)] = 1
-            return np.packbits(inside)
-
-        left = self.bits[rows, start : start + count] & packed(columns)
-        for hole_rows, hole_columns in holes:
-            left[max(hole_rows.start - rows.start, 0) : max(hole_rows.stop - rows.start, 0)] &= ~packed(hole_columns)
-        x, y, width, height = cv2.boundingRect(left)
-        if not width:
-            return None
-        ends = np.unpackbits(np.bitwise_or.reduce(left[:, [x, x + width - 1]], axis=0)).tolist()
-        first, last = 8 * (start + x) + ends.index(1), 8 * (start + x + width) - 1 - ends[:7:-1].index(1)
-        return (rows.start + y, first), (rows.start + y + height - 1, last)
-
-    def any_column(self, rows: slice) -> Bits:
-        """Return (W,) uint8, 1 where any of these rows is true."""
-        return np.unpackbits(np.bitwise_or.reduce(self.bits[rows], axis=0), count=self.hw[1])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..profiling import stage
-from .covering import BitMask, cover
+from .bit_mask import BitMask
+from .covering import cover
 from .trimap import FOREGROUND, UNKNOWN
 
 Scalar = TypeVar("Scalar", bound=np.generic)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from ..matting.covering import BitMask
+from ..matting.bit_mask import BitMask
 from ..matting.inputs import as_trimap
 from ..matting.patches import Plan
 from ..matting.trimap import UNKNOWN

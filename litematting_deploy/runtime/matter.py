@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from ..engines import Engine
 from ..engines.base import check_batch
 from ..errors import NotFiniteError, UsageError
-from ..matting.covering import BitMask
+from ..matting.bit_mask import BitMask
 from ..matting.inputs import alpha_dtype, as_image, as_trimap, check_image_shape, check_same_size
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
 from ..profiling import stage

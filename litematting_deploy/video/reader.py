@@ -22,9 +22,9 @@ from ..specs import MAX_MEGAPIXELS
 from .colour import Colours, planes_of
 
 _REMUX = "repair it, for example: ffmpeg -i CLIP -c copy REPAIRED.mkv"
-# FFmpeg would take a name with a colon for an address, and a text of the right words for a list of other clips.
 _COLOURED, _COLOURED_SHARE = 0.2, 0.002
 """How far apart red, green and blue of a grey pixel may be, and of how many pixels: compression makes some colour."""
+# FFmpeg would take a name with a colon for an address, and a text of the right words for a list of other clips.
 _LOCAL = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,avi,mxf,mpegts,mpeg,asf"}
 
 
@@ -72,6 +72,7 @@ class ClipFrame:
 
     def digest(self) -> bytes:
         """Return a hash of the picture as it is decoded."""
+        # The same planes are another picture with other colours, or turned.
         digest = hashlib.blake2b(repr((self.pts, self.colours, self.turns)).encode(), digest_size=16)
         for plane in planes_of(self.picture, self.name)[0]:
             digest.update(plane.tobytes())
@@ -116,6 +117,7 @@ class Clip:
         index, last_pts, seen = 0, None, None
         with _opened(self.path) as (container, stream):
             stream.thread_type = "AUTO"
+            # Otherwise FFmpeg hides damage behind guesses, and a frame looks whole.
             stream.codec_context.options = {"err_detect": "explode"}
             for picture in self._decoded(container, stream):
                 time_s = float(picture.pts * self.time_base) if picture.pts is not None else 0.0
@@ -192,6 +194,7 @@ def _count(container: Any, stream: av.VideoStream) -> int | None:
     entries: Any = stream.index_entries
     if stream.frames and stream.frames == len(entries):
         return sum(1 for entry in entries if not entry.is_discard)
+    # Some of its packets hold pictures to predict from that are never shown, and do not say so.
     if stream.codec_context.name == "vp8":
         return None
     packets: Iterator[Any] = container.demux(stream)

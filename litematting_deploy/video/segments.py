@@ -135,6 +135,7 @@ class Segments:
         if failure is not None:
             self._open.failed.append(failure)
         self._open.end = frame.pts + frame.duration
+        # By the index of the frame, so that a clip that is resumed has its segments end where they would have.
         if (frame.index + 1) % self._length == 0:
             self.close()
 

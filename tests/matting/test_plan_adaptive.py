@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from litematting_deploy.errors import UsageError
 from litematting_deploy.matting import covering
-from litematting_deploy.matting.covering import BitMask
+from litematting_deploy.matting.bit_mask import BitMask
 from litematting_deploy.matting.patches import Plan, plan_adaptive, plan_grid
 
 Trimap = NDArray[np.uint8]

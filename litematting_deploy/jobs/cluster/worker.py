@@ -48,6 +48,7 @@ def make_worker(share: Share) -> Callable[[Batch], list[Record]]:
     `InputError` where this machine has another folder of the name of the job's output.
     """
     output = share.spec.output.alpha
+    # The driver writes it before any actor begins.
     if not (Path(output) / SETTINGS).exists():
         raise InputError(
             f"{output}: is not the folder that the job was started with, for it has no {SETTINGS}; put it on a drive "
