@@ -109,10 +109,8 @@ class Amount:
     percent: bool = False
 
     @classmethod
-    def parse(cls, written: "str | float | Amount", parameter: str) -> Self:
+    def parse(cls, written: str | float, parameter: str) -> Self:
         """Return the amount that a number or a text such as "15" or "2%" stands for. Raises `UsageError`."""
-        if isinstance(written, Amount):
-            return cls(written.value, written.percent)
         text = str(written).strip()
         try:
             return cls(float(text.removesuffix("%")), text.endswith("%"))

@@ -36,7 +36,7 @@ def checkerboard(height: int, width: int) -> NDArray[np.float64]:
 def panels() -> list[Image.Image]:
     """Photo, trimap, alpha and cut-out, each cropped and of PANEL's size."""
     photo, mask = read_photo(EXAMPLES / "dandelion.jpg"), read_mask(EXAMPLES / "dandelion_mask.png")
-    trimap = from_mask(mask, Band.parse(UNKNOWN), "mask", photo.network, adaptive=True)
+    trimap = from_mask(mask, Band.parse(UNKNOWN, "unknown_width"), "mask", photo.network, adaptive=True)
     with Matter.load() as matter:
         alpha = matter(photo.network, trimap)
     opacity = alpha[:, :, None]

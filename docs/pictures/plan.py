@@ -47,7 +47,7 @@ def save(name: str, picture: Image.Image) -> None:
 
 def main() -> None:
     image, mask = read_image(EXAMPLES / "dandelion.jpg"), read_mask(EXAMPLES / "dandelion_mask.png")
-    trimap = from_mask(mask, Band.parse("24"), "mask", image, adaptive=True)
+    trimap = from_mask(mask, Band.parse("24", "unknown_width"), "mask", image, adaptive=True)
     look = Image.fromarray(trimap_preview(trimap, image))
     save("look.jpg", look.resize((WIDE, WIDE * look.height // look.width), Image.Resampling.LANCZOS))
     plans = {

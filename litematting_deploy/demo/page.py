@@ -97,7 +97,7 @@ class Page:
             self._file = gr.File(label="Its file", elem_id="source", **picture)
         with gr.Column(visible=False) as self._band:
             label = f"{LABELS['unknown_width']}, pixels on each side of the mask's edge"
-            self._width = gr.Slider(1, WIDEST_BAND, Band().amount, step=1, label=label, elem_id="width")
+            self._width = gr.Slider(1, WIDEST_BAND, Band().value, step=1, label=label, elem_id="width")
             self._adaptive = gr.Checkbox(False, label="Wider where the photo is hairy", elem_id="adaptive")
             self._threshold = gr.Textbox(label=f"{LABELS['mask_threshold']}, as 128 or 50%", elem_id="threshold")
             self._labels = gr.Textbox(label=f"{LABELS['mask_labels']}, as 7 or 7, 9", elem_id="labels")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..files import check_writable, make_folder, replace_file
 from ..images.encode import write_image
+from ..images.photo import shrink
 from ..matting.trimap import UNKNOWN
 from .datasets import Example
 from .metrics import Matted, Result
@@ -85,9 +86,7 @@ class Report:
 
     def _figure(self, file: str, caption: str, pixels: NDArray[np.uint8], interpolation: int = cv2.INTER_AREA) -> str:
         """Write a picture (H, W) or (H, W, 3), at most `MAX_SIDE` pixels a side, and return its HTML."""
-        scale = MAX_SIDE / max(pixels.shape[:2])
-        if scale < 1:
-            pixels = np.asarray(cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=interpolation), np.uint8)
+        pixels = shrink(pixels, MAX_SIDE, interpolation)
         write_image(self._images / file, pixels)
         height, width = pixels.shape[:2]
         link, caption = f"{self._images.name}/{file}", escape(caption)

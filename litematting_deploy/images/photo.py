@@ -120,12 +120,15 @@ class Photo:
         return plane
 
 
-def shrink(pixels: NDArray[np.uint8], longest: float) -> NDArray[np.uint8]:
-    """Return pixels (H, W, ...) averaged over areas until the longer side has at most `longest`; else as they are."""
+def shrink(pixels: NDArray[np.uint8], longest: float, interpolation: int = cv2.INTER_AREA) -> NDArray[np.uint8]:
+    """Return pixels (H, W, ...) made so small that the longer side has at most `longest`, or as they are.
+
+    interpolation: OpenCV's, by default the average over areas.
+    """
     factor = longest / max(pixels.shape[:2])
     if factor >= 1:
         return pixels
-    return np.asarray(cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=interpolation), np.uint8)
 
 
 def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:

@@ -180,7 +180,7 @@ def make_trimap(
     max_megapixels: files with larger pictures are refused before they are decoded.
     Raises `InputError`, `UsageError`.
     """
-    band, meaning = Band.parse(unknown_width), MaskMeaning.parse(mask_threshold, mask_labels)
+    band, meaning = Band.parse(unknown_width, "unknown_width"), MaskMeaning.parse(mask_threshold, mask_labels)
     seen = None if image is None else _image(image, unit_range, max_megapixels)
     if _is_name(mask):
         grey, name = read_mask(mask, max_megapixels, meaning=meaning), str(mask)

@@ -19,7 +19,7 @@ from ..images.mask import MaskMeaning, read_mask, read_trimap
 from ..images.photo import Photo, read_photo
 from ..images.results import check_output
 from ..matting.composite import trimap_preview
-from ..matting.trimap import UNKNOWN, check_unknown, decode, from_mask, no_unknown, unsure
+from ..matting.trimap import UNKNOWN, decode, from_mask, no_unknown, unsure
 from ..matting.unknown_band import Band
 from ..specs import DEFAULT_UNKNOWN_WIDTH, MAX_MEGAPIXELS, JobSpec, TrimapSpec
 from .frames import find_sources
@@ -38,7 +38,7 @@ def meaning_of(spec: TrimapSpec) -> MaskMeaning:
 
 def band_of(spec: TrimapSpec) -> Band:
     """Return the unknown band of a mask. Raises `UsageError`."""
-    return Band.parse(DEFAULT_UNKNOWN_WIDTH if spec.unknown_width is None else spec.unknown_width)
+    return Band.parse(DEFAULT_UNKNOWN_WIDTH if spec.unknown_width is None else spec.unknown_width, "unknown_width")
 
 
 def trimap_for(photo: Photo, source: str, spec: TrimapSpec, max_megapixels: float, *, alone: bool) -> NDArray[np.uint8]:
@@ -52,8 +52,8 @@ def trimap_for(photo: Photo, source: str, spec: TrimapSpec, max_megapixels: floa
     if spec.kind == "trimap":
         grey = photo.fit(read_trimap(source, max_megapixels), source)
         trimap = decode(grey, spec.trimap_encoding or "exact", source)
-        if alone and not spec.allow_no_unknown:
-            check_unknown(trimap, source)
+        if alone and not spec.allow_no_unknown and not (trimap == UNKNOWN).any():
+            raise no_unknown(source)
         return trimap
     meaning = meaning_of(spec)
     mask = read_mask(source, max_megapixels, photo, meaning, alone)

@@ -77,12 +77,6 @@ def from_mask(
     return trimap
 
 
-def check_unknown(trimap: NDArray[np.uint8], name: str) -> None:
-    """Raise `InputError` where nothing of a trimap (H, W) is unknown, as in a mask. name: begins the error."""
-    if not (trimap == UNKNOWN).any():
-        raise no_unknown(name)
-
-
 def no_unknown(name: str) -> InputError:
     """Return the error for one or more trimaps without unknown pixels."""
     return InputError(

@@ -5,7 +5,6 @@ Hair shows as many edges in a small window, more than its surroundings have.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
 
 import cv2
 import numpy as np
@@ -35,37 +34,22 @@ _ENOUGH, _SAMPLES = 500, 1_000_000
 
 
 @dataclass(frozen=True)
-class Band:
+class Band(Amount):
     """The unknown band on each side of a mask's edge.
 
-    amount: in pixels or, where `relative`, in percent of the square root of each object's area, at least `LEAST_PX`
+    value: in pixels or, with `percent`, in percent of the square root of each object's area, at least `LEAST_PX`
     pixels. That is the side of the square of its size: twice the photo, twice the band; and a long thin object, whose
     box would be large, has a narrow one.
     Raises `UsageError` for an amount that is out of range.
     """
 
-    amount: float = 15
-    relative: bool = False
+    value: float = 15
 
     def __post_init__(self) -> None:
-        if self.relative and not 0 < self.amount <= 100:
-            raise UsageError(
-                f"`unknown_width` must be above 0% and up to 100% of the object's size; got {self.amount:g}%"
-            )
-        if not self.relative and self.amount < 1:
-            raise UsageError(f"`unknown_width` must be at least 1 pixel on each side of the edge; got {self.amount:g}")
-
-    def __str__(self) -> str:
-        return str(Amount(self.amount, self.relative))
-
-    @classmethod
-    def parse(cls, written: str | float) -> Self:
-        """Return the band of a width in pixels, as 15 or "15", or of a share of the object's size, as "2%".
-
-        Raises `UsageError`.
-        """
-        amount = Amount.parse(written, "unknown_width")
-        return cls(amount.value, amount.percent)
+        if self.percent and not 0 < self.value <= 100:
+            raise UsageError(f"`unknown_width` must be above 0% and up to 100% of the object's size; got {self}")
+        if not self.percent and self.value < 1:
+            raise UsageError(f"`unknown_width` must be at least 1 pixel on each side of the edge; got {self}")
 
 
 def unknown_band(background: Region, foreground: Region, band: Band, photo: NDArray[np.uint8] | None = None) -> Region:
@@ -97,11 +81,11 @@ def _groups(objects: Region, band: Band) -> Iterator[tuple[float, Region]]:
 
     A small object within a larger one's band is part of that: most likely a strand that the mask has cut off.
     """
-    if not band.relative:
-        yield band.amount, objects
+    if not band.percent:
+        yield band.value, objects
         return
     count, labels, stats, _ = cv2.connectedComponentsWithStats(objects.astype(np.uint8), connectivity=8)
-    own = np.maximum(np.sqrt(stats[:, cv2.CC_STAT_AREA]) * band.amount / 100, LEAST_PX)
+    own = np.maximum(np.sqrt(stats[:, cv2.CC_STAT_AREA]) * band.value / 100, LEAST_PX)
     steps = np.rint(np.log(own / LEAST_PX) / np.log(_RATIO)).astype(int)
     left = np.arange(count) > 0  # label 0 is the background
     while left.any():

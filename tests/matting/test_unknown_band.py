@@ -17,9 +17,9 @@ CENTRE = SIZE // 2
 
 
 def test_what_may_be_said() -> None:
-    assert Band.parse("15") == Band(15)
-    assert Band.parse(" 2.5% ") == Band(2.5, relative=True)
-    assert Band.parse("1.5") == Band(1.5)
+    assert Band.parse("15", "unknown_width") == Band(15)
+    assert Band.parse(" 2.5% ", "unknown_width") == Band(2.5, percent=True)
+    assert Band.parse("1.5", "unknown_width") == Band(1.5)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_what_may_be_said() -> None:
 )
 def test_a_width_that_no_band_has_is_refused(text: str, words: str) -> None:
     with pytest.raises(UsageError, match=f"`unknown_width` must be {words}") as caught:
-        Band.parse(text)
+        Band.parse(text, "unknown_width")
     assert caught.value.parameter == "unknown_width"
 
 
@@ -50,26 +50,26 @@ def band_width(trimap: NDArray[np.uint8], row: int, start: int) -> int:
 
 def test_every_object_by_its_own_size() -> None:
     mask = square((500, 900), (100, 100, 300), (200, 600, 100))
-    trimap = from_mask(mask, Band(4, relative=True))
+    trimap = from_mask(mask, Band(4, percent=True))
     assert band_width(trimap, 250, 99) == 12
     assert band_width(trimap, 250, 599) == 4
-    twice = from_mask(np.kron(mask, np.ones((2, 2), np.uint8)), Band(4, relative=True))
+    twice = from_mask(np.kron(mask, np.ones((2, 2), np.uint8)), Band(4, percent=True))
     assert band_width(twice, 500, 199) == 24
     assert band_width(twice, 500, 1199) == 8
 
 
 def test_one_object_has_the_band_of_so_many_pixels() -> None:
     mask = square((300, 300), (50, 50, 200))
-    np.testing.assert_array_equal(from_mask(mask, Band(5, relative=True)), from_mask(mask, 10))
+    np.testing.assert_array_equal(from_mask(mask, Band(5, percent=True)), from_mask(mask, 10))
     speck = square((60, 60), (20, 20, 9))
-    np.testing.assert_array_equal(from_mask(speck, Band(2, relative=True)), from_mask(speck, 3))
+    np.testing.assert_array_equal(from_mask(speck, Band(2, percent=True)), from_mask(speck, 3))
 
 
 def test_a_strand_cut_off_by_the_mask_has_the_band_of_its_object() -> None:
     mask = square((400, 500), (100, 150, 200))
     mask[180:183, 120:140] = 255  # 10 pixels from the object, whose band is 20
     mask[350:353, 20:40] = 255
-    trimap = from_mask(mask, Band(10, relative=True))
+    trimap = from_mask(mask, Band(10, percent=True))
     assert band_width(trimap, 181, 119) == 20
     assert band_width(trimap, 351, 19) == 3
 
