@@ -146,7 +146,7 @@ def _hairy(contrasts: NDArray[np.uint8], where: Region, plain: Region, width: fl
         return where
     usual = usual[:: max(1, usual.size // _SAMPLES)]
     median = float(np.median(usual))
-    # By this factor a normal distribution's median absolute deviation is its standard deviation.
+    # A normal distribution's median absolute deviation, times this, is its standard deviation.
     deviation = 1.4826 * float(np.median(np.abs(usual - median)))
     edges = where & (contrasts > max(median + _DEVIATIONS * deviation, _FAINT))
     # Odd, so that the window has a middle.
