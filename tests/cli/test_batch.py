@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -236,6 +237,18 @@ def test_what_fails_is_tried_again_by_itself(shot: tuple[Path, Path], tmp_path: 
     assert list(meter.failures) == ["sub/frame.0002", "sub/frame.0003"]
     assert "actors that were to matte it ended" in meter.failures["sub/frame.0003"]
     assert (told[-1].done, told[-1].total) == (4, 4)
+
+
+def test_a_cluster_that_does_not_start_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray raises a plain Exception then, whose text has several sentences."""
+
+    def init(**_: object) -> None:
+        raise Exception("The node timed out during startup.\nPerhaps overloaded.")
+
+    monkeypatch.setattr(pipeline, "require", lambda *_: SimpleNamespace(init=init))
+    words = r"no Ray cluster here that this process can join or start \(The node timed out during startup\.\); start"
+    with pytest.raises(DeviceError, match=words), pipeline.connected(None):
+        pass
 
 
 def test_without_ray_the_extra_is_named(shot: tuple[Path, Path], tmp_path: Path) -> None:

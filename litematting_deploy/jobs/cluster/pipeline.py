@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..._optional import require
-from ...errors import DeviceError, LiteMattingError, UsageError
+from ...errors import DeviceError, LiteMattingError, UsageError, first_line
 from ...images.background import is_image
 from ...runtime.loading import TENSORRT_SUFFIX, is_onnx_on_host
 from ...specs import ClusterSpec, JobSpec
@@ -231,11 +231,11 @@ def connected(address: str | None) -> Iterator[Cluster]:
     try:
         # Otherwise whatever libraries print in any actor would come to this terminal.
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # no narrower: Ray itself raises it where a machine does not start in time
         where = f"at {address}" if address else "here"
         raise DeviceError(
-            f"no Ray cluster {where} that this process can join ({type(error).__name__}); start its head with the "
-            "command ray start, with the same versions of Ray and Python as here, or leave `address` out"
+            f"no Ray cluster {where} that this process can join or start ({first_line(error)}); start its head with "
+            "the command ray start, with the same versions of Ray and Python as here, or leave `address` out"
         ) from error
     try:
         yield Cluster(ray)
