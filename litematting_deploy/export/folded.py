@@ -32,7 +32,7 @@ from typing import Any
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
-from . import norms
+from . import large_convolutions, norms
 from .norms import Op, average, channels_hw, numbers, reshape, row_statistics, scale_and_mean
 
 STRIP_BYTES = 8 << 20
@@ -98,7 +98,7 @@ class _Norm:
 def rules() -> list[pattern.RewriteRule]:
     """Blocks with the residual first: the shorter pattern would fit there, too. Then all norms that are left."""
     blocks = [_block_rule(activation, residual) for residual in (True, False) for activation in ("Relu", "LeakyRelu")]
-    return [*blocks, norms.rule(norms.as_affine)]
+    return [*blocks, norms.rule(norms.as_affine), *large_convolutions.rules()]
 
 
 def _fills_strips(x: ir.Value) -> bool:
@@ -180,10 +180,8 @@ def _block(
             )
         y = activate.inside(op.MatMul(expansion, y), lacking)
         y = reshape(op, y, 0, hidden, strip.last - strip.first, padded_width)
-        convolved: ir.Value = op.Conv(
-            y, depthwise, group=hidden, kernel_shape=[3, 3], strides=[stride, stride], pads=[0, 0, 0, 0]
-        )
-        return convolved
+        y = op.Conv(y, depthwise, group=hidden, kernel_shape=[3, 3], strides=[stride, stride], pads=[0, 0, 0, 0])
+        return reshape(op, y, 0, hidden, strip.rows * out_width)
 
     plan = strips(padded_height, stride, rows_in(STRIP_BYTES, 4 * hidden * stride * padded_width, out_height))
     pieces = [piece(strip) for strip in plan]
@@ -191,11 +189,11 @@ def _block(
         lacking = op.Mul(lacking, reshape(op, op.ReduceSum(depthwise, numbers(op, 1, 2, 3)), hidden, 1))
     projection, middle = _folded_projection(op, pieces, lacking, sign, kernels[2], made[1])
 
-    def projected(y: ir.Value, strip: Strip) -> tuple[ir.Value, ir.Value | None]:
-        y, less = activate.outside(reshape(op, y, 0, hidden, strip.rows * out_width), middle)
+    def projected(y: ir.Value) -> tuple[ir.Value, ir.Value | None]:
+        y, less = activate.outside(y, middle)
         return op.MatMul(projection, y), less
 
-    parts, (less, *_) = zip(*map(projected, pieces, plan), strict=True)
+    parts, (less, *_) = zip(*map(projected, pieces), strict=True)
     joined = parts[0] if len(parts) == 1 else op.Concat(*parts, axis=2)
     offset = None if less is None else op.MatMul(projection, less)
     channels, _, _ = channels_hw(made[2].made)
@@ -247,12 +245,12 @@ def _folded_projection(
 ) -> tuple[ir.Value, ir.Value]:
     """(N, C, D): the 1x1 convolution with the scale of the norm before it; (N, D, 1): what to add before.
 
-    pieces: strips (N, D, rows, W) of what the norm takes, each channel times its `sign` (D, 1, 1, 1).
+    pieces: strips (N, D, rows W) of what the norm takes, each channel times its `sign` (D, 1, 1, 1).
     """
-    hidden, height, _ = channels_hw(norm.made)
+    hidden, height, width = channels_hw(norm.made)
     sign = reshape(op, sign, hidden, 1, 1)
     statistics = row_statistics if lacking is None else norms.plain_row_statistics
-    parts = zip(*(statistics(op, piece) for piece in pieces), strict=True)
+    parts = zip(*(statistics(op, piece, width) for piece in pieces), strict=True)
     means, variances = (part[0] if len(part) == 1 else op.Concat(*part, axis=2) for part in parts)
     if lacking is not None:
         means = op.Add(means, reshape(op, lacking, 0, hidden, 1, 1))

@@ -71,21 +71,31 @@ def channels_hw(x: ir.Value) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def row_statistics(op: Op, x: ir.Value) -> Statistics:
-    """The statistics of the rows of x (N, C, H, W): mean and variance (N, C, H, 1).
+def row_statistics(op: Op, x: ir.Value, width: int) -> Statistics:
+    """Return the statistics of the rows of x (N, C, H W): mean and variance (N, C, H, 1).
 
     The variance is of what is left after the mean is taken off. The mean square minus the square of the mean is as
     large as its rounding where a map is nearly flat. A row at a time, sums are short, and keep more digits of float32.
     """
-    mean = average(op, x, 3)
-    deviation = op.Sub(x, mean)
+    rows = _rows(op, x, width)
+    mean = average(op, rows, 3)
+    deviation = op.Sub(rows, mean)
     return mean, average(op, op.Mul(deviation, deviation), 3)
 
 
-def plain_row_statistics(op: Op, x: ir.Value) -> Statistics:
-    """The same as `row_statistics` of x whose means are small beside its deviations, or both nothing."""
-    mean = average(op, x, 3)
-    return mean, op.Relu(op.Sub(average(op, op.Mul(x, x), 3), op.Mul(mean, mean)))
+def plain_row_statistics(op: Op, x: ir.Value, width: int) -> Statistics:
+    """Return `row_statistics` of x (N, C, H W) whose means are small beside its deviations, or both nothing.
+
+    x is squared as the matrix it is: as a map it might be squared in the layout of the convolution that made it, and
+    the square be brought into order like x.
+    """
+    mean = average(op, _rows(op, x, width), 3)
+    return mean, op.Relu(op.Sub(average(op, _rows(op, op.Mul(x, x), width), 3), op.Mul(mean, mean)))
+
+
+def _rows(op: Op, x: ir.Value, width: int) -> ir.Value:
+    """(N, C, H W) as (N, C, H, W)."""
+    return reshape(op, x, 0, 0, -1, width)
 
 
 def scale_and_mean(
@@ -119,14 +129,20 @@ def _whole_mean(op: Op, rows: ir.Value) -> ir.Value:
 
 def as_batch(op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.Value) -> ir.Value:
     """Statistics by reductions, and one BatchNormalization over (1, N C, H, W) with these as its mean and variance."""
-    (groups, epsilon), (channels, height, width) = groups_and_epsilon(norm), channels_hw(norm)
-    per_group = channels // groups
     rows = _by_group(op, x, norm)
     mean = _whole_mean(op, rows)
     deviation = op.Sub(rows, mean)
     variance = _whole_mean(op, op.Mul(deviation, deviation))
-    count = op.Shape(x, start=0, end=1)
-    to_channels = op.Concat(count, numbers(op, groups, per_group), axis=0)
+    return _batch_normalised(op, x, weight, bias, mean, variance, norm)
+
+
+def _batch_normalised(
+    op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, mean: ir.Value, variance: ir.Value, norm: ir.Value
+) -> ir.Value:
+    """BatchNormalization of x, which has as many values as (N, C, H, W), by the groups' mean and variance."""
+    (groups, epsilon), (channels, height, width) = groups_and_epsilon(norm), channels_hw(norm)
+    per_group = channels // groups
+    to_channels = op.Concat(op.Shape(x, start=0, end=1), numbers(op, groups, per_group), axis=0)
 
     def flat(statistic: ir.Value, *shape: int) -> ir.Value:
         return reshape(op, op.Expand(reshape(op, statistic, *shape), to_channels), -1)
@@ -170,11 +186,11 @@ def as_instance(op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.
 def as_affine(
     op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.Value, offset: ir.Value | None = None
 ) -> ir.Value:
-    """Statistics by reductions, and one multiplication and one addition of what is left without the mean.
+    """Statistics by reductions, and one BatchNormalization of what is left without the mean.
 
     offset: (N, C, 1), what is to be added to x (N, C, H, W) before; it goes into the mean that is taken off.
     """
-    (groups, epsilon), (channels, height, width) = groups_and_epsilon(norm), channels_hw(norm)
+    (groups, _), (channels, height, _) = groups_and_epsilon(norm), channels_hw(norm)
     if offset is None:
         rows = _by_group(op, x, norm)
         centred = op.Sub(rows, average_of_rows(op, average(op, rows, 3), height))
@@ -184,14 +200,7 @@ def as_affine(
         mean = op.Expand(average(op, means, 2), numbers(op, 1, 1, channels // groups))
         centred = _by_group(op, op.Sub(x, op.Sub(reshape(op, mean, 0, channels, 1, 1), offset)), norm)
     variance = _whole_mean(op, op.Mul(centred, centred))
-    deviation = op.Sqrt(op.Add(variance, op.Constant(value_float=epsilon)))
-    scale = op.Div(reshape(op, weight, 1, groups, channels // groups, 1), deviation)
-    if groups < channels:
-        centred = reshape(op, centred, -1, channels, height, width)
-    result: ir.Value = op.Add(
-        op.Mul(centred, reshape(op, scale, -1, channels, 1, 1)), reshape(op, bias, channels, 1, 1)
-    )
-    return result
+    return _batch_normalised(op, centred, weight, bias, op.Constant(value_floats=[0.0] * groups), variance, norm)
 
 
 def rule(form: Any) -> pattern.RewriteRule:
