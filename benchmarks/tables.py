@@ -25,6 +25,7 @@ NAMES = {
     "onnxruntime-cpu": "**ONNX Runtime, as shipped**",
     "pytorch-compiled-cpu": "PyTorch, compiled",
     "pytorch-eager-cpu": "PyTorch",
+    "pytorch-channels-last-cpu": "PyTorch, channels last",
 }
 
 

@@ -228,7 +228,7 @@ def mean_onnx(shared: Path) -> Path:
     path = shared / "mean.onnx"
     with FileLock(f"{path}.lock"):
         if not path.exists():
-            _save_convolution(path, [1 / 3] * 3 + [0] * 5)
+            save_convolution(path, [1 / 3] * 3 + [0] * 5)
     return path
 
 
@@ -238,11 +238,11 @@ def root_onnx(shared: Path) -> Path:
     path = shared / "root.onnx"
     with FileLock(f"{path}.lock"):
         if not path.exists():
-            _save_convolution(path, [1.0] + [0.0] * 7, root_of_less=0.1)
+            save_convolution(path, [1.0] + [0.0] * 7, root_of_less=0.1)
     return path
 
 
-def _save_convolution(path: Path, weights: list[float], root_of_less: float | None = None) -> None:
+def save_convolution(path: Path, weights: list[float], root_of_less: float | None = None) -> None:
     model = onnx.load(TINY_ENGINE)
     kernel = np.array(weights, np.float32).reshape(1, 8, 1, 1)
     model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(kernel, "weights"))

@@ -1,5 +1,6 @@
 """What runs in the processes of a benchmark: exporting, asking PyTorch, and measuring one engine."""
 
+import contextlib
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -46,11 +47,17 @@ def measured(spec: EngineSpec, effort: Effort) -> tuple[Row, Batch]:
     Returns the row as far as this process knows it, and alpha (batch, 1, H, W) float32, 0..1.
     Raises: as `open_spec`.
     """
-    source, batch = Path(spec.engine or ""), spec.batch or 1
-    on_gpu = runs_on_gpu(source, spec.device)
+    on_gpu = runs_on_gpu(Path(spec.engine or ""), spec.device)
     cuda = open_cuda(int((spec.device or "").partition(":")[2] or 0)) if on_gpu else None
+    with contextlib.nullcontext() if cuda is None else cuda.active():
+        return _measured(spec, effort, cuda)
+
+
+def _measured(spec: EngineSpec, effort: Effort, cuda: Cuda | None) -> tuple[Row, Batch]:
+    """Do what `measured` says. cuda: the device of the engine, which is active."""
+    source, batch = Path(spec.engine or ""), spec.batch or 1
     free = cuda.memory()[0] if cuda is not None else 0
-    spec, threads = _with_threads(spec, on_gpu)
+    spec, threads = _with_threads(spec, cuda is not None)
     started = time.perf_counter()
     engine = open_spec(spec)
     load_s = time.perf_counter() - started

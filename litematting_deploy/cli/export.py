@@ -16,7 +16,7 @@ from ..runtime.shipped import example_patch
 from .command import command, printable, say, stderr, stdout, table
 from .options import option
 
-_SERVING = ("engine", "max_batch", "instances", "kind")
+_SERVING = ("engine", "max_batch", "instances", "kind", "inputs")
 
 
 def _batch(context: click.Context, parameter: click.Parameter, value: str | None) -> int | str | None:
@@ -67,6 +67,12 @@ export_option, serving_option = (functools.partial(option, spec, default=None) f
 @serving_option("--triton-instances", "instances", help="At work beside each other, on each GPU.  [default: 1]")
 @serving_option(
     "--triton-kind", "kind", help="Where the ONNX runs; auto: on GPUs where there are any.  [default: auto]"
+)
+@serving_option(
+    "--triton-inputs",
+    "inputs",
+    help="What clients send: tensors, 32 bytes a pixel, or pixels, under 5, from which the ONNX makes these.  "
+    "[default: tensors]",
 )
 def main(model: str, output: str | None, recipe: str | None, weights_beside: bool, **options: Any) -> None:
     """Export the checkpoint MODEL (.pth, .pt, .ckpt, .safetensors) as ONNX and compare it with the PyTorch model.

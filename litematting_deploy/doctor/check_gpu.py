@@ -5,6 +5,7 @@ import importlib.metadata
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._optional import require
 from ..engines.onnxruntime import provider_runtime
@@ -12,6 +13,7 @@ from ..engines.tensorrt import version as trt
 from ..errors import DependencyError, DeviceError
 from ..runtime.cuda import open_cuda
 from ..runtime.cuda.kernels import Kernels
+from ..runtime.cuda.protocol import Cuda
 from ..runtime.loading import load_engine
 from ..runtime.shipped import SHIPPED_CHECKPOINT, TINY_ENGINE
 from ..sidecar import Builder
@@ -64,6 +66,17 @@ def cuda_python() -> Found:
     It counts up.
     """
     (cuda,) = needs(open_cuda)
+    with cuda.active():
+        squared = _distances(cuda)
+    if squared.tolist() != [column**2 for column in range(64)]:
+        raise DeviceError(f"{cuda.gpu}: a kernel computed wrong distances; update the driver, check with nvidia-smi")
+    capability = ".".join(map(str, cuda.capability))
+    version = f"cuda-bindings {importlib.metadata.version('cuda-bindings')}"
+    return Found(version, f"kernels load on {cuda.gpu} ({capability}) and compute what they should")
+
+
+def _distances(cuda: Cuda) -> NDArray[np.uint16]:
+    """Return the squared distances (64,) of a row to its first pixel, as the kernels find them."""
     loaded, stream = Kernels(cuda), cuda.stream()
     trimap = np.full((1, 64), 128, np.uint8)
     trimap[0, 0] = 0
@@ -77,11 +90,7 @@ def cuda_python() -> Found:
     stream.synchronize()
     for buffer in buffers:
         buffer.free()
-    if squared[0, 0].tolist() != [column**2 for column in range(64)]:
-        raise DeviceError(f"{cuda.gpu}: a kernel computed wrong distances; update the driver, check with nvidia-smi")
-    capability = ".".join(map(str, cuda.capability))
-    version = f"cuda-bindings {importlib.metadata.version('cuda-bindings')}"
-    return Found(version, f"kernels load on {cuda.gpu} ({capability}) and compute what they should")
+    return squared[0, 0]
 
 
 def onnxruntime_cuda() -> Found:

@@ -62,11 +62,13 @@ class Described(abc.ABC):
 class Engine(Described):
     """Runs the network on patches in host memory.
 
-    batch: the only batch size it takes, or None for any up to `most`.
+    batch: the only batch size it takes, or None for any up to `most`. reach: how far around a patch an engine sees the
+    trimap that takes pixels (`run_pixels`) instead of tensors (`run`).
     """
 
     batch: int | None
     most: int | None = None
+    reach: int | None = None
 
     @stage("engine")
     def run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
@@ -80,7 +82,24 @@ class Engine(Described):
         tail = ((0, (self.batch or count) - count), (0, 0), (0, 0), (0, 0))
         if tail[0][1]:  # with zeros, and what the engine makes of them is cut off again
             image, trimap, guide = np.pad(image, tail), np.pad(trimap, tail), np.pad(guide, tail)
-        alpha = self._run(image, trimap, guide)[:count]
+        return self._finite(self._run(image, trimap, guide)[:count])
+
+    @stage("engine")
+    def run_pixels(self, image: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> Batch:
+        """Estimate alpha of patches of a photo, with an engine that has a `reach`.
+
+        image (N, H, W, 3) and, with `reach` pixels more on each side, trimap (N, ...) of 0 / 128 / 255, both uint8.
+        Returns (N, 1, H, W) float32, 0..1.
+        """
+        self.check_open()
+        return self._finite(self._run_pixels(image, trimap))
+
+    def _run_pixels(self, image: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> Batch:
+        """Run as `run_pixels`, of engines with a `reach`."""
+        raise NotImplementedError
+
+    def _finite(self, alpha: Batch) -> Batch:
+        """Return an alpha whose values are all finite. Raises `NotFiniteError`."""
         if not np.isfinite(alpha).all():
             raise self.not_finite()
         return alpha

@@ -5,6 +5,7 @@ import importlib
 import re
 import warnings
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,6 +25,13 @@ _ERROR_NAMES = (
 Providers: TypeAlias = list[tuple[str, dict[str, str]]]
 """Names and options of execution providers: the first runs a graph, the others single operators that it lacks."""
 
+GROUP_NORM = Path(str(files("litematting_deploy"))) / "assets" / "group_norm.onnx"
+"""A function that computes a group norm in float32, by recipes/group_norm.py."""
+
+# A node's operator as it lies in a file, and as many bytes that name the function, in a domain of its own.
+_NODE, _FUNCTION = b"\x22\x12GroupNormalization", b"\x22\x09GroupNorm\x3a\x07centred"
+
+_WEIGHTS_BESIDE = "session.model_external_initializers_file_folder_path"  # of a model that is given as bytes
 _HOST = ("CPUExecutionProvider", dict[str, str]())
 # name of a device -> the execution provider that is meant
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
@@ -36,9 +44,15 @@ class _InSession(Described):
     """
 
     def __init__(
-        self, ort: Any, path: Path, sidecar: Sidecar | None, providers: Providers, threads: int | None = None
+        self,
+        ort: Any,
+        path: Path,
+        sidecar: Sidecar | None,
+        providers: Providers,
+        threads: int | None = None,
+        float64: bool = True,
     ) -> None:
-        """Open a session. threads: on the CPU, all cores by default.
+        """Open a session. threads: on the CPU, all cores by default. float64: group norms may compute in it.
 
         Raises `ArtefactError`, or `DeviceError` where another than the first provider starts.
         """
@@ -49,9 +63,14 @@ class _InSession(Described):
             options.intra_op_num_threads = threads
         self._path, self.version = path, ort.__version__
         self._errors = tuple(getattr(ort.capi.onnxruntime_pybind11_state, name) for name in _ERROR_NAMES)
+        # The resolved path finds weights beside the file also where an installer links files one by one.
+        resolved = path.resolve()
+        model: str | bytes = str(resolved)
+        if not float64:
+            model = without_float64(resolved.read_bytes())
+            options.add_session_config_entry(_WEIGHTS_BESIDE, str(resolved.parent))
         try:
-            # The resolved path finds weights beside the file also where an installer links files one by one.
-            self._session = ort.InferenceSession(str(path.resolve()), options, providers, enable_fallback=0)
+            self._session = ort.InferenceSession(model, options, providers, enable_fallback=0)
         except (*self._errors, ValueError, RuntimeError) as error:
             raise ArtefactError(
                 f"{path}: ONNX Runtime cannot load it, it is damaged or not for this device; "
@@ -127,7 +146,7 @@ class _OnnxRuntimeDevice(_InSession, DeviceEngine):
         providers = [(_PROVIDERS["cuda"], {**shared, "use_tf32": "0"}), _HOST]  # fp32 means what it says
         if kind == "tensorrt":
             providers.insert(0, (_PROVIDERS["tensorrt"], {**shared, **_kept_engines(artefact, gpu, batch)}))
-        super().__init__(artefact.ort, artefact.path, artefact.sidecar, providers)
+        super().__init__(artefact.ort, artefact.path, artefact.sidecar, providers, float64=kind != "cuda")
         self.name, self.device = f"onnxruntime-{kind}", f"{kind}:{gpu.index}"
         if kind == "tensorrt" and self.precision == "fp32":
             self.precision = "tf32"  # this provider has no option that turns it off
@@ -150,6 +169,17 @@ class _OnnxRuntimeDevice(_InSession, DeviceEngine):
             self._session.run_with_iobinding(binding, self._options)
         except self._errors as error:
             raise self.failure(count, error) from error
+
+
+def without_float64(model: bytes) -> bytes:
+    """Return an ONNX whose group norms compute in float32, and are as exact on maps that are nearly flat.
+
+    A GroupNormalization node has its sums in float64, because CPUs take the variance as the mean square less the
+    square of the mean, in which float32 loses everything; ONNX Runtime does the same on GPUs, which are slow at it. So
+    the nodes become calls of `GROUP_NORM`. Protobuf merges what lies one behind the other: that adds a function.
+    """
+    calling = model.replace(_NODE, _FUNCTION)
+    return model if calling == model else calling + GROUP_NORM.read_bytes()
 
 
 def provider_runtime(kind: str) -> Any:

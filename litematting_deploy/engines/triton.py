@@ -6,10 +6,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._optional import require
 from ..errors import ArtefactError, DeviceError, NotFiniteError, UsageError
-from .base import CHANNELS, Batch, Engine, check_batch, check_contract
+from .base import Batch, Engine, check_batch, check_contract
 
 DEFAULT_TIMEOUT_S = 120.0
 _QUESTION_TIMEOUT_S = 10.0
@@ -66,13 +67,16 @@ class TritonEngine(Engine):
         metadata = self._asked(limit_s, client.get_model_metadata, *which)
         config = self._asked(limit_s, client.get_model_config, *which).config
         tensors = {item.name: (list(item.shape), item.datatype) for item in (*metadata.inputs, *metadata.outputs)}
-        self.patch_hw = check_contract(self._url, tensors, "FP32")
+        if "guide" in tensors:
+            self.patch_hw = check_contract(self._url, tensors, "FP32")
+        else:
+            self.patch_hw, self.reach = _pixel_contract(self._url, tensors)
         if config.max_batch_size < 1:
             raise ArtefactError(
                 f"{self._url}: its max_batch_size is {config.max_batch_size}, wanted 1 or more; write its "
                 "configuration with ltm-export"
             )
-        patch_bytes = sum(CHANNELS.values()) * self.patch_hw[0] * self.patch_hw[1] * 4
+        patch_bytes = sum(4 * int(np.prod(shape[1:])) for shape, _ in tensors.values())  # or fewer
         most = max(1, min(config.max_batch_size, (_LARGEST_MESSAGE - _HEADERS) // patch_bytes))
         check_batch(batch, self._url, most, "choose a smaller one")
         self.most = batch or most
@@ -81,13 +85,22 @@ class TritonEngine(Engine):
         self.weights_sha256 = said.get("litematting.checkpoint_sha256") or None
 
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
+        if self.reach is not None:
+            raise UsageError(f"{self._url}: takes pixels, and was given tensors; call `run_pixels`, or use a Matter")
+        return self._inferred("FP32", image=image, trimap=trimap, guide=guide)
+
+    def _run_pixels(self, image: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> Batch:
+        return self._inferred("UINT8", image=image, trimap=trimap)
+
+    def _inferred(self, kind: str, **arrays: NDArray[Any]) -> Batch:
+        """Return the alpha that the server makes of arrays, all of one `kind` in Triton's words."""
         inputs = []
-        for name, array in (("image", image), ("trimap", trimap), ("guide", guide)):
-            inputs.append(self._grpc.InferInput(name, array.shape, "FP32"))
+        for name, array in arrays.items():
+            inputs.append(self._grpc.InferInput(name, array.shape, kind))
             inputs[-1].set_data_from_numpy(array)
         wanted = [self._grpc.InferRequestedOutput("alpha")]
         result = self._asked(self._timeout_s, self._client.infer, self._model, inputs, self._version, wanted)
-        return self._checked(result.get_response(), (len(image), 1, *self.patch_hw))
+        return self._checked(result.get_response(), (len(arrays["image"]), 1, *self.patch_hw))
 
     def _checked(self, response: Any, shape: tuple[int, ...]) -> Batch:
         """Return the alpha of a response of that shape. Raises `DeviceError` for any other response."""
@@ -120,6 +133,25 @@ class TritonEngine(Engine):
         """Close the connection."""
         self._client.close()
         self.closed = True
+
+
+def _pixel_contract(url: str, tensors: dict[str, tuple[list[int], str]]) -> tuple[tuple[int, int], int]:
+    """Return patch size and reach of a model that takes pixels. Raises `ArtefactError` for any other."""
+    _, height, width, _ = (*tensors.get("image", ([], ""))[0], 0, 0, 0, 0)[:4]
+    seen = tensors.get("trimap", ([0, 0, 0], ""))[0]
+    reach = (seen[1] - height) // 2
+    sizes = {
+        "image": [height, width, 3],
+        "trimap": [height + 2 * reach, width + 2 * reach],
+        "alpha": [1, height, width],
+    }
+    wanted = {name: ([-1, *size], "FP32" if name == "alpha" else "UINT8") for name, size in sizes.items()}
+    if tensors != wanted or reach < 0 or height < 32 or width < 32:
+        raise ArtefactError(
+            f"{url}: has {tensors}, wanted image, trimap and guide or, of pixels, image (H, W, 3) and trimap with as "
+            "much around it on each side, and alpha; write the model with ltm-export"
+        )
+    return (height, width), reach
 
 
 def _parts(url: str) -> tuple[str, str, str]:

@@ -17,36 +17,40 @@ Shape = tuple[int | None, ...]
 
 
 class Drawing:
-    """The nodes and initializers of a graph, in the order in which they were added."""
+    """The nodes and initializers of a graph, in the order in which they were added.
 
-    def __init__(self, opset: int) -> None:
-        self.opset = opset
+    prefix: of the names that are given to them.
+    """
+
+    def __init__(self, opset: int, prefix: str = "") -> None:
+        self.opset, self.prefix = opset, prefix
         self.nodes: list[onnx.NodeProto] = []
-        self._initializers: dict[str, onnx.TensorProto] = {}
-        self._inputs: list[onnx.ValueInfoProto] = []
+        self.initializers: dict[str, onnx.TensorProto] = {}
+        self.inputs: list[onnx.ValueInfoProto] = []
         self._constants: dict[tuple[Any, ...], str] = {}
 
-    def input(self, name: str, shape: Sequence[int | str]) -> "Tensor":
-        """Add a float32 input; a name in place of a number lets that axis have any length."""
-        self._inputs.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(shape)))
-        return Tensor(self, name, (None, *(axis for axis in shape[1:] if isinstance(axis, int))), np.dtype(np.float32))
+    def input(self, name: str, shape: Sequence[int | str], dtype: DTypeLike = np.float32) -> "Tensor":
+        """Add an input; a name in place of a number lets that axis have any length."""
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        self.inputs.append(helper.make_tensor_value_info(name, kind, list(shape)))
+        return Tensor(self, name, (None, *(axis for axis in shape[1:] if isinstance(axis, int))), np.dtype(dtype))
 
     def weight(self, name: str, values: NDArray[Any]) -> "Tensor":
         """Return the initializer of a name, which is added on its first use."""
-        if name not in self._initializers:
-            self._initializers[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
+        if name not in self.initializers:
+            self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
         return Tensor(self, name, values.shape, values.dtype)
 
     def constant(self, values: Any, dtype: DTypeLike) -> "Tensor":
         """Return an unnamed constant; equal ones are the same initializer."""
         array = np.asarray(values, dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
-        name = self._constants.setdefault(key, f"constant_{len(self._constants)}")
+        name = self._constants.setdefault(key, f"{self.prefix}constant_{len(self._constants)}")
         return self.weight(name, array)
 
     def add(self, operator: str, inputs: Sequence["Tensor"], shape: Shape, dtype: Any = None, **attributes: Any) -> Any:
         """Add a node and return its result, which has the type of the first input unless `dtype` says otherwise."""
-        name = f"{operator}_{len(self.nodes)}"
+        name = f"{self.prefix}{operator}_{len(self.nodes)}"
         names = [tensor.name for tensor in inputs]
         self.nodes.append(helper.make_node(operator, names, [name], name=f"node_{name}", **attributes))
         return Tensor(self, name, shape, np.dtype(inputs[0].dtype if dtype is None else dtype))
@@ -58,7 +62,7 @@ class Drawing:
             nodes = list(self.nodes)
             nodes[-1].output[0] = name
         output = helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(shape))
-        graph = helper.make_graph(nodes, "litematting", self._inputs, [output], list(self._initializers.values()))
+        graph = helper.make_graph(nodes, "litematting", self.inputs, [output], list(self.initializers.values()))
         return helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", self.opset)],

@@ -1,11 +1,13 @@
 """A model repository for NVIDIA's Triton Inference Server: an exported ONNX and, if built, its TensorRT engine."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
+from .._optional import require
 from ..errors import ArtefactError, OutputError, UsageError
 from ..files import check_writable, replace_file
 from ..sidecar import EngineSidecar, Sidecar, check_engine_sidecar, check_sidecar, write_sidecar
@@ -13,6 +15,7 @@ from ..specs import Spec, check_number
 from .pbtxt import Value, Word, pbtxt
 
 Kind = Literal["auto", "gpu", "cpu"]
+Inputs = Literal["tensors", "pixels"]
 
 ONNX_MODEL = "litematting"
 ENGINE_MODEL = "litematting_trt"
@@ -20,7 +23,12 @@ VERSION = "1"
 QUEUE_DELAY_US = 1000
 """How long Triton holds a request back for others to join its batch: little beside what a patch takes."""
 
+REACH = 92
+"""Pixels around a patch whose trimap the guide depends on: beyond, exp(-d² / 512) is below 1e-7."""
+
 _INPUTS = {"image": 3, "trimap": 3, "guide": 2}
+Tensors: TypeAlias = dict[str, tuple[str, list[int]]]
+"""Of each name, the type and the shape without the batch."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,8 @@ class Serving(Spec):
     max_batch: most patches of the ONNX at a time, 1 to 1024; an engine has its own.
     instances: how many work beside each other on every GPU, 1 to 64.
     kind: where the ONNX runs; `auto` is on GPUs where there are any.
+    inputs: what clients of the ONNX send: `tensors`, the network's own in float32, or `pixels`, photo and trimap in
+        uint8, from which the server makes these (see `pixels`).
     engine: a TensorRT engine to serve as well, always on GPUs.
 
     Raises `UsageError` for a value that is not accepted.
@@ -40,6 +50,7 @@ class Serving(Spec):
     max_batch: int = 8
     instances: int = 1
     kind: Kind = "auto"
+    inputs: Inputs = "tensors"
     engine: Path | None = None
 
     def __post_init__(self) -> None:
@@ -130,65 +141,95 @@ def write_repository(onnx: str | Path, serving: Serving) -> list[str]:
             f"{path}: {what}; Triton is given one whole file: export the checkpoint into the repository with ltm-export"
         )
     serving.check(sidecar.patch_hw, sidecar.batch, sidecar.precision, sidecar.checkpoint_sha256)
-    _place(path, serving.folder / ONNX_MODEL, sidecar, "model.onnx", onnx_config(sidecar, serving))
+    content = _with_pixels(path) if serving.inputs == "pixels" else path.read_bytes()
+    sidecar = replace(sidecar, file="model.onnx", sha256=hashlib.sha256(content).hexdigest())
+    _place(content, serving.folder / ONNX_MODEL, sidecar, onnx_config(sidecar, serving))
     if serving.engine is None:
         return [ONNX_MODEL]
-    engine = check_engine_sidecar(serving.engine)
-    _place(serving.engine, serving.folder / ENGINE_MODEL, engine, "model.plan", engine_config(engine, serving))
+    engine = replace(check_engine_sidecar(serving.engine), file="model.plan")
+    _place(serving.engine.read_bytes(), serving.folder / ENGINE_MODEL, engine, engine_config(engine, serving))
     return [ONNX_MODEL, ENGINE_MODEL]
 
 
-def _place(artefact: Path, model: Path, sidecar: Sidecar | EngineSidecar, name: str, config: str) -> None:
-    """Copy an artefact into a model's folder under `name`, with its sidecar and, last, the configuration."""
-    target = model / VERSION / name
+def _with_pixels(path: Path) -> bytes:
+    """Return an exported ONNX that takes pixels."""
+    onnx: Any = require("onnx", "export", "an ONNX that takes pixels")
+    from .pixels import take_pixels
+
+    proto = onnx.load(path)
+    take_pixels(proto)
+    content: bytes = proto.SerializeToString()
+    return content
+
+
+def _place(content: bytes, model: Path, sidecar: Sidecar | EngineSidecar, config: str) -> None:
+    """Write an artefact into a model's folder, with its sidecar and, last, the configuration."""
+    target = model / VERSION / sidecar.file
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{target}: cannot be written: {error.strerror}; choose another folder") from error
-    replace_file(target, artefact.read_bytes())
-    write_sidecar(target, replace(sidecar, file=name))
+    replace_file(target, content)
+    write_sidecar(target, sidecar)
     replace_file(model / "config.pbtxt", config.encode())
 
 
 def onnx_config(sidecar: Sidecar, serving: Serving) -> str:
     """Return the config.pbtxt of an ONNX."""
-    most = serving.max_batch
-    preferred = sorted({max(1, most // 2), most})
-    return _config(ONNX_MODEL, "onnxruntime_onnx", sidecar, preferred, serving.kind, serving.instances)
+    most, (height, width) = serving.max_batch, sidecar.patch_hw
+    preferred, inputs = sorted({max(1, most // 2), most}), _tensors(sidecar)
+    if serving.inputs == "pixels":
+        around = [side + 2 * REACH for side in sidecar.patch_hw]
+        inputs = {"image": ("UINT8", [height, width, 3]), "trimap": ("UINT8", around)}
+    return _config(ONNX_MODEL, "onnxruntime_onnx", sidecar, inputs, preferred, serving.kind, serving.instances)
 
 
 def engine_config(sidecar: EngineSidecar, serving: Serving) -> str:
     """Return the config.pbtxt of a TensorRT engine; its batches are those it was built for."""
     _, best, most = sidecar.batches
-    return _config(ENGINE_MODEL, "tensorrt_plan", sidecar, sorted({best, most}), "gpu", serving.instances)
+    inputs, preferred = _tensors(sidecar), sorted({best, most})
+    return _config(ENGINE_MODEL, "tensorrt_plan", sidecar, inputs, preferred, "gpu", serving.instances)
+
+
+def _tensors(sidecar: Sidecar | EngineSidecar) -> Tensors:
+    """Return the inputs of the network."""
+    return {name: ("FP32", [channels, *sidecar.patch_hw]) for name, channels in _INPUTS.items()}
 
 
 def _config(
-    name: str, platform: str, sidecar: Sidecar | EngineSidecar, preferred: Sequence[int], kind: Kind, instances: int
+    name: str,
+    platform: str,
+    sidecar: Sidecar | EngineSidecar,
+    inputs: Tensors,
+    preferred: Sequence[int],
+    kind: Kind,
+    instances: int,
 ) -> str:
-    most, shapes = preferred[-1], {key: [channels, *sidecar.patch_hw] for key, channels in _INPUTS.items()}
+    most = preferred[-1]
     batching: dict[str, Value] = {"preferred_batch_size": preferred, "max_queue_delay_microseconds": QUEUE_DELAY_US}
     origin = {name: getattr(sidecar, name) or "" for name in ("checkpoint", "checkpoint_sha256", "precision", "sha256")}
     config: dict[str, Value] = {
         "name": name,
         "platform": platform,
         "max_batch_size": most,
-        "input": [_tensor(key, shape) for key, shape in shapes.items()],
-        "output": [_tensor("alpha", [1, *sidecar.patch_hw])],
+        "input": [_tensor(key, *tensor) for key, tensor in inputs.items()],
+        "output": [_tensor("alpha", "FP32", [1, *sidecar.patch_hw])],
         "dynamic_batching": batching,
         "instance_group": [{"count": instances, "kind": Word(f"KIND_{kind.upper()}")}],
-        "model_warmup": [_warmup(count, shapes) for count in sorted({1, most})],
+        "model_warmup": [_warmup(count, inputs) for count in sorted({1, most})],
         "parameters": [{"key": f"litematting.{key}", "value": {"string_value": text}} for key, text in origin.items()],
     }
     return f"# Written by ltm-export; what may be tuned: batching, instances.\n{pbtxt(config)}\n"
 
 
-def _tensor(name: str, dims: list[int]) -> dict[str, Value]:
-    return {"name": name, "data_type": Word("TYPE_FP32"), "dims": dims}
+def _tensor(name: str, kind: str, dims: list[int]) -> dict[str, Value]:
+    return {"name": name, "data_type": Word(f"TYPE_{kind}"), "dims": dims}
 
 
-def _warmup(count: int, shapes: dict[str, list[int]]) -> dict[str, Value]:
+def _warmup(count: int, tensors: Tensors) -> dict[str, Value]:
     """Return a warm-up of `count` patches of zeros: what a first run costs depends on shapes alone."""
-    zeros: dict[str, Value] = {"data_type": Word("TYPE_FP32"), "zero_data": Word("true")}
-    inputs: list[dict[str, Value]] = [{"key": key, "value": {**zeros, "dims": dims}} for key, dims in shapes.items()]
+    inputs: list[dict[str, Value]] = [
+        {"key": key, "value": {"data_type": Word(f"TYPE_{kind}"), "dims": dims, "zero_data": Word("true")}}
+        for key, (kind, dims) in tensors.items()
+    ]
     return {"name": f"{count} at a time", "batch_size": count, "inputs": inputs}

@@ -117,6 +117,12 @@ def check_image_shape(image: Any) -> None:
         raise _refused("image", image)
 
 
+def check_trimap_shape(trimap: Any) -> None:
+    """Raise `InputError` unless an array, on the host or a device, has the shape of a trimap (H, W) or (H, W, 1)."""
+    if len(trimap.shape) not in (2, 3) or trimap.shape[2:] not in ((), (1,)) or 0 in trimap.shape:
+        raise _refused("trimap", trimap, "give one channel")
+
+
 def check_same_size(image_shape: tuple[int, ...], trimap_shape: tuple[int, ...]) -> None:
     """Raise `InputError` unless an image (H, W, 3) and a trimap (H, W) are of one height and width."""
     if image_shape[:2] != trimap_shape:

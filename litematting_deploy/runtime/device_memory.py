@@ -7,49 +7,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DeviceError
-from ..matting.patches import Plan
 from .cuda.protocol import Buffer, Cuda, PinnedBuffer, Stream
 
-HEADER = 256  # bytes before alpha in its buffer, which hold the flag for values that are not finite; keeps it aligned
-CORNER_BYTES = 8  # y and x as int32
+HEADER = 256  # bytes before alpha or mask in its buffer, which hold the flag for values that must not be; aligned
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Sizes in bytes, for a plan, a batch and the kind of alpha that comes out.
+    """Sizes in bytes of what an image takes, for patches of a size and the kind of alpha that comes out.
 
-    One image has its own source (corners of the patches, photo, trimap) and output; the planes between are shared by
-    all images, which are computed one after the other.
+    One image has its own source (photo, trimap) and output; the planes between are shared by all images, which are
+    computed one after the other.
     """
 
-    plan: Plan
-    batch: int
+    image_hw: tuple[int, int]
+    patch_hw: tuple[int, int]
     dtype: "np.dtype[Any]"
 
     @property
     def pixels(self) -> int:
         """The pixels of the image."""
-        return self.plan.image_hw[0] * self.plan.image_hw[1]
+        return self.image_hw[0] * self.image_hw[1]
+
+    @property
+    def padded_hw(self) -> tuple[int, int]:
+        """Height and width of the image where photo and trimap are continued around themselves to fill a patch."""
+        return max(self.image_hw[0], self.patch_hw[0]), max(self.image_hw[1], self.patch_hw[1])
 
     @property
     def padded(self) -> bool:
-        """Whether photo and trimap have to be continued around themselves to fill a patch."""
-        return self.plan.image_hw != self.plan.padded_hw
-
-    @property
-    def runs(self) -> int:
-        """How often the engine runs."""
-        return -(-len(self.plan.corners_yx) // self.batch)
-
-    @property
-    def corner_bytes(self) -> int:
-        """Bytes of `corner_table`."""
-        return self.runs * self.batch * CORNER_BYTES
+        """Whether they have to be."""
+        return self.image_hw != self.padded_hw
 
     @property
     def source_bytes(self) -> int:
-        """Bytes of corners, photo and trimap, which lie one behind the other."""
-        return self.corner_bytes + 4 * self.pixels
+        """Bytes of photo and trimap, which lie one behind the other."""
+        return 4 * self.pixels
 
     @property
     def output_bytes(self) -> int:
@@ -57,22 +50,21 @@ class Layout:
         return HEADER + self.pixels * self.dtype.itemsize
 
     @property
+    def mask_bytes(self) -> int:
+        """Bytes of header and the mask of the unknown pixels of a trimap that lies on the device."""
+        return HEADER + self.image_hw[0] * -(-self.image_hw[1] // 8)
+
+    @property
     def plane_bytes(self) -> dict[str, int]:
         """Bytes of each of the shared planes, by name."""
-        count = self.plan.padded_hw[0] * self.plan.padded_hw[1]
+        count = self.padded_hw[0] * self.padded_hw[1]
         sizes = {"rows": 2 * count, "squared": 4 * count, "total": 4 * count, "weight": 4 * count}
         return sizes | ({"image": 3 * count, "trimap": count} if self.padded else {})
 
     @property
     def all_bytes(self) -> int:
-        """Bytes of everything that the image takes beside the engine."""
+        """Bytes of everything that the image takes beside the engine, but for the table of its patches."""
         return self.source_bytes + self.output_bytes + sum(self.plane_bytes.values())
-
-    def corner_table(self) -> NDArray[np.int32]:
-        """Return (runs · batch, 2) int32, y and x of each patch, -1 where the last batch is not full."""
-        table = np.full((self.runs * self.batch, 2), -1, np.int32)
-        table[: len(self.plan.corners_yx)] = np.reshape(self.plan.corners_yx, (-1, 2))
-        return table
 
 
 @dataclass(frozen=True)
@@ -97,17 +89,21 @@ class DeviceMemory:
 
 
 class Slot:
-    """Memory of one image on its way: source and output, on the device and pinned on the host. Grows, never shrinks."""
+    """Memory of one image on its way, on the device and pinned on the host. Grows, never shrinks.
+
+    source: photo and trimap. mask: header and bits of the unknown pixels. batches: the table of the patches. output:
+    header and alpha.
+    """
 
     def __init__(self, cuda: Cuda) -> None:
         self._cuda = cuda
-        self.uploaded, self.computed, self.downloaded = cuda.event(), cuda.event(), cuda.event()
+        self.seen, self.uploaded, self.computed, self.downloaded = (cuda.event() for _ in range(4))
         self._device: dict[str, Buffer] = {}
         self._pinned: dict[str, PinnedBuffer] = {}
 
-    def fit(self, layout: Layout, on_device: bool) -> None:
-        """Make room for `layout`, whose alpha lies elsewhere if `on_device`. Nothing may work on the slot now."""
-        for name, size in (("source", layout.source_bytes), ("output", HEADER if on_device else layout.output_bytes)):
+    def fit(self, layout: Layout, **sizes: int) -> None:
+        """Make room for so many bytes by name, on the device and pinned. Nothing may work on those now."""
+        for name, size in sizes.items():
             if name in self._device:
                 if self._device[name].nbytes >= size:
                     continue
@@ -117,25 +113,13 @@ class Slot:
             pinned = self._cuda.pinned(size)
             self._device[name], self._pinned[name] = allocate(self._cuda, size, layout), pinned
 
-    @property
-    def source(self) -> int:
-        """The address of corners, photo and trimap on the device."""
-        return self._device["source"].address
+    def on_device(self, name: str) -> Buffer:
+        """Return the memory of a name on the device, of at least the size that was asked for."""
+        return self._device[name]
 
-    @property
-    def output(self) -> Buffer:
-        """Header and alpha on the device."""
-        return self._device["output"]
-
-    @property
-    def pinned_source(self) -> NDArray[np.uint8]:
-        """(at least source_bytes,) uint8 on the host, to be uploaded from."""
-        return self._pinned["source"].bytes
-
-    @property
-    def pinned_output(self) -> NDArray[np.uint8]:
-        """(at least output_bytes,) uint8 on the host, to be downloaded to."""
-        return self._pinned["output"].bytes
+    def pinned(self, name: str) -> NDArray[np.uint8]:
+        """Return that on the host, from and to which it is copied."""
+        return self._pinned[name].bytes
 
     def free(self) -> None:
         """Free all of it. Nothing may work on the slot now."""
@@ -181,7 +165,7 @@ def allocate(cuda: Cuda, nbytes: int, layout: Layout, stream: Stream | None = No
     try:
         return cuda.buffer(nbytes, stream)
     except DeviceError as error:
-        height, width = layout.plan.image_hw
+        height, width = layout.image_hw
         raise DeviceError(
             f"{error}; a photo of {width}x{height} needs {layout.all_bytes / 1e6:.0f} MB beside the engine: "
             "use a smaller `batch`, cut the photo, or use `device=cpu`"

@@ -15,7 +15,7 @@ from ..engines import Engine
 from ..engines.base import check_batch
 from ..errors import NotFiniteError, UsageError
 from ..matting.bit_mask import BitMask
-from ..matting.inputs import alpha_dtype, as_image, as_trimap, check_image_shape, check_same_size
+from ..matting.inputs import alpha_dtype, as_image, as_trimap, check_image_shape, check_same_size, check_trimap_shape
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
 from ..profiling import stage
 from ..specs import EngineSpec, Placement, PlanSpec
@@ -177,7 +177,7 @@ class Matter:
         unit_range: bool,
         progress: Progress | None = None,
     ) -> Job:
-        """Check an image and its trimap, plan, and put the image on its way to the device."""
+        """Check an image and its trimap, and put the image on its way to the device, where it goes while we plan."""
         self._check_open()
         image, trimap = stitcher.seen(image), stitcher.seen(trimap)
         if isinstance(image, DeviceArray):
@@ -186,12 +186,11 @@ class Matter:
             image = as_image(image, unit_range)
         # The plan needs to know where unknown pixels are, and the trimap itself can stay on the device.
         if isinstance(trimap, DeviceArray):
-            unknown = stitcher.unknown(trimap)
-            check_same_size(image.shape, unknown.hw)
-            return stitcher.submit(image, trimap, self.plan(unknown), dtype, progress)
-        checked = as_trimap(trimap)
-        check_same_size(image.shape, checked.shape)
-        return stitcher.submit(image, checked, self.plan(checked), dtype, progress)
+            check_trimap_shape(trimap)
+        else:
+            trimap = as_trimap(trimap)
+        check_same_size(image.shape, trimap.shape[:2])
+        return stitcher.submit(image, trimap, self.plan, dtype, progress)
 
     def _check_open(self) -> None:
         """Raise `UsageError` after `close`."""
@@ -203,9 +202,7 @@ class Matter:
         if self._closed:
             return
         self._closed = True
-        if self._device is not None:
-            self._device.close()
-        self.engine.close()
+        (self._device or self.engine).close()
 
     def __enter__(self) -> Self:
         return self

@@ -1,11 +1,11 @@
 """A device engine together with its device."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from ..engines import DeviceArtefact, DeviceEngine, Engine, Gpu
+from ..engines import DeviceArtefact, Engine, Gpu
 from ..engines.base import CHANNELS, Batch
 from ..errors import DeviceError
 from .cuda.protocol import Buffer, Cuda, Graph, Stream
@@ -14,40 +14,35 @@ FLOAT32 = 4  # bytes
 
 
 class Repeated:
-    """A run of an engine that is put on a stream over and over: as it is once, then as one CUDA graph.
+    """Work that is put on a stream over and over: as it is once, then as one CUDA graph.
 
     There is a graph for each number of patches. It is recorded at the second run, when whatever the engine allocates or
-    compiles at first is done, and again when an address or the stream changes.
+    compiles at first is done.
     """
 
-    def __init__(self, cuda: Cuda, engine: DeviceEngine) -> None:
-        self._cuda, self._engine = cuda, engine
-        self._where: object = None
-        self._graphs: dict[tuple[int, ...], Graph | None] = {}
+    def __init__(self, cuda: Cuda, stream: Stream, capturable: bool) -> None:
+        """capturable: the work may be recorded."""
+        self._cuda, self._stream, self._capturable = cuda, stream, capturable
+        self._graphs: dict[int, Graph | None] = {}
 
-    def enqueue(self, addresses: Mapping[str, int], stream: Stream, *count: int) -> None:
-        """Put one run on `stream`, as `DeviceEngine.enqueue` does.
+    def enqueue(self, work: Callable[[int], None], count: int) -> None:
+        """Put a run of `count` patches on the stream.
 
-        addresses: of image, trimap, guide and alpha on the device. count: the patches, of an engine with `least`.
+        work: puts it there, with the same arguments each time. It is not kept: its owner, who keeps this, would not be
+        freed with the last reference to it.
         """
-        now = (dict(addresses), stream.handle)
-        # A graph has the addresses of its inputs in it.
-        if self._where != now:
-            self.close()
-            self._where = now
         # A first run may allocate memory, which a graph must not.
-        if not self._engine.capturable or count not in self._graphs:
-            self._engine.enqueue(addresses, stream.handle, *count)
+        if not self._capturable or count not in self._graphs:
+            work(count)
             self._graphs[count] = None
             return
         graph = self._graphs[count]
         if graph is None:
-            graph = self._cuda.capture(stream, lambda: self._engine.enqueue(addresses, stream.handle, *count))
-            self._graphs[count] = graph
-        graph.launch(stream)
+            graph = self._graphs[count] = self._cuda.capture(self._stream, lambda: work(count))
+        graph.launch(self._stream)
 
     def close(self) -> None:
-        """Give the graphs back; the next run of each is as it is."""
+        """Give the graphs back."""
         for graph in self._graphs.values():
             if graph is not None:
                 graph.free()
@@ -63,15 +58,16 @@ class OnDevice(Engine):
 
     def __init__(self, artefact: DeviceArtefact, cuda: Cuda, batch: int | None = None) -> None:
         """batch: patches per run, by default the artefact's own. Raises `ArtefactError` or `DeviceError`."""
-        cuda.activate()
-        self.cuda, self.stream, self.lock = cuda, cuda.stream(), threading.RLock()
-        self.engine = artefact.open(Gpu(cuda.index, cuda.gpu, cuda.capability, self.stream.handle), batch)
+        self.cuda, self.lock = cuda, threading.RLock()
+        with cuda.active():
+            self.stream = cuda.stream()
+            self.engine = artefact.open(Gpu(cuda.index, cuda.gpu, cuda.capability, self.stream.handle), batch)
+            self._buffers = self._allocated()
         engine = self.engine
         self.name, self.device, self.version = engine.name, engine.device, engine.version
         self.patch_hw, self.precision, self.batch = engine.patch_hw, engine.precision, engine.batch
-        self._buffers = self._allocated()
         self.addresses = {name: buffer.address for name, buffer in self._buffers.items()}
-        self._repeated = Repeated(cuda, engine)
+        self._repeated = Repeated(cuda, self.stream, engine.capturable)
 
     def _allocated(self) -> dict[str, Buffer]:
         """Return memory for each input and for alpha; closes the engine where there is not enough."""
@@ -79,15 +75,16 @@ class OnDevice(Engine):
             return {name: self.cuda.buffer(size) for name, size in self.sizes.items()}
         except DeviceError as error:
             self.engine.close()
+            height, width = self.engine.patch_hw
             raise DeviceError(
-                f"{error}; {self.engine.batch} patches of {self.patch_hw[0]}x{self.patch_hw[1]} need "
+                f"{error}; {self.engine.batch} patches of {height}x{width} need "
                 f"{sum(self.sizes.values()) / 1e6:.0f} MB beside the engine: use a smaller `batch`"
             ) from error
 
     @property
     def sizes(self) -> dict[str, int]:
         """Bytes of each input and of alpha, for one batch."""
-        height, width = self.patch_hw
+        height, width = self.engine.patch_hw
         return {name: self.engine.batch * count * height * width * FLOAT32 for name, count in CHANNELS.items()}
 
     def describe(self) -> str:
@@ -99,11 +96,15 @@ class OnDevice(Engine):
         least = self.engine.least
         return self.engine.batch if least is None else max(count, least)
 
-    def enqueue(self, count: int | None = None) -> None:
-        """Put a run for `count` patches, by default `batch`, on `stream`, from and to `addresses`."""
+    def run_engine(self, count: int) -> None:
+        """Put a run of the engine on `stream`, from and to `addresses`. count: as many patches as `computed` says."""
+        counted = () if self.engine.least is None else (count,)
+        self.engine.enqueue(self.addresses, self.stream.handle, *counted)
+
+    def enqueue(self) -> None:
+        """Put a run of `batch` patches on `stream`, from and to `addresses`."""
         self.check_open()
-        counted = () if self.engine.least is None else (self.computed(count or self.engine.batch),)
-        self._repeated.enqueue(self.addresses, self.stream, *counted)
+        self._repeated.enqueue(self.run_engine, self.engine.batch)
 
     def upload(self, inputs: Mapping[str, Batch]) -> None:
         """Put the copies of image, trimap and guide, each of exactly `batch` patches, on `stream`."""
@@ -116,8 +117,7 @@ class OnDevice(Engine):
 
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
         alpha = np.empty((self.engine.batch, 1, *self.patch_hw), np.float32)
-        with self.lock:
-            self.cuda.activate()
+        with self.lock, self.cuda.active():
             self.upload({"image": image, "trimap": trimap, "guide": guide})
             self.enqueue()
             self.download(alpha)
@@ -129,9 +129,9 @@ class OnDevice(Engine):
         if self.closed:
             return
         self.closed = True
-        self.cuda.activate()
-        self.stream.synchronize()
-        self._repeated.close()
-        self.engine.close()
-        for buffer in self._buffers.values():
-            buffer.free()
+        with self.cuda.active():
+            self.stream.synchronize()
+            self._repeated.close()
+            self.engine.close()
+            for buffer in self._buffers.values():
+                buffer.free()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -17,11 +18,12 @@ from onnx import TensorProto, helper
 
 from litematting_deploy import load_engine
 from litematting_deploy.engines import Gpu
-from litematting_deploy.engines.onnxruntime import _kept_engines, load_tensorrt
+from litematting_deploy.engines import onnxruntime as engines_onnxruntime
+from litematting_deploy.engines.onnxruntime import GROUP_NORM, OnnxRuntimeArtefact, _kept_engines, load_tensorrt
 from litematting_deploy.errors import ArtefactError, DependencyError, DeviceError, UsageError
 from litematting_deploy.runtime.shipped import SHIPPED_ENGINE, TINY_ENGINE
 from litematting_deploy.sidecar import check_sidecar, sidecar_path
-from tests.conftest import Inputs
+from tests.conftest import ROOT, Inputs
 
 
 def inputs(count: int, side: int = 64) -> Inputs:
@@ -214,6 +216,125 @@ def test_other_devices_are_refused(small_onnx: Path, device: str) -> None:
 def test_an_onnxruntime_without_cuda_names_the_extra(small_onnx: Path) -> None:
     with pytest.raises(DeviceError, match=r"has no CUDAExecutionProvider; .*litematting-deploy\[gpu\]"):
         load_engine(small_onnx, "cuda")
+
+
+class OnHost(onnxruntime.InferenceSession):  # type: ignore[misc]  # it has no types
+    """A session that says it has CUDA, and computes on the host; what runs there is written to `written`."""
+
+    written: Path
+
+    def __init__(self, model: Any, options: Any, providers: Any, **others: Any) -> None:
+        options.optimized_model_filepath = str(self.written)
+        super().__init__(model, options, ["CPUExecutionProvider"], **others)
+        self.model, self.asked = model, providers
+
+    def get_providers(self) -> list[str]:
+        return [self.asked[0][0]]
+
+
+@pytest.fixture
+def cuda_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Opens a file as `--device cuda` does, on the host; returns the session and the graph that it runs."""
+    monkeypatch.setattr(engines_onnxruntime, "provider_runtime", lambda _: onnxruntime)
+    monkeypatch.setattr(OnHost, "written", tmp_path / "runs.onnx", raising=False)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", OnHost)
+
+    def opened(path: Path) -> tuple[Any, onnx.ModelProto]:
+        engine: Any = OnnxRuntimeArtefact(path, "cuda").open(Gpu(0, "the host", (8, 9), 1), 1)
+        return engine._session, onnx.load(OnHost.written)
+
+    return opened
+
+
+def elements(proto: onnx.ModelProto) -> set[int]:
+    """The types of all values of a graph."""
+    proto = onnx.shape_inference.infer_shapes(proto)
+    casts = {each.i for node in proto.graph.node for each in node.attribute if each.name == "to"}
+    return {
+        *casts,
+        *(tensor.data_type for tensor in proto.graph.initializer),
+        *(value.type.tensor_type.elem_type for value in proto.graph.value_info),
+    }
+
+
+def normed(path: Path, half: bool) -> Path:
+    """A graph with the tensors of the contract, whose alpha is one channel of a group norm of its inputs."""
+    model = onnx.load(TINY_ENGINE)
+    graph, kind = model.graph, TensorProto.FLOAT16 if half else TensorProto.FLOAT
+    del graph.node[:], graph.initializer[:]
+    rng = np.random.default_rng(0)
+    for name in ("weight", "bias"):
+        values = rng.random(8).astype(np.float16 if half else np.float32)
+        graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    for name, values in (("first", [0]), ("last", [1])):
+        graph.initializer.append(onnx.numpy_helper.from_array(np.array(values), name))
+    graph.node.extend(
+        [
+            helper.make_node("Concat", ["image", "trimap", "guide"], ["joined"], axis=1),
+            helper.make_node("Cast", ["joined"], ["x"], to=kind),
+            helper.make_node("GroupNormalization", ["x", "weight", "bias"], ["y"], num_groups=2, epsilon=1e-5,
+                             stash_type=TensorProto.DOUBLE),
+            helper.make_node("Cast", ["y"], ["z"], to=TensorProto.FLOAT),
+            helper.make_node("Slice", ["z", "first", "last", "last"], ["alpha"]),
+        ]
+    )  # fmt: skip
+    model.opset_import[0].version, model.ir_version = 21, 10
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore:.*has no sidecar")
+@pytest.mark.parametrize("half", [False, True], ids=["fp32", "fp16"])
+def test_norms_on_cuda_have_no_float64_and_their_exactness(tmp_path: Path, cuda_session: Any, half: bool) -> None:
+    """On a map that is nearly flat, where float32 loses the variance as a difference of squares."""
+    path = normed(tmp_path / "normed.onnx", half)
+    flat = {name: (0.75 + array / 512).astype(np.float32) for name, array in inputs(2, 32).items()}
+    session, runs = cuda_session(path)
+    assert TensorProto.DOUBLE not in elements(runs)
+    assert "GroupNormalization" not in {node.op_type for node in runs.graph.node}
+    (found,) = session.run(["alpha"], flat)
+    x = np.concatenate([flat[name] for name in ("image", "trimap", "guide")], 1)
+    x = x.astype(np.float16 if half else np.float32).astype(np.float64)[:, :4]
+    weight, bias = (
+        onnx.numpy_helper.to_array(tensor).astype(np.float64) for tensor in onnx.load(path).graph.initializer[:2]
+    )
+    mean, variance = x.mean(axis=(1, 2, 3), keepdims=True), x.var(axis=(1, 2, 3), keepdims=True)
+    wanted = ((x - mean) / np.sqrt(variance + 1e-5))[:, :1] * weight[0] + bias[0]
+    np.testing.assert_allclose(found, wanted, atol=2e-3 if half else 1e-5)
+
+
+def test_weights_beside_a_file_are_found_on_cuda_and_others_are_not(tmp_path: Path, cuda_session: Any) -> None:
+    session, runs = cuda_session(SHIPPED_ENGINE)
+    assert isinstance(session.model, bytes)
+    assert TensorProto.DOUBLE not in elements(runs)
+    model = onnx.load(TINY_ENGINE)
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", "../weights.bin"), ("offset", "0"), ("length", "32")):
+        tensor.external_data.add(key=key, value=value)
+    (tmp_path / "weights.bin").write_bytes(bytes(32))
+    (tmp_path / "inside").mkdir()
+    onnx.save(model, tmp_path / "inside" / "model.onnx")
+    with pytest.raises(ArtefactError, match="ONNX Runtime cannot load it"):
+        cuda_session(tmp_path / "inside" / "model.onnx")
+
+
+def test_an_export_on_cuda_is_as_exact_where_it_is_flat(small_onnx: Path, cuda_session: Any) -> None:
+    from litematting_deploy.export.scenes import OF_EVERY_EXPORT, scene
+
+    with load_engine(small_onnx) as engine:
+        wanted = [engine.run(**scene(name, 64, 64).network_inputs()) for name in OF_EVERY_EXPORT]
+    session, runs = cuda_session(small_onnx)
+    assert TensorProto.DOUBLE not in elements(runs)
+    for name, alpha in zip(OF_EVERY_EXPORT, wanted, strict=True):
+        found = session.run(["alpha"], scene(name, 64, 64).network_inputs())[0]
+        np.testing.assert_allclose(found, alpha, atol=1e-3)
+
+
+def test_the_function_in_the_package_is_what_its_recipe_writes() -> None:
+    made = runpy.run_path(str(ROOT / "recipes" / "group_norm.py"))["fragment"]()
+    assert made == onnx.load(GROUP_NORM)
 
 
 class Wheels:

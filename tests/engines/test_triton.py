@@ -104,6 +104,21 @@ def test_equals_the_same_engine_at_home(
 
 @pytest.mark.slow
 @pytest.mark.heavy
+def test_pixels_have_the_alpha_of_tensors(
+    pair: tuple[Path, Path], small_onnx: Path, address: str, tmp_path: Path
+) -> None:
+    """The server makes the network's inputs, the guide included."""
+    options = ("--triton-inputs", "pixels", "--triton-max-batch", str(MOST))
+    assert run("ltm-export", small_onnx, "--triton", tmp_path / "models", *options).code == 0
+    with served(tmp_path / "models", tmp_path / "requests.txt") as pixels_address:
+        for name, where in (("tensors", address), ("pixels", pixels_address)):
+            result = infer(*pair, "-o", tmp_path / f"{name}.png", "--engine", f"grpc://{where}/litematting")
+            assert result.code == 0, result.err
+    assert np.abs(pixels(tmp_path / "tensors.png") - pixels(tmp_path / "pixels.png")).max() <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.heavy
 def test_messages_of_more_than_four_megabytes(mean_onnx: Path, tmp_path: Path) -> None:
     """As patches of 640x640 make them; gRPC refuses them where nothing else is said."""
     assert run("ltm-export", mean_onnx, "--triton", tmp_path / "models", "--triton-max-batch", "1024").code == 0

@@ -21,6 +21,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 FAULTS = ("unready", "narrow", "truncated", "nan", "refusing", "hanging", "other", "originless", "batchless")
 HANGS_S = 30
+TYPES = {"FP32": "<f4", "UINT8": "u1"}
 
 
 class Stub(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
@@ -74,9 +75,11 @@ class Stub(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
         config = self.config(name, context)
         arrays = {}
         for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True):
-            arrays[tensor.name] = np.frombuffer(raw, "<f4").reshape(tensor.shape)
-            dims = next(list(wanted.dims) for wanted in config.input if wanted.name == tensor.name)
-            if tensor.datatype != "FP32" or list(tensor.shape[1:]) != dims or tensor.shape[0] > config.max_batch_size:
+            arrays[tensor.name] = np.frombuffer(raw, TYPES[tensor.datatype]).reshape(tensor.shape)
+            wanted = next(wanted for wanted in config.input if wanted.name == tensor.name)
+            kind = model_config_pb2.DataType.Name(wanted.data_type).removeprefix("TYPE_")
+            fits = (tensor.datatype, list(tensor.shape[1:])) == (kind, list(wanted.dims))
+            if not fits or tensor.shape[0] > config.max_batch_size:
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"unexpected shape for input '{tensor.name}'")
         with self.requests.open("a") as file:
             file.write(f"{name} {request.model_version or '-'} {len(arrays['image'])}\n")

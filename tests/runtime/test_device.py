@@ -19,7 +19,8 @@ from litematting_deploy.errors import ArtefactError, DeviceError, InputError
 from litematting_deploy.images.mask import read_trimap
 from litematting_deploy.images.photo import read_image
 from litematting_deploy.runtime.cuda.arrays import DeviceArray
-from litematting_deploy.runtime.on_device import OnDevice, Repeated
+from litematting_deploy.runtime.cuda.kernels import Kernels
+from litematting_deploy.runtime.on_device import OnDevice
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP
 from tests.runtime.cuda.host import HostCuda
 from tests.runtime.test_matter import IMAGE, RNG, TRIMAP, RedIsAlpha
@@ -132,18 +133,30 @@ def test_a_photo_is_one_warm_up_and_then_one_graph(host_cuda: HostCuda) -> None:
     assert host_cuda.captures == before + 1
 
 
-def test_the_graph_is_recorded_again_when_an_address_changes(host_cuda: HostCuda) -> None:
-    engine = ByAddress(RedIsAlpha())
-    with OnDevice(engine, host_cuda, 1) as opened:
-        repeated, stream = Repeated(host_cuda, engine), host_cuda.stream()
-        other = host_cuda.buffer(4 * 64 * 64)
-        elsewhere = opened.addresses | {"alpha": other.address}
-        before = host_cuda.captures
-        for addresses, captures in ((opened.addresses, 1), (elsewhere, 2)):
-            for _ in range(3):
-                repeated.enqueue(addresses, stream)
-            assert host_cuda.captures == before + captures
-        np.testing.assert_array_equal(at(elsewhere["alpha"], (64, 64)), at(opened.addresses["image"], (64, 64)))
+def test_one_graph_gathers_runs_and_accumulates(host_cuda: HostCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it is recorded, a batch is the copy of its record and the launch of the graph, whatever the photo."""
+    photos = [(RNG.integers(0, 256, (*hw, 3), np.uint8), np.full(hw, 128, np.uint8)) for hw in ((90, 99), (200, 70))]
+    calls: list[str] = []
+    with Matter(OnDevice(ByAddress(RedIsAlpha(batch=2)), host_cuda), step=32) as matter:
+        for _ in range(2):
+            matter(*photos[0])
+        for name in ("copy", "capture"):
+            monkeypatch.setattr(host_cuda, name, noted(calls, name, getattr(host_cuda, name)))
+        for name in ("gather", "accumulate"):
+            monkeypatch.setattr(Kernels, name, noted(calls, name, getattr(Kernels, name)))
+        for photo in photos:
+            calls.clear()
+            np.testing.assert_array_equal(matter(*photo), Matter(RedIsAlpha(), step=32)(*photo))
+            runs = -(-len(matter.plan(photo[1]).corners_yx) // 2)
+            assert calls == ["copy", "gather", "accumulate"] * runs  # the host's graph plays its calls again
+
+
+def noted(calls: list[str], name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def note(*arguments: Any, **options: Any) -> Any:
+        calls.append(name)
+        return call(*arguments, **options)
+
+    return note
 
 
 def test_an_engine_that_cannot_be_recorded_is_called_every_time(host_cuda: HostCuda) -> None:
@@ -162,7 +175,7 @@ def test_progress_and_memory(on_device: Callable[..., OnDevice]) -> None:
     assert steps == [(5, 12), (10, 12), (12, 12)]
     assert memory is not None
     pixels = IMAGE.shape[0] * IMAGE.shape[1]
-    assert memory.image == pixels * (3 + 1 + 4 + 14) + 256 + 15 * 8
+    assert memory.image == pixels * (3 + 1 + 4 + 14) + 256 + (3 + 1) * (56 + 5 * 8)
     assert memory.engine_io == 5 * 9 * 64 * 64 * 4
     assert memory.engine == 1000
     assert str(memory) == "1 MB: planes of the image 1 MB, inputs and output of a batch 1 MB, engine 0 MB"

@@ -65,6 +65,15 @@ def test_a_sequence_of_device_arrays(late: Matter, photos: list[Photo]) -> None:
         np.testing.assert_array_equal(array, wanted(photo))
 
 
+@pytest.mark.parametrize("on_device", ["image", "trimap"])
+def test_a_sequence_half_on_the_device(late: Matter, photos: list[Photo], on_device: str) -> None:
+    def frame(image: Any, trimap: Any) -> tuple[Any, Any]:
+        return (Resident(image), trimap) if on_device == "image" else (image, Resident(trimap))
+
+    for found, photo in zip(late.sequence(frame(*photo) for photo in photos), photos, strict=True):
+        np.testing.assert_array_equal(found, wanted(photo))
+
+
 def test_other_photos_while_sequences_are_open(late: Matter, photos: list[Photo]) -> None:
     both = zip(late.sequence(photos), late.sequence(photos[::-1]), strict=True)
     for (one, other), photo, last in zip(both, photos, photos[::-1], strict=True):

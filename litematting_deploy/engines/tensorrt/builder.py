@@ -118,6 +118,7 @@ def _build(
         builder = tensorrt.builder()
         network = parse(tensorrt, builder, source, sidecar)
         _check_precision(source, network, profile, sidecar)
+        _warn_of_batch(source, network, profile)
         if tensorrt.is_rtx and TURING in architectures:
             _check_turing(source, network, sidecar)
         config = configure(tensorrt, builder, network, profile, architectures)
@@ -143,6 +144,18 @@ def _check_precision(source: Path, network: Network, profile: BuildProfile, side
             f"`tf32` is a way to multiply fp32, and {source} is {network.precision}; leave it out, or export the model "
             f"again in fp32: {again}",
             parameter="tf32",
+        )
+
+
+def _warn_of_batch(source: Path, network: Network, profile: BuildProfile) -> None:
+    """Warn where a profile asks for other batches than the fixed one of an ONNX, which the engine keeps."""
+    asked = {name: getattr(profile, name) for name in ("min_batch", "opt_batch", "max_batch")}
+    if network.batch is not None and not {*asked.values()} <= {None, network.batch}:
+        given = ", ".join(f"`{name}={value}`" for name, value in asked.items() if value is not None)
+        warnings.warn(
+            f"{source}: takes {network.batch} patches at a time, and so does the engine, in spite of {given}; export "
+            "the model again with `batch=dynamic` for others",
+            stacklevel=2,
         )
 
 

@@ -35,7 +35,7 @@ class BuildProfile(Spec):
     """A description of the engine to build. None leaves a choice to the builder, or to the ONNX.
 
     backend: `tensorrt` or `tensorrt-rtx`, the installed one by default. min_batch, opt_batch, max_batch: patches at a
-    time, by default 1, up to 4 and 8, or the ONNX's own where that is fixed. architectures: compute capabilities, as
+    time, by default 1, 1 and 8; an ONNX with a fixed batch keeps that. architectures: compute capabilities, as
     `8.9`; for `tensorrt-rtx` alone, by default the GPU's own, or those of RTX 30, 40 and 50 where there is no GPU.
     tf32: let an fp32 ONNX multiply in TF32. workspace_mib: limit of scratch memory on the device.
     optimization_level: 0 (quick) to 5. timing_cache: file that keeps measured kernels between builds.
@@ -81,18 +81,12 @@ class BuildProfile(Spec):
         self.batches(None)
 
     def batches(self, fixed: int | None) -> tuple[int, int, int]:
-        """Return least, best and most patches at a time, for an ONNX of a `fixed` batch or a dynamic one (None).
+        """Return least, best and most patches at a time: the `fixed` batch of an ONNX, or for a dynamic one (None) the
+        profile's.
 
-        Raises `UsageError` where they contradict each other or the ONNX.
+        Raises `UsageError` where those contradict each other.
         """
         if fixed is not None:
-            for name in ("min_batch", "opt_batch", "max_batch"):
-                if getattr(self, name) not in (None, fixed):
-                    raise UsageError(
-                        f"`{name}` must be {fixed}, the patches that the ONNX takes at a time; got "
-                        f"{getattr(self, name)}; leave it out, or export the model again for a dynamic batch",
-                        parameter=name,
-                    )
             return fixed, fixed, fixed
         least = self.min_batch or 1
         most = self.max_batch or max(DEFAULT_MAX_BATCH, self.opt_batch or 1, least)

@@ -6,7 +6,7 @@ from .protocol import Cuda
 
 
 def open_cuda(index: int = 0) -> Cuda:
-    """Open device `index` and make it current for this thread.
+    """Open device `index`; what works on it goes within its `active`.
 
     Raises `DependencyError` without cuda-bindings, and `DeviceError` where there is no driver or no such device.
     """

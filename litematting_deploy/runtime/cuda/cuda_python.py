@@ -8,7 +8,7 @@ place.
 import contextlib
 import ctypes
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -47,15 +47,20 @@ class CudaPython:
         self.gpu = bytes(_call("cuDeviceGetName", 128, device)).split(b"\0")[0].decode()
         # Never released: whoever shares it in this process may still hold memory or streams of it.
         self._context = _call("cuDevicePrimaryCtxRetain", device)
-        self.activate()
         pooled = _call(
             "cuDeviceGetAttribute", driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED, device
         )
-        self._pool = _pool(index) if pooled else None  # like the context, never released
+        with self.active():
+            self._pool = _pool(index) if pooled else None  # like the context, never released
 
-    def activate(self) -> None:
-        """Make the primary context current for the calling thread."""
-        _call("cuCtxSetCurrent", self._context)
+    @contextlib.contextmanager
+    def active(self) -> Iterator[None]:
+        """Make the primary context current for the calling thread, and the caller's own again at the end."""
+        _call("cuCtxPushCurrent", self._context)
+        try:
+            yield
+        finally:
+            driver.cuCtxPopCurrent()  # whose status would hide what failed before
 
     def synchronize(self) -> None:
         """Wait for all work in the context."""

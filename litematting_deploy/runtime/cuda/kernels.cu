@@ -84,18 +84,32 @@ extern "C" __global__ void guide_columns(const u8 *__restrict__ rows, u16 *__res
     squared[at] = best <= REACH * REACH ? (u16)best : FAR;
 }
 
-// One thread per pixel of each patch (z). corners (batch, 2): y and x of each patch in the padded image, y = -1 for
-// none, which gives zeros. Writes image (batch, 3, h, w) 0..1, one_hot (batch, 3, h, w) for background, unknown and
-// foreground, and guide (batch, 2, h, w).
-extern "C" __global__ void gather(const u8 *__restrict__ pixels, const u8 *__restrict__ trimap,
-                                  const u16 *__restrict__ squared, const int *__restrict__ corners,
-                                  float *__restrict__ image, float *__restrict__ one_hot, float *__restrict__ guide,
-                                  int height, int width, int patch_height, int patch_width) {
+// A batch of patches of one padded image (height, width), in device memory, where a recorded graph finds another one
+// each time; `batch_record` in kernels.py. pixels (height, width, 3), trimap (height, width), squared (2, height, width),
+// total and weight (height, width). Behind it lie the corners (batch, 2), y and x of each patch, y = -1 for none.
+struct Batch {
+    const u8 *pixels, *trimap;
+    const u16 *squared;
+    float *total, *weight;
+    int *bad;
+    int height, width;
+};
+
+static inline __device__ const int *corner(const Batch *batch, int index) { return (const int *)(batch + 1) + 2 * index; }
+
+// One thread per pixel of each patch (z); no patch gives zeros. Writes image (batch, 3, h, w) 0..1, one_hot (batch, 3, h,
+// w) for background, unknown and foreground, and guide (batch, 2, h, w).
+extern "C" __global__ void gather(const Batch *__restrict__ batch, float *__restrict__ image,
+                                  float *__restrict__ one_hot, float *__restrict__ guide, int patch_height,
+                                  int patch_width) {
     const int x = X, y = Y, index = Z;
     if (x >= patch_width || y >= patch_height) return;
-    const int top = corners[2 * index], left = corners[2 * index + 1];
+    const u8 *__restrict__ pixels = batch->pixels, *__restrict__ trimap = batch->trimap;
+    const u16 *__restrict__ squared = batch->squared;
+    const int top = corner(batch, index)[0], left = corner(batch, index)[1];
     const bool none = top < 0;
-    const offset at = none ? 0 : (offset)(top + y) * width + left + x, plane = (offset)height * width;
+    const offset at = none ? 0 : (offset)(top + y) * batch->width + left + x;
+    const offset plane = (offset)batch->height * batch->width;
     const offset patch = (offset)patch_height * patch_width, into = (offset)y * patch_width + x;
     const u8 kind = trimap[at];
     const u8 kinds[3] = {BACKGROUND, UNKNOWN, FOREGROUND};
@@ -111,28 +125,36 @@ extern "C" __global__ void gather(const u8 *__restrict__ pixels, const u8 *__res
     }
 }
 
-// One thread per pixel of patch `index` of a batch: adds its alpha to total, clamped to 0..1 and weighted by the
-// distance to the patch's nearest border, and the weight to weight. Known pixels count as what the trimap says. Sets *bad to 1 when an alpha
-// that counts is no finite number; every thread that writes writes the same.
-extern "C" __global__ void accumulate(const float *__restrict__ alpha, const int *__restrict__ corners, int index,
-                                      const u8 *__restrict__ trimap, float *__restrict__ total,
-                                      float *__restrict__ weight, int *__restrict__ bad, int width, int patch_height,
-                                      int patch_width) {
-    const int x = X, y = Y, top = corners[2 * index], left = corners[2 * index + 1];
-    if (x >= patch_width || y >= patch_height || top < 0) return;
-    const int from_side = x < patch_width - 1 - x ? x + 1 : patch_width - x;
-    const int from_end = y < patch_height - 1 - y ? y + 1 : patch_height - y;
+// One thread per pixel of each patch (z): adds to total the alpha (batch, h, w) of all patches there, clamped to 0..1 and
+// weighted by the distance to the patch's nearest border, and the weights to weight. Where patches overlap, the first of
+// them adds for all, one after the other: sums have the bits of patches that come one by one. Known pixels count as what
+// the trimap says. Sets *bad to 1 when an alpha that counts is no finite number; every thread that writes writes the same.
+extern "C" __global__ void accumulate(const Batch *__restrict__ batch, const float *__restrict__ alpha,
+                                      int patch_height, int patch_width) {
+    const int count = int(gridDim.z), top = corner(batch, Z)[0] + Y, left = corner(batch, Z)[1] + X;
+    if (X >= patch_width || Y >= patch_height || corner(batch, Z)[0] < 0) return;
     const int half = (patch_height < patch_width ? patch_height : patch_width) / 2;
-    const float own = (float)(from_side < from_end ? from_side : from_end) / (float)(half + 1);
-    const offset at = (offset)(top + y) * width + left + x;
-    float value = trimap[at] == FOREGROUND ? 1.0f : 0.0f;
-    if (trimap[at] == UNKNOWN) {
-        value = alpha[((offset)index * patch_height + y) * patch_width + x];
-        if (value - value != 0.0f) *bad = 1;  // before the clamp, which an engine may leave to us
-        value = value < 0.0f ? 0.0f : value > 1.0f ? 1.0f : value;
+    const offset at = (offset)top * batch->width + left;
+    const u8 kind = batch->trimap[at];
+    float total = batch->total[at], weight = batch->weight[at];
+    for (int index = 0; index < count; ++index) {
+        const int y = top - corner(batch, index)[0], x = left - corner(batch, index)[1];
+        if (corner(batch, index)[0] < 0 || y < 0 || x < 0 || y >= patch_height || x >= patch_width) continue;
+        if (index < Z) return;
+        const int from_side = x < patch_width - 1 - x ? x + 1 : patch_width - x;
+        const int from_end = y < patch_height - 1 - y ? y + 1 : patch_height - y;
+        const float own = (float)(from_side < from_end ? from_side : from_end) / (float)(half + 1);
+        float value = kind == FOREGROUND ? 1.0f : 0.0f;
+        if (kind == UNKNOWN) {
+            value = alpha[((offset)index * patch_height + y) * patch_width + x];
+            if (value - value != 0.0f) *batch->bad = 1;  // before the clamp, which an engine may leave to us
+            value = value < 0.0f ? 0.0f : value > 1.0f ? 1.0f : value;
+        }
+        total += value * own;
+        weight += own;
     }
-    total[at] += value * own;
-    weight[at] += own;
+    batch->total[at] = total;
+    batch->weight[at] = weight;
 }
 
 // Alpha of the pixel (x, y) of the image, 0..1, from planes of the padded width in which it lies at (top, left).

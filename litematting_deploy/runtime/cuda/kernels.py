@@ -5,6 +5,7 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...matting.patches import Plan
 from .protocol import Argument, Cuda, Kernel, Stream
@@ -20,6 +21,29 @@ NAMES = (
 def source() -> str:
     """Return the CUDA C++ of all kernels."""
     return (files(__package__) / "kernels.cu").read_text()
+
+
+def batch_record(batch: int) -> "np.dtype[Any]":
+    """Return the `Batch` of kernels.cu with the corners of `batch` patches behind it."""
+    pointers = [(name, np.uint64) for name in ("image", "trimap", "squared", "total", "weight", "bad")]
+    return np.dtype([*pointers, ("hw", np.int32, 2), ("corners", np.int32, (batch, 2))])
+
+
+def batch_table(plan: Plan, batch: int, planes: Mapping[str, int], bad: int) -> NDArray[Any]:
+    """Return the records of all batches of a plan, (runs,) of `batch_record`; y = -1 where the last one is not full.
+
+    planes: addresses of image (*padded_hw, 3) and trimap (*padded_hw) uint8, squared (2, *padded_hw) uint16, total and
+    weight (*padded_hw) float32. bad: that of an int32, which is set to 1 where an alpha that counts is not finite.
+    """
+    count = len(plan.corners_yx)
+    table = np.zeros(-(-count // batch), batch_record(batch))
+    for name in ("image", "trimap", "squared", "total", "weight"):
+        table[name] = planes[name]
+    table["bad"], table["hw"] = bad, plan.padded_hw
+    corners = np.full((table.size * batch, 2), -1, np.int32)
+    corners[:count] = np.reshape(plan.corners_yx, (-1, 2))
+    table["corners"] = corners.reshape(-1, batch, 2)
+    return table
 
 
 class Kernels:
@@ -52,30 +76,19 @@ class Kernels:
         self._launch("guide_columns", stream, hw, rows, squared, *size, layers=2)
 
     def gather(
-        self, stream: Stream, planes: Mapping[str, int], corners: int, inputs: Mapping[str, int], plan: Plan, batch: int
+        self, stream: Stream, batch: int, inputs: Mapping[str, int], patch_hw: tuple[int, int], count: int
     ) -> None:
-        """Cut a batch of engine inputs at `corners` (batch, 2) int32 y and x; zeros where y is negative.
+        """Cut the first `count` patches of a `batch_record` on the device; zeros where there is none.
 
-        planes: addresses of image (*padded_hw, 3) uint8, trimap (*padded_hw) uint8 and squared (2, *padded_hw) uint16.
-        inputs: addresses of image (batch, 3, *patch_hw), trimap (batch, 3, *patch_hw) and guide (batch, 2, *patch_hw),
-        float32.
+        inputs: addresses of image (count, 3, *patch_hw), trimap (count, 3, *patch_hw) and guide (count, 2, *patch_hw),
+        float32, which are written.
         """
-        sources = (planes["image"], planes["trimap"], planes["squared"])
         targets = (inputs["image"], inputs["trimap"], inputs["guide"])
-        numbers = map(np.int32, (*plan.padded_hw, *plan.patch_hw))
-        self._launch("gather", stream, plan.patch_hw, *sources, corners, *targets, *numbers, layers=batch)
+        self._launch("gather", stream, patch_hw, batch, *targets, *map(np.int32, patch_hw), layers=count)
 
-    def accumulate(
-        self, stream: Stream, alpha: int, corners: int, index: int, planes: Mapping[str, int], bad: int, plan: Plan
-    ) -> None:
-        """Add the patch at `index` of alpha (batch, 1, *patch_hw) float32 to the planes total and weight.
-
-        planes: addresses of trimap (*padded_hw) uint8, total and weight (*padded_hw) float32. bad: an int32, set to 1
-        where an alpha that counts is not finite.
-        """
-        places = (alpha, corners, np.int32(index), planes["trimap"], planes["total"], planes["weight"], bad)
-        numbers = map(np.int32, (plan.padded_hw[1], *plan.patch_hw))
-        self._launch("accumulate", stream, plan.patch_hw, *places, *numbers)
+    def accumulate(self, stream: Stream, batch: int, alpha: int, patch_hw: tuple[int, int], count: int) -> None:
+        """Add alpha (count, 1, *patch_hw) float32 of the first patches of a `batch_record` to its total and weight."""
+        self._launch("accumulate", stream, patch_hw, batch, alpha, *map(np.int32, patch_hw), layers=count)
 
     def finish(
         self, stream: Stream, planes: Mapping[str, int], target: int, plan: Plan, dtype: "np.dtype[Any]", truncate: bool

@@ -4,6 +4,7 @@ Addresses are plain integers, sizes in bytes. All copies and launches are asynch
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
@@ -102,8 +103,11 @@ class Cuda(Protocol):
     gpu: str
     capability: tuple[int, int]
 
-    def activate(self) -> None:
-        """Make the device current for the calling thread; call before anything else in a thread."""
+    def active(self) -> AbstractContextManager[None]:
+        """Make the device current for the calling thread, and what the caller had before again at the end.
+
+        All other calls belong within, those of what they return included; only `free` may come at any time.
+        """
 
     def synchronize(self) -> None:
         """Wait for all work on the device, whoever put it there."""

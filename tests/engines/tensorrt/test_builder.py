@@ -201,9 +201,12 @@ def test_fixed_batch(tmp_path: Path, rtx: trt.TensorRT, small_onnx: Path) -> Non
     assert configure(rtx, builder, network, BuildProfile(), ("8.9",)).num_optimization_profiles == 0
     with (
         pytest.warns(UserWarning, match="has no sidecar"),
-        pytest.raises(UsageError, match="`max_batch` must be 2, the patches that the ONNX takes at a time; got 4"),
+        pytest.warns(
+            UserWarning, match=r"takes 2 patches at a time, and so does the engine, in spite of `max_batch=8`"
+        ),
     ):
-        build_engine(path, tmp_path / "m.engine", dataclasses.replace(ADA, max_batch=4))
+        built = build_engine(path, tmp_path / "m.engine", dataclasses.replace(ADA, max_batch=8))
+    assert built.sidecar.batches == (2, 2, 2)
 
 
 def test_every_node_that_the_parser_minds_is_named(tmp_path: Path) -> None:

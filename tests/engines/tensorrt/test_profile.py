@@ -28,15 +28,9 @@ def test_batches_of_a_dynamic_onnx(
     assert BuildProfile(min_batch=least, opt_batch=best, max_batch=most).batches(None) == wanted
 
 
-def test_batches_of_a_fixed_onnx() -> None:
-    assert BuildProfile().batches(3) == (3, 3, 3)
-    assert BuildProfile(min_batch=3, max_batch=3).batches(3) == (3, 3, 3)
-
-
-@pytest.mark.parametrize("profile", [BuildProfile(max_batch=4), BuildProfile(min_batch=2)], ids=["max", "min"])
-def test_other_batches_than_a_fixed_onnx_has_are_refused(profile: BuildProfile) -> None:
-    with pytest.raises(UsageError, match="must be 3, the patches that the ONNX takes at a time"):
-        profile.batches(3)
+@pytest.mark.parametrize("profile", [BuildProfile(), BuildProfile(max_batch=8), BuildProfile(min_batch=2)], ids=str)
+def test_a_fixed_onnx_keeps_its_batch(profile: BuildProfile) -> None:
+    assert profile.batches(3) == (3, 3, 3)
 
 
 def test_architectures_are_written_one_way() -> None:

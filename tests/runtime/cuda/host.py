@@ -4,6 +4,7 @@ It proves what the kernels compute and how the pipeline puts them together, on a
 nothing about streams: every call is done when it returns.
 """
 
+import contextlib
 import ctypes
 import hashlib
 import math
@@ -11,7 +12,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,10 @@ class HostCuda:
         self._modules: dict[str, HostModule] = {}
         self.held_bytes = self.captures = 0
 
-    def activate(self) -> None: ...
+    @contextlib.contextmanager
+    def active(self) -> Iterator[None]:
+        yield
+
     def synchronize(self) -> None: ...
     def stream(self) -> HostStream:
         return HostStream()

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from litematting_deploy.images.mask import read_trimap
 from litematting_deploy.matting.patches import Plan
-from litematting_deploy.runtime.cuda.kernels import Kernels
+from litematting_deploy.runtime.cuda.kernels import Kernels, batch_record
 from litematting_deploy.runtime.cuda.protocol import Buffer, Cuda
 from tests.conftest import EXAMPLE_TRIMAP
 
@@ -60,11 +60,19 @@ class Bench:
         self.kernels.unknown_bits(self.stream, self.put(trimap), bits, strange, hw)
         return self.get(bits, shape, np.uint8), int(self.get(strange, (1,), np.int32)[0])
 
+    def batch(self, plan: Plan, corners: NDArray[np.int32], **planes: int) -> int:
+        """Address of the record of a batch with these corners and planes."""
+        record = np.zeros(1, batch_record(len(corners)))
+        record["hw"], record["corners"] = plan.padded_hw, corners
+        for name, address in planes.items():
+            record[name] = address
+        return self.put(record)
+
     def gathered(self, image: U8, trimap: U8, corners: NDArray[np.int32], plan: Plan) -> dict[str, NDArray[np.float32]]:
         batch, count = len(corners), len(corners) * plan.patch_hw[0] * plan.patch_hw[1] * 4
         inputs = {"image": self.room(3 * count), "trimap": self.room(3 * count), "guide": self.room(2 * count)}
         planes = {"image": self.put(image), "trimap": self.put(trimap), "squared": self.put(self.squared(trimap))}
-        self.kernels.gather(self.stream, planes, self.put(corners), inputs, plan, batch)
+        self.kernels.gather(self.stream, self.batch(plan, corners, **planes), inputs, plan.patch_hw, batch)
         channels = {"image": 3, "trimap": 3, "guide": 2}
         return {name: self.get(inputs[name], (batch, channels[name], *plan.patch_hw), np.float32) for name in inputs}
 
@@ -76,13 +84,17 @@ class Bench:
         plan: Plan,
         dtype: Any,
         truncate: bool,
+        batch: int | None = None,
     ) -> tuple[NDArray[Any], int]:
-        """What finishes, and the flag. alphas (N, h, w), trimap padded."""
+        """What finishes, and the flag. alphas (N, h, w), trimap padded. batch: patches a launch, all by default."""
         total, weight, bad = (self.put(np.zeros(size, np.int32)) for size in (trimap.size, trimap.size, 1))
-        alpha, table = self.put(alphas), self.put(corners)
         planes = {"trimap": self.put(trimap), "total": total, "weight": weight}
-        for index in range(len(corners)):
-            self.kernels.accumulate(self.stream, alpha, table, index, planes, bad, plan)
+        batch = batch or len(corners)
+        for first in range(0, len(corners), batch):
+            part = corners[first : first + batch]
+            record = self.batch(plan, part, bad=bad, **planes)
+            alpha = self.put(alphas[first : first + batch])
+            self.kernels.accumulate(self.stream, record, alpha, plan.patch_hw, len(part))
         kind: np.dtype[Any] = np.dtype(dtype)
         target = self.room(plan.image_hw[0] * plan.image_hw[1] * kind.itemsize)
         self.kernels.finish(self.stream, planes, target, plan, kind, truncate)

@@ -1,8 +1,9 @@
 """What the driver is asked for, call by call, by a stand-in of it: no device is needed."""
 
+import gc
 import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +21,8 @@ pytest.importorskip("cuda.bindings.driver", reason="cuda-bindings is not install
 
 from litematting_deploy.runtime.cuda import cuda_python  # imports cuda-bindings
 
-CONTEXT = 7
+CONTEXT, CALLERS = 7, 3  # the device's own, and that of whoever calls
+WITHOUT_CONTEXT = ("cuInit", "cuDevice", "cuCtx", "cuGetErrorString")
 ANSWERS = {
     "cuDeviceGetCount": (2,),
     "cuDeviceGet": (1,),
@@ -38,12 +40,16 @@ MAKERS = (
 
 
 class Driver:
-    """Notes every call; those in `failing` fail, those that make something give the next number from 100 on."""
+    """Notes every call; those in `failing` fail, those that make something give the next number from 100 on.
+
+    contexts: the stack of this thread. All calls but `WITHOUT_CONTEXT` have to come while the device's is current.
+    """
 
     def __init__(self, real: Any) -> None:
         self._real, self._handles = real, itertools.count(100)
         self.calls: list[tuple[Any, ...]] = []
         self.failing: set[str] = set()
+        self.contexts = [CALLERS]
         self.pools, self.pinned = True, False
         self._kept: list[Any] = []
 
@@ -58,6 +64,12 @@ class Driver:
             parts = {"MAJOR": 8, "MINOR": 9, "POOLS_SUPPORTED": int(self.pools)}
             return status.CUDA_SUCCESS, next(parts[part] for part in parts if part in arguments[0].name)
         self.calls.append((name, *arguments))
+        if name == "cuCtxPushCurrent":
+            self.contexts.append(arguments[0])
+        elif name == "cuCtxPopCurrent":
+            self.contexts.pop()
+        elif not name.startswith(WITHOUT_CONTEXT):
+            assert self.contexts[-1] == CONTEXT, f"{name} while another context is current"
         if name in self.failing:
             return (status.CUDA_ERROR_INVALID_VALUE,)
         if name == "cuMemHostAlloc" and self.pinned:  # memory that can be read and written
@@ -84,10 +96,11 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
 
 
 @pytest.fixture
-def cuda(driver: Driver) -> Cuda:
+def cuda(driver: Driver) -> Iterator[Cuda]:
     opened = open_cuda(1)
-    driver.since()
-    return opened
+    with opened.active():
+        driver.since()
+        yield opened
 
 
 def test_a_device_is_opened_in_its_primary_context(driver: Driver) -> None:
@@ -95,8 +108,9 @@ def test_a_device_is_opened_in_its_primary_context(driver: Driver) -> None:
     assert (cuda.index, cuda.gpu, cuda.capability) == (1, "A GPU", (8, 9))
     assert [call[0] for call in driver.since()] == [
         *("cuInit", "cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetName", "cuDevicePrimaryCtxRetain"),
-        *("cuCtxSetCurrent", "cuMemPoolCreate", "cuMemPoolSetAttribute"),
+        *("cuCtxPushCurrent", "cuMemPoolCreate", "cuMemPoolSetAttribute", "cuCtxPopCurrent"),
     ]
+    assert driver.contexts == [CALLERS]
     with pytest.raises(DeviceError, match=r"^no CUDA device 2: there are 2, cuda:0 to cuda:1$"):
         open_cuda(2)
 
@@ -206,13 +220,14 @@ def test_memory_that_runs_out_is_an_error_with_the_drivers_words(cuda: Cuda, dri
 def test_memory_of_a_stream_comes_from_a_pool_where_there_are_any(driver: Driver, pools: bool) -> None:
     driver.pools = pools
     cuda = open_cuda(1)
-    stream = cuda.stream()
-    driver.since()
-    buffer = cuda.buffer(0, stream)
-    address = buffer.address
-    buffer.free()
-    buffer.free()
-    made, *freed = driver.since()
+    with cuda.active():
+        stream = cuda.stream()
+        driver.since()
+        buffer = cuda.buffer(0, stream)
+        address = buffer.address
+        buffer.free()
+        buffer.free()
+    made, *freed, _ = driver.since()
     if pools:
         assert made == ("cuMemAllocFromPoolAsync", 1, 50, 100)
         assert freed == [("cuCtxPushCurrent", CONTEXT), ("cuMemFreeAsync", address, 0), ("cuCtxPopCurrent",)]
@@ -263,3 +278,67 @@ def test_frames_allocate_nothing_once_the_largest_has_come(cuda: Cuda, driver: D
     }
     frames = 2 * len(sizes)
     assert memory == ({"cuMemAllocFromPoolAsync": frames, "cuMemFreeAsync": frames} if on_device else {})
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_whoever_calls_keeps_the_context_that_was_current(driver: Driver, pooled: bool) -> None:
+    """A library's own context, before and after, and after what fails; and ours while we call the driver."""
+    driver.pinned, driver.pools = True, pooled
+    photo = np.zeros((90, 80, 3), np.uint8), np.full((90, 80), 128, np.uint8)
+    with Matter(OnDevice(Idle(), open_cuda(1))) as matter:
+        assert driver.contexts == [CALLERS]
+        matter(*photo)
+        assert driver.contexts == [CALLERS]
+        sequence = matter.sequence([photo, (resident((90, 80, 3)), resident((90, 80))), photo])
+        next(sequence)
+        assert driver.contexts == [CALLERS]
+        sequence.close()  # type: ignore[attr-defined]  # it is a generator
+        matter.engine.run(*(np.zeros((2, channels, 64, 64), np.float32) for channels in (3, 3, 2)))
+        driver.failing = {"cuMemcpyHtoDAsync"}
+        with pytest.raises(DeviceError, match="cuMemcpyHtoDAsync"):
+            matter(*photo)
+        assert driver.contexts == [CALLERS]
+    assert driver.contexts == [CALLERS]
+
+
+@pytest.mark.parametrize("trimap_on_device", [False, True], ids=["host", "device"])
+def test_a_photo_is_on_its_way_before_it_is_planned(driver: Driver, trimap_on_device: bool) -> None:
+    """The copy is asked for, and nothing waits for it until the plan is made; then the patches follow."""
+    driver.pinned = True
+    with Matter(OnDevice(Idle(), open_cuda(1))) as matter:
+        place = matter._plan
+
+        def noted(*arguments: Any) -> Any:
+            driver.calls.append(("plan",))
+            return place(*arguments)
+
+        matter._plan = noted  # type: ignore[assignment]
+        trimap = resident((90, 80)) if trimap_on_device else np.full((90, 80), 128, np.uint8)
+        driver.since()
+        matter(np.zeros((90, 80, 3), np.uint8), trimap)
+        calls = driver.since()
+    names = [call[0] for call in calls if call[0].startswith(("cuMemcpy", "cuStream", "cuEvent", "plan"))]
+    before = [name for name in names[: names.index("plan")] if not name.endswith("Create")]
+    assert before == (
+        # the mask comes down, and is all that is waited for, beside the photo that goes up
+        ["cuMemcpyDtoHAsync", "cuEventRecord", "cuMemcpyHtoDAsync", "cuEventSynchronize"]
+        if trimap_on_device
+        else ["cuMemcpyHtoDAsync"]
+    )
+    first = next(call for call in calls if call[0] == "cuMemcpyHtoDAsync")
+    assert first[3] == 90 * 80 * (3 if trimap_on_device else 4)
+
+
+def test_what_is_dropped_is_freed_at_once(driver: Driver) -> None:
+    """Nothing of a Matter refers back to it, so that its memory does not wait for Python's collector."""
+    driver.pinned = True
+    matter = Matter(OnDevice(Idle(), open_cuda(1)))
+    matter(np.zeros((90, 80, 3), np.uint8), np.full((90, 80), 128, np.uint8))
+    made = Counter(call[0] for call in driver.since())
+    gc.disable()
+    del matter
+    gc.enable()
+    freed = Counter(call[0] for call in driver.since())
+    assert freed["cuMemFree"] == made["cuMemAlloc"] > 0
+    assert freed["cuMemFreeHost"] == made["cuMemHostAlloc"]
+    assert freed["cuStreamDestroy"] == made["cuStreamCreate"]

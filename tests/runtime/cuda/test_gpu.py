@@ -1,6 +1,7 @@
 """The protocol and the kernels on a real device."""
 
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,13 @@ RNG = np.random.default_rng(5)
 
 
 @pytest.fixture
-def cuda() -> Cuda:
+def cuda() -> Iterator[Cuda]:
     try:
-        return open_cuda(0)
+        opened = open_cuda(0)
     except (DeviceError, DependencyError) as error:
         pytest.skip(str(error))
+    with opened.active():
+        yield opened
 
 
 def test_it_says_what_it_is(cuda: Cuda) -> None:
@@ -92,10 +95,14 @@ def test_another_thread(cuda: Cuda) -> None:
     said: list[str] = []
 
     def work() -> None:
-        cuda.activate()
-        stream, buffer = cuda.stream(), cuda.buffer(10)
-        cuda.zero(buffer.address, 10, stream)
-        stream.synchronize()
+        with pytest.raises(DeviceError, match="context"):
+            cuda.synchronize()
+        with cuda.active():
+            stream, buffer = cuda.stream(), cuda.buffer(10)
+            cuda.zero(buffer.address, 10, stream)
+            stream.synchronize()
+        with pytest.raises(DeviceError, match="context"):  # as it was before
+            cuda.synchronize()
         said.append("done")
 
     thread = threading.Thread(target=work)
@@ -155,10 +162,11 @@ class Counter:
     def __init__(self, cuda: Cuda) -> None:
         self.bench = bench = Bench(cuda)
         self.total, weight, bad = (bench.put(np.zeros(size, np.int32)) for size in (64, 64, 1))
-        alpha, corner = bench.put(np.ones((1, 8, 8), np.float32)), bench.put(np.zeros((1, 2), np.int32))
-        planes = {"trimap": bench.put(np.full((8, 8), 128, np.uint8)), "total": self.total, "weight": weight}
+        trimap = bench.put(np.full((8, 8), 128, np.uint8))
         plan = Plan((8, 8), (8, 8), (0, 0), (8, 8), ((0, 0),), 1)
-        self._arguments = (bench.stream, alpha, corner, 0, planes, bad, plan)
+        corners = np.zeros((1, 2), np.int32)
+        batch = bench.batch(plan, corners, trimap=trimap, total=self.total, weight=weight, bad=bad)
+        self._arguments = (bench.stream, batch, bench.put(np.ones((1, 8, 8), np.float32)), plan.patch_hw, 1)
 
     def __call__(self) -> None:
         self.bench.kernels.accumulate(*self._arguments)

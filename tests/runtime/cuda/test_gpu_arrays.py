@@ -1,6 +1,6 @@
 """Arrays of PyTorch and CuPy in and out, without a copy, on a real device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,13 @@ PIXELS = np.random.default_rng(3).integers(0, 256, (40, 50, 3), np.uint8)
 
 
 @pytest.fixture
-def cuda() -> Cuda:
+def cuda() -> Iterator[Cuda]:
     try:
-        return open_cuda(0)
+        opened = open_cuda(0)
     except (DeviceError, DependencyError) as error:
         pytest.skip(str(error))
+    with opened.active():
+        yield opened
 
 
 @pytest.fixture

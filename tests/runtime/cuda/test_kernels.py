@@ -109,8 +109,11 @@ def test_gathering_gives_every_grey_value_numpys_bits(bench: Bench) -> None:
 
 @pytest.mark.parametrize("published", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8, np.uint16])
+@pytest.mark.parametrize("batch", [1, 4, None], ids=["one by one", "batches", "all at once"])
 @pytest.mark.parametrize("hw", SIZES, ids=str)
-def test_stitching_has_the_bits_of_the_cpu(bench: Bench, hw: tuple[int, int], dtype: Any, published: bool) -> None:
+def test_stitching_has_the_bits_of_the_cpu(
+    bench: Bench, hw: tuple[int, int], dtype: Any, published: bool, batch: int | None
+) -> None:
     trimap = scattered(hw)
     plan = plan_grid(trimap, (33, 46), step=13, padding="background" if published else "edge")
     padded = plan.pad_trimap(trimap)
@@ -123,7 +126,7 @@ def test_stitching_has_the_bits_of_the_cpu(bench: Bench, hw: tuple[int, int], dt
         wanted = to_levels(wanted, dtype, published)
     table = corner_table(plan, 4)
     alphas = np.concatenate([alphas, np.full((len(table) - len(alphas), *plan.patch_hw), np.nan, np.float32)])
-    found, bad = bench.stitched(alphas, table, padded, plan, dtype, published)
+    found, bad = bench.stitched(alphas, table, padded, plan, dtype, published, batch)
     assert not bad
     np.testing.assert_array_equal(found, wanted)
 
