@@ -83,6 +83,7 @@ static const std::map<int, std::pair<const char*, const char*>> WORDS = {
      {"CUDA_ERROR_CAPTURED_EVENT", "operation not permitted on an event last recorded in a capturing stream"}},
     {CAPTURE_WRONG_THREAD,
      {"CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD", "attempt to terminate a thread-local capture sequence from another thread"}},
+    {UNKNOWN, {"CUDA_ERROR_UNKNOWN", "unknown error"}},
 };
 
 static int cuGetErrorString(int code, const char** words) {

@@ -15,10 +15,8 @@ static void check_side(Address address, std::size_t size) {
 }
 
 static char* side(Op& op, Address address, std::size_t size, bool write) {
-    Allocation* found = allocation_at(address);
-    if (!found) return reinterpret_cast<char*>(address);  // pageable
-    touch(op, *found, address, address + size, write);
-    return found->host + (address - found->address);
+    if (Allocation* found = allocation_at(address)) touch(op, *found, address, address + size, write);
+    return reinterpret_cast<char*>(address);
 }
 
 static OpPtr put_copy(const char* what, Address to, Address from, std::size_t size, Stream& stream) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <set>
@@ -22,7 +23,8 @@ enum Status : int {
     INVALID_CONTEXT = 201, NO_BINARY = 209, INVALID_HANDLE = 400, ILLEGAL_STATE = 401, NOT_FOUND = 500, NOT_READY = 600,
     ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719, NOT_SUPPORTED = 801, CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901,
     CAPTURE_MERGE = 902, CAPTURE_UNMATCHED = 903, CAPTURE_UNJOINED = 904, CAPTURE_ISOLATION = 905,
-    CAPTURE_IMPLICIT = 906, CAPTURED_EVENT = 907, CAPTURE_WRONG_THREAD = 908
+    CAPTURE_IMPLICIT = 906, CAPTURED_EVENT = 907, CAPTURE_WRONG_THREAD = 908,
+    UNKNOWN = 999
 };
 
 // What a call, or work on a stream, is refused with. The log keeps `why`, which the driver would not say.
@@ -94,12 +96,10 @@ struct Pool : Handle { int device = 0; bool destroyed = false; Address threshold
 
 struct Access { Address low, high; bool write; int stream; std::uint64_t tick; std::string what; };
 
-// Device memory lies at an address that the host cannot read; `host` is where it really is. device: -1 for page-locked
-// memory of the host. ending: its release was asked for. freed: it is gone.
+// device: -1 for page-locked memory of the host. ending: its release was asked for. freed: it is gone.
 struct Allocation {
     Address address = 0;
     std::size_t size = 0;
-    char* host = nullptr;
     int device = -1;
     Pool* pool = nullptr;
     bool ending = false, freed = false;
@@ -150,8 +150,12 @@ void wait_for(Stream& stream);
 void touch(Op& op, Allocation& allocation, Address low, Address high, bool write);
 void check_released(const Allocation& allocation, const Clock& clock, const std::string& what);
 
-// Memory.
+// Memory. show_devices: let the host read memory of devices, or not. working: work runs now.
+struct Arena { Address first, end; };
+Arena arena();
 Allocation* allocation_at(Address address);
+void show_devices(bool readable);
+bool working();
 
 // Captures.
 void record(Stream& stream, char kind, int mark, const std::string& what, Run run);

@@ -1,5 +1,6 @@
-// Memory of devices, pools, and page-locked memory of the host. No address is given out twice, so that who uses or frees
-// memory after its release is always found out; new memory holds 0xA5.
+// Memory of devices, pools, and page-locked memory of the host, all of it in one reserved range. No address is given out
+// twice, so that who uses or frees memory after its release is always found out, and gaps lie between. New memory holds
+// 0xA5. The host can read memory of devices only while work runs.
 
 #include "driver.h"
 
@@ -9,8 +10,7 @@
 
 namespace standin {
 
-constexpr Address UNREADABLE = Address(1) << 46;  // changes an address of the host into one that nothing is mapped at
-constexpr std::size_t PAGE = 4096;
+constexpr std::size_t PAGE = 4096, GAP = 1 << 16, RESERVED = std::size_t(1) << 38;
 
 struct PoolProperties { int kind, handles, location_type, location; };  // the beginning of CUmemPoolProps
 
@@ -20,6 +20,24 @@ Allocation* allocation_at(Address address) {
     if (after == all.begin()) return nullptr;
     Allocation* found = std::prev(after)->second.get();
     return address < found->address + found->size ? found : nullptr;
+}
+
+Arena arena() {
+    static void* start = mmap(nullptr, RESERVED, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED) refuse(OUT_OF_MEMORY, "the host has no addresses for it");
+    return {reinterpret_cast<Address>(start), reinterpret_cast<Address>(start) + RESERVED};
+}
+
+static std::size_t whole_pages(std::size_t size) { return (size + PAGE - 1) / PAGE * PAGE; }
+
+static void protect(const Allocation& allocation, bool readable) {
+    mprotect(reinterpret_cast<void*>(allocation.address), whole_pages(allocation.size),
+             readable ? PROT_READ | PROT_WRITE : PROT_NONE);
+}
+
+void show_devices(bool readable) {
+    for (auto& [address, allocation] : state().allocations)
+        if (!allocation->freed && allocation->device >= 0) protect(*allocation, readable);
 }
 
 static std::size_t held(int device) {
@@ -33,13 +51,14 @@ static Allocation& allocated(std::size_t size, int device, Pool* pool = nullptr)
     if (size == 0) refuse(INVALID_VALUE, "an allocation of nothing");
     if (device >= 0 && size > state().memory - std::min(state().memory, held(device)))
         refuse(OUT_OF_MEMORY, "the device has no room for it");
-    std::size_t mapped = (size + PAGE - 1) / PAGE * PAGE;
-    void* host = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (host == MAP_FAILED) refuse(OUT_OF_MEMORY, "the host has no room for it");
-    std::memset(host, 0xA5, size);
+    static Address next = arena().first;
+    if (next + size + 2 * GAP > arena().end) refuse(OUT_OF_MEMORY, "the stand-in has given out all of its addresses");
     auto own = std::make_unique<Allocation>();
-    own->host = static_cast<char*>(host), own->size = size, own->device = device, own->pool = pool;
-    own->address = reinterpret_cast<Address>(host) ^ (device >= 0 ? UNREADABLE : 0);
+    own->address = next, own->size = size, own->device = device, own->pool = pool;
+    next += whole_pages(size) + GAP;
+    protect(*own, true);
+    std::memset(reinterpret_cast<void*>(own->address), 0xA5, size);
+    if (device >= 0 && !working()) protect(*own, false);
     if (pool) pool->used += size, pool->reserved = std::max(pool->reserved, pool->used);
     Allocation& made = *own;
     state().allocations[made.address] = std::move(own);
@@ -53,8 +72,8 @@ static void shrink(Pool& pool) {
 static void release(Allocation& allocation) {
     allocation.freed = true;
     allocation.accesses.clear();
-    std::size_t mapped = (allocation.size + PAGE - 1) / PAGE * PAGE;
-    mmap(allocation.host, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+    mmap(reinterpret_cast<void*>(allocation.address), whole_pages(allocation.size), PROT_NONE,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     if (allocation.pool) allocation.pool->used -= allocation.size, shrink(*allocation.pool);
 }
 

@@ -2,9 +2,8 @@
 // the kernel. What runs is the same source, compiled for the host, in the libraries that STANDIN_KERNELS names.
 
 #include "driver.h"
-#include "span.h"
+#include "touched.h"
 
-#include <climits>
 #include <cstdlib>
 #include <cstring>
 #include <dlfcn.h>
@@ -13,7 +12,7 @@
 
 namespace standin {
 
-using Launcher = void (*)(const unsigned*, const unsigned*, void* const*, Reach*);
+using Launcher = void (*)(const unsigned*, const unsigned*, void* const*, Launch*);
 
 struct Module : Handle { Context* context = nullptr; std::string text; std::set<std::string> kernels; };
 struct Function : Handle {
@@ -89,33 +88,29 @@ static int cuModuleGetFunction(void** function, void* handle, const char* name) 
     return SUCCESS;
 }
 
-static Reach reach_of(Op& op, Address address) {
+static thread_local Op* running;  // what `find_touched` answers for
+
+static void find_touched(Launch* launch, Address address) {
     Allocation* found = allocation_at(address);
-    Reach reach{nullptr, 0, 0, LLONG_MAX, 0, LLONG_MAX, 0, 0};
-    if (!found || found->freed || (found->device >= 0 && found->device != op.stream->context->device)) return reach;
-    long long offset = static_cast<long long>(address - found->address);
-    reach.host = found->host + offset, reach.first = -offset, reach.end = static_cast<long long>(found->size) - offset;
-    return reach;
+    if (!found || found->freed) refuse(ILLEGAL_ADDRESS, "reaches outside of an allocation, or into one that was freed");
+    if (found->device >= 0 && found->device != running->stream->context->device)
+        refuse(ILLEGAL_ADDRESS, "reaches into memory of another device");
+    if (launch->count == static_cast<int>(std::size(launch->touched))) refuse(UNKNOWN, "too many allocations at a time");
+    launch->touched[launch->count++] = {found->address, found->address + found->size, ~0ull, 0, ~0ull, 0};
 }
 
 static void run_kernel(Op& op, const Function& function, const unsigned* shape, std::vector<Address> values) {
     std::vector<void*> places;
-    std::vector<Reach> reaches;
-    for (std::size_t index = 0; index < values.size(); ++index) {
-        places.push_back(&values[index]);
-        reaches.push_back(function.types[index] == 'p' ? reach_of(op, values[index]) : Reach{});
-    }
-    try {
-        function.launcher(shape, shape + 3, places.data(), reaches.data());
-    } catch (const Outside&) {
-        refuse(ILLEGAL_ADDRESS, function.name + " reaches outside of an allocation, or into one that was freed");
-    }
-    for (std::size_t index = 0; index < values.size(); ++index) {
-        if (function.types[index] != 'p') continue;
-        const Reach& reach = reaches[index];
-        Allocation* found = allocation_at(values[index]);
-        if (reach.read_high) touch(op, *found, values[index] + reach.read_low, values[index] + reach.read_high, false);
-        if (reach.write_high) touch(op, *found, values[index] + reach.write_low, values[index] + reach.write_high, true);
+    for (Address& value : values) places.push_back(&value);
+    auto launch = std::make_unique<Launch>();
+    launch->arena = arena().first, launch->arena_end = arena().end, launch->find = find_touched, launch->count = 0;
+    running = &op;
+    function.launcher(shape, shape + 3, places.data(), launch.get());
+    for (int index = 0; index < launch->count; ++index) {
+        const Touched& touched = launch->touched[index];
+        Allocation& allocation = *allocation_at(touched.first);
+        touch(op, allocation, touched.read_low, touched.read_high, false);
+        touch(op, allocation, touched.write_low, touched.write_high, true);
     }
 }
 

@@ -51,7 +51,18 @@ OpPtr put(Stream& stream, const std::string& what, Run run, std::vector<OpPtr> n
     return op;
 }
 
+static int depth = 0;
+
+bool working() { return depth > 0; }
+
+struct Working {
+    Working() { if (depth++ == 0) show_devices(true); }
+    ~Working() { if (--depth == 0) show_devices(false); }
+};
+
 void execute(const OpPtr& op) {
+    if (op->done) return;
+    Working working;
     while (!op->done) {
         OpPtr next = op->stream->queue.front();
         for (const OpPtr& need : next->needs) execute(need);

@@ -1,4 +1,4 @@
-"""Work that nothing puts in order is refused, through the raw bindings; what streams, events and waiting order is done."""
+"""Work that nothing puts in order is refused, through the raw bindings; what streams, events and waits order runs."""
 
 from collections.abc import Callable
 from typing import Any
