@@ -7,6 +7,7 @@ place.
 
 import contextlib
 import ctypes
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,6 +24,7 @@ from .compile import compiled
 driver: Any = require("cuda.bindings.driver", "cuda13", "running on a GPU")
 
 _DEFAULT_STREAM = 0
+_RECORDING = threading.RLock()  # whoever waits for a context spoils what any thread records in it
 
 # As cuda-bindings takes the arguments of a kernel: each with the C type that it becomes.
 _TYPES: dict[type, Any] = {int: ctypes.c_void_p, np.int32: ctypes.c_int32, np.float32: ctypes.c_float}
@@ -51,7 +53,7 @@ class CudaPython:
             "cuDeviceGetAttribute", driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED, device
         )
         with self.active():
-            self._pool = _pool(index) if pooled else None  # like the context, never released
+            self._pool = _pool(self._context, index) if pooled else None
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
@@ -63,8 +65,9 @@ class CudaPython:
             driver.cuCtxPopCurrent()  # whose status would hide what failed before
 
     def synchronize(self) -> None:
-        """Wait for all work in the context."""
-        _call("cuCtxSynchronize")
+        """Wait for all work in the context, and for recordings in other threads, which that would spoil."""
+        with _RECORDING:
+            _call("cuCtxSynchronize")
 
     def stream(self) -> "_Stream":
         """Make a stream that does not wait for the legacy default stream, which other libraries work on."""
@@ -84,7 +87,7 @@ class CudaPython:
         """
         if stream is None or self._pool is None:
             return _Buffer(self._context, nbytes, "cuMemFree", _call("cuMemAlloc", max(nbytes, 1)))
-        memory = _call("cuMemAllocFromPoolAsync", max(nbytes, 1), self._pool, stream.handle)
+        memory = _call("cuMemAllocFromPoolAsync", max(nbytes, 1), self._pool.own, stream.handle)
         return _Buffer(self._context, nbytes, "cuMemFreeAsync", memory, _DEFAULT_STREAM)
 
     def pinned(self, nbytes: int) -> "_Pinned":
@@ -122,12 +125,13 @@ class CudaPython:
         # Relaxed: Python may collect garbage in the middle of `work`, and the memory that frees would count as a
         # forbidden call of a stricter mode and spoil the recording.
         mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
-        _call("cuStreamBeginCapture", stream.handle, mode)
-        with contextlib.ExitStack() as on_error:
-            on_error.callback(_abandon, stream.handle)
-            work()
-            on_error.pop_all()
-        graph = _call("cuStreamEndCapture", stream.handle)
+        with _RECORDING:
+            _call("cuStreamBeginCapture", stream.handle, mode)
+            with contextlib.ExitStack() as on_error:
+                on_error.callback(_abandon, stream.handle)
+                work()
+                on_error.pop_all()
+            graph = _call("cuStreamEndCapture", stream.handle)
         try:
             return _Graph(self._context, "cuGraphExecDestroy", _call("cuGraphInstantiate", graph, 0))
         finally:
@@ -232,15 +236,18 @@ def _call(name: str, *arguments: Any) -> Any:
     return results[0] if len(results) == 1 else tuple(results)
 
 
-def _pool(index: int) -> Any:
-    """Return a pool that keeps what is freed for the next buffer; not the default one, which other libraries use."""
+def _pool(context: Any, index: int) -> _Owned:
+    """Return a pool that keeps what is freed for the next buffer; not the default one, which other libraries use.
+
+    When it is released, buffers that came from it live on, and what it keeps goes back to the system.
+    """
     properties = driver.CUmemPoolProps()
     properties.allocType = driver.CUmemAllocationType.CU_MEM_ALLOCATION_TYPE_PINNED
     properties.location.type = driver.CUmemLocationType.CU_MEM_LOCATION_TYPE_DEVICE
     properties.location.id = index
-    pool = _call("cuMemPoolCreate", properties)
+    pool = _Owned(context, "cuMemPoolDestroy", _call("cuMemPoolCreate", properties))
     threshold = driver.CUmemPool_attribute.CU_MEMPOOL_ATTR_RELEASE_THRESHOLD
-    _call("cuMemPoolSetAttribute", pool, threshold, driver.cuuint64_t(2**64 - 1))
+    _call("cuMemPoolSetAttribute", pool.own, threshold, driver.cuuint64_t(2**64 - 1))
     return pool
 
 

@@ -25,9 +25,9 @@ from litematting_deploy.runtime.cuda.protocol import Argument
 COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
 
 # Without contraction of multiply and add, as on the device.
-_FLAGS = ("-shared", "-fPIC", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror")
+FLAGS = ("-shared", "-fPIC", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror")
 
-_SHIM = """
+SHIM = """
 #include <math.h>
 #define __global__
 #define __device__
@@ -145,7 +145,7 @@ class HostCuda:
     def __init__(self, folder: Path, flags: tuple[str, ...] = ()) -> None:
         """folder: where kernels are built, each once, by all who share it. flags: more of the compiler's, such as
         `-fsanitize=address,undefined`."""
-        self.folder, self._flags = folder, (*_FLAGS, *flags)
+        self.folder, self._flags = folder, (*FLAGS, *flags)
         self._modules: dict[str, HostModule] = {}
         self.held_bytes = self.captures = 0
 
@@ -172,20 +172,9 @@ class HostCuda:
         return self._modules[source]
 
     def _built(self, source: str) -> HostModule:
-        assert COMPILER is not None
-        expanded = _run(COMPILER, "-x", "c++", "-E", "-P", "-", code=_SHIM + source)
-        signatures = {
-            name: [" ".join(parameter.split()) for parameter in parameters.split(",")]
-            for name, parameters in _SIGNATURE.findall(expanded)
-        }
-        code = _SHIM + source + "".join(_launcher(*item) for item in signatures.items())
-        library = self.folder / f"{hashlib.sha256(repr((code, self._flags)).encode()).hexdigest()[:32]}.so"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{library}.lock"):
-            if not library.exists():
-                _run(COMPILER, *self._flags, "-x", "c++", "-", "-o", f"{library}.draft", code=code)
-                Path(f"{library}.draft").rename(library)
-        return HostModule(library, signatures)
+        found = signatures(source)
+        code = SHIM + source + "".join(_launcher(*item) for item in found.items())
+        return HostModule(built(self.folder, code, self._flags), found)
 
     def zero(self, address: int, nbytes: int, stream: Any) -> None:
         ctypes.memset(address, 0, nbytes)
@@ -208,6 +197,28 @@ class HostCuda:
         """Recorded work is what runs when the graph is launched; like a device, nothing runs now."""
         self.captures += 1
         return HostGraph(work)
+
+
+def signatures(source: str) -> dict[str, list[str]]:
+    """The kernels of a source by name, with the C++ of each parameter."""
+    assert COMPILER is not None
+    expanded = _run(COMPILER, "-x", "c++", "-E", "-P", "-", code=SHIM + source)
+    return {
+        name: [" ".join(parameter.split()) for parameter in parameters.split(",")]
+        for name, parameters in _SIGNATURE.findall(expanded)
+    }
+
+
+def built(folder: Path, code: str, flags: tuple[str, ...] = FLAGS) -> Path:
+    """A library of C++, built once by all who share `folder`."""
+    assert COMPILER is not None
+    library = folder / f"{hashlib.sha256(repr((code, flags)).encode()).hexdigest()[:32]}.so"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{library}.lock"):
+        if not library.exists():
+            _run(COMPILER, *flags, "-x", "c++", "-", "-o", f"{library}.draft", code=code)
+            Path(f"{library}.draft").rename(library)
+    return library
 
 
 def _launcher(name: str, parameters: list[str]) -> str:
