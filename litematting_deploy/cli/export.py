@@ -137,10 +137,12 @@ def _calibration(source: str, patch_hw: tuple[int, int]) -> "Calibration":
     from ..export.quantise import Calibration
     from ..training.calibration import drawn_scenes, photo_patches
 
-    drawn = list(drawn_scenes([EXAMPLE_IMAGE], patch_hw, _RANGES if source == DRAWN else _TUNING, _SEEN))
-    ranges = [inputs for inputs, _ in drawn] if source == DRAWN else photo_patches(source, patch_hw)
-    judged = drawn_scenes([EXAMPLE_IMAGE], patch_hw, _JUDGED, _UNSEEN)
-    return Calibration(Path(source).name, ranges, drawn[:_TUNING], judged)
+    seen, tuning, judged = (  # drawn when they are needed
+        drawn_scenes([EXAMPLE_IMAGE], patch_hw, count, seed)
+        for count, seed in ((_RANGES, _SEEN), (_TUNING, _SEEN), (_JUDGED, _UNSEEN))
+    )
+    ranges = (inputs for inputs, _ in seen) if source == DRAWN else photo_patches(source, patch_hw)
+    return Calibration(Path(source).name, ranges, tuning, judged)
 
 
 def _report(export: Export, spec: ExportSpec, seconds: float) -> None:

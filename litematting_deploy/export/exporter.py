@@ -159,5 +159,6 @@ def _check_differences(output: Path, differences: "list[Difference]", spec: Expo
         worst = max(above, key=lambda value: (value != value, value))
         raise ToleranceError(
             f"{output}: not written: alpha differs from the PyTorch model by {'a mean of' if of_mean else 'up to'} "
-            f"{worst:.2e} ({above[worst]}), more than {spec.limit:g}; use `precision=fp32`, or accept it with a larger `tolerance`"
+            f"{worst:.2e} ({above[worst]}), more than {spec.limit:g}; use `precision=fp32`, or accept it with a larger "
+            "`tolerance`"
         )

@@ -2,13 +2,12 @@
 
 `onnxruntime.quantization` quantises: symmetric, signed, a scale for each channel of a kernel. Depthwise convolutions,
 norms, averages and products stay as they are. In the form for TensorRT (`norm=gpu`) only what a convolution reads is
-quantised, as NVIDIA advises; elsewhere what it writes is, too, without which ONNX Runtime has no kernel in INT8.
+quantised, as NVIDIA advises. Elsewhere what it writes is, too, without which ONNX Runtime has no kernel in INT8, and
+kernels have 7 bits: the sums of two products of 8 bits saturate on processors with AVX2 and without VNNI.
 What the choices below were measured against is in benchmarks/NOTES.md.
 """
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -71,17 +70,6 @@ class _Trial:
         return float(np.abs(alpha - wanted)[self.unknown].sum(dtype=np.float64)) / 1000
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back the advice that the quantiser logs at each run."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
-
-
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
     """One patch after the other, so that no more than one lies in memory with all its activations."""
 
@@ -130,8 +118,9 @@ class _Quantiser:
             "OpTypesToExcludeOutputQuantization": ["Conv"] if for_tensorrt else [],
         }
         model, kind = load_model_with_shape_infer(self._path), QuantType.QInt8
-        quantiser = QDQQuantizer(model, True, False, kind, kind, self._ranges, nodes, [], ["Conv"], options)
+        quantiser = QDQQuantizer(model, True, not for_tensorrt, kind, kind, self._ranges, nodes, [], ["Conv"], options)
         quantiser.quantize_model()
+        quantiser.model.topological_sort()
         made: onnx.ModelProto = quantiser.model.model
         return made
 
@@ -182,7 +171,7 @@ def quantise(
     Raises `ToleranceError` where SAD on the judged scenes is more than `MOST_WORSE` above float32's, with the stages
     that cost most.
     """
-    with TemporaryDirectory() as folder, _quiet():
+    with TemporaryDirectory() as folder:
         quantiser = _Quantiser(proto, spec, reference, Path(folder))
         quantiser.calibrate(calibration.ranges)
         tuning = list(quantiser.trials(calibration.tuning))

@@ -45,7 +45,8 @@ class ExportSpec(Spec):
         is one GroupNormalization node; "instance" and "batch" are spelled out around these; "folded" is for ONNX
         Runtime on a CPU, float32 only; "gpu" draws the network for TensorRT, for a fixed batch, with pooling in a form
         of its own, see `gpu_blocks`.
-    tolerance: largest absolute difference of alpha, in INT8 mean difference; None for that of the precision in `TOLERANCES`.
+    tolerance: largest absolute difference of alpha, in INT8 mean difference; None for that of the
+        precision in `TOLERANCES`.
 
     Raises `UsageError` for a value that is not accepted.
     """

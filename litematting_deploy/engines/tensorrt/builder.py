@@ -162,8 +162,8 @@ def _check_turing(source: Path, network: Network, sidecar: Sidecar | None) -> No
     if network.float32_products:
         again = "ltm-export, in fp16 with pooling by conv"
         if sidecar is not None:
-            form = {"precision": "fp16", "pooling": "conv", "norm": "group", "quantisation": None}
-            again = replace(sidecar, **form).export_command()
+            other = replace(sidecar, precision="fp16", pooling="conv", norm="group", quantisation=None)
+            again = other.export_command()
         raise UsageError(
             f"`architectures={TURING}`: tensorrt-rtx has no float32 matrix products there, {source} has "
             f"{len(network.float32_products)}, the first is {network.float32_products[0]}; export without them: "

@@ -128,7 +128,8 @@ class _TensorRTEngine(DeviceEngine):
         They have a context of their own, which records no graph: of a graph the profiler sees no layers. It makes each
         run wait for its end. Raises `DeviceError`.
         """
-        module, spent = self._tensorrt.module, dict[str, list[float]]()
+        module: Any = self._tensorrt.module
+        spent: dict[str, list[float]] = {}
 
         class Profiler(module.IProfiler):  # type: ignore[misc]  # the module is known at run time only
             def report_layer_time(self, layer_name: str, ms: float) -> None:
