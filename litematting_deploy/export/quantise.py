@@ -7,6 +7,7 @@ kernels have 7 bits: the sums of two products of 8 bits saturate on processors w
 What the choices below were measured against is in benchmarks/NOTES.md.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +96,9 @@ class _Quantiser:
 
     def calibrate(self, patches: Iterable[Inputs]) -> None:
         """Find the least and the largest value of each tensor. Raises `UsageError` without a patch."""
-        found = [filled(patch, self._spec.batch) for patch in patches]
-        if not found:
+        found = (filled(patch, self._spec.batch) for patch in patches)
+        first = next(found, None)
+        if first is None:
             raise UsageError("`calibration` has no patch; give photos with trimaps, or drawn scenes")
         calibrator = create_calibrator(
             self._path,
@@ -104,7 +106,7 @@ class _Quantiser:
             str(self._path.with_name("augmented.onnx")),
             extra_options={"symmetric": True},
         )
-        calibrator.collect_data(_Reader(found))
+        calibrator.collect_data(_Reader(itertools.chain([first], found)))
         self._ranges = calibrator.compute_data()
 
     def quantised(self, stages: Iterable[str]) -> onnx.ModelProto:

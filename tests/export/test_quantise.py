@@ -177,7 +177,8 @@ def test_mistakes(tmp_path: Path) -> None:
 def test_the_command_and_what_it_leaves(tmp_path: Path) -> None:
     size = ("--height", "64", "--width", "64", "--batch", "1", "--norm", "gpu")
     model = tmp_path / "m.onnx"
-    result = run("ltm-export", SHIPPED_CHECKPOINT, "-o", model, *size, "--precision", "int8", "--calibration", "drawn")
+    int8 = ("--precision", "int8", "--calibration", "drawn")
+    result = run("ltm-export", SHIPPED_CHECKPOINT, "-o", model, *size, *int8, block="lightning,tensorboard")
     assert result.code == 0, result.err
     assert "convolutions in INT8" in result.out
     facts = json.loads(sidecar_path(model).read_text())
