@@ -26,12 +26,30 @@ Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
+class Quantisation:
+    """What an export in INT8 was made from, and what it costs.
+
+    calibration: `drawn`, or the folder of photos. convolutions, of: how many are in INT8, of how many in the graph.
+    float_stages: stages left in float because they hurt. sad, fp32_sad: the mean SAD on drawn scenes that were not
+    calibrated on, and that of the model in float32, in thousands.
+    """
+
+    calibration: str
+    convolutions: int
+    of: int
+    float_stages: tuple[str, ...]
+    sad: float
+    fp32_sad: float
+
+
+@dataclass(frozen=True)
 class Sidecar:
     """The origin of an exported ONNX and what it takes.
 
     file, sha256: the artefact. checkpoint, checkpoint_sha256: what it was made from. weights_beside: the artefact
     holds no weights of its own but refers to `checkpoint` in its folder. batch: None for dynamic.
     differences: measured against the PyTorch model, name of the check to largest and mean absolute difference.
+    quantisation: of an export in INT8.
     """
 
     file: str
@@ -47,6 +65,7 @@ class Sidecar:
     weights_beside: bool = False
     versions: dict[str, str] = field(default_factory=dict)
     differences: dict[str, dict[str, float]] = field(default_factory=dict)
+    quantisation: Quantisation | None = None
 
     def __post_init__(self) -> None:
         if Path(self.checkpoint).name != self.checkpoint or self.checkpoint in ("", ".."):
@@ -62,8 +81,10 @@ class Sidecar:
         height, width = self.patch_hw
         size = {"height": height, "width": width, "batch": self.batch or "dynamic"}
         form = {"precision": self.precision, "pooling": self.pooling, "norm": self.norm}
-        beside = {"weights_beside": True} if self.weights_beside else {}
-        return _command("ltm-export", self.checkpoint, output=self.file, **size, **form, **beside)
+        more: dict[str, object] = {"weights_beside": True} if self.weights_beside else {}
+        if self.quantisation is not None:
+            more["calibration"] = self.quantisation.calibration
+        return _command("ltm-export", self.checkpoint, output=self.file, **size, **form, **more)
 
 
 @dataclass(frozen=True)

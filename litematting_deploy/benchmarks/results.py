@@ -58,7 +58,8 @@ class OnGpu:
 class Accuracy:
     """The difference between alpha of the example patch and the fp32 PyTorch model's.
 
-    max, mean: absolute, of 1. sad: in thousands. tolerance: the largest difference that is accepted.
+    max, mean: absolute, of 1. sad: in thousands. tolerance: the largest difference that is accepted,
+    in INT8 the largest mean.
     """
 
     max: float

@@ -12,6 +12,8 @@ from rich.text import Text
 from .._optional import require
 from ..benchmarks import compare, environment, photo, report
 from ..benchmarks.backends import BACKENDS
+from ..benchmarks.per_layer import LAYER_HEADINGS, STAGE_HEADINGS, layer_rows, stage_rows
+from ..benchmarks.per_layer import measure as measure_layers
 from ..benchmarks.plot import png
 from ..benchmarks.results import FAILED, OK, Results, read_results
 from ..benchmarks.suite import BenchSpec, benchmark
@@ -95,8 +97,20 @@ bench_option = functools.partial(option, BenchSpec)
     help="Instead: time ltm-infer on a photo stage by stage, with each --engine, by default the shipped one.",
 )
 @click.option("--cutout", is_flag=True, help="Of --photo: also make a cut-out.")
+@click.option(
+    "--per-layer",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json|.html",
+    help="Instead: time each layer of one --engine (an ONNX on the CPU or an .engine), by default the shipped one; "
+    "written as table or page.",
+)
 def main(
-    compare_file: str | None, fail_above: float, photo_files: tuple[str, str] | None, cutout: bool, **options: Any
+    compare_file: str | None,
+    fail_above: float,
+    photo_files: tuple[str, str] | None,
+    cutout: bool,
+    per_layer: Path | None,
+    **options: Any,
 ) -> int:
     """Speed, memory and accuracy of every engine that can run here, and what the model costs.
 
@@ -107,6 +121,9 @@ def main(
     spec = _spec(**options)
     for path in filter(None, files.values()):
         check_writable(path)
+    if per_layer is not None:
+        _per_layer(per_layer, spec, files)
+        return 0
     if photo_files is not None:
         _photo(photo_files, spec.engines, cutout, files)
         return 0
@@ -156,6 +173,26 @@ def _photo(sources: tuple[str, str], engines: Sequence[Path], cutout: bool, file
         json=lambda: (json.dumps({"environment": described, "photo": measured}, indent=2) + "\n").encode(),
         markdown=lambda: "\n".join(map(photo.markdown, measured)).encode(),
     )
+
+
+def _per_layer(output: Path, spec: BenchSpec, files: Files) -> None:
+    """Time the layers of one engine, and print and write where the time goes."""
+    for kind, path in files.items():
+        if path is not None:
+            raise UsageError(f"--{kind} {path}: cannot be combined with --per-layer, which writes {output}")
+    if len(spec.engines) > 1 or len(spec.batches) > 1:
+        raise UsageError(f"--per-layer {output}: is of one --engine and one --batch; give one of each")
+    engine = EngineSpec(
+        engine=str(spec.engines[0]) if spec.engines else None,
+        batch=spec.batches[0],
+        threads=spec.threads,
+        trust=spec.trust,
+    )
+    with stderr.status("timing layers"):
+        times = measure_layers(engine, spec.effort, output)
+    stdout.print(times.title, markup=False)
+    stdout.print(table(STAGE_HEADINGS, stage_rows(times)))
+    stdout.print(table(LAYER_HEADINGS, layer_rows(times), words=2))
 
 
 def _write(files: Files, **contents: Callable[[], bytes]) -> None:

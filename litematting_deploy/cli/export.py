@@ -3,18 +3,27 @@
 import functools
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.text import Text
 
+from .._optional import require
 from ..errors import UsageError
 from ..export.exporter import Export, export_onnx
 from ..export.spec import ExportSpec, Recipe, read_recipe
 from ..export.triton import Serving, write_repository
-from ..runtime.shipped import example_patch
+from ..runtime.shipped import EXAMPLE_IMAGE, example_patch
 from .command import command, printable, say, stderr, stdout, table
 from .options import option
+
+if TYPE_CHECKING:
+    from ..export.quantise import Calibration
+
+DRAWN = "drawn"
+# How many drawn scenes set ranges, how many of these choose layers, and how many others judge; each with its seed.
+_RANGES, _TUNING, _JUDGED = 24, 12, 48
+_SEEN, _UNSEEN = 1, 2
 
 _SERVING = ("engine", "max_batch", "instances", "kind", "inputs")
 
@@ -37,7 +46,15 @@ export_option, serving_option = (functools.partial(option, spec, default=None) f
 @export_option("--height", help="Of the patches, a multiple of 32.  [default: 640]")
 @export_option("--width", help="Of the patches, a multiple of 32.  [default: 640]")
 @export_option("--batch", type=str, callback=_batch, metavar="N|dynamic", help="Patches per call.  [default: dynamic]")
-@export_option("--precision", help="Of weights and activations.  [default: fp32]")
+@export_option(
+    "--precision", help="Of weights and activations; int8 where the matte bears it, see --calibration.  [default: fp32]"
+)
+@click.option(
+    "--calibration",
+    metavar=f"FOLDER|{DRAWN}",
+    help="For int8: a folder of photos, each NAME.jpg with NAME_trimap.png or NAME_mask.png, or drawn scenes. Takes "
+    "minutes.",
+)
 @export_option(
     "--pooling", help="The form of average pooling; conv is for TensorRT for RTX on Turing.  [default: matmul]"
 )
@@ -47,7 +64,9 @@ export_option, serving_option = (functools.partial(option, spec, default=None) f
     "[default: gpu in fp16 with a fixed batch, else group]",
 )
 @click.option("--recipe", metavar="FILE.toml", help="Read these options from a file; those given here win.")
-@export_option("--tolerance", help="Largest difference of alpha.  [default: 0.001, fp16 0.005]")
+@export_option(
+    "--tolerance", help="Largest difference of alpha, in int8 mean difference.  [default: 0.001, fp16 0.005, int8 0.15]"
+)
 @click.option("--weights-beside", is_flag=True, help="Refer to MODEL (.safetensors, same folder) for the weights.")
 @serving_option(
     "--triton",
@@ -74,7 +93,14 @@ export_option, serving_option = (functools.partial(option, spec, default=None) f
     help="What clients send: tensors, 32 bytes a pixel, or pixels, under 5, from which the ONNX makes these.  "
     "[default: tensors]",
 )
-def main(model: str, output: str | None, recipe: str | None, weights_beside: bool, **options: Any) -> None:
+def main(
+    model: str,
+    output: str | None,
+    recipe: str | None,
+    calibration: str | None,
+    weights_beside: bool,
+    **options: Any,
+) -> None:
     """Export the checkpoint MODEL (.pth, .pt, .ckpt, .safetensors) as ONNX and compare it with the PyTorch model.
 
     Above the tolerance the command fails and writes nothing. With --triton DIR, MODEL may be an ONNX that was exported
@@ -82,16 +108,19 @@ def main(model: str, output: str | None, recipe: str | None, weights_beside: boo
     """
     serving = _serving(options)
     if serving is not None and Path(model).suffix.lower() == ".onnx":
-        for name, value in {"output": output, "recipe": recipe, "weights_beside": weights_beside, **options}.items():
+        others = {"output": output, "recipe": recipe, "calibration": calibration, "weights_beside": weights_beside}
+        for name, value in (others | options).items():
             if value not in (None, False):
                 raise UsageError(f"`{name}`: {model} is exported already; leave it out, or give a checkpoint")
         _report_repository(write_repository(model, serving), serving)
         return
     chosen = read_recipe(recipe) if recipe else Recipe()
     spec, started = chosen.with_options(options), time.perf_counter()
+    spec.check_calibration(calibration is not None)
     with stderr.status(Text(printable(f"exporting {model} and comparing it with the PyTorch model"))):
         samples = {"example photo": example_patch(spec.patch_hw)}
-        export = export_onnx(model, output or chosen.output, spec, samples, weights_beside, serving)
+        seen = None if calibration is None else _calibration(calibration, spec.patch_hw)
+        export = export_onnx(model, output or chosen.output, spec, samples, weights_beside, serving, seen)
     _report(export, spec, time.perf_counter() - started)
     if serving is not None:
         _report_repository(export.models, serving)
@@ -106,11 +135,35 @@ def _serving(options: dict[str, Any]) -> Serving | None:
     return None if folder is None else Serving(folder, **given)
 
 
+def _calibration(source: str, patch_hw: tuple[int, int]) -> "Calibration":
+    """Return the scenes for INT8. Raises `DependencyError`, `InputError`."""
+    require("torch", "export", "drawing scenes")
+    require("onnx", "export", "quantising")
+    require("onnxruntime", "cpu", "quantising")
+    from ..export.quantise import Calibration
+    from ..training.calibration import drawn_scenes, photo_patches
+
+    seen, tuning, judged = (  # drawn when they are needed
+        drawn_scenes([EXAMPLE_IMAGE], patch_hw, count, seed)
+        for count, seed in ((_RANGES, _SEEN), (_TUNING, _SEEN), (_JUDGED, _UNSEEN))
+    )
+    ranges = (inputs for inputs, _ in seen) if source == DRAWN else photo_patches(source, patch_hw)
+    return Calibration(Path(source).name, ranges, tuning, judged)
+
+
 def _report(export: Export, spec: ExportSpec, seconds: float) -> None:
     cells = [(item.check, f"{item.maximum:.2e}", f"{item.mean:.2e}") for item in export.differences]
-    title = f"alpha against the PyTorch model (tolerance {spec.limit:g})"
+    title = (
+        f"alpha against the PyTorch model (tolerance {spec.limit:g}{', of means' if spec.precision == 'int8' else ''})"
+    )
     stdout.print(table(("check", "largest difference", "mean difference"), cells, title))
     sidecar = export.sidecar
+    if (made := sidecar.quantisation) is not None:
+        left = f"; in float because they cost too much: {', '.join(made.float_stages)}" if made.float_stages else ""
+        say(
+            f"{made.convolutions} of {made.of} convolutions in INT8{left}. SAD on {_JUDGED} other drawn scenes: "
+            f"{made.sad:.3f}, fp32 {made.fp32_sad:.3f} ({made.sad / made.fp32_sad - 1:+.1%})"
+        )
     height, width = sidecar.patch_hw
     size = export.path.stat().st_size / 1e6
     say(

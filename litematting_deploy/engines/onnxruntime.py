@@ -2,6 +2,7 @@
 
 import ctypes
 import importlib
+import json
 import re
 import warnings
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from ..errors import ArtefactError, DependencyError, DeviceError, UsageError, fi
 from ..sidecar import Sidecar, check_sidecar, essentials, sidecar_path
 from .base import CHANNELS, Batch, Described, Engine, check_contract
 from .device import DEFAULT_BATCH, DeviceArtefact, DeviceEngine, Gpu, cache_path, checked_batch
+from .layer_times import LayerTime, read_onnxruntime
 
 # ONNX Runtime's errors have nothing but Exception in common.
 _ERROR_NAMES = (
@@ -51,8 +53,10 @@ class _InSession(Described):
         providers: Providers,
         threads: int | None = None,
         float64: bool = True,
+        profile: Path | None = None,
     ) -> None:
-        """Open a session. threads: on the CPU, all cores by default. float64: group norms may compute in it.
+        """Open a session. threads: on the CPU, all cores by default. float64: group norms may compute in it. profile:
+        begins the file of its profiler, if any.
 
         Raises `ArtefactError`, or `DeviceError` where another than the first provider starts.
         """
@@ -61,6 +65,8 @@ class _InSession(Described):
         options.enable_mem_pattern = False  # its plan nearly doubles the memory of a 640x640 patch and saves no time
         if threads is not None:
             options.intra_op_num_threads = threads
+        if profile is not None:
+            options.enable_profiling, options.profile_file_prefix = True, str(profile)
         self._path, self.version = path, ort.__version__
         self._errors = tuple(getattr(ort.capi.onnxruntime_pybind11_state, name) for name in _ERROR_NAMES)
         # The resolved path finds weights beside the file also where an installer links files one by one.
@@ -104,10 +110,13 @@ class _InSession(Described):
 class OnnxRuntimeEngine(_InSession, Engine):
     """An exported ONNX in ONNX Runtime on the CPU."""
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
-        """threads: all cores by default. Raises `ArtefactError` when the file breaks its sidecar or the contract."""
+    def __init__(self, path: Path, threads: int | None = None, profile: Path | None = None) -> None:
+        """threads: all cores by default. profile: where `layer_times` may write.
+
+        Raises `ArtefactError` when the file breaks its sidecar or the contract.
+        """
         ort: Any = require("onnxruntime", "cpu", "running an ONNX")
-        super().__init__(ort, path, check_sidecar(path), [_HOST], threads)
+        super().__init__(ort, path, check_sidecar(path), [_HOST], threads, profile)
         self.name, self.device, self.batch = "onnxruntime-cpu", "cpu", self.fixed_batch
 
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
@@ -116,6 +125,12 @@ class OnnxRuntimeEngine(_InSession, Engine):
         except self._errors as error:
             raise self.failure(len(image), error) from error
         return alpha
+
+    def layer_times(self, inputs: Mapping[str, Batch], warmup: int, runs: int) -> tuple[LayerTime, ...]:
+        """Return the time of each layer, once, of an engine opened with `profile`."""
+        for _ in range(warmup + runs):
+            self.run(**inputs)
+        return read_onnxruntime(json.loads(Path(self._session.end_profiling()).read_bytes()), warmup)
 
 
 class OnnxRuntimeArtefact(DeviceArtefact):

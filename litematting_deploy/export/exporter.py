@@ -15,6 +15,8 @@ from .spec import ExportSpec
 from .triton import Serving, write_repository
 
 if TYPE_CHECKING:
+    from ..model import LiteMatting
+    from .quantise import Calibration
     from .verify import Difference, Inputs
 
 
@@ -40,6 +42,7 @@ def export_onnx(
     samples: "Mapping[str, Inputs] | None" = None,
     weights_beside: bool = False,
     serving: Serving | None = None,
+    calibration: "Calibration | None" = None,
 ) -> Export:
     """Export a checkpoint as ONNX with its sidecar, once the graph computes what the PyTorch model does.
 
@@ -52,13 +55,15 @@ def export_onnx(
     weights_beside: refer to the weights in the safetensors checkpoint of the same folder; otherwise the ONNX is one
         file with all it needs.
     serving: also write the ONNX into a model repository for Triton.
+    calibration: scenes for `precision="int8"`, which takes minutes more.
 
-    Raises `ToleranceError` above the spec's tolerance, and nothing is left under the final name; also `UsageError`,
-    `CheckpointError`, `OutputError`, and those of `Serving.check`.
+    Raises `ToleranceError` above the spec's tolerance, or where INT8 costs too much SAD (see `quantise`), and nothing
+    is left under the final name; also `UsageError`, `CheckpointError`, `OutputError`, and those of `Serving.check`.
     """
     checkpoint = Path(checkpoint)
     output = checkpoint.with_suffix(".onnx") if output is None else Path(output)
     _check_use(checkpoint, output, spec, weights_beside, serving)
+    spec.check_calibration(calibration is not None)
     versions = _versions()
     # PyTorch takes seconds to import: after what can fail at once.
     from ..model import ModelConfig, load_checkpoint
@@ -66,14 +71,21 @@ def export_onnx(
     from .graph import OPSET, build_graph, describe
 
     model = load_checkpoint(checkpoint, ModelConfig(pooling=spec.pooling))
+    # The reference is the model in PyTorch's own forms: a wrong export form must not be compared with itself.
+    reference = load_checkpoint(checkpoint)
     sidecar = _sidecar(checkpoint, output, spec, OPSET, weights_beside, versions)
     with replacing(output) as draft:
         proto = build_graph(model, spec)
+        if calibration is not None:
+            from .quantise import quantise
+
+            proto, quantisation = quantise(proto, spec, calibration, reference, str(output))
+            sidecar = replace(sidecar, quantisation=quantisation)
         describe(proto, sidecar.essentials())
         if weights_beside:
             refer_to_checkpoint(proto, checkpoint)
         draft.write_bytes(proto.SerializeToString())
-        differences = _differences(draft, checkpoint, spec, samples or {})
+        differences = _differences(draft, reference, spec, samples or {})
         _check_differences(output, differences, spec)
         measured = {item.check: {"maximum": item.maximum, "mean": item.mean} for item in differences}
         sidecar = replace(sidecar, sha256=sha256(draft), differences=measured)
@@ -110,10 +122,11 @@ def _check_use(checkpoint: Path, output: Path, spec: ExportSpec, weights_beside:
         raise UsageError("`weights_beside` cannot be combined with Triton, which is given one whole file; leave it out")
     if serving is not None and checkpoint.is_file():
         serving.check(spec.patch_hw, spec.batch, spec.precision, sha256(checkpoint))
-    if weights_beside and spec.norm_form == "gpu":
+    changed = "`norm=gpu` rearranges" if spec.norm_form == "gpu" else "`precision=int8` rounds"
+    if weights_beside and (spec.norm_form == "gpu" or spec.precision == "int8"):
         raise UsageError(
-            "`weights_beside` refers to weights as the checkpoint has them, and `norm=gpu` rearranges some; leave it "
-            "out, or use `norm=group`",
+            f"`weights_beside` refers to weights as the checkpoint has them, and {changed} some; leave it out, or use "
+            "`norm=group` in `precision=fp32` or fp16",
             parameter="weights_beside",
         )
     check_writable(output)
@@ -134,24 +147,27 @@ def _versions() -> dict[str, str]:
 
 
 def _differences(
-    draft: Path, checkpoint: Path, spec: ExportSpec, samples: "Mapping[str, Inputs]"
+    draft: Path, reference: "LiteMatting", spec: ExportSpec, samples: "Mapping[str, Inputs]"
 ) -> "list[Difference]":
     """Return how far the alpha of an ONNX is from the model's, on random inputs, samples and scenes."""
-    from ..model import load_checkpoint
     from .verify import compare, random_inputs, scene_inputs
 
-    # The reference is the model in PyTorch's own forms: a wrong export form must not be compared with itself.
-    reference = load_checkpoint(checkpoint)
     inputs = itertools.chain([("random", random_inputs(spec))], samples.items(), scene_inputs(spec))
     return compare(draft, reference, inputs, spec)
 
 
 def _check_differences(output: Path, differences: "list[Difference]", spec: ExportSpec) -> None:
     """Raise `ToleranceError` unless all differences are within the tolerance."""
-    above = [item for item in differences if not item.within(spec.limit)]
+    of_mean = spec.precision == "int8"
+    above = {
+        (item.mean if of_mean else item.maximum): item.check
+        for item in differences
+        if not item.within(spec.limit, of_mean)
+    }
     if above:
-        worst = max(above, key=lambda item: (item.maximum != item.maximum, item.maximum))
+        worst = max(above, key=lambda value: (value != value, value))
         raise ToleranceError(
-            f"{output}: not written: alpha differs from the PyTorch model by up to {worst.maximum:.2e} "
-            f"({worst.check}), more than {spec.limit:g}; use `precision=fp32`, or accept it with a larger `tolerance`"
+            f"{output}: not written: alpha differs from the PyTorch model by {'a mean of' if of_mean else 'up to'} "
+            f"{worst:.2e} ({above[worst]}), more than {spec.limit:g}; use `precision=fp32`, or accept it with a larger "
+            "`tolerance`"
         )

@@ -42,14 +42,15 @@ def build_graph(model: LiteMatting, spec: ExportSpec) -> onnx.ModelProto:
     model: built with the spec's form of pooling; it is left as it is.
     spec: patch size, batch, precision and form of norm.
 
+    In INT8 this is the graph in float, whose convolutions `quantise` takes.
     Initializers bear the names of the state dict; nothing of the exporting machine is left in the graph.
     """
     if spec.norm_form == "gpu":
-        kind = np.dtype(np.float16 if spec.precision == "fp16" else np.float32)
-        drawn = draw(model, spec.patch_hw, spec.batch, kind, OPSET)
+        kind = np.dtype(np.float16 if spec.half else np.float32)
+        drawn = draw(model, spec.patch_hw, spec.batch, kind, OPSET, constant_kernels=spec.precision == "int8")
         _name_stages(drawn)
         return drawn
-    dtype = torch.float16 if spec.precision == "fp16" else torch.float32
+    dtype = torch.float16 if spec.half else torch.float32
     view = _Float32Border(copy.deepcopy(model).to(dtype), dtype).eval()
     batch = spec.batch or TRACED_BATCH
     sample = tuple(torch.rand(batch, channels, *spec.patch_hw) for channels in _INPUTS.values())

@@ -8,10 +8,7 @@ from numpy.typing import NDArray
 
 from ..images.mask import read_trimap
 from ..images.photo import read_image
-from ..matting.guide import transformable_map
-from ..matting.inputs import network_image, one_hot
-from ..matting.patches import plan_grid
-from ..matting.trimap import UNKNOWN
+from ..matting.samples import balanced_patch
 
 _ASSETS = Path(str(files("litematting_deploy"))) / "assets"
 SHIPPED_CHECKPOINT = _ASSETS / "litematting.safetensors"
@@ -27,15 +24,4 @@ def example_patch(patch_hw: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
 
     Returns image (1, 3, h, w), trimap (1, 3, h, w) and guide (1, 2, h, w).
     """
-    image, trimap = read_image(EXAMPLE_IMAGE), read_trimap(EXAMPLE_TRIMAP)
-    plan = plan_grid(trimap, patch_hw)
-    image, trimap = plan.pad_image(image), plan.pad_trimap(trimap)
-    guide = transformable_map(trimap)
-    rows, columns = min(
-        map(plan.window, plan.corners_yx), key=lambda window: abs(np.mean(trimap[window] == UNKNOWN) - 0.5)
-    )
-    return {
-        "image": network_image(image[rows, columns])[None],
-        "trimap": one_hot(trimap[rows, columns])[None],
-        "guide": guide[None, :, rows, columns].copy(),
-    }
+    return balanced_patch(read_image(EXAMPLE_IMAGE), read_trimap(EXAMPLE_TRIMAP), patch_hw)

@@ -180,12 +180,41 @@ def test_backends_run_the_shipped_weights(tmp_path: Path) -> None:
     assert onnx["build_s"] > 0
 
 
+def test_layers_as_table_json_and_page(mean_onnx: Path, tmp_path: Path) -> None:
+    quick = ("--iterations", "2", "--warmup", "1", "--threads", "1", "--engine", mean_onnx)
+    said = {}
+    for ending in ("json", "html"):
+        result = run("ltm-bench", *quick, "--per-layer", tmp_path / f"l.{ending}")
+        assert (result.code, result.err) == (0, ""), result
+        said[ending] = result.out
+        assert "32x32, batch 1, median of 2 runs" in result.out
+    found = json.loads((tmp_path / "l.json").read_text())
+    layers = found["layers"]
+    assert {"convolution", "copy"} <= {layer["kind"] for layer in layers}
+    assert found["milliseconds"] == pytest.approx(sum(layer["milliseconds"] for layer in layers))
+    convolution = next(layer for layer in layers if layer["kind"] == "convolution")
+    assert found["stages"][convolution["stage"]]["convolution"] == pytest.approx(convolution["milliseconds"])
+    assert all(layer["name"] in said["json"] for layer in layers)  # so few are all among the heaviest
+    page = (tmp_path / "l.html").read_text()
+    assert page.count('class="stage"') == len(found["stages"])
+    assert page.count("<tr>") == 1 + len(layers)
+    assert {path.name for path in tmp_path.iterdir()} == {"l.json", "l.html"}
+
+
 WRONG_BENCHMARKS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "a side is a multiple of 32": ("--resolution 100", 2, ("--resolution must be a multiple of 32", "got 100")),
     "the results' folder must be there": ("--json no/b.json", 1, ("b.json", "does not exist", "another output")),
     "an engine must be known": ("--backends abacus", 2, ("abacus", "onnxruntime-cpu")),
     "a batch is a number": ("--batch 1,none", 2, ("1,none", "as in 1,4")),
     "a limit is a share": ("--fail-above some", 2, ("some", "as in 5%")),
+    "layers are JSON or a page": ("--per-layer l.txt", 2, ("--per-layer must end in .json or .html", "l.txt")),
+    "layers are of one batch": ("--per-layer l.json --batch 1,4", 2, ("one --engine and one --batch",)),
+    "layers are in one file": ("--per-layer l.json --csv l.csv", 2, ("--csv l.csv", "--per-layer")),
+    "layers are of an ONNX or an engine": (
+        "--per-layer l.json --engine a.pth",
+        2,
+        ("a.pth: --per-layer", "ltm-export"),
+    ),
     "an engine must be there": ("--engine no.onnx", 1, ("no.onnx", "ltm-export")),
 }
 

@@ -161,7 +161,7 @@ def test_recipe_values(tmp_path: Path) -> None:
         ('height = "64"', "height must be an integer; got '64'"),
         ("batch = true", "batch must be an integer; got True"),
         ("batch = 0", "batch must be between 1 and 1024, or dynamic; got 0"),
-        ('precision = "int8"', "one of fp32, fp16"),
+        ('precision = "int4"', "one of fp32, fp16, int8"),
         ("tolerance = -1", "positive"),
         ("tolerance = inf", "up to 1"),
         ("tolerance = nan", "positive"),

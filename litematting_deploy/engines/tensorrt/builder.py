@@ -116,6 +116,7 @@ def _build(
     """The network, the serialised plan, and the configuration it was built with."""
     with interruptible() as interrupted:
         builder = tensorrt.builder()
+        _check_int8(source, tensorrt, sidecar)
         network = parse(tensorrt, builder, source, sidecar)
         _check_precision(source, network, profile, sidecar)
         _warn_of_batch(source, network, profile)
@@ -139,7 +140,7 @@ def _build(
 
 def _check_precision(source: Path, network: Network, profile: BuildProfile, sidecar: Sidecar | None) -> None:
     if profile.tf32 and network.precision != "fp32":
-        again = replace(sidecar, precision="fp32").export_command() if sidecar else "ltm-export"
+        again = replace(sidecar, precision="fp32", quantisation=None).export_command() if sidecar else "ltm-export"
         raise UsageError(
             f"`tf32` is a way to multiply fp32, and {source} is {network.precision}; leave it out, or export the model "
             f"again in fp32: {again}",
@@ -159,12 +160,23 @@ def _warn_of_batch(source: Path, network: Network, profile: BuildProfile) -> Non
         )
 
 
+def _check_int8(source: Path, tensorrt: TensorRT, sidecar: Sidecar | None) -> None:
+    """Raise `UsageError` for an ONNX in INT8 whose biases are, too, which TensorRT's parser refuses."""
+    if sidecar is not None and sidecar.precision == "int8" and sidecar.norm != "gpu":
+        again = replace(sidecar, norm="gpu", batch=sidecar.batch or 1).export_command()
+        raise UsageError(
+            f"{source}: is in INT8 for a CPU, with biases in int32, which {tensorrt.backend} does not take; export it "
+            f"for a GPU: {again}"
+        )
+
+
 def _check_turing(source: Path, network: Network, sidecar: Sidecar | None) -> None:
     """Raise `UsageError` for what TensorRT for RTX lacks on Turing, products of float32."""
     if network.float32_products:
         again = "ltm-export, in fp16 with pooling by conv"
         if sidecar is not None:
-            again = replace(sidecar, precision="fp16", pooling="conv", norm="group").export_command()
+            other = replace(sidecar, precision="fp16", pooling="conv", norm="group", quantisation=None)
+            again = other.export_command()
         raise UsageError(
             f"`architectures={TURING}`: tensorrt-rtx has no float32 matrix products there, {source} has "
             f"{len(network.float32_products)}, the first is {network.float32_products[0]}; export without them: "
@@ -179,7 +191,9 @@ def _table(
     """Return the table of an engine's layers, with an estimate where the profile has a GPU's figures."""
     (height, width), batch = sidecar.patch_hw, network.batch or 1
     sums = layers.totals(found, network.norms, height * width * batch)
-    rate = profile.fp16_tflops if network.precision == "fp16" else profile.fp32_tflops
+    rate = profile.fp16_tflops if network.precision in ("fp16", "int8") else profile.fp32_tflops
+    if network.precision == "int8" and rate is not None:
+        rate *= 2  # of products in INT8 on all these GPUs, and a bound for the others
     guess = None
     if profile.bandwidth_gb_s is not None and rate is not None:
         name = profile.gpu or "the profile's GPU"

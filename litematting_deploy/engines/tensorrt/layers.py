@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...errors import DeviceError
+from ..layer_times import KINDS
 from .version import TensorRT
 
 _BYTES = {"Half": 2, "BFloat16": 2, "Float": 4, "Int32": 4, "Int64": 8, "Bool": 1, "Int8": 1, "UInt8": 1, "FP8": 1}
@@ -25,7 +26,6 @@ _NODE = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
 _OPERATORS = re.compile(r"[A-Z][a-z0-9]*")
 _COPIES = {"Move", "Tran", "Resh", "Cast", "Slic", "Repl", "Conc"}
 _NORMS = ("Gnor", "Inor")
-KINDS = ("convolution", "product", "norm", "element-wise", "copy")
 PAPER_PIXELS = 1024 * 1024
 
 

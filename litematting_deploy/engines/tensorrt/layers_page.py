@@ -1,8 +1,10 @@
 """A page of its own, without anything from elsewhere, that shows what the layers of an engine move."""
 
+from collections.abc import Callable, Mapping
 from html import escape
 
-from .layers import KINDS, LayerTable, LayerTensor
+from ..layer_times import KINDS
+from .layers import LayerTable, LayerTensor
 
 _COLOURS = dict(zip(KINDS, ("#2563a8", "#7c4dbd", "#c2571a", "#3a8f5c", "#8a8f98"), strict=True))
 
@@ -31,16 +33,24 @@ def page(table: LayerTable) -> str:
     height, width = table.patch_hw
     title = f"{table.engine}: what its layers move"
     head = f"{table.backend}, compute capability {table.architecture}, {height}x{width}, batch {table.batch}"
+    return document(
+        title,
+        head,
+        f"{_totals(table)}{_estimate(table)}<h2>Bytes by stage</h2>{stage_bars(table.stages(), _size)}"
+        '<p class="soft">Every tensor that a layer reads or writes, once for each layer, constants left out: an upper '
+        "bound of what goes through memory, since caches hold a part.</p>"
+        f"<h2>The same with NVIDIA's tool</h2><pre>{escape(table.command)}</pre>"
+        f"<h2>Layers</h2>{_layers(table)}",
+    )
+
+
+def document(title: str, head: str, body: str) -> str:
+    """Return a whole page of HTML. title, head: text. body: HTML."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
-        f'<p class="soft">{escape(head)}</p>{_totals(table)}{_estimate(table)}'
-        f"<h2>Bytes by stage</h2>{_stages(table)}"
-        '<p class="soft">Every tensor that a layer reads or writes, once for each layer, constants left out: an upper '
-        "bound of what goes through memory, since caches hold a part.</p>"
-        f"<h2>The same with NVIDIA's tool</h2><pre>{escape(table.command)}</pre>"
-        f"<h2>Layers</h2>{_layers(table)}</body></html>\n"
+        f'<p class="soft">{escape(head)}</p>{body}</body></html>\n'
     )
 
 
@@ -70,18 +80,19 @@ def _estimate(table: LayerTable) -> str:
     )
 
 
-def _stages(table: LayerTable) -> str:
-    stages = table.stages()
+def stage_bars(stages: Mapping[str, Mapping[str, float]], text: Callable[[float], str]) -> str:
+    """Return a bar for each stage, with a part for each kind of layer. text: says an amount with its unit."""
     most = max((sum(kinds.values()) for kinds in stages.values()), default=1)
     key = "".join(f'<span><i style="background:{colour}"></i>{kind}</span>' for kind, colour in _COLOURS.items())
     rows = []
     for stage, kinds in stages.items():
         parts = "".join(
-            f'<i style="width:{100 * moved / most:.3f}%;background:{_COLOURS[kind]}" title="{kind} {_size(moved)}"></i>'
-            for kind, moved in kinds.items()
-            if moved
+            f'<i style="width:{100 * amount / most:.3f}%;background:{_COLOURS[kind]}" '
+            f'title="{kind} {text(amount)}"></i>'
+            for kind, amount in kinds.items()
+            if amount
         )
-        total = _size(sum(kinds.values()))
+        total = text(sum(kinds.values()))
         rows.append(
             f'<div class="stage"><span>{escape(stage)}</span><span class="bar">{parts}</span><b>{total}</b></div>'
         )

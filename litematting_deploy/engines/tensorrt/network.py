@@ -17,11 +17,11 @@ _EMPTY_REASONS = ("", "false")
 
 @dataclass
 class Network:
-    """definition: TensorRT's `INetworkDefinition`. batch: None for dynamic. precision: `fp32`, `fp16` or `unknown`.
+    """definition: TensorRT's `INetworkDefinition`. batch: None for dynamic.
 
-    float32_products: names of the matrix products of float32 tensors. operations: of all convolutions and products
-    for one patch, a multiply-add being two. norms: names of the norms that are one node. keep: what must live as long
-    as the definition.
+    precision: `fp32`, `fp16`, `int8` or `unknown`. float32_products: names of the matrix products of float32 tensors.
+    operations: of all convolutions and products for one patch, a multiply-add being two. norms: names of the norms that
+    are one node. keep: what must live as long as the definition.
     """
 
     definition: Any
@@ -85,7 +85,10 @@ def _contract(path: Path, definition: Any) -> tuple[tuple[int, int], int | None]
 
 
 def _precision(layers: list[Any]) -> str:
-    """Return the precision of an export: fp16 has half-precision convolutions, perhaps beside averages in float32."""
+    """Return the precision of an export: int8 where any tensor is quantised, fp16 where convolutions are in half
+    precision, perhaps beside averages in float32."""
+    if any(layer.type.name == "QUANTIZE" for layer in layers):
+        return "int8"
     kinds = {layer.get_input(0).dtype.name for layer in layers if layer.type.name == "CONVOLUTION"}
     if not kinds or kinds - {"FLOAT", "HALF"}:
         return "unknown"

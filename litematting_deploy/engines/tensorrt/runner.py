@@ -4,6 +4,7 @@ import contextlib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from ...errors import ArtefactError, DeviceError, OutputError
@@ -12,7 +13,9 @@ from ...sidecar import EngineSidecar, check_engine_sidecar, sidecar_path
 from ...system import driver_version
 from ..base import CHANNELS, check_batch, check_contract
 from ..device import DeviceArtefact, DeviceEngine, Gpu, cache_path
+from ..layer_times import LayerTime
 from . import version as trt
+from .layers import Layer, read_inspector
 
 
 class TensorRTArtefact(DeviceArtefact):
@@ -118,6 +121,42 @@ class _TensorRTEngine(DeviceEngine):
             raise DeviceError(f"{self._path}: the run of {count} patches failed ({self._log.summary()})")
         if self._cache is not None and not self._cache.saved:
             self._cache.save()  # whatever is compiled is compiled by now, and a process may end without `close`
+
+    def layer_times(self, addresses: Mapping[str, int], stream: int, warmup: int, runs: int) -> tuple[LayerTime, ...]:
+        """Return the time of each layer, of runs like those of `enqueue`.
+
+        They have a context of their own, which records no graph: of a graph the profiler sees no layers. It makes each
+        run wait for its end. Raises `DeviceError`.
+        """
+        module: Any = self._tensorrt.module
+        spent: dict[str, list[float]] = {}
+
+        class Profiler(module.IProfiler):  # type: ignore[misc]  # the module is known at run time only
+            def report_layer_time(self, layer_name: str, ms: float) -> None:
+                spent.setdefault(layer_name, []).append(ms)
+
+        profiler, configured = Profiler(), []
+        if self._tensorrt.is_rtx:
+            configured = [self._engine.create_runtime_config()]
+            configured[0].cuda_graph_strategy = module.CudaGraphStrategy.DISABLED
+        context = self._engine.create_execution_context(*configured)
+        if context is None:
+            raise DeviceError(f"{self._path}: no second execution context to profile with ({self._log.summary()})")
+        context.profiler = profiler
+        for name, address in addresses.items():
+            if name != "alpha":
+                context.set_input_shape(name, (self.batch, CHANNELS[name], *self.patch_hw))
+            context.set_tensor_address(name, address)
+        for _ in range(warmup + runs):
+            if not context.execute_async_v3(stream):
+                raise DeviceError(f"{self._path}: a profiled run failed ({self._log.summary()})")
+        said = self._engine.create_engine_inspector().get_engine_information(module.LayerInformationFormat.JSON)
+        known = {layer.name: layer for layer in read_inspector(str(said))}
+        layers = {name: known.get(name, Layer(name, "element-wise", "", "unknown", (), (), ())) for name in spent}
+        return tuple(
+            LayerTime(name, layers[name].kind, layers[name].stage, median(times[warmup:]))
+            for name, times in spent.items()
+        )
 
     def close(self) -> None:
         """Keep what was compiled, and drop context, engine and runtime."""

@@ -1,0 +1,100 @@
+"""What an export in INT8 is calibrated and judged on: scenes drawn as for training, and photos of a folder."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypeAlias, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import InputError
+from ..images.mask import read_mask, read_trimap
+from ..images.photo import read_image
+from ..matting.samples import balanced_patch
+from ..matting.trimap import check_unknown, decode, from_mask
+from ..matting.unknown_band import Band
+from ..specs import DEFAULT_UNKNOWN_WIDTH
+from .drawing import Stream
+from .families import FAMILIES
+from .library import Library
+from .photos import Photos, list_images
+from .procedural import cut
+from .recipe import Augment
+from .scenes import compose
+
+Inputs: TypeAlias = dict[str, NDArray[np.float32]]
+"""image (1, 3, H, W), trimap (1, 3, H, W) and guide (1, 2, H, W), as the network takes them."""
+
+_TRIMAP, _MASK = "_trimap", "_mask"
+# Few photos lie behind many scenes: nearly all are recoloured or mixed.
+_AUGMENT = Augment(photo_variety=0.8)
+
+
+def drawn_scenes(
+    photos: Sequence[Path], patch_hw: tuple[int, int], count: int, seed: int
+) -> Iterator[tuple[Inputs, NDArray[np.float32]]]:
+    """Yield `count` scenes of one patch with their alpha (H, W) float32, 0..1, of all families in turn.
+
+    photos: files of what lies behind, and of colours. seed: another one makes other scenes. Raises `InputError`.
+    """
+    behind, names, (height, width) = Photos(photos, torch.device("cpu")), list(FAMILIES), patch_hw
+    side = max(patch_hw)
+    for index in range(count):
+        rng = np.random.default_rng([seed, index])
+        layer = cast(Library, _Drawn(Stream(seed, side, {names[index % len(names)]: 1.0}), index))
+        scene = compose(cut(layer, behind, _AUGMENT, rng, 1, side), _AUGMENT, rng)
+        inputs = {
+            name: getattr(scene, name)[..., :height, :width].numpy().copy() for name in ("image", "trimap", "guide")
+        }
+        inputs["image"] = np.rint(inputs["image"] * 255) / np.float32(255)
+        yield inputs, scene.alpha[0, 0, :height, :width].numpy().copy()
+
+
+class _Drawn:
+    """One drawn layer in the place of a training library."""
+
+    def __init__(self, stream: Stream, index: int) -> None:
+        planes, points = stream.draw(index)
+        self._planes = torch.from_numpy(planes)[None].float() / 255
+        self._points = torch.from_numpy(points[:1]).float()
+
+    def take(self, *_: object) -> tuple[Tensor, Tensor]:
+        """Return the layer (1, planes, S, S) float32, 0..1, and a pixel of interest in it (1, 2)."""
+        return self._planes, self._points
+
+
+def photo_patches(folder: str | Path, patch_hw: tuple[int, int]) -> list[Inputs]:
+    """Return a patch of each photo in a folder, `NAME.jpg` with `NAME_trimap.png` or `NAME_mask.png` beside it.
+
+    Raises `InputError` naming the folder that holds none, or the photos without trimap and mask.
+    """
+    files = list_images(folder)
+    beside = {path.stem: path for path in files if path.stem.endswith((_TRIMAP, _MASK))}
+    photos = [path for path in files if path.stem not in beside]
+    alone = [path.name for path in photos if not {path.stem + _TRIMAP, path.stem + _MASK} & beside.keys()]
+    if alone or not photos:
+        missing = ", ".join(itertools.islice(alone, 4)) or "any photo"
+        raise InputError(
+            f"{folder}: no trimap or mask for {missing}; beside NAME.jpg put NAME{_TRIMAP}.png or NAME{_MASK}.png"
+        )
+    return [_patch_of(path, beside, patch_hw) for path in photos]
+
+
+def _patch_of(photo: Path, beside: dict[str, Path], patch_hw: tuple[int, int]) -> Inputs:
+    """Return a patch of a photo with the trimap beside it, or one made from its mask. Raises `InputError`."""
+    image = read_image(photo)
+    if (source := beside.get(photo.stem + _TRIMAP)) is not None:
+        trimap = decode(read_trimap(source), name=str(source))
+    else:
+        source = beside[photo.stem + _MASK]
+        trimap = from_mask(read_mask(source), Band.parse(DEFAULT_UNKNOWN_WIDTH), str(source), image)
+    check_unknown(trimap, str(source))
+    if trimap.shape != image.shape[:2]:
+        raise InputError(
+            f"{source}: is {trimap.shape[1]}x{trimap.shape[0]}, its photo {image.shape[1]}x{image.shape[0]}; they must "
+            "be of one size"
+        )
+    return balanced_patch(image, trimap, patch_hw)

@@ -1,0 +1,198 @@
+"""INT8: which convolutions are quantised, what the graph says of it, and when the export is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from litematting_deploy.errors import InputError, ToleranceError, UsageError
+from litematting_deploy.export import quantise as room
+from litematting_deploy.export.graph import build_graph
+from litematting_deploy.export.quantise import Calibration, quantise
+from litematting_deploy.export.spec import ExportSpec
+from litematting_deploy.model import LiteMatting, load_checkpoint
+from litematting_deploy.runtime.shipped import EXAMPLE_IMAGE, SHIPPED_CHECKPOINT
+from litematting_deploy.sidecar import Quantisation, Sidecar, sidecar_path
+from litematting_deploy.training.calibration import drawn_scenes, photo_patches
+from tests.conftest import ROOT, assert_one_line, called, run
+
+SIDE = 32
+SHAPES = {"image": (1, 3, 64, 96), "trimap": (1, 3, 64, 96), "guide": (1, 2, 64, 96)}
+FLAT = ExportSpec(SIDE, SIDE, 1, "int8", norm="group", tolerance=1.0)
+
+
+class Mean(torch.nn.Module):
+    """The mean of red, green and blue: what the graph of `toy` computes in float."""
+
+    def forward(self, image: torch.Tensor, trimap: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
+        del trimap, guide
+        return image.mean(dim=1, keepdim=True)
+
+
+REFERENCE: LiteMatting = Mean()  # type: ignore[assignment]
+
+
+def toy(spread: float) -> onnx.ModelProto:
+    """Return a graph of two stages: `good/` bears INT8; `bad/` adds and takes off `spread`, which INT8 does not bear.
+
+    A depthwise convolution and one with a kernel that is computed lie between.
+    """
+    tensors = {
+        "mean": np.full((3, 3, 1, 1), 1 / 3),
+        "each": np.ones((3, 1, 1, 1)),
+        "up": np.full((1, 4, 1, 1), 1 / 3),
+        "computed": np.ones((1, 1, 1, 1)),
+        "one": np.ones(1),
+        "spread": np.full((1, 1, SIDE, SIDE), spread),
+        "minus": np.full(1, spread / 3),
+    }
+    weights = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in tensors.items()]
+    nodes = [
+        helper.make_node("Conv", ["image", "mean"], ["a"], name="good/first"),
+        helper.make_node("Conv", ["a", "each"], ["b"], name="good/depthwise", group=3),
+        helper.make_node("Mul", ["computed", "one"], ["kernel"], name="good/kernel"),
+        helper.make_node("Concat", ["spread", "b"], ["c"], name="bad/concat", axis=1),
+        helper.make_node("Conv", ["c", "up"], ["d"], name="bad/second"),
+        helper.make_node("Conv", ["d", "kernel"], ["e"], name="bad/computed"),
+        helper.make_node("Sub", ["e", "minus"], ["alpha"], name="bad/off"),
+    ]
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, SIDE, SIDE])
+        for name, channels in (("image", 3), ("trimap", 3), ("guide", 2), ("alpha", 1))
+    ]
+    graph = helper.make_graph(nodes, "toy", values[:3], values[3:], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+
+def scenes(count: int, seed: int) -> list[room.Scene]:
+    """Return noise whose alpha is half its mean, unknown everywhere, so that the model in float32 has an error."""
+    rng = np.random.default_rng(seed)
+    found: list[room.Scene] = []
+    for _ in range(count):
+        image = rng.random((1, 3, SIDE, SIDE), np.float32)
+        trimap = np.zeros_like(image)
+        trimap[:, 1] = 1
+        guide = np.zeros((1, 2, SIDE, SIDE), np.float32)
+        found.append(({"image": image, "trimap": trimap, "guide": guide}, image[0].mean(0) * np.float32(0.9)))
+    return found
+
+
+def calibration() -> Calibration:
+    tuning = scenes(3, seed=1)
+    return Calibration("noise", [inputs for inputs, _ in tuning], tuning, iter(scenes(4, seed=2)))
+
+
+def test_what_bears_it_is_quantised_and_nothing_else() -> None:
+    made, facts = quantise(toy(spread=0.0), FLAT, calibration(), REFERENCE, "m.onnx")
+    onnx.checker.check_model(made, full_check=True)
+    assert (facts.convolutions, facts.of, facts.float_stages) == (2, 4, ())
+    assert 0.9 < facts.sad / facts.fp32_sad < 1.02
+    weights = {tensor.name: tensor for tensor in made.graph.initializer}
+    scales = {node.output[0]: node for node in made.graph.node if node.op_type == "DequantizeLinear"}
+    convolutions = {node.name: node for node in made.graph.node if node.op_type == "Conv"}
+    for name in ("good/first", "bad/second"):
+        kernel = scales[convolutions[name].input[1]]
+        stored, scale, zero = (numpy_helper.to_array(weights[each]) for each in kernel.input)
+        assert stored.dtype == np.int8
+        assert scale.shape == (len(stored),)  # for each channel
+        assert not zero.any()  # symmetric
+        assert np.abs(stored).max() == 64  # two products fit 16 bits, which is what processors without VNNI have
+        zero = numpy_helper.to_array(weights[scales[convolutions[name].input[0]].input[2]])
+        assert zero.dtype == np.int8
+        assert not zero.any()
+    assert convolutions["good/depthwise"].input[1] == "each"
+    assert convolutions["bad/computed"].input[1] == "kernel"
+    # Only the convolution reads its quantised input: the node before it is what it was.
+    assert [node.input[0] for node in made.graph.node if node.name == "good/first_input"] == ["image"]
+
+
+def test_a_stage_that_hurts_stays_in_float() -> None:
+    """Beside 40, values of 0 to 1 have three levels."""
+    made, facts = quantise(toy(spread=40.0), FLAT, calibration(), REFERENCE, "m.onnx")
+    assert (facts.convolutions, facts.float_stages) == (1, ("bad",))
+    assert next(node for node in made.graph.node if node.name == "bad/second").input[1] == "up"
+
+
+def test_too_much_sad_is_refused_with_the_layers_that_cost_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "_AIM", 100.0)  # all of it passes where layers are chosen
+    with pytest.raises(ToleranceError, match=r"^m.onnx: not written: in INT8 SAD is [\d.]+% above fp32's .*, more than 2%; these layers cost most: bad [\d.]+%, good [\d.]+%; "):  # fmt: skip # noqa: E501
+        quantise(toy(spread=40.0), FLAT, calibration(), REFERENCE, "m.onnx")
+    with pytest.raises(UsageError, match="`calibration` has no patch"):
+        quantise(toy(spread=0.0), FLAT, Calibration("none", [], [], []), REFERENCE, "m.onnx")
+
+
+def test_drawn_scenes_are_what_the_network_takes_and_depend_on_the_seed() -> None:
+    (first, alpha), (again, _), (other, _) = (
+        next(iter(drawn_scenes([EXAMPLE_IMAGE], (64, 96), 1, s))) for s in (1, 1, 2)
+    )
+    assert {name: array.shape for name, array in first.items()} == SHAPES
+    assert alpha.shape == (64, 96)
+    assert alpha.min() >= 0
+    assert alpha.max() <= 1
+    np.testing.assert_array_equal(first["trimap"].sum(axis=1), 1)
+    np.testing.assert_array_equal(alpha[first["trimap"][0, 2] > 0], 1)  # sure foreground is foreground
+    np.testing.assert_allclose(first["image"] * 255, np.rint(first["image"] * 255), atol=1e-4)  # as a photo has it
+    np.testing.assert_array_equal(first["image"], again["image"])
+    assert not np.array_equal(first["image"], other["image"])
+
+
+def test_photos_come_with_trimaps_or_masks(tmp_path: Path) -> None:
+    for kind, ending in (("", "jpg"), ("_trimap", "png"), ("_mask", "png")):
+        with Image.open(ROOT / "examples" / f"dandelion{kind}.{ending}") as picture:
+            part = picture.crop((600, 1000, 800, 1160))
+        for name in ("one_trimap", "two_mask"):  # a photo with its trimap, another with its mask
+            if name.endswith(kind):
+                part.save(tmp_path / f"{name[:3]}{kind}.{ending}")
+    assert len(list(tmp_path.iterdir())) == 4
+    for patch in photo_patches(tmp_path, (64, 96)):
+        assert {name: array.shape for name, array in patch.items()} == SHAPES
+        assert 0.1 < patch["trimap"][0, 1].mean() < 0.9
+    Image.new("RGB", (64, 64)).save(tmp_path / "other.jpg")
+    with pytest.raises(InputError, match=r"no trimap or mask for other.jpg; beside NAME.jpg put NAME_trimap.png"):
+        photo_patches(tmp_path, (64, 96))
+    Image.new("L", (64, 65), 128).save(tmp_path / "other_trimap.png")
+    with pytest.raises(InputError, match=r"other_trimap.png: is 64x65, its photo 64x64; they must be of one size"):
+        photo_patches(tmp_path, (64, 96))
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    int8 = ("ltm-export", SHIPPED_CHECKPOINT, "-o", tmp_path / "m.onnx", "--precision", "int8")
+    drawn = ("--calibration", "drawn")
+    assert_one_line(called(*int8), 2, "--precision int8 needs --calibration", "photos with trimaps or masks")
+    assert_one_line(called(*int8[:-2], *drawn), 2, "--calibration is for --precision int8; got --precision fp32")
+    assert_one_line(called(*int8, *drawn, "--norm", "folded"), 2, "--norm folded", "--precision int8")
+    assert_one_line(called(*int8, *drawn, "--weights-beside"), 2, "--weights-beside", "--precision int8 rounds some")
+    (tmp_path / "empty").mkdir()
+    assert_one_line(called(*int8, "--calibration", tmp_path / "empty"), 1, "empty: holds no images")
+    assert_one_line(called(*int8, "--calibration", tmp_path / "none"), 1, "none: no such folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.mark.slow
+def test_the_command_and_what_it_leaves(tmp_path: Path) -> None:
+    size = ("--height", "64", "--width", "64", "--batch", "1", "--norm", "gpu")
+    model = tmp_path / "m.onnx"
+    int8 = ("--precision", "int8", "--calibration", "drawn")
+    result = run("ltm-export", SHIPPED_CHECKPOINT, "-o", model, *size, *int8, block="lightning,tensorboard")
+    assert result.code == 0, result.err
+    assert "convolutions in INT8" in result.out
+    facts = json.loads(sidecar_path(model).read_text())
+    assert (facts["precision"], facts["quantisation"]["calibration"]) == ("int8", "drawn")
+    assert facts["quantisation"]["sad"] <= 1.02 * facts["quantisation"]["fp32_sad"]
+    spec = ExportSpec(64, 64, 1, "int8", norm="gpu")
+    plain = build_graph(load_checkpoint(SHIPPED_CHECKPOINT), spec).ByteSize()
+    assert model.stat().st_size < 0.8 * plain
+    built = run("ltm-build", model, "--backend", "tensorrt-rtx", "--sm", "8.9")
+    assert built.code == 0, built.err
+    assert ", int8, tensorrt-rtx" in built.out
+
+
+def test_the_command_that_makes_it_again_names_the_calibration() -> None:
+    facts = Quantisation("drawn", 1, 2, (), 1.0, 1.0)
+    sidecar = Sidecar("m.onnx", "", "c.pth", "", (64, 64), 1, "int8", "matmul", "gpu", 21, quantisation=facts)
+    assert sidecar.export_command().endswith("precision=int8 pooling=matmul norm=gpu calibration=drawn`")
