@@ -20,8 +20,11 @@ from .device import checked_batch
 _PRECISIONS = {"fp32": ("f32", "FP32"), "bf16": ("bf16", "BF16"), "fp16": ("f16", "FP16")}
 
 
+_ANY = -1
+
+
 class OpenVinoEngine(Engine):
-    """An exported ONNX that OpenVINO compiles, for one number of patches: it is slower where any number may come.
+    """An exported ONNX that OpenVINO compiles for one number of patches, which is faster than for any number.
 
     What it compiles is kept in the cache folder, if a sidecar vouches for the weights.
     """
@@ -63,8 +66,8 @@ class OpenVinoEngine(Engine):
             compiled = self._compiled(core, sidecar, batch, target, settings)
             if kept is not None:
                 keep_cached(kept, compiled.export_model().getvalue())
-        self.batch, _, *patch_hw = compiled.input("image").shape
-        self.patch_hw = (patch_hw[0], patch_hw[1])
+        (self.batch, _, height, width), _ = _described(compiled.input("image"))
+        self.patch_hw = (height or 0, width or 0)  # the contract has them fixed
         own = sidecar.precision if sidecar else "unknown"
         self.precision = precision if own == "fp32" else own
         self._request, self._lock = compiled.create_infer_request(), threading.Lock()
@@ -118,6 +121,8 @@ class OpenVinoEngine(Engine):
         metadata = model.get_rt_info("framework").value if model.has_rt_info("framework") else {}
         check_origin(path, sidecar, metadata, patch_hw, own)
         count = checked_batch(batch, own, str(path))
+        if any(node.get_type_name() == "GroupNormalization" for node in model.get_ops()):
+            count = _ANY  # OpenVINO 2026.4.1 crashes where a sum follows the norm and the number is fixed
         try:
             model.reshape({name: [count, *shape[1:]] for name, (shape, _) in tensors.items() if name != "alpha"})
             return core.compile_model(model, target, settings)

@@ -11,8 +11,8 @@ def size(length: int | None) -> Any:
     return SimpleNamespace(is_static=length is not None, get_length=lambda: length)
 
 
-def tensor(name: str, channels: int, side: int) -> Any:
-    shape = [size(length) for length in (None, channels, side, side)]
+def tensor(name: str, channels: int, side: int, batch: int | None = None) -> Any:
+    shape = [size(length) for length in (batch, channels, side, side)]
     kind = SimpleNamespace(get_type_name=lambda: "f32")
     return SimpleNamespace(get_any_name=lambda: name, partial_shape=shape, element_type=kind)
 
@@ -22,7 +22,7 @@ class Compiled:
         self._batch = batch
 
     def input(self, _: str) -> Any:
-        return SimpleNamespace(shape=[self._batch, 3, 32, 32])
+        return tensor("image", 3, 32, None if self._batch == -1 else self._batch)
 
     def export_model(self) -> io.BytesIO:
         return io.BytesIO(b"compiled %d" % self._batch)
@@ -30,7 +30,7 @@ class Compiled:
     def create_infer_request(self) -> Any:
         def infer(inputs: dict[str, Any], share_inputs: bool) -> dict[str, Any]:
             assert share_inputs
-            assert {len(array) for array in inputs.values()} == {self._batch}
+            assert self._batch in (-1, *{len(array) for array in inputs.values()})
             return {"alpha": inputs["image"].mean(1, keepdims=True, dtype=np.float32)}
 
         return SimpleNamespace(infer=infer)
@@ -46,6 +46,7 @@ class OpenVino:
         self.log: list[str] = []
         self.settings: dict[str, Any] = {}
         self.available_devices = ["CPU"]
+        self.operators = ["Convolution"]
 
     def Core(self) -> "OpenVino":  # noqa: N802
         return self
@@ -59,6 +60,7 @@ class OpenVino:
         model = SimpleNamespace(inputs=inputs, outputs=[tensor("alpha", 1, 32)], batch=0)
         model.has_rt_info = lambda _: True
         model.get_rt_info = lambda _: SimpleNamespace(value=self._metadata)
+        model.get_ops = lambda: [SimpleNamespace(get_type_name=lambda kind=kind: kind) for kind in self.operators]
         model.reshape = lambda shapes: setattr(model, "batch", shapes["image"][0])
         return model
 
