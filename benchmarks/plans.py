@@ -188,7 +188,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     paths = list_images(options.photos) if options.photos else [EXAMPLE_IMAGE]
     photos, margins = Photos(paths, torch.device("cpu")), [int(value) for value in options.margins.split(",")]
-    with load_engine() as engine:
+    with load_engine(device="cpu") as engine:
         scenes = {
             name: compare(name, scene(name, photos), engine, margins, options) for name in options.families.split(",")
         }

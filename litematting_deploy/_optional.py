@@ -2,12 +2,16 @@
 
 import importlib
 import os
+import sys
 from types import ModuleType
 
 from .errors import DependencyError
 
 # ONNX Runtime reports to its makers unless this is set before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# OpenVINO reports every import and keeps an identifier in the home folder, without asking; where this module does not
+# import, it takes a stub of its own in its place.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 def require(module: str, extra: str, purpose: str) -> ModuleType:

@@ -18,7 +18,7 @@ import numpy as np
 from .errors import UsageError
 
 Placement: TypeAlias = Literal["adaptive", "grid"]
-Precision: TypeAlias = Literal["fp32", "tf32", "fp16"]
+Precision: TypeAlias = Literal["fp32", "tf32", "bf16", "fp16"]
 Encoding: TypeAlias = Literal["exact", "between", "labels"]
 """How grey values mean background, unknown, foreground.
 
@@ -31,6 +31,7 @@ OnFailure: TypeAlias = Literal["stop", "known"]
 MAX_MEGAPIXELS = 200.0
 DEFAULT_UNKNOWN_WIDTH = "15"
 DEFAULT_SEGMENT = 25
+AUTO = "auto"
 
 
 def check_number(
@@ -128,15 +129,16 @@ class EngineSpec(Spec):
     """Which engine runs, and where.
 
     engine: an ONNX, a TensorRT engine, a checkpoint, or the URL of a model on a Triton server; None for the shipped
-    weights. device: `cpu`, `cuda[:N]` or, for an ONNX, `tensorrt[:N]`; None for the engine's own default. patch_hw: of
-    a checkpoint, height and width in pixels. batch: patches per call. threads: of ONNX Runtime on the CPU. precision:
-    of a checkpoint on a GPU. compiled: a checkpoint runs through `torch.compile`. channels_last: a checkpoint keeps
+    weights. device: `auto`, the best one here (`runtime.automatic`), or one of `engines.providers`: `cpu`, `cuda[:N]`
+    and, for an ONNX, `tensorrt[:N]`, `openvino[:gpu|:npu]`, `webgpu` or `coreml`. patch_hw: of a checkpoint, height and
+    width in pixels. batch: patches per call. threads: of an ONNX on the CPU. precision: of a checkpoint on a GPU, and
+    of an ONNX in OpenVINO. compiled: a checkpoint runs through `torch.compile`. channels_last: a checkpoint keeps
     activations as (N, H, W, C). trust: a TensorRT engine without its sidecar is run. timeout_s: of each request to a
     Triton server, in seconds.
     """
 
     engine: str | None = None
-    device: str | None = None
+    device: str = AUTO
     patch_hw: tuple[int, int] | None = None
     batch: int | None = None
     threads: int | None = None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from .._optional import require
 from ..engines.onnxruntime import provider_runtime
+from ..engines.providers import PROVIDERS
 from ..errors import DeviceError, UsageError
 from ..export.spec import Norm
 from ..runtime.cuda import open_cuda
@@ -16,7 +17,7 @@ class Backend:
     """A way to run the shipped weights, or any checkpoint.
 
     name: what `ltm-bench --backends` calls it.
-    device: `cpu`, `cuda` or `tensorrt`, as in `EngineSpec`.
+    device: as in `EngineSpec`, and not `auto`.
     precisions: each is a row.
     norm: the form of group norm to export with; None runs the checkpoint itself.
     compiled: the checkpoint runs through `torch.compile`, which chooses how activations lie in memory.
@@ -32,12 +33,22 @@ class Backend:
     channels_last: bool = False
     file: bool = False
 
+    @property
+    def in_file(self) -> bool:
+        """Whether the precision is that of an exported file, and not a parameter of the engine."""
+        return self.norm is not None and not self.device.startswith("openvino")
+
 
 BACKENDS = (
     Backend("pytorch-eager-cpu", "cpu", ("fp32",)),
     Backend("pytorch-channels-last-cpu", "cpu", ("fp32",), channels_last=True),
     Backend("pytorch-compiled-cpu", "cpu", ("fp32",), compiled=True),
     Backend("onnxruntime-cpu", "cpu", ("fp32",), "folded"),
+    Backend("openvino-cpu", "openvino", ("fp32", "bf16"), "folded"),
+    Backend("openvino-gpu", "openvino:gpu", ("fp32", "fp16"), "group"),
+    Backend("onnxruntime-webgpu", "webgpu", ("fp32",), "group"),
+    Backend("onnxruntime-coreml", "coreml", ("fp32",), "group"),
+    Backend("pytorch-eager-mps", "mps", ("fp32",)),
     Backend("pytorch-eager-cuda", "cuda", ("fp32", "tf32", "fp16")),
     Backend("pytorch-channels-last-cuda", "cuda", ("fp32", "tf32", "fp16"), channels_last=True),
     Backend("pytorch-compiled-cuda", "cuda", ("fp32", "tf32", "fp16"), compiled=True),
@@ -59,12 +70,16 @@ def check(backend: Backend) -> None:
             f"{backend.name} runs engine files: build one with ltm-build for this backend, and name it in `engines`"
         )
     require("torch", "export", backend.name)  # to run the checkpoint, or to export it
+    provider = PROVIDERS[backend.device.partition(":")[0]]
     if backend.norm is not None:
-        require("onnxruntime", "cpu" if backend.device == "cpu" else "gpu", backend.name)
-    if backend.device != "cpu":
-        if backend.norm is not None:
-            provider_runtime(backend.device)
-        open_cuda()
+        require("onnxruntime", "gpu" if provider.on_cuda else "cpu", backend.name)
+    if not provider.on_cuda:
+        if reason := provider.missing():
+            raise DeviceError(reason)
+        return
+    if backend.norm is not None:
+        provider_runtime(backend.device)
+    open_cuda()
 
 
 def chosen(names: Sequence[str]) -> list[Backend]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .compare import Change
 from .complexity import FULL, TABLES
-from .results import Complexity, Results, Row
+from .results import OK, Complexity, Results, Row
 
 Value = str | int | float | None
 
@@ -151,6 +151,12 @@ def page(results: Results, variants: bool) -> str:
 def reasons(rows: Sequence[Row]) -> list[str]:
     """Return why rows failed or were skipped."""
     return [f"{row.name}: {row.status}: {row.reason}" for row in rows if row.reason]
+
+
+def fastest(rows: Sequence[Row]) -> Row | None:
+    """Return the row that mattes most pixels a second and whose alpha is within its limit; None where there is none."""
+    right = [row for row in rows if row.status == OK and row.images_per_s is not None]
+    return max(right, key=lambda row: (row.images_per_s or 0) * row.patch_hw[0] * row.patch_hw[1], default=None)
 
 
 def unsure(rows: Sequence[Row], cores: int) -> list[str]:

@@ -17,6 +17,7 @@ from ..evaluation.metrics import force_known, sad
 from ..export.spec import TOLERANCES, ExportSpec, Norm, check_side
 from ..isolation import call
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
+from ..runtime.loading import plain_device
 from ..runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE, example_patch
 from ..sidecar import read_sidecar
 from ..specs import EngineSpec, check_number
@@ -138,13 +139,14 @@ class _Bench:
             blank = Row(OK, backend.name, backend.device, precision, batch, spec.patch_hw)
             engine = EngineSpec(device=backend.device, batch=batch, threads=spec.threads)
             if backend.norm is not None:
-                yield self._exported(backend.norm, engine, blank)
+                asked = None if backend.in_file else precision
+                yield self._exported(backend.norm, replace(engine, precision=asked), blank)
                 continue
             engine = replace(
                 engine,
                 engine=str(spec.checkpoint),
                 patch_hw=spec.patch_hw,
-                precision=None if backend.device == "cpu" else precision,
+                precision=precision if backend.device == "cuda" else None,
                 compiled=backend.compiled,
                 channels_last=backend.channels_last,
             )
@@ -156,7 +158,9 @@ class _Bench:
         self._progress(f"exporting for {blank.name}")
         try:
             # What runs in TF32 is float32 in the file.
-            precision: Literal["fp16", "fp32"] = "fp16" if blank.precision == "fp16" else "fp32"
+            precision: Literal["fp16", "fp32"] = (
+                "fp16" if (blank.precision, engine.precision) == ("fp16", None) else "fp32"
+            )
             export = ExportSpec(*blank.patch_hw, blank.batch, precision, norm=norm)
             build_s = _apart(tasks.export, self._spec.checkpoint, onnx, export)
         except LiteMattingError as error:
@@ -165,7 +169,8 @@ class _Bench:
 
     def file(self, path: Path, batch: int) -> Row:
         """Return the row of an artefact as it is, on the device that its kind runs on by default."""
-        engine = EngineSpec(engine=str(path), batch=batch, threads=self._spec.threads, trust=self._spec.trust)
+        known = {"batch": batch, "threads": self._spec.threads, "trust": self._spec.trust}
+        engine = EngineSpec(engine=str(path), device=plain_device(path), **known)
         return self._measured(engine, Row(OK, path.name, "", "", batch, self._spec.patch_hw))
 
     def _measured(self, engine: EngineSpec, blank: Row) -> Row:

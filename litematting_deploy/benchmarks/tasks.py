@@ -13,7 +13,7 @@ from ..engines.base import Batch
 from ..export.spec import ExportSpec
 from ..runtime.cuda import open_cuda
 from ..runtime.cuda.protocol import Cuda
-from ..runtime.loading import load_engine, open_spec, runs_on_gpu
+from ..runtime.loading import load_engine, open_spec, runs_on_gpu, takes_threads
 from ..runtime.on_device import OnDevice
 from ..runtime.shipped import example_patch
 from ..specs import EngineSpec
@@ -42,13 +42,14 @@ def reference(checkpoint: Path, patch_hw: tuple[int, int]) -> Batch:
 def measured(spec: EngineSpec, effort: Effort) -> tuple[Row, Batch]:
     """Open an engine, and time it on the example patch repeated to its batch.
 
-    spec: the engine. Its `batch` is how many patches a run has; `threads` also sets PyTorch's on the CPU.
+    spec: the engine, and its device, which is not `auto`. Its `batch` is how many patches a run has; `threads` also
+    sets PyTorch's on the CPU.
     effort: how long to measure.
     Returns the row as far as this process knows it, and alpha (batch, 1, H, W) float32, 0..1.
     Raises: as `open_spec`.
     """
-    on_gpu = runs_on_gpu(Path(spec.engine or ""), spec.device)
-    cuda = open_cuda(int((spec.device or "").partition(":")[2] or 0)) if on_gpu else None
+    on_gpu = runs_on_gpu(spec)
+    cuda = open_cuda(int(spec.device.partition(":")[2] or 0)) if on_gpu else None
     with contextlib.nullcontext() if cuda is None else cuda.active():
         return _measured(spec, effort, cuda)
 
@@ -88,8 +89,10 @@ def _with_threads(spec: EngineSpec, on_gpu: bool) -> tuple[EngineSpec, int | Non
     """Set PyTorch's threads, and return what `open_spec` takes and how many threads compute on the CPU."""
     if on_gpu:
         return replace(spec, threads=None), None
-    if Path(spec.engine or "").suffix.lower() == ".onnx":
+    if takes_threads(spec):
         return spec, spec.threads or core_count()
+    if Path(spec.engine or "").suffix.lower() == ".onnx":  # on another GPU
+        return replace(spec, threads=None), None
     torch: Any = require("torch", "export", "a checkpoint as engine")
     if spec.threads is not None:
         torch.set_num_threads(spec.threads)

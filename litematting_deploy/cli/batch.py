@@ -26,7 +26,7 @@ cluster_option = partial(option, ClusterSpec)
 @cluster_option(
     "--gpus-per-actor",
     "gpus",
-    help="GPUs an actor holds; 0.5 lets two share one.  [default: 1 with --device cuda or an .engine, else 0]",
+    help="GPUs an actor holds; 0.5 lets two share one.  [default: 1 where a GPU runs the engine, else 0]",
 )
 @cluster_option(
     "--frames-per-task", help="Frames handed to an actor at a time; those of one that dies are begun again."

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from ..benchmarks.backends import BACKENDS
 from ..benchmarks.per_layer import LAYER_HEADINGS, STAGE_HEADINGS, layer_rows, stage_rows
 from ..benchmarks.per_layer import measure as measure_layers
 from ..benchmarks.plot import png
-from ..benchmarks.results import FAILED, OK, Results, read_results
+from ..benchmarks.results import FAILED, OK, Results, Row, read_results
 from ..benchmarks.suite import BenchSpec, benchmark
 from ..benchmarks.timing import Effort
 from ..errors import UsageError
 from ..files import check_writable, replace_file
+from ..runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
+from ..sidecar import read_sidecar
 from ..specs import EngineSpec
 from .command import command, notice, printable, stderr, stdout, table, with_flags
 from .options import option, positive
@@ -137,6 +140,9 @@ def main(
     with stderr.status("starting") as status:
         results = benchmark(spec, lambda doing: status.update(Text(printable(doing))))
     _show(results, spec.variants)
+    if (best := report.fastest(results.rows)) is not None:
+        judged = "" if best.accuracy else ", whose alpha was not compared"
+        stdout.print(f"fastest within the accuracy limit: {best.name}{judged}: {_to_use(best, spec)}", soft_wrap=True)
     _write(
         files,
         json=results.json,
@@ -155,6 +161,31 @@ def _spec(iterations: int, warmup: int, duration: float, backends: str | None, *
     names = backends.split(",") if backends else [] if options["engines"] else ["all"]
     effort = Effort(iterations, warmup, duration)
     return BenchSpec(backends=tuple(name.strip() for name in names), effort=effort, **options)
+
+
+def _to_use(row: Row, spec: BenchSpec) -> str:
+    """Return the commands that matte a photo with the engine of a row."""
+    backend = next((one for one in BACKENDS if one.name == row.engine), None)
+    infer, export = ["ltm-infer", "PHOTO", "TRIMAP", "-o", "ALPHA", "--device", row.device], []
+    shipped = read_sidecar(SHIPPED_ENGINE)
+    if backend is None:
+        infer += ["--engine", next(str(path) for path in spec.engines if path.name == row.engine)]
+    elif backend.norm is None:
+        infer += ["--engine", str(spec.checkpoint), "--patch", "{}x{}".format(*row.patch_hw)]
+        infer += ["--compile"] * backend.compiled + ["--channels-last"] * backend.channels_last
+    elif (
+        shipped is None
+        or spec.checkpoint != SHIPPED_CHECKPOINT
+        or (row.patch_hw, backend.norm) != (shipped.patch_hw, shipped.norm)
+    ):
+        height, width = map(str, row.patch_hw)
+        export = ["ltm-export", str(spec.checkpoint), "-o", "model.onnx", "--height", height, "--width", width]
+        export += ["--batch", str(row.batch), "--norm", backend.norm]
+        export += ["--precision", "fp16"] if backend.in_file and row.precision == "fp16" else []
+        infer += ["--engine", "model.onnx"]
+    if backend is not None and not backend.in_file and row.precision != "fp32":
+        infer += ["--precision", row.precision]
+    return "; ".join(shlex.join(line) for line in (export, infer) if line)
 
 
 def _photo(sources: tuple[str, str], engines: Sequence[Path], cutout: bool, files: Files) -> None:

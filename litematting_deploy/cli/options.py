@@ -70,7 +70,11 @@ engine_options = adding(
         help="An ONNX, a TensorRT engine (.engine), a checkpoint or, on a Triton server, grpc://HOST:8001/MODEL "
         "(grpcs:// over TLS); the shipped weights by default.",
     ),
-    engine_option("--device", help="cpu, cuda[:N] or, for an ONNX, tensorrt[:N].  [default: cpu, for an .engine cuda]"),
+    engine_option(
+        "--device",
+        help="auto: the best one of those installed here. cpu, cuda[:N]; for an ONNX also tensorrt[:N], "
+        "openvino[:gpu|:npu], webgpu or coreml; for a checkpoint mps.",
+    ),
     engine_option(
         "--patch",
         "patch_hw",
@@ -80,7 +84,7 @@ engine_options = adding(
         help="Patch size of a checkpoint; others have their own.",
     ),
     engine_option("--batch", help="Patches per call of the engine.  [default: 1, or its own; on a server its most]"),
-    engine_option("--precision", help="Of a checkpoint on a GPU.  [default: fp32]"),
+    engine_option("--precision", help="Of a checkpoint on a GPU, or of an ONNX in OpenVINO.  [default: fp32]"),
     engine_option("--compile", "compiled", help="A checkpoint: by torch.compile, first slow."),
     engine_option("--channels-last", help="A checkpoint: activations as (N, H, W, C) in memory, which may be faster."),
     engine_option(

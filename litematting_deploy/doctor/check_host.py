@@ -4,10 +4,15 @@ import importlib.metadata
 import os
 import socket
 import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from .._optional import require
+from ..engines import Engine
+from ..engines.providers import PROVIDERS
 from ..engines.tensorrt import version as trt
 from ..engines.tensorrt.network import parse
 from ..engines.triton import TritonEngine
@@ -15,10 +20,10 @@ from ..errors import DeviceError, ToleranceError
 from ..runtime.cuda.compile import compiled
 from ..runtime.cuda.kernels import source
 from ..runtime.loading import load_engine
-from ..runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
+from ..runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE, TINY_ENGINE
 from ..sidecar import check_sidecar
-from .expected import agreement, built_tiny
-from .registry import Found, needs
+from .expected import agreement, built_tiny, tiny_agreement
+from .registry import Found, MissingError, needs
 
 _ADA = "8.9"
 
@@ -26,8 +31,8 @@ _ADA = "8.9"
 def onnxruntime_cpu() -> Found:
     """Run the shipped engine on the example patch."""
     needs(lambda: require("onnxruntime", "cpu", "running an ONNX"))
-    with load_engine() as engine:
-        return Found(f"onnxruntime {engine.version}", agreement(engine))
+    with load_engine(device="cpu") as engine:
+        return Found(f"onnxruntime {engine.version}", agreement(engine) + overwritten())
 
 
 def pytorch_cpu() -> Found:
@@ -36,8 +41,52 @@ def pytorch_cpu() -> Found:
         lambda: require("torch", "export", "a checkpoint as engine"),
         lambda: require("safetensors", "export", "reading .safetensors"),
     )
-    with load_engine(SHIPPED_CHECKPOINT) as engine:
+    with load_engine(SHIPPED_CHECKPOINT, "cpu") as engine:
         return Found(f"torch {engine.version}", agreement(engine))
+
+
+def overwritten() -> str:
+    """Return a warning where a wheel that overwrites files of onnxruntime is installed beside it, else nothing."""
+    names = {str(found.metadata["Name"]).lower() for found in importlib.metadata.distributions()}
+    if not {"onnxruntime", "onnxruntime-openvino"} <= names:
+        return ""
+    return (
+        "; onnxruntime-openvino is installed, too, and the two overwrite each other: pip uninstall onnxruntime "
+        "onnxruntime-openvino, then pip install 'litematting-deploy[cpu,openvino]'"
+    )
+
+
+def openvino() -> Found:
+    """Run the shipped engine in OpenVINO, in float32, and name the devices that it sees."""
+    (ov,) = needs(lambda: require("openvino", "openvino", "`device=openvino`"))
+    with load_engine(device="openvino") as engine:
+        seen = ", ".join(ov.Core().available_devices)
+        return Found(f"openvino {engine.version}", f"{agreement(engine)}; it sees {seen}")
+
+
+def webgpu() -> Found:
+    """Run a tiny network with ONNX Runtime's WebGPU plugin."""
+    return _elsewhere("webgpu", TINY_ENGINE, tiny_agreement)
+
+
+def coreml() -> Found:
+    """Run the shipped engine with ONNX Runtime's CoreML provider."""
+    return _elsewhere("coreml", SHIPPED_ENGINE, agreement)
+
+
+def mps() -> Found:
+    """Run the shipped weights in PyTorch on Apple's GPU."""
+    return _elsewhere("mps", SHIPPED_CHECKPOINT, agreement)
+
+
+def _elsewhere(device: str, path: Path, agrees: Callable[[Engine], str]) -> Found:
+    """Run an artefact on a device that only some machines have. Raises `MissingError` where this one does not."""
+    if reason := PROVIDERS[device].missing():
+        raise MissingError(reason)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tiny network has no sidecar
+        with load_engine(path, device) as engine:
+            return Found(f"{engine.name} {engine.version}", f"{agrees(engine)}: {engine.describe()}")
 
 
 def triton() -> Found:

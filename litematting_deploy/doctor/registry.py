@@ -45,7 +45,11 @@ CHECKS = (
     Check("clips", "files", "clips"),
     Check("cache folder", "files", "cache"),
     Check("ONNX Runtime on the CPU", "host", "onnxruntime_cpu", needed=True, timeout_s=120),
+    Check("OpenVINO", "host", "openvino", timeout_s=120),
+    Check("ONNX Runtime, WebGPU", "host", "webgpu"),
+    Check("ONNX Runtime, CoreML", "host", "coreml", timeout_s=120),
     Check("PyTorch on the CPU", "host", "pytorch_cpu", timeout_s=120),
+    Check("PyTorch on Apple's GPU", "host", "mps", timeout_s=120),
     Check("Triton client", "host", "triton"),
     # PyMatting's first import on a machine compiles for half a minute.
     Check("foreground colours", "host", "foreground", timeout_s=180),

@@ -1,6 +1,7 @@
 """The engine: what runs the network on patches, whatever library does it."""
 
 import abc
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import ArtefactError, NotFiniteError, UsageError
 from ..profiling import stage
+from ..sidecar import Sidecar, essentials, sidecar_path
 
 Batch = NDArray[np.float32]
 
@@ -20,7 +22,7 @@ class Described(abc.ABC):
     """The properties that every engine has.
 
     name: backend and device class, as in `onnxruntime-cpu`. device: what was asked for, as in `cuda:0`. patch_hw: the
-    only height and width it takes. precision: `fp32`, `tf32`, `fp16` or `unknown`. version: of the backend.
+    only height and width it takes. precision: `fp32`, `tf32`, `bf16`, `fp16` or `unknown`. version: of the backend.
     weights_sha256: of its checkpoint, where no file here says.
     """
 
@@ -146,6 +148,25 @@ def check_contract(path: str | Path, tensors: Mapping[str, tuple[Sequence[Any], 
     if not all(isinstance(side, int) and side >= 32 and side % 32 == 0 for side in (height, width)):
         raise ArtefactError(f"{path}: patches of {height}x{width}, wanted fixed multiples of 32; export it again")
     return height, width
+
+
+def check_origin(
+    path: Path, sidecar: Sidecar | None, metadata: Mapping[str, str], patch_hw: tuple[int, int], batch: int | None
+) -> None:
+    """Raise `ArtefactError` where what an ONNX says of itself is not what its sidecar says; warn where it has none.
+
+    metadata: of the file, by name. patch_hw, batch: of its inputs, None for any batch.
+    """
+    if sidecar is None:
+        warnings.warn(f"{path} has no sidecar {sidecar_path(path).name}: its origin is unknown", stacklevel=6)
+        return
+    inside = {**metadata, **essentials(patch_hw=patch_hw, batch=batch)}
+    for name, said in sidecar.essentials().items():
+        if inside.get(name) != said:
+            raise ArtefactError(
+                f"{path}: {name.partition('.')[2]} is {inside.get(name, 'missing')} in the file, "
+                f"its sidecar says {said}; export it again: {sidecar.export_command()}"
+            )
 
 
 def check_batch(batch: int | None, name: str, most: int | None, fix: str = "export the model again for more") -> None:

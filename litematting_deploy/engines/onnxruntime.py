@@ -4,8 +4,7 @@ import ctypes
 import importlib
 import json
 import re
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,8 +13,8 @@ import numpy as np
 
 from .._optional import require
 from ..errors import ArtefactError, DependencyError, DeviceError, UsageError, first_line
-from ..sidecar import Sidecar, check_sidecar, essentials, sidecar_path
-from .base import CHANNELS, Batch, Described, Engine, check_contract
+from ..sidecar import Sidecar, check_sidecar
+from .base import CHANNELS, Batch, Described, Engine, check_contract, check_origin
 from .device import DEFAULT_BATCH, DeviceArtefact, DeviceEngine, Gpu, cache_path, checked_batch
 from .layer_times import LayerTime, read_onnxruntime
 
@@ -34,12 +33,12 @@ GROUP_NORM = Path(str(files("litematting_deploy"))) / "assets" / "group_norm.onn
 _NODE, _FUNCTION = b"\x22\x12GroupNormalization", b"\x22\x09GroupNorm\x3a\x07centred"
 
 _WEIGHTS_BESIDE = "session.model_external_initializers_file_folder_path"  # of a model that is given as bytes
-_HOST = ("CPUExecutionProvider", dict[str, str]())
+HOST = ("CPUExecutionProvider", dict[str, str]())
 # name of a device -> the execution provider that is meant
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 
 
-class _InSession(Described):
+class InSession(Described):
     """What engines on the CPU and on a GPU share: a session of a file that keeps the contract.
 
     fixed_batch: the only number of patches that the file takes, None for any.
@@ -54,9 +53,13 @@ class _InSession(Described):
         threads: int | None = None,
         float64: bool = True,
         profile: Path | None = None,
+        plugins: Sequence[Any] = (),
     ) -> None:
-        """Open a session. threads: on the CPU, all cores by default. float64: group norms may compute in it. profile:
-        begins the file of its profiler, if any.
+        """Open a session.
+
+        threads: on the CPU, all cores by default. float64: group norms may compute in it. profile: begins the file of
+        its profiler, if any. plugins: devices of ONNX Runtime, by which the first of the providers comes that is no
+        part of its wheel.
 
         Raises `ArtefactError`, or `DeviceError` where another than the first provider starts.
         """
@@ -67,8 +70,11 @@ class _InSession(Described):
             options.intra_op_num_threads = threads
         if profile is not None:
             options.enable_profiling, options.profile_file_prefix = True, str(profile)
+        if plugins:
+            options.add_provider_for_devices(plugins, {})
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1" if plugins else "0")
         self._path, self.version = path, ort.__version__
-        self._errors = tuple(getattr(ort.capi.onnxruntime_pybind11_state, name) for name in _ERROR_NAMES)
+        self._errors = errors(ort)
         # The resolved path finds weights beside the file also where an installer links files one by one.
         resolved = path.resolve()
         model: str | bytes = str(resolved)
@@ -76,7 +82,7 @@ class _InSession(Described):
             model = without_float64(resolved.read_bytes())
             options.add_session_config_entry(_WEIGHTS_BESIDE, str(resolved.parent))
         try:
-            self._session = ort.InferenceSession(model, options, providers, enable_fallback=0)
+            self._session = ort.InferenceSession(model, options, None if plugins else providers, enable_fallback=0)
         except (*self._errors, ValueError, RuntimeError) as error:
             raise ArtefactError(
                 f"{path}: ONNX Runtime cannot load it, it is damaged or not for this device; "
@@ -90,7 +96,8 @@ class _InSession(Described):
             )
         try:
             self.patch_hw, self.fixed_batch = _contract(path, self._session)
-            _compare(path, sidecar, self._session, self.patch_hw, self.fixed_batch)
+            metadata = self._session.get_modelmeta().custom_metadata_map
+            check_origin(path, sidecar, metadata, self.patch_hw, self.fixed_batch)
         except UnicodeDecodeError as error:
             raise ArtefactError(f"{path}: holds names that are no text, it is damaged; export it again") from error
         self.precision = sidecar.precision if sidecar else "unknown"
@@ -107,7 +114,7 @@ class _InSession(Described):
         self._session, self.closed = None, True
 
 
-class OnnxRuntimeEngine(_InSession, Engine):
+class OnnxRuntimeEngine(InSession, Engine):
     """An exported ONNX in ONNX Runtime on the CPU."""
 
     def __init__(self, path: Path, threads: int | None = None, profile: Path | None = None) -> None:
@@ -116,7 +123,7 @@ class OnnxRuntimeEngine(_InSession, Engine):
         Raises `ArtefactError` when the file breaks its sidecar or the contract.
         """
         ort: Any = require("onnxruntime", "cpu", "running an ONNX")
-        super().__init__(ort, path, check_sidecar(path), [_HOST], threads, profile)
+        super().__init__(ort, path, check_sidecar(path), [HOST], threads, profile)
         self.name, self.device, self.batch = "onnxruntime-cpu", "cpu", self.fixed_batch
 
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
@@ -150,7 +157,7 @@ class OnnxRuntimeArtefact(DeviceArtefact):
         return _OnnxRuntimeDevice(self, gpu, batch)
 
 
-class _OnnxRuntimeDevice(_InSession, DeviceEngine):
+class _OnnxRuntimeDevice(InSession, DeviceEngine):
     """One session, bound to device memory. It allocates beside us, and does not say how much."""
 
     capturable = False  # single operators may run on the CPU
@@ -158,7 +165,7 @@ class _OnnxRuntimeDevice(_InSession, DeviceEngine):
 
     def __init__(self, artefact: OnnxRuntimeArtefact, gpu: Gpu, batch: int | None) -> None:
         kind, shared = artefact.kind, {"device_id": str(gpu.index), "user_compute_stream": str(gpu.stream)}
-        providers = [(_PROVIDERS["cuda"], {**shared, "use_tf32": "0"}), _HOST]  # fp32 means what it says
+        providers = [(_PROVIDERS["cuda"], {**shared, "use_tf32": "0"}), HOST]  # fp32 means what it says
         if kind == "tensorrt":
             providers.insert(0, (_PROVIDERS["tensorrt"], {**shared, **_kept_engines(artefact, gpu, batch)}))
         super().__init__(artefact.ort, artefact.path, artefact.sidecar, providers, float64=kind != "cuda")
@@ -195,6 +202,11 @@ def without_float64(model: bytes) -> bytes:
     """
     calling = model.replace(_NODE, _FUNCTION)
     return model if calling == model else calling + GROUP_NORM.read_bytes()
+
+
+def errors(ort: Any) -> tuple[type[Exception], ...]:
+    """Return the types of ONNX Runtime's errors."""
+    return tuple(getattr(ort.capi.onnxruntime_pybind11_state, name) for name in _ERROR_NAMES)
 
 
 def provider_runtime(kind: str) -> Any:
@@ -265,17 +277,3 @@ def _contract(path: Path, session: Any) -> tuple[tuple[int, int], int | None]:
     patch_hw = check_contract(path, {name: (item.shape, item.type) for name, item in tensors.items()}, "tensor(float)")
     batch = tensors["image"].shape[0]
     return patch_hw, batch if isinstance(batch, int) else None
-
-
-def _compare(path: Path, sidecar: Sidecar | None, session: Any, patch_hw: tuple[int, int], batch: int | None) -> None:
-    """Raise `ArtefactError` where the metadata inside a file is not what its sidecar says; warn where it has none."""
-    if sidecar is None:
-        warnings.warn(f"{path} has no sidecar {sidecar_path(path).name}: its origin is unknown", stacklevel=6)
-        return
-    inside = {**session.get_modelmeta().custom_metadata_map, **essentials(patch_hw=patch_hw, batch=batch)}
-    for name, said in sidecar.essentials().items():
-        if inside.get(name) != said:
-            raise ArtefactError(
-                f"{path}: {name.partition('.')[2]} is {inside.get(name, 'missing')} in the file, "
-                f"its sidecar says {said}; export it again: {sidecar.export_command()}"
-            )

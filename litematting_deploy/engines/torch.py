@@ -21,31 +21,40 @@ def check_patch(patch_hw: tuple[int, int]) -> None:
 
 
 class TorchEngine(Engine):
-    """A `LiteMatting` module in float32, eager or compiled, on patches of the size given when it is made."""
+    """A `LiteMatting` module in float32, from and to host memory, on patches of the size given when it is made."""
 
     def __init__(
-        self, module: Any, patch_hw: tuple[int, int], compiled: bool = False, channels_last: bool = False
+        self,
+        module: Any,
+        patch_hw: tuple[int, int],
+        compiled: bool = False,
+        channels_last: bool = False,
+        device: str = "cpu",
     ) -> None:
         """module: in evaluation mode, on the CPU. compiled: by `torch.compile`, which takes a minute at the first run.
-        channels_last: keep activations as (N, H, W, C) in memory.
+        channels_last: keep activations as (N, H, W, C) in memory. device: `cpu`, or `mps` for Apple's GPU.
 
-        Raises `DependencyError` where compiling lacks a C++ compiler.
+        Raises `DependencyError` where compiling lacks a C++ compiler, `DeviceError` where PyTorch has no such device.
         """
         check_patch(patch_hw)
         self._torch: Any = require("torch", "export", "the PyTorch engine")
         compiler = os.environ.get("CXX", "g++")  # as PyTorch looks for it, but not before the first run
-        if compiled and shutil.which(compiler) is None:
+        if compiled and device == "cpu" and shutil.which(compiler) is None:
             raise DependencyError(
                 f"torch.compile on the CPU needs a C++ compiler and there is no {compiler}: install g++"
             )
-        self._module, self.name = _prepared(self._torch, module, compiled, channels_last)
-        self.device, self.version = "cpu", self._torch.__version__
+        if device == "mps" and not self._torch.backends.mps.is_available():
+            raise DeviceError(
+                f"`device=mps`: PyTorch {self._torch.__version__} sees no GPU of Apple's; use `device=cpu`"
+            )
+        self._module, self.name = _prepared(self._torch, module.to(device), compiled, channels_last)
+        self.device, self.version = device, self._torch.__version__
         self.patch_hw, self.batch, self.precision = patch_hw, None, "fp32"
 
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
         with self._torch.inference_mode():
-            inputs = [self._torch.from_numpy(array) for array in (image, trimap, guide)]
-            alpha: Batch = self._module(*inputs).numpy()
+            inputs = [self._torch.from_numpy(array).to(self.device) for array in (image, trimap, guide)]
+            alpha: Batch = self._module(*inputs).cpu().numpy()
         return alpha
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ class _Options(EngineOptions, total=False):
     for a type checker the types are here once more, since Python cannot pick them out of another class."""
 
     engine: Name | None
-    device: str | None
+    device: str
     plan: specs.Placement | None
     margin: int | None
     step: int | None

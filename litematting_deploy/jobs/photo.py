@@ -65,7 +65,7 @@ def matte_photo(job: JobSpec, report: Report | None = None) -> PhotoResult:
     if not (trimap == UNKNOWN).any():
         meter.note(f"{job.source} has no unknown pixels: the alpha is the trimap")
     results.write_preview(photo, trimap)
-    with open_matter(job.engine, job.plan) as matter:
+    with open_matter(job.engine, job.plan, trimap) as matter:
         plan, engine = matter.plan(trimap), matter.engine.describe()
         _note_details(matter, plan, meter)
         meter.begin("patches", len(plan.corners_yx))

@@ -1,17 +1,24 @@
 """From a file, or the URL of a model on a server, to the engine that runs it, and what may be said about each kind."""
 
 import os
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..engines import DeviceArtefact, Engine
-from ..engines.onnxruntime import OnnxRuntimeArtefact, OnnxRuntimeEngine
+from ..engines.onnxruntime import OnnxRuntimeArtefact
+from ..engines.providers import CHECKPOINT, INDEX, ONNX, TENSORRT, Provider, running
 from ..engines.torch import TorchArtefact, TorchEngine
 from ..engines.triton import TritonEngine
-from ..errors import ArtefactError, UsageError
+from ..errors import ArtefactError, DependencyError, DeviceError, UsageError
 from ..files import CHECKPOINT_SUFFIXES
 from ..profiling import stage
-from ..specs import EngineSpec, Precision
+from ..specs import AUTO, EngineSpec, Precision
+from .automatic import choices
 from .cuda import open_cuda
 from .on_device import OnDevice
 from .shipped import SHIPPED_ENGINE
@@ -19,18 +26,17 @@ from .shipped import SHIPPED_ENGINE
 PUBLISHED_PATCH_HW = (640, 640)
 TENSORRT_SUFFIX = ".engine"
 
-_ONNX, _CHECKPOINT, _TENSORRT, _SERVER = "an ONNX", "a checkpoint", "a TensorRT engine", "a model on a server"
-_DEVICES = {_ONNX: ("cpu", "cuda", "tensorrt"), _CHECKPOINT: ("cpu", "cuda"), _TENSORRT: ("cuda",)}
-_CPU, _GPU = " on the CPU", " on a GPU"
+_SERVER = "a model on a server"
+_CPU, _GPU, _OPENVINO = f"{ONNX} on the CPU", f"{CHECKPOINT} on a GPU", f"{ONNX} on OpenVINO"
 
 # parameter that only some engines have -> these, and what to do for others
 _ONLY = {
-    "device": ((_ONNX, _CHECKPOINT, _TENSORRT), "the server decides where it computes"),
-    "precision": ((_CHECKPOINT + _GPU,), "an ONNX computes in the precision that it was exported in"),
-    "compiled": ((_CHECKPOINT,), "only PyTorch compiles a model when it runs"),
-    "channels_last": ((_CHECKPOINT,), "other engines choose how activations lie in memory"),
-    "threads": ((_ONNX + _CPU,), "PyTorch's threads are set with torch.set_num_threads"),
-    "trust": ((_TENSORRT,), "nothing else needs it"),
+    "device": ((ONNX, CHECKPOINT, TENSORRT), "the server decides where it computes"),
+    "precision": ((_GPU, _OPENVINO), "it computes in the precision that it was made in"),
+    "compiled": ((CHECKPOINT,), "only PyTorch compiles a model when it runs"),
+    "channels_last": ((CHECKPOINT,), "other engines choose how activations lie in memory"),
+    "threads": ((_CPU, _OPENVINO), "PyTorch's threads are set with torch.set_num_threads"),
+    "trust": ((TENSORRT,), "nothing else needs it"),
     "timeout_s": ((_SERVER,), "nothing else is waited for"),
 }
 
@@ -48,17 +54,18 @@ class EngineOptions(TypedDict, total=False):
     timeout_s: float | None
 
 
-def load_engine(path: str | Path | None = None, device: str | None = None, **options: Unpack[EngineOptions]) -> Engine:
-    """Open the engine in a file or on a server; without `path`, the shipped weights in ONNX Runtime on the CPU.
+def load_engine(path: str | Path | None = None, device: str = AUTO, **options: Unpack[EngineOptions]) -> Engine:
+    """Open the engine in a file or on a server; without `path`, the shipped weights.
 
     path: an ONNX, a TensorRT engine, a checkpoint, which runs in PyTorch itself (extra `export`), or the URL of a model
     on a Triton server, grpc://HOST:8001/MODEL (extra `triton`).
-    device: `cpu`, `cuda[:N]` or, for an ONNX, `tensorrt[:N]`; by default `cuda` for a TensorRT engine, else `cpu`.
+    device: `auto`, the best one of those installed here by the rules of `runtime.automatic`; `cpu`, `cuda[:N]`; for an
+    ONNX also `tensorrt[:N]`, `openvino`, `openvino:gpu`, `openvino:npu`, `webgpu` or `coreml`; for a checkpoint `mps`.
     patch_hw: height and width of the patches of a checkpoint, 640x640 by default. Other engines take patches of one
     size, and another one is refused.
-    batch: patches per call on a GPU, or the most per request to a server.
-    threads: of ONNX Runtime on the CPU, all cores by default.
-    precision: `fp32` (the default), `tf32` or `fp16`, of a checkpoint on a GPU.
+    batch: patches per call on a GPU and in OpenVINO, or the most per request to a server.
+    threads: of an ONNX on the CPU, all cores by default.
+    precision: `fp32` (the default), `tf32` or `fp16` of a checkpoint on a GPU; `fp32`, `bf16` or `fp16` in OpenVINO.
     compiled: run a checkpoint through `torch.compile`.
     channels_last: keep the activations of a checkpoint as (N, H, W, C) in memory, which may be faster.
     trust: run a TensorRT engine that has no sidecar. An engine is code of whoever made it.
@@ -69,50 +76,87 @@ def load_engine(path: str | Path | None = None, device: str | None = None, **opt
 
 
 @stage("load engine")
-def open_spec(spec: EngineSpec) -> Engine:
-    """Open the engine that a spec describes; see `load_engine` for what applies to which engine, and for errors."""
+def open_spec(spec: EngineSpec, trimap: NDArray[np.uint8] | None = None) -> Engine:
+    """Open the engine that a spec describes; see `load_engine` for what applies to which engine, and for errors.
+
+    trimap: (H, W) uint8 of the only photo that it is opened for, where `auto` is to choose; None for many. Where what
+    `auto` chooses does not open, a warning says why, and the next best is opened.
+    """
     if spec.engine is not None and spec.is_served:
         _check_parameters(spec, spec.engine, _SERVER, _SERVER)
         return _of_patch(TritonEngine(spec.engine, spec.batch, spec.timeout_s), spec.engine, spec.patch_hw)
-    path = Path(spec.engine or SHIPPED_ENGINE)
+    *others, last = [spec.device] if spec.device != AUTO else choices(spec, _path(spec), _kind(_path(spec)), trimap)
+    for device in others:
+        try:
+            return _opened(replace(spec, device=device))
+        except (DependencyError, DeviceError) as error:
+            warnings.warn(f"`device=auto` passes over what does not run here: {error}", stacklevel=3)
+    return _opened(replace(spec, device=last))
+
+
+def resolved(spec: EngineSpec) -> EngineSpec:
+    """Return a spec with the device that `auto` stands for on this machine, for many photos; it is not opened."""
+    if spec.device != AUTO or spec.is_served:
+        return spec
+    return replace(spec, device=choices(spec, _path(spec), _kind(_path(spec)))[0])
+
+
+def _opened(spec: EngineSpec) -> Engine:
+    """Open the engine in a file on the device that the spec names."""
+    path = _path(spec)
     kind = _kind(path)
-    device, index = _device(path, kind, spec.device)
-    _check_parameters(spec, str(path), kind, kind + (_CPU if device == "cpu" else _GPU))
-    if kind != _CHECKPOINT:
+    provider, part = _device(path, kind, spec.device)
+    _check_parameters(spec, str(path), kind, f"{kind} {provider.place}")
+    if kind != CHECKPOINT:
         _check_file(path)
-    engine = _on_host(path, kind, spec) if device == "cpu" else _on_device(path, kind, device, index, spec)
-    return _of_patch(engine, path, spec.patch_hw)
+    if provider.on_cuda:
+        return _of_patch(_on_device(path, kind, provider.device, int(part or 0), spec), path, spec.patch_hw)
+    if provider.opened is not None and kind == ONNX:
+        return _of_patch(provider.opened(path, part, spec), path, spec.patch_hw)
+    size = spec.patch_hw or PUBLISHED_PATCH_HW
+    return TorchEngine(_checkpoint(path), size, spec.compiled, spec.channels_last, provider.device)
 
 
-def is_onnx_on_host(spec: EngineSpec) -> bool:
-    """Return whether an engine runs in ONNX Runtime on the CPU, whose threads can be chosen."""
-    path = Path(spec.engine or SHIPPED_ENGINE)
-    return spec.device in (None, "cpu") and not spec.is_served and path.suffix.lower() == ".onnx"
+def takes_threads(spec: EngineSpec) -> bool:
+    """Return whether an engine is an ONNX whose threads can be chosen. Its device is not `auto`."""
+    return not spec.is_served and _path(spec).suffix.lower() == ".onnx" and spec.device in ("cpu", "openvino")
 
 
-def runs_on_gpu(path: Path, device: str | None) -> bool:
-    """Return whether the engine in a file would work on a GPU. device: as in `EngineSpec`."""
-    return (device or _DEVICES[_kind(path)][0]) != "cpu"
+def runs_on_gpu(spec: EngineSpec) -> bool:
+    """Return whether an engine works on the memory of a CUDA device here. Its device is not `auto`."""
+    return not spec.is_served and _device(_path(spec), _kind(_path(spec)), spec.device)[0].on_cuda
+
+
+def plain_device(path: Path) -> str:
+    """Return the device that every artefact of a file's kind runs on: `cuda` for a TensorRT engine, else `cpu`."""
+    return running(_kind(path))[0].device
+
+
+def _path(spec: EngineSpec) -> Path:
+    """Return the file of an engine."""
+    return Path(spec.engine or SHIPPED_ENGINE)
 
 
 def _kind(path: Path) -> str:
     """Return what a file is by its ending; what has another ending is an ONNX until its backend refuses it."""
     suffix = path.suffix.lower()
-    return _TENSORRT if suffix == TENSORRT_SUFFIX else _CHECKPOINT if suffix in CHECKPOINT_SUFFIXES else _ONNX
+    return TENSORRT if suffix == TENSORRT_SUFFIX else CHECKPOINT if suffix in CHECKPOINT_SUFFIXES else ONNX
 
 
-def _device(path: Path, kind: str, device: str | None) -> tuple[str, int]:
-    """Return `cpu`, `cuda` or `tensorrt`, and the index of the GPU. Raises `UsageError` for what `kind` cannot use."""
-    accepted = _DEVICES[kind]
-    name, colon, index = (device or accepted[0]).partition(":")
-    if name not in accepted or (colon and (name == "cpu" or not index.isdecimal())):
-        choices = [choice for each in accepted for choice in ([each] if each == "cpu" else [each, f"{each}:N"])]
-        fix = "" if kind == _ONNX else "; an ONNX runs on the CPU and on any GPU"
+def _device(path: Path, kind: str, device: str) -> tuple[Provider, str]:
+    """Return the provider of a device and what follows the colon. Raises `UsageError` for what `kind` cannot use."""
+    accepted = {provider.device: provider for provider in running(kind)}
+    name, colon, part = device.partition(":")
+    provider = accepted.get(name)
+    parts = provider.parts if provider is not None else ()
+    if provider is None or (colon and part not in parts and not (INDEX in parts and part.isdecimal())):
+        listed = [each for one in accepted.values() for each in one.devices]
+        fix = "" if kind == ONNX else "; an ONNX runs on the CPU and on any GPU"
         raise UsageError(
-            f"{path}: `device` must be {', '.join(choices[:-1])} or {choices[-1]} for {kind}; got {device!r}{fix}",
+            f"{path}: `device` must be {', '.join(listed)} or auto for {kind}; got {device!r}{fix}",
             parameter="device",
         )
-    return name, int(index or 0)
+    return provider, part
 
 
 def _check_parameters(spec: EngineSpec, engine: str, *kinds: str) -> None:
@@ -126,6 +170,13 @@ def _check_parameters(spec: EngineSpec, engine: str, *kinds: str) -> None:
                 "leave it out",
                 parameter=name,
             )
+    accepted = ("fp32", "bf16", "fp16") if _OPENVINO in kinds else ("fp32", "tf32", "fp16")
+    if spec.precision not in (None, *accepted):
+        raise UsageError(
+            f"{engine}: `precision` must be {', '.join(accepted[:-1])} or {accepted[-1]} for {kinds[-1]}; "
+            f"got {spec.precision}",
+            parameter="precision",
+        )
 
 
 def _of_patch(engine: Engine, path: str | Path, patch_hw: tuple[int, int] | None) -> Engine:
@@ -153,18 +204,11 @@ def _check_file(path: Path) -> None:
         raise ArtefactError(f"{path}: no such engine file; make one with {command}")
 
 
-def _on_host(path: Path, kind: str, spec: EngineSpec) -> Engine:
-    """Open a checkpoint or an ONNX on the CPU."""
-    if kind == _CHECKPOINT:
-        return TorchEngine(_checkpoint(path), spec.patch_hw or PUBLISHED_PATCH_HW, spec.compiled, spec.channels_last)
-    return OnnxRuntimeEngine(path, spec.threads)
-
-
 def _on_device(path: Path, kind: str, device: str, index: int, spec: EngineSpec) -> Engine:
     """Check a file for a GPU before any driver is asked for, then open it there."""
-    if kind == _ONNX:
+    if kind == ONNX:
         artefact: DeviceArtefact = OnnxRuntimeArtefact(path, device)
-    elif kind == _TENSORRT:
+    elif kind == TENSORRT:
         from ..engines.tensorrt.runner import TensorRTArtefact
 
         artefact = TensorRTArtefact(path, spec.trust)

@@ -18,7 +18,7 @@ from ..matting.bit_mask import BitMask
 from ..matting.inputs import alpha_dtype, as_image, as_trimap, check_image_shape, check_same_size, check_trimap_shape
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
 from ..profiling import stage
-from ..specs import EngineSpec, Placement, PlanSpec
+from ..specs import AUTO, EngineSpec, Placement, PlanSpec
 from .cuda.arrays import DeviceArray
 from .device_memory import DeviceMemory
 from .device_stitch import DeviceStitcher, Job
@@ -65,7 +65,7 @@ class Matter:
     def load(
         cls,
         path: str | Path | None = None,
-        device: str | None = None,
+        device: str = AUTO,
         *,
         plan: Placement | None = None,
         margin: int | None = None,
@@ -80,13 +80,19 @@ class Matter:
         return cls.open(engine, PlanSpec(plan=plan, margin=margin, step=step))
 
     @classmethod
-    def open(cls, engine: EngineSpec = EngineSpec(), plan: PlanSpec = PlanSpec()) -> Self:
+    def open(
+        cls,
+        engine: EngineSpec = EngineSpec(),
+        plan: PlanSpec = PlanSpec(),
+        trimap: NDArray[np.uint8] | None = None,
+    ) -> Self:
         """Open an engine and return the matter that runs it on the patches of `plan`; close it, or use it in a `with`.
 
         engine: which engine, and where; `engine.batch` patches go to it at a time. plan: which patches of a photo run.
+        trimap: (H, W) uint8 of the only photo that is matted, by which `auto` counts what opening an engine costs.
         Raises what `load_engine` raises, and `UsageError` where the plan does not fit the engine, which is closed then.
         """
-        opened = open_spec(engine)
+        opened = open_spec(engine, trimap)
         with contextlib.ExitStack() as on_error:
             on_error.callback(opened.close)
             matter = cls(opened, batch=engine.batch, **asdict(plan))

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from ..._optional import require
 from ...errors import DeviceError, LiteMattingError, UsageError, first_line
 from ...images.background import is_image
-from ...runtime.loading import TENSORRT_SUFFIX, is_onnx_on_host
+from ...runtime.loading import resolved, runs_on_gpu, takes_threads
 from ...specs import ClusterSpec, JobSpec
 from ..folder import FolderFiles, FolderJob
 from ..frames import Frame
@@ -42,8 +42,7 @@ def matte_on_cluster(job: JobSpec, cluster: ClusterSpec = ClusterSpec(), report:
     """
     job = _for_actors(job, int(cluster.cpus))
     if cluster.gpus is None:
-        device, on_gpu = job.engine.device, Path(job.engine.engine or "").suffix.lower() == TENSORRT_SUFFIX
-        cluster = replace(cluster, gpus=float(on_gpu if device is None else device != "cpu"))
+        cluster = replace(cluster, gpus=float(runs_on_gpu(job.engine)))
     folder = FolderJob(job, report)
     share = Share(job, folder.frames)
     with connected(cluster.address) as ray:
@@ -101,10 +100,10 @@ def _is_done(frame: Frame, files: FolderFiles, manifest: Manifest, since_ns: int
 
 def _for_actors(job: JobSpec, threads: int) -> JobSpec:
     """Return the job for processes that have working directories of their own, and so many threads each."""
-    engine, output = job.engine, job.output
+    engine, output = resolved(job.engine), job.output  # once for all actors, so that all frames are alike
     if engine.engine is not None and not engine.is_served:
         engine = replace(engine, engine=os.path.abspath(engine.engine))
-    if is_onnx_on_host(engine):
+    if takes_threads(engine):
         # Ray counts cores and binds nobody to them: ONNX Runtime would take all of the machine's in each actor.
         engine = replace(engine, threads=threads)
     paths = {name: os.path.abspath(path) for name, path in output.named.items()}

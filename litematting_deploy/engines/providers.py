@@ -1,0 +1,127 @@
+"""The libraries that run an artefact: each is registered here, with its devices, its extra and its way in.
+
+To find out whether one is installed, nothing heavy is imported: `auto` asks at every start.
+"""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..specs import EngineSpec
+from .base import Engine
+
+ONNX, CHECKPOINT, TENSORRT = "an ONNX", "a checkpoint", "a TensorRT engine"
+_SYSTEMS = {"darwin": "macOS"}
+INDEX = "N"
+"""What stands for the number of a GPU in the parts of a device."""
+_DRIVER = ("/proc/driver/nvidia/version", "/dev/dxg")  # Linux, and Linux inside Windows
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A library that runs artefacts on a device.
+
+    device: its name in `EngineSpec.device`. parts: what may follow a colon there.
+    kinds: of the artefacts that it runs.
+    modules: what must be installed for an ONNX to run; extra: what brings it.
+    opened: opens an ONNX in host memory; None for what works on CUDA memory, and for PyTorch.
+    place: where it computes, in words, as errors about parameters name it.
+    on_cuda: works on the memory of a CUDA device.
+    system: the only system, in Python's word, that has it.
+    also: returns what else is missing, in words.
+    """
+
+    device: str
+    kinds: tuple[str, ...]
+    modules: tuple[str, ...]
+    extra: str
+    place: str
+    opened: Callable[[Path, str, EngineSpec], Engine] | None = None
+    parts: tuple[str, ...] = ()
+    on_cuda: bool = False
+    system: str = ""
+    also: Callable[[], str] = lambda: ""
+
+    @property
+    def devices(self) -> list[str]:
+        """All that `EngineSpec.device` may say for it, such as cuda and cuda:N."""
+        return [self.device, *(f"{self.device}:{part}" for part in self.parts)]
+
+    def missing(self) -> str:
+        """Return why an ONNX does not run with it here, in words; nothing where it is installed. It is not imported."""
+        if self.system and sys.platform != self.system:
+            return f"`device={self.device}` is for {_SYSTEMS[self.system]}; use `device=auto`"
+        for module in self.modules:
+            if importlib.util.find_spec(module) is None:
+                return (
+                    f"`device={self.device}` needs {module}, which is not installed: "
+                    f"pip install 'litematting-deploy[{self.extra}]'"
+                )
+        return self.also()
+
+
+def _nvidia() -> str:
+    """Return what is missing for ONNX Runtime on an NVIDIA GPU."""
+    if not any(map(os.path.exists, _DRIVER)):
+        return "`device=cuda`: there is no NVIDIA driver; install it, or use `device=cpu`"
+    import importlib.metadata  # takes time, and most machines need it not
+
+    try:
+        importlib.metadata.version("onnxruntime-gpu")
+    except importlib.metadata.PackageNotFoundError:
+        return "`device=cuda` needs onnxruntime-gpu in the place of onnxruntime: pip install 'litematting-deploy[gpu]'"
+    return ""
+
+
+def _cpu(path: Path, _: str, spec: EngineSpec) -> Engine:
+    from .onnxruntime import OnnxRuntimeEngine
+
+    return OnnxRuntimeEngine(path, spec.threads)
+
+
+def _openvino(path: Path, part: str, spec: EngineSpec) -> Engine:
+    from .openvino import OpenVinoEngine
+
+    return OpenVinoEngine(path, part, spec.precision or "fp32", spec.batch, spec.threads)
+
+
+def _webgpu(path: Path, _: str, __: EngineSpec) -> Engine:
+    from .onnxruntime_plugins import OnnxRuntimePlugin
+
+    return OnnxRuntimePlugin(path, "webgpu")
+
+
+def _coreml(path: Path, _: str, __: EngineSpec) -> Engine:
+    from .onnxruntime_plugins import OnnxRuntimePlugin
+
+    return OnnxRuntimePlugin(path, "coreml")
+
+
+_REGISTERED = (
+    Provider("cpu", (ONNX, CHECKPOINT), ("onnxruntime",), "cpu", "on the CPU", _cpu),
+    Provider(
+        *("cuda", (ONNX, CHECKPOINT, TENSORRT), ("onnxruntime", "cuda"), "gpu", "on a GPU"),
+        parts=(INDEX,),
+        on_cuda=True,
+        also=_nvidia,
+    ),
+    Provider(
+        "tensorrt", (ONNX,), ("onnxruntime", "cuda"), "gpu-trt", "on a GPU", parts=(INDEX,), on_cuda=True, also=_nvidia
+    ),
+    Provider("openvino", (ONNX,), ("openvino",), "openvino", "on OpenVINO", _openvino, parts=("gpu", "npu")),
+    Provider(
+        "webgpu", (ONNX,), ("onnxruntime", "onnxruntime_ep_webgpu"), "webgpu", "on another GPU than NVIDIA's", _webgpu
+    ),
+    # Nobody has run these two yet.
+    Provider("coreml", (ONNX,), ("onnxruntime",), "cpu", "on Apple's hardware", _coreml, system="darwin"),
+    Provider("mps", (CHECKPOINT,), ("torch",), "export", "on Apple's GPU", system="darwin"),
+)
+PROVIDERS: Mapping[str, Provider] = {provider.device: provider for provider in _REGISTERED}
+
+
+def running(kind: str) -> list[Provider]:
+    """Return the providers that run artefacts of a kind; the first is the plain one."""
+    return [provider for provider in PROVIDERS.values() if kind in provider.kinds]

@@ -1,0 +1,100 @@
+"""Which devices `device=auto` stands for: rules for what is installed, in order, as docs/how-to/engines.md has them.
+
+What was never measured, or gives less than float32, is for those who name it: TensorRT, WebGPU, CoreML, `mps`,
+OpenVINO's GPUs and NPUs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engines.openvino import is_compiled
+from ..engines.providers import CHECKPOINT, ONNX, PROVIDERS, TENSORRT
+from ..matting.trimap import UNKNOWN
+from ..sidecar import read_sidecar
+from ..specs import EngineSpec
+from ..system import processor_flags
+
+OPENS, COMPILES = 3, 13
+"""Patches of one photo from which on OpenVINO repays its longer start, and compiling the model beforehand."""
+_WIDE = "avx512f"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is to be run. trimap: (H, W) uint8 of the only photo; None for many."""
+
+    spec: EngineSpec
+    path: Path
+    trimap: NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A device and when it is chosen. kinds: of artefacts. words: as in the docs. holds: beside being installed."""
+
+    device: str
+    kinds: tuple[str, ...]
+    words: str
+    holds: Callable[[Case], bool]
+
+
+def _asks_less(case: Case) -> bool:
+    """Return whether the user allows less than float32."""
+    return case.spec.precision not in (None, "fp32")
+
+
+def _pays(case: Case) -> bool:
+    """Return whether OpenVINO is faster, its start included."""
+    spec = case.spec
+    if _asks_less(case):  # of an ONNX, OpenVINO alone has a choice
+        return True
+    if _WIDE not in processor_flags():
+        return False
+    if case.trimap is None:
+        return True
+    return _cells(case) >= (OPENS if is_compiled(case.path, "fp32", spec.batch) else COMPILES)
+
+
+def _cells(case: Case) -> int:
+    """Return about how many patches a photo has: those of a grid, side by side, that hold unknown pixels."""
+    sidecar = read_sidecar(case.path)
+    if sidecar is None or case.trimap is None:
+        return 0
+    rows, columns = np.nonzero(case.trimap == UNKNOWN)
+    return len(np.unique(rows // sidecar.patch_hw[0] * (1 << 32) + columns // sidecar.patch_hw[1]))
+
+
+RULES = (
+    Rule("cuda", (TENSORRT,), "always", lambda _: True),
+    Rule(
+        "cuda",
+        (ONNX,),
+        "there is an NVIDIA driver, and onnxruntime-gpu and cuda-python are installed",
+        lambda case: case.spec.threads is None and not _asks_less(case),
+    ),
+    Rule(
+        "openvino",
+        (ONNX,),
+        f"openvino is installed and the processor has AVX-512; a photo alone has about {OPENS} patches, or {COMPILES} "
+        "if the model must be compiled first; or `--precision` allows less than float32",
+        _pays,
+    ),
+    Rule("cpu", (ONNX, CHECKPOINT), "else", lambda _: True),
+)
+
+
+def choices(spec: EngineSpec, path: Path, kind: str, trimap: NDArray[np.uint8] | None = None) -> list[str]:
+    """Return the devices that `auto` stands for, the best first; each is the next to try if that does not open.
+
+    kind: of the artefact at `path`. trimap: as `Case` has it.
+    """
+    case = Case(spec, path, trimap)
+    fitting = [rule for rule in RULES if kind in rule.kinds]
+    plain = fitting[-1].device
+    better = [rule for rule in fitting if rule.device != plain and not PROVIDERS[rule.device].missing()]
+    chosen = [rule.device for rule in better if rule.holds(case)]
+    return chosen if chosen and _asks_less(case) else [*chosen, plain]
