@@ -47,8 +47,7 @@ CHECKS = (
     Check("ONNX Runtime on the CPU", "host", "onnxruntime_cpu", needed=True, timeout_s=120),
     Check("PyTorch on the CPU", "host", "pytorch_cpu", timeout_s=120),
     Check("Triton client", "host", "triton"),
-    # PyMatting's first import on a machine compiles for half a minute.
-    Check("foreground colours", "host", "foreground", timeout_s=180),
+    Check("foreground colours", "host", "foreground"),
     Check("kernels compile", "host", "kernels"),
     Check("ltm-build for RTX GPUs", "host", "tensorrt_rtx"),
     Check("NVIDIA driver", "gpu", "driver"),
