@@ -12,7 +12,7 @@ TRITON := .venv-triton
 
 demo: $(VENV)/.runtime
 	@mkdir -p demo
-	@echo "matting examples/dandelion.jpg; the first run also compiles PyMatting, which takes half a minute"
+	@echo "matting examples/dandelion.jpg"
 	$(BIN)/ltm-infer examples/dandelion.jpg examples/dandelion_trimap.png -o demo/alpha.png --cutout demo/cutout.png
 
 test: check

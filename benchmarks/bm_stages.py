@@ -75,7 +75,6 @@ def test_stitch(benchmark: Any, scene: Scene) -> None:
 
 def test_foreground(benchmark: Any, scene: Scene) -> None:
     photo = Photo("example", scene.image, scene.image)
-    estimate_foreground(photo, scene.alpha)  # compiles, once on a machine
     assert benchmark(estimate_foreground, photo, scene.alpha).shape == scene.image.shape
 
 

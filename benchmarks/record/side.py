@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-# Not ONNX Runtime and PyMatting, which start threads: these do not live on in a fork.
+# Not ONNX Runtime, which starts threads: these do not live on in a fork.
 SLOW = ("cv2", "PIL.Image", "av", "OpenEXR", "onnx", "torch")
 UNKNOWN_COMMAND, CRASHED = 127, 70
 

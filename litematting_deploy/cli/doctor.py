@@ -27,7 +27,7 @@ def main(json_file: str | None) -> int:
         check_writable(json_file)
     described = environment.describe()
     left = Counter(check.name for check in CHECKS)
-    with stderr.status("trying everything (PyMatting's first start on a machine takes half a minute)") as status:
+    with stderr.status("trying everything") as status:
 
         def done(name: str) -> None:
             left.subtract([name])

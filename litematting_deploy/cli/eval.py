@@ -25,7 +25,11 @@ from .options import engine_options, max_megapixels_option, plan_options, trimap
     help="exact: 0, 128, 255. between: all but 0 and 255 is unknown. labels: 0, 1, 2.",
 )
 @plan_options
-@click.option("--peers", is_flag=True, help=f"Also PyMatting's {', '.join(map(label, PEERS))}: minutes, not seconds.")
+@click.option(
+    "--peers",
+    is_flag=True,
+    help=f"Also PyMatting's {', '.join(map(label, PEERS))}, of the extra peers: minutes, not seconds.",
+)
 @click.option("--report", "report_folder", metavar="DIR", help="Also write DIR/index.html, a page with all mattes.")
 @click.option("--json", "json_file", metavar="FILE", help="Also write everything as JSON, MSE as it is.")
 @max_megapixels_option

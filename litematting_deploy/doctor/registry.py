@@ -51,8 +51,7 @@ CHECKS = (
     Check("PyTorch on the CPU", "host", "pytorch_cpu", timeout_s=120),
     Check("PyTorch on Apple's GPU", "host", "mps", timeout_s=120),
     Check("Triton client", "host", "triton"),
-    # PyMatting's first import on a machine compiles for half a minute.
-    Check("foreground colours", "host", "foreground", timeout_s=180),
+    Check("foreground colours", "host", "foreground"),
     Check("kernels compile", "host", "kernels"),
     Check("ltm-build for RTX GPUs", "host", "tensorrt_rtx"),
     Check("NVIDIA driver", "gpu", "driver"),

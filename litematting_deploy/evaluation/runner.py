@@ -4,7 +4,6 @@ PyMatting: Germer et al., JOSS 2020.
 """
 
 import contextlib
-import importlib
 import io
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
+from .._optional import require
 from ..errors import InputError
 from ..matting.patches import to_levels
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
@@ -111,7 +111,7 @@ def evaluate_dataset(
     trimap: the folder of trimaps in the data set; the layout's first by default.
     trimap_encoding: what their grey values mean.
     max_megapixels: larger images are refused before they are decoded.
-    peers: also run PyMatting's methods, which take minutes.
+    peers: also run PyMatting's methods, which take minutes and need the extra `peers`.
     report_folder: where to write a page with all mattes.
     progress: called with the number of images done, that of all, and what is being done.
     Raises: `InputError` naming the file; `OutputError`; what loading the engine raises.
@@ -180,12 +180,15 @@ def evaluate(
 
 
 class Peer:
-    """One of `PEERS` with PyMatting's own settings, called as a `Matter` is: `Peer("knn")(image, trimap)`."""
+    """One of `PEERS` with PyMatting's own settings, called as a `Matter` is: `Peer("knn")(image, trimap)`.
+
+    Raises `DependencyError` where PyMatting is not installed.
+    """
 
     def __init__(self, method: str) -> None:
         self.method = method
         name = f"estimate_alpha_{PEERS[method]}"
-        self._estimate: Any = getattr(importlib.import_module(f"pymatting.alpha.{name}"), name)
+        self._estimate: Any = getattr(require(f"pymatting.alpha.{name}", "peers", "comparing with PyMatting"), name)
 
     def __call__(self, image: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return alpha (H, W) float64, 0..1.

@@ -15,7 +15,7 @@ from .outputs import Remarks
 
 WORDS = {
     "patches": "matting",
-    "foreground colours": "estimating foreground colours (the first time, PyMatting compiles itself for half a minute)",
+    "foreground colours": "estimating foreground colours",
 }
 """What people are told of activities whose names alone do not say enough."""
 

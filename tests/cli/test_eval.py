@@ -66,6 +66,12 @@ def test_shipped_engine_other_trimaps_as_published_without_torch(tmp_path: Path)
     assert "640x640" in content["engine"]
 
 
+def test_peers_need_their_extra(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "set", ["a"])
+    result = run("ltm-eval", folder, "--peers", block="pymatting")
+    assert_one_line(result, 1, "comparing with PyMatting needs pymatting", "litematting-deploy[peers]")
+
+
 @pytest.mark.slow
 def test_peers(tmp_path: Path, small_onnx: Path) -> None:
     folder = make_dataset(tmp_path / "set", ["a", "glass"])

@@ -168,10 +168,10 @@ def test_what_known_pixels_do_not_mend_is_not_said_to_be(
     clip = bright_clip(tmp_path / "clip.mov", 2)
     command = ("ltm-infer", clip, trimaps, "--engine", root_onnx, "--failed-frames", "known", "-o")
 
-    def missing() -> None:
-        raise ImportError("no PyMatting")
+    def fail(*_: object) -> None:
+        raise MemoryError
 
-    monkeypatch.setattr("litematting_deploy.matting.foreground.foreground_estimator", missing)
+    monkeypatch.setattr("litematting_deploy.matting.foreground.unmix", fail)
     failed = called(*command, tmp_path / "m.mov")
     assert failed.code == 1
     last = failed.err.splitlines()[-1]

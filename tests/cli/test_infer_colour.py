@@ -9,12 +9,12 @@ import OpenEXR
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from pymatting import estimate_foreground_ml
 
 from tests.cli.frames import BOX, save_trimap
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, assert_one_line, called, run
 from tests.images.files import adobe_profile, read_exr, read_levels, save_exr, save_levels
 from tests.images.light import decoded, encoded
+from tests.matting.unmixed import unmixed
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +37,9 @@ def infer(photo: Path, trimap: Path, engine: Path, *options: str | Path) -> None
 
 
 def foreground(pixels: NDArray[Any], alpha: NDArray[Any]) -> NDArray[np.float64]:
-    """PyMatting's estimate on light; opaque pixels are the photo's."""
+    """Colours estimated on light, in float64; opaque pixels are the photo's."""
     light = decoded(pixels)
-    top = max(1.0, light.max())
-    estimate = estimate_foreground_ml((light / top).astype(np.float32), alpha.astype(np.float32)).astype(np.float64)
-    return np.where(alpha[:, :, None] >= 1, light, estimate * top)
+    return np.where(alpha[:, :, None] >= 1, light, unmixed(light, alpha, max(1.0, light.max())))
 
 
 def rgb(path: Path) -> NDArray[Any]:

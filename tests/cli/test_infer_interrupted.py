@@ -93,7 +93,7 @@ def test_killed_twice_and_resumed(light: NDArray[Any], tmp_path: Path, mean_onnx
 
 def check_frame(image: Path, images: Path, output: Path, cuts: Path) -> None:
     """Depth, metadata and colours of the results. The alpha of this network is the mean of what it sees; colours as
-    light, beside PyMatting's on NumPy's light."""
+    light, beside those estimated on NumPy's light."""
     kind = ".exr" if image.suffix == ".exr" else ".png"
     alpha_file = (output / image.relative_to(images)).with_suffix(kind)
     cutout_file = (cuts / image.relative_to(images)).with_suffix(kind)

@@ -1,10 +1,8 @@
 """Results of ltm-infer that need the foreground's colours, where these fail, and what they say of their colours."""
 
-import os
 import shutil
 import struct
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from litematting_deploy.matting.foreground import foreground_estimator
 from litematting_deploy.runtime.shipped import TINY_ENGINE
 from tests.cli.frames import BOX, COMMAND, save_trimap
 from tests.conftest import EXAMPLE, called, run
@@ -34,10 +31,21 @@ def pixels_of(path: Path) -> NDArray[np.uint8]:
         return np.asarray(picture)
 
 
+@pytest.fixture
+def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Colours cannot be estimated."""
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("litematting_deploy.matting.foreground.unmix", fail)
+
+
+@pytest.mark.usefixtures("no_memory")
 def test_alpha_is_written_where_colours_fail(pair: tuple[Path, Path], tmp_path: Path) -> None:
     alone, alpha, cutout = (tmp_path / name for name in ("alone.png", "a.png", "c.png"))
     assert run("ltm-infer", *pair, "-o", alone, *_ENGINE).code == 0
-    failed = run("ltm-infer", *pair, "-o", alpha, "--cutout", cutout, *_ENGINE, block="pymatting")
+    failed = called("ltm-infer", *pair, "-o", alpha, "--cutout", cutout, *_ENGINE)
     assert failed.code == 1
     lines = [line for line in failed.err.splitlines() if "no sidecar" not in line]
     assert len(lines) == 1
@@ -47,6 +55,7 @@ def test_alpha_is_written_where_colours_fail(pair: tuple[Path, Path], tmp_path: 
     assert not cutout.exists()
 
 
+@pytest.mark.usefixtures("no_memory")
 def test_folders_go_on_where_colours_fail(pair: tuple[Path, Path], tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("images", "trimaps", "out", "cutouts")]
     for folder, source in zip(folders, pair, strict=False):
@@ -54,7 +63,7 @@ def test_folders_go_on_where_colours_fail(pair: tuple[Path, Path], tmp_path: Pat
         for name in ("a.png", "b.png"):
             shutil.copy(source, folder / name)
     images, trimaps, out, cutouts = folders
-    failed = run("ltm-infer", images, trimaps, "-o", out, "--cutout", cutouts, *_ENGINE, block="pymatting")
+    failed = called("ltm-infer", images, trimaps, "-o", out, "--cutout", cutouts, *_ENGINE)
     assert failed.code == 1
     assert failed.err.count("its foreground colours cannot be estimated") == 2
     assert "Traceback" not in failed.err
@@ -78,45 +87,12 @@ def test_narrow_photos_have_a_cutout(hw: tuple[int, int], known: str, tmp_path: 
         assert (found[:, :, :3] == colour).all()
 
 
-_CACHE = """
-import numba.core.caching as caching, os, sys
-from numba import config
-def nowhere(*_): return None
-for name in ("InTreeCacheLocator", "UserWideCacheLocator", "IPythonCacheLocator", "ZipCacheLocator"):
-    getattr(caching, name).from_function = classmethod(nowhere)
-from litematting_deploy.matting.foreground import _private_folder, _temporary_cache
-from numba import njit
-try: njit(cache=True)(lambda x: x)
-except RuntimeError as error: assert "cannot cache" in str(error)
-else: raise AssertionError
-before = config.CACHE_DIR
-with _temporary_cache():
-    def double(x): return 2 * x
-    double = njit(cache=True)(double)
-assert config.CACHE_DIR == before and double(4) == 8
-print(_private_folder(), double._cache.cache_path)
-"""
-
-
-def test_numba_has_a_cache_of_this_users_own_where_it_finds_no_place(tmp_path: Path) -> None:
-    """Locators that find nothing stand for a read-only installation; compiling all of PyMatting takes a minute."""
-    script = tmp_path / "program.py"
-    script.write_text(_CACHE)
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
-    environment.pop("NUMBA_CACHE_DIR", None)
-    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    folder, used = map(Path, done.stdout.split())
-    assert folder == tmp_path / f"litematting-numba-{os.geteuid()}"
-    assert folder in used.parents
-    assert folder.stat().st_mode & 0o077 == 0
-    folder.chmod(0o777)  # others might put code there
-    again = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
-    assert Path(again.stdout.split()[0]) != folder
-
-
-def test_pymatting_is_asked_of_once() -> None:
-    assert foreground_estimator() is foreground_estimator()
+def test_colours_need_no_compiler_and_no_folder_of_their_own(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    """What used to compile itself could not in a container with a read-only installation and no home."""
+    alpha, cutout = tmp_path / "a.png", tmp_path / "c.png"
+    command = ("ltm-infer", *pair, "-o", alpha, "--cutout", cutout, *_ENGINE)
+    assert run(*command, block="pymatting,numba,llvmlite,scipy").code == 0
+    assert np.array_equal(pixels_of(cutout)[:, :, 3], pixels_of(alpha))
 
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-"])

@@ -24,7 +24,7 @@ from litematting_deploy.matting.composite import composite_picture, cutout_pictu
 from litematting_deploy.matting.foreground import estimate_foreground
 from tests.demo.conftest import Served
 
-PATIENCE_MS = 180_000  # PyMatting compiles itself once
+PATIENCE_MS = 180_000
 pytestmark = pytest.mark.slow
 
 ZOOM = 1.8

@@ -1,10 +1,4 @@
-"""Foreground colours, against PyMatting on light computed here."""
-
-import importlib
-import importlib.abc
-import pickle
-import sys
-from typing import Any
+"""Foreground colours, against arithmetic on light computed here, drawn truth and PyMatting."""
 
 import numpy as np
 import pytest
@@ -13,9 +7,13 @@ from pymatting import estimate_foreground_ml
 
 from litematting_deploy.errors import ForegroundError, InputError
 from litematting_deploy.images.photo import Photo
-from litematting_deploy.matting import foreground
+from litematting_deploy.matting import unmixing
 from litematting_deploy.matting.foreground import estimate_foreground
+from litematting_deploy.matting.unmixing import foreground_light
+from litematting_deploy.training.families import FAMILIES
+from litematting_deploy.training.families.layout import fractal
 from tests.images.light import decoded, encoded
+from tests.matting.unmixed import unmixed
 
 RED, BLUE = np.array([0.8, 0.05, 0.02], np.float32), np.array([0.02, 0.05, 0.6], np.float32)
 
@@ -45,24 +43,50 @@ def test_soft_pixels_have_the_light_of_the_foreground_and_opaque_ones_the_photos
     np.testing.assert_array_equal(estimate[alpha == 1], taken.pixels[alpha == 1])
 
 
-def test_equals_pymatting_on_light() -> None:
-    light, alpha = scene(120, 160)
+@pytest.mark.parametrize("hw", [(120, 160), (97, 33), (5, 1)])
+def test_equals_the_same_arithmetic_in_float64(hw: tuple[int, int]) -> None:
+    light, alpha = scene(*hw)
+    light = np.asarray((light + np.random.default_rng(0).normal(0, 0.05, light.shape)).clip(0, 1), np.float32)
     taken = photo(light, np.uint16)
-    wanted = estimate_foreground_ml(decoded(taken.pixels).astype(np.float32), alpha)
-    wanted[alpha == 1] = decoded(taken.pixels)[alpha == 1]
-    assert np.abs(estimate_foreground(taken, alpha).astype(int) - encoded(wanted, np.uint16)).max() <= 2
+    wanted = unmixed(decoded(taken.pixels), alpha) * alpha[:, :, None]
+    found = decoded(estimate_foreground(taken, alpha)) * alpha[:, :, None]
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
-@pytest.mark.parametrize("strip_rows", [128, 200, 331, 735, 736, 800])
-def test_strips_equal_the_whole_where_it_shows(strip_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    light, alpha = scene(800, 240)
-    whole = estimate_foreground_ml(light, alpha)
-    monkeypatch.setattr(foreground, "STRIP_PIXELS", strip_rows * 240)
-    monkeypatch.setattr(foreground, "OVERLAP_ROWS", 64)
-    strips = estimate_foreground(photo(light, np.float32), alpha)
-    shown = np.abs(strips - whole) * alpha[:, :, None]
-    assert shown.max() < 0.03
-    assert shown.mean() < 0.002
+@pytest.mark.parametrize("tile", [16, 62, 192])
+def test_tiles_equal_the_whole_where_it_shows(tile: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    light, alpha = scene(301, 243)
+    whole = unmixed(light, alpha)
+    monkeypatch.setattr(unmixing, "TILE", tile)
+    shown = np.abs(foreground_light(light, alpha) - whole) * alpha[:, :, None]
+    assert shown.max() < 0.5 / 255
+
+
+def test_frames_are_estimated_each_by_itself() -> None:
+    frames = [scene(60, 80), scene(60, 80)]
+    frames[1][0][:] = frames[1][0][::-1, :, ::-1]
+    found = foreground_light(np.stack([light for light, _ in frames]), np.stack([alpha for _, alpha in frames]))
+    for one, (light, alpha) in zip(found, frames, strict=True):
+        np.testing.assert_array_equal(one, foreground_light(light, alpha))
+
+
+@pytest.mark.parametrize("family", ["net", "wavy_hair", "fur"])
+def test_drawn_foregrounds_are_nearer_the_truth_than_pymattings(family: str) -> None:
+    """Alpha times the error of light, where a foreground and a background of noise are mixed."""
+    rng = np.random.default_rng(1)
+    layer = FAMILIES[family](rng, 256)
+    alpha = (layer.alpha / np.float32(255)).astype(np.float32)
+    texture = [np.stack([fractal(rng, 256, cells) for _ in range(3)], 2) * 0.1 for cells in (4, 16)]
+    truth = (decoded(layer.shade)[:, :, None] + (0.1, 0.2, 0.4) + texture[0]).clip(0, 1)
+    light = truth * alpha[:, :, None] + (0.3 + texture[1]).clip(0, 1) * (1 - alpha[:, :, None])
+    light = decoded(encoded(light, np.uint8)).astype(np.float32)
+    soft = (alpha > 0) & (alpha < 1)
+    ours, peers = (
+        (alpha[:, :, None] * np.abs(found - truth))[soft].mean()
+        for found in (foreground_light(light, alpha), estimate_foreground_ml(light, alpha))
+    )
+    assert ours < 0.9 * peers
+    assert ours < 0.1 * np.abs(light - truth)[soft].mean() + 0.02
 
 
 def test_light_beyond_white_and_below_black_is_scaled_and_not_clipped() -> None:
@@ -85,92 +109,13 @@ def test_what_is_not_finite_is_refused(value: float) -> None:
         estimate_foreground(photo(light, np.float16), alpha)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError(),
-        ZeroDivisionError("by zero"),
-        RuntimeError("one\ntwo"),
-        OSError("disk full"),
-        ImportError("Numba needs another NumPy"),
-        ValueError("No threading layer could be loaded"),
-        EOFError(),
-    ],
-)
-def test_what_pymatting_raises_is_one_error_with_the_photo(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_does_not_suffice_is_one_error_with_the_photo(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
-        raise error
+        raise MemoryError
 
-    monkeypatch.setattr("litematting_deploy.matting.foreground.foreground_estimator", lambda: fail)
+    monkeypatch.setattr("litematting_deploy.matting.foreground.unmix", fail)
     light, alpha = scene(8, 8)
-    with pytest.raises(ForegroundError, match=r"^photo: its foreground colours cannot be estimated \([^\n]+\)$"):
-        estimate_foreground(photo(light, np.uint8), alpha)
-
-
-def test_a_mistake_in_calling_pymatting_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise TypeError("No matching definition for argument type(s)")
-
-    monkeypatch.setattr("litematting_deploy.matting.foreground.foreground_estimator", lambda: fail)
-    light, alpha = scene(8, 8)
-    with pytest.raises(TypeError, match="No matching definition"):
-        estimate_foreground(photo(light, np.uint8), alpha)
-
-
-@pytest.mark.parametrize(
-    ("error", "again"),
-    [
-        (EOFError("Ran out of input"), True),
-        (pickle.UnpicklingError("pickle data was truncated"), True),
-        (OSError(28, "No space left on device"), True),
-        (RuntimeError("cannot cache function 'f': no locator available"), True),
-        (RuntimeError("LLVM is broken"), False),
-        (ImportError("no llvmlite"), False),
-    ],
-)
-def test_a_cache_that_is_of_no_use_is_left_for_another(
-    error: Exception, again: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The import meets the error once: with another folder for the cache it goes well."""
-    config: Any = importlib.import_module("numba").config
-    places: list[str] = []
-
-    def imported() -> str:
-        places.append(config.CACHE_DIR)
-        if len(places) == 1:
-            raise error
-        return "the estimator"
-
-    monkeypatch.setattr(foreground, "_imported", imported)
-    foreground.foreground_estimator.cache_clear()
-    before = config.CACHE_DIR
-    try:
-        if again:
-            found: Any = foreground.foreground_estimator()
-            assert found == "the estimator"
-            assert "litematting-numba-" in places[1]
-        else:
-            with pytest.raises(type(error), match=str(error)):
-                foreground.foreground_estimator()
-    finally:
-        foreground.foreground_estimator.cache_clear()
-    assert (len(places), config.CACHE_DIR) == (1 + again, before)
-
-
-def test_what_numba_cannot_compile_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    from numba.core.errors import TypingError
-
-    class Refusing(importlib.abc.MetaPathFinder):
-        def find_spec(self, name: str, *_: object) -> None:
-            if name == "pymatting.foreground.estimate_foreground_ml":
-                raise TypingError("cannot determine\nthe type")
-
-    for name in [name for name in sys.modules if name.startswith("pymatting.foreground.estimate_foreground_ml")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(sys, "meta_path", [Refusing(), *sys.meta_path])
-    foreground.foreground_estimator.cache_clear()
-    light, alpha = scene(8, 8)
-    with pytest.raises(ForegroundError, match=r"\(RuntimeError: Numba cannot compile PyMatting: cannot determine\)$"):
+    with pytest.raises(ForegroundError, match=r"^photo: its foreground colours cannot be estimated \(out of memory\)$"):
         estimate_foreground(photo(light, np.uint8), alpha)
 
 

@@ -1,0 +1,41 @@
+"""Foreground colours as `matting.unmixing` defines them, in float64 and on whole images, to compare with."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import convolve
+
+Planes = NDArray[np.float64]
+
+
+def unmixed(light: NDArray[np.floating], alpha: NDArray[np.floating], high: float = 1) -> Planes:
+    """Return the foreground's light (H, W, 3), 0..high, of light (H, W, 3) and alpha (H, W)."""
+    return _colours(light.astype(np.float64), alpha.astype(np.float64)[:, :, None], 0, high)[0]
+
+
+def _colours(light: Planes, alpha: Planes, level: int, high: float) -> tuple[Planes, Planes]:
+    """Return F and B (H, W, 3). alpha: (H, W, 1)."""
+    height, width = alpha.shape[:2]
+    if level > 0 and max(height, width) == 1:
+        front, behind = light, light
+    else:
+        coarser = _colours(_halved(light), _halved(alpha), level + 1, high)
+        front, behind = (part.repeat(2, 0).repeat(2, 1)[:height, :width] for part in coarser)
+    clear = 1 - alpha
+    share = alpha**2 + clear**2
+    for _ in range((2, 4, 8, 16)[min(level, 3)]):
+        front, behind = _mean(front, alpha**3 + 1e-4), _mean(behind, clear**3 + 1e-4)
+        rest = (light - alpha * front - clear * behind) / share
+        front, behind = (front + alpha * rest).clip(0, high), (behind + clear * rest).clip(0, high)
+    return front, behind
+
+
+def _halved(planes: Planes) -> Planes:
+    height, width = planes.shape[:2]
+    even = np.pad(planes, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return np.asarray(even.reshape(len(even) // 2, 2, even.shape[1] // 2, 2, -1).mean(axis=(1, 3)))
+
+
+def _mean(planes: Planes, weights: Planes) -> Planes:
+    """Return weighted means over 3x3 neighbours."""
+    ones = np.ones((3, 3, 1))
+    return np.asarray(convolve(planes * weights, ones, mode="mirror") / convolve(weights, ones, mode="mirror"))
