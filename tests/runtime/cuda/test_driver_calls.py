@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
@@ -98,9 +99,12 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
 @pytest.fixture
 def cuda(driver: Driver) -> Iterator[Cuda]:
     opened = open_cuda(1)
+    assert isinstance(opened, cuda_python.CudaPython)
+    assert opened._pool is not None
     with opened.active():
         driver.since()
         yield opened
+    opened._pool.free()  # while the stand-in is there, and not when this is collected
 
 
 def test_a_device_is_opened_in_its_primary_context(driver: Driver) -> None:
@@ -234,6 +238,31 @@ def test_memory_of_a_stream_comes_from_a_pool_where_there_are_any(driver: Driver
     else:
         assert made == ("cuMemAlloc", 1)
         assert freed == released("cuMemFree", address)
+
+
+def test_a_pool_ends_with_the_device_but_not_with_its_buffers(driver: Driver) -> None:
+    cuda = open_cuda(1)
+    buffer = cuda.buffer(8, cuda.stream())
+    driver.since()
+    del cuda
+    assert ("cuMemPoolDestroy", 50) in driver.since()
+    buffer.free()
+    assert ("cuMemFreeAsync", buffer.address, 0) in driver.since()
+
+
+def test_nobody_waits_for_the_device_while_a_thread_records(cuda: Cuda, driver: Driver) -> None:
+    """Which would spoil the recording."""
+    waiting = threading.Thread(target=cuda.synchronize)
+
+    def work() -> None:
+        waiting.start()
+        waiting.join(0.05)
+        driver.calls.append(("the end of the work",))
+
+    cuda.capture(cuda.stream(), work)
+    waiting.join()
+    names = [call[0] for call in driver.since()]
+    assert names.index("the end of the work") < names.index("cuStreamEndCapture") < names.index("cuCtxSynchronize")
 
 
 class Idle(DeviceEngine, DeviceArtefact):

@@ -8,7 +8,7 @@ static Launch* launched;
 
 UNWATCHED static void accessed(const void* place, unsigned long long size, bool write) {
     const unsigned long long address = (unsigned long long)place;
-    const bool nowhere = address < 65536;  // a null pointer, or close to it
+    const bool nowhere = address < 65536 || address >> 47;  // null, or close to it, or read from memory nobody wrote
     if (!nowhere && (address < launched->arena || address >= launched->arena_end)) return;  // of the host's own
     for (int again = 0; again < 2; ++again) {
         for (int index = 0; index < launched->count; ++index) {

