@@ -200,9 +200,6 @@ def only_current(index: int | None) -> Iterator[None]:
     assert after == before, (after, before)
 
 
-@pytest.mark.xfail(
-    not hasattr(cuda_python.CudaPython, "active"), reason="a device stays current until `active` ends it", strict=True
-)
 @on_standin
 @pytest.mark.parametrize("index", [1, None])
 def test_the_callers_context_is_current_again_afterwards(index: int | None) -> None:
