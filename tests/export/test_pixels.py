@@ -138,7 +138,7 @@ class Server:
 
 
 @pytest.fixture
-def server(served: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+def server(served: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     opened: Any = Server(served)
     for name in ("tritonclient", "tritonclient.grpc"):
         monkeypatch.setitem(sys.modules, name, opened)
