@@ -243,7 +243,8 @@ class Clip(OpRun):
 
 def what_follows(proto: onnx.ModelProto, name: str) -> onnx.ModelProto:
     """The part of a graph that depends on one value, float32, and on nothing else but weights."""
-    known, nodes = {name, *(tensor.name for tensor in proto.graph.initializer)}, []
+    known = {name, *(tensor.name for tensor in proto.graph.initializer)}
+    nodes: list[onnx.NodeProto] = []
     for node in proto.graph.node:
         if set(node.input) <= known and (nodes or name in node.input):
             nodes.append(node)
