@@ -90,7 +90,8 @@ def _distances(cuda: Cuda) -> NDArray[np.uint16]:
     stream.synchronize()
     for buffer in buffers:
         buffer.free()
-    return squared[0, 0]
+    found: NDArray[np.uint16] = squared[0, 0]
+    return found
 
 
 def onnxruntime_cuda() -> Found:

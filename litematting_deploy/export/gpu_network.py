@@ -105,7 +105,7 @@ class _Network(Blocks):
         x = concat([x.enlarge(*shown.hw, "nearest"), shown], 1)
         for index in (0, 2):
             x = self._prelu(self.convolved(x, decoder.out[index]), decoder.out[index + 1])
-        return self._sum_of_taps(x, decoder.out[4]).clip(0, 1)
+        return _clamped(self._sum_of_taps(x, decoder.out[4]))
 
     def _prelu(self, x: Tensor, layer: Any) -> Tensor:
         slope = self.weight(layer.weight, 1, -1, 1, 1, dtype=x.dtype)
@@ -245,6 +245,17 @@ class _Network(Blocks):
         shift = bias - mean * scale
         scale, shift = (part.reshape(-1, channels, 1, 1) for part in (scale, shift))
         return relu(scaled(y, scale, shift)).cast(self.dtype)
+
+
+def _clamped(alpha: Tensor) -> Tensor:
+    """Return alpha, float32, limited to 0..1, but what is not finite as it is: TensorRT's clamp would hide it.
+
+    All of it goes into the kernel of the clamp.
+    """
+    drawing, largest = alpha.drawing, alpha.drawing.constant(np.finfo(F32).max, F32)
+    finite = drawing.add("LessOrEqual", (alpha.apply("Abs"), largest), alpha.shape, bool)
+    made: Tensor = drawing.add("Where", (finite, alpha.clip(0, 1), alpha), alpha.shape, F32)
+    return made
 
 
 def _windows(sizes: Sequence[int], length: int) -> tuple[NDArray[Any], NDArray[Any]]:

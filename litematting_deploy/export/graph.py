@@ -24,7 +24,10 @@ _INPUTS = {"image": 3, "trimap": 3, "guide": 2}
 
 
 class _Float32Border(nn.Module):
-    """A model with float32 in and out, whatever it computes in."""
+    """A model with float32 in and out, whatever it computes in, whose clamp is in float32 and hides nothing.
+
+    A clamp may turn NaN into 0 and infinity into 1, as TensorRT's does: what is not finite goes around it.
+    """
 
     def __init__(self, model: LiteMatting, dtype: torch.dtype) -> None:
         super().__init__()
@@ -32,8 +35,9 @@ class _Float32Border(nn.Module):
         self.dtype = dtype
 
     def forward(self, image: Tensor, trimap: Tensor, guide: Tensor) -> Tensor:
-        alpha: Tensor = self.model(image.to(self.dtype), trimap.to(self.dtype), guide.to(self.dtype))
-        return alpha.float()
+        inputs = (tensor.to(self.dtype) for tensor in (image, trimap, guide))
+        alpha = self.model.unclamped(*inputs).float()
+        return torch.where(alpha.abs() <= torch.finfo(alpha.dtype).max, alpha.clamp(0, 1), alpha)
 
 
 def build_graph(model: LiteMatting, spec: ExportSpec) -> onnx.ModelProto:

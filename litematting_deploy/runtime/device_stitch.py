@@ -175,8 +175,10 @@ class DeviceStitcher:
             for stream in (self._up, self._engine.stream, self._down):
                 stream.synchronize()
             self._repeated.close()
-            for memory in (*self._slots, self._planes, self._batch):
-                memory.free()
+            for slot in self._slots:
+                slot.free()
+            self._planes.free()
+            self._batch.free()
             self._slots, self._free = [], []
             self._engine.close()
 

@@ -266,8 +266,8 @@ def normed(path: Path, half: bool) -> Path:
     for name in ("weight", "bias"):
         values = rng.random(8).astype(np.float16 if half else np.float32)
         graph.initializer.append(onnx.numpy_helper.from_array(values, name))
-    for name, values in (("first", [0]), ("last", [1])):
-        graph.initializer.append(onnx.numpy_helper.from_array(np.array(values), name))
+    for number, name in enumerate(("first", "last")):
+        graph.initializer.append(onnx.numpy_helper.from_array(np.array([number]), name))
     graph.node.extend(
         [
             helper.make_node("Concat", ["image", "trimap", "guide"], ["joined"], axis=1),

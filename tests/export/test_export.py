@@ -4,12 +4,15 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, numpy_helper
+from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
 
 from litematting_deploy.errors import ToleranceError
 from litematting_deploy.export import graph
@@ -17,6 +20,7 @@ from litematting_deploy.export.exporter import export_onnx
 from litematting_deploy.export.scenes import OF_EVERY_EXPORT
 from litematting_deploy.export.spec import ExportSpec, Recipe, read_recipe
 from litematting_deploy.files import sha256
+from litematting_deploy.model import load_checkpoint
 from litematting_deploy.runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
 from litematting_deploy.sidecar import sidecar_path
 from tests.conftest import ROOT, assert_one_line, called, golden, golden_inputs, run
@@ -226,3 +230,48 @@ def test_shipped_graph_computes_what_the_shipped_checkpoint_says() -> None:
     inputs = example_patch((640, 640))
     with load_engine() as shipped, load_engine(SHIPPED_CHECKPOINT) as reference:
         np.testing.assert_allclose(shipped.run(**inputs), reference.run(**inputs), atol=1e-3)
+
+
+class Clip(OpRun):
+    """A clamp as GPUs have it: of NaN and a number, the minimum and the maximum are the number."""
+
+    op_domain = ""
+
+    def _run(self, x: Any, least: Any, most: Any) -> tuple[Any]:
+        return (np.fmin(np.fmax(x, least), most),)
+
+
+def what_follows(proto: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """The part of a graph that depends on one value, float32, and on nothing else but weights."""
+    known = {name, *(tensor.name for tensor in proto.graph.initializer)}
+    nodes: list[onnx.NodeProto] = []
+    for node in proto.graph.node:
+        if set(node.input) <= known and (nodes or name in node.input):
+            nodes.append(node)
+            known |= set(node.output)
+    value = onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+    part = onnx.helper.make_graph(nodes, "part", [value], proto.graph.output, proto.graph.initializer)
+    return onnx.helper.make_model(part, opset_imports=proto.opset_import, ir_version=proto.ir_version)
+
+
+@pytest.mark.parametrize("form", ["gpu", "group"])
+def test_the_clamp_hides_nothing_that_is_not_finite(
+    form: str, checkpoints: Callable[[str], Path], request: pytest.FixtureRequest
+) -> None:
+    """Not in ONNX Runtime, and not where the clamp of NaN is 0; what is finite is limited to 0..1 as before."""
+    if form == "gpu":
+        spec = ExportSpec(height=64, width=64, batch=1, precision="fp16")
+        proto = graph.build_graph(load_checkpoint(checkpoints("")), spec)
+    else:
+        proto = onnx.load(request.getfixturevalue("small_onnx"))
+    (bias,) = (tensor for tensor in proto.graph.initializer if tensor.name.endswith("out.4.bias"))
+    rng = np.random.default_rng(0)
+    inputs = {name: rng.random((1, count, 64, 64), np.float32) for name, count in CHANNELS.items() if name != "alpha"}
+    before = [node.input[0] for node in proto.graph.node if node.op_type == "Clip"][-1]
+    hiding = ReferenceEvaluator(what_follows(proto, before), new_ops=[Clip])
+    for value, wanted in ((np.nan, np.nan), (np.inf, np.inf), (-np.inf, -np.inf), (9e9, 1), (-9e9, 0)):
+        bias.CopyFrom(onnx.numpy_helper.from_array(np.full(tuple(bias.dims), value, np.float32), bias.name))
+        session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+        np.testing.assert_array_equal(session.run(["alpha"], inputs)[0], np.float32(wanted))
+        (alpha,) = hiding.run(None, {before: np.full((1, 1, 64, 64), value, np.float32)})
+        np.testing.assert_array_equal(alpha, np.float32(wanted))

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from litematting_deploy import Matter, load_engine
 from litematting_deploy.engines.triton import TritonEngine
 from litematting_deploy.errors import ArtefactError, UsageError
-from litematting_deploy.export.triton import REACH, Serving, write_repository
+from litematting_deploy.export.triton import REACH
 from litematting_deploy.matting.guide import transformable_map
 from litematting_deploy.matting.inputs import network_image, one_hot
 from litematting_deploy.sidecar import check_sidecar
-from tests.conftest import save_convolution
+from tests.conftest import called, save_convolution
 from tests.runtime.cuda.planes import scattered
 
 RNG = np.random.default_rng(4)
@@ -41,7 +41,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def served(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository whose ONNX takes pixels."""
     folder = tmp_path_factory.mktemp("pixels")
-    write_repository(exported, Serving(folder, max_batch=4, inputs="pixels"))
+    options = ("--triton-max-batch", "4", "--triton-inputs", "pixels")
+    assert called("ltm-export", exported, "--triton", folder, *options).code == 0
     return folder / "litematting"
 
 
@@ -138,7 +139,7 @@ class Server:
 
 
 @pytest.fixture
-def server(served: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+def server(served: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     opened: Any = Server(served)
     for name in ("tritonclient", "tritonclient.grpc"):
         monkeypatch.setitem(sys.modules, name, opened)
