@@ -137,5 +137,6 @@ def _page(times: LayerTimes) -> str:
     return document(
         f"{times.engine}: where the time goes",
         times.title,
-        f'<h2>Milliseconds by stage</h2>{bars}<h2>Layers</h2><div class="wide"><table><tr>{heads}</tr>{rows}</table></div>',
+        f"<h2>Milliseconds by stage</h2>{bars}<h2>Layers</h2>"
+        f'<div class="wide"><table><tr>{heads}</tr>{rows}</table></div>',
     )
