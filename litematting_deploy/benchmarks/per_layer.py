@@ -21,7 +21,7 @@ from ..runtime.shipped import SHIPPED_ENGINE, example_patch
 from ..specs import EngineSpec
 from .timing import Effort
 
-STAGE_HEADINGS = ("stage", "ms", "share", *KINDS)
+STAGE_HEADINGS = ("stage", "ms", "share", "conv", *KINDS[1:])  # which fit 80 columns
 LAYER_HEADINGS = ("heaviest layers", "kind", "ms", "share")
 _HEAVIEST = 15
 _PATIENCE_S = 3600.0
@@ -133,9 +133,10 @@ def _page(times: LayerTimes) -> str:
         for index, layer in enumerate(times.layers)
     )
     heads = "<th class=n></th><th>stage</th><th>kind</th><th class=n>ms</th><th>name</th>"
-    bars = stage_bars(by_stage(times.layers), lambda value: f"{value:.2f} ms")
+    bars = stage_bars(by_stage(times.layers), lambda value: f"{value:.2f}")
     return document(
         f"{times.engine}: where the time goes",
         times.title,
-        f'<h2>Time by stage</h2>{bars}<h2>Layers</h2><div class="wide"><table><tr>{heads}</tr>{rows}</table></div>',
+        f"<h2>Milliseconds by stage</h2>{bars}<h2>Layers</h2>"
+        f'<div class="wide"><table><tr>{heads}</tr>{rows}</table></div>',
     )

@@ -65,7 +65,7 @@ export_option, serving_option = (functools.partial(option, spec, default=None) f
 )
 @click.option("--recipe", metavar="FILE.toml", help="Read these options from a file; those given here win.")
 @export_option(
-    "--tolerance", help="Largest difference of alpha, in int8 mean difference.  [default: 0.001, fp16 0.005, int8 0.15]"
+    "--tolerance", help="Largest difference of alpha, in int8 mean difference.  [default: 0.001, fp16 0.005, int8 0.05]"
 )
 @click.option("--weights-beside", is_flag=True, help="Refer to MODEL (.safetensors, same folder) for the weights.")
 @serving_option(

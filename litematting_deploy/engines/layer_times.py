@@ -42,10 +42,13 @@ def by_stage(times: Sequence[LayerTime]) -> dict[str, dict[str, float]]:
     return found
 
 
-def read_onnxruntime(events: Sequence[Mapping[str, Any]], warmup: int) -> tuple[LayerTime, ...]:
+def read_onnxruntime(
+    events: Sequence[Mapping[str, Any]], warmup: int, stages: Mapping[str, str]
+) -> tuple[LayerTime, ...]:
     """Return the layers in a profile of ONNX Runtime, without the first `warmup` runs.
 
-    A node that it made itself belongs to the stage of the node before.
+    stages: the stage of each tensor of the graph, after which ONNX Runtime names convolutions in its own layout. Any
+    other node that it made itself belongs to the stage of the node before.
     """
     spent: dict[tuple[str, str], list[float]] = {}
     for event in events:
@@ -55,7 +58,7 @@ def read_onnxruntime(events: Sequence[Mapping[str, Any]], warmup: int) -> tuple[
     made: list[LayerTime] = []
     for (name, operator), runs in spent.items():
         kind = next((kind for kind, found in _OPERATORS.items() if found.search(operator)), "element-wise")
-        stage, slash, _ = name.partition("/")
         before = made[-1].stage if made else "input"
-        made.append(LayerTime(name or operator, kind, stage if slash else before, median(runs[warmup:])))
+        stage = name.partition("/")[0] if "/" in name else stages.get(name.removesuffix("_nchwc"), before)
+        made.append(LayerTime(name or operator, kind, stage, median(runs[warmup:])))
     return tuple(made)

@@ -134,10 +134,13 @@ class OnnxRuntimeEngine(InSession, Engine):
         return alpha
 
     def layer_times(self, inputs: Mapping[str, Batch], warmup: int, runs: int) -> tuple[LayerTime, ...]:
-        """Return the time of each layer, once, of an engine opened with `profile`."""
+        """Return the time of each layer, once, of an engine opened with `profile`. Raises `DependencyError`."""
+        onnx: Any = require("onnx", "export", "naming the stages of layers")
         for _ in range(warmup + runs):
             self.run(**inputs)
-        return read_onnxruntime(json.loads(Path(self._session.end_profiling()).read_bytes()), warmup)
+        nodes = onnx.load(self._path, load_external_data=False).graph.node
+        stages = {name: node.name.partition("/")[0] for node in nodes if "/" in node.name for name in node.output}
+        return read_onnxruntime(json.loads(Path(self._session.end_profiling()).read_bytes()), warmup, stages)
 
 
 class OnnxRuntimeArtefact(DeviceArtefact):

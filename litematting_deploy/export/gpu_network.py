@@ -17,25 +17,15 @@ _ALIGNED = 8
 """Rows of a matrix in half precision come in so many, or a kernel is needed to pad them."""
 
 
-def draw(
-    model: LiteMatting,
-    patch_hw: tuple[int, int],
-    batch: int | None,
-    dtype: Any,
-    opset: int,
-    constant_kernels: bool = False,
-) -> onnx.ModelProto:
-    """Return the graph of a model: image, trimap and guide to alpha, all float32, with maps in `dtype` between.
-
-    constant_kernels: none is scaled by what a patch's statistics say, as those of batch 1 are.
-    """
+def draw(model: LiteMatting, patch_hw: tuple[int, int], batch: int | None, dtype: Any, opset: int) -> onnx.ModelProto:
+    """Return the graph of a model: image, trimap and guide to alpha, all float32, with maps in `dtype` between."""
     drawing = Drawing(opset)
     count: int | str = "batch" if batch is None else batch
     image, trimap, guide = (
         drawing.input(name, (count, channels, *patch_hw))
         for name, channels in (("image", 3), ("trimap", 3), ("guide", 2))
     )
-    alpha = _Network(model, drawing, dtype, batch == 1 and not constant_kernels).alpha(image, trimap, guide)
+    alpha = _Network(model, drawing, dtype, batch == 1).alpha(image, trimap, guide)
     return drawing.model(alpha, "alpha", (count, 1, *patch_hw))
 
 

@@ -51,7 +51,7 @@ def build_graph(model: LiteMatting, spec: ExportSpec) -> onnx.ModelProto:
     """
     if spec.norm_form == "gpu":
         kind = np.dtype(np.float16 if spec.half else np.float32)
-        drawn = draw(model, spec.patch_hw, spec.batch, kind, OPSET, constant_kernels=spec.precision == "int8")
+        drawn = draw(model, spec.patch_hw, spec.batch, kind, OPSET)
         _name_stages(drawn)
         return drawn
     dtype = torch.float16 if spec.half else torch.float32

@@ -16,10 +16,9 @@ Norm = Literal["group", "instance", "batch", "folded", "gpu"]
 
 MAX_SIDE, MAX_BATCH = 4096, 1024
 
-# Largest absolute difference of alpha accepted against the fp32 PyTorch model; in INT8, whose single pixels may be far
-# off, largest mean difference. Flat scenes, in which the network has nothing to see, are off by 0.1 there, photos by
-# 0.01 (benchmarks/NOTES.md); SAD is held to a limit of its own.
-TOLERANCES: dict[Precision, float] = {"fp32": 1e-3, "fp16": 5e-3, "int8": 0.15}
+# Largest absolute difference of alpha accepted against the fp32 PyTorch model; in INT8, whose single pixels may be off
+# by more, largest mean difference: up to 0.03 was measured (benchmarks/NOTES.md). SAD is held to a limit of its own.
+TOLERANCES: dict[Precision, float] = {"fp32": 1e-3, "fp16": 5e-3, "int8": 0.05}
 
 
 def check_side(parameter: str, side: int) -> None:

@@ -174,6 +174,7 @@ def test_mistakes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 def test_the_command_and_what_it_leaves(tmp_path: Path) -> None:
     size = ("--height", "64", "--width", "64", "--batch", "1", "--norm", "gpu")
     model = tmp_path / "m.onnx"
