@@ -163,7 +163,7 @@ class _OnnxRuntimeDevice(InSession, DeviceEngine):
             raise self.failure(count, error) from error
 
 
-def errors(ort: Any) -> tuple[type[Exception], ...]:
+def errors(ort: Any) -> tuple[Any, ...]:
     """Return the types of ONNX Runtime's errors."""
     return tuple(getattr(ort.capi.onnxruntime_pybind11_state, name) for name in _ERROR_NAMES)
 

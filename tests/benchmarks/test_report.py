@@ -160,7 +160,7 @@ def test_floor_is_the_exports_and_sad_is_the_metrics() -> None:
 def test_backends_by_name_and_family() -> None:
     assert chosen(["all"]) == list(BACKENDS)
     assert [one.name for one in chosen(["onnxruntime-cpu", "pytorch-eager"])] == [
-        *("pytorch-eager-cpu", "onnxruntime-cpu", "pytorch-eager-cuda"),
+        *("pytorch-eager-cpu", "onnxruntime-cpu", "pytorch-eager-mps", "pytorch-eager-cuda"),
     ]
     with pytest.raises(UsageError, match=r"`backends` must be all, or some of pytorch-eager-cpu, .*; got 'onnx'"):
         chosen(["onnx"])

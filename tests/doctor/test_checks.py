@@ -124,7 +124,7 @@ def test_another_wheel_over_onnxruntime_is_a_warning(monkeypatch: pytest.MonkeyP
 
 
 def test_openvino_says_what_it_sees(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "openvino", OpenVino({}))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "openvino", OpenVino({}))
     monkeypatch.setattr(check_host, "agreement", lambda _: "right")
     opened = SimpleNamespace(version="2026.4.1")
     monkeypatch.setattr(check_host, "load_engine", lambda **_: contextlib.nullcontext(opened))

@@ -76,10 +76,10 @@ def test_a_plugin_without_a_gpu_says_so(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(DependencyError, match=r"needs onnxruntime_ep_webgpu, .*litematting-deploy\[webgpu\]"):
         onnxruntime_plugins._webgpu_devices(Plugin())
     blind, seeing = Plugin("CPUExecutionProvider"), Plugin("CPUExecutionProvider", *["WebGpuExecutionProvider"] * 2)
-    monkeypatch.setitem(sys.modules, WEBGPU, blind)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, WEBGPU, blind)
     with pytest.raises(DeviceError, match="the plugin sees no GPU; install its driver"):
         onnxruntime_plugins._webgpu_devices(blind)
-    monkeypatch.setitem(sys.modules, WEBGPU, seeing)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, WEBGPU, seeing)
     assert len(onnxruntime_plugins._webgpu_devices(seeing)) == 1
 
 
