@@ -169,8 +169,10 @@ class _Bench:
 
     def file(self, path: Path, batch: int) -> Row:
         """Return the row of an artefact as it is, on the device that its kind runs on by default."""
-        known = {"batch": batch, "threads": self._spec.threads, "trust": self._spec.trust}
-        engine = EngineSpec(engine=str(path), device=plain_device(path), **known)
+        spec = self._spec
+        engine = EngineSpec(
+            engine=str(path), device=plain_device(path), batch=batch, threads=spec.threads, trust=spec.trust
+        )
         return self._measured(engine, Row(OK, path.name, "", "", batch, self._spec.patch_hw))
 
     def _measured(self, engine: EngineSpec, blank: Row) -> Row:

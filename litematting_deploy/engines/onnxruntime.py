@@ -207,7 +207,7 @@ def without_float64(model: bytes) -> bytes:
     return model if calling == model else calling + GROUP_NORM.read_bytes()
 
 
-def errors(ort: Any) -> tuple[type[Exception], ...]:
+def errors(ort: Any) -> tuple[Any, ...]:
     """Return the types of ONNX Runtime's errors."""
     return tuple(getattr(ort.capi.onnxruntime_pybind11_state, name) for name in _ERROR_NAMES)
 

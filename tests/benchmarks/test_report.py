@@ -45,6 +45,14 @@ ON_GPU = row(
 )
 
 
+def test_the_fastest_is_within_its_limit_and_counts_pixels() -> None:
+    slow, wrong = row("slow", 9, images_per_s=3.0), row("wrong", 1, images_per_s=50.0, status="failed")
+    large = row("large", 30, images_per_s=1.0, patch_hw=(128, 128))
+    assert report.fastest([wrong, slow, row("gone", None)]) == slow
+    assert report.fastest([wrong, slow, large]) == large
+    assert report.fastest([wrong]) is None
+
+
 def test_rows_are_matched_and_what_no_longer_runs_is_a_regression() -> None:
     before = results(row("a", 100), row("b", 100), row("c", 100), row("d", 100, precision="tf32"), row("gone", 1))
     now = [row("a", 104), row("b", 106), row("c", None, reason="broken"), row("new", 5)]
@@ -152,7 +160,7 @@ def test_floor_is_the_exports_and_sad_is_the_metrics() -> None:
 def test_backends_by_name_and_family() -> None:
     assert chosen(["all"]) == list(BACKENDS)
     assert [one.name for one in chosen(["onnxruntime-cpu", "pytorch-eager"])] == [
-        *("pytorch-eager-cpu", "onnxruntime-cpu", "pytorch-eager-cuda"),
+        *("pytorch-eager-cpu", "onnxruntime-cpu", "pytorch-eager-mps", "pytorch-eager-cuda"),
     ]
     with pytest.raises(UsageError, match=r"`backends` must be all, or some of pytorch-eager-cpu, .*; got 'onnx'"):
         chosen(["onnx"])

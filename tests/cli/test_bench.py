@@ -10,6 +10,10 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
+from litematting_deploy.benchmarks.results import OK, Row
+from litematting_deploy.benchmarks.suite import BenchSpec
+from litematting_deploy.cli.bench import _to_use
+from litematting_deploy.runtime.shipped import SHIPPED_CHECKPOINT
 from tests.conftest import Run, assert_one_line, called, run
 
 QUICK = ("--resolution", "64", "--iterations", "2", "--warmup", "1")
@@ -66,6 +70,8 @@ def test_rows_as_csv_markdown_and_text(bench: Path) -> None:
     out = (bench / "out.txt").read_text()
     for words in ("0.464 GFLOPs at 64x64", "4.3M and 101.5G", "p50 ms", "p99", "max diff", "Table 5", "32.0"):
         assert words in out
+    assert "fastest within the accuracy limit: standin.onnx fp32 x" in out
+    assert ": ltm-infer PHOTO TRIMAP -o ALPHA --device cpu --engine " in out
     assert "41.4" not in out[: out.index("p50 ms")]
 
 
@@ -199,6 +205,28 @@ def test_layers_as_table_json_and_page(mean_onnx: Path, tmp_path: Path) -> None:
     assert page.count('class="stage"') == len(found["stages"])
     assert page.count("<tr>") == 1 + len(layers)
     assert {path.name for path in tmp_path.iterdir()} == {"l.json", "l.html"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "device", "precision", "side", "words"),
+    [
+        ("openvino-cpu", "openvino", "bf16", 640, "ltm-infer PHOTO TRIMAP -o ALPHA --device openvino --precision bf16"),
+        ("onnxruntime-cpu", "cpu", "fp32", 640, "ltm-infer PHOTO TRIMAP -o ALPHA --device cpu"),
+        ("pytorch-compiled-cpu", "cpu", "fp32", 640, f"--engine {SHIPPED_CHECKPOINT} --patch 640x640 --compile"),
+        ("pytorch-eager-cuda", "cuda:0", "tf32", 640, "--patch 640x640 --precision tf32"),
+        ("onnxruntime-cuda", "cuda:0", "fp16", 640, "--norm batch --precision fp16; ltm-infer PHOTO TRIMAP -o ALPHA"),
+        (
+            "onnxruntime-cpu",
+            "cpu",
+            "fp32",
+            64,
+            "-o model.onnx --height 64 --width 64 --batch 1 --norm folded; ltm-infer",
+        ),
+    ],
+)
+def test_the_fastest_comes_with_its_command(engine: str, device: str, precision: str, side: int, words: str) -> None:
+    row = Row(OK, engine, device, precision, 1, (side, side))
+    assert words in _to_use(row, BenchSpec(resolution=side))
 
 
 WRONG_BENCHMARKS: dict[str, tuple[str, int, tuple[str, ...]]] = {

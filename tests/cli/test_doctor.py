@@ -19,6 +19,9 @@ GPU_CHECKS = {"NVIDIA driver", "kernels run", "ONNX Runtime, CUDA", "ONNX Runtim
 }
 
 
+OTHERS = {"OpenVINO", "ONNX Runtime, WebGPU", "ONNX Runtime, CoreML", "PyTorch on Apple's GPU"}
+
+
 def has_driver() -> bool:
     try:
         ctypes.CDLL("libcuda.so.1")
@@ -43,7 +46,7 @@ def test_what_runs_here_and_why_the_rest_does_not(tmp_path: Path) -> None:
     assert content["healthy"] is True
     assert {"cpu", "gpus", "python", "versions"} <= set(content["environment"])
     said = checks(tmp_path / "doctor.json")
-    assert set(said) == CPU_CHECKS | GPU_CHECKS | {"OpenEXR", "HEIC and AVIF", "Triton client"}
+    assert set(said) == CPU_CHECKS | GPU_CHECKS | {"OpenEXR", "HEIC and AVIF", "Triton client"} | OTHERS
     for name in CPU_CHECKS:
         assert said[name]["state"] == "runs", said[name]
         assert f"{name} runs" in words(result)
@@ -71,7 +74,8 @@ def test_without_onnxruntime_the_default_path_is_broken() -> None:
 
 
 def test_without_all_that_is_optional_it_works(tmp_path: Path) -> None:
-    blocked = "pymatting,numba,scipy,torch,tensorrt_rtx,tensorrt,cuda,onnx,safetensors,av,tritonclient"
+    blocked = "pymatting,numba,scipy,torch,tensorrt_rtx,tensorrt,cuda,onnx,safetensors,av,tritonclient,openvino"
+    blocked += ",onnxruntime_ep_webgpu"
     result = run("ltm-doctor", "--json", tmp_path / "doctor.json", block=blocked)
     assert (result.code, result.err) == (0, ""), result
     said = checks(tmp_path / "doctor.json")
@@ -79,6 +83,8 @@ def test_without_all_that_is_optional_it_works(tmp_path: Path) -> None:
     for name, install in (
         ("PyTorch on the CPU", "pip install 'litematting-deploy[export]'"),
         ("PyTorch on CUDA", "pip install 'litematting-deploy[export]'"),
+        ("OpenVINO", "pip install 'litematting-deploy[openvino]'"),
+        ("ONNX Runtime, WebGPU", "pip install 'litematting-deploy[webgpu]'"),
         ("Triton client", "pip install 'litematting-deploy[triton]'"),
         ("clips", "pip install 'litematting-deploy[video]'"),
         ("kernels compile", "pip install 'litematting-deploy[cuda13]'"),

@@ -1,16 +1,18 @@
 """The checks that the command's tests do not reach, and what they say of what is wrong."""
 
+import contextlib
 import json
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import pytest
 
 from litematting_deploy._optional import require
-from litematting_deploy.doctor import Check, MissingError, check_files, check_gpu, expected, needs
+from litematting_deploy.doctor import Check, Found, MissingError, check_files, check_gpu, check_host, expected, needs
 from litematting_deploy.doctor.expected import built_tiny, tiny_agreement
 from litematting_deploy.doctor.registry import attempt
 from litematting_deploy.errors import ArtefactError, DependencyError, DeviceError, OutputError, ToleranceError
@@ -20,6 +22,7 @@ from litematting_deploy.runtime.loading import load_engine
 from litematting_deploy.runtime.shipped import EXPECTED, SHIPPED_CHECKPOINT, TINY_ENGINE
 from litematting_deploy.sidecar import check_engine_sidecar
 from tests.conftest import ROOT
+from tests.engines.openvino_standin import OpenVino
 from tests.runtime.cuda.host import HostCuda
 
 
@@ -111,6 +114,21 @@ def test_two_wheels_of_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.metadata.distributions", lambda: both)
     with pytest.raises(DependencyError, match="overwrite each other: pip uninstall onnxruntime onnxruntime-gpu"):
         check_gpu._one_onnxruntime()
+
+
+def test_another_wheel_over_onnxruntime_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_host.overwritten() == ""
+    both = [SimpleNamespace(metadata={"Name": name}) for name in ("onnxruntime", "onnxruntime-openvino")]
+    monkeypatch.setattr("importlib.metadata.distributions", lambda: both)
+    assert "overwrite each other: pip uninstall onnxruntime onnxruntime-openvino" in check_host.overwritten()
+
+
+def test_openvino_says_what_it_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", OpenVino({}))
+    monkeypatch.setattr(check_host, "agreement", lambda _: "right")
+    opened = SimpleNamespace(version="2026.4.1")
+    monkeypatch.setattr(check_host, "load_engine", lambda **_: contextlib.nullcontext(opened))
+    assert check_host.openvino() == Found("openvino 2026.4.1", "right; it sees CPU")
 
 
 def test_bindings_newer_than_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:

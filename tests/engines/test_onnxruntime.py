@@ -206,7 +206,8 @@ def test_weights_beside_are_checked_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("device", ["gpu", "cpu:0", "cuda:first"])
 def test_other_devices_are_refused(small_onnx: Path, device: str) -> None:
-    with pytest.raises(UsageError, match="must be cpu, cuda, cuda:N, tensorrt or tensorrt:N for an ONNX"):
+    words = "must be cpu, cuda, cuda:N, tensorrt, tensorrt:N, openvino, .*, webgpu, coreml or auto for an ONNX"
+    with pytest.raises(UsageError, match=words):
         load_engine(small_onnx, device)
 
 

@@ -38,7 +38,7 @@ def standin(mean_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> OpenVino:
     sidecar = read_sidecar(mean_onnx)
     assert sidecar is not None
     made = OpenVino(sidecar.essentials())
-    monkeypatch.setitem(sys.modules, "openvino", made)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "openvino", made)
     return made
 
 

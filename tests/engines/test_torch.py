@@ -31,11 +31,17 @@ def test_takes_the_published_patch_by_default(checkpoints: Callable[[str], Path]
     ("options", "words"),
     [
         ({"patch_hw": (100, 100)}, "`patch_hw` must be multiples of 32; got 100x100"),
-        ({"device": "warp"}, "`device` must be cpu, cuda or cuda:N for a checkpoint; got 'warp'"),
-        ({"device": "meta"}, "`device` must be cpu, cuda or cuda:N for a checkpoint; got 'meta'"),
-        ({"device": "tensorrt"}, "`device` must be cpu, cuda or cuda:N for a checkpoint; got 'tensorrt'"),
-        ({"precision": "fp16"}, "`precision` applies to a checkpoint on a GPU, and this is a checkpoint on the CPU"),
-        ({"threads": 2}, "`threads` applies to an ONNX on the CPU, and this is a checkpoint on the CPU"),
+        ({"device": "warp"}, "`device` must be cpu, cuda, cuda:N, mps or auto for a checkpoint; got 'warp'"),
+        ({"device": "meta"}, "`device` must be cpu, cuda, cuda:N, mps or auto for a checkpoint; got 'meta'"),
+        ({"device": "tensorrt"}, "`device` must be cpu, cuda, cuda:N, mps or auto for a checkpoint; got 'tensorrt'"),
+        (
+            {"precision": "fp16"},
+            "`precision` applies to a checkpoint on a GPU or an ONNX on OpenVINO, and this is a checkpoint on the CPU",
+        ),
+        (
+            {"threads": 2},
+            "`threads` applies to an ONNX on the CPU or an ONNX on OpenVINO, and this is a checkpoint on the CPU",
+        ),
     ],
     ids=str,
 )

@@ -86,8 +86,18 @@ def damaged(engine: Path, folder: Path) -> Path:
     ("made", "options", "code", "words"),
     [
         (lambda _, folder: folder / "no.engine", "", 1, ["no.engine: no such engine file"]),
-        (lambda engine, _: engine, "--device cpu", 2, ["--device must be cuda or cuda:N", "got 'cpu'; an ONNX runs"]),
-        (lambda engine, _: engine, "--device tensorrt", 2, ["--device must be cuda or cuda:N for a TensorRT engine"]),
+        (
+            lambda engine, _: engine,
+            "--device cpu",
+            2,
+            ["--device must be cuda, cuda:N or auto", "got 'cpu'; an ONNX runs"],
+        ),
+        (
+            lambda engine, _: engine,
+            "--device tensorrt",
+            2,
+            ["--device must be cuda, cuda:N or auto for a TensorRT engine"],
+        ),
         (lambda engine, _: engine, "--precision fp16", 2, ["--precision applies to a checkpoint on a GPU"]),
         (lambda *_: SHIPPED_ENGINE, "--trust", 2, ["--trust applies to a TensorRT engine"]),
         (without_sidecar, "", 1, ["bare.engine: has no sidecar bare.engine.json", "--trust"]),
