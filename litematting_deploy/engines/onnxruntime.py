@@ -123,7 +123,7 @@ class OnnxRuntimeEngine(InSession, Engine):
         Raises `ArtefactError` when the file breaks its sidecar or the contract.
         """
         ort: Any = require("onnxruntime", "cpu", "running an ONNX")
-        super().__init__(ort, path, check_sidecar(path), [HOST], threads, profile)
+        super().__init__(ort, path, check_sidecar(path), [HOST], threads, profile=profile)
         self.name, self.device, self.batch = "onnxruntime-cpu", "cpu", self.fixed_batch
 
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..images.mask import read_mask, read_trimap
 from ..images.photo import read_image
 from ..matting.samples import balanced_patch
-from ..matting.trimap import check_unknown, decode, from_mask
+from ..matting.trimap import UNKNOWN, decode, from_mask, no_unknown
 from ..matting.unknown_band import Band
 from ..specs import DEFAULT_UNKNOWN_WIDTH
 from .drawing import Stream
@@ -90,8 +90,9 @@ def _patch_of(photo: Path, beside: dict[str, Path], patch_hw: tuple[int, int]) -
         trimap = decode(read_trimap(source), name=str(source))
     else:
         source = beside[photo.stem + _MASK]
-        trimap = from_mask(read_mask(source), Band.parse(DEFAULT_UNKNOWN_WIDTH), str(source), image)
-    check_unknown(trimap, str(source))
+        trimap = from_mask(read_mask(source), Band.parse(DEFAULT_UNKNOWN_WIDTH, "unknown_width"), str(source), image)
+    if not (trimap == UNKNOWN).any():
+        raise no_unknown(str(source))
     if trimap.shape != image.shape[:2]:
         raise InputError(
             f"{source}: is {trimap.shape[1]}x{trimap.shape[0]}, its photo {image.shape[1]}x{image.shape[0]}; they must "
