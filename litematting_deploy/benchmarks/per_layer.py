@@ -15,10 +15,10 @@ from ..engines.onnxruntime import OnnxRuntimeEngine
 from ..engines.tensorrt.layers_page import document, stage_bars
 from ..errors import UsageError
 from ..files import check_writable, replace_file
-from ..runtime.loading import is_onnx_on_host, open_spec
+from ..runtime.loading import open_spec
 from ..runtime.on_device import OnDevice
 from ..runtime.shipped import SHIPPED_ENGINE, example_patch
-from ..specs import EngineSpec
+from ..specs import AUTO, EngineSpec
 from .timing import Effort
 
 STAGE_HEADINGS = ("stage", "ms", "share", "conv", *KINDS[1:])  # which fit 80 columns
@@ -66,7 +66,7 @@ def measure(spec: EngineSpec, effort: Effort, output: Path) -> LayerTimes:
     if output.suffix.lower() not in (".json", ".html"):
         raise UsageError(f"`per_layer` must end in .json or .html; got {output}", parameter="per_layer")
     check_writable(output)
-    if not is_onnx_on_host(spec) and Path(spec.engine or "").suffix.lower() != ".engine":
+    if not _on_host(spec) and Path(spec.engine or "").suffix.lower() != ".engine":
         raise UsageError(
             f"{spec.engine}: `per_layer` times an ONNX on the CPU or a TensorRT engine; make one with ltm-export or "
             "ltm-build",
@@ -77,12 +77,17 @@ def measure(spec: EngineSpec, effort: Effort, output: Path) -> LayerTimes:
     return times
 
 
+def _on_host(spec: EngineSpec) -> bool:
+    """Return whether an engine is an ONNX, which is timed on the CPU unless another device is asked for."""
+    return Path(spec.engine or SHIPPED_ENGINE).suffix.lower() == ".onnx" and spec.device in (AUTO, "cpu")
+
+
 def _times(spec: EngineSpec, effort: Effort) -> LayerTimes:
     """Time the layers in this process."""
     path, count = Path(spec.engine or SHIPPED_ENGINE), spec.batch or 1
     with tempfile.TemporaryDirectory() as folder:
         profile = Path(folder, "profile")
-        engine = OnnxRuntimeEngine(path, spec.threads, profile) if is_onnx_on_host(spec) else open_spec(spec)
+        engine = OnnxRuntimeEngine(path, spec.threads, profile) if _on_host(spec) else open_spec(spec)
         with engine:
             count = engine.batch or count
             inputs = {name: np.repeat(array, count, axis=0) for name, array in example_patch(engine.patch_hw).items()}

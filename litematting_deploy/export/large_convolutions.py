@@ -48,12 +48,12 @@ def _conv_of_enlarged(op: Op, x: Any, scales: Any, skip: Any, weight: Any, bias:
 
 
 def _is_enlarged_twice(_context: Any, x: ir.Value, enlarged: ir.Value, weight: ir.Value, **_: ir.Value) -> bool:
-    (_, *small), (_, *large) = channels_hw(x), channels_hw(enlarged)
-    return [2 * side for side in small] == large and weight.shape is not None and weight.shape[2:] == (3, 3)
+    small_hw, large_hw = channels_hw(x)[1:], channels_hw(enlarged)[1:]
+    return tuple(2 * side for side in small_hw) == large_hw and weight.shape is not None and weight.shape[2:] == (3, 3)
 
 
 def _phases(op: Op, x: ir.Value, skip: ir.Value, weight: ir.Value, bias: ir.Value, **_: ir.Value) -> ir.Value:
-    (channels, height, width), (skip_channels, _, _) = channels_hw(x), channels_hw(skip)
+    (channels, height, width), skip_channels = channels_hw(x), channels_hw(skip)[0]
     of_x, of_skip = op.Split(weight, numbers(op, channels, skip_channels), axis=1, _outputs=2)
 
     def phase(row: int, column: int) -> ir.Value:
@@ -76,7 +76,7 @@ def _conv(op: Op, x: Any, weight: Any, bias: Any) -> Any:
 
 
 def _fits_rows(_context: Any, x: ir.Value, weight: ir.Value, **_: ir.Value) -> bool:
-    _, height, _ = channels_hw(x)
+    height = channels_hw(x)[1]
     return weight.shape is not None and weight.shape[0] == 1 and weight.shape[2:] == (3, 3) and height % ROWS == 0
 
 

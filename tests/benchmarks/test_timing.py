@@ -73,7 +73,7 @@ def test_a_row_of_a_device(host_cuda: HostCuda, monkeypatch: pytest.MonkeyPatch)
     cuda = HostCuda(host_cuda.folder)
 
     def opened(spec: EngineSpec) -> OnDevice:
-        assert (spec.engine, spec.device) == ("some.engine", None)
+        assert (spec.engine, spec.device) == ("some.engine", "auto")
         return OnDevice(ByAddress(Slow()), cuda, spec.batch)
 
     monkeypatch.setattr(tasks, "open_cuda", lambda _: cuda)

@@ -69,9 +69,9 @@ def test_convolution_of_a_map_enlarged_twice(height: int, width: int, skips: int
     weights = {"weight": weight, "bias": bias, "scales": np.array([1, 1, 2, 2], np.float32)}
     model = spelled(nodes, {"x": x, "skip": skip}, weights, inner)
     assert "Resize" not in operators(model)
-    small, beside, *kernel = doubles(x, skip, weight, bias)
+    small, beside, kernel, offset = doubles(x, skip, weight, bias)
     wanted = functional.conv2d(
-        torch.cat([functional.interpolate(small, scale_factor=2.0), beside], 1), *kernel, padding=1
+        torch.cat([functional.interpolate(small, scale_factor=2.0), beside], 1), kernel, offset, padding=1
     )
     np.testing.assert_allclose(run(model, {"x": x, "skip": skip}), wanted.numpy(), atol=1e-5)
 
@@ -82,8 +82,8 @@ def test_convolution_to_one_channel(outputs: int, height: int, fits: bool) -> No
     nodes = [helper.make_node("Conv", ["x", "weight", "bias"], ["y"], **CONV)]
     model = spelled(nodes, {"x": x}, {"weight": weight, "bias": bias}, {"y": ["batch", outputs, height, 7]})
     assert ("Transpose" in operators(model)) == fits
-    given, *kernel = doubles(x, weight, bias)
-    np.testing.assert_allclose(run(model, {"x": x}), functional.conv2d(given, *kernel, padding=1).numpy(), atol=1e-5)
+    given, kernel, offset = doubles(x, weight, bias)
+    np.testing.assert_allclose(run(model, {"x": x}), functional.conv2d(given, kernel, offset, padding=1), atol=1e-5)
 
 
 @pytest.mark.parametrize(("slopes", "kept"), [([-0.5, 0.0, 1.0], False), ([0.25, 0.5, 1.5], True)])

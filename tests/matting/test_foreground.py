@@ -79,14 +79,14 @@ def test_drawn_foregrounds_are_nearer_the_truth_than_pymattings(family: str) -> 
     texture = [np.stack([fractal(rng, 256, cells) for _ in range(3)], 2) * 0.1 for cells in (4, 16)]
     truth = (decoded(layer.shade)[:, :, None] + (0.1, 0.2, 0.4) + texture[0]).clip(0, 1)
     light = truth * alpha[:, :, None] + (0.3 + texture[1]).clip(0, 1) * (1 - alpha[:, :, None])
-    light = decoded(encoded(light, np.uint8)).astype(np.float32)
+    stored: NDArray[np.float32] = decoded(encoded(light, np.uint8)).astype(np.float32)
     soft = (alpha > 0) & (alpha < 1)
     ours, peers = (
         (alpha[:, :, None] * np.abs(found - truth))[soft].mean()
-        for found in (foreground_light(light, alpha), estimate_foreground_ml(light, alpha))
+        for found in (foreground_light(stored, alpha), estimate_foreground_ml(stored, alpha))
     )
     assert ours < 0.9 * peers
-    assert ours < 0.1 * np.abs(light - truth)[soft].mean() + 0.02
+    assert ours < 0.1 * np.abs(stored - truth)[soft].mean() + 0.02
 
 
 def test_light_beyond_white_and_below_black_is_scaled_and_not_clipped() -> None:
