@@ -55,7 +55,7 @@ class InSession(Described):
             options.intra_op_num_threads = threads
         if plugins:
             options.add_provider_for_devices(plugins, {})
-        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1" if plugins else "0")
+            options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         self._path, self.version = path, ort.__version__
         self._errors = errors(ort)
         try:
