@@ -72,7 +72,7 @@ class InSession(Described):
             options.enable_profiling, options.profile_file_prefix = True, str(profile)
         if plugins:
             options.add_provider_for_devices(plugins, {})
-        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1" if plugins else "0")
+            options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         self._path, self.version = path, ort.__version__
         self._errors = errors(ort)
         # The resolved path finds weights beside the file also where an installer links files one by one.
