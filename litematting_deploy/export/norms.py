@@ -40,6 +40,9 @@ def average(op: Op, x: ir.Value, axis: int) -> ir.Value:
 _MANY_ROWS = 512
 """Rows of a map from which on the average of their means is taken in float64."""
 
+_LARGE = 160 * 160
+"""Pixels of a map, a quarter of the shipped patch's sides, from which on one BatchNormalization scales and shifts it."""
+
 
 def average_of_rows(op: Op, means: ir.Value, rows: int) -> ir.Value:
     """Return the average along axis 2, which stays with length 1, of means of the rows of maps that have `rows`.
@@ -186,11 +189,11 @@ def as_instance(op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.
 def as_affine(
     op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.Value, offset: ir.Value | None = None
 ) -> ir.Value:
-    """Statistics by reductions, and one BatchNormalization of what is left without the mean.
+    """Statistics by reductions, and one BatchNormalization of what is left without the mean, or two passes over it.
 
     offset: (N, C, 1), what is to be added to x (N, C, H, W) before; it goes into the mean that is taken off.
     """
-    (groups, _), (channels, height, _) = groups_and_epsilon(norm), channels_hw(norm)
+    (groups, epsilon), (channels, height, width) = groups_and_epsilon(norm), channels_hw(norm)
     if offset is None:
         rows = _by_group(op, x, norm)
         centred = op.Sub(rows, average_of_rows(op, average(op, rows, 3), height))
@@ -200,7 +203,16 @@ def as_affine(
         mean = op.Expand(average(op, means, 2), numbers(op, 1, 1, channels // groups))
         centred = _by_group(op, op.Sub(x, op.Sub(reshape(op, mean, 0, channels, 1, 1), offset)), norm)
     variance = _whole_mean(op, op.Mul(centred, centred))
-    return _batch_normalised(op, centred, weight, bias, op.Constant(value_floats=[0.0] * groups), variance, norm)
+    # What a BatchNormalization needs around it takes as long to open as it saves in several runs over a small map.
+    if height * width >= _LARGE:
+        return _batch_normalised(op, centred, weight, bias, op.Constant(value_floats=[0.0] * groups), variance, norm)
+    deviation = op.Sqrt(op.Add(variance, op.Constant(value_float=epsilon)))
+    scale = op.Div(reshape(op, weight, 1, groups, channels // groups, 1), deviation)
+    scale = reshape(op, scale, -1, channels, 1, 1)
+    if groups < channels:
+        centred = reshape(op, centred, -1, channels, height, width)
+    result: ir.Value = op.Add(op.Mul(centred, scale), reshape(op, bias, channels, 1, 1))
+    return result
 
 
 def rule(form: Any) -> pattern.RewriteRule:
