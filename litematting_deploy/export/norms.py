@@ -41,7 +41,7 @@ _MANY_ROWS = 512
 """Rows of a map from which on the average of their means is taken in float64."""
 
 _LARGE = 160 * 160
-"""Pixels of a map, a quarter of the shipped patch's sides, from which on one BatchNormalization scales and shifts it."""
+"""Pixels of a map from which on one BatchNormalization scales and shifts it; a quarter of the shipped patch's sides."""
 
 
 def average_of_rows(op: Op, means: ir.Value, rows: int) -> ir.Value:
