@@ -47,7 +47,7 @@ def test_extras_and_commands() -> None:
     config.read(ROOT / "setup.cfg")
     assert set(config["options.extras_require"]) == {
         *("cpu", "gpu", "export", "bench", "train", "demo", "heif", "video", "ray", "triton", "docs", "harden", "dev"),
-        *("peers", "gpu-trt", "cuda12", "cuda13", "rtx-cu12", "rtx-cu13", "trt-cu12", "trt-cu13"),
+        *("peers", "openvino", "webgpu", "gpu-trt", "cuda12", "cuda13", "rtx-cu12", "rtx-cu13", "trt-cu12", "trt-cu13"),
     }
     required = config["options"]["install_requires"]
     assert not {"torch", "pymatting", "numba", "scipy"} & set(required.split())

@@ -73,13 +73,15 @@ def test_a_row_of_a_device(host_cuda: HostCuda, monkeypatch: pytest.MonkeyPatch)
     cuda = HostCuda(host_cuda.folder)
 
     def opened(spec: EngineSpec) -> OnDevice:
-        assert (spec.engine, spec.device) == ("some.engine", "auto")
+        assert (spec.engine, spec.device) == ("some.engine", "cuda")
         return OnDevice(ByAddress(Slow()), cuda, spec.batch)
 
     monkeypatch.setattr(tasks, "open_cuda", lambda _: cuda)
     monkeypatch.setattr(tasks, "open_spec", opened)
     monkeypatch.setattr(tasks, "bandwidth", lambda device: bandwidth(device, 1 << 20))
-    row, alpha = tasks.measured(EngineSpec(engine="some.engine", batch=2), Effort(iterations=3, warmup=1))
+    row, alpha = tasks.measured(
+        EngineSpec(engine="some.engine", device="cuda", batch=2), Effort(iterations=3, warmup=1)
+    )
     assert row.gpu is not None
     assert row.gpu.gpu == "the host"
     assert row.gpu.compute_ms >= SLOW_MS

@@ -57,6 +57,12 @@ def shipped_graph_of(weights: dict[str, NDArray[np.float32]], path: Path) -> Pat
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             (offset,) = (int(entry.value) for entry in tensor.external_data if entry.key == "offset")
             tensor.CopyFrom(onnx.numpy_helper.from_array(weights[names[offset]].reshape(tensor.dims), tensor.name))
+    # Slopes of PReLU are at most 1 in the shipped weights, where it is the maximum of x and x times its slope.
+    made_by = {name: node for node in graph.graph.node for name in node.output}
+    for node in graph.graph.node:
+        product = made_by.get(node.input[1]) if node.op_type == "Max" else None
+        if product is not None and product.op_type == "Mul" and product.input[0] == node.input[0]:
+            node.op_type, node.input[1] = "PRelu", product.input[1]
     onnx.save(graph, path)
     return path
 

@@ -190,7 +190,7 @@ def test_an_engine_is_closed_where_the_plan_does_not_fit_it(
     monkeypatch: pytest.MonkeyPatch, plan: PlanSpec, words: str
 ) -> None:
     engine = Watched()
-    monkeypatch.setattr(matter, "open_spec", lambda _: engine)
+    monkeypatch.setattr(matter, "open_spec", lambda *_: engine)
     with pytest.raises(UsageError, match=words):
         open_matter(EngineSpec(), plan)
     assert engine.closes == 1

@@ -242,7 +242,8 @@ def test_memory_of_a_stream_comes_from_a_pool_where_there_are_any(driver: Driver
 
 def test_a_pool_ends_with_the_device_but_not_with_its_buffers(driver: Driver) -> None:
     cuda = open_cuda(1)
-    buffer = cuda.buffer(8, cuda.stream())
+    with cuda.active():
+        buffer = cuda.buffer(8, cuda.stream())
     driver.since()
     del cuda
     assert ("cuMemPoolDestroy", 50) in driver.since()
