@@ -6,6 +6,7 @@ Specs compare by value, and can be pickled and sent to another machine; paths in
 """
 
 import functools
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -114,11 +115,12 @@ class Amount:
         """Return the amount that a number or a text such as "15" or "2%" stands for. Raises `UsageError`."""
         text = str(written).strip()
         try:
-            return cls(float(text.removesuffix("%")), text.endswith("%"))
+            value = float(text.removesuffix("%"))
         except ValueError:
-            raise UsageError(
-                f"`{parameter}` must be a number, as in 128, or a percentage, as in 50%; got {written!r}"
-            ) from None
+            value = math.nan
+        if not math.isfinite(value):
+            raise UsageError(f"`{parameter}` must be a number, as in 128, or a percentage, as in 50%; got {written!r}")
+        return cls(value, text.endswith("%"))
 
     def __str__(self) -> str:
         return f"{self.value:g}{'%' if self.percent else ''}"

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from ..errors import UsageError
 from ..files import replace_file
 from ..profiling import stage
 from .exr import write_exr
@@ -33,8 +34,9 @@ def write_image(
     OpenEXR, where grey is alpha.
     metadata: what the type of file can hold of it is kept; grey has no use for a profile of colours.
     premultiplied: what a TIFF says of its alpha channel.
-    Raises `OutputError`.
+    Raises `OutputError`, or `UsageError` for pixels of another type or shape.
     """
+    _check_pixels(path, pixels)
     metadata = metadata.for_grey() if pixels.ndim == 2 else metadata
     if is_exr_name(path):
         write_exr(path, pixels, metadata.exr)
@@ -42,6 +44,20 @@ def write_image(
         replace_file(path, encode_png(pixels, metadata))
     else:
         replace_file(path, encode_tiff(pixels, metadata, premultiplied))
+
+
+def _check_pixels(path: str | Path, pixels: NDArray[Any]) -> None:
+    """Raise `UsageError` for what the type of file cannot hold: libraries would round it to 0 and 1, or cut it off."""
+    types = ("float16", "float32") if is_exr_name(path) else ("uint8", "uint16")
+    found = pixels.dtype.name if isinstance(pixels, np.ndarray) else type(pixels).__name__
+    if found not in types:
+        raise UsageError(
+            f"{path}: `pixels` must be {' or '.join(types)} in such a file; got {found}; convert them first"
+        )
+    if pixels.size == 0 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,), (4,)):
+        raise UsageError(
+            f"{path}: `pixels` must be (H, W), (H, W, 3) or (H, W, 4), H and W above 0; got {pixels.shape}"
+        )
 
 
 def encode_png(pixels: NDArray[Any], metadata: Metadata = Metadata()) -> bytes:

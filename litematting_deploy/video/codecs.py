@@ -63,7 +63,10 @@ def codec_for(path: str, name: str | None, content: Content | None, hw: tuple[in
     suffix = Path(path).suffix.lower()
     if suffix not in _BY_SUFFIX:
         raise UsageError(f"{path}: results of a clip are {', '.join(_BY_SUFFIX)}; choose one of these endings")
-    codec = CODECS[name or _BY_SUFFIX[suffix]]
+    name = _BY_SUFFIX[suffix] if name is None else name
+    if name not in CODECS:
+        raise UsageError(f"`codec` must be one of {', '.join(CODECS)}; got {name!r}", parameter="codec")
+    codec = CODECS[name]
     if suffix not in codec.suffixes:
         raise UsageError(
             f"{path}: `codec={codec.name}` goes into {' or '.join(codec.suffixes)}; choose that ending",

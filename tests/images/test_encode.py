@@ -13,6 +13,7 @@ from PIL.IptcImagePlugin import getiptcinfo
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
+from litematting_deploy.errors import UsageError
 from litematting_deploy.images.encode import write_image
 from litematting_deploy.images.metadata import Metadata
 from litematting_deploy.images.photo import read_photo
@@ -24,6 +25,31 @@ XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><about tiff:Orientation="6" dc:right
 XMP_UPRIGHT = XMP.replace(b'tiff:Orientation="6"', b"")
 IPTC = b"\x1c\x02\x74\x00\x02me"  # a copyright notice
 EXIF = ((0x010F, "camera"), (0x8769, {0x829A: 0.004, 0x9003: "2024:01:02 03:04:05"}), (0x8825, {1: "N"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "words"),
+    [
+        ("a.png", np.ones((4, 4), np.float32), "`pixels` must be uint8 or uint16 in such a file; got float32"),
+        ("a.tif", np.ones((4, 4), np.int32), "`pixels` must be uint8 or uint16 in such a file; got int32"),
+        ("a.exr", np.ones((4, 4), np.uint8), "`pixels` must be float16 or float32 in such a file; got uint8"),
+        ("a.png", [[1, 2]], "`pixels` must be uint8 or uint16 in such a file; got list"),
+        ("a.png", np.ones((4, 4, 2), np.uint8), r"or \(H, W, 4\), H and W above 0; got \(4, 4, 2\)"),
+        ("a.png", np.ones((0, 4), np.uint8), r"H and W above 0; got \(0, 4\)"),
+    ],
+)
+def test_pixels_that_a_file_cannot_hold_are_refused(name: str, pixels: Any, words: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=words):
+        write_image(tmp_path / name, pixels)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("limit", [0, -1, float("nan"), None, "64"])
+def test_a_limit_of_size_is_a_number_above_0(limit: Any, tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", np.ones((4, 4), np.uint8))
+    with pytest.raises(UsageError, match="`max_megapixels` must be a number above 0") as caught:
+        read_photo(tmp_path / "a.png", limit)
+    assert caught.value.parameter == "max_megapixels"
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
