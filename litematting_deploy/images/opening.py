@@ -66,9 +66,10 @@ def opened(path: str | Path, max_megapixels: float) -> Iterator[tuple[ImageFile.
                 check_tiff_tags(file, path)
             elif name == "JPEG":
                 check_jpeg(file, path)
-            picture = _open(file, name, container_factory(path, kind) if name is None else None)
-            if picture is None:
-                raise _unknown(path, name, kind)
+            factory = container_factory(path, kind) if name is None else None
+            picture = _open(file, name, factory)
+            if picture is None:  # of a kind that is read here, the file is damaged
+                raise _unknown(path, name, kind if factory is None else None)
             with picture:
                 _check_header(picture, path, max_megapixels)
                 yield picture, head

@@ -22,6 +22,7 @@ from .png import MASTERING, space_of
 _ROWS = 256
 # 2 to the power of this is still a float32.
 _MOST_STOPS = 100
+_ICC_SPACE = slice(16, 20)  # where an ICC profile says of which colours it is
 _FIX = "they must be of one size: make it from this very photo"
 
 
@@ -171,6 +172,9 @@ def _in_its_space(path: str, levels: NDArray[Any], metadata: Metadata) -> Photo:
     """Return the photo of levels in the space of cICP, else the ICC profile, else PNG's other chunks, or sRGB."""
     space = space_of(metadata.colour, path) if metadata.colour else SRGB
     if metadata.icc is None or b"cICP" in dict(metadata.colour):
+        # Results are in colour, of which a profile of greys says nothing, whatever stands beside it.
+        if metadata.icc is not None and metadata.icc[_ICC_SPACE] == b"GRAY":
+            metadata = replace(metadata, icc=None)
         network = upper_bits(levels) if space is SRGB else _seen(levels, space)
         return Photo(path, levels, network, space, metadata)
     profile = Profile(metadata.icc, path)

@@ -14,7 +14,7 @@ from litematting_deploy.images.mask import read_alpha, read_mask, read_trimap
 from litematting_deploy.images.metadata import Metadata
 from litematting_deploy.images.photo import Photo, read_photo
 from litematting_deploy.matting.foreground import estimate_foreground
-from tests.images.files import adobe_profile
+from tests.images.files import adobe_profile, gamma, rgb_profile
 from tests.images.light import decoded, encoded
 from tests.images.png_bytes import chunks_of, png
 
@@ -197,6 +197,10 @@ def test_a_profile_counts_before_srgb_and_after_cicp(tmp_path: Path) -> None:
     assert {b"iCCP", b"gAMA"} <= kept.keys()
     photo = read(tmp_path / "a.png", ramp(8), 8, profile, "cICP")
     assert "cICP" in photo.space.name
+    assert photo.metadata.icc == adobe_profile()
+    grey = (b"iCCP", b"p\0\0" + compress(rgb_profile(np.eye(3), gamma(2.2), b"GRAY")))
+    photo = read(tmp_path / "a.png", ramp(8), 8, grey, "cICP")
+    assert (b"cICP" in dict(photo.metadata.colour), photo.metadata.icc) == (True, None)
     with pytest.raises(InputError, match="its ICC profile"):
         read(tmp_path / "a.png", ramp(8), 8, (b"iCCP", b"p\0\0no zlib"))
 

@@ -57,6 +57,13 @@ def test_other_kinds_are_named(tmp_path: Path, start: bytes, kind: str, fix: str
         read_image(path)
 
 
+def test_half_an_avif_is_damaged_and_not_of_a_kind_that_is_not_read(tmp_path: Path) -> None:
+    whole = save_avif(tmp_path / "a.avif", np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(InputError, match="damaged"):
+        read_photo(whole)
+
+
 def test_avif_and_heic(tmp_path: Path) -> None:
     for path in (
         save_avif(tmp_path / "a.avif", RAMP, icc_profile=PROFILE),

@@ -1,5 +1,6 @@
 """Foreground colours, against arithmetic on light computed here, drawn truth and PyMatting."""
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -101,6 +102,16 @@ def test_light_beyond_white_and_below_black_is_scaled_and_not_clipped() -> None:
     assert np.isfinite(half).all()
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_largest_light_of_float32_is_light(sign: int) -> None:
+    light, alpha = scene(60, 80)
+    largest = np.float32(sign) * np.finfo(np.float32).max
+    plain = estimate_foreground(photo(light * np.float32(sign), np.float32), alpha)
+    found = estimate_foreground(photo(light * largest, np.float32), alpha)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found / abs(largest), plain, atol=1e-4)
+
+
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 def test_what_is_not_finite_is_refused(value: float) -> None:
     light, alpha = scene(40, 50)
@@ -109,13 +120,19 @@ def test_what_is_not_finite_is_refused(value: float) -> None:
         estimate_foreground(photo(light, np.float16), alpha)
 
 
-def test_memory_that_does_not_suffice_is_one_error_with_the_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(MemoryError(), "out of memory"), (cv2.error("Failed to allocate 9 bytes"), "Failed to allocate 9 bytes")],
+)
+def test_memory_that_does_not_suffice_is_one_error_with_the_photo(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
     def fail(*_: object) -> None:
-        raise MemoryError
+        raise error
 
     monkeypatch.setattr("litematting_deploy.matting.foreground.unmix", fail)
     light, alpha = scene(8, 8)
-    with pytest.raises(ForegroundError, match=r"^photo: its foreground colours cannot be estimated \(out of memory\)$"):
+    with pytest.raises(ForegroundError, match=rf"^photo: its foreground colours cannot be estimated \({words}\)$"):
         estimate_foreground(photo(light, np.uint8), alpha)
 
 
