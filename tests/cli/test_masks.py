@@ -128,7 +128,7 @@ WRONG_MEANINGS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "labels or a threshold": ("--mask m.png --mask-label 7 --mask-threshold 3", 2, ("give one of them",)),
     "a threshold is a number": ("--mask m.png --mask-threshold half", 2, ("--mask-threshold", "50%", "'half'")),
     "a threshold is at most the top": ("--mask m.png --mask-threshold 101%", 2, ("--mask-threshold", "got 101%")),
-    "a threshold is not nan": ("--mask m.png --mask-threshold nan", 2, ("--mask-threshold", "got nan")),
+    "a threshold is not nan": ("--mask m.png --mask-threshold nan", 2, ("--mask-threshold", "got 'nan'")),
     "a label is 0 or more": ("--mask m.png --mask-label -1", 2, ("--mask-label must be", "got -1")),
     "a mask is not taken as alpha": ("--mask m.png --allow-no-unknown", 2, ("--allow-no-unknown applies to a trimap",)),
     "a trimap has no labels": ("t.png --mask-label 7", 2, ("--mask-label applies to a mask", "leave it out")),
