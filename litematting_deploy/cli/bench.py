@@ -169,8 +169,9 @@ def _to_use(row: Row, spec: BenchSpec) -> str:
     infer, export = ["ltm-infer", "PHOTO", "TRIMAP", "-o", "ALPHA", "--device", row.device], []
     shipped = read_sidecar(SHIPPED_ENGINE)
     if backend is None:
-        # The shipped engine, which is measured where nothing else can be, is the one that runs by default.
-        infer += [part for path in spec.engines if path.name == row.engine for part in ("--engine", str(path))][:2]
+        given = [str(path) for path in spec.engines if path.name == row.engine]
+        # Without one it is the shipped engine, measured where nothing else can be, which runs by default.
+        infer += ["--engine", given[0]] if given else []
     elif backend.norm is None:
         infer += ["--engine", str(spec.checkpoint), "--patch", "{}x{}".format(*row.patch_hw)]
         infer += ["--compile"] * backend.compiled + ["--channels-last"] * backend.channels_last
