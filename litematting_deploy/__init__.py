@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .jobs.progress import JobProgress, JobResult
     from .model import load_checkpoint
     from .runtime import Matter, load_engine
+    from .segmentation.model import Segmenter
     from .specs import EngineSpec, JobSpec, OutputSpec, PlanSpec, TrimapSpec
 
 __version__ = "0.1.0"
@@ -33,6 +34,7 @@ __all__ = [
     "OutputSpec",
     "PhotoResult",
     "PlanSpec",
+    "Segmenter",
     "TrimapSpec",
     "build_engine",
     "cut_out",
@@ -63,6 +65,7 @@ _NAMES_BY_MODULE = {
     "jobs.progress": ("JobProgress", "JobResult"),
     "model": ("load_checkpoint",),
     "runtime": ("Matter", "load_engine"),
+    "segmentation.model": ("Segmenter",),
     "specs": ("EngineSpec", "JobSpec", "OutputSpec", "PlanSpec", "TrimapSpec"),
 }
 

@@ -9,7 +9,7 @@ import functools
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from inspect import formatannotation
 from typing import Any, Literal, Self, TypeAlias, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
@@ -189,38 +189,104 @@ class PlanSpec(Spec):
             )
 
 
+WAYS = ("box", "key", "plate", "segmenter")
+"""The fields of `TrimapSpec` that make a mask from a photo; one of them does."""
+_APPLY_TO = {
+    **dict.fromkeys(("trimap_encoding", "allow_no_unknown"), ("trimap",)),
+    **dict.fromkeys(("unknown_width", "adaptive", "doubt", "largest"), ("mask", "photo")),
+    **dict.fromkeys(("mask_threshold", "mask_labels"), ("mask",)),
+    **dict.fromkeys((*WAYS, "key_tolerance", "key_softness", "sure_foreground", "sure_background"), ("photo",)),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrimapSpec(Spec):
-    """How a photo's trimap is read or, from a mask, made.
+    """How a photo's trimap is read or made: from a mask, or from a mask that is itself made from the photo.
 
-    kind: what the given pictures are. trimap_encoding: of trimaps; None for exact (of a clip of trimaps: for what
-    compression leaves of that). allow_no_unknown: a trimap without unknown pixels is taken as the alpha. Of masks:
-    unknown_width, the unknown band on each side of the edge, in pixels or in percent of the square root of the object's
-    area; adaptive, wider where the photo is hairy; mask_threshold, foreground from this value on, in the file's own
-    numbers or in percent of the top of their range; mask_labels, the class ids that are the object.
+    kind: what the given pictures are; `photo` where a mask is made from each photo, by exactly one of `WAYS`.
+    Of trimaps: trimap_encoding, None for exact (of a clip of trimaps: for what compression leaves of that);
+    allow_no_unknown, a trimap without unknown pixels is taken as the alpha.
+    Of given masks: mask_threshold, foreground from this value on, in the file's own numbers or in percent of the top of
+    their range; mask_labels, the class ids that are the object.
+    Of all masks: unknown_width, the unknown band on each side of the edge, in pixels or in percent of the square root
+    of the object's area; adaptive, wider where the photo is hairy; doubt, the values, 0..1, between which a mask
+    hesitates; largest, how many of the largest pieces of a mask are kept.
+    Of photos: box, x, y, width and height in pixels of what holds the object; key, the colour of a screen behind it,
+    `green`, `blue`, `auto` or `#rrggbb`, with key_tolerance and key_softness, shares of the way from that colour to
+    grey; plate, a picture of the same view without the object; segmenter, an ONNX that makes masks; sure_foreground and
+    sure_background, pictures whose white strokes overrule whatever else is said.
     """
 
-    kind: Literal["trimap", "mask"] = "trimap"
+    kind: Literal["trimap", "mask", "photo"] = "trimap"
     trimap_encoding: Encoding | None = None
     allow_no_unknown: bool = False
     unknown_width: str | float | None = None
     adaptive: bool = False
     mask_threshold: str | float | None = None
     mask_labels: tuple[int, ...] = ()
+    doubt: tuple[float, float] | None = None
+    largest: int | None = None
+    box: tuple[int, int, int, int] | None = None
+    key: str | None = None
+    key_tolerance: float | None = None
+    key_softness: float | None = None
+    plate: str | None = None
+    segmenter: str | None = None
+    sure_foreground: str | None = None
+    sure_background: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        of_masks = ("unknown_width", "adaptive", "mask_threshold", "mask_labels")
-        of_trimaps = ("trimap_encoding", "allow_no_unknown")
-        other, of_others = ("mask", of_masks) if self.kind == "trimap" else ("trimap", of_trimaps)
-        for name in self.differing(*of_others):
+        if self.kind == "photo" and len(self.ways) != 1:
+            given = f"got {' and '.join(f'`{name}`' for name in self.ways)}" if self.ways else "got none"
             raise UsageError(
-                f"`{name}` applies to a {other}, and a {self.kind} is given; leave it out, or give a {other}"
+                f"a mask is made from the photo by one of {', '.join(f'`{name}`' for name in WAYS)}; {given}",
+                parameter=(*self.ways, WAYS[0])[0],
             )
+        for name in self.differing(*_APPLY_TO):
+            self._check_applies(name)
         for name in self.differing("unknown_width", "mask_threshold"):
             Amount.parse(getattr(self, name), name)
         if self.mask_threshold is not None and self.mask_labels:
             raise UsageError("`mask_threshold` and `mask_labels` are two ways to read a mask; give one of them")
+        if self.doubt is not None and not 0 <= self.doubt[0] < self.doubt[1] <= 1:
+            raise UsageError(f"`doubt` must be two rising values between 0 and 1, as 0.05,0.95; got {self.doubt}")
+        if self.box is not None and (min(self.box[:2]) < 0 or min(self.box[2:]) < 1):
+            raise UsageError(f"`box` must be x, y, width and height, as 40,20,300,500; got {self.box}")
+        check_number("largest", self.largest, 1)
+        check_number("key_tolerance", self.key_tolerance, 0, 1)
+        check_number("key_softness", self.key_softness, 0, 1)
+
+    @property
+    def ways(self) -> list[str]:
+        """The names of the fields that are to make a mask from the photo."""
+        return self.differing(*WAYS)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files beside the photos that masks are made from."""
+        named = (self.plate, self.segmenter, self.sure_foreground, self.sure_background)
+        return tuple(path for path in named if path is not None)
+
+    def anywhere(self) -> Self:
+        """Return the spec with absolute paths, for a process in another working directory."""
+        paths = {name: getattr(self, name) for name in ("plate", "segmenter", "sure_foreground", "sure_background")}
+        return replace(self, **{name: os.path.abspath(path) for name, path in paths.items() if path is not None})
+
+    def _check_applies(self, name: str) -> None:
+        """Raise `UsageError` where a field that is given does not apply to what the pictures are."""
+        kinds = _APPLY_TO[name]
+        if self.kind not in kinds and kinds == ("photo",):
+            raise UsageError(
+                f"`{name}` is for a mask made from the photo, and a {self.kind} is given; give one of them"
+            )
+        if self.kind not in kinds:
+            given = f"`{self.ways[0]}` makes one from the photo" if self.kind == "photo" else f"a {self.kind} is given"
+            raise UsageError(
+                f"`{name}` applies to a {kinds[0]}, and {given}; leave it out, or give a {kinds[0]}", parameter=name
+            )
+        if name.startswith("key_") and self.key is None:
+            raise UsageError(f"`{name}` applies to `key`; give that, too, or leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,7 +333,8 @@ class OutputSpec(Spec):
 class JobSpec(Spec):
     """A photo, a folder or a clip to matte.
 
-    images: a photo, a folder, a pattern as `frame.%04d.exr`, or a clip. source: its trimaps or masks, as `trimap` says.
+    images: a photo, a folder, a pattern as `frame.%04d.exr`, or a clip. source: its trimaps or masks, as `trimap` says;
+    once more the images where masks are made from them.
     exposure: in stops, of OpenEXR photos, for the network only. frames: of a pattern, as `1-100x2`. shard: `3/16`, the
     third of sixteen parts. resume: results that are whole and newer than their sources are left. failed_frames: what a
     clip does at a frame that fails. max_megapixels: larger pictures are refused before they are decoded.
@@ -320,16 +387,20 @@ class ClusterSpec(Spec):
 def job_of(images: Any, output: Any, options: Mapping[str, Any], *, trimap: Any = None, mask: Any = None) -> JobSpec:
     """Return the job that paths and options describe.
 
-    output: the path of the alpha. options: fields of all specs, by their names. trimap, mask: one of them is given.
-    Raises `UsageError`.
+    output: the path of the alpha. options: fields of all specs, by their names. trimap, mask: one of them is given, or
+    an option makes masks from the photos. Raises `UsageError`.
     """
-    if (trimap is None) == (mask is None):
-        raise UsageError("`trimap` or `mask` must be given, and not both")
-    kind, source = ("trimap", trimap) if mask is None else ("mask", mask)
+    given = [(kind, path) for kind, path in (("trimap", trimap), ("mask", mask)) if path is not None]
+    if not given and any(options.get(way) is not None for way in WAYS):
+        given = [("photo", images)]
+    if len(given) != 1:
+        more = f"; without either, {', '.join(f'`{way}`' for way in WAYS[:-1])} or `{WAYS[-1]}` makes a mask"
+        raise UsageError(f"`trimap` or `mask` must be given, and not both{more}")
+    ((kind, source),) = given
     return JobSpec.of(
         options,
         images=images,
-        source=typed(kind, source, str),
+        source=typed("images" if kind == "photo" else kind, source, str),
         output=OutputSpec.of(options, alpha=output),
         trimap=TrimapSpec.of(options, kind=kind),
         engine=EngineSpec.of(options),

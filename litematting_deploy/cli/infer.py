@@ -44,6 +44,9 @@ def main(
 ) -> int:
     """Estimate the alpha matte of IMAGE, whose TRIMAP is 0 background, 128 unknown, 255 foreground.
 
+    Without TRIMAP and --mask, one of --box, --key, --clean-plate and --segmenter makes a mask from IMAGE itself, which
+    becomes the trimap; --preview shows it.
+
     IMAGE and TRIMAP, or --mask, may be folders or numbered patterns as frame.%04d.exr: then OUT is a folder, and so are
     --cutout, --foreground and --preview. A frame that fails is told and the others go on; the exit code is 1 then.
 
@@ -107,6 +110,8 @@ def _clip(job: JobSpec, verbose: bool) -> int:
     if not result.engine:
         notice(f"ltm-infer: {job.output.alpha} is newer than what it is made from; to make it again leave `resume` out")
         return 0
+    for note in result.notes:
+        notice(f"ltm-infer: {note}")
     failed = f", {len(result.failures)} failed and hold known pixels alone" if result.failures else ""
     files = " and ".join(f"{path} ({codec})" for path, codec in result.files.items())
     say(

@@ -8,8 +8,10 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import click
 
 from ..engines.triton import DEFAULT_TIMEOUT_S
+from ..matting.trimap import DOUBT
 from ..matting.unknown_band import WIDEST
 from ..runtime.matter import DEFAULT_PLACEMENT
+from ..segmentation.key import SOFTNESS
 from ..specs import DEFAULT_SEGMENT, DEFAULT_UNKNOWN_WIDTH, EngineSpec, JobSpec, OutputSpec, PlanSpec, TrimapSpec
 from ..video.codecs import CODECS
 
@@ -56,6 +58,23 @@ def _patch(context: click.Context, parameter: click.Parameter, value: str | None
     if not (height.isdecimal() and width.isdecimal()):
         raise click.BadParameter(f"{value!r} is not height x width, as in 640x640", context, parameter)
     return int(height), int(width)
+
+
+def _numbers(kind: type[Any], count: int, example: str) -> Callable[..., tuple[Any, ...] | None]:
+    """Return the callback of an option such as 40,20,300,500. kind, count: of its numbers."""
+
+    def parsed(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[Any, ...] | None:
+        if value is None:
+            return None
+        try:
+            numbers = tuple(kind(part) for part in value.split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) != count:
+            raise click.BadParameter(f"{value!r} is not {count} numbers, as in {example}", context, parameter)
+        return numbers
+
+    return parsed
 
 
 engine_option, plan_option, trimap_option, output_option, job_option = (
@@ -133,13 +152,64 @@ mask_options = adding(
         "unknown_width",
         metavar="WIDTH",
         help="Width of the unknown band on each side of the mask's edge, in pixels (15), or in percent of the square "
-        f"root of each object's area (2%).  [default: {DEFAULT_UNKNOWN_WIDTH}]",
+        f"root of each object's area (2%).  [default: {DEFAULT_UNKNOWN_WIDTH}; of masks made from the photo, by how]",
     ),
+    trimap_option(
+        "--doubt",
+        type=str,
+        metavar="LOW,HIGH",
+        callback=_numbers(float, 2, "0.05,0.95"),
+        help=f"Up to LOW, 0 to 1, the mask is background, from HIGH on foreground; between it hesitates, and the pixel "
+        f"is unknown.  [default: {DOUBT[0]:g},{DOUBT[1]:g}; of --segmenter 0.05,0.95]",
+    ),
+    trimap_option("--largest", metavar="N", help="Keep the N largest pieces of the mask alone."),
     trimap_option(
         "--adaptive",
         help=f"Widen the band, up to {WIDEST:g} times, where the photo is hairy: many edges beyond it that hang "
         "together with it.",
     ),
+)
+made_mask_options = adding(
+    trimap_option(
+        "--box",
+        type=str,
+        metavar="X,Y,W,H",
+        callback=_numbers(int, 4, "40,20,300,500"),
+        help="Make the mask of the object in this box, in pixels, by GrabCut.",
+    ),
+    trimap_option(
+        "--key",
+        metavar="COLOUR",
+        help="Make the mask of what stands before a screen: green, blue, #rrggbb or auto, the colour of most of the "
+        "border. Spill stays on opaque pixels; soft ones get colours without it in --cutout.",
+    ),
+    trimap_option(
+        "--key-tolerance",
+        metavar="SHARE",
+        help="How far a colour may be from the key and still be the screen, 0 to 1 of the way to grey.  [default: by "
+        "the screen's noise, 0.12 to 0.45]",
+    ),
+    trimap_option(
+        "--key-softness",
+        metavar="SHARE",
+        help=f"Over what share beyond that it becomes foreground.  [default: {SOFTNESS:g}]",
+    ),
+    trimap_option(
+        "--clean-plate",
+        "plate",
+        metavar="FILE",
+        help="Make the mask of what this picture, of the same view without the object, does not show.",
+    ),
+    trimap_option(
+        "--segmenter",
+        metavar="FILE.onnx",
+        help="Make the mask by a segmentation network of your own, on --device: U2-Net, IS-Net, BiRefNet, MODNet, "
+        "RMBG-1.4, or any with a FILE.toml beside it that says how it takes a photo.",
+    ),
+    trimap_option(
+        "--sure-foreground", metavar="FILE", help="A picture whose white strokes are surely the object, in such a mask."
+    ),
+    trimap_option("--sure-background", metavar="FILE", help="One whose white strokes are surely background."),
 )
 trimap_options = adding(
     click.option(
@@ -149,6 +219,7 @@ trimap_options = adding(
         "masks may be dim, as in a fade, where another one reaches the top of the range.",
     ),
     mask_options,
+    made_mask_options,
     trimap_option(
         "--trimap-encoding",
         help="exact: 0, 128, 255 (default). between: all but 0 and 255 is unknown. labels: 0, 1, 2.",

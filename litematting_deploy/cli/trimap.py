@@ -1,33 +1,43 @@
-"""ltm-trimap: a mask to a trimap."""
+"""ltm-trimap: a mask, or a photo and nothing else, to a trimap."""
 
 from typing import Any
 
 import click
 
+from ..jobs.outputs import say_pieces
 from ..jobs.trimaps import write_trimap
-from ..specs import TrimapSpec
+from ..specs import WAYS, TrimapSpec
 from .command import command, notice, say
-from .options import mask_options, max_megapixels_option
+from .options import engine_option, made_mask_options, mask_options, max_megapixels_option
 
 
 @command("ltm-trimap")
-@click.argument("mask")
+@click.argument("source", metavar="MASK|PHOTO")
 @click.option("-o", "--output", required=True, metavar="TRIMAP.png", help="The trimap: 0, 128, 255.")
 @mask_options
-@click.option("--image", metavar="PHOTO", help="The photo of the mask, for --adaptive and --preview.")
+@made_mask_options
+@engine_option("--device", help="Where --segmenter runs; see ltm-infer.")
+@click.option("--image", metavar="PHOTO", help="The photo of MASK, for --adaptive and --preview.")
 @click.option("--exposure", type=float, metavar="STOPS", help="Of an EXR photo.  [default: 0]")
 @click.option(
     "--preview",
     metavar="FILE.png",
-    help="Also write a picture of what will be estimated: PHOTO or MASK with the unknown band tinted and outlined.",
+    help="Also write a picture of what will be estimated: the photo, or MASK, with the unknown band tinted and "
+    "outlined, and a yellow line where a mask made from PHOTO is half sure.",
 )
 @max_megapixels_option
-def main(mask: str, output: str, **options: Any) -> None:
-    """Make a trimap from MASK, a binary or soft mask or a cut-out with an alpha channel."""
-    of_files = {name: options.pop(name) for name in ("image", "preview", "exposure", "max_megapixels")}
-    result = write_trimap(mask, output, TrimapSpec.of(options, kind="mask"), **of_files)
+def main(source: str, output: str, **options: Any) -> None:
+    """Make a trimap from MASK, a binary or soft mask or a cut-out with an alpha channel.
+
+    With --box, --key, --clean-plate or --segmenter, make it from PHOTO and nothing else.
+    """
+    of_files = {name: options.pop(name) for name in ("image", "preview", "exposure", "device", "max_megapixels")}
+    kind = "photo" if any(options[way] is not None for way in WAYS) else "mask"
+    result = write_trimap(source, output, TrimapSpec.of(options, kind=kind), **of_files)
+    if result.pieces is not None:
+        notice(f"ltm-trimap: {say_pieces(result.pieces, source)}")
     if not result.unknown_share:
-        notice(f"ltm-trimap: {mask} has no edge: nothing is unknown in its trimap")
+        notice(f"ltm-trimap: {source} has no edge: nothing is unknown in its trimap")
     height, width = result.trimap.shape
     lacking = f", {result.lacking}" if result.lacking else ""
     say(f"{' and '.join(result.files)}: {width}x{height}, {result.unknown_share:.1%} unknown{lacking}")

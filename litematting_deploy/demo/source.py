@@ -87,7 +87,7 @@ class Source:
             return trimap_of(self.layers, (height, width))
         if self.path is None:
             raise InputError(f"there is no {self.spec.kind} yet: choose its file, or paint")
-        return trimap_for(photo, self.path, self.spec, max_megapixels, alone=True)
+        return trimap_for(photo, self.path, self.spec, max_megapixels, alone=True).values
 
 
 def trimap_of(layers: Iterable[NDArray[np.uint8]], hw: tuple[int, int]) -> NDArray[np.uint8]:

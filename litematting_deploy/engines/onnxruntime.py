@@ -63,37 +63,9 @@ class InSession(Described):
 
         Raises `ArtefactError`, or `DeviceError` where another than the first provider starts.
         """
-        options = ort.SessionOptions()
-        options.log_severity_level = 4  # what is wrong is raised as well; its log would print what a file says as it is
-        options.enable_mem_pattern = False  # its plan nearly doubles the memory of a 640x640 patch and saves no time
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        if profile is not None:
-            options.enable_profiling, options.profile_file_prefix = True, str(profile)
-        if plugins:
-            options.add_provider_for_devices(plugins, {})
-            options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         self._path, self.version = path, ort.__version__
         self._errors = errors(ort)
-        # The resolved path finds weights beside the file also where an installer links files one by one.
-        resolved = path.resolve()
-        model: str | bytes = str(resolved)
-        if not float64:
-            model = without_float64(resolved.read_bytes())
-            options.add_session_config_entry(_WEIGHTS_BESIDE, str(resolved.parent))
-        try:
-            self._session = ort.InferenceSession(model, options, None if plugins else providers, enable_fallback=0)
-        except (*self._errors, ValueError, RuntimeError) as error:
-            raise ArtefactError(
-                f"{path}: ONNX Runtime cannot load it, it is damaged or not for this device; "
-                f"export it again with ltm-export ({first_line(error)})"
-            ) from error
-        started, wanted = self._session.get_providers()[0], providers[0][0]
-        if started != wanted:
-            raise DeviceError(
-                f"{path}: {wanted} did not start, ONNX Runtime fell back to {started}; "
-                "check the driver and the CUDA libraries, or use `device=cpu`"
-            )
+        self._session = open_session(ort, path, providers, threads, float64=float64, profile=profile, plugins=plugins)
         try:
             self.patch_hw, self.fixed_batch = _contract(path, self._session)
             metadata = self._session.get_modelmeta().custom_metadata_map
@@ -194,6 +166,52 @@ class _OnnxRuntimeDevice(InSession, DeviceEngine):
             self._session.run_with_iobinding(binding, self._options)
         except self._errors as error:
             raise self.failure(count, error) from error
+
+
+def open_session(
+    ort: Any,
+    path: Path,
+    providers: Providers,
+    threads: int | None = None,
+    *,
+    float64: bool = True,
+    profile: Path | None = None,
+    plugins: Sequence[Any] = (),
+) -> Any:
+    """Return a session of an ONNX, whatever network that is; see `InSession` for the arguments.
+
+    Raises `ArtefactError` for a file that does not load, `DeviceError` where another than the first provider starts.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = 4  # what is wrong is raised as well; its log would print what a file says as it is
+    options.enable_mem_pattern = False  # its plan nearly doubles the memory of a 640x640 patch and saves no time
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
+    if plugins:
+        options.add_provider_for_devices(plugins, {})
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    # The resolved path finds weights beside the file also where an installer links files one by one.
+    resolved = path.resolve()
+    model: str | bytes = str(resolved)
+    if not float64:
+        model = without_float64(resolved.read_bytes())
+        options.add_session_config_entry(_WEIGHTS_BESIDE, str(resolved.parent))
+    try:
+        session = ort.InferenceSession(model, options, None if plugins else providers, enable_fallback=0)
+    except (*errors(ort), ValueError, RuntimeError) as error:
+        raise ArtefactError(
+            f"{path}: ONNX Runtime cannot load it, it is damaged or not for this device; "
+            f"export it again, or get it again ({first_line(error)})"
+        ) from error
+    started, wanted = session.get_providers()[0], providers[0][0]
+    if started != wanted:
+        raise DeviceError(
+            f"{path}: {wanted} did not start, ONNX Runtime fell back to {started}; "
+            "check the driver and the CUDA libraries, or use `device=cpu`"
+        )
+    return session
 
 
 def without_float64(model: bytes) -> bytes:

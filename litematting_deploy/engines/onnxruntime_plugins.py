@@ -7,7 +7,7 @@ from typing import Any, Literal
 from .._optional import require
 from ..errors import DeviceError, first_line
 from ..sidecar import check_sidecar
-from .onnxruntime import HOST, InSession, OnnxRuntimeEngine, Providers, errors
+from .onnxruntime import HOST, InSession, OnnxRuntimeEngine, Providers, errors, open_session
 
 _WEBGPU, _COREML = "WebGpuExecutionProvider", "CoreMLExecutionProvider"
 _SHOWN = 3
@@ -25,14 +25,8 @@ class OnnxRuntimePlugin(OnnxRuntimeEngine):
         """Raises `ArtefactError` when the file breaks its sidecar or the contract, `DeviceError` where there is no such
         GPU, or `DependencyError`.
         """
-        ort: Any = require("onnxruntime", "cpu", "running an ONNX")
-        sidecar, plugins = check_sidecar(path), _webgpu_devices(ort) if kind == "webgpu" else []
-        if kind == "coreml" and _COREML not in ort.get_available_providers():
-            raise DeviceError(
-                f"`device=coreml`: the installed onnxruntime {ort.__version__} has no {_COREML}, which its wheels for "
-                "macOS alone have; use `device=cpu`"
-            )
-        providers: Providers = [(_WEBGPU, {}) if plugins else (_COREML, {"ModelFormat": "MLProgram"}), HOST]
+        sidecar = check_sidecar(path)
+        ort, providers, plugins = _providers(kind)
         InSession.__init__(self, ort, path, sidecar, providers, plugins=plugins)
         self.name, self.device, self.batch = f"onnxruntime-{kind}", kind, self.fixed_batch
         if plugins:
@@ -49,6 +43,27 @@ class OnnxRuntimePlugin(OnnxRuntimeEngine):
         others = ["..."] if len(named) > _SHOWN else []
         shown = ", ".join(named[:_SHOWN] + others)
         return f"{super().describe()}, {self.on_cpu.total()} of {self._nodes} nodes on the CPU ({shown})"
+
+
+def plugin_session(path: Path, kind: str) -> tuple[Any, Any]:
+    """Return a session of any ONNX on such a device, and the onnxruntime module. kind: `webgpu` or `coreml`."""
+    ort, providers, plugins = _providers(kind)
+    return open_session(ort, path, providers, plugins=plugins), ort
+
+
+def _providers(kind: str) -> tuple[Any, Providers, list[Any]]:
+    """Return the onnxruntime module, its providers for a kind of device, and the plugin's devices.
+
+    Raises `DeviceError` or `DependencyError`.
+    """
+    ort: Any = require("onnxruntime", "cpu", "running an ONNX")
+    plugins = _webgpu_devices(ort) if kind == "webgpu" else []
+    if kind == "coreml" and _COREML not in ort.get_available_providers():
+        raise DeviceError(
+            f"`device=coreml`: the installed onnxruntime {ort.__version__} has no {_COREML}, which its wheels for "
+            "macOS alone have; use `device=cpu`"
+        )
+    return ort, [(_WEBGPU, {}) if plugins else (_COREML, {"ModelFormat": "MLProgram"}), HOST], plugins
 
 
 def _webgpu_devices(ort: Any) -> list[Any]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import UsageError
 from ..specs import EngineSpec
 from .base import Engine
 
@@ -125,3 +126,19 @@ PROVIDERS: Mapping[str, Provider] = {provider.device: provider for provider in _
 def running(kind: str) -> list[Provider]:
     """Return the providers that run artefacts of a kind; the first is the plain one."""
     return [provider for provider in PROVIDERS.values() if kind in provider.kinds]
+
+
+def provider_for(path: Path, kind: str, device: str) -> tuple[Provider, str]:
+    """Return the provider of a device and what follows the colon. Raises `UsageError` for what `kind` cannot use."""
+    accepted = {provider.device: provider for provider in running(kind)}
+    name, colon, part = device.partition(":")
+    provider = accepted.get(name)
+    parts = provider.parts if provider is not None else ()
+    if provider is None or (colon and part not in parts and not (INDEX in parts and part.isdecimal())):
+        listed = [each for one in accepted.values() for each in one.devices]
+        fix = "" if kind == ONNX else "; an ONNX runs on the CPU and on any GPU"
+        raise UsageError(
+            f"{path}: `device` must be {', '.join(listed)} or auto for {kind}; got {device!r}{fix}",
+            parameter="device",
+        )
+    return provider, part

@@ -7,6 +7,7 @@ alone, prints nothing and returns a frozen value.
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias, Unpack
 
 import numpy as np
@@ -20,13 +21,15 @@ from ..images.photo import Photo, read_image
 from ..matting.composite import cutout_picture
 from ..matting.foreground import estimate_foreground
 from ..matting.inputs import as_alpha, as_image, as_mask
-from ..matting.trimap import from_mask
-from ..matting.unknown_band import Band
 from ..runtime.loading import EngineOptions
-from ..specs import DEFAULT_UNKNOWN_WIDTH, MAX_MEGAPIXELS, JobSpec, job_of
+from ..segmentation.box import Box
+from ..segmentation.maker import MaskMaker
+from ..segmentation.model import Segmenter
+from ..specs import MAX_MEGAPIXELS, JobSpec, TrimapSpec, job_of
 from . import folder, photo
 from .photo import PhotoResult
 from .progress import JobResult, Report
+from .trimaps import made_trimap, meaning_of, trimap_of
 
 Name: TypeAlias = str | os.PathLike[str]
 """The path of a file or folder, or a pattern such as frame.%04d.exr."""
@@ -47,6 +50,16 @@ class _Options(EngineOptions, total=False):
     adaptive: bool
     mask_threshold: str | float | None
     mask_labels: tuple[int, ...]
+    doubt: tuple[float, float] | None
+    largest: int | None
+    box: tuple[int, int, int, int] | None
+    key: str | None
+    key_tolerance: float | None
+    key_softness: float | None
+    plate: Name | None
+    segmenter: Name | None
+    sure_foreground: Name | None
+    sure_background: Name | None
     cutout: Name | None
     foreground: Name | None
     background: Name | None
@@ -97,7 +110,7 @@ def matte_photo(
     images: the photo; or a `JobSpec` that says everything.
     trimap: its trimap.
     alpha: the file that the matte is written to: PNG, TIFF or OpenEXR.
-    mask: a mask, in the place of a trimap.
+    mask: a mask, in the place of a trimap; without either, the option `box`, `key`, `plate` or `segmenter` makes one.
     progress: called with a `JobProgress` whenever the job is further on, from any thread.
     options: further results, engine, plan and so on; see `PhotoOptions`.
     Raises `UsageError`, `InputError`, `OutputError`, `ForegroundError` where the alpha is written and the colours are
@@ -158,40 +171,108 @@ def matte_clip(
 
 
 def make_trimap(
-    mask: Any,
-    unknown_width: str | float = DEFAULT_UNKNOWN_WIDTH,
+    mask: Any = None,
+    unknown_width: str | float | None = None,
     *,
     image: Any = None,
+    box: Box | None = None,
+    key: str | None = None,
+    plate: Any = None,
+    segmenter: Segmenter | Name | None = None,
+    sure_foreground: Any = None,
+    sure_background: Any = None,
     mask_threshold: str | float | None = None,
     mask_labels: tuple[int, ...] = (),
+    key_tolerance: float | None = None,
+    key_softness: float | None = None,
+    doubt: tuple[float, float] | None = None,
+    largest: int | None = None,
     unit_range: bool = False,
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> NDArray[np.uint8]:
-    """Return a trimap (H, W) uint8 of 0 / 128 / 255, made from a binary or soft mask.
+    """Return a trimap (H, W) uint8 of 0 / 128 / 255, made from a binary or soft mask, or from an image alone.
 
     mask: (H, W) bool or uint8, or what `matting.inputs.as_mask` takes for that, such as a PIL image; or the path of a
-    mask.
+    mask. With `box`, `key`, `plate` or `segmenter`, which make a mask, the image.
     unknown_width: of the unknown band on each side of the mask's edge, in pixels, or in percent of the square root of
-    the object's area, as "2%".
+    the object's area, as "2%"; by default 15 pixels, and of masks that are made by how.
     image: the photo of the mask, (H, W, 3) uint8 RGB, or its path: the band is wider where the photo is hairy.
+    box: x, y, width and height of what holds the object, in pixels. key: the colour of a screen behind it, see
+    `segmentation.key.mask_from_key`, with key_tolerance and key_softness. plate: the same view without it, as an image.
+    segmenter: a `Segmenter`, or the path of its ONNX, which is opened for this call alone.
+    sure_foreground, sure_background: masks of what a mask that is made from the image must hold, and must not.
     mask_threshold: foreground from this value on, in the mask's own numbers, or in percent of the top of their range.
     mask_labels: the class ids that are the object.
-    unit_range: the image is float, 0..1.
+    doubt: up to the one of these values, 0..1, a mask is background, from the other on foreground.
+    largest: how many of the mask's largest pieces are kept.
+    unit_range: images are float, 0..1.
     max_megapixels: files with larger pictures are refused before they are decoded.
-    Raises `InputError`, `UsageError`.
+    Raises `InputError`, `UsageError`, and what opening a segmenter raises.
     """
-    band, meaning = Band.parse(unknown_width, "unknown_width"), MaskMeaning.parse(mask_threshold, mask_labels)
-    seen = None if image is None else _image(image, unit_range, max_megapixels)
-    if _is_name(mask):
-        grey, name = read_mask(mask, max_megapixels, meaning=meaning), str(mask)
-    else:
-        name = "`mask`"
-        grey = as_mask(mask)
-        # `read_mask` does the same for files, in the file's own numbers.
-        chosen = meaning.applied(grey, 255, name)
-        grey = grey if chosen is None else chosen
+    ways = {"box": box, "key": key, "plate": plate, "segmenter": segmenter}
+    given = {name: value for name, value in ways.items() if value is not None}
+    # Arrays and opened segmenters are no fields of a spec, which checks all else.
+    named = {name: value if name in ("box", "key") else "given" for name, value in given.items()}
+    strokes = {"sure_foreground": sure_foreground, "sure_background": sure_background}
+    spec = TrimapSpec(
+        kind="photo" if given else "mask",
+        **named,
+        **{name: "given" for name, value in strokes.items() if value is not None},
+        unknown_width=unknown_width,
+        mask_threshold=mask_threshold,
+        mask_labels=mask_labels,
+        key_tolerance=key_tolerance,
+        key_softness=key_softness,
+        doubt=doubt,
+        largest=largest,
+    )
+    if not given:
+        seen = None if image is None else _image(image, unit_range, max_megapixels)
+        return _from_given(mask, seen, spec, max_megapixels)
+    if (mask is None) == (image is None):
+        raise UsageError(f"`image` must be given, and no mask: `{spec.ways[0]}` makes one from it", parameter="image")
+    pixels = _image(mask if image is None else image, unit_range, max_megapixels)
+    opened = Segmenter(segmenter) if _is_name(segmenter) else None
+    try:
+        maker = MaskMaker(
+            box=spec.box,
+            key=spec.key,
+            key_tolerance=spec.key_tolerance,
+            key_softness=spec.key_softness,
+            plate=None if plate is None else _image(plate, unit_range, max_megapixels),
+            segmenter=opened or segmenter,
+            **{
+                name.removeprefix("sure_"): _mask(value, max_megapixels) >= 128
+                for name, value in strokes.items()
+                if value is not None
+            },
+        )
+        return made_trimap(pixels, spec, maker, "`image`").values
+    finally:
+        if opened is not None:
+            opened.close()
+
+
+def _from_given(
+    mask: Any, image: NDArray[np.uint8] | None, spec: TrimapSpec, max_megapixels: float
+) -> NDArray[np.uint8]:
+    """Return the trimap of a mask that a program gives. image: its photo, which an adaptive band looks at."""
+    if mask is None:
+        raise UsageError("`mask` must be given, or an image and one of `box`, `key`, `plate` and `segmenter`")
+    meaning, name = meaning_of(spec), str(mask) if _is_name(mask) else "`mask`"
+    grey = _mask(mask, max_megapixels, meaning)
     meaning.check_object(grey, name)
-    return from_mask(grey, band, name, seen, checked=True)
+    return trimap_of(grey, replace(spec, adaptive=image is not None), name, image)
+
+
+def _mask(mask: Any, max_megapixels: float, meaning: MaskMeaning = MaskMeaning()) -> NDArray[np.uint8]:
+    """Return a mask (H, W) uint8, read from a file or taken as it is."""
+    if _is_name(mask):
+        return read_mask(mask, max_megapixels, meaning=meaning)
+    grey = as_mask(mask)
+    # `read_mask` does the same for files, in the file's own numbers.
+    chosen = meaning.applied(grey, 255, "`mask`")
+    return grey if chosen is None else chosen
 
 
 def cut_out(

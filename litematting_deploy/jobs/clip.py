@@ -23,11 +23,12 @@ from ..video.codecs import Content, codec_for
 from ..video.mux import check_sound, join
 from ..video.reader import Clip, ClipFrame
 from ..video.segments import Result, Segment, Segments
-from .clip_trimaps import ClipTrimaps, Pair
-from .outputs import Remarks
+from .clip_trimaps import ClipMasks, ClipTrimaps, FrameTrimaps, Pair
+from .outputs import Remarks, notes
 from .progress import Alpha, JobResult, ProgressMeter, Report
 from .resume import keep_settings, result_settings
 from .run import run
+from .trimaps import closing_masks, open_masks
 
 Floats = NDArray[np.float32]
 
@@ -51,17 +52,33 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
     started = time.perf_counter()
     meter = ProgressMeter(report)
     clip = Clip(job.images, job.max_megapixels)
-    trimaps = ClipTrimaps(job.source, job.trimap, job.max_megapixels)
-    trimaps.check(clip)
+    with contextlib.ExitStack() as stack:
+        maker = stack.enter_context(closing_masks(open_masks(job)))
+        trimaps: FrameTrimaps = (
+            ClipTrimaps(job.source, job.trimap, job.max_megapixels) if maker is None else ClipMasks(job.trimap, maker)
+        )
+        trimaps.check(clip)
+        return _matte(job, clip, trimaps, meter, started, stack)
+
+
+def _matte(
+    job: JobSpec,
+    clip: Clip,
+    trimaps: FrameTrimaps,
+    meter: ProgressMeter,
+    started: float,
+    stack: contextlib.ExitStack,
+) -> JobResult:
+    """Matte the frames of a clip whose trimaps are at hand. stack: what is open until the end of the job."""
     outputs = ClipResults.of(job, clip)
     files = {result.path: result.codec.name for result in outputs.results}
     length = job.output.segment or DEFAULT_SEGMENT
     segments = Segments(job.output.alpha, outputs.results, clip, length)
     alone = Segments(f"{job.output.alpha}.alone", outputs.results[:1], clip, length)
     # The folder of segments is removed when a clip is finished: without it, whole results leave nothing to do.
-    if job.resume and not segments.folder.exists() and _is_done(files, (job.images, job.source)):
+    if job.resume and not segments.folder.exists() and _is_done(files, (job.images, job.source, *job.trimap.files)):
         return JobResult(clip.count or 0, 0, time.perf_counter() - started, "", files=files)
-    with open_matter(job.engine, job.plan) as matter, segments.locked(job.resume), contextlib.ExitStack() as stack:
+    with open_matter(job.engine, job.plan) as matter, segments.locked(job.resume):
         engine = matter.engine.describe()
         # Segments of two codecs cannot be joined, so that the results belong to the settings that `resume` compares.
         names = [f"{Path(result.path).name}: {result.codec.name} {result.content}" for result in outputs.results]
@@ -92,6 +109,7 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
         engine=engine,
         failures=dict(_named(failure, job.images) for segment in done for failure in segment.failed),
         remarks=frames.remarks,
+        notes=tuple(notes(frames.remarks)),
         files=files,
     )
 
@@ -119,7 +137,7 @@ class ClipResults:
             (spec.foreground, None, "colour"),
         )
         results = [Result(path, *codec_for(path, codec, content, hw)) for path, codec, content in wanted if path]
-        taken = {Path(path).resolve() for path in (job.images, job.source)}
+        taken = {Path(path).resolve() for path in (job.images, job.source, *job.trimap.files)}
         for result in results:
             place = Path(result.path).resolve()
             if place in taken:
@@ -164,7 +182,7 @@ class ClipResults:
         return pictures
 
 
-def _is_done(files: Iterable[str], sources: tuple[str, str]) -> bool:
+def _is_done(files: Iterable[str], sources: tuple[str, ...]) -> bool:
     """Return whether all results are there and newer than what they are made from."""
     newest = max(os.stat(source).st_mtime_ns for source in sources if os.path.exists(source))
     return all(os.path.isfile(file) and os.stat(file).st_mtime_ns >= newest for file in files)
@@ -188,11 +206,13 @@ def _go_past(done: list[Segment], todo: Iterator[Pair], meter: ProgressMeter) ->
 
 @dataclass(frozen=True, eq=False)
 class _Loaded:
-    """A frame as the network sees it, with its trimap (H, W). failure: why that is wrong; then it is background."""
+    """A frame as the network sees it, with its trimap (H, W). failure: why that is wrong; then it is background.
+    pieces: as `Trimap` has them."""
 
     digest: str
     network: NDArray[np.uint8]
     trimap: NDArray[np.uint8]
+    pieces: int | None = None
     failure: LiteMattingError | None = None
 
 
@@ -208,7 +228,7 @@ class _Frames:
     """
 
     job: JobSpec
-    trimaps: ClipTrimaps
+    trimaps: FrameTrimaps
     outputs: ClipResults
     segments: Segments
     alone: Segments
@@ -249,9 +269,10 @@ class _Frames:
         """Convert a frame to what the network sees, and read its trimap; an error of that is kept for `_save`."""
         network = pair.frame.colours.network(pair.frame.signal())
         try:
-            return _Loaded(pair.digest(), network, self.trimaps.trimap(pair, network))
+            found = self.trimaps.trimap(pair, network)
+            return _Loaded(pair.digest(), network, found.values, found.pieces)
         except InputError as error:
-            return _Loaded(pair.digest(), network, np.zeros(network.shape[:2], np.uint8), error)
+            return _Loaded(pair.digest(), network, np.zeros(network.shape[:2], np.uint8), failure=error)
 
     def _matte(self, frames: Iterable[_Loaded]) -> Iterator[Alpha]:
         """Yield the alpha of each frame."""
@@ -266,7 +287,7 @@ class _Frames:
         else:
             opaque = alpha
         if failure is None:
-            self.remarks[f"frame {frame.index}"] = Remarks(unsure(item.trimap))
+            self.remarks[f"frame {frame.index}"] = Remarks(unsure(item.trimap), pieces=item.pieces)
         else:
             said = f"{frame.name}: {failure}"
             self.failed[frame.index] = str(failure)

@@ -8,18 +8,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..images.mask import read_mask, read_trimap
-from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, decode, from_mask
+from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, decode
+from ..segmentation.maker import MaskMaker
 from ..specs import Encoding, TrimapSpec
 from ..video import is_video
 from ..video.reader import Clip, ClipFrame
 from .frames import find_sources, is_many
-from .trimaps import Read, band_of, check_together, meaning_of, spread
+from .trimaps import Read, Trimap, check_together, made_trimap, meaning_of, spread, trimap_of
 
 SURE_BACKGROUND, SURE_FOREGROUND = 32, 223
 """In a clip of trimaps, values up to the one are background, from the other on foreground, and all between unknown:
@@ -35,17 +37,50 @@ class Pair:
     """A frame of a clip and the picture of its trimap or mask.
 
     name: of the picture.
-    grey: (H, W) uint8, of the frame's size; an error where it cannot be read or has another size.
+    grey: (H, W) uint8, of the frame's size; an error where it cannot be read or has another size; None where a mask is
+    made from the frame itself.
     """
 
     frame: ClipFrame
     name: str
-    grey: NDArray[np.uint8] | InputError
+    grey: NDArray[np.uint8] | InputError | None
 
     def digest(self) -> str:
         """Return a hash of all that the frame's results are made from."""
-        grey = b"" if isinstance(self.grey, InputError) else self.grey.tobytes()
+        grey = self.grey.tobytes() if isinstance(self.grey, np.ndarray) else b""
         return hashlib.blake2b(self.frame.digest() + grey, digest_size=8).hexdigest()
+
+
+class FrameTrimaps(Protocol):
+    """The trimaps of a clip's frames: given, as `ClipTrimaps`, or made from the frames, as `ClipMasks`."""
+
+    def check(self, clip: Clip) -> None:
+        """Raise `InputError`, before any work is done, for what no frame could make good."""
+
+    def pairs(self, clip: Clip) -> Iterator[Pair]:
+        """Yield all frames of a clip, in order, with what their trimaps are made from. Raises `InputError`."""
+
+    def trimap(self, pair: Pair, network: NDArray[np.uint8]) -> Trimap:
+        """Return the trimap of a pair; pairs come in order. network: (H, W, 3) uint8. Raises `InputError`."""
+
+
+class ClipMasks:
+    """Trimaps of masks that are made from the frames of a clip themselves."""
+
+    def __init__(self, spec: TrimapSpec, maker: MaskMaker) -> None:
+        self._spec, self._maker = spec, maker
+
+    def check(self, clip: Clip) -> None:
+        """Do nothing: each frame shows for itself what is in it."""
+
+    def pairs(self, clip: Clip) -> Iterator[Pair]:
+        """Yield all frames of a clip."""
+        yield from (Pair(frame, frame.name, None) for frame in clip.frames())
+
+    def trimap(self, pair: Pair, network: NDArray[np.uint8]) -> Trimap:
+        """Return the trimap of a frame; an object may leave the picture. Raises `InputError`."""
+        # `made_trimap` asks for the soft masks of a clip here, one by one and in the order of its frames.
+        return made_trimap(network, self._spec, self._maker, pair.name, alone=False)
 
 
 class ClipTrimaps:
@@ -95,17 +130,18 @@ class ClipTrimaps:
                 f"{self.path}: goes on after the last frame of {clip.path}; make one picture for each frame"
             )
 
-    def trimap(self, pair: Pair, network: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the trimap of a pair, (H, W) uint8 of 0 / 128 / 255. Raises `InputError`.
+    def trimap(self, pair: Pair, network: NDArray[np.uint8]) -> Trimap:
+        """Return the trimap of a pair. Raises `InputError`.
 
         network: (H, W, 3) uint8 sRGB, the frame as the network sees it.
         """
         if isinstance(pair.grey, InputError):
             raise pair.grey
+        assert pair.grey is not None
         known = self._known(pair.grey, pair.name, alone=False)
         if self._spec.kind == "trimap":
-            return known
-        return from_mask(known, band_of(self._spec), pair.name, network, adaptive=self._spec.adaptive, checked=True)
+            return Trimap(known)
+        return Trimap(trimap_of(known, self._spec, pair.name, network))
 
     def _greys(self, files: Iterable[Path], *, alone: bool) -> Iterator[tuple[str, Read]]:
         """Yield the name of each picture of the clip or, if there is none, of files, and what reads its pixels (H, W).

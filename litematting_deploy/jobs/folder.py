@@ -6,11 +6,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError, LiteMattingError, UsageError
 from ..files import make_folder, remove_old_drafts
@@ -20,13 +18,14 @@ from ..images.results import ResultSizes, check_depth, is_result
 from ..images.suffixes import PNG_SUFFIX, RESULT_FORMATS, is_exr_name
 from ..matting.trimap import unsure
 from ..runtime import Matter, open_matter
+from ..segmentation.maker import MaskMaker
 from ..specs import Format, JobSpec, OutputSpec
 from .frames import Frame, chosen_frames, means
 from .outputs import Remarks, Results, notes
 from .progress import Alpha, JobResult, ProgressMeter, Report
 from .resume import keep_settings, result_settings
 from .run import AHEAD, Done, run
-from .trimaps import check_sequence, read_pair
+from .trimaps import Trimap, check_sequence, closing_masks, open_masks, read_pair
 
 
 def matte_folder(job: JobSpec, report: Report | None = None) -> JobResult:
@@ -38,12 +37,12 @@ def matte_folder(job: JobSpec, report: Report | None = None) -> JobResult:
     Raises `UsageError`, `InputError`, `OutputError`, and what opening an engine raises.
     """
     folder = FolderJob(job, report)
-    with open_matter(job.engine, job.plan) as matter:
+    with closing_masks(open_masks(job)) as maker, open_matter(job.engine, job.plan) as matter:
         engine = matter.engine.describe()
         folder.meter.note(f"engine: {engine}", detail=True)
         since_ns = keep_settings(Path(job.output.alpha), result_settings(matter, job), job.resume)
         todo = folder.unfinished(lambda frame: folder.files.is_done(frame, since_ns))
-        for done in matte_frames(todo, folder.files, matter, folder.meter):
+        for done in matte_frames(todo, folder.files, matter, folder.meter, maker):
             folder.meter.end(done.item.name, done.failure)
     return folder.result(len(todo), engine, folder.files.remarks)
 
@@ -112,29 +111,36 @@ class FolderJob:
 
 
 def matte_frames(
-    frames: Sequence[Frame], files: "FolderFiles", matter: Matter, meter: ProgressMeter
+    frames: Sequence[Frame],
+    files: "FolderFiles",
+    matter: Matter,
+    meter: ProgressMeter,
+    maker: MaskMaker | None = None,
 ) -> Iterator[Done[Frame]]:
-    """Matte frames of a folder, and yield each of them, in order, once it is written or has failed."""
+    """Matte frames of a folder, and yield each of them, in order, once it is written or has failed.
+
+    maker: makes their masks, where the job says so.
+    """
 
     def matte(loaded: Iterable[LoadedFrame]) -> Iterator[Alpha]:
-        return meter.alphas(matter, ((item.photo.network, item.trimap) for item in loaded))
+        return meter.alphas(matter, ((item.photo.network, item.trimap.values) for item in loaded))
 
     def save(_: Frame, loaded: LoadedFrame, alpha: Alpha) -> None:
         if isinstance(alpha, LiteMattingError):
             raise alpha
         # Not in `load`, which runs ahead in several threads: files of a frame are written by one.
-        loaded.results.write_preview(loaded.photo, loaded.trimap)
+        loaded.results.write_preview(loaded.photo, loaded.trimap.values, loaded.trimap.mask)
         loaded.results.write(loaded.photo, alpha)
 
-    return run(frames, files.load, matte, save)
+    return run(frames, partial(files.load, maker=maker), matte, save)
 
 
 @dataclass(frozen=True)
 class LoadedFrame:
-    """A frame that can be matted and whose results can be written. trimap: (H, W) uint8 of 0 / 128 / 255."""
+    """A frame that can be matted and whose results can be written."""
 
     photo: Photo
-    trimap: NDArray[np.uint8]
+    trimap: Trimap
     results: Results
 
 
@@ -192,7 +198,7 @@ class FolderFiles:
         kind = self._job.output.format or ("exr" if is_exr_name(frame.image) else "png")
         behind = self._job.output.background
         named = (frame.image, frame.trimap, behind if behind is not None and is_image(behind) else None)
-        inputs = tuple(str(path) for path in named if path is not None)
+        inputs = tuple(str(path) for path in (*named, *self._job.trimap.files) if path is not None)
         return replace(self._results, spec=self._named(frame.name, kind), inputs=inputs)
 
     def sources(self, frame: Frame) -> list[str]:
@@ -213,20 +219,21 @@ class FolderFiles:
             return False
         return all(is_result(path, sizes, path != results.spec.alpha, limit) for path in results.files)
 
-    def load(self, frame: Frame) -> LoadedFrame:
-        """Read a frame and check all that would keep its results from being written."""
+    def load(self, frame: Frame, maker: MaskMaker | None = None) -> LoadedFrame:
+        """Read a frame and check all that would keep its results from being written. maker: makes its mask."""
         if frame.trimap is None:
             raise InputError(
                 f"{frame.image}: has no {self._job.trimap.kind} of its name; make one, or take the photo out"
             )
-        photo, trimap = read_pair(str(frame.image), str(frame.trimap), self._job)
+        photo, trimap = read_pair(str(frame.image), str(frame.trimap), self._job, maker)
         results = self.results(frame)
         # Not before both are read: frames that fail leave no empty folders.
         for path in results.files:
             make_folder(Path(path).parent)
         results.check()
         results.check_photo(photo)
-        if remarks := Remarks(unsure(trimap), results.clipped_share(photo), results.lost_colour(photo)):
+        lost = results.lost_colour(photo)
+        if remarks := Remarks(unsure(trimap.values), results.clipped_share(photo), lost, trimap.pieces):
             self.remarks[frame.name] = remarks
         return LoadedFrame(photo, trimap, results)
 

@@ -41,7 +41,7 @@ class Results:
         Raises `UsageError`, `OutputError`, and `InputError` for the image of a background.
         """
         spec = job.output
-        results = cls(spec, (job.images, job.source, spec.background or ""), job.plan.published)
+        results = cls(spec, (job.images, job.source, spec.background or "", *job.trimap.files), job.plan.published)
         results.check()
         check_depth([spec.alpha, *results.colours], spec.depth)
         if spec.background is None:
@@ -123,10 +123,11 @@ class Results:
                 pixels = cutout_picture(photo, colours, alpha, dtype, premultiplied, self.truncate)
             write_image(spec.cutout, pixels, photo.metadata, premultiplied)
 
-    def write_preview(self, photo: Photo, trimap: NDArray[np.uint8]) -> None:
-        """Write the preview of a photo and its trimap (H, W), where one is wanted."""
+    def write_preview(self, photo: Photo, trimap: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None) -> None:
+        """Write the preview of a photo and its trimap (H, W), and of the mask that it was made from, where one is
+        wanted."""
         if self.spec.preview is not None:
-            look: NDArray[Any] = trimap_preview(trimap, photo.network)
+            look: NDArray[Any] = trimap_preview(trimap, photo.network, mask)
             # A preview is a PNG or TIFF, which show the display window.
             write_image(self.spec.preview, look if photo.windows is None else photo.windows.show(look))
 
@@ -151,11 +152,13 @@ class Remarks:
     unsure: what its trimap lacks, in words.
     clipped: the share, 0..1, of its light that PNG and TIFF results cut off.
     lost_colour: the chunks of a PNG photo's colours that its results lack.
+    pieces: in how many pieces a mask is that was made from the photo, where they are many.
     """
 
     unsure: str | None = None
     clipped: float = 0.0
     lost_colour: tuple[str, ...] = ()
+    pieces: int | None = None
 
     def __bool__(self) -> bool:
         return self != Remarks()
@@ -171,7 +174,7 @@ def say_unsure(remarks: Mapping[str, Remarks]) -> str:
 
 
 def notes(remarks: Mapping[str, Remarks]) -> list[str]:
-    """Return one line for light that was cut off, and one for colour descriptions that were lost."""
+    """Return one line each for light that was cut off, colour descriptions that were lost, and masks in pieces."""
     clipped = [said.clipped for said in remarks.values() if said.clipped]
     lost = [said.lost_colour for said in remarks.values() if said.lost_colour]
     lines = []
@@ -183,4 +186,13 @@ def notes(remarks: Mapping[str, Remarks]) -> list[str]:
     if lost:
         chunks = tuple(dict.fromkeys(chunk for chunks in lost for chunk in chunks))
         lines.append(say_lost(chunks, f"the photo, in {len(lost)} frame{'s' if len(lost) > 1 else ''},"))
+    pieces = {name: said.pieces for name, said in remarks.items() if said.pieces}
+    if pieces:
+        most = max(pieces, key=lambda name: pieces[name] or 0)
+        lines.append(f"{say_pieces(pieces[most] or 0, most)}, and {len(pieces)} masks are in many")
     return lines
+
+
+def say_pieces(pieces: int, name: str) -> str:
+    """Return what to say of a photo whose mask is in many pieces."""
+    return f"{name}: the mask that was made from it is in {pieces} pieces; `largest=1` keeps the largest alone"

@@ -10,9 +10,9 @@ from ..matting.trimap import UNKNOWN, unsure
 from ..profiling import note as fact
 from ..runtime import Matter, open_matter
 from ..specs import JobSpec
-from .outputs import Results, say_lost, say_share
+from .outputs import Results, say_lost, say_pieces, say_share
 from .progress import ProgressMeter, Report
-from .trimaps import read_pair
+from .trimaps import closing_masks, open_masks, read_pair
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,9 @@ def matte_photo(job: JobSpec, report: Report | None = None) -> PhotoResult:
     # What is found wrong soonest comes first: names of results, then the pictures, then the engine, which opens
     # slowest.
     results = Results.of(job)
-    photo, trimap = read_pair(job.images, job.source, job, alone=True)
+    with closing_masks(open_masks(job)) as maker:  # closed before the engine needs the memory
+        photo, found = read_pair(job.images, job.source, job, maker, alone=True)
+    trimap = found.values
     results.check_photo(photo)
     if clipped := results.clipped_share(photo):
         meter.note(
@@ -64,7 +66,9 @@ def matte_photo(job: JobSpec, report: Report | None = None) -> PhotoResult:
         meter.note(say_lost(lost, job.images))
     if not (trimap == UNKNOWN).any():
         meter.note(f"{job.source} has no unknown pixels: the alpha is the trimap")
-    results.write_preview(photo, trimap)
+    if found.pieces is not None:
+        meter.note(say_pieces(found.pieces, job.images))
+    results.write_preview(photo, trimap, found.mask)
     with open_matter(job.engine, job.plan, trimap) as matter:
         plan, engine = matter.plan(trimap), matter.engine.describe()
         _note_details(matter, plan, meter)

@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, UsageError
-from ..files import create_file, replace_file
+from ..files import create_file, replace_file, sha256
 from ..images.background import is_image
 from ..runtime import Matter
 from ..runtime.shipped import SHIPPED_ENGINE
 from ..schema import decode
 from ..sidecar import weights_sha256
-from ..specs import JobSpec
+from ..specs import WAYS, JobSpec, TrimapSpec
 from .trimaps import band_of, meaning_of
 
 SETTINGS = ".ltm-infer.json"
+_OF_MASKS = (*WAYS, "doubt", "largest", "key_tolerance", "key_softness", "sure_foreground", "sure_background")
 
 
 def result_settings(matter: Matter, job: JobSpec) -> dict[str, Any]:
@@ -38,10 +39,12 @@ def result_settings(matter: Matter, job: JobSpec) -> dict[str, Any]:
     height, width = matter.engine.patch_hw
     trimap = job.trimap
     masks = f"{band_of(trimap)} {meaning_of(trimap)}".replace("`", "").strip()
+    unknown = {"trimap": None, "mask": masks, "photo": str(trimap.unknown_width or "of its way")}
     return {
         "engine": f"{height}x{width} {matter.engine.precision}, weights {weights[:12]}",
         "plan": matter.placement,
-        "unknown": None if trimap.kind == "trimap" else masks,
+        "unknown": unknown[trimap.kind],
+        "masks": _made(trimap),
         "format": output.format,
         "background": background,
         "trimap_encoding": trimap.trimap_encoding,
@@ -51,6 +54,13 @@ def result_settings(matter: Matter, job: JobSpec) -> dict[str, Any]:
         "exposure": job.exposure,
         "published": job.plan.published,
     }
+
+
+def _made(trimap: TrimapSpec) -> dict[str, Any] | None:
+    """Return how masks are made or cleaned, files by their contents; None where nothing is said of that."""
+    settings: dict[str, Any] = {name: getattr(trimap, name) for name in trimap.differing(*_OF_MASKS)}
+    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+    return {name: sha256(value)[:12] if value in trimap.files else value for name, value in settings.items()} or None
 
 
 def keep_settings(folder: Path, now: dict[str, Any], resume: bool) -> int:

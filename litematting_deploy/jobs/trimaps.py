@@ -1,11 +1,13 @@
-"""Which trimap a photo has: read from a file, or made from a mask; and what many of them must show between them.
+"""Which trimap a photo has: read from a file, made from a mask, or from a mask that is made from the photo; and what
+many of them must show between them.
 
 A single trimap or mask of a sequence may lack unknown pixels or sure foreground, since an object leaves the picture or
 fades. Where all of them do, they are something else.
 """
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,9 +21,11 @@ from ..images.mask import MaskMeaning, read_mask, read_trimap
 from ..images.photo import Photo, read_photo
 from ..images.results import check_output
 from ..matting.composite import trimap_preview
-from ..matting.trimap import UNKNOWN, decode, from_mask, no_unknown, unsure
+from ..matting.trimap import DOUBT, UNKNOWN, decode, from_mask, no_unknown, unsure
 from ..matting.unknown_band import Band
-from ..specs import DEFAULT_UNKNOWN_WIDTH, MAX_MEGAPIXELS, JobSpec, TrimapSpec
+from ..segmentation.maker import MaskMaker, open_maker
+from ..segmentation.pieces import MANY, count_pieces, largest_pieces
+from ..specs import AUTO, DEFAULT_UNKNOWN_WIDTH, MAX_MEGAPIXELS, JobSpec, TrimapSpec
 from .frames import find_sources
 
 _STRIDES = (64, 8, 1)
@@ -41,31 +45,100 @@ def band_of(spec: TrimapSpec) -> Band:
     return Band.parse(DEFAULT_UNKNOWN_WIDTH if spec.unknown_width is None else spec.unknown_width, "unknown_width")
 
 
-def trimap_for(photo: Photo, source: str, spec: TrimapSpec, max_megapixels: float, *, alone: bool) -> NDArray[np.uint8]:
-    """Return the trimap of a photo, (H, W) uint8 of 0 / 128 / 255, read from a trimap or made from a mask.
+@dataclass(frozen=True, eq=False)
+class Trimap:
+    """The trimap of a photo.
+
+    values: (H, W) uint8 of 0 / 128 / 255.
+    mask: (H, W) uint8, where one was made from the photo. pieces: in how many it is, where these are many.
+    """
+
+    values: NDArray[np.uint8]
+    mask: NDArray[np.uint8] | None = None
+    pieces: int | None = None
+
+
+def open_masks(job: JobSpec) -> MaskMaker | None:
+    """Open what makes the masks of a job, on the device of its engine; None where they, or trimaps, are given."""
+    return open_maker(job.trimap, job.engine.device, job.engine.threads, job.max_megapixels)
+
+
+@contextlib.contextmanager
+def closing_masks(maker: MaskMaker | None) -> Iterator[MaskMaker | None]:
+    """Close what makes masks, if anything does, at the end of a `with`."""
+    try:
+        yield maker
+    finally:
+        if maker is not None:
+            maker.close()
+
+
+def trimap_for(
+    photo: Photo, source: str, spec: TrimapSpec, max_megapixels: float, *, alone: bool, maker: MaskMaker | None = None
+) -> Trimap:
+    """Return the trimap of a photo, read, made from a mask, or made from a mask that is made from the photo.
 
     source: the file of the trimap or mask.
     alone: it is not one of a sequence, where an object may leave the frame: it must have unknown pixels or an object.
+    maker: what makes masks, where the spec says so.
 
     Raises `InputError`.
     """
+    if maker is not None:
+        return made_trimap(photo.network, spec, maker, photo.path, alone=alone)
     if spec.kind == "trimap":
         grey = photo.fit(read_trimap(source, max_megapixels), source)
         trimap = decode(grey, spec.trimap_encoding or "exact", source)
         if alone and not spec.allow_no_unknown and not (trimap == UNKNOWN).any():
             raise no_unknown(source)
-        return trimap
+        return Trimap(trimap)
     meaning = meaning_of(spec)
     mask = read_mask(source, max_megapixels, photo, meaning, alone)
     if alone:
         meaning.check_object(mask, source)
-    return from_mask(mask, band_of(spec), source, photo.network, adaptive=spec.adaptive, checked=True)
+    return Trimap(trimap_of(mask, spec, source, photo.network))
 
 
-def read_pair(image: str, source: str, job: JobSpec, *, alone: bool = False) -> tuple[Photo, NDArray[np.uint8]]:
-    """Return a photo and its trimap (H, W) of 0 / 128 / 255; see `trimap_for`. Raises `InputError`."""
+def trimap_of(
+    mask: NDArray[np.uint8], spec: TrimapSpec, name: str, image: NDArray[np.uint8] | None
+) -> NDArray[np.uint8]:
+    """Return the trimap (H, W) of a given mask (H, W) uint8, which was looked at as it was read.
+
+    name: begins an error. image: (H, W, 3) uint8, the photo, where it is known.
+    """
+    if spec.largest is not None:
+        mask = np.where(largest_pieces(mask / np.float32(255), spec.largest) > 0, mask, np.uint8(0))
+    return from_mask(mask, band_of(spec), name, image, adaptive=spec.adaptive, checked=True, doubt=spec.doubt)
+
+
+def made_trimap(
+    image: NDArray[np.uint8], spec: TrimapSpec, maker: MaskMaker, name: str, *, alone: bool = True
+) -> Trimap:
+    """Return the trimap of a photo whose mask is made from it.
+
+    image: (H, W, 3) uint8, as the network sees the photo. name: begins an error. alone: as `trimap_for` has it.
+    Raises `InputError` for a photo in which no object, or nothing else, is found.
+    """
+    soft, doubt = maker(image, name), spec.doubt or maker.doubt or DOUBT
+    pieces = count_pieces(soft)
+    if spec.largest is not None:
+        soft, pieces = largest_pieces(soft, spec.largest), 1
+    if alone and not (soft >= doubt[1]).any():
+        raise maker.nothing(name, full=False)
+    if alone and not (soft <= doubt[0]).any():
+        raise maker.nothing(name, full=True)
+    mask = np.asarray(np.rint(soft * 255), np.uint8)
+    band = Band(maker.band(mask.shape)) if spec.unknown_width is None else band_of(spec)
+    values = from_mask(mask, band, name, image, adaptive=spec.adaptive, checked=True, doubt=doubt)
+    return Trimap(values, mask, pieces if pieces >= MANY else None)
+
+
+def read_pair(
+    image: str, source: str, job: JobSpec, maker: MaskMaker | None = None, *, alone: bool = False
+) -> tuple[Photo, Trimap]:
+    """Return a photo and its trimap; see `trimap_for`. Raises `InputError`."""
     photo = read_photo(image, job.max_megapixels, job.exposure)
-    return photo, trimap_for(photo, source, job.trimap, job.max_megapixels, alone=alone)
+    return photo, trimap_for(photo, source, job.trimap, job.max_megapixels, alone=alone, maker=maker)
 
 
 def check_sequence(job: JobSpec) -> None:
@@ -75,6 +148,8 @@ def check_sequence(job: JobSpec) -> None:
     Raises `InputError` where no trimap has unknown pixels, or no mask reaches the top of its range.
     """
     spec, limit = job.trimap, job.max_megapixels
+    if spec.kind == "photo":
+        return
 
     def read(path: Path) -> NDArray[np.uint8]:
         if spec.kind == "mask":
@@ -123,16 +198,18 @@ def check_together(spec: TrimapSpec, sources: Iterable[Read], name: str) -> None
 
 @dataclass(frozen=True)
 class TrimapResult:
-    """A trimap that was made from a mask.
+    """A trimap that was made.
 
     files: the files that were written.
     trimap: (H, W) uint8 of 0 / 128 / 255, as it was written.
     lacking: what it has no pixel of, as "no sure foreground"; None where it has both sides.
+    pieces: in how many pieces the mask is that was made from the photo, where they are many.
     """
 
     files: tuple[str, ...]
     trimap: NDArray[np.uint8]
     lacking: str | None
+    pieces: int | None = None
 
     @property
     def unknown_share(self) -> float:
@@ -141,43 +218,56 @@ class TrimapResult:
 
 
 def write_trimap(
-    mask: str,
+    source: str,
     output: str,
     spec: TrimapSpec,
     *,
     image: str | None = None,
     preview: str | None = None,
     exposure: float | None = None,
+    device: str = AUTO,
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> TrimapResult:
-    """Make a trimap from the mask in a file and write it as PNG or TIFF.
+    """Make a trimap from the mask in a file, or from a photo alone, and write it as PNG or TIFF.
 
-    spec: how the mask is read, and its unknown band. image: the photo of the mask, for an adaptive band and for the
-    preview. preview: a file for a picture of what will be estimated. exposure: in stops, of an OpenEXR photo. Raises
-    `UsageError`, `InputError`, `OutputError`.
+    source: the mask or, where the spec makes one from it, the photo. spec: how the mask is read or made, and its
+    unknown band. image: the photo of a given mask, for an adaptive band and for the preview. preview: a file for a
+    picture of what will be estimated. exposure: in stops, of an OpenEXR photo. device: of a segmenter. Raises
+    `UsageError`, `InputError`, `OutputError`, and what opening a segmenter raises.
     """
-    if spec.adaptive and image is None:
+    made = spec.kind == "photo"
+    if made and image is not None:
+        raise UsageError("`image` is the photo of a mask, and the photo itself is given here; leave it out")
+    if device != AUTO and spec.segmenter is None:
+        raise UsageError("`device` is where `segmenter` runs; give that, too, or leave it out")
+    if spec.adaptive and image is None and not made:
         raise UsageError("`adaptive` looks for hair in the photo; give it as `image`")
     if image is not None and not spec.adaptive and preview is None:
         raise UsageError("`image` is for `adaptive` and `preview`; add one of these or leave it out")
-    if exposure is not None and image is None:
+    if exposure is not None and image is None and not made:
         raise UsageError("`exposure` is of the photo; give that as `image`")
     if preview is not None and os.path.realpath(preview) == os.path.realpath(output):
         raise UsageError(f"{preview}: the trimap and its preview need two different files", parameter="preview")
-    meaning, band = meaning_of(spec), band_of(spec)
+    meaning, _ = meaning_of(spec), band_of(spec)
     for path in filter(None, (output, preview)):
-        check_output(path, (mask, image) if image else (mask,))
-    photo = None if image is None else read_photo(image, max_megapixels, exposure)
-    grey = read_mask(mask, max_megapixels, photo, meaning)
-    meaning.check_object(grey, mask)
-    seen = None if photo is None else photo.network
-    trimap = from_mask(grey, band, mask, seen, adaptive=spec.adaptive, checked=True)
-    pictures = {output: trimap}
+        check_output(path, (source, *spec.files, image) if image else (source, *spec.files))
+    photo_path = source if made else image
+    photo = None if photo_path is None else read_photo(photo_path, max_megapixels, exposure)
+    if photo is not None and made:
+        with closing_masks(open_maker(spec, device, max_megapixels=max_megapixels)) as maker:
+            trimap = trimap_for(photo, source, spec, max_megapixels, alone=True, maker=maker)
+        shown = photo.network
+    else:
+        grey = read_mask(source, max_megapixels, photo, meaning)
+        meaning.check_object(grey, source)
+        trimap = Trimap(trimap_of(grey, spec, source, None if photo is None else photo.network))
+        shown = grey if photo is None else photo.network
+    pictures = {output: trimap.values}
     if preview is not None:
-        pictures[preview] = trimap_preview(trimap, grey if seen is None else seen)
+        pictures[preview] = trimap_preview(trimap.values, shown, trimap.mask)
     if photo is not None and photo.windows is not None:
         # Inside, pixels are those of the data window; PNG and TIFF hold what is shown.
         pictures = {path: photo.windows.show(pixels) for path, pixels in pictures.items()}
     for path, pixels in pictures.items():
         write_image(path, pixels)
-    return TrimapResult(tuple(pictures), pictures[output], unsure(pictures[output]))
+    return TrimapResult(tuple(pictures), pictures[output], unsure(pictures[output]), trimap.pieces)

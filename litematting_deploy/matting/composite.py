@@ -24,6 +24,7 @@ _OPACITY = 0.4
 _DIMMED = 0.55
 """The share of the background's light that is left."""
 _OUTLINES = {FOREGROUND: (255, 255, 255), BACKGROUND: (0, 200, 255)}
+_MASK_EDGE = (255, 220, 0)
 _PIXELS_PER_LINE = 900
 
 
@@ -90,7 +91,9 @@ def composite_picture(
     return composite
 
 
-def trimap_preview(trimap: NDArray[np.uint8], picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def trimap_preview(
+    trimap: NDArray[np.uint8], picture: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
     """Return a picture that shows at a glance what of a photo will be estimated, (H, W, 3) uint8.
 
     Its background is darkened, the unknown band tinted magenta, the foreground as it is. A white line borders the
@@ -98,6 +101,7 @@ def trimap_preview(trimap: NDArray[np.uint8], picture: NDArray[np.uint8]) -> NDA
 
     trimap: (H, W) uint8 of 0 / 128 / 255.
     picture: (H, W) or (H, W, 3) uint8.
+    mask: (H, W) uint8, which the trimap was made from; a yellow line shows where it is half sure.
     """
     colours = picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
     shown = colours.copy()
@@ -109,6 +113,9 @@ def trimap_preview(trimap: NDArray[np.uint8], picture: NDArray[np.uint8]) -> NDA
     for value, colour in _OUTLINES.items():
         region = (trimap == value).astype(np.uint8)
         shown[(cv2.dilate(region, disk) > 0) & unknown] = colour
+    if mask is not None:
+        inside = (mask >= UNKNOWN).astype(np.uint8)
+        shown[(cv2.dilate(inside, disk) > 0) & (inside == 0)] = _MASK_EDGE
     return shown
 
 

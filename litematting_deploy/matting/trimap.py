@@ -11,8 +11,8 @@ from .unknown_band import Band, unknown_band
 BACKGROUND, UNKNOWN, FOREGROUND = 0, 128, 255
 VALUES = (BACKGROUND, UNKNOWN, FOREGROUND)
 
-# A soft mask is sure within 2 % of its ends; compressed masks are never exactly 0 and 255.
-SURE_BACKGROUND, SURE_FOREGROUND = 5, 250
+DOUBT = (0.02, 0.98)
+"""The values, 0..1, between which a mask hesitates; compressed masks are never exactly 0 and 1."""
 
 
 def decode(grey: NDArray[np.uint8], encoding: Encoding = "exact", name: str = "trimap") -> NDArray[np.uint8]:
@@ -49,17 +49,19 @@ def from_mask(
     *,
     adaptive: bool = True,
     checked: bool = False,
+    doubt: tuple[float, float] | None = None,
 ) -> NDArray[np.uint8]:
     """Return a trimap (H, W) uint8 of 0 / 128 / 255 from a binary or soft mask.
 
-    Values from 6 to 249 are unknown, and so is every pixel within the width of the band (Euclidean) of one that is not
-    as sure: a binary edge gets a band of that width on each side.
+    Values of which the mask is in doubt are unknown, by default from 6 to 249, and so is every pixel within the width
+    of the band (Euclidean) of one that is not as sure: a binary edge gets a band of that width on each side.
 
     mask: (H, W) uint8, 0 background to 255 foreground.
     unknown: the width in pixels, or a `Band`, which may be relative to the object's size.
     name: begins an error.
     photo: (H, W, 3) uint8 RGB; near the mask's edge an `adaptive` band is wider where it is hairy, see `unknown_band`.
     checked: `read_mask` has looked at the values already.
+    doubt: up to the one of these, 0..1, the mask is background, from the other on foreground; `DOUBT` by default.
     Raises `InputError` for a mask whose brightest value is more than 2 % below 255 and not 0, for one of class ids, and
     for a photo of another size.
     """
@@ -71,7 +73,8 @@ def from_mask(
             f"{name}: is {mask.shape[1]}x{mask.shape[0]}, its photo is {photo.shape[1]}x{photo.shape[0]}; "
             "they must be of one size: make it from this very photo"
         )
-    background, foreground = mask <= SURE_BACKGROUND, mask >= SURE_FOREGROUND
+    low, high = (255 * value for value in doubt or DOUBT)
+    background, foreground = mask <= low, mask >= high
     trimap = np.where(foreground, np.uint8(FOREGROUND), np.uint8(BACKGROUND))
     trimap[unknown_band(background, foreground, band, photo if adaptive else None)] = UNKNOWN
     return trimap

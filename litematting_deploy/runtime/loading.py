@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..engines import DeviceArtefact, Engine
 from ..engines.onnxruntime import OnnxRuntimeArtefact
-from ..engines.providers import CHECKPOINT, INDEX, ONNX, TENSORRT, Provider, running
+from ..engines.providers import CHECKPOINT, ONNX, TENSORRT, provider_for, running
 from ..engines.torch import TorchArtefact, TorchEngine
 from ..engines.triton import TritonEngine
 from ..errors import ArtefactError, DependencyError, DeviceError, UsageError
@@ -105,7 +105,7 @@ def _opened(spec: EngineSpec) -> Engine:
     """Open the engine in a file on the device that the spec names."""
     path = _path(spec)
     kind = _kind(path)
-    provider, part = _device(path, kind, spec.device)
+    provider, part = provider_for(path, kind, spec.device)
     _check_parameters(spec, str(path), kind, f"{kind} {provider.place}")
     if kind != CHECKPOINT:
         _check_file(path)
@@ -124,7 +124,7 @@ def takes_threads(spec: EngineSpec) -> bool:
 
 def runs_on_gpu(spec: EngineSpec) -> bool:
     """Return whether an engine works on the memory of a CUDA device here. Its device is not `auto`."""
-    return not spec.is_served and _device(_path(spec), _kind(_path(spec)), spec.device)[0].on_cuda
+    return not spec.is_served and provider_for(_path(spec), _kind(_path(spec)), spec.device)[0].on_cuda
 
 
 def plain_device(path: Path) -> str:
@@ -141,22 +141,6 @@ def _kind(path: Path) -> str:
     """Return what a file is by its ending; what has another ending is an ONNX until its backend refuses it."""
     suffix = path.suffix.lower()
     return TENSORRT if suffix == TENSORRT_SUFFIX else CHECKPOINT if suffix in CHECKPOINT_SUFFIXES else ONNX
-
-
-def _device(path: Path, kind: str, device: str) -> tuple[Provider, str]:
-    """Return the provider of a device and what follows the colon. Raises `UsageError` for what `kind` cannot use."""
-    accepted = {provider.device: provider for provider in running(kind)}
-    name, colon, part = device.partition(":")
-    provider = accepted.get(name)
-    parts = provider.parts if provider is not None else ()
-    if provider is None or (colon and part not in parts and not (INDEX in parts and part.isdecimal())):
-        listed = [each for one in accepted.values() for each in one.devices]
-        fix = "" if kind == ONNX else "; an ONNX runs on the CPU and on any GPU"
-        raise UsageError(
-            f"{path}: `device` must be {', '.join(listed)} or auto for {kind}; got {device!r}{fix}",
-            parameter="device",
-        )
-    return provider, part
 
 
 def _check_parameters(spec: EngineSpec, engine: str, *kinds: str) -> None:

@@ -113,6 +113,7 @@ def _for_actors(job: JobSpec, threads: int) -> JobSpec:
         job,
         images=os.path.abspath(job.images),
         source=os.path.abspath(job.source),
+        trimap=job.trimap.anywhere(),
         engine=engine,
         output=replace(output, **paths),  # type: ignore[arg-type]  # its own fields
     )

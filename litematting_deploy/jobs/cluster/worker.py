@@ -17,6 +17,7 @@ from ..outputs import Remarks
 from ..progress import ProgressMeter
 from ..resume import SETTINGS, result_settings
 from ..run import Done
+from ..trimaps import open_masks
 from .manifest import Record, Stamps, stamps
 
 Batch: TypeAlias = tuple[int, ...]
@@ -54,7 +55,8 @@ def make_worker(share: Share) -> Callable[[Batch], list[Record]]:
             f"{output}: is not the folder that the job was started with, for it has no {SETTINGS}; put it on a drive "
             "that all machines have under this name"
         )
-    files, opened = FolderFiles(share.spec), [share.open_matter()]
+    files, maker = FolderFiles(share.spec), open_masks(share.spec)
+    opened = [share.open_matter()]
 
     def matte(batch: Batch) -> list[Record]:
         frames = [share.frames[number] for number in batch]
@@ -64,7 +66,7 @@ def make_worker(share: Share) -> Callable[[Batch], list[Record]]:
             opened.append(share.open_matter())
         over: dict[str, Done[Frame]] = {}
         try:
-            for done in matte_frames(frames, files, opened[0], ProgressMeter(None)):
+            for done in matte_frames(frames, files, opened[0], ProgressMeter(None), maker):
                 over[done.item.name] = done
         except (ArtefactError, DeviceError) as error:
             opened.pop().close()

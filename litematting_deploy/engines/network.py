@@ -1,0 +1,178 @@
+"""A network of the user's own, whatever its inputs and outputs are, on any device that runs an ONNX.
+
+It works from and to host memory, and keeps no contract but that of whoever opens it.
+"""
+
+import abc
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._optional import require
+from ..errors import ArtefactError, DeviceError, UsageError, first_line
+from ..profiling import stage
+from ..specs import AUTO
+from .onnxruntime import HOST, Providers, errors, open_session, provider_runtime
+from .onnxruntime_plugins import plugin_session
+from .providers import ONNX, PROVIDERS, provider_for
+
+_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "f32": "float32", "f16": "float16"}
+"""What libraries call a type -> what NumPy does; others stay as they are."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output. shape: None for a size that may change. dtype: NumPy's name of its type, as `float32`."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+class Network(abc.ABC):
+    """An ONNX, opened. path: its file. device: where it computes. inputs, outputs: in the order of the file."""
+
+    path: Path
+    device: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+    def __init__(self) -> None:
+        # One run at a time bounds the memory; the libraries themselves use all cores for it.
+        self._lock, self._closed = threading.Lock(), False
+
+    @stage("segmenter")
+    def run(self, given: NDArray[Any], output: int = 0) -> NDArray[np.float32]:
+        """Return one output for the only input. Raises `DeviceError` where the library fails, `UsageError` if closed.
+
+        given: of the input's type and shape. output: its place in `outputs`.
+        """
+        if self._closed:
+            raise UsageError(f"{self.path}: was closed; open it again")
+        with self._lock:
+            return np.asarray(self._run(given, output), np.float32)
+
+    @abc.abstractmethod
+    def _run(self, given: NDArray[Any], output: int) -> NDArray[Any]:
+        """Run as `run`, one at a time."""
+
+    def failure(self, error: Exception) -> DeviceError:
+        """Return what to raise when a run failed."""
+        return DeviceError(f"{self.path}: failed on {self.device} ({first_line(error)}); try `device=cpu`")
+
+    def close(self) -> None:
+        """Release what the library holds; it cannot run afterwards."""
+        self._closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_network(path: str | Path, device: str = AUTO, threads: int | None = None) -> Network:
+    """Open an ONNX of any inputs and outputs.
+
+    device: as `load_engine` takes it for an ONNX; `auto` is an NVIDIA GPU where ONNX Runtime can use one, else the CPU.
+    threads: on the CPU, all cores by default.
+    Raises `ArtefactError`, `DeviceError`, `DependencyError` or `UsageError`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ArtefactError(f"{path}: no such file; give the path of an ONNX on this machine")
+    if device == AUTO:
+        device = "cpu" if PROVIDERS["cuda"].missing() else "cuda"
+    provider, part = provider_for(path, ONNX, device)
+    if provider.device == "openvino":
+        return _InOpenVino(path, device, part, threads)
+    return _InOnnxRuntime(path, device, provider.device, int(part or 0), threads)
+
+
+class _InOnnxRuntime(Network):
+    """A session of ONNX Runtime on the CPU or through one of its providers."""
+
+    def __init__(self, path: Path, device: str, kind: str, index: int, threads: int | None) -> None:
+        super().__init__()
+        self.path, self.device = path, device
+        if kind in ("webgpu", "coreml"):
+            self._session, ort = plugin_session(path, kind)
+        elif kind == "cpu":
+            ort = require("onnxruntime", "cpu", "running an ONNX")
+            self._session = open_session(ort, path, [HOST], threads)
+        else:
+            ort = provider_runtime(kind)
+            place = {"device_id": str(index)}
+            providers: Providers = [("CUDAExecutionProvider", {**place, "use_tf32": "0"}), HOST]
+            if kind == "tensorrt":
+                providers.insert(0, ("TensorrtExecutionProvider", place))
+            self._session = open_session(ort, path, providers)
+        self._errors = errors(ort)
+        try:
+            self.inputs, self.outputs = (
+                tuple(map(_tensor, tensors)) for tensors in (self._session.get_inputs(), self._session.get_outputs())
+            )
+        except UnicodeDecodeError as error:
+            raise ArtefactError(f"{path}: holds names that are no text, it is damaged; get it again") from error
+
+    def _run(self, given: NDArray[Any], output: int) -> NDArray[Any]:
+        try:
+            found: NDArray[Any] = self._session.run([self.outputs[output].name], {self.inputs[0].name: given})[0]
+        except self._errors as error:
+            raise self.failure(error) from error
+        return found
+
+    def close(self) -> None:
+        super().close()
+        self._session = None
+
+
+class _InOpenVino(Network):
+    """A model that OpenVINO compiles in float32."""
+
+    def __init__(self, path: Path, device: str, part: str, threads: int | None) -> None:
+        super().__init__()
+        ov: Any = require("openvino", "openvino", "`device=openvino`")
+        self.path, self.device, target = path, device, (part or "cpu").upper()
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        if target == "CPU":
+            settings["ENABLE_CPU_PINNING"] = False  # several processes would be pinned to the same cores
+            if threads is not None:
+                settings["INFERENCE_NUM_THREADS"] = threads
+        try:
+            compiled = ov.Core().compile_model(str(path.resolve()), target, settings)
+        except RuntimeError as error:
+            raise ArtefactError(
+                f"{path}: OpenVINO cannot load it for {target} ({first_line(error)}); try `device=cpu`"
+            ) from error
+        self.inputs, self.outputs = (tuple(map(_ov_tensor, tensors)) for tensors in (compiled.inputs, compiled.outputs))
+        self._request: Any = compiled.create_infer_request()
+
+    def _run(self, given: NDArray[Any], output: int) -> NDArray[Any]:
+        try:
+            # A copy, since the buffer is written again at the next run.
+            return np.array(self._request.infer([given])[output])
+        except RuntimeError as error:
+            raise self.failure(error) from error
+
+    def close(self) -> None:
+        super().close()
+        self._request = None
+
+
+def _tensor(found: Any) -> Tensor:
+    """Return an input or output of ONNX Runtime."""
+    sizes = (size if isinstance(size, int) and size > 0 else None for size in found.shape)
+    return Tensor(found.name, tuple(sizes), _TYPES.get(found.type, found.type))
+
+
+def _ov_tensor(found: Any) -> Tensor:
+    """Return an input or output of OpenVINO."""
+    shape = found.partial_shape
+    sizes = (size.get_length() if size.is_static else None for size in shape) if shape.rank.is_static else ()
+    kind = found.element_type.get_type_name()
+    return Tensor(found.get_any_name(), tuple(sizes), _TYPES.get(kind, kind))

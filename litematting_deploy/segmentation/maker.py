@@ -1,0 +1,134 @@
+"""What makes the masks of a job: opened once, asked for the mask of each photo, and closed at the end."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..images.mask import read_mask
+from ..images.photo import read_image
+from ..specs import AUTO, MAX_MEGAPIXELS, WAYS, TrimapSpec
+from .box import Box, mask_from_box
+from .key import mask_from_key
+from .model import Segmenter
+from .pieces import SoftMask
+from .plate import mask_from_plate
+
+_BAND = {"box": (0.01, 8.0), "key": (0.003, 5.0), "plate": (0.003, 5.0)}
+"""The width of the unknown band, as a share of the photo's longer side and at least in pixels: GrabCut errs by its
+colours, and the others by what lens and sensor blur."""
+_PIXELS, _LEAST = 1.5, 2.0
+"""The band of a segmenter, in pixels of its own and at least of the photo: beyond, its mask says where it is unsure."""
+_DOUBT = (0.05, 0.95)
+"""The values between which a segmenter hesitates: few of them ever reach 0 and 1."""
+_EMPTY = {
+    "box": "draw the box closer around the object, or mark some of it with `sure_foreground`",
+    "key": "lower `key_tolerance`, or say the screen's own colour, as `key=#00b140`",
+    "plate": "give the photo in which the object is, and a plate without it",
+    "segmenter": "use another model, or `box` to say where the object is",
+}
+_FULL = {
+    "box": "draw the box closer around the object, or mark background with `sure_background`",
+    "key": "raise `key_tolerance`, or say the screen's own colour, as `key=#00b140`",
+    "plate": "take the plate from the same place and in the same light, or use `box`",
+    "segmenter": "use another model, or `box` to say where the object is",
+}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MaskMaker:
+    """Makes soft masks of photos in one way: by a box, a key, a plate or a segmenter.
+
+    key_tolerance, key_softness: as `mask_from_key` takes them. plate: (H, W, 3) uint8 RGB; plate_name: begins an error.
+    foreground, background: (H, W) bool, where strokes say so, which overrules everything else.
+    """
+
+    box: Box | None = None
+    key: str | None = None
+    key_tolerance: float | None = None
+    key_softness: float | None = None
+    plate: NDArray[np.uint8] | None = None
+    plate_name: str = "`plate`"
+    segmenter: Segmenter | None = None
+    foreground: NDArray[np.bool_] | None = None
+    background: NDArray[np.bool_] | None = None
+
+    @property
+    def way(self) -> str:
+        """Which of `specs.WAYS` it is."""
+        return next(way for way in WAYS if getattr(self, way) is not None)
+
+    @property
+    def doubt(self) -> tuple[float, float] | None:
+        """The values between which its masks hesitate, by default; None for those of any mask."""
+        return None if self.segmenter is None else _DOUBT
+
+    def band(self, hw: tuple[int, int]) -> float:
+        """Return the default width in pixels of the unknown band for a photo of that height and width."""
+        if self.segmenter is not None:
+            return max(_PIXELS * self.segmenter.pixel(hw), _LEAST)
+        share, least = _BAND[self.way]
+        return max(share * max(hw), least)
+
+    def __call__(self, image: NDArray[np.uint8], name: str) -> SoftMask:
+        """Return the mask (H, W), 0..1, of an image (H, W, 3) uint8 RGB. name: begins an error. Raises `InputError`."""
+        strokes = (("sure_foreground", self.foreground, 1), ("sure_background", self.background, 0))
+        for which, stroke, _ in strokes:
+            if stroke is not None and stroke.shape != image.shape[:2]:
+                (height, width), (given_height, given_width) = image.shape[:2], stroke.shape
+                raise InputError(
+                    f"`{which}` must be {width}x{height}, as {name} is; got {given_width}x{given_height}; paint it on "
+                    "this very photo"
+                )
+        mask = self._mask(image, name)
+        for _, stroke, value in strokes:
+            if stroke is not None:
+                mask[stroke] = value
+        return mask
+
+    def close(self) -> None:
+        """Release the segmenter, where there is one."""
+        if self.segmenter is not None:
+            self.segmenter.close()
+
+    def nothing(self, name: str, *, full: bool) -> InputError:
+        """Return the error for a photo none of whose pixels is sure to be object or, `full`, all of whose are."""
+        what, fix = ("no background", _FULL) if full else ("no object", _EMPTY)
+        return InputError(f"{name}: `{self.way}` finds {what} in it; {fix[self.way]}", parameter=self.way)
+
+    def _mask(self, image: NDArray[np.uint8], name: str) -> SoftMask:
+        if self.box is not None:
+            return mask_from_box(image, self.box, self.foreground, self.background)
+        if self.key is not None:
+            return mask_from_key(image, self.key, self.key_tolerance, self.key_softness, name)
+        if self.plate is not None:
+            return mask_from_plate(image, self.plate, self.plate_name)
+        assert self.segmenter is not None
+        return self.segmenter(image)
+
+
+def open_maker(
+    spec: TrimapSpec, device: str = AUTO, threads: int | None = None, max_megapixels: float = MAX_MEGAPIXELS
+) -> MaskMaker | None:
+    """Open what makes the masks that a spec describes; None where trimaps or masks are given.
+
+    device, threads: of a segmenter.
+    Raises `InputError` for a plate or strokes that cannot be read, and what opening a segmenter raises.
+    """
+    if spec.kind != "photo":
+        return None
+    paths = (spec.sure_foreground, spec.sure_background)
+    foreground, background = (None if path is None else read_mask(path, max_megapixels) >= 128 for path in paths)
+    return MaskMaker(
+        box=spec.box,
+        key=spec.key,
+        key_tolerance=spec.key_tolerance,
+        key_softness=spec.key_softness,
+        plate=None if spec.plate is None else read_image(spec.plate, max_megapixels),
+        plate_name=spec.plate or "",
+        foreground=foreground,
+        background=background,
+        # The last, since it takes longest and must be closed.
+        segmenter=None if spec.segmenter is None else Segmenter(spec.segmenter, device, threads),
+    )
