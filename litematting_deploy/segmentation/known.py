@@ -25,7 +25,8 @@ class Recipe:
     """What is done to a photo before a network sees it, and to what it gives.
 
     name: in words. size: height and width in pixels that it is scaled to, where the network's are not fixed.
-    short_side: in the place of `size`, the length of the shorter side, where both become multiples of 32. fit:
+    short_side: in the place of `size`, what the shorter side becomes, unless it lies
+    between the two sides; both are cut to multiples of 32. fit:
     `stretched` to the size, or `padded` with the mean at the right and below. divisor: 255, or the photo's `largest`
     value. mean, deviation: are subtracted, then divided by, channel by channel. channels: their order. output: its
     place, from 0, or its name. sigmoid: is applied to the output. spread: the output's values are spread over 0..1, as
@@ -58,7 +59,9 @@ class Recipe:
             return height, width
         if self.size is not None or self.short_side is None:
             return self.size
-        scale = self.short_side / min(photo_hw)
+        # Between the two, photos keep their size, as in the authors' code.
+        between = min(photo_hw) <= self.short_side <= max(photo_hw)
+        scale = 1.0 if between else self.short_side / min(photo_hw)
         sides = [max(int(side * scale) // _MULTIPLE, 1) * _MULTIPLE for side in photo_hw]
         return sides[0], sides[1]
 

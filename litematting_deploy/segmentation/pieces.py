@@ -35,11 +35,11 @@ def largest_pieces(mask: SoftMask, count: int) -> SoftMask:
     return np.where(kept[piece_of[nearest]] & np.isin(soft, touched), mask, np.float32(0))
 
 
-def without_crumbs(mask: SoftMask) -> SoftMask:
-    """Return a mask without soft pieces that have no pixel at 1 in them: noise is faint, and an object is not."""
+def without_crumbs(mask: SoftMask, least: float = 1.0) -> SoftMask:
+    """Return a mask without soft pieces that reach `least` nowhere: noise is faint, and an object is not."""
     count, labels = cv2.connectedComponents((mask > 0).astype(np.uint8), connectivity=8)
     strong = np.zeros(count, bool)
-    strong[np.unique(labels[mask >= 1])] = True
+    strong[np.unique(labels[mask >= least])] = True
     strong[0] = False
     return np.where(strong[labels], mask, np.float32(0))
 

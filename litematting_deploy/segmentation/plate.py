@@ -4,6 +4,8 @@ The plate is moved by what the camera moved, brought to the photo's exposure, an
 far it lies above the noise that this very pair has.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -13,20 +15,24 @@ from ..images.colour import SRGB, srgb_decode, srgb_encode
 from ..images.photo import shrink
 from .pieces import SoftMask, with_doubtful_holes, without_crumbs
 
-NOISE, CLEAR = 5.0, 12.0
+NOISE, CLEAR = 4.5, 10.0
 """Up to the one many standard deviations of noise a difference is none; from the other on it is the object."""
 _LONGEST = 1024
 _MOST_SHIFT = 0.03
 """The share of the longer side that the plate may be shifted by."""
 _RESPONSE = 0.05
 """Of phase correlation; below it, the pictures have nothing in common that would show a shift."""
-_TILE, _TILES = 256, 5
+_ROUNDS, _LAST_ROUNDS = 12, 3
+_FITS = 3.0
+"""Times the median by which a pixel may be off and still tell of the shift."""
 _OFF = 0.3
 """Pixels by which the two may still be apart at edges of the background, which makes a difference there."""
 _LEAST_NOISE = 0.7
 """Levels: rounding to 8 bits makes as much noise."""
 _CLIPPED = (8, 247)
 _SAMPLES = 1_000_000
+_CRUMB = 0.5
+"""What a piece of the object reaches somewhere; the noise of millions of pixels does not."""
 _HOLES = 0.002
 
 
@@ -53,7 +59,7 @@ def mask_from_plate(image: NDArray[np.uint8], plate: NDArray[np.uint8], name: st
     noise = _noise(difference)
     above = np.sqrt((np.square(difference) / (np.square(noise) + np.square(_OFF * slopes))).sum(axis=2))
     mask = ((above - np.float32(NOISE)) / np.float32(CLEAR - NOISE)).clip(0, 1)
-    return _continued(with_doubtful_holes(without_crumbs(mask), _HOLES), shift)
+    return _continued(with_doubtful_holes(without_crumbs(mask, _CRUMB), _HOLES), shift)
 
 
 def exposed(image: NDArray[np.uint8], plate: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -94,32 +100,49 @@ def _noise(difference: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _shift(image: NDArray[np.uint8], plate: NDArray[np.uint8], name: str) -> NDArray[np.float64]:
     """Return by how many pixels (x, y) the image is shifted against the plate, to a fraction of a pixel."""
-    longest = max(image.shape)
-    scale = longest / max(shrink(plate, _LONGEST).shape)
-    found, response = _correlated(shrink(image, _LONGEST), shrink(plate, _LONGEST))
+    small, small_plate = (shrink(picture, _LONGEST) for picture in (image, plate))
+    scale = image.shape[1] / small.shape[1]
+    found, response = _correlated(small, small_plate)
     # Neither fog nor a painted wall shows a shift, or minds one.
-    coarse = np.rint(np.array(found) * scale) if response >= _RESPONSE else np.zeros(2)
-    if np.hypot(*coarse) > _MOST_SHIFT * longest:
+    shift = np.array(found) if response >= _RESPONSE else np.zeros(2)
+    if np.hypot(*shift) > _MOST_SHIFT * max(small.shape):
         raise InputError(
-            f"{name}: is shifted by {np.hypot(*coarse):.0f} pixels against the photo, as if the camera had moved; use "
-            "a plate from the same place, or `box`"
+            f"{name}: is shifted by {scale * np.hypot(*shift):.0f} pixels against the photo, as if the camera had moved"
+            "; use a plate from the same place, or `box`"
         )
-    height, width = image.shape[:2]
-    side = min(_TILE, height, width)
-    margin = int(np.abs(coarse).max())
-    fine = []
-    for top in np.linspace(margin, height - side - margin, _TILES).astype(int):
-        for left in np.linspace(margin, width - side - margin, _TILES).astype(int):
-            dx, dy = coarse.astype(int)
-            if min(top, left, top - dy, left - dx) < 0:
-                continue
-            here, there = image[top : top + side, left : left + side], plate[top - dy :, left - dx :][:side, :side]
-            if there.shape == here.shape:
-                moved, sure = _correlated(here, there)
-                if sure >= 2 * _RESPONSE and np.hypot(*moved) < 2 * scale + 2:
-                    fine.append(moved)
-    # Tiles with the object in them are few, or say nothing.
-    return coarse + (np.median(fine, axis=0) if fine else 0)
+    shift = _settled(small, small_plate, shift, _ROUNDS)
+    return shift if scale == 1 else _settled(image, plate, shift * scale, _LAST_ROUNDS)
+
+
+def _settled(
+    image: NDArray[np.uint8], plate: NDArray[np.uint8], shift: NDArray[np.float64], rounds: int
+) -> NDArray[np.float64]:
+    """Return a shift (x, y) that brings the plate nearest to the image, from one that is about right.
+
+    B. Lucas and T. Kanade, 1981, with the plate's contrast and brightness as unknowns beside the shift, and of the
+    pixels those alone that fit about as well as most: the object fits nowhere.
+    """
+    grey, behind = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32) for picture in (image, plate))
+    border = int(np.ceil(np.abs(shift).max())) + 4
+    inner = (slice(border, -border), slice(border, -border))
+    step = max(1, grey[inner].size // _SAMPLES)
+    wanted = grey[inner].ravel()[::step].astype(np.float64)
+    fitted = np.array((1.0, 0.0))
+    for _ in range(rounds if wanted.size else 0):
+        moved = _moved(behind, shift)
+        slopes = (cv2.Sobel(moved, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1)))
+        level, across, down = (plane[inner].ravel()[::step].astype(np.float64) for plane in (moved, *slopes))
+        apart = wanted - fitted[0] * level - fitted[1]
+        off = np.abs(apart - np.median(apart))
+        fits = off <= max(_FITS * float(np.median(off)), _LEAST_NOISE)
+        terms = np.stack([level, np.ones_like(level), -across, -down])[:, fits]
+        # Of a wall without texture, the smallest solution leaves the shift as it is.
+        solved = np.linalg.lstsq(terms @ terms.T, terms @ wanted[fits], rcond=1e-9)[0]
+        if solved[0] <= 0:
+            break
+        fitted, step_xy = solved[:2], solved[2:] / solved[0]
+        shift = shift + step_xy.clip(-1, 1)
+    return shift
 
 
 def _continued(mask: SoftMask, shift: NDArray[np.float64]) -> SoftMask:
@@ -139,8 +162,8 @@ def _correlated(image: NDArray[np.uint8], plate: NDArray[np.uint8]) -> tuple[tup
     return (x, y), response
 
 
-def _moved(plate: NDArray[np.uint8], shift: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return a plate shifted by (x, y) pixels, in levels; what comes in at the border repeats it."""
+def _moved(plate: NDArray[Any], shift: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return a plate (H, W, ...) shifted by (x, y) pixels, in levels; what comes in at the border repeats it."""
     height, width = plate.shape[:2]
     matrix = np.array(((1, 0, shift[0]), (0, 1, shift[1])))
     moved = cv2.warpAffine(

@@ -1,0 +1,164 @@
+"""Photos and nothing else, as a user has them: ltm-trimap and ltm-infer make the mask from the photo itself."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.conftest import Run, assert_one_line, called
+from tests.segmentation.scenes import BOX, HW, NETWORKS, alpha, before_screen, check, network, pair, save
+from tests.video.clips import read_clip, save_clip
+
+BOX_TEXT = ",".join(map(str, BOX))
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    image, plate = pair()
+    save(tmp_path / "photo.png", image)
+    save(tmp_path / "plate.png", plate)
+    save(tmp_path / "screen.png", before_screen())
+    save(tmp_path / "strokes.png", ((alpha() == 1) * 255).astype(np.uint8))
+    network(tmp_path / "net.onnx", **NETWORKS["U2-Net"])  # type: ignore[arg-type]
+    return tmp_path
+
+
+def load(name: str) -> NDArray[np.uint8]:
+    with Image.open(name) as picture:
+        return np.asarray(picture)
+
+
+def codes(image: NDArray[np.uint8]) -> list[NDArray[np.uint16]]:
+    """The Y, Cb and Cr of Rec. 709, of limited range."""
+    red, green, blue = np.moveaxis(image / 255, -1, 0)
+    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    planes = (16 + 219 * luma, 128 + 224 * (blue - luma) / 1.8556, 128 + 224 * (red - luma) / 1.5748)
+    return [np.rint(plane).astype(np.uint16) for plane in planes]
+
+
+def infer(engine: Path, *arguments: str) -> Run:
+    result = called("ltm-infer", *arguments, "--engine", engine, "--device", "cpu")
+    assert result.code == 0, result.err
+    return result
+
+
+@pytest.mark.usefixtures("here")
+def test_trimaps_from_a_photo_alone() -> None:
+    for options, source, wrong in (
+        (("--key", "green"), "screen.png", 0.001),
+        (("--clean-plate", "plate.png"), "photo.png", 0.005),
+        (("--box", BOX_TEXT, "--sure-foreground", "strokes.png", "--unknown", "26"), "photo.png", 0.02),
+    ):
+        result = called("ltm-trimap", source, "-o", "t.png", *options, "--preview", "look.png")
+        assert (result.code, result.err) == (0, ""), result
+        assert "t.png and look.png: 320x240, " in result.out
+        check(load("t.png"), wrong=wrong, most_unknown=0.6)
+        assert load("look.png").shape == (*HW, 3)
+        assert ((load("look.png") == (255, 220, 0)).all(axis=2)).sum() > 100, "the mask's edge"
+
+
+@pytest.mark.usefixtures("here")
+def test_a_segmenter_and_what_it_hesitates_at() -> None:
+    assert called("ltm-trimap", "screen.png", "-o", "t.png", "--segmenter", "net.onnx", "--device", "cpu").code == 0
+    wide = (load("t.png") == 128).mean()
+    options = ("--segmenter", "net.onnx", "--doubt", "0.3,0.7")
+    assert called("ltm-trimap", "screen.png", "-o", "t.png", *options).code == 0
+    assert 0 < (load("t.png") == 128).mean() < wide
+
+
+def test_pieces_are_told_and_the_largest_is_kept(here: Path) -> None:
+    screen = before_screen(noise=0.6)
+    for index in range(6):
+        screen[5:15, 20 + 30 * index : 30 + 30 * index] = (200, 40, 90)
+    save(here / "pieces.png", screen)
+    told = called("ltm-trimap", "pieces.png", "-o", "t.png", "--key", "green")
+    assert_one_line(told, 0, "pieces.png: the mask that was made from it is in 7 pieces; --largest 1 keeps the largest")
+    assert (load("t.png")[8:12, 23:27] == 255).any()
+    kept = called("ltm-trimap", "pieces.png", "-o", "t.png", "--key", "green", "--largest", "1")
+    assert (kept.code, kept.err) == (0, "")
+    assert (load("t.png")[:15] == 0).mean() > 0.95
+    check(load("t.png"), wrong=0.001)
+
+
+def test_a_photo_a_folder_and_a_clip_are_matted(here: Path, mean_onnx: Path) -> None:
+    infer(mean_onnx, "screen.png", "--key", "green", "-o", "alpha.png", "--preview", "look.png")
+    truth, found = alpha(), load("alpha.png") / 255
+    np.testing.assert_array_equal(found[(truth == 1) & (found > 0.9)], 1)
+    assert ((load("look.png") == (255, 220, 0)).all(axis=2)).any()
+    for name in ("one", "two"):
+        save(here / "photos" / f"{name}.png", before_screen())
+    options = ("photos", "--key", "green", "-o", "mattes", "--resume")
+    assert "2 of 2 frames" in infer(mean_onnx, *options).out
+    np.testing.assert_array_equal(load("mattes/two.png"), load("alpha.png"))
+    assert "2 were done" in infer(mean_onnx, *options).out
+    other = called("ltm-infer", *options, "--key-tolerance", "0.3", "--engine", mean_onnx)
+    assert_one_line(other, 2, "was begun with another masks")
+    frames = [before_screen(), before_screen(noise=1), np.full((*HW, 3), (70, 172, 89), np.uint8)]
+    save_clip(here / "clip.mkv", [codes(frame) for frame in frames], kind="yuv444p")
+    result = infer(mean_onnx, "clip.mkv", "--key", "#46ac59", "-o", "matte.mkv", "--no-sound")
+    assert "3 frames" in result.out
+    assert "no sure foreground" in result.out, "an object may leave the picture"
+    matte = read_clip(here / "matte.mkv")[1]
+    assert (matte[2][0] == 0).all()
+    assert np.abs(matte[0][0] / 65535 - found).mean() < 0.05
+
+
+WRONG: dict[str, tuple[str, int, str]] = {
+    "one way is enough": ("ltm-trimap screen.png -o t.png --key green --box 1,2,3,4", 2, "got --box and --key"),
+    "a box has four numbers": (
+        "ltm-trimap screen.png -o t.png --box 1,2,3",
+        2,
+        "'1,2,3' is not 4 numbers, as in 40,20",
+    ),
+    "a box has a size": ("ltm-trimap screen.png -o t.png --box 1,2,0,4", 2, "--box must be x, y, width and height"),
+    "doubt rises": (
+        "ltm-trimap screen.png -o t.png --key green --doubt 0.9,0.1",
+        2,
+        "--doubt must be two rising values",
+    ),
+    "a share is up to 1": (
+        "ltm-trimap screen.png -o t.png --key green --key-tolerance 3",
+        2,
+        "--key-tolerance must be",
+    ),
+    "tolerance is of a key": (
+        "ltm-trimap screen.png -o t.png --box 1,2,3,4 --key-tolerance 0.2",
+        2,
+        "applies to --key",
+    ),
+    "thresholds are of masks": ("ltm-trimap screen.png -o t.png --key green --mask-threshold 9", 2, "--key makes one"),
+    "a mask is no photo": ("ltm-trimap strokes.png -o t.png --sure-foreground a.png", 2, "and a mask is given"),
+    "the photo is given": ("ltm-trimap screen.png -o t.png --key green --image screen.png", 2, "leave it out"),
+    "a device is of a segmenter": (
+        "ltm-trimap screen.png -o t.png --key green --device cpu",
+        2,
+        "where --segmenter runs",
+    ),
+    "a plate must be there": ("ltm-trimap screen.png -o t.png --clean-plate no.png", 1, "no.png: no such file"),
+    "a plate is not overwritten": (
+        "ltm-trimap photo.png -o plate.png --clean-plate plate.png",
+        2,
+        "overwrite an input",
+    ),
+    "a network must be there": ("ltm-trimap screen.png -o t.png --segmenter no.onnx", 1, "no.onnx: no such file"),
+    "no object": (
+        "ltm-trimap plate.png -o t.png --clean-plate plate.png",
+        1,
+        "--clean-plate finds no object in it; give",
+    ),
+    "no screen": ("ltm-trimap strokes.png -o t.png --key auto", 1, "say which colour it has, as --key #00b140"),
+    "strokes fit": ("ltm-trimap screen.png -o t.png --key green --sure-foreground small.png", 1, "must be 320x240"),
+    "not both": ("ltm-infer screen.png strokes.png -o a.png --key green", 2, "and a trimap is given; give one of them"),
+    "something": ("ltm-infer screen.png -o a.png", 2, "--box, --key, --clean-plate or --segmenter makes a mask"),
+}
+
+
+@pytest.mark.parametrize(("line", "code", "words"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_one_line_and_writes_nothing(here: Path, line: str, code: int, words: str) -> None:
+    save(here / "small.png", np.full((20, 30), 255, np.uint8))
+    before = {path.name: path.stat().st_mtime_ns for path in here.iterdir()}
+    assert_one_line(called(*line.split()), code, words)
+    assert {path.name: path.stat().st_mtime_ns for path in here.iterdir()} == before

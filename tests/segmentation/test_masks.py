@@ -1,0 +1,149 @@
+"""Masks by a box, a key colour and a clean plate, against drawn alphas; the trimap is made by the rule of all masks."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from litematting_deploy import make_trimap
+from litematting_deploy.errors import InputError, UsageError
+from litematting_deploy.segmentation.box import mask_from_box
+from litematting_deploy.segmentation.key import chroma_of, find_key, mask_from_key
+from litematting_deploy.segmentation.pieces import count_pieces, largest_pieces, with_doubtful_holes, without_crumbs
+from litematting_deploy.segmentation.plate import exposed, mask_from_plate
+from tests.segmentation.scenes import BOX, HW, alpha, before_screen, check, pair
+
+GREEN, BLUE = (0.06, 0.42, 0.1), (0.03, 0.08, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("colour", "key"),
+    [(GREEN, "auto"), (GREEN, "green"), (BLUE, "blue"), (GREEN, "#46ac59")],
+    ids=["auto", "green", "blue", "a colour"],
+)
+def test_a_screen_that_is_lit_unevenly(colour: tuple[float, float, float], key: str) -> None:
+    check(make_trimap(before_screen(colour), key=key), wrong=0.001)
+
+
+def test_a_screen_without_noise_has_no_unknown_far_from_the_object() -> None:
+    trimap = make_trimap(before_screen(noise=0.6), key="green", unknown_width=3)
+    far = np.hypot(*(np.mgrid[: HW[0], : HW[1]] - np.reshape((125, 160), (2, 1, 1)))) > 110
+    assert (trimap[far] == 0).all()
+
+
+def test_chroma_does_not_depend_on_brightness_and_is_oklabs() -> None:
+    """Ottosson's example values: red, green and blue of sRGB as L, a, b."""
+    primaries = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
+    lab = np.array([[0.62796, 0.22486, 0.12585], [0.86644, -0.23389, 0.17950], [0.45201, -0.03246, -0.31153]])
+    np.testing.assert_allclose(chroma_of(primaries)[0], lab[:, 1:] / lab[:, :1], atol=2e-4)
+    # Half of the light of (188, 99, 137) is (137, 71, 99), but for rounding.
+    both = chroma_of(np.array([[[188, 99, 137], [137, 71, 99]]], np.uint8))[0]
+    np.testing.assert_allclose(both[0], both[1], atol=4e-3)
+
+
+def test_the_key_is_the_screens_own_colour() -> None:
+    found = find_key(chroma_of(before_screen()), "auto")
+    wanted = chroma_of(before_screen(noise=0)[:4, :4]).reshape(-1, 2).mean(axis=0)
+    np.testing.assert_allclose(found.chroma, wanted, atol=0.01)
+    assert 0 < found.spread < 0.1
+
+
+def test_no_screen_says_what_to_try() -> None:
+    grey = np.full((60, 80, 3), 128, np.uint8)
+    with pytest.raises(InputError, match=r"photo: has hardly any green in it.*`key=#00b140`"):
+        mask_from_key(grey, "green", name="photo")
+    with pytest.raises(InputError, match="no border of one saturated colour"):
+        mask_from_key(grey, "auto")
+    for key in ("red", "#12", "#808080"):
+        with pytest.raises(UsageError, match=r"`key` must be .*; got"):
+            mask_from_key(grey, key)
+    with pytest.raises(InputError, match="`key` finds no object in it; lower `key_tolerance`"):
+        make_trimap(np.full((60, 80, 3), (40, 180, 60), np.uint8), key="green")
+
+
+@pytest.mark.parametrize(
+    ("shift", "gain"), [((0, 0), 1.0), ((2.4, -1.7), 1.2), ((-5.5, 3.3), 0.8)], ids=["still", "moved", "further"]
+)
+def test_a_clean_plate_that_is_shifted_and_exposed_otherwise(shift: tuple[float, float], gain: float) -> None:
+    image, plate = pair(shift, gain)
+    check(make_trimap(image, plate=plate), wrong=0.002)
+
+
+def test_exposure_is_measured_in_light() -> None:
+    image, plate = pair((0, 0), 1.2)
+    behind = alpha() == 0
+    off = image[behind].astype(float) - exposed(image, plate.astype(np.float32))[behind]
+    assert np.abs(np.median(off, axis=0)).max() < 1
+
+
+def test_a_plate_of_something_else_is_refused() -> None:
+    image, plate = pair()
+    with pytest.raises(InputError, match="is 160x240, the photo is 320x240"):
+        mask_from_plate(image, plate[:, :160])
+    with pytest.raises(InputError, match=r"is shifted by .* as if the camera had moved"):
+        mask_from_plate(image, np.roll(plate, 30, axis=1))
+    with pytest.raises(InputError, match="`plate` finds no object in it"):
+        make_trimap(plate, plate=plate)
+
+
+def overlap(mask: NDArray[np.float32]) -> float:
+    truth = alpha() > 0.5
+    return float(np.count_nonzero((mask > 0.5) & truth) / np.count_nonzero((mask > 0.5) | truth))
+
+
+def test_a_box_and_strokes() -> None:
+    image, _ = pair()
+    mask = mask_from_box(image, BOX)
+    assert overlap(mask) > 0.85
+    x, y, width, height = BOX
+    outside = np.ones(HW, bool)
+    outside[y : y + height, x : x + width] = False
+    assert not mask[outside].any()
+    strokes = np.zeros(HW, bool)
+    strokes[110:140, 150:190] = True
+    assert not mask_from_box(image, BOX, background=strokes)[strokes].any()
+    trimaps = [make_trimap(image, box=BOX, sure_foreground=strokes, unknown_width=2) for _ in range(2)]
+    assert (trimaps[0][114:136, 154:186] == 255).all()
+    np.testing.assert_array_equal(*trimaps, "the same each time")
+
+
+def test_a_large_photo_is_cut_small_and_refined_at_its_size() -> None:
+    image, _ = pair()
+    large = np.kron(image, np.ones((3, 3, 1), np.uint8))
+    mask = mask_from_box(large, tuple(3 * side for side in BOX))  # type: ignore[arg-type]  # four of them
+    assert overlap(mask[1::3, 1::3]) > 0.85
+    edges = np.abs(np.diff(mask, axis=1)).sum(axis=1)[1::3].mean()
+    assert edges < 30, "an edge, and no speckles"
+
+
+def test_a_box_must_leave_some_background() -> None:
+    image, _ = pair()
+    with pytest.raises(UsageError, match="takes in the whole photo"):
+        mask_from_box(image, (0, 0, 320, 240))
+    with pytest.raises(UsageError, match="must lie in the photo, which is 320x240; got 400,0,10,10"):
+        mask_from_box(image, (400, 0, 10, 10))
+
+
+def test_pieces() -> None:
+    mask = np.zeros((40, 60), np.float32)
+    mask[5:15, 5:15], mask[20:26, 30:36], mask[30, 50] = 1, 1, 0.4
+    mask[4, 4:16] = 0.3  # soft, and part of the first
+    mask[8, 8] = 0.2
+    assert count_pieces(mask) == 2
+    largest = largest_pieces(mask, 1)
+    np.testing.assert_array_equal(largest[:18], mask[:18])
+    assert not largest[18:].any()
+    np.testing.assert_array_equal(largest_pieces(mask, 2)[:28], mask[:28])
+    assert without_crumbs(mask)[30, 50] == 0
+    assert with_doubtful_holes(mask, 0.05)[8, 8] == 0.5
+    assert with_doubtful_holes(mask, 0.05)[0, 0] == 0
+    joined = np.maximum(mask, 0.1).astype(np.float32)  # a haze joins them
+    assert not largest_pieces(joined, 1)[20:26, 30:36].any()
+
+
+def test_doubt_says_where_a_mask_hesitates() -> None:
+    ramp = np.tile(np.linspace(0, 255, 256).astype(np.uint8), (8, 1))
+    trimap = make_trimap(ramp, unknown_width=1, doubt=(0.2, 0.6))[4]
+    assert trimap.tolist() == [0] * 51 + [128] * 103 + [255] * 102
+    default = make_trimap(ramp, unknown_width=1)[4]
+    assert (default == 0).sum() == 5
+    assert (default == 255).sum() == 5
