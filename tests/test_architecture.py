@@ -34,7 +34,7 @@ ALLOWED = {
     "export": {"model"},
     "jobs": {"runtime", "images", "matting", "segmentation", "video"},
     "video": {"images"},
-    "demo": {"jobs", "runtime", "images", "matting"},
+    "demo": {"jobs", "runtime", "images", "matting", "segmentation"},
     "training": {"model", "images", "matting", "evaluation"},
     "doctor": {"engines", "export", "images", "matting", "runtime", "benchmarks", "video"},
     "benchmarks": {"engines", "images", "matting", "model", "runtime", "jobs", "export", "evaluation"},

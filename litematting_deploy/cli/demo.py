@@ -10,9 +10,10 @@ import click
 from ..demo import Limits, listen, serve
 from ..demo.studio import MAX_MEGAPIXELS
 from ..runtime import open_matter
+from ..segmentation.model import Segmenter
 from ..specs import EngineSpec, PlanSpec
 from .command import command, notice, say
-from .options import engine_options, plan_options, positive
+from .options import engine_options, plan_options, positive, trimap_option
 
 LOOPBACK = "127.0.0.1"
 
@@ -28,10 +29,13 @@ LOOPBACK = "127.0.0.1"
     show_default=True,
     help="Refuse larger images before decoding them, and files of more than 8 MB for each.",
 )
+@trimap_option(
+    "--segmenter", metavar="FILE.onnx", help="Offer a segmentation network of your own on the page; see ltm-infer."
+)
 @engine_options
 @plan_options
-def main(host: str, port: int, no_browser: bool, max_megapixels: float, **options: Any) -> None:
-    """Open a page in the browser: load a photo, paint or take a trimap, see and download what comes of it.
+def main(host: str, port: int, no_browser: bool, max_megapixels: float, segmenter: str | None, **options: Any) -> None:
+    """Open a page in the browser: load a photo, draw a box, paint or take a trimap, see and download what comes of it.
 
     It is served on this machine alone, fetches and sends nothing, and keeps nothing when it ends (Ctrl-C).
     """
@@ -48,4 +52,9 @@ def main(host: str, port: int, no_browser: bool, max_megapixels: float, **option
                 f"password and unencrypted; leave --host out to serve {LOOPBACK} alone"
             )
         engine, plan = EngineSpec.of(options), PlanSpec.of(options)
-        serve(listening, host, lambda: open_matter(engine, plan), Limits(max_megapixels), ready)
+
+        def open_segmenter() -> Segmenter | None:
+            return None if segmenter is None else Segmenter(segmenter, engine.device, engine.threads)
+
+        limits = Limits(max_megapixels)
+        serve(listening, host, lambda: open_matter(engine, plan), limits, ready, open_segmenter)

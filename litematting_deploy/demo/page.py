@@ -27,7 +27,14 @@ WIDEST_BAND = 100
 KEPT_S = 2 * 3600
 """Uploads and results are deleted that long after, and all of them when the server ends."""
 
-_CHOICES = [("Paint it", "paint"), ("Take a mask", "mask"), ("Take a trimap", "trimap")]
+_CHOICES = [
+    ("Paint it", "paint"),
+    ("Draw a box", "box"),
+    ("A screen behind it", "key"),
+    ("Take a mask", "mask"),
+    ("Take a trimap", "trimap"),
+]
+_SEGMENTER = ("A network finds it", "segmenter")
 _ENCODINGS = [
     ("0 background, 128 unknown, 255 foreground", "exact"),
     ("between: all but 0 and 255 is unknown", "between"),
@@ -54,6 +61,12 @@ _HOW = (
     f"{_key(FOREGROUND, 'the inside of what stays')} &nbsp; {_key(UNKNOWN, 'its soft edge: hair, fur, smoke')} &nbsp; "
     f"{_key(BACKGROUND, 'corrections')} &nbsp; **What you leave unpainted is background.** Only what is blue is "
     "estimated; everything else is taken as you painted it."
+)
+
+_HOW_BOX = (
+    f"{_key(UNKNOWN, 'around the object, or from corner to corner: the box is what holds it')} &nbsp; "
+    f"{_key(FOREGROUND, 'surely the object')} &nbsp; {_key(BACKGROUND, 'surely not')} &nbsp; **The blue is needed**, "
+    "the others help where object and background share colours."
 )
 
 
@@ -85,14 +98,23 @@ class Page:
         self._photo = gr.File(label="Photo", elem_id="photo", **picture)
         self._example = gr.Button("Try the example: a dandelion, its trimap, and go", size="sm", elem_id="example")
         gr.Markdown("## 2 · What is what")
-        self._kind = gr.Radio(_CHOICES, value="paint", show_label=False, container=False, elem_id="kind")
+        choices = _CHOICES if self._studio.segmenter is None else [*_CHOICES[:3], _SEGMENTER, *_CHOICES[3:]]
+        self._kind = gr.Radio(choices, value="paint", show_label=False, container=False, elem_id="kind")
         with gr.Column() as self._painting:
-            gr.Markdown(_HOW)
+            self._how = gr.Markdown(_HOW)
             # Gradio's editor shows the brushes in this order
             brush = gr.Brush(colors=[(f"rgb{colour}", OPACITY) for colour in BRUSHES.values()], color_mode="fixed")
             self._editor = gr.ImageEditor(
                 label="Paint here", placeholder="Choose a photo first", brush=brush, elem_id="editor", **_EDITOR
             )
+        self._screen = gr.Dropdown(
+            ["auto", "green", "blue"],
+            value="auto",
+            allow_custom_value=True,
+            label=f"{LABELS['key']}: auto, green, blue, or as #00b140",
+            visible=False,
+            elem_id="screen",
+        )
         with gr.Column(visible=False) as self._filing:
             self._file = gr.File(label="Its file", elem_id="source", **picture)
         with gr.Column(visible=False) as self._band:
@@ -134,10 +156,10 @@ class Page:
         """Say which component starts what, one job at a time however many pages are open."""
         outputs = [self._slider, *self._pictures.values(), *self._downloads.values(), self._summary, self._again]
         behind = [self._colour, self._behind]
-        reading = [self._kind, self._width, self._adaptive, self._encoding, self._threshold, self._labels]
+        reading = [self._kind, self._width, self._adaptive, self._encoding, self._threshold, self._labels, self._screen]
         inputs = [self._photo, self._editor, self._file, *behind, *reading]
         one = {"concurrency_id": "studio", "concurrency_limit": 1, "api_visibility": "private"}
-        parts = [self._painting, self._filing, self._band, self._encoding]
+        parts = [self._painting, self._filing, self._band, self._encoding, self._screen, self._how]
         self._kind.change(self._show_kind, self._kind, parts, **one)
         self._photo.upload(self._show_photo, self._photo, self._editor, **one)
         filled = [self._photo, self._kind, self._file, self._encoding, self._editor]
@@ -148,10 +170,10 @@ class Page:
         self._again.click(self._put_behind, [self._token, *behind], outputs, **long)
 
     def _show_kind(self, kind: str) -> list[Any]:
-        """Show the parts of the page that belong to paint, a mask or a trimap."""
-        painting = True if kind == "paint" else "hidden"  # which keeps what was painted
-        visible = (painting, kind != "paint", kind == "mask", kind == "trimap")
-        return [gr.update(visible=each) for each in visible]
+        """Show the parts of the page that belong to what was chosen."""
+        painting = True if kind in ("paint", "box") else "hidden"  # which keeps what was painted
+        visible = (painting, kind in ("mask", "trimap"), kind == "mask", kind == "trimap", kind == "key")
+        return [*(gr.update(visible=each) for each in visible), gr.update(value=_HOW_BOX if kind == "box" else _HOW)]
 
     def _show_photo(self, photo: str) -> Any:
         """Return the photo that the editor shows, small (h, w, 3) uint8."""

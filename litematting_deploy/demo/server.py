@@ -11,6 +11,7 @@ from pathlib import Path
 from .._optional import require
 from ..errors import UsageError
 from ..runtime import Matter
+from ..segmentation.model import Segmenter
 from .studio import Limits, Studio
 
 _QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
@@ -31,12 +32,17 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    listening: socket.socket, host: str, open_matter: Callable[[], Matter], limits: Limits, ready: Callable[[str], None]
+    listening: socket.socket,
+    host: str,
+    open_matter: Callable[[], Matter],
+    limits: Limits,
+    ready: Callable[[str], None],
+    open_segmenter: Callable[[], Segmenter | None] = lambda: None,
 ) -> None:
     """Serve the page until the process is told to end. ready: called with its address, once it answers.
 
     Changes the environment of this process, since Gradio reads it: whatever is set there for Gradio is dropped.
-    Raises `DependencyError` and what `open_matter` raises.
+    Raises `DependencyError` and what `open_matter` and `open_segmenter` raise.
     """
     with tempfile.TemporaryDirectory(prefix="ltm-demo-") as name:
         folder = Path(name).resolve()
@@ -48,7 +54,7 @@ def serve(
         from .gate import Gate
         from .page import THEME, Page
 
-        studio = Studio(open_matter, folder, limits)
+        studio = Studio(open_matter, folder, limits, open_segmenter)
         try:
             page = Page(studio, folder)
             app = gradio.mount_gradio_app(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import cv2
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, UsageError
 from ..images.photo import Photo
-from ..jobs.trimaps import trimap_for
+from ..jobs.trimaps import made_trimap, trimap_for
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
+from ..segmentation.maker import MaskMaker
+from ..segmentation.model import Segmenter
 from ..specs import TrimapSpec
 
 BRUSHES = {FOREGROUND: (0, 200, 80), UNKNOWN: (40, 90, 255), BACKGROUND: (235, 40, 40)}
@@ -26,6 +29,12 @@ LABELS = {
     "trimap_encoding": "Grey values",
     "unknown_width": "Unknown band",
     "allow_no_unknown": "--allow-no-unknown to ltm-infer",
+    "box": "the box (Draw a box)",
+    "key": "Colour of the screen",
+    "key_tolerance": "--key-tolerance of ltm-infer",
+    "segmenter": "the segmenter of this server",
+    "sure_foreground": "green paint",
+    "sure_background": "red paint",
 }
 """What the page calls parameters that messages name."""
 
@@ -40,11 +49,14 @@ class Source:
     spec: how the file of a trimap or mask is read; None where the trimap is painted.
     path: that file; None where none was chosen.
     layers: of paint, (h, w, 4) uint8 RGBA.
+    way: how a mask is made from the photo itself; None where a trimap or mask is given. key: the colour of a screen.
     """
 
     spec: TrimapSpec | None = None
     path: str | None = None
     layers: tuple[NDArray[np.uint8], ...] = ()
+    way: str | None = None
+    key: str = "auto"
 
     @classmethod
     def of(
@@ -57,14 +69,18 @@ class Source:
         encoding: Any,
         threshold: str | None,
         labels: str | None,
+        key: str | None = None,
     ) -> Self:
         """Return the source that was chosen and typed. Raises `UsageError`.
 
-        painted: what Gradio's editor holds. path: of the file, where one was chosen. kind: `paint`, `mask` or `trimap`.
-        threshold, labels: as they were typed.
+        painted: what Gradio's editor holds. path: of the file, where one was chosen. kind: `paint`, `mask`, `trimap` or
+        a way to make a mask from the photo. threshold, labels, key: as they were typed.
         """
+        layers = tuple(painted["layers"]) if painted is not None else ()
         if kind == "paint":
-            return cls(layers=tuple(painted["layers"]) if painted is not None else ())
+            return cls(layers=layers)
+        if kind in ("box", "key", "segmenter"):
+            return cls(layers=layers, way=kind, key=(key or "auto").strip())
         if kind == "trimap":
             return cls(TrimapSpec(trimap_encoding=encoding), path)
         ids = re.findall(r"[^\s,;]+", labels or "")
@@ -80,14 +96,32 @@ class Source:
         )
         return cls(spec, path)
 
-    def trimap(self, photo: Photo, max_megapixels: float) -> NDArray[np.uint8]:
-        """Return the trimap of a photo, (H, W) uint8 of 0 / 128 / 255. Raises `InputError`."""
+    def trimap(self, photo: Photo, max_megapixels: float, segmenter: Segmenter | None = None) -> NDArray[np.uint8]:
+        """Return the trimap of a photo, (H, W) uint8 of 0 / 128 / 255. segmenter: the server's. Raises `InputError`."""
+        height, width = photo.pixels.shape[:2]
+        if self.way is not None:
+            spec, maker = self._maker((height, width), segmenter)
+            return made_trimap(photo.network, spec, maker, Path(photo.path).name).values
         if self.spec is None:
-            height, width = photo.pixels.shape[:2]
             return trimap_of(self.layers, (height, width))
         if self.path is None:
             raise InputError(f"there is no {self.spec.kind} yet: choose its file, or paint")
         return trimap_for(photo, self.path, self.spec, max_megapixels, alone=True).values
+
+    def _maker(self, hw: tuple[int, int], segmenter: Segmenter | None) -> tuple[TrimapSpec, MaskMaker]:
+        """Return what makes the mask of a photo of a height and width, and the spec that says so."""
+        if self.way == "key":
+            return TrimapSpec(kind="photo", key=self.key), MaskMaker(key=self.key)
+        if self.way == "segmenter":
+            return TrimapSpec(kind="photo", segmenter="the server's"), MaskMaker(segmenter=segmenter)
+        values, painted = _painted(self.layers, hw)
+        rows, columns = np.nonzero(painted & (values == UNKNOWN))
+        if not len(rows):
+            raise InputError("there is no box yet: paint blue around the object, or across it from corner to corner")
+        left, top = int(columns.min()), int(rows.min())
+        box = left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top
+        foreground, background = (painted & (values == value) for value in (FOREGROUND, BACKGROUND))
+        return TrimapSpec(kind="photo", box=box), MaskMaker(box=box, foreground=foreground, background=background)
 
 
 def trimap_of(layers: Iterable[NDArray[np.uint8]], hw: tuple[int, int]) -> NDArray[np.uint8]:
@@ -97,19 +131,26 @@ def trimap_of(layers: Iterable[NDArray[np.uint8]], hw: tuple[int, int]) -> NDArr
     painted it is background. The layers may be smaller than the photo: it gets its values from the nearest pixels.
     Raises `InputError` where nothing is painted but background.
     """
-    trimap = np.full(hw, BACKGROUND, np.uint8)
-    for layer in layers:
-        painted, values = layer[:, :, 3] >= _PAINTED, np.zeros(layer.shape[:2], np.uint8)
-        values[painted] = _nearest(layer[painted, :3])
-        # Values and where they count are scaled alike: an interpolated value would be that of another brush.
-        over = _scaled(painted.astype(np.uint8), hw) > 0
-        trimap[over] = _scaled(values, hw)[over]
+    trimap, _ = _painted(layers, hw)
     if (trimap == BACKGROUND).all():
         raise InputError(
             "nothing is painted: paint the inside of what you want to keep green and its soft edge blue, or choose a "
             "mask or a trimap"
         )
     return trimap
+
+
+def _painted(layers: Iterable[NDArray[np.uint8]], hw: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return the values (H, W) of paint, background where there is none, and where there is some."""
+    trimap, anywhere = np.full(hw, BACKGROUND, np.uint8), np.zeros(hw, bool)
+    for layer in layers:
+        painted, values = layer[:, :, 3] >= _PAINTED, np.zeros(layer.shape[:2], np.uint8)
+        values[painted] = _nearest(layer[painted, :3])
+        # Values and where they count are scaled alike: an interpolated value would be that of another brush.
+        over = _scaled(painted.astype(np.uint8), hw) > 0
+        trimap[over] = _scaled(values, hw)[over]
+        anywhere |= over
+    return trimap, anywhere
 
 
 def _nearest(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -23,6 +23,7 @@ from ..matting.composite import alpha_picture, composite_picture, cutout_picture
 from ..matting.foreground import estimate_foreground
 from ..matting.trimap import UNKNOWN
 from ..runtime import Matter
+from ..segmentation.model import Segmenter
 from .pictures import backdrop, on_checkerboard, shown, small
 from .source import Source
 
@@ -148,13 +149,20 @@ class Studio:
     Only the last job is kept, so that memory does not grow with the pages.
     """
 
-    def __init__(self, open_matter: Callable[[], Matter], folder: Path, limits: Limits) -> None:
-        """Open the engine. folder: where results go. Raises what `open_matter` raises."""
+    def __init__(
+        self,
+        open_matter: Callable[[], Matter],
+        folder: Path,
+        limits: Limits,
+        open_segmenter: Callable[[], Segmenter | None] = lambda: None,
+    ) -> None:
+        """Open the engine, and a segmenter, if there is one. folder: where results go. Raises what these raise."""
         self.folder, self.limits = folder, limits
         self._results = folder / "results"
         self.worker = ThreadPoolExecutor(1, "matting")
         self._closing = False
         self._kept: tuple[str, Matted] | None = None
+        self.segmenter = self.worker.submit(open_segmenter).result()
         self._matter = self.worker.submit(open_matter).result()
 
     @property
@@ -178,7 +186,7 @@ class Studio:
         if photo is None:
             raise InputError("there is no photo yet: choose one, or try the example")
         picture = read_photo(photo, self.limits.megapixels)
-        trimap = source.trimap(picture, self.limits.megapixels)
+        trimap = source.trimap(picture, self.limits.megapixels, self.segmenter)
         behind = self._behind(picture, colour, image)
         self._kept = None  # its memory is needed
         matted = matte(self._matter, picture, trimap, self._unless_closing(report))
@@ -198,6 +206,8 @@ class Studio:
         """End the job after its present patch, and close the engine."""
         self._closing = True
         self.worker.submit(self._matter.close)
+        if self.segmenter is not None:
+            self.worker.submit(self.segmenter.close)
         self.worker.shutdown()
 
     def _behind(self, photo: Photo, colour: str, image: str | None) -> Background:

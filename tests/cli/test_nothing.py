@@ -50,7 +50,7 @@ def test_trimaps_from_a_photo_alone() -> None:
     for options, source, wrong in (
         (("--key", "green"), "screen.png", 0.001),
         (("--clean-plate", "plate.png"), "photo.png", 0.005),
-        (("--box", BOX_TEXT, "--sure-foreground", "strokes.png", "--unknown", "26"), "photo.png", 0.02),
+        (("--box", BOX_TEXT, "--sure-foreground", "strokes.png", "--unknown", "10"), "photo.png", 0.02),
     ):
         result = called("ltm-trimap", source, "-o", "t.png", *options, "--preview", "look.png")
         assert (result.code, result.err) == (0, ""), result
@@ -74,10 +74,10 @@ def test_pieces_are_told_and_the_largest_is_kept(here: Path) -> None:
     for index in range(6):
         screen[5:15, 20 + 30 * index : 30 + 30 * index] = (200, 40, 90)
     save(here / "pieces.png", screen)
-    told = called("ltm-trimap", "pieces.png", "-o", "t.png", "--key", "green")
+    told = called("ltm-trimap", "pieces.png", "-o", "t.png", "--key", "green", "--unknown", "2")
     assert_one_line(told, 0, "pieces.png: the mask that was made from it is in 7 pieces; --largest 1 keeps the largest")
     assert (load("t.png")[8:12, 23:27] == 255).any()
-    kept = called("ltm-trimap", "pieces.png", "-o", "t.png", "--key", "green", "--largest", "1")
+    kept = called("ltm-trimap", "pieces.png", "-o", "t.png", "--key", "green", "--unknown", "2", "--largest", "1")
     assert (kept.code, kept.err) == (0, "")
     assert (load("t.png")[:15] == 0).mean() > 0.95
     check(load("t.png"), wrong=0.001)

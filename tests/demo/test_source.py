@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from litematting_deploy.demo.source import Source, in_words_of_the_page
+from litematting_deploy.demo.source import BRUSHES, Source, in_words_of_the_page
 from litematting_deploy.errors import InputError
 from litematting_deploy.images.photo import Photo, read_photo
 from litematting_deploy.specs import TrimapSpec
+from tests.segmentation.scenes import BOX, HW, before_screen, check, pair, save
 
 
 @pytest.fixture
@@ -45,6 +46,33 @@ def test_what_means_something_else_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=words):
         Source(spec, mask_of(tmp_path / "ids.png", value)).trimap(photo, 200)
+
+
+def test_a_box_of_paint_and_a_screen(tmp_path: Path) -> None:
+    image, _ = pair()
+    photo = read_photo(save(tmp_path / "wall.png", image))
+    layer = np.zeros((*HW, 4), np.uint8)
+    x, y, width, height = BOX
+    for place in ((y, x), (y + height - 1, x + width - 1)):
+        layer[place] = (*BRUSHES[128], 200)
+    layer[120:130, 165:175] = (*BRUSHES[255], 200)
+    layer[y + 5 : y + 15, x + 5 : x + 15] = (*BRUSHES[0], 200)
+    painted = {"layers": [layer]}
+
+    def source(kind: str, key: str = "") -> Source:
+        return Source.of(painted, None, kind, 15, False, "exact", None, None, key)
+
+    trimap = source("box").trimap(photo, 200)
+    assert (trimap[122:128, 167:173] == 255).all()
+    assert (trimap[y + 5 : y + 15, x + 5 : x + 15] != 255).all()
+    assert (trimap[:20] == 0).all()
+    screen = read_photo(save(tmp_path / "screen.png", before_screen()))
+    check(source("key", "green").trimap(screen, 200), wrong=0.001)
+    with pytest.raises(InputError, match=r"wall.png: `key` finds|has hardly any blue"):
+        source("key", "blue").trimap(photo, 200)
+    painted["layers"] = []
+    with pytest.raises(InputError, match="there is no box yet: paint blue around the object"):
+        source("box").trimap(photo, 200)
 
 
 def test_messages_name_what_is_on_the_page() -> None:

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,20 @@ from litematting_deploy.images.encode import write_image
 from litematting_deploy.images.mask import read_trimap
 from litematting_deploy.images.photo import read_image
 from litematting_deploy.runtime import loading
+from litematting_deploy.schema import decode
+from litematting_deploy.segmentation.known import Recipe
 from litematting_deploy.sidecar import read_sidecar
 from litematting_deploy.training.recipe import read_recipe as read_training_recipe
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, ROOT
 from tests.docs.pages import Block, all_blocks, blocks, build
 from tests.video.clips import grey_clip, moving, save_clip, trimaps
 
-READERS: dict[str, Any] = {"export": read_export_recipe, "engines": read_profile, "recipes": read_training_recipe}
+READERS: dict[str, Any] = {
+    "export": read_export_recipe,
+    "engines": read_profile,
+    "recipes": read_training_recipe,
+    "segmenter": partial(decode, kind=Recipe, name="a description", toml=True),
+}
 LANGUAGES = {"sh", "python", "toml", "json", "text", ""}
 OTHERS = {"python", ".", "tensorboard", "pytest"}
 SIZE, CROP = (240, 200), (560, 60, 1280, 660)
