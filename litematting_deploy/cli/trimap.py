@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from ..jobs.outputs import say_pieces
-from ..jobs.trimaps import write_trimap
+from ..jobs.trimap_file import write_trimap
 from ..specs import WAYS, TrimapSpec
 from .command import command, notice, say
 from .options import engine_option, made_mask_options, mask_options, max_megapixels_option

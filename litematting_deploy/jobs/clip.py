@@ -52,24 +52,16 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
     started = time.perf_counter()
     meter = ProgressMeter(report)
     clip = Clip(job.images, job.max_megapixels)
-    with contextlib.ExitStack() as stack:
-        maker = stack.enter_context(closing_masks(open_masks(job)))
+    with closing_masks(open_masks(job)) as maker:
         trimaps: FrameTrimaps = (
             ClipTrimaps(job.source, job.trimap, job.max_megapixels) if maker is None else ClipMasks(job.trimap, maker)
         )
         trimaps.check(clip)
-        return _matte(job, clip, trimaps, meter, started, stack)
+        return _matte(job, clip, trimaps, meter, started)
 
 
-def _matte(
-    job: JobSpec,
-    clip: Clip,
-    trimaps: FrameTrimaps,
-    meter: ProgressMeter,
-    started: float,
-    stack: contextlib.ExitStack,
-) -> JobResult:
-    """Matte the frames of a clip whose trimaps are at hand. stack: what is open until the end of the job."""
+def _matte(job: JobSpec, clip: Clip, trimaps: FrameTrimaps, meter: ProgressMeter, started: float) -> JobResult:
+    """Matte the frames of a clip with their trimaps; see `matte_clip`."""
     outputs = ClipResults.of(job, clip)
     files = {result.path: result.codec.name for result in outputs.results}
     length = job.output.segment or DEFAULT_SEGMENT
@@ -78,7 +70,7 @@ def _matte(
     # The folder of segments is removed when a clip is finished: without it, whole results leave nothing to do.
     if job.resume and not segments.folder.exists() and _is_done(files, (job.images, job.source, *job.trimap.files)):
         return JobResult(clip.count or 0, 0, time.perf_counter() - started, "", files=files)
-    with open_matter(job.engine, job.plan) as matter, segments.locked(job.resume):
+    with open_matter(job.engine, job.plan) as matter, segments.locked(job.resume), contextlib.ExitStack() as stack:
         engine = matter.engine.describe()
         # Segments of two codecs cannot be joined, so that the results belong to the settings that `resume` compares.
         names = [f"{Path(result.path).name}: {result.codec.name} {result.content}" for result in outputs.results]

@@ -6,7 +6,6 @@ fades. Where all of them do, they are something else.
 """
 
 import contextlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,17 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DimMaskError, InputError, UsageError
-from ..images.encode import write_image
+from ..errors import DimMaskError, InputError
 from ..images.mask import MaskMeaning, read_mask, read_trimap
 from ..images.photo import Photo, read_photo
-from ..images.results import check_output
-from ..matting.composite import trimap_preview
-from ..matting.trimap import DOUBT, UNKNOWN, decode, from_mask, no_unknown, unsure
+from ..matting.trimap import DOUBT, UNKNOWN, decode, from_mask, no_unknown
 from ..matting.unknown_band import Band
 from ..segmentation.maker import MaskMaker, open_maker
 from ..segmentation.pieces import MANY, count_pieces, largest_pieces
-from ..specs import AUTO, DEFAULT_UNKNOWN_WIDTH, MAX_MEGAPIXELS, JobSpec, TrimapSpec
+from ..specs import DEFAULT_UNKNOWN_WIDTH, JobSpec, TrimapSpec
 from .frames import find_sources
 
 _STRIDES = (64, 8, 1)
@@ -194,80 +190,3 @@ def check_together(spec: TrimapSpec, sources: Iterable[Read], name: str) -> None
                 lacking = no_unknown(name)
     if lacking is not None:
         raise lacking
-
-
-@dataclass(frozen=True)
-class TrimapResult:
-    """A trimap that was made.
-
-    files: the files that were written.
-    trimap: (H, W) uint8 of 0 / 128 / 255, as it was written.
-    lacking: what it has no pixel of, as "no sure foreground"; None where it has both sides.
-    pieces: in how many pieces the mask is that was made from the photo, where they are many.
-    """
-
-    files: tuple[str, ...]
-    trimap: NDArray[np.uint8]
-    lacking: str | None
-    pieces: int | None = None
-
-    @property
-    def unknown_share(self) -> float:
-        """The share of unknown pixels, 0..1."""
-        return float(np.mean(self.trimap == UNKNOWN))
-
-
-def write_trimap(
-    source: str,
-    output: str,
-    spec: TrimapSpec,
-    *,
-    image: str | None = None,
-    preview: str | None = None,
-    exposure: float | None = None,
-    device: str = AUTO,
-    max_megapixels: float = MAX_MEGAPIXELS,
-) -> TrimapResult:
-    """Make a trimap from the mask in a file, or from a photo alone, and write it as PNG or TIFF.
-
-    source: the mask or, where the spec makes one from it, the photo. spec: how the mask is read or made, and its
-    unknown band. image: the photo of a given mask, for an adaptive band and for the preview. preview: a file for a
-    picture of what will be estimated. exposure: in stops, of an OpenEXR photo. device: of a segmenter. Raises
-    `UsageError`, `InputError`, `OutputError`, and what opening a segmenter raises.
-    """
-    made = spec.kind == "photo"
-    if made and image is not None:
-        raise UsageError("`image` is the photo of a mask, and the photo itself is given here; leave it out")
-    if device != AUTO and spec.segmenter is None:
-        raise UsageError("`device` is where `segmenter` runs; give that, too, or leave it out")
-    if spec.adaptive and image is None and not made:
-        raise UsageError("`adaptive` looks for hair in the photo; give it as `image`")
-    if image is not None and not spec.adaptive and preview is None:
-        raise UsageError("`image` is for `adaptive` and `preview`; add one of these or leave it out")
-    if exposure is not None and image is None and not made:
-        raise UsageError("`exposure` is of the photo; give that as `image`")
-    if preview is not None and os.path.realpath(preview) == os.path.realpath(output):
-        raise UsageError(f"{preview}: the trimap and its preview need two different files", parameter="preview")
-    meaning, _ = meaning_of(spec), band_of(spec)
-    for path in filter(None, (output, preview)):
-        check_output(path, (source, *spec.files, image) if image else (source, *spec.files))
-    photo_path = source if made else image
-    photo = None if photo_path is None else read_photo(photo_path, max_megapixels, exposure)
-    if photo is not None and made:
-        with closing_masks(open_maker(spec, device, max_megapixels=max_megapixels)) as maker:
-            trimap = trimap_for(photo, source, spec, max_megapixels, alone=True, maker=maker)
-        shown = photo.network
-    else:
-        grey = read_mask(source, max_megapixels, photo, meaning)
-        meaning.check_object(grey, source)
-        trimap = Trimap(trimap_of(grey, spec, source, None if photo is None else photo.network))
-        shown = grey if photo is None else photo.network
-    pictures = {output: trimap.values}
-    if preview is not None:
-        pictures[preview] = trimap_preview(trimap.values, shown, trimap.mask)
-    if photo is not None and photo.windows is not None:
-        # Inside, pixels are those of the data window; PNG and TIFF hold what is shown.
-        pictures = {path: photo.windows.show(pixels) for path, pixels in pictures.items()}
-    for path, pixels in pictures.items():
-        write_image(path, pixels)
-    return TrimapResult(tuple(pictures), pictures[output], unsure(pictures[output]), trimap.pieces)

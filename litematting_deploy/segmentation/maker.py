@@ -15,11 +15,13 @@ from .model import Segmenter
 from .pieces import SoftMask
 from .plate import mask_from_plate
 
-_BAND = {"box": (0.01, 8.0), "key": (0.003, 5.0), "plate": (0.003, 5.0)}
-"""The width of the unknown band, as a share of the photo's longer side and at least in pixels: GrabCut errs by its
-colours, and the others by what lens and sensor blur."""
-_PIXELS, _LEAST = 1.5, 2.0
-"""The band of a segmenter, in pixels of its own and at least of the photo: beyond, its mask says where it is unsure."""
+_ROOM = 8.0
+"""The narrowest band, in pixels. On drawn scenes with a mask of a network's kind, whose mean difference from the truth
+was 0.0027, the shipped weights came to 0.0038 in a band of 2 pixels, 0.0018 in 4, 0.0016 in 8 and 0.0015 in 12."""
+_BAND = {"box": 0.01, "key": 0.003, "plate": 0.003}
+"""The width of the band as a share of the photo's longer side: GrabCut errs by its colours, the others by blur."""
+_PIXELS = 1.5
+"""The width for a segmenter, in pixels of its own: its mask says itself where it is less sure than that."""
 _DOUBT = (0.05, 0.95)
 """The values between which a segmenter hesitates: few of them ever reach 0 and 1."""
 _EMPTY = {
@@ -67,9 +69,8 @@ class MaskMaker:
     def band(self, hw: tuple[int, int]) -> float:
         """Return the default width in pixels of the unknown band for a photo of that height and width."""
         if self.segmenter is not None:
-            return max(_PIXELS * self.segmenter.pixel(hw), _LEAST)
-        share, least = _BAND[self.way]
-        return max(share * max(hw), least)
+            return max(_PIXELS * self.segmenter.pixel(hw), _ROOM)
+        return max(_BAND[self.way] * max(hw), _ROOM)
 
     def __call__(self, image: NDArray[np.uint8], name: str) -> SoftMask:
         """Return the mask (H, W), 0..1, of an image (H, W, 3) uint8 RGB. name: begins an error. Raises `InputError`."""
