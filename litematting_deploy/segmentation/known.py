@@ -87,7 +87,7 @@ def recipe_for(path: Path, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) 
 
     Raises `ArtefactError` for a network that takes no photo alone, and for one that is not known and has no TOML.
     """
-    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[1] not in (3, None):
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[:2] not in ((1, 3), (None, 3), (None, None)):
         found = "; ".join(f"{tensor.name} {_shape(tensor)}" for tensor in inputs)
         raise ArtefactError(f"{path}: takes {found}; a segmenter takes one photo alone, (1, 3, H, W)")
     if inputs[0].dtype not in ("float32", "float16"):

@@ -35,7 +35,7 @@ def largest_pieces(mask: SoftMask, count: int) -> SoftMask:
     return np.where(kept[piece_of[nearest]] & np.isin(soft, touched), mask, np.float32(0))
 
 
-def without_crumbs(mask: SoftMask, least: float = 1.0) -> SoftMask:
+def without_crumbs(mask: SoftMask, least: float = 0.5) -> SoftMask:
     """Return a mask without soft pieces that reach `least` nowhere: noise is faint, and an object is not."""
     count, labels = cv2.connectedComponents((mask > 0).astype(np.uint8), connectivity=8)
     strong = np.zeros(count, bool)

@@ -31,8 +31,6 @@ _LEAST_NOISE = 0.7
 """Levels: rounding to 8 bits makes as much noise."""
 _CLIPPED = (8, 247)
 _SAMPLES = 1_000_000
-_CRUMB = 0.5
-"""What a piece of the object reaches somewhere; the noise of millions of pixels does not."""
 _HOLES = 0.002
 
 
@@ -59,7 +57,7 @@ def mask_from_plate(image: NDArray[np.uint8], plate: NDArray[np.uint8], name: st
     noise = _noise(difference)
     above = np.sqrt((np.square(difference) / (np.square(noise) + np.square(_OFF * slopes))).sum(axis=2))
     mask = ((above - np.float32(NOISE)) / np.float32(CLEAR - NOISE)).clip(0, 1)
-    return _continued(with_doubtful_holes(without_crumbs(mask, _CRUMB), _HOLES), shift)
+    return _continued(with_doubtful_holes(without_crumbs(mask), _HOLES), shift)
 
 
 def exposed(image: NDArray[np.uint8], plate: NDArray[np.float32]) -> NDArray[np.float32]:
