@@ -211,13 +211,13 @@ def make_trimap(
     """
     ways = {"box": box, "key": key, "plate": plate, "segmenter": segmenter}
     given = {name: value for name, value in ways.items() if value is not None}
-    # Arrays and opened segmenters are no fields of a spec, which checks all else.
-    named = {name: value if name in ("box", "key") else "given" for name, value in given.items()}
     strokes = {"sure_foreground": sure_foreground, "sure_background": sure_background}
+    given |= {name: value for name, value in strokes.items() if value is not None}
+    # Arrays and opened segmenters are no fields of a spec, which checks all else.
+    named: dict[str, Any] = {name: value if name in ("box", "key") else "given" for name, value in given.items()}
     spec = TrimapSpec(
-        kind="photo" if given else "mask",
+        kind="photo" if any(value is not None for value in ways.values()) else "mask",
         **named,
-        **{name: "given" for name, value in strokes.items() if value is not None},
         unknown_width=unknown_width,
         mask_threshold=mask_threshold,
         mask_labels=mask_labels,
@@ -226,26 +226,25 @@ def make_trimap(
         doubt=doubt,
         largest=largest,
     )
-    if not given:
+    if spec.kind == "mask":
         seen = None if image is None else _image(image, unit_range, max_megapixels)
         return _from_given(mask, seen, spec, max_megapixels)
     if (mask is None) == (image is None):
         raise UsageError(f"`image` must be given, and no mask: `{spec.ways[0]}` makes one from it", parameter="image")
     pixels = _image(mask if image is None else image, unit_range, max_megapixels)
-    opened = Segmenter(segmenter) if _is_name(segmenter) else None
+    marked = {name: None if value is None else _mask(value, max_megapixels) >= 128 for name, value in strokes.items()}
+    other = None if plate is None else _image(plate, unit_range, max_megapixels)
+    opened = Segmenter(os.fspath(segmenter)) if isinstance(segmenter, str | os.PathLike) else None
     try:
         maker = MaskMaker(
             box=spec.box,
             key=spec.key,
             key_tolerance=spec.key_tolerance,
             key_softness=spec.key_softness,
-            plate=None if plate is None else _image(plate, unit_range, max_megapixels),
-            segmenter=opened or segmenter,
-            **{
-                name.removeprefix("sure_"): _mask(value, max_megapixels) >= 128
-                for name, value in strokes.items()
-                if value is not None
-            },
+            plate=other,
+            segmenter=segmenter if isinstance(segmenter, Segmenter) else opened,
+            foreground=marked["sure_foreground"],
+            background=marked["sure_background"],
         )
         return made_trimap(pixels, spec, maker, "`image`").values
     finally:

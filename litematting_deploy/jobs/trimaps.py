@@ -103,7 +103,8 @@ def trimap_of(
     name: begins an error. image: (H, W, 3) uint8, the photo, where it is known.
     """
     if spec.largest is not None:
-        mask = np.where(largest_pieces(mask / np.float32(255), spec.largest) > 0, mask, np.uint8(0))
+        soft = np.divide(mask, 255, dtype=np.float32)
+        mask = np.where(largest_pieces(soft, spec.largest) > 0, mask, np.uint8(0))
     return from_mask(mask, band_of(spec), name, image, adaptive=spec.adaptive, checked=True, doubt=spec.doubt)
 
 

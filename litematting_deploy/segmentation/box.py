@@ -25,6 +25,8 @@ _LEAST_OUTSIDE = 0.005
 _REACH = 3
 """How many pixels of the first cut its edge may be off."""
 _TILE, _OVERLAP = 384, 32
+_NO_BOX = (0, 0, 0, 0)
+"""GrabCut's own, which labels make superfluous."""
 
 
 def mask_from_box(
@@ -68,7 +70,7 @@ def _cut(image: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.bool
     models = np.zeros((1, 65), np.float64), np.zeros((1, 65), np.float64)
     cv2.setRNGSeed(0)  # of this thread: its clusters of colours begin at random
     try:
-        cv2.grabCut(small, small_labels, None, *models, _ROUNDS, cv2.GC_INIT_WITH_MASK)
+        cv2.grabCut(small, small_labels, _NO_BOX, *models, _ROUNDS, cv2.GC_INIT_WITH_MASK)
     except cv2.error as error:
         raise InputError(
             f"`box`: GrabCut needs more pixels of either side ({first_line(error)}); draw a larger box, or one that "
@@ -81,7 +83,7 @@ def _cut(image: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.bool
 
 
 def _is_foreground(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+    return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
 
 def _refined(
@@ -112,14 +114,14 @@ def _refined(
             core = (slice(top, top + _TILE), slice(left, left + _TILE))
             if not open_[core].any():
                 continue
-            outer = (slice(max(top - _OVERLAP, 0), top + _TILE + _OVERLAP),)
-            outer = (*outer, slice(max(left - _OVERLAP, 0), left + _TILE + _OVERLAP))
+            above, before = max(top - _OVERLAP, 0), max(left - _OVERLAP, 0)
+            outer = (slice(above, top + _TILE + _OVERLAP), slice(before, left + _TILE + _OVERLAP))
             tile = np.ascontiguousarray(start[outer])
             # It refuses a tile without both sides; then there is no edge to be found there.
             if len({bool(value) for value in np.unique(_is_foreground(tile))}) == 2:
                 models = background.copy(), foreground.copy()
                 picture = np.ascontiguousarray(image[outer])
-                cv2.grabCut(picture, tile, None, *models, 1, cv2.GC_EVAL_FREEZE_MODEL)
-                inner = (slice(top - outer[0].start, None), slice(left - outer[1].start, None))
+                cv2.grabCut(picture, tile, _NO_BOX, *models, 1, cv2.GC_EVAL_FREEZE_MODEL)
+                inner = (slice(top - above, None), slice(left - before, None))
                 result[core] = _is_foreground(tile)[inner][:_TILE, :_TILE]
     return np.asarray(result)

@@ -106,10 +106,10 @@ class Segmenter:
                 f"sigmoid; say sigmoid = {meant} in {beside}"
             )
         if self.recipe.sigmoid:
-            plane = 1 / (1 + np.exp(-plane.clip(-50, 50)))
-        elif self.recipe.spread and most >= _FOUND:
-            plane = (plane - least) / (most - least)
-        return plane.clip(0, 1).astype(np.float32)
+            return np.asarray(1 / (1 + np.exp(-plane.clip(-50, 50))), np.float32)
+        if self.recipe.spread and most >= _FOUND:
+            return np.asarray((plane - least) / (most - least), np.float32)
+        return np.asarray(plane.clip(0, 1), np.float32)
 
 
 def prepared(

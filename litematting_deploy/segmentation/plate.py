@@ -50,7 +50,8 @@ def mask_from_plate(image: NDArray[np.uint8], plate: NDArray[np.uint8], name: st
     moved = _moved(plate, shift)
     behind = exposed(image, moved)
     # Averages over 3x3 pixels have a third of the noise, and soften an edge by no more than a pixel.
-    difference = cv2.blur(image.astype(np.float32) - behind, (3, 3), borderType=cv2.BORDER_REFLECT)
+    apart = image.astype(np.float32) - behind
+    difference = np.asarray(cv2.blur(apart, (3, 3), borderType=cv2.BORDER_REFLECT), np.float32)
     slopes = np.hypot(
         cv2.Sobel(behind, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(behind, cv2.CV_32F, 0, 1, scale=1 / 8)
     )

@@ -3,6 +3,7 @@ networks of one operator, with the inputs and outputs of real ones."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -38,7 +39,7 @@ def object_light() -> NDArray[np.float64]:
     return np.asarray(waves, np.float64)
 
 
-def photographed(light: NDArray[np.float64], noise: float, seed: int) -> NDArray[np.uint8]:
+def photographed(light: NDArray[Any], noise: float, seed: int) -> NDArray[np.uint8]:
     """Light (H, W, 3) as a camera stores it. noise: standard deviation in levels."""
     grain = np.random.default_rng(seed).normal(0, noise, light.shape)
     return np.asarray(np.rint((srgb_encode(light.clip(0, 1)) * 255 + grain).clip(0, 255)), np.uint8)

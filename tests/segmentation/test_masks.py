@@ -103,7 +103,7 @@ def test_a_box_and_strokes() -> None:
     assert not mask_from_box(image, BOX, background=strokes)[strokes].any()
     trimaps = [make_trimap(image, box=BOX, sure_foreground=strokes, unknown_width=2) for _ in range(2)]
     assert (trimaps[0][114:136, 154:186] == 255).all()
-    np.testing.assert_array_equal(*trimaps, "the same each time")
+    np.testing.assert_array_equal(trimaps[0], trimaps[1], "the same each time")
 
 
 def test_a_large_photo_is_cut_small_and_refined_at_its_size() -> None:

@@ -35,6 +35,17 @@ def normal(planes: NDArray[np.float64], mean: Any, deviation: Any) -> NDArray[np
     return (planes - np.reshape(mean, (3, 1, 1))) / np.reshape(deviation, (3, 1, 1))
 
 
+def watch(monkeypatch: pytest.MonkeyPatch, segmenter: Segmenter, seen: list[NDArray[Any]], less: float = 0.0) -> None:
+    """Keep what the network is given. less: is subtracted from it."""
+    run = segmenter._network.run
+
+    def watched(given: NDArray[Any], output: int) -> NDArray[np.float32]:
+        seen.append(given - np.float32(less))
+        return run(seen[-1], output)
+
+    monkeypatch.setattr(segmenter._network, "run", watched)
+
+
 def u2net() -> NDArray[np.float64]:
     """u2net_test.py: RescaleT(320), ToTensorLab, which divides by the largest value."""
     planes = scaled((320, 320))
@@ -72,8 +83,7 @@ def test_known_networks_get_a_photo_as_their_authors_give_it(
     with Segmenter(path, "cpu", threads=1) as segmenter:
         assert segmenter.recipe.name == name
         assert segmenter.describe() == f"net.onnx ({name}) on cpu"
-        run = segmenter._network.run
-        monkeypatch.setattr(segmenter._network, "run", lambda given, output: seen.append(given) or run(given, output))
+        watch(monkeypatch, segmenter, seen)
         mask = segmenter(PHOTO)
     wanted = REFERENCES[name]()
     assert seen[0].shape[1:] == wanted.shape
@@ -102,10 +112,7 @@ def test_a_toml_says_how_any_network_takes_a_photo(tmp_path: Path, monkeypatch: 
     square = PHOTO[:60, :60] // 2 + 100
     square[0, 0, 2] = 0
     with Segmenter(path, "cpu") as segmenter:
-        run = segmenter._network.run
-        monkeypatch.setattr(
-            segmenter._network, "run", lambda given, output: seen.append(given - 0.5) or run(given - 0.5, output)
-        )
+        watch(monkeypatch, segmenter, seen, 0.5)
         mask = segmenter(square)
     assert seen[0].shape == (1, 3, 64, 96)
     np.testing.assert_array_equal(seen[0][..., 64:], -0.5)
