@@ -128,7 +128,7 @@ def prepared(
     if recipe.channels == "bgr":
         small = small[..., ::-1]
     small = small / np.float32(255 if recipe.divisor == "255" else max(small.max(), 1))
-    small = (small - np.array(recipe.mean, np.float32)) / np.array(recipe.deviation, np.float32)
+    mean, deviation = np.array(recipe.mean, np.float32), np.array(recipe.deviation, np.float32)
     given = np.zeros((1, 3, *hw), np.float32)
-    given[0, :, :height, :width] = np.moveaxis(small, -1, 0)
+    given[0, :, :height, :width] = np.moveaxis((small - mean) / deviation, -1, 0)
     return given, (height / hw[0], width / hw[1])
