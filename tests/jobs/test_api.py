@@ -355,7 +355,7 @@ def test_a_mask_of_class_ids_needs_the_label_or_a_threshold() -> None:
     ("arguments", "parameter", "words"),
     [
         ({"mask": MASK / 255}, "mask", "`mask` must be (H, W) bool or uint8; got (24, 32) float64"),
-        ({"mask": None}, "mask", "got () object"),
+        ({"mask": None}, "mask", "`mask` must be given, or an image and one of `box`"),
         ({"mask": MASK, "unknown_width": 0}, "unknown_width", "`unknown_width` must be at least 1 pixel"),
         ({"mask": MASK, "unknown_width": "wide"}, "unknown_width", "as in 50%; got 'wide'"),
         ({"mask": MASK, "mask_labels": (9,)}, "mask", "`mask`: no pixel is foreground with `mask_labels=9`"),
