@@ -7,16 +7,18 @@ Specs compare by value, and can be pickled and sent to another machine; paths in
 
 import functools
 import math
+import numbers
 import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from inspect import formatannotation
-from typing import Any, Literal, Self, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Protocol, Self, TypeAlias, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 import numpy as np
 
-from .errors import UsageError
+from .errors import UsageError, shown
+from .files import path_text
 
 Placement: TypeAlias = Literal["adaptive", "grid"]
 Precision: TypeAlias = Literal["fp32", "tf32", "bf16", "fp16"]
@@ -35,6 +37,55 @@ DEFAULT_SEGMENT = 25
 AUTO = "auto"
 
 
+class Check(Protocol):
+    """What the annotation of a field says beside its type. Specs ask it, and so do the options of the commands."""
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise `UsageError` where the value of a parameter, if it is not None, is not accepted."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that a parameter may be, each of them where it is several.
+
+    most: None where there is no upper end. above, below: the ends themselves are none. words: what is accepted, in
+    words; None for the ends.
+    """
+
+    least: float
+    most: float | None = None
+    above: bool = False
+    below: bool = False
+    words: str | None = None
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise `UsageError` for a number outside the range, and for what is no number."""
+        for one in value if isinstance(value, tuple) else (value,):
+            if not self.holds(one):
+                raise UsageError(f"`{name}` must be {self}; got {shown(one)}")
+
+    def holds(self, number: object) -> bool:
+        """Return whether something is a number of the range."""
+        # As a number, True is 1. NaN compares as false, and so is refused.
+        if not isinstance(number, numbers.Real) or isinstance(number, bool):
+            return False
+        most = math.inf if self.most is None else self.most
+        return bool(
+            (self.least < number if self.above else self.least <= number)
+            and (number < most if self.below else number <= most)
+        )
+
+    def __str__(self) -> str:
+        if self.words is not None:
+            return self.words
+        if self.most is None:
+            return f"a number above {self.least:.15g}" if self.above else f"{self.least:.15g} or more"
+        if self.above or self.below:
+            first, last = "above" if self.above else "at least", "below" if self.below else "up to"
+            return f"{first} {self.least:.15g} and {last} {self.most:.15g}"
+        return f"between {self.least:.15g} and {self.most:.15g}"
+
+
 def check_number(
     parameter: str,
     value: float | tuple[float, ...] | None,
@@ -45,12 +96,17 @@ def check_number(
 ) -> None:
     """Raise `UsageError` where a number, or one of several, is not from `least` to `most` or, with `below`, reaches
     that; None is none."""
-    for one in value if isinstance(value, tuple) else () if value is None else (value,):
-        # NaN compares as false, and so is refused.
-        if not (least <= one and (most is None or (one < most if below else one <= most))):
-            limits = f"at least {least:.15g} and below" if below else f"between {least:.15g} and"
-            accepted = f"{least:.15g} or more" if most is None else f"{limits} {most:.15g}"
-            raise UsageError(f"`{parameter}` must be {accepted}; got {value}")
+    if value is not None:
+        Range(least, most, below=below).check(parameter, value)
+
+
+@dataclass(frozen=True)
+class PathName:
+    """Says that a text is a path."""
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise `UsageError` for a text that no path is."""
+        path_text(name, value)
 
 
 def typed(name: str, given: Any, hint: Any) -> Any:
@@ -64,19 +120,24 @@ def typed(name: str, given: Any, hint: Any) -> Any:
     plain = os.fspath(given) if isinstance(given, os.PathLike) else given
     plain = plain.item() if isinstance(plain, np.generic) else plain
     try:
-        return msgspec.convert(plain, hint, dec_hook=lambda kind, value: kind(value))  # of `Path`
+        value = msgspec.convert(plain, hint, dec_hook=lambda kind, value: kind(value))  # of `Path`
     except msgspec.ValidationError as error:
         choices = [
             choice for each in (hint, *get_args(hint)) if get_origin(each) is Literal for choice in get_args(each)
         ]
         accepted = f"one of {', '.join(choices)}" if choices else formatannotation(hint)
-        raise UsageError(f"`{name}` must be {accepted}; got {given!r}") from error
+        raise UsageError(f"`{name}` must be {accepted}; got {shown(given)}") from error
+    if isinstance(value, str | os.PathLike) and "\0" in str(value):
+        raise UsageError(f"`{name}` must be a text without NUL characters; got {shown(given)}")
+    return value
 
 
 @functools.cache
-def _hints(spec: Any) -> dict[str, Any]:
-    """Return the types of the fields of a spec, which take time to resolve."""
-    return get_type_hints(spec)
+def checks_of(spec: Any) -> dict[str, tuple[Any, tuple[Check, ...]]]:
+    """Return the type of each field of a dataclass, and what else its annotation says."""
+    hints = get_type_hints(spec, include_extras=True)
+    parts = {name: get_args(hint) if get_origin(hint) is Annotated else (hint,) for name, hint in hints.items()}
+    return {name: (kind, tuple(checks)) for name, (kind, *checks) in parts.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +145,15 @@ class Spec:
     """What all specs have in common: fields of the types that they say, whoever builds them."""
 
     def __post_init__(self) -> None:
-        """Raise `UsageError` for a field of another type."""
+        """Raise `UsageError` for a field of another type, or that its annotation does not accept."""
         # What is at its default is right, and most is: commands that only say --help need no msgspec.
-        for name, hint in _hints(type(self)).items():  # type: ignore[arg-type]  # a class is hashable
+        for name, (hint, checks) in checks_of(type(self)).items():
             if getattr(self, name) is not getattr(type(self), name, MISSING):
+                value = typed(name, getattr(self, name), hint)
+                for each in checks if value is not None else ():
+                    each.check(name, value)
                 # A frozen dataclass refuses plain assignment, in its own `__post_init__`, too.
-                object.__setattr__(self, name, typed(name, getattr(self, name), hint))
+                object.__setattr__(self, name, value)
 
     @classmethod
     def of(cls, options: Mapping[str, Any], **others: Any) -> Self:
@@ -126,6 +190,34 @@ class Amount:
         return f"{self.value:g}{'%' if self.percent else ''}"
 
 
+@dataclass(frozen=True)
+class AmountRange:
+    """The amounts that a parameter may be."""
+
+    plain: Range
+    percent: Range
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise `UsageError` for an amount, or a number or text that stands for one, outside the range."""
+        amount = value if isinstance(value, Amount) else Amount.parse(value, name)
+        accepted = self.percent if amount.percent else self.plain
+        if not accepted.holds(amount.value):
+            raise UsageError(f"`{name}` must be {accepted}; got {amount}")
+
+
+_OF_THE_MASK = "above 0 and at most the top of the mask's range, or 100%"
+ABOVE_0 = Range(0, above=True)
+EXPOSURE = Range(-100, 100, words="between -100 and 100 stops")
+"""Two to the power of the largest is still a float32."""
+UNKNOWN_WIDTH = AmountRange(
+    Range(1, words="at least 1 pixel on each side of the edge"),
+    Range(0, 100, above=True, words="above 0% and up to 100% of the object's size"),
+)
+MASK_THRESHOLD = AmountRange(
+    Range(0, 65535, above=True, words=_OF_THE_MASK), Range(0, 100, above=True, words=_OF_THE_MASK)
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class EngineSpec(Spec):
     """Which engine runs, and where.
@@ -139,21 +231,16 @@ class EngineSpec(Spec):
     Triton server, in seconds.
     """
 
-    engine: str | None = None
+    engine: Annotated[str | None, PathName()] = None
     device: str = AUTO
-    patch_hw: tuple[int, int] | None = None
-    batch: int | None = None
-    threads: int | None = None
+    patch_hw: Annotated[tuple[int, int] | None, Range(32)] = None
+    batch: Annotated[int | None, Range(1)] = None
+    threads: Annotated[int | None, Range(1, 65536)] = None
     precision: Precision | None = None
     compiled: bool = False
     channels_last: bool = False
     trust: bool = False
-    timeout_s: float | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("batch", self.batch, 1)
-        check_number("threads", self.threads, 1)
+    timeout_s: Annotated[float | None, Range(0, 86_400, above=True)] = None
 
     @property
     def is_served(self) -> bool:
@@ -166,8 +253,9 @@ class PlanSpec(Spec):
     """Which patches of a photo run.
 
     plan: `adaptive`, few patches with `margin` pixels of context around what is unknown, or `grid`, patches every
-    `step` pixels. None: adaptive, unless `step` or `published` asks for a grid. published: the authors'
-    crop-and-stitch to the grey level: patches of 640 every 320 pixels, truncated levels.
+    `step` pixels; how many pixels these may be depends on the engine's patches. None: adaptive, unless `step` or
+    `published` asks for a grid. published: the authors' crop-and-stitch to the grey level: patches of 640 every 320
+    pixels, truncated levels.
     """
 
     plan: Placement | None = None
@@ -203,10 +291,10 @@ class TrimapSpec(Spec):
     kind: Literal["trimap", "mask"] = "trimap"
     trimap_encoding: Encoding | None = None
     allow_no_unknown: bool = False
-    unknown_width: str | float | None = None
+    unknown_width: Annotated[str | float | None, UNKNOWN_WIDTH] = None
     adaptive: bool = False
-    mask_threshold: str | float | None = None
-    mask_labels: tuple[int, ...] = ()
+    mask_threshold: Annotated[str | float | None, MASK_THRESHOLD] = None
+    mask_labels: Annotated[tuple[int, ...], Range(0, 65535)] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -217,8 +305,6 @@ class TrimapSpec(Spec):
             raise UsageError(
                 f"`{name}` applies to a {other}, and a {self.kind} is given; leave it out, or give a {other}"
             )
-        for name in self.differing("unknown_width", "mask_threshold"):
-            Amount.parse(getattr(self, name), name)
         if self.mask_threshold is not None and self.mask_labels:
             raise UsageError("`mask_threshold` and `mask_labels` are two ways to read a mask; give one of them")
 
@@ -234,21 +320,20 @@ class OutputSpec(Spec):
     sound: a clip's sound is copied. segment: how many frames of a clip are kept at a time for `resume`.
     """
 
-    alpha: str
-    cutout: str | None = None
-    foreground: str | None = None
-    preview: str | None = None
+    alpha: Annotated[str, PathName()]
+    cutout: Annotated[str | None, PathName()] = None
+    foreground: Annotated[str | None, PathName()] = None
+    preview: Annotated[str | None, PathName()] = None
     background: str | None = None
     premultiplied: bool | None = None
     depth: Depth | None = None
     format: Format | None = None
     codec: str | None = None
     sound: bool = True
-    segment: int | None = None
+    segment: Annotated[int | None, Range(1)] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number("segment", self.segment, 1)
         if self.background is not None and self.cutout is None:
             raise UsageError("`background` lies behind the cut-out; give `cutout`, too")
         if self.premultiplied is not None and (self.cutout is None or self.background is not None):
@@ -273,23 +358,24 @@ class JobSpec(Spec):
     clip does at a frame that fails. max_megapixels: larger pictures are refused before they are decoded.
     """
 
-    images: str
-    source: str
+    images: Annotated[str, PathName()]
+    source: Annotated[str, PathName()]
     output: OutputSpec
     trimap: TrimapSpec = field(default_factory=TrimapSpec)
     engine: EngineSpec = field(default_factory=EngineSpec)
     plan: PlanSpec = field(default_factory=PlanSpec)
-    exposure: float | None = None
-    max_megapixels: float = MAX_MEGAPIXELS
+    exposure: Annotated[float | None, EXPOSURE] = None
+    max_megapixels: Annotated[float, ABOVE_0] = MAX_MEGAPIXELS
     frames: str | None = None
     shard: str | None = None
     resume: bool = False
     failed_frames: OnFailure | None = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.max_megapixels > 0:
-            raise UsageError(f"`max_megapixels` must be above 0; got {self.max_megapixels:g}")
+    @property
+    def paths(self) -> dict[str, str | None]:
+        """The files and folders of the job by the parameters that give them."""
+        named = {"images": self.images, self.trimap.kind: self.source, "engine": self.engine.engine}
+        return {**named, **self.output.named, "background": self.output.background}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,16 +391,11 @@ class ClusterSpec(Spec):
     """
 
     address: str | None = None
-    actors: int | None = None
-    cpus: float = 2
-    gpus: float | None = None
-    frames_per_task: int = 8
-    retries: int = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name, least in (("actors", 1), ("cpus", 1), ("gpus", 0), ("frames_per_task", 1), ("retries", 0)):
-            check_number(name, getattr(self, name), least)
+    actors: Annotated[int | None, Range(1)] = None
+    cpus: Annotated[float, Range(1, 65536)] = 2
+    gpus: Annotated[float | None, Range(0, 1024)] = None
+    frames_per_task: Annotated[int, Range(1)] = 8
+    retries: Annotated[int, Range(0)] = 1
 
 
 def job_of(images: Any, output: Any, options: Mapping[str, Any], *, trimap: Any = None, mask: Any = None) -> JobSpec:
@@ -329,7 +410,7 @@ def job_of(images: Any, output: Any, options: Mapping[str, Any], *, trimap: Any 
     return JobSpec.of(
         options,
         images=images,
-        source=typed(kind, source, str),
+        source=path_text(kind, source),
         output=OutputSpec.of(options, alpha=output),
         trimap=TrimapSpec.of(options, kind=kind),
         engine=EngineSpec.of(options),

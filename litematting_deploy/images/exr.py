@@ -1,5 +1,6 @@
 """Read and write OpenEXR files, half or float; results have their photo's windows and attributes."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..files import replacing
+from ..files import path_text, replacing
 from .damage import check_exr, damaged
 from .exr_header import MAGIC, SUBSAMPLED, DamagedHeaderError, ExrHeader, Windows, splice
 from .opening import check_size
@@ -18,9 +19,13 @@ _NAMES = {1: "A", 3: "RGB", 4: "RGBA"}
 
 
 def is_exr(path: str | Path) -> bool:
-    """Return whether a file begins as OpenEXR files do. Raises `InputError` for what is no file or cannot be read."""
-    if not Path(path).is_file():
-        kind = "a folder" if Path(path).is_dir() else "no such file"
+    """Return whether a file begins as OpenEXR files do.
+
+    Raises `InputError` for what is no file or cannot be read, and `UsageError` for what is no path.
+    """
+    # Unlike the methods of `Path`, these answer for a name that is longer than the system's, too.
+    if not os.path.isfile(path_text("path", path)):
+        kind = "a folder" if os.path.isdir(path) else "no such file"
         raise InputError(f"{path}: {kind}; give the path of an image file")
     try:
         with open(path, "rb") as file:

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, UsageError
+from ..errors import InputError
 from ..profiling import stage
 from ..specs import MAX_MEGAPIXELS, Amount
 from .colour import upper_bits
@@ -26,23 +26,11 @@ class MaskMeaning:
     threshold: values from this one on are foreground and all others background, in the file's own numbers or in percent
     of the top of the mask's range.
     labels: exactly these class ids are foreground; of a palette, its indices.
-    Raises `UsageError` where both are given, and for numbers that no mask has.
+    `TrimapSpec` says which numbers these may be, and that one of both is given.
     """
 
     threshold: Amount | None = None
     labels: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.threshold is not None and self.labels:
-            raise UsageError("`mask_threshold` and `mask_labels` are two ways to read a mask; give one of them")
-        if self.threshold is not None and not 0 < self.threshold.value <= (100 if self.threshold.percent else 65535):
-            raise UsageError(
-                f"`mask_threshold` must be above 0 and at most the top of the mask's range, or 100%; got "
-                f"{self.threshold}"
-            )
-        for label in self.labels:
-            if not 0 <= label <= 65535:
-                raise UsageError(f"`mask_labels` must be class ids from 0 to 65535; got {label}")
 
     @property
     def is_default(self) -> bool:

@@ -124,14 +124,15 @@ def _swept_tiles(
 def _doubled(coarser: Floats, window: Window) -> Floats:
     """Return a window of the next finer level, linearly between the pixels of `coarser`."""
     # One more pixel on each side, between which and the first the window begins; repeated at the image's own border.
-    sides = [(side.start // 2 - 1, (side.stop + 1) // 2 + 1) for side in window]
     (top, bottom), (left, right) = (
-        [min(max(place, 0), most) for place in side] for side, most in zip(sides, coarser.shape[2:], strict=True)
+        (max(side.start // 2 - 1, 0), min((side.stop + 1) // 2 + 1, most))
+        for side, most in zip(window, coarser.shape[2:], strict=True)
     )
     few = coarser[:, :, top:bottom, left:right].reshape(-1, bottom - top, right - left)
-    rows, columns = (slice(side.start - 2 * start, side.stop - 2 * start) for side, start in zip(window, (top, left)))
+    rows, columns = window
+    shown = slice(rows.start - 2 * top, rows.stop - 2 * top), slice(columns.start - 2 * left, columns.stop - 2 * left)
     size = 2 * (right - left), 2 * (bottom - top)
-    many = [cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR)[rows, columns] for plane in few]
+    many = [cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR)[shown] for plane in few]
     return np.stack(many).reshape(*coarser.shape[:2], *many[0].shape)
 
 
