@@ -18,11 +18,9 @@ Each message is one line: what was wrong, the value received, what is accepted, 
 written as `name` or `name=value`, in backticks: the commands print their flag for it.
 """
 
-import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 _SHOWN = 60
 """The most characters of a value that go into a message."""
@@ -42,6 +40,22 @@ class LiteMattingError(Exception):
         leading = re.match(r"`(\w+)", message)
         self.parameter = leading[1] if leading and parameter is None else parameter
 
+    def name_parameter(self, paths: Mapping[str, object]) -> None:
+        """Set `parameter`, where an error has none, to that of the file which the message begins with.
+
+        paths: the files and folders of the call by parameter; None for what is not given. A file in a folder counts
+        as the folder; where several match, the longest path does.
+        """
+        spellings = {
+            spelling: name
+            for name, path in paths.items()
+            if path is not None
+            for spelling in (str(path), os.path.normpath(str(path)))
+        }
+        found = [path for path in spellings if str(self).startswith((f"{path}:", f"{path}{os.sep}"))]
+        if self.parameter is None and found:
+            self.parameter = spellings[max(found, key=len)]
+
 
 def first_line(error: BaseException) -> str:
     """Return what another library's error says, in one line; its type where it says nothing."""
@@ -55,58 +69,6 @@ def shown(value: object) -> str:
         return f"an array of {value.shape} {value.dtype}"  # type: ignore[attr-defined]  # which was just looked for
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-@contextlib.contextmanager
-def naming(paths: Mapping[str, object]) -> Iterator[None]:
-    """Give an error about a file the `parameter` of the call that stands for the file.
-
-    paths: the files and folders of the call by parameter; None for what is not given. An error without a parameter is
-    about the one that its message begins with, or about a file in it.
-    """
-    try:
-        yield
-    except LiteMattingError as error:
-        if error.parameter is None:
-            error.parameter = _parameter_of(str(error), paths)
-        raise
-
-
-def _parameter_of(message: str, paths: Mapping[str, object]) -> str | None:
-    """Return the parameter whose path, in either spelling, a message begins with; the longest where several do."""
-    spellings = {
-        spelling: name
-        for name, path in paths.items()
-        if path is not None and str(path)
-        for spelling in (str(path), os.path.normpath(str(path)))
-    }
-    found = [path for path in spellings if message.startswith((f"{path}:", f"{path}{os.sep}"))]
-    return spellings[max(found, key=len)] if found else None
-
-
-class Callback:
-    """A function of the caller's own, which is called while work goes on.
-
-    raised: the exception that it has raised. Whatever its type, it is no failure of the work: it ends the work, and
-    comes out as it is.
-    """
-
-    def __init__(self, name: str, function: Callable[..., object] | None) -> None:
-        """name: of the parameter. function: None for one that does nothing. Raises `UsageError` for anything else."""
-        if function is not None and not callable(function):
-            raise UsageError(f"`{name}` must be a function or None; got {shown(function)}")
-        self._function = function
-        self.raised: BaseException | None = None
-
-    def __call__(self, *given: Any) -> None:
-        """Call the function."""
-        if self._function is None:
-            return
-        try:
-            self._function(*given)
-        except BaseException as error:
-            self.raised = error
-            raise
 
 
 class UsageError(LiteMattingError):

@@ -14,24 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import OutputError, UsageError, shown
+from .errors import OutputError, UsageError
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
 _DRAFT_S = 24 * 3600  # more than the clocks of two machines differ by
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # of file systems as FAT
 # Written by hand. `tomllib` takes time and memory by the square of a key's parts, which lie on one line.
 _TOML_BYTES, _TOML_LINE, _TOML_DEPTH = 1 << 16, 1000, 6
-
-
-def path_text(name: str, given: Any) -> str:
-    """Return the path that a parameter gives, as text.
-
-    Raises `UsageError` for another type, an empty text, and a NUL character, which no system has in its names.
-    """
-    text = os.fspath(given) if isinstance(given, os.PathLike) else given
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise UsageError(f"`{name}` must be a path, as text or `Path`, without NUL characters; got {shown(given)}")
-    return text
 
 
 def check_writable(path: str | Path) -> None:

@@ -13,12 +13,13 @@ from PIL import Image
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, ROOT
 
 PACKAGE = ROOT / "litematting_deploy"
-SEAMS = {"errors", "files", "isolation", "profiling", "schema", "sidecar", "specs", "system", "_optional"}
+SEAMS = {"errors", "files", "isolation", "parameters", "profiling", "schema", "sidecar", "specs", "system", "_optional"}
 ALLOWED = {
     "errors": set(),
     "_optional": set(),
     "files": set(),
     "isolation": set(),
+    "parameters": set(),
     "profiling": set(),
     "schema": set(),
     "sidecar": set(),

@@ -9,17 +9,16 @@ import click
 
 from ..engines.triton import DEFAULT_TIMEOUT_S
 from ..matting.unknown_band import WIDEST
+from ..parameters import Check, checks_of
 from ..runtime.matter import DEFAULT_PLACEMENT
 from ..specs import (
     DEFAULT_SEGMENT,
     DEFAULT_UNKNOWN_WIDTH,
-    Check,
     EngineSpec,
     JobSpec,
     OutputSpec,
     PlanSpec,
     TrimapSpec,
-    checks_of,
 )
 from ..video.codecs import CODECS
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from .._optional import require
 from ..errors import ToleranceError, UsageError
-from ..files import check_writable, path_text, replacing, sha256
+from ..files import check_writable, replacing, sha256
+from ..parameters import path_text
 from ..sidecar import Sidecar, sidecar_path, write_sidecar
 from .spec import ExportSpec
 from .triton import Serving, write_repository

@@ -10,8 +10,9 @@ from typing import Any, Literal, TypeAlias
 from .._optional import require
 from ..errors import ArtefactError, OutputError, UsageError
 from ..files import check_writable, replace_file
+from ..parameters import check_number
 from ..sidecar import EngineSidecar, Sidecar, check_engine_sidecar, check_sidecar, write_sidecar
-from ..specs import Spec, check_number
+from ..specs import Spec
 from .pbtxt import Value, Word, pbtxt
 from .spec import REACH
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ..errors import UsageError
-from ..files import path_text, replace_file
+from ..files import replace_file
+from ..parameters import path_text
 from ..profiling import stage
 from .exr import write_exr
 from .metadata import ICC_TAG, IPTC_TAG, XMP_TAG, Metadata

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..files import path_text, replacing
+from ..files import replacing
 from .damage import check_exr, damaged
 from .exr_header import MAGIC, SUBSAMPLED, DamagedHeaderError, ExrHeader, Windows, splice
 from .opening import check_size
@@ -19,12 +19,9 @@ _NAMES = {1: "A", 3: "RGB", 4: "RGBA"}
 
 
 def is_exr(path: str | Path) -> bool:
-    """Return whether a file begins as OpenEXR files do.
-
-    Raises `InputError` for what is no file or cannot be read, and `UsageError` for what is no path.
-    """
+    """Return whether a file begins as OpenEXR files do. Raises `InputError` for what is no file or cannot be read."""
     # Unlike the methods of `Path`, these answer for a name that is longer than the system's, too.
-    if not os.path.isfile(path_text("path", path)):
+    if not os.path.isfile(path):
         kind = "a folder" if os.path.isdir(path) else "no such file"
         raise InputError(f"{path}: {kind}; give the path of an image file")
     try:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..parameters import Amount, path_text
 from ..profiling import stage
-from ..specs import MAX_MEGAPIXELS, Amount
+from ..specs import MAX_MEGAPIXELS
 from .colour import upper_bits
 from .decode import Decoded, decode
 from .exr import is_exr, read_exr_mask
@@ -85,6 +86,7 @@ def read_trimap(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDA
     16 bits are accepted where every value is 257 times an 8-bit one. Transparent pixels are refused, whether an alpha
     channel, a palette or a PNG's tRNS says so: they might be meant as background or as unknown. Raises `InputError`.
     """
+    path = path_text("path", path)
     if is_exr(path):
         raise InputError(f"{path}: is OpenEXR, trimaps are read from PNG or TIFF; save it as 8-bit grey")
     decoded = decode(path, max_megapixels)
@@ -112,6 +114,7 @@ def read_mask(
     alone: the mask is not one of a sequence, of which another mask tells the scale.
     Raises `InputError`, `DimMaskError`; see `MaskMeaning.applied`.
     """
+    path = path_text("path", path)
     if is_exr(path):
         plane, windows, is_alpha = read_exr_mask(path, max_megapixels)
         mask = meaning.applied(plane, 1.0, str(path), alone=alone, of_alpha=is_alpha)

@@ -14,7 +14,7 @@ from typing import BinaryIO, TypeAlias
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from ..errors import InputError
-from ..specs import ABOVE_0
+from ..parameters import ABOVE_0
 from .damage import damaged
 from .header_checks import check_jpeg, check_tiff_tags
 from .heif import container_factory

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, UsageError
+from ..parameters import EXPOSURE, path_text
 from ..profiling import stage
-from ..specs import EXPOSURE, MAX_MEGAPIXELS
+from ..specs import MAX_MEGAPIXELS
 from .colour import SRGB, Space, levels_to, to_half_or_float, upper_bits
 from .decode import decode
 from .exr import is_exr, read_exr_rgb
@@ -131,8 +132,11 @@ def shrink(pixels: NDArray[np.uint8], longest: float, interpolation: int = cv2.I
 
 
 def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
-    """Return what the network sees of a photo, (H, W, 3) uint8 sRGB; see `read_photo`. Raises `InputError`."""
-    return read_photo(path, max_megapixels).network
+    """Return what the network sees of a photo, (H, W, 3) uint8 sRGB; see `read_photo`.
+
+    Raises `InputError`, and `UsageError` for what is no path.
+    """
+    return read_photo(path_text("path", path), max_megapixels).network
 
 
 @stage("decode photo")

@@ -5,9 +5,9 @@ A job is described by a `JobSpec`, or by plain arguments of the same names. Ever
 alone, prints nothing and returns a frozen value.
 """
 
+import contextlib
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias, Unpack
 
 import numpy as np
@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from .. import specs
 from .._optional import require
-from ..errors import DimMaskError, InputError, UsageError, naming
-from ..files import path_text
+from ..errors import DimMaskError, InputError, LiteMattingError, UsageError
 from ..images.mask import read_alpha, read_mask
 from ..images.mask_checks import LEAST_SURE
 from ..images.photo import Photo, read_image
@@ -24,6 +23,7 @@ from ..matting.composite import cutout_picture
 from ..matting.foreground import estimate_foreground
 from ..matting.inputs import as_alpha, as_image, as_mask
 from ..matting.trimap import from_mask
+from ..parameters import path_text
 from ..runtime.loading import EngineOptions
 from ..specs import DEFAULT_UNKNOWN_WIDTH, MAX_MEGAPIXELS, JobSpec, TrimapSpec, job_of
 from . import folder, photo
@@ -107,7 +107,7 @@ def matte_photo(
     not, and what opening an engine raises.
     """
     job = _job("a photo", images, trimap, alpha, mask, options)
-    with naming(job.paths):
+    with job.naming():
         return photo.matte_photo(job, progress)
 
 
@@ -132,7 +132,7 @@ def matte_folder(
     nothing.
     """
     job = _job("a folder", images, trimap, alpha, mask, options)
-    with naming(job.paths):
+    with job.naming():
         return folder.matte_folder(job, progress)
 
 
@@ -161,7 +161,7 @@ def matte_clip(
     # Its modules import PyAV, for which `require` has just given the better error.
     from .clip import matte_clip as matte
 
-    with naming(job.paths):
+    with job.naming():
         return matte(job, progress)
 
 
@@ -246,9 +246,15 @@ def _image(image: Any, unit_range: bool, max_megapixels: float) -> NDArray[np.ui
     return read_image(image, max_megapixels) if _is_name(image) else as_image(image, unit_range)
 
 
-def _files(**given: Any) -> AbstractContextManager[None]:
-    """Return what names the parameter in errors about files, see `naming`. Raises `UsageError` for what no path is."""
-    return naming({name: path_text(name, each) for name, each in given.items() if _is_name(each)})
+@contextlib.contextmanager
+def _files(**given: Any) -> Iterator[None]:
+    """Give errors about files the `parameter` that stands for them. Raises `UsageError` for what no path is."""
+    paths = {name: path_text(name, each) for name, each in given.items() if _is_name(each)}
+    try:
+        yield
+    except LiteMattingError as error:
+        error.name_parameter(paths)
+        raise
 
 
 def _is_name(given: object) -> bool:

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Callback, NotFiniteError
+from ..errors import NotFiniteError
+from ..parameters import Callback
 from ..runtime import Matter
 from .outputs import Remarks
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..specs import UNKNOWN_WIDTH, Amount
+from ..parameters import UNKNOWN_WIDTH, Amount
 
 Region = NDArray[np.bool_]
 

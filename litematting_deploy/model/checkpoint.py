@@ -12,7 +12,8 @@ from torch import Tensor
 
 from .._optional import require
 from ..errors import CheckpointError, first_line
-from ..files import CHECKPOINT_SUFFIXES, path_text
+from ..files import CHECKPOINT_SUFFIXES
+from ..parameters import path_text
 from .config import ModelConfig
 from .network import LiteMatting
 

@@ -15,7 +15,8 @@ from ..engines.providers import CHECKPOINT, INDEX, ONNX, TENSORRT, Provider, run
 from ..engines.torch import TorchArtefact, TorchEngine
 from ..engines.triton import TritonEngine
 from ..errors import ArtefactError, DependencyError, DeviceError, UsageError
-from ..files import CHECKPOINT_SUFFIXES, path_text
+from ..files import CHECKPOINT_SUFFIXES
+from ..parameters import path_text
 from ..profiling import stage
 from ..specs import AUTO, EngineSpec, Precision
 from .automatic import choices

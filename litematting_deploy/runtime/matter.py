@@ -1,7 +1,6 @@
 """Image and trimap to alpha with any engine, on the host or on a CUDA device."""
 
 import contextlib
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
@@ -13,12 +12,12 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..engines import Engine
 from ..engines.base import check_batch
-from ..errors import Callback, NotFiniteError, UsageError, shown
-from ..files import path_text
+from ..errors import UsageError, shown
 from ..matting.bit_mask import BitMask
 from ..matting.inputs import alpha_dtype, as_image, as_trimap, check_image_shape, check_same_size, check_trimap_shape
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
 from ..matting.trimap import no_unknown
+from ..parameters import Callback, path_text
 from ..profiling import stage
 from ..specs import AUTO, EngineSpec, Placement, PlanSpec
 from .cuda.arrays import DeviceArray
@@ -27,6 +26,7 @@ from .device_stitch import DeviceStitcher, Job
 from .host_stitch import Progress, stitch
 from .loading import PUBLISHED_PATCH_HW, EngineOptions, open_spec
 from .on_device import OnDevice
+from .sequence import MASK_REMEDY, one_ahead, or_error, pairs_of, with_unknown
 
 PUBLISHED_STEP = 320
 DEFAULT_PLACEMENT: Placement = "adaptive"
@@ -35,7 +35,6 @@ Pixels: TypeAlias = Any
 """An array, or what NumPy reads as one, or an array on the device, as PyTorch, CuPy and PyCUDA have them."""
 
 Planned: TypeAlias = Callable[[NDArray[np.uint8] | BitMask], Plan]
-_MASK_REMEDY = "make a trimap from it with make_trimap"
 
 
 class Matter:
@@ -125,7 +124,7 @@ class Matter:
         where nothing is unknown, unless that is allowed."""
         plan = self._plan(trimap)
         if not plan.corners_yx and not allow_no_unknown:
-            raise no_unknown("`trimap`", _MASK_REMEDY)
+            raise no_unknown("`trimap`", MASK_REMEDY)
         return plan
 
     def device_memory(self, plan: Plan) -> DeviceMemory | None:
@@ -211,14 +210,14 @@ class Matter:
             return plan
 
         given, told = (alpha_dtype(dtype), unit_range, planned), Callback("progress", progress)
-        pairs, device = _pairs(frames), self._device
+        pairs, device = pairs_of(frames), self._device
         if device is not None:
             jobs = (self._submit(device, *pair, *given) for pair in pairs)
             collect = partial(device.collect, progress=told)
-            alphas = _one_ahead(jobs, lambda job: _or_error(partial(collect, job), told, go_on), device.give_up)
+            alphas = one_ahead(jobs, lambda job: or_error(partial(collect, job), told, go_on), device.give_up)
         else:
-            alphas = (_or_error(partial(self._on_host, *pair, *given, told), told, go_on) for pair in pairs)
-        return alphas if allow_no_unknown else _with_unknown(alphas, unknown)
+            alphas = (or_error(partial(self._on_host, *pair, *given, told), told, go_on) for pair in pairs)
+        return alphas if allow_no_unknown else with_unknown(alphas, unknown)
 
     def _submit(
         self,
@@ -262,69 +261,6 @@ class Matter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _one_ahead(jobs: Iterator[Job], collected: Callable[[Job], Any], give_up: Callable[[Job], None]) -> Iterator[Any]:
-    """Yield what is collected of each job after the next one is submitted.
-
-    If `jobs` raises, what was submitted before comes first. Jobs that nobody asks for any more are given up.
-    """
-    waiting: deque[Job] = deque()
-    failure: Exception | None = None
-    try:
-        while failure is None:
-            try:
-                waiting.append(next(jobs))
-            except StopIteration:
-                break
-            except Exception as error:  # noqa: BLE001  # raised again below
-                failure = error
-            else:
-                if len(waiting) > 1:
-                    yield collected(waiting.popleft())
-        while waiting:
-            yield collected(waiting.popleft())
-    finally:
-        for job in waiting:
-            give_up(job)
-    if failure is not None:
-        raise failure
-
-
-def _or_error(matted: Callable[[], Any], told: Callback, go_on: bool) -> Any:
-    """Return an alpha or, if the job goes on, why there is none; raise what the caller's own function has raised."""
-    try:
-        return matted()
-    except NotFiniteError as error:
-        if not go_on or error is told.raised:
-            raise
-        return error
-
-
-def _pairs(frames: Any) -> Iterator[tuple[Pixels, Pixels]]:
-    """Return an iterator over images and their trimaps. Raises `UsageError` at once for what holds none."""
-    try:
-        rest = iter(frames)
-    except TypeError as error:
-        raise UsageError(f"`frames` must be images with their trimaps; got {shown(frames)}") from error
-    return map(_pair, rest)
-
-
-def _pair(frame: Any) -> tuple[Pixels, Pixels]:
-    """Return an image and its trimap. Raises `UsageError`."""
-    try:
-        image, trimap = frame
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"`frames` must be pairs of an image and its trimap; got {shown(frame)}") from error
-    return image, trimap
-
-
-def _with_unknown(alphas: Iterator[Any], unknown: list[bool]) -> Iterator[Any]:
-    """Yield alphas; then raise `InputError` where none of their trimaps had unknown pixels. unknown: whether each had
-    some; it grows meanwhile."""
-    yield from alphas
-    if unknown and not any(unknown):
-        raise no_unknown("`frames`", _MASK_REMEDY)
 
 
 def _planner(engine: Engine, spec: PlanSpec) -> "partial[Plan]":

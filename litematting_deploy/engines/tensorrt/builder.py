@@ -10,7 +10,8 @@ from typing import Any
 
 from ... import __version__
 from ...errors import ArtefactError, DeviceError, UsageError
-from ...files import check_writable, path_text, replace_file, replacing, sha256
+from ...files import check_writable, replace_file, replacing, sha256
+from ...parameters import path_text
 from ...sidecar import EngineSidecar, Sidecar, check_sidecar, sidecar_path, write_sidecar
 from . import layers
 from . import version as trt
