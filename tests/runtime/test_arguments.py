@@ -153,7 +153,7 @@ def test_a_trimap_without_unknown_pixels_is_taken_where_the_caller_says_so(matte
     assert failure.value.parameter == "trimap"
     np.testing.assert_array_equal(matter(IMAGE, hard, allow_no_unknown=True), hard / 255)
     mixed = list(matter.sequence([(IMAGE, hard), (IMAGE, TRIMAP), (IMAGE, hard)]))
-    np.testing.assert_array_equal(mixed, [hard / 255, ALPHA, hard / 255])
+    np.testing.assert_allclose(mixed, [hard / 255, ALPHA, hard / 255], atol=1e-6)
     alphas = matter.sequence([(IMAGE, hard)] * 2)
     np.testing.assert_array_equal([next(alphas), next(alphas)], [hard / 255] * 2)
     with pytest.raises(InputError, match="`frames`: has no unknown pixels") as failure:
