@@ -45,10 +45,11 @@ class Range:
             if not self.holds(one):
                 raise UsageError(f"`{name}` must be {self}; got {shown(one)}")
 
-    def holds(self, number: object) -> bool:
+    def holds(self, number: Any) -> bool:
         """Return whether something is a number of the range."""
         # As a number, True is 1. NaN compares as false, and so is refused.
-        if not isinstance(number, numbers.Real) or isinstance(number, bool):
+        is_number = not isinstance(number, bool) and isinstance(number, numbers.Real)
+        if not is_number:
             return False
         most = math.inf if self.most is None else self.most
         return bool(

@@ -38,7 +38,7 @@ class Spec:
     def __post_init__(self) -> None:
         """Raise `UsageError` for a field of another type, or that its annotation does not accept."""
         # What is at its default is right, and most is: commands that only say --help need no msgspec.
-        for name, (hint, checks) in checks_of(type(self)).items():
+        for name, (hint, checks) in checks_of(type(self)).items():  # type: ignore[arg-type]  # a class is hashable
             if getattr(self, name) is not getattr(type(self), name, MISSING):
                 # A frozen dataclass refuses plain assignment, in its own `__post_init__`, too.
                 object.__setattr__(self, name, checked(name, getattr(self, name), hint, checks))

@@ -133,7 +133,7 @@ def _doubled(coarser: Floats, window: Window) -> Floats:
     shown = slice(rows.start - 2 * top, rows.stop - 2 * top), slice(columns.start - 2 * left, columns.stop - 2 * left)
     size = 2 * (right - left), 2 * (bottom - top)
     many = [cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR)[shown] for plane in few]
-    return np.stack(many).reshape(*coarser.shape[:2], *many[0].shape)
+    return np.asarray(np.stack(many), np.float32).reshape(*coarser.shape[:2], *many[0].shape)
 
 
 def _swept(light: Floats, alpha: Floats, colours: Floats, sweeps: int, bounds: Bounds) -> Floats:
