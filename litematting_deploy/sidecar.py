@@ -68,6 +68,7 @@ class Sidecar:
     quantisation: Quantisation | None = None
 
     def __post_init__(self) -> None:
+        # It is joined to the artefact's folder, and must not lead out of it.
         if Path(self.checkpoint).name != self.checkpoint or self.checkpoint in ("", ".."):
             raise ValueError("checkpoint is no plain file name")
 
@@ -206,6 +207,7 @@ def weights_sha256(artefact: str | Path) -> str:
     is_engine = Path(artefact).suffix.lower() == ".engine"
     sidecar = read_engine_sidecar(artefact) if is_engine else read_sidecar(artefact)
     known = None if sidecar is None else sidecar.checkpoint_sha256
+    # Hashing takes seconds for large weights.
     return known or sha256(artefact)
 
 
@@ -215,6 +217,7 @@ def _read(artefact: str | Path, kind: type[Kind], remedy: str) -> Kind | None:
     Raises `ArtefactError`, which ends in `remedy`, if it cannot be understood.
     """
     path = sidecar_path(artefact)
+    # A link that leads nowhere is damage, not absence.
     if not os.path.lexists(path):
         return None
     return decode(path, kind, name="a sidecar of this tool", marks=_MARKS, remedy=remedy)

@@ -5,18 +5,14 @@ field, and fields that contradict each other. Whatever depends on an image or an
 Specs compare by value, and can be pickled and sent to another machine; paths in them are as given.
 """
 
-import functools
-import math
-import os
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from inspect import formatannotation
-from typing import Any, Literal, Self, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
-import numpy as np
-
-from .errors import UsageError
+from .errors import LiteMattingError, UsageError
+from .parameters import ABOVE_0, EXPOSURE, MASK_THRESHOLD, UNKNOWN_WIDTH, PathName, Range, checked, checks_of, path_text
 
 Placement: TypeAlias = Literal["adaptive", "grid"]
 Precision: TypeAlias = Literal["fp32", "tf32", "bf16", "fp16"]
@@ -35,61 +31,17 @@ DEFAULT_SEGMENT = 25
 AUTO = "auto"
 
 
-def check_number(
-    parameter: str,
-    value: float | tuple[float, ...] | None,
-    least: float,
-    most: float | None = None,
-    *,
-    below: bool = False,
-) -> None:
-    """Raise `UsageError` where a number, or one of several, is not from `least` to `most` or, with `below`, reaches
-    that; None is none."""
-    for one in value if isinstance(value, tuple) else () if value is None else (value,):
-        # NaN compares as false, and so is refused.
-        if not (least <= one and (most is None or (one < most if below else one <= most))):
-            limits = f"at least {least:.15g} and below" if below else f"between {least:.15g} and"
-            accepted = f"{least:.15g} or more" if most is None else f"{limits} {most:.15g}"
-            raise UsageError(f"`{parameter}` must be {accepted}; got {value}")
-
-
-def typed(name: str, given: Any, hint: Any) -> Any:
-    """Return the value of a parameter as its type has it: a path as text or `Path`, a number of NumPy as Python's.
-
-    hint: the type, as an annotation says it. Raises `UsageError` for a value of any other type.
-    """
-    import msgspec  # slow to import, and not needed where all is as by default
-
-    # Python programs pass paths and the numbers of arrays; everything else must be of the type, as in a file.
-    plain = os.fspath(given) if isinstance(given, os.PathLike) else given
-    plain = plain.item() if isinstance(plain, np.generic) else plain
-    try:
-        return msgspec.convert(plain, hint, dec_hook=lambda kind, value: kind(value))  # of `Path`
-    except msgspec.ValidationError as error:
-        choices = [
-            choice for each in (hint, *get_args(hint)) if get_origin(each) is Literal for choice in get_args(each)
-        ]
-        accepted = f"one of {', '.join(choices)}" if choices else formatannotation(hint)
-        raise UsageError(f"`{name}` must be {accepted}; got {given!r}") from error
-
-
-@functools.cache
-def _hints(spec: Any) -> dict[str, Any]:
-    """Return the types of the fields of a spec, which take time to resolve."""
-    return get_type_hints(spec)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Spec:
     """What all specs have in common: fields of the types that they say, whoever builds them."""
 
     def __post_init__(self) -> None:
-        """Raise `UsageError` for a field of another type."""
+        """Raise `UsageError` for a field of another type, or that its annotation does not accept."""
         # What is at its default is right, and most is: commands that only say --help need no msgspec.
-        for name, hint in _hints(type(self)).items():  # type: ignore[arg-type]  # a class is hashable
+        for name, (hint, checks) in checks_of(type(self)).items():  # type: ignore[arg-type]  # a class is hashable
             if getattr(self, name) is not getattr(type(self), name, MISSING):
                 # A frozen dataclass refuses plain assignment, in its own `__post_init__`, too.
-                object.__setattr__(self, name, typed(name, getattr(self, name), hint))
+                object.__setattr__(self, name, checked(name, getattr(self, name), hint, checks))
 
     @classmethod
     def of(cls, options: Mapping[str, Any], **others: Any) -> Self:
@@ -101,29 +53,6 @@ class Spec:
         """Return those of the fields, by default of all that have a default, that are not at it: what is asked for."""
         defaults = {each.name: each.default for each in fields(self) if each.default is not MISSING}
         return [name for name in names or defaults if getattr(self, name) != defaults[name]]
-
-
-@dataclass(frozen=True)
-class Amount:
-    """A number or, with `percent`, a share of something in percent; written "15" or "2%"."""
-
-    value: float
-    percent: bool = False
-
-    @classmethod
-    def parse(cls, written: str | float, parameter: str) -> Self:
-        """Return the amount that a number or a text such as "15" or "2%" stands for. Raises `UsageError`."""
-        text = str(written).strip()
-        try:
-            value = float(text.removesuffix("%"))
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise UsageError(f"`{parameter}` must be a number, as in 128, or a percentage, as in 50%; got {written!r}")
-        return cls(value, text.endswith("%"))
-
-    def __str__(self) -> str:
-        return f"{self.value:g}{'%' if self.percent else ''}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,21 +68,16 @@ class EngineSpec(Spec):
     Triton server, in seconds.
     """
 
-    engine: str | None = None
+    engine: Annotated[str | None, PathName()] = None
     device: str = AUTO
-    patch_hw: tuple[int, int] | None = None
-    batch: int | None = None
-    threads: int | None = None
+    patch_hw: Annotated[tuple[int, int] | None, Range(32)] = None
+    batch: Annotated[int | None, Range(1)] = None
+    threads: Annotated[int | None, Range(1, 65536)] = None
     precision: Precision | None = None
     compiled: bool = False
     channels_last: bool = False
     trust: bool = False
-    timeout_s: float | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("batch", self.batch, 1)
-        check_number("threads", self.threads, 1)
+    timeout_s: Annotated[float | None, Range(0, 86_400, above=True)] = None
 
     @property
     def is_served(self) -> bool:
@@ -166,8 +90,9 @@ class PlanSpec(Spec):
     """Which patches of a photo run.
 
     plan: `adaptive`, few patches with `margin` pixels of context around what is unknown, or `grid`, patches every
-    `step` pixels. None: adaptive, unless `step` or `published` asks for a grid. published: the authors'
-    crop-and-stitch to the grey level: patches of 640 every 320 pixels, truncated levels.
+    `step` pixels; how many pixels these may be depends on the engine's patches. None: adaptive, unless `step` or
+    `published` asks for a grid. published: the authors' crop-and-stitch to the grey level: patches of 640 every 320
+    pixels, truncated levels.
     """
 
     plan: Placement | None = None
@@ -203,10 +128,10 @@ class TrimapSpec(Spec):
     kind: Literal["trimap", "mask"] = "trimap"
     trimap_encoding: Encoding | None = None
     allow_no_unknown: bool = False
-    unknown_width: str | float | None = None
+    unknown_width: Annotated[str | float | None, UNKNOWN_WIDTH] = None
     adaptive: bool = False
-    mask_threshold: str | float | None = None
-    mask_labels: tuple[int, ...] = ()
+    mask_threshold: Annotated[str | float | None, MASK_THRESHOLD] = None
+    mask_labels: Annotated[tuple[int, ...], Range(0, 65535)] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -217,8 +142,6 @@ class TrimapSpec(Spec):
             raise UsageError(
                 f"`{name}` applies to a {other}, and a {self.kind} is given; leave it out, or give a {other}"
             )
-        for name in self.differing("unknown_width", "mask_threshold"):
-            Amount.parse(getattr(self, name), name)
         if self.mask_threshold is not None and self.mask_labels:
             raise UsageError("`mask_threshold` and `mask_labels` are two ways to read a mask; give one of them")
 
@@ -234,21 +157,20 @@ class OutputSpec(Spec):
     sound: a clip's sound is copied. segment: how many frames of a clip are kept at a time for `resume`.
     """
 
-    alpha: str
-    cutout: str | None = None
-    foreground: str | None = None
-    preview: str | None = None
+    alpha: Annotated[str, PathName()]
+    cutout: Annotated[str | None, PathName()] = None
+    foreground: Annotated[str | None, PathName()] = None
+    preview: Annotated[str | None, PathName()] = None
     background: str | None = None
     premultiplied: bool | None = None
     depth: Depth | None = None
     format: Format | None = None
     codec: str | None = None
     sound: bool = True
-    segment: int | None = None
+    segment: Annotated[int | None, Range(1)] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number("segment", self.segment, 1)
         if self.background is not None and self.cutout is None:
             raise UsageError("`background` lies behind the cut-out; give `cutout`, too")
         if self.premultiplied is not None and (self.cutout is None or self.background is not None):
@@ -273,23 +195,33 @@ class JobSpec(Spec):
     clip does at a frame that fails. max_megapixels: larger pictures are refused before they are decoded.
     """
 
-    images: str
-    source: str
+    images: Annotated[str, PathName()]
+    source: Annotated[str, PathName()]
     output: OutputSpec
     trimap: TrimapSpec = field(default_factory=TrimapSpec)
     engine: EngineSpec = field(default_factory=EngineSpec)
     plan: PlanSpec = field(default_factory=PlanSpec)
-    exposure: float | None = None
-    max_megapixels: float = MAX_MEGAPIXELS
+    exposure: Annotated[float | None, EXPOSURE] = None
+    max_megapixels: Annotated[float, ABOVE_0] = MAX_MEGAPIXELS
     frames: str | None = None
     shard: str | None = None
     resume: bool = False
     failed_frames: OnFailure | None = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.max_megapixels > 0:
-            raise UsageError(f"`max_megapixels` must be above 0; got {self.max_megapixels:g}")
+    @property
+    def paths(self) -> dict[str, str | None]:
+        """The files and folders of the job by the parameters that give them."""
+        named = {"images": self.images, self.trimap.kind: self.source, "engine": self.engine.engine}
+        return {**named, **self.output.named, "background": self.output.background}
+
+    @contextlib.contextmanager
+    def naming(self) -> Iterator[None]:
+        """Give errors about the files of the job the `parameter` that stands for them."""
+        try:
+            yield
+        except LiteMattingError as error:
+            error.name_parameter(self.paths)
+            raise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,16 +237,11 @@ class ClusterSpec(Spec):
     """
 
     address: str | None = None
-    actors: int | None = None
-    cpus: float = 2
-    gpus: float | None = None
-    frames_per_task: int = 8
-    retries: int = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name, least in (("actors", 1), ("cpus", 1), ("gpus", 0), ("frames_per_task", 1), ("retries", 0)):
-            check_number(name, getattr(self, name), least)
+    actors: Annotated[int | None, Range(1)] = None
+    cpus: Annotated[float, Range(1, 65536)] = 2
+    gpus: Annotated[float | None, Range(0, 1024)] = None
+    frames_per_task: Annotated[int, Range(1)] = 8
+    retries: Annotated[int, Range(0)] = 1
 
 
 def job_of(images: Any, output: Any, options: Mapping[str, Any], *, trimap: Any = None, mask: Any = None) -> JobSpec:
@@ -329,7 +256,7 @@ def job_of(images: Any, output: Any, options: Mapping[str, Any], *, trimap: Any 
     return JobSpec.of(
         options,
         images=images,
-        source=typed(kind, source, str),
+        source=path_text(kind, source),
         output=OutputSpec.of(options, alpha=output),
         trimap=TrimapSpec.of(options, kind=kind),
         engine=EngineSpec.of(options),

@@ -97,6 +97,7 @@ def columns(rows: Sequence[Row], narrow: bool = False) -> list[Column]:
     said = [column for column in COLUMNS if any(column.value(row) is not None for row in rows)]
     if not narrow:
         return said
+    # A column that says the same in every row tells nothing apart.
     same = {column.key for column in said if column.key in _IF_DIFFERENT and len(set(map(column.value, rows))) == 1}
     return [column for column in said if column.key not in _WIDE | same]
 
@@ -114,6 +115,7 @@ def to_csv(rows: Sequence[Row]) -> str:
 def markdown_table(headings: Sequence[str], cells: Sequence[Sequence[str]], words: int = 1) -> str:
     """Return a table whose first `words` columns are flush left and the others right."""
     rules = ["---" if index < words else "---:" for index in range(len(headings))]
+    # A bar would begin the next cell.
     escaped = [[cell.replace("|", "\\|") for cell in row] for row in cells]
     return "".join(f"| {' | '.join(row)} |\n" for row in ([*headings], rules, *escaped))
 
@@ -155,6 +157,7 @@ def reasons(rows: Sequence[Row]) -> list[str]:
 
 def fastest(rows: Sequence[Row]) -> Row | None:
     """Return the row that mattes most pixels a second and whose alpha is within its limit; None where there is none."""
+    # Patches of two sizes are compared by their pixels.
     right = [row for row in rows if row.status == OK and row.images_per_s is not None]
     return max(right, key=lambda row: (row.images_per_s or 0) * row.patch_hw[0] * row.patch_hw[1], default=None)
 
@@ -214,6 +217,7 @@ def paper_tables(counted: Sequence[Complexity]) -> list[tuple[str, list[str], li
             printed = [value for name, value in row.items() if name != "variant"]
             cells.append([*printed, parameters, flops])
         headings = ["", *published, "parameters, ours", "FLOPs, ours"]
+        # Not every table of the paper has every figure.
         kept = [index for index in range(len(headings)) if index == 0 or any(row[index] for row in cells)]
         made.append((title, [headings[index] for index in kept], [[row[index] for index in kept] for row in cells]))
     return made

@@ -17,10 +17,11 @@ from ..evaluation.metrics import force_known, sad
 from ..export.spec import TOLERANCES, ExportSpec, Norm, check_side
 from ..isolation import call
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
+from ..parameters import check_number
 from ..runtime.loading import plain_device
 from ..runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE, example_patch
 from ..sidecar import read_sidecar
-from ..specs import EngineSpec, check_number
+from ..specs import EngineSpec
 from . import backends, complexity, environment, tasks
 from .results import FAILED, OK, SKIPPED, Accuracy, Complexity, Results, Row
 from .timing import DEFAULT_EFFORT, Effort

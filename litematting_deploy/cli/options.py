@@ -3,14 +3,23 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
 from ..engines.triton import DEFAULT_TIMEOUT_S
 from ..matting.unknown_band import WIDEST
+from ..parameters import Check, checks_of
 from ..runtime.matter import DEFAULT_PLACEMENT
-from ..specs import DEFAULT_SEGMENT, DEFAULT_UNKNOWN_WIDTH, EngineSpec, JobSpec, OutputSpec, PlanSpec, TrimapSpec
+from ..specs import (
+    DEFAULT_SEGMENT,
+    DEFAULT_UNKNOWN_WIDTH,
+    EngineSpec,
+    JobSpec,
+    OutputSpec,
+    PlanSpec,
+    TrimapSpec,
+)
 from ..video.codecs import CODECS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -34,7 +43,7 @@ def option(spec: type[Any], flag: str, name: str | None = None, **others: Any) -
     name: of the field, where the flag has another. others: as `click.option` takes them; they come before the field's.
     """
     name = name or flag.removeprefix("--").replace("-", "_")
-    hint, default = get_type_hints(spec)[name], getattr(spec, name, None)
+    (hint, checks), default = checks_of(spec)[name], getattr(spec, name, None)
     # Of `str | None` these are the union itself and its parts.
     kinds = [hint, *get_args(hint)]
     choices = next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
@@ -44,8 +53,17 @@ def option(spec: type[Any], flag: str, name: str | None = None, **others: Any) -
         # A field that takes text and numbers, such as "2%" or 15, is text on a command line.
         plain = next((kind for kind in (bool, str, int, float) if kind in kinds), click.Path(path_type=Path))
         derived = {"type": click.Choice(choices) if choices else plain, "default": default}
+        # For commands that build no spec of the value, too.
+        derived["callback"] = functools.partial(_checked, checks)
         derived["show_default"] = default is not None
     return click.option(flag, name, **derived | others)
+
+
+def _checked(checks: tuple[Check, ...], _: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Return the value of an option. Raises `UsageError` for one that the field does not accept."""
+    for each in checks if value is not None else ():
+        each.check(parameter.name or "", value)
+    return value
 
 
 def _patch(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -62,7 +80,7 @@ engine_option, plan_option, trimap_option, output_option, job_option = (
     functools.partial(option, spec) for spec in (EngineSpec, PlanSpec, TrimapSpec, OutputSpec, JobSpec)
 )
 positive = click.FloatRange(min=0, min_open=True)
-max_megapixels_option = job_option("--max-megapixels", type=positive, help="Refuse larger images before decoding them.")
+max_megapixels_option = job_option("--max-megapixels", help="Refuse larger images before decoding them.")
 engine_options = adding(
     engine_option(
         "--engine",
@@ -93,7 +111,6 @@ engine_options = adding(
     engine_option(
         "--timeout",
         "timeout_s",
-        type=positive,
         metavar="SECONDS",
         help=f"Of each request to a Triton server.  [default: {DEFAULT_TIMEOUT_S:g}]",
     ),

@@ -7,7 +7,7 @@ import click
 from ..jobs.trimaps import write_trimap
 from ..specs import TrimapSpec
 from .command import command, notice, say
-from .options import mask_options, max_megapixels_option
+from .options import job_option, mask_options, max_megapixels_option
 
 
 @command("ltm-trimap")
@@ -15,7 +15,7 @@ from .options import mask_options, max_megapixels_option
 @click.option("-o", "--output", required=True, metavar="TRIMAP.png", help="The trimap: 0, 128, 255.")
 @mask_options
 @click.option("--image", metavar="PHOTO", help="The photo of the mask, for --adaptive and --preview.")
-@click.option("--exposure", type=float, metavar="STOPS", help="Of an EXR photo.  [default: 0]")
+@job_option("--exposure", metavar="STOPS", help="Of an EXR photo.  [default: 0]")
 @click.option(
     "--preview",
     metavar="FILE.png",

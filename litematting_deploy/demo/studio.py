@@ -98,7 +98,7 @@ def matte(matter: Matter, photo: Photo, trimap: NDArray[np.uint8], report: Repor
     meter = ProgressMeter(report)
     meter.begin("patches", 1)
     try:
-        alpha = matter(photo.network, trimap, meter.at)
+        alpha = matter(photo.network, trimap, meter.at, allow_no_unknown=True)
     except NotFiniteError as error:
         raise NotFiniteError(f"{Path(photo.path).name}: {error}") from error
     meter.begin("foreground colours", None)

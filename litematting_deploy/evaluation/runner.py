@@ -120,7 +120,7 @@ def evaluate_dataset(
     dataset = open_dataset(folder, trimap)
     total = len(dataset.samples)
     with open_matter(engine, plan) as matter:
-        methods: dict[str, Matte] = {NETWORK: partial(_stored, matter) if plan.published else matter}
+        methods: dict[str, Matte] = {NETWORK: partial(_stored if plan.published else _estimated, matter)}
         if peers:
             progress(0, total, "loading PyMatting (the first time, it compiles itself for half a minute)")
             methods |= {name: Peer(name) for name in PEERS}
@@ -144,7 +144,12 @@ def evaluate_dataset(
 
 def _stored(matter: Matter, image: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return alpha (H, W) float64, 0..1, as the authors' code stores it in a file."""
-    return to_levels(matter(image, trimap), truncate=True) / 255
+    return to_levels(_estimated(matter, image, trimap), truncate=True) / 255
+
+
+def _estimated(matter: Matter, image: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return alpha (H, W) float32, 0..1; that of a trimap without unknown pixels is the trimap."""
+    return np.asarray(matter(image, trimap, allow_no_unknown=True), np.float32)
 
 
 def evaluate(

@@ -10,6 +10,7 @@ from .. import __version__
 from .._optional import require
 from ..errors import ToleranceError, UsageError
 from ..files import check_writable, replacing, sha256
+from ..parameters import path_text
 from ..sidecar import Sidecar, sidecar_path, write_sidecar
 from .spec import ExportSpec
 from .triton import Serving, write_repository
@@ -60,8 +61,8 @@ def export_onnx(
     Raises `ToleranceError` above the spec's tolerance, or where INT8 costs too much SAD (see `quantise`), and nothing
     is left under the final name; also `UsageError`, `CheckpointError`, `OutputError`, and those of `Serving.check`.
     """
-    checkpoint = Path(checkpoint)
-    output = checkpoint.with_suffix(".onnx") if output is None else Path(output)
+    checkpoint = Path(path_text("checkpoint", checkpoint))
+    output = checkpoint.with_suffix(".onnx") if output is None else Path(path_text("output", output))
     _check_use(checkpoint, output, spec, weights_beside, serving)
     spec.check_calibration(calibration is not None)
     versions = _versions()

@@ -226,6 +226,7 @@ class Blocks:
             if width > _UNROLLED:
                 scale, shift = self._affine(*of_groups(means, variances, groups, width * height), norm)
                 return Affine(y, scale, shift, means.mean(2) * scale + shift)
+            # Means of channels are taken relative to the first: their squares would drown the differences.
             first = means.window(2, 0, 1)
             apart = means - first
             moved, squares = apart.mean(2), (variances + apart * apart).mean(2)
@@ -266,6 +267,7 @@ class Blocks:
         """Return scale and shift (N, D, 1, 1) of a 1x1 convolution of x less its centre, so that both are its norm."""
         groups, channels = norm.num_groups, layer.in_channels
         width = layer.out_channels // groups
+        # Constants of the graph are computed in float64: they cost nothing there.
         rows = layer.weight.detach().double().numpy().reshape(groups, width, channels)
         apart = rows - rows.mean(axis=1, keepdims=True)
         constant = self.drawing.constant
@@ -280,6 +282,7 @@ class Blocks:
             np.einsum("gpi,gpj->gij", part, part).reshape(1, groups, -1) / width for part in (rows, apart)
         )
         covariance = self._covariance(x).reshape(-1, 1, within.shape[2]) * constant(within, self.dtype).cast(F32)
+        # The covariance lacks the means, whose part is added here.
         squares = (column * row).reshape(-1, 1, between.shape[2]) * constant(between, self.dtype).cast(F32)
         variance = (covariance + squares).sum(2) if layer.bias is None else covariance.sum(2) + squares.sum(2)
         weight, bias_of_norm = (self.weight(part, 1, groups, width, dtype=F32) for part in (norm.weight, norm.bias))
@@ -295,6 +298,7 @@ class Blocks:
         channels, height, width = x.values.chw
         assert height % 2 == 0
         parts, chunk = height // 2, 2 * width
+        # A power of two changes no digit, and half precision ends at 65504.
         shrunk = 2.0 ** -round(math.log2(chunk))
         pixels = x.values.transpose(0, 2, 3, 1).reshape(-1, chunk, channels)
         products = (pixels.transpose(0, 2, 1) * shrunk) @ pixels

@@ -15,6 +15,8 @@ Pooling = Literal["matmul", "conv", "adaptive"]
 Norm = Literal["group", "instance", "batch", "folded", "gpu"]
 
 MAX_SIDE, MAX_BATCH = 4096, 1024
+REACH = 92
+"""Pixels around a patch whose trimap the guide depends on: beyond, exp(-d² / 512) is below 1e-7."""
 
 # Largest absolute difference of alpha accepted against the fp32 PyTorch model; in INT8, whose single pixels may be off
 # by more, largest mean difference: up to 0.03 was measured (benchmarks/NOTES.md). SAD is held to a limit of its own.

@@ -13,6 +13,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ..errors import UsageError
 from ..files import replace_file
+from ..parameters import path_text
 from ..profiling import stage
 from .exr import write_exr
 from .metadata import ICC_TAG, IPTC_TAG, XMP_TAG, Metadata
@@ -34,8 +35,9 @@ def write_image(
     OpenEXR, where grey is alpha.
     metadata: what the type of file can hold of it is kept; grey has no use for a profile of colours.
     premultiplied: what a TIFF says of its alpha channel.
-    Raises `OutputError`, or `UsageError` for pixels of another type or shape.
+    Raises `OutputError`, or `UsageError` for pixels of another type or shape, and for what is no path.
     """
+    path = path_text("path", path)
     _check_pixels(path, pixels)
     metadata = metadata.for_grey() if pixels.ndim == 2 else metadata
     if is_exr_name(path):

@@ -1,5 +1,6 @@
 """Read and write OpenEXR files, half or float; results have their photo's windows and attributes."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ _NAMES = {1: "A", 3: "RGB", 4: "RGBA"}
 
 def is_exr(path: str | Path) -> bool:
     """Return whether a file begins as OpenEXR files do. Raises `InputError` for what is no file or cannot be read."""
-    if not Path(path).is_file():
-        kind = "a folder" if Path(path).is_dir() else "no such file"
+    # Unlike the methods of `Path`, these answer for a name that is longer than the system's, too.
+    if not os.path.isfile(path):
+        kind = "a folder" if os.path.isdir(path) else "no such file"
         raise InputError(f"{path}: {kind}; give the path of an image file")
     try:
         with open(path, "rb") as file:

@@ -13,7 +13,8 @@ from typing import BinaryIO, TypeAlias
 
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-from ..errors import InputError, UsageError
+from ..errors import InputError
+from ..parameters import ABOVE_0
 from .damage import damaged
 from .header_checks import check_jpeg, check_tiff_tags
 from .heif import container_factory
@@ -49,10 +50,7 @@ def opened(path: str | Path, max_megapixels: float) -> Iterator[tuple[ImageFile.
     Raises `InputError` naming the file, also for what goes wrong with the picture while it is open, and `UsageError`
     for a limit that is none.
     """
-    if not isinstance(max_megapixels, int | float) or not max_megapixels > 0:
-        raise UsageError(
-            f"`max_megapixels` must be a number above 0; got {max_megapixels!r}", parameter="max_megapixels"
-        )
+    ABOVE_0.check("max_megapixels", max_megapixels)
     try:
         kind = kind_of(path)
         if kind == RAW:  # of many, Pillow would take the thumbnail for the photo

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, UsageError
+from ..parameters import EXPOSURE, path_text
 from ..profiling import stage
 from ..specs import MAX_MEGAPIXELS
 from .colour import SRGB, Space, levels_to, to_half_or_float, upper_bits
@@ -20,8 +21,6 @@ from .metadata import Metadata
 from .png import MASTERING, space_of
 
 _ROWS = 256
-# 2 to the power of this is still a float32.
-_MOST_STOPS = 100
 _ICC_SPACE = slice(16, 20)  # where an ICC profile says of which colours it is
 _FIX = "they must be of one size: make it from this very photo"
 
@@ -133,8 +132,11 @@ def shrink(pixels: NDArray[np.uint8], longest: float, interpolation: int = cv2.I
 
 
 def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
-    """Return what the network sees of a photo, (H, W, 3) uint8 sRGB; see `read_photo`. Raises `InputError`."""
-    return read_photo(path, max_megapixels).network
+    """Return what the network sees of a photo, (H, W, 3) uint8 sRGB; see `read_photo`.
+
+    Raises `InputError`, and `UsageError` for what is no path.
+    """
+    return read_photo(path_text("path", path), max_megapixels).network
 
 
 @stage("decode photo")
@@ -150,8 +152,8 @@ def read_photo(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, exposur
     sRGB-encoded, infinity as 1 and NaN as 0.
     Raises `InputError`, and `UsageError` for an exposure that is out of range, or of a photo other than OpenEXR.
     """
-    if exposure_stops is not None and not abs(exposure_stops) <= _MOST_STOPS:  # NaN, too
-        raise UsageError(f"`exposure` must be between -{_MOST_STOPS} and {_MOST_STOPS} stops; got {exposure_stops:g}")
+    if exposure_stops is not None:
+        EXPOSURE.check("exposure", exposure_stops)
     if is_exr(path):
         pixels, header = read_exr_rgb(path, max_megapixels)
         network = _seen(pixels, exposure=2.0 ** (exposure_stops or 0))
@@ -170,8 +172,8 @@ def read_photo(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, exposur
 
 def _in_its_space(path: str, levels: NDArray[Any], metadata: Metadata) -> Photo:
     """Return the photo of levels in the space of cICP, else the ICC profile, else PNG's other chunks, or sRGB."""
-    space = space_of(metadata.colour, path) if metadata.colour else SRGB
     if metadata.icc is None or b"cICP" in dict(metadata.colour):
+        space = space_of(metadata.colour, path) if metadata.colour else SRGB
         # Results are in colour, of which a profile of greys says nothing, whatever stands beside it.
         if metadata.icc is not None and metadata.icc[_ICC_SPACE] == b"GRAY":
             metadata = replace(metadata, icc=None)

@@ -5,8 +5,9 @@ A job is described by a `JobSpec`, or by plain arguments of the same names. Ever
 alone, prints nothing and returns a frozen value.
 """
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias, Unpack
 
 import numpy as np
@@ -14,19 +15,21 @@ from numpy.typing import NDArray
 
 from .. import specs
 from .._optional import require
-from ..errors import InputError, UsageError
-from ..images.mask import MaskMeaning, read_alpha, read_mask
+from ..errors import DimMaskError, InputError, LiteMattingError, UsageError
+from ..images.mask import read_alpha, read_mask
+from ..images.mask_checks import LEAST_SURE
 from ..images.photo import Photo, read_image
 from ..matting.composite import cutout_picture
 from ..matting.foreground import estimate_foreground
 from ..matting.inputs import as_alpha, as_image, as_mask
 from ..matting.trimap import from_mask
-from ..matting.unknown_band import Band
+from ..parameters import path_text
 from ..runtime.loading import EngineOptions
-from ..specs import DEFAULT_UNKNOWN_WIDTH, MAX_MEGAPIXELS, JobSpec, job_of
+from ..specs import DEFAULT_UNKNOWN_WIDTH, MAX_MEGAPIXELS, JobSpec, TrimapSpec, job_of
 from . import folder, photo
 from .photo import PhotoResult
 from .progress import JobResult, Report
+from .trimaps import band_of, meaning_of
 
 Name: TypeAlias = str | os.PathLike[str]
 """The path of a file or folder, or a pattern such as frame.%04d.exr."""
@@ -103,7 +106,9 @@ def matte_photo(
     Raises `UsageError`, `InputError`, `OutputError`, `ForegroundError` where the alpha is written and the colours are
     not, and what opening an engine raises.
     """
-    return photo.matte_photo(_job("a photo", images, trimap, alpha, mask, options), progress)
+    job = _job("a photo", images, trimap, alpha, mask, options)
+    with job.naming():
+        return photo.matte_photo(job, progress)
 
 
 def matte_folder(
@@ -126,7 +131,9 @@ def matte_folder(
     Raises `UsageError`, `InputError`, `OutputError`, and what opening an engine raises; a frame that fails alone raises
     nothing.
     """
-    return folder.matte_folder(_job("a folder", images, trimap, alpha, mask, options), progress)
+    job = _job("a folder", images, trimap, alpha, mask, options)
+    with job.naming():
+        return folder.matte_folder(job, progress)
 
 
 def matte_clip(
@@ -154,7 +161,8 @@ def matte_clip(
     # Its modules import PyAV, for which `require` has just given the better error.
     from .clip import matte_clip as matte
 
-    return matte(job, progress)
+    with job.naming():
+        return matte(job, progress)
 
 
 def make_trimap(
@@ -180,18 +188,20 @@ def make_trimap(
     max_megapixels: files with larger pictures are refused before they are decoded.
     Raises `InputError`, `UsageError`.
     """
-    band, meaning = Band.parse(unknown_width, "unknown_width"), MaskMeaning.parse(mask_threshold, mask_labels)
-    seen = None if image is None else _image(image, unit_range, max_megapixels)
-    if _is_name(mask):
-        grey, name = read_mask(mask, max_megapixels, meaning=meaning), str(mask)
-    else:
-        name = "`mask`"
-        grey = as_mask(mask)
-        # `read_mask` does the same for files, in the file's own numbers.
-        chosen = meaning.applied(grey, 255, name)
-        grey = grey if chosen is None else chosen
-    meaning.check_object(grey, name)
-    return from_mask(grey, band, name, seen, checked=True)
+    spec = TrimapSpec(kind="mask", unknown_width=unknown_width, mask_threshold=mask_threshold, mask_labels=mask_labels)
+    meaning = meaning_of(spec)
+    with _files(mask=mask, image=image):
+        seen = None if image is None else _image(image, unit_range, max_megapixels)
+        if _is_name(mask):
+            grey, name = read_mask(mask, max_megapixels, meaning=meaning), str(mask)
+        else:
+            name = "`mask`"
+            grey = as_mask(mask)
+            # `read_mask` does the same for files, in the file's own numbers.
+            chosen = meaning.applied(grey, 255, name)
+            grey = grey if chosen is None else chosen
+        meaning.check_object(grey, name)
+        return from_mask(grey, band_of(spec), name, seen, checked=True)
 
 
 def cut_out(
@@ -200,6 +210,7 @@ def cut_out(
     *,
     premultiplied: bool = False,
     unit_range: bool = False,
+    allow_dim: bool = False,
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> NDArray[np.uint8]:
     """Return a cut-out (H, W, 4) uint8 RGBA: estimated foreground colours without the old background, and the alpha.
@@ -208,11 +219,19 @@ def cut_out(
     alpha: (H, W) float, 0..1, or levels in uint8 or uint16; or its path.
     premultiplied: colours are multiplied by alpha.
     unit_range: the image is float, 0..1.
+    allow_dim: nothing needs to be opaque, as smoke; otherwise such an alpha is refused, since it may have the wrong
+    scale.
     max_megapixels: files with larger pictures are refused before they are decoded.
     Raises `InputError`, `ForegroundError`.
     """
-    pixels = _image(image, unit_range, max_megapixels)
-    opacity = as_alpha(read_alpha(alpha, max_megapixels) if _is_name(alpha) else alpha)
+    with _files(image=image, alpha=alpha):
+        pixels = _image(image, unit_range, max_megapixels)
+        opacity = as_alpha(read_alpha(alpha, max_megapixels) if _is_name(alpha) else alpha)
+    if not allow_dim and 0 < opacity.max() < LEAST_SURE:
+        raise DimMaskError(
+            f"`alpha` must be opaque somewhere; its largest value is {opacity.max():.3g} of 1; scale it to the whole "
+            "range or, where nothing is opaque, say `allow_dim`"
+        )
     (height, width), (given_height, given_width) = pixels.shape[:2], opacity.shape
     if pixels.shape[:2] != opacity.shape:
         raise InputError(f"`alpha` must be {width}x{height}, as the image is; got {given_width}x{given_height}")
@@ -225,6 +244,17 @@ def cut_out(
 def _image(image: Any, unit_range: bool, max_megapixels: float) -> NDArray[np.uint8]:
     """Return an image (H, W, 3) uint8 RGB, read from a file or taken as it is."""
     return read_image(image, max_megapixels) if _is_name(image) else as_image(image, unit_range)
+
+
+@contextlib.contextmanager
+def _files(**given: Any) -> Iterator[None]:
+    """Give errors about files the `parameter` that stands for them. Raises `UsageError` for what no path is."""
+    paths = {name: path_text(name, each) for name, each in given.items() if _is_name(each)}
+    try:
+        yield
+    except LiteMattingError as error:
+        error.name_parameter(paths)
+        raise
 
 
 def _is_name(given: object) -> bool:

@@ -234,6 +234,8 @@ class _Frames:
             raise
         except (InputError, _FrameError) as error:
             segments.keep_what_is_whole()
+            if error is self.meter.raised:
+                raise
             kept = sum(len(segment.pts) for segment in segments.whole())
             past = ", or past such frames with `resume` and `failed_frames=known`"
             raise type(error)(
@@ -266,7 +268,8 @@ class _Frames:
         else:
             opaque = alpha
         if failure is None:
-            self.remarks[f"frame {frame.index}"] = Remarks(unsure(item.trimap))
+            if remarks := Remarks(unsure(item.trimap)):
+                self.remarks[f"frame {frame.index}"] = remarks
         else:
             said = f"{frame.name}: {failure}"
             self.failed[frame.index] = str(failure)

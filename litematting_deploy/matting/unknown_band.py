@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UsageError
-from ..specs import Amount
+from ..parameters import UNKNOWN_WIDTH, Amount
 
 Region = NDArray[np.bool_]
 
@@ -46,10 +45,7 @@ class Band(Amount):
     value: float = 15
 
     def __post_init__(self) -> None:
-        if self.percent and not 0 < self.value <= 100:
-            raise UsageError(f"`unknown_width` must be above 0% and up to 100% of the object's size; got {self}")
-        if not self.percent and self.value < 1:
-            raise UsageError(f"`unknown_width` must be at least 1 pixel on each side of the edge; got {self}")
+        UNKNOWN_WIDTH.check("unknown_width", self)
 
 
 def unknown_band(background: Region, foreground: Region, band: Band, photo: NDArray[np.uint8] | None = None) -> Region:

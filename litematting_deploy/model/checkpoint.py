@@ -13,6 +13,7 @@ from torch import Tensor
 from .._optional import require
 from ..errors import CheckpointError, first_line
 from ..files import CHECKPOINT_SUFFIXES
+from ..parameters import path_text
 from .config import ModelConfig
 from .network import LiteMatting
 
@@ -50,7 +51,7 @@ def load_checkpoint(path: str | Path, config: ModelConfig = ModelConfig()) -> Li
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Return names and tensors of a checkpoint file, wrappers removed. Raises `CheckpointError`."""
-    path = Path(path)
+    path = Path(path_text("path", path))
     suffix = path.suffix.lower()
     if suffix not in CHECKPOINT_SUFFIXES:
         raise CheckpointError(f"{path}: a checkpoint ends in {', '.join(CHECKPOINT_SUFFIXES)}, this in '{suffix}'")

@@ -16,6 +16,7 @@ from ..engines.torch import TorchArtefact, TorchEngine
 from ..engines.triton import TritonEngine
 from ..errors import ArtefactError, DependencyError, DeviceError, UsageError
 from ..files import CHECKPOINT_SUFFIXES
+from ..parameters import path_text
 from ..profiling import stage
 from ..specs import AUTO, EngineSpec, Precision
 from .automatic import choices
@@ -72,7 +73,7 @@ def load_engine(path: str | Path | None = None, device: str = AUTO, **options: U
     timeout_s: of each request to a Triton server, in seconds.
     Raises `ArtefactError`, `CheckpointError`, `DeviceError`, `DependencyError` or `UsageError`.
     """
-    return open_spec(EngineSpec(engine=None if path is None else str(path), device=device, **options))
+    return open_spec(EngineSpec(engine=None if path is None else path_text("path", path), device=device, **options))
 
 
 @stage("load engine")

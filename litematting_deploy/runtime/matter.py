@@ -1,7 +1,6 @@
 """Image and trimap to alpha with any engine, on the host or on a CUDA device."""
 
 import contextlib
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
@@ -13,10 +12,12 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..engines import Engine
 from ..engines.base import check_batch
-from ..errors import NotFiniteError, UsageError
+from ..errors import UsageError, shown
 from ..matting.bit_mask import BitMask
 from ..matting.inputs import alpha_dtype, as_image, as_trimap, check_image_shape, check_same_size, check_trimap_shape
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
+from ..matting.trimap import no_unknown
+from ..parameters import Callback, path_text
 from ..profiling import stage
 from ..specs import AUTO, EngineSpec, Placement, PlanSpec
 from .cuda.arrays import DeviceArray
@@ -25,12 +26,15 @@ from .device_stitch import DeviceStitcher, Job
 from .host_stitch import Progress, stitch
 from .loading import PUBLISHED_PATCH_HW, EngineOptions, open_spec
 from .on_device import OnDevice
+from .sequence import MASK_REMEDY, one_ahead, or_error, pairs_of, with_unknown
 
 PUBLISHED_STEP = 320
 DEFAULT_PLACEMENT: Placement = "adaptive"
 
 Pixels: TypeAlias = Any
 """An array, or what NumPy reads as one, or an array on the device, as PyTorch, CuPy and PyCUDA have them."""
+
+Planned: TypeAlias = Callable[[NDArray[np.uint8] | BitMask], Plan]
 
 
 class Matter:
@@ -53,6 +57,10 @@ class Matter:
         background around images smaller than that, and truncated levels. Raises `UsageError` where these contradict
         each other.
         """
+        if not isinstance(engine, Engine):
+            raise UsageError(
+                f"`engine` must be an engine that load_engine opened; got {shown(engine)}; Matter.load opens a file"
+            )
         most = engine.batch or engine.most
         check_batch(batch, engine.name, most)
         self.engine = engine
@@ -76,7 +84,7 @@ class Matter:
 
         plan, margin, step: as `Matter` takes them. device, options, errors: those of `load_engine`.
         """
-        engine = EngineSpec(engine=None if path is None else str(path), device=device, **options)
+        engine = EngineSpec(engine=None if path is None else path_text("path", path), device=device, **options)
         return cls.open(engine, PlanSpec(plan=plan, margin=margin, step=step))
 
     @classmethod
@@ -106,10 +114,18 @@ class Matter:
         chosen = self._plan.keywords
         return f"adaptive, margin {chosen['margin']}" if "margin" in chosen else f"grid, step {chosen['step']}"
 
+    def plan(self, trimap: Pixels) -> Plan:
+        """Return the patches that run for a trimap (H, W) uint8 of 0 / 128 / 255. Raises `InputError`."""
+        return self._planned(as_trimap(trimap), allow_no_unknown=True)
+
     @stage("plan")
-    def plan(self, trimap: NDArray[np.uint8] | BitMask) -> Plan:
-        """Return the patches that run for a trimap (H, W) uint8 of 0 / 128 / 255, or the mask of its unknown pixels."""
-        return self._plan(trimap)
+    def _planned(self, trimap: NDArray[np.uint8] | BitMask, *, allow_no_unknown: bool) -> Plan:
+        """Return the patches that run for a checked trimap, or for the mask of its unknown pixels. Raises `InputError`
+        where nothing is unknown, unless that is allowed."""
+        plan = self._plan(trimap)
+        if not plan.corners_yx and not allow_no_unknown:
+            raise no_unknown("`trimap`", MASK_REMEDY)
+        return plan
 
     def device_memory(self, plan: Plan) -> DeviceMemory | None:
         """Return what an image with this plan takes on the device; None where the engine works on the host."""
@@ -123,6 +139,7 @@ class Matter:
         *,
         dtype: DTypeLike = np.float32,
         unit_range: bool = False,
+        allow_no_unknown: bool = False,
     ) -> Any:
         """Return the alpha (H, W) of a photo.
 
@@ -131,21 +148,37 @@ class Matter:
         progress: called with the patches done and the patches to run.
         dtype: float16, float32 or float64 for 0..1, uint8 or uint16 for the nearest level up to 255 or 65535.
         unit_range: the image is (H, W, 3) float, 0..1, and is rounded to 8 bits.
+        allow_no_unknown: a trimap without unknown pixels is taken as the alpha; otherwise it is refused, since it may
+        be a mask.
 
-        Known pixels are 0 or 1; a trimap without unknown pixels is its own alpha. Memory beside the engine's, image and
+        Known pixels are 0 or 1. Memory beside the engine's, image and
         trimap: about 12 bytes a pixel, however many patches run. With an engine on a CUDA device, image and trimap may
         be uint8 arrays there (`__cuda_array_interface__` or DLPack); if both are, so is the alpha, and only a mask of a
         bit a pixel comes to the host, to plan. Any thread may call. Raises `InputError`, `UsageError`, `DeviceError`,
         `NotFiniteError`.
         """
         self._check_open()
-        asked = alpha_dtype(dtype)
+        given = alpha_dtype(dtype), unit_range, partial(self._planned, allow_no_unknown=allow_no_unknown)
+        told = None if progress is None else Callback("progress", progress)
         if self._device is not None:
-            return self._device.collect(self._submit(self._device, image, trimap, asked, unit_range, progress))
+            return self._device.collect(self._submit(self._device, image, trimap, *given, told))
+        return self._on_host(image, trimap, *given, told)
+
+    def _on_host(
+        self,
+        image: Pixels,
+        trimap: Pixels,
+        dtype: "np.dtype[Any]",
+        unit_range: bool,
+        planned: Planned,
+        progress: Progress | None,
+    ) -> NDArray[Any]:
+        """Return the alpha (H, W) of a photo by an engine on the host."""
+        self._check_open()
         pixels, checked = as_image(image, unit_range), as_trimap(trimap)
         check_same_size(pixels.shape, checked.shape)
-        alpha = stitch(self.engine, self._batch, pixels, checked, self.plan(checked), progress)
-        return to_levels(alpha, asked.type, self._truncate) if asked.kind == "u" else alpha.astype(asked, copy=False)
+        alpha = stitch(self.engine, self._batch, pixels, checked, planned(checked), progress)
+        return to_levels(alpha, dtype.type, self._truncate) if dtype.kind == "u" else alpha.astype(dtype, copy=False)
 
     def sequence(
         self,
@@ -155,6 +188,7 @@ class Matter:
         unit_range: bool = False,
         progress: Progress | None = None,
         go_on: bool = False,
+        allow_no_unknown: bool = False,
     ) -> Iterator[Any]:
         """Return the alphas of many images, in order; on a device, the copies of neighbours overlap with computation.
 
@@ -164,15 +198,26 @@ class Matter:
         progress: of the patches of each frame; on a device only when all are done, since waiting for them would keep
         the next frame waiting, too.
         go_on: where an alpha is not finite, its `NotFiniteError` comes in its place; otherwise it is raised.
+        allow_no_unknown: no trimap needs unknown pixels. Otherwise one of them does, since an object may leave the
+        picture, but masks have none; where all lack them, the last alpha is followed by an `InputError`.
         """
         self._check_open()
-        asked = alpha_dtype(dtype)
-        if self._device is not None:
-            collect = partial(self._device.collect, progress=progress)
-            jobs = (self._submit(self._device, image, trimap, asked, unit_range) for image, trimap in frames)
-            return _one_ahead(jobs, lambda job: _or_error(partial(collect, job), go_on), self._device.give_up)
-        matted = partial(self, progress=progress, dtype=asked, unit_range=unit_range)
-        return (_or_error(partial(matted, image, trimap), go_on) for image, trimap in frames)
+        unknown: list[bool] = []  # whether anything is, in each trimap so far
+
+        def planned(trimap: NDArray[np.uint8] | BitMask) -> Plan:
+            plan = self._planned(trimap, allow_no_unknown=True)
+            unknown.append(bool(plan.corners_yx))
+            return plan
+
+        given, told = (alpha_dtype(dtype), unit_range, planned), Callback("progress", progress)
+        pairs, device = pairs_of(frames), self._device
+        if device is not None:
+            jobs = (self._submit(device, *pair, *given) for pair in pairs)
+            collect = partial(device.collect, progress=told)
+            alphas = one_ahead(jobs, lambda job: or_error(partial(collect, job), told, go_on), device.give_up)
+        else:
+            alphas = (or_error(partial(self._on_host, *pair, *given, told), told, go_on) for pair in pairs)
+        return alphas if allow_no_unknown else with_unknown(alphas, unknown)
 
     def _submit(
         self,
@@ -181,6 +226,7 @@ class Matter:
         trimap: Pixels,
         dtype: "np.dtype[Any]",
         unit_range: bool,
+        planned: Planned,
         progress: Progress | None = None,
     ) -> Job:
         """Check an image and its trimap, and put the image on its way to the device, where it goes while we plan."""
@@ -196,7 +242,7 @@ class Matter:
         else:
             trimap = as_trimap(trimap)
         check_same_size(image.shape, trimap.shape[:2])
-        return stitcher.submit(image, trimap, self.plan, dtype, progress)
+        return stitcher.submit(image, trimap, planned, dtype, progress)
 
     def _check_open(self) -> None:
         """Raise `UsageError` after `close`."""
@@ -215,43 +261,6 @@ class Matter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _one_ahead(jobs: Iterator[Job], collected: Callable[[Job], Any], give_up: Callable[[Job], None]) -> Iterator[Any]:
-    """Yield what is collected of each job after the next one is submitted.
-
-    If `jobs` raises, what was submitted before comes first. Jobs that nobody asks for any more are given up.
-    """
-    waiting: deque[Job] = deque()
-    failure: Exception | None = None
-    try:
-        while failure is None:
-            try:
-                waiting.append(next(jobs))
-            except StopIteration:
-                break
-            except Exception as error:  # noqa: BLE001  # raised again below
-                failure = error
-            else:
-                if len(waiting) > 1:
-                    yield collected(waiting.popleft())
-        while waiting:
-            yield collected(waiting.popleft())
-    finally:
-        for job in waiting:
-            give_up(job)
-    if failure is not None:
-        raise failure
-
-
-def _or_error(matted: Callable[[], Any], go_on: bool) -> Any:
-    """Return an alpha or, if the job goes on, why there is none."""
-    try:
-        return matted()
-    except NotFiniteError as error:
-        if not go_on:
-            raise
-        return error
 
 
 def _planner(engine: Engine, spec: PlanSpec) -> "partial[Plan]":

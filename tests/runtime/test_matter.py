@@ -83,7 +83,7 @@ def test_batches_and_progress() -> None:
 def test_nothing_unknown_runs_nothing() -> None:
     engine = RedIsAlpha()
     trimap = np.where(TRIMAP == 128, np.uint8(255), TRIMAP)
-    alpha = Matter(engine)(IMAGE, trimap)
+    alpha = Matter(engine)(IMAGE, trimap, allow_no_unknown=True)
     assert not engine.calls
     np.testing.assert_array_equal(alpha, trimap / 255)
 

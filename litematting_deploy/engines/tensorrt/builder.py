@@ -11,6 +11,7 @@ from typing import Any
 from ... import __version__
 from ...errors import ArtefactError, DeviceError, UsageError
 from ...files import check_writable, replace_file, replacing, sha256
+from ...parameters import path_text
 from ...sidecar import EngineSidecar, Sidecar, check_sidecar, sidecar_path, write_sidecar
 from . import layers
 from . import version as trt
@@ -49,7 +50,7 @@ def build_engine(
     at its next step. Raises `ArtefactError` (its notes: what the parser minds, one line each), `DependencyError`,
     `DeviceError`, `OutputError` or `UsageError`, and leaves nothing under the final names.
     """
-    source, target = Path(onnx), Path(output)
+    source, target = Path(path_text("onnx", onnx)), Path(path_text("output", output))
     backend = profile.backend or trt.installed_backend()
     profile = replace(profile, backend=backend)
     _check_files(source, target, profile)

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..._optional import require
 from ...errors import DependencyError, DeviceError
+from ...parameters import typed
 from ...sidecar import Builder
-from ...specs import typed
 
 MAX_REASON = 400
 """Characters of TensorRT's own messages that go into one of ours."""

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from ..._optional import require
 from ...errors import DeviceError
-from . import no_such_device
 from . import protocol as p
 from .compile import compiled
 
@@ -42,7 +41,7 @@ class CudaPython:
             ) from error
         count = _call("cuDeviceGetCount")
         if not 0 <= index < count:
-            raise no_such_device(index, count)
+            raise p.no_such_device(index, count)
         device = _call("cuDeviceGet", index)
         self.index = index
         self.capability = (_capability("MAJOR", device), _capability("MINOR", device))

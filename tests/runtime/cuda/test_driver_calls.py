@@ -297,10 +297,11 @@ def test_frames_allocate_nothing_once_the_largest_has_come(cuda: Cuda, driver: D
         return np.zeros((*hw, 3), np.uint8), np.full(hw, 128, np.uint8)
 
     with Matter(OnDevice(Idle(), cuda)) as matter:
-        for _ in matter.sequence([frame((20, 300)), *map(frame, sizes)]):
+        # What lies on this device is all 0, whatever is copied there.
+        for _ in matter.sequence([frame((20, 300)), *map(frame, sizes)], allow_no_unknown=True):
             pass
         driver.since()
-        for _ in matter.sequence(map(frame, sizes * 2)):
+        for _ in matter.sequence(map(frame, sizes * 2), allow_no_unknown=True):
             pass
         calls = Counter(call[0] for call in driver.since())
     memory = {

@@ -7,7 +7,8 @@ from ctypes.util import find_library
 import pytest
 
 from litematting_deploy.errors import DeviceError
-from litematting_deploy.runtime.cuda import no_such_device, open_cuda
+from litematting_deploy.runtime.cuda import open_cuda
+from litematting_deploy.runtime.cuda.protocol import no_such_device
 from tests.conftest import ROOT
 
 SCRIPT = """
