@@ -346,7 +346,7 @@ def test_a_photo_is_on_its_way_before_it_is_planned(driver: Driver, trimap_on_de
         matter._plan = noted  # type: ignore[assignment]
         trimap = resident((90, 80)) if trimap_on_device else np.full((90, 80), 128, np.uint8)
         driver.since()
-        matter(np.zeros((90, 80, 3), np.uint8), trimap)
+        matter(np.zeros((90, 80, 3), np.uint8), trimap, allow_no_unknown=True)  # the stand-in computes no mask
         calls = driver.since()
     names = [call[0] for call in calls if call[0].startswith(("cuMemcpy", "cuStream", "cuEvent", "plan"))]
     before = [name for name in names[: names.index("plan")] if not name.endswith("Create")]
