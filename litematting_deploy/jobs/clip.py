@@ -17,7 +17,7 @@ from ..images.background import Background
 from ..images.photo import Photo
 from ..matting.foreground import estimate_foreground
 from ..matting.trimap import FOREGROUND, unsure
-from ..runtime import Matter, open_matter
+from ..runtime import Matter
 from ..specs import DEFAULT_SEGMENT, JobSpec
 from ..video.codecs import Content, codec_for
 from ..video.mux import check_sound, join
@@ -26,7 +26,7 @@ from ..video.segments import Result, Segment, Segments
 from .clip_trimaps import ClipTrimaps, Pair
 from .outputs import Remarks
 from .progress import Alpha, JobResult, ProgressMeter, Report
-from .resume import keep_settings, result_settings
+from .resume import keep_settings, open_begun, result_settings
 from .run import run
 
 Floats = NDArray[np.float32]
@@ -61,11 +61,11 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
     # The folder of segments is removed when a clip is finished: without it, whole results leave nothing to do.
     if job.resume and not segments.folder.exists() and _is_done(files, (job.images, job.source)):
         return JobResult(clip.count or 0, 0, time.perf_counter() - started, "", files=files)
-    with open_matter(job.engine, job.plan) as matter, segments.locked(job.resume), contextlib.ExitStack() as stack:
+    with open_begun(job, segments.folder) as matter, segments.locked(job.resume), contextlib.ExitStack() as stack:
         engine = matter.engine.describe()
         # Segments of two codecs cannot be joined, so that the results belong to the settings that `resume` compares.
         names = [f"{Path(result.path).name}: {result.codec.name} {result.content}" for result in outputs.results]
-        keep_settings(segments.folder, result_settings(matter, job) | {"results": names}, job.resume)
+        keep_settings(segments.folder, result_settings(matter, job) | {"results": names}, job.joins)
         todo = trimaps.pairs(clip)
         resumed = _go_past(segments.whole(), todo, meter)
         meter.begin("frames", (clip.count or resumed) - resumed)

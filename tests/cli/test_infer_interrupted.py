@@ -209,4 +209,5 @@ def test_two_runs_at_once_leave_whole_frames(light: NDArray[Any], tmp_path: Path
     assert len(finished(tmp_path / "out")) == 12
     assert not drafts(tmp_path / "out")
     content = json.loads((tmp_path / "out" / ".ltm-infer.json").read_text())
-    assert content["engine"].startswith("32x32 fp32, weights ")
+    assert content["engine"].startswith("onnxruntime-cpu 32x32, weights ")
+    assert (content["device"], content["precision"]) == ("cpu", "fp32")
