@@ -17,7 +17,7 @@ from PIL import Image
 
 from tests.cli.frames import BOX, PROFILE, command, finished, make_frames, timecode
 from tests.cli.test_infer_colour import foreground
-from tests.conftest import EXAMPLE_TRIMAP, run
+from tests.conftest import EXAMPLE_TRIMAP, ROOT, run
 from tests.images.files import read_exr, read_levels
 from tests.images.light import decoded, encoded
 
@@ -32,7 +32,7 @@ def start(*arguments: str, fsync_s: float = 0) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
-        env={**os.environ, "PYTHONPATH": str(SLOWED), "LTM_FSYNC_S": str(fsync_s)},
+        env={**os.environ, "PYTHONPATH": f"{SLOWED}{os.pathsep}{ROOT}", "LTM_FSYNC_S": str(fsync_s)},
     )
 
 
