@@ -1,9 +1,10 @@
 """Foreground colours against drawn truth, ours beside PyMatting's and Blur-Fusion: error and CPU time, one thread.
 
-python benchmarks/foreground.py PHOTOS [--size 512] [--each 3] [--json FILE]      # with the extras train and peers
+NUMBA_NUM_THREADS=1 python benchmarks/foreground.py PHOTOS [--size 512] [--each 3] [--json FILE]
 
-PHOTOS: a folder of JPEGs, which colour the drawn alphas and what lies behind them. Light is mixed, stored as 8-bit
-sRGB, and the light of the foreground estimated. Printed for each family, and as the mean over families: alpha times
+Needs the extras train and peers; PyMatting takes its threads from NUMBA_NUM_THREADS. PHOTOS: a folder of JPEGs, which
+colour the drawn alphas and what lies behind them. Light is mixed, stored as 8-bit sRGB, and the light of the foreground
+estimated. Printed for each family, and as the mean over families: alpha times
 the error over soft pixels, of light (in 1/255) and of sRGB levels; the median of CPU seconds.
 """
 
