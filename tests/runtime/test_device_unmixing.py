@@ -30,7 +30,8 @@ def scene(height: int, width: int, smooth: bool) -> tuple[Floats, Floats]:
     alpha = rng.random((height, width), np.float32)
     if smooth:
         ramp = np.linspace(-3, 4, width, dtype=np.float32) + np.float32(0.2) * alpha
-        alpha, light = np.broadcast_to(ramp, alpha.shape).clip(0, 1), cv2.blur(light, (9, 9)).reshape(light.shape)
+        alpha = np.broadcast_to(ramp, alpha.shape).clip(0, 1)
+        light = np.asarray(cv2.blur(light, (9, 9)), np.float32)
     return light, np.ascontiguousarray(alpha, np.float32)
 
 

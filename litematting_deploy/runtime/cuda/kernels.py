@@ -134,13 +134,12 @@ class Kernels:
 
         swept: addresses of two buffers (6, rows, width) float32, which are written. Returns the one with the result.
         """
-        hw, bounds = (part.rows, part.width), map(np.float32, part.bounds)
-        numbers = map(np.int32, (*hw, part.coarser_height, part.first))
-        self._launch("begin_colours", stream, hw, coarser, swept[0], *numbers, layers=6)
-        low, high = bounds
+        hw = part.rows, part.width
+        begin = map(np.int32, (*hw, part.coarser_height, part.first))
+        self._launch("begin_colours", stream, hw, coarser, swept[0], *begin, layers=6)
+        numbers: tuple[Argument, ...] = (*map(np.int32, (*hw, part.stride)), *map(np.float32, part.bounds))
         for _ in range(part.sweeps):
-            numbers = map(np.int32, (*hw, part.stride))
-            self._launch("sweep_colours", stream, hw, part.light, part.alpha, *swept, *numbers, low, high, layers=3)
+            self._launch("sweep_colours", stream, hw, part.light, part.alpha, *swept, *numbers, layers=3)
             swept = swept[1], swept[0]
         return swept[0]
 
@@ -167,7 +166,7 @@ class Kernels:
         (planes, stride, rows), (top, skipped) = into, window
         at = skipped * part.width * np.dtype(np.float32).itemsize
         sizes = (rows, part.width, part.stride, part.coarser_height, part.rows, stride, top, skipped, planes, tile)
-        numbers = (*map(np.int32, sizes), *map(np.float32, part.bounds))
+        numbers: tuple[Argument, ...] = (*map(np.int32, sizes), *map(np.float32, part.bounds))
         places = (part.light + at, part.alpha + at, *addresses)
         self._launch("settle_colours", stream, (rows, part.width), *places, *numbers, layers=3)
 
