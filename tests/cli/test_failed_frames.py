@@ -171,7 +171,7 @@ def test_what_known_pixels_do_not_mend_is_not_said_to_be(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("litematting_deploy.matting.foreground.unmix", fail)
+    monkeypatch.setattr("litematting_deploy.runtime.matter.unmix", fail)
     failed = called(*command, tmp_path / "m.mov")
     assert failed.code == 1
     last = failed.err.splitlines()[-1]

@@ -1,5 +1,7 @@
 """Foreground colours, against arithmetic on light computed here, drawn truth and PyMatting."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
