@@ -24,6 +24,7 @@ exact: 0, 128, 255 and nothing else. between: 0, anything from 1 to 254, 255. la
 Depth: TypeAlias = Literal["8", "16", "half", "float"]
 Format: TypeAlias = Literal["png", "tiff", "exr"]
 OnFailure: TypeAlias = Literal["stop", "known"]
+Joining: TypeAlias = Literal["resume", "shard"]
 
 MAX_MEGAPIXELS = 200.0
 DEFAULT_UNKNOWN_WIDTH = "15"
@@ -191,8 +192,9 @@ class JobSpec(Spec):
 
     images: a photo, a folder, a pattern as `frame.%04d.exr`, or a clip. source: its trimaps or masks, as `trimap` says.
     exposure: in stops, of OpenEXR photos, for the network only. frames: of a pattern, as `1-100x2`. shard: `3/16`, the
-    third of sixteen parts. resume: results that are whole and newer than their sources are left. failed_frames: what a
-    clip does at a frame that fails. max_megapixels: larger pictures are refused before they are decoded.
+    third of sixteen parts, all of which have the same settings. resume: results that are whole, newer than their
+    sources and of the same settings are left. failed_frames: what a clip does at a frame that fails. max_megapixels:
+    larger pictures are refused before they are decoded.
     """
 
     images: Annotated[str, PathName()]
@@ -222,6 +224,11 @@ class JobSpec(Spec):
         except LiteMattingError as error:
             error.name_parameter(self.paths)
             raise
+
+    @property
+    def joins(self) -> Joining | None:
+        """The parameter that keeps results of other runs beside those of this one; None where all are made anew."""
+        return "resume" if self.resume else "shard" if self.shard is not None else None
 
 
 @dataclass(frozen=True, kw_only=True)

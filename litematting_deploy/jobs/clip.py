@@ -17,7 +17,8 @@ from ..images.background import Background
 from ..images.photo import Photo
 from ..matting.foreground import estimate_foreground
 from ..matting.trimap import FOREGROUND, unsure
-from ..runtime import Matter, open_matter
+from ..matting.unmixing import Unmix, unmix
+from ..runtime import Matter
 from ..specs import DEFAULT_SEGMENT, JobSpec
 from ..video.codecs import Content, codec_for
 from ..video.mux import check_sound, join
@@ -26,7 +27,7 @@ from ..video.segments import Result, Segment, Segments
 from .clip_trimaps import ClipTrimaps, Pair
 from .outputs import Remarks
 from .progress import Alpha, JobResult, ProgressMeter, Report
-from .resume import keep_settings, result_settings
+from .resume import keep_settings, open_begun, result_settings
 from .run import run
 
 Floats = NDArray[np.float32]
@@ -61,11 +62,11 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
     # The folder of segments is removed when a clip is finished: without it, whole results leave nothing to do.
     if job.resume and not segments.folder.exists() and _is_done(files, (job.images, job.source)):
         return JobResult(clip.count or 0, 0, time.perf_counter() - started, "", files=files)
-    with open_matter(job.engine, job.plan) as matter, segments.locked(job.resume), contextlib.ExitStack() as stack:
+    with open_begun(job, segments.folder) as matter, segments.locked(job.resume), contextlib.ExitStack() as stack:
         engine = matter.engine.describe()
         # Segments of two codecs cannot be joined, so that the results belong to the settings that `resume` compares.
         names = [f"{Path(result.path).name}: {result.codec.name} {result.content}" for result in outputs.results]
-        keep_settings(segments.folder, result_settings(matter, job) | {"results": names}, job.resume)
+        keep_settings(segments.folder, result_settings(matter, job) | {"results": names}, job.joins)
         todo = trimaps.pairs(clip)
         resumed = _go_past(segments.whole(), todo, meter)
         meter.begin("frames", (clip.count or resumed) - resumed)
@@ -137,18 +138,20 @@ class ClipResults:
             background.placed(Photo(clip.first.name, shape, shape, clip.first.colours.space), shown=True)
         return cls(tuple(results), bool(spec.premultiplied), background)
 
-    def pictures(self, frame: ClipFrame, network: NDArray[np.uint8], alpha: Floats) -> list[Floats]:
+    def pictures(
+        self, frame: ClipFrame, network: NDArray[np.uint8], alpha: Floats, unmixed: Unmix = unmix
+    ) -> list[Floats]:
         """Return a picture of the frame for each result, as `video.writer.codes_of` takes them.
 
         Colours are estimated, and mixed with a background, in light; opaque pixels keep the frame's.
         network: (H, W, 3) uint8 sRGB, the frame as the network sees it.
-        alpha: (H, W) float32, 0..1.
+        alpha: (H, W) float32, 0..1. unmixed: finds the colours.
         """
         # Mattes alone need no colours, whose estimation takes longer than the network.
         if all(result.content == "grey" for result in self.results):
             return [alpha for _ in self.results]
         photo, weight = frame.photo(network), alpha[:, :, None]
-        light = estimate_foreground(photo, alpha)
+        light = estimate_foreground(photo, alpha, unmixed)
         colours = frame.colours.to_signal(light)
         pictures = []
         for index, result in enumerate(self.results):
@@ -276,7 +279,7 @@ class _Frames:
             if self.job.failed_frames != "known":
                 raise _FrameError(said)
         try:
-            pictures = self.outputs.pictures(frame, item.network, opaque)
+            pictures = self.outputs.pictures(frame, item.network, opaque, self.matter.unmix)
         except ForegroundError as error:
             if self.outputs.results[0].content != "grey":
                 raise

@@ -19,12 +19,12 @@ from ..images.photo import Photo
 from ..images.results import ResultSizes, check_depth, is_result
 from ..images.suffixes import PNG_SUFFIX, RESULT_FORMATS, is_exr_name
 from ..matting.trimap import unsure
-from ..runtime import Matter, open_matter
+from ..runtime import Matter
 from ..specs import Format, JobSpec, OutputSpec
 from .frames import Frame, chosen_frames, means
 from .outputs import Remarks, Results, notes
 from .progress import Alpha, JobResult, ProgressMeter, Report
-from .resume import keep_settings, result_settings
+from .resume import begin
 from .run import AHEAD, Done, run
 from .trimaps import check_sequence, read_pair
 
@@ -38,10 +38,10 @@ def matte_folder(job: JobSpec, report: Report | None = None) -> JobResult:
     Raises `UsageError`, `InputError`, `OutputError`, and what opening an engine raises.
     """
     folder = FolderJob(job, report)
-    with open_matter(job.engine, job.plan) as matter:
+    matter, since_ns = begin(job, Path(job.output.alpha))
+    with matter:
         engine = matter.engine.describe()
         folder.meter.note(f"engine: {engine}", detail=True)
-        since_ns = keep_settings(Path(job.output.alpha), result_settings(matter, job), job.resume)
         todo = folder.unfinished(lambda frame: folder.files.is_done(frame, since_ns))
         for done in matte_frames(todo, folder.files, matter, folder.meter):
             folder.meter.end(done.item.name, done.failure)
@@ -124,7 +124,7 @@ def matte_frames(
             raise alpha
         # Not in `load`, which runs ahead in several threads: files of a frame are written by one.
         loaded.results.write_preview(loaded.photo, loaded.trimap)
-        loaded.results.write(loaded.photo, alpha)
+        loaded.results.write(loaded.photo, alpha, matter.unmix)
 
     return run(frames, files.load, matte, save)
 

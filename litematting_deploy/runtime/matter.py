@@ -18,6 +18,7 @@ from ..matting.inputs import alpha_dtype, as_image, as_trimap, check_image_shape
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
 from ..matting.trimap import no_unknown
 from ..parameters import Callback, path_text
+from ..matting.unmixing import Unmix, unmix
 from ..profiling import stage
 from ..specs import AUTO, EngineSpec, Placement, PlanSpec
 from .cuda.arrays import DeviceArray
@@ -113,6 +114,11 @@ class Matter:
         """How patches are placed, in words: `adaptive, margin 128` or `grid, step 320`."""
         chosen = self._plan.keywords
         return f"adaptive, margin {chosen['margin']}" if "margin" in chosen else f"grid, step {chosen['step']}"
+
+    @property
+    def unmix(self) -> Unmix:
+        """What finds foreground colours where alpha is computed: for `estimate_foreground`, also after `close`."""
+        return unmix if self._device is None else self._device.unmixer
 
     def plan(self, trimap: Pixels) -> Plan:
         """Return the patches that run for a trimap (H, W) uint8 of 0 / 128 / 255. Raises `InputError`."""

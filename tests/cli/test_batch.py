@@ -194,7 +194,7 @@ def test_an_engine_that_fails_fails_the_rest_of_a_batch(
 
     monkeypatch.setattr(worker, "matte_frames", until_it_fails)
     share = share_of(job_of(shot, tmp_path / "out", engine=str(mean_onnx)))
-    keep_settings(tmp_path / "out", {}, resume=False)
+    keep_settings(tmp_path / "out", {}, None)
     matte = make_worker(share)
     batch = tuple(range(6))
     records = {record.frame: record for record in matte(batch)}

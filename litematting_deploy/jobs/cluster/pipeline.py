@@ -18,7 +18,7 @@ from ..folder import FolderFiles, FolderJob
 from ..frames import Frame
 from ..outputs import Remarks
 from ..progress import JobResult, ProgressMeter, Report
-from ..resume import keep_settings
+from ..resume import as_begun, keep_settings
 from .manifest import Manifest, Record, stamps
 from .worker import Actor, Batch, Share, examine, make_worker
 
@@ -40,7 +40,7 @@ def matte_on_cluster(job: JobSpec, cluster: ClusterSpec = ClusterSpec(), report:
     Raises `UsageError`, `InputError`, `OutputError`, `DependencyError` without Ray, `DeviceError` where Ray fails, and
     what opening an engine raises.
     """
-    job = _for_actors(job, int(cluster.cpus))
+    job = _for_actors(as_begun(job, Path(job.output.alpha)), int(cluster.cpus))
     if cluster.gpus is None:
         cluster = replace(cluster, gpus=float(runs_on_gpu(job.engine)))
     folder = FolderJob(job, report)
@@ -50,7 +50,7 @@ def matte_on_cluster(job: JobSpec, cluster: ClusterSpec = ClusterSpec(), report:
         cluster = replace(cluster, actors=min(cluster.actors or fitting, fitting))
         # An actor's machine is asked: this one may lack the GPU, or the library of the engine.
         settings, engine = ray.ask(cluster, examine, share)
-        since_ns = keep_settings(Path(job.output.alpha), settings, job.resume)
+        since_ns = keep_settings(Path(job.output.alpha), settings, job.joins)
         with contextlib.closing(Manifest(Path(job.output.alpha), since_ns)) as manifest:
             todo = folder.unfinished(lambda frame: _is_done(frame, folder.files, manifest, since_ns))
             remarks = _matte(todo, share, ray, cluster, manifest, folder.meter)
