@@ -122,8 +122,8 @@ def where(described: Mapping[str, Any]) -> str:
     """Return hardware and software of an environment in one sentence."""
     gpus = [f"{gpu['name']} (driver {gpu['driver_version']}, {gpu['clocks.sm']})" for gpu in described["gpus"]]
     clock = [f"{described['cpu_mhz']:.0f} MHz"] if described["cpu_mhz"] else []
-    load = f"load {described['load_at_start']:g} at the start"
-    hardware = ", ".join([f"{described['cpu']}, {described['cores']} cores", *clock, *gpus, load])
+    load = [] if described["load_at_start"] is None else [f"load {described['load_at_start']:g} at the start"]
+    hardware = ", ".join([f"{described['cpu']}, {described['cores']} cores", *clock, *gpus, *load])
     versions = ", ".join(f"{name} {version}" for name, version in described["versions"].items())
     return f"{hardware}; {described['system']}, Python {described['python']}, {versions}."
 
