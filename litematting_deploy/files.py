@@ -20,6 +20,7 @@ from .system import is_held, user_cache, why_no_name
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
 _DRAFT_S = 24 * 3600  # more than the clocks of two machines differ by
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # of file systems as FAT; the last on Windows
+_ROOM = "choose another output or make room"
 _HELD_S = (0.05, 0.1, 0.2, 0.4, 0.8)  # pauses, together longer than a scanner takes for a photo
 # Written by hand. `tomllib` takes time and memory by the square of a key's parts, which lie on one line.
 _TOML_BYTES, _TOML_LINE, _TOML_DEPTH = 1 << 16, 1000, 6
@@ -73,7 +74,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
                 os.fsync(file.fileno())
             rename(draft, target)
         except OSError as error:
-            fix = "close it in the program that has it open" if is_held(error) else "choose another output or make room"
+            fix = "close what has it open, or choose another output" if is_held(error) else _ROOM
             raise OutputError(f"{path}: cannot be written: {error.strerror or error}; {fix}") from error
         on_error.pop_all()
 
@@ -126,7 +127,7 @@ def create_file(path: str | Path, content: bytes) -> bool:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             reason = f"cannot be written: {error.strerror}"
-            raise OutputError(f"{path}: {reason}; choose another output or make room") from error
+            raise OutputError(f"{path}: {reason}; {_ROOM}") from error
         if os.path.exists(path):
             return False
         rename(draft, Path(path))

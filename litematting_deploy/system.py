@@ -344,7 +344,7 @@ def crash_of(code: int) -> str:
 
 
 def user_cache() -> Path:
-    """Return the folder of this user that programs keep in it what they can make again."""
+    """Return the folder of this user where programs keep what they can make again."""
     if sys.platform == "win32":
         own = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     elif sys.platform == "darwin":

@@ -59,6 +59,7 @@ def test_services_are_confined() -> None:
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
         assert service["network_mode"] == "none"
+        assert service["user"] == "${LTM_USER:-10001:10001}"
         assert "no-new-privileges:true" in service["security_opt"]
         assert {volume.partition(":")[2] for volume in service["volumes"]} == {"/data", "/cache"}
         build = service["build"]

@@ -8,11 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections import namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path, PureWindowsPath
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -22,8 +21,15 @@ from litematting_deploy.errors import OutputError, UsageError
 from litematting_deploy.jobs import frames
 
 On = Callable[[str], None]
-CpuTimes = namedtuple("CpuTimes", ["user", "system", "idle"])
 STARTED_S = 1_700_000_000.0
+
+
+class CpuTimes(NamedTuple):
+    """As psutil has them, in seconds."""
+
+    user: float
+    system: float
+    idle: float
 
 
 @pytest.fixture
@@ -68,7 +74,7 @@ class Psutil:
 @pytest.fixture
 def psutil(monkeypatch: pytest.MonkeyPatch) -> Psutil:
     made = Psutil()
-    monkeypatch.setitem(sys.modules, "psutil", made)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "psutil", made)
     return made
 
 
@@ -102,14 +108,14 @@ def test_the_processor_s_name(on: On, tmp_path: Path, monkeypatch: pytest.Monkey
         "OpenKey": lambda root, path: Key() if (root, path.split("\\")[0]) == (1, "HARDWARE") else pytest.fail(path),
         "QueryValueEx": lambda _, name: (f"{name}: Intel(R) Core(TM)  ", 1),
     }
-    monkeypatch.setitem(sys.modules, "winreg", SimpleNamespace(**registry))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "winreg", SimpleNamespace(**registry))
     on("win32")
     assert system.processor_name() == "ProcessorNameString: Intel(R) Core(TM)"
 
     def gone(*_: object) -> None:
         raise OSError("no such key")
 
-    monkeypatch.setitem(sys.modules, "winreg", SimpleNamespace(**registry | {"OpenKey": gone}))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "winreg", SimpleNamespace(**registry | {"OpenKey": gone}))
     assert system.processor_name(), "the architecture, at least"
 
 

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -49,12 +49,13 @@ def opencue(_: Path) -> list[list[str]]:
         def add_layer(self, layer: Any) -> None:
             layers.append(layer)
 
-    modules = {name: ModuleType(name) for name in ("outline", "outline.modules", "outline.modules.shell")}
     launched: list[object] = []
-    cuerun = ModuleType("cuerun")
-    cuerun.launch = lambda job, **_: launched.append(job)  # type: ignore[attr-defined]
-    modules["outline"].Outline, modules["outline"].cuerun = Outline, cuerun  # type: ignore[attr-defined]
-    modules["outline.modules.shell"].Shell = lambda name, **given: {"name": name, **given}  # type: ignore[attr-defined]
+    cuerun = SimpleNamespace(launch=lambda job, **_: launched.append(job))
+    modules = {
+        "outline": SimpleNamespace(Outline=Outline, cuerun=cuerun),
+        "outline.modules": SimpleNamespace(),
+        "outline.modules.shell": SimpleNamespace(Shell=lambda name, **given: {"name": name, **given}),
+    }
     with pytest.MonkeyPatch.context() as patch:
         for name, module in modules.items():
             patch.setitem(sys.modules, name, module)
