@@ -80,6 +80,13 @@ def test_top_level_folders_are_no_packages() -> None:
     assert EXAMPLE.is_file()
 
 
+def test_the_examples_are_files_and_the_package_s_own() -> None:
+    """Not links to them, which Windows checks out as texts, and copies of the folder leave behind."""
+    for name in ("dandelion.jpg", "dandelion_trimap.png"):
+        assert not (ROOT / "examples" / name).is_symlink()
+        assert (ROOT / "examples" / name).read_bytes() == (ROOT / "litematting_deploy" / "assets" / name).read_bytes()
+
+
 def test_lazy_names() -> None:
     for name in litematting_deploy.__all__:
         public = getattr(litematting_deploy, name)
