@@ -124,9 +124,9 @@ def where(described: Mapping[str, Any]) -> str:
     """Return hardware and software of an environment in one sentence."""
     gpus = [f"{gpu['name']} (driver {gpu['driver_version']}, {gpu['clocks.sm']})" for gpu in described["gpus"]]
     clock = [f"{described['cpu_mhz']:.0f} MHz"] if described["cpu_mhz"] else []
-    load = f"load {described['load_at_start']:g} at the start"
+    load = [] if described["load_at_start"] is None else [f"load {described['load_at_start']:g} at the start"]
     instructions = [described["instruction_set"]] if "instruction_set" in described else []  # older files lack it
-    hardware = ", ".join([described["cpu"], *instructions, f"{described['cores']} cores", *clock, *gpus, load])
+    hardware = ", ".join([described["cpu"], *instructions, f"{described['cores']} cores", *clock, *gpus, *load])
     versions = ", ".join(f"{name} {version}" for name, version in described["versions"].items())
     return f"{hardware}; {described['system']}, Python {described['python']}, {versions}."
 

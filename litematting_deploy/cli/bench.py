@@ -2,7 +2,6 @@
 
 import functools
 import json
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from ..files import check_writable, replace_file
 from ..runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
 from ..sidecar import read_sidecar
 from ..specs import EngineSpec
+from ..system import command_line
 from .command import command, notice, printable, stderr, stdout, table, with_flags
 from .options import option, positive
 
@@ -187,7 +187,7 @@ def _to_use(row: Row, spec: BenchSpec) -> str:
         infer += ["--engine", "model.onnx"]
     if backend is not None and not backend.in_file and row.precision != "fp32":
         infer += ["--precision", row.precision]
-    return "; ".join(shlex.join(line) for line in (export, infer) if line)
+    return "; ".join(command_line(line) for line in (export, infer) if line)
 
 
 def _photo(sources: tuple[str, str], engines: Sequence[Path], cutout: bool, files: Files) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import io
 import logging
 import os
 import re
@@ -22,6 +23,7 @@ from rich.text import Text
 
 from .. import __version__
 from ..errors import LiteMattingError, OutputError
+from ..system import command_line, ending_signals
 
 INTERRUPTED = 130
 _COMMAND_LINE = re.compile(r"""`(ltm-\w+(?: (?:'[^']*'|"'"|[^`'"\s])+)+)`""")
@@ -82,11 +84,12 @@ class Command(click.Command):
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         name = self.name or "ltm"
         _fill_standard_descriptors()
+        _spell_what_has_no_code()
         # Without any handler, Python itself prints what Pillow logs on the standard error.
         logging.getLogger("PIL").addHandler(logging.NullHandler())
         if threading.current_thread() is threading.main_thread():
             # By default they end a process without any `finally`, and drafts would stay behind.
-            for ending in (signal.SIGTERM, signal.SIGHUP):
+            for ending in ending_signals():
                 if signal.getsignal(ending) == signal.SIG_DFL:  # nohup has SIGHUP ignored
                     signal.signal(ending, _terminate)
         try:
@@ -118,6 +121,13 @@ def _fill_standard_descriptors() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number, and those below are taken
+
+
+def _spell_what_has_no_code() -> None:
+    """Have standard streams spell signs that their encoding lacks, such as × in a code page of Windows, as \\xd7."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a program that calls a command may have put something else there
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _terminate(number: int, _: object) -> NoReturn:
@@ -163,7 +173,7 @@ def _command_line(match: "re.Match[str]") -> str:
     for word in words:
         option, _, value = word.partition("=")
         line += [_flag(options[option])] if value == "True" else [_flag(options[option]), value]
-    return shlex.join(line)
+    return command_line(line)
 
 
 def _options(command: str) -> dict[str, click.Option]:

@@ -17,7 +17,7 @@ from ..runtime.cuda.protocol import Cuda
 from ..runtime.loading import load_engine
 from ..runtime.shipped import SHIPPED_CHECKPOINT, TINY_ENGINE
 from ..sidecar import Builder
-from ..system import gpus
+from ..system import cuda_driver_library, gpus
 from .expected import agreement, built_tiny, tiny_agreement
 from .registry import Found, MissingError, needs
 
@@ -27,11 +27,11 @@ _NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 def driver() -> Found:
     """Ask the driver for its version of CUDA and its GPUs, and see that cuda-bindings fits it."""
     try:
-        cuda = ctypes.CDLL("libcuda.so.1")
+        cuda = ctypes.CDLL(cuda_driver_library())
     except OSError as error:
         raise MissingError(
-            "no NVIDIA driver (libcuda.so.1): GPUs need one, 580 or later for the extras of CUDA 13; without it "
-            "everything runs on the CPU"
+            f"no NVIDIA driver ({cuda_driver_library()}): GPUs need one, 580 or later for the extras of CUDA 13; "
+            "without it everything runs on the CPU"
         ) from error
     # Through ctypes, as the extras may be missing: what matters is which CUDA the driver knows.
     status, version, count = cuda.cuInit(0), ctypes.c_int(), ctypes.c_int()

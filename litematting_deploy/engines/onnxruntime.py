@@ -3,6 +3,7 @@
 import ctypes
 import importlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -14,6 +15,7 @@ import numpy as np
 from .._optional import require
 from ..errors import ArtefactError, DependencyError, DeviceError, UsageError, first_line
 from ..sidecar import Sidecar, check_sidecar
+from ..system import core_count
 from .base import CHANNELS, Batch, Described, Engine, check_contract, check_origin
 from .device import DEFAULT_BATCH, DeviceArtefact, DeviceEngine, Gpu, cache_path, checked_batch
 from .layer_times import LayerTime, read_onnxruntime
@@ -57,15 +59,17 @@ class InSession(Described):
     ) -> None:
         """Open a session.
 
-        threads: on the CPU, all cores by default. float64: group norms may compute in it. profile: begins the file of
-        its profiler, if any. plugins: devices of ONNX Runtime, by which the first of the providers comes that is no
-        part of its wheel.
+        threads: on the CPU, all cores that this process may use by default. float64: group norms may compute in it.
+        profile: begins the file of its profiler, if any. plugins: devices of ONNX Runtime, by which the first of the
+        providers comes that is no part of its wheel.
 
         Raises `ArtefactError`, or `DeviceError` where another than the first provider starts.
         """
         options = ort.SessionOptions()
         options.log_severity_level = 4  # what is wrong is raised as well; its log would print what a file says as it is
         options.enable_mem_pattern = False  # its plan nearly doubles the memory of a 640x640 patch and saves no time
+        if threads is None and core_count() < (os.cpu_count() or 1):
+            threads = core_count()  # by itself it binds a thread to every core, also to those that others were given
         if threads is not None:
             options.intra_op_num_threads = threads
         if profile is not None:
@@ -236,8 +240,10 @@ def load_tensorrt(ort: Any) -> int:
 
     Returns its version as TensorRT writes it, 101401 for 10.14.1. Raises `DependencyError` naming what is missing.
     """
-    provider = Path(ort.__file__).parent / "capi" / "libonnxruntime_providers_tensorrt.so"
-    wanted = re.findall(rb"\0(lib(?:nvinfer|nvonnxparser)\.so\.\d+)(?=\0)", provider.read_bytes())
+    (provider,) = Path(ort.__file__).parent.glob("capi/*onnxruntime_providers_tensorrt.*")  # lib....so, ....dll
+    wanted = re.findall(
+        rb"\0(lib(?:nvinfer|nvonnxparser)\.so\.\d+|(?:nvinfer|nvonnxparser)_\d+\.dll)(?=\0)", provider.read_bytes()
+    )
     try:
         folder = Path(str(importlib.import_module("tensorrt_libs").__file__)).parent
     except ImportError:
@@ -247,7 +253,7 @@ def load_tensorrt(ort: Any) -> int:
         try:
             library = ctypes.CDLL(str(folder / name) if (folder / name).exists() else name)
         except OSError as error:
-            there = ", ".join(sorted(path.name for path in folder.glob("libnvinfer.so.*"))) or "no TensorRT"
+            there = ", ".join(sorted(path.name for path in folder.glob("*nvinfer[._]*"))) or "no TensorRT"
             raise DependencyError(
                 f"`device=tensorrt`: onnxruntime {ort.__version__} needs {name}, and {there} is installed: "
                 f"pip install 'litematting-deploy[gpu-trt]' ({first_line(error)})"

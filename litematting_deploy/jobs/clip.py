@@ -287,8 +287,7 @@ class _Frames:
             # What is in these segments has all its results, which `resume` counts on; it is shorter than usual, and
             # whole. From this frame on the matte goes elsewhere, and is joined to it at the end.
             self.segments.close()
-            self.stack.enter_context(self.alone.locked(resume=False))
-            self.stack.callback(self.alone.remove)
+            self.stack.enter_context(self.alone.locked(resume=False, keep=False))
             self.outputs, pictures = replace(self.outputs, results=self.outputs.results[:1]), [opaque]
         segments = self.segments if self.colourless is None else self.alone
         segments.add(frame, item.digest, pictures, said)

@@ -1,7 +1,6 @@
 """An ONNX to a TensorRT engine, checked before, whole or not at all."""
 
 import os
-import shlex
 import time
 import warnings
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from ...errors import ArtefactError, DeviceError, UsageError
 from ...files import check_writable, replace_file, replacing, sha256
 from ...parameters import path_text
 from ...sidecar import EngineSidecar, Sidecar, check_sidecar, sidecar_path, write_sidecar
+from ...system import command_line
 from . import layers
 from . import version as trt
 from .config import configure, keep_timing_cache, targets
@@ -229,7 +229,7 @@ def _same_with_trtexec(sidecar: EngineSidecar, fixed: int | None) -> str:
             shapes = (f"{name}:{count}x{channels}x{size}" for name, channels in INPUT_CHANNELS.items())
             words.append(f"--{option}={','.join(shapes)}")
     words += ["--profilingVerbosity=detailed", "--exportLayerInfo=layers.json", "--skipInference"]
-    return shlex.join([*words, "--verbose"] if rtx else words)
+    return command_line([*words, "--verbose"] if rtx else words)
 
 
 def _describe(

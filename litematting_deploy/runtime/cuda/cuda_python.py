@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..._optional import require
 from ...errors import DeviceError
+from ...system import cuda_driver_library
 from . import protocol as p
 from .compile import compiled
 
@@ -37,7 +38,7 @@ class CudaPython:
             _call("cuInit", 0)
         except RuntimeError as error:  # cuda.bindings looks for the driver at the first call
             raise DeviceError(
-                "no CUDA driver (libcuda.so.1): install NVIDIA's driver, or run an ONNX with `device=cpu`"
+                f"no CUDA driver ({cuda_driver_library()}): install NVIDIA's driver, or run an ONNX with `device=cpu`"
             ) from error
         count = _call("cuDeviceGetCount")
         if not 0 <= index < count:

@@ -22,7 +22,7 @@ NAMES = (
 
 def source() -> str:
     """Return the CUDA C++ of all kernels."""
-    return (files(__package__) / "kernels.cu").read_text()
+    return (files(__package__) / "kernels.cu").read_text(encoding="utf-8")
 
 
 def batch_record(batch: int) -> "np.dtype[Any]":
