@@ -26,7 +26,8 @@ Encoding: TypeAlias = Literal["exact", "between", "labels"]
 exact: 0, 128, 255 and nothing else. between: 0, anything from 1 to 254, 255. labels: 0, 1, 2.
 """
 Depth: TypeAlias = Literal["8", "16", "half", "float"]
-Format: TypeAlias = Literal["png", "tiff", "exr"]
+Format: TypeAlias = Literal["png", "tiff", "exr", "jpeg"]
+Fit: TypeAlias = Literal["cover", "contain"]
 OnFailure: TypeAlias = Literal["stop", "known"]
 
 MAX_MEGAPIXELS = 200.0
@@ -133,7 +134,7 @@ class EngineSpec(Spec):
     engine: an ONNX, a TensorRT engine, a checkpoint, or the URL of a model on a Triton server; None for the shipped
     weights. device: `auto`, the best one here (`runtime.automatic`), or one of `engines.providers`: `cpu`, `cuda[:N]`
     and, for an ONNX, `tensorrt[:N]`, `openvino[:gpu|:npu]`, `webgpu` or `coreml`. patch_hw: of a checkpoint, height and
-    width in pixels. batch: patches per call. threads: of an ONNX on the CPU. precision: of a checkpoint on a GPU, and
+    width in pixels. batch: patches per call. threads: on the CPU. precision: of a checkpoint on a GPU, and
     of an ONNX in OpenVINO. compiled: a checkpoint runs through `torch.compile`. channels_last: a checkpoint keeps
     activations as (N, H, W, C). trust: a TensorRT engine without its sidecar is run. timeout_s: of each request to a
     Triton server, in seconds.
@@ -228,9 +229,11 @@ class OutputSpec(Spec):
     """Which results are written: of one photo files, of many folders, of a clip clips.
 
     alpha: the matte. cutout: foreground colours with alpha. foreground: these colours alone. background: a colour or an
-    image behind the cut-out, which is opaque then. premultiplied: the cut-out's colours times alpha; None for the
+    image behind the cut-out, which is opaque then. background_fit: how an image of another size than the photo's is
+    scaled; None refuses it. premultiplied: the cut-out's colours times alpha; None for the
     default of its type of file. depth: None for what loses nothing. preview: the photo with the unknown band tinted.
-    format: of a folder's results; None for PNG, and EXR of EXR. codec: of a clip's matte; None for that of the ending.
+    format: of a folder's results; None for PNG, and EXR of EXR; `jpeg` for pictures without transparency, while alphas
+    are PNG. codec: of a clip's matte; None for that of the ending.
     sound: a clip's sound is copied. segment: how many frames of a clip are kept at a time for `resume`.
     """
 
@@ -239,6 +242,7 @@ class OutputSpec(Spec):
     foreground: str | None = None
     preview: str | None = None
     background: str | None = None
+    background_fit: Fit | None = None
     premultiplied: bool | None = None
     depth: Depth | None = None
     format: Format | None = None
@@ -251,6 +255,14 @@ class OutputSpec(Spec):
         check_number("segment", self.segment, 1)
         if self.background is not None and self.cutout is None:
             raise UsageError("`background` lies behind the cut-out; give `cutout`, too")
+        if self.background_fit is not None and self.background is None:
+            raise UsageError("`background_fit` scales the image of `background`; give that, too")
+        is_transparent = self.cutout is not None and self.background is None
+        if self.format == "jpeg" and (is_transparent or (self.cutout is None and self.foreground is None)):
+            raise UsageError(
+                "`format=jpeg` is for pictures without transparency, and alphas stay PNG; give `cutout` with "
+                "`background`, or `foreground` alone"
+            )
         if self.premultiplied is not None and (self.cutout is None or self.background is not None):
             raise UsageError(
                 "`premultiplied` is about the alpha channel of `cutout`, and without `background`; leave it out"

@@ -9,6 +9,7 @@ from typing import Any
 from .compare import Change
 from .complexity import FULL, TABLES
 from .results import OK, Complexity, Results, Row
+from .timing import BEARS
 
 Value = str | int | float | None
 
@@ -101,9 +102,16 @@ def columns(rows: Sequence[Row], narrow: bool = False) -> list[Column]:
     return [column for column in said if column.key not in _WIDE | same]
 
 
-def to_csv(rows: Sequence[Row]) -> str:
-    """Return every row as CSV, with numbers unrounded and empty cells where there is none."""
-    said = [*columns(rows), *_CSV_ONLY]
+def to_csv(rows: Sequence[Row], described: Mapping[str, Any]) -> str:
+    """Return every row as CSV, with numbers unrounded and empty cells where there is none.
+
+    described: the environment, of which each row has the processor and its instruction set.
+    """
+    machine = [
+        Column("", key, lambda _, value=described.get(key): value)  # type: ignore[misc]
+        for key in ("cpu", "instruction_set")
+    ]
+    said = [*columns(rows), *_CSV_ONLY, *machine]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(column.key for column in said)
@@ -123,7 +131,8 @@ def where(described: Mapping[str, Any]) -> str:
     gpus = [f"{gpu['name']} (driver {gpu['driver_version']}, {gpu['clocks.sm']})" for gpu in described["gpus"]]
     clock = [f"{described['cpu_mhz']:.0f} MHz"] if described["cpu_mhz"] else []
     load = f"load {described['load_at_start']:g} at the start"
-    hardware = ", ".join([f"{described['cpu']}, {described['cores']} cores", *clock, *gpus, load])
+    widest = [said] if (said := described.get("instruction_set")) else []
+    hardware = ", ".join([described["cpu"], *widest, f"{described['cores']} cores", *clock, *gpus, load])
     versions = ", ".join(f"{name} {version}" for name, version in described["versions"].items())
     return f"{hardware}; {described['system']}, Python {described['python']}, {versions}."
 
@@ -182,7 +191,7 @@ def method(options: Mapping[str, Any]) -> str:
         f"At least {options['iterations']} runs{lasted} one after the other, after {options['warmup']} that do not "
         "count, each engine in a process of its own, in the order of the rows; from host arrays to a host array, "
         "without decoding, patches and stitching. ± is the standard deviation over the mean, RAM the most that the "
-        "process held, interpreter and libraries included."
+        f"process held, interpreter and libraries included. p90 needs {BEARS[90]} runs, p99 {BEARS[99]}."
     )
 
 

@@ -15,6 +15,7 @@ from .opening import check_size
 _DTYPES: dict[str, type[Any]] = {"half": np.float16, "float": np.float32, "uint": np.uint32}
 _LINES_PER_CHUNK = 16  # of ZIP compression, which is lossless
 _NAMES = {1: "A", 3: "RGB", 4: "RGBA"}
+_HALF_LEVEL = 0.5 / 255
 
 
 def is_exr(path: str | Path) -> bool:
@@ -60,7 +61,7 @@ def read_exr_rgb(path: str | Path, max_megapixels: float) -> tuple[NDArray[Any],
             "write the layer that you mean as plain RGB"
         )
     planes = _read(path, header, (*colours, *({"A"} & header.channels.keys())))
-    if "A" in planes and not (planes["A"] == 1).all():
+    if "A" in planes and not _is_opaque(planes["A"]):
         raise InputError(
             f"{path}: has transparent pixels, whose colours are unclear; flatten it or save it without alpha"
         )
@@ -77,7 +78,7 @@ def read_exr_mask(path: str | Path, max_megapixels: float) -> tuple[NDArray[np.f
     plane, colours = None, _colours(header)
     if is_alpha := "A" in header.channels:
         plane = _read(path, header, ("A",))["A"]
-    if colours is not None and (plane is None or (plane == 1).all()):
+    if colours is not None and (plane is None or _is_opaque(plane)):
         grey, *others = _read(path, header, colours).values()
         # NaN is looked for below, where the message names it.
         if not all(np.array_equal(grey, other, equal_nan=True) for other in others):
@@ -123,6 +124,11 @@ def write_exr(path: str | Path, pixels: NDArray[Any], source: ExrHeader | None =
             raise OSError(" ".join(str(error).replace(str(draft), "it").split())) from error
         if source is not None:
             splice(draft, source.carried_over(), -(-planes.shape[0] // _LINES_PER_CHUNK))
+
+
+def _is_opaque(alpha: NDArray[Any]) -> bool:
+    """Return whether an alpha channel is 1 everywhere, within half a level of 8 bits, as filters leave it."""
+    return bool((np.abs(alpha.astype(np.float32) - 1) <= _HALF_LEVEL).all())
 
 
 def _colours(header: ExrHeader) -> tuple[str, ...] | None:

@@ -50,6 +50,7 @@ class _Options(EngineOptions, total=False):
     cutout: Name | None
     foreground: Name | None
     background: Name | None
+    background_fit: specs.Fit | None
     premultiplied: bool | None
     max_megapixels: float
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..runtime import Matter
 from ..runtime.shipped import SHIPPED_ENGINE
 from ..schema import decode
 from ..sidecar import weights_sha256
-from ..specs import JobSpec
+from ..specs import JobSpec, OutputSpec, PlanSpec, TrimapSpec
 from .trimaps import band_of, meaning_of
 
 SETTINGS = ".ltm-infer.json"
@@ -44,6 +45,7 @@ def result_settings(matter: Matter, job: JobSpec) -> dict[str, Any]:
         "unknown": None if trimap.kind == "trimap" else masks,
         "format": output.format,
         "background": background,
+        "background_fit": output.background_fit,
         "trimap_encoding": trimap.trimap_encoding,
         "adaptive": trimap.adaptive,
         "depth": output.depth,
@@ -51,6 +53,15 @@ def result_settings(matter: Matter, job: JobSpec) -> dict[str, Any]:
         "exposure": job.exposure,
         "published": job.plan.published,
     }
+
+
+def _said(name: str, value: Any) -> str:
+    """Return the value of a setting as people have given it: an option, or that it was left out."""
+    if name not in {each.name for kind in (OutputSpec, TrimapSpec, PlanSpec, JobSpec) for each in fields(kind)}:
+        return "none" if value is None else str(value)
+    if value in (None, False):
+        return f"without `{name}`"
+    return f"`{name}`" if value is True else f"`{name}={value}`"
 
 
 def keep_settings(folder: Path, now: dict[str, Any], resume: bool) -> int:
@@ -85,8 +96,8 @@ def keep_settings(folder: Path, now: dict[str, Any], resume: bool) -> int:
         changed = [name for name in now if before.get(name) != now[name]]
         if changed:
             raise UsageError(
-                f"{folder}: was begun with another {', '.join(changed)} "
-                f"({before.get(changed[0])!r}, now {now[changed[0]]!r}); resume with that, or leave `resume` out",
+                f"{folder}: was begun with another {', '.join(changed)}: {_said(changed[0], before.get(changed[0]))}, "
+                f"now {_said(changed[0], now[changed[0]])}; use the same options, or leave `resume` out",
                 parameter="resume",
             )
     # The time of the note says since when its settings hold: written anew, it would make older results invalid.
