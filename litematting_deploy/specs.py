@@ -280,9 +280,11 @@ class JobSpec(Spec):
     """A photo, a folder or a clip to matte.
 
     images: a photo, a folder, a pattern as `frame.%04d.exr`, or a clip. source: its trimaps or masks, as `trimap` says.
-    exposure: in stops, of OpenEXR photos, for the network only. frames: of a pattern, as `1-100x2`. shard: `3/16`, the
-    third of sixteen parts. resume: results that are whole and newer than their sources are left. failed_frames: what a
-    clip does at a frame that fails. max_megapixels: larger pictures are refused before they are decoded.
+    exposure: in stops, of OpenEXR photos, for the network only. layer: of these, as beauty of beauty.R. input_space: of
+    these, a scene-linear space by its name in OpenColorIO; None for sRGB's primaries. frames: of a pattern, as
+    `1-100x2`. shard: `3/16`, the third of sixteen parts. resume: results that are whole and newer than their sources
+    are left. failed_frames: what a clip does at a frame that fails. max_megapixels: larger pictures are refused before
+    they are decoded.
     """
 
     images: str
@@ -292,6 +294,8 @@ class JobSpec(Spec):
     engine: EngineSpec = field(default_factory=EngineSpec)
     plan: PlanSpec = field(default_factory=PlanSpec)
     exposure: float | None = None
+    layer: str | None = None
+    input_space: str | None = None
     max_megapixels: float = MAX_MEGAPIXELS
     frames: str | None = None
     shard: str | None = None

@@ -26,7 +26,7 @@ from ..errors import LiteMattingError, OutputError
 from .log import FORMS, LOG, Level, log_options
 
 INTERRUPTED = 130
-_EPILOG = "Every option may be set in the environment, as in {}DEVICE or, for all commands, LTM_DEVICE."
+_EPILOG = "An option may be set by a variable of the environment: {}OPTION for this command, LTM_OPTION for all."
 _COMMAND_LINE = re.compile(r"""`(ltm-\w+(?: (?:'[^']*'|"'"|[^`'"\s])+)+)`""")
 
 

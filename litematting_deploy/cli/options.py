@@ -61,6 +61,20 @@ def _patch(context: click.Context, parameter: click.Parameter, value: str | None
 engine_option, plan_option, trimap_option, output_option, job_option = (
     functools.partial(option, spec) for spec in (EngineSpec, PlanSpec, TrimapSpec, OutputSpec, JobSpec)
 )
+exr_options = adding(
+    job_option(
+        "--exposure",
+        metavar="STOPS",
+        help="Exposure, in stops, applied to EXR photos for the network only.  [default: 0]",
+    ),
+    job_option("--layer", metavar="NAME", help="Layer of EXR photos, as beauty.  [default: the channels without one]"),
+    job_option(
+        "--input-space",
+        metavar="NAME",
+        help="Scene-linear colour space of EXR photos by its name in OpenColorIO, as ACEScg; $OCIO names a "
+        "configuration.  [default: sRGB's primaries]",
+    ),
+)
 positive = click.FloatRange(min=0, min_open=True)
 max_megapixels_option = job_option("--max-megapixels", type=positive, help="Refuse larger images before decoding them.")
 engine_options = adding(
@@ -193,7 +207,7 @@ result_options = adding(
         metavar="FILE",
         help="Also write a picture of what is estimated: the photo with the unknown band tinted and outlined.",
     ),
-    job_option("--exposure", metavar="STOPS", help="Of an EXR photo, for the network only.  [default: 0]"),
+    exr_options,
 )
 job_options = adding(trimap_options, result_options, engine_options, plan_options)
 """What ltm-infer and ltm-batch have in common; what is for many frames is in `folder_options`."""

@@ -63,6 +63,8 @@ class PhotoOptions(_Options, total=False):
     depth: specs.Depth | None
     preview: Name | None
     exposure: float | None
+    layer: str | None
+    input_space: str | None
 
 
 class FolderOptions(PhotoOptions, total=False):

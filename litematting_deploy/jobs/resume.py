@@ -51,6 +51,8 @@ def result_settings(matter: Matter, job: JobSpec) -> dict[str, Any]:
         "depth": output.depth,
         "premultiplied": output.premultiplied,
         "exposure": job.exposure,
+        "layer": job.layer,
+        "input_space": job.input_space,
         "published": job.plan.published,
     }
 

@@ -145,5 +145,10 @@ def _colours_as(photo: Photo, colours: NDArray[Any], dtype: type[Any]) -> NDArra
 def _light_as(photo: Photo, light: NDArray[np.float32], dtype: type[Any]) -> NDArray[Any]:
     """Return light in the photo's primaries as numbers of a result."""
     if np.issubdtype(dtype, np.integer):
-        return photo.space.encode(light, dtype)
-    return to_half_or_float(photo.space.convert(light, SRGB), dtype)
+        # Light of an OpenEXR photo has primaries, and no curve.
+        return (
+            SRGB.encode(photo.space.convert(light, SRGB), dtype)
+            if photo.is_linear
+            else photo.space.encode(light, dtype)
+        )
+    return to_half_or_float(light if photo.is_linear else photo.space.convert(light, SRGB), dtype)

@@ -4,6 +4,7 @@ import os
 import pickle
 import re
 import struct
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ from .network import LiteMatting
 NESTING_KEYS = ("state_dict", "model")
 NAMES_SHOWN = 4
 # What a library makes of bytes that are no text, or of a pickle's instructions: nothing that people can use.
-_BYTES = re.compile(r"\\x[0-9a-fA-F]{2}|[^\x20-\x7e]|load key|operand|opcode|memo|MARK")
+_BYTES = re.compile(r"\\x[0-9a-fA-F]{2}|[^\n\x20-\x7e]|load key|operand|opcode|memo|MARK")
 # What every variant has; a file without it is compared with the full network.
 _LAYERS = {"layer0.0.weight"}
 _WEIGHTS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -87,18 +88,19 @@ def _read_torch(path: Path) -> object:
         # torch.save stores; of packed records a megabyte can be gigabytes.
         if zipfile.is_zipfile(path) and _is_packed(path):
             raise CheckpointError(f"{path}: holds compressed records, wanted what torch.save writes; save it with that")
-        return torch.load(path, map_location="cpu", weights_only=True)  # a pickle could run any code otherwise
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a damaged file's numbers, before it is refused
+            return torch.load(path, map_location="cpu", weights_only=True)  # a pickle could run any code otherwise
     except pickle.UnpicklingError as error:
         said = first_line(error)
-        if not said or _BYTES.search(said):  # a byte of a damaged file, taken for an instruction of a pickle
+        if not said or _BYTES.search(str(error)):  # a byte of a damaged file, taken for an instruction of a pickle
             raise CheckpointError(f"{path}: damaged or not a PyTorch checkpoint; fetch it again") from error
         raise CheckpointError(
             f"{path}: not a checkpoint of plain tensors, the only kind that is read; "
             f"save model.state_dict() with torch.save (torch says: {said})"
         ) from error
     except _DAMAGE as error:
-        said = first_line(error)
-        reason = "" if _BYTES.search(said) else f" ({said})"
+        reason = "" if _BYTES.search(str(error)) else f" ({first_line(error)})"
         raise CheckpointError(f"{path}: damaged or not a PyTorch checkpoint; fetch it again{reason}") from error
 
 
@@ -115,8 +117,7 @@ def _read_safetensors(path: Path) -> object:
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, *_DAMAGE) as error:
-        said = first_line(error)
-        reason = "" if _BYTES.search(said) else f" ({said})"
+        reason = "" if _BYTES.search(str(error)) else f" ({first_line(error)})"
         raise CheckpointError(f"{path}: damaged or not a safetensors file; fetch it again{reason}") from error
 
 
