@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -115,7 +116,7 @@ class Command(click.Command):
                 warnings.showwarning = lambda message, *_, **__: notice(f"{name}: warning: {message}", "warning")
                 code = super().main(args, prog_name=name, standalone_mode=False, **extra)
         except click.UsageError as error:
-            fail(f"{name}: {error.format_message()} (see {name} --help)", error.exit_code)
+            fail(f"{name}: {error.format_message()}{_from_variable(error)} (see {name} --help)", error.exit_code)
         except click.ClickException as error:
             fail(f"{name}: {error.format_message()}", error.exit_code)
         except LiteMattingError as error:
@@ -171,6 +172,17 @@ def _variables(command: str, option: click.Option) -> list[str]:
     """Return the environment variables of an option, the first that is set counts: LTM_INFER_DEVICE, LTM_DEVICE."""
     name = _flag(option).lstrip("-").replace("-", "_").upper()
     return [f"{_prefix(command)}{name}", f"LTM_{name}"]
+
+
+def _from_variable(error: click.UsageError) -> str:
+    """Return which environment variable has set the option that an error is about, in words; nothing where none has."""
+    parameter, context = getattr(error, "param", None), error.ctx
+    if not isinstance(parameter, click.Option) or context is None or parameter.name is None:
+        return ""
+    if context.get_parameter_source(parameter.name) is not ParameterSource.ENVIRONMENT:
+        return ""
+    names = parameter.envvar if isinstance(parameter.envvar, list) else []
+    return next((f" (set by {name})" for name in names if os.environ.get(name)), "")
 
 
 def with_flags(message: str, command: click.Command) -> str:

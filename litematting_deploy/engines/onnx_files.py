@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..errors import ArtefactError
 from ..sidecar import Sidecar, neighbour
 
 # How a tensor in an ONNX names its file: an entry of two texts, the key and the name behind its length.
@@ -19,7 +20,7 @@ def gathered(path: Path, sidecar: Sidecar | None) -> Iterator[Path]:
 
     ONNX Runtime, OpenVINO and TensorRT seek weights beside the file, and refuse those behind a link that leaves the
     folder. So links are resolved and, where the files are called otherwise there or lie apart, copied to a folder that
-    lasts as long as the context; libraries that map a file into memory keep it.
+    lasts as long as the context; libraries that map a file into memory keep it. Raises `ArtefactError`.
 
     sidecar: of the ONNX, whose hash vouches for weights wherever they lie. Others must be in the folder of the ONNX or
     in the one that it leads to: a file that nobody vouches for must not have the library read any file it names.
@@ -35,14 +36,22 @@ def gathered(path: Path, sidecar: Sidecar | None) -> Iterator[Path]:
         yield graph
         return
     with tempfile.TemporaryDirectory(prefix="ltm-", ignore_cleanup_errors=True) as folder:
-        for name, file in {graph.name: graph, **weights}.items():
-            shutil.copyfile(file, Path(folder) / name)
+        try:
+            for name, file in {graph.name: graph, **weights}.items():
+                shutil.copyfile(file, Path(folder) / name)
+        except OSError as error:
+            raise ArtefactError(
+                f"{path}: its weights lie behind a link and cannot be copied to {folder}: {error.strerror}; make room "
+                "there, or put plain files beside each other"
+            ) from error
         yield Path(folder) / graph.name
 
 
 def _named(graph: Path) -> set[str]:
     """Return the names of files that an ONNX says its weights are in; paths, which nothing reads, are left out."""
-    content, names = graph.read_bytes(), set()
+    content, names = b"", set()
+    with contextlib.suppress(OSError):  # which the library says in its own words
+        content = graph.read_bytes()
     for found in _LOCATION.finditer(content):
         # A length has seven bits in each byte, the lowest first.
         length = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(found[1]))
