@@ -47,6 +47,18 @@ def _number(path: str, scale: float = 1.0) -> Callable[[Row], Value]:
     return value
 
 
+def _percentile(percent: int) -> Callable[[Row], Value]:
+    """Return a function that reads a percentile of a row's latency; None where its runs do not bear it."""
+
+    def value(row: Row) -> Value:
+        if row.latency_ms is None or row.latency_ms.iterations < BEARS[percent]:
+            return None
+        found: Value = getattr(row.latency_ms, f"p{percent}")
+        return found
+
+    return value
+
+
 def _traffic(row: Row) -> Value:
     """Return the estimate of a row's traffic in milliseconds: without and with passes for norms."""
     return None if row.gpu is None else "{:.2f} to {:.2f}".format(*row.gpu.traffic_ms)
@@ -63,8 +75,8 @@ COLUMNS = (
     Column("load s", "load_s", _number("load_s"), "{:.2f}"),
     Column("first ms", "first_run_ms", _number("first_run_ms"), "{:.0f}"),
     Column("p50 ms", "p50_ms", _number("latency_ms.p50"), "{:.1f}"),
-    Column("p90", "p90_ms", _number("latency_ms.p90"), "{:.1f}"),
-    Column("p99", "p99_ms", _number("latency_ms.p99"), "{:.1f}"),
+    Column("p90", "p90_ms", _percentile(90), "{:.1f}"),
+    Column("p99", "p99_ms", _percentile(99), "{:.1f}"),
     Column("max", "max_ms", _number("latency_ms.max"), "{:.1f}"),
     Column("mean", "mean_ms", _number("latency_ms.mean"), "{:.1f}"),
     Column("±", "variation", _number("latency_ms.variation"), "{:.1%}"),

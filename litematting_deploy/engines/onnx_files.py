@@ -27,6 +27,9 @@ def gathered(path: Path, sidecar: Sidecar | None) -> Iterator[Path]:
     """
     graph = path.resolve()
     weights = {name: neighbour(path, name).resolve() for name in _named(graph)}
+    if not weights:  # the name as given may be the only one that ends as an ONNX does
+        yield path
+        return
     vouched = {sidecar.checkpoint} if sidecar is not None and sidecar.weights_beside else set()
     near = (graph.parent, path.parent.resolve())
     in_place = all(file == graph.with_name(name) for name, file in weights.items())
@@ -37,14 +40,14 @@ def gathered(path: Path, sidecar: Sidecar | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="ltm-", ignore_cleanup_errors=True) as folder:
         try:
-            for name, file in {graph.name: graph, **weights}.items():
+            for name, file in {path.name: graph, **weights}.items():
                 shutil.copyfile(file, Path(folder) / name)
         except OSError as error:
             raise ArtefactError(
                 f"{path}: its weights lie behind a link and cannot be copied to {folder}: {error.strerror}; make room "
                 "there, or put plain files beside each other"
             ) from error
-        yield Path(folder) / graph.name
+        yield Path(folder) / path.name
 
 
 def _named(graph: Path) -> set[str]:
@@ -56,6 +59,6 @@ def _named(graph: Path) -> set[str]:
         # A length has seven bits in each byte, the lowest first.
         length = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(found[1]))
         name = content[found.end() : found.end() + length].decode(errors="replace")
-        if name == Path(name).name and "\0" not in name and name not in ("", "..", graph.name):
+        if name == Path(name).name and "\0" not in name and name not in ("", ".."):
             names.add(name)
     return names
