@@ -76,7 +76,8 @@ def _is_reduced(page: dict[int, int]) -> bool:
 
 def _pages(file: BinaryIO, size: int, name: str) -> Iterator[dict[int, int]]:
     """Yield the tags that matter of each page of a TIFF, checked as `_checked_tags` does; see there for arguments."""
-    start, seen = None, set()
+    start: int | None = None
+    seen: set[int | None] = set()
     while start != 0 and start not in seen:
         seen.add(start)
         tags = _checked_tags(file, size, name, start)
