@@ -99,7 +99,7 @@ def test_variables_are_read(variables: dict[str, str], wanted: dict[str, Any], m
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     words = ["a.png", "b.png"] + ([] if "LTM_OUTPUT" in variables else ["-o", "c.png"])
-    given = infer.make_context("ltm-infer", words).params
+    given = infer.make_context("ltm-infer", [*words]).params
     assert {name: given[name] for name in wanted} == wanted
     if "step" in wanted:
         assert infer.make_context("ltm-infer", [*words, "--step", "5"]).params["step"] == 5, "the command line wins"
