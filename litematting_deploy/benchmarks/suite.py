@@ -220,9 +220,10 @@ class _Bench:
         said = self._folder / "said"
         try:
             with _following(said, lambda how_far: self._progress(f"{words}: {how_far}")):
-                row, alpha = _apart(tasks.measured, engine, self._spec.effort, said)
+                found: tuple[Row, Batch] = _apart(tasks.measured, engine, self._spec.effort, said)
         except LiteMattingError as error:
             return _without(blank, error)
+        row, alpha = found
         row = replace(row, engine=blank.engine, file_bytes=_size(Path(engine.engine or "")))
         if isinstance(checkpoint, str):
             return replace(row, reason=f"its alpha was not compared: {checkpoint}")

@@ -59,7 +59,7 @@ def served(folder: Path, engine: Path, *options: str) -> Iterator[Served]:
     ]
     environment = {
         **os.environ,
-        "PYTHONPATH": str(AUDITED),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(AUDITED), os.environ.get("PYTHONPATH")))),
         "LTM_CONNECTIONS": str(connections),
         "TMPDIR": str(temporary),
         "GRADIO_ANALYTICS_ENABLED": "True",  # to be ignored, as is the next
