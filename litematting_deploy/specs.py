@@ -22,7 +22,8 @@ Encoding: TypeAlias = Literal["exact", "between", "labels"]
 exact: 0, 128, 255 and nothing else. between: 0, anything from 1 to 254, 255. labels: 0, 1, 2.
 """
 Depth: TypeAlias = Literal["8", "16", "half", "float"]
-Format: TypeAlias = Literal["png", "tiff", "exr"]
+Format: TypeAlias = Literal["png", "tiff", "exr", "jpeg"]
+Fit: TypeAlias = Literal["cover", "contain"]
 OnFailure: TypeAlias = Literal["stop", "known"]
 Joining: TypeAlias = Literal["resume", "shard"]
 
@@ -63,7 +64,7 @@ class EngineSpec(Spec):
     engine: an ONNX, a TensorRT engine, a checkpoint, or the URL of a model on a Triton server; None for the shipped
     weights. device: `auto`, the best one here (`runtime.automatic`), or one of `engines.providers`: `cpu`, `cuda[:N]`
     and, for an ONNX, `tensorrt[:N]`, `openvino[:gpu|:npu]`, `webgpu` or `coreml`. patch_hw: of a checkpoint, height and
-    width in pixels. batch: patches per call. threads: of an ONNX on the CPU. precision: of a checkpoint on a GPU, and
+    width in pixels. batch: patches per call. threads: on the CPU. precision: of a checkpoint on a GPU, and
     of an ONNX in OpenVINO. compiled: a checkpoint runs through `torch.compile`. channels_last: a checkpoint keeps
     activations as (N, H, W, C). trust: a TensorRT engine without its sidecar is run. timeout_s: of each request to a
     Triton server, in seconds.
@@ -152,9 +153,11 @@ class OutputSpec(Spec):
     """Which results are written: of one photo files, of many folders, of a clip clips.
 
     alpha: the matte. cutout: foreground colours with alpha. foreground: these colours alone. background: a colour or an
-    image behind the cut-out, which is opaque then. premultiplied: the cut-out's colours times alpha; None for the
+    image behind the cut-out, which is opaque then. background_fit: how an image of another size than the photo's is
+    scaled; None refuses it. premultiplied: the cut-out's colours times alpha; None for the
     default of its type of file. depth: None for what loses nothing. preview: the photo with the unknown band tinted.
-    format: of a folder's results; None for PNG, and EXR of EXR. codec: of a clip's matte; None for that of the ending.
+    format: of a folder's results; None for PNG, and EXR of EXR; `jpeg` for pictures without transparency, while alphas
+    are PNG. codec: of a clip's matte; None for that of the ending.
     sound: a clip's sound is copied. segment: how many frames of a clip are kept at a time for `resume`.
     """
 
@@ -163,6 +166,7 @@ class OutputSpec(Spec):
     foreground: Annotated[str | None, PathName()] = None
     preview: Annotated[str | None, PathName()] = None
     background: str | None = None
+    background_fit: Fit | None = None
     premultiplied: bool | None = None
     depth: Depth | None = None
     format: Format | None = None
@@ -174,6 +178,14 @@ class OutputSpec(Spec):
         super().__post_init__()
         if self.background is not None and self.cutout is None:
             raise UsageError("`background` lies behind the cut-out; give `cutout`, too")
+        if self.background_fit is not None and self.background is None:
+            raise UsageError("`background_fit` scales the image of `background`; give that, too")
+        is_transparent = self.cutout is not None and self.background is None
+        if self.format == "jpeg" and (is_transparent or (self.cutout is None and self.foreground is None)):
+            raise UsageError(
+                "`format=jpeg` is for pictures without transparency, and alphas stay PNG; give `cutout` with "
+                "`background`, or `foreground` alone"
+            )
         if self.premultiplied is not None and (self.cutout is None or self.background is not None):
             raise UsageError(
                 "`premultiplied` is about the alpha channel of `cutout`, and without `background`; leave it out"
@@ -191,10 +203,11 @@ class JobSpec(Spec):
     """A photo, a folder or a clip to matte.
 
     images: a photo, a folder, a pattern as `frame.%04d.exr`, or a clip. source: its trimaps or masks, as `trimap` says.
-    exposure: in stops, of OpenEXR photos, for the network only. frames: of a pattern, as `1-100x2`. shard: `3/16`, the
-    third of sixteen parts, all of which have the same settings. resume: results that are whole, newer than their
-    sources and of the same settings are left. failed_frames: what a clip does at a frame that fails. max_megapixels:
-    larger pictures are refused before they are decoded.
+    exposure: in stops, of OpenEXR photos, for the network only. layer: of these, as beauty of beauty.R. input_space: of
+    these, a scene-linear space by its name in OpenColorIO; None for sRGB's primaries. frames: of a pattern, as
+    `1-100x2`. shard: `3/16`, the third of sixteen parts, all of which have the same settings. resume: results that are
+    whole, newer than their sources and of the same settings are left. failed_frames: what a clip does at a frame that
+    fails. max_megapixels: larger pictures are refused before they are decoded.
     """
 
     images: Annotated[str, PathName()]
@@ -204,6 +217,8 @@ class JobSpec(Spec):
     engine: EngineSpec = field(default_factory=EngineSpec)
     plan: PlanSpec = field(default_factory=PlanSpec)
     exposure: Annotated[float | None, EXPOSURE] = None
+    layer: str | None = None
+    input_space: str | None = None
     max_megapixels: Annotated[float, ABOVE_0] = MAX_MEGAPIXELS
     frames: str | None = None
     shard: str | None = None

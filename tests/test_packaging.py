@@ -58,7 +58,22 @@ def test_extras_and_commands() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     assert set(config["options.extras_require"]) == {
-        *("cpu", "gpu", "export", "bench", "train", "demo", "heif", "video", "ray", "triton", "docs", "harden", "dev"),
+        *(
+            "cpu",
+            "gpu",
+            "export",
+            "bench",
+            "train",
+            "demo",
+            "heif",
+            "ocio",
+            "video",
+            "ray",
+            "triton",
+            "docs",
+            "harden",
+            "dev",
+        ),
         *("peers", "openvino", "webgpu", "gpu-trt", "cuda12", "cuda13", "rtx-cu12", "rtx-cu13", "trt-cu12", "trt-cu13"),
     }
     required = config["options"]["install_requires"]

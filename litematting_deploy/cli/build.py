@@ -12,6 +12,7 @@ from ..engines.tensorrt.profile import BuildProfile, HardwareCompatibility, read
 from ..engines.tensorrt.version import BACKENDS
 from ..errors import LiteMattingError
 from .command import command, notice, printable, say, stderr, stdout
+from .log import LOG
 
 
 def _sm(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -74,7 +75,7 @@ def _bar() -> Progress:
         TextColumn("{task.fields[phase]}", markup=False),
         console=stderr,
         transient=True,
-        disable=not stderr.is_terminal,
+        disable=not (stderr.is_terminal and LOG.shows_bars),
     )
 
 

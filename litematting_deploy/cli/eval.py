@@ -11,6 +11,7 @@ from ..evaluation.runner import NETWORK, PEERS, evaluate_dataset, subtitle, titl
 from ..files import check_writable, write_json
 from ..specs import EngineSpec, PlanSpec
 from .command import command, say, stderr, stdout, table
+from .log import LOG
 from .options import engine_options, max_megapixels_option, plan_options, trimap_option
 
 
@@ -45,7 +46,7 @@ def main(dataset: str, json_file: str | None, **options: Any) -> None:
     engine, plan = EngineSpec.of(options), PlanSpec.of(options)
     others = {name: options[name] for name in ("trimap", "trimap_encoding", "peers", "report_folder", "max_megapixels")}
     columns = Progress.get_default_columns()
-    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
+    with Progress(*columns, console=stderr, transient=True, disable=not (stderr.is_terminal and LOG.shows_bars)) as bar:
         task = bar.add_task("evaluating", total=None)
 
         def progress(done: int, total: int, doing: str) -> None:

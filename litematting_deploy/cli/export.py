@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.text import Text
 
 from .._optional import require
 from ..errors import UsageError
@@ -14,7 +13,7 @@ from ..export.exporter import Export, export_onnx
 from ..export.spec import ExportSpec, Recipe, read_recipe
 from ..export.triton import Serving, write_repository
 from ..runtime.shipped import EXAMPLE_IMAGE, example_patch
-from .command import command, printable, say, stderr, stdout, table
+from .command import command, say, stdout, table, waiting
 from .options import option
 
 if TYPE_CHECKING:
@@ -34,6 +33,12 @@ def _batch(context: click.Context, parameter: click.Parameter, value: str | None
     if not value.isdecimal():
         raise click.BadParameter(f"{value!r} is neither a number nor dynamic", context, parameter)
     return int(value)
+
+
+def _stages(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Return the names of an option such as layer0,uper5."""
+    del context, parameter
+    return None if value is None else tuple(word.strip() for word in value.split(",") if word.strip())
 
 
 # None is what is not given, so that a recipe's values stay.
@@ -62,6 +67,18 @@ export_option, serving_option = (functools.partial(option, spec, default=None) f
     "--norm",
     help="The form of group norm; folded is for CPUs, gpu for TensorRT.  "
     "[default: gpu in fp16 with a fixed batch, else group]",
+)
+@export_option(
+    "--float32",
+    type=str,
+    callback=_stages,
+    metavar="STAGES",
+    help="For fp16: parts of the network that stay in float32, as in layer0,uper5; an export that fails says which.",
+)
+@export_option(
+    "--enb-pooling",
+    help="For a checkpoint of the paper's ablations, how its non-local block samples; the rest of a variant is read "
+    "from the checkpoint.  [default: pyramid]",
 )
 @click.option("--recipe", metavar="FILE.toml", help="Read these options from a file; those given here win.")
 @export_option(
@@ -117,7 +134,7 @@ def main(
     chosen = read_recipe(recipe) if recipe else Recipe()
     spec, started = chosen.with_options(options), time.perf_counter()
     spec.check_calibration(calibration is not None)
-    with stderr.status(Text(printable(f"exporting {model} and comparing it with the PyTorch model"))):
+    with waiting(f"exporting {model} and comparing it with the PyTorch model"):
         samples = {"example photo": example_patch(spec.patch_hw)}
         seen = None if calibration is None else _calibration(calibration, spec.patch_hw)
         export = export_onnx(model, output or chosen.output, spec, samples, weights_beside, serving, seen)

@@ -79,6 +79,20 @@ def _patch(context: click.Context, parameter: click.Parameter, value: str | None
 engine_option, plan_option, trimap_option, output_option, job_option = (
     functools.partial(option, spec) for spec in (EngineSpec, PlanSpec, TrimapSpec, OutputSpec, JobSpec)
 )
+exr_options = adding(
+    job_option(
+        "--exposure",
+        metavar="STOPS",
+        help="Exposure, in stops, applied to EXR photos for the network only.  [default: 0]",
+    ),
+    job_option("--layer", metavar="NAME", help="Layer of EXR photos, as beauty.  [default: the channels without one]"),
+    job_option(
+        "--input-space",
+        metavar="NAME",
+        help="Scene-linear colour space of EXR photos by its name in OpenColorIO, as ACEScg; $OCIO names a "
+        "configuration.  [default: sRGB's primaries]",
+    ),
+)
 positive = click.FloatRange(min=0, min_open=True)
 max_megapixels_option = job_option("--max-megapixels", help="Refuse larger images before decoding them.")
 engine_options = adding(
@@ -102,6 +116,9 @@ engine_options = adding(
         help="Patch size of a checkpoint; others have their own.",
     ),
     engine_option("--batch", help="Patches per call of the engine.  [default: 1, or its own; on a server its most]"),
+    engine_option(
+        "--threads", help="Threads that compute on the CPU: an ONNX, a checkpoint, and pictures.  [default: all cores]"
+    ),
     engine_option("--precision", help="Of a checkpoint on a GPU, or of an ONNX in OpenVINO.  [default: fp32]"),
     engine_option("--compile", "compiled", help="A checkpoint: by torch.compile, first slow."),
     engine_option("--channels-last", help="A checkpoint: activations as (N, H, W, C) in memory, which may be faster."),
@@ -184,7 +201,13 @@ result_options = adding(
     output_option(
         "--background",
         metavar="COLOUR|IMAGE",
-        help="Put this behind the cut-out, which is opaque then: #rrggbb, a name such as white, or an image.",
+        help="Put this behind the cut-out, which is opaque then and may be a JPEG: #rrggbb, a name such as white, or "
+        "an image.",
+    ),
+    output_option(
+        "--background-fit",
+        help="Scale a background image of another size. cover: it fills the photo, and what lies outside is cut off. "
+        "contain: all of it is seen, between black bars.  [default: refuse it]",
     ),
     output_option(
         "--premultiplied/--straight",
@@ -201,7 +224,7 @@ result_options = adding(
         metavar="FILE",
         help="Also write a picture of what is estimated: the photo with the unknown band tinted and outlined.",
     ),
-    job_option("--exposure", metavar="STOPS", help="Of an EXR photo, for the network only.  [default: 0]"),
+    exr_options,
 )
 job_options = adding(trimap_options, result_options, engine_options, plan_options)
 """What ltm-infer and ltm-batch have in common; what is for many frames is in `folder_options`."""
@@ -209,7 +232,11 @@ folder_options = adding(
     job_option("--frames", metavar="1-100", help="Of a pattern, only these: 1-100, 1-100x2 or 1,5,9-12."),
     job_option("--shard", metavar="3/16", help="Only this part of the frames, for one of many machines."),
     job_option("--resume", help="Leave frames whose results are whole and newer than their sources."),
-    output_option("--format", help="Of a folder's results.  [default: png; exr of EXR]"),
+    output_option(
+        "--format",
+        help="Format of a folder's results; jpeg: composites over --background and --foreground as JPEG, alphas as "
+        "PNG.  [default: png; exr of EXR]",
+    ),
 )
 video_options = adding(
     output_option(
@@ -219,12 +246,10 @@ video_options = adding(
         "prores422hq (.mov), h264 (.mp4) and ffv1 (.mkv, lossless, 16 bits) a grey matte.  [default: by OUT's ending]",
     ),
     output_option(
-        "--no-sound",
+        "--sound/--no-sound",
         "sound",
-        is_flag=True,
-        flag_value=False,
         default=True,
-        help="Leave a clip's sound out, which is copied otherwise.",
+        help="Copy the clip's sound, or leave it out.  [default: copy it]",
     ),
     job_option(
         "--failed-frames",

@@ -7,7 +7,7 @@ import click
 from ..jobs.trimaps import write_trimap
 from ..specs import TrimapSpec
 from .command import command, notice, say
-from .options import job_option, mask_options, max_megapixels_option
+from .options import exr_options, mask_options, max_megapixels_option
 
 
 @command("ltm-trimap")
@@ -15,7 +15,7 @@ from .options import job_option, mask_options, max_megapixels_option
 @click.option("-o", "--output", required=True, metavar="TRIMAP.png", help="The trimap: 0, 128, 255.")
 @mask_options
 @click.option("--image", metavar="PHOTO", help="The photo of the mask, for --adaptive and --preview.")
-@job_option("--exposure", metavar="STOPS", help="Of an EXR photo.  [default: 0]")
+@exr_options
 @click.option(
     "--preview",
     metavar="FILE.png",
@@ -24,7 +24,9 @@ from .options import job_option, mask_options, max_megapixels_option
 @max_megapixels_option
 def main(mask: str, output: str, **options: Any) -> None:
     """Make a trimap from MASK, a binary or soft mask or a cut-out with an alpha channel."""
-    of_files = {name: options.pop(name) for name in ("image", "preview", "exposure", "max_megapixels")}
+    of_files = {
+        name: options.pop(name) for name in ("image", "preview", "exposure", "layer", "input_space", "max_megapixels")
+    }
     result = write_trimap(mask, output, TrimapSpec.of(options, kind="mask"), **of_files)
     if not result.unknown_share:
         notice(f"ltm-trimap: {mask} has no edge: nothing is unknown in its trimap")

@@ -29,6 +29,8 @@ LABELS = {
 }
 """What the page calls parameters that messages name."""
 
+PIXELS, PERCENT = "pixels", "percent"
+
 _PAINTED = round(255 * OPACITY / 2)
 """The least opacity, 0..255, that counts: at a stroke's soft edge, half of its own."""
 
@@ -57,11 +59,12 @@ class Source:
         encoding: Any,
         threshold: str | None,
         labels: str | None,
+        unit: str = PIXELS,
     ) -> Self:
         """Return the source that was chosen and typed. Raises `UsageError`.
 
         painted: what Gradio's editor holds. path: of the file, where one was chosen. kind: `paint`, `mask` or `trimap`.
-        threshold, labels: as they were typed.
+        threshold, labels: as they were typed. unit: of the width, `PIXELS` or `PERCENT`.
         """
         if kind == "paint":
             return cls(layers=tuple(painted["layers"]) if painted is not None else ())
@@ -73,7 +76,7 @@ class Source:
                 raise UsageError(f"{text!r}: wanted class ids, as in 7 or 7, 9")
         spec = TrimapSpec(
             kind="mask",
-            unknown_width=width,
+            unknown_width=f"{width:g}%" if unit == PERCENT else width,
             adaptive=adaptive,
             mask_threshold=(threshold or "").strip() or None,
             mask_labels=tuple(map(int, ids)),

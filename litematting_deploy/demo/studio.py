@@ -204,7 +204,7 @@ class Studio:
         """Return a background that fits the photo; delete the files of the job before, of which Gradio has copies."""
         shutil.rmtree(self._results, ignore_errors=True)
         self._results.mkdir()
-        behind = backdrop(colour, image, photo, self._results, self.limits.megapixels)
+        behind = backdrop(colour, image, self.limits.megapixels)
         behind.placed(photo, shown=True)  # raises where it cannot be
         return behind
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._optional import require
+from .._optional import install, require
 from ..engines.onnxruntime import provider_runtime
 from ..engines.tensorrt import version as trt
 from ..errors import DependencyError, DeviceError
@@ -56,7 +56,7 @@ def _check_bindings(major: int, known: str) -> None:
     if int(bindings.partition(".")[0]) > major:
         raise DependencyError(
             f"the driver knows CUDA {known}, cuda-bindings {bindings} is for a newer one: update the driver, or "
-            f"pip install 'litematting-deploy[cuda{major}]'"
+            f"{install(f'cuda{major}')}"
         )
 
 
@@ -114,7 +114,7 @@ def _one_onnxruntime() -> None:
     if {"onnxruntime", "onnxruntime-gpu"} <= names:
         raise DependencyError(
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: pip uninstall onnxruntime "
-            "onnxruntime-gpu, then pip install 'litematting-deploy[gpu]'"
+            f"onnxruntime-gpu, then {install('gpu')}"
         )
 
 

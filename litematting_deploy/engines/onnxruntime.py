@@ -12,13 +12,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .._optional import require
+from .._optional import install, require
 from ..errors import ArtefactError, DependencyError, DeviceError, UsageError, first_line
 from ..sidecar import Sidecar, check_sidecar
 from ..system import core_count
 from .base import CHANNELS, Batch, Described, Engine, check_contract, check_origin
 from .device import DEFAULT_BATCH, DeviceArtefact, DeviceEngine, Gpu, cache_path, checked_batch
 from .layer_times import LayerTime, read_onnxruntime
+from .onnx_files import gathered
 
 # ONNX Runtime's errors have nothing but Exception in common.
 _ERROR_NAMES = (
@@ -79,14 +80,13 @@ class InSession(Described):
             options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         self._path, self.version = path, ort.__version__
         self._errors = errors(ort)
-        # The resolved path finds weights beside the file also where an installer links files one by one.
-        resolved = path.resolve()
-        model: str | bytes = str(resolved)
-        if not float64:
-            model = without_float64(resolved.read_bytes())
-            options.add_session_config_entry(_WEIGHTS_BESIDE, str(resolved.parent))
         try:
-            self._session = ort.InferenceSession(model, options, None if plugins else providers, enable_fallback=0)
+            with gathered(path, sidecar) as file:
+                model: str | bytes = str(file)
+                if not float64:
+                    model = without_float64(file.read_bytes())
+                    options.add_session_config_entry(_WEIGHTS_BESIDE, str(file.parent))
+                self._session = ort.InferenceSession(model, options, None if plugins else providers, enable_fallback=0)
         except (*self._errors, ValueError, RuntimeError) as error:
             raise ArtefactError(
                 f"{path}: ONNX Runtime cannot load it, it is damaged or not for this device; "
@@ -226,7 +226,7 @@ def provider_runtime(kind: str) -> Any:
     if provider not in ort.get_available_providers():
         raise DeviceError(
             f"`device={kind}`: the installed onnxruntime {ort.__version__} has no {provider}; replace it: "
-            "pip uninstall onnxruntime, then pip install 'litematting-deploy[gpu]'"
+            f"pip uninstall onnxruntime, then {install('gpu')}"
         )
     if hasattr(ort, "preload_dlls"):  # finds CUDA and cuDNN where their wheels are
         ort.preload_dlls()
@@ -256,7 +256,7 @@ def load_tensorrt(ort: Any) -> int:
             there = ", ".join(sorted(path.name for path in folder.glob("*nvinfer[._]*"))) or "no TensorRT"
             raise DependencyError(
                 f"`device=tensorrt`: onnxruntime {ort.__version__} needs {name}, and {there} is installed: "
-                f"pip install 'litematting-deploy[gpu-trt]' ({first_line(error)})"
+                f"{install('gpu-trt')} ({first_line(error)})"
             ) from None
         if hasattr(library, "getInferLibVersion"):
             version = library.getInferLibVersion()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .._optional import install
 from ..specs import EngineSpec
 from ..system import has_nvidia_driver, is_system
 from .base import Engine
@@ -54,10 +55,7 @@ class Provider:
             return f"`device={self.device}` is for {_SYSTEMS[self.system]}; use `device=auto`"
         for module in self.modules:
             if importlib.util.find_spec(module) is None:
-                return (
-                    f"`device={self.device}` needs {module}, which is not installed: "
-                    f"pip install 'litematting-deploy[{self.extra}]'"
-                )
+                return f"`device={self.device}` needs {module}, which is not installed: {install(self.extra)}"
         return self.also()
 
 
@@ -70,7 +68,7 @@ def _nvidia() -> str:
     try:
         importlib.metadata.version("onnxruntime-gpu")
     except importlib.metadata.PackageNotFoundError:
-        return "`device=cuda` needs onnxruntime-gpu in the place of onnxruntime: pip install 'litematting-deploy[gpu]'"
+        return f"`device=cuda` needs onnxruntime-gpu in the place of onnxruntime: {install('gpu')}"
     return ""
 
 

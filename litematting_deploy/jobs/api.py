@@ -53,6 +53,7 @@ class _Options(EngineOptions, total=False):
     cutout: Name | None
     foreground: Name | None
     background: Name | None
+    background_fit: specs.Fit | None
     premultiplied: bool | None
     max_megapixels: float
 
@@ -65,6 +66,8 @@ class PhotoOptions(_Options, total=False):
     depth: specs.Depth | None
     preview: Name | None
     exposure: float | None
+    layer: str | None
+    input_space: str | None
 
 
 class FolderOptions(PhotoOptions, total=False):

@@ -131,7 +131,9 @@ class ClipResults:
                 check_sound(clip, result.path)
         if spec.premultiplied is not None and all(result.content != "alpha" for result in results):
             raise UsageError("`premultiplied` is about an alpha channel, and no result has one; leave it out")
-        background = None if spec.background is None else Background(spec.background, job.max_megapixels)
+        background = (
+            None if spec.background is None else Background(spec.background, job.max_megapixels, spec.background_fit)
+        )
         if background is not None:
             # Whether it fits the frames is found now, at an empty one, rather than after hours.
             shape = np.zeros((*hw, 3), np.uint8)

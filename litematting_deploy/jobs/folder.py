@@ -17,7 +17,7 @@ from ..files import make_folder, remove_old_drafts
 from ..images.background import is_image
 from ..images.photo import Photo
 from ..images.results import ResultSizes, check_depth, is_result
-from ..images.suffixes import PNG_SUFFIX, RESULT_FORMATS, is_exr_name
+from ..images.suffixes import JPEG_SUFFIXES, PNG_SUFFIX, RESULT_FORMATS, RESULT_SUFFIXES, is_exr_name
 from ..matting.trimap import unsure
 from ..runtime import Matter
 from ..specs import Format, JobSpec, OutputSpec
@@ -150,6 +150,11 @@ class FolderFiles:
         self._job = job
         self._folders = {name: Path(folder) for name, folder in job.output.named.items()}
         for folder in self._folders.values():
+            if folder.suffix.lower() in (*RESULT_SUFFIXES, *JPEG_SUFFIXES) and not folder.is_dir():
+                raise UsageError(
+                    f"{folder}: the results of many photos, as {job.images} is, go to a folder, and this is the name "
+                    "of a picture; give the name of a folder, and `format` for the kind of picture"
+                )
             for source in (job.images, job.source):
                 # Folders are searched with their sub-folders: the next time, results would be sources.
                 if os.path.isdir(source) and folder.resolve().is_relative_to(Path(source).resolve()):
@@ -233,8 +238,11 @@ class FolderFiles:
     def _named(self, name: str, kind: Format) -> OutputSpec:
         """Return the files of a frame in the folders of the results."""
         named: dict[str, Any] = {
-            # A preview is for looking at, whatever the format of the results.
-            result: str(folder / f"{name}{PNG_SUFFIX if result == 'preview' else RESULT_FORMATS[kind]}")
-            for result, folder in self._folders.items()
+            result: str(folder / f"{name}{_suffix(result, kind)}") for result, folder in self._folders.items()
         }
         return replace(self._job.output, **named)
+
+
+def _suffix(result: str, kind: Format) -> str:
+    """Return the ending of a result by its name. A preview is for looking at, and an alpha must be exact."""
+    return PNG_SUFFIX if result == "preview" or (kind == "jpeg" and result == "alpha") else RESULT_FORMATS[kind]

@@ -66,7 +66,8 @@ class JobResult:
     unmatched: trimaps and masks without a photo.
     left_over: how many of both, in words.
     notes: what else people should know, in lines.
-    files: the results that are there at the end, with the format of a file (png, tiff, exr) or the codec of a clip.
+    files: the results that are there at the end, with the format of a file (png, tiff, exr, jpeg) or the codec of a
+    clip.
     """
 
     total: int

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..runtime import Matter, open_matter
 from ..runtime.shipped import SHIPPED_ENGINE
 from ..schema import decode
 from ..sidecar import weights_sha256
-from ..specs import AUTO, JobSpec, Joining
+from ..specs import AUTO, JobSpec, Joining, OutputSpec, PlanSpec, TrimapSpec
 from .trimaps import band_of, meaning_of
 
 SETTINGS = ".ltm-infer.json"
@@ -99,13 +99,25 @@ def result_settings(matter: Matter, job: JobSpec) -> dict[str, Any]:
         "unknown": None if trimap.kind == "trimap" else masks,
         "format": output.format,
         "background": background,
+        "background_fit": output.background_fit,
         "trimap_encoding": trimap.trimap_encoding,
         "adaptive": trimap.adaptive,
         "depth": output.depth,
         "premultiplied": output.premultiplied,
         "exposure": job.exposure,
+        "layer": job.layer,
+        "input_space": job.input_space,
         "published": job.plan.published,
     }
+
+
+def _said(name: str, value: Any) -> str:
+    """Return the value of a setting as people have given it: an option, or that it was left out."""
+    if name not in {each.name for kind in (OutputSpec, TrimapSpec, PlanSpec, JobSpec) for each in fields(kind)}:
+        return "none" if value is None else str(value)
+    if value in (None, False):
+        return f"without `{name}`"
+    return f"`{name}`" if value is True else f"`{name}={value}`"
 
 
 def keep_settings(folder: Path, now: dict[str, Any], joins: Joining | None) -> int:
@@ -133,10 +145,10 @@ def keep_settings(folder: Path, now: dict[str, Any], joins: Joining | None) -> i
     if joins is not None and before is not None:
         changed = [name for name in now if before.get(name) != now[name]]
         if changed:
-            was = repr(before[changed[0]]) if changed[0] in before else "not recorded"
+            was = _said(changed[0], before[changed[0]]) if changed[0] in before else "not recorded"
             raise UsageError(
-                f"{folder}: was begun with another {', '.join(changed)} ({was}, now {now[changed[0]]!r}); "
-                f"{_REMEDIES[joins]}",
+                f"{folder}: was begun with another {', '.join(changed)}: {was}, "
+                f"now {_said(changed[0], now[changed[0]])}; {_REMEDIES[joins]}",
                 parameter=joins,
             )
     # The time of the note says since when its settings hold: written anew, it would make older results invalid.

@@ -64,7 +64,7 @@ def trimap_for(photo: Photo, source: str, spec: TrimapSpec, max_megapixels: floa
 
 def read_pair(image: str, source: str, job: JobSpec, *, alone: bool = False) -> tuple[Photo, NDArray[np.uint8]]:
     """Return a photo and its trimap (H, W) of 0 / 128 / 255; see `trimap_for`. Raises `InputError`."""
-    photo = read_photo(image, job.max_megapixels, job.exposure)
+    photo = read_photo(image, job.max_megapixels, job.exposure, job.layer, job.input_space)
     return photo, trimap_for(photo, source, job.trimap, job.max_megapixels, alone=alone)
 
 
@@ -148,26 +148,29 @@ def write_trimap(
     image: str | None = None,
     preview: str | None = None,
     exposure: float | None = None,
+    layer: str | None = None,
+    input_space: str | None = None,
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> TrimapResult:
     """Make a trimap from the mask in a file and write it as PNG or TIFF.
 
     spec: how the mask is read, and its unknown band. image: the photo of the mask, for an adaptive band and for the
-    preview. preview: a file for a picture of what will be estimated. exposure: in stops, of an OpenEXR photo. Raises
-    `UsageError`, `InputError`, `OutputError`.
+    preview. preview: a file for a picture of what will be estimated. exposure, layer, input_space: of an OpenEXR
+    photo, see `read_photo`. Raises `UsageError`, `InputError`, `OutputError`.
     """
     if spec.adaptive and image is None:
         raise UsageError("`adaptive` looks for hair in the photo; give it as `image`")
     if image is not None and not spec.adaptive and preview is None:
         raise UsageError("`image` is for `adaptive` and `preview`; add one of these or leave it out")
-    if exposure is not None and image is None:
-        raise UsageError("`exposure` is of the photo; give that as `image`")
+    for name, value in {"exposure": exposure, "layer": layer, "input_space": input_space}.items():
+        if value is not None and image is None:
+            raise UsageError(f"`{name}` is of the photo; give that as `image`", parameter=name)
     if preview is not None and os.path.realpath(preview) == os.path.realpath(output):
         raise UsageError(f"{preview}: the trimap and its preview need two different files", parameter="preview")
     meaning, band = meaning_of(spec), band_of(spec)
     for path in filter(None, (output, preview)):
         check_output(path, (mask, image) if image else (mask,))
-    photo = None if image is None else read_photo(image, max_megapixels, exposure)
+    photo = None if image is None else read_photo(image, max_megapixels, exposure, layer, input_space)
     grey = read_mask(mask, max_megapixels, photo, meaning)
     meaning.check_object(grey, mask)
     seen = None if photo is None else photo.network

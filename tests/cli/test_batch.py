@@ -253,7 +253,7 @@ def test_a_cluster_that_does_not_start_is_one_error(monkeypatch: pytest.MonkeyPa
 
 def test_without_ray_the_extra_is_named(shot: tuple[Path, Path], tmp_path: Path) -> None:
     without = run("ltm-batch", *shot, "-o", tmp_path / "out", block="ray")
-    assert_one_line(without, 1, "matting on a cluster needs ray", "litematting-deploy[ray]")
+    assert_one_line(without, 1, "matting on a cluster needs ray", "[ray]")
 
 
 @pytest.mark.parametrize(

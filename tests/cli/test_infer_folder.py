@@ -65,9 +65,9 @@ def test_resuming_leaves_what_is_whole_and_does_the_rest(light: NDArray[Any], tm
     for path, levels in zip((whole, broken, stale), wanted, strict=True):
         assert np.abs(read_levels(path) - levels).max() <= 1  # the engine's last bits differ from run to run
     again = run("ltm-infer", *arguments, "--resume", "--depth", "16")
-    assert_one_line(again, 2, "was begun with another depth", "None, now '16'")
+    assert_one_line(again, 2, "was begun with another depth", "without --depth, now --depth 16")
     again = run("ltm-infer", *arguments, "--resume", "--plan", "grid")
-    assert_one_line(again, 2, "was begun with another plan", "'adaptive, margin 6', now 'grid, step 16'")
+    assert_one_line(again, 2, "was begun with another plan", "adaptive, margin 6, now grid, step 16")
     (tmp_path / "out" / ".ltm-infer.json").write_text("{")
     assert_one_line(run("ltm-infer", *arguments, "--resume"), 1, ".ltm-infer.json", "delete it")
 

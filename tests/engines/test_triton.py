@@ -282,7 +282,7 @@ def test_only_a_server_is_waited_for() -> None:
 
 def test_without_the_client(tmp_path: Path) -> None:
     job = (EXAMPLE, EXAMPLE_TRIMAP, "-o", tmp_path / "alpha.png", "--engine", "grpc://here/litematting")
-    assert_one_line(run("ltm-infer", *job, block="tritonclient"), 1, "tritonclient", "litematting-deploy[triton]")
+    assert_one_line(run("ltm-infer", *job, block="tritonclient"), 1, "tritonclient", "[triton]")
 
 
 @pytest.mark.heavy

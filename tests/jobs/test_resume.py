@@ -34,7 +34,7 @@ def test_the_time_is_that_of_the_last_change(tmp_path: Path) -> None:
 
 def test_resuming_with_others_is_refused(tmp_path: Path) -> None:
     keep_settings(tmp_path, ONE, None)
-    with pytest.raises(UsageError, match=r"was begun with another depth \('8', now '16'\)"):
+    with pytest.raises(UsageError, match=r"was begun with another depth: `depth=8`, now `depth=16`"):
         keep_settings(tmp_path, OTHER, "resume")
 
 
@@ -48,7 +48,7 @@ def test_of_two_runs_that_begin_at_once_one_is_refused(tmp_path: Path, monkeypat
         link(source, target)
 
     monkeypatch.setattr(os, "link", late)
-    with pytest.raises(UsageError, match=r"was begun with another depth \('16', now '8'\)"):
+    with pytest.raises(UsageError, match=r"was begun with another depth: `depth=16`, now `depth=8`"):
         keep_settings(tmp_path, ONE, "resume")
     assert json.loads((tmp_path / SETTINGS).read_bytes()) == OTHER
     assert [path.name for path in tmp_path.iterdir()] == [SETTINGS]

@@ -105,7 +105,7 @@ def _for_actors(job: JobSpec, threads: int) -> JobSpec:
         engine = replace(engine, engine=os.path.abspath(engine.engine))
     if takes_threads(engine):
         # Ray counts cores and binds nobody to them: ONNX Runtime would take all of the machine's in each actor.
-        engine = replace(engine, threads=threads)
+        engine = replace(engine, threads=engine.threads or threads)
     paths = {name: os.path.abspath(path) for name, path in output.named.items()}
     if output.background is not None and is_image(output.background):
         paths["background"] = os.path.abspath(output.background)
