@@ -13,7 +13,7 @@ from typing import BinaryIO, TypeAlias
 
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-from ..errors import InputError, UsageError
+from ..errors import InputError
 from ..parameters import ABOVE_0
 from .damage import damaged, has_codec
 from .header_checks import TiffPage, check_jpeg, check_tiff_tags

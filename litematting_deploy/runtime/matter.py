@@ -17,8 +17,8 @@ from ..matting.bit_mask import BitMask
 from ..matting.inputs import alpha_dtype, as_image, as_trimap, check_image_shape, check_same_size, check_trimap_shape
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
 from ..matting.trimap import no_unknown
-from ..parameters import Callback, path_text
 from ..matting.unmixing import Unmix, unmix
+from ..parameters import Callback, path_text
 from ..profiling import stage
 from ..specs import AUTO, EngineSpec, Placement, PlanSpec
 from .cuda.arrays import DeviceArray
