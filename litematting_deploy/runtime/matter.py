@@ -215,14 +215,15 @@ class Matter:
             unknown.append(bool(plan.corners_yx))
             return plan
 
-        given, told = (alpha_dtype(dtype), unit_range, planned), Callback("progress", progress)
+        kind, told = alpha_dtype(dtype), Callback("progress", progress)
         pairs, device = pairs_of(frames), self._device
         if device is not None:
-            jobs = (self._submit(device, *pair, *given) for pair in pairs)
+            jobs = (self._submit(device, image, trimap, kind, unit_range, planned) for image, trimap in pairs)
             collect = partial(device.collect, progress=told)
             alphas = one_ahead(jobs, lambda job: or_error(partial(collect, job), told, go_on), device.give_up)
         else:
-            alphas = (or_error(partial(self._on_host, *pair, *given, told), told, go_on) for pair in pairs)
+            on_host = partial(self._on_host, dtype=kind, unit_range=unit_range, planned=planned, progress=told)
+            alphas = (or_error(partial(on_host, image, trimap), told, go_on) for image, trimap in pairs)
         return alphas if allow_no_unknown else with_unknown(alphas, unknown)
 
     def _submit(
