@@ -42,8 +42,8 @@ class ExportSpec(Spec):
     pooling: the form of average pooling, see `model.pooling`.
     norm: the form of group norm, see `norms`; None for "gpu" in fp16 with a fixed batch, and "group" elsewhere. "group"
         is one GroupNormalization node; "instance" and "batch" are spelled out around these; "folded" is for ONNX
-        Runtime on a CPU, float32 only; "gpu" draws the network for TensorRT, for a fixed batch, with pooling in a form
-        of its own, see `gpu_blocks`.
+        Runtime on a CPU, float32 only; "gpu" draws the network for TensorRT, with pooling in a form of its own, see
+        `gpu_blocks`.
     tolerance: largest absolute difference of alpha, in INT8 mean difference; None for that of the
         precision in `TOLERANCES`.
 
@@ -70,12 +70,6 @@ class ExportSpec(Spec):
             raise UsageError(
                 f"`norm=folded` is for CPUs, which compute in fp32, and cannot be combined with "
                 f"`precision={self.precision}`; use `norm=batch`",
-                parameter="norm",
-            )
-        if self.norm == "gpu" and self.batch is None:
-            raise UsageError(
-                "`norm=gpu` needs a fixed `batch`, for TensorRT for RTX builds no such engine for a dynamic one; use "
-                "`batch=1`, or `norm=group`",
                 parameter="norm",
             )
         if self.tolerance is not None and not 0 < self.tolerance <= 1:
