@@ -2,6 +2,8 @@
 
 import functools
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +15,9 @@ from ..export.exporter import Export, export_onnx
 from ..export.spec import ExportSpec, Recipe, read_recipe
 from ..export.triton import Serving, write_repository
 from ..runtime.shipped import EXAMPLE_IMAGE, example_patch
-from .command import command, say, stdout, table, waiting
+from .command import command, notice, say, stderr, stdout, table, waiting
 from .options import option
+from .progress import phase_bar
 
 if TYPE_CHECKING:
     from ..export.quantise import Calibration
@@ -134,13 +137,33 @@ def main(
     chosen = read_recipe(recipe) if recipe else Recipe()
     spec, started = chosen.with_options(options), time.perf_counter()
     spec.check_calibration(calibration is not None)
-    with waiting(f"exporting {model} and comparing it with the PyTorch model"):
+    with _shown(model, calibration) as show:
         samples = {"example photo": example_patch(spec.patch_hw)}
         seen = None if calibration is None else _calibration(calibration, spec.patch_hw)
-        export = export_onnx(model, output or chosen.output, spec, samples, weights_beside, serving, seen)
+        export = export_onnx(model, output or chosen.output, spec, samples, weights_beside, serving, seen, show)
     _report(export, spec, time.perf_counter() - started)
     if serving is not None:
         _report_repository(export.models, serving)
+
+
+@contextmanager
+def _shown(model: str, calibration: str | None) -> Iterator[Callable[[float, str], None] | None]:
+    """Show that an export goes on; one in INT8, which takes minutes, as a bar, or as a line for each phase."""
+    if calibration is None:
+        with waiting(f"exporting {model} and comparing it with the PyTorch model"):
+            yield None
+        return
+    last = ""
+    with phase_bar(f"exporting {model} in INT8") as show:
+
+        def line(done: float, phase: str) -> None:
+            nonlocal last
+            show(done, phase)
+            if phase != last and not stderr.is_terminal:
+                notice(f"ltm-export: {done:.0%} done; {phase}")
+            last = phase
+
+        yield line
 
 
 def _serving(options: dict[str, Any]) -> Serving | None:
@@ -164,8 +187,10 @@ def _calibration(source: str, patch_hw: tuple[int, int]) -> "Calibration":
         drawn_scenes([EXAMPLE_IMAGE], patch_hw, count, seed)
         for count, seed in ((_RANGES, _SEEN), (_TUNING, _SEEN), (_JUDGED, _UNSEEN))
     )
-    ranges = (inputs for inputs, _ in seen) if source == DRAWN else photo_patches(source, patch_hw)
-    return Calibration(Path(source).name, ranges, tuning, judged)
+    if source == DRAWN:
+        return Calibration(DRAWN, (inputs for inputs, _ in seen), tuning, judged, (_RANGES, _TUNING, _JUDGED))
+    photos = photo_patches(source, patch_hw)
+    return Calibration(Path(source).name, photos, tuning, judged, (len(photos), _TUNING, _JUDGED))
 
 
 def _report(export: Export, spec: ExportSpec, seconds: float) -> None:

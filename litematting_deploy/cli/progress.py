@@ -1,17 +1,52 @@
 """How far a job is, on the terminal: one bar there, plain lines elsewhere."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from ..jobs.progress import WORDS, JobProgress
-from .command import notice, stderr
+from .command import notice, printable, stderr
 from .log import LOG
 
 _LOOK_BACK_S = 3600
 """Frames of one shot take about as long as each other: what remains is told from this much of the past."""
+
+
+@contextmanager
+def phase_bar(what: str) -> Iterator[Callable[[float, str], None]]:
+    """Show one bar on a terminal, gone at the end: `what`, the part done, times, and the phase.
+
+    Yields what takes the part done, 0..1, and the name of the phase.
+    """
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[phase]}", markup=False),
+    )
+    with Progress(
+        *columns,
+        console=stderr,
+        speed_estimate_period=_LOOK_BACK_S,
+        transient=True,
+        disable=not (stderr.is_terminal and LOG.shows_bars),
+    ) as bar:
+        task = bar.add_task(printable(what), total=1.0, phase="")
+        yield lambda done, phase: bar.update(task, completed=done, phase=phase)
 
 
 class JobBar:

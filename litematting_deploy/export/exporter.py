@@ -17,7 +17,7 @@ from .triton import Serving, write_repository
 
 if TYPE_CHECKING:
     from ..model import LiteMatting
-    from .quantise import Calibration
+    from .quantise import Calibration, Progress
     from .verify import Difference, Inputs
 
 
@@ -44,6 +44,7 @@ def export_onnx(
     weights_beside: bool = False,
     serving: Serving | None = None,
     calibration: "Calibration | None" = None,
+    progress: "Progress | None" = None,
 ) -> Export:
     """Export a checkpoint as ONNX with its sidecar, once the graph computes what the PyTorch model does.
 
@@ -56,7 +57,7 @@ def export_onnx(
     weights_beside: refer to the weights in the safetensors checkpoint of the same folder; otherwise the ONNX is one
         file with all it needs.
     serving: also write the ONNX into a model repository for Triton.
-    calibration: scenes for `precision="int8"`, which takes minutes more.
+    calibration: scenes for `precision="int8"`, which takes minutes more. progress: called meanwhile.
 
     Raises `ToleranceError` above the spec's tolerance, or where INT8 costs too much SAD (see `quantise`), and nothing
     is left under the final name; also `UsageError`, `CheckpointError`, `OutputError`, and those of `Serving.check`.
@@ -82,8 +83,10 @@ def export_onnx(
         if calibration is not None:
             from .quantise import quantise
 
-            proto, quantisation = quantise(proto, spec, calibration, reference, str(output))
+            proto, quantisation = quantise(proto, spec, calibration, reference, str(output), progress)
             sidecar = replace(sidecar, quantisation=quantisation)
+            if progress is not None:
+                progress(1.0, "comparing with the PyTorch model")
         describe(proto, sidecar.essentials())
         if weights_beside:
             refer_to_checkpoint(proto, checkpoint)

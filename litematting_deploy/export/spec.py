@@ -53,8 +53,8 @@ class ExportSpec(Spec):
     pooling: the form of average pooling, see `model.pooling`.
     norm: the form of group norm, see `norms`; None for "gpu" in fp16 with a fixed batch, and "group" elsewhere. "group"
         is one GroupNormalization node; "instance" and "batch" are spelled out around these; "folded" is for ONNX
-        Runtime on a CPU, float32 only; "gpu" draws the network for TensorRT, for a fixed batch, with pooling in a form
-        of its own, see `gpu_blocks`.
+        Runtime on a CPU, float32 only; "gpu" draws the network for TensorRT, with pooling in a form of its own, see
+        `gpu_blocks`.
     float32: of fp16, stages that stay in float32, by the names of the network's parts (layer0 to layer7, layerx, gfnb,
         ppm, dfpool, uper1 to uper5, out); a failing export says which. Not in the form "gpu", which is of one type.
     enb_pooling: of a checkpoint of the paper's Table 4, how its Efficient Non-Local Block samples, which its tensors do
@@ -89,6 +89,7 @@ class ExportSpec(Spec):
                 f"`precision={self.precision}`; use `norm=batch`",
                 parameter="norm",
             )
+<<<<<<< HEAD
         if self.norm == "gpu" and self.batch is None:
             raise UsageError(
                 "`norm=gpu` needs a fixed `batch`, for TensorRT for RTX builds no such engine for a dynamic one; use "
@@ -100,6 +101,8 @@ class ExportSpec(Spec):
             raise UsageError(
                 "`enb_pooling=max` is no matrix product; use `pooling=adaptive` with it", parameter="enb_pooling"
             )
+=======
+>>>>>>> hgpu
         if self.tolerance is not None and not 0 < self.tolerance <= 1:
             raise UsageError(
                 f"`tolerance`, a difference of alpha, must be positive and up to 1, as 0.001; got {self.tolerance}",

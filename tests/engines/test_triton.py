@@ -139,7 +139,7 @@ def test_messages_of_more_than_four_megabytes(mean_onnx: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("model", "options", "words"),
     [
-        ("nothing", (), ("no model nothing that is ready", "--model-repository")),
+        ("nothing", (), ("no model nothing that is ready", "its model repository is the one that")),
         ("litematting/7", (), ("no model litematting that is ready",)),
         ("unready", (), ("no model unready that is ready",)),
         ("other", (), ("guide, image, matte, trimap", "wanted inputs image, trimap, guide and output alpha")),

@@ -164,7 +164,7 @@ def _warn_of_batch(source: Path, network: Network, profile: BuildProfile) -> Non
 def _check_int8(source: Path, tensorrt: TensorRT, sidecar: Sidecar | None) -> None:
     """Raise `UsageError` for an ONNX in INT8 whose biases are, too, which TensorRT's parser refuses."""
     if sidecar is not None and sidecar.precision == "int8" and sidecar.norm != "gpu":
-        again = replace(sidecar, norm="gpu", batch=sidecar.batch or 1).export_command()
+        again = replace(sidecar, norm="gpu").export_command()
         raise UsageError(
             f"{source}: is in INT8 for a CPU, with biases in int32, which {tensorrt.backend} does not take; export it "
             f"for a GPU: {again}"
