@@ -89,20 +89,11 @@ class ExportSpec(Spec):
                 f"`precision={self.precision}`; use `norm=batch`",
                 parameter="norm",
             )
-<<<<<<< HEAD
-        if self.norm == "gpu" and self.batch is None:
-            raise UsageError(
-                "`norm=gpu` needs a fixed `batch`, for TensorRT for RTX builds no such engine for a dynamic one; use "
-                "`batch=1`, or `norm=group`",
-                parameter="norm",
-            )
         self._check_float32()
         if self.enb_pooling == "max" and self.pooling != "adaptive":
             raise UsageError(
                 "`enb_pooling=max` is no matrix product; use `pooling=adaptive` with it", parameter="enb_pooling"
             )
-=======
->>>>>>> hgpu
         if self.tolerance is not None and not 0 < self.tolerance <= 1:
             raise UsageError(
                 f"`tolerance`, a difference of alpha, must be positive and up to 1, as 0.001; got {self.tolerance}",
