@@ -110,6 +110,10 @@ plan_options = adding(
         help="Context that an adaptive plan gives every unknown pixel.  [default: 0.2 of the patch]",
     ),
     plan_option("--step", metavar="PIXELS", help="Between the patches of a grid.  [default: half a patch]"),
+    plan_option(
+        "--refine",
+        help="Let the photo's own colours refine the network's alpha: finer strands, for more time.",
+    ),
     plan_option("--published", help="The authors' crop-and-stitch to the grey level: 640, 320, truncation."),
 )
 mask_options = adding(
