@@ -180,7 +180,9 @@ class PlanSpec(Spec):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.published and self.refine:
-            raise UsageError("`published` repeats the authors' alpha, which `refine` would change; leave one of them out")
+            raise UsageError(
+                "`published` repeats the authors' alpha, which `refine` would change; leave one of them out"
+            )
         grid = "published" if self.published else "step" if self.step is not None else None
         if grid and self.plan == "adaptive":
             raise UsageError(

@@ -112,7 +112,7 @@ plan_options = adding(
     plan_option("--step", metavar="PIXELS", help="Between the patches of a grid.  [default: half a patch]"),
     plan_option(
         "--refine",
-        help="Let the photo's own colours refine the network's alpha: finer strands, for more time.",
+        help="Refine the alpha by the photo's own colours, on the CPU: finer strands, for more time.",
     ),
     plan_option("--published", help="The authors' crop-and-stitch to the grey level: 640, 320, truncation."),
 )

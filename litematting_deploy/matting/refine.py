@@ -10,7 +10,7 @@ other tile's result; how the image is tiled shows by less than a level of 8 bits
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -26,11 +26,11 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 HALVINGS = 3
 COARSEST_WEIGHT = 3e-3
-"""The prior's weight for a pixel of the photo, where the network's alpha is the prior; a halved pixel has four times it."""
+"""The weight of the network's alpha on the coarsest level, for a pixel of the photo; a halved pixel has four times it."""
 WEIGHT = 1e-2
 """The weight of the alpha that a finer level gets from the coarser one, for a pixel of its own."""
-SURE_WEIGHT = 0.0
-"""That of the network's alpha there, where it is 0 or 1; the fourth power of its distance from a half, elsewhere."""
+SURE_WEIGHT, SURE_POWER = 2e-2, 16
+"""That of the network's alpha there where it is 0 or 1. It falls with this power of the distance from a half."""
 TILE, OVERLAP = 512, 64
 RESIDUAL = 2e-5
 """A tile is solved when no pixel alone would change its alpha by more than that."""
@@ -60,7 +60,7 @@ def refine(
     progress: called after each tile.
     """
     unknown = trimap == UNKNOWN
-    levels = [_Level(image, unknown, np.where(unknown, alpha, trimap == FOREGROUND).astype(np.float32))]
+    levels = [_Level(image, unknown, np.where(unknown, alpha, (trimap == FOREGROUND).astype(np.float32)))]
     while len(levels) <= HALVINGS and min(levels[-1].alpha.shape) >= 2 * _CONTEXT:
         levels.append(_halved(levels[-1]))
     tiles = [[tile for tile in _tiles(level.alpha.shape) if level.unknown[tile].any()] for level in levels]
@@ -85,14 +85,13 @@ def refine(
 
 
 def _halved(level: _Level) -> _Level:
-    """Return the means of 2x2 blocks; an odd last row or column counts twice. A block is unknown where half of it is."""
+    """Return the means of 2x2 blocks, which are unknown where half of them is; an odd last row or column counts twice."""
     height, width = level.unknown.shape
     odd = height % 2, width % 2
 
-    def means(plane: NDArray[np.generic]) -> NDArray[np.generic]:
-        even = cv2.copyMakeBorder(plane, 0, odd[0], 0, odd[1], cv2.BORDER_REPLICATE) if any(odd) else plane  # type: ignore[call-overload]
-        size = ((width + 1) // 2, (height + 1) // 2)
-        return np.asarray(cv2.resize(even, size, interpolation=cv2.INTER_AREA))
+    def means(plane: NDArray[Any]) -> NDArray[Any]:
+        even = cv2.copyMakeBorder(plane, 0, odd[0], 0, odd[1], cv2.BORDER_REPLICATE) if any(odd) else plane
+        return cv2.resize(even, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
 
     unknown = means(level.unknown.view(np.uint8) * np.uint8(255)) >= 127
     alpha = means(level.alpha)
@@ -145,7 +144,10 @@ def _carried_over(image: NDArray[np.uint8], half: NDArray[np.uint8], alpha: Floa
 
 
 def _slopes(colours: NDArray[np.float64], alpha: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the slopes and the constant (h, w, 4) of the affine functions of colours (h, w, 3) that alpha (h, w) has."""
+    """Return the affine functions of colours that alpha is nearest to in 3x3 windows: slopes and constant, (h, w, 4).
+
+    colours: (h, w, 3), 0..1. alpha: (h, w).
+    """
 
     def mean(planes: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(cv2.boxFilter(planes, -1, (3, 3), borderType=cv2.BORDER_REFLECT))
@@ -163,7 +165,7 @@ def _slopes(colours: NDArray[np.float64], alpha: NDArray[np.float64]) -> NDArray
 def _mixed(carried: Floats, own: Floats) -> tuple[Floats, Floats]:
     """Return the prior of a window, (h, w), and its weights: the alpha that was carried over and, where it is sure of
     itself, the network's own."""
-    sure = np.float32(SURE_WEIGHT) * np.square(np.square(2 * own - 1))
+    sure = np.float32(SURE_WEIGHT) * np.abs(2 * own - 1) ** SURE_POWER
     weights = np.float32(WEIGHT) + sure
     return (np.float32(WEIGHT) * carried + sure * own) / weights, weights
 

@@ -53,7 +53,8 @@ class Matter:
         patches per call of the engine, at most the engine's own where that has a limit; its own, or 1, by default;
         on a device always its own. published: the authors' crop-and-stitch, patches of 640 every 320 pixels,
         background around images smaller than that, and truncated levels. refine: alphas follow the photo's own colours
-        (`matting.refine`), on the host, wherever the engine runs. Raises `UsageError` where these contradict each other.
+        (`matting.refine`), on the host, wherever the engine runs. Raises `UsageError` where these contradict each
+        other.
         """
         most = engine.batch or engine.most
         check_batch(batch, engine.name, most)
@@ -139,8 +140,8 @@ class Matter:
         Known pixels are 0 or 1; a trimap without unknown pixels is its own alpha. Memory beside the engine's, image and
         trimap: about 12 bytes a pixel, however many patches run. With an engine on a CUDA device, image and trimap may
         be uint8 arrays there (`__cuda_array_interface__` or DLPack); if both are, so is the alpha, and only a mask of a
-        bit a pixel comes to the host, to plan. To be refined, both must be on the host. Any thread may call. Raises `InputError`, `UsageError`, `DeviceError`,
-        `NotFiniteError`.
+        bit a pixel comes to the host, to plan. To be refined, both must be on the host. Any thread may call. Raises
+        `InputError`, `UsageError`, `DeviceError`, `NotFiniteError`.
         """
         self._check_open()
         asked = alpha_dtype(dtype)
