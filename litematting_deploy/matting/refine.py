@@ -26,7 +26,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 HALVINGS = 3
 COARSEST_WEIGHT = 3e-3
-"""The weight of the network's alpha on the coarsest level, for a pixel of the photo; a halved pixel has four times it."""
+"""The weight of the network's alpha on the coarsest level, for a pixel of the photo; a halved pixel stands for four."""
 WEIGHT = 1e-2
 """The weight of the alpha that a finer level gets from the coarser one, for a pixel of its own."""
 SURE_WEIGHT, SURE_POWER = 2e-2, 16
@@ -85,7 +85,7 @@ def refine(
 
 
 def _halved(level: _Level) -> _Level:
-    """Return the means of 2x2 blocks, which are unknown where half of them is; an odd last row or column counts twice."""
+    """Return the means of 2x2 blocks, unknown where half of them is; an odd last row or column counts twice."""
     height, width = level.unknown.shape
     odd = height % 2, width % 2
 
