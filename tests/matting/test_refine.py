@@ -85,7 +85,7 @@ def test_the_coarsest_level_is_what_a_direct_solver_finds(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(("tile", "unknown"), [(96, "band"), (128, "all")])
 def test_tiles_show_by_less_than_a_level(tile: int, unknown: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    image, trimap, alpha = strands(351, 403)
+    image, trimap, alpha = strands(203, 251)
     if unknown == "all":
         trimap[:] = 128
     prior = cv2.GaussianBlur(alpha, (0, 0), 2)
@@ -104,7 +104,7 @@ def test_strands_are_nearer_the_truth() -> None:
     assert np.array_equal(found[~unknown], (trimap == 255)[~unknown].astype(np.float32))
     assert found.dtype == np.float32
     assert 0 <= found.min() <= found.max() <= 1
-    assert np.abs(found - alpha).sum() < 0.5 * np.abs(prior - alpha)[unknown].sum()
+    assert np.abs(found - alpha).sum() < 0.7 * np.abs(prior - alpha)[unknown].sum()
     assert steps == [(n + 1, steps[-1][1]) for n in range(len(steps))]
     assert steps[-1][0] == steps[-1][1]
 
