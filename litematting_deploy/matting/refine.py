@@ -10,6 +10,8 @@ other tile's result; how the image is tiled shows by less than a level of 8 bits
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import cv2
@@ -17,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..profiling import stage
+from ..system import core_count
 from .laplacian import Floats, Laplacian
 from .trimap import FOREGROUND, UNKNOWN
 
@@ -32,6 +35,8 @@ WEIGHT = 1e-2
 SURE_WEIGHT, SURE_POWER = 2e-2, 16
 """That of the network's alpha there where it is 0 or 1. It falls with this power of the distance from a half."""
 TILE, OVERLAP = 512, 64
+MOST_THREADS = 4
+"""Tiles that are solved at a time, at most; each takes 60 MB."""
 RESIDUAL = 2e-5
 """A tile is solved when no pixel alone would change its alpha by more than that."""
 MOST_STEPS = 150
@@ -61,27 +66,41 @@ def refine(
     """
     unknown = trimap == UNKNOWN
     levels = [_Level(image, unknown, np.where(unknown, alpha, (trimap == FOREGROUND).astype(np.float32)))]
+    if not unknown.any():
+        return levels[0].alpha
     while len(levels) <= HALVINGS and min(levels[-1].alpha.shape) >= 2 * _CONTEXT:
         levels.append(_halved(levels[-1]))
     tiles = [[tile for tile in _tiles(level.alpha.shape) if level.unknown[tile].any()] for level in levels]
     total, done = sum(map(len, tiles)), 0
-    found = levels[-1].alpha
-    for number in reversed(range(len(levels))):
-        level, coarser, result = levels[number], found, levels[number].alpha.copy()
-        for tile in tiles[number]:
-            window = _surroundings(tile, level.unknown)
-            own = level.alpha[window]
-            if number == len(levels) - 1:
-                prior, weights = own, np.full(own.shape, COARSEST_WEIGHT * 4**number, np.float32)
-            else:
-                carried = _carried_over(level.image, levels[number + 1].image, coarser, window)
-                prior, weights = _mixed(carried, own)
-            _solve(level, tile, window, prior, weights, result)
-            done += 1
-            if progress is not None:
-                progress(done, total)
-        found = result
-    return found
+    coarser: _Level | None = None
+    with ThreadPoolExecutor(min(MOST_THREADS, core_count()), "refine") as pool:
+        while levels:
+            level = levels.pop()
+            refined = level.alpha.copy()
+            weight = COARSEST_WEIGHT * 4 ** len(levels)
+            for _ in pool.map(partial(_refine_tile, level, coarser, weight, refined), tiles.pop()):
+                done += 1
+                if progress is not None:
+                    progress(done, total)
+            coarser = level._replace(alpha=refined)
+    return refined
+
+
+def _refine_tile(level: _Level, coarser: _Level | None, weight: float, refined: Floats, tile: Window) -> None:
+    """Write the alpha of a tile's unknown pixels to `refined` (h, w), which has the level's size.
+
+    coarser: the refined level of half the size; None for the coarsest, whose prior is the network's alpha by `weight`.
+    """
+    window = _surroundings(tile, level.unknown)
+    own = level.alpha[window]
+    if coarser is None:
+        prior, weights = own, np.full(own.shape, weight, np.float32)
+    else:
+        prior, weights = _mixed(_carried_over(level.image, coarser, window), own)
+    solved = _solved(level, window, prior, weights)
+    inner = tuple(slice(max(t.start, w.start), min(t.stop, w.stop)) for t, w in zip(tile, window, strict=True))
+    cut = tuple(slice(i.start - w.start, i.stop - w.start) for i, w in zip(inner, window, strict=True))
+    refined[inner] = solved[cut]
 
 
 def _halved(level: _Level) -> _Level:
@@ -124,16 +143,16 @@ def _surroundings(tile: Window, unknown: NDArray[np.bool_]) -> Window:
     return window[0], window[1]
 
 
-def _carried_over(image: NDArray[np.uint8], half: NDArray[np.uint8], alpha: Floats, window: Window) -> Floats:
+def _carried_over(image: NDArray[np.uint8], half: _Level, window: Window) -> Floats:
     """Return a window of the alpha that has the same affine functions of the colours as that of the halved image.
 
-    image: (H, W, 3) uint8. half: it, halved. alpha: of `half`. Returns (h, w) float32, 0..1.
+    image: (H, W, 3) uint8. half: it, halved. Returns (h, w) float32, 0..1.
     """
     rows, columns = (
         slice(max(side.start // 2 - _CONTEXT, 0), min((side.stop + 1) // 2 + _CONTEXT, most))
-        for side, most in zip(window, alpha.shape, strict=True)
+        for side, most in zip(window, half.alpha.shape, strict=True)
     )
-    slopes = _slopes(half[rows, columns] / 255, alpha[rows, columns].astype(np.float64))
+    slopes = _slopes(half.image[rows, columns] / 255, half.alpha[rows, columns].astype(np.float64))
     size = 2 * slopes.shape[1], 2 * slopes.shape[0]
     fine = cv2.resize(slopes.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
     top, left = window[0].start - 2 * rows.start, window[1].start - 2 * columns.start
@@ -170,11 +189,8 @@ def _mixed(carried: Floats, own: Floats) -> tuple[Floats, Floats]:
     return (np.float32(WEIGHT) * carried + sure * own) / weights, weights
 
 
-def _solve(level: _Level, tile: Window, window: Window, prior: Floats, weights: Floats, result: Floats) -> None:
-    """Write the alpha of a tile's unknown pixels to `result` (h, w).
-
-    window: what is solved. prior, weights: (h, w) of the window.
-    """
+def _solved(level: _Level, window: Window, prior: Floats, weights: Floats) -> Floats:
+    """Return the alpha (h, w) float32, 0..1, of a window. prior, weights: (h, w) float32."""
     free = level.unknown[window].astype(np.float32)
     # What the window cuts off keeps the prior: there the matrix lacks neighbours, but not at the image's own border.
     for axis, (side, most) in enumerate(zip(window, level.unknown.shape, strict=True)):
@@ -185,9 +201,7 @@ def _solve(level: _Level, tile: Window, window: Window, prior: Floats, weights: 
             edges[-_RING:] = 0
     begin = np.where(level.unknown[window], prior, level.alpha[window])
     solved = _conjugate_gradients(Laplacian.of(level.image[window]), weights * free, free, prior, begin)
-    inner = tuple(slice(max(t.start, w.start), min(t.stop, w.stop)) for t, w in zip(tile, window, strict=True))
-    cut = tuple(slice(i.start - w.start, i.stop - w.start) for i, w in zip(inner, window, strict=True))
-    result[inner] = np.clip(solved[cut], 0, 1)
+    return np.clip(solved, 0, 1)
 
 
 def _conjugate_gradients(laplacian: Laplacian, weights: Floats, free: Floats, prior: Floats, x: Floats) -> Floats:
@@ -203,7 +217,8 @@ def _conjugate_gradients(laplacian: Laplacian, weights: Floats, free: Floats, pr
     change = inverse * residual
     direction, size = change.copy(), float(np.vdot(residual, change))
     for step in range(MOST_STEPS):
-        if step % 5 == 0 and max(change.max(), -change.min()) <= RESIDUAL:
+        # Few pixels may be solved exactly, and looking at all of them takes as long as half a step.
+        if size == 0 or (step % 5 == 0 and max(change.max(), -change.min()) <= RESIDUAL):
             break
         laplacian.times(direction, product)
         product *= free

@@ -109,6 +109,15 @@ def test_strands_are_nearer_the_truth() -> None:
     assert steps[-1][0] == steps[-1][1]
 
 
+def test_a_single_unknown_pixel() -> None:
+    image, trimap, alpha = strands(24, 32)
+    trimap[trimap == 128] = 0
+    trimap[9, 20] = 128
+    found = refine(image, trimap, np.full_like(alpha, 0.7))
+    assert 0 <= found[9, 20] < 0.7
+    assert np.count_nonzero(found[trimap == 128] != 0.7) == 1
+
+
 @pytest.mark.parametrize("hw", [(1, 1), (1, 9), (9, 1), (2, 2), (3, 1), (17, 3)])
 def test_small_and_narrow_photos(hw: tuple[int, int]) -> None:
     image, trimap, prior = np.full((*hw, 3), 9, np.uint8), np.full(hw, 128, np.uint8), np.full(hw, 0.25, np.float32)
