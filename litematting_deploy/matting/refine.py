@@ -32,8 +32,9 @@ COARSEST_WEIGHT = 3e-3
 """The weight of the network's alpha on the coarsest level, for a pixel of the photo; a halved pixel stands for four."""
 WEIGHT = 1e-2
 """The weight of the alpha that a finer level gets from the coarser one, for a pixel of its own."""
-SURE_WEIGHT, SURE_POWER = 2e-2, 16
-"""That of the network's alpha there where it is 0 or 1. It falls with this power of the distance from a half."""
+SURE_WEIGHT, SURE_POWER, APART = 2e-2, 16, 0.15
+"""The weight of the network's alpha there where it is 0 or 1. It falls with this power of the distance from a half, and
+to a quarter where the two are that far apart: what is sure and far from what the colours say is often wrong."""
 TILE, OVERLAP = 512, 64
 MOST_THREADS = 4
 """Tiles that are solved at a time, at most; each takes 60 MB."""
@@ -182,9 +183,10 @@ def _slopes(colours: NDArray[np.float64], alpha: NDArray[np.float64]) -> NDArray
 
 
 def _mixed(carried: Floats, own: Floats) -> tuple[Floats, Floats]:
-    """Return the prior of a window, (h, w), and its weights: the alpha that was carried over and, where it is sure of
-    itself, the network's own."""
-    sure = np.float32(SURE_WEIGHT) * np.abs(2 * own - 1) ** SURE_POWER
+    """Return the prior of a window, (h, w), and its weights: the alpha that was carried over and, where that is sure of
+    itself and not far from it, the network's own."""
+    apart = np.square((carried - own) / np.float32(APART))
+    sure = np.float32(SURE_WEIGHT) * np.abs(2 * own - 1) ** SURE_POWER / np.square(1 + apart)
     weights = np.float32(WEIGHT) + sure
     return (np.float32(WEIGHT) * carried + sure * own) / weights, weights
 
