@@ -55,7 +55,8 @@ class Laplacian(NamedTuple):
     @property
     def diagonal(self) -> Floats:
         """The diagonal of the matrix, (H, W)."""
-        return self.planes[0]
+        diagonal: Floats = self.planes[0]
+        return diagonal
 
     def times(self, vector: Floats, product: Floats) -> None:
         """Write the matrix times a vector (H, W) to `product` (H, W), which is another array."""
