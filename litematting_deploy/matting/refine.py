@@ -160,7 +160,7 @@ def _carried_over(image: NDArray[np.uint8], half: _Level, window: Window) -> Flo
     colours = image[window]
     fine = fine[top : top + colours.shape[0], left : left + colours.shape[1]]
     found = np.einsum("yxc,yxc->yx", fine[:, :, :3], colours.astype(np.float32) / np.float32(255)) + fine[:, :, 3]
-    return np.clip(found, 0, 1)
+    return np.asarray(np.clip(found, 0, 1), np.float32)
 
 
 def _slopes(colours: NDArray[np.float64], alpha: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -224,7 +224,7 @@ class Matter:
     ) -> Any:
         """Return the alpha of a job. patches, progress: are told of the patches, and of the refinement."""
         alpha = stitcher.collect(job, patches)
-        if not self._refines:
+        if not self._refines or isinstance(alpha, DeviceArray):
             return alpha
         return self._in(asked, refine(*job.sources, alpha, _second_half(progress)))
 

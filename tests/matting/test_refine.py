@@ -18,7 +18,11 @@ Floats = NDArray[np.float32]
 def textured(height: int, width: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng(0)
     smooth = cv2.GaussianBlur(rng.normal(size=(height, width, 3)), (0, 0), 4) * 800 + 128
-    return np.clip(smooth + rng.normal(0, 2, smooth.shape), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(smooth + rng.normal(0, 2, smooth.shape), 0, 255), np.uint8)
+
+
+def blurred(alpha: Floats, deviation: float) -> Floats:
+    return np.asarray(cv2.GaussianBlur(alpha, (0, 0), deviation), np.float32)
 
 
 def strands(height: int = 240, width: int = 320) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Floats]:
@@ -60,7 +64,7 @@ def test_the_matrix_is_pymattings(kind: str) -> None:
 
 def test_an_affine_function_of_the_colours_costs_nothing() -> None:
     image = textured(66, 40)
-    vector = image[:, :, 1].astype(np.float32) / 255
+    vector = image[:, :, 1] / np.float32(255)
     product = np.empty_like(vector)
     Laplacian.of(image).times(vector, product)
     assert np.abs(product).max() < 1e-4
@@ -71,7 +75,7 @@ def test_the_coarsest_level_is_what_a_direct_solver_finds(monkeypatch: pytest.Mo
     monkeypatch.setattr(room, "MOST_STEPS", 2000)
     monkeypatch.setattr(room, "RESIDUAL", 1e-7)
     image, trimap, alpha = strands(48, 64)
-    prior = cv2.GaussianBlur(alpha, (0, 0), 3)
+    prior = blurred(alpha, 3)
     found = refine(image, trimap, prior)
     unknown = (trimap == 128).ravel()
     weight = sparse.eye(unknown.size) * room.COARSEST_WEIGHT
@@ -88,7 +92,7 @@ def test_tiles_show_by_less_than_a_level(tile: int, unknown: str, monkeypatch: p
     image, trimap, alpha = strands(203, 251)
     if unknown == "all":
         trimap[:] = 128
-    prior = cv2.GaussianBlur(alpha, (0, 0), 2)
+    prior = blurred(alpha, 2)
     whole = refine(image, trimap, prior)
     monkeypatch.setattr(room, "TILE", tile)
     assert np.abs(refine(image, trimap, prior) - whole).max() < 1 / 255
@@ -96,7 +100,7 @@ def test_tiles_show_by_less_than_a_level(tile: int, unknown: str, monkeypatch: p
 
 def test_strands_are_nearer_the_truth() -> None:
     image, trimap, alpha = strands()
-    prior = cv2.GaussianBlur(alpha, (0, 0), 2)
+    prior = blurred(alpha, 2)
     given, steps = prior.copy(), []
     found = refine(image, trimap, prior, lambda done, total: steps.append((done, total)))
     assert np.array_equal(prior, given)
