@@ -89,21 +89,26 @@ class EngineSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class PlanSpec(Spec):
-    """Which patches of a photo run.
+    """How a photo becomes its alpha: which patches run, and whether the photo itself refines what comes of them.
 
     plan: `adaptive`, few patches with `margin` pixels of context around what is unknown, or `grid`, patches every
     `step` pixels; how many pixels these may be depends on the engine's patches. None: adaptive, unless `step` or
     `published` asks for a grid. published: the authors' crop-and-stitch to the grey level: patches of 640 every 320
-    pixels, truncated levels.
+    pixels, truncated levels. refine: the alpha follows the photo's own colours (`matting.refine`), on the host.
     """
 
     plan: Placement | None = None
     margin: int | None = None
     step: int | None = None
     published: bool = False
+    refine: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.published and self.refine:
+            raise UsageError(
+                "`published` repeats the authors' alpha, which `refine` would change; leave one of them out"
+            )
         grid = "published" if self.published else "step" if self.step is not None else None
         if grid and self.plan == "adaptive":
             raise UsageError(

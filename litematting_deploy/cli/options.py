@@ -144,6 +144,10 @@ plan_options = adding(
         help="Context that an adaptive plan gives every unknown pixel.  [default: 0.2 of the patch]",
     ),
     plan_option("--step", metavar="PIXELS", help="Between the patches of a grid.  [default: half a patch]"),
+    plan_option(
+        "--refine",
+        help="Refine the alpha by the photo's own colours, on the CPU: finer strands, for more time.",
+    ),
     plan_option("--published", help="The authors' crop-and-stitch to the grey level: 640, 320, truncation."),
 )
 mask_options = adding(

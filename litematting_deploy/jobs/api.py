@@ -44,6 +44,7 @@ class _Options(EngineOptions, total=False):
     plan: specs.Placement | None
     margin: int | None
     step: int | None
+    refine: bool
     trimap_encoding: specs.Encoding | None
     allow_no_unknown: bool
     unknown_width: str | float | None

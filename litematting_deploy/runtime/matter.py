@@ -16,6 +16,7 @@ from ..errors import UsageError, shown
 from ..matting.bit_mask import BitMask
 from ..matting.inputs import alpha_dtype, as_image, as_trimap, check_image_shape, check_same_size, check_trimap_shape
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
+from ..matting.refine import refine
 from ..matting.trimap import no_unknown
 from ..matting.unmixing import Unmix, unmix
 from ..parameters import Callback, path_text
@@ -50,13 +51,15 @@ class Matter:
         step: int | None = None,
         batch: int | None = None,
         published: bool = False,
+        refine: bool = False,
     ) -> None:
         """plan: `adaptive`, few patches with `margin` pixels of context (`plan_adaptive`), or `grid`, patches every
         `step` pixels, half a patch by default (`plan_grid`); adaptive unless `step` is given or it is published. batch:
         patches per call of the engine, at most the engine's own where that has a limit; its own, or 1, by default;
         on a device always its own. published: the authors' crop-and-stitch, patches of 640 every 320 pixels,
-        background around images smaller than that, and truncated levels. Raises `UsageError` where these contradict
-        each other.
+        background around images smaller than that, and truncated levels. refine: alphas follow the photo's own colours
+        (`matting.refine`), on the host, wherever the engine runs. Raises `UsageError` where these contradict each
+        other.
         """
         if not isinstance(engine, Engine):
             raise UsageError(
@@ -65,8 +68,8 @@ class Matter:
         most = engine.batch or engine.most
         check_batch(batch, engine.name, most)
         self.engine = engine
-        self._plan = _planner(engine, PlanSpec(plan=plan, margin=margin, step=step, published=published))
-        self._truncate, self._closed = published, False
+        self._plan = _planner(engine, PlanSpec(plan=plan, margin=margin, step=step, published=published, refine=refine))
+        self._truncate, self._refines, self._closed = published, refine, False
         self._batch = batch or most or 1
         self._device = DeviceStitcher(engine, published) if isinstance(engine, OnDevice) else None
 
@@ -79,14 +82,15 @@ class Matter:
         plan: Placement | None = None,
         margin: int | None = None,
         step: int | None = None,
+        refine: bool = False,
         **options: Unpack[EngineOptions],
     ) -> Self:
         """Return a matter with the engine in `path`, or with the shipped weights.
 
-        plan, margin, step: as `Matter` takes them. device, options, errors: those of `load_engine`.
+        plan, margin, step, refine: as `Matter` takes them. device, options, errors: those of `load_engine`.
         """
         engine = EngineSpec(engine=None if path is None else path_text("path", path), device=device, **options)
-        return cls.open(engine, PlanSpec(plan=plan, margin=margin, step=step))
+        return cls.open(engine, PlanSpec(plan=plan, margin=margin, step=step, refine=refine))
 
     @classmethod
     def open(
@@ -111,9 +115,10 @@ class Matter:
 
     @property
     def placement(self) -> str:
-        """How patches are placed, in words: `adaptive, margin 128` or `grid, step 320`."""
+        """How patches are placed, and whether alpha is refined: `adaptive, margin 128` or `grid, step 320, refined`."""
         chosen = self._plan.keywords
-        return f"adaptive, margin {chosen['margin']}" if "margin" in chosen else f"grid, step {chosen['step']}"
+        placed = f"adaptive, margin {chosen['margin']}" if "margin" in chosen else f"grid, step {chosen['step']}"
+        return f"{placed}, refined" if self._refines else placed
 
     @property
     def unmix(self) -> Unmix:
@@ -151,7 +156,7 @@ class Matter:
 
         image: (H, W, 3) uint8 RGB, or what `matting.inputs.as_image` takes for that, such as a PIL image.
         trimap: (H, W) uint8 of 0 / 128 / 255, or what `matting.inputs.as_trimap` takes for that.
-        progress: called with the patches done and the patches to run.
+        progress: called with the patches done and the patches to run; refinement counts as much as these.
         dtype: float16, float32 or float64 for 0..1, uint8 or uint16 for the nearest level up to 255 or 65535.
         unit_range: the image is (H, W, 3) float, 0..1, and is rounded to 8 bits.
         allow_no_unknown: a trimap without unknown pixels is taken as the alpha; otherwise it is refused, since it may
@@ -160,14 +165,15 @@ class Matter:
         Known pixels are 0 or 1. Memory beside the engine's, image and
         trimap: about 12 bytes a pixel, however many patches run. With an engine on a CUDA device, image and trimap may
         be uint8 arrays there (`__cuda_array_interface__` or DLPack); if both are, so is the alpha, and only a mask of a
-        bit a pixel comes to the host, to plan. Any thread may call. Raises `InputError`, `UsageError`, `DeviceError`,
-        `NotFiniteError`.
+        bit a pixel comes to the host, to plan. To be refined, both must be on the host. Any thread may call. Raises
+        `InputError`, `UsageError`, `DeviceError`, `NotFiniteError`.
         """
         self._check_open()
         given = alpha_dtype(dtype), unit_range, partial(self._planned, allow_no_unknown=allow_no_unknown)
         told = None if progress is None else Callback("progress", progress)
         if self._device is not None:
-            return self._device.collect(self._submit(self._device, image, trimap, *given, told))
+            job = self._submit(self._device, image, trimap, *given, self._patches(told))
+            return self._collect(self._device, job, given[0], None, told)
         return self._on_host(image, trimap, *given, told)
 
     def _on_host(
@@ -183,8 +189,10 @@ class Matter:
         self._check_open()
         pixels, checked = as_image(image, unit_range), as_trimap(trimap)
         check_same_size(pixels.shape, checked.shape)
-        alpha = stitch(self.engine, self._batch, pixels, checked, planned(checked), progress)
-        return to_levels(alpha, dtype.type, self._truncate) if dtype.kind == "u" else alpha.astype(dtype, copy=False)
+        alpha = stitch(self.engine, self._batch, pixels, checked, planned(checked), self._patches(progress))
+        if self._refines:
+            alpha = refine(pixels, checked, alpha, _second_half(progress))
+        return self._in(dtype, alpha)
 
     def sequence(
         self,
@@ -219,7 +227,7 @@ class Matter:
         pairs, device = pairs_of(frames), self._device
         if device is not None:
             jobs = (self._submit(device, image, trimap, kind, unit_range, planned) for image, trimap in pairs)
-            collect = partial(device.collect, progress=told)
+            collect = partial(self._collect, device, asked=kind, patches=self._patches(told), progress=told)
             alphas = one_ahead(jobs, lambda job: or_error(partial(collect, job), told, go_on), device.give_up)
         else:
             on_host = partial(self._on_host, dtype=kind, unit_range=unit_range, planned=planned, progress=told)
@@ -239,6 +247,13 @@ class Matter:
         """Check an image and its trimap, and put the image on its way to the device, where it goes while we plan."""
         self._check_open()
         image, trimap = stitcher.seen(image), stitcher.seen(trimap)
+        if self._refines:
+            if isinstance(image, DeviceArray) or isinstance(trimap, DeviceArray):
+                raise UsageError(
+                    "`refine` works on the host, and image or trimap lies on the device; copy both to the host, or "
+                    "leave it out"
+                )
+            dtype = np.dtype(np.float32)
         if isinstance(image, DeviceArray):
             check_image_shape(image)
         else:
@@ -250,6 +265,30 @@ class Matter:
             trimap = as_trimap(trimap)
         check_same_size(image.shape, trimap.shape[:2])
         return stitcher.submit(image, trimap, planned, dtype, progress)
+
+    def _collect(
+        self,
+        stitcher: DeviceStitcher,
+        job: Job,
+        asked: "np.dtype[Any]",
+        patches: Progress | None,
+        progress: Progress | None,
+    ) -> Any:
+        """Return the alpha of a job. patches, progress: are told of the patches, and of the refinement."""
+        alpha = stitcher.collect(job, patches)
+        if not self._refines or isinstance(alpha, DeviceArray):
+            return alpha
+        return self._in(asked, refine(*job.sources, alpha, _second_half(progress)))
+
+    def _in(self, asked: "np.dtype[Any]", alpha: NDArray[np.float32]) -> NDArray[Any]:
+        """Return an alpha in the dtype that is asked for."""
+        return to_levels(alpha, asked.type, self._truncate) if asked.kind == "u" else alpha.astype(asked, copy=False)
+
+    def _patches(self, progress: Progress | None) -> Progress | None:
+        """Return what is told of patches: all there is to do, or half of it."""
+        if progress is None or not self._refines:
+            return progress
+        return lambda done, total: progress(done, 2 * total)
 
     def _check_open(self) -> None:
         """Raise `UsageError` after `close`."""
@@ -268,6 +307,11 @@ class Matter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _second_half(progress: Progress | None) -> Progress | None:
+    """Return what is told of the refinement, whose steps are the second half of what there is to do."""
+    return None if progress is None else lambda done, total: progress(total + done, 2 * total)
 
 
 def _planner(engine: Engine, spec: PlanSpec) -> "partial[Plan]":
