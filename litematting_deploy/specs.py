@@ -271,6 +271,9 @@ class JobSpec(Spec):
     exposure: in stops, of OpenEXR photos, for the network only. frames: of a pattern, as `1-100x2`. shard: `3/16`, the
     third of sixteen parts. resume: results that are whole and newer than their sources are left. failed_frames: what a
     clip does at a frame that fails. max_megapixels: larger pictures are refused before they are decoded.
+    keyframes: `source` has trimaps or masks for some frames only, which are carried to those between. first_number: of
+    a clip's keyframes, the number that its first frame has; None for 0. steady: alphas are averaged over time, along
+    motion.
     """
 
     images: str
@@ -285,11 +288,22 @@ class JobSpec(Spec):
     shard: str | None = None
     resume: bool = False
     failed_frames: OnFailure | None = None
+    keyframes: bool = False
+    first_number: int | None = None
+    steady: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.max_megapixels > 0:
             raise UsageError(f"`max_megapixels` must be above 0; got {self.max_megapixels:g}")
+        if self.first_number is not None and not self.keyframes:
+            raise UsageError("`first_number` is of keyframes; give `keyframes`, too, or leave it out")
+        if self.steady and self.shard is not None:
+            raise UsageError(
+                "`steady` needs the neighbours of every frame, which are in other shards; leave `shard` out, or give "
+                "each machine a range of `frames`",
+                parameter="steady",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import click
 
 from ..engines.triton import DEFAULT_TIMEOUT_S
+from ..matting.carrying import LONGEST
 from ..matting.unknown_band import WIDEST
 from ..runtime.matter import DEFAULT_PLACEMENT
 from ..specs import DEFAULT_SEGMENT, DEFAULT_UNKNOWN_WIDTH, EngineSpec, JobSpec, OutputSpec, PlanSpec, TrimapSpec
@@ -182,7 +183,8 @@ result_options = adding(
     output_option(
         "--preview",
         metavar="FILE",
-        help="Also write a picture of what is estimated: the photo with the unknown band tinted and outlined.",
+        help="Also write a picture of what is estimated: the photo with the unknown band tinted and outlined; a clip "
+        "of a clip.",
     ),
     job_option("--exposure", metavar="STOPS", help="Of an EXR photo, for the network only.  [default: 0]"),
 )
@@ -193,6 +195,24 @@ folder_options = adding(
     job_option("--shard", metavar="3/16", help="Only this part of the frames, for one of many machines."),
     job_option("--resume", help="Leave frames whose results are whole and newer than their sources."),
     output_option("--format", help="Of a folder's results.  [default: png; exr of EXR]"),
+)
+motion_options = adding(
+    job_option(
+        "--keyframes",
+        help="TRIMAP or --mask has pictures for some frames only, of the names or numbers of these; of a clip numbered "
+        "images. They are carried to the frames between along optical flow, which --preview shows; what both sides do "
+        f"not agree on is unknown. At most {LONGEST} frames on end may have none.",
+    ),
+    job_option(
+        "--first-number",
+        metavar="N",
+        help="Of a clip's keyframes: the number that its first frame has.  [default: 0]",
+    ),
+    job_option(
+        "--steady",
+        help="Average the alpha of each frame of a folder or clip with the frames before and after it, along optical "
+        "flow, where colours agree. Not with --shard.",
+    ),
 )
 video_options = adding(
     output_option(

@@ -50,6 +50,10 @@ def result_settings(matter: Matter, job: JobSpec) -> dict[str, Any]:
         "premultiplied": output.premultiplied,
         "exposure": job.exposure,
         "published": job.plan.published,
+        # None, not False: what was begun before there were these has neither.
+        "keyframes": job.keyframes or None,
+        "first_number": job.first_number,
+        "steady": job.steady or None,
     }
 
 
