@@ -6,7 +6,7 @@ of neighbours. Smaller is better. Nothing is forced or divided here: give predic
 `metrics.force_known` does, to measure the unknown ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..matting.motion import flows, grey_of, places
-from .metrics import Alpha
+from .datasets import Example
+from .metrics import Alpha, Matted
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,36 @@ class ClipScores:
     frames: int
     dtssd: float
     messddt: float
+
+
+class ClipMeter:
+    """Measures methods over time, frame by frame; two frames are in memory at a time."""
+
+    def __init__(self) -> None:
+        self._before: tuple[Example, Mapping[str, Matted]] | None = None
+        self._found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+
+    def add(self, example: Example, matted: Mapping[str, Matted]) -> None:
+        """Add the next frame, and what each method made of it; after a frame of another size a clip begins anew."""
+        before, self._before = self._before, (example, matted)
+        if not example.clip or before is None:
+            return
+        last, was = before
+        if last.clip != example.clip or last.image.shape != example.image.shape:
+            return
+        motion = motion_of(last.image, example.image)
+        truths = [last.alpha / 255, example.alpha / 255]
+        for name, item in matted.items():
+            given = [was[name].alpha / 255, item.alpha / 255]
+            pair = dtssd(given, truths), messddt(given, truths, [motion])
+            self._found.setdefault(example.clip, {}).setdefault(name, []).append(pair)
+
+    def scores(self) -> dict[str, dict[str, ClipScores]]:
+        """Return the errors of each clip and method."""
+        return {
+            clip: {name: ClipScores(len(pairs) + 1, *np.mean(pairs, axis=0).tolist()) for name, pairs in row.items()}
+            for clip, row in self._found.items()
+        }
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def test_a_moving_square_between_two_keyframes() -> None:
         # What is known is right, and the band is hardly wider than an artist's.
         wrong = (trimap == 0) & (true == 255) | (trimap == 255) & (true == 0)
         assert not wrong.any()
-        assert (trimap == 128).sum() < 1.8 * (true == 128).sum()
+        assert (trimap == 128).sum() < 2 * (true == 128).sum()
         assert (trimap[true == 255] == 255).mean() > 0.8
         assert (trimap[true == 0] == 0).mean() > 0.8
 
@@ -70,11 +70,11 @@ def test_keyframes_that_contradict_each_other_leave_it_unknown() -> None:
 
 
 def test_frames_without_anything_in_common_are_unknown() -> None:
-    """A cut: flow fails everywhere but by chance."""
+    """A cut: what passes the check does so by chance."""
     greys = [as_grey(texture(HEIGHT, WIDTH, seed)) for seed in (5, 6)]
     trimap = frame(0)[1]
     (found,) = carried(greys, trimap, None)
-    assert (found.opened()[36:84, 36:84] == 128).mean() > 0.5
+    assert (found.opened() == 128).all()
 
 
 @pytest.mark.parametrize("hw", [(2400, 3200), (240, 320)])
