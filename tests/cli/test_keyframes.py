@@ -41,8 +41,8 @@ def seen(path: Path) -> NDArray[np.int_]:
 
 @pytest.fixture(scope="module")
 def shot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Frames `i` of a square that moves, also as `clip.mkv`, all trimaps `t`, and trimaps `k` and masks `m` of the first
-    and the last alone."""
+    """Frames `i` of a square that moves, also as `clip.mkv`, all trimaps `t`, and trimaps `k` and masks `m` of the
+    first and the last alone."""
     folder, planes = tmp_path_factory.mktemp("shot"), []
     for index in range(COUNT):
         grey, trimap = frame(index)
