@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from moving_scenes import FAMILIES_DRAWN, MovingScene, draw
 from numpy.typing import NDArray
 
-from benchmarks.moving_scenes import FAMILIES_DRAWN, MovingScene, draw
 from litematting_deploy import Matter
 from litematting_deploy.benchmarks import environment
 from litematting_deploy.evaluation.metrics import force_known, sad

@@ -61,7 +61,7 @@ def shot(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check_alphas(alphas: list[NDArray[np.int_]], top: int, least: float = 0.75) -> None:
-    """What is sure of the true trimap is hardly anywhere estimated, and nowhere wrong. least: the share that is sure."""
+    """What is sure of the true trimap is nowhere wrong; at least a share of the foreground is still sure."""
     for index, alpha in enumerate(alphas):
         true = frame(index)[1]
         assert (alpha[true == 255] == top).mean() > least
@@ -123,7 +123,7 @@ def test_a_clip_with_two_keyframes_and_a_preview(kind: str, shot: Path, tmp_path
         true = frame(index)[1]
         scale = np.array(true.shape) // np.array(tinted.shape)
         near = true[:: scale[0], :: scale[1]]
-        assert tinted[near == 128].mean() > 0.6
+        assert tinted[near == 128].mean() > 0.4
         assert tinted[near == 0].mean() < 0.3
 
 
