@@ -144,17 +144,34 @@ def main() -> None:
                 drawn += [alphas, steadier]
             clips[family] = row
             print(family, *(f"{way}: {_text(found)}" for way, found in row.items()), sep="\n  ", flush=True)
+            if options.json is not None:  # after every clip, since each takes minutes on a busy machine
+                write(options.json, clips, seconds)
             if options.sheets is not None:
                 sheet(scene, ways[f"keyframes every {options.apart[0]}"], drawn[:4], options.sheets / f"{family}.png")
-    means = {way: Figures(*np.mean([row[way] for row in clips.values()], axis=0).tolist()) for way in row}
-    print("mean", *(f"{way}: {_text(found)}" for way, found in means.items()), sep="\n  ")
-    times = {name: round(float(np.median(each)), 4) for name, each in seconds.items()}
-    print(f"CPU seconds a frame of 256x256, one thread: {times}")
-    if options.json is not None:
-        named = {family: {way: found._asdict() for way, found in row.items()} for family, row in clips.items()}
-        content = {"means": {way: found._asdict() for way, found in means.items()}, "clips": named}
-        content |= {"cpu_seconds_per_frame": times, "environment": environment.describe()}
-        options.json.write_text(json.dumps(content, indent=1) + "\n")
+    print("mean", *(f"{way}: {_text(found)}" for way, found in means_of(clips).items()), sep="\n  ")
+    print(f"CPU seconds a frame of 256x256, one thread: {medians(seconds)}")
+
+
+def means_of(clips: dict[str, dict[str, Figures]]) -> dict[str, Figures]:
+    """Return the means over clips of each way."""
+    ways = next(iter(clips.values()))
+    return {way: Figures(*np.mean([row[way] for row in clips.values()], axis=0).tolist()) for way in ways}
+
+
+def medians(seconds: dict[str, list[float]]) -> dict[str, float]:
+    """Return the median of each list of seconds."""
+    return {name: round(float(np.median(each)), 4) for name, each in seconds.items()}
+
+
+def write(path: Path, clips: dict[str, dict[str, Figures]], seconds: dict[str, list[float]]) -> None:
+    """Write what was measured, and on what."""
+    content = {
+        "means": {way: found._asdict() for way, found in means_of(clips).items()},
+        "clips": {family: {way: found._asdict() for way, found in row.items()} for family, row in clips.items()},
+        "cpu_seconds_per_frame": medians(seconds),
+        "environment": environment.describe(),
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _text(found: Figures) -> str:

@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..matting.motion import flows, grey_of, places
+from ..matting.motion import flows, grey_of, places, sampled
 from .datasets import Example
 from .metrics import Alpha, Matted
 
@@ -91,8 +90,7 @@ def messddt(predictions: Sequence[Alpha], alphas: Sequence[Alpha], motions: Sequ
         raise InputError(f"`motions` must be one fewer than the {len(squares)} frames; got {len(motions)}")
     sums = []
     for (before, after), motion in zip(pairwise(squares), motions, strict=True):
-        ends = places(motion.vectors)
-        brought = cv2.remap(after, ends, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        brought = sampled(after, places(motion.vectors))
         sums.append(np.abs(before - brought)[motion.known].sum())
     return float(np.mean(sums))
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .motion import LOST, Floats, Grey, enlarged, flows
+from .motion import LOST, Floats, Grey, enlarged, flows, places, sampled
 from .trimap import BACKGROUND, FOREGROUND, UNKNOWN
 
 LONGEST = 250
@@ -79,9 +79,7 @@ def _brought(plane: Floats, vectors: Floats) -> Floats:
     """Return a plane (H, W, C) of a keyframe as it lies in a frame. vectors: (h, w, 2), in pixels of flow."""
     height, width = plane.shape[:2]
     scale = np.array([width / vectors.shape[1], height / vectors.shape[0]], np.float32)
-    y, x = np.indices((height, width), np.float32)
-    ends = enlarged(vectors, (height, width)) * scale + np.dstack([x, y])
-    return np.asarray(cv2.remap(plane, ends, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
+    return sampled(plane, places(enlarged(vectors, (height, width)) * scale))
 
 
 def _trimap(views: Sequence[tuple[Floats, Floats, int]]) -> NDArray[np.uint8]:

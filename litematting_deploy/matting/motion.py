@@ -7,7 +7,7 @@ of the pictures, or its flow is wrong. Nothing here knows of trimaps, files or c
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Grey = NDArray[np.uint8]
+Reals = TypeVar("Reals", NDArray[np.float32], NDArray[np.float64])
 
 FLOW_PIXELS = 1 << 20
 """The most pixels that flow is computed on: beyond that, its time and memory do not grow with the picture."""
@@ -60,8 +61,7 @@ class Flow:
 
         The border goes on beyond the plane; `trusted` is false there.
         """
-        brought = cv2.remap(plane, places(self.vectors), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(brought, np.float32)
+        return sampled(plane, places(self.vectors))
 
     def enlarged(self, hw: tuple[int, int]) -> Self:
         """Return the flow between the same pictures at the size (H, W)."""
@@ -93,6 +93,16 @@ def places(vectors: Floats) -> Floats:
     return vectors + np.dstack([x, y])
 
 
+def sampled(plane: Reals, ends: Floats) -> Reals:
+    """Return a plane, (h, w) or (h, w, C), at points between its pixels; its border goes on beyond it.
+
+    ends: (H, W, 2) float32, x and y in pixels of the plane.
+    """
+    # With both coordinates in one map there is no second one, which the stub does not know.
+    found = cv2.remap(plane, ends, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return np.asarray(found, plane.dtype)  # type: ignore[return-value]
+
+
 def enlarged(plane: Floats, hw: tuple[int, int]) -> Floats:
     """Return a plane, (h, w) or (h, w, C), at the size (H, W)."""
     if plane.shape[:2] == hw:
@@ -105,8 +115,10 @@ def _vectors(here: Grey, there: Grey) -> Floats:
     # DIS refuses pictures that are smaller than its patches on its coarsest scale.
     short = max(0, _LEAST_SIDE - min(here.shape))
     if short:
-        here, there = (cv2.copyMakeBorder(grey, 0, short, 0, short, cv2.BORDER_REPLICATE) for grey in (here, there))
-    found = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(here, there, None)
+        here, there = (np.pad(grey, (0, short), "edge") for grey in (here, there))
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    # Without a flow to begin with, which the stub does not know.
+    found = search.calc(here, there, None)  # type: ignore[call-overload]
     height, width = (side - short for side in here.shape)
     return np.ascontiguousarray(found[:height, :width], np.float32)
 
@@ -117,7 +129,7 @@ def _checked(there: Floats, back: Floats) -> Flow:
     height, width = there.shape[:2]
     # A pixel beyond the border is as the border: otherwise a still picture's border would be lost to rounding.
     inside = (ends >= -1).all(axis=2) & (ends <= (width, height)).all(axis=2)
-    returned = cv2.remap(back, ends, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    returned = sampled(back, ends)
     squared = np.square(there + returned).sum(axis=2)
     limit = _RELATIVE * (np.square(there) + np.square(returned)).sum(axis=2) + _ABSOLUTE
     error = np.where(inside, np.sqrt(squared).clip(0, LOST), np.float32(LOST)).astype(np.float32)
