@@ -104,8 +104,9 @@ def sheet(scene: MovingScene, trimaps: Sequence[Pixels], alphas: Sequence[Sequen
     """Draw some frames: true and carried trimap, true alpha and those of each way, steadied ones last."""
     rows = []
     for index in (2, 4, 6, 8, 10):
-        previews = [trimap_preview(each[index], scene.images[index]) for each in (scene.trimaps, trimaps)]
-        greys = [np.rint(each[index] * 255).astype(np.uint8) for each in (scene.alphas, *alphas)]
+        bands, mattes = [scene.trimaps[index], trimaps[index]], [scene.alphas[index], *(each[index] for each in alphas)]
+        previews = [trimap_preview(band, scene.images[index]) for band in bands]
+        greys = [np.rint(matte * 255).astype(np.uint8) for matte in mattes]
         rows.append(np.hstack([*previews, *(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB) for grey in greys)]))
     cv2.imwrite(str(path), np.vstack(rows)[:, :, ::-1])
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from litematting_deploy.images.colour import SRGB
 from litematting_deploy.images.photo import read_image
+from litematting_deploy.matting.motion import sampled
 from litematting_deploy.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 from litematting_deploy.training.families import FAMILIES, Layer
 
@@ -132,7 +133,7 @@ def trimap_of(alpha: Floats) -> NDArray[np.uint8]:
 def _sampled(plane: Floats, source: Floats, side: int) -> Floats:
     """Return a layer's plane where a view looks at it, averaged down."""
     fine = cv2.resize(source, None, fx=FINE, fy=FINE, interpolation=cv2.INTER_LINEAR) * FINE + (side - 1) / 2
-    seen = cv2.remap(plane, fine, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    seen = sampled(plane, np.asarray(fine, np.float32))
     return np.asarray(cv2.resize(seen, source.shape[1::-1], interpolation=cv2.INTER_AREA), np.float32)
 
 

@@ -183,7 +183,7 @@ class ClipResults:
 def _preview(frame: ClipFrame, trimap: NDArray[np.uint8]) -> Floats:
     """Return R'G'B' (H, W, 3) of a frame with what is estimated of it tinted. trimap: (H, W)."""
     levels = np.rint(frame.signal().clip(0, 1) * 255).astype(np.uint8)
-    return trimap_preview(trimap, levels).astype(np.float32) / 255
+    return trimap_preview(trimap, levels).astype(np.float32) / np.float32(255)
 
 
 def _is_done(files: Iterable[str], sources: tuple[str, str]) -> bool:

@@ -93,7 +93,8 @@ class FolderKeyframes:
                     f"{sequence[0].image.parent}: none of its frames has a {job.trimap.kind} in {job.source}; draw one "
                     "at least, with the name or number of its frame"
                 )
-            check_distances(self._keys[name], len(sequence), lambda index, of=sequence: str(of[index].image))
+            names = [str(frame.image) for frame in sequence]
+            check_distances(self._keys[name], len(sequence), names.__getitem__)
         self._lock = threading.Lock()
         self._spans: OrderedDict[tuple[str, Span], _Carried] = OrderedDict()
 

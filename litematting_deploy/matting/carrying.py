@@ -72,7 +72,8 @@ def _seen_from(greys: Sequence[Grey], trimap: NDArray[np.uint8]) -> Iterator[tup
         vectors = step.vectors + step.bring(vectors)
         error = (step.error + step.bring(error)).clip(0, LOST)
         wrong = enlarged(_NEAREST + _SPREAD * distance + error, trimap.shape)[:, :, None]
-        yield (_brought(inside, vectors) / wrong).clip(0, 1), 1 / (1 + np.square(error))
+        sure: Floats = (_brought(inside, vectors) / wrong).clip(0, 1)
+        yield sure, np.asarray(1 / (1 + np.square(error)), np.float32)
 
 
 def _brought(plane: Floats, vectors: Floats) -> Floats:
@@ -126,13 +127,16 @@ class _Packed:
     @classmethod
     def of(cls, inside: Floats, weight: Floats) -> Self:
         """Pack what `_seen_from` yields."""
-        levels = (np.rint(plane * top).astype(np.uint8) for plane, top in ((inside, _LEVELS), (weight, _WEIGHTS)))
-        return cls(*(zlib.compress(each.tobytes(), 1) for each in levels), inside.shape[:2], weight.shape)
+        first, second = (
+            zlib.compress(np.rint(plane * top).astype(np.uint8).tobytes(), 1)
+            for plane, top in ((inside, _LEVELS), (weight, _WEIGHTS))
+        )
+        return cls(first, second, (inside.shape[0], inside.shape[1]), (weight.shape[0], weight.shape[1]))
 
     def opened(self) -> tuple[Floats, Floats]:
         """Return what was packed, within half a level."""
         inside, weight = (
-            np.frombuffer(zlib.decompress(data), np.uint8).astype(np.float32) / top
+            np.frombuffer(zlib.decompress(data), np.uint8).astype(np.float32) / np.float32(top)
             for data, top in ((self.inside, _LEVELS), (self.weight, _WEIGHTS))
         )
         return inside.reshape(*self.hw, 2), weight.reshape(self.small_hw)

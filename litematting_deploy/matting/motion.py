@@ -100,7 +100,7 @@ def sampled(plane: Reals, ends: Floats) -> Reals:
     """
     # With both coordinates in one map there is no second one, which the stub does not know.
     found = cv2.remap(plane, ends, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    return np.asarray(found, plane.dtype)  # type: ignore[return-value]
+    return np.asarray(found, plane.dtype)
 
 
 def enlarged(plane: Floats, hw: tuple[int, int]) -> Floats:

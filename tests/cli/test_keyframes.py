@@ -91,7 +91,7 @@ def test_resume_and_shards_of_a_folder_with_keyframes(shot: Path, tmp_path: Path
     images, keys = tmp_path / "i", tmp_path / "k"
     shutil.copytree(shot / "i", images)
     shutil.copytree(shot / "k", keys)
-    whole = ("--keyframes", "--resume")
+    whole: tuple[str | Path, ...] = ("--keyframes", "--resume")
     for part in ("1/2", "2/2"):
         assert infer(images, keys, "-o", tmp_path / "parts", *whole, "--shard", part).code == 0
     assert infer(images, keys, "-o", tmp_path / "whole", *whole).code == 0
@@ -109,7 +109,7 @@ def test_resume_and_shards_of_a_folder_with_keyframes(shot: Path, tmp_path: Path
 
 @pytest.mark.parametrize("kind", ["trimaps", "masks"])
 def test_a_clip_with_two_keyframes_and_a_preview(kind: str, shot: Path, tmp_path: Path) -> None:
-    given = (shot / "k",) if kind == "trimaps" else ("--mask", shot / "m", "--unknown", "8")
+    given: tuple[str | Path, ...] = (shot / "k",) if kind == "trimaps" else ("--mask", shot / "m", "--unknown", "8")
     out, look = tmp_path / "m.mkv", tmp_path / "look.mkv"
     result = infer(shot / "clip.mkv", *given, "-o", out, "--keyframes", "--first-number", str(FIRST), "--preview", look)
     assert result.code == 0, result.err
@@ -133,6 +133,7 @@ def test_a_clip_with_keyframes_is_resumed(
 ) -> None:
     """The frames after those that are done have the same alphas as without a break."""
     whole, broken = tmp_path / "whole.mkv", tmp_path / "broken.mkv"
+    arguments: tuple[str | Path, ...]
     arguments = (shot / "clip.mkv", shot / "k", "--keyframes", "--first-number", str(FIRST), "--segment", "3", *options)
     assert infer(*arguments, "-o", whole).code == 0
     saved = _Frames._save
@@ -161,7 +162,7 @@ def test_steady_averages_a_folder_and_knows_its_neighbours(tmp_path: Path, mean_
         levels = true[:, :, None] + rng.normal(0, 4, (*true.shape, 1)).repeat(3, axis=2)
         save(tmp_path / "i" / name, np.rint(levels.clip(0, 255)).astype(np.uint8))
         save(tmp_path / "t" / name, trimap)
-    options = {"engine": mean_onnx, "resume": True}
+    options: dict[str, Any] = {"engine": mean_onnx, "resume": True}
     matte_folder(tmp_path / "i", tmp_path / "t", tmp_path / "plain", **options)
     matte_folder(tmp_path / "i", tmp_path / "t", tmp_path / "steady", steady=True, **options)
     matte_folder(

@@ -24,7 +24,7 @@ def slow_dtssd(predictions: Floats, alphas: Floats) -> float:
                 true_change = alphas[t, y, x] - alphas[t - 1, y, x]
                 squares += (change - true_change) ** 2
         total += math.sqrt(squares)
-    return total / (count - 1)
+    return float(total / (count - 1))
 
 
 def slow_messddt(predictions: Floats, alphas: Floats, vectors: NDArray[np.int_], known: NDArray[np.bool_]) -> float:
@@ -38,7 +38,7 @@ def slow_messddt(predictions: Floats, alphas: Floats, vectors: NDArray[np.int_],
                     here = (predictions[t, y, x] - alphas[t, y, x]) ** 2
                     there = (predictions[t + 1, there_y, there_x] - alphas[t + 1, there_y, there_x]) ** 2
                     total += abs(here - there)
-    return total / (count - 1)
+    return float(total / (count - 1))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -66,7 +66,7 @@ def test_arithmetic_on_tiny_clips() -> None:
     moving = [np.array([[0.5, 0.0, 0.0]]), np.array([[0.0, 0.5, 0.0]])]
     none = [np.zeros((1, 3))] * 2
     known = np.array([[True, True, False]])
-    followed = Motion(np.float32([[[1, 0], [1, 0], [0, 0]]]), known)
+    followed = Motion(np.array([[[1, 0], [1, 0], [0, 0]]], np.float32), known)
     unfollowed = Motion(np.zeros((1, 3, 2), np.float32), known)
     assert messddt(moving, none, [followed]) == pytest.approx(0)
     assert messddt(moving, none, [unfollowed]) == pytest.approx(0.25 + 0.25)

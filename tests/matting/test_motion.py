@@ -11,11 +11,11 @@ from litematting_deploy.matting.motion import FLOW_PIXELS, LOST, Flow, flows, gr
 def texture(height: int, width: int, seed: int = 0) -> NDArray[np.float64]:
     """Blotches of some pixels, 0..255."""
     noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(height, width)), 3)
-    return np.interp(noise, (noise.min(), noise.max()), (0, 255))
+    return np.asarray(np.interp(noise, (noise.min(), noise.max()), (0, 255)))
 
 
 def as_grey(plane: NDArray[np.float64]) -> NDArray[np.uint8]:
-    return np.rint(plane.clip(0, 255)).astype(np.uint8)
+    return np.asarray(np.rint(plane.clip(0, 255)), np.uint8)
 
 
 def test_a_shift_is_found_both_ways() -> None:
@@ -53,7 +53,7 @@ def test_large_pictures_are_made_smaller_and_flow_larger_again() -> None:
     grey = grey_of(image)
     assert grey.size <= FLOW_PIXELS
     assert grey.shape[0] / grey.shape[1] == pytest.approx(0.75, abs=0.002)
-    vectors = np.broadcast_to(np.float32((2, -1)), (*grey.shape, 2))
+    vectors = np.broadcast_to(np.array((2, -1), np.float32), (*grey.shape, 2))
     error = np.full(grey.shape, 0.5, np.float32)
     flow = Flow(np.ascontiguousarray(vectors), error, np.ones(grey.shape, bool)).enlarged((1200, 1600))
     np.testing.assert_allclose(flow.vectors[600, 800], (2 * 1600 / grey.shape[1], -1200 / grey.shape[0]), rtol=1e-5)
