@@ -213,6 +213,9 @@ class JobSpec(Spec):
     `1-100x2`. shard: `3/16`, the third of sixteen parts, all of which have the same settings. resume: results that are
     whole, newer than their sources and of the same settings are left. failed_frames: what a clip does at a frame that
     fails. max_megapixels: larger pictures are refused before they are decoded.
+    keyframes: `source` has trimaps or masks for some frames only, which are carried to those between. first_number: of
+    a clip's keyframes, the number that its first frame has; None for 0. steady: alphas are averaged over time, along
+    motion.
     """
 
     images: Annotated[str, PathName()]
@@ -229,6 +232,20 @@ class JobSpec(Spec):
     shard: str | None = None
     resume: bool = False
     failed_frames: OnFailure | None = None
+    keyframes: bool = False
+    first_number: int | None = None
+    steady: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.first_number is not None and not self.keyframes:
+            raise UsageError("`first_number` is of keyframes; give `keyframes`, too, or leave it out")
+        if self.steady and self.shard is not None:
+            raise UsageError(
+                "`steady` needs the neighbours of every frame, which are in other shards; leave `shard` out, or give "
+                "each machine a range of `frames`",
+                parameter="steady",
+            )
 
     @property
     def paths(self) -> dict[str, str | None]:

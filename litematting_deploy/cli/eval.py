@@ -6,7 +6,7 @@ import click
 from rich.progress import Progress
 
 from ..benchmarks import environment
-from ..evaluation.report import HEADINGS, cells, label
+from ..evaluation.report import CLIP_HEADINGS, HEADINGS, cells, clip_rows, label
 from ..evaluation.runner import NETWORK, PEERS, evaluate_dataset, subtitle, title
 from ..files import check_writable, write_json
 from ..specs import EngineSpec, PlanSpec
@@ -38,7 +38,9 @@ def main(dataset: str, json_file: str | None, **options: Any) -> None:
     """SAD, MSE, Grad and Conn of an engine on the data set in the folder DATASET.
 
     DATASET holds merged/, trimaps/ and alpha/ (Composition-1k) or image/, trimap1/, trimap2/ and alpha/
-    (alphamatting.com); files belong together by name, whatever their endings.
+    (alphamatting.com); files belong together by name, whatever their endings. Folders in these are clips, in the order
+    of their frames' names, whose dtSSD and MESSDdt (along optical flow of the images, where that can be trusted) are
+    shown, too.
     """
     described = environment.describe()
     if json_file is not None:
@@ -58,6 +60,8 @@ def main(dataset: str, json_file: str | None, **options: Any) -> None:
     ours.add_section()
     ours.add_row("mean", *cells(found.means[NETWORK]), style="bold")
     stdout.print(ours)
+    if found.clips:
+        stdout.print(table(CLIP_HEADINGS, clip_rows(found.clips), "over time", words=2))
     if len(found.means) > 1:
         rows = [(label(name), *cells(result)) for name, result in found.means.items()]
         stdout.print(table(("method", *HEADINGS), rows, f"mean over {len(found.results)} images"))

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import click
 
 from ..engines.triton import DEFAULT_TIMEOUT_S
+from ..matting.carrying import LONGEST
 from ..matting.unknown_band import WIDEST
 from ..parameters import Check, checks_of
 from ..runtime.matter import DEFAULT_PLACEMENT
@@ -226,7 +227,8 @@ result_options = adding(
     output_option(
         "--preview",
         metavar="FILE",
-        help="Also write a picture of what is estimated: the photo with the unknown band tinted and outlined.",
+        help="Also write a picture of what is estimated: the photo with the unknown band tinted and outlined; a clip "
+        "of a clip.",
     ),
     exr_options,
 )
@@ -240,6 +242,24 @@ folder_options = adding(
         "--format",
         help="Format of a folder's results; jpeg: composites over --background and --foreground as JPEG, alphas as "
         "PNG.  [default: png; exr of EXR]",
+    ),
+)
+motion_options = adding(
+    job_option(
+        "--keyframes",
+        help="TRIMAP or --mask has pictures for some frames only, of the names or numbers of these; of a clip numbered "
+        "images. They are carried to the frames between along optical flow, which --preview shows; what both sides do "
+        f"not agree on is unknown. At most {LONGEST} frames on end may have none.",
+    ),
+    job_option(
+        "--first-number",
+        metavar="N",
+        help="Of a clip's keyframes: the number that its first frame has.  [default: 0]",
+    ),
+    job_option(
+        "--steady",
+        help="Average the alpha of each frame of a folder or clip with the frames before and after it, along optical "
+        "flow, where colours agree. Not with --shard.",
     ),
 )
 video_options = adding(

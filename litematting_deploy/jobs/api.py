@@ -78,6 +78,8 @@ class FolderOptions(PhotoOptions, total=False):
     shard: str | None
     resume: bool
     format: specs.Format | None
+    keyframes: bool
+    steady: bool
 
 
 class ClipOptions(_Options, total=False):
@@ -86,8 +88,12 @@ class ClipOptions(_Options, total=False):
     codec: str | None
     sound: bool
     segment: int | None
+    preview: Name | None
     resume: bool
     failed_frames: specs.OnFailure | None
+    keyframes: bool
+    first_number: int | None
+    steady: bool
 
 
 def matte_photo(
@@ -127,7 +133,8 @@ def matte_folder(
     """Matte the photos of a folder or of a numbered pattern; the result names those that failed, and why.
 
     images: a folder, or a pattern such as frame.%04d.exr; or a `JobSpec` that says everything.
-    trimap: the folder or pattern of their trimaps, which have the names or numbers of the photos.
+    trimap: the folder or pattern of their trimaps, which have the names or numbers of the photos; with `keyframes`, of
+    some of them.
     alpha: the folder that the mattes are written to.
     mask: a folder or pattern of masks, in the place of trimaps.
     progress: called with a `JobProgress` whenever the job is further on, from any thread.
@@ -152,7 +159,8 @@ def matte_clip(
     """Matte the frames of a clip and write clips of them with its times, sound and timecode. Needs the extra `video`.
 
     images: the clip; or a `JobSpec` that says everything.
-    trimap: a clip of as many trimaps, or a folder or pattern of one for each frame.
+    trimap: a clip of as many trimaps, or a folder or pattern of one for each frame; with `keyframes`, a folder or
+    pattern for some frames, whose numbers count from `first_number`.
     alpha: the clip that the mattes are written to; its ending decides on the codec.
     mask: a clip, folder or pattern of masks, in the place of trimaps.
     progress: called with a `JobProgress` whenever the job is further on, from any thread.

@@ -108,6 +108,10 @@ def result_settings(matter: Matter, job: JobSpec) -> dict[str, Any]:
         "layer": job.layer,
         "input_space": job.input_space,
         "published": job.plan.published,
+        # None, not False: what was begun before there were these has neither.
+        "keyframes": job.keyframes or None,
+        "first_number": job.first_number,
+        "steady": job.steady or None,
     }
 
 

@@ -40,6 +40,11 @@ def matte_on_cluster(job: JobSpec, cluster: ClusterSpec = ClusterSpec(), report:
     Raises `UsageError`, `InputError`, `OutputError`, `DependencyError` without Ray, `DeviceError` where Ray fails, and
     what opening an engine raises.
     """
+    for name in job.differing("keyframes", "steady"):
+        raise UsageError(
+            f"`{name}` needs frames in the order of time, and a cluster hands them out one by one; matte the folder on "
+            "one machine, or leave it out"
+        )
     job = _for_actors(as_begun(job, Path(job.output.alpha)), int(cluster.cpus))
     if cluster.gpus is None:
         cluster = replace(cluster, gpus=float(runs_on_gpu(job.engine)))
