@@ -103,7 +103,7 @@ def matte(matter: Matter, photo: Photo, trimap: NDArray[np.uint8], report: Repor
         raise NotFiniteError(f"{Path(photo.path).name}: {error}") from error
     meter.begin("foreground colours", None)
     try:
-        return Matted(photo, trimap, alpha, estimate_foreground(photo, alpha))
+        return Matted(photo, trimap, alpha, estimate_foreground(photo, alpha, matter.unmix))
     except ForegroundError as error:
         return Matted(photo, trimap, alpha, None, str(error))
 

@@ -17,6 +17,7 @@ from ..images.background import Background
 from ..images.photo import Photo
 from ..matting.foreground import estimate_foreground
 from ..matting.trimap import FOREGROUND, unsure
+from ..matting.unmixing import Unmix, unmix
 from ..runtime import Matter
 from ..specs import DEFAULT_SEGMENT, JobSpec
 from ..video.codecs import Content, codec_for
@@ -137,18 +138,20 @@ class ClipResults:
             background.placed(Photo(clip.first.name, shape, shape, clip.first.colours.space), shown=True)
         return cls(tuple(results), bool(spec.premultiplied), background)
 
-    def pictures(self, frame: ClipFrame, network: NDArray[np.uint8], alpha: Floats) -> list[Floats]:
+    def pictures(
+        self, frame: ClipFrame, network: NDArray[np.uint8], alpha: Floats, unmixed: Unmix = unmix
+    ) -> list[Floats]:
         """Return a picture of the frame for each result, as `video.writer.codes_of` takes them.
 
         Colours are estimated, and mixed with a background, in light; opaque pixels keep the frame's.
         network: (H, W, 3) uint8 sRGB, the frame as the network sees it.
-        alpha: (H, W) float32, 0..1.
+        alpha: (H, W) float32, 0..1. unmixed: finds the colours.
         """
         # Mattes alone need no colours, whose estimation takes longer than the network.
         if all(result.content == "grey" for result in self.results):
             return [alpha for _ in self.results]
         photo, weight = frame.photo(network), alpha[:, :, None]
-        light = estimate_foreground(photo, alpha)
+        light = estimate_foreground(photo, alpha, unmixed)
         colours = frame.colours.to_signal(light)
         pictures = []
         for index, result in enumerate(self.results):
@@ -273,7 +276,7 @@ class _Frames:
             if self.job.failed_frames != "known":
                 raise _FrameError(said)
         try:
-            pictures = self.outputs.pictures(frame, item.network, opaque)
+            pictures = self.outputs.pictures(frame, item.network, opaque, self.matter.unmix)
         except ForegroundError as error:
             if self.outputs.results[0].content != "grey":
                 raise

@@ -124,7 +124,7 @@ def matte_frames(
             raise alpha
         # Not in `load`, which runs ahead in several threads: files of a frame are written by one.
         loaded.results.write_preview(loaded.photo, loaded.trimap)
-        loaded.results.write(loaded.photo, alpha)
+        loaded.results.write(loaded.photo, alpha, matter.unmix)
 
     return run(frames, files.load, matte, save)
 

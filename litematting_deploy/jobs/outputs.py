@@ -17,6 +17,7 @@ from ..images.results import check_depth, check_output, result_dtype
 from ..images.suffixes import PNG_SUFFIX, RESULT_SUFFIXES, WRITE_SUFFIXES, is_exr_name
 from ..matting.composite import alpha_picture, composite_picture, cutout_picture, foreground_picture, trimap_preview
 from ..matting.foreground import estimate_foreground
+from ..matting.unmixing import Unmix, unmix
 from ..specs import JobSpec, OutputSpec
 
 
@@ -88,11 +89,17 @@ class Results:
         missed = [name for path in others for name in photo.lost_colour(numbers_kept=not is_exr_name(path))]
         return tuple(dict.fromkeys(missed))
 
-    def write(self, photo: Photo, alpha: NDArray[np.float32], estimating: Callable[[], object] = lambda: None) -> None:
+    def write(
+        self,
+        photo: Photo,
+        alpha: NDArray[np.float32],
+        unmixed: Unmix = unmix,
+        estimating: Callable[[], object] = lambda: None,
+    ) -> None:
         """Write all files but the preview of a photo and its alpha (H, W), 0..1; each appears whole or not at all.
 
         The alpha is written first, so that it is there whatever becomes of the colours.
-        estimating: is called before these are estimated.
+        unmixed: finds the colours. estimating: is called before it does.
 
         Raises `ForegroundError` where the colours cannot be estimated, and `OutputError`.
         """
@@ -106,7 +113,7 @@ class Results:
             return
         estimating()
         try:
-            colours = estimate_foreground(photo, alpha)
+            colours = estimate_foreground(photo, alpha, unmixed)
         except ForegroundError as error:
             others = " and ".join(filter(None, (spec.cutout, spec.foreground)))
             raise ForegroundError(f"{error}; {spec.alpha} is written, {others} is not") from error

@@ -75,7 +75,7 @@ def matte_photo(job: JobSpec, report: Report | None = None) -> PhotoResult:
             # The engine has seen patches only, and does not know the photo's name.
             raise NotFiniteError(f"{job.images}: {error}") from error
     fact(patches=len(plan.corners_yx), skipped=plan.skipped, grid=plan.grid_size, engine=engine)
-    results.write(photo, alpha, lambda: meter.begin("foreground colours", None))
+    results.write(photo, alpha, matter.unmix, lambda: meter.begin("foreground colours", None))
     height, width = alpha.shape
     fact(width=width, height=height)
     return PhotoResult(results.files, (height, width), time.perf_counter() - started, str(plan), engine, unsure(trimap))

@@ -23,6 +23,8 @@ Window: TypeAlias = tuple[slice, slice]
 Bounds: TypeAlias = tuple[float | np.float32, float | np.float32]
 Source: TypeAlias = Callable[[Window], Floats]
 """Returns the light of a window of an image, (3, h, w) float32."""
+Unmix: TypeAlias = Callable[[Source, Floats, Bounds], Iterator[tuple[Window, Floats]]]
+"""Unmixes an image part by part: `unmix`, or what does the same elsewhere."""
 
 TILE = 192
 """The side of a tile in pixels, even; what is computed for one stays in the processor's cache."""

@@ -17,6 +17,7 @@ from ..errors import NotFiniteError, UsageError
 from ..matting.bit_mask import BitMask
 from ..matting.inputs import alpha_dtype, as_image, as_trimap, check_image_shape, check_same_size, check_trimap_shape
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
+from ..matting.unmixing import Unmix, unmix
 from ..profiling import stage
 from ..specs import AUTO, EngineSpec, Placement, PlanSpec
 from .cuda.arrays import DeviceArray
@@ -105,6 +106,11 @@ class Matter:
         """How patches are placed, in words: `adaptive, margin 128` or `grid, step 320`."""
         chosen = self._plan.keywords
         return f"adaptive, margin {chosen['margin']}" if "margin" in chosen else f"grid, step {chosen['step']}"
+
+    @property
+    def unmix(self) -> Unmix:
+        """What finds foreground colours where alpha is computed: for `estimate_foreground`, also after `close`."""
+        return unmix if self._device is None else self._device.unmixer
 
     @stage("plan")
     def plan(self, trimap: NDArray[np.uint8] | BitMask) -> Plan:
