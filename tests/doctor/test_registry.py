@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from litematting_deploy.doctor import CHECKS, Check, examine
+from litematting_deploy.engines.providers import PROVIDERS
 
 
 def test_what_a_check_does_not_foresee_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,3 +38,8 @@ def test_every_check_is_there() -> None:
     for check in CHECKS:
         module = importlib.import_module(f"litematting_deploy.doctor.check_{check.group}")
         assert callable(getattr(module, check.function))
+
+
+def test_every_provider_has_a_row() -> None:
+    functions = {check.function for check in CHECKS}
+    assert not [device for device in PROVIDERS if not functions & {device, f"onnxruntime_{device}"}]
