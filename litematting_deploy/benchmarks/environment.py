@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..system import core_count, cpuinfo, gpus, processor_name
+from ..system import core_count, cpuinfo, gpus, instruction_set, processor_name
 
 _PACKAGES = (
     *("litematting-deploy", "numpy", "opencv-python-headless", "torch", "onnxruntime", "onnxruntime-gpu"),
+    *("openvino", "onnxruntime-ep-webgpu", "pymatting"),
     *("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"),
     *("tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt-rtx", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13"),
 )
@@ -33,6 +34,7 @@ def describe() -> dict[str, Any]:
     clock = cpuinfo("cpu MHz")
     return {
         "cpu": processor_name(),
+        "instruction_set": instruction_set(),
         "gpus": gpus(),
         "cores": core_count(),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),

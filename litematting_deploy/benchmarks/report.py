@@ -123,7 +123,8 @@ def where(described: Mapping[str, Any]) -> str:
     gpus = [f"{gpu['name']} (driver {gpu['driver_version']}, {gpu['clocks.sm']})" for gpu in described["gpus"]]
     clock = [f"{described['cpu_mhz']:.0f} MHz"] if described["cpu_mhz"] else []
     load = f"load {described['load_at_start']:g} at the start"
-    hardware = ", ".join([f"{described['cpu']}, {described['cores']} cores", *clock, *gpus, load])
+    instructions = [described["instruction_set"]] if "instruction_set" in described else []  # older files lack it
+    hardware = ", ".join([described["cpu"], *instructions, f"{described['cores']} cores", *clock, *gpus, load])
     versions = ", ".join(f"{name} {version}" for name, version in described["versions"].items())
     return f"{hardware}; {described['system']}, Python {described['python']}, {versions}."
 
