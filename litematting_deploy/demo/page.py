@@ -44,7 +44,7 @@ THEME = gr.themes.Soft(
     font_mono=["ui-monospace", "monospace"],
 )
 # On a narrow screen the result is below the form. The heading of it is shown when a job begins.
-_SCROLL = "() => { setTimeout(() => document.getElementById('result').scrollIntoView({behavior: 'smooth'}), 300) }"
+_SCROLL = "() => document.getElementById('result').scrollIntoView({behavior: 'smooth', block: 'start'})"
 _FILES = {"alpha": "Alpha", "cutout": "Cut-out", "background": "New background", "trimap": "Trimap"}
 
 
@@ -150,8 +150,6 @@ class Page:
         for event in (self._run.click, example.success):
             event(None, None, None, js=_SCROLL, api_visibility="private")
             done = event(self._cut_out, inputs, [self._token, *outputs], **long)
-            # Once more, since only the pictures make the page long enough for the heading to be on top.
-            done.success(None, None, None, js=_SCROLL, api_visibility="private")
             # What an earlier job made would pass for the result of this one.
             done.failure(self._nothing, None, [self._token, *outputs], **one)
         self._again.click(self._put_behind, [self._token, *behind], outputs, **long)
