@@ -64,7 +64,7 @@ def test_the_matrix_is_pymattings(kind: str) -> None:
 
 def test_an_affine_function_of_the_colours_costs_nothing() -> None:
     image = textured(66, 40)
-    vector = image[:, :, 1] / np.float32(255)
+    vector = np.asarray(image[:, :, 1] / np.float32(255), np.float32)
     product = np.empty_like(vector)
     Laplacian.of(image).times(vector, product)
     assert np.abs(product).max() < 1e-4
