@@ -1,5 +1,6 @@
 # make demo: matte the example on this machine.  make test: everything that CI runs.  make check: lint and types only.
 # make check-all: all of it and what takes minutes more.  make audit: known vulnerabilities of what is installed.
+# make release: sdist, wheel and hashes in dist/, checked; nothing is uploaded.  make types: types by other systems.
 # make docs: the pages as a site in site/.  make weights RUN=runs/long: everything that hangs on the weights, from a run.
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +9,7 @@ WORKERS ?= 2
 # Of its own, for Triton's client and stub: it wants an older protobuf than the other tools take.
 TRITON := .venv-triton
 
-.PHONY: demo test check check-all audit docs weights clean
+.PHONY: demo test check check-all types audit release docs weights clean
 
 demo: $(VENV)/.runtime
 	@mkdir -p demo
@@ -18,7 +19,7 @@ demo: $(VENV)/.runtime
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
-check-all: test $(VENV)/.harden $(TRITON)/.ready
+check-all: test types $(VENV)/.harden $(TRITON)/.ready
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal -m heavy
 	$(MAKE) audit
 
@@ -29,6 +30,14 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Each with a cache of its own: another system makes mypy begin anew.
+types: $(VENV)/.dev
+	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 litematting_deploy
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin litematting_deploy
+
+release:
+	PYTHON=$(PYTHON) .ci/release
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/build.py

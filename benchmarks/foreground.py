@@ -1,13 +1,15 @@
 """Foreground colours against drawn truth, ours beside PyMatting's and Blur-Fusion: error and CPU time, one thread.
 
-python benchmarks/foreground.py PHOTOS [--size 512] [--each 3]      # with the extras train and peers
+NUMBA_NUM_THREADS=1 python benchmarks/foreground.py PHOTOS [--size 512] [--each 3] [--json FILE]
 
-PHOTOS: a folder of JPEGs, which colour the drawn alphas and what lies behind them. Light is mixed, stored as 8-bit
-sRGB, and the light of the foreground estimated. Printed for each family, and as the mean over families: alpha times
+Needs the extras train and peers; PyMatting takes its threads from NUMBA_NUM_THREADS. PHOTOS: a folder of JPEGs, which
+colour the drawn alphas and what lies behind them. Light is mixed, stored as 8-bit sRGB, and the light of the foreground
+estimated. Printed for each family, and as the mean over families: alpha times
 the error over soft pixels, of light (in 1/255) and of sRGB levels; the median of CPU seconds.
 """
 
 import argparse
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pymatting import estimate_foreground_ml
 
+from litematting_deploy.benchmarks import environment
+from litematting_deploy.files import replace_file
 from litematting_deploy.images.colour import SRGB
 from litematting_deploy.images.photo import read_image
 from litematting_deploy.matting.unmixing import foreground_light
@@ -83,7 +87,9 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--each", type=int, default=3, help="scenes of each family")
+    parser.add_argument("--json", type=Path, help="write all figures to this file, too")
     options = parser.parse_args()
+    where = environment.describe()
     photos = sorted(options.photos.glob("*.jpg"))
     cv2.setNumThreads(1)
     means: dict[str, list[tuple[float, float]]] = {name: [] for name in METHODS}
@@ -104,6 +110,16 @@ def main() -> None:
     for name, each in means.items():
         light_error, level_error = np.mean(each, axis=0)
         print(f"{name}: light {light_error:.2f}, sRGB {level_error:.2f}, {np.median(seconds[name]):.3f} s")
+    if options.json is not None:
+        errors_of = {name: dict(zip(FAMILIES, each, strict=True)) for name, each in means.items()}
+        content = {
+            "environment": where,
+            "size": options.size,
+            "scenes_of_each_family": options.each,
+            "cpu_seconds": {name: float(np.median(each)) for name, each in seconds.items()},
+            "foreground_errors": errors_of,
+        }
+        replace_file(options.json, (json.dumps(content, indent=2) + "\n").encode())
 
 
 if __name__ == "__main__":

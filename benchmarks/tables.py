@@ -158,6 +158,32 @@ def accuracy(root: Path) -> str:
     return "\n".join(parts) or NOTHING
 
 
+def colours(root: Path) -> str:
+    """Errors of estimated foreground colours by family of drawn scenes, beside other methods."""
+    parts = []
+    for content in (content for _, content in _files(root) if "foreground_errors" in content):
+        errors, seconds = content["foreground_errors"], content["cpu_seconds"]
+        families = next(iter(errors.values()))
+        rows = [[family, *(_pair(found[family]) for found in errors.values())] for family in families]
+        means = [
+            [sum(column) / len(families) for column in zip(*found.values(), strict=True)] for found in errors.values()
+        ]
+        rows.append(["**mean**", *map(_pair, means)])
+        rows.append(["CPU time, median", *(_seconds(seconds[name]) for name in errors)])
+        where = report.where(content["environment"]).partition(";")[0]
+        side, each = content["size"], content["scenes_of_each_family"]
+        parts += [
+            f"**{where}**, {each} scenes of {side}x{side} of each family:\n",
+            report.markdown_table(["family", *errors], rows),
+        ]
+    return "\n".join(parts) or NOTHING
+
+
+def _pair(error: list[float]) -> str:
+    """Errors of light and of sRGB levels."""
+    return " / ".join(f"{value:.2f}" for value in error)
+
+
 def paper(root: Path) -> str:
     """From the results that counted most variants."""
     counted = max((results.variants for results in committed(root).values()), key=len, default=[])
@@ -169,7 +195,7 @@ def paper(root: Path) -> str:
 
 PAGES: dict[str, dict[str, Callable[[Path], str]]] = {
     "README.md": {"glance": glance},
-    "docs/results.md": {"latencies": latencies, "jobs": jobs, "accuracy": accuracy},
+    "docs/results.md": {"latencies": latencies, "jobs": jobs, "accuracy": accuracy, "colours": colours},
     "benchmarks/README.md": {"paper": paper},
 }
 

@@ -18,7 +18,12 @@ Each message is one line: what was wrong, the value received, what is accepted, 
 written as `name` or `name=value`, in backticks: the commands print their flag for it.
 """
 
+import os
 import re
+from collections.abc import Mapping
+
+_SHOWN = 60
+"""The most characters of a value that go into a message."""
 
 
 class LiteMattingError(Exception):
@@ -35,10 +40,35 @@ class LiteMattingError(Exception):
         leading = re.match(r"`(\w+)", message)
         self.parameter = leading[1] if leading and parameter is None else parameter
 
+    def name_parameter(self, paths: Mapping[str, object]) -> None:
+        """Set `parameter`, where an error has none, to that of the file which the message begins with.
+
+        paths: the files and folders of the call by parameter; None for what is not given. A file in a folder counts
+        as the folder; where several match, the longest path does.
+        """
+        spellings = {
+            spelling: name
+            for name, path in paths.items()
+            if path is not None
+            for spelling in (str(path), os.path.normpath(str(path)))
+        }
+        found = [path for path in spellings if str(self).startswith((f"{path}:", f"{path}{os.sep}"))]
+        if self.parameter is None and found:
+            self.parameter = spellings[max(found, key=len)]
+
 
 def first_line(error: BaseException) -> str:
     """Return what another library's error says, in one line; its type where it says nothing."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def shown(value: object) -> str:
+    """Return a value for a message: an array by its shape and dtype, anything else as Python writes it, cut off where
+    that is long."""
+    if getattr(value, "shape", ()) and hasattr(value, "dtype"):
+        return f"an array of {value.shape} {value.dtype}"  # type: ignore[attr-defined]  # which was just looked for
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 class UsageError(LiteMattingError):

@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from .errors import OutputError, UsageError
+from .system import is_held, user_cache, why_no_name
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
 _DRAFT_S = 24 * 3600  # more than the clocks of two machines differ by
-_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # of file systems as FAT
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # of file systems as FAT; the last on Windows
+_ROOM = "choose another output or make room"
+_HELD_S = (0.05, 0.1, 0.2, 0.4, 0.8)  # pauses, together longer than a scanner takes for a photo
 # Written by hand. `tomllib` takes time and memory by the square of a key's parts, which lie on one line.
 _TOML_BYTES, _TOML_LINE, _TOML_DEPTH = 1 << 16, 1000, 6
 
@@ -26,6 +29,8 @@ _TOML_BYTES, _TOML_LINE, _TOML_DEPTH = 1 << 16, 1000, 6
 def check_writable(path: str | Path) -> None:
     """Raise `OutputError` before any work is done when nothing can be written to `path`."""
     target = Path(path)
+    if why := why_no_name(target.name):
+        raise OutputError(f"{path}: cannot be written: {why}; choose another output")
     # This finds names that are too long, and folders that cannot be entered, too.
     try:
         target.stat()
@@ -67,12 +72,27 @@ def replacing(path: str | Path) -> Iterator[Path]:
             # Before the rename: after a power failure the name could stand for an empty file.
             with draft.open("rb+") as file:
                 os.fsync(file.fileno())
-            draft.replace(target)
+            rename(draft, target)
         except OSError as error:
-            raise OutputError(
-                f"{path}: cannot be written: {error.strerror or error}; choose another output or make room"
-            ) from error
+            fix = "close what has it open, or choose another output" if is_held(error) else _ROOM
+            raise OutputError(f"{path}: cannot be written: {error.strerror or error}; {fix}") from error
         on_error.pop_all()
+
+
+def rename(draft: Path, target: Path) -> None:
+    """Rename a file, also onto another; where a program has it open, as virus scanners do on Windows, try for a while.
+
+    Raises `OSError`.
+    """
+    for pause_s in _HELD_S:
+        try:
+            draft.replace(target)
+            return
+        except OSError as error:
+            if not is_held(error):
+                raise
+            time.sleep(pause_s)
+    draft.replace(target)
 
 
 def _discard(draft: Path) -> None:
@@ -107,10 +127,10 @@ def create_file(path: str | Path, content: bytes) -> bool:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             reason = f"cannot be written: {error.strerror}"
-            raise OutputError(f"{path}: {reason}; choose another output or make room") from error
+            raise OutputError(f"{path}: {reason}; {_ROOM}") from error
         if os.path.exists(path):
             return False
-        draft.replace(path)
+        rename(draft, Path(path))
     finally:
         _discard(draft)
     return True
@@ -129,7 +149,7 @@ def write_json(path: str | Path, content: Any) -> None:
 
 def cache_folder() -> Path:
     """Return where compiled device code is kept between runs: `litematting-deploy` in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "litematting-deploy"
+    return user_cache() / "litematting-deploy"
 
 
 def read_cached(name: str) -> bytes:

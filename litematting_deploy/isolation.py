@@ -6,7 +6,6 @@ one down, and each starts with its own memory and threads.
 
 import importlib
 import pickle
-import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import LiteMattingError
+from .system import crash_of
 
 
 class ProcessError(LiteMattingError):
@@ -45,9 +45,8 @@ def call(function: str, *arguments: Any, timeout_s: float) -> Any:
             if error is not None:
                 raise error
             return result
-    if ended.returncode < 0:
-        reason = signal.strsignal(-ended.returncode)
-        raise ProcessError(f"its process was ended by signal {-ended.returncode}: {reason}")
+    if crash := crash_of(ended.returncode):
+        raise ProcessError(f"its process was ended {crash}")
     words = ended.stderr.decode(errors="replace").strip().splitlines()
     raise ProcessError(words[-1] if words else f"its process ended with code {ended.returncode}")
 

@@ -1,16 +1,12 @@
 """The time and memory of a job by stages: functions say which stage they are, and are timed while somebody records."""
 
 import contextlib
-import functools
-import os
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-from .system import peak_memory_bytes
+from .system import peak_memory_bytes, since_start_s
 
 START_UP, OTHER = "start-up", "other"
 
@@ -98,16 +94,3 @@ def recording() -> Iterator[Record]:
         yield record
     finally:
         _record = None
-
-
-def since_start_s() -> float:
-    """Return the seconds since this process was started, by the kernel's clock, whose ticks are 10 ms."""
-    # The clock by which the kernel notes when processes start.
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - _started_s()
-
-
-@functools.cache
-def _started_s() -> float:
-    # The 22nd field; the second, the name in brackets, may itself hold spaces and brackets.
-    ticks = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
-    return int(ticks) / os.sysconf("SC_CLK_TCK")

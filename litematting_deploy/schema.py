@@ -22,13 +22,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from .errors import ArtefactError, LiteMattingError
+from .errors import ArtefactError, LiteMattingError, shown
 from .files import read_small, read_toml
 
 Value = TypeVar("Value")
 
 MOST_BYTES = 1 << 20
-_SHOWN = 60  # characters of a value that go into a message
 
 # what msgspec calls a type -> what a message calls it
 _WORDS = {
@@ -79,7 +78,7 @@ def decode(
         for key, wanted in marks.items():
             found = content.pop(key, None)
             if found != wanted:
-                raise error(f"{place}: {key} is {_shown(found)}, and this version reads {wanted!r}{ending}")
+                raise error(f"{place}: {key} is {shown(found)}, and this version reads {wanted!r}{ending}")
     return convert(content, kind, name=name, place=place, error=error, remedy=remedy)
 
 
@@ -154,11 +153,11 @@ def _explained(message: str, content: Any, kind: Any) -> str:
         return f"{'.'.join(filter(None, (where, missing[1])))} is missing"
     if text.startswith("Invalid enum value"):
         choices = [choice for each in _alternatives(kind) if get_origin(each) is Literal for choice in get_args(each)]
-        return f"{where} must be one of {', '.join(map(str, choices))}; got {_shown(value)}"
+        return f"{where} must be one of {', '.join(map(str, choices))}; got {shown(value)}"
     if expected := re.match(r"Expected `(.*?)`( of length \d+)?", text):
         words = [_WORDS.get(each, f"a {each}") for each in expected[1].split(" | ") if each != "null"]
         accepted = f"{' or '.join(words) or 'null'}{expected[2] or ''}"
-        return f"{where} must be {accepted}; got {_shown(value)}" if where else ""
+        return f"{where} must be {accepted}; got {shown(value)}" if where else ""
     return f"{where}: {text}" if where else text
 
 
@@ -184,9 +183,3 @@ def _alternatives(kind: Any) -> tuple[Any, ...]:
 def _keys(kind: Any) -> dict[Any, Any]:
     """Return the fields of a dataclass and their types; none of anything else."""
     return get_type_hints(kind) if is_dataclass(kind) else {}
-
-
-def _shown(value: object) -> str:
-    """Return a value for a message, cut off where it is long."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -49,7 +49,8 @@ class Sidecar:
     file, sha256: the artefact. checkpoint, checkpoint_sha256: what it was made from. weights_beside: the artefact
     holds no weights of its own but refers to `checkpoint` in its folder. batch: None for dynamic.
     differences: measured against the PyTorch model, name of the check to largest and mean absolute difference.
-    quantisation: of an export in INT8.
+    quantisation: of an export in INT8. float32: stages of an export in FP16 that stay in float32. enb_pooling: of the
+    checkpoint's network, which its tensors do not show.
     """
 
     file: str
@@ -66,8 +67,11 @@ class Sidecar:
     versions: dict[str, str] = field(default_factory=dict)
     differences: dict[str, dict[str, float]] = field(default_factory=dict)
     quantisation: Quantisation | None = None
+    float32: tuple[str, ...] = ()
+    enb_pooling: str = "pyramid"
 
     def __post_init__(self) -> None:
+        # It is joined to the artefact's folder, and must not lead out of it.
         if Path(self.checkpoint).name != self.checkpoint or self.checkpoint in ("", ".."):
             raise ValueError("checkpoint is no plain file name")
 
@@ -82,6 +86,10 @@ class Sidecar:
         size = {"height": height, "width": width, "batch": self.batch or "dynamic"}
         form = {"precision": self.precision, "pooling": self.pooling, "norm": self.norm}
         more: dict[str, object] = {"weights_beside": True} if self.weights_beside else {}
+        if self.float32:
+            more["float32"] = ",".join(self.float32)
+        if self.enb_pooling != "pyramid":
+            more["enb_pooling"] = self.enb_pooling
         if self.quantisation is not None:
             more["calibration"] = self.quantisation.calibration
         return _command("ltm-export", self.checkpoint, output=self.file, **size, **form, **more)
@@ -146,8 +154,25 @@ def _command(name: str, source: str, **options: object) -> str:
 
 
 def sidecar_path(artefact: str | Path) -> Path:
-    """Return where the sidecar of an artefact lies: `model.onnx` -> `model.onnx.json`."""
+    """Return where the sidecar of an artefact is written: `model.onnx` -> `model.onnx.json`."""
     return Path(f"{artefact}.json")
+
+
+def neighbour(artefact: str | Path, name: str) -> Path:
+    """Return the path of the file `name` beside an artefact: in the folder of the path as given or, where that is a
+    link and has no such file beside it, in the folder that it leads to.
+
+    So an artefact is found whole in a cache that stores files by their hashes and links names to them, and behind a
+    single link.
+    """
+    given = Path(artefact).with_name(name)
+    return given if os.path.lexists(given) else Path(artefact).resolve().with_name(name)
+
+
+def found_sidecar(artefact: str | Path) -> Path:
+    """Return the path of the sidecar of an artefact that may be a link; it may not exist."""
+    given = sidecar_path(artefact)
+    return given if os.path.lexists(given) else sidecar_path(Path(artefact).resolve())
 
 
 def write_sidecar(artefact: str | Path, sidecar: Sidecar | EngineSidecar) -> None:
@@ -173,9 +198,9 @@ def check_sidecar(artefact: str | Path) -> Sidecar | None:
     # Weights that lie beside a graph are a part of it.
     files = {artefact: sidecar.sha256}
     if sidecar.weights_beside:
-        files[artefact.with_name(sidecar.checkpoint)] = sidecar.checkpoint_sha256
+        files[neighbour(artefact, sidecar.checkpoint)] = sidecar.checkpoint_sha256
     for path, wanted in files.items():
-        _compare(path, wanted, sidecar_path(artefact), f"export it again: {sidecar.export_command()}")
+        _compare(path, wanted, found_sidecar(artefact), f"export it again: {sidecar.export_command()}")
     return sidecar
 
 
@@ -193,7 +218,7 @@ def check_engine_sidecar(path: str | Path) -> EngineSidecar:
             f"{path}: has no sidecar {sidecar_path(path).name}, so its origin is unknown; {_BUILD_AGAIN}, or set "
             "`trust` if you know who made it: an engine is code"
         )
-    _compare(path, sidecar.sha256, sidecar_path(path), f"build it again: {sidecar.build_command()}")
+    _compare(path, sidecar.sha256, found_sidecar(path), f"build it again: {sidecar.build_command()}")
     return sidecar
 
 
@@ -206,6 +231,7 @@ def weights_sha256(artefact: str | Path) -> str:
     is_engine = Path(artefact).suffix.lower() == ".engine"
     sidecar = read_engine_sidecar(artefact) if is_engine else read_sidecar(artefact)
     known = None if sidecar is None else sidecar.checkpoint_sha256
+    # Hashing takes seconds for large weights.
     return known or sha256(artefact)
 
 
@@ -214,7 +240,8 @@ def _read(artefact: str | Path, kind: type[Kind], remedy: str) -> Kind | None:
 
     Raises `ArtefactError`, which ends in `remedy`, if it cannot be understood.
     """
-    path = sidecar_path(artefact)
+    path = found_sidecar(artefact)
+    # A link that leads nowhere is damage, not absence.
     if not os.path.lexists(path):
         return None
     return decode(path, kind, name="a sidecar of this tool", marks=_MARKS, remedy=remedy)

@@ -5,18 +5,15 @@ field, and fields that contradict each other. Whatever depends on an image or an
 Specs compare by value, and can be pickled and sent to another machine; paths in them are as given.
 """
 
-import functools
-import math
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
-from inspect import formatannotation
-from typing import Any, Literal, Self, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
-import numpy as np
-
-from .errors import UsageError
+from .errors import LiteMattingError, UsageError
+from .parameters import ABOVE_0, EXPOSURE, MASK_THRESHOLD, UNKNOWN_WIDTH, PathName, Range, checked, checks_of, path_text
 
 Placement: TypeAlias = Literal["adaptive", "grid"]
 Precision: TypeAlias = Literal["fp32", "tf32", "bf16", "fp16"]
@@ -26,8 +23,10 @@ Encoding: TypeAlias = Literal["exact", "between", "labels"]
 exact: 0, 128, 255 and nothing else. between: 0, anything from 1 to 254, 255. labels: 0, 1, 2.
 """
 Depth: TypeAlias = Literal["8", "16", "half", "float"]
-Format: TypeAlias = Literal["png", "tiff", "exr"]
+Format: TypeAlias = Literal["png", "tiff", "exr", "jpeg"]
+Fit: TypeAlias = Literal["cover", "contain"]
 OnFailure: TypeAlias = Literal["stop", "known"]
+Joining: TypeAlias = Literal["resume", "shard"]
 
 MAX_MEGAPIXELS = 200.0
 DEFAULT_UNKNOWN_WIDTH = "15"
@@ -35,61 +34,17 @@ DEFAULT_SEGMENT = 25
 AUTO = "auto"
 
 
-def check_number(
-    parameter: str,
-    value: float | tuple[float, ...] | None,
-    least: float,
-    most: float | None = None,
-    *,
-    below: bool = False,
-) -> None:
-    """Raise `UsageError` where a number, or one of several, is not from `least` to `most` or, with `below`, reaches
-    that; None is none."""
-    for one in value if isinstance(value, tuple) else () if value is None else (value,):
-        # NaN compares as false, and so is refused.
-        if not (least <= one and (most is None or (one < most if below else one <= most))):
-            limits = f"at least {least:.15g} and below" if below else f"between {least:.15g} and"
-            accepted = f"{least:.15g} or more" if most is None else f"{limits} {most:.15g}"
-            raise UsageError(f"`{parameter}` must be {accepted}; got {value}")
-
-
-def typed(name: str, given: Any, hint: Any) -> Any:
-    """Return the value of a parameter as its type has it: a path as text or `Path`, a number of NumPy as Python's.
-
-    hint: the type, as an annotation says it. Raises `UsageError` for a value of any other type.
-    """
-    import msgspec  # slow to import, and not needed where all is as by default
-
-    # Python programs pass paths and the numbers of arrays; everything else must be of the type, as in a file.
-    plain = os.fspath(given) if isinstance(given, os.PathLike) else given
-    plain = plain.item() if isinstance(plain, np.generic) else plain
-    try:
-        return msgspec.convert(plain, hint, dec_hook=lambda kind, value: kind(value))  # of `Path`
-    except msgspec.ValidationError as error:
-        choices = [
-            choice for each in (hint, *get_args(hint)) if get_origin(each) is Literal for choice in get_args(each)
-        ]
-        accepted = f"one of {', '.join(choices)}" if choices else formatannotation(hint)
-        raise UsageError(f"`{name}` must be {accepted}; got {given!r}") from error
-
-
-@functools.cache
-def _hints(spec: Any) -> dict[str, Any]:
-    """Return the types of the fields of a spec, which take time to resolve."""
-    return get_type_hints(spec)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Spec:
     """What all specs have in common: fields of the types that they say, whoever builds them."""
 
     def __post_init__(self) -> None:
-        """Raise `UsageError` for a field of another type."""
+        """Raise `UsageError` for a field of another type, or that its annotation does not accept."""
         # What is at its default is right, and most is: commands that only say --help need no msgspec.
-        for name, hint in _hints(type(self)).items():  # type: ignore[arg-type]  # a class is hashable
+        for name, (hint, checks) in checks_of(type(self)).items():  # type: ignore[arg-type]  # a class is hashable
             if getattr(self, name) is not getattr(type(self), name, MISSING):
                 # A frozen dataclass refuses plain assignment, in its own `__post_init__`, too.
-                object.__setattr__(self, name, typed(name, getattr(self, name), hint))
+                object.__setattr__(self, name, checked(name, getattr(self, name), hint, checks))
 
     @classmethod
     def of(cls, options: Mapping[str, Any], **others: Any) -> Self:
@@ -103,29 +58,6 @@ class Spec:
         return [name for name in names or defaults if getattr(self, name) != defaults[name]]
 
 
-@dataclass(frozen=True)
-class Amount:
-    """A number or, with `percent`, a share of something in percent; written "15" or "2%"."""
-
-    value: float
-    percent: bool = False
-
-    @classmethod
-    def parse(cls, written: str | float, parameter: str) -> Self:
-        """Return the amount that a number or a text such as "15" or "2%" stands for. Raises `UsageError`."""
-        text = str(written).strip()
-        try:
-            value = float(text.removesuffix("%"))
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise UsageError(f"`{parameter}` must be a number, as in 128, or a percentage, as in 50%; got {written!r}")
-        return cls(value, text.endswith("%"))
-
-    def __str__(self) -> str:
-        return f"{self.value:g}{'%' if self.percent else ''}"
-
-
 @dataclass(frozen=True, kw_only=True)
 class EngineSpec(Spec):
     """Which engine runs, and where.
@@ -133,27 +65,22 @@ class EngineSpec(Spec):
     engine: an ONNX, a TensorRT engine, a checkpoint, or the URL of a model on a Triton server; None for the shipped
     weights. device: `auto`, the best one here (`runtime.automatic`), or one of `engines.providers`: `cpu`, `cuda[:N]`
     and, for an ONNX, `tensorrt[:N]`, `openvino[:gpu|:npu]`, `webgpu` or `coreml`. patch_hw: of a checkpoint, height and
-    width in pixels. batch: patches per call. threads: of an ONNX on the CPU. precision: of a checkpoint on a GPU, and
+    width in pixels. batch: patches per call. threads: on the CPU. precision: of a checkpoint on a GPU, and
     of an ONNX in OpenVINO. compiled: a checkpoint runs through `torch.compile`. channels_last: a checkpoint keeps
     activations as (N, H, W, C). trust: a TensorRT engine without its sidecar is run. timeout_s: of each request to a
     Triton server, in seconds.
     """
 
-    engine: str | None = None
+    engine: Annotated[str | None, PathName()] = None
     device: str = AUTO
-    patch_hw: tuple[int, int] | None = None
-    batch: int | None = None
-    threads: int | None = None
+    patch_hw: Annotated[tuple[int, int] | None, Range(32)] = None
+    batch: Annotated[int | None, Range(1)] = None
+    threads: Annotated[int | None, Range(1, 65536)] = None
     precision: Precision | None = None
     compiled: bool = False
     channels_last: bool = False
     trust: bool = False
-    timeout_s: float | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("batch", self.batch, 1)
-        check_number("threads", self.threads, 1)
+    timeout_s: Annotated[float | None, Range(0, 86_400, above=True)] = None
 
     @property
     def is_served(self) -> bool:
@@ -163,20 +90,27 @@ class EngineSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class PlanSpec(Spec):
-    """Which patches of a photo run.
+    """How a photo becomes its alpha: which patches run, and whether the photo itself refines what comes of them.
 
     plan: `adaptive`, few patches with `margin` pixels of context around what is unknown, or `grid`, patches every
-    `step` pixels. None: adaptive, unless `step` or `published` asks for a grid. published: the authors'
-    crop-and-stitch to the grey level: patches of 640 every 320 pixels, truncated levels.
+    `step` pixels; how many pixels these may be depends on the engine's patches. None: adaptive, unless `step` or
+    `published` asks for a grid. published: the authors' crop-and-stitch to the grey level: patches of 640 every 320
+    pixels, truncated levels. refine: the alpha follows the photo's own colours (`matting.refine`), on the host; None:
+    where its mask was made from the photo, see `refines`.
     """
 
     plan: Placement | None = None
     margin: int | None = None
     step: int | None = None
     published: bool = False
+    refine: bool | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.published and self.refine:
+            raise UsageError(
+                "`published` repeats the authors' alpha, which `refine` would change; leave one of them out"
+            )
         grid = "published" if self.published else "step" if self.step is not None else None
         if grid and self.plan == "adaptive":
             raise UsageError(
@@ -187,6 +121,10 @@ class PlanSpec(Spec):
                 f"`margin` belongs to an adaptive plan and cannot be combined with `{grid or 'plan=grid'}`; leave one "
                 "of them out"
             )
+
+    def refines(self, *, made: bool) -> bool:
+        """Return whether alphas are refined. made: their masks are made from the photos, which err more than others."""
+        return made and not self.published if self.refine is None else self.refine
 
 
 WAYS = ("box", "key", "plate", "segmenter")
@@ -220,20 +158,20 @@ class TrimapSpec(Spec):
     kind: Literal["trimap", "mask", "photo"] = "trimap"
     trimap_encoding: Encoding | None = None
     allow_no_unknown: bool = False
-    unknown_width: str | float | None = None
+    unknown_width: Annotated[str | float | None, UNKNOWN_WIDTH] = None
     adaptive: bool = False
-    mask_threshold: str | float | None = None
-    mask_labels: tuple[int, ...] = ()
-    doubt: tuple[float, float] | None = None
-    largest: int | None = None
-    box: tuple[int, int, int, int] | None = None
+    mask_threshold: Annotated[str | float | None, MASK_THRESHOLD] = None
+    mask_labels: Annotated[tuple[int, ...], Range(0, 65535)] = ()
+    doubt: Annotated[tuple[float, float] | None, Range(0, 1)] = None
+    largest: Annotated[int | None, Range(1)] = None
+    box: Annotated[tuple[int, int, int, int] | None, Range(0)] = None
     key: str | None = None
-    key_tolerance: float | None = None
-    key_softness: float | None = None
-    plate: str | None = None
-    segmenter: str | None = None
-    sure_foreground: str | None = None
-    sure_background: str | None = None
+    key_tolerance: Annotated[float | None, Range(0, 1)] = None
+    key_softness: Annotated[float | None, Range(0, 1)] = None
+    plate: Annotated[str | None, PathName()] = None
+    segmenter: Annotated[str | None, PathName()] = None
+    sure_foreground: Annotated[str | None, PathName()] = None
+    sure_background: Annotated[str | None, PathName()] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -245,17 +183,12 @@ class TrimapSpec(Spec):
             )
         for name in self.differing(*_APPLY_TO):
             self._check_applies(name)
-        for name in self.differing("unknown_width", "mask_threshold"):
-            Amount.parse(getattr(self, name), name)
         if self.mask_threshold is not None and self.mask_labels:
             raise UsageError("`mask_threshold` and `mask_labels` are two ways to read a mask; give one of them")
-        if self.doubt is not None and not 0 <= self.doubt[0] < self.doubt[1] <= 1:
+        if self.doubt is not None and self.doubt[0] >= self.doubt[1]:
             raise UsageError(f"`doubt` must be two rising values between 0 and 1, as 0.05,0.95; got {self.doubt}")
-        if self.box is not None and (min(self.box[:2]) < 0 or min(self.box[2:]) < 1):
+        if self.box is not None and not all(self.box[2:]):
             raise UsageError(f"`box` must be x, y, width and height, as 40,20,300,500; got {self.box}")
-        check_number("largest", self.largest, 1)
-        check_number("key_tolerance", self.key_tolerance, 0, 1)
-        check_number("key_softness", self.key_softness, 0, 1)
 
     @property
     def ways(self) -> list[str]:
@@ -263,15 +196,19 @@ class TrimapSpec(Spec):
         return self.differing(*WAYS)
 
     @property
+    def paths(self) -> dict[str, str]:
+        """The files beside the photos that masks are made from, by the fields that name them."""
+        named = {name: getattr(self, name) for name in ("plate", "segmenter", "sure_foreground", "sure_background")}
+        return {name: path for name, path in named.items() if path is not None}
+
+    @property
     def files(self) -> tuple[str, ...]:
         """The files beside the photos that masks are made from."""
-        named = (self.plate, self.segmenter, self.sure_foreground, self.sure_background)
-        return tuple(path for path in named if path is not None)
+        return tuple(self.paths.values())
 
     def anywhere(self) -> Self:
         """Return the spec with absolute paths, for a process in another working directory."""
-        paths = {name: getattr(self, name) for name in ("plate", "segmenter", "sure_foreground", "sure_background")}
-        return replace(self, **{name: os.path.abspath(path) for name, path in paths.items() if path is not None})
+        return replace(self, **{name: os.path.abspath(path) for name, path in self.paths.items()})  # type: ignore[arg-type]  # its own fields
 
     def _check_applies(self, name: str) -> None:
         """Raise `UsageError` where a field that is given does not apply to what the pictures are."""
@@ -294,29 +231,39 @@ class OutputSpec(Spec):
     """Which results are written: of one photo files, of many folders, of a clip clips.
 
     alpha: the matte. cutout: foreground colours with alpha. foreground: these colours alone. background: a colour or an
-    image behind the cut-out, which is opaque then. premultiplied: the cut-out's colours times alpha; None for the
+    image behind the cut-out, which is opaque then. background_fit: how an image of another size than the photo's is
+    scaled; None refuses it. premultiplied: the cut-out's colours times alpha; None for the
     default of its type of file. depth: None for what loses nothing. preview: the photo with the unknown band tinted.
-    format: of a folder's results; None for PNG, and EXR of EXR. codec: of a clip's matte; None for that of the ending.
+    format: of a folder's results; None for PNG, and EXR of EXR; `jpeg` for pictures without transparency, while alphas
+    are PNG. codec: of a clip's matte; None for that of the ending.
     sound: a clip's sound is copied. segment: how many frames of a clip are kept at a time for `resume`.
     """
 
-    alpha: str
-    cutout: str | None = None
-    foreground: str | None = None
-    preview: str | None = None
+    alpha: Annotated[str, PathName()]
+    cutout: Annotated[str | None, PathName()] = None
+    foreground: Annotated[str | None, PathName()] = None
+    preview: Annotated[str | None, PathName()] = None
     background: str | None = None
+    background_fit: Fit | None = None
     premultiplied: bool | None = None
     depth: Depth | None = None
     format: Format | None = None
     codec: str | None = None
     sound: bool = True
-    segment: int | None = None
+    segment: Annotated[int | None, Range(1)] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number("segment", self.segment, 1)
         if self.background is not None and self.cutout is None:
             raise UsageError("`background` lies behind the cut-out; give `cutout`, too")
+        if self.background_fit is not None and self.background is None:
+            raise UsageError("`background_fit` scales the image of `background`; give that, too")
+        is_transparent = self.cutout is not None and self.background is None
+        if self.format == "jpeg" and (is_transparent or (self.cutout is None and self.foreground is None)):
+            raise UsageError(
+                "`format=jpeg` is for pictures without transparency, and alphas stay PNG; give `cutout` with "
+                "`background`, or `foreground` alone"
+            )
         if self.premultiplied is not None and (self.cutout is None or self.background is not None):
             raise UsageError(
                 "`premultiplied` is about the alpha channel of `cutout`, and without `background`; leave it out"
@@ -335,28 +282,77 @@ class JobSpec(Spec):
 
     images: a photo, a folder, a pattern as `frame.%04d.exr`, or a clip. source: its trimaps or masks, as `trimap` says;
     once more the images where masks are made from them.
-    exposure: in stops, of OpenEXR photos, for the network only. frames: of a pattern, as `1-100x2`. shard: `3/16`, the
-    third of sixteen parts. resume: results that are whole and newer than their sources are left. failed_frames: what a
-    clip does at a frame that fails. max_megapixels: larger pictures are refused before they are decoded.
+    exposure: in stops, of OpenEXR photos, for the network only. layer: of these, as beauty of beauty.R. input_space: of
+    these, a scene-linear space by its name in OpenColorIO; None for sRGB's primaries. frames: of a pattern, as
+    `1-100x2`. shard: `3/16`, the third of sixteen parts, all of which have the same settings. resume: results that are
+    whole, newer than their sources and of the same settings are left. failed_frames: what a clip does at a frame that
+    fails. max_megapixels: larger pictures are refused before they are decoded.
+    keyframes: `source` has trimaps or masks for some frames only, which are carried to those between. first_number: of
+    a clip's keyframes, the number that its first frame has; None for 0. steady: alphas are averaged over time, along
+    motion.
+    plan: where `plan.refine` says neither, alphas are refined if their masks are made from the photos.
     """
 
-    images: str
-    source: str
+    images: Annotated[str, PathName()]
+    source: Annotated[str, PathName()]
     output: OutputSpec
     trimap: TrimapSpec = field(default_factory=TrimapSpec)
     engine: EngineSpec = field(default_factory=EngineSpec)
     plan: PlanSpec = field(default_factory=PlanSpec)
-    exposure: float | None = None
-    max_megapixels: float = MAX_MEGAPIXELS
+    exposure: Annotated[float | None, EXPOSURE] = None
+    layer: str | None = None
+    input_space: str | None = None
+    max_megapixels: Annotated[float, ABOVE_0] = MAX_MEGAPIXELS
     frames: str | None = None
     shard: str | None = None
     resume: bool = False
     failed_frames: OnFailure | None = None
+    keyframes: bool = False
+    first_number: int | None = None
+    steady: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.max_megapixels > 0:
-            raise UsageError(f"`max_megapixels` must be above 0; got {self.max_megapixels:g}")
+        made = self.trimap.kind == "photo"
+        if made and self.plan.refine is None:
+            # A frozen dataclass refuses plain assignment. From here on the plan says what is done.
+            object.__setattr__(self, "plan", replace(self.plan, refine=self.plan.refines(made=True)))
+        if self.keyframes and made:
+            raise UsageError(
+                f"`keyframes` are trimaps or masks of some frames, and `{self.trimap.ways[0]}` makes a mask of every "
+                "frame; leave one of them out",
+                parameter="keyframes",
+            )
+        if self.first_number is not None and not self.keyframes:
+            raise UsageError("`first_number` is of keyframes; give `keyframes`, too, or leave it out")
+        if self.steady and self.shard is not None:
+            raise UsageError(
+                "`steady` needs the neighbours of every frame, which are in other shards; leave `shard` out, or give "
+                "each machine a range of `frames`",
+                parameter="steady",
+            )
+
+    @property
+    def paths(self) -> dict[str, str | None]:
+        """The files and folders of the job by the parameters that give them."""
+        # Where masks are made from the images, these are the source once more.
+        source = "images" if self.trimap.kind == "photo" else self.trimap.kind
+        named = {"images": self.images, source: self.source, "engine": self.engine.engine}
+        return {**named, **self.trimap.paths, **self.output.named, "background": self.output.background}
+
+    @contextlib.contextmanager
+    def naming(self) -> Iterator[None]:
+        """Give errors about the files of the job the `parameter` that stands for them."""
+        try:
+            yield
+        except LiteMattingError as error:
+            error.name_parameter(self.paths)
+            raise
+
+    @property
+    def joins(self) -> Joining | None:
+        """The parameter that keeps results of other runs beside those of this one; None where all are made anew."""
+        return "resume" if self.resume else "shard" if self.shard is not None else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -372,16 +368,11 @@ class ClusterSpec(Spec):
     """
 
     address: str | None = None
-    actors: int | None = None
-    cpus: float = 2
-    gpus: float | None = None
-    frames_per_task: int = 8
-    retries: int = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name, least in (("actors", 1), ("cpus", 1), ("gpus", 0), ("frames_per_task", 1), ("retries", 0)):
-            check_number(name, getattr(self, name), least)
+    actors: Annotated[int | None, Range(1)] = None
+    cpus: Annotated[float, Range(1, 65536)] = 2
+    gpus: Annotated[float | None, Range(0, 1024)] = None
+    frames_per_task: Annotated[int, Range(1)] = 8
+    retries: Annotated[int, Range(0)] = 1
 
 
 def job_of(images: Any, output: Any, options: Mapping[str, Any], *, trimap: Any = None, mask: Any = None) -> JobSpec:
@@ -400,7 +391,7 @@ def job_of(images: Any, output: Any, options: Mapping[str, Any], *, trimap: Any 
     return JobSpec.of(
         options,
         images=images,
-        source=typed("images" if kind == "photo" else kind, source, str),
+        source=path_text("images" if kind == "photo" else kind, source),
         output=OutputSpec.of(options, alpha=output),
         trimap=TrimapSpec.of(options, kind=kind),
         engine=EngineSpec.of(options),

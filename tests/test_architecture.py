@@ -13,12 +13,13 @@ from PIL import Image
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, ROOT
 
 PACKAGE = ROOT / "litematting_deploy"
-SEAMS = {"errors", "files", "isolation", "profiling", "schema", "sidecar", "specs", "system", "_optional"}
+SEAMS = {"errors", "files", "isolation", "parameters", "profiling", "schema", "sidecar", "specs", "system", "_optional"}
 ALLOWED = {
     "errors": set(),
     "_optional": set(),
     "files": set(),
     "isolation": set(),
+    "parameters": set(),
     "profiling": set(),
     "schema": set(),
     "sidecar": set(),
@@ -76,7 +77,7 @@ def test_no_room_is_forgotten_and_no_one_knows_the_commands() -> None:
 
 
 def imports_of(file: Path, modules: dict[str, Path]) -> set[str]:
-    """Modules of this package that a file imports as it is imported itself, not in functions or for types alone."""
+    """Modules of this package that a file imports, in functions too, but not for types alone."""
     package = [PACKAGE.name, *file.relative_to(PACKAGE).parent.parts]
     pending: list[ast.AST] = [ast.parse(file.read_text())]
     found = set()
@@ -88,13 +89,14 @@ def imports_of(file: Path, modules: dict[str, Path]) -> set[str]:
                 found |= {name if name in modules else ".".join(base) for name in names}
             elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
                 pending += node.orelse
-            elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            else:
                 pending.append(node)
     return found & modules.keys()
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
-    """Inside rooms and across them."""
+    """Inside rooms and across them. An import in a function, which keeps what is slow or optional for later, hides a
+    cycle and does not mend it."""
     modules = {
         ".".join([PACKAGE.name, *file.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__"): file
         for file in PACKAGE.rglob("*.py")
@@ -200,3 +202,80 @@ def test_only_commands_name_flags() -> None:
         if not name.startswith("cli/")
     }
     assert not {name: texts for name, texts in found.items() if texts}, "name the parameter, as in `step`"
+
+
+PLATFORM_MODULES = {
+    "fcntl",
+    "grp",
+    "msvcrt",
+    "platform",
+    "posix",
+    "psutil",
+    "pty",
+    "pwd",
+    "resource",
+    "termios",
+    "winreg",
+}
+PLATFORM_NAMES = {"sys.platform", "os.name", "os.uname", "sysconfig.get_platform", "sys.getwindowsversion"}
+
+
+def platform_questions(tree: ast.AST) -> Iterator[str]:
+    """Yield what asks which system this is, or is of some systems alone: names, modules, and files as /proc/stat."""
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] in PLATFORM_MODULES)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+            yield from names & (PLATFORM_MODULES | PLATFORM_NAMES)
+        elif isinstance(node, ast.Attribute) and ast.unparse(node) in PLATFORM_NAMES:
+            yield ast.unparse(node)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield from re.findall(r"^/(?:proc|sys|dev)/.*|^[\w-]+\.(?:so\.\d+|dll)\b", node.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "count"),
+    [
+        ('if sys.platform != "linux": pass', 1),
+        ("import os\nif os.name == 'nt': pass", 1),
+        ("import platform\nplatform.machine()", 1),
+        ("from sys import platform", 1),
+        ("import fcntl, os", 1),
+        ('Path("/proc/self/stat")', 1),
+        ('ctypes.CDLL("libcuda.so.1")', 1),
+        ('"Reads /proc/stat."', 0),
+        ("provider.platform.name", 0),
+        ("os.name_of(sys.platforms)", 0),
+    ],
+)
+def test_questions_about_the_system_are_found(code: str, count: int) -> None:
+    assert len(list(platform_questions(ast.parse(code)))) == count
+
+
+def test_only_system_asks_which_system_this_is() -> None:
+    """And its answers have a test for each branch: tests/test_platforms.py."""
+    asked = {
+        file.relative_to(PACKAGE).as_posix(): list(platform_questions(ast.parse(file.read_text())))
+        for file in sorted(PACKAGE.rglob("*.py"))
+    }
+    assert [name for name, questions in asked.items() if questions] == ["system.py"], asked
+
+
+def texts_without_encoding(tree: ast.AST) -> Iterator[str]:
+    """Yield calls that read or write text in whatever code page the system has."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or any(word.arg in ("encoding", None) for word in node.keywords):
+            continue
+        name = ast.unparse(node.func).rpartition(".")[2]
+        opened = ast.unparse(node.func) == "open" and not (len(node.args) > 1 and "b" in ast.unparse(node.args[1]))
+        if opened or (name == "read_text" and not node.args) or (name == "write_text" and len(node.args) < 2):
+            yield ast.unparse(node)
+
+
+def test_texts_are_in_utf_8_whatever_the_system_writes() -> None:
+    assert len(list(texts_without_encoding(ast.parse('open(p); open(p, "w"); p.read_text(); p.write_text(t)')))) == 4
+    assert not list(texts_without_encoding(ast.parse('open(p, "rb"); open(p, encoding="utf-8"); p.read_text("utf-8")')))
+    found = {file.name: list(texts_without_encoding(ast.parse(file.read_text()))) for file in PACKAGE.rglob("*.py")}
+    assert [name for name, calls in found.items() if calls] == ["system.py"], "whose files are the kernel's, in ASCII"

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import pytest
 
 from litematting_deploy.errors import ArtefactError, InputError, UsageError
+from litematting_deploy.parameters import check_number
 from litematting_deploy.schema import decode, encode
-from litematting_deploy.specs import check_number
 
 
 @dataclass(frozen=True)

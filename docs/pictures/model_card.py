@@ -22,7 +22,7 @@ from litematting_deploy.training.scenes import Scenes, compose
 
 HERE = Path(__file__).parent
 SIZE, TILE, SEED = 640, 256, 77
-FAMILIES = ("straight_hair", "curly_hair", "fur", "foliage", "tufts", "net", "smoke", "glass")
+FAMILIES = ("straight_hair", "curly_hair", "fur", "bush", "flowers", "fence", "smoke", "glass")
 AUGMENT = Augment(trimap_px=(8, 25), combine=0, jpeg=0)
 
 

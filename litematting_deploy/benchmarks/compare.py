@@ -31,6 +31,7 @@ class Change:
 
 
 _HARDWARE = ("cpu", "cores", "gpus", "system")
+_SINCE = ("instruction_set",)
 
 
 def check_same_machine(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> list[str]:
@@ -40,7 +41,9 @@ def check_same_machine(old: Mapping[str, Any], new: Mapping[str, Any], name: str
     name: of the file with the old one.
     Raises: `UsageError` where the hardware differs, because times cannot be compared then.
     """
-    for key in _HARDWARE:
+    # Results of earlier versions do not say which instructions the processor has.
+    both = [key for key in _SINCE if key in old and key in new]
+    for key in (*_HARDWARE, *both):
         before, now = _hardware(old, key), _hardware(new, key)
         if before != now:
             raise UsageError(

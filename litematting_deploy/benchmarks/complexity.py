@@ -30,7 +30,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def _published() -> dict[str, list[dict[str, str]]]:
     """Return the rows of published.csv under the title of their table, in the order of the paper."""
     tables: dict[str, list[dict[str, str]]] = {}
-    for row in csv.DictReader((files(__package__) / "published.csv").read_text().splitlines()):
+    for row in csv.DictReader((files(__package__) / "published.csv").read_text(encoding="utf-8").splitlines()):
         tables.setdefault(row.pop("table"), []).append(row)
     return tables
 

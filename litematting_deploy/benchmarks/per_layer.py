@@ -19,6 +19,8 @@ from ..runtime.loading import open_spec
 from ..runtime.on_device import OnDevice
 from ..runtime.shipped import SHIPPED_ENGINE, example_patch
 from ..specs import AUTO, EngineSpec
+from ..system import instruction_set, processor_name
+from . import environment
 from .timing import Effort
 
 STAGE_HEADINGS = ("stage", "ms", "share", "conv", *KINDS[1:])  # which fit 80 columns
@@ -51,7 +53,8 @@ class LayerTimes:
         height, width = self.patch_hw
         return (
             f"{self.engine}: {len(self.layers)} layers take {self.milliseconds:.1f} ms; {self.backend} on "
-            f"{self.device}, {self.precision}, {height}x{width}, batch {self.batch}, median of {self.runs} runs"
+            f"{self.device} ({processor_name()}, {instruction_set()}), {self.precision}, {height}x{width}, batch "
+            f"{self.batch}, median of {self.runs} runs"
         )
 
 
@@ -126,7 +129,11 @@ def _shared(milliseconds: float, times: LayerTimes) -> tuple[str, str]:
 
 def _as_json(times: LayerTimes) -> str:
     """Return all of it, with the milliseconds of each stage and kind."""
-    content = asdict(times) | {"milliseconds": times.milliseconds, "stages": by_stage(times.layers)}
+    content = (
+        {"environment": environment.describe()}
+        | asdict(times)
+        | {"milliseconds": times.milliseconds, "stages": by_stage(times.layers)}
+    )
     return json.dumps(content, indent=1) + "\n"
 
 

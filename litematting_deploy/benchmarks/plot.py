@@ -61,11 +61,12 @@ def _panel(axes: Any, rows: Sequence[Row]) -> None:
                 axes.barh(place, part, 0.62, left, color=shade)
                 left += part
             axes.plot(row.gpu.traffic_ms, [place + 0.38] * 2, color=_INK, lw=1.5, marker="|", ms=6)
-        axes.plot([latency.p50, latency.p99], [place] * 2, color=_INK, lw=1)
-        axes.plot([latency.p90, latency.p99], [place] * 2, color=_INK, ls="", marker="|", ms=7)
-        ends.append(latency.p99)
+        marks = [value for value in (latency.p90, latency.p99) if value is not None]
+        ends.append(max([latency.p50, *marks]))
+        axes.plot([latency.p50, ends[-1]], [place] * 2, color=_INK, lw=1)
+        axes.plot(marks, [place] * len(marks), color=_INK, ls="", marker="|", ms=7)
         axes.annotate(
-            _beside(row), (latency.p99, place), (8, 0), textcoords="offset points", va="center", fontsize=9, color=_INK
+            _beside(row), (ends[-1], place), (8, 0), textcoords="offset points", va="center", fontsize=9, color=_INK
         )
     axes.set_yticks(range(len(rows)), [row.name.replace(" x1", "") for row in rows], fontsize=10, color=_INK)
     axes.set_xlim(0, 1.55 * max(ends))

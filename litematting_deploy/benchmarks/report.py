@@ -9,6 +9,7 @@ from typing import Any
 from .compare import Change
 from .complexity import FULL, TABLES
 from .results import OK, Complexity, Results, Row
+from .timing import BEARS
 
 Value = str | int | float | None
 
@@ -46,6 +47,18 @@ def _number(path: str, scale: float = 1.0) -> Callable[[Row], Value]:
     return value
 
 
+def _percentile(percent: int) -> Callable[[Row], Value]:
+    """Return a function that reads a percentile of a row's latency; None where its runs do not bear it."""
+
+    def value(row: Row) -> Value:
+        if row.latency_ms is None or row.latency_ms.iterations < BEARS[percent]:
+            return None
+        found: Value = getattr(row.latency_ms, f"p{percent}")
+        return found
+
+    return value
+
+
 def _traffic(row: Row) -> Value:
     """Return the estimate of a row's traffic in milliseconds: without and with passes for norms."""
     return None if row.gpu is None else "{:.2f} to {:.2f}".format(*row.gpu.traffic_ms)
@@ -62,8 +75,8 @@ COLUMNS = (
     Column("load s", "load_s", _number("load_s"), "{:.2f}"),
     Column("first ms", "first_run_ms", _number("first_run_ms"), "{:.0f}"),
     Column("p50 ms", "p50_ms", _number("latency_ms.p50"), "{:.1f}"),
-    Column("p90", "p90_ms", _number("latency_ms.p90"), "{:.1f}"),
-    Column("p99", "p99_ms", _number("latency_ms.p99"), "{:.1f}"),
+    Column("p90", "p90_ms", _percentile(90), "{:.1f}"),
+    Column("p99", "p99_ms", _percentile(99), "{:.1f}"),
     Column("max", "max_ms", _number("latency_ms.max"), "{:.1f}"),
     Column("mean", "mean_ms", _number("latency_ms.mean"), "{:.1f}"),
     Column("±", "variation", _number("latency_ms.variation"), "{:.1%}"),
@@ -97,13 +110,21 @@ def columns(rows: Sequence[Row], narrow: bool = False) -> list[Column]:
     said = [column for column in COLUMNS if any(column.value(row) is not None for row in rows)]
     if not narrow:
         return said
+    # A column that says the same in every row tells nothing apart.
     same = {column.key for column in said if column.key in _IF_DIFFERENT and len(set(map(column.value, rows))) == 1}
     return [column for column in said if column.key not in _WIDE | same]
 
 
-def to_csv(rows: Sequence[Row]) -> str:
-    """Return every row as CSV, with numbers unrounded and empty cells where there is none."""
-    said = [*columns(rows), *_CSV_ONLY]
+def to_csv(rows: Sequence[Row], described: Mapping[str, Any]) -> str:
+    """Return every row as CSV, with numbers unrounded and empty cells where there is none.
+
+    described: the environment, of which each row has the processor and its instruction set.
+    """
+    machine = [
+        Column("", key, lambda _, value=described.get(key): value)  # type: ignore[misc]
+        for key in ("cpu", "instruction_set")
+    ]
+    said = [*columns(rows), *_CSV_ONLY, *machine]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(column.key for column in said)
@@ -114,6 +135,7 @@ def to_csv(rows: Sequence[Row]) -> str:
 def markdown_table(headings: Sequence[str], cells: Sequence[Sequence[str]], words: int = 1) -> str:
     """Return a table whose first `words` columns are flush left and the others right."""
     rules = ["---" if index < words else "---:" for index in range(len(headings))]
+    # A bar would begin the next cell.
     escaped = [[cell.replace("|", "\\|") for cell in row] for row in cells]
     return "".join(f"| {' | '.join(row)} |\n" for row in ([*headings], rules, *escaped))
 
@@ -122,8 +144,9 @@ def where(described: Mapping[str, Any]) -> str:
     """Return hardware and software of an environment in one sentence."""
     gpus = [f"{gpu['name']} (driver {gpu['driver_version']}, {gpu['clocks.sm']})" for gpu in described["gpus"]]
     clock = [f"{described['cpu_mhz']:.0f} MHz"] if described["cpu_mhz"] else []
-    load = f"load {described['load_at_start']:g} at the start"
-    hardware = ", ".join([f"{described['cpu']}, {described['cores']} cores", *clock, *gpus, load])
+    load = [] if described["load_at_start"] is None else [f"load {described['load_at_start']:g} at the start"]
+    widest = [said] if (said := described.get("instruction_set")) else []  # older files lack it
+    hardware = ", ".join([described["cpu"], *widest, f"{described['cores']} cores", *clock, *gpus, *load])
     versions = ", ".join(f"{name} {version}" for name, version in described["versions"].items())
     return f"{hardware}; {described['system']}, Python {described['python']}, {versions}."
 
@@ -155,6 +178,7 @@ def reasons(rows: Sequence[Row]) -> list[str]:
 
 def fastest(rows: Sequence[Row]) -> Row | None:
     """Return the row that mattes most pixels a second and whose alpha is within its limit; None where there is none."""
+    # Patches of two sizes are compared by their pixels.
     right = [row for row in rows if row.status == OK and row.images_per_s is not None]
     return max(right, key=lambda row: (row.images_per_s or 0) * row.patch_hw[0] * row.patch_hw[1], default=None)
 
@@ -182,7 +206,7 @@ def method(options: Mapping[str, Any]) -> str:
         f"At least {options['iterations']} runs{lasted} one after the other, after {options['warmup']} that do not "
         "count, each engine in a process of its own, in the order of the rows; from host arrays to a host array, "
         "without decoding, patches and stitching. ± is the standard deviation over the mean, RAM the most that the "
-        "process held, interpreter and libraries included."
+        f"process held, interpreter and libraries included. p90 needs {BEARS[90]} runs, p99 {BEARS[99]}."
     )
 
 
@@ -214,6 +238,7 @@ def paper_tables(counted: Sequence[Complexity]) -> list[tuple[str, list[str], li
             printed = [value for name, value in row.items() if name != "variant"]
             cells.append([*printed, parameters, flops])
         headings = ["", *published, "parameters, ours", "FLOPs, ours"]
+        # Not every table of the paper has every figure.
         kept = [index for index in range(len(headings)) if index == 0 or any(row[index] for row in cells)]
         made.append((title, [headings[index] for index in kept], [[row[index] for index in kept] for row in cells]))
     return made

@@ -18,12 +18,13 @@ OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 class Latency:
     """Milliseconds of `iterations` runs after `warmup` runs that do not count.
 
+    p90, p99: None of too few runs, see `timing.BEARS`.
     variation: their standard deviation over their mean; 0 where every run takes equally long.
     """
 
     p50: float
-    p90: float
-    p99: float
+    p90: float | None
+    p99: float | None
     max: float
     mean: float
     variation: float

@@ -1,31 +1,39 @@
 """A benchmark: every engine that can run here, one after the other in processes of their own, compared with PyTorch."""
 
+import contextlib
 import importlib.util
 import itertools
+import threading
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
 
+from .._optional import install
 from ..engines.base import Batch
 from ..errors import ArtefactError, DependencyError, DeviceError, LiteMattingError, UsageError
 from ..evaluation.metrics import force_known, sad
 from ..export.spec import TOLERANCES, ExportSpec, Norm, check_side
+from ..files import CHECKPOINT_SUFFIXES, sha256
 from ..isolation import call
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
+from ..parameters import check_number
 from ..runtime.loading import plain_device
 from ..runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE, example_patch
-from ..sidecar import read_sidecar
-from ..specs import EngineSpec, check_number
+from ..sidecar import neighbour, read_engine_sidecar, read_sidecar
+from ..specs import EngineSpec
 from . import backends, complexity, environment, tasks
 from .results import FAILED, OK, SKIPPED, Accuracy, Complexity, Results, Row
-from .timing import DEFAULT_EFFORT, Effort
+from .timing import DEFAULT_EFFORT, Effort, say_duration
 
 PATIENCE_S = 3600.0  # compilers and builders of engines may take many minutes
+_LOOK_S = 0.5
 _LEVELS = np.array((BACKGROUND, UNKNOWN, FOREGROUND), np.uint8)
 
 
@@ -39,7 +47,8 @@ class BenchSpec:
     batches: patches per run; each is a row.
     threads: on the CPU; None for all cores.
     effort: how long to measure.
-    checkpoint: the weights that backends run and that all alphas are compared with.
+    checkpoint: the weights that backends run and that alphas are compared with. By default, those of `engines` are
+    compared with the checkpoints that their sidecars name.
     tolerance: largest difference of alpha; None for that of each row's precision.
     trust: TensorRT engines without their sidecars are run.
     variants: all networks of the paper are counted, and not only the full one.
@@ -90,15 +99,16 @@ def benchmark(spec: BenchSpec, progress: Callable[[str], None] = lambda _: None)
     elif not spec.engines:
         warnings.warn(
             "PyTorch is not installed: timing the shipped engine at its own patch size, not "
-            f"{spec.resolution}, without complexity and accuracy; pip install 'litematting-deploy[export,bench]' "
-            "brings them",
+            f"{spec.resolution}, without complexity and accuracy; {install('export,bench')} brings them",
             stacklevel=2,
         )
         spec = replace(spec, backends=(), engines=(SHIPPED_ENGINE,))
     with TemporaryDirectory() as folder:
         bench = _Bench(spec, Path(folder), progress)
-        rows = [row for backend in backends.chosen(spec.backends) for row in bench.backend(backend)]
-        rows += [bench.file(path, batch) for path in spec.engines for batch in spec.batches]
+        # What cannot run is known before the first row is measured, so that it is known how many there are.
+        found = [row for backend in backends.chosen(spec.backends) for row in bench.backend(backend)]
+        found += [partial(bench.file, path, batch) for path in spec.engines for batch in spec.batches]
+        rows = bench.rows(found)
     return Results(described, options | asdict(spec.effort), counted, rows)
 
 
@@ -122,11 +132,31 @@ class _Bench:
     """What the rows of one benchmark share: a folder, and PyTorch's alpha for each patch size."""
 
     def __init__(self, spec: BenchSpec, folder: Path, progress: Callable[[str], None]) -> None:
-        self._spec, self._folder, self._progress = spec, folder, progress
-        self._references: dict[tuple[int, int], Batch | LiteMattingError] = {}
+        self._spec, self._folder, self._report = spec, folder, progress
+        self._before = ""
+        self._references: dict[tuple[Path, tuple[int, int]], Batch | LiteMattingError] = {}
 
-    def backend(self, backend: backends.Backend) -> Iterator[Row]:
-        """Yield the rows of a backend."""
+    def _progress(self, words: str) -> None:
+        """Report what is being done, behind how many rows are done."""
+        self._report(f"{self._before}{words}")
+
+    def rows(self, found: "Sequence[Row | Callable[[], Row]]") -> list[Row]:
+        """Return rows as they are, and those that are still to be measured, one after the other."""
+        total, done, began_s = sum(not isinstance(each, Row) for each in found), 0, time.perf_counter()
+        rows = []
+        for each in found:
+            if isinstance(each, Row):
+                rows.append(each)
+                continue
+            left_s = (time.perf_counter() - began_s) / done * (total - done) if done else None
+            about = f", about {say_duration(left_s)} left for all" if left_s is not None else ""
+            self._before = f"{done + 1} of {total}{about}: "
+            rows.append(each())
+            done += 1
+        return rows
+
+    def backend(self, backend: backends.Backend) -> "Iterator[Row | Callable[[], Row]]":
+        """Yield what measures each row of a backend, or the only row of one that cannot run here."""
         spec = self._spec
         self._progress(f"looking for {backend.name}")
         try:
@@ -140,7 +170,7 @@ class _Bench:
             engine = EngineSpec(device=backend.device, batch=batch, threads=spec.threads)
             if backend.norm is not None:
                 asked = None if backend.in_file else precision
-                yield self._exported(backend.norm, replace(engine, precision=asked), blank)
+                yield partial(self._exported, backend.norm, replace(engine, precision=asked), blank)
                 continue
             engine = replace(
                 engine,
@@ -150,7 +180,7 @@ class _Bench:
                 compiled=backend.compiled,
                 channels_last=backend.channels_last,
             )
-            yield self._measured(engine, blank)
+            yield partial(self._measured, engine, blank)
 
     def _exported(self, norm: Norm, engine: EngineSpec, blank: Row) -> Row:
         """Return the row of an ONNX that is exported for it with a form of group norm."""
@@ -173,22 +203,38 @@ class _Bench:
         engine = EngineSpec(
             engine=str(path), device=plain_device(path), batch=batch, threads=spec.threads, trust=spec.trust
         )
-        return self._measured(engine, Row(OK, path.name, "", "", batch, self._spec.patch_hw))
-
-    def _measured(self, engine: EngineSpec, blank: Row) -> Row:
-        """Return the row of an engine; what is known without running it is in `blank`."""
-        self._progress(f"measuring {blank.name}")
+        blank = Row(OK, path.name, "", "", batch, self._spec.patch_hw)
         try:
-            row, alpha = _apart(tasks.measured, engine, self._spec.effort)
+            checkpoint = spec.checkpoint if spec.checkpoint != SHIPPED_CHECKPOINT else _origin(path)
         except LiteMattingError as error:
             return _without(blank, error)
-        return self._judged(replace(row, engine=blank.engine, file_bytes=_size(Path(engine.engine or ""))), alpha)
+        return self._measured(engine, blank, checkpoint)
 
-    def _judged(self, row: Row, alpha: Batch) -> Row:
+    def _measured(self, engine: EngineSpec, blank: Row, checkpoint: "Path | str | None" = None) -> Row:
+        """Return the row of an engine.
+
+        blank: what is known without running it.
+        checkpoint: whose alpha is wanted, that of the spec by default; or, as text, why there is none.
+        """
+        words = f"measuring {blank.name}"
+        self._progress(words)
+        said = self._folder / "said"
+        try:
+            with _following(said, lambda how_far: self._progress(f"{words}: {how_far}")):
+                found: tuple[Row, Batch] = _apart(tasks.measured, engine, self._spec.effort, said)
+        except LiteMattingError as error:
+            return _without(blank, error)
+        row, alpha = found
+        row = replace(row, engine=blank.engine, file_bytes=_size(Path(engine.engine or "")))
+        if isinstance(checkpoint, str):
+            return replace(row, reason=f"its alpha was not compared: {checkpoint}")
+        return self._judged(row, alpha, checkpoint or self._spec.checkpoint)
+
+    def _judged(self, row: Row, alpha: Batch, checkpoint: Path) -> Row:
         """Return the row with its accuracy, failed if that is too low; as it was without PyTorch."""
         if not _has_torch():
             return row
-        wanted = self._reference(row.patch_hw)
+        wanted = self._reference(checkpoint, row.patch_hw)
         if isinstance(wanted, LiteMattingError):
             return row.failed(f"there is no alpha of PyTorch's to compare with: {wanted}")
         limit = self._spec.tolerance or tolerance(row.precision)
@@ -198,19 +244,62 @@ class _Bench:
         if off <= limit:  # not-a-number is not
             return row
         return row.failed(
-            f"alpha is {how} {off:.2g} from what PyTorch makes of {self._spec.checkpoint.name}, wanted at most "
-            f"{limit:g}; if the engine has other weights, name their file in `checkpoint`"
+            f"alpha differs from {checkpoint.name} in PyTorch by {how} {off:.2g}, wanted at most {limit:g}; if the "
+            "engine has other weights, name their file in `checkpoint`"
         )
 
-    def _reference(self, patch_hw: tuple[int, int]) -> "Batch | LiteMattingError":
-        """Return PyTorch's alpha, or the error that stands in its way."""
-        if patch_hw not in self._references:
-            self._progress(f"asking PyTorch about {patch_hw[0]}x{patch_hw[1]}")
+    def _reference(self, checkpoint: Path, patch_hw: tuple[int, int]) -> "Batch | LiteMattingError":
+        """Return the alpha that PyTorch makes of a checkpoint, or the error that stands in its way."""
+        key = checkpoint, patch_hw
+        if key not in self._references:
+            self._progress(f"running {checkpoint.name} in PyTorch on {patch_hw[0]}x{patch_hw[1]}")
             try:
-                self._references[patch_hw] = _apart(tasks.reference, self._spec.checkpoint, patch_hw)
+                self._references[key] = _apart(tasks.reference, checkpoint, patch_hw)
             except LiteMattingError as error:
-                self._references[patch_hw] = error
-        return self._references[patch_hw]
+                self._references[key] = error
+        return self._references[key]
+
+
+def _origin(path: Path) -> "Path | str":
+    """Return the checkpoint that an artefact was made from or is; or, as text, why it is not known where that lies.
+
+    An artefact without a sidecar is compared with the shipped weights. Raises `ArtefactError`.
+    """
+    if path.suffix.lower() in CHECKPOINT_SUFFIXES:
+        return path
+    sidecar = read_engine_sidecar(path) if path.suffix.lower() == ".engine" else read_sidecar(path)
+    if sidecar is None or sidecar.checkpoint is None:
+        return SHIPPED_CHECKPOINT
+    for candidate in (neighbour(path, Path(sidecar.checkpoint).name), SHIPPED_CHECKPOINT):
+        if candidate.is_file() and sha256(candidate) == sidecar.checkpoint_sha256:
+            return candidate
+    return (
+        f"its sidecar names {sidecar.checkpoint}, sha256 {str(sidecar.checkpoint_sha256)[:12]}..., which is not beside "
+        "it; name that file in `checkpoint`"
+    )
+
+
+@contextlib.contextmanager
+def _following(said: Path, report: Callable[[str], None]) -> Iterator[None]:
+    """Report what another process writes to a file, as long as the context lasts."""
+    said.unlink(missing_ok=True)
+    ended = threading.Event()
+
+    def follow() -> None:
+        before = ""
+        while not ended.wait(_LOOK_S):
+            words = said.read_text() if said.exists() else ""
+            if words and words != before:
+                report(words)
+            before = words
+
+    follower = threading.Thread(target=follow, name="progress", daemon=True)
+    follower.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        follower.join()
 
 
 def _apart(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -227,7 +316,7 @@ def _without(blank: Row, error: LiteMattingError) -> Row:
 def _size(source: Path) -> int:
     """Return the bytes of an artefact, with those of the weights beside an ONNX that has none of its own."""
     sidecar = read_sidecar(source) if source.suffix.lower() == ".onnx" else None
-    beside = [source.with_name(sidecar.checkpoint)] if sidecar is not None and sidecar.weights_beside else []
+    beside = [neighbour(source, sidecar.checkpoint)] if sidecar is not None and sidecar.weights_beside else []
     return sum(path.stat().st_size for path in (source, *beside))
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,22 +40,31 @@ def reference(checkpoint: Path, patch_hw: tuple[int, int]) -> Batch:
         return engine.run(**example_patch(engine.patch_hw))
 
 
-def measured(spec: EngineSpec, effort: Effort) -> tuple[Row, Batch]:
+def measured(spec: EngineSpec, effort: Effort, said: Path | None = None) -> tuple[Row, Batch]:
     """Open an engine, and time it on the example patch repeated to its batch.
 
     spec: the engine, and its device, which is not `auto`. Its `batch` is how many patches a run has; `threads` also
     sets PyTorch's on the CPU.
     effort: how long to measure.
+    said: a file that the process that asks reads, into which this one writes how far it is.
     Returns the row as far as this process knows it, and alpha (batch, 1, H, W) float32, 0..1.
     Raises: as `open_spec`.
     """
     on_gpu = runs_on_gpu(spec)
     cuda = open_cuda(int(spec.device.partition(":")[2] or 0)) if on_gpu else None
     with contextlib.nullcontext() if cuda is None else cuda.active():
-        return _measured(spec, effort, cuda)
+        return _measured(spec, effort, cuda, lambda words: None if said is None else tell(said, words))
 
 
-def _measured(spec: EngineSpec, effort: Effort, cuda: Cuda | None) -> tuple[Row, Batch]:
+def tell(said: Path, words: str) -> None:
+    """Write how far this process is; where that fails, it is not known."""
+    with contextlib.suppress(OSError):
+        said.write_text(words)
+
+
+def _measured(
+    spec: EngineSpec, effort: Effort, cuda: Cuda | None, progress: Callable[[str], None]
+) -> tuple[Row, Batch]:
     """Do what `measured` says. cuda: the device of the engine, which is active."""
     source, batch = Path(spec.engine or ""), spec.batch or 1
     free = cuda.memory()[0] if cuda is not None else 0
@@ -69,7 +79,7 @@ def _measured(spec: EngineSpec, effort: Effort, cuda: Cuda | None) -> tuple[Row,
         first_run_ms = (time.perf_counter() - started) * 1e3
         if engine.batch is not None:  # timed as a full batch, whatever it was given
             inputs = {name: np.resize(array, (engine.batch, *array.shape[1:])) for name, array in inputs.items()}
-        timings = measure(engine, inputs, effort)
+        timings = measure(engine, inputs, effort, progress)
         row = Row(
             *(OK, source.name, engine.device, engine.precision, batch, engine.patch_hw),
             version=f"{engine.name} {engine.version}",

@@ -1,7 +1,8 @@
 """Latency of an engine, and the memory traffic that bounds it on a GPU."""
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,6 +20,8 @@ from .results import Latency
 CONVOLUTIONS_BYTES, NORMS_BYTES = 4.41e9, 4.08e9
 _AT_PIXELS, _AT_ITEMSIZE = 1024 * 1024, 2
 _ITEMSIZES = {"fp16": 2, "tf32": 4, "fp32": 4}
+BEARS = {90: 10, 99: 100}
+"""How many runs a percentile needs, so that at least one run lies above it."""
 _COPY_BYTES, _COPIES = 1 << 28, 10  # larger than a GPU's cache, so that its memory is what is measured
 
 
@@ -48,17 +51,21 @@ class Timings:
     parts_ms: tuple[float, float, float] | None
 
 
-def measure(engine: Engine, inputs: Mapping[str, Batch], effort: Effort) -> Timings:
+def measure(
+    engine: Engine, inputs: Mapping[str, Batch], effort: Effort, progress: Callable[[str], None] = lambda _: None
+) -> Timings:
     """Time one run after the other, host arrays in and host array out. Making the inputs is not included.
 
     engine: is open. On a device, the arrays lie in pinned memory.
     inputs: image (N, 3, H, W), trimap (N, 3, H, W), guide (N, 2, H, W) float32; N is the engine's batch where it has
     one.
     effort: how long to measure.
+    progress: called after each run with how far it is, in words.
     """
     on_device = _DeviceRun(engine, inputs) if isinstance(engine, OnDevice) else None
     run = on_device or partial(engine.run, **inputs)
-    for _ in range(effort.warmup):
+    for done in range(effort.warmup):
+        progress(f"warming up, run {done + 1} of {effort.warmup}")
         run()
     milliseconds: list[float] = []
     parts: list[Any] = []
@@ -71,16 +78,39 @@ def measure(engine: Engine, inputs: Mapping[str, Batch], effort: Effort) -> Timi
         if on_device:
             parts.append(found)
         del found  # an alpha that lived on would count as memory of the next run
+        progress(_progress(milliseconds, effort))
     medians = tuple(np.median(parts, axis=0).tolist()) if on_device else None
     return Timings(summary(milliseconds, effort.warmup), others.cores(), medians)
+
+
+def _progress(milliseconds: list[float], effort: Effort) -> str:
+    """Return how many runs are done of how many, and how long the others will take."""
+    mean_s = sum(milliseconds) / len(milliseconds) / 1e3
+    total = max(effort.iterations, math.ceil(effort.duration_s / mean_s))
+    left_s = max(0, total - len(milliseconds)) * mean_s
+    return f"run {len(milliseconds)} of {max(total, len(milliseconds))}, about {say_duration(left_s)} left"
+
+
+def say_duration(seconds: float) -> str:
+    """Return a duration in the unit that people would use, such as 40 s or 12 min."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def summary(milliseconds: list[float], warmup: int) -> Latency:
     """Return percentiles, mean and variation of timed runs, in milliseconds each, after `warmup` that do not count."""
     values = np.array(milliseconds)
-    p50, p90, p99 = (float(value) for value in np.percentile(values, (50, 90, 99)))
+    p90, p99 = (float(np.percentile(values, each)) if len(values) >= runs else None for each, runs in BEARS.items())
     mean = float(values.mean())
-    return Latency(p50, p90, p99, float(values.max()), mean, float(values.std()) / mean, len(milliseconds), warmup)
+    return Latency(
+        float(np.median(values)),
+        p90,
+        p99,
+        float(values.max()),
+        mean,
+        float(values.std()) / mean,
+        len(milliseconds),
+        warmup,
+    )
 
 
 class _DeviceRun:

@@ -2,13 +2,11 @@
 
 import functools
 import json
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.text import Text
 
 from .._optional import require
 from ..benchmarks import compare, environment, photo, report
@@ -24,7 +22,8 @@ from ..files import check_writable, replace_file
 from ..runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
 from ..sidecar import read_sidecar
 from ..specs import EngineSpec
-from .command import command, notice, printable, stderr, stdout, table, with_flags
+from ..system import command_line
+from .command import command, notice, show_waiting, stdout, table, waiting, with_flags
 from .options import option, positive
 
 _ROOMY = 100  # columns of a terminal from which on the table of engines fits as a whole
@@ -137,8 +136,8 @@ def main(
         differing = compare.check_same_machine(earlier.environment, environment.describe(), str(compare_file))
         if differing:
             notice(f"ltm-bench: other software than in {compare_file}: {', '.join(differing)}")
-    with stderr.status("starting") as status:
-        results = benchmark(spec, lambda doing: status.update(Text(printable(doing))))
+    with waiting("starting") as status:
+        results = benchmark(spec, lambda doing: show_waiting(status, doing))
     _show(results, spec.variants)
     if (best := report.fastest(results.rows)) is not None:
         judged = "" if best.accuracy else ", whose alpha was not compared"
@@ -146,7 +145,7 @@ def main(
     _write(
         files,
         json=results.json,
-        csv=lambda: report.to_csv(results.rows).encode(),
+        csv=lambda: report.to_csv(results.rows, results.environment).encode(),
         markdown=lambda: report.page(results, spec.variants).encode(),
         plot=lambda: png(results),
     )
@@ -187,7 +186,7 @@ def _to_use(row: Row, spec: BenchSpec) -> str:
         infer += ["--engine", "model.onnx"]
     if backend is not None and not backend.in_file and row.precision != "fp32":
         infer += ["--precision", row.precision]
-    return "; ".join(shlex.join(line) for line in (export, infer) if line)
+    return "; ".join(command_line(line) for line in (export, infer) if line)
 
 
 def _photo(sources: tuple[str, str], engines: Sequence[Path], cutout: bool, files: Files) -> None:
@@ -196,15 +195,16 @@ def _photo(sources: tuple[str, str], engines: Sequence[Path], cutout: bool, file
         if files[kind] is not None:
             raise UsageError(f"--{kind} {files[kind]}: is for rows of engines; with --photo use --json or --markdown")
     described = environment.describe()
+    stdout.print(report.where(described), style="dim", markup=False)
     measured = []
     for engine in [EngineSpec(engine=str(name)) for name in engines] or [EngineSpec()]:
-        with stderr.status("matting a photo"):
+        with waiting("matting a photo"):
             measured.append(photo.measure(*sources, engine, cutout=cutout))
         stdout.print(table(photo.HEADINGS, photo.rows(measured[-1]), photo.title(measured[-1])))
     _write(
         files,
         json=lambda: (json.dumps({"environment": described, "photo": measured}, indent=2) + "\n").encode(),
-        markdown=lambda: "\n".join(map(photo.markdown, measured)).encode(),
+        markdown=lambda: "\n".join([f"{report.where(described)}\n", *map(photo.markdown, measured)]).encode(),
     )
 
 
@@ -221,7 +221,7 @@ def _per_layer(output: Path, spec: BenchSpec, files: Files) -> None:
         threads=spec.threads,
         trust=spec.trust,
     )
-    with stderr.status("timing layers"):
+    with waiting("timing layers"):
         times = measure_layers(engine, spec.effort, output)
     stdout.print(times.title, markup=False)
     stdout.print(table(STAGE_HEADINGS, stage_rows(times)))
@@ -250,6 +250,7 @@ def _show(results: Results, variants: bool) -> None:
             columns = [column for column in columns if column.key not in ("p90_ms", "images_per_s")]
         cells = [[column.text(row) for column in columns] for row in ran]
         stdout.print(table([column.heading for column in columns], cells, words=2))
+        stdout.print(f"{report.where(results.environment)}", style="dim", markup=False)
         stdout.print(f"[dim]{report.method(results.options)}[/dim]")
     for line in [*report.reasons(results.rows), *report.unsure(ran, results.environment["cores"])]:
         stdout.print(with_flags(line, main), markup=False, soft_wrap=True)

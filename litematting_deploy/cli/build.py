@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from ..engines.tensorrt.builder import Built, build_engine
 from ..engines.tensorrt.layers import LayerTable
 from ..engines.tensorrt.profile import BuildProfile, HardwareCompatibility, read_profile
 from ..engines.tensorrt.version import BACKENDS
 from ..errors import LiteMattingError
-from .command import command, notice, printable, say, stderr, stdout
+from .command import command, notice, say, stdout
+from .progress import phase_bar
 
 
 def _sm(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -51,31 +51,14 @@ def main(model: str, output: str | None, profile: str | None, **options: Any) ->
     """
     chosen = (read_profile(profile) if profile else BuildProfile()).with_options(**options)
     target = Path(output) if output else Path(f"{model.removesuffix('.onnx')}.engine")
-    with _bar() as bar:
-        task = bar.add_task(printable(f"building {target.name}"), total=1.0, phase="")
+    with phase_bar(f"building {target.name}") as show:
         try:
-            built = build_engine(
-                model, target, chosen, lambda done, phase: bar.update(task, completed=done, phase=phase.lower())
-            )
+            built = build_engine(model, target, chosen, lambda done, phase: show(done, phase.lower()))
         except LiteMattingError as error:
             for line in getattr(error, "__notes__", ()):
                 notice(line)
             raise
     _report(built)
-
-
-def _bar() -> Progress:
-    """On stderr, on a terminal only, gone at the end."""
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[phase]}", markup=False),
-        console=stderr,
-        transient=True,
-        disable=not stderr.is_terminal,
-    )
 
 
 def _report(built: Built) -> None:

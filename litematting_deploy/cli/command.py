@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import io
 import logging
 import os
 import re
@@ -14,16 +15,21 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
 from .. import __version__
 from ..errors import LiteMattingError, OutputError
+from ..system import command_line, ending_signals
+from .log import FORMS, LOG, Level, log_options
 
 INTERRUPTED = 130
+_EPILOG = "An option may be set by a variable of the environment: {}OPTION for this command, LTM_OPTION for all."
 _COMMAND_LINE = re.compile(r"""`(ltm-\w+(?: (?:'[^']*'|"'"|[^`'"\s])+)+)`""")
 
 
@@ -59,11 +65,26 @@ def printable(text: str) -> str:
 
 stderr = PlainConsole(stderr=True, highlight=False, soft_wrap=True)
 stdout = PlainConsole(highlight=False)
+# What is waited for is redrawn in place, and a console that leaves long lines to the terminal would cut it off.
+_wrapping = PlainConsole(stderr=True, highlight=False)
+_silent = PlainConsole(quiet=True)
 
 
 def say(text: str) -> None:
     """Print text on the standard output as it is, in lines as long as they are."""
-    stdout.print(text, markup=False, soft_wrap=True)
+    if (line := LOG.line(text, "result")) is not None:
+        stdout.print(line, markup=False, soft_wrap=True)
+
+
+def waiting(doing: str) -> Status:
+    """Return a context that shows what is being done, on a terminal, in as many lines as it takes."""
+    console = _wrapping if LOG.shows_bars else _silent
+    return console.status(Text(printable(doing)))
+
+
+def show_waiting(status: Status, doing: str) -> None:
+    """Show something else that is being done."""
+    status.update(Text(printable(doing)))
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", *, words: int = 1) -> Table:
@@ -81,22 +102,24 @@ class Command(click.Command):
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         name = self.name or "ltm"
+        LOG.quiet, LOG.form, LOG.command = False, FORMS[0], name
         _fill_standard_descriptors()
+        _spell_what_has_no_code()
         # Without any handler, Python itself prints what Pillow logs on the standard error.
         logging.getLogger("PIL").addHandler(logging.NullHandler())
         if threading.current_thread() is threading.main_thread():
             # By default they end a process without any `finally`, and drafts would stay behind.
-            for ending in (signal.SIGTERM, signal.SIGHUP):
+            for ending in ending_signals():
                 if signal.getsignal(ending) == signal.SIG_DFL:  # nohup has SIGHUP ignored
                     signal.signal(ending, _terminate)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("default", UserWarning)
                 warnings.filterwarnings("ignore", module=r"PIL\.")  # about tags that are passed over
-                warnings.showwarning = lambda message, *_, **__: notice(f"{name}: warning: {message}")
+                warnings.showwarning = lambda message, *_, **__: notice(f"{name}: warning: {message}", "warning")
                 code = super().main(args, prog_name=name, standalone_mode=False, **extra)
         except click.UsageError as error:
-            fail(f"{name}: {error.format_message()} (see {name} --help)", error.exit_code)
+            fail(f"{name}: {error.format_message()}{_from_variable(error)} (see {name} --help)", error.exit_code)
         except click.ClickException as error:
             fail(f"{name}: {error.format_message()}", error.exit_code)
         except LiteMattingError as error:
@@ -120,19 +143,56 @@ def _fill_standard_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number, and those below are taken
 
 
+def _spell_what_has_no_code() -> None:
+    """Have standard streams spell signs that their encoding lacks, such as × in a code page of Windows, as \\xd7."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a program that calls a command may have put something else there
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _terminate(number: int, _: object) -> NoReturn:
     """Leave as any exit does, so that no half-written file stays behind; with the code that shells have for it."""
     sys.exit(128 + number)
 
 
 def command(name: str) -> Callable[[Callable[..., Any]], Command]:
-    """Return the decorator of every command: `click.command` with our errors, -h and --version."""
+    """Return the decorator of every command: `click.command` with our errors, -h, --version and what `log` has; and
+    with a variable of the environment for each option, see `_variables`."""
 
     def decorate(function: Callable[..., Any]) -> Command:
-        versioned = click.version_option(__version__, prog_name=name)(function)
-        return click.command(name, cls=Command, context_settings={"help_option_names": ["-h", "--help"]})(versioned)
+        versioned = click.version_option(__version__, prog_name=name)(log_options(function))
+        settings = {"help_option_names": ["-h", "--help"]}
+        made = click.command(name, cls=Command, context_settings=settings, epilog=_EPILOG.format(_prefix(name)))(
+            versioned
+        )
+        for parameter in made.params:
+            if isinstance(parameter, click.Option) and parameter.name != "version":
+                parameter.envvar = _variables(name, parameter)
+        return made
 
     return decorate
+
+
+def _prefix(command: str) -> str:
+    """Return how the variables of a command begin: LTM_INFER_."""
+    return f"{command.replace('-', '_').upper()}_"
+
+
+def _variables(command: str, option: click.Option) -> list[str]:
+    """Return the environment variables of an option, the first that is set counts: LTM_INFER_DEVICE, LTM_DEVICE."""
+    name = _flag(option).lstrip("-").replace("-", "_").upper()
+    return [f"{_prefix(command)}{name}", f"LTM_{name}"]
+
+
+def _from_variable(error: click.UsageError) -> str:
+    """Return which environment variable has set the option that an error is about, in words; nothing where none has."""
+    parameter, context = getattr(error, "param", None), error.ctx
+    if not isinstance(parameter, click.Option) or context is None or parameter.name is None:
+        return ""
+    if context.get_parameter_source(parameter.name) is not ParameterSource.ENVIRONMENT:
+        return ""
+    names = parameter.envvar if isinstance(parameter.envvar, list) else []
+    return next((f" (set by {name})" for name in names if os.environ.get(name)), "")
 
 
 def with_flags(message: str, command: click.Command) -> str:
@@ -150,6 +210,8 @@ def with_flags(message: str, command: click.Command) -> str:
             return match[0]
         if isinstance(parameter, click.Argument):
             return parameter.make_metavar(click.Context(command))
+        if match[2] == "False" and parameter.secondary_opts:
+            return max(parameter.secondary_opts, key=len)
         return _flag(parameter) if match[2] is None else f"{_flag(parameter)} {match[2]}"
 
     return re.sub(r"`(\w+)(?:=([^`]*))?`", flag, _COMMAND_LINE.sub(_command_line, message))
@@ -163,7 +225,7 @@ def _command_line(match: "re.Match[str]") -> str:
     for word in words:
         option, _, value = word.partition("=")
         line += [_flag(options[option])] if value == "True" else [_flag(options[option]), value]
-    return shlex.join(line)
+    return command_line(line)
 
 
 def _options(command: str) -> dict[str, click.Option]:
@@ -177,14 +239,16 @@ def _flag(option: click.Parameter) -> str:
     return max(option.opts, key=len)
 
 
-def notice(message: str) -> None:
-    """Print one line on stderr, with the flags of the command that runs."""
+def notice(message: str, level: Level = "info", **fields: Any) -> None:
+    """Print one line on stderr, with the flags of the command that runs. level, fields: as of `Log.line`."""
     context = click.get_current_context(silent=True)
-    stderr.print(message if context is None else with_flags(message, context.command), markup=False)
+    line = LOG.line(message if context is None else with_flags(message, context.command), level, **fields)
+    if line is not None:
+        stderr.print(line, markup=False)
 
 
 def fail(message: str, code: int) -> NoReturn:
     """Print one line on stderr, whatever line breaks the message has, and exit."""
     with contextlib.suppress(OutputError):
-        notice(" ".join(message.split()))
+        notice(" ".join(message.split()), "error", exit_code=code)
     sys.exit(code)

@@ -9,40 +9,53 @@ from rich.text import Text
 
 from .. import __version__
 from ..benchmarks import environment
-from ..doctor import CHECKS, Outcome, examine
+from ..doctor import BROKEN, CHECKS, INSTALLED, NOT_HERE, RUNS, Outcome, examine
 from ..files import check_writable, write_json
-from .command import command, notice, stderr, stdout, table, with_flags
+from .command import command, notice, say, show_waiting, stdout, table, waiting, with_flags
 
-_STYLES = {"runs": "green", "not here": "dim", "broken": "bold red"}
+_STYLES = {RUNS: "green", INSTALLED: "green", NOT_HERE: "dim", BROKEN: "bold red"}
 
 
 @command("ltm-doctor")
+@click.option("--full", is_flag=True, help="Run every engine and compiler that is installed, for a minute or two.")
 @click.option("--json", "json_file", metavar="FILE", help="Also write everything as JSON.")
-def main(json_file: str | None) -> int:
-    """Try every engine, device and file format that could run here, each in a process of its own.
+def main(full: bool, json_file: str | None) -> int:
+    """Try the engines, devices and file formats that could run here, each in a process of its own.
 
-    Exits with 1 when the default path, ltm-infer on the CPU with the shipped weights, is broken.
+    Without --full, engines other than the default one are imported and not run. The last line is the verdict. Exits
+    with 1 when the default path, ltm-infer on the CPU with the shipped weights, does not work, and when something that
+    is installed is broken.
     """
     if json_file is not None:
         check_writable(json_file)
     described = environment.describe()
-    left = Counter(check.name for check in CHECKS)
-    with stderr.status("trying everything") as status:
+    left = Counter(check.name for check in CHECKS if full or check.group != "gpu")
+    with waiting("trying everything") as status:
 
         def done(name: str) -> None:
             left.subtract([name])
-            status.update(f"trying {', '.join(+left)}")
+            show_waiting(status, f"trying {', '.join(+left)}")
 
-        outcomes = [replace(each, detail=with_flags(each.detail, main)) for each in examine(done=done)]
+        outcomes = [replace(each, detail=with_flags(each.detail, main)) for each in examine(done=done, full=full)]
     harmful = [outcome for outcome in outcomes if outcome.harmful]
     title = f"litematting-deploy {__version__}, Python {described['python']}, {described['system']}, {described['cpu']}"
     stdout.print(_table(outcomes, f"{title}, {described['cores']} cores"))
     if json_file is not None:
         checks = [asdict(outcome) for outcome in outcomes]
-        write_json(json_file, {"healthy": not harmful, "environment": described, "checks": checks})
+        write_json(json_file, {"healthy": not harmful, "full": full, "environment": described, "checks": checks})
     for outcome in harmful:
         notice(f"ltm-doctor: ltm-infer does not work here: {outcome.name}: {outcome.detail}")
-    return 1 if harmful else 0
+    say(verdict(outcomes))
+    return 1 if harmful or any(outcome.state == BROKEN for outcome in outcomes) else 0
+
+
+def verdict(outcomes: list[Outcome]) -> str:
+    """Return what the outcomes mean, in one line."""
+    harmful = [outcome.name for outcome in outcomes if outcome.harmful]
+    broken = [outcome.name for outcome in outcomes if outcome.state == BROKEN and not outcome.harmful]
+    said = f"ltm-infer does not work here: {', '.join(harmful)}" if harmful else "ltm-infer works here, on the CPU"
+    others = f"installed, but broken: {', '.join(broken)}" if broken else "all else that is installed works"
+    return f"verdict: {said}; {others}"
 
 
 def _table(outcomes: list[Outcome], title: str) -> Table:

@@ -6,11 +6,12 @@ import click
 from rich.progress import Progress
 
 from ..benchmarks import environment
-from ..evaluation.report import HEADINGS, cells, label
+from ..evaluation.report import CLIP_HEADINGS, HEADINGS, cells, clip_rows, label
 from ..evaluation.runner import NETWORK, PEERS, evaluate_dataset, subtitle, title
 from ..files import check_writable, write_json
 from ..specs import EngineSpec, PlanSpec
 from .command import command, say, stderr, stdout, table
+from .log import LOG
 from .options import engine_options, max_megapixels_option, plan_options, trimap_option
 
 
@@ -37,7 +38,9 @@ def main(dataset: str, json_file: str | None, **options: Any) -> None:
     """SAD, MSE, Grad and Conn of an engine on the data set in the folder DATASET.
 
     DATASET holds merged/, trimaps/ and alpha/ (Composition-1k) or image/, trimap1/, trimap2/ and alpha/
-    (alphamatting.com); files belong together by name, whatever their endings.
+    (alphamatting.com); files belong together by name, whatever their endings. Folders in these are clips, in the order
+    of their frames' names, whose dtSSD and MESSDdt (along optical flow of the images, where that can be trusted) are
+    shown, too.
     """
     described = environment.describe()
     if json_file is not None:
@@ -45,7 +48,7 @@ def main(dataset: str, json_file: str | None, **options: Any) -> None:
     engine, plan = EngineSpec.of(options), PlanSpec.of(options)
     others = {name: options[name] for name in ("trimap", "trimap_encoding", "peers", "report_folder", "max_megapixels")}
     columns = Progress.get_default_columns()
-    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
+    with Progress(*columns, console=stderr, transient=True, disable=not (stderr.is_terminal and LOG.shows_bars)) as bar:
         task = bar.add_task("evaluating", total=None)
 
         def progress(done: int, total: int, doing: str) -> None:
@@ -57,6 +60,8 @@ def main(dataset: str, json_file: str | None, **options: Any) -> None:
     ours.add_section()
     ours.add_row("mean", *cells(found.means[NETWORK]), style="bold")
     stdout.print(ours)
+    if found.clips:
+        stdout.print(table(CLIP_HEADINGS, clip_rows(found.clips), "over time", words=2))
     if len(found.means) > 1:
         rows = [(label(name), *cells(result)) for name, result in found.means.items()]
         stdout.print(table(("method", *HEADINGS), rows, f"mean over {len(found.results)} images"))

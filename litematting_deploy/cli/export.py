@@ -2,11 +2,12 @@
 
 import functools
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.text import Text
 
 from .._optional import require
 from ..errors import UsageError
@@ -14,8 +15,9 @@ from ..export.exporter import Export, export_onnx
 from ..export.spec import ExportSpec, Recipe, read_recipe
 from ..export.triton import Serving, write_repository
 from ..runtime.shipped import EXAMPLE_IMAGE, example_patch
-from .command import command, printable, say, stderr, stdout, table
+from .command import command, notice, say, stderr, stdout, table, waiting
 from .options import option
+from .progress import phase_bar
 
 if TYPE_CHECKING:
     from ..export.quantise import Calibration
@@ -34,6 +36,12 @@ def _batch(context: click.Context, parameter: click.Parameter, value: str | None
     if not value.isdecimal():
         raise click.BadParameter(f"{value!r} is neither a number nor dynamic", context, parameter)
     return int(value)
+
+
+def _stages(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Return the names of an option such as layer0,uper5."""
+    del context, parameter
+    return None if value is None else tuple(word.strip() for word in value.split(",") if word.strip())
 
 
 # None is what is not given, so that a recipe's values stay.
@@ -62,6 +70,18 @@ export_option, serving_option = (functools.partial(option, spec, default=None) f
     "--norm",
     help="The form of group norm; folded is for CPUs, gpu for TensorRT.  "
     "[default: gpu in fp16 with a fixed batch, else group]",
+)
+@export_option(
+    "--float32",
+    type=str,
+    callback=_stages,
+    metavar="STAGES",
+    help="For fp16: parts of the network that stay in float32, as in layer0,uper5; an export that fails says which.",
+)
+@export_option(
+    "--enb-pooling",
+    help="For a checkpoint of the paper's ablations, how its non-local block samples; the rest of a variant is read "
+    "from the checkpoint.  [default: pyramid]",
 )
 @click.option("--recipe", metavar="FILE.toml", help="Read these options from a file; those given here win.")
 @export_option(
@@ -117,13 +137,33 @@ def main(
     chosen = read_recipe(recipe) if recipe else Recipe()
     spec, started = chosen.with_options(options), time.perf_counter()
     spec.check_calibration(calibration is not None)
-    with stderr.status(Text(printable(f"exporting {model} and comparing it with the PyTorch model"))):
+    with _shown(model, calibration) as show:
         samples = {"example photo": example_patch(spec.patch_hw)}
         seen = None if calibration is None else _calibration(calibration, spec.patch_hw)
-        export = export_onnx(model, output or chosen.output, spec, samples, weights_beside, serving, seen)
+        export = export_onnx(model, output or chosen.output, spec, samples, weights_beside, serving, seen, show)
     _report(export, spec, time.perf_counter() - started)
     if serving is not None:
         _report_repository(export.models, serving)
+
+
+@contextmanager
+def _shown(model: str, calibration: str | None) -> Iterator[Callable[[float, str], None] | None]:
+    """Show that an export goes on; one in INT8, which takes minutes, as a bar, or as a line for each phase."""
+    if calibration is None:
+        with waiting(f"exporting {model} and comparing it with the PyTorch model"):
+            yield None
+        return
+    last = ""
+    with phase_bar(f"exporting {model} in INT8") as show:
+
+        def line(done: float, phase: str) -> None:
+            nonlocal last
+            show(done, phase)
+            if phase != last and not stderr.is_terminal:
+                notice(f"ltm-export: {done:.0%} done; {phase}")
+            last = phase
+
+        yield line
 
 
 def _serving(options: dict[str, Any]) -> Serving | None:
@@ -147,8 +187,10 @@ def _calibration(source: str, patch_hw: tuple[int, int]) -> "Calibration":
         drawn_scenes([EXAMPLE_IMAGE], patch_hw, count, seed)
         for count, seed in ((_RANGES, _SEEN), (_TUNING, _SEEN), (_JUDGED, _UNSEEN))
     )
-    ranges = (inputs for inputs, _ in seen) if source == DRAWN else photo_patches(source, patch_hw)
-    return Calibration(Path(source).name, ranges, tuning, judged)
+    if source == DRAWN:
+        return Calibration(DRAWN, (inputs for inputs, _ in seen), tuning, judged, (_RANGES, _TUNING, _JUDGED))
+    photos = photo_patches(source, patch_hw)
+    return Calibration(Path(source).name, photos, tuning, judged, (len(photos), _TUNING, _JUDGED))
 
 
 def _report(export: Export, spec: ExportSpec, seconds: float) -> None:

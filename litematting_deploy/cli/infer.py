@@ -15,7 +15,7 @@ from ..profiling import recording
 from ..specs import JobSpec, job_of
 from ..video import is_video
 from .command import command, notice, say
-from .options import folder_options, job_options, max_megapixels_option, video_options
+from .options import folder_options, job_options, max_megapixels_option, motion_options, video_options
 from .progress import JobBar
 
 
@@ -37,6 +37,7 @@ from .progress import JobBar
 )
 @click.option("--timings", metavar="FILE", help="Also write where time and memory went, stage by stage, as JSON.")
 @folder_options
+@motion_options
 @video_options
 @max_megapixels_option
 def main(
@@ -55,7 +56,8 @@ def main(
     straight foreground colours and alpha; .webm: VP9, the same in 8 bits; .mp4: a grey H.264 matte; .mkv: a lossless
     grey FFV1 matte. In a clip of trimaps up to 32 is background, from 223 on foreground, all between unknown. A frame
     that fails ends the run; --resume goes on after the last segment, and with --failed-frames known
-    past it. Frames are matted one by one, without smoothing over time.
+    past it. Frames are matted one by one; --steady smooths over time. With --keyframes a folder or a clip needs
+    trimaps or masks for some frames only.
     """
     job = job_of(image, output, options, trimap=trimap, mask=mask)
     with _timed(timings):

@@ -3,16 +3,26 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
 from ..engines.triton import DEFAULT_TIMEOUT_S
+from ..matting.carrying import LONGEST
 from ..matting.trimap import DOUBT
 from ..matting.unknown_band import WIDEST
+from ..parameters import Check, checks_of
 from ..runtime.matter import DEFAULT_PLACEMENT
 from ..segmentation.key import SOFTNESS
-from ..specs import DEFAULT_SEGMENT, DEFAULT_UNKNOWN_WIDTH, EngineSpec, JobSpec, OutputSpec, PlanSpec, TrimapSpec
+from ..specs import (
+    DEFAULT_SEGMENT,
+    DEFAULT_UNKNOWN_WIDTH,
+    EngineSpec,
+    JobSpec,
+    OutputSpec,
+    PlanSpec,
+    TrimapSpec,
+)
 from ..video.codecs import CODECS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -34,9 +44,9 @@ def option(spec: type[Any], flag: str, name: str | None = None, **others: Any) -
     """Return the option for a field of a spec, a dataclass, with the field's type, choices and default.
 
     name: of the field, where the flag has another. others: as `click.option` takes them; they come before the field's.
-    """
+    """  # type: ignore[arg-type]  # a class is hashable
     name = name or flag.removeprefix("--").replace("-", "_")
-    hint, default = get_type_hints(spec)[name], getattr(spec, name, None)
+    (hint, checks), default = checks_of(spec)[name], getattr(spec, name, None)
     # Of `str | None` these are the union itself and its parts.
     kinds = [hint, *get_args(hint)]
     choices = next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
@@ -46,8 +56,17 @@ def option(spec: type[Any], flag: str, name: str | None = None, **others: Any) -
         # A field that takes text and numbers, such as "2%" or 15, is text on a command line.
         plain = next((kind for kind in (bool, str, int, float) if kind in kinds), click.Path(path_type=Path))
         derived = {"type": click.Choice(choices) if choices else plain, "default": default}
+        # For commands that build no spec of the value, too.
+        derived["callback"] = functools.partial(_checked, checks)
         derived["show_default"] = default is not None
     return click.option(flag, name, **derived | others)
+
+
+def _checked(checks: tuple[Check, ...], _: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Return the value of an option. Raises `UsageError` for one that the field does not accept."""
+    for each in checks if value is not None else ():
+        each.check(parameter.name or "", value)
+    return value
 
 
 def _patch(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -80,8 +99,22 @@ def _numbers(kind: type[Any], count: int, example: str) -> Callable[..., tuple[A
 engine_option, plan_option, trimap_option, output_option, job_option = (
     functools.partial(option, spec) for spec in (EngineSpec, PlanSpec, TrimapSpec, OutputSpec, JobSpec)
 )
+exr_options = adding(
+    job_option(
+        "--exposure",
+        metavar="STOPS",
+        help="Exposure, in stops, applied to EXR photos for the network only.  [default: 0]",
+    ),
+    job_option("--layer", metavar="NAME", help="Layer of EXR photos, as beauty.  [default: the channels without one]"),
+    job_option(
+        "--input-space",
+        metavar="NAME",
+        help="Scene-linear colour space of EXR photos by its name in OpenColorIO, as ACEScg; $OCIO names a "
+        "configuration.  [default: sRGB's primaries]",
+    ),
+)
 positive = click.FloatRange(min=0, min_open=True)
-max_megapixels_option = job_option("--max-megapixels", type=positive, help="Refuse larger images before decoding them.")
+max_megapixels_option = job_option("--max-megapixels", help="Refuse larger images before decoding them.")
 engine_options = adding(
     engine_option(
         "--engine",
@@ -103,6 +136,9 @@ engine_options = adding(
         help="Patch size of a checkpoint; others have their own.",
     ),
     engine_option("--batch", help="Patches per call of the engine.  [default: 1, or its own; on a server its most]"),
+    engine_option(
+        "--threads", help="Threads that compute on the CPU: an ONNX, a checkpoint, and pictures.  [default: all cores]"
+    ),
     engine_option("--precision", help="Of a checkpoint on a GPU, or of an ONNX in OpenVINO.  [default: fp32]"),
     engine_option("--compile", "compiled", help="A checkpoint: by torch.compile, first slow."),
     engine_option("--channels-last", help="A checkpoint: activations as (N, H, W, C) in memory, which may be faster."),
@@ -112,7 +148,6 @@ engine_options = adding(
     engine_option(
         "--timeout",
         "timeout_s",
-        type=positive,
         metavar="SECONDS",
         help=f"Of each request to a Triton server.  [default: {DEFAULT_TIMEOUT_S:g}]",
     ),
@@ -129,6 +164,13 @@ plan_options = adding(
         help="Context that an adaptive plan gives every unknown pixel.  [default: 0.2 of the patch]",
     ),
     plan_option("--step", metavar="PIXELS", help="Between the patches of a grid.  [default: half a patch]"),
+    plan_option(
+        "--refine/--no-refine",
+        "refine",
+        default=None,
+        help="Refine the alpha by the photo's own colours, on the CPU: finer strands, for more time.  [default: only "
+        "where the mask is made from the photo]",
+    ),
     plan_option("--published", help="The authors' crop-and-stitch to the grey level: 640, 320, truncation."),
 )
 mask_options = adding(
@@ -238,7 +280,13 @@ result_options = adding(
     output_option(
         "--background",
         metavar="COLOUR|IMAGE",
-        help="Put this behind the cut-out, which is opaque then: #rrggbb, a name such as white, or an image.",
+        help="Put this behind the cut-out, which is opaque then and may be a JPEG: #rrggbb, a name such as white, or "
+        "an image.",
+    ),
+    output_option(
+        "--background-fit",
+        help="Scale a background image of another size. cover: it fills the photo, and what lies outside is cut off. "
+        "contain: all of it is seen, between black bars.  [default: refuse it]",
     ),
     output_option(
         "--premultiplied/--straight",
@@ -253,9 +301,10 @@ result_options = adding(
     output_option(
         "--preview",
         metavar="FILE",
-        help="Also write a picture of what is estimated: the photo with the unknown band tinted and outlined.",
+        help="Also write a picture of what is estimated: the photo with the unknown band tinted and outlined; a clip "
+        "of a clip.",
     ),
-    job_option("--exposure", metavar="STOPS", help="Of an EXR photo, for the network only.  [default: 0]"),
+    exr_options,
 )
 job_options = adding(trimap_options, result_options, engine_options, plan_options)
 """What ltm-infer and ltm-batch have in common; what is for many frames is in `folder_options`."""
@@ -263,7 +312,29 @@ folder_options = adding(
     job_option("--frames", metavar="1-100", help="Of a pattern, only these: 1-100, 1-100x2 or 1,5,9-12."),
     job_option("--shard", metavar="3/16", help="Only this part of the frames, for one of many machines."),
     job_option("--resume", help="Leave frames whose results are whole and newer than their sources."),
-    output_option("--format", help="Of a folder's results.  [default: png; exr of EXR]"),
+    output_option(
+        "--format",
+        help="Format of a folder's results; jpeg: composites over --background and --foreground as JPEG, alphas as "
+        "PNG.  [default: png; exr of EXR]",
+    ),
+)
+motion_options = adding(
+    job_option(
+        "--keyframes",
+        help="TRIMAP or --mask has pictures for some frames only, of the names or numbers of these; of a clip numbered "
+        "images. They are carried to the frames between along optical flow, which --preview shows; what both sides do "
+        f"not agree on is unknown. At most {LONGEST} frames on end may have none.",
+    ),
+    job_option(
+        "--first-number",
+        metavar="N",
+        help="Of a clip's keyframes: the number that its first frame has.  [default: 0]",
+    ),
+    job_option(
+        "--steady",
+        help="Average the alpha of each frame of a folder or clip with the frames before and after it, along optical "
+        "flow, where colours agree. Not with --shard.",
+    ),
 )
 video_options = adding(
     output_option(
@@ -273,12 +344,10 @@ video_options = adding(
         "prores422hq (.mov), h264 (.mp4) and ffv1 (.mkv, lossless, 16 bits) a grey matte.  [default: by OUT's ending]",
     ),
     output_option(
-        "--no-sound",
+        "--sound/--no-sound",
         "sound",
-        is_flag=True,
-        flag_value=False,
         default=True,
-        help="Leave a clip's sound out, which is copied otherwise.",
+        help="Copy the clip's sound, or leave it out.  [default: copy it]",
     ),
     job_option(
         "--failed-frames",

@@ -8,7 +8,7 @@ from ..jobs.outputs import say_pieces
 from ..jobs.trimap_file import write_trimap
 from ..specs import WAYS, TrimapSpec
 from .command import command, notice, say
-from .options import engine_option, made_mask_options, mask_options, max_megapixels_option
+from .options import engine_option, exr_options, made_mask_options, mask_options, max_megapixels_option
 
 
 @command("ltm-trimap")
@@ -18,7 +18,7 @@ from .options import engine_option, made_mask_options, mask_options, max_megapix
 @made_mask_options
 @engine_option("--device", help="Where --segmenter runs; see ltm-infer.")
 @click.option("--image", metavar="PHOTO", help="The photo of MASK, for --adaptive and --preview.")
-@click.option("--exposure", type=float, metavar="STOPS", help="Of an EXR photo.  [default: 0]")
+@exr_options
 @click.option(
     "--preview",
     metavar="FILE.png",
@@ -31,7 +31,8 @@ def main(source: str, output: str, **options: Any) -> None:
 
     With --box, --key, --clean-plate or --segmenter, make it from PHOTO and nothing else.
     """
-    of_files = {name: options.pop(name) for name in ("image", "preview", "exposure", "device", "max_megapixels")}
+    names = ("image", "preview", "exposure", "layer", "input_space", "device", "max_megapixels")
+    of_files = {name: options.pop(name) for name in names}
     kind = "photo" if any(options[way] is not None for way in WAYS) else "mask"
     result = write_trimap(source, output, TrimapSpec.of(options, kind=kind), **of_files)
     if result.pieces is not None:

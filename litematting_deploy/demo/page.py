@@ -15,7 +15,7 @@ from ..jobs.progress import WORDS, JobProgress
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 from ..matting.unknown_band import Band
 from ..runtime.shipped import EXAMPLE_IMAGE, EXAMPLE_TRIMAP
-from .source import BRUSHES, LABELS, OPACITY, Source, in_words_of_the_page
+from .source import BRUSHES, LABELS, OPACITY, PERCENT, PIXELS, Source, in_words_of_the_page
 from .studio import Results, Studio
 
 # Gradio gives its components their events at run time, which a type checker does not see.
@@ -40,6 +40,7 @@ _ENCODINGS = [
     ("between: all but 0 and 255 is unknown", "between"),
     ("labels: 0, 1, 2", "labels"),
 ]
+_UNITS = [("pixels", PIXELS), ("% of the square root of the object's area", PERCENT)]
 _PICTURE: dict[str, Any] = {"show_label": False, "format": "png", "buttons": ["fullscreen"]}
 _SHOWN = _PICTURE | {"interactive": False}
 _EDITOR = _PICTURE | {"sources": (), "transforms": (), "layers": False, "height": 430}
@@ -49,6 +50,8 @@ THEME = gr.themes.Soft(
     font=["system-ui", "sans-serif"],  # which every system has: Gradio's own would come from another site
     font_mono=["ui-monospace", "monospace"],
 )
+# On a narrow screen the result is below the form. The heading of it is shown when a job begins.
+_SCROLL = "() => document.getElementById('result').scrollIntoView({behavior: 'smooth', block: 'start'})"
 _FILES = {"alpha": "Alpha", "cutout": "Cut-out", "background": "New background", "trimap": "Trimap"}
 
 
@@ -118,8 +121,9 @@ class Page:
         with gr.Column(visible=False) as self._filing:
             self._file = gr.File(label="Its file", elem_id="source", **picture)
         with gr.Column(visible=False) as self._band:
-            label = f"{LABELS['unknown_width']}, pixels on each side of the mask's edge"
+            label = f"{LABELS['unknown_width']}, on each side of the mask's edge"
             self._width = gr.Slider(1, WIDEST_BAND, Band().value, step=1, label=label, elem_id="width")
+            self._unit = gr.Radio(_UNITS, value=PIXELS, show_label=False, container=False, elem_id="unit")
             self._adaptive = gr.Checkbox(False, label="Wider where the photo is hairy", elem_id="adaptive")
             self._threshold = gr.Textbox(label=f"{LABELS['mask_threshold']}, as 128 or 50%", elem_id="threshold")
             self._labels = gr.Textbox(label=f"{LABELS['mask_labels']}, as 7 or 7, 9", elem_id="labels")
@@ -133,7 +137,7 @@ class Page:
 
     def _outputs(self) -> None:
         """Make the right column: the pictures and the downloads."""
-        gr.Markdown("## Result")
+        gr.Markdown("## Result", elem_id="result")
         with gr.Tabs():
             with gr.Tab("Before and after"):
                 name = "Photo, and over the new background"
@@ -156,7 +160,8 @@ class Page:
         """Say which component starts what, one job at a time however many pages are open."""
         outputs = [self._slider, *self._pictures.values(), *self._downloads.values(), self._summary, self._again]
         behind = [self._colour, self._behind]
-        reading = [self._kind, self._width, self._adaptive, self._encoding, self._threshold, self._labels, self._screen]
+        reading = [self._kind, self._width, self._adaptive, self._encoding, self._threshold, self._labels, self._unit]
+        reading.append(self._screen)
         inputs = [self._photo, self._editor, self._file, *behind, *reading]
         one = {"concurrency_id": "studio", "concurrency_limit": 1, "api_visibility": "private"}
         parts = [self._painting, self._filing, self._band, self._encoding, self._screen, self._how]
@@ -166,7 +171,10 @@ class Page:
         example = self._example.click(self._fill_example, None, filled, **one)
         long = one | {"show_progress_on": self._slider}
         for event in (self._run.click, example.success):
-            event(self._cut_out, inputs, [self._token, *outputs], **long)
+            event(None, None, None, js=_SCROLL, api_visibility="private")
+            done = event(self._cut_out, inputs, [self._token, *outputs], **long)
+            # What an earlier job made would pass for the result of this one.
+            done.failure(self._nothing, None, [self._token, *outputs], **one)
         self._again.click(self._put_behind, [self._token, *behind], outputs, **long)
 
     def _show_kind(self, kind: str) -> list[Any]:
@@ -210,6 +218,11 @@ class Page:
         if matted.failure is not None:
             gr.Warning(html.escape(f"{self._as_uploaded(matted.failure)}. The alpha is there to download."))
         return [token, *self._shown(results), matted.summary, gr.update(interactive=matted.failure is None)]
+
+    def _nothing(self) -> list[Any]:
+        """Return what the outputs hold where there is no result."""
+        files = [gr.update(value=None, interactive=False) for _ in self._downloads]
+        return [None, None, *(None for _ in self._pictures), *files, "", gr.update(interactive=False)]
 
     def _put_behind(self, token: str | None, colour: str, image: str | None) -> list[Any]:
         """Return what the outputs hold with another background behind the same cut-out."""

@@ -1,7 +1,6 @@
 """Pictures for the page: small ones to show, and the new background at the photo's size."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -11,8 +10,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..images.background import Background
 from ..images.colour import SRGB
-from ..images.encode import write_image
-from ..images.photo import Photo, read_photo
+from ..images.photo import Photo
 
 LONG_SIDE = 1536
 """Pixels of what is shown, and painted on: more than a page has room for, and little enough for any browser."""
@@ -43,31 +41,15 @@ def on_checkerboard(colours: NDArray[np.uint8], alpha: NDArray[np.float32]) -> N
     return np.asarray(np.rint(colours * weight + tiles * (1 - weight)), np.uint8)
 
 
-def backdrop(colour: str, image: str | None, photo: Photo, folder: Path, max_megapixels: float) -> Background:
+def backdrop(colour: str, image: str | None, max_megapixels: float) -> Background:
     """Return the new background: the image, scaled to cover the photo and cut in its middle, else the colour.
 
     colour: #rrggbb or, as Gradio's picker has it, rgba(r, g, b, a), whose opacity does not count.
-    folder: where the scaled image is written.
-
     Raises `InputError`.
     """
     if image is None:
         return Background(_hex(colour))
-    windows = photo.windows
-    height, width = photo.pixels.shape[:2] if windows is None else windows.display.hw
-    scaled = folder / "behind.png"
-    write_image(scaled, covering(read_photo(image, max_megapixels).network, (height, width)))
-    return Background(str(scaled), max_megapixels)
-
-
-def covering(pixels: NDArray[np.uint8], hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return pixels (h, w, 3) scaled to the smallest size that covers `hw`, and cut around the middle."""
-    scale = max(wanted / side for wanted, side in zip(hw, pixels.shape, strict=False))
-    height, width = (max(wanted, round(side * scale)) for wanted, side in zip(hw, pixels.shape, strict=False))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    scaled = cv2.resize(pixels, (width, height), interpolation=method)
-    top, left = (height - hw[0]) // 2, (width - hw[1]) // 2
-    return np.asarray(scaled[top : top + hw[0], left : left + hw[1]], np.uint8)
+    return Background(image, max_megapixels, fit="cover")
 
 
 def _hex(colour: str) -> str:

@@ -38,6 +38,8 @@ LABELS = {
 }
 """What the page calls parameters that messages name."""
 
+PIXELS, PERCENT = "pixels", "percent"
+
 _PAINTED = round(255 * OPACITY / 2)
 """The least opacity, 0..255, that counts: at a stroke's soft edge, half of its own."""
 
@@ -69,12 +71,14 @@ class Source:
         encoding: Any,
         threshold: str | None,
         labels: str | None,
+        unit: str = PIXELS,
         key: str | None = None,
     ) -> Self:
         """Return the source that was chosen and typed. Raises `UsageError`.
 
         painted: what Gradio's editor holds. path: of the file, where one was chosen. kind: `paint`, `mask`, `trimap` or
-        a way to make a mask from the photo. threshold, labels, key: as they were typed.
+        a way to make a mask from the photo. threshold, labels, key: as they were typed. unit: of the width, `PIXELS` or
+        `PERCENT`.
         """
         layers = tuple(painted["layers"]) if painted is not None else ()
         if kind == "paint":
@@ -89,7 +93,7 @@ class Source:
                 raise UsageError(f"{text!r}: wanted class ids, as in 7 or 7, 9")
         spec = TrimapSpec(
             kind="mask",
-            unknown_width=width,
+            unknown_width=f"{width:g}%" if unit == PERCENT else width,
             adaptive=adaptive,
             mask_threshold=(threshold or "").strip() or None,
             mask_labels=tuple(map(int, ids)),

@@ -21,6 +21,7 @@ from ..images.results import result_dtype
 from ..jobs.progress import JobProgress, ProgressMeter, Report
 from ..matting.composite import alpha_picture, composite_picture, cutout_picture, trimap_preview
 from ..matting.foreground import estimate_foreground
+from ..matting.refine import refine
 from ..matting.trimap import UNKNOWN
 from ..runtime import Matter
 from ..segmentation.model import Segmenter
@@ -90,21 +91,25 @@ class Results:
     shown: dict[str, NDArray[np.uint8]]
 
 
-def matte(matter: Matter, photo: Photo, trimap: NDArray[np.uint8], report: Report) -> Matted:
+def matte(matter: Matter, photo: Photo, trimap: NDArray[np.uint8], report: Report, *, made: bool = False) -> Matted:
     """Matte a photo and estimate its foreground's colours; where these fail, the alpha is kept.
 
-    report: is called with the progress. Raises `InputError`, `NotFiniteError`.
+    report: is called with the progress. made: the trimap's mask was made from the photo, so that the alpha is refined
+    unless the matter was asked not to. Raises `InputError`, `NotFiniteError`.
     """
     photo.check_finite()
     meter = ProgressMeter(report)
     meter.begin("patches", 1)
     try:
-        alpha = matter(photo.network, trimap, meter.at)
+        alpha = matter(photo.network, trimap, meter.at, allow_no_unknown=True)
     except NotFiniteError as error:
         raise NotFiniteError(f"{Path(photo.path).name}: {error}") from error
+    # The matter serves all pages, and does not know where a trimap comes from.
+    if matter.asked.refines(made=made) and not matter.asked.refines(made=False):
+        alpha = refine(photo.network, trimap, alpha)
     meter.begin("foreground colours", None)
     try:
-        return Matted(photo, trimap, alpha, estimate_foreground(photo, alpha))
+        return Matted(photo, trimap, alpha, estimate_foreground(photo, alpha, matter.unmix))
     except ForegroundError as error:
         return Matted(photo, trimap, alpha, None, str(error))
 
@@ -189,7 +194,7 @@ class Studio:
         trimap = source.trimap(picture, self.limits.megapixels, self.segmenter)
         behind = self._behind(picture, colour, image)
         self._kept = None  # its memory is needed
-        matted = matte(self._matter, picture, trimap, self._unless_closing(report))
+        matted = matte(self._matter, picture, trimap, self._unless_closing(report), made=source.way is not None)
         token = uuid.uuid4().hex
         self._kept = token, matted
         return token, matted, write_results(matted, behind, self._results)
@@ -214,7 +219,7 @@ class Studio:
         """Return a background that fits the photo; delete the files of the job before, of which Gradio has copies."""
         shutil.rmtree(self._results, ignore_errors=True)
         self._results.mkdir()
-        behind = backdrop(colour, image, photo, self._results, self.limits.megapixels)
+        behind = backdrop(colour, image, self.limits.megapixels)
         behind.placed(photo, shown=True)  # raises where it cannot be
         return behind
 

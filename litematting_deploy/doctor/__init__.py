@@ -4,6 +4,30 @@ To add a check, write a function that returns a `Found` in `check_files.py` (fil
 runs without a GPU) or `check_gpu.py`, and add a line to `CHECKS` in `registry.py`. It then is a row of `ltm-doctor`.
 """
 
-from .registry import CHECKS, Check, Found, MissingError, Outcome, examine, needs
+from .registry import (
+    BROKEN,
+    CHECKS,
+    INSTALLED,
+    NOT_HERE,
+    RUNS,
+    Check,
+    Found,
+    MissingError,
+    Outcome,
+    examine,
+    needs,
+)
 
-__all__ = ["CHECKS", "Check", "Found", "MissingError", "Outcome", "examine", "needs"]
+__all__ = [
+    "BROKEN",
+    "CHECKS",
+    "INSTALLED",
+    "NOT_HERE",
+    "RUNS",
+    "Check",
+    "Found",
+    "MissingError",
+    "Outcome",
+    "examine",
+    "needs",
+]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._optional import require
+from .._optional import install, require
 from ..engines.onnxruntime import provider_runtime
 from ..engines.tensorrt import version as trt
 from ..errors import DependencyError, DeviceError
@@ -17,7 +17,7 @@ from ..runtime.cuda.protocol import Cuda
 from ..runtime.loading import load_engine
 from ..runtime.shipped import SHIPPED_CHECKPOINT, TINY_ENGINE
 from ..sidecar import Builder
-from ..system import gpus
+from ..system import cuda_driver_library, gpus
 from .expected import agreement, built_tiny, tiny_agreement
 from .registry import Found, MissingError, needs
 
@@ -27,11 +27,11 @@ _NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 def driver() -> Found:
     """Ask the driver for its version of CUDA and its GPUs, and see that cuda-bindings fits it."""
     try:
-        cuda = ctypes.CDLL("libcuda.so.1")
+        cuda = ctypes.CDLL(cuda_driver_library())
     except OSError as error:
         raise MissingError(
-            "no NVIDIA driver (libcuda.so.1): GPUs need one, 580 or later for the extras of CUDA 13; without it "
-            "everything runs on the CPU"
+            f"no NVIDIA driver ({cuda_driver_library()}): GPUs need one, 580 or later for the extras of CUDA 13; "
+            "without it everything runs on the CPU"
         ) from error
     # Through ctypes, as the extras may be missing: what matters is which CUDA the driver knows.
     status, version, count = cuda.cuInit(0), ctypes.c_int(), ctypes.c_int()
@@ -56,7 +56,7 @@ def _check_bindings(major: int, known: str) -> None:
     if int(bindings.partition(".")[0]) > major:
         raise DependencyError(
             f"the driver knows CUDA {known}, cuda-bindings {bindings} is for a newer one: update the driver, or "
-            f"pip install 'litematting-deploy[cuda{major}]'"
+            f"{install(f'cuda{major}')}"
         )
 
 
@@ -114,7 +114,7 @@ def _one_onnxruntime() -> None:
     if {"onnxruntime", "onnxruntime-gpu"} <= names:
         raise DependencyError(
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: pip uninstall onnxruntime "
-            "onnxruntime-gpu, then pip install 'litematting-deploy[gpu]'"
+            f"onnxruntime-gpu, then {install('gpu')}"
         )
 
 

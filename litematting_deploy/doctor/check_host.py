@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._optional import require
+from .._optional import install, require
 from ..engines import Engine
 from ..engines.providers import PROVIDERS
 from ..engines.tensorrt import version as trt
@@ -52,7 +52,7 @@ def overwritten() -> str:
         return ""
     return (
         "; onnxruntime-openvino is installed, too, and the two overwrite each other: pip uninstall onnxruntime "
-        "onnxruntime-openvino, then pip install 'litematting-deploy[cpu,openvino]'"
+        f"onnxruntime-openvino, then {install('cpu,openvino')}"
     )
 
 

@@ -4,17 +4,19 @@ No check is imported here, and each runs in a process of its own (`isolation`): 
 """
 
 import importlib
+import importlib.util
 import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import DependencyError, LiteMattingError
 from ..isolation import ProcessError, call
 
-RUNS, NOT_HERE, BROKEN = "runs", "not here", "broken"
+RUNS, INSTALLED, NOT_HERE, BROKEN = "runs", "installed", "not here", "broken"
+DRIVER = "NVIDIA driver"
 _AT_ONCE = 4
 
 
@@ -27,6 +29,10 @@ class Check:
     function: the name of a function without arguments that returns a `Found`. It raises `MissingError` where something
     optional is missing (see `needs`), and any other error of this package where something that is there does not work.
     needed: the default path, `ltm-infer` on the CPU with the shipped weights, depends on it.
+    module: what a check that takes long, since it compiles or runs a network beside the default path, needs to import;
+    only a full examination makes the check, any other imports the module where it is installed. Empty for a check that
+    is quick.
+    gpu: it is about a GPU of another maker than NVIDIA.
     timeout_s: seconds that its process may take.
     """
 
@@ -35,6 +41,8 @@ class Check:
     function: str
     needed: bool = False
     timeout_s: float = 60
+    module: str = ""
+    gpu: bool = False
 
 
 CHECKS = (
@@ -45,16 +53,16 @@ CHECKS = (
     Check("clips", "files", "clips"),
     Check("cache folder", "files", "cache"),
     Check("ONNX Runtime on the CPU", "host", "onnxruntime_cpu", needed=True, timeout_s=120),
-    Check("OpenVINO", "host", "openvino", timeout_s=120),
-    Check("ONNX Runtime, WebGPU", "host", "webgpu"),
-    Check("ONNX Runtime, CoreML", "host", "coreml", timeout_s=120),
-    Check("PyTorch on the CPU", "host", "pytorch_cpu", timeout_s=120),
-    Check("PyTorch on Apple's GPU", "host", "mps", timeout_s=120),
+    Check("OpenVINO", "host", "openvino", timeout_s=120, module="openvino"),
+    Check("ONNX Runtime, WebGPU", "host", "webgpu", gpu=True),
+    Check("ONNX Runtime, CoreML", "host", "coreml", timeout_s=120, gpu=True),
+    Check("PyTorch on the CPU", "host", "pytorch_cpu", timeout_s=120, module="torch"),
+    Check("PyTorch on Apple's GPU", "host", "mps", timeout_s=120, gpu=True),
     Check("Triton client", "host", "triton"),
     Check("foreground colours", "host", "foreground"),
-    Check("kernels compile", "host", "kernels"),
-    Check("ltm-build for RTX GPUs", "host", "tensorrt_rtx"),
-    Check("NVIDIA driver", "gpu", "driver"),
+    Check("kernels compile", "host", "kernels", module="cuda.bindings.nvrtc"),
+    Check("ltm-build for RTX GPUs", "host", "tensorrt_rtx", module="tensorrt_rtx"),
+    Check(DRIVER, "gpu", "driver"),
     Check("kernels run", "gpu", "cuda_python"),
     Check("ONNX Runtime, CUDA", "gpu", "onnxruntime_cuda", timeout_s=120),
     Check("ONNX Runtime, TensorRT", "gpu", "onnxruntime_tensorrt", timeout_s=180),
@@ -102,7 +110,8 @@ class Outcome:
     """What came of a check.
 
     name, group, needed: those of the check.
-    state: `runs`; `not here`, where something optional is missing; or `broken`, where what is there fails.
+    state: `runs`; `installed`, where it was imported and no more; `not here`, where something optional is missing; or
+    `broken`, where what is there fails.
     version: of the library, or empty.
     detail: the result or the reason, in one line.
     seconds: how long its process took.
@@ -122,18 +131,22 @@ class Outcome:
         return self.needed and self.state != RUNS
 
 
-def examine(checks: Sequence[Check] = CHECKS, done: Callable[[str], None] = lambda _: None) -> list[Outcome]:
-    """Make all checks, a few at a time, and return their outcomes in order.
+def examine(
+    checks: Sequence[Check] = CHECKS, done: Callable[[str], None] = lambda _: None, full: bool = True
+) -> list[Outcome]:
+    """Make checks, a few at a time, and return their outcomes in order.
 
     checks: those to make.
     done: called with the name of each check when it ends, from any thread.
+    full: make those that take long, too, see `Check.module`, and those of GPUs where there is no driver; otherwise
+    what is missing of GPUs is one outcome.
     """
 
     def one(check: Check) -> Outcome:
         """Make one check in a process of its own."""
         started = time.perf_counter()
         try:
-            state, found = call(f"{__name__}:attempt", check, timeout_s=check.timeout_s)
+            state, found = call(f"{__name__}:attempt", check, full, timeout_s=check.timeout_s)
         except ProcessError as error:
             state, found = BROKEN, Found("", str(error))
         seconds = round(time.perf_counter() - started, 2)
@@ -145,14 +158,33 @@ def examine(checks: Sequence[Check] = CHECKS, done: Callable[[str], None] = lamb
     # Not in a `with`, which would wait for all checks where somebody interrupts.
     workers = ThreadPoolExecutor(min(_AT_ONCE, os.cpu_count() or 1))
     try:
-        return list(workers.map(one, checks))
+        first = [check for check in checks if full or check.group != "gpu" or check.name == DRIVER]
+        found = list(workers.map(one, first))
+        if not full and any(each.name == DRIVER and each.state != NOT_HERE for each in found):
+            found += workers.map(one, [check for check in checks if check not in first])
     finally:
         workers.shutdown(cancel_futures=True)
+    return found if full else _folded(found, {check.name for check in checks if check.gpu or check.group == "gpu"})
 
 
-def attempt(check: Check) -> tuple[str, Found]:
-    """Make a check in this process, and return its state with what was found, or with the reason in its place."""
+def _folded(outcomes: list[Outcome], of_gpus: set[str]) -> list[Outcome]:
+    """Return outcomes with those of GPUs in one, at the end, where there is no driver and they say so."""
+    driver = next((each for each in outcomes if each.name == DRIVER), None)
+    if driver is None or driver.state != NOT_HERE:
+        return outcomes
+    left = [each for each in outcomes if each.name not in of_gpus or each.state != NOT_HERE]
+    return [*left, replace(driver, name="GPUs", detail=f"{driver.detail}; `full` lists what each kind of GPU lacks")]
+
+
+def attempt(check: Check, full: bool = True) -> tuple[str, Found]:
+    """Make a check in this process, and return its state with what was found, or with the reason in its place.
+
+    full: as of `examine`.
+    """
     try:
+        if not full and check.module and importlib.util.find_spec(check.module.partition(".")[0]) is not None:
+            version = getattr(importlib.import_module(check.module), "__version__", "")
+            return INSTALLED, Found(f"{check.module} {version}".strip(), "is imported; `full` tries what it does")
         module = importlib.import_module(f"{__package__}.check_{check.group}")
         return RUNS, getattr(module, check.function)()
     except LiteMattingError as error:

@@ -16,6 +16,7 @@ from .._optional import require
 from ..errors import ArtefactError, DeviceError, UsageError, first_line
 from ..profiling import stage
 from ..specs import AUTO
+from .onnx_files import gathered
 from .onnxruntime import HOST, Providers, errors, open_session, provider_runtime
 from .onnxruntime_plugins import plugin_session
 from .providers import ONNX, PROVIDERS, provider_for
@@ -144,7 +145,8 @@ class _InOpenVino(Network):
             if threads is not None:
                 settings["INFERENCE_NUM_THREADS"] = threads
         try:
-            compiled = ov.Core().compile_model(str(path.resolve()), target, settings)
+            with gathered(path, None) as file:
+                compiled = ov.Core().compile_model(str(file), target, settings)
         except RuntimeError as error:
             raise ArtefactError(
                 f"{path}: OpenVINO cannot load it for {target} ({first_line(error)}); try `device=cpu`"

@@ -3,6 +3,7 @@
 import ctypes
 import importlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -11,12 +12,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .._optional import require
+from .._optional import install, require
 from ..errors import ArtefactError, DependencyError, DeviceError, UsageError, first_line
 from ..sidecar import Sidecar, check_sidecar
+from ..system import core_count
 from .base import CHANNELS, Batch, Described, Engine, check_contract, check_origin
 from .device import DEFAULT_BATCH, DeviceArtefact, DeviceEngine, Gpu, cache_path, checked_batch
 from .layer_times import LayerTime, read_onnxruntime
+from .onnx_files import gathered
 
 # ONNX Runtime's errors have nothing but Exception in common.
 _ERROR_NAMES = (
@@ -57,15 +60,17 @@ class InSession(Described):
     ) -> None:
         """Open a session.
 
-        threads: on the CPU, all cores by default. float64: group norms may compute in it. profile: begins the file of
-        its profiler, if any. plugins: devices of ONNX Runtime, by which the first of the providers comes that is no
-        part of its wheel.
+        threads: on the CPU, all cores that this process may use by default. float64: group norms may compute in it.
+        profile: begins the file of its profiler, if any. plugins: devices of ONNX Runtime, by which the first of the
+        providers comes that is no part of its wheel.
 
         Raises `ArtefactError`, or `DeviceError` where another than the first provider starts.
         """
         self._path, self.version = path, ort.__version__
         self._errors = errors(ort)
-        self._session = open_session(ort, path, providers, threads, float64=float64, profile=profile, plugins=plugins)
+        self._session = open_session(
+            ort, path, providers, threads, sidecar=sidecar, float64=float64, profile=profile, plugins=plugins
+        )
         try:
             self.patch_hw, self.fixed_batch = _contract(path, self._session)
             metadata = self._session.get_modelmeta().custom_metadata_map
@@ -174,17 +179,22 @@ def open_session(
     providers: Providers,
     threads: int | None = None,
     *,
+    sidecar: Sidecar | None = None,
     float64: bool = True,
     profile: Path | None = None,
     plugins: Sequence[Any] = (),
 ) -> Any:
     """Return a session of an ONNX, whatever network that is; see `InSession` for the arguments.
 
+    sidecar: of the ONNX, where it has one; it vouches for weights that lie elsewhere, see `onnx_files.gathered`.
+
     Raises `ArtefactError` for a file that does not load, `DeviceError` where another than the first provider starts.
     """
     options = ort.SessionOptions()
     options.log_severity_level = 4  # what is wrong is raised as well; its log would print what a file says as it is
     options.enable_mem_pattern = False  # its plan nearly doubles the memory of a 640x640 patch and saves no time
+    if threads is None and core_count() < (os.cpu_count() or 1):
+        threads = core_count()  # by itself it binds a thread to every core, also to those that others were given
     if threads is not None:
         options.intra_op_num_threads = threads
     if profile is not None:
@@ -192,14 +202,13 @@ def open_session(
     if plugins:
         options.add_provider_for_devices(plugins, {})
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    # The resolved path finds weights beside the file also where an installer links files one by one.
-    resolved = path.resolve()
-    model: str | bytes = str(resolved)
-    if not float64:
-        model = without_float64(resolved.read_bytes())
-        options.add_session_config_entry(_WEIGHTS_BESIDE, str(resolved.parent))
     try:
-        session = ort.InferenceSession(model, options, None if plugins else providers, enable_fallback=0)
+        with gathered(path, sidecar) as file:
+            model: str | bytes = str(file)
+            if not float64:
+                model = without_float64(file.read_bytes())
+                options.add_session_config_entry(_WEIGHTS_BESIDE, str(file.parent))
+            session = ort.InferenceSession(model, options, None if plugins else providers, enable_fallback=0)
     except (*errors(ort), ValueError, RuntimeError) as error:
         raise ArtefactError(
             f"{path}: ONNX Runtime cannot load it, it is damaged or not for this device; "
@@ -240,7 +249,7 @@ def provider_runtime(kind: str) -> Any:
     if provider not in ort.get_available_providers():
         raise DeviceError(
             f"`device={kind}`: the installed onnxruntime {ort.__version__} has no {provider}; replace it: "
-            "pip uninstall onnxruntime, then pip install 'litematting-deploy[gpu]'"
+            f"pip uninstall onnxruntime, then {install('gpu')}"
         )
     if hasattr(ort, "preload_dlls"):  # finds CUDA and cuDNN where their wheels are
         ort.preload_dlls()
@@ -254,8 +263,10 @@ def load_tensorrt(ort: Any) -> int:
 
     Returns its version as TensorRT writes it, 101401 for 10.14.1. Raises `DependencyError` naming what is missing.
     """
-    provider = Path(ort.__file__).parent / "capi" / "libonnxruntime_providers_tensorrt.so"
-    wanted = re.findall(rb"\0(lib(?:nvinfer|nvonnxparser)\.so\.\d+)(?=\0)", provider.read_bytes())
+    (provider,) = Path(ort.__file__).parent.glob("capi/*onnxruntime_providers_tensorrt.*")  # lib....so, ....dll
+    wanted = re.findall(
+        rb"\0(lib(?:nvinfer|nvonnxparser)\.so\.\d+|(?:nvinfer|nvonnxparser)_\d+\.dll)(?=\0)", provider.read_bytes()
+    )
     try:
         folder = Path(str(importlib.import_module("tensorrt_libs").__file__)).parent
     except ImportError:
@@ -265,10 +276,10 @@ def load_tensorrt(ort: Any) -> int:
         try:
             library = ctypes.CDLL(str(folder / name) if (folder / name).exists() else name)
         except OSError as error:
-            there = ", ".join(sorted(path.name for path in folder.glob("libnvinfer.so.*"))) or "no TensorRT"
+            there = ", ".join(sorted(path.name for path in folder.glob("*nvinfer[._]*"))) or "no TensorRT"
             raise DependencyError(
                 f"`device=tensorrt`: onnxruntime {ort.__version__} needs {name}, and {there} is installed: "
-                f"pip install 'litematting-deploy[gpu-trt]' ({first_line(error)})"
+                f"{install('gpu-trt')} ({first_line(error)})"
             ) from None
         if hasattr(library, "getInferLibVersion"):
             version = library.getInferLibVersion()

@@ -15,6 +15,7 @@ from ..specs import Precision
 from ..system import instruction_set, processor_name
 from .base import Batch, Engine, check_contract, check_origin
 from .device import checked_batch
+from .onnx_files import gathered
 
 # precision -> what OpenVINO calls it as a setting, and among the capabilities of a device
 _PRECISIONS = {"fp32": ("f32", "FP32"), "bf16": ("bf16", "BF16"), "fp16": ("f16", "FP16")}
@@ -109,8 +110,8 @@ class OpenVinoEngine(Engine):
         """Read the file, check that it keeps the contract, and compile it for a number of patches."""
         path = self._path
         try:
-            # The resolved path finds weights beside the file also where an installer links files one by one.
-            model = core.read_model(str(path.resolve()))
+            with gathered(path, sidecar) as file:
+                model = core.read_model(str(file))
         except RuntimeError as error:
             raise ArtefactError(
                 f"{path}: OpenVINO cannot load it, it is damaged or uses what OpenVINO lacks; export it again with "

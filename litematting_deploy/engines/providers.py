@@ -4,21 +4,20 @@ To find out whether one is installed, nothing heavy is imported: `auto` asks at 
 """
 
 import importlib.util
-import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .._optional import install
 from ..errors import UsageError
 from ..specs import EngineSpec
+from ..system import has_nvidia_driver, is_system
 from .base import Engine
 
 ONNX, CHECKPOINT, TENSORRT = "an ONNX", "a checkpoint", "a TensorRT engine"
 _SYSTEMS = {"darwin": "macOS"}
 INDEX = "N"
 """What stands for the number of a GPU in the parts of a device."""
-_DRIVER = ("/proc/driver/nvidia/version", "/dev/dxg")  # Linux, and Linux inside Windows
 
 
 @dataclass(frozen=True)
@@ -53,27 +52,24 @@ class Provider:
 
     def missing(self) -> str:
         """Return why an ONNX does not run with it here, in words; nothing where it is installed. It is not imported."""
-        if self.system and sys.platform != self.system:
+        if self.system and not is_system(self.system):
             return f"`device={self.device}` is for {_SYSTEMS[self.system]}; use `device=auto`"
         for module in self.modules:
             if importlib.util.find_spec(module) is None:
-                return (
-                    f"`device={self.device}` needs {module}, which is not installed: "
-                    f"pip install 'litematting-deploy[{self.extra}]'"
-                )
+                return f"`device={self.device}` needs {module}, which is not installed: {install(self.extra)}"
         return self.also()
 
 
 def _nvidia() -> str:
     """Return what is missing for ONNX Runtime on an NVIDIA GPU."""
-    if not any(map(os.path.exists, _DRIVER)):
+    if not has_nvidia_driver():
         return "`device=cuda`: there is no NVIDIA driver; install it, or use `device=cpu`"
     import importlib.metadata  # takes time, and most machines need it not
 
     try:
         importlib.metadata.version("onnxruntime-gpu")
     except importlib.metadata.PackageNotFoundError:
-        return "`device=cuda` needs onnxruntime-gpu in the place of onnxruntime: pip install 'litematting-deploy[gpu]'"
+        return f"`device=cuda` needs onnxruntime-gpu in the place of onnxruntime: {install('gpu')}"
     return ""
 
 

@@ -87,6 +87,7 @@ class TorchArtefact(DeviceArtefact):
                 f"`device=cuda:{index}`: PyTorch {self.torch.__version__} sees {count} CUDA devices; use `device=cpu`, "
                 "or install the driver and a PyTorch with CUDA"
             )
+        # The module is moved in `open`: before that, nothing holds memory of the GPU.
         self.module, self.patch_hw, self.precision = module, patch_hw, precision
         self.compiled, self.channels_last = compiled, channels_last
 
@@ -122,6 +123,7 @@ class _TorchDevice(DeviceEngine):
         external = torch.cuda.ExternalStream(stream, device=self._device)
         try:
             with torch.cuda.device(self._device), torch.cuda.stream(external):
+                # A recorded graph works on the addresses that it was recorded with.
                 if dict(addresses) != self._addresses:
                     self._addresses, self._graphs = {}, {}
                     self._tensors = {name: self._tensor(name, address) for name, address in addresses.items()}
@@ -160,6 +162,7 @@ class _TorchDevice(DeviceEngine):
     def _tensor(self, name: str, address: int) -> Any:
         """Return the tensor of an input or of alpha that lies at an address, without a copy."""
         shape = (self.batch, CHANNELS[name], *self.patch_hw)
+        # The way that PyTorch takes memory of others, which it then does not free.
         interface = {"shape": shape, "typestr": "<f4", "data": (address, False), "strides": None, "version": 3}
         return self._torch.as_tensor(SimpleNamespace(__cuda_array_interface__=interface), device=self._device)
 

@@ -1,4 +1,7 @@
-"""Data sets of images, trimaps and alphas: folders whose files belong together by name, whatever their endings."""
+"""Data sets of images, trimaps and alphas: folders whose files belong together by name, whatever their endings.
+
+A folder in these is a clip, whose frames are in the order of their names.
+"""
 
 import os
 from dataclasses import dataclass
@@ -34,7 +37,7 @@ LAYOUTS = (Layout("Composition-1k", "merged", ("trimaps",)), Layout("alphamattin
 
 @dataclass(frozen=True)
 class Sample:
-    """The files of one image. name: of the files, without their endings."""
+    """The files of one image. name: of the files, without their endings, behind that of the clip: `walk/0001`."""
 
     name: str
     image: Path
@@ -63,6 +66,11 @@ class Example:
     image: NDArray[np.uint8]
     trimap: NDArray[np.uint8]
     alpha: NDArray[np.uint8]
+
+    @property
+    def clip(self) -> str:
+        """The name of the clip that the image is a frame of; empty for one by itself."""
+        return self.name.rpartition("/")[0]
 
 
 def open_dataset(folder: str | Path, trimap: str | None = None) -> Dataset:
@@ -122,14 +130,22 @@ def _layout(folder: Path) -> Layout:
 
 
 def _files(folder: Path, name: str) -> dict[str, Path]:
-    """Return the images in a folder of the data set by their names without endings. Raises `InputError`."""
+    """Return the images in a folder of the data set, and in its clips, by their names without endings.
+
+    Raises `InputError`.
+    """
     if not (folder / name).is_dir():
         raise InputError(f"{folder}: has no folder {name}/; it holds {_listed(folder)}")
+    entries = _entries(folder / name)
+    clips = [path for path in entries if path.is_dir() and not path.name.startswith(".")]
+    places = [("", folder / name)] if not clips or any(map(looks_like_image, entries)) else []
     files: dict[str, Path] = {}
-    for path in files_in(folder / name, f"images ({', '.join(READ_SUFFIXES)})", looks_like_image):
-        if path.stem in files:
-            raise InputError(f"{path}: {files[path.stem].name} has the same name; remove or rename one of them")
-        files[path.stem] = path
+    for clip, place in places + [(f"{path.name}/", path) for path in clips]:
+        for path in files_in(place, f"images ({', '.join(READ_SUFFIXES)})", looks_like_image):
+            key = clip + path.stem
+            if key in files:
+                raise InputError(f"{path}: {files[key].name} has the same name; remove or rename one of them")
+            files[key] = path
     return files
 
 

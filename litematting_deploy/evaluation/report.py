@@ -8,6 +8,7 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -20,9 +21,11 @@ from ..images.photo import shrink
 from ..matting.trimap import UNKNOWN
 from .datasets import Example
 from .metrics import Matted, Result
+from .temporal import ClipScores
 
 MAX_SIDE = 1000
 HEADINGS = ("SAD", "MSE × 1000", "Grad", "Conn", "seconds")
+CLIP_HEADINGS = ("clip", "method", "frames", "dtSSD", "MESSDdt")
 
 _PAGE = files("litematting_deploy") / "assets" / "report.html"
 
@@ -69,15 +72,20 @@ class Report:
         )
         self._links.append(f'<a href="#i{anchor}">{escape(example.name)}</a>')
 
-    def finish(self, means: Mapping[str, Result]) -> Path:
-        """Write the page, with the means over all images on top, and return its path. Raises `OutputError`."""
+    def finish(
+        self, means: Mapping[str, Result], clips: Mapping[str, Mapping[str, ClipScores]] = MappingProxyType({})
+    ) -> Path:
+        """Write the page, with the means over all images and the errors of clips on top, and return its path.
+
+        Raises `OutputError`.
+        """
         stops = ", ".join(f"rgb({red} {green} {blue})" for red, green, blue in _colours(np.arange(0, 256, 15)[None])[0])
         page = Template(_PAGE.read_text(encoding="utf-8")).substitute(
             title=escape(self._title),
             subtitle=escape(self._subtitle),
             count=len(self._cards),
             scale=stops,
-            means=_table(means),
+            means=_table(means) + _clip_table(clips),
             links=" ".join(self._links),
             cards="\n".join(self._cards),
         )
@@ -105,6 +113,24 @@ def cells(result: Result) -> tuple[str, ...]:
     """Return the texts of a result under `HEADINGS`, MSE in thousandths."""
     scores = (result.sad, result.mse * 1000, result.grad, result.conn)
     return (*(f"{score:.2f}" for score in scores), f"{result.seconds:.2f}")
+
+
+def clip_rows(clips: Mapping[str, Mapping[str, ClipScores]]) -> list[tuple[str, ...]]:
+    """Return the texts of the errors of clips over time under `CLIP_HEADINGS`, one row for each method."""
+    return [
+        (clip, label(name), str(found.frames), f"{found.dtssd:.3f}", f"{found.messddt:.3f}")
+        for clip, row in clips.items()
+        for name, found in row.items()
+    ]
+
+
+def _clip_table(clips: Mapping[str, Mapping[str, ClipScores]]) -> str:
+    """Return an HTML table of the errors of clips over time; nothing where there are none."""
+    if not clips:
+        return ""
+    heading = "".join(f"<th>{text}</th>" for text in CLIP_HEADINGS)
+    rows = ("".join(f"<td>{escape(text)}</td>" for text in row) for row in clip_rows(clips))
+    return f"<table><tr>{heading}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
 
 
 def _table(results: Mapping[str, Result]) -> str:

@@ -7,7 +7,7 @@ import contextlib
 import io
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,6 +26,7 @@ from ..specs import MAX_MEGAPIXELS, Encoding, EngineSpec, PlanSpec
 from .datasets import Dataset, Example, open_dataset, read_sample
 from .metrics import Matted, Result, force_known, mean, measure
 from .report import Report
+from .temporal import ClipMeter, ClipScores
 
 Matte: TypeAlias = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.floating[Any]]]
 """image (H, W, 3) uint8 RGB, trimap (H, W) uint8 of 0 / 128 / 255 -> alpha (H, W), 0..1."""
@@ -48,6 +49,7 @@ class Evaluation:
     published: mattes were made by the authors' crop-and-stitch.
     results: image name -> method -> result; our method is called `NETWORK`.
     means: method -> mean over the images.
+    clips: name of a clip -> method -> its errors over time; empty for a data set without clips.
     report: the page, where one was asked for.
     """
 
@@ -58,6 +60,7 @@ class Evaluation:
     published: bool
     results: dict[str, dict[str, Result]]
     means: dict[str, Result]
+    clips: dict[str, dict[str, ClipScores]] = field(default_factory=dict)
     report: Path | None = None
 
     def content(self) -> dict[str, Any]:
@@ -66,7 +69,8 @@ class Evaluation:
         def scores(method: str) -> dict[str, Any]:
             """Return the mean scores of a method and those of every image."""
             images = [{"name": name, **asdict(row[method])} for name, row in self.results.items()]
-            return {"mean": asdict(self.means[method]), "images": images}
+            clips = [{"name": name, **asdict(row[method])} for name, row in self.clips.items()]
+            return {"mean": asdict(self.means[method]), "images": images} | ({"clips": clips} if clips else {})
 
         return {
             "dataset": str(self.dataset.folder.resolve()),
@@ -120,7 +124,7 @@ def evaluate_dataset(
     dataset = open_dataset(folder, trimap)
     total = len(dataset.samples)
     with open_matter(engine, plan) as matter:
-        methods: dict[str, Matte] = {NETWORK: partial(_stored, matter) if plan.published else matter}
+        methods: dict[str, Matte] = {NETWORK: partial(_stored if plan.published else _estimated, matter)}
         if peers:
             progress(0, total, "loading PyMatting (the first time, it compiles itself for half a minute)")
             methods |= {name: Peer(name) for name in PEERS}
@@ -130,21 +134,29 @@ def evaluate_dataset(
         if report_folder is not None:
             report = Report(report_folder, title(dataset), subtitle(*described, plan.published))
         results: dict[str, dict[str, Result]] = {}
+        over_time = ClipMeter()
         progress(0, total, "evaluating")
         for example, matted in evaluate(dataset, methods, trimap_encoding, max_megapixels):
             results[example.name] = {name: item.result for name, item in matted.items()}
+            over_time.add(example, matted)
             if report is not None:
                 report.add(example, matted)
             progress(len(results), total, "evaluating")
     means = {name: mean([row[name] for row in results.values()]) for name in methods}
-    page = None if report is None else report.finish(means)
+    clips = over_time.scores()
+    page = None if report is None else report.finish(means, clips)
     file = str(engine.engine or SHIPPED_ENGINE)
-    return Evaluation(dataset, described[0], file, described[1], plan.published, results, means, page)
+    return Evaluation(dataset, described[0], file, described[1], plan.published, results, means, clips, page)
 
 
 def _stored(matter: Matter, image: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return alpha (H, W) float64, 0..1, as the authors' code stores it in a file."""
-    return to_levels(matter(image, trimap), truncate=True) / 255
+    return to_levels(_estimated(matter, image, trimap), truncate=True) / 255
+
+
+def _estimated(matter: Matter, image: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return alpha (H, W) float32, 0..1; that of a trimap without unknown pixels is the trimap."""
+    return np.asarray(matter(image, trimap, allow_no_unknown=True), np.float32)
 
 
 def evaluate(

@@ -1,7 +1,7 @@
 """Export, verify, and only then let the file appear."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +10,14 @@ from .. import __version__
 from .._optional import require
 from ..errors import ToleranceError, UsageError
 from ..files import check_writable, replacing, sha256
+from ..parameters import path_text
 from ..sidecar import Sidecar, sidecar_path, write_sidecar
 from .spec import ExportSpec
 from .triton import Serving, write_repository
 
 if TYPE_CHECKING:
     from ..model import LiteMatting
-    from .quantise import Calibration
+    from .quantise import Calibration, Progress
     from .verify import Difference, Inputs
 
 
@@ -43,6 +44,7 @@ def export_onnx(
     weights_beside: bool = False,
     serving: Serving | None = None,
     calibration: "Calibration | None" = None,
+    progress: "Progress | None" = None,
 ) -> Export:
     """Export a checkpoint as ONNX with its sidecar, once the graph computes what the PyTorch model does.
 
@@ -55,38 +57,42 @@ def export_onnx(
     weights_beside: refer to the weights in the safetensors checkpoint of the same folder; otherwise the ONNX is one
         file with all it needs.
     serving: also write the ONNX into a model repository for Triton.
-    calibration: scenes for `precision="int8"`, which takes minutes more.
+    calibration: scenes for `precision="int8"`, which takes minutes more. progress: called meanwhile.
 
     Raises `ToleranceError` above the spec's tolerance, or where INT8 costs too much SAD (see `quantise`), and nothing
     is left under the final name; also `UsageError`, `CheckpointError`, `OutputError`, and those of `Serving.check`.
     """
-    checkpoint = Path(checkpoint)
-    output = checkpoint.with_suffix(".onnx") if output is None else Path(output)
+    checkpoint = Path(path_text("checkpoint", checkpoint))
+    output = checkpoint.with_suffix(".onnx") if output is None else Path(path_text("output", output))
     _check_use(checkpoint, output, spec, weights_beside, serving)
     spec.check_calibration(calibration is not None)
     versions = _versions()
     # PyTorch takes seconds to import: after what can fail at once.
-    from ..model import ModelConfig, load_checkpoint
+    from ..model import load_checkpoint
+    from ..model.checkpoint import read_state_dict, variant_of
     from .external import refer_to_checkpoint
     from .graph import OPSET, build_graph, describe
 
-    model = load_checkpoint(checkpoint, ModelConfig(pooling=spec.pooling))
+    config = replace(variant_of(read_state_dict(checkpoint)), enb_pooling=spec.enb_pooling)
+    model = load_checkpoint(checkpoint, replace(config, pooling=spec.pooling))
     # The reference is the model in PyTorch's own forms: a wrong export form must not be compared with itself.
-    reference = load_checkpoint(checkpoint)
+    reference = load_checkpoint(checkpoint, config)
     sidecar = _sidecar(checkpoint, output, spec, OPSET, weights_beside, versions)
     with replacing(output) as draft:
         proto = build_graph(model, spec)
         if calibration is not None:
             from .quantise import quantise
 
-            proto, quantisation = quantise(proto, spec, calibration, reference, str(output))
+            proto, quantisation = quantise(proto, spec, calibration, reference, str(output), progress)
             sidecar = replace(sidecar, quantisation=quantisation)
+            if progress is not None:
+                progress(1.0, "comparing with the PyTorch model")
         describe(proto, sidecar.essentials())
         if weights_beside:
             refer_to_checkpoint(proto, checkpoint)
         draft.write_bytes(proto.SerializeToString())
         differences = _differences(draft, reference, spec, samples or {})
-        _check_differences(output, differences, spec)
+        _check_differences(output, differences, spec, lambda name: _advice(reference, spec, samples or {}, name))
         measured = {item.check: {"maximum": item.maximum, "mean": item.mean} for item in differences}
         sidecar = replace(sidecar, sha256=sha256(draft), differences=measured)
         write_sidecar(output, sidecar)
@@ -108,6 +114,8 @@ def _sidecar(
         precision=spec.precision,
         pooling=spec.pooling,
         norm=spec.norm_form,
+        float32=spec.float32,
+        enb_pooling=spec.enb_pooling,
         opset=opset,
         weights_beside=weights_beside,
         versions=versions,
@@ -131,8 +139,10 @@ def _check_use(checkpoint: Path, output: Path, spec: ExportSpec, weights_beside:
         )
     check_writable(output)
     check_writable(sidecar_path(output))
-    beside = checkpoint.suffix.lower() == ".safetensors" and checkpoint.resolve().parent == output.resolve().parent
-    if weights_beside and not beside:
+    # The graph refers to the name, which may be a link and must lead to the checkpoint from the folder of the output.
+    near = output.with_name(checkpoint.name)
+    beside = checkpoint.suffix.lower() == ".safetensors" and near.exists() and checkpoint.exists()
+    if weights_beside and not (beside and near.samefile(checkpoint)):
         raise UsageError(
             f"{checkpoint}: `weights_beside` needs a .safetensors checkpoint in the folder of {output}",
             parameter="weights_beside",
@@ -150,14 +160,35 @@ def _differences(
     draft: Path, reference: "LiteMatting", spec: ExportSpec, samples: "Mapping[str, Inputs]"
 ) -> "list[Difference]":
     """Return how far the alpha of an ONNX is from the model's, on random inputs, samples and scenes."""
-    from .verify import compare, random_inputs, scene_inputs
+    from .verify import compare
 
-    inputs = itertools.chain([("random", random_inputs(spec))], samples.items(), scene_inputs(spec))
-    return compare(draft, reference, inputs, spec)
+    return compare(draft, reference, _inputs(spec, samples), spec)
 
 
-def _check_differences(output: Path, differences: "list[Difference]", spec: ExportSpec) -> None:
-    """Raise `ToleranceError` unless all differences are within the tolerance."""
+def _inputs(spec: ExportSpec, samples: "Mapping[str, Inputs]") -> "Iterator[tuple[str, Inputs]]":
+    """Return what an export is compared on, by name."""
+    from .verify import random_inputs, scene_inputs
+
+    return itertools.chain([("random", random_inputs(spec))], samples.items(), scene_inputs(spec))
+
+
+def _advice(reference: "LiteMatting", spec: ExportSpec, samples: "Mapping[str, Inputs]", name: str) -> str:
+    """Return what to do about an alpha that is too far off on the sample of a name."""
+    if spec.precision != "fp16" or spec.float32:
+        return ""
+    from .half import advice
+
+    found = advice(reference, dict(_inputs(spec, samples))[name], spec.limit)
+    return f"{found}{' with `norm=group`' if spec.norm_form == 'gpu' and '`float32' in found else ''}; or "
+
+
+def _check_differences(
+    output: Path, differences: "list[Difference]", spec: ExportSpec, advise: Callable[[str], str]
+) -> None:
+    """Raise `ToleranceError` unless all differences are within the tolerance.
+
+    advise: returns what to do about the sample of a name, or nothing, as the beginning of a sentence.
+    """
     of_mean = spec.precision == "int8"
     above = {
         (item.mean if of_mean else item.maximum): item.check
@@ -166,8 +197,9 @@ def _check_differences(output: Path, differences: "list[Difference]", spec: Expo
     }
     if above:
         worst = max(above, key=lambda value: (value != value, value))
+        advice = advise(above[worst].rpartition(", ")[0])
         raise ToleranceError(
             f"{output}: not written: alpha differs from the PyTorch model by {'a mean of' if of_mean else 'up to'} "
-            f"{worst:.2e} ({above[worst]}), more than {spec.limit:g}; use `precision=fp32`, or accept it with a larger "
-            "`tolerance`"
+            f"{worst:.2e} ({above[worst]}), more than {spec.limit:g}; {advice}use `precision=fp32`, or accept it "
+            "with a larger `tolerance`"
         )

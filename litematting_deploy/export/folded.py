@@ -67,10 +67,12 @@ class Strip:
 
 def strips(height: int, stride: int, rows: int) -> list[Strip]:
     """A 3x3 convolution over `height` padded rows in strips of `rows` output rows; the last takes what is left."""
+    # Padding is in `height` already.
     out_height = (height - 3) // stride + 1
     found = []
     for top in range(0, out_height, rows):
         stop = min(top + rows, out_height)
+        # A stride of 2 may leave a row over, which the last strip takes along.
         last = height if stop == out_height else (stop - 1) * stride + 3
         found.append(Strip(top * stride, last, stop - top))
     return found
@@ -170,6 +172,7 @@ def _block(
     pixels, mean = _centred_and_one(op, padded, channels, padded_height * padded_width)
     expansion, lacking = _folded_expansion(op, pixels, mean, kernels[0], made[0], activate)
     sign = _sign(op, made[1].weight, hidden)
+    # Signs are exact, and so is what they turn around.
     depthwise = op.Mul(kernels[1], sign)
 
     def piece(strip: Strip) -> ir.Value:
@@ -193,6 +196,7 @@ def _block(
         y, less = activate.outside(y, middle)
         return op.MatMul(projection, y), less
 
+    # What ReLU lacks is the same in all strips.
     parts, (less, *_) = zip(*map(projected, pieces), strict=True)
     joined = parts[0] if len(parts) == 1 else op.Concat(*parts, axis=2)
     offset = None if less is None else op.MatMul(projection, less)

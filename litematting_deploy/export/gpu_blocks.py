@@ -135,6 +135,17 @@ def bordered(x: Tensor, centre: Tensor) -> Tensor:
     return concat([row, concat([side, x, side], 3), row], 2)
 
 
+def _mean_of_parts(x: Tensor) -> Tensor:
+    """Return the mean of x (N, G, parts) over its parts, (N, G, 1), as additions, which go into whatever kernel needs
+    it."""
+    parts = x.shape[2]
+    assert parts is not None
+    total = x.window(2, 0, 1)
+    for index in range(1, parts):
+        total = total + x.window(2, index, index + 1)
+    return total * (1 / parts)
+
+
 def of_groups(
     means: Tensor, variances: Tensor, groups: int, parts: int, unrolled: bool = False
 ) -> tuple[Tensor, Tensor]:
@@ -146,14 +157,7 @@ def of_groups(
     if parts == 1:
         return means, variances
 
-    def average(x: Tensor) -> Tensor:
-        if not unrolled:
-            return x.mean(2)
-        total = x.window(2, 0, 1)
-        for index in range(1, parts):
-            total = total + x.window(2, index, index + 1)
-        return total * (1 / parts)
-
+    average = _mean_of_parts if unrolled else lambda x: x.mean(2)
     mean = average(means)
     apart = means - mean
     return mean, average(variances + apart * apart)
@@ -226,6 +230,7 @@ class Blocks:
             if width > _UNROLLED:
                 scale, shift = self._affine(*of_groups(means, variances, groups, width * height), norm)
                 return Affine(y, scale, shift, means.mean(2) * scale + shift)
+            # Means of channels are taken relative to the first: their squares would drown the differences.
             first = means.window(2, 0, 1)
             apart = means - first
             moved, squares = apart.mean(2), (variances + apart * apart).mean(2)
@@ -266,22 +271,21 @@ class Blocks:
         """Return scale and shift (N, D, 1, 1) of a 1x1 convolution of x less its centre, so that both are its norm."""
         groups, channels = norm.num_groups, layer.in_channels
         width = layer.out_channels // groups
+        # Constants of the graph are computed in float64: they cost nothing there.
         rows = layer.weight.detach().double().numpy().reshape(groups, width, channels)
         apart = rows - rows.mean(axis=1, keepdims=True)
         constant = self.drawing.constant
-        row, column = x.centre.reshape(-1, 1, channels), x.centre.reshape(-1, channels, 1)
+        row = x.centre.reshape(-1, 1, channels)
         if layer.bias is not None:  # as one more channel, which is 1 everywhere
             bias = layer.bias.detach().double().numpy().reshape(groups, width, 1)
             apart = np.concatenate([apart, bias - bias.mean(axis=1, keepdims=True)], axis=2)
             row = concat([row, row.window(2, 0, 1) * 0 + 1], 2)
-            column = row.reshape(-1, channels + 1, 1)
         distance = (constant(apart.reshape(1, groups * width, -1), F32) * row).sum(2).reshape(-1, groups, width)
-        within, between = (
-            np.einsum("gpi,gpj->gij", part, part).reshape(1, groups, -1) / width for part in (rows, apart)
-        )
+        within = np.einsum("gpi,gpj->gij", rows, rows).reshape(1, groups, -1) / width
         covariance = self._covariance(x).reshape(-1, 1, within.shape[2]) * constant(within, self.dtype).cast(F32)
-        squares = (column * row).reshape(-1, 1, between.shape[2]) * constant(between, self.dtype).cast(F32)
-        variance = (covariance + squares).sum(2) if layer.bias is None else covariance.sum(2) + squares.sum(2)
+        # The covariance lacks the means, whose part is added here.
+        between = _mean_of_parts(distance * distance)
+        variance = covariance.sum(2).reshape(-1, groups, 1) + between
         weight, bias_of_norm = (self.weight(part, 1, groups, width, dtype=F32) for part in (norm.weight, norm.bias))
         scale = weight / (relu(variance) + EPSILON).apply("Sqrt")
         shift = bias_of_norm + distance * scale
@@ -295,6 +299,7 @@ class Blocks:
         channels, height, width = x.values.chw
         assert height % 2 == 0
         parts, chunk = height // 2, 2 * width
+        # A power of two changes no digit, and half precision ends at 65504.
         shrunk = 2.0 ** -round(math.log2(chunk))
         pixels = x.values.transpose(0, 2, 3, 1).reshape(-1, chunk, channels)
         products = (pixels.transpose(0, 2, 1) * shrunk) @ pixels

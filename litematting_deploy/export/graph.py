@@ -1,10 +1,10 @@
 """From the model to an ONNX graph: a view with a float32 border over the untouched model."""
 
-import copy
 import logging
 import re
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,10 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from ..model import LiteMatting
+from ..errors import UsageError
+from ..model import LiteMatting, ModelConfig
 from .gpu_network import draw
+from .half import converted
 from .rewriting import spell_norms
 from .spec import ExportSpec
 
@@ -50,12 +52,18 @@ def build_graph(model: LiteMatting, spec: ExportSpec) -> onnx.ModelProto:
     Initializers bear the names of the state dict; nothing of the exporting machine is left in the graph.
     """
     if spec.norm_form == "gpu":
+        if replace(model.config, pooling="adaptive") != ModelConfig():
+            raise UsageError(
+                "`norm=gpu` draws the full network alone, and this checkpoint is a variant of it; use `norm=group`",
+                parameter="norm",
+            )
         kind = np.dtype(np.float16 if spec.half else np.float32)
         drawn = draw(model, spec.patch_hw, spec.batch, kind, OPSET)
         _name_stages(drawn)
         return drawn
     dtype = torch.float16 if spec.half else torch.float32
-    view = _Float32Border(copy.deepcopy(model).to(dtype), dtype).eval()
+    inner = converted(model, spec.float32, torch.float32, dtype)
+    view = _Float32Border(inner, dtype).eval()
     batch = spec.batch or TRACED_BATCH
     sample = tuple(torch.rand(batch, channels, *spec.patch_hw) for channels in _INPUTS.values())
     dynamic = ({0: torch.export.Dim("batch")},) * len(_INPUTS) if spec.batch is None else None

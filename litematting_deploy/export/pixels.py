@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 
 from .drawing import Drawing, Tensor
-from .triton import REACH
+from .spec import REACH
 
 _STEPS = (1, 2, 4, 8, 16, 32, 29)
 """Whose sums are all distances up to `REACH`."""

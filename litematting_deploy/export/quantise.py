@@ -8,7 +8,7 @@ What the choices below were measured against is in benchmarks/NOTES.md.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,6 +41,9 @@ _NAMED = 4
 Scene: TypeAlias = tuple[Inputs, NDArray[np.float32]]
 """Network inputs of one patch, and its alpha (H, W), 0..1."""
 
+Progress: TypeAlias = Callable[[float, str], None]
+"""Called with the part done, 0..1, and the name of the phase. The part falls where more turns out to be needed."""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -48,12 +51,14 @@ class Calibration:
 
     name: where `ranges` come from, for the sidecar. ranges: patches whose activations set the scales.
     tuning: drawn scenes on which layers are chosen. judged: others, on which the result is accepted or refused.
+    counts: how many `ranges`, `tuning` and `judged` are, for progress.
     """
 
     name: str
     ranges: Iterable[Inputs]
     tuning: Iterable[Scene]
     judged: Iterable[Scene]
+    counts: tuple[int, int, int] = (0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -71,14 +76,42 @@ class _Trial:
         return float(np.abs(alpha - wanted)[self.unknown].sum(dtype=np.float64)) / 1000
 
 
+class _Meter:
+    """Runs of the network that are done, of those that are planned.
+
+    A run finds ranges in one patch, or makes the alpha of a scene, in float32 or in INT8.
+    """
+
+    def __init__(self, planned: int, report: Progress | None) -> None:
+        self._planned, self._report, self._done, self._phase = planned, report, 0, ""
+
+    def begin(self, phase: str, more: int = 0) -> None:
+        """Name what follows. more: runs that were not planned."""
+        self._planned += more
+        self._phase = phase
+        self._tell()
+
+    def count(self) -> None:
+        """Count one run."""
+        self._done += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._report is not None:
+            self._report(min(1.0, self._done / max(self._planned, 1)), self._phase)
+
+
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
     """One patch after the other, so that no more than one lies in memory with all its activations."""
 
-    def __init__(self, patches: Iterable[Inputs]) -> None:
-        self._patches = iter(patches)
+    def __init__(self, patches: Iterable[Inputs], meter: _Meter) -> None:
+        self._patches, self._meter = iter(patches), meter
 
     def get_next(self) -> Inputs | None:
-        return next(self._patches, None)
+        patch = next(self._patches, None)
+        if patch is not None:
+            self._meter.count()
+        return patch
 
 
 class _Quantiser:
@@ -87,8 +120,10 @@ class _Quantiser:
     stages: names of the convolutions with constant kernels that are not depthwise, by stage.
     """
 
-    def __init__(self, proto: onnx.ModelProto, spec: ExportSpec, reference: LiteMatting, folder: Path) -> None:
-        self._spec, self._reference = spec, reference
+    def __init__(
+        self, proto: onnx.ModelProto, spec: ExportSpec, reference: LiteMatting, folder: Path, meter: _Meter
+    ) -> None:
+        self._spec, self._reference, self._meter = spec, reference, meter
         self._path = folder / "float.onnx"
         self.stages = _with_inputs_of_their_own(proto)
         onnx.save(proto, self._path)
@@ -106,7 +141,7 @@ class _Quantiser:
             str(self._path.with_name("augmented.onnx")),
             extra_options={"symmetric": True},
         )
-        calibrator.collect_data(_Reader(itertools.chain([first], found)))
+        calibrator.collect_data(_Reader(itertools.chain([first], found), self._meter))
         self._ranges = calibrator.compute_data()
 
     def quantised(self, stages: Iterable[str]) -> onnx.ModelProto:
@@ -130,6 +165,7 @@ class _Quantiser:
         """Yield scenes with what the model in float32 makes of them."""
         for inputs, truth in scenes:
             alpha = alpha_of(self._reference, inputs, torch.float32)[0, 0]
+            self._meter.count()
             yield _Trial(inputs, truth, alpha, inputs["trimap"][0, UNKNOWN_CHANNEL] > 0)
 
     def alphas(self, proto: onnx.ModelProto, trials: Iterable[_Trial]) -> Iterator[tuple[_Trial, NDArray[np.float32]]]:
@@ -138,7 +174,9 @@ class _Quantiser:
         options.log_severity_level = 4
         session = onnxruntime.InferenceSession(proto.SerializeToString(), options, ["CPUExecutionProvider"])
         for trial in trials:
-            yield trial, session.run(["alpha"], dict(filled(trial.inputs, self._spec.batch)))[0][0, 0]
+            alpha = session.run(["alpha"], dict(filled(trial.inputs, self._spec.batch)))[0][0, 0]
+            self._meter.count()
+            yield trial, alpha
 
     def sads(self, proto: onnx.ModelProto, trials: Iterable[_Trial]) -> tuple[float, float]:
         """Return the mean SAD of the model in float32 and of a graph, in thousands."""
@@ -151,6 +189,7 @@ class _Quantiser:
 
         The truth is left out here: one stage alone moves alpha so little that its SAD may well fall.
         """
+        self._meter.begin("trying each stage alone in INT8", more=len(self.stages) * len(trials))
         whole = sum(trial.sad(trial.fp32) for trial in trials)
         found = {
             stage: sum(trial.sad(alpha, trial.fp32) for trial, alpha in self.alphas(self.quantised([stage]), trials))
@@ -161,7 +200,12 @@ class _Quantiser:
 
 
 def quantise(
-    proto: onnx.ModelProto, spec: ExportSpec, calibration: Calibration, reference: LiteMatting, name: str
+    proto: onnx.ModelProto,
+    spec: ExportSpec,
+    calibration: Calibration,
+    reference: LiteMatting,
+    name: str,
+    progress: Progress | None = None,
 ) -> tuple[onnx.ModelProto, Quantisation]:
     """Return a graph with as many of its convolutions in INT8 as keep SAD, and what came of it.
 
@@ -173,13 +217,18 @@ def quantise(
     Raises `ToleranceError` where SAD on the judged scenes is more than `MOST_WORSE` above float32's, with the stages
     that cost most.
     """
+    ranges, tuned, judged = calibration.counts
+    meter = _Meter(ranges + 2 * tuned + 2 * judged, progress)
     with TemporaryDirectory() as folder:
-        quantiser = _Quantiser(proto, spec, reference, Path(folder))
+        quantiser = _Quantiser(proto, spec, reference, Path(folder), meter)
+        meter.begin("finding the ranges of activations")
         quantiser.calibrate(calibration.ranges)
+        meter.begin("trying all stages in INT8")
         tuning = list(quantiser.trials(calibration.tuning))
-        left, costs = _left_in_float(quantiser, tuning)
+        left, costs = _left_in_float(quantiser, tuning, meter)
         chosen = [stage for stage in quantiser.stages if stage not in left]
         made = quantiser.quantised(chosen)
+        meter.begin("judging on other scenes")
         fp32, int8 = quantiser.sads(made, quantiser.trials(calibration.judged))
         if not int8 <= fp32 * (1 + MOST_WORSE):  # not-a-number is not
             dear = list((costs or quantiser.costs(tuning)).items())[:_NAMED]
@@ -189,12 +238,19 @@ def quantise(
                 f"{', '.join(f'{stage} {cost:.1%}' for stage, cost in dear)}; give other photos as `calibration`, or "
                 "use `precision=fp16`"
             )
-        layers = sum(len(quantiser.stages[stage]) for stage in chosen)
         total = sum(node.op_type == "Conv" for node in proto.graph.node)
-    return made, Quantisation(calibration.name, layers, total, tuple(left), int8, fp32)
+    return made, Quantisation(calibration.name, _in_int8(made), total, tuple(left), int8, fp32)
 
 
-def _left_in_float(quantiser: _Quantiser, tuning: Sequence[_Trial]) -> tuple[list[str], dict[str, float]]:
+def _in_int8(proto: onnx.ModelProto) -> int:
+    """Return how many convolutions have a kernel and an input in INT8."""
+    restored = {node.output[0] for node in proto.graph.node if node.op_type == "DequantizeLinear"}
+    return sum(node.op_type == "Conv" and {*node.input[:2]} <= restored for node in proto.graph.node)
+
+
+def _left_in_float(
+    quantiser: _Quantiser, tuning: Sequence[_Trial], meter: _Meter
+) -> tuple[list[str], dict[str, float]]:
     """Return the fewest of the dearest stages without which SAD is near enough, and the costs if they were measured."""
 
     def passes(left: Sequence[str]) -> bool:
@@ -208,6 +264,7 @@ def _left_in_float(quantiser: _Quantiser, tuning: Sequence[_Trial]) -> tuple[lis
     costs = quantiser.costs(tuning)
     dearest = list(costs)
     least, most = 1, len(dearest) - 1  # with all of them left, nothing would be in INT8
+    meter.begin("leaving the dearest stages in float", more=max(most - least, 0).bit_length() * len(tuning))
     while least < most:
         middle = (least + most) // 2
         if passes(dearest[:middle]):
@@ -221,9 +278,10 @@ def _with_inputs_of_their_own(proto: onnx.ModelProto) -> dict[str, list[str]]:
     """Put an Identity before each convolution that can be quantised, in place; return their names by stage.
 
     A tensor is quantised for all that read it: a residual addition, and the picture on its way to the last layers,
-    would be, too. Runtimes remove an Identity.
+    would be, too. Runtimes remove an Identity. Its type is stated, which is the kernel's, for the quantiser leaves out
+    what it does not know the type of, and ONNX infers none behind a GroupNormalization.
     """
-    kernels = {tensor.name for tensor in proto.graph.initializer}
+    kernels = {tensor.name: tensor.data_type for tensor in proto.graph.initializer}
     stages: dict[str, list[str]] = {}
     nodes = []
     for node in proto.graph.node:
@@ -232,6 +290,7 @@ def _with_inputs_of_their_own(proto: onnx.ModelProto) -> dict[str, list[str]]:
             stages.setdefault(node.name.partition("/")[0], []).append(node.name)
             own = f"{node.name}_input"
             nodes.append(onnx.helper.make_node("Identity", [node.input[0]], [own], name=own))
+            proto.graph.value_info.append(onnx.helper.make_tensor_value_info(own, kernels[node.input[1]], None))
             node.input[0] = own
         nodes.append(node)
     del proto.graph.node[:]

@@ -14,7 +14,18 @@ Precision = Literal["fp32", "fp16", "int8"]
 Pooling = Literal["matmul", "conv", "adaptive"]
 Norm = Literal["group", "instance", "batch", "folded", "gpu"]
 
+EnbPooling = Literal["pyramid", "max", "average", "none"]
+
 MAX_SIDE, MAX_BATCH = 4096, 1024
+REACH = 92
+"""Pixels around a patch whose trimap the guide depends on: beyond, exp(-d² / 512) is below 1e-7."""
+STAGES = (
+    *(f"layer{index}" for index in range(8)),
+    *("layerx", "gfnb", "ppm", "dfpool"),
+    *(f"uper{index}" for index in range(1, 6)),
+    "out",
+)
+"""The parts of the network, by the names of its state dict."""
 
 # Largest absolute difference of alpha accepted against the fp32 PyTorch model; in INT8, whose single pixels may be off
 # by more, largest mean difference: up to 0.03 was measured (benchmarks/NOTES.md). SAD is held to a limit of its own.
@@ -42,8 +53,12 @@ class ExportSpec(Spec):
     pooling: the form of average pooling, see `model.pooling`.
     norm: the form of group norm, see `norms`; None for "gpu" in fp16 with a fixed batch, and "group" elsewhere. "group"
         is one GroupNormalization node; "instance" and "batch" are spelled out around these; "folded" is for ONNX
-        Runtime on a CPU, float32 only; "gpu" draws the network for TensorRT, for a fixed batch, with pooling in a form
-        of its own, see `gpu_blocks`.
+        Runtime on a CPU, float32 only; "gpu" draws the network for TensorRT, with pooling in a form of its own, see
+        `gpu_blocks`.
+    float32: of fp16, stages that stay in float32, by the names of the network's parts (layer0 to layer7, layerx, gfnb,
+        ppm, dfpool, uper1 to uper5, out); a failing export says which. Not in the form "gpu", which is of one type.
+    enb_pooling: of a checkpoint of the paper's Table 4, how its Efficient Non-Local Block samples, which its tensors do
+        not show; see `ModelConfig`. "max" needs `pooling` "adaptive".
     tolerance: largest absolute difference of alpha, in INT8 mean difference; None for that of the
         precision in `TOLERANCES`.
 
@@ -56,6 +71,8 @@ class ExportSpec(Spec):
     precision: Precision = "fp32"
     pooling: Pooling = "matmul"
     norm: Norm | None = None
+    float32: tuple[str, ...] = ()
+    enb_pooling: EnbPooling = "pyramid"
     tolerance: float | None = None
 
     def __post_init__(self) -> None:
@@ -72,16 +89,28 @@ class ExportSpec(Spec):
                 f"`precision={self.precision}`; use `norm=batch`",
                 parameter="norm",
             )
-        if self.norm == "gpu" and self.batch is None:
+        self._check_float32()
+        if self.enb_pooling == "max" and self.pooling != "adaptive":
             raise UsageError(
-                "`norm=gpu` needs a fixed `batch`, for TensorRT for RTX builds no such engine for a dynamic one; use "
-                "`batch=1`, or `norm=group`",
-                parameter="norm",
+                "`enb_pooling=max` is no matrix product; use `pooling=adaptive` with it", parameter="enb_pooling"
             )
         if self.tolerance is not None and not 0 < self.tolerance <= 1:
             raise UsageError(
                 f"`tolerance`, a difference of alpha, must be positive and up to 1, as 0.001; got {self.tolerance}",
                 parameter="tolerance",
+            )
+
+    def _check_float32(self) -> None:
+        """Raise `UsageError` for stages that are none, or where nothing would stay in float32."""
+        if unknown := [name for name in self.float32 if name not in STAGES]:
+            raise UsageError(
+                f"`float32` must be some of {', '.join(STAGES)}; got {', '.join(unknown)}", parameter="float32"
+            )
+        if self.float32 and (self.precision != "fp16" or self.norm_form == "gpu"):
+            raise UsageError(
+                "`float32` keeps stages out of `precision=fp16`, in a form of norm other than gpu; use "
+                "`precision=fp16` with `norm=group`, or leave it out",
+                parameter="float32",
             )
 
     @property

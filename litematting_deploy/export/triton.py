@@ -10,9 +10,11 @@ from typing import Any, Literal, TypeAlias
 from .._optional import require
 from ..errors import ArtefactError, OutputError, UsageError
 from ..files import check_writable, replace_file
+from ..parameters import check_number
 from ..sidecar import EngineSidecar, Sidecar, check_engine_sidecar, check_sidecar, write_sidecar
-from ..specs import Spec, check_number
+from ..specs import Spec
 from .pbtxt import Value, Word, pbtxt
+from .spec import REACH
 
 Kind = Literal["auto", "gpu", "cpu"]
 Inputs = Literal["tensors", "pixels"]
@@ -22,9 +24,6 @@ ENGINE_MODEL = "litematting_trt"
 VERSION = "1"
 QUEUE_DELAY_US = 1000
 """How long Triton holds a request back for others to join its batch: little beside what a patch takes."""
-
-REACH = 92
-"""Pixels around a patch whose trimap the guide depends on: beyond, exp(-d² / 512) is below 1e-7."""
 
 _INPUTS = {"image": 3, "trimap": 3, "guide": 2}
 Tensors: TypeAlias = dict[str, tuple[str, list[int]]]

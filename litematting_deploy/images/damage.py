@@ -40,7 +40,7 @@ _TIFF: dict[str, Any] = {
     **dict.fromkeys(("TIFFOpenOptionsSetErrorHandlerExtR", "TIFFOpenOptionsSetWarningHandlerExtR"), None),
     **dict.fromkeys(("TIFFNumberOfStrips", "TIFFNumberOfTiles"), ctypes.c_uint32),
     **dict.fromkeys(("TIFFStripSize", "TIFFTileSize", "TIFFReadEncodedStrip", "TIFFReadEncodedTile"), ctypes.c_ssize_t),
-    "TIFFIsTiled": _Int,
+    **dict.fromkeys(("TIFFIsTiled", "TIFFSetDirectory", "TIFFIsCODECConfigured"), _Int),
 }
 _EXR: dict[str, Any] = dict.fromkeys(
     (
@@ -58,8 +58,14 @@ def damaged(path: str | Path, kind: str, reason: object) -> InputError:
     return InputError(f"{path}: damaged or truncated {kind} ({said}); save or fetch it again")
 
 
-def check_tiff(path: str | Path, max_megapixels: float) -> None:
-    """Raise `InputError` where libtiff finds an error in the first picture of a file.
+def has_codec(compression: int) -> bool:
+    """Return whether libtiff is built for a TIFF's compression, by its number; True where that cannot be asked."""
+    library = _library(_imaging.__file__, tuple(_TIFF.items()))
+    return library is None or bool(library.TIFFIsCODECConfigured(ctypes.c_uint16(compression)))
+
+
+def check_tiff(path: str | Path, max_megapixels: float, page: int = 0) -> None:
+    """Raise `InputError` where libtiff finds an error in one page of a file.
 
     max_megapixels: a strip or tile that takes more room than so many pixels is refused before it is decoded: where
     tags are damaged, libtiff may see another size than Pillow, whose size is checked already.
@@ -83,7 +89,8 @@ def check_tiff(path: str | Path, max_megapixels: float) -> None:
     library.TIFFOpenOptionsFree(options)
     if opened:
         try:
-            _read_parts(library, opened, said, int(max_megapixels * 1e6 * _MOST_PIXEL_BYTES))
+            if page == 0 or library.TIFFSetDirectory(opened, ctypes.c_uint32(page)):
+                _read_parts(library, opened, said, int(max_megapixels * 1e6 * _MOST_PIXEL_BYTES))
         finally:
             library.TIFFClose(opened)
     if said or not opened:

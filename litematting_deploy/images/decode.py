@@ -57,7 +57,7 @@ def decode(path: str | Path, max_megapixels: float, indices: bool = False) -> De
         has_palette = picture.mode in _PALETTES
         # Tiles of other codecs are decoded by Pillow itself, which raises where they are damaged.
         if any(tile.codec_name == "libtiff" for tile in tiles):
-            check_tiff(path, max_megapixels)
+            check_tiff(path, max_megapixels, picture.tell())
         metadata, orientation = loaded(picture, path)
         if indices and has_palette:
             array = np.asarray(picture)
@@ -78,8 +78,9 @@ def decode(path: str | Path, max_megapixels: float, indices: bool = False) -> De
     if array.ndim == 3 and array.shape[2] in (2, 4):
         array, alpha = array[:, :, :-1], array[:, :, -1]
         array = array[:, :, 0] if array.shape[2] == 1 else array
-        # An opaque alpha channel says nothing, and pictures with one are taken.
-        alpha = None if (alpha == np.iinfo(alpha.dtype).max).all() else alpha
+        # An opaque alpha channel says nothing, and pictures with one are taken. Filters leave deep ones a little less.
+        top = np.iinfo(alpha.dtype).max
+        alpha = None if (alpha >= top - top // 510).all() else alpha
     # Turning and slicing give views, and OpenCV takes whole blocks.
     return Decoded(np.ascontiguousarray(array), alpha, metadata, top, has_palette)
 
@@ -143,7 +144,9 @@ def _plain_mode(picture: Image.Image, path: str | Path, head: PngHead | None) ->
 
 def _is_deep_colour(picture: ImageFile.ImageFile) -> bool:
     """Return whether a picture that is not loaded has 16-bit colours, of which Pillow would keep the upper 8 bits."""
-    deep = _bits_of(picture) > 8 or any(";16" in _raw_mode(tile) for tile in picture.tile)
+    # BGR;16 of a BMP is a pixel of 16 bits, not a channel.
+    modes = [mode for tile in picture.tile if not (mode := _raw_mode(tile)).startswith("BGR")]
+    deep = _bits_of(picture) > 8 or any(";16" in mode for mode in modes)
     return deep and picture.mode in _DEEP_MODES
 
 
@@ -187,6 +190,7 @@ def _bytes_of(picture: ImageFile.ImageFile, tiles: list[Any], path: str | Path, 
     """
     with open(path, "rb") as file:
         again: ImageFile.ImageFile = type(picture)(file)
+        again.seek(picture.tell())
         if again.tile != tiles:
             raise InputError(f"{path}: has changed while it was read; read it again")
         again.tile = [

@@ -1,5 +1,6 @@
 """Read and write OpenEXR files, half or float; results have their photo's windows and attributes."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from .opening import check_size
 _DTYPES: dict[str, type[Any]] = {"half": np.float16, "float": np.float32, "uint": np.uint32}
 _LINES_PER_CHUNK = 16  # of ZIP compression, which is lossless
 _NAMES = {1: "A", 3: "RGB", 4: "RGBA"}
+_HALF_LEVEL = 0.5 / 255
 
 
 def is_exr(path: str | Path) -> bool:
     """Return whether a file begins as OpenEXR files do. Raises `InputError` for what is no file or cannot be read."""
-    if not Path(path).is_file():
-        kind = "a folder" if Path(path).is_dir() else "no such file"
+    # Unlike the methods of `Path`, these answer for a name that is longer than the system's, too.
+    if not os.path.isfile(path):
+        kind = "a folder" if os.path.isdir(path) else "no such file"
         raise InputError(f"{path}: {kind}; give the path of an image file")
     try:
         with open(path, "rb") as file:
@@ -46,21 +49,20 @@ def read_exr_header(path: str | Path, max_megapixels: float) -> ExrHeader:
     return header
 
 
-def read_exr_rgb(path: str | Path, max_megapixels: float) -> tuple[NDArray[Any], ExrHeader]:
+def read_exr_rgb(path: str | Path, max_megapixels: float, layer: str | None = None) -> tuple[NDArray[Any], ExrHeader]:
     """Read scene-linear colours (H, W, 3): channels R, G, B, or Y alone as grey; A must be opaque.
 
+    layer: the layer whose channels these are, as beauty of beauty.R; None for those without a layer.
     Other channels and layers are not looked at. The file has scanlines or tiles, of any compression. Values are
     float16, or float32 where one of the channels is, and may be infinite. Raises `InputError`.
     """
     header = read_exr_header(path, max_megapixels)
-    colours = _colours(header)
+    colours = _colours(header, layer)
     if colours is None:
-        raise InputError(
-            f"{path}: its channels are {_listed(header.channels)}, wanted R, G, B, or Y without RY and BY; "
-            "write the layer that you mean as plain RGB"
-        )
-    planes = _read(path, header, (*colours, *({"A"} & header.channels.keys())))
-    if "A" in planes and not (planes["A"] == 1).all():
+        raise _without_colours(path, header, layer)
+    alpha = _named("A", layer)
+    planes = _read(path, header, (*colours, *({alpha} & header.channels.keys())))
+    if alpha in planes and not _is_opaque(planes[alpha]):
         raise InputError(
             f"{path}: has transparent pixels, whose colours are unclear; flatten it or save it without alpha"
         )
@@ -77,7 +79,7 @@ def read_exr_mask(path: str | Path, max_megapixels: float) -> tuple[NDArray[np.f
     plane, colours = None, _colours(header)
     if is_alpha := "A" in header.channels:
         plane = _read(path, header, ("A",))["A"]
-    if colours is not None and (plane is None or (plane == 1).all()):
+    if colours is not None and (plane is None or _is_opaque(plane)):
         grey, *others = _read(path, header, colours).values()
         # NaN is looked for below, where the message names it.
         if not all(np.array_equal(grey, other, equal_nan=True) for other in others):
@@ -125,12 +127,40 @@ def write_exr(path: str | Path, pixels: NDArray[Any], source: ExrHeader | None =
             splice(draft, source.carried_over(), -(-planes.shape[0] // _LINES_PER_CHUNK))
 
 
-def _colours(header: ExrHeader) -> tuple[str, ...] | None:
-    """Return the channels that hold the picture: R, G, B, or Y where no chroma belongs to it."""
+def _is_opaque(alpha: NDArray[Any]) -> bool:
+    """Return whether an alpha channel is 1 everywhere, within half a level of 8 bits, as filters leave it."""
+    return bool((np.abs(alpha.astype(np.float32) - 1) <= _HALF_LEVEL).all())
+
+
+def _colours(header: ExrHeader, layer: str | None = None) -> tuple[str, ...] | None:
+    """Return the channels that hold the picture: R, G, B of a layer, or Y where no chroma belongs to it."""
     names = header.channels.keys()
-    if {"R", "G", "B"} <= names:
-        return ("R", "G", "B")
-    return ("Y",) if "Y" in names and not {"RY", "BY"} & names else None
+    red, green, blue, grey, *chroma = (_named(name, layer) for name in ("R", "G", "B", "Y", "RY", "BY"))
+    if {red, green, blue} <= names:
+        return (red, green, blue)
+    return (grey,) if grey in names and not set(chroma) & names else None
+
+
+def _named(channel: str, layer: str | None) -> str:
+    """Return the name of a channel of a layer."""
+    return channel if layer is None else f"{layer}.{channel}"
+
+
+def _without_colours(path: str | Path, header: ExrHeader, layer: str | None) -> InputError:
+    """Return the error for a file that has no colours in a layer, which says which layers have some."""
+    layers = dict.fromkeys(name.rpartition(".")[0] for name in header.channels if "." in name)
+    usable = [each for each in layers if _colours(header, each)]
+    if usable:
+        asked = "R, G, B, or Y without a layer" if layer is None else f"layer {layer} of R, G, B, or Y"
+        plain = "" if layer is None or _colours(header) is None else ", or leave it out"
+        return InputError(
+            f"{path}: has no {asked}; choose one of its layers with `layer`: "
+            f"{_listed(dict.fromkeys(usable, ''))}{plain}"
+        )
+    return InputError(
+        f"{path}: its channels are {_listed(header.channels)}, wanted R, G, B, or Y without RY and BY; "
+        + ("write the layer that you mean as plain RGB" if layer is None else "leave `layer` out")
+    )
 
 
 def _read(path: str | Path, header: ExrHeader, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:

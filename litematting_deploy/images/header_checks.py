@@ -4,6 +4,7 @@ Tags may share their bytes: a small file can claim many times its size, and each
 """
 
 import io
+import itertools
 import os
 import re
 import struct
@@ -23,7 +24,12 @@ _MOST_NUMBERS = 1_000_000  # each becomes an object of Pillow's, and a fraction 
 # By TIFF's types: the bytes of one value.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _BYTES, _WHOLE_NUMBERS, _FRACTIONS = (1, 2, 7), (3, 4, 6, 8, 9, 13, 16), (5, 10)
-_SAMPLES = 277
+_SAMPLES, _COMPRESSION = 277, 259
+# What a page is: in bits, of which the lowest means a reduced copy of another page; or, in old files, 2 for that.
+_KIND, _OLD_KIND = 254, 255
+_REDUCED, _OLD_REDUCED = 1, 2
+_MATTER = (_SAMPLES, _COMPRESSION, _KIND, _OLD_KIND, *SUB_FOLDERS)
+_MOST_PAGES = 100  # reduced copies halve the sides, so that none has as many
 _PLACES_OF_PIXELS = (273, 279, 324, 325)
 _BIG_ENDIAN_BIGTIFF = b"MM\0+"
 _MOST_SAMPLES = 6  # Pillow opens no more, and writes a line to the standard error
@@ -36,19 +42,56 @@ _WITH_CONTENT = {*range(0xC0, 0xF0), 0xFE} - {0xC8, *range(0xD0, 0xDA)}
 _BLOCK, _LONGEST = 1 << 20, 1 << 16
 
 
-def check_tiff_tags(file: BinaryIO, path: str | Path) -> None:
-    """Raise `InputError` for an open TIFF file whose tags Pillow would stumble over."""
+@dataclass(frozen=True)
+class TiffPage:
+    """Which page of a TIFF is the picture, from 0 on, and the number of its compression."""
+
+    index: int = 0
+    compression: int = 1
+
+
+def check_tiff_tags(file: BinaryIO, path: str | Path) -> TiffPage:
+    """Return the only page of an open TIFF that is no reduced copy, as pyramids and cameras have them beside it.
+
+    Raises `InputError` for a file whose tags Pillow would stumble over, and for one with several such pages.
+    """
     file.seek(0)
     if file.read(4) == _BIG_ENDIAN_BIGTIFF:  # Pillow takes it for a plain TIFF, and libtiff does not
         raise InputError(f"{path}: is a big-endian BigTIFF, which cannot be read; save it as a plain TIFF")
-    _check_tags(file, os.fstat(file.fileno()).st_size, str(path), _MOST_SAMPLES)
+    pages = list(itertools.islice(_pages(file, os.fstat(file.fileno()).st_size, str(path)), _MOST_PAGES))
+    for page in pages:
+        if page.get(_SAMPLES, 1) > _MOST_SAMPLES:
+            raise InputError(f"{path}: has {page[_SAMPLES]} channels, wanted 4 at most; save it as RGB or grey")
+    full = [index for index, page in enumerate(pages) if not _is_reduced(page)]
+    if len(pages) > 1 and (len(full) != 1 or len(pages) == _MOST_PAGES):
+        raise InputError(f"{path}: holds several frames, wanted a single image; save the one you mean")
+    index = full[0] if full else 0
+    return TiffPage(index, pages[index].get(_COMPRESSION, 1) if pages else 1)
+
+
+def _is_reduced(page: dict[int, int]) -> bool:
+    """Return whether a page, given its tags that matter, is a reduced copy of another one."""
+    return bool(page.get(_KIND, 0) & _REDUCED) or page.get(_OLD_KIND) == _OLD_REDUCED
+
+
+def _pages(file: BinaryIO, size: int, name: str) -> Iterator[dict[int, int]]:
+    """Yield the tags that matter of each page of a TIFF, checked as `_checked_tags` does; see there for arguments."""
+    start: int | None = None
+    seen: set[int | None] = set()
+    while start != 0 and start not in seen:
+        seen.add(start)
+        tags = _checked_tags(file, size, name, start)
+        if tags is None:
+            return
+        yield tags.first
+        start = tags.following
 
 
 def check_exif(block: bytes, path: str | Path) -> None:
     """Raise `InputError` for an EXIF block whose tags share their bytes."""
     while block.startswith(EXIF_NAME):
         block = block.removeprefix(EXIF_NAME)
-    _check_tags(io.BytesIO(block), len(block), f"{path}: its EXIF", None)
+    _checked_tags(io.BytesIO(block), len(block), f"{path}: its EXIF")
 
 
 def check_jpeg(file: BinaryIO, path: str | Path) -> None:
@@ -89,27 +132,25 @@ def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         at = end
 
 
-def _check_tags(file: BinaryIO, size: int, name: str, most_samples: int | None) -> None:
-    """Raise `InputError` where tags claim more bytes than are there, or hold very many numbers.
+def _checked_tags(file: BinaryIO, size: int, name: str, start: int | None = None) -> "_Tags | None":
+    """Return the tags of one page, those of its sub-folders counted; None for what is no TIFF.
 
-    What is damaged in another way, or is no TIFF, is left to the decoders.
+    What is damaged is left to the decoders.
 
     file: `size` bytes, which begin with TIFF's signature.
     name: begins an error.
-    most_samples: channels that the first picture may have; None where that does not matter.
+    start: the byte at which the page's folder begins; None for the first one.
+    Raises `InputError` where tags claim more bytes than are there, or hold very many numbers.
     """
     file.seek(0)
     head = file.read(16)
     big = head[2:3] == b"+"
     if not head.startswith(tuple(PREFIXES)) or len(head) < (16 if big else 8):
-        return
+        return None
     tags = _Tags(file, size, name, "little" if head.startswith(b"II") else "big", big)
-    tags.count(tags.whole(head[8:16] if big else head[4:8]))
-    if most_samples is not None and tags.first.get(_SAMPLES, 1) > most_samples:
-        raise InputError(f"{name}: has {tags.first[_SAMPLES]} channels, wanted 4 at most; save it as RGB or grey")
-    # All places first, since counting a folder adds to them.
-    for start in [tags.first[tag] for tag in SUB_FOLDERS if tag in tags.first]:
-        tags.count(start)
+    tags.following = tags.count(tags.whole(head[8:16] if big else head[4:8]) if start is None else start, tags.first)
+    for place in [tags.first[tag] for tag in SUB_FOLDERS if tag in tags.first]:
+        tags.count(place, {})
     advice = "save it again, without its metadata if need be"
     if tags.total > size:
         raise InputError(f"{name}: its tags claim {tags.total} bytes where {size} are; {advice}")
@@ -118,14 +159,16 @@ def _check_tags(file: BinaryIO, size: int, name: str, most_samples: int | None) 
             f"{name}: its tags hold {tags.numbers} numbers, counting a fraction as ten, wanted {_MOST_NUMBERS} at "
             f"most; {advice}"
         )
+    return tags
 
 
 @dataclass
 class _Tags:
-    """The tags of the folders that were counted.
+    """The tags of the folders that were counted: one page, and its sub-folders.
 
     total, numbers: bytes and numbers of all values that lie outside the folders.
-    first: the first value of the tags that matter, channels and places of other folders.
+    first: the first value of those tags of the page that matter.
+    following: the byte at which the next page's folder begins; 0 at the last page.
     """
 
     file: BinaryIO
@@ -136,9 +179,11 @@ class _Tags:
     total: int = 0
     numbers: int = 0
     first: dict[int, int] = field(default_factory=dict)
+    following: int = 0
+    _following: int = 0
 
-    def count(self, start: int) -> None:
-        """Add the folder that begins at the byte `start`."""
+    def count(self, start: int, first: dict[int, int]) -> int:
+        """Add the folder that begins at the byte `start`, keep in `first` what matters, and return what follows it."""
         for tag, kind, count, content in self._entries(start):
             unit, offset = _SIZES.get(kind, 0), self.whole(content)
             outside = unit * count > len(content)
@@ -146,8 +191,9 @@ class _Tags:
                 self.total += unit * count
                 if kind not in _BYTES and not (tag in _PLACES_OF_PIXELS and kind in _WHOLE_NUMBERS):
                     self.numbers += count * (10 if kind in _FRACTIONS else 1)
-            if tag in (_SAMPLES, *SUB_FOLDERS) and kind in _WHOLE_NUMBERS and count:
-                self.first[tag] = self.whole(self._read(offset, unit) if outside else content[:unit])
+            if tag in _MATTER and kind in _WHOLE_NUMBERS and count:
+                first[tag] = self.whole(self._read(offset, unit) if outside else content[:unit])
+        return self._following
 
     def whole(self, content: bytes) -> int:
         """Return the unsigned number that bytes stand for."""
@@ -162,6 +208,7 @@ class _Tags:
             )
         layout = struct.Struct(("<" if self.order == "little" else ">") + ("HHQ8s" if self.big else "HHL4s"))
         content = self._read(self.file.tell(), count * layout.size)
+        self._following = self.whole(self.file.read(8 if self.big else 4))
         yield from layout.iter_unpack(content[: len(content) // layout.size * layout.size])
 
     def _read(self, start: int, count: int) -> bytes:

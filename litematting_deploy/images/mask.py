@@ -7,9 +7,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, UsageError
+from ..errors import InputError
+from ..parameters import Amount, path_text
 from ..profiling import stage
-from ..specs import MAX_MEGAPIXELS, Amount
+from ..specs import MAX_MEGAPIXELS
 from .colour import upper_bits
 from .decode import Decoded, decode
 from .exr import is_exr, read_exr_mask
@@ -26,23 +27,11 @@ class MaskMeaning:
     threshold: values from this one on are foreground and all others background, in the file's own numbers or in percent
     of the top of the mask's range.
     labels: exactly these class ids are foreground; of a palette, its indices.
-    Raises `UsageError` where both are given, and for numbers that no mask has.
+    `TrimapSpec` says which numbers these may be, and that one of both is given.
     """
 
     threshold: Amount | None = None
     labels: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.threshold is not None and self.labels:
-            raise UsageError("`mask_threshold` and `mask_labels` are two ways to read a mask; give one of them")
-        if self.threshold is not None and not 0 < self.threshold.value <= (100 if self.threshold.percent else 65535):
-            raise UsageError(
-                f"`mask_threshold` must be above 0 and at most the top of the mask's range, or 100%; got "
-                f"{self.threshold}"
-            )
-        for label in self.labels:
-            if not 0 <= label <= 65535:
-                raise UsageError(f"`mask_labels` must be class ids from 0 to 65535; got {label}")
 
     @property
     def is_default(self) -> bool:
@@ -97,6 +86,7 @@ def read_trimap(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDA
     16 bits are accepted where every value is 257 times an 8-bit one. Transparent pixels are refused, whether an alpha
     channel, a palette or a PNG's tRNS says so: they might be meant as background or as unknown. Raises `InputError`.
     """
+    path = path_text("path", path)
     if is_exr(path):
         raise InputError(f"{path}: is OpenEXR, trimaps are read from PNG or TIFF; save it as 8-bit grey")
     decoded = decode(path, max_megapixels)
@@ -124,6 +114,7 @@ def read_mask(
     alone: the mask is not one of a sequence, of which another mask tells the scale.
     Raises `InputError`, `DimMaskError`; see `MaskMeaning.applied`.
     """
+    path = path_text("path", path)
     if is_exr(path):
         plane, windows, is_alpha = read_exr_mask(path, max_megapixels)
         mask = meaning.applied(plane, 1.0, str(path), alone=alone, of_alpha=is_alpha)

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,13 @@ XMP_TAG, IPTC_TAG, ICC_TAG = 700, 33723, 34675  # of TIFF
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations whose height and width are exchanged."""
 _ORIENTATION_TAG = 0x0112
-_IN_XMP = re.compile(rb'tiff:Orientation="\d"|<tiff:Orientation>\d</tiff:Orientation>')
+# As an attribute or an element, whatever the prefix that the packet gives to TIFF's names.
+_IN_XMP = re.compile(
+    rb"""[\w.-]+:Orientation\s*=\s*("[^"]*"|'[^']*')|<([\w.-]+:Orientation)\b[^>]*(/>|>.*?</\2\s*>)""", re.DOTALL
+)
+_XMP_KEYS = ("xmp", "XML:com.adobe.xmp")
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
+_PER_INCH = {2: 1.0, 3: 2.54}  # by the number of a unit, inch and centimetre
 _RAW_EXIF = "Raw profile type exif"  # as ImageMagick writes it to PNG
 # Tags that describe how the pixels of one file lie in it, or that are kept by other means.
 _OF_THE_FILE = {
@@ -106,18 +113,9 @@ def _metadata_of(picture: Image.Image, orientation: int) -> Metadata:
 
     orientation: what the EXIF said before loading.
     """
-    try:
-        tags = picture.getexif()
-        kept = {tag: tags[tag] for tag in tags if tag not in _OF_THE_FILE}
-        for tag in SUB_FOLDERS:
-            if tag in kept:
-                kept[tag] = {name: value for name, value in tags.get_ifd(tag).items() if name not in _OF_THE_FILE}
-        metadata = Metadata(exif=tuple(sorted(kept.items())))
-        # Tried now: tags that Pillow reads and cannot write would fail when the results are written.
-        metadata.exif_block()
-    except DECODER_ERRORS:
-        metadata = Metadata()
-    icc, dpi, xmp = (picture.info.get(name) for name in ("icc_profile", "dpi", "xmp"))
+    metadata = Metadata(exif=_kept_tags(picture))
+    icc, xmp = (picture.info.get(name) for name in ("icc_profile", "xmp"))
+    dpi = _resolution(picture)
     if dpi is not None and len(dpi) == 2 and all(0 < float(value) < 1e6 for value in dpi):
         x, y = (float(value) for value in dpi)
         # The pixels are upright now, and their resolutions change places with the sides.
@@ -125,16 +123,91 @@ def _metadata_of(picture: Image.Image, orientation: int) -> Metadata:
     return replace(
         metadata,
         icc=icc if isinstance(icc, bytes) and icc else None,
-        # Readers that believe XMP would turn the upright pixels once more.
-        xmp=_IN_XMP.sub(b"", xmp) if isinstance(xmp, bytes) and xmp else None,
+        xmp=_without_orientation(xmp) if isinstance(xmp, bytes) and xmp else None,
         iptc=_iptc(picture),
     )
+
+
+def _kept_tags(picture: Image.Image) -> tuple[tuple[int, Any], ...]:
+    """Return the EXIF tags of a loaded picture and its sub-folders, but for those that Pillow cannot read or write."""
+    try:
+        tags = _exif_of(picture)
+        kept = {tag: value for tag, value in _readable(tags) if tag not in _OF_THE_FILE}
+        for tag in SUB_FOLDERS:
+            if tag in kept:
+                folder = {name: value for name, value in _readable(tags.get_ifd(tag)) if name not in _OF_THE_FILE}
+                kept[tag] = {name: value for name, value in folder.items() if _is_writable(tag, {name: value})}
+    except DECODER_ERRORS:
+        return ()
+    # Tried now: they would fail when the results are written.
+    return tuple(sorted((tag, value) for tag, value in kept.items() if _is_writable(tag, value)))
+
+
+def _readable(tags: Any) -> Iterator[tuple[int, Any]]:
+    """Yield those tags of a folder, by number and value, whose value can be read."""
+    for tag in list(tags):
+        with contextlib.suppress(*DECODER_ERRORS):
+            yield tag, tags[tag]
+
+
+def _is_writable(tag: int, value: Any) -> bool:
+    """Return whether Pillow can write a tag, a sub-folder of EXIF being a dictionary."""
+    try:
+        Metadata(exif=((tag, value),)).exif_block()
+    except DECODER_ERRORS:
+        return False
+    return True
+
+
+def _resolution(picture: Image.Image) -> tuple[float, float] | None:
+    """Return pixels per inch, horizontal and vertical; None where the file says nothing, where Pillow has a default."""
+    if isinstance(picture, TiffImageFile):
+        tags = picture.tag_v2
+        try:
+            per_inch = _PER_INCH[tags.get(_RESOLUTION_UNIT, 2)]
+            return float(tags[_X_RESOLUTION]) * per_inch, float(tags[_Y_RESOLUTION]) * per_inch
+        except DECODER_ERRORS:  # a tag is missing, or of an odd type
+            return None
+    of_exif = isinstance(picture, JpegImageFile) and picture.info.get("jfif_unit") not in (1, 2)
+    if of_exif and _X_RESOLUTION not in _exif_of(picture):
+        return None
+    return picture.info.get("dpi")
+
+
+def _without_orientation(xmp: bytes) -> bytes | None:
+    """Return an XMP packet without orientation, by which readers would turn the upright pixels once more.
+
+    Returns None where the packet names one in a way that is not understood here, such as in UTF-16.
+    """
+    cleaned = _IN_XMP.sub(b"", xmp)
+    return None if re.search(rb":Orientation\b", cleaned.replace(b"\0", b"")) else cleaned
+
+
+def _exif_of(picture: Image.Image) -> Image.Exif:
+    """Return the EXIF tags of a picture, among which Pillow puts an orientation that XMP alone says.
+
+    Other readers (libvips, OpenCV, OpenImageIO) do not turn by that, and editors leave it behind in upright pictures.
+    """
+    if picture.format == "PNG" and "exif" not in picture.info:
+        picture.load()  # as Pillow does, since chunks may follow the pixels
+    hidden = {key: picture.info.pop(key) for key in _XMP_KEYS if key in picture.info}
+    try:
+        tags = picture.getexif()
+    finally:
+        picture.info.update(hidden)
+    # Of a JPEG, Pillow has read the tags when it opened the file, to look for a resolution.
+    if hidden and _ORIENTATION_TAG in tags and isinstance(block := picture.info.get("exif"), bytes):
+        own = Image.Exif()
+        own.load(block)
+        if _ORIENTATION_TAG not in own:
+            del tags[_ORIENTATION_TAG]
+    return tags
 
 
 def _orientation_of(picture: Image.Image) -> int:
     """Return the EXIF orientation of a picture; 1 where there is none or none that can be read."""
     try:
-        return int(picture.getexif().get(_ORIENTATION_TAG, 1))
+        return int(_exif_of(picture).get(_ORIENTATION_TAG, 1))
     except DECODER_ERRORS:
         return 1
 

@@ -13,9 +13,10 @@ from typing import BinaryIO, TypeAlias
 
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-from ..errors import InputError, UsageError
-from .damage import damaged
-from .header_checks import check_jpeg, check_tiff_tags
+from ..errors import InputError
+from ..parameters import ABOVE_0
+from .damage import damaged, has_codec
+from .header_checks import TiffPage, check_jpeg, check_tiff_tags
 from .heif import container_factory
 from .metadata import DECODER_ERRORS
 from .png import PngHead
@@ -28,7 +29,19 @@ _PLUGINS = (PngImagePlugin, JpegImagePlugin, TiffImagePlugin, WebPImagePlugin, B
 READ_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 # As many as `Image.open` shows to a plugin.
 _SIGNATURE_BYTES = 16
+_CONVERSION = "tiffcp -c zip IN.tif OUT.tif, or magick IN.tif -compress Zip OUT.tif"
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # tags of TIFF
+# The names of compressions that Pillow has no decoder for, or not in all its wheels.
+_COMPRESSIONS = {
+    34887: "LERC",
+    34925: "LZMA",
+    50000: "ZSTD",
+    50001: "WebP",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
+    **dict.fromkeys((33003, 33004, 33005, 34712), "JPEG 2000"),
+    6: "old-style JPEG",
+}
 
 
 class _Tiff(TiffImagePlugin.TiffImageFile):
@@ -49,10 +62,7 @@ def opened(path: str | Path, max_megapixels: float) -> Iterator[tuple[ImageFile.
     Raises `InputError` naming the file, also for what goes wrong with the picture while it is open, and `UsageError`
     for a limit that is none.
     """
-    if not isinstance(max_megapixels, int | float) or not max_megapixels > 0:
-        raise UsageError(
-            f"`max_megapixels` must be a number above 0; got {max_megapixels!r}", parameter="max_megapixels"
-        )
+    ABOVE_0.check("max_megapixels", max_megapixels)
     try:
         kind = kind_of(path)
         if kind == RAW:  # of many, Pillow would take the thumbnail for the photo
@@ -62,8 +72,10 @@ def opened(path: str | Path, max_megapixels: float) -> Iterator[tuple[ImageFile.
             name = _format_of(file)
             head = PngHead.read(file, path) if name == "PNG" else None
             # Before Pillow sees the file, which would read into memory whatever its tags claim.
+            page = TiffPage()
             if name == "TIFF":
-                check_tiff_tags(file, path)
+                page = check_tiff_tags(file, path)
+                _check_compression(path, page.compression)
             elif name == "JPEG":
                 check_jpeg(file, path)
             factory = container_factory(path, kind) if name is None else None
@@ -71,10 +83,22 @@ def opened(path: str | Path, max_megapixels: float) -> Iterator[tuple[ImageFile.
             if picture is None:  # of a kind that is read here, the file is damaged
                 raise _unknown(path, name, kind if factory is None else None)
             with picture:
+                if page.index:
+                    picture.seek(page.index)
                 _check_header(picture, path, max_megapixels)
                 yield picture, head
     except (*DECODER_ERRORS, Warning) as error:  # warnings, where the program makes errors of them
         raise damaged(path, "image", error) from error
+
+
+def _check_compression(path: str | Path, compression: int) -> None:
+    """Raise `InputError` for a TIFF in a compression that Pillow or its libtiff has no decoder for."""
+    if compression not in TiffImagePlugin.COMPRESSION_INFO or not has_codec(compression):
+        name = _COMPRESSIONS.get(compression, f"number {compression}")
+        raise InputError(
+            f"{path}: is a TIFF whose compression, {name}, has no decoder here; save it with Deflate or LZW: "
+            f"{_CONVERSION}"
+        )
 
 
 def _open(file: BinaryIO, name: str | None, container: Factory | None) -> ImageFile.ImageFile | None:
@@ -137,9 +161,8 @@ def _unknown(path: str | Path, name: str | None, kind: str | None) -> InputError
 def _check_header(picture: ImageFile.ImageFile, path: str | Path, max_megapixels: float) -> None:
     """Raise `InputError` for a picture that is too large or holds several frames, before it is decoded."""
     check_size(*picture.size, path, max_megapixels)
-    # `n_frames` would read every frame of a TIFF, which takes time by the square of their number. Cameras keep
-    # previews behind an MPO's photo.
-    if getattr(picture, "is_animated", False) and picture.format != "MPO":
+    # The pages of a TIFF are looked at before Pillow sees them, and cameras keep previews behind an MPO's photo.
+    if getattr(picture, "is_animated", False) and picture.format not in ("TIFF", "MPO"):
         raise InputError(f"{path}: holds several frames, wanted a single image; save the one you mean")
     if isinstance(picture, TiffImagePlugin.TiffImageFile):  # whose tile is decoded whole, however little is shown
         width, height = (int(picture.tag_v2.get(tag, 1)) for tag in (_TILE_WIDTH, _TILE_LENGTH))

@@ -1,5 +1,6 @@
 """A photo without loss: its own pixels, what the network sees of it, and what its numbers mean as light."""
 
+import functools
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, UsageError
+from ..parameters import EXPOSURE, path_text
 from ..profiling import stage
 from ..specs import MAX_MEGAPIXELS
 from .colour import SRGB, Space, levels_to, to_half_or_float, upper_bits
@@ -20,8 +22,7 @@ from .metadata import Metadata
 from .png import MASTERING, space_of
 
 _ROWS = 256
-# 2 to the power of this is still a float32.
-_MOST_STOPS = 100
+_BRIGHT = 1e9
 _ICC_SPACE = slice(16, 20)  # where an ICC profile says of which colours it is
 _FIX = "they must be of one size: make it from this very photo"
 
@@ -133,12 +134,21 @@ def shrink(pixels: NDArray[np.uint8], longest: float, interpolation: int = cv2.I
 
 
 def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
-    """Return what the network sees of a photo, (H, W, 3) uint8 sRGB; see `read_photo`. Raises `InputError`."""
-    return read_photo(path, max_megapixels).network
+    """Return what the network sees of a photo, (H, W, 3) uint8 sRGB; see `read_photo`.
+
+    Raises `InputError`, and `UsageError` for what is no path.
+    """
+    return read_photo(path_text("path", path), max_megapixels).network
 
 
 @stage("decode photo")
-def read_photo(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, exposure_stops: float | None = None) -> Photo:
+def read_photo(
+    path: str | Path,
+    max_megapixels: float = MAX_MEGAPIXELS,
+    exposure_stops: float | None = None,
+    layer: str | None = None,
+    input_space: str | None = None,
+) -> Photo:
     """Read an 8- or 16-bit PNG, JPEG, TIFF, WebP or BMP, RGB, grey or palette, or an OpenEXR file of R, G, B or Y.
 
     An alpha channel must be opaque, since nobody can tell which colours lie under it. The network sees the upper 8 bits
@@ -148,16 +158,22 @@ def read_photo(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, exposur
     max_megapixels: the largest width times height, in millions of pixels.
     exposure_stops: of OpenEXR photos, of which the network sees light times 2**exposure_stops, clipped to 0..1 and
     sRGB-encoded, infinity as 1 and NaN as 0.
+    layer: of OpenEXR photos, as beauty of the channels beauty.R, beauty.G and beauty.B.
+    input_space: of OpenEXR photos, the name of a scene-linear space, see `images.ocio`; sRGB's primaries by default.
     Raises `InputError`, and `UsageError` for an exposure that is out of range, or of a photo other than OpenEXR.
     """
-    if exposure_stops is not None and not abs(exposure_stops) <= _MOST_STOPS:  # NaN, too
-        raise UsageError(f"`exposure` must be between -{_MOST_STOPS} and {_MOST_STOPS} stops; got {exposure_stops:g}")
-    if is_exr(path):
-        pixels, header = read_exr_rgb(path, max_megapixels)
-        network = _seen(pixels, exposure=2.0 ** (exposure_stops or 0))
-        return Photo(str(path), pixels, network, metadata=Metadata(exr=header))
     if exposure_stops is not None:
-        raise UsageError(f"`exposure` applies to scene-linear OpenEXR photos, and {path} is none; leave it out")
+        EXPOSURE.check("exposure", exposure_stops)
+    if is_exr(path):
+        pixels, header = read_exr_rgb(path, max_megapixels, layer)
+        space = SRGB if input_space is None else _ocio_space(input_space)
+        network = _seen(pixels, space, exposure=2.0 ** (exposure_stops or 0))
+        return Photo(str(path), pixels, network, space, Metadata(exr=header))
+    for name, value in {"exposure": exposure_stops, "layer": layer, "input_space": input_space}.items():
+        if value is not None:
+            raise UsageError(
+                f"`{name}` applies to scene-linear OpenEXR photos, and {path} is none; leave it out", parameter=name
+            )
     decoded = decode(path, max_megapixels)
     if decoded.alpha is not None:
         raise InputError(
@@ -168,10 +184,18 @@ def read_photo(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, exposur
     return _in_its_space(str(path), levels, decoded.metadata)
 
 
+@functools.cache
+def _ocio_space(name: str) -> Space:
+    """Return a colour space of OpenColorIO's, once for all frames of a job."""
+    from .ocio import input_space
+
+    return input_space(name)
+
+
 def _in_its_space(path: str, levels: NDArray[Any], metadata: Metadata) -> Photo:
     """Return the photo of levels in the space of cICP, else the ICC profile, else PNG's other chunks, or sRGB."""
-    space = space_of(metadata.colour, path) if metadata.colour else SRGB
     if metadata.icc is None or b"cICP" in dict(metadata.colour):
+        space = space_of(metadata.colour, path) if metadata.colour else SRGB
         # Results are in colour, of which a profile of greys says nothing, whatever stands beside it.
         if metadata.icc is not None and metadata.icc[_ICC_SPACE] == b"GRAY":
             metadata = replace(metadata, icc=None)
@@ -199,6 +223,8 @@ def _seen(pixels: NDArray[Any], space: Space = SRGB, exposure: float = 1) -> NDA
             # NaN alone is replaced: infinity is clipped to white below, as any light above 1.
             light = np.nan_to_num(rows.astype(np.float32), nan=0, posinf=np.inf, neginf=-np.inf).clip(0, None)
             light = light * np.float32(exposure)
+            if space is not SRGB:  # infinite light has no colour that could be converted
+                light = space.convert(np.minimum(light, np.float32(_BRIGHT)), SRGB).clip(0)
         else:
             light = space.convert(space.decode(rows), SRGB)
         network[start : start + _ROWS] = SRGB.encode(light, np.uint8)

@@ -129,16 +129,16 @@ def space_of(colour: Chunks, path: str | Path) -> Space:
     """Return what numbers mean by these chunks: cICP counts before sRGB, and that before gAMA and cHRM.
 
     Returns `SRGB` where they say nothing else.
-    Raises `InputError` for values that PNG does not allow or that are not known here, also where other chunks count.
+    Raises `InputError` for values that PNG does not allow or that are not known here, in the chunks that count.
     """
     chunks = dict(colour)
-    if chunks.get(b"sRGB", b"\0")[0] > 3:
+    if b"cICP" in chunks:
+        return _of_code_points(chunks[b"cICP"], path)
+    if b"sRGB" not in chunks:
+        return _of_gamma(chunks, path)
+    if chunks[b"sRGB"][0] > 3:
         raise InputError(f"{path}: its sRGB chunk says {chunks[b'sRGB'][0]}, wanted 0 to 3; {_FIX}")
-    coded = _of_code_points(chunks[b"cICP"], path) if b"cICP" in chunks else None
-    measured = _of_gamma(chunks, path)
-    if coded is not None:
-        return coded
-    return SRGB if b"sRGB" in chunks else measured
+    return SRGB
 
 
 def _of_code_points(content: bytes, path: str | Path) -> Space:

@@ -18,7 +18,7 @@ from .exr import is_exr, read_exr_header, read_exr_planes
 from .metadata import is_sideways
 from .opening import opened
 from .photo import Photo
-from .suffixes import PNG_SUFFIX, WRITE_SUFFIXES, is_exr_name
+from .suffixes import PNG_SUFFIX, WRITE_SUFFIXES, is_exr_name, is_jpeg_name
 
 _PNG_END = b"\0\0\0\0IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
 _DTYPES: dict[Depth, type[Any]] = {"8": np.uint8, "16": np.uint16, "half": np.float16, "float": np.float32}
@@ -53,7 +53,7 @@ def check_depth(paths: Iterable[str | Path], depth: Depth | None) -> None:
 
 
 def result_dtype(path: str | Path, photo: Photo, depth: Depth | None = None) -> type[Any]:
-    """Return uint8 or uint16 for a PNG or TIFF, float16 or float32 for an OpenEXR file.
+    """Return uint8 or uint16 for a PNG or TIFF, float16 or float32 for an OpenEXR file, uint8 for a JPEG.
 
     By default nothing of the photo is lost: PNG and TIFF from OpenEXR have 16 bits; OpenEXR from 8 bits is half, and
     from 16 bits float, which half would round.
@@ -66,12 +66,12 @@ def result_dtype(path: str | Path, photo: Photo, depth: Depth | None = None) -> 
     source = photo.pixels.dtype
     if is_exr_name(path):
         return np.float16 if source in (np.uint8, np.float16) else np.float32
-    return np.uint8 if source == np.uint8 else np.uint16
+    return np.uint8 if source == np.uint8 or is_jpeg_name(path) else np.uint16
 
 
 def _held(path: str | Path) -> tuple[Depth, ...]:
     """Return the depths that a file can have by its ending."""
-    return ("half", "float") if is_exr_name(path) else ("8", "16")
+    return ("half", "float") if is_exr_name(path) else ("8",) if is_jpeg_name(path) else ("8", "16")
 
 
 @dataclass(frozen=True)

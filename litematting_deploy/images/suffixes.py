@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import features
 
+from .._optional import install
 from ..errors import InputError
 
 READS_AVIF = features.check("avif")
@@ -18,11 +19,13 @@ READ_SUFFIXES = (
     *((".heic", ".heif", ".hif") if READS_HEIC else ()),
 )
 """Endings of the files that are read as pictures, in folders too; in any case of letters."""
-PNG_SUFFIX, TIFF_SUFFIX, EXR_SUFFIX = ".png", ".tif", ".exr"
-RESULT_FORMATS = {"png": PNG_SUFFIX, "tiff": TIFF_SUFFIX, "exr": EXR_SUFFIX}
+PNG_SUFFIX, TIFF_SUFFIX, EXR_SUFFIX, JPEG_SUFFIX = ".png", ".tif", ".exr", ".jpg"
+RESULT_FORMATS = {"png": PNG_SUFFIX, "tiff": TIFF_SUFFIX, "exr": EXR_SUFFIX, "jpeg": JPEG_SUFFIX}
 """The endings that are written for the formats of results."""
 WRITE_SUFFIXES = (PNG_SUFFIX, TIFF_SUFFIX, ".tiff")
 RESULT_SUFFIXES = (*WRITE_SUFFIXES, EXR_SUFFIX)
+JPEG_SUFFIXES = (JPEG_SUFFIX, ".jpeg")
+"""JPEG loses a little of everything, and is written for opaque pictures to look at alone."""
 
 # Room for some sixty brands of an ISO container.
 _START = 256
@@ -45,8 +48,7 @@ _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 _READ = ("PNG", "JPEG", "OpenEXR", "TIFF", "WebP")
 _CONVERSION = {
-    "HEIC": "install the extra that reads it, pip install 'litematting-deploy[heif]', or convert it: heif-convert "
-    "IN.heic OUT.png",
+    "HEIC": "convert it: heif-convert IN.heic OUT.png",
     "AVIF": "install a Pillow that reads it, or convert it: avifdec IN.avif OUT.png",
     "JPEG XL": "convert it: djxl IN.jxl OUT.png",
     "JPEG 2000": "convert it: opj_decompress -i IN.jp2 -o OUT.png",
@@ -85,6 +87,11 @@ def is_exr_name(path: str | Path) -> bool:
     return Path(path).suffix.lower() == EXR_SUFFIX
 
 
+def is_jpeg_name(path: str | Path) -> bool:
+    """Return whether a file that is written is a JPEG by its ending."""
+    return Path(path).suffix.lower() in JPEG_SUFFIXES
+
+
 def kind_of(path: str | Path) -> str | None:
     """Return the kind of picture that a file is by its first bytes, or raw by its ending; None for any other file.
 
@@ -106,7 +113,8 @@ def kind_of(path: str | Path) -> str | None:
 
 def conversion(kind: str) -> str:
     """Return what to do with a picture of a kind that is not read."""
-    return _CONVERSION.get(kind, "convert it to PNG or TIFF")
+    reader = f"install the extra that reads it, {install('heif')}, or " if kind == "HEIC" else ""
+    return reader + _CONVERSION.get(kind, "convert it to PNG or TIFF")
 
 
 def why_left_out(path: Path) -> str | None:

@@ -1,1 +1,1 @@
-"""Many frames: which they are, and matting them while reading and writing goes on beside."""
+"""A photo, a folder or a clip to files: which frames and trimaps, matting them while reading and writing goes on."""

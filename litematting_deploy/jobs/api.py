@@ -5,8 +5,9 @@ A job is described by a `JobSpec`, or by plain arguments of the same names. Ever
 alone, prints nothing and returns a frozen value.
 """
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias, Unpack
 
@@ -15,12 +16,14 @@ from numpy.typing import NDArray
 
 from .. import specs
 from .._optional import require
-from ..errors import InputError, UsageError
+from ..errors import DimMaskError, InputError, LiteMattingError, UsageError
 from ..images.mask import MaskMeaning, read_alpha, read_mask
+from ..images.mask_checks import LEAST_SURE
 from ..images.photo import Photo, read_image
 from ..matting.composite import cutout_picture
 from ..matting.foreground import estimate_foreground
 from ..matting.inputs import as_alpha, as_image, as_mask
+from ..parameters import path_text
 from ..runtime.loading import EngineOptions
 from ..segmentation.box import Box
 from ..segmentation.maker import MaskMaker
@@ -44,6 +47,7 @@ class _Options(EngineOptions, total=False):
     plan: specs.Placement | None
     margin: int | None
     step: int | None
+    refine: bool | None
     trimap_encoding: specs.Encoding | None
     allow_no_unknown: bool
     unknown_width: str | float | None
@@ -63,6 +67,7 @@ class _Options(EngineOptions, total=False):
     cutout: Name | None
     foreground: Name | None
     background: Name | None
+    background_fit: specs.Fit | None
     premultiplied: bool | None
     max_megapixels: float
 
@@ -75,6 +80,8 @@ class PhotoOptions(_Options, total=False):
     depth: specs.Depth | None
     preview: Name | None
     exposure: float | None
+    layer: str | None
+    input_space: str | None
 
 
 class FolderOptions(PhotoOptions, total=False):
@@ -84,6 +91,8 @@ class FolderOptions(PhotoOptions, total=False):
     shard: str | None
     resume: bool
     format: specs.Format | None
+    keyframes: bool
+    steady: bool
 
 
 class ClipOptions(_Options, total=False):
@@ -92,8 +101,12 @@ class ClipOptions(_Options, total=False):
     codec: str | None
     sound: bool
     segment: int | None
+    preview: Name | None
     resume: bool
     failed_frames: specs.OnFailure | None
+    keyframes: bool
+    first_number: int | None
+    steady: bool
 
 
 def matte_photo(
@@ -116,7 +129,9 @@ def matte_photo(
     Raises `UsageError`, `InputError`, `OutputError`, `ForegroundError` where the alpha is written and the colours are
     not, and what opening an engine raises.
     """
-    return photo.matte_photo(_job("a photo", images, trimap, alpha, mask, options), progress)
+    job = _job("a photo", images, trimap, alpha, mask, options)
+    with job.naming():
+        return photo.matte_photo(job, progress)
 
 
 def matte_folder(
@@ -131,7 +146,8 @@ def matte_folder(
     """Matte the photos of a folder or of a numbered pattern; the result names those that failed, and why.
 
     images: a folder, or a pattern such as frame.%04d.exr; or a `JobSpec` that says everything.
-    trimap: the folder or pattern of their trimaps, which have the names or numbers of the photos.
+    trimap: the folder or pattern of their trimaps, which have the names or numbers of the photos; with `keyframes`, of
+    some of them.
     alpha: the folder that the mattes are written to.
     mask: a folder or pattern of masks, in the place of trimaps.
     progress: called with a `JobProgress` whenever the job is further on, from any thread.
@@ -139,7 +155,9 @@ def matte_folder(
     Raises `UsageError`, `InputError`, `OutputError`, and what opening an engine raises; a frame that fails alone raises
     nothing.
     """
-    return folder.matte_folder(_job("a folder", images, trimap, alpha, mask, options), progress)
+    job = _job("a folder", images, trimap, alpha, mask, options)
+    with job.naming():
+        return folder.matte_folder(job, progress)
 
 
 def matte_clip(
@@ -154,7 +172,8 @@ def matte_clip(
     """Matte the frames of a clip and write clips of them with its times, sound and timecode. Needs the extra `video`.
 
     images: the clip; or a `JobSpec` that says everything.
-    trimap: a clip of as many trimaps, or a folder or pattern of one for each frame.
+    trimap: a clip of as many trimaps, or a folder or pattern of one for each frame; with `keyframes`, a folder or
+    pattern for some frames, whose numbers count from `first_number`.
     alpha: the clip that the mattes are written to; its ending decides on the codec.
     mask: a clip, folder or pattern of masks, in the place of trimaps.
     progress: called with a `JobProgress` whenever the job is further on, from any thread.
@@ -167,7 +186,8 @@ def matte_clip(
     # Its modules import PyAV, for which `require` has just given the better error.
     from .clip import matte_clip as matte
 
-    return matte(job, progress)
+    with job.naming():
+        return matte(job, progress)
 
 
 def make_trimap(
@@ -226,30 +246,33 @@ def make_trimap(
         doubt=doubt,
         largest=largest,
     )
-    if spec.kind == "mask":
-        seen = None if image is None else _image(image, unit_range, max_megapixels)
-        return _from_given(mask, seen, spec, max_megapixels)
-    if (mask is None) == (image is None):
-        raise UsageError(f"`image` must be given, and no mask: `{spec.ways[0]}` makes one from it", parameter="image")
-    pixels = _image(mask if image is None else image, unit_range, max_megapixels)
-    marked = {name: None if value is None else _mask(value, max_megapixels) >= 128 for name, value in strokes.items()}
-    other = None if plate is None else _image(plate, unit_range, max_megapixels)
-    opened = Segmenter(os.fspath(segmenter)) if isinstance(segmenter, str | os.PathLike) else None
-    try:
-        maker = MaskMaker(
-            box=spec.box,
-            key=spec.key,
-            key_tolerance=spec.key_tolerance,
-            key_softness=spec.key_softness,
-            plate=other,
-            segmenter=segmenter if isinstance(segmenter, Segmenter) else opened,
-            foreground=marked["sure_foreground"],
-            background=marked["sure_background"],
+    with _files(mask=mask, image=image, plate=plate, segmenter=segmenter, **strokes):
+        if spec.kind == "mask":
+            seen = None if image is None else _image(image, unit_range, max_megapixels)
+            return _from_given(mask, seen, spec, max_megapixels)
+        if (mask is None) == (image is None):
+            raise UsageError(
+                f"`image` must be given, and no mask: `{spec.ways[0]}` makes one from it", parameter="image"
+            )
+        pixels = _image(mask if image is None else image, unit_range, max_megapixels)
+        foreground, background = (
+            None if stroke is None else _mask(stroke, max_megapixels) >= 128 for stroke in strokes.values()
         )
-        return made_trimap(pixels, spec, maker, "`image`").values
-    finally:
-        if opened is not None:
-            opened.close()
+        other = None if plate is None else _image(plate, unit_range, max_megapixels)
+        with contextlib.ExitStack() as stack:
+            if isinstance(segmenter, str | os.PathLike):
+                segmenter = stack.enter_context(Segmenter(path_text("segmenter", segmenter)))
+            maker = MaskMaker(
+                box=spec.box,
+                key=spec.key,
+                key_tolerance=spec.key_tolerance,
+                key_softness=spec.key_softness,
+                plate=other,
+                segmenter=segmenter,
+                foreground=foreground,
+                background=background,
+            )
+            return made_trimap(pixels, spec, maker, "`image`").values
 
 
 def _from_given(
@@ -280,6 +303,7 @@ def cut_out(
     *,
     premultiplied: bool = False,
     unit_range: bool = False,
+    allow_dim: bool = False,
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> NDArray[np.uint8]:
     """Return a cut-out (H, W, 4) uint8 RGBA: estimated foreground colours without the old background, and the alpha.
@@ -288,11 +312,19 @@ def cut_out(
     alpha: (H, W) float, 0..1, or levels in uint8 or uint16; or its path.
     premultiplied: colours are multiplied by alpha.
     unit_range: the image is float, 0..1.
+    allow_dim: nothing needs to be opaque, as smoke; otherwise such an alpha is refused, since it may have the wrong
+    scale.
     max_megapixels: files with larger pictures are refused before they are decoded.
     Raises `InputError`, `ForegroundError`.
     """
-    pixels = _image(image, unit_range, max_megapixels)
-    opacity = as_alpha(read_alpha(alpha, max_megapixels) if _is_name(alpha) else alpha)
+    with _files(image=image, alpha=alpha):
+        pixels = _image(image, unit_range, max_megapixels)
+        opacity = as_alpha(read_alpha(alpha, max_megapixels) if _is_name(alpha) else alpha)
+    if not allow_dim and 0 < opacity.max() < LEAST_SURE:
+        raise DimMaskError(
+            f"`alpha` must be opaque somewhere; its largest value is {opacity.max():.3g} of 1; scale it to the whole "
+            "range or, where nothing is opaque, say `allow_dim`"
+        )
     (height, width), (given_height, given_width) = pixels.shape[:2], opacity.shape
     if pixels.shape[:2] != opacity.shape:
         raise InputError(f"`alpha` must be {width}x{height}, as the image is; got {given_width}x{given_height}")
@@ -305,6 +337,17 @@ def cut_out(
 def _image(image: Any, unit_range: bool, max_megapixels: float) -> NDArray[np.uint8]:
     """Return an image (H, W, 3) uint8 RGB, read from a file or taken as it is."""
     return read_image(image, max_megapixels) if _is_name(image) else as_image(image, unit_range)
+
+
+@contextlib.contextmanager
+def _files(**given: Any) -> Iterator[None]:
+    """Give errors about files the `parameter` that stands for them. Raises `UsageError` for what no path is."""
+    paths = {name: path_text(name, each) for name, each in given.items() if _is_name(each)}
+    try:
+        yield
+    except LiteMattingError as error:
+        error.name_parameter(paths)
+        raise
 
 
 def _is_name(given: object) -> bool:

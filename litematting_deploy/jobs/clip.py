@@ -1,6 +1,7 @@
 """A clip and its trimaps to clips, segment by segment."""
 
 import contextlib
+import itertools
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -15,18 +16,22 @@ from ..errors import ForegroundError, InputError, LiteMattingError, NotFiniteErr
 from ..files import check_writable
 from ..images.background import Background
 from ..images.photo import Photo
+from ..matting.composite import trimap_preview
 from ..matting.foreground import estimate_foreground
+from ..matting.steady import Moment, steadied
 from ..matting.trimap import FOREGROUND, unsure
-from ..runtime import Matter, open_matter
+from ..matting.unmixing import Unmix, unmix
+from ..runtime import Matter
 from ..specs import DEFAULT_SEGMENT, JobSpec
 from ..video.codecs import Content, codec_for
 from ..video.mux import check_sound, join
 from ..video.reader import Clip, ClipFrame
 from ..video.segments import Result, Segment, Segments
-from .clip_trimaps import ClipMasks, ClipTrimaps, FrameTrimaps, Pair
+from .clip_masks import ClipMasks, FrameTrimaps
+from .clip_trimaps import ClipTrimaps, Pair
 from .outputs import Remarks, notes
 from .progress import Alpha, JobResult, ProgressMeter, Report
-from .resume import keep_settings, result_settings
+from .resume import keep_settings, open_begun, result_settings
 from .run import run
 from .trimaps import closing_masks, open_masks
 
@@ -53,8 +58,11 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
     meter = ProgressMeter(report)
     clip = Clip(job.images, job.max_megapixels)
     with closing_masks(open_masks(job)) as maker:
+        first_number = (job.first_number or 0) if job.keyframes else None
         trimaps: FrameTrimaps = (
-            ClipTrimaps(job.source, job.trimap, job.max_megapixels) if maker is None else ClipMasks(job.trimap, maker)
+            ClipTrimaps(job.source, job.trimap, job.max_megapixels, first_number)
+            if maker is None
+            else ClipMasks(job.trimap, maker)
         )
         trimaps.check(clip)
         return _matte(job, clip, trimaps, meter, started)
@@ -70,16 +78,19 @@ def _matte(job: JobSpec, clip: Clip, trimaps: FrameTrimaps, meter: ProgressMeter
     # The folder of segments is removed when a clip is finished: without it, whole results leave nothing to do.
     if job.resume and not segments.folder.exists() and _is_done(files, (job.images, job.source, *job.trimap.files)):
         return JobResult(clip.count or 0, 0, time.perf_counter() - started, "", files=files)
-    with open_matter(job.engine, job.plan) as matter, segments.locked(job.resume), contextlib.ExitStack() as stack:
+    with open_begun(job, segments.folder) as matter, segments.locked(job.resume), contextlib.ExitStack() as stack:
         engine = matter.engine.describe()
         # Segments of two codecs cannot be joined, so that the results belong to the settings that `resume` compares.
         names = [f"{Path(result.path).name}: {result.codec.name} {result.content}" for result in outputs.results]
-        keep_settings(segments.folder, result_settings(matter, job) | {"results": names}, job.resume)
+        keep_settings(segments.folder, result_settings(matter, job) | {"results": names}, job.joins)
         todo = trimaps.pairs(clip)
-        resumed = _go_past(segments.whole(), todo, meter)
-        meter.begin("frames", (clip.count or resumed) - resumed)
-        frames = _Frames(job, trimaps, outputs, segments, alone, matter, meter, stack)
-        frames.run(todo)
+        before = _go_past(segments.whole(), todo, meter)
+        resumed = 0 if before is None else before.frame.index + 1
+        # The first frame that is left is averaged with the one before it, whose alpha is in no file as it was.
+        again = [before] if job.steady and before is not None else []
+        meter.begin("frames", (clip.count or resumed) - resumed + len(again))
+        frames = _Frames(job, trimaps, outputs, segments, alone, matter, meter, stack, resumed)
+        frames.run(itertools.chain(again, todo))
         done = segments.whole()
         if frames.colourless is not None:
             rest = alone.whole(sum(len(segment.pts) for segment in done))
@@ -110,14 +121,16 @@ def _matte(job: JobSpec, clip: Clip, trimaps: FrameTrimaps, meter: ProgressMeter
 class ClipResults:
     """The clips that a job writes.
 
-    results: in the order of the pictures; the matte is the first.
+    results: in the order of the pictures; the matte is the first, and the preview, if there is one, the last.
     premultiplied: R'G'B' of results with an alpha channel are multiplied by it.
     background: lies behind the cut-out, which is the second result then.
+    preview: the last result shows what is estimated.
     """
 
     results: tuple[Result, ...]
     premultiplied: bool = False
     background: Background | None = None
+    preview: bool = False
 
     @classmethod
     def of(cls, job: JobSpec, clip: Clip) -> Self:
@@ -127,6 +140,7 @@ class ClipResults:
             (spec.alpha, spec.codec, None),
             (spec.cutout, None, "alpha" if spec.background is None else "colour"),
             (spec.foreground, None, "colour"),
+            (spec.preview, None, "colour"),
         )
         results = [Result(path, *codec_for(path, codec, content, hw)) for path, codec, content in wanted if path]
         taken = {Path(path).resolve() for path in (job.images, job.source, *job.trimap.files)}
@@ -140,28 +154,39 @@ class ClipResults:
                 check_sound(clip, result.path)
         if spec.premultiplied is not None and all(result.content != "alpha" for result in results):
             raise UsageError("`premultiplied` is about an alpha channel, and no result has one; leave it out")
-        background = None if spec.background is None else Background(spec.background, job.max_megapixels)
+        background = (
+            None if spec.background is None else Background(spec.background, job.max_megapixels, spec.background_fit)
+        )
         if background is not None:
             # Whether it fits the frames is found now, at an empty one, rather than after hours.
             shape = np.zeros((*hw, 3), np.uint8)
             background.placed(Photo(clip.first.name, shape, shape, clip.first.colours.space), shown=True)
-        return cls(tuple(results), bool(spec.premultiplied), background)
+        return cls(tuple(results), bool(spec.premultiplied), background, spec.preview is not None)
 
-    def pictures(self, frame: ClipFrame, network: NDArray[np.uint8], alpha: Floats) -> list[Floats]:
+    def pictures(
+        self,
+        frame: ClipFrame,
+        network: NDArray[np.uint8],
+        trimap: NDArray[np.uint8],
+        alpha: Floats,
+        unmixed: Unmix = unmix,
+    ) -> list[Floats]:
         """Return a picture of the frame for each result, as `video.writer.codes_of` takes them.
 
         Colours are estimated, and mixed with a background, in light; opaque pixels keep the frame's.
         network: (H, W, 3) uint8 sRGB, the frame as the network sees it.
-        alpha: (H, W) float32, 0..1.
+        trimap: (H, W) uint8 of 0 / 128 / 255. alpha: (H, W) float32, 0..1. unmixed: finds the colours.
         """
+        results = self.results[:-1] if self.preview else self.results
+        looks = [_preview(frame, trimap)] if self.preview else []
         # Mattes alone need no colours, whose estimation takes longer than the network.
-        if all(result.content == "grey" for result in self.results):
-            return [alpha for _ in self.results]
+        if all(result.content == "grey" for result in results):
+            return [alpha for _ in results] + looks
         photo, weight = frame.photo(network), alpha[:, :, None]
-        light = estimate_foreground(photo, alpha)
+        light = estimate_foreground(photo, alpha, unmixed)
         colours = frame.colours.to_signal(light)
         pictures = []
-        for index, result in enumerate(self.results):
+        for index, result in enumerate(results):
             if result.content == "grey":
                 pictures.append(alpha)
             elif index == 1 and self.background is not None:
@@ -171,7 +196,13 @@ class ClipResults:
                 pictures.append(colours)
             else:
                 pictures.append(np.dstack([colours * weight if self.premultiplied else colours, alpha]))
-        return pictures
+        return pictures + looks
+
+
+def _preview(frame: ClipFrame, trimap: NDArray[np.uint8]) -> Floats:
+    """Return R'G'B' (H, W, 3) of a frame with what is estimated of it tinted. trimap: (H, W)."""
+    levels = np.rint(frame.signal().clip(0, 1) * 255).astype(np.uint8)
+    return trimap_preview(trimap, levels).astype(np.float32) / np.float32(255)
 
 
 def _is_done(files: Iterable[str], sources: tuple[str, ...]) -> bool:
@@ -180,20 +211,21 @@ def _is_done(files: Iterable[str], sources: tuple[str, ...]) -> bool:
     return all(os.path.isfile(file) and os.stat(file).st_mtime_ns >= newest for file in files)
 
 
-def _go_past(done: list[Segment], todo: Iterator[Pair], meter: ProgressMeter) -> int:
-    """Take the frames that are done from `todo`, and return their count.
+def _go_past(done: list[Segment], todo: Iterator[Pair], meter: ProgressMeter) -> Pair | None:
+    """Take the frames that are done from `todo`, and return the last of them; None where there are none.
 
     Raises `InputError` where one was made from something else.
     """
     sources = [source for segment in done for source in segment.sources]
     meter.begin("looking", len(sources))
+    pair = None
     for source in sources:
         pair = next(todo, None)
         if pair is None or pair.digest() != source:
             name = "a frame that is no longer there" if pair is None else pair.frame.name
             raise InputError(f"{name}: was made from another picture or trimap; begin anew, without `resume`")
         meter.step()
-    return len(sources)
+    return pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,6 +233,7 @@ class _Loaded:
     """A frame as the network sees it, with its trimap (H, W). failure: why that is wrong; then it is background.
     pieces: as `Trimap` has them."""
 
+    index: int
     digest: str
     network: NDArray[np.uint8]
     trimap: NDArray[np.uint8]
@@ -213,7 +246,8 @@ class _Frames:
     """The frames of a clip on their way to its segments.
 
     segments: of all results. alone: of the matte, from the first frame on whose colours cannot be estimated; they are
-    apart, so that `resume` finds no frame without colours. stack: what is open until the end of the job.
+    apart, so that `resume` finds no frame without colours. stack: what is open until the end of the job. resumed: how
+    many frames were done before; one of these that comes again is for its neighbour's sake.
     colourless: that frame, and why.
     remarks: what may surprise about frames that did not fail, by their names.
     failed: why frames failed, by their indices.
@@ -227,6 +261,7 @@ class _Frames:
     matter: Matter
     meter: ProgressMeter
     stack: contextlib.ExitStack
+    resumed: int = 0
     colourless: ForegroundError | None = None
     remarks: dict[str, Remarks] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
@@ -238,7 +273,8 @@ class _Frames:
             # A clip cannot lack a frame: an error that `_save` does not turn into known pixels ends the job.
             for done in run(todo, self._load, self._matte, self._save, readers=1, on_error="stop"):
                 index = done.item.frame.index
-                self.meter.end(f"frame {index}", self.failed.get(index))
+                if index >= self.resumed:
+                    self.meter.end(f"frame {index}", self.failed.get(index))
             segments.close()
             self.alone.close()
         # The disk is full or gone: ending the open segment would have to write to it.
@@ -246,6 +282,8 @@ class _Frames:
             raise
         except (InputError, _FrameError) as error:
             segments.keep_what_is_whole()
+            if error is self.meter.raised:
+                raise
             kept = sum(len(segment.pts) for segment in segments.whole())
             past = ", or past such frames with `resume` and `failed_frames=known`"
             raise type(error)(
@@ -262,16 +300,23 @@ class _Frames:
         network = pair.frame.colours.network(pair.frame.signal())
         try:
             found = self.trimaps.trimap(pair, network)
-            return _Loaded(pair.digest(), network, found.values, found.pieces)
+            return _Loaded(pair.frame.index, pair.digest(), network, found.values, found.pieces)
         except InputError as error:
-            return _Loaded(pair.digest(), network, np.zeros(network.shape[:2], np.uint8), failure=error)
+            empty = np.zeros(network.shape[:2], np.uint8)
+            return _Loaded(pair.frame.index, pair.digest(), network, empty, failure=error)
 
     def _matte(self, frames: Iterable[_Loaded]) -> Iterator[Alpha]:
         """Yield the alpha of each frame."""
-        return self.meter.alphas(self.matter, ((item.network, item.trimap) for item in frames))
+
+        def alphas(loaded: Iterable[_Loaded]) -> Iterator[Alpha]:
+            return self.meter.alphas(self.matter, ((item.network, item.trimap) for item in loaded))
+
+        return steadied(frames, alphas, _moment) if self.job.steady else alphas(frames)
 
     def _save(self, pair: Pair, item: _Loaded, alpha: Alpha) -> None:
         """Add a frame to its segment. Raises `_FrameError` for one that failed, unless the job goes past these."""
+        if item.index < self.resumed:
+            return
         failure, frame, said = item.failure, pair.frame, None
         # The network's numbers are lost, but the known pixels are sure all the same.
         if isinstance(alpha, NotFiniteError):
@@ -279,14 +324,15 @@ class _Frames:
         else:
             opaque = alpha
         if failure is None:
-            self.remarks[f"frame {frame.index}"] = Remarks(unsure(item.trimap), pieces=item.pieces)
+            if remarks := Remarks(unsure(item.trimap), pieces=item.pieces):
+                self.remarks[f"frame {frame.index}"] = remarks
         else:
             said = f"{frame.name}: {failure}"
             self.failed[frame.index] = str(failure)
             if self.job.failed_frames != "known":
                 raise _FrameError(said)
         try:
-            pictures = self.outputs.pictures(frame, item.network, opaque)
+            pictures = self.outputs.pictures(frame, item.network, item.trimap, opaque, self.matter.unmix)
         except ForegroundError as error:
             if self.outputs.results[0].content != "grey":
                 raise
@@ -294,11 +340,16 @@ class _Frames:
             # What is in these segments has all its results, which `resume` counts on; it is shorter than usual, and
             # whole. From this frame on the matte goes elsewhere, and is joined to it at the end.
             self.segments.close()
-            self.stack.enter_context(self.alone.locked(resume=False))
-            self.stack.callback(self.alone.remove)
-            self.outputs, pictures = replace(self.outputs, results=self.outputs.results[:1]), [opaque]
+            self.stack.enter_context(self.alone.locked(resume=False, keep=False))
+            self.outputs = replace(self.outputs, results=self.outputs.results[:1], preview=False)
+            pictures = [opaque]
         segments = self.segments if self.colourless is None else self.alone
         segments.add(frame, item.digest, pictures, said)
+
+
+def _moment(item: _Loaded) -> Moment:
+    """Return a frame for its neighbours; one whose trimap is wrong is nobody's."""
+    return Moment(item.index, item.network, item.trimap, usable=item.failure is None)
 
 
 def _named(failure: str, clip: str) -> tuple[str, str]:

@@ -1,6 +1,8 @@
-"""The trimaps or masks of a clip: one grey picture per frame, from another clip or from numbered images."""
+"""The trimaps or masks of a clip: from another clip or from numbered images, one grey picture for each frame or, of
+keyframes, for some."""
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import re
@@ -8,20 +10,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..images.mask import read_mask, read_trimap
+from ..matting.carrying import LONGEST, PackedTrimap, carried
+from ..matting.motion import Grey, grey_of
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, decode
-from ..segmentation.maker import MaskMaker
 from ..specs import Encoding, TrimapSpec
 from ..video import is_video
 from ..video.reader import Clip, ClipFrame
 from .frames import find_sources, is_many
-from .trimaps import Read, Trimap, check_together, made_trimap, meaning_of, spread, trimap_of
+from .keyframes import Span, check_distances, span_of, too_far
+from .trimaps import Read, Trimap, check_together, meaning_of, spread, trimap_of
 
 SURE_BACKGROUND, SURE_FOREGROUND = 32, 223
 """In a clip of trimaps, values up to the one are background, from the other on foreground, and all between unknown:
@@ -37,67 +40,92 @@ class Pair:
     """A frame of a clip and the picture of its trimap or mask.
 
     name: of the picture.
-    grey: (H, W) uint8, of the frame's size; an error where it cannot be read or has another size; None where a mask is
-    made from the frame itself.
+    grey: (H, W) uint8, of the frame's size; an error where it cannot be read or has another size; of a frame between
+    keyframes, the trimaps that are carried to it and its neighbours; of one whose mask is made, these neighbours.
     """
 
     frame: ClipFrame
     name: str
-    grey: NDArray[np.uint8] | InputError | None
+    grey: "NDArray[np.uint8] | InputError | CarriedTrimaps | Neighbours"
 
     def digest(self) -> str:
         """Return a hash of all that the frame's results are made from."""
-        grey = self.grey.tobytes() if isinstance(self.grey, np.ndarray) else b""
+        grey = _bytes(self.grey) if isinstance(self.grey, np.ndarray | InputError) else self.grey.digest
         return hashlib.blake2b(self.frame.digest() + grey, digest_size=8).hexdigest()
 
 
-class FrameTrimaps(Protocol):
-    """The trimaps of a clip's frames: given, as `ClipTrimaps`, or made from the frames, as `ClipMasks`."""
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """The frames before and after one whose mask is made; None where there is none."""
 
-    def check(self, clip: Clip) -> None:
-        """Raise `InputError`, before any work is done, for what no frame could make good."""
+    before: ClipFrame | None
+    after: ClipFrame | None
 
-    def pairs(self, clip: Clip) -> Iterator[Pair]:
-        """Yield all frames of a clip, in order, with what their trimaps are made from. Raises `InputError`."""
+    @property
+    def digest(self) -> bytes:
+        """A hash of both."""
+        return b"".join(frame.digest() if frame is not None else b"none" for frame in (self.before, self.after))
 
-    def trimap(self, pair: Pair, network: NDArray[np.uint8]) -> Trimap:
-        """Return the trimap of a pair; pairs come in order. network: (H, W, 3) uint8. Raises `InputError`."""
+
+@dataclass(frozen=True, eq=False)
+class Keyframe:
+    """A frame of a clip that has a trimap or mask of its own. network: (H, W, 3) uint8 sRGB, as the network sees it."""
+
+    pair: Pair
+    network: NDArray[np.uint8]
 
 
-class ClipMasks:
-    """Trimaps of masks that are made from the frames of a clip themselves."""
+class CarriedTrimaps:
+    """The trimaps of the frames between two keyframes, carried when the first of them is asked for.
 
-    def __init__(self, spec: TrimapSpec, maker: MaskMaker) -> None:
-        self._spec, self._maker = spec, maker
+    digest: of the pictures of the keyframes.
+    """
 
-    def check(self, clip: Clip) -> None:
-        """Do nothing: each frame shows for itself what is in it."""
+    def __init__(
+        self, begin: int, greys: list[Grey], ends: tuple[Keyframe | None, Keyframe | None], read: "ClipTrimaps"
+    ) -> None:
+        """begin: the index of the first frame without a keyframe. greys, ends: as `matting.carrying.carried` takes
+        them, but for the trimaps, which `read` makes."""
+        self.digest = b"".join(_bytes(end.pair.grey) if end is not None else b"none" for end in ends)
+        self._begin, self._greys, self._ends, self._read = begin, greys, ends, read
 
-    def pairs(self, clip: Clip) -> Iterator[Pair]:
-        """Yield all frames of a clip."""
-        yield from (Pair(frame, frame.name, None) for frame in clip.frames())
+    @functools.cached_property
+    def _trimaps(self) -> list[PackedTrimap]:
+        first, last = (None if end is None else self._read.trimap(end.pair, end.network).values for end in self._ends)
+        trimaps = carried(self._greys, first, last)
+        self._greys = []  # which are what takes memory
+        return trimaps
 
-    def trimap(self, pair: Pair, network: NDArray[np.uint8]) -> Trimap:
-        """Return the trimap of a frame; an object may leave the picture. Raises `InputError`."""
-        # `made_trimap` asks for the soft masks of a clip here, one by one and in the order of its frames.
-        return made_trimap(network, self._spec, self._maker, pair.name, alone=False)
+    def trimap(self, index: int) -> NDArray[np.uint8]:
+        """Return the trimap (H, W) uint8 of 0 / 128 / 255 of a frame. Raises `InputError`."""
+        return self._trimaps[index - self._begin].opened()
 
 
 class ClipTrimaps:
     """The trimaps or masks of a clip, in the order of its frames."""
 
-    def __init__(self, path: str, spec: TrimapSpec, max_megapixels: float) -> None:
+    def __init__(self, path: str, spec: TrimapSpec, max_megapixels: float, first_number: int | None = None) -> None:
         """Open a clip, or find the images of a folder or pattern.
+
+        first_number: the images are keyframes, and this is the number of the clip's first frame.
 
         Raises `InputError` where there is nothing, a file has no number, or numbers are missing or there twice.
         """
         self.path = path
         self._spec, self._max_megapixels = spec, max_megapixels
         self._meaning = meaning_of(spec)
+        self._first_number = first_number
+        if first_number is not None and not is_many(path):
+            raise InputError(f"{path}: keyframes of a clip are numbered images; give a folder or a pattern of them")
         self._clip = Clip(path, max_megapixels) if is_video(path) else None
         if self._clip is None and not is_many(path):
             raise InputError(f"{path}: a clip needs a clip, a folder or a pattern here, one picture for each frame")
-        self._files = _numbered(path) if self._clip is None else []
+        numbered = _numbered(path) if self._clip is None else {}
+        if first_number is None:
+            _check_whole(path, list(numbered))
+        self._files = list(numbered.values())
+        # By the indices of their frames.
+        self._keys = {number - (first_number or 0): str(file) for number, file in numbered.items()}
         self._count = len(self._files) if self._clip is None else self._clip.count
 
     def check(self, clip: Clip) -> None:
@@ -106,8 +134,10 @@ class ClipTrimaps:
         That is a count other than the clip's, where both are known, trimaps without any unknown pixels, and masks none
         of which reaches the top of its range.
         """
+        if self._first_number is not None:
+            self._check_keyframes(clip)
         # Some containers do not say how many frames they hold; then `pairs` finds out at the end.
-        if None not in (clip.count, self._count) and clip.count != self._count:
+        elif None not in (clip.count, self._count) and clip.count != self._count:
             raise InputError(
                 f"{self.path}: has {self._count} pictures, {clip.path} has {clip.count} frames; make one for each frame"
             )
@@ -116,8 +146,11 @@ class ClipTrimaps:
     def pairs(self, clip: Clip) -> Iterator[Pair]:
         """Yield all frames of a clip with their pictures.
 
-        Raises `InputError` where there are not as many of the one as of the other.
+        Raises `InputError` where there are not as many of the one as of the other, or keyframes are too far apart.
         """
+        if self._first_number is not None:
+            yield from self._between(clip)
+            return
         # Masks of a clip may fade in and out: that one of them is bright was checked before.
         rest = self._greys(self._files, alone=False)
         for frame in clip.frames():
@@ -137,11 +170,44 @@ class ClipTrimaps:
         """
         if isinstance(pair.grey, InputError):
             raise pair.grey
-        assert pair.grey is not None
+        if isinstance(pair.grey, CarriedTrimaps):
+            return Trimap(pair.grey.trimap(pair.frame.index))
+        assert not isinstance(pair.grey, Neighbours)  # of masks that are made
         known = self._known(pair.grey, pair.name, alone=False)
         if self._spec.kind == "trimap":
             return Trimap(known)
         return Trimap(trimap_of(known, self._spec, pair.name, network))
+
+    def _check_keyframes(self, clip: Clip) -> None:
+        """Raise `InputError` for keyframes that no frame of the clip has, or that are too far apart."""
+        first = self._first_number or 0
+        for index, file in self._keys.items():
+            if index < 0 or (clip.count is not None and index >= clip.count):
+                last = "" if clip.count is None else f" to {first + clip.count - 1}"
+                raise InputError(
+                    f"{file}: the frames of {clip.path} have the numbers {first}{last}; name it after one of them, or "
+                    "say by `first_number` which number the first frame has"
+                )
+        check_distances(list(self._keys), clip.count, lambda index: f"{clip.path}: frame {index}")
+
+    def _between(self, clip: Clip) -> Iterator[Pair]:
+        """Yield all frames of a clip, of which some are keyframes. A second decoder runs ahead to the next of these."""
+        ahead, keys, span, trimaps = _Ahead(clip, self), list(self._keys), None, None
+        for frame in clip.frames():
+            pair = self.keyframe(frame, clip)
+            if pair is None:
+                now = span_of(frame.index, keys, clip.count)
+                if trimaps is None or now != span:
+                    span, trimaps = now, ahead.until(now)
+                pair = Pair(frame, self.path, trimaps)
+            yield pair
+
+    def keyframe(self, frame: ClipFrame, clip: Clip) -> Pair | None:
+        """Return a keyframe with its picture; None for any other frame."""
+        file = self._keys.get(frame.index)
+        if file is None:
+            return None
+        return Pair(frame, file, _sized(file, partial(self._read, Path(file), False), frame, clip.path))
 
     def _greys(self, files: Iterable[Path], *, alone: bool) -> Iterator[tuple[str, Read]]:
         """Yield the name of each picture of the clip or, if there is none, of files, and what reads its pixels (H, W).
@@ -177,6 +243,44 @@ class ClipTrimaps:
             return grey
         chosen = self._meaning.applied(grey, FOREGROUND, name, alone)
         return grey if chosen is None else chosen
+
+
+class _Ahead:
+    """A second decoder of a clip, which collects what carrying needs of the frames up to the next keyframe."""
+
+    def __init__(self, clip: Clip, trimaps: ClipTrimaps) -> None:
+        self._clip, self._trimaps = clip, trimaps
+        self._frames = clip.frames()
+        # The last keyframe, which begins the next span.
+        self._last: tuple[Keyframe, Grey] | None = None
+
+    def until(self, span: Span) -> CarriedTrimaps:
+        """Return the trimaps of a span. Raises `InputError` where it turns out to be too long."""
+        greys: list[Grey] = []
+        ends: list[Keyframe | None] = [None, None]
+        begin = span.first + span.has_first
+        if span.has_first and self._last is not None and self._last[0].pair.frame.index == span.first:
+            ends[0] = self._last[0]
+            greys.append(self._last[1])
+        for frame in self._frames:
+            if frame.index < span.first:
+                continue
+            network = frame.colours.network(frame.signal())
+            grey, pair = grey_of(network), self._trimaps.keyframe(frame, self._clip)
+            greys.append(grey)
+            if pair is not None:
+                self._last = Keyframe(pair, network), grey
+                ends[frame.index >= begin] = self._last[0]
+            elif frame.index - begin >= LONGEST:
+                raise too_far(frame.index - begin + 1, f"{self._clip.path}: frame {begin}")
+            if frame.index == span.last:
+                break
+        return CarriedTrimaps(begin, greys, (ends[0], ends[1]), self._trimaps)
+
+
+def _bytes(grey: object) -> bytes:
+    """Return what is hashed of a picture (H, W); nothing of an error."""
+    return grey.tobytes() if isinstance(grey, np.ndarray) else b""
 
 
 def decode_grey(grey: NDArray[np.uint8], name: str, encoding: Encoding | None, compressed: bool) -> NDArray[np.uint8]:
@@ -220,8 +324,8 @@ def _sized(name: str, read: Read, frame: ClipFrame, clip: str) -> NDArray[np.uin
     return InputError(f"{name}: is {width}x{height}, {clip} is {frame_width}x{frame_height}; they must be of one size")
 
 
-def _numbered(path: str) -> list[Path]:
-    """Return the images of a folder or pattern in the order of their numbers."""
+def _numbered(path: str) -> dict[int, Path]:
+    """Return the images of a folder or pattern by their numbers, in the order of these. Raises `InputError`."""
     files: dict[int, Path] = {}
     for frame in find_sources(path, path).frames:
         number = frame.number
@@ -235,8 +339,14 @@ def _numbered(path: str) -> list[Path]:
         if number in files:
             raise InputError(f"{frame.image}: has the number of {files[number]}; move one of them away")
         files[number] = frame.image
-    numbers = sorted(files)
+    return {number: files[number] for number in sorted(files)}
+
+
+def _check_whole(path: str, numbers: list[int]) -> None:
+    """Raise `InputError` where rising numbers leave one out."""
     for before, after in itertools.pairwise(numbers):
         if after > before + 1:
-            raise InputError(f"{path}: number {before + 1} is missing; a clip needs a picture for each frame")
-    return [files[number] for number in numbers]
+            raise InputError(
+                f"{path}: number {before + 1} is missing; a clip needs a picture for each frame or, of some frames, "
+                "`keyframes`"
+            )

@@ -1,5 +1,6 @@
 """A folder or numbered pattern of photos and their trimaps to results of the same names."""
 
+import contextlib
 import itertools
 import os
 import time
@@ -15,17 +16,19 @@ from ..files import make_folder, remove_old_drafts
 from ..images.background import is_image
 from ..images.photo import Photo
 from ..images.results import ResultSizes, check_depth, is_result
-from ..images.suffixes import PNG_SUFFIX, RESULT_FORMATS, is_exr_name
+from ..images.suffixes import JPEG_SUFFIXES, PNG_SUFFIX, RESULT_FORMATS, RESULT_SUFFIXES, is_exr_name
+from ..matting.steady import Moment, steadied
 from ..matting.trimap import unsure
-from ..runtime import Matter, open_matter
+from ..runtime import Matter
 from ..segmentation.maker import MaskMaker
 from ..specs import Format, JobSpec, OutputSpec
-from .frames import Frame, chosen_frames, means
+from .frames import Frame, chosen_frames, find_sources, means
+from .keyframes import FolderKeyframes, sequences
 from .outputs import Remarks, Results, notes
 from .progress import Alpha, JobResult, ProgressMeter, Report
-from .resume import keep_settings, result_settings
+from .resume import begin
 from .run import AHEAD, Done, run
-from .trimaps import Trimap, check_sequence, closing_masks, open_masks, read_pair
+from .trimaps import Trimap, check_sequence, closing_masks, open_masks, photo_of, read_pair
 
 
 def matte_folder(job: JobSpec, report: Report | None = None) -> JobResult:
@@ -37,12 +40,17 @@ def matte_folder(job: JobSpec, report: Report | None = None) -> JobResult:
     Raises `UsageError`, `InputError`, `OutputError`, and what opening an engine raises.
     """
     folder = FolderJob(job, report)
-    with closing_masks(open_masks(job)) as maker, open_matter(job.engine, job.plan) as matter:
+    with contextlib.ExitStack() as stack:
+        maker = stack.enter_context(closing_masks(open_masks(job)))
+        matter, since_ns = begin(job, Path(job.output.alpha))
+        stack.enter_context(matter)
         engine = matter.engine.describe()
         folder.meter.note(f"engine: {engine}", detail=True)
-        since_ns = keep_settings(Path(job.output.alpha), result_settings(matter, job), job.resume)
         todo = folder.unfinished(lambda frame: folder.files.is_done(frame, since_ns))
-        for done in matte_frames(todo, folder.files, matter, folder.meter, maker):
+        matting = matte_frames(todo, folder.files, matter, folder.meter, maker)
+        if job.steady:
+            matting = folder.steadily(todo, matter, maker)
+        for done in matting:
             folder.meter.end(done.item.name, done.failure)
     return folder.result(len(todo), engine, folder.files.remarks)
 
@@ -58,7 +66,10 @@ class FolderJob:
         self.frames, self._missing, self._sources = chosen_frames(job)
         # Before the folders of results are made, so that a job that is refused leaves nothing behind.
         check_sequence(job)
-        self.files = FolderFiles(job)
+        # In time every frame counts, whatever `frames` and `shard` choose.
+        chosen_alone = job.frames is None or not (job.keyframes or job.steady)
+        self._all = self._sources.frames if chosen_alone else find_sources(job.images, job.source).frames
+        self.files = FolderFiles(job, FolderKeyframes(job, self._all) if job.keyframes else None)
         self.files.check(self.frames)
         if job.resume:
             results = (self.files.results(frame) for frame in self.frames)
@@ -89,6 +100,25 @@ class FolderJob:
         self.meter.begin("frames", len(todo))
         return todo
 
+    def steadily(self, todo: Sequence[Frame], matter: Matter, maker: MaskMaker | None) -> Iterator[Done[Frame]]:
+        """Matte frames as `matte_frames` does, each alpha averaged over time.
+
+        Neighbours that are not to be done are matted for that, too, and yield nothing.
+        """
+        wanted = {frame.name for frame in todo}
+        places: dict[str, int] = {}
+        frames: list[Frame] = []
+        for number, sequence in enumerate(sequences(self._all).values()):
+            near = [frame.name in wanted for frame in sequence]
+            for index, frame in enumerate(sequence):
+                # The last frame of one sequence and the first of another are no neighbours.
+                places[frame.name] = len(places) + number
+                if any(near[max(0, index - 1) : index + 2]):
+                    frames.append(frame)
+        self.meter.begin("frames", len(frames))
+        matted = matte_frames(frames, self.files, matter, self.meter, maker, Over(places, frozenset(wanted)))
+        return (done for done in matted if done.item.name in wanted)
+
     def result(self, tried: int, engine: str, remarks: dict[str, Remarks]) -> JobResult:
         """Return the outcome of the job at its end; see `JobResult`."""
         # Frames that an earlier run has done count, too: whoever goes on with the results needs all of them.
@@ -110,35 +140,56 @@ class FolderJob:
         )
 
 
+@dataclass(frozen=True)
+class Over:
+    """The time that alphas are averaged over: the place of each frame by its name, and which frames are written."""
+
+    places: dict[str, int]
+    wanted: frozenset[str]
+
+
 def matte_frames(
     frames: Sequence[Frame],
     files: "FolderFiles",
     matter: Matter,
     meter: ProgressMeter,
     maker: MaskMaker | None = None,
+    over: Over | None = None,
 ) -> Iterator[Done[Frame]]:
     """Matte frames of a folder, and yield each of them, in order, once it is written or has failed.
 
-    maker: makes their masks, where the job says so.
+    maker: makes their masks, where the job says so. over: makes alphas steadier; None for frames by themselves.
     """
 
-    def matte(loaded: Iterable[LoadedFrame]) -> Iterator[Alpha]:
+    def matte(loaded: "Iterable[LoadedFrame]") -> Iterator[Alpha]:
         return meter.alphas(matter, ((item.photo.network, item.trimap.values) for item in loaded))
 
-    def save(_: Frame, loaded: LoadedFrame, alpha: Alpha) -> None:
+    def steady(loaded: "Iterable[LoadedFrame]") -> Iterator[Alpha]:
+        assert over is not None  # else `matte` is called
+        at = over.places
+
+        def moment(item: LoadedFrame) -> Moment:
+            return Moment(at[item.name], item.photo.network, item.trimap.values)
+
+        return steadied(loaded, matte, moment)
+
+    def save(frame: Frame, loaded: LoadedFrame, alpha: Alpha) -> None:
+        if over is not None and frame.name not in over.wanted:
+            return
         if isinstance(alpha, LiteMattingError):
             raise alpha
         # Not in `load`, which runs ahead in several threads: files of a frame are written by one.
         loaded.results.write_preview(loaded.photo, loaded.trimap.values, loaded.trimap.mask)
-        loaded.results.write(loaded.photo, alpha)
+        loaded.results.write(loaded.photo, alpha, matter.unmix)
 
-    return run(frames, partial(files.load, maker=maker), matte, save)
+    return run(frames, partial(files.load, maker=maker), matte if over is None else steady, save)
 
 
 @dataclass(frozen=True)
 class LoadedFrame:
     """A frame that can be matted and whose results can be written."""
 
+    name: str
     photo: Photo
     trimap: Trimap
     results: Results
@@ -150,12 +201,21 @@ class FolderFiles:
     remarks: what may surprise about the frames that were loaded, by their names.
     """
 
-    def __init__(self, job: JobSpec) -> None:
-        """Make the folders. Raises `UsageError` where results would lie among sources, and `OutputError`."""
+    def __init__(self, job: JobSpec, keyframes: FolderKeyframes | None = None) -> None:
+        """Make the folders. keyframes: have trimaps for frames without one.
+
+        Raises `UsageError` where results would lie among sources, and `OutputError`.
+        """
         self.remarks: dict[str, Remarks] = {}
         self._job = job
+        self._keyframes = keyframes
         self._folders = {name: Path(folder) for name, folder in job.output.named.items()}
         for folder in self._folders.values():
+            if folder.suffix.lower() in (*RESULT_SUFFIXES, *JPEG_SUFFIXES) and not folder.is_dir():
+                raise UsageError(
+                    f"{folder}: the results of many photos, as {job.images} is, go to a folder, and this is the name "
+                    "of a picture; give the name of a folder, and `format` for the kind of picture"
+                )
             for source in (job.images, job.source):
                 # Folders are searched with their sub-folders: the next time, results would be sources.
                 if os.path.isdir(source) and folder.resolve().is_relative_to(Path(source).resolve()):
@@ -198,7 +258,8 @@ class FolderFiles:
         kind = self._job.output.format or ("exr" if is_exr_name(frame.image) else "png")
         behind = self._job.output.background
         named = (frame.image, frame.trimap, behind if behind is not None and is_image(behind) else None)
-        inputs = tuple(str(path) for path in (*named, *self._job.trimap.files) if path is not None)
+        carried_from = () if self._keyframes is None else self._keyframes.keyframes(frame)
+        inputs = tuple(str(path) for path in (*named, *self._job.trimap.files, *carried_from) if path is not None)
         return replace(self._results, spec=self._named(frame.name, kind), inputs=inputs)
 
     def sources(self, frame: Frame) -> list[str]:
@@ -221,11 +282,7 @@ class FolderFiles:
 
     def load(self, frame: Frame, maker: MaskMaker | None = None) -> LoadedFrame:
         """Read a frame and check all that would keep its results from being written. maker: makes its mask."""
-        if frame.trimap is None:
-            raise InputError(
-                f"{frame.image}: has no {self._job.trimap.kind} of its name; make one, or take the photo out"
-            )
-        photo, trimap = read_pair(str(frame.image), str(frame.trimap), self._job, maker)
+        photo, trimap = self._read(frame, maker)
         results = self.results(frame)
         # Not before both are read: frames that fail leave no empty folders.
         for path in results.files:
@@ -235,13 +292,31 @@ class FolderFiles:
         lost = results.lost_colour(photo)
         if remarks := Remarks(unsure(trimap.values), results.clipped_share(photo), lost, trimap.pieces):
             self.remarks[frame.name] = remarks
-        return LoadedFrame(photo, trimap, results)
+        return LoadedFrame(frame.name, photo, trimap, results)
+
+    def _read(self, frame: Frame, maker: MaskMaker | None) -> tuple[Photo, Trimap]:
+        """Return a photo and its trimap: its own, a carried one, or one of a mask that is made. Raises `InputError`."""
+        if frame.trimap is not None:
+            return read_pair(str(frame.image), str(frame.trimap), self._job, maker)
+        if self._keyframes is None:
+            raise InputError(
+                f"{frame.image}: has no {self._job.trimap.kind} of its name; make one, take the photo out or, if it "
+                "lies between keyframes, say `keyframes`"
+            )
+        photo = photo_of(frame.image, self._job)
+        trimap = self._keyframes.trimap(frame)
+        if trimap.shape != photo.network.shape[:2]:
+            raise InputError(f"{frame.image}: is not of the size of its keyframes; trimaps are carried at one size")
+        return photo, Trimap(trimap)
 
     def _named(self, name: str, kind: Format) -> OutputSpec:
         """Return the files of a frame in the folders of the results."""
         named: dict[str, Any] = {
-            # A preview is for looking at, whatever the format of the results.
-            result: str(folder / f"{name}{PNG_SUFFIX if result == 'preview' else RESULT_FORMATS[kind]}")
-            for result, folder in self._folders.items()
+            result: str(folder / f"{name}{_suffix(result, kind)}") for result, folder in self._folders.items()
         }
         return replace(self._job.output, **named)
+
+
+def _suffix(result: str, kind: Format) -> str:
+    """Return the ending of a result by its name. A preview is for looking at, and an alpha must be exact."""
+    return PNG_SUFFIX if result == "preview" or (kind == "jpeg" and result == "alpha") else RESULT_FORMATS[kind]

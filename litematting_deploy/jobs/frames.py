@@ -203,7 +203,7 @@ def _files(source: str | Path, others: dict[Path, None]) -> list[Frame]:
     path = Path(source)
     folder = path.parent if _is_pattern(source) else path
     if not os.path.isdir(folder):
-        fix = "it is a single file; give" if folder.exists() else "no such folder; give"
+        fix = "it is a single file; give" if os.path.exists(folder) else "no such folder; give"
         raise InputError(f"{folder}: {fix} a folder or a pattern, as frame.%04d.exr")
     if _is_pattern(source):
         # By number, since 10 comes before 9 by name where numbers are not padded; the name decides between 1 and 01.

@@ -9,14 +9,22 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ForegroundError, UsageError
+from ..errors import ForegroundError, InputError, UsageError
 from ..images.background import Background
-from ..images.encode import write_image
+from ..images.encode import MOST_JPEG_SIDE, write_image
 from ..images.photo import Photo
 from ..images.results import check_depth, check_output, result_dtype
-from ..images.suffixes import PNG_SUFFIX, RESULT_SUFFIXES, WRITE_SUFFIXES, is_exr_name
+from ..images.suffixes import (
+    JPEG_SUFFIXES,
+    PNG_SUFFIX,
+    RESULT_SUFFIXES,
+    WRITE_SUFFIXES,
+    is_exr_name,
+    is_jpeg_name,
+)
 from ..matting.composite import alpha_picture, composite_picture, cutout_picture, foreground_picture, trimap_preview
 from ..matting.foreground import estimate_foreground
+from ..matting.unmixing import Unmix, unmix
 from ..specs import JobSpec, OutputSpec
 
 
@@ -46,7 +54,7 @@ class Results:
         check_depth([spec.alpha, *results.colours], spec.depth)
         if spec.background is None:
             return results
-        return replace(results, background=Background(spec.background, job.max_megapixels))
+        return replace(results, background=Background(spec.background, job.max_megapixels, spec.background_fit))
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -61,18 +69,31 @@ class Results:
     def check(self) -> None:
         """Raise before any work is done when a file cannot be written, or is one of the inputs or another result."""
         taken: set[str] = set()
-        for path in self.files:
+        accepted = {"alpha": RESULT_SUFFIXES, "cutout": RESULT_SUFFIXES, "preview": (*WRITE_SUFFIXES, *JPEG_SUFFIXES)}
+        for name, path in self.spec.named.items():
             # Through links, where two names may stand for one file.
             place = os.path.realpath(path)
             if place in taken:
                 raise UsageError(f"{path}: the results need two different files; choose another name")
             taken.add(place)
-            check_output(path, self.inputs, WRITE_SUFFIXES if path == self.spec.preview else RESULT_SUFFIXES)
+            opaque = name == "foreground" or (name == "cutout" and self.spec.background is not None)
+            if is_jpeg_name(path) and not opaque and name != "preview":
+                lacks = "transparency; give `background`, too, or" if name == "cutout" else "exact values;"
+                raise UsageError(
+                    f"{path}: the {'cut-out' if name == 'cutout' else name} cannot be a JPEG, which has no {lacks} "
+                    f"choose one of {', '.join(RESULT_SUFFIXES)}"
+                )
+            check_output(path, self.inputs, (*RESULT_SUFFIXES, *JPEG_SUFFIXES) if opaque else accepted[name])
 
     def check_photo(self, photo: Photo) -> None:
         """Raise `InputError` before the matte is computed when the files of this photo could not be made."""
         if self.colours:
             photo.check_finite()
+        if any(map(is_jpeg_name, self.colours)) and max(photo.pixels.shape) > MOST_JPEG_SIDE:
+            raise InputError(
+                f"{photo.path}: a side is longer than the {MOST_JPEG_SIDE} pixels that a JPEG has at most; write PNG "
+                "or TIFF"
+            )
         if self.spec.cutout is not None and self.background is not None:
             self.background.placed(photo, not is_exr_name(self.spec.cutout))
 
@@ -88,11 +109,17 @@ class Results:
         missed = [name for path in others for name in photo.lost_colour(numbers_kept=not is_exr_name(path))]
         return tuple(dict.fromkeys(missed))
 
-    def write(self, photo: Photo, alpha: NDArray[np.float32], estimating: Callable[[], object] = lambda: None) -> None:
+    def write(
+        self,
+        photo: Photo,
+        alpha: NDArray[np.float32],
+        unmixed: Unmix = unmix,
+        estimating: Callable[[], object] = lambda: None,
+    ) -> None:
         """Write all files but the preview of a photo and its alpha (H, W), 0..1; each appears whole or not at all.
 
         The alpha is written first, so that it is there whatever becomes of the colours.
-        estimating: is called before these are estimated.
+        unmixed: finds the colours. estimating: is called before it does.
 
         Raises `ForegroundError` where the colours cannot be estimated, and `OutputError`.
         """
@@ -106,7 +133,7 @@ class Results:
             return
         estimating()
         try:
-            colours = estimate_foreground(photo, alpha)
+            colours = estimate_foreground(photo, alpha, unmixed)
         except ForegroundError as error:
             others = " and ".join(filter(None, (spec.cutout, spec.foreground)))
             raise ForegroundError(f"{error}; {spec.alpha} is written, {others} is not") from error
@@ -140,9 +167,8 @@ def say_share(share: float) -> str:
 
 def say_lost(chunks: tuple[str, ...], photos: str) -> str:
     """Return what to say of chunks that results miss."""
-    return (
-        f"TIFF and OpenEXR cannot hold what {photos} says of its colours ({', '.join(chunks)}); write .png to keep it"
-    )
+    said = ", ".join(chunks)
+    return f"TIFF, JPEG and OpenEXR cannot hold what {photos} says of its colours ({said}); write .png to keep it"
 
 
 @dataclass(frozen=True)

@@ -74,12 +74,14 @@ def matte_photo(job: JobSpec, report: Report | None = None) -> PhotoResult:
         _note_details(matter, plan, meter)
         meter.begin("patches", len(plan.corners_yx))
         try:
-            alpha = matter(photo.network, trimap, meter.at)
+            alpha = matter(photo.network, trimap, meter.at, allow_no_unknown=True)
         except NotFiniteError as error:
+            if error is meter.raised:
+                raise
             # The engine has seen patches only, and does not know the photo's name.
             raise NotFiniteError(f"{job.images}: {error}") from error
     fact(patches=len(plan.corners_yx), skipped=plan.skipped, grid=plan.grid_size, engine=engine)
-    results.write(photo, alpha, lambda: meter.begin("foreground colours", None))
+    results.write(photo, alpha, matter.unmix, lambda: meter.begin("foreground colours", None))
     height, width = alpha.shape
     fact(width=width, height=height)
     return PhotoResult(results.files, (height, width), time.perf_counter() - started, str(plan), engine, unsure(trimap))

@@ -1,15 +1,18 @@
 """How far a job is, as one callback is told it, and what became of it in the end."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NotFiniteError
+from ..parameters import Callback
 from ..runtime import Matter
 from .outputs import Remarks
 
@@ -18,6 +21,8 @@ WORDS = {
     "foreground colours": "estimating foreground colours",
 }
 """What people are told of activities whose names alone do not say enough."""
+
+_MAPPINGS = ("failures", "remarks", "files")
 
 
 @dataclass(frozen=True)
@@ -61,21 +66,31 @@ class JobResult:
     unmatched: trimaps and masks without a photo.
     left_over: how many of both, in words.
     notes: what else people should know, in lines.
-    files: the results that are there at the end, with the format of a file (png, tiff, exr) or the codec of a clip.
+    files: the results that are there at the end, with the format of a file (png, tiff, exr, jpeg) or the codec of a
+    clip.
     """
 
     total: int
     tried: int
     seconds: float
     engine: str
-    failures: dict[str, str] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[int, ...] = ()
-    remarks: dict[str, Remarks] = field(default_factory=dict)
+    remarks: Mapping[str, Remarks] = field(default_factory=dict)
     passed_over: tuple[Path, ...] = ()
     unmatched: tuple[Path, ...] = ()
     left_over: str = ""
     notes: tuple[str, ...] = ()
-    files: dict[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in _MAPPINGS:
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Mappings that nobody can change cannot be pickled; those that they show can.
+        state = {each.name: getattr(self, each.name) for each in fields(self)}
+        return partial(JobResult, **state | {name: dict(state[name]) for name in _MAPPINGS}), ()
 
     @property
     def done(self) -> int:
@@ -96,11 +111,16 @@ class ProgressMeter:
 
     def __init__(self, report: Report | None) -> None:
         self.failures: dict[str, str] = {}
-        self._report = report or (lambda _: None)
+        self._report = Callback("progress", report)
         self._what = ""
         self._done = 0
         self._total: int | None = None
         self._began_s = time.monotonic()
+
+    @property
+    def raised(self) -> BaseException | None:
+        """The exception of the caller's own function, which ends the job as it is."""
+        return self._report.raised
 
     def begin(self, what: str, total: int | None) -> None:
         """Begin a stretch of so many steps."""
@@ -123,8 +143,11 @@ class ProgressMeter:
         self._tell(patches=(done, total), part=done / max(total, 1))
 
     def alphas(self, matter: Matter, inputs: Iterable[tuple[Any, Any]]) -> Iterator[Alpha]:
-        """Yield the alpha of each image and trimap, and count those that have one."""
-        for alpha in matter.sequence(inputs, progress=self.patches, go_on=True):
+        """Yield the alpha of each image and trimap, and count those that have one.
+
+        What trimaps lack is the job's to judge, which sees all of them before.
+        """
+        for alpha in matter.sequence(inputs, progress=self.patches, go_on=True, allow_no_unknown=True):
             # Frames that have no alpha are counted when they end.
             if not isinstance(alpha, NotFiniteError):
                 self.step()

@@ -1,26 +1,79 @@
-"""Resuming a job: whether its results are made with the same settings."""
+"""Resuming a job, or sharing it with others: whether all of its results are made with the same settings."""
 
+import contextlib
 import json
 import os
+import re
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, UsageError
+from ..errors import DependencyError, DeviceError, InputError, UsageError
 from ..files import create_file, replace_file, sha256
 from ..images.background import is_image
-from ..runtime import Matter
+from ..runtime import Matter, open_matter
 from ..runtime.shipped import SHIPPED_ENGINE
 from ..schema import decode
 from ..sidecar import weights_sha256
-from ..specs import WAYS, JobSpec, TrimapSpec
+from ..specs import AUTO, WAYS, JobSpec, Joining, OutputSpec, PlanSpec, TrimapSpec
 from .trimaps import band_of, meaning_of
 
 SETTINGS = ".ltm-infer.json"
 _OF_MASKS = (*WAYS, "doubt", "largest", "key_tolerance", "key_softness", "sure_foreground", "sure_background")
 
 
+def begin(job: JobSpec, folder: Path) -> tuple[Matter, int]:
+    """Open the engine of a job whose results lie in `folder`, and note its settings there.
+
+    Returns the matter, and since when the settings hold, see `keep_settings`. Raises what these and `open_begun` raise.
+    """
+    for is_last in (False, True):
+        begun = as_begun(job, folder)
+        with contextlib.ExitStack() as on_error:
+            matter = on_error.enter_context(open_begun(job, folder))
+            try:
+                since_ns = keep_settings(folder, result_settings(matter, job), job.joins)
+            except UsageError:
+                # While this engine opened, another machine's shard may have noted the device that `auto` is there.
+                if is_last or as_begun(job, folder) == begun:
+                    raise
+                continue
+            on_error.pop_all()
+            return matter, since_ns
+    raise AssertionError("the second time, the error is raised")
+
+
+def open_begun(job: JobSpec, folder: Path) -> Matter:
+    """Open the engine of a job; where results in `folder` stay, `auto` is the device that they were begun with.
+
+    Raises what `open_matter` and `as_begun` raise.
+    """
+    begun = as_begun(job, folder)
+    try:
+        return open_matter(begun.engine, begun.plan)
+    except (DependencyError, DeviceError) as error:
+        if begun == job:
+            raise
+        raise type(error)(
+            f"{folder}: was begun with `device={begun.engine.device}`, which does not run here: {error}",
+            parameter=error.parameter,
+        ) from error
+
+
+def as_begun(job: JobSpec, folder: Path) -> JobSpec:
+    """Return the job with the device in the place of `auto` that `folder` was begun with, where its results stay.
+
+    Raises `InputError` where the note of it cannot be read.
+    """
+    automatic = job.engine.device == AUTO and not job.engine.is_served
+    if job.joins is None or not automatic or not (folder / SETTINGS).exists():
+        return job
+    device = _noted(folder).get("device")
+    return replace(job, engine=replace(job.engine, device=device)) if isinstance(device, str) else job
+
+
 def result_settings(matter: Matter, job: JobSpec) -> dict[str, Any]:
-    """Return the settings that decide on the results. The device is none of them, so that machines can share a folder.
+    """Return the settings that decide on the results. Of several GPUs it does not matter which, nor on which server.
 
     Raises `UsageError` where a job is resumed with a server that does not say which weights it has.
     """
@@ -41,18 +94,27 @@ def result_settings(matter: Matter, job: JobSpec) -> dict[str, Any]:
     masks = f"{band_of(trimap)} {meaning_of(trimap)}".replace("`", "").strip()
     unknown = {"trimap": None, "mask": masks, "photo": str(trimap.unknown_width or "of its way")}
     return {
-        "engine": f"{height}x{width} {matter.engine.precision}, weights {weights[:12]}",
+        "engine": f"{matter.engine.name} {height}x{width}, weights {weights[:12]}",
+        "device": "server" if job.engine.is_served else re.sub(r":\d+$", "", matter.engine.device),
+        "precision": matter.engine.precision,
         "plan": matter.placement,
         "unknown": unknown[trimap.kind],
         "masks": _made(trimap),
         "format": output.format,
         "background": background,
+        "background_fit": output.background_fit,
         "trimap_encoding": trimap.trimap_encoding,
         "adaptive": trimap.adaptive,
         "depth": output.depth,
         "premultiplied": output.premultiplied,
         "exposure": job.exposure,
+        "layer": job.layer,
+        "input_space": job.input_space,
         "published": job.plan.published,
+        # None, not False: what was begun before there were these has neither.
+        "keyframes": job.keyframes or None,
+        "first_number": job.first_number,
+        "steady": job.steady or None,
     }
 
 
@@ -63,43 +125,60 @@ def _made(trimap: TrimapSpec) -> dict[str, Any] | None:
     return {name: sha256(value)[:12] if value in trimap.files else value for name, value in settings.items()} or None
 
 
-def keep_settings(folder: Path, now: dict[str, Any], resume: bool) -> int:
+def _said(name: str, value: Any) -> str:
+    """Return the value of a setting as people have given it: an option, or that it was left out."""
+    if name not in {each.name for kind in (OutputSpec, TrimapSpec, PlanSpec, JobSpec) for each in fields(kind)}:
+        return "none" if value is None else str(value)
+    if value in (None, False):
+        return f"without `{name}`"
+    return f"`{name}`" if value is True else f"`{name}={value}`"
+
+
+def keep_settings(folder: Path, now: dict[str, Any], joins: Joining | None) -> int:
     """Note in `folder` the settings of its results, and return since when they hold, as a file's time in nanoseconds.
 
     A result that is older may have been made with other settings.
     now: the settings by name, of JSON's types.
-    resume: the folder's results stay, so the settings must be the same, also as those of a run that began at the same
-    moment.
+    joins: why results in the folder stay (`JobSpec.joins`), so that the settings must be the same, also as those of a
+    run that began at the same moment.
 
     Raises `UsageError` where they differ, `InputError` where the note cannot be read, and `OutputError`.
     """
     path = folder / SETTINGS
     content = (json.dumps(now, indent=2) + "\n").encode()
     # Of two runs that begin at once only one creates the note; the other compares its settings with it.
-    if resume and create_file(path, content):
+    if joins is not None and create_file(path, content):
         return path.stat().st_mtime_ns
     before: dict[str, Any] | None = None
     try:
-        before = decode(
-            path,
-            dict[str, Any],
-            name="a note of settings",
-            error=InputError,
-            remedy="delete it to make all results again",
-        )
+        before = _noted(folder)
     except InputError:
-        # Without `resume` all results are made again, whatever the note says.
-        if resume:
+        # Where nothing stays, all results are made again, whatever the note says.
+        if joins is not None:
             raise
-    if resume and before is not None:
+    if joins is not None and before is not None:
         changed = [name for name in now if before.get(name) != now[name]]
         if changed:
+            was = _said(changed[0], before[changed[0]]) if changed[0] in before else "not recorded"
             raise UsageError(
-                f"{folder}: was begun with another {', '.join(changed)} "
-                f"({before.get(changed[0])!r}, now {now[changed[0]]!r}); resume with that, or leave `resume` out",
-                parameter="resume",
+                f"{folder}: was begun with another {', '.join(changed)}: {was}, "
+                f"now {_said(changed[0], now[changed[0]])}; {_REMEDIES[joins]}",
+                parameter=joins,
             )
     # The time of the note says since when its settings hold: written anew, it would make older results invalid.
     if before != now:
         replace_file(path, content)
     return path.stat().st_mtime_ns
+
+
+_REMEDIES: dict[Joining, str] = {
+    "resume": "resume with that, or leave `resume` out",
+    "shard": f"run all shards with that, or delete {SETTINGS} there to begin anew",
+}
+
+
+def _noted(folder: Path) -> dict[str, Any]:
+    """Return the settings that are noted in a folder. Raises `InputError`."""
+    remedy = "delete it to make all results again"
+    name = "a note of settings"
+    return decode(folder / SETTINGS, dict[str, Any], name=name, error=InputError, remedy=remedy)

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,8 @@ def write_trimap(
     image: str | None = None,
     preview: str | None = None,
     exposure: float | None = None,
+    layer: str | None = None,
+    input_space: str | None = None,
     device: str = AUTO,
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> TrimapResult:
@@ -54,18 +57,19 @@ def write_trimap(
 
     source: the mask or, where the spec makes one from it, the photo. spec: how the mask is read or made, and its
     unknown band. image: the photo of a given mask, for an adaptive band and for the preview. preview: a file for a
-    picture of what will be estimated. exposure: in stops, of an OpenEXR photo. device: of a segmenter. Raises
-    `UsageError`, `InputError`, `OutputError`, and what opening a segmenter raises.
+    picture of what will be estimated. exposure, layer, input_space: of an OpenEXR photo, see `read_photo`. device: of a
+    segmenter. Raises `UsageError`, `InputError`, `OutputError`, and what opening a segmenter raises.
     """
     made = spec.kind == "photo"
-    _check(spec, output, image, preview, exposure, device)
+    exr = {"exposure": exposure, "layer": layer, "input_space": input_space}
+    _check(spec, output, image, preview, exr, device)
     meaning, _ = meaning_of(spec), band_of(spec)
     for path in filter(None, (output, preview)):
         check_output(path, (source, *spec.files, image) if image else (source, *spec.files))
     photo_path = source if made else image
-    photo = None if photo_path is None else read_photo(photo_path, max_megapixels, exposure)
+    photo = None if photo_path is None else read_photo(photo_path, max_megapixels, exposure, layer, input_space)
     if photo is not None and made:
-        with closing_masks(open_maker(spec, device, max_megapixels=max_megapixels)) as maker:
+        with closing_masks(open_maker(spec, device, None, max_megapixels, **exr)) as maker:
             trimap = trimap_for(photo, source, spec, max_megapixels, alone=True, maker=maker)
         shown = photo.network
     else:
@@ -85,7 +89,7 @@ def write_trimap(
 
 
 def _check(
-    spec: TrimapSpec, output: str, image: str | None, preview: str | None, exposure: float | None, device: str
+    spec: TrimapSpec, output: str, image: str | None, preview: str | None, exr: dict[str, Any], device: str
 ) -> None:
     """Raise `UsageError` for arguments of `write_trimap` that do not fit each other."""
     made = spec.kind == "photo"
@@ -97,7 +101,8 @@ def _check(
         raise UsageError("`adaptive` looks for hair in the photo; give it as `image`")
     if image is not None and not spec.adaptive and preview is None:
         raise UsageError("`image` is for `adaptive` and `preview`; add one of these or leave it out")
-    if exposure is not None and image is None and not made:
-        raise UsageError("`exposure` is of the photo; give that as `image`")
+    for name, value in exr.items():
+        if value is not None and image is None and not made:
+            raise UsageError(f"`{name}` is of the photo; give that as `image`", parameter=name)
     if preview is not None and os.path.realpath(preview) == os.path.realpath(output):
         raise UsageError(f"{preview}: the trimap and its preview need two different files", parameter="preview")

@@ -20,7 +20,7 @@ from ..images.photo import Photo, read_photo
 from ..matting.trimap import DOUBT, UNKNOWN, decode, from_mask, no_unknown
 from ..matting.unknown_band import Band
 from ..segmentation.maker import MaskMaker, open_maker
-from ..segmentation.pieces import MANY, count_pieces, largest_pieces
+from ..segmentation.pieces import MANY, SoftMask, count_pieces, largest_pieces
 from ..specs import DEFAULT_UNKNOWN_WIDTH, JobSpec, TrimapSpec
 from .frames import find_sources
 
@@ -56,7 +56,8 @@ class Trimap:
 
 def open_masks(job: JobSpec) -> MaskMaker | None:
     """Open what makes the masks of a job, on the device of its engine; None where they, or trimaps, are given."""
-    return open_maker(job.trimap, job.engine.device, job.engine.threads, job.max_megapixels)
+    exr = {"exposure": job.exposure, "layer": job.layer, "input_space": job.input_space}
+    return open_maker(job.trimap, job.engine.device, job.engine.threads, job.max_megapixels, **exr)
 
 
 @contextlib.contextmanager
@@ -116,7 +117,14 @@ def made_trimap(
     image: (H, W, 3) uint8, as the network sees the photo. name: begins an error. alone: as `trimap_for` has it.
     Raises `InputError` for a photo in which no object, or nothing else, is found.
     """
-    soft, doubt = maker(image, name), spec.doubt or maker.doubt or DOUBT
+    return trimap_of_made(maker(image, name), image, spec, maker, name, alone=alone)
+
+
+def trimap_of_made(
+    soft: SoftMask, image: NDArray[np.uint8], spec: TrimapSpec, maker: MaskMaker, name: str, *, alone: bool
+) -> Trimap:
+    """Return the trimap of a mask (H, W), 0..1, that `maker` has made; the rest as `made_trimap` takes it."""
+    doubt = spec.doubt or maker.doubt or DOUBT
     pieces = count_pieces(soft)
     if spec.largest is not None:
         soft, pieces = largest_pieces(soft, spec.largest), 1
@@ -130,11 +138,16 @@ def made_trimap(
     return Trimap(values, mask, pieces if pieces >= MANY else None)
 
 
+def photo_of(image: str | Path, job: JobSpec) -> Photo:
+    """Return a photo as the job says that it is read. Raises `InputError`."""
+    return read_photo(image, job.max_megapixels, job.exposure, job.layer, job.input_space)
+
+
 def read_pair(
     image: str, source: str, job: JobSpec, maker: MaskMaker | None = None, *, alone: bool = False
 ) -> tuple[Photo, Trimap]:
     """Return a photo and its trimap; see `trimap_for`. Raises `InputError`."""
-    photo = read_photo(image, job.max_megapixels, job.exposure)
+    photo = photo_of(image, job)
     return photo, trimap_for(photo, source, job.trimap, job.max_megapixels, alone=alone, maker=maker)
 
 

@@ -1,1 +1,1 @@
-"""The task itself in NumPy and OpenCV: trimaps, guide, patches, photos, foreground, image files."""
+"""The task itself in NumPy and OpenCV: trimaps, the guide, patches, foreground colours, and result pictures."""

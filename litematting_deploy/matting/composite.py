@@ -61,8 +61,12 @@ def cutout_picture(
     truncate: levels of alpha are made as the authors' code makes them.
     """
     cutout = np.dstack([_colours_as(photo, colours, dtype), _alpha_as(alpha, dtype, truncate)])
+    top = np.float32(np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1)
+    # Alpha a little below 1 may be stored as 1, and opaque pixels have the photo's values.
+    rounded = (cutout[:, :, 3] >= top) & (alpha < 1)
+    if rounded.any():
+        cutout[rounded, :3] = _colours_as(photo, photo.pixels[rounded][:, None], dtype)[:, 0]
     if premultiplied:
-        top = np.float32(np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1)
         for rows in _blocks(*alpha.shape):
             product = cutout[rows, :, :3].astype(np.float32) * (cutout[rows, :, 3:].astype(np.float32) / top)
             cutout[rows, :, :3] = np.rint(product) if np.issubdtype(dtype, np.integer) else product
@@ -148,5 +152,10 @@ def _colours_as(photo: Photo, colours: NDArray[Any], dtype: type[Any]) -> NDArra
 def _light_as(photo: Photo, light: NDArray[np.float32], dtype: type[Any]) -> NDArray[Any]:
     """Return light in the photo's primaries as numbers of a result."""
     if np.issubdtype(dtype, np.integer):
-        return photo.space.encode(light, dtype)
-    return to_half_or_float(photo.space.convert(light, SRGB), dtype)
+        # Light of an OpenEXR photo has primaries, and no curve.
+        return (
+            SRGB.encode(photo.space.convert(light, SRGB), dtype)
+            if photo.is_linear
+            else photo.space.encode(light, dtype)
+        )
+    return to_half_or_float(light if photo.is_linear else photo.space.convert(light, SRGB), dtype)

@@ -7,24 +7,26 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ForegroundError, first_line
+from ..errors import DeviceError, ForegroundError, first_line
 from ..images.photo import Photo
 from ..profiling import stage
-from .unmixing import Bounds, Floats, Window, unmix
+from .unmixing import Bounds, Floats, Unmix, Window, unmix
 
 _SUMMED_EXPONENT = 100
 """Light up to 2 to this power is summed as it is; float32 ends at 128."""
 
 
 @stage("foreground")
-def estimate_foreground(photo: Photo, alpha: NDArray[np.float32]) -> NDArray[Any]:
+def estimate_foreground(photo: Photo, alpha: NDArray[np.float32], unmixed: Unmix = unmix) -> NDArray[Any]:
     """Estimate foreground colours in linear light, see `unmixing`.
 
     Estimates stay within the photo's own range of light, which in OpenEXR and HDR files goes beyond 0..1.
 
     alpha: (H, W) float32, 0..1.
+    unmixed: what finds the colours, such as `Matter.unmix` of the matter that found the alpha.
     Returns (H, W, 3) in the photo's own numbers and depth. Pixels of alpha 1 keep the photo's exactly.
-    Raises `InputError` for light that is not finite, `ForegroundError` where memory does not suffice or OpenCV fails.
+    Raises `InputError` for light that is not finite, `ForegroundError` where memory does not suffice, or where OpenCV
+    or the device fails.
     """
     low, high = _range(photo)
     # Sums of light near the end of float32 would overflow. A power of two changes no digit.
@@ -35,10 +37,10 @@ def estimate_foreground(photo: Photo, alpha: NDArray[np.float32]) -> NDArray[Any
 
     try:
         foreground = photo.pixels.copy()
-        for tile, front in unmix(light_of, alpha, (low / unit, high / unit)):
+        for tile, front in unmixed(light_of, alpha, (low / unit, high / unit)):
             changed = alpha[tile] < 1
             foreground[tile][changed] = photo.to_pixels(front[:, changed].T * unit)
-    except (MemoryError, cv2.error) as error:  # OpenCV says in its own words that memory does not suffice
+    except (MemoryError, cv2.error, DeviceError) as error:  # OpenCV says in its own words that memory does not suffice
         reason = "out of memory" if isinstance(error, MemoryError) else first_line(error)
         raise ForegroundError(f"{photo.path}: its foreground colours cannot be estimated ({reason})") from error
     return foreground

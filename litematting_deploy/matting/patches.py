@@ -81,6 +81,7 @@ class Plan:
 
 def _starts(length: int, patch: int, step: int) -> list[int]:
     """Return where the patches of a grid begin along a side, the last of them shifted back."""
+    # Rounded up, in integers.
     count = max(1, -(-(length - patch + step) // step))
     return [min(index * step, length - patch) for index in range(count)]
 
@@ -126,6 +127,7 @@ def _grid(
     mask = mask.padded(plan._added)
     corners = []
     for y in starts_y:
+        # Once for a row of patches, instead of a look at each.
         unknown = mask.any_column(slice(y, y + patch_hw[0])).tobytes()
         corners += [(y, x) for x in starts_x if 1 in unknown[x : x + patch_hw[1]]]
     return replace(plan, corners_yx=tuple(corners)), mask
@@ -192,6 +194,7 @@ class Stitcher:
         """
         window = self._plan.window(corner_yx)
         trimap = self._trimap[window]
+        # What the trimap knows stays exact in the mean of patches that overlap.
         known = (trimap == FOREGROUND).astype(np.float32)
         self._sum[window] += np.where(trimap == UNKNOWN, np.clip(alpha, 0, 1), known) * self._patch_weight
         self._weight[window] += self._patch_weight
@@ -207,6 +210,7 @@ class Stitcher:
             np.divide(alpha[rows], weight[rows], out=alpha[rows], where=weight[rows] > 0)
             np.copyto(alpha[rows], trimap[rows] == FOREGROUND, where=trimap[rows] != UNKNOWN)
             np.clip(alpha[rows], 0, 1, out=alpha[rows])
+        # A view would keep the padded plane in memory.
         return np.ascontiguousarray(alpha)
 
 

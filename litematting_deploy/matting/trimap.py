@@ -80,11 +80,11 @@ def from_mask(
     return trimap
 
 
-def no_unknown(name: str) -> InputError:
-    """Return the error for one or more trimaps without unknown pixels."""
+def no_unknown(name: str, remedy: str = "give it as `mask`") -> InputError:
+    """Return the error for one or more trimaps without unknown pixels. remedy: what to do with a mask."""
     return InputError(
-        f"{name}: has no unknown pixels, so that there is nothing to estimate; if this is a mask, give it as `mask`; "
-        "to take it as the alpha, say `allow_no_unknown`"
+        f"{name}: has no unknown pixels, so that there is nothing to estimate; if this is a mask, {remedy}; to take it "
+        "as the alpha, say `allow_no_unknown`"
     )
 
 

@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UsageError
-from ..specs import Amount
+from ..parameters import UNKNOWN_WIDTH, Amount
 
 Region = NDArray[np.bool_]
 
@@ -46,10 +45,7 @@ class Band(Amount):
     value: float = 15
 
     def __post_init__(self) -> None:
-        if self.percent and not 0 < self.value <= 100:
-            raise UsageError(f"`unknown_width` must be above 0% and up to 100% of the object's size; got {self}")
-        if not self.percent and self.value < 1:
-            raise UsageError(f"`unknown_width` must be at least 1 pixel on each side of the edge; got {self}")
+        UNKNOWN_WIDTH.check("unknown_width", self)
 
 
 def unknown_band(background: Region, foreground: Region, band: Band, photo: NDArray[np.uint8] | None = None) -> Region:
@@ -71,7 +67,10 @@ def unknown_band(background: Region, foreground: Region, band: Band, photo: NDAr
             near = side & (distance <= width)
             if edges is not None:
                 reach = side & (distance <= WIDEST * width)
-                near |= reach & _grown(near, _hairy(edges, reach & ~near, side & ~reach, width), side, width)
+                wide = near | (reach & _grown(near, _hairy(edges, reach & ~near, side & ~reach, width), side, width))
+                if beyond is not members:  # of the foreground
+                    wide |= _islands(side & ~near, side & ~wide, reach)
+                near = wide
             unknown |= near
     return unknown
 
@@ -122,6 +121,28 @@ def _crumbs(region: Region, width: float) -> Region:
     small = stats[:, cv2.CC_STAT_AREA] < width * width
     small[0] = False  # label 0 is what is not in the region
     return np.asarray(small[labels])
+
+
+def _islands(before: Region, after: Region, reach: Region) -> Region:
+    """Return the stray parts of sure foreground that a wider band has cut off.
+
+    Those are all but the largest part of what hung together, if they lie within reach of the mask's edge: what is
+    sure in the midst of hair is so by chance, and would be a hole in it.
+
+    before, after: (H, W) bool, sure foreground with the plain band and with the wide one.
+    reach: (H, W) bool, where the band could have grown to.
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(after.astype(np.uint8), connectivity=4)
+    _, wholes = cv2.connectedComponents(before.astype(np.uint8), connectivity=4)
+    whole_of, areas = np.zeros(count, np.int32), stats[:, cv2.CC_STAT_AREA].copy()
+    whole_of[labels[after]] = wholes[after]
+    areas[0] = 0  # label 0 is what is not foreground
+    largest = np.zeros(int(whole_of.max()) + 1, areas.dtype)
+    np.maximum.at(largest, whole_of, areas)
+    reaches_in = np.bincount(labels[after & ~reach], minlength=count) > 0
+    stray = (areas < largest[whole_of]) & ~reaches_in
+    stray[0] = False
+    return np.asarray(stray[labels])
 
 
 def _contrast(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -23,6 +23,8 @@ Window: TypeAlias = tuple[slice, slice]
 Bounds: TypeAlias = tuple[float | np.float32, float | np.float32]
 Source: TypeAlias = Callable[[Window], Floats]
 """Returns the light of a window of an image, (3, h, w) float32."""
+Unmix: TypeAlias = Callable[[Source, Floats, Bounds], Iterator[tuple[Window, Floats]]]
+"""Unmixes an image part by part: `unmix`, or what does the same elsewhere."""
 
 TILE = 192
 """The side of a tile in pixels, even; what is computed for one stays in the processor's cache."""
@@ -122,24 +124,30 @@ def _swept_tiles(
 
 
 def _doubled(coarser: Floats, window: Window) -> Floats:
-    """Return a window of the next finer level, in which every pixel of `coarser` is repeated in a 2x2 block."""
+    """Return a window of the next finer level, linearly between the pixels of `coarser`."""
+    # One more pixel on each side, between which and the first the window begins; repeated at the image's own border.
+    (top, bottom), (left, right) = (
+        (max(side.start // 2 - 1, 0), min((side.stop + 1) // 2 + 1, most))
+        for side, most in zip(window, coarser.shape[2:], strict=True)
+    )
+    few = coarser[:, :, top:bottom, left:right].reshape(-1, bottom - top, right - left)
     rows, columns = window
-    few = coarser[:, :, rows.start // 2 : (rows.stop + 1) // 2, columns.start // 2 : (columns.stop + 1) // 2]
-    many = few.repeat(2, axis=2).repeat(2, axis=3)
-    top, left = rows.start % 2, columns.start % 2
-    return many[:, :, top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
+    shown = slice(rows.start - 2 * top, rows.stop - 2 * top), slice(columns.start - 2 * left, columns.stop - 2 * left)
+    size = 2 * (right - left), 2 * (bottom - top)
+    many = [cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR)[shown] for plane in few]
+    return np.asarray(np.stack(many), np.float32).reshape(*coarser.shape[:2], *many[0].shape)
 
 
 def _swept(light: Floats, alpha: Floats, colours: Floats, sweeps: int, bounds: Bounds) -> Floats:
     """Return F and B, (2, 3, h, w), swept so often.
 
-    Where no pixel is soft, F is known wherever it shows, and nothing is swept.
+    Where alpha is one and the same, there is nothing to spread, and nothing is swept.
 
     light: (3, h, w). alpha: (h, w). colours: F and B to begin with, (2, 3, h, w).
     """
     low, high = map(np.float32, bounds)
     clear = 1 - alpha
-    soft = bool(((alpha > 0) & (alpha < 1)).any())
+    mixed = bool(alpha.min() < alpha.max() or 0 < alpha.min() < 1)
     share = 1 / (alpha * alpha + clear * clear)
     opaque_share, clear_share = alpha * share, clear * share
     weights = [cover * cover * cover + np.float32(LEAST_WEIGHT) for cover in (alpha, clear)]
@@ -147,8 +155,8 @@ def _swept(light: Floats, alpha: Floats, colours: Floats, sweeps: int, bounds: B
     result = np.empty_like(colours)
     for channel, seen in enumerate(light):
         front, behind = colours[:, channel]
-        for _ in range(sweeps if soft else 1):
-            if soft:
+        for _ in range(sweeps if mixed else 1):
+            if mixed:
                 front, behind = _sums(front * weights[0]) * scales[0], _sums(behind * weights[1]) * scales[1]
             rest = seen - alpha * front - clear * behind
             front = np.minimum(np.maximum(front + opaque_share * rest, low), high)

@@ -2,8 +2,11 @@
 
 import os
 import pickle
+import re
 import struct
+import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +16,16 @@ from torch import Tensor
 from .._optional import require
 from ..errors import CheckpointError, first_line
 from ..files import CHECKPOINT_SUFFIXES
+from ..parameters import path_text
 from .config import ModelConfig
 from .network import LiteMatting
 
 NESTING_KEYS = ("state_dict", "model")
 NAMES_SHOWN = 4
+# What a library makes of bytes that are no text, or of a pickle's instructions: nothing that people can use.
+_BYTES = re.compile(r"\\x[0-9a-fA-F]{2}|[^\n\x20-\x7e]|load key|operand|opcode|memo|MARK")
+# What every variant has; a file without it is compared with the full network.
+_LAYERS = {"layer0.0.weight"}
 _WEIGHTS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # Batch norm counts its training batches in a whole number.
 _COUNTER = "num_batches_tracked"
@@ -29,15 +37,17 @@ _DAMAGE = (
 )
 
 
-def load_checkpoint(path: str | Path, config: ModelConfig = ModelConfig()) -> LiteMatting:
+def load_checkpoint(path: str | Path, config: ModelConfig | None = None) -> LiteMatting:
     """Return the model of `config` with the weights of `path`, in float32 and evaluation mode, on the CPU.
+
+    config: the variant; None for the one that the tensors show, see `variant_of`.
 
     Reads `.pth`, `.pt`, `.ckpt` (a state dict, plain or under "state_dict" or "model", with or without "module." or
     "model." before the names; tensors only) and `.safetensors`. Raises `CheckpointError` when the file cannot be read
     or its names and shapes are not those of the network, listing the missing, unexpected and wrongly shaped.
     """
     state = read_state_dict(path)
-    model = LiteMatting(config)
+    model = LiteMatting(variant_of(state) if config is None else config)
     problems = _mismatches(model.state_dict(), state)
     if problems:
         raise CheckpointError(
@@ -48,9 +58,23 @@ def load_checkpoint(path: str | Path, config: ModelConfig = ModelConfig()) -> Li
     return model.eval()
 
 
+def variant_of(state: Mapping[str, Tensor]) -> ModelConfig:
+    """Return the variant of the network that the tensors of a state dict belong to, in PyTorch's own pooling.
+
+    How the Efficient Non-Local Block samples key and value leaves no trace in them: it is taken as in the paper.
+    """
+    stages = {name.partition(".")[0] for name in state}
+    has_running_means = any(name.endswith(".running_mean") for name in state)
+    return ModelConfig(
+        enb=bool({"gfnb", "layerx"} & stages) or not state.keys() & _LAYERS,
+        lsrppm="ppm" in stages or not state.keys() & _LAYERS,
+        norm="batch" if has_running_means else "group",
+    )
+
+
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Return names and tensors of a checkpoint file, wrappers removed. Raises `CheckpointError`."""
-    path = Path(path)
+    path = Path(path_text("path", path))
     suffix = path.suffix.lower()
     if suffix not in CHECKPOINT_SUFFIXES:
         raise CheckpointError(f"{path}: a checkpoint ends in {', '.join(CHECKPOINT_SUFFIXES)}, this in '{suffix}'")
@@ -65,17 +89,20 @@ def _read_torch(path: Path) -> object:
         # torch.save stores; of packed records a megabyte can be gigabytes.
         if zipfile.is_zipfile(path) and _is_packed(path):
             raise CheckpointError(f"{path}: holds compressed records, wanted what torch.save writes; save it with that")
-        return torch.load(path, map_location="cpu", weights_only=True)  # a pickle could run any code otherwise
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a damaged file's numbers, before it is refused
+            return torch.load(path, map_location="cpu", weights_only=True)  # a pickle could run any code otherwise
     except pickle.UnpicklingError as error:
-        reason = first_line(error) if str(error) else "not a pickle"
+        said = first_line(error)
+        if not said or _BYTES.search(str(error)):  # a byte of a damaged file, taken for an instruction of a pickle
+            raise CheckpointError(f"{path}: damaged or not a PyTorch checkpoint; fetch it again") from error
         raise CheckpointError(
             f"{path}: not a checkpoint of plain tensors, the only kind that is read; "
-            f"save model.state_dict() with torch.save (torch says: {reason})"
+            f"save model.state_dict() with torch.save (torch says: {said})"
         ) from error
     except _DAMAGE as error:
-        raise CheckpointError(
-            f"{path}: damaged or not a PyTorch checkpoint; fetch it again ({first_line(error)})"
-        ) from error
+        reason = "" if _BYTES.search(str(error)) else f" ({first_line(error)})"
+        raise CheckpointError(f"{path}: damaged or not a PyTorch checkpoint; fetch it again{reason}") from error
 
 
 def _is_packed(path: Path) -> bool:
@@ -91,9 +118,8 @@ def _read_safetensors(path: Path) -> object:
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, *_DAMAGE) as error:
-        raise CheckpointError(
-            f"{path}: damaged or not a safetensors file; fetch it again ({first_line(error)})"
-        ) from error
+        reason = "" if _BYTES.search(str(error)) else f" ({first_line(error)})"
+        raise CheckpointError(f"{path}: damaged or not a safetensors file; fetch it again{reason}") from error
 
 
 def _unwrap(path: Path, loaded: object) -> dict[str, Tensor]:

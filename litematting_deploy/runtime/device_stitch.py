@@ -18,6 +18,7 @@ from .cuda.arrays import DeviceArray, is_device_array, view
 from .cuda.kernels import Kernels, batch_record, batch_table
 from .cuda.protocol import Buffer, Event
 from .device_memory import HEADER, DeviceMemory, Layout, Planes, Slot, allocate
+from .device_unmixing import DeviceUnmixer
 from .host_stitch import Progress
 from .on_device import OnDevice, Repeated
 
@@ -65,6 +66,11 @@ class DeviceStitcher:
         self._slots: list[Slot] = []
         self._free: list[Slot] = []
         self._planes = Planes(cuda)
+
+    @property
+    def unmixer(self) -> DeviceUnmixer:
+        """What finds foreground colours on this device, also after `close`."""
+        return DeviceUnmixer(self._cuda, self._kernels)
 
     def memory(self, plan: Plan) -> DeviceMemory:
         """Return what an image with this plan takes on the device; in a sequence, its source and output come twice."""

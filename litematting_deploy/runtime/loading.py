@@ -16,6 +16,7 @@ from ..engines.torch import TorchArtefact, TorchEngine
 from ..engines.triton import TritonEngine
 from ..errors import ArtefactError, DependencyError, DeviceError, UsageError
 from ..files import CHECKPOINT_SUFFIXES
+from ..parameters import path_text
 from ..profiling import stage
 from ..specs import AUTO, EngineSpec, Precision
 from .automatic import choices
@@ -28,6 +29,7 @@ TENSORRT_SUFFIX = ".engine"
 
 _SERVER = "a model on a server"
 _CPU, _GPU, _OPENVINO = f"{ONNX} on the CPU", f"{CHECKPOINT} on a GPU", f"{ONNX} on OpenVINO"
+_CHECKPOINT_CPU = f"{CHECKPOINT} on the CPU"
 
 # parameter that only some engines have -> these, and what to do for others
 _ONLY = {
@@ -35,7 +37,7 @@ _ONLY = {
     "precision": ((_GPU, _OPENVINO), "it computes in the precision that it was made in"),
     "compiled": ((CHECKPOINT,), "only PyTorch compiles a model when it runs"),
     "channels_last": ((CHECKPOINT,), "other engines choose how activations lie in memory"),
-    "threads": ((_CPU, _OPENVINO), "PyTorch's threads are set with torch.set_num_threads"),
+    "threads": ((_CPU, _OPENVINO, _CHECKPOINT_CPU), "a GPU has its own"),
     "trust": ((TENSORRT,), "nothing else needs it"),
     "timeout_s": ((_SERVER,), "nothing else is waited for"),
 }
@@ -64,7 +66,8 @@ def load_engine(path: str | Path | None = None, device: str = AUTO, **options: U
     patch_hw: height and width of the patches of a checkpoint, 640x640 by default. Other engines take patches of one
     size, and another one is refused.
     batch: patches per call on a GPU and in OpenVINO, or the most per request to a server.
-    threads: of an ONNX on the CPU, all cores by default.
+    threads: of an ONNX or a checkpoint on the CPU, all cores by default; PyTorch's and OpenCV's are those of the whole
+    process from then on.
     precision: `fp32` (the default), `tf32` or `fp16` of a checkpoint on a GPU; `fp32`, `bf16` or `fp16` in OpenVINO.
     compiled: run a checkpoint through `torch.compile`.
     channels_last: keep the activations of a checkpoint as (N, H, W, C) in memory, which may be faster.
@@ -72,7 +75,7 @@ def load_engine(path: str | Path | None = None, device: str = AUTO, **options: U
     timeout_s: of each request to a Triton server, in seconds.
     Raises `ArtefactError`, `CheckpointError`, `DeviceError`, `DependencyError` or `UsageError`.
     """
-    return open_spec(EngineSpec(engine=None if path is None else str(path), device=device, **options))
+    return open_spec(EngineSpec(engine=None if path is None else path_text("path", path), device=device, **options))
 
 
 @stage("load engine")
@@ -107,6 +110,10 @@ def _opened(spec: EngineSpec) -> Engine:
     kind = _kind(path)
     provider, part = provider_for(path, kind, spec.device)
     _check_parameters(spec, str(path), kind, f"{kind} {provider.place}")
+    if spec.threads is not None:
+        import cv2
+
+        cv2.setNumThreads(spec.threads)  # which decides how colours are estimated and pictures scaled
     if kind != CHECKPOINT:
         _check_file(path)
     if provider.on_cuda:
@@ -114,7 +121,12 @@ def _opened(spec: EngineSpec) -> Engine:
     if provider.opened is not None and kind == ONNX:
         return _of_patch(provider.opened(path, part, spec), path, spec.patch_hw)
     size = spec.patch_hw or PUBLISHED_PATCH_HW
-    return TorchEngine(_checkpoint(path), size, spec.compiled, spec.channels_last, provider.device)
+    model = _checkpoint(path)
+    if spec.threads is not None:
+        import torch
+
+        torch.set_num_threads(spec.threads)
+    return TorchEngine(model, size, spec.compiled, spec.channels_last, provider.device)
 
 
 def takes_threads(spec: EngineSpec) -> bool:

@@ -1,7 +1,6 @@
 """Image and trimap to alpha with any engine, on the host or on a CUDA device."""
 
 import contextlib
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
@@ -13,10 +12,14 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..engines import Engine
 from ..engines.base import check_batch
-from ..errors import NotFiniteError, UsageError
+from ..errors import UsageError, shown
 from ..matting.bit_mask import BitMask
 from ..matting.inputs import alpha_dtype, as_image, as_trimap, check_image_shape, check_same_size, check_trimap_shape
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
+from ..matting.refine import refine
+from ..matting.trimap import no_unknown
+from ..matting.unmixing import Unmix, unmix
+from ..parameters import Callback, path_text
 from ..profiling import stage
 from ..specs import AUTO, EngineSpec, Placement, PlanSpec
 from .cuda.arrays import DeviceArray
@@ -25,12 +28,15 @@ from .device_stitch import DeviceStitcher, Job
 from .host_stitch import Progress, stitch
 from .loading import PUBLISHED_PATCH_HW, EngineOptions, open_spec
 from .on_device import OnDevice
+from .sequence import MASK_REMEDY, one_ahead, or_error, pairs_of, with_unknown
 
 PUBLISHED_STEP = 320
 DEFAULT_PLACEMENT: Placement = "adaptive"
 
 Pixels: TypeAlias = Any
 """An array, or what NumPy reads as one, or an array on the device, as PyTorch, CuPy and PyCUDA have them."""
+
+Planned: TypeAlias = Callable[[NDArray[np.uint8] | BitMask], Plan]
 
 
 class Matter:
@@ -45,19 +51,27 @@ class Matter:
         step: int | None = None,
         batch: int | None = None,
         published: bool = False,
+        refine: bool | None = None,
     ) -> None:
         """plan: `adaptive`, few patches with `margin` pixels of context (`plan_adaptive`), or `grid`, patches every
         `step` pixels, half a patch by default (`plan_grid`); adaptive unless `step` is given or it is published. batch:
         patches per call of the engine, at most the engine's own where that has a limit; its own, or 1, by default;
         on a device always its own. published: the authors' crop-and-stitch, patches of 640 every 320 pixels,
-        background around images smaller than that, and truncated levels. Raises `UsageError` where these contradict
-        each other.
+        background around images smaller than that, and truncated levels. refine: alphas follow the photo's own colours
+        (`matting.refine`), on the host, wherever the engine runs. Raises `UsageError` where these contradict each
+        other.
         """
+        if not isinstance(engine, Engine):
+            raise UsageError(
+                f"`engine` must be an engine that load_engine opened; got {shown(engine)}; Matter.load opens a file"
+            )
         most = engine.batch or engine.most
         check_batch(batch, engine.name, most)
         self.engine = engine
-        self._plan = _planner(engine, PlanSpec(plan=plan, margin=margin, step=step, published=published))
-        self._truncate, self._closed = published, False
+        self.asked = PlanSpec(plan=plan, margin=margin, step=step, published=published, refine=refine)
+        self._plan = _planner(engine, self.asked)
+        # It knows no masks, whose origin would decide.
+        self._truncate, self._refines, self._closed = published, self.asked.refines(made=False), False
         self._batch = batch or most or 1
         self._device = DeviceStitcher(engine, published) if isinstance(engine, OnDevice) else None
 
@@ -70,14 +84,15 @@ class Matter:
         plan: Placement | None = None,
         margin: int | None = None,
         step: int | None = None,
+        refine: bool | None = None,
         **options: Unpack[EngineOptions],
     ) -> Self:
         """Return a matter with the engine in `path`, or with the shipped weights.
 
-        plan, margin, step: as `Matter` takes them. device, options, errors: those of `load_engine`.
+        plan, margin, step, refine: as `Matter` takes them. device, options, errors: those of `load_engine`.
         """
-        engine = EngineSpec(engine=None if path is None else str(path), device=device, **options)
-        return cls.open(engine, PlanSpec(plan=plan, margin=margin, step=step))
+        engine = EngineSpec(engine=None if path is None else path_text("path", path), device=device, **options)
+        return cls.open(engine, PlanSpec(plan=plan, margin=margin, step=step, refine=refine))
 
     @classmethod
     def open(
@@ -102,14 +117,28 @@ class Matter:
 
     @property
     def placement(self) -> str:
-        """How patches are placed, in words: `adaptive, margin 128` or `grid, step 320`."""
+        """How patches are placed, and whether alpha is refined: `adaptive, margin 128` or `grid, step 320, refined`."""
         chosen = self._plan.keywords
-        return f"adaptive, margin {chosen['margin']}" if "margin" in chosen else f"grid, step {chosen['step']}"
+        placed = f"adaptive, margin {chosen['margin']}" if "margin" in chosen else f"grid, step {chosen['step']}"
+        return f"{placed}, refined" if self._refines else placed
+
+    @property
+    def unmix(self) -> Unmix:
+        """What finds foreground colours where alpha is computed: for `estimate_foreground`, also after `close`."""
+        return unmix if self._device is None else self._device.unmixer
+
+    def plan(self, trimap: Pixels) -> Plan:
+        """Return the patches that run for a trimap (H, W) uint8 of 0 / 128 / 255. Raises `InputError`."""
+        return self._planned(as_trimap(trimap), allow_no_unknown=True)
 
     @stage("plan")
-    def plan(self, trimap: NDArray[np.uint8] | BitMask) -> Plan:
-        """Return the patches that run for a trimap (H, W) uint8 of 0 / 128 / 255, or the mask of its unknown pixels."""
-        return self._plan(trimap)
+    def _planned(self, trimap: NDArray[np.uint8] | BitMask, *, allow_no_unknown: bool) -> Plan:
+        """Return the patches that run for a checked trimap, or for the mask of its unknown pixels. Raises `InputError`
+        where nothing is unknown, unless that is allowed."""
+        plan = self._plan(trimap)
+        if not plan.corners_yx and not allow_no_unknown:
+            raise no_unknown("`trimap`", MASK_REMEDY)
+        return plan
 
     def device_memory(self, plan: Plan) -> DeviceMemory | None:
         """Return what an image with this plan takes on the device; None where the engine works on the host."""
@@ -123,29 +152,49 @@ class Matter:
         *,
         dtype: DTypeLike = np.float32,
         unit_range: bool = False,
+        allow_no_unknown: bool = False,
     ) -> Any:
         """Return the alpha (H, W) of a photo.
 
         image: (H, W, 3) uint8 RGB, or what `matting.inputs.as_image` takes for that, such as a PIL image.
         trimap: (H, W) uint8 of 0 / 128 / 255, or what `matting.inputs.as_trimap` takes for that.
-        progress: called with the patches done and the patches to run.
+        progress: called with the patches done and the patches to run; refinement counts as much as these.
         dtype: float16, float32 or float64 for 0..1, uint8 or uint16 for the nearest level up to 255 or 65535.
         unit_range: the image is (H, W, 3) float, 0..1, and is rounded to 8 bits.
+        allow_no_unknown: a trimap without unknown pixels is taken as the alpha; otherwise it is refused, since it may
+        be a mask.
 
-        Known pixels are 0 or 1; a trimap without unknown pixels is its own alpha. Memory beside the engine's, image and
+        Known pixels are 0 or 1. Memory beside the engine's, image and
         trimap: about 12 bytes a pixel, however many patches run. With an engine on a CUDA device, image and trimap may
         be uint8 arrays there (`__cuda_array_interface__` or DLPack); if both are, so is the alpha, and only a mask of a
-        bit a pixel comes to the host, to plan. Any thread may call. Raises `InputError`, `UsageError`, `DeviceError`,
-        `NotFiniteError`.
+        bit a pixel comes to the host, to plan. To be refined, both must be on the host. Any thread may call. Raises
+        `InputError`, `UsageError`, `DeviceError`, `NotFiniteError`.
         """
         self._check_open()
-        asked = alpha_dtype(dtype)
+        given = alpha_dtype(dtype), unit_range, partial(self._planned, allow_no_unknown=allow_no_unknown)
+        told = None if progress is None else Callback("progress", progress)
         if self._device is not None:
-            return self._device.collect(self._submit(self._device, image, trimap, asked, unit_range, progress))
+            job = self._submit(self._device, image, trimap, *given, self._patches(told))
+            return self._collect(self._device, job, given[0], None, told)
+        return self._on_host(image, trimap, *given, told)
+
+    def _on_host(
+        self,
+        image: Pixels,
+        trimap: Pixels,
+        dtype: "np.dtype[Any]",
+        unit_range: bool,
+        planned: Planned,
+        progress: Progress | None,
+    ) -> NDArray[Any]:
+        """Return the alpha (H, W) of a photo by an engine on the host."""
+        self._check_open()
         pixels, checked = as_image(image, unit_range), as_trimap(trimap)
         check_same_size(pixels.shape, checked.shape)
-        alpha = stitch(self.engine, self._batch, pixels, checked, self.plan(checked), progress)
-        return to_levels(alpha, asked.type, self._truncate) if asked.kind == "u" else alpha.astype(asked, copy=False)
+        alpha = stitch(self.engine, self._batch, pixels, checked, planned(checked), self._patches(progress))
+        if self._refines:
+            alpha = refine(pixels, checked, alpha, _second_half(progress))
+        return self._in(dtype, alpha)
 
     def sequence(
         self,
@@ -155,6 +204,7 @@ class Matter:
         unit_range: bool = False,
         progress: Progress | None = None,
         go_on: bool = False,
+        allow_no_unknown: bool = False,
     ) -> Iterator[Any]:
         """Return the alphas of many images, in order; on a device, the copies of neighbours overlap with computation.
 
@@ -164,15 +214,27 @@ class Matter:
         progress: of the patches of each frame; on a device only when all are done, since waiting for them would keep
         the next frame waiting, too.
         go_on: where an alpha is not finite, its `NotFiniteError` comes in its place; otherwise it is raised.
+        allow_no_unknown: no trimap needs unknown pixels. Otherwise one of them does, since an object may leave the
+        picture, but masks have none; where all lack them, the last alpha is followed by an `InputError`.
         """
         self._check_open()
-        asked = alpha_dtype(dtype)
-        if self._device is not None:
-            collect = partial(self._device.collect, progress=progress)
-            jobs = (self._submit(self._device, image, trimap, asked, unit_range) for image, trimap in frames)
-            return _one_ahead(jobs, lambda job: _or_error(partial(collect, job), go_on), self._device.give_up)
-        matted = partial(self, progress=progress, dtype=asked, unit_range=unit_range)
-        return (_or_error(partial(matted, image, trimap), go_on) for image, trimap in frames)
+        unknown: list[bool] = []  # whether anything is, in each trimap so far
+
+        def planned(trimap: NDArray[np.uint8] | BitMask) -> Plan:
+            plan = self._planned(trimap, allow_no_unknown=True)
+            unknown.append(bool(plan.corners_yx))
+            return plan
+
+        kind, told = alpha_dtype(dtype), Callback("progress", progress)
+        pairs, device = pairs_of(frames), self._device
+        if device is not None:
+            jobs = (self._submit(device, image, trimap, kind, unit_range, planned) for image, trimap in pairs)
+            collect = partial(self._collect, device, asked=kind, patches=self._patches(told), progress=told)
+            alphas = one_ahead(jobs, lambda job: or_error(partial(collect, job), told, go_on), device.give_up)
+        else:
+            on_host = partial(self._on_host, dtype=kind, unit_range=unit_range, planned=planned, progress=told)
+            alphas = (or_error(partial(on_host, image, trimap), told, go_on) for image, trimap in pairs)
+        return alphas if allow_no_unknown else with_unknown(alphas, unknown)
 
     def _submit(
         self,
@@ -181,11 +243,19 @@ class Matter:
         trimap: Pixels,
         dtype: "np.dtype[Any]",
         unit_range: bool,
+        planned: Planned,
         progress: Progress | None = None,
     ) -> Job:
         """Check an image and its trimap, and put the image on its way to the device, where it goes while we plan."""
         self._check_open()
         image, trimap = stitcher.seen(image), stitcher.seen(trimap)
+        if self._refines:
+            if isinstance(image, DeviceArray) or isinstance(trimap, DeviceArray):
+                raise UsageError(
+                    "`refine` works on the host, and image or trimap lies on the device; copy both to the host, or "
+                    "leave it out"
+                )
+            dtype = np.dtype(np.float32)
         if isinstance(image, DeviceArray):
             check_image_shape(image)
         else:
@@ -196,7 +266,31 @@ class Matter:
         else:
             trimap = as_trimap(trimap)
         check_same_size(image.shape, trimap.shape[:2])
-        return stitcher.submit(image, trimap, self.plan, dtype, progress)
+        return stitcher.submit(image, trimap, planned, dtype, progress)
+
+    def _collect(
+        self,
+        stitcher: DeviceStitcher,
+        job: Job,
+        asked: "np.dtype[Any]",
+        patches: Progress | None,
+        progress: Progress | None,
+    ) -> Any:
+        """Return the alpha of a job. patches, progress: are told of the patches, and of the refinement."""
+        alpha = stitcher.collect(job, patches)
+        if not self._refines or isinstance(alpha, DeviceArray):
+            return alpha
+        return self._in(asked, refine(*job.sources, alpha, _second_half(progress)))
+
+    def _in(self, asked: "np.dtype[Any]", alpha: NDArray[np.float32]) -> NDArray[Any]:
+        """Return an alpha in the dtype that is asked for."""
+        return to_levels(alpha, asked.type, self._truncate) if asked.kind == "u" else alpha.astype(asked, copy=False)
+
+    def _patches(self, progress: Progress | None) -> Progress | None:
+        """Return what is told of patches: all there is to do, or half of it."""
+        if progress is None or not self._refines:
+            return progress
+        return lambda done, total: progress(done, 2 * total)
 
     def _check_open(self) -> None:
         """Raise `UsageError` after `close`."""
@@ -217,41 +311,9 @@ class Matter:
         self.close()
 
 
-def _one_ahead(jobs: Iterator[Job], collected: Callable[[Job], Any], give_up: Callable[[Job], None]) -> Iterator[Any]:
-    """Yield what is collected of each job after the next one is submitted.
-
-    If `jobs` raises, what was submitted before comes first. Jobs that nobody asks for any more are given up.
-    """
-    waiting: deque[Job] = deque()
-    failure: Exception | None = None
-    try:
-        while failure is None:
-            try:
-                waiting.append(next(jobs))
-            except StopIteration:
-                break
-            except Exception as error:  # noqa: BLE001  # raised again below
-                failure = error
-            else:
-                if len(waiting) > 1:
-                    yield collected(waiting.popleft())
-        while waiting:
-            yield collected(waiting.popleft())
-    finally:
-        for job in waiting:
-            give_up(job)
-    if failure is not None:
-        raise failure
-
-
-def _or_error(matted: Callable[[], Any], go_on: bool) -> Any:
-    """Return an alpha or, if the job goes on, why there is none."""
-    try:
-        return matted()
-    except NotFiniteError as error:
-        if not go_on:
-            raise
-        return error
+def _second_half(progress: Progress | None) -> Progress | None:
+    """Return what is told of the refinement, whose steps are the second half of what there is to do."""
+    return None if progress is None else lambda done, total: progress(total + done, 2 * total)
 
 
 def _planner(engine: Engine, spec: PlanSpec) -> "partial[Plan]":

@@ -1,13 +1,15 @@
 """What makes the masks of a job: opened once, asked for the mask of each photo, and closed at the end."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..images.exr import is_exr
 from ..images.mask import read_mask
-from ..images.photo import read_image
+from ..images.photo import read_photo
 from ..specs import AUTO, MAX_MEGAPIXELS, WAYS, TrimapSpec
 from .box import Box, mask_from_box
 from .key import mask_from_key
@@ -74,16 +76,18 @@ class MaskMaker:
 
     def __call__(self, image: NDArray[np.uint8], name: str) -> SoftMask:
         """Return the mask (H, W), 0..1, of an image (H, W, 3) uint8 RGB. name: begins an error. Raises `InputError`."""
-        strokes = (("sure_foreground", self.foreground, 1), ("sure_background", self.background, 0))
-        for which, stroke, _ in strokes:
+        for which, stroke in (("sure_foreground", self.foreground), ("sure_background", self.background)):
             if stroke is not None and stroke.shape != image.shape[:2]:
                 (height, width), (given_height, given_width) = image.shape[:2], stroke.shape
                 raise InputError(
                     f"`{which}` must be {width}x{height}, as {name} is; got {given_width}x{given_height}; paint it on "
                     "this very photo"
                 )
-        mask = self._mask(image, name)
-        for _, stroke, value in strokes:
+        return self.marked(self._mask(image, name))
+
+    def marked(self, mask: SoftMask) -> SoftMask:
+        """Return a mask (H, W), which is changed, with what strokes say."""
+        for stroke, value in ((self.foreground, 1), (self.background, 0)):
             if stroke is not None:
                 mask[stroke] = value
         return mask
@@ -110,11 +114,15 @@ class MaskMaker:
 
 
 def open_maker(
-    spec: TrimapSpec, device: str = AUTO, threads: int | None = None, max_megapixels: float = MAX_MEGAPIXELS
+    spec: TrimapSpec,
+    device: str = AUTO,
+    threads: int | None = None,
+    max_megapixels: float = MAX_MEGAPIXELS,
+    **exr: Any,
 ) -> MaskMaker | None:
     """Open what makes the masks that a spec describes; None where trimaps or masks are given.
 
-    device, threads: of a segmenter.
+    device, threads: of a segmenter. exr: how an OpenEXR plate is read, as its photos are, see `read_photo`.
     Raises `InputError` for a plate or strokes that cannot be read, and what opening a segmenter raises.
     """
     if spec.kind != "photo":
@@ -126,10 +134,18 @@ def open_maker(
         key=spec.key,
         key_tolerance=spec.key_tolerance,
         key_softness=spec.key_softness,
-        plate=None if spec.plate is None else read_image(spec.plate, max_megapixels),
+        plate=None if spec.plate is None else _read_plate(spec.plate, max_megapixels, exr),
         plate_name=spec.plate or "",
         foreground=foreground,
         background=background,
         # The last, since it takes longest and must be closed.
         segmenter=None if spec.segmenter is None else Segmenter(spec.segmenter, device, threads),
     )
+
+
+def _read_plate(path: str, max_megapixels: float, exr: dict[str, Any]) -> NDArray[np.uint8]:
+    """Return what the network would see of a plate, (H, W, 3) uint8; see `open_maker`. Raises `InputError`."""
+    exposure, layer, input_space = (exr.get(name) for name in ("exposure", "layer", "input_space"))
+    if is_exr(path):
+        return read_photo(path, max_megapixels, exposure, layer, input_space).network
+    return read_photo(path, max_megapixels).network

@@ -1,15 +1,15 @@
 """Drawing procedural alphas, on all cores. Without PyTorch: each worker would have to import it."""
 
-import ctypes
 import functools
 import hashlib
 import json
+import os
 import signal
-import sys
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import cv2
@@ -24,7 +24,6 @@ from .families import layer
 POINTS = 1024
 SHARD = 20
 """Layers in a file: what is lost when drawing is killed."""
-_PR_SET_PDEATHSIG = 1
 
 Drawn = tuple[NDArray[np.uint8], NDArray[np.int16]]
 """Planes, alpha and shade (2, S, S) or alpha and RGB (4, S, S), and pixels worth looking at (POINTS, 2), y and x."""
@@ -131,5 +130,12 @@ def _start_worker() -> None:
     """One thread each; Ctrl-C is the parent's affair, and its death is the worker's too."""
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent has ended, however it did: nobody would take what it draws."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # from a thread, which cannot end the process in another way

@@ -47,6 +47,7 @@ def train_run(spec: TrainSpec, console: Console) -> Reached | None:
     `run.train` do.
     """
     if is_follower():
+        # Each line of the plan would be printed once for every device.
         console = Console(quiet=True)
     begun = reopen(spec.run) if spec.resume else new_run(spec)
     device = find_device(spec.device, spec.devices)
@@ -64,10 +65,12 @@ def train_run(spec: TrainSpec, console: Console) -> Reached | None:
         slow = f"warning: precision {decision.precision} is slow here"
         console.print(f'{slow}; precision = "auto" takes the fastest one', markup=False)
     if begun.fit_minutes is not None and not is_follower():
+        # The pace is measured on little, since drawing the whole library may take as long as training.
         few = replace(recipe, procedural=replace(recipe.procedural, count=SHARD))
         some = _sources(spec, replace(begun, recipe=few))[0]
         _draw(session, (some,))
         begun = fitted(session, begun, begun.fit_minutes, some)
+    # A recipe that was fitted to the time has other steps, and may need another library.
     if begun.recipe != recipe:
         sources = _sources(spec, begun)
     if not is_follower():
@@ -93,6 +96,7 @@ def new_run(spec: TrainSpec) -> Begun:
         for name in ("fit_minutes", "strands", "cutouts"):
             if getattr(spec, name) is not None:
                 raise UsageError(f"`{name}` is about drawn alphas; leave it out, or leave `foregrounds` out")
+        # As Composition-1k lays its folders out.
         given.setdefault("photos", f"{given['foregrounds']}/bg")
     if "photos" not in given:
         raise UsageError(
@@ -135,6 +139,7 @@ def _with_encoder(
         photos = Photos([source.paths[i] for i in sorted(chosen)], device)
         model, teacher = (model or LiteMatting()).to(device).train(), teacher.to(device)
         carry_over(model, teacher, photos, rng)
+        # Before, it is what `carry_over` alone gives.
         before = agreement(model, teacher, photos, rng)
         regress(model, teacher, photos, minutes, rng, _line_a_minute(session.console, minutes))
         for when, values in (("before", before), ("after", agreement(model, teacher, photos, rng))):

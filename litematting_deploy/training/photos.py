@@ -41,6 +41,7 @@ def split(paths: Sequence[Path], held_out: float) -> tuple[list[Path], list[Path
     """
     if len(paths) < 2:
         raise InputError(f"{paths[0]}: is the only one there; at least two are needed, one is held out for validation")
+    # The same on every machine and in every version of Python, which `hash` is not.
     shares = {path: int(hashlib.sha256(path.name.encode()).hexdigest()[:8], 16) / 2**32 for path in paths}
     ordered = sorted(paths, key=lambda path: shares[path])
     count = min(max(sum(share < held_out for share in shares.values()), 1), len(paths) - 1)
@@ -72,6 +73,7 @@ def read_window(foreground: Path, alpha: Path, size: int, rng: Generator) -> NDA
         )
     y, x = points_of_interest(mask, rng, count=1)[0]
     half = size // 2
+    # A frame of black would be an edge that no photo has, and the network would learn to expect it.
     padded = cv2.copyMakeBorder(np.dstack([mask, colours]), half, half, half, half, cv2.BORDER_REFLECT)
     return np.ascontiguousarray(np.moveaxis(padded[y : y + size, x : x + size], -1, 0))
 
@@ -85,6 +87,7 @@ def read_background(path: Path, size: int, rng: Generator) -> NDArray[np.uint8]:
     height, width = photo.shape[:2]
     side = min(height, width, round(size * rng.uniform(0.7, 2.0)))
     y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
+    # What shrinks is averaged: single pixels of fine texture would alias.
     way = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
     square = cv2.resize(photo[y : y + side, x : x + side], (size, size), interpolation=way)
     if rng.random() < 0.5:
@@ -105,6 +108,7 @@ class Photos:
     """Decoded photos on a device, at most MAX_SIDE pixels on the longer side. Raises `InputError`."""
 
     def __init__(self, paths: Sequence[Path], device: torch.device) -> None:
+        # Threads suffice, since decoders let the interpreter go.
         with ThreadPoolExecutor() as pool:
             planes = (np.ascontiguousarray(np.moveaxis(image, -1, 0)) for image in pool.map(_read, paths))
             self._images = [torch.from_numpy(image).to(device) for image in planes]
@@ -132,6 +136,7 @@ class Photos:
         photo, other = (int(i) for i in rng.integers(len(self._images), size=2))
         if not varied:
             return PhotoLook(photo)
+        # Rarely an arbitrary hue: skin, sky and leaves mostly keep plausible colours.
         hue = rng.uniform(-math.pi, math.pi) if rng.random() < 0.12 else rng.uniform(-0.5, 0.5)
         colour = _GREY if rng.random() < 0.15 else _hue_rotation(hue)
         return PhotoLook(photo, other if rng.random() < 0.25 else None, colour, math.exp(rng.uniform(-0.5, 0.5)))
@@ -150,6 +155,7 @@ class Photos:
         """Return a random square of a photo by its number, (1, 3, size, size), flipped at random."""
         image = self._images[photo]
         height, width = image.shape[1:]
+        # A zoom that the photo is too small for gives the largest square there is, rather than an error.
         side = min(max(round(size * zoom), MIN_SIDE), height, width)
         y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
         crop = image[None, :, y : y + side, x : x + side].float() / 255
@@ -169,6 +175,7 @@ def _in_front(rng: Generator, size: int) -> Tensor:
     """Return how much of the other photo is seen, (1, 1, size, size): evenly, as a reflection, or beside an edge."""
     if rng.random() < 0.3:
         return torch.full((1, 1, 1, 1), float(rng.uniform(0.15, 0.6)))
+    # Few cells make large areas; the factor decides whether their border is soft or sharp.
     field = torch.from_numpy(rng.normal(0, 1, (1, 1, 4, 4))).float()
     edges = functional.interpolate(field, (size, size), mode="bicubic") * log_uniform(rng, 2, 60)
     return (edges + 0.5).clamp(0, 1)

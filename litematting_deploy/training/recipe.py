@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import UsageError
+from ..parameters import check_number
 from ..schema import decode
-from ..specs import check_number
 from .families import check_weights
 
 # Composition-1k trains on 431 foregrounds, each over 100 backgrounds.

@@ -21,6 +21,7 @@ from .photos import Photos, list_foregrounds, list_images, read_background, read
 from .procedural import Cut, cut, warp
 from .recipe import Augment, Recipe
 
+# So far from any usual seed that no run trains on what another one, with the next seed, is judged by.
 _VALIDATION_SEED = 1_000_003
 
 
@@ -61,6 +62,7 @@ class ProceduralSource(Source):
         if self.workers and self._prepared:
             self.library.refresh(self.workers, *self._prepared[1:])
         coloured = int((rng.random(batch.samples) < self.share).sum()) if self.coloured else 0
+        # Without cut-outs, the second count has no library and is left out.
         counts = zip(self.libraries.values(), (batch.samples - coloured, coloured), strict=False)
         parts = [cut(library, self._photos, self.augment, rng, count, batch.crop) for library, count in counts if count]
         return Cut(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
@@ -86,6 +88,7 @@ class FolderSource(Source):
         """Return `window`, alpha and RGB about a fractional pixel (4, S, S), and `background` (3, crop, crop)."""
         pair = self.foregrounds[rng.integers(len(self.foregrounds))]
         photo = self.paths[rng.integers(len(self.paths))]
+        # As far as the largest crop reaches when it is turned by 45 degrees.
         reach = math.ceil(crop * self.augment.scale[1] * math.sqrt(2))
         return {"window": read_window(*pair, reach, rng), "background": read_background(photo, crop, rng)}
 
@@ -110,8 +113,10 @@ def procedural_sources(
     settings, made = recipe.procedural, []
     check_strands(settings.weights, strands is not None)
     paths = list_images(photos)
+    # All of them lie on the device while training runs.
     if len(paths) > settings.photos:
         chosen = np.random.default_rng(recipe.seed).choice(len(paths), settings.photos, replace=False)
+        # In the order of names, so that the choice alone is random.
         paths = [paths[i] for i in sorted(chosen)]
     backgrounds = split(paths, recipe.held_out)
     grooms = _split_files(list_grooms(strands) if strands else [], read_groom, recipe.held_out)
@@ -121,8 +126,10 @@ def procedural_sources(
     seeds, counts = (first, first + _VALIDATION_SEED), (recipe.library_count, recipe.validation_scenes)
     for part, (seed, count) in enumerate(zip(seeds, counts, strict=True)):
         library = Library(kept, Stream(seed, settings.size, settings.weights or None, grooms[part]), count)
+        # A share of the library as of the samples, so that none is seen more often than a drawn one.
         own = math.ceil(settings.cutouts * count) if coloured[part] else 0
         cut_out = Library(kept, Stream(seed, settings.size, cutouts=coloured[part]), own) if own else None
+        # Held-out scenes stay the same, or errors of two steps could not be compared.
         refreshing = workers if settings.refresh and part == 0 else 0
         made.append(ProceduralSource(library, backgrounds[part], recipe, refreshing, cut_out))
     return made[0], made[1]

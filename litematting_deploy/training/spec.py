@@ -8,7 +8,8 @@ import torch
 from rich.console import Console
 
 from ..errors import UsageError
-from ..specs import Spec, check_number
+from ..parameters import check_number
+from ..specs import Spec
 from .recipe import Precision
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]

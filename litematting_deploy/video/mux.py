@@ -31,7 +31,7 @@ def check_sound(clip: Clip, path: str) -> None:
             if name not in held:
                 raise UsageError(
                     f"{path}: {Path(path).suffix} cannot hold the clip's sound, {name}; choose .mov or .mkv, or "
-                    "leave the sound out (`sound`)",
+                    "leave the sound out (`sound=False`)",
                     parameter="sound",
                 )
 

@@ -1,7 +1,6 @@
 """Segments: results in the making, some frames each, in a folder beside the output, whole or not there."""
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -9,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from ..errors import InputError, OutputError, UsageError
-from ..files import replace_file
+from ..files import rename, replace_file
 from ..schema import decode, encode
 from .codecs import Codec, Content
 from .reader import Clip, ClipFrame
@@ -70,28 +70,32 @@ class Segments:
         self._open = Segment(0)
 
     @contextlib.contextmanager
-    def locked(self, resume: bool) -> Iterator[None]:
+    def locked(self, resume: bool, keep: bool = True) -> Iterator[None]:
         """Make the folder, empty unless `resume`, and keep it from other runs for a while.
+
+        keep: leave the folder there at the end.
 
         Raises `UsageError` where another run writes there, and `OutputError`.
         """
         try:
             self.folder.mkdir(exist_ok=True)
-            lock = (self.folder / _LOCK).open("w")
+            held = FileLock(self.folder / _LOCK, thread_local=False).acquire(blocking=False)
+        except Timeout:
+            raise UsageError(f"{self.folder}: another ltm-infer is writing there; wait, or end that one") from None
         except OSError as error:
             raise OutputError(f"{self.folder}: cannot be made: {error.strerror}; choose another output") from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UsageError(f"{self.folder}: another ltm-infer is writing there; wait, or end that one") from None
-            for path in self.folder.iterdir():
-                if path.name != _LOCK and (not resume or path.stem.startswith(_DRAFT)):
-                    path.unlink()
-            try:
-                yield
-            finally:
-                self._give_up()
+        try:
+            with held:
+                for path in self.folder.iterdir():
+                    if path.name != _LOCK and (not resume or path.stem.startswith(_DRAFT)):
+                        path.unlink()
+                try:
+                    yield
+                finally:
+                    self._give_up()
+        finally:
+            if not keep:  # only now, as Windows removes no file that is open
+                self.remove()
 
     def whole(self, first: int = 0) -> list[Segment]:
         """Return what is done, from a frame on without a gap. Raises `InputError` for what cannot be read."""
@@ -151,7 +155,7 @@ class Segments:
             # A segment whose JSON is there must be whole, even if the power fails.
             with file.path.open("rb+") as written:
                 os.fsync(written.fileno())
-            file.path.replace(self._file(f"{segment.first:08}", index))
+            rename(file.path, self._file(f"{segment.first:08}", index))
         replace_file(self._json(segment.first), encode(segment, indent=None))
 
     def keep_what_is_whole(self) -> None:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from statistics import fmean
 
 from litematting_deploy.benchmarks.results import Complexity, Results
 from tests.benchmarks.test_report import ON_GPU, results, row
@@ -34,6 +35,10 @@ def test_whole_photos_and_accuracy_are_those_of_the_files() -> None:
         mean = json.loads(file.read_text())["mean"]
         assert f"| **mean** | {mean['sad']:.2f} | {mean['mse'] * 1000:.1f} |" in page
         assert file.stem.endswith("trimap2") or f"weights: {mean['sad']:.1f} on" in readme
+    for content in (json.loads(file.read_text()) for file in folder.glob("*-foreground.json")):
+        ours = content["foreground_errors"]["ours"].values()
+        light, levels = (fmean(each) for each in zip(*ours, strict=True))
+        assert f"| {light:.2f} / {levels:.2f} |" in page
 
 
 def test_new_results_come_into_the_pages(tmp_path: Path) -> None:

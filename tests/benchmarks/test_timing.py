@@ -9,7 +9,7 @@ import pytest
 
 from litematting_deploy.benchmarks import environment, tasks
 from litematting_deploy.benchmarks.environment import Elsewhere
-from litematting_deploy.benchmarks.timing import Effort, bandwidth, measure, summary, traffic_bytes
+from litematting_deploy.benchmarks.timing import Effort, bandwidth, measure, say_duration, summary, traffic_bytes
 from litematting_deploy.engines.base import CHANNELS, Batch
 from litematting_deploy.runtime.cuda import protocol
 from litematting_deploy.runtime.on_device import OnDevice
@@ -38,7 +38,8 @@ def test_warm_up_does_not_count() -> None:
     timings = measure(engine, inputs(), Effort(iterations=7, warmup=2))
     latency = timings.latency
     assert len(engine.calls) == 9
-    assert 0 < latency.p50 <= latency.p90 <= latency.p99 <= latency.max
+    assert 0 < latency.p50 <= latency.max
+    assert (latency.p90, latency.p99) == (None, None), "too few runs"
     assert (latency.iterations, latency.warmup, timings.parts_ms) == (7, 2, None)
 
 
@@ -54,6 +55,23 @@ def test_summary_is_numpys() -> None:
     latency = summary([1.0, 2.0, 3.0, 10.0], 5)
     assert (latency.p50, latency.max, latency.mean, latency.warmup) == (2.5, 10.0, 4.0, 5)
     assert latency.variation == pytest.approx(np.std([1, 2, 3, 10]) / 4)
+
+
+@pytest.mark.parametrize(("runs", "known"), [(9, (False, False)), (10, (True, False)), (100, (True, True))])
+def test_percentiles_are_those_that_the_runs_bear(runs: int, known: tuple[bool, bool]) -> None:
+    latency = summary(list(map(float, range(1, runs + 1))), 0)
+    assert (latency.p90 is not None, latency.p99 is not None) == known
+    for percentile, value in ((90, latency.p90), (99, latency.p99)):
+        assert value is None or value == pytest.approx(np.percentile(range(1, runs + 1), percentile))
+
+
+def test_progress_says_runs_and_what_is_left() -> None:
+    said: list[str] = []
+    measure(Slow(), inputs(), Effort(iterations=3, warmup=1), said.append)
+    assert said[0] == "warming up, run 1 of 1"
+    assert [words.partition(",")[0] for words in said[1:]] == ["run 1 of 3", "run 2 of 3", "run 3 of 3"]
+    assert said[-1].endswith("about 0 s left")
+    assert (say_duration(99), say_duration(720)) == ("99 s", "12 min")
 
 
 @pytest.mark.parametrize("graphs", [False, True])

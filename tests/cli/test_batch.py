@@ -194,7 +194,7 @@ def test_an_engine_that_fails_fails_the_rest_of_a_batch(
 
     monkeypatch.setattr(worker, "matte_frames", until_it_fails)
     share = share_of(job_of(shot, tmp_path / "out", engine=str(mean_onnx)))
-    keep_settings(tmp_path / "out", {}, resume=False)
+    keep_settings(tmp_path / "out", {}, None)
     matte = make_worker(share)
     batch = tuple(range(6))
     records = {record.frame: record for record in matte(batch)}
@@ -253,7 +253,7 @@ def test_a_cluster_that_does_not_start_is_one_error(monkeypatch: pytest.MonkeyPa
 
 def test_without_ray_the_extra_is_named(shot: tuple[Path, Path], tmp_path: Path) -> None:
     without = run("ltm-batch", *shot, "-o", tmp_path / "out", block="ray")
-    assert_one_line(without, 1, "matting on a cluster needs ray", "litematting-deploy[ray]")
+    assert_one_line(without, 1, "matting on a cluster needs ray", "[ray]")
 
 
 @pytest.mark.parametrize(

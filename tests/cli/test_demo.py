@@ -12,9 +12,7 @@ from tests.conftest import assert_one_line, run
 
 
 def test_without_its_extra() -> None:
-    assert_one_line(
-        run("ltm-demo", "--port", "0", block="gradio"), 1, "ltm-demo needs gradio", "litematting-deploy[demo]"
-    )
+    assert_one_line(run("ltm-demo", "--port", "0", block="gradio"), 1, "ltm-demo needs gradio", "[demo]")
 
 
 def test_help_needs_no_extra() -> None:

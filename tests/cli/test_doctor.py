@@ -40,8 +40,11 @@ def checks(path: Path) -> dict[str, dict[str, str]]:
 
 
 def test_what_runs_here_and_why_the_rest_does_not(tmp_path: Path) -> None:
-    result = run("ltm-doctor", "--json", tmp_path / "doctor.json")
+    result = run("ltm-doctor", "--full", "--json", tmp_path / "doctor.json")
     assert (result.code, result.err) == (0, ""), result
+    assert result.out.splitlines()[-1] == (
+        "verdict: ltm-infer works here, on the CPU; all else that is installed works"
+    )
     content = json.loads((tmp_path / "doctor.json").read_bytes())
     assert content["healthy"] is True
     assert {"cpu", "gpus", "python", "versions"} <= set(content["environment"])
@@ -66,9 +69,44 @@ def test_what_runs_here_and_why_the_rest_does_not(tmp_path: Path) -> None:
             assert "no CUDA driver" in said[name]["detail"]
 
 
+def test_in_short_slow_engines_are_imported_and_gpus_are_one_row(tmp_path: Path) -> None:
+    before = os.times()
+    result = run("ltm-doctor", "--json", tmp_path / "doctor.json")
+    now = os.times()
+    assert (result.code, result.err) == (0, ""), result
+    assert result.out.splitlines()[-1].startswith("verdict: ltm-infer works here, on the CPU; ")
+    said = checks(tmp_path / "doctor.json")
+    for name in ("PyTorch on the CPU", "ltm-build for RTX GPUs", "kernels compile"):
+        assert said[name]["state"] == "installed"
+    assert said["ONNX Runtime on the CPU"]["state"] == "runs"
+    if not has_driver():
+        assert [name for name in said if name in GPU_CHECKS | OTHERS - {"OpenVINO"}] == []
+        assert said["GPUs"]["state"] == "not here"
+        assert "no NVIDIA driver" in said["GPUs"]["detail"]
+        assert "--full lists what each kind of GPU lacks" in words(result)
+    used_s = now.children_user + now.children_system - before.children_user - before.children_system
+    assert used_s < 60, "30 s on two cores"
+
+
+def test_what_is_installed_and_broken_fails(tmp_path: Path) -> None:
+    """An extra that is there and does not import; the default path is whole."""
+    (tmp_path / "av").mkdir()
+    (tmp_path / "av" / "__init__.py").write_text("raise ImportError('libavcodec.so.99: cannot open')")
+    result = subprocess.run(
+        [Path(sys.executable).parent / "ltm-doctor", "--json", tmp_path / "doctor.json"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (1, "")
+    assert checks(tmp_path / "doctor.json")["clips"]["state"] == "broken"
+    assert result.stdout.splitlines()[-1] == ("verdict: ltm-infer works here, on the CPU; installed, but broken: clips")
+
+
 def test_without_onnxruntime_the_default_path_is_broken() -> None:
     result = run("ltm-doctor", block="onnxruntime,torch,tensorrt_rtx")
-    assert_one_line(result, 1, "ONNX Runtime on the CPU: ", "pip install 'litematting-deploy[cpu]'")
+    assert_one_line(result, 1, "ONNX Runtime on the CPU: ", "[cpu]'")
     assert "image formats runs" in words(result)
     assert "ONNX Runtime on the CPU not here" in words(result)
 
@@ -76,22 +114,22 @@ def test_without_onnxruntime_the_default_path_is_broken() -> None:
 def test_without_all_that_is_optional_it_works(tmp_path: Path) -> None:
     blocked = "pymatting,numba,scipy,torch,tensorrt_rtx,tensorrt,cuda,onnx,safetensors,av,tritonclient,openvino"
     blocked += ",onnxruntime_ep_webgpu"
-    result = run("ltm-doctor", "--json", tmp_path / "doctor.json", block=blocked)
+    result = run("ltm-doctor", "--full", "--json", tmp_path / "doctor.json", block=blocked)
     assert (result.code, result.err) == (0, ""), result
     said = checks(tmp_path / "doctor.json")
     assert said["ONNX Runtime on the CPU"]["state"] == "runs"
     for name, install in (
-        ("PyTorch on the CPU", "pip install 'litematting-deploy[export]'"),
-        ("PyTorch on CUDA", "pip install 'litematting-deploy[export]'"),
-        ("OpenVINO", "pip install 'litematting-deploy[openvino]'"),
-        ("ONNX Runtime, WebGPU", "pip install 'litematting-deploy[webgpu]'"),
-        ("Triton client", "pip install 'litematting-deploy[triton]'"),
-        ("clips", "pip install 'litematting-deploy[video]'"),
-        ("kernels compile", "pip install 'litematting-deploy[cuda13]'"),
-        ("kernels run", "pip install 'litematting-deploy[cuda13]'"),
-        ("ltm-build for RTX GPUs", "pip install 'litematting-deploy[rtx-cu13]'"),
-        ("TensorRT engines", "pip install 'litematting-deploy[trt-cu13]'"),
-        ("TensorRT for RTX engines", "pip install 'litematting-deploy[rtx-cu13]'"),
+        ("PyTorch on the CPU", "[export]'"),
+        ("PyTorch on CUDA", "[export]'"),
+        ("OpenVINO", "[openvino]'"),
+        ("ONNX Runtime, WebGPU", "[webgpu]'"),
+        ("Triton client", "[triton]'"),
+        ("clips", "[video]'"),
+        ("kernels compile", "[cuda13]'"),
+        ("kernels run", "[cuda13]'"),
+        ("ltm-build for RTX GPUs", "[rtx-cu13]'"),
+        ("TensorRT engines", "[trt-cu13]'"),
+        ("TensorRT for RTX engines", "[rtx-cu13]'"),
     ):
         assert said[name]["state"] == "not here", said[name]
         assert install in said[name]["detail"]

@@ -69,7 +69,7 @@ def test_shipped_engine_other_trimaps_as_published_without_torch(tmp_path: Path)
 def test_peers_need_their_extra(tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "set", ["a"])
     result = run("ltm-eval", folder, "--peers", block="pymatting")
-    assert_one_line(result, 1, "comparing with PyMatting needs pymatting", "litematting-deploy[peers]")
+    assert_one_line(result, 1, "comparing with PyMatting needs pymatting", "[peers]")
 
 
 @pytest.mark.slow

@@ -171,7 +171,7 @@ def test_what_known_pixels_do_not_mend_is_not_said_to_be(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("litematting_deploy.matting.foreground.unmix", fail)
+    monkeypatch.setattr("litematting_deploy.runtime.matter.unmix", fail)
     failed = called(*command, tmp_path / "m.mov")
     assert failed.code == 1
     last = failed.err.splitlines()[-1]
@@ -193,7 +193,7 @@ def test_a_matte_is_finished_where_colours_fail_at_a_frame_and_resume_makes_the_
     made = [*map(str, command), "-o", str(tmp_path / "m.mkv"), "--cutout", str(tmp_path / "c.mov")]
     count = 0
 
-    def colours(photo: Photo, alpha: NDArray[np.float32]) -> NDArray[np.float32]:
+    def colours(photo: Photo, alpha: NDArray[np.float32], _: object) -> NDArray[np.float32]:
         nonlocal count
         count += 1
         if count == failing + 1:

@@ -65,9 +65,9 @@ def test_resuming_leaves_what_is_whole_and_does_the_rest(light: NDArray[Any], tm
     for path, levels in zip((whole, broken, stale), wanted, strict=True):
         assert np.abs(read_levels(path) - levels).max() <= 1  # the engine's last bits differ from run to run
     again = run("ltm-infer", *arguments, "--resume", "--depth", "16")
-    assert_one_line(again, 2, "was begun with another depth", "None, now '16'")
+    assert_one_line(again, 2, "was begun with another depth", "without --depth, now --depth 16")
     again = run("ltm-infer", *arguments, "--resume", "--plan", "grid")
-    assert_one_line(again, 2, "was begun with another plan", "'adaptive, margin 6', now 'grid, step 16'")
+    assert_one_line(again, 2, "was begun with another plan", "adaptive, margin 6, now grid, step 16")
     (tmp_path / "out" / ".ltm-infer.json").write_text("{")
     assert_one_line(run("ltm-infer", *arguments, "--resume"), 1, ".ltm-infer.json", "delete it")
 
@@ -84,7 +84,8 @@ def test_frames_that_fail_are_listed(light: NDArray[Any], tmp_path: Path, mean_o
     *_, first, second = result.err.strip().splitlines()
     assert (
         first
-        == f"ltm-infer: failed: alone: {images}/alone.png: has no trimap of its name; make one, or take the photo out"
+        == f"ltm-infer: failed: alone: {images}/alone.png: has no trimap of its name; make one, take the photo out"
+        " or, if it lies between keyframes, say --keyframes"
     )
     assert second.startswith(f"ltm-infer: failed: small: {trimaps}/small.png: is 5x5")
     assert [path.name for path in finished(tmp_path / "out")] == ["good.png"]
@@ -265,7 +266,7 @@ def test_results_of_other_settings_are_not_taken_for_done(light: NDArray[Any], t
     assert {read_levels(path).dtype for path in finished(tmp_path / "out")} == {np.dtype(np.uint16)}
     other = run("ltm-infer", *deep, "--resume", "--engine", TINY_ENGINE)
     assert other.code == 2
-    assert "was begun with another engine ('32x32 fp32, weights " in other.err.splitlines()[-1]
+    assert "was begun with another engine, precision ('onnxruntime-cpu 32x32, weights " in other.err.splitlines()[-1]
 
 
 def test_one_bar_on_a_terminal(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from tests.cli.frames import BOX, PROFILE, command, finished, make_frames, timecode
 from tests.cli.test_infer_colour import foreground
-from tests.conftest import EXAMPLE_TRIMAP, run
+from tests.conftest import EXAMPLE_TRIMAP, ROOT, run
 from tests.images.files import read_exr, read_levels
 from tests.images.light import decoded, encoded
 
@@ -32,7 +32,7 @@ def start(*arguments: str, fsync_s: float = 0) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
-        env={**os.environ, "PYTHONPATH": str(SLOWED), "LTM_FSYNC_S": str(fsync_s)},
+        env={**os.environ, "PYTHONPATH": f"{SLOWED}{os.pathsep}{ROOT}", "LTM_FSYNC_S": str(fsync_s)},
     )
 
 
@@ -209,4 +209,5 @@ def test_two_runs_at_once_leave_whole_frames(light: NDArray[Any], tmp_path: Path
     assert len(finished(tmp_path / "out")) == 12
     assert not drafts(tmp_path / "out")
     content = json.loads((tmp_path / "out" / ".ltm-infer.json").read_text())
-    assert content["engine"].startswith("32x32 fp32, weights ")
+    assert content["engine"].startswith("onnxruntime-cpu 32x32, weights ")
+    assert (content["device"], content["precision"]) == ("cpu", "fp32")

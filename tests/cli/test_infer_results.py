@@ -38,7 +38,7 @@ def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("litematting_deploy.matting.foreground.unmix", fail)
+    monkeypatch.setattr("litematting_deploy.runtime.matter.unmix", fail)
 
 
 @pytest.mark.usefixtures("no_memory")

@@ -273,7 +273,7 @@ def test_a_soft_matte_may_be_a_trimap_where_it_is_said_to_be(clip: Path, wrong: 
 
 def test_clips_need_an_extra(clip: Path, trimap_clip: Path, tmp_path: Path) -> None:
     missing = run("ltm-infer", clip, trimap_clip, "-o", tmp_path / "m.mkv", block="av")
-    assert_one_line(missing, 1, "needs av, which is not installed: pip install 'litematting-deploy[video]'")
+    assert_one_line(missing, 1, "needs av, which is not installed: ", "[video]'")
 
 
 def test_clips_are_files_on_this_machine(clip: Path, trimap_clip: Path, tmp_path: Path) -> None:

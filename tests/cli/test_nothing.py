@@ -84,9 +84,14 @@ def test_pieces_are_told_and_the_largest_is_kept(here: Path) -> None:
 
 
 def test_a_photo_a_folder_and_a_clip_are_matted(here: Path, mean_onnx: Path) -> None:
+    infer(mean_onnx, "screen.png", "--key", "green", "-o", "plain.png", "--no-refine")
+    truth, plain = alpha(), load("plain.png") / 255
+    np.testing.assert_array_equal(plain[(truth == 1) & (plain > 0.9)], 1)
     infer(mean_onnx, "screen.png", "--key", "green", "-o", "alpha.png", "--preview", "look.png")
-    truth, found = alpha(), load("alpha.png") / 255
-    np.testing.assert_array_equal(found[(truth == 1) & (found > 0.9)], 1)
+    infer(mean_onnx, "screen.png", "--key", "green", "-o", "refined.png", "--refine")
+    np.testing.assert_array_equal(load("alpha.png"), load("refined.png"), "refined unless told otherwise")
+    found = load("alpha.png") / 255
+    assert np.abs(found - truth).mean() < 0.8 * np.abs(plain - truth).mean()
     assert ((load("look.png") == (255, 220, 0)).all(axis=2)).any()
     for name in ("one", "two"):
         save(here / "photos" / f"{name}.png", before_screen())
@@ -96,6 +101,8 @@ def test_a_photo_a_folder_and_a_clip_are_matted(here: Path, mean_onnx: Path) -> 
     assert "2 were done" in infer(mean_onnx, *options).out
     other = called("ltm-infer", *options, "--key-tolerance", "0.3", "--engine", mean_onnx)
     assert_one_line(other, 2, "was begun with another masks")
+    other = called("ltm-infer", *options, "--no-refine", "--engine", mean_onnx, "--device", "cpu")
+    assert_one_line(other, 2, "was begun with another plan")
     frames = [before_screen(), before_screen(noise=1), np.full((*HW, 3), (70, 172, 89), np.uint8)]
     save_clip(here / "clip.mkv", [codes(frame) for frame in frames], kind="yuv444p")
     result = infer(mean_onnx, "clip.mkv", "--key", "#46ac59", "-o", "matte.mkv", "--no-sound")
@@ -152,6 +159,11 @@ WRONG: dict[str, tuple[str, int, str]] = {
     "no screen": ("ltm-trimap strokes.png -o t.png --key auto", 1, "say which colour it has, as --key #00b140"),
     "strokes fit": ("ltm-trimap screen.png -o t.png --key green --sure-foreground small.png", 1, "must be 320x240"),
     "not both": ("ltm-infer screen.png strokes.png -o a.png --key green", 2, "and a trimap is given; give one of them"),
+    "keyframes are drawn": (
+        "ltm-infer screen.png -o a.png --key green --keyframes",
+        2,
+        "--key makes a mask of every frame; leave one",
+    ),
     "something": ("ltm-infer screen.png -o a.png", 2, "--box, --key, --clean-plate or --segmenter makes a mask"),
 }
 

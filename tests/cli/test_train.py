@@ -166,7 +166,7 @@ def test_wrong_use_is_one_line_and_leaves_nothing_behind(
 
 def test_without_lightning_the_extra_is_named(material: Path, tmp_path: Path) -> None:
     blocked = run("ltm-train", material / "recipe.toml", *arguments(material, tmp_path / "r"), block="lightning")
-    assert_one_line(blocked, 1, "lightning", "litematting-deploy[train]")
+    assert_one_line(blocked, 1, "lightning", "[train]")
 
 
 def test_a_run_of_somebody_else_makes_no_folder_elsewhere(

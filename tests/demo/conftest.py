@@ -1,8 +1,7 @@
-"""`ltm-demo` as a user starts it, and a browser that he might have."""
+"""`ltm-demo` as a user starts it."""
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,18 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
 
 from litematting_deploy.images.encode import write_image
+from tests.browser import browser as browser
 from tests.conftest import EXAMPLE
 
 AUDITED = Path(__file__).parent / "audited"
 MEGAPIXELS = 0.5
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-QUIET = (  # what Chromium does by itself is not the page's
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-)
 
 
 @dataclass(frozen=True)
@@ -65,7 +59,7 @@ def served(folder: Path, engine: Path, *options: str) -> Iterator[Served]:
     ]
     environment = {
         **os.environ,
-        "PYTHONPATH": str(AUDITED),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(AUDITED), os.environ.get("PYTHONPATH")))),
         "LTM_CONNECTIONS": str(connections),
         "TMPDIR": str(temporary),
         "GRADIO_ANALYTICS_ENABLED": "True",  # to be ignored, as is the next
@@ -90,21 +84,6 @@ def demo(mean_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("demo")
     with served(folder, mean_onnx, "--max-megapixels", str(MEGAPIXELS)) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium; without one its tests are skipped, or fail where LTM_NEEDS_BROWSER says so."""
-    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if path is None:
-        reason = f"none of {', '.join(CHROMIUM)} is installed: apt-get install chromium"
-        if os.environ.get("LTM_NEEDS_BROWSER"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(QUIET))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

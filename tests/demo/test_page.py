@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from litematting_deploy.images.mask import read_trimap
 from litematting_deploy.images.photo import read_photo
 from litematting_deploy.matting.composite import composite_picture, cutout_picture
 from litematting_deploy.matting.foreground import estimate_foreground
+from litematting_deploy.matting.trimap import from_mask
+from litematting_deploy.matting.unknown_band import Band
 from tests.demo.conftest import Served
 
 PATIENCE_MS = 180_000
@@ -231,3 +234,45 @@ def test_the_server_speaks_to_nobody(demo: Served, page: Page) -> None:
     assert not [line for line in lines if not re.search(r"127\.0\.0\.1|localhost|::1", line)]
     assert not list(demo.cwd.iterdir())
     assert json.loads(page.request.get(f"{demo.address}config").text())["analytics_enabled"] is False
+
+
+NARROW = {"width": 390, "height": 844}
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+def test_on_a_phone(page: Page, tmp_path: Path) -> None:
+    """Nothing lies outside 390 pixels; the result comes into view, with a band in percent; a failure clears it."""
+    page.set_viewport_size(NARROW)  # type: ignore[arg-type]
+    picture = np.tile(np.arange(120, dtype=np.uint8)[:, None, None], (1, 160, 3))
+    write_image(tmp_path / "photo.png", picture)
+    mask = np.zeros((120, 160), np.uint8)
+    mask[40:80, 60:100] = 255
+    write_image(tmp_path / "mask.png", mask)
+    page.wait_for_timeout(500)
+    assert page.evaluate(OVERFLOW) == 0
+    choose(page, "photo", tmp_path / "photo.png")
+    page.get_by_label("Take a mask").click()
+    choose(page, "source", tmp_path / "mask.png")
+    page.get_by_label("% of the square root of the object's area").click()
+    page.locator("#width input[type=number]").fill("10")
+    page.locator("#width input[type=number]").press("Tab")
+    page.wait_for_timeout(300)
+    assert page.evaluate(OVERFLOW) == 0
+    page.click("#run")
+    page.wait_for_selector("#summary >> text=unknown")
+    # The square root of 40 x 40 pixels is 40, a tenth of it 4 on each side of an edge of 40.
+    share = float(re.search(r"([\d.]+)% was", page.inner_text("#summary"))[1])  # type: ignore[index]
+    band = np.asarray(from_mask(mask, Band(10, percent=True), photo=None) == 128)
+    assert share == pytest.approx(100 * band.mean(), abs=0.1)
+    in_view = f"document.getElementById('result').getBoundingClientRect().top < {NARROW['height'] - 200}"
+    page.wait_for_function(in_view)  # at the top, where so much is below it
+    assert page.evaluate("document.getElementById('result').getBoundingClientRect().top") > -50
+    assert page.evaluate(OVERFLOW) == 0
+    if folder := os.environ.get("LTM_SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/phone.png", full_page=True)
+    page.locator("#labels textarea, #labels input").first.fill("seven")
+    page.click("#run")
+    page.wait_for_selector("text=That did not work")
+    expect(page.locator("#download-alpha")).to_be_disabled()
+    assert page.locator("#slider img").count() == 0
+    assert "unknown" not in page.inner_text("body").partition("Result")[2].partition("What was unknown")[2]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def test_the_alpha_is_there_where_colours_fail(tmp_path: Path, monkeypatch: pyte
         raise ForegroundError("photo.png: its foreground colours cannot be estimated (OSError: full)")
 
     monkeypatch.setattr(studio, "estimate_foreground", fail)
-    matter: Any = lambda *_: alpha  # noqa: E731  # stands for a Matter
+    matter: Any = MagicMock(return_value=alpha)  # stands for a Matter
     matted = studio.matte(matter, Photo("photo.png", pixels, pixels), trimap, lambda *_: None)
     assert matted.failure is not None
     results = studio.write_results(matted, Background("white"), tmp_path)

@@ -31,7 +31,7 @@ def test_all_that_is_missing_is_said_and_no_fault() -> None:
         raise DeviceError("no GPU")
 
     needs(lambda: require("json", "cpu", "this"))
-    with pytest.raises(MissingError, match=r"this needs nothing_at_all, .*litematting-deploy\[cpu\].*; also no GPU"):
+    with pytest.raises(MissingError, match=r"this needs nothing_at_all, .*\[cpu\].*; also no GPU"):
         needs(lambda: require("nothing_at_all", "cpu", "this"), no_gpu)
 
 
@@ -48,7 +48,7 @@ def test_heic_and_avif(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pillow_heif")
     assert check_files.containers().detail.startswith("reads HEIC")
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(MissingError, match=r"HEIC .* needs pillow_heif, .*litematting-deploy\[heif\]"):
+    with pytest.raises(MissingError, match=r"HEIC .* needs pillow_heif, .*\[heif\]"):
         check_files.containers()
 
 
@@ -134,7 +134,7 @@ def test_openvino_says_what_it_sees(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bindings_newer_than_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.metadata.version", lambda _: "13.0.2")
     check_gpu._check_bindings(13, "13.0")
-    with pytest.raises(DependencyError, match=r"knows CUDA 12.8, cuda-bindings 13.0.2 .*litematting-deploy\[cuda12\]"):
+    with pytest.raises(DependencyError, match=r"knows CUDA 12.8, cuda-bindings 13.0.2 .*\[cuda12\]"):
         check_gpu._check_bindings(12, "12.8")
 
 

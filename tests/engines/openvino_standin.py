@@ -1,6 +1,7 @@
 """OpenVINO as far as the engine uses it: the network is `mean_onnx`, whose alpha is the mean of red, green and blue."""
 
 import io
+from importlib.machinery import ModuleSpec
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,6 +41,7 @@ class OpenVino:
     """The module. log: what was asked of its core, in order. settings: those of the last model."""
 
     __version__ = "2026.4.1-22982-a-build"
+    __spec__ = ModuleSpec("openvino", None)
 
     def __init__(self, metadata: dict[str, str], capabilities: tuple[str, ...] = ("FP32",)) -> None:
         self._metadata, self._capabilities = metadata, capabilities

@@ -215,7 +215,7 @@ def test_other_devices_are_refused(small_onnx: Path, device: str) -> None:
     "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this onnxruntime has CUDA"
 )
 def test_an_onnxruntime_without_cuda_names_the_extra(small_onnx: Path) -> None:
-    with pytest.raises(DeviceError, match=r"has no CUDAExecutionProvider; .*litematting-deploy\[gpu\]"):
+    with pytest.raises(DeviceError, match=r"has no CUDAExecutionProvider; .*\[gpu\]"):
         load_engine(small_onnx, "cuda")
 
 
@@ -341,15 +341,20 @@ def test_the_function_in_the_package_is_what_its_recipe_writes() -> None:
 class Wheels:
     """onnxruntime-gpu and tensorrt_libs as files, whose libraries are loaded by name. loaded: in order."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, installed: str) -> None:
-        provider = folder / "onnxruntime" / "capi" / "libonnxruntime_providers_tensorrt.so"
+    def __init__(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, installed: str, library: str = "lib{}.so.{}"
+    ) -> None:
+        """library: what a system calls one, by its name and version."""
+        parser, inferring = (library.format(name, "10") for name in ("nvonnxparser", "nvinfer"))
+        ending = ".dll" if library.endswith(".dll") else ".so"
+        provider = folder / "onnxruntime" / "capi" / f"libonnxruntime_providers_tensorrt{ending}"
         provider.parent.mkdir(parents=True)
-        provider.write_bytes(b"ELF\0libnvonnxparser.so.10\0libnvinfer.so.10\0libcudart.so.13\0libnvinfer.so.9 no\0")
+        provider.write_bytes(f"ELF\0{parser}\0{inferring}\0libcudart.so.13\0libnvinfer.so.9 no\0".encode())
         self.ort: Any = SimpleNamespace(__file__=str(folder / "onnxruntime" / "__init__.py"), __version__="1.31.1")
         libraries = folder / "tensorrt_libs"
         libraries.mkdir()
-        for name in ("libnvinfer", "libnvonnxparser"):
-            (libraries / f"{name}.so.{installed}").touch()
+        for name in ("nvinfer", "nvonnxparser"):
+            (libraries / library.format(name, installed)).touch()
         tensorrt_libs = SimpleNamespace(__file__=str(libraries / "__init__.py"), __spec__=None)
         monkeypatch.setitem(sys.modules, "tensorrt_libs", tensorrt_libs)
         monkeypatch.setattr("ctypes.CDLL", self._load)
@@ -359,13 +364,19 @@ class Wheels:
         if not Path(name).exists():
             raise OSError(f"{name}: cannot open shared object file")
         self.loaded.append(Path(name))
-        return SimpleNamespace(getInferLibVersion=lambda: 101401) if "libnvinfer" in name else SimpleNamespace()
+        return SimpleNamespace(getInferLibVersion=lambda: 101401) if "nvinfer" in name else SimpleNamespace()
 
 
 def test_the_tensorrt_that_onnxruntime_wants_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wheels = Wheels(tmp_path, monkeypatch, installed="10")
     assert load_tensorrt(wheels.ort) == 101401
     assert [path.name for path in wheels.loaded] == ["libnvinfer.so.10", "libnvonnxparser.so.10"]
+
+
+def test_the_tensorrt_of_windows_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheels = Wheels(tmp_path, monkeypatch, installed="10", library="{}_{}.dll")
+    assert load_tensorrt(wheels.ort) == 101401
+    assert [path.name for path in wheels.loaded] == ["nvinfer_10.dll", "nvonnxparser_10.dll"]
 
 
 def test_another_tensorrt_than_onnxruntime_wants_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -480,3 +491,22 @@ def test_what_a_graph_is_called_is_not_printed(tmp_path: Path, capfd: pytest.Cap
     ):
         engine.run(**inputs(1, 32))
     assert capfd.readouterr() == ("", "")
+
+
+BOUND = """
+import os
+from litematting_deploy import load_engine
+from litematting_deploy.runtime.shipped import TINY_ENGINE
+
+core = min(os.sched_getaffinity(0))
+os.sched_setaffinity(0, {core})
+engine = load_engine(TINY_ENGINE, "cpu")
+assert all(os.sched_getaffinity(int(task)) == {core} for task in os.listdir("/proc/self/task"))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.cpu_count() == 1, reason="needs Linux and two cores")
+def test_no_thread_leaves_the_cores_that_the_process_is_bound_to() -> None:
+    """As farms bind tasks: ONNX Runtime by itself binds threads to all cores of the machine."""
+    done = subprocess.run([sys.executable, "-c", BOUND], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -22,9 +22,7 @@ from tests.engines.test_onnxruntime import copy, edit_sidecar, inputs
 EQUAL = 3e-5
 """Largest difference of alpha between two libraries that compute in float32."""
 HERE = importlib.util.find_spec("openvino") is not None
-needs_openvino = pytest.mark.skipif(
-    not HERE, reason="openvino is not installed: pip install 'litematting-deploy[openvino]'"
-)
+needs_openvino = pytest.mark.skipif(not HERE, reason="openvino is not installed (extra openvino)")
 
 
 @pytest.fixture(autouse=True)
@@ -119,9 +117,7 @@ def test_an_edited_sidecar_is_found(mean_onnx: Path, tmp_path: Path) -> None:
 
 def test_without_openvino_the_extra_is_named(mean_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(
-        DependencyError, match=r"needs openvino, which is not installed: .*litematting-deploy\[openvino\]"
-    ):
+    with pytest.raises(DependencyError, match=r"needs openvino, which is not installed: .*\[openvino\]"):
         load_engine(mean_onnx, "openvino")
 
 

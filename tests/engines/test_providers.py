@@ -31,7 +31,7 @@ def test_what_is_missing_is_said_without_an_import(monkeypatch: pytest.MonkeyPat
         if sys.platform == "linux" and not os.path.exists("/proc/driver/nvidia/version"):
             assert words in PROVIDERS[name].missing()
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    assert "pip install 'litematting-deploy[openvino]'" in PROVIDERS["openvino"].missing()
+    assert "[openvino]'" in PROVIDERS["openvino"].missing()
     assert running(ONNX)[0].device == "cpu"
 
 
@@ -73,7 +73,7 @@ class Plugin:
 
 def test_a_plugin_without_a_gpu_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, WEBGPU, None)
-    with pytest.raises(DependencyError, match=r"needs onnxruntime_ep_webgpu, .*litematting-deploy\[webgpu\]"):
+    with pytest.raises(DependencyError, match=r"needs onnxruntime_ep_webgpu, .*\[webgpu\]"):
         onnxruntime_plugins._webgpu_devices(Plugin())
     blind, seeing = Plugin("CPUExecutionProvider"), Plugin("CPUExecutionProvider", *["WebGpuExecutionProvider"] * 2)
     monkeypatch.setitem(sys.modules, WEBGPU, blind)

@@ -139,7 +139,7 @@ def test_messages_of_more_than_four_megabytes(mean_onnx: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("model", "options", "words"),
     [
-        ("nothing", (), ("no model nothing that is ready", "--model-repository")),
+        ("nothing", (), ("no model nothing that is ready", "its model repository is the one that")),
         ("litematting/7", (), ("no model litematting that is ready",)),
         ("unready", (), ("no model unready that is ready",)),
         ("other", (), ("guide, image, matte, trimap", "wanted inputs image, trimap, guide and output alpha")),
@@ -282,7 +282,7 @@ def test_only_a_server_is_waited_for() -> None:
 
 def test_without_the_client(tmp_path: Path) -> None:
     job = (EXAMPLE, EXAMPLE_TRIMAP, "-o", tmp_path / "alpha.png", "--engine", "grpc://here/litematting")
-    assert_one_line(run("ltm-infer", *job, block="tritonclient"), 1, "tritonclient", "litematting-deploy[triton]")
+    assert_one_line(run("ltm-infer", *job, block="tritonclient"), 1, "tritonclient", "[triton]")
 
 
 @pytest.mark.heavy

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from playwright.sync_api import Browser
 
 from litematting_deploy.errors import OutputError
 from litematting_deploy.evaluation.datasets import Example
@@ -46,6 +47,8 @@ def assert_resolves(page: Path) -> Links:
             assert page.parent in (page.parent / target).resolve().parents
             with Image.open(page.parent / target) as picture:
                 picture.load()
+                # Browsers go by the ending, and show no TIFF.
+                assert picture.format == {".jpg": "JPEG", ".png": "PNG"}[Path(target).suffix]
     assert "script" not in links.tags
     assert not re.search(r"https?:|@import|url\(", page.read_text(encoding="utf-8"))
     return links
@@ -108,3 +111,17 @@ def test_what_cannot_be_written_is_said_at_once(folder: str, words: str, tmp_pat
     (tmp_path / "taken" / "index.html").mkdir(parents=True)
     with pytest.raises(OutputError, match=words):
         Report(tmp_path / folder, "", "")
+
+
+def test_a_browser_shows_every_picture(browser: Browser, tmp_path: Path) -> None:
+    shown = example("photo", 60, 80)
+    report = Report(tmp_path, "T", "")
+    report.add(shown, {"LiteMatting": Matted(shown.alpha, BETTER), "closed_form": Matted(shown.alpha, WORSE)})
+    page = browser.new_page()
+    try:
+        page.goto(report.finish({"LiteMatting": BETTER, "closed_form": WORSE}).as_uri())
+        page.evaluate("for (const each of document.images) each.loading = 'eager'")
+        page.wait_for_function("[...document.images].every(each => each.complete)")
+        assert page.evaluate("[...document.images].map(each => each.naturalWidth)") == [80] * 7
+    finally:
+        page.close()

@@ -200,7 +200,7 @@ def test_other_mistakes(tmp_path: Path, checkpoints: Callable[[str], Path]) -> N
     assert_one_line(called("ltm-export", model, "--height", "50"), 2, "--height must be a multiple of 32", "got 50")
     half = ("--norm", "folded", "--precision", "fp16")
     assert_one_line(called("ltm-export", model, *half), 2, "--norm folded", "--precision fp16", "--norm batch")
-    assert_one_line(run("ltm-export", model, block="torch"), 1, "torch", "litematting-deploy[export]")
+    assert_one_line(run("ltm-export", model, block="torch"), 1, "torch", "[export]")
     assert_one_line(called("ltm-export", model, "--weights-beside", "-o", tmp_path / "x.onnx"), 2, "--weights-beside")
 
 

@@ -57,17 +57,18 @@ def test_equals_the_published_network(norm: Norm, exports: Callable[..., Path]) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("precision", "limit", "batch"), [("fp32", 1e-3, 1), ("fp16", 5e-3, 1), ("fp16", 5e-3, 2)])
-def test_the_gpu_form_equals_the_model(precision: Precision, limit: float, batch: int) -> None:
-    """On the images of the golden cases, with the shipped weights."""
+@pytest.mark.parametrize(("precision", "limit", "batch"), [("fp32", 1e-3, 1), ("fp16", 5e-3, 1), ("fp16", 5e-3, None)])
+def test_the_gpu_form_equals_the_model(precision: Precision, limit: float, batch: int | None) -> None:
+    """On the images of the golden cases, with the shipped weights; two that differ where there may be two."""
     model = load_checkpoint(SHIPPED_CHECKPOINT)
     inputs = golden_inputs(golden("net_320x320"))
+    if batch is None:
+        inputs = {name: np.concatenate([array, array[..., ::-1, :]]) for name, array in inputs.items()}
     spec = ExportSpec(height=320, width=320, batch=batch, precision=precision, norm="gpu")
     drawn = ir.from_proto(build_graph(model, spec))
     with torch.inference_mode():
         wanted = model(*(torch.from_numpy(inputs[name]) for name in ("image", "trimap", "guide"))).numpy()
-    given = inputs if batch == 1 else {name: np.repeat(array, 2, axis=0) for name, array in inputs.items()}
-    assert np.abs(alpha_of(drawn, given) - wanted).max() <= limit
+    assert np.abs(alpha_of(drawn, inputs) - wanted).max() <= limit
     operators = Counter(node.op_type for node in drawn.graph)
     assert operators["GroupNormalization"] < 20
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from litematting_deploy import Matter, load_engine
 from litematting_deploy.engines.triton import TritonEngine
 from litematting_deploy.errors import ArtefactError, UsageError
-from litematting_deploy.export.triton import REACH
+from litematting_deploy.export.spec import REACH
 from litematting_deploy.matting.guide import transformable_map
 from litematting_deploy.matting.inputs import network_image, one_hot
 from litematting_deploy.sidecar import check_sidecar

@@ -84,7 +84,7 @@ def scenes(count: int, seed: int) -> list[room.Scene]:
 
 def calibration() -> Calibration:
     tuning = scenes(3, seed=1)
-    return Calibration("noise", [inputs for inputs, _ in tuning], tuning, iter(scenes(4, seed=2)))
+    return Calibration("noise", [inputs for inputs, _ in tuning], tuning, iter(scenes(4, seed=2)), (3, 3, 4))
 
 
 def test_what_bears_it_is_quantised_and_nothing_else() -> None:
@@ -111,11 +111,40 @@ def test_what_bears_it_is_quantised_and_nothing_else() -> None:
     assert [node.input[0] for node in made.graph.node if node.name == "good/first_input"] == ["image"]
 
 
+def test_behind_a_group_norm_a_convolution_is_quantised_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX infers no type there."""
+    monkeypatch.setattr(room, "_AIM", 100.0)
+    monkeypatch.setattr(room, "MOST_WORSE", 100.0)
+    proto = toy(spread=0.0)
+    index, second = next((at, node) for at, node in enumerate(proto.graph.node) if node.name == "bad/second")
+    proto.graph.initializer.append(numpy_helper.from_array(np.ones(4, np.float32), "ones"))
+    norm = helper.make_node("GroupNormalization", ["c", "ones", "ones"], ["n"], name="bad/norm", num_groups=4)
+    proto.graph.node.insert(index, norm)
+    second.input[0] = "n"
+    made, facts = quantise(proto, FLAT, calibration(), REFERENCE, "m.onnx")
+    restored = {node.output[0] for node in made.graph.node if node.op_type == "DequantizeLinear"}
+    assert {*next(node for node in made.graph.node if node.name == "bad/second").input[:2]} <= restored
+    assert facts.convolutions == 2
+
+
 def test_a_stage_that_hurts_stays_in_float() -> None:
     """Beside 40, values of 0 to 1 have three levels."""
     made, facts = quantise(toy(spread=40.0), FLAT, calibration(), REFERENCE, "m.onnx")
     assert (facts.convolutions, facts.float_stages) == (1, ("bad",))
     assert next(node for node in made.graph.node if node.name == "bad/second").input[1] == "up"
+
+
+@pytest.mark.parametrize(("spread", "runs", "phases"), [(0.0, 17, 3), (40.0, 23, 5)], ids=["all", "one stage left"])
+def test_progress_counts_all_runs_of_the_network(spread: float, runs: int, phases: int) -> None:
+    """Three patches for ranges, three to tune and four to judge, in float32 and INT8; two stages alone on three."""
+    told: list[tuple[float, str]] = []
+    quantise(toy(spread), FLAT, calibration(), REFERENCE, "m.onnx", lambda *now: told.append(now))
+    names = list(dict.fromkeys(phase for _, phase in told))
+    assert len(names) == phases
+    assert (names[0], names[-1]) == ("finding the ranges of activations", "judging on other scenes")
+    assert len(told) - phases == runs
+    assert told[0][0] == 0
+    assert told[-1][0] == 1
 
 
 def test_too_much_sad_is_refused_with_the_layers_that_cost_most(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,6 +211,8 @@ def test_the_command_and_what_it_leaves(tmp_path: Path) -> None:
     result = run("ltm-export", SHIPPED_CHECKPOINT, "-o", model, *size, *int8, block="lightning,tensorboard")
     assert result.code == 0, result.err
     assert "convolutions in INT8" in result.out
+    assert "ltm-export: 0% done; finding the ranges of activations\n" in result.err
+    assert "100% done; comparing with the PyTorch model" in result.err
     facts = json.loads(sidecar_path(model).read_text())
     assert (facts["precision"], facts["quantisation"]["calibration"]) == ("int8", "drawn")
     assert facts["quantisation"]["sad"] <= 1.02 * facts["quantisation"]["fp32_sad"]

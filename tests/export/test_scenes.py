@@ -93,6 +93,7 @@ FORMS: list[tuple[Norm, Precision, Pooling, int | None, int]] = [
     ("gpu", "fp16", "matmul", 2, 192),
     ("gpu", "fp16", "matmul", 1, 640),
     ("gpu", "fp32", "matmul", 1, 192),
+    ("gpu", "fp16", "matmul", None, 192),
 ]
 
 

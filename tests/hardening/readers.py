@@ -108,7 +108,7 @@ def _engine_sidecar(path: Path) -> object:
 def _settings(path: Path) -> object:
     from litematting_deploy.jobs.resume import keep_settings
 
-    return keep_settings(path.parent, {"depth": "8"}, resume=True)
+    return keep_settings(path.parent, {"depth": "8"}, "resume")
 
 
 def _manifest(path: Path) -> object:

@@ -226,6 +226,21 @@ def test_what_is_not_allowed_is_refused_by_name(name: str, content: bytes, tmp_p
         read(tmp_path / "a.png", ramp(8), 8, (name.encode(), content))
 
 
+@pytest.mark.parametrize(
+    ("before", "counts"), [("cICP", "cICP"), ("sRGB", "sRGB"), ("iCCP", "ICC profile")], ids=["cICP", "sRGB", "iCCP"]
+)
+@pytest.mark.parametrize("broken", [("gAMA", bytes(4)), ("cHRM", bytes(32))], ids=["gAMA", "cHRM"])
+def test_what_does_not_count_may_be_wrong(before: str, counts: str, broken: tuple[str, bytes], tmp_path: Path) -> None:
+    """As PNG's precedence has it, and as other readers do: libpng passes a gamma of 0 over."""
+    from zlib import compress
+
+    chunk = (b"iCCP", b"p\0\0" + compress(adobe_profile())) if before == "iCCP" else before
+    wrong = (broken[0].encode(), broken[1])
+    photo, right = (read(tmp_path / "a.png", ramp(8), 8, *chunks) for chunks in ((chunk, wrong), (chunk,)))
+    assert counts in photo.space.name
+    np.testing.assert_array_equal(photo.network, right.network)
+
+
 def test_grey_pictures_have_no_colour_chunks() -> None:
     metadata = Metadata(colour=tuple(_COLOUR_CHUNKS.values()))
     assert chunks_of(encode_png(np.zeros((2, 2), np.uint8), metadata.for_grey())).keys() == {b"IHDR", b"IDAT", b"IEND"}

@@ -1,11 +1,15 @@
 """The calls of a Python program, used as one would: files in, files and a frozen result out, errors of the package."""
 
 import ast
+import copy
 import dataclasses
+import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -19,6 +23,7 @@ from litematting_deploy import (
     EngineSpec,
     JobProgress,
     JobSpec,
+    Matter,
     OutputSpec,
     PlanSpec,
     TrimapSpec,
@@ -28,9 +33,18 @@ from litematting_deploy import (
     matte_folder,
     matte_photo,
     read_image,
+    read_mask,
+    read_trimap,
     write_image,
 )
-from litematting_deploy.errors import DimMaskError, InputError, LiteMattingError, UsageError
+from litematting_deploy.errors import (
+    DimMaskError,
+    InputError,
+    LiteMattingError,
+    NotFiniteError,
+    OutputError,
+    UsageError,
+)
 from litematting_deploy.jobs import api
 from litematting_deploy.matting.trimap import from_mask
 from litematting_deploy.specs import ClusterSpec
@@ -132,13 +146,40 @@ class _EnoughError(Exception):
     pass
 
 
-def test_an_exception_in_the_callback_ends_the_job_with_whole_files(here: Path, mean_onnx: Path) -> None:
-    def stop(progress: JobProgress) -> None:
-        if progress.ended:
-            raise _EnoughError
+JOBS: dict[str, tuple[Callable[..., Any], str, str, str]] = {
+    "photo": (matte_photo, "photo.png", "trimap.png", "alpha.png"),
+    "folder": (matte_folder, "photos", "trimaps", "mattes"),
+    "clip": (matte_clip, "clip.mp4", "greys", "matte.mkv"),
+}
 
-    with pytest.raises(_EnoughError):
-        matte_folder("photos", "trimaps", "mattes", engine=mean_onnx, progress=stop)
+
+@pytest.mark.parametrize(
+    ("what", "moment"),
+    [("photo", "patches"), ("folder", "patches"), ("folder", "ended"), ("clip", "patches"), ("clip", "ended")],
+)
+@pytest.mark.parametrize(
+    "raised", [_EnoughError(), NotFiniteError("mine"), InputError("mine"), OutputError("mine")], ids=repr
+)
+def test_an_exception_in_the_callback_ends_the_job_as_it_is(
+    here: Path, mean_onnx: Path, what: str, raised: Exception, moment: str
+) -> None:
+    """Whatever its type: an error of this package, raised by the caller's own code, is no frame that failed."""
+    if what == "clip":
+        save_clip(here / "clip.mp4", moving(3))
+        for number, trimap in enumerate(trimaps(3)):
+            save(here / "greys" / f"{number}.png", trimap)
+
+    def stop(progress: JobProgress) -> None:
+        assert progress.failure is None or progress.ended == "three"
+        patches = progress.patches or (progress.what == "patches" and progress.done)
+        if patches if moment == "patches" else progress.ended:
+            raise raised
+
+    job, *arguments = JOBS[what]
+    with pytest.raises(type(raised)) as failure:
+        job(*arguments, engine=mean_onnx, progress=stop)
+    assert failure.value is raised
+    assert str(raised) in ("", "mine")
     for path in (here / "mattes").glob("*.png"):
         assert load(path).shape == HW
 
@@ -150,11 +191,37 @@ def test_a_clip_is_matted(here: Path, mean_onnx: Path) -> None:
     seen: list[JobProgress] = []
     result = matte_clip("clip.mp4", "greys", "matte.mkv", engine=mean_onnx, progress=seen.append)
     assert (result.total, result.done) == (3, 3)
+    assert result.remarks == {}, "all trimaps have both sides"
     assert result.files == {"matte.mkv": "ffv1"}
     assert (here / "matte.mkv").stat().st_size > 0
     assert seen[-1].done == 3
 
 
+def test_remarks_are_those_of_a_folder_in_a_clip_too(here: Path, mean_onnx: Path) -> None:
+    save_clip(here / "clip.mp4", moving(3))
+    for number, trimap in enumerate(trimaps(3)):
+        known = np.where(trimap == 255, 128, trimap).astype(np.uint8) if number == 1 else trimap
+        save(here / "greys" / f"{number}.png", known)
+        save(here / "frames" / f"{number}.png", np.zeros((*trimap.shape, 3), np.uint8))
+    clip = matte_clip("clip.mp4", "greys", "matte.mkv", engine=mean_onnx)
+    folder = matte_folder("frames", "greys", "mattes", engine=mean_onnx)
+    assert {name: said.unsure for name, said in clip.remarks.items()} == {"frame 1": "no sure foreground"}
+    assert [*clip.remarks.values()] == [*folder.remarks.values()]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_result_cannot_be_changed_and_is_pickled(mean_onnx: Path) -> None:
+    result = matte_folder("photos", "trimaps", "mattes", engine=mean_onnx)
+    for mapping in (result.failures, result.remarks, result.files):
+        with pytest.raises(TypeError, match="does not support item assignment"):
+            mapping["one"] = "fine"  # type: ignore[index]  # that is what is tested
+    again = pickle.loads(pickle.dumps(result))  # noqa: S301  # which was just written here
+    assert again == copy.deepcopy(result) == result
+    assert json.loads(json.dumps(dict(result.files))) == {"mattes/one.png": "png", "mattes/two.png": "png"}
+
+
+LONG = "x" * 5000
+NO_NAMES = {"a\0.png": "without NUL characters; got 'a\\x00.png'", f"{LONG}.png": ": no such", "": "got ''"}
 CALLS: dict[str, tuple[Callable[..., Any], str]] = {
     "photo": (matte_photo, "photo.png"),
     "folder": (matte_folder, "photos"),
@@ -181,13 +248,39 @@ CALLS: dict[str, tuple[Callable[..., Any], str]] = {
         ("photo", {"unknown_width": 9}, "unknown_width", "`unknown_width` applies to a mask"),
         ("photo", {"mask": "mask.png"}, "trimap", "`trimap` or `mask` must be given, and not both"),
         ("photo", {"trimap": None}, "trimap", "`trimap` or `mask` must be given"),
-        ("photo", {"trimap": TRIMAP}, "trimap", "`trimap` must be str; got array("),
+        (
+            "photo",
+            {"trimap": TRIMAP},
+            "trimap",
+            "`trimap` must be a path, as text or `Path`, without NUL characters; got an array",
+        ),
         ("photo", {"alpha": None}, "alpha", "`alpha` must be str; got None"),
-        ("photo", {"images": PHOTO}, "images", "`images` must be str; got array("),
+        ("photo", {"images": PHOTO}, "images", "`images` must be str; got an array of (24, 32, 3) uint8"),
         ("folder", {"images": b"photos"}, "images", "`images` must be str; got b'photos'"),
-        ("photo", {"images": "no.png"}, None, "no.png: no such file or folder"),
-        ("photo", {"images": "photos"}, None, "photos: a folder"),
-        ("folder", {"images": "photo.png"}, None, "it is a single file; give a folder"),
+        ("photo", {"images": "no.png"}, "images", "no.png: no such file or folder"),
+        ("photo", {"images": "photos"}, "images", "photos: a folder"),
+        ("folder", {"images": "photo.png"}, "images", "it is a single file; give a folder"),
+        ("photo", {"trimap": "no.png"}, "trimap", "no.png: no such file"),
+        ("photo", {"trimap": "mask.png"}, "trimap", "mask.png: has no unknown pixels"),
+        ("photo", {"trimap": None, "mask": "no.png"}, "mask", "no.png: no such file"),
+        ("photo", {"alpha": "no/alpha.png"}, "alpha", "no/alpha.png: cannot be written"),
+        ("photo", {"alpha": "./photo.png"}, "alpha", "./photo.png: would overwrite an input"),
+        ("photo", {"cutout": "c.png", "background": "no.png"}, "background", "no.png: no such file"),
+        ("photo", {"engine": "./no.onnx"}, "engine", "no.onnx: no such engine file"),
+        ("folder", {"images": "photos", "trimap": "no"}, "trimap", "no: no such folder"),
+        ("folder", {"images": "photos", "trimap": "trimaps", "alpha": "photos/out"}, "alpha", "a folder of sources"),
+        ("folder", {"images": "no.%04d.png", "trimap": "trimaps"}, "images", "no image there"),
+        *(
+            (call, {"images": name}, "images", words)
+            for call in ("photo", "folder")
+            for name, words in NO_NAMES.items()
+        ),
+        *(("photo", {"trimap": name}, "trimap", words) for name, words in NO_NAMES.items()),
+        ("photo", {"alpha": "a\0.png"}, "alpha", "without NUL characters; got 'a\\x00.png'"),
+        ("photo", {"alpha": f"{LONG}.png"}, "alpha", "cannot be written: File name too long"),
+        ("photo", {"cutout": "c.png", "background": f"{LONG}.png"}, "background", "no such file"),
+        ("photo", {"engine": f"{LONG}.onnx"}, "engine", "no such engine file"),
+        ("photo", {"progress": 3}, "progress", "`progress` must be a function or None; got 3"),
     ],
     ids=[
         "numbers of frames are not of a photo",
@@ -213,6 +306,10 @@ CALLS: dict[str, tuple[Callable[..., Any], str]] = {
         "a photo that is not there",
         "a folder is no photo",
         "a photo is no folder",
+        *("no trimap", "a mask as the trimap", "no mask", "no place", "the photo itself", "no background", "no engine"),
+        *("no folder of trimaps", "results among sources", "an empty pattern"),
+        *(f"{what} {fault}" for what in ("photo", "folder", "trimap") for fault in ("NUL", "long", "empty")),
+        *("alpha NUL", "alpha long", "background long", "engine long", "no callback"),
     ],
 )
 def test_what_a_job_cannot_mean_is_an_error_of_the_package_that_names_its_parameter(
@@ -253,6 +350,9 @@ def test_a_spec_says_all_and_nothing_that_does_not_apply(
     assert failure.value.parameter == parameter
 
 
+JOB = {"images": "a", "source": "b", "output": OutputSpec(alpha="c")}
+
+
 @pytest.mark.parametrize(
     ("spec", "options", "words"),
     [
@@ -268,9 +368,29 @@ def test_a_spec_says_all_and_nothing_that_does_not_apply(
         (JobSpec, {"images": "a", "source": "b", "output": "c.png"}, "`output` must be "),
         (JobSpec, {"images": "a", "source": "b", "output": OutputSpec(alpha="c"), "plan": 3}, "`plan` must be "),
         (ClusterSpec, {"actors": "all"}, "`actors` must be int | None; got 'all'"),
-        (ClusterSpec, {"cpus": 0}, "`cpus` must be 1 or more; got 0"),
+        (ClusterSpec, {"cpus": 0}, "`cpus` must be between 1 and 65536; got 0"),
+        (ClusterSpec, {"cpus": float("inf")}, "`cpus` must be between 1 and 65536; got inf"),
+        (ClusterSpec, {"gpus": -1}, "`gpus` must be between 0 and 1024; got -1"),
+        (ClusterSpec, {"retries": -1}, "`retries` must be 0 or more; got -1"),
+        (EngineSpec, {"batch": 0}, "`batch` must be 1 or more; got 0"),
+        (EngineSpec, {"threads": 65537}, "`threads` must be between 1 and 65536; got 65537"),
+        (EngineSpec, {"patch_hw": (64, -1)}, "`patch_hw` must be 32 or more; got -1"),
+        (EngineSpec, {"timeout_s": -1}, "`timeout_s` must be above 0 and up to 86400; got -1"),
+        (EngineSpec, {"timeout_s": float("nan")}, "`timeout_s` must be above 0 and up to 86400; got nan"),
+        (EngineSpec, {"engine": "a\0.onnx"}, "`engine` must be a text without NUL characters; got 'a\\x00.onnx'"),
+        (TrimapSpec, {"kind": "mask", "unknown_width": -5}, "`unknown_width` must be at least 1 pixel"),
+        (TrimapSpec, {"kind": "mask", "unknown_width": "0%"}, "`unknown_width` must be above 0%"),
+        (TrimapSpec, {"kind": "mask", "mask_threshold": 0}, "`mask_threshold` must be above 0"),
+        (TrimapSpec, {"kind": "mask", "mask_threshold": "101%"}, "`mask_threshold` must be above 0"),
+        (
+            TrimapSpec,
+            {"kind": "mask", "mask_labels": (3, 70000)},
+            "`mask_labels` must be between 0 and 65535; got 70000",
+        ),
+        (OutputSpec, {"alpha": "a", "segment": 0}, "`segment` must be 1 or more; got 0"),
+        (JobSpec, {**JOB, "exposure": float("nan")}, "`exposure` must be between -100 and 100 stops; got nan"),
+        (JobSpec, {**JOB, "max_megapixels": float("nan")}, "`max_megapixels` must be a number above 0; got nan"),
     ],
-    ids=lambda each: "-".join(each) if isinstance(each, dict) else None,
 )
 def test_a_spec_names_the_parameter_whose_value_is_of_another_type(
     spec: Callable[..., Any], options: dict[str, Any], words: str
@@ -362,10 +482,24 @@ def test_a_mask_of_class_ids_needs_the_label_or_a_threshold() -> None:
         ({"mask": MASK, "mask_threshold": 3, "mask_labels": (9,)}, "mask_threshold", "give one of them"),
         ({"mask": MASK, "image": PHOTO[:9]}, "mask", "they must be of one size"),
         ({"mask": MASK, "image": PHOTO / 255}, "image", "say `unit_range=True`"),
-        ({"mask": "no.png"}, None, "no.png: no such file"),
+        ({"mask": "no.png"}, "mask", "no.png: no such file"),
+        ({"mask": MASK, "mask_labels": 7}, "mask_labels", "`mask_labels` must be tuple[int, ...]; got 7"),
+        ({"mask": MASK, "mask_labels": "7"}, "mask_labels", "`mask_labels` must be tuple[int, ...]; got '7'"),
+        ({"mask": MASK, "unknown_width": [3]}, "unknown_width", "`unknown_width` must be "),
+        (
+            {"mask": "mask.png", "max_megapixels": None},
+            "max_megapixels",
+            "`max_megapixels` must be a number above 0; got None",
+        ),
+        ({"mask": "mask.png", "image": "a\0.png"}, "image", "without NUL characters"),
+        ({"mask": f"{LONG}.png"}, "mask", ": no such file"),
     ],
-    ids=["floats", "nothing", "no band", "no width", "absent label", "label and threshold", "size", "range", "file"],
+    ids=[
+        *("floats", "nothing", "no band", "no width", "absent label", "label and threshold", "size", "range", "file"),
+        *("one label", "a text", "a list", "no limit", "NUL", "long"),
+    ],
 )
+@pytest.mark.usefixtures("here")
 def test_other_masks_are_refused(arguments: dict[str, Any], parameter: str | None, words: str) -> None:
     with pytest.raises(LiteMattingError) as failure:
         make_trimap(**arguments)
@@ -410,15 +544,38 @@ def test_a_cut_out_of_files_is_that_of_their_pixels(here: Path) -> None:
             INSIDE,
             "`alpha` must be (H, W), floats between 0 and 1 or levels in uint8 or uint16; got (24, 32) bool",
         ),
+        (PHOTO, MASK // 2, "`alpha` must be opaque somewhere; its largest value is 0.498 of 1"),
+        (PHOTO, np.uint16(MASK), "`alpha` must be opaque somewhere; its largest value is 0.00389 of 1"),
         (PHOTO / 255, WANTED, "`image` must be (H, W, 3) uint8 RGB; got (24, 32, 3) float64"),
     ],
-    ids=["size", "range", "bool", "float image"],
+    ids=["size", "range", "bool", "dim", "8 bits in 16", "float image"],
 )
 def test_other_arguments_of_a_cut_out_are_refused(image: Any, alpha: Any, words: str) -> None:
     with pytest.raises(InputError) as failure:
         cut_out(image, alpha)
     assert words in str(failure.value)
     assert str(failure.value.parameter) in ("alpha", "image")
+
+
+def test_a_dim_alpha_is_taken_where_the_caller_says_so() -> None:
+    np.testing.assert_array_equal(cut_out(PHOTO, MASK // 2, allow_dim=True)[..., 3], MASK // 2)
+    assert not cut_out(PHOTO, np.zeros(HW))[..., 3].any(), "nothing at all is clear, as in a mask"
+
+
+@pytest.mark.parametrize("call", [read_image, read_mask, read_trimap, partial(write_image, pixels=PHOTO), Matter.load])
+@pytest.mark.parametrize("given", [3, PHOTO, b"a.png", "", "a\0.png"], ids=["int", "array", "bytes", "empty", "NUL"])
+def test_what_is_no_path_is_one_line_at_once(call: Callable[..., Any], given: Any) -> None:
+    with pytest.raises(UsageError) as failure:
+        call(given)
+    assert str(failure.value).startswith("`path` must be a path, as text or `Path`, without NUL characters; got ")
+    assert len(str(failure.value)) < 150
+    assert failure.value.parameter == "path"
+
+
+@pytest.mark.parametrize("call", [read_image, read_mask, read_trimap, partial(write_image, pixels=PHOTO)])
+def test_a_name_that_is_too_long_is_the_packages_error(call: Callable[..., Any]) -> None:
+    with pytest.raises(LiteMattingError, match=r"no such file|File name too long"):
+        call(f"{LONG}.png")
 
 
 def test_public_names_are_what_type_checkers_see() -> None:
@@ -436,6 +593,7 @@ def test_public_names_are_what_type_checkers_see() -> None:
 
 
 CLIENT = """
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -453,7 +611,7 @@ height, width = photo.hw
 frames: ltm.JobResult = ltm.matte_folder(
     Path("photos"), mask="masks", alpha="out", unknown_width="2%", resume=True, progress=show
 )
-reasons: dict[str, str] = frames.failures
+reasons: Mapping[str, str] = frames.failures
 clip = ltm.matte_clip("a.mov", "t.mov", "m.mov", codec="prores4444", failed_frames="known")
 seconds: float = clip.seconds
 spec = ltm.JobSpec(

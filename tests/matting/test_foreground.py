@@ -1,5 +1,7 @@
 """Foreground colours, against arithmetic on light computed here, drawn truth and PyMatting."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -63,6 +65,22 @@ def test_tiles_equal_the_whole_where_it_shows(tile: int, monkeypatch: pytest.Mon
     assert shown.max() < 0.5 / 255
 
 
+def test_clear_pixels_continue_the_edge_without_blocks() -> None:
+    """What a compositor sees around the object when it filters: a hard box, aligned to halved images, of two colours.
+
+    No pixel of them is soft on any of the first levels, and repeated pixels of coarse ones would show as blocks.
+    """
+    light, alpha = np.zeros((512, 512, 3), np.float32), np.zeros((512, 512), np.float32)
+    light[128:256, 128:256], light[128:256, 256:384], alpha[128:256, 128:384] = RED, BLUE, 1
+    found = foreground_light(light, alpha)
+    np.testing.assert_allclose(found[120, 160:224], np.tile(RED, (64, 1)), atol=0.1)
+    np.testing.assert_allclose(found[264, 288:352], np.tile(BLUE, (64, 1)), atol=0.1)
+    steps = np.abs(np.diff(found[280:], axis=1)).max(axis=2)
+    on_grid = np.arange(1, 512) % 8 == 0
+    assert steps[:, on_grid].max() < 1.2 * steps[:, ~on_grid].max()
+    assert steps.max() < 0.02
+
+
 def test_frames_are_estimated_each_by_itself() -> None:
     frames = [scene(60, 80), scene(60, 80)]
     frames[1][0][:] = frames[1][0][::-1, :, ::-1]
@@ -124,16 +142,13 @@ def test_what_is_not_finite_is_refused(value: float) -> None:
     ("error", "words"),
     [(MemoryError(), "out of memory"), (cv2.error("Failed to allocate 9 bytes"), "Failed to allocate 9 bytes")],
 )
-def test_memory_that_does_not_suffice_is_one_error_with_the_photo(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
-) -> None:
-    def fail(*_: object) -> None:
+def test_memory_that_does_not_suffice_is_one_error_with_the_photo(error: Exception, words: str) -> None:
+    def fail(*_: object) -> Any:
         raise error
 
-    monkeypatch.setattr("litematting_deploy.matting.foreground.unmix", fail)
     light, alpha = scene(8, 8)
     with pytest.raises(ForegroundError, match=rf"^photo: its foreground colours cannot be estimated \({words}\)$"):
-        estimate_foreground(photo(light, np.uint8), alpha)
+        estimate_foreground(photo(light, np.uint8), alpha, fail)
 
 
 def test_an_object_without_known_foreground_has_colours() -> None:

@@ -137,3 +137,18 @@ def test_no_crumbs_of_sure_pixels_in_the_hair() -> None:
 def test_a_photo_of_another_size_is_refused() -> None:
     with pytest.raises(InputError, match=r"m\.png: is 9x9, its photo is 8x9; they must be of one size"):
         from_mask(np.eye(9, dtype=np.uint8) * 255, 3, "m.png", np.zeros((9, 8, 3), np.uint8))
+
+
+def test_an_adaptive_band_leaves_no_islands_of_foreground() -> None:
+    """A smooth spot in the midst of fur, which is no surer than the fur around it; the body beyond is sure."""
+    rng = np.random.default_rng(0)
+    mask, photo = np.zeros((120, 300), np.uint8), np.full((120, 300, 3), 120, np.uint8)
+    mask[30:] = 255
+    photo[30:78] = rng.integers(0, 256, (48, 300, 1))
+    photo[46:66, 120:180] = 120
+    narrow, wide = (from_mask(mask, 10, photo=photo, adaptive=adaptive) for adaptive in (False, True))
+    assert (wide == 128).sum() > 1.5 * (narrow == 128).sum()
+    count, _ = cv2.connectedComponents((wide == 255).astype(np.uint8))
+    assert count == 2, "the body alone"
+    assert (wide[85:] == 255).all()
+    assert (wide[56, 150], narrow[56, 150]) == (128, 255)

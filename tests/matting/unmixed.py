@@ -19,7 +19,7 @@ def _colours(light: Planes, alpha: Planes, level: int, high: float) -> tuple[Pla
         front, behind = light, light
     else:
         coarser = _colours(_halved(light), _halved(alpha), level + 1, high)
-        front, behind = (part.repeat(2, 0).repeat(2, 1)[:height, :width] for part in coarser)
+        front, behind = (_doubled(part)[:height, :width] for part in coarser)
     clear = 1 - alpha
     share = alpha**2 + clear**2
     for _ in range((2, 4, 8, 16)[min(level, 3)]):
@@ -27,6 +27,16 @@ def _colours(light: Planes, alpha: Planes, level: int, high: float) -> tuple[Pla
         rest = (light - alpha * front - clear * behind) / share
         front, behind = (front + alpha * rest).clip(0, high), (behind + clear * rest).clip(0, high)
     return front, behind
+
+
+def _doubled(planes: Planes) -> Planes:
+    """Return twice the rows and columns, each a quarter of the way from one of `planes` to its neighbour."""
+    for axis in (0, 1):
+        near = np.pad(planes, [(int(axis == each),) * 2 for each in range(3)], mode="edge")
+        before, at, after = (near.take(range(start, start + planes.shape[axis]), axis) for start in range(3))
+        both = np.stack([0.75 * at + 0.25 * before, 0.75 * at + 0.25 * after], axis + 1)
+        planes = both.reshape(*(each * (1 + (axis == number)) for number, each in enumerate(planes.shape)))
+    return planes
 
 
 def _halved(planes: Planes) -> Planes:

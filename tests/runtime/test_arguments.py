@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from litematting_deploy import Matter
-from litematting_deploy.errors import InputError, LiteMattingError, UsageError
+from litematting_deploy.errors import InputError, LiteMattingError, NotFiniteError, UsageError
 from litematting_deploy.runtime.on_device import OnDevice
 from tests.runtime.cuda.host import HostCuda
 from tests.runtime.test_device import ByAddress, Resident
@@ -144,6 +144,63 @@ def test_other_trimaps_are_refused(matter: Matter, trimap: Any, words: str) -> N
     assert words in str(failure.value)
 
 
+def test_a_trimap_without_unknown_pixels_is_taken_where_the_caller_says_so(matter: Matter) -> None:
+    """It may well be a mask, which the commands refuse, too; in a sequence another trimap tells."""
+    hard = np.where(TRIMAP == 128, np.uint8(0), TRIMAP)
+    words = r"`trimap`: has no unknown pixels.*make_trimap.*`allow_no_unknown`"
+    with pytest.raises(InputError, match=words) as failure:
+        matter(IMAGE, hard)
+    assert failure.value.parameter == "trimap"
+    np.testing.assert_array_equal(matter(IMAGE, hard, allow_no_unknown=True), hard / 255)
+    mixed = list(matter.sequence([(IMAGE, hard), (IMAGE, TRIMAP), (IMAGE, hard)]))
+    np.testing.assert_allclose(mixed, [hard / 255, ALPHA, hard / 255], atol=1e-6)
+    alphas = matter.sequence([(IMAGE, hard)] * 2)
+    np.testing.assert_array_equal([next(alphas), next(alphas)], [hard / 255] * 2)
+    with pytest.raises(InputError, match="`frames`: has no unknown pixels") as failure:
+        next(alphas)
+    assert failure.value.parameter == "frames"
+    assert len(list(matter.sequence([(IMAGE, hard)] * 2, allow_no_unknown=True))) == 2
+    assert list(matter.sequence([])) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "parameter"),
+    [
+        (lambda _: Matter(3), "engine"),  # type: ignore[arg-type]  # that is what is tested
+        (lambda _: Matter("m.onnx"), "engine"),  # type: ignore[arg-type]
+        (lambda matter: matter.plan(None), "trimap"),
+        (lambda matter: matter.plan(IMAGE), "trimap"),
+        (lambda matter: matter(IMAGE, TRIMAP, 3), "progress"),
+        (lambda matter: matter.sequence([(IMAGE, TRIMAP)], progress=3), "progress"),
+        (lambda matter: matter.sequence(3), "frames"),
+        (lambda matter: matter.sequence(None), "frames"),
+        (lambda matter: next(matter.sequence([IMAGE])), "frames"),
+    ],
+    ids=["number", "path", "no plan", "a photo's plan", "progress", "of many", "a number of frames", "none", "no pair"],
+)
+def test_what_is_no_argument_is_one_line_at_once(matter: Matter, call: Callable[[Matter], Any], parameter: str) -> None:
+    with pytest.raises((UsageError, InputError)) as failure:
+        call(matter)
+    assert failure.value.parameter == parameter
+    assert len(str(failure.value)) < 200
+
+
+def test_what_the_callers_own_function_raises_is_no_failed_frame(matter: Matter) -> None:
+    mine = NotFiniteError("mine")
+
+    def stop(*_: int) -> None:
+        raise mine
+
+    for job in (
+        lambda: matter(IMAGE, TRIMAP, stop),
+        lambda: list(matter.sequence([(IMAGE, TRIMAP)] * 3, progress=stop, go_on=True)),
+    ):
+        with pytest.raises(NotFiniteError) as failure:
+            job()
+        assert failure.value is mine
+    assert len(list(matter.sequence([(IMAGE, TRIMAP)] * 3))) == 3, "and the matter works on"
+
+
 def test_a_closed_matter_says_so(matter: Matter) -> None:
     with matter:
         waiting = matter.sequence([(IMAGE, TRIMAP)])
@@ -175,6 +232,14 @@ def test_on_a_device_alpha_is_of_what_the_kernels_write(host_cuda: HostCuda) -> 
             UsageError, match="`dtype` must be float32, uint8 or uint16 where alpha stays on the device"
         ):
             matter(Resident(IMAGE), Resident(TRIMAP), dtype=np.float16)
+
+
+def test_what_lies_on_a_device_is_not_refined(host_cuda: HostCuda) -> None:
+    with (
+        Matter(OnDevice(ByAddress(RedIsAlpha()), host_cuda), refine=True) as matter,
+        pytest.raises(UsageError, match="`refine` works on the host, and image or trimap lies on the device"),
+    ):
+        matter(IMAGE, Resident(TRIMAP))
 
 
 def test_all_of_these_are_errors_of_the_package() -> None:

@@ -13,6 +13,7 @@ from litematting_deploy.engines import Engine
 from litematting_deploy.engines.base import Batch
 from litematting_deploy.errors import InputError, UsageError
 from litematting_deploy.matting.guide import transformable_map
+from litematting_deploy.matting.refine import refine
 from litematting_deploy.runtime import matter, open_matter
 from litematting_deploy.specs import EngineSpec, PlanSpec
 from tests.conftest import ROOT
@@ -83,7 +84,7 @@ def test_batches_and_progress() -> None:
 def test_nothing_unknown_runs_nothing() -> None:
     engine = RedIsAlpha()
     trimap = np.where(TRIMAP == 128, np.uint8(255), TRIMAP)
-    alpha = Matter(engine)(IMAGE, trimap)
+    alpha = Matter(engine)(IMAGE, trimap, allow_no_unknown=True)
     assert not engine.calls
     np.testing.assert_array_equal(alpha, trimap / 255)
 
@@ -100,11 +101,28 @@ def test_says_how_patches_are_placed() -> None:
     assert Matter(large, plan="grid").placement == "grid, step 320"
     assert Matter(large, step=99).placement == "grid, step 99"
     assert Matter(large, published=True).placement == "grid, step 320"
+    assert Matter(large, step=99, refine=True).placement == "grid, step 99, refined"
+
+
+def test_refined_alphas_and_their_progress() -> None:
+    plain, steps = Matter(RedIsAlpha())(IMAGE, TRIMAP), []
+    matter = Matter(RedIsAlpha(), refine=True)
+    found = matter(IMAGE, TRIMAP, lambda done, total: steps.append(done / total))
+    np.testing.assert_array_equal(found, refine(IMAGE, TRIMAP, plain))
+    assert np.abs(found - plain).max() > 0.01
+    assert steps == sorted(steps)
+    assert steps[-1] == 1
+    np.testing.assert_array_equal(matter(IMAGE, TRIMAP, dtype=np.uint8), np.rint(found * 255))
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"plan": "grid", "margin": 5}, {"plan": "adaptive", "step": 5}, {"published": True, "margin": 5}],
+    [
+        {"plan": "grid", "margin": 5},
+        {"plan": "adaptive", "step": 5},
+        {"published": True, "margin": 5},
+        {"published": True, "refine": True},
+    ],
     ids=str,
 )
 def test_parameters_of_two_plans_are_refused(options: dict[str, Any]) -> None:

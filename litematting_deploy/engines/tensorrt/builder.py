@@ -1,7 +1,6 @@
 """An ONNX to a TensorRT engine, checked before, whole or not at all."""
 
 import os
-import shlex
 import time
 import warnings
 from dataclasses import dataclass, replace
@@ -11,7 +10,9 @@ from typing import Any
 from ... import __version__
 from ...errors import ArtefactError, DeviceError, UsageError
 from ...files import check_writable, replace_file, replacing, sha256
+from ...parameters import path_text
 from ...sidecar import EngineSidecar, Sidecar, check_sidecar, sidecar_path, write_sidecar
+from ...system import command_line
 from . import layers
 from . import version as trt
 from .config import configure, keep_timing_cache, targets
@@ -49,7 +50,7 @@ def build_engine(
     at its next step. Raises `ArtefactError` (its notes: what the parser minds, one line each), `DependencyError`,
     `DeviceError`, `OutputError` or `UsageError`, and leaves nothing under the final names.
     """
-    source, target = Path(onnx), Path(output)
+    source, target = Path(path_text("onnx", onnx)), Path(path_text("output", output))
     backend = profile.backend or trt.installed_backend()
     profile = replace(profile, backend=backend)
     _check_files(source, target, profile)
@@ -163,7 +164,7 @@ def _warn_of_batch(source: Path, network: Network, profile: BuildProfile) -> Non
 def _check_int8(source: Path, tensorrt: TensorRT, sidecar: Sidecar | None) -> None:
     """Raise `UsageError` for an ONNX in INT8 whose biases are, too, which TensorRT's parser refuses."""
     if sidecar is not None and sidecar.precision == "int8" and sidecar.norm != "gpu":
-        again = replace(sidecar, norm="gpu", batch=sidecar.batch or 1).export_command()
+        again = replace(sidecar, norm="gpu").export_command()
         raise UsageError(
             f"{source}: is in INT8 for a CPU, with biases in int32, which {tensorrt.backend} does not take; export it "
             f"for a GPU: {again}"
@@ -228,7 +229,7 @@ def _same_with_trtexec(sidecar: EngineSidecar, fixed: int | None) -> str:
             shapes = (f"{name}:{count}x{channels}x{size}" for name, channels in INPUT_CHANNELS.items())
             words.append(f"--{option}={','.join(shapes)}")
     words += ["--profilingVerbosity=detailed", "--exportLayerInfo=layers.json", "--skipInference"]
-    return shlex.join([*words, "--verbose"] if rtx else words)
+    return command_line([*words, "--verbose"] if rtx else words)
 
 
 def _describe(

@@ -184,6 +184,7 @@ def _layer(
 
 
 def _kind(name: str, kind: str) -> str:
+    # Myelin, its compiler, writes what a fused kernel does into the name, as __myl_MulAddRelu_myl3_12.
     operators = _OPERATORS.findall(re.sub(r"_myl\d+_\d+$", "", name).rpartition("__myl_")[2])
     if kind in ("correlation", "CaskConvolution") or "Corr" in operators:
         return "convolution"
@@ -191,6 +192,7 @@ def _kind(name: str, kind: str) -> str:
         return "product"
     if any(norm in operators for norm in _NORMS) or "Mean" in operators:
         return "norm"
+    # A copy that is fused with anything else costs no pass of its own.
     if kind in ("Reformat", "NoOp") or (name.startswith("__myl_") and set(operators) <= _COPIES):
         return "copy"
     return "element-wise"
@@ -201,6 +203,7 @@ def _tensors(found: Sequence[tuple[str, str, str]]) -> tuple[LayerTensor, ...]:
     made = {}
     for name, dimensions, dtype in found:
         shape = tuple(int(text) for text in dimensions.split(",") if text)
+        # A dynamic axis is -1.
         size = math.prod(abs(length) for length in shape) * _BYTES.get(dtype, 4)
         made[name] = LayerTensor(name, shape, dtype, size)
     return tuple(made.values())
@@ -226,6 +229,7 @@ def totals(layers: Sequence[Layer], norms: Sequence[str], pixels: int) -> Totals
         for node in layer.nodes:
             if node in kernels and layer.reads:
                 kernels[node] += 1
+    # Taken apart, a norm is named by several kernels.
     fused = sum(count == 1 for count in kernels.values())
     return Totals(
         layers=len(layers),

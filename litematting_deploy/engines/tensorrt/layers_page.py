@@ -112,7 +112,12 @@ def _layers(table: LayerTable) -> str:
 
 
 def _tensors(tensors: tuple[LayerTensor, ...]) -> str:
-    return "<br>".join(f"{'x'.join(map(str, tensor.shape)) or '1'} {escape(tensor.dtype)}" for tensor in tensors)
+    return "<br>".join(f"{_shape(tensor.shape)} {escape(tensor.dtype)}" for tensor in tensors)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    """Return a shape for people, with N for an axis of any length."""
+    return "x".join("N" if axis < 0 else str(axis) for axis in shape) or "1"
 
 
 def _size(count: float) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from ...errors import ArtefactError
 from ...sidecar import Sidecar
 from ..base import check_contract
+from ..onnx_files import gathered
 from .version import TensorRT
 
 # what the parser says where it has nothing to say
@@ -38,8 +39,9 @@ def parse(tensorrt: TensorRT, builder: Any, path: Path, sidecar: Sidecar | None)
     """The network of an ONNX file. Raises `ArtefactError`; what the parser minds is in its notes, one line each."""
     definition = builder.create_network(tensorrt.network_flags())
     parser = tensorrt.module.OnnxParser(definition, tensorrt.log)
-    # The resolved path finds weights beside the file also where an installer links files one by one.
-    if not parser.parse_from_file(str(path.resolve())):
+    with gathered(path, sidecar) as file:
+        parsed = parser.parse_from_file(str(file))
+    if not parsed:
         raise _refused(tensorrt, path, [parser.get_error(index) for index in range(parser.num_errors)])
     patch_hw, batch = _contract(path, definition)
     layers = [definition.get_layer(index) for index in range(definition.num_layers)]

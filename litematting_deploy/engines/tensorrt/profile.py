@@ -7,9 +7,10 @@ from typing import Any, Literal, Self, TypeAlias
 
 from ...errors import UsageError
 from ...files import below
+from ...parameters import check_number
 from ...schema import decode
 from ...sidecar import Builder
-from ...specs import Spec, check_number
+from ...specs import Spec
 from ..device import DEFAULT_BATCH
 
 HardwareCompatibility: TypeAlias = Literal["none", "ampere+", "same-capability"]

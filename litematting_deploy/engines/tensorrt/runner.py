@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import ArtefactError, DeviceError, OutputError
 from ...files import replace_file, sha256
-from ...sidecar import EngineSidecar, check_engine_sidecar, sidecar_path
+from ...sidecar import EngineSidecar, check_engine_sidecar, found_sidecar
 from ...system import driver_version
 from ..base import CHANNELS, check_batch, check_contract
 from ..device import DeviceArtefact, DeviceEngine, Gpu, cache_path
@@ -27,7 +27,7 @@ class TensorRTArtefact(DeviceArtefact):
         The sidecar's hash tells damage and mix-ups, not an attacker: an engine is code, and who can change it can
         change the sidecar. Raises `ArtefactError` or `DependencyError`.
         """
-        trusted = trust and not sidecar_path(path).exists()
+        trusted = trust and not found_sidecar(path).exists()
         self.path = path
         self.sidecar: EngineSidecar | None = None if trusted else check_engine_sidecar(path)
         backend = trt.installed_backend() if self.sidecar is None else self.sidecar.backend

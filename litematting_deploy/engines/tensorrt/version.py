@@ -5,10 +5,10 @@ import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
-from ..._optional import require
+from ..._optional import install, require
 from ...errors import DependencyError, DeviceError
+from ...parameters import typed
 from ...sidecar import Builder
-from ...specs import typed
 
 MAX_REASON = 400
 """Characters of TensorRT's own messages that go into one of ours."""
@@ -81,8 +81,7 @@ def installed_backend() -> Builder:
             return name
     raise DependencyError(
         "a TensorRT engine needs tensorrt_rtx (RTX workstations; builds without a GPU) or tensorrt, neither is "
-        "installed: pip install 'litematting-deploy[rtx-cu13]' or 'litematting-deploy[trt-cu13]' (CUDA 12: rtx-cu12, "
-        "trt-cu12)"
+        f"installed: {install('rtx-cu13')}, or trt-cu13 instead (CUDA 12: rtx-cu12, trt-cu12)"
     )
 
 
@@ -100,7 +99,7 @@ def load(backend: Builder, purpose: str) -> TensorRT:
         least = ".".join(map(str, known.minimum))
         raise DependencyError(
             f"{purpose} needs {known.module} {least} or newer, installed is {version}, and {known.reason}: "
-            f"pip install -U 'litematting-deploy[{known.extra}]'"
+            f"{install(known.extra)}"
         )
     return TensorRT(backend, module, version, _log(known.module))
 

@@ -18,7 +18,7 @@ from ..folder import FolderFiles, FolderJob
 from ..frames import Frame
 from ..outputs import Remarks
 from ..progress import JobResult, ProgressMeter, Report
-from ..resume import keep_settings
+from ..resume import as_begun, keep_settings
 from .manifest import Manifest, Record, stamps
 from .worker import Actor, Batch, Share, examine, make_worker
 
@@ -40,7 +40,12 @@ def matte_on_cluster(job: JobSpec, cluster: ClusterSpec = ClusterSpec(), report:
     Raises `UsageError`, `InputError`, `OutputError`, `DependencyError` without Ray, `DeviceError` where Ray fails, and
     what opening an engine raises.
     """
-    job = _for_actors(job, int(cluster.cpus))
+    for name in job.differing("keyframes", "steady"):
+        raise UsageError(
+            f"`{name}` needs frames in the order of time, and a cluster hands them out one by one; matte the folder on "
+            "one machine, or leave it out"
+        )
+    job = _for_actors(as_begun(job, Path(job.output.alpha)), int(cluster.cpus))
     if cluster.gpus is None:
         cluster = replace(cluster, gpus=float(runs_on_gpu(job.engine)))
     folder = FolderJob(job, report)
@@ -50,7 +55,7 @@ def matte_on_cluster(job: JobSpec, cluster: ClusterSpec = ClusterSpec(), report:
         cluster = replace(cluster, actors=min(cluster.actors or fitting, fitting))
         # An actor's machine is asked: this one may lack the GPU, or the library of the engine.
         settings, engine = ray.ask(cluster, examine, share)
-        since_ns = keep_settings(Path(job.output.alpha), settings, job.resume)
+        since_ns = keep_settings(Path(job.output.alpha), settings, job.joins)
         with contextlib.closing(Manifest(Path(job.output.alpha), since_ns)) as manifest:
             todo = folder.unfinished(lambda frame: _is_done(frame, folder.files, manifest, since_ns))
             remarks = _matte(todo, share, ray, cluster, manifest, folder.meter)
@@ -105,7 +110,7 @@ def _for_actors(job: JobSpec, threads: int) -> JobSpec:
         engine = replace(engine, engine=os.path.abspath(engine.engine))
     if takes_threads(engine):
         # Ray counts cores and binds nobody to them: ONNX Runtime would take all of the machine's in each actor.
-        engine = replace(engine, threads=threads)
+        engine = replace(engine, threads=engine.threads or threads)
     paths = {name: os.path.abspath(path) for name, path in output.named.items()}
     if output.background is not None and is_image(output.background):
         paths["background"] = os.path.abspath(output.background)

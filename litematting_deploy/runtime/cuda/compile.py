@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-from ..._optional import require
+from ..._optional import install, require
 from ...errors import DependencyError, DeviceError
 from ...files import keep_cached, read_cached
 
@@ -23,7 +23,7 @@ def compiled(source: str, capability: tuple[int, int]) -> bytes:
         version = _call(nvrtc, "nvrtcVersion")
     except RuntimeError as error:  # cuda.bindings finds its library at the first call
         raise DependencyError(
-            "compiling kernels needs NVRTC (libnvrtc), which is not there: pip install 'litematting-deploy[cuda13]'"
+            f"compiling kernels needs NVRTC (libnvrtc), which is not there: {install('cuda13')}"
         ) from error
     kind = _architecture(nvrtc, version, capability)
     options = (f"--gpu-architecture={kind}".encode(), *_OPTIONS)
@@ -47,7 +47,7 @@ def _architecture(nvrtc: Any, version: tuple[int, int], capability: tuple[int, i
     if not older:
         raise DeviceError(
             f"compute capability {capability[0]}.{capability[1]} is older than {known[0] / 10}, the oldest that NVRTC "
-            f"{version[0]}.{version[1]} compiles for: pip install 'litematting-deploy[cuda12]'"
+            f"{version[0]}.{version[1]} compiles for: {install('cuda12')}"
         )
     return f"compute_{older[-1]}"
 
@@ -73,5 +73,5 @@ def _call(nvrtc: Any, name: str, *arguments: Any) -> Any:
     """Return what an NVRTC function returns beside its status, which is checked."""
     status, *results = getattr(nvrtc, name)(*arguments)
     if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
-        raise DeviceError(f"{name}: {status.name}; reinstall NVRTC: pip install 'litematting-deploy[cuda13]'")
+        raise DeviceError(f"{name}: {status.name}; reinstall NVRTC: {install('cuda13')}")
     return results[0] if len(results) == 1 else tuple(results)

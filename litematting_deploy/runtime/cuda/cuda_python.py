@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..._optional import require
 from ...errors import DeviceError
-from . import no_such_device
+from ...system import cuda_driver_library
 from . import protocol as p
 from .compile import compiled
 
@@ -38,11 +38,11 @@ class CudaPython:
             _call("cuInit", 0)
         except RuntimeError as error:  # cuda.bindings looks for the driver at the first call
             raise DeviceError(
-                "no CUDA driver (libcuda.so.1): install NVIDIA's driver, or run an ONNX with `device=cpu`"
+                f"no CUDA driver ({cuda_driver_library()}): install NVIDIA's driver, or run an ONNX with `device=cpu`"
             ) from error
         count = _call("cuDeviceGetCount")
         if not 0 <= index < count:
-            raise no_such_device(index, count)
+            raise p.no_such_device(index, count)
         device = _call("cuDeviceGet", index)
         self.index = index
         self.capability = (_capability("MAJOR", device), _capability("MINOR", device))

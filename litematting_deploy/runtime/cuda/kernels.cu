@@ -1,4 +1,4 @@
-// Crop-and-stitch on the device. Each thread writes its own element: no shared memory, no barriers, no atomics, so the
+// Crop-and-stitch and foreground colours on the device. Each thread writes its own element: no shared memory, no barriers, no atomics, so the
 // same source runs as loops on the host, and the same inputs give the same bits. Compiled without contraction of
 // multiply and add (--fmad=false), the sums and quotients are NumPy's.
 //
@@ -184,3 +184,122 @@ FINISH(finish_uint8, u8, rintf(alpha * 255.0f))
 FINISH(finish_uint8_truncated, u8, alpha * 255.0f)
 FINISH(finish_uint16, u16, rintf(alpha * 65535.0f))
 FINISH(finish_uint16_truncated, u16, alpha * 65535.0f)
+
+// Foreground colours, as matting/unmixing.py finds them. Planes of a level lie one behind the other, `stride` rows
+// each; the first row that a kernel sees may be any of theirs. Colours are the foreground's (0..2) and what lies
+// behind it (3..5). `tile` pixels square, a tile is soft if a pixel in it, or `sweeps` around it, is neither opaque nor
+// clear; only these are swept.
+
+// One thread per pixel of target, ceil(height / 2) and ceil(width / 2), and plane (z): the mean of 2x2 of source, of
+// which an odd last row or column counts twice.
+extern "C" __global__ void halve(const float *__restrict__ source, float *__restrict__ target, int height, int width,
+                                 int stride, int target_stride) {
+    const int x = X, y = Y, half = (width + 1) / 2;
+    if (x >= half || y >= (height + 1) / 2) return;
+    const float *__restrict__ from = source + (offset)Z * stride * width;
+    const offset above = (offset)(2 * y) * width, below = (offset)clamped(2 * y + 1, height - 1) * width;
+    const int left = 2 * x, right = clamped(2 * x + 1, width - 1);
+    target[((offset)Z * target_stride + y) * half + x] =
+        (from[above + left] + from[above + right] + from[below + left] + from[below + right]) * 0.25f;
+}
+
+// One thread per pixel and plane (z) of colours (6, height, width), which begins `top` rows below the level's first one:
+// the colour of the next coarser level (6, coarser_height, ceil(width / 2)) there.
+extern "C" __global__ void begin_colours(const float *__restrict__ coarser, float *__restrict__ colours, int height,
+                                         int width, int coarser_height, int top) {
+    const int x = X, y = Y;
+    if (x >= width || y >= height) return;
+    const offset from = (offset)Z * coarser_height + (top + y) / 2;
+    colours[((offset)Z * height + y) * width + x] = coarser[from * ((width + 1) / 2) + x / 2];
+}
+
+// What a pixel weighs in means of the foreground (layer 0) or of what lies behind it (1).
+static inline __device__ float weighed(float alpha, int layer) {
+    const float cover = layer ? 1.0f - alpha : alpha;
+    return cover * cover * cover + 1e-4f;
+}
+
+// The weighted mean of 3x3 pixels of plane (height, width) around (x, y); at its borders the plane is mirrored.
+static inline __device__ float mean(const float *__restrict__ plane, const float *__restrict__ alpha, int x, int y,
+                                    int height, int width, int layer) {
+    float sum = 0.0f, weights = 0.0f;
+    for (int dy = -1; dy <= 1; ++dy)
+        for (int dx = -1; dx <= 1; ++dx) {
+            const int row = y + dy, column = x + dx;
+            const int mirrored_y = row < 0 ? -row : row < height ? row : 2 * height - 2 - row;
+            const int mirrored_x = column < 0 ? -column : column < width ? column : 2 * width - 2 - column;
+            const offset at = (offset)clamped(mirrored_y, height - 1) * width + clamped(mirrored_x, width - 1);
+            const float weight = weighed(alpha[at], layer);
+            sum += plane[at] * weight;
+            weights += weight;
+        }
+    return sum / weights;
+}
+
+// Shares out between both colours what they lack of the light.
+static inline __device__ void shared_out(float light, float alpha, float low, float high, float *front, float *behind) {
+    const float clear = 1.0f - alpha, share = 1.0f / (alpha * alpha + clear * clear);
+    const float rest = light - alpha * *front - clear * *behind;
+    const float own = *front + alpha * share * rest, other = *behind + clear * share * rest;
+    *front = own < low ? low : own > high ? high : own;
+    *behind = other < low ? low : other > high ? high : other;
+}
+
+// One thread per pixel and channel (z): a sweep from colours to swept, (6, height, width) both. light (3, stride, width),
+// alpha (height, width), low and high: what colours may be.
+extern "C" __global__ void sweep_colours(const float *__restrict__ light, const float *__restrict__ alpha,
+                                         const float *__restrict__ colours, float *__restrict__ swept, int height,
+                                         int width, int stride, float low, float high) {
+    const int x = X, y = Y;
+    if (x >= width || y >= height) return;
+    const offset plane = (offset)height * width, at = (offset)y * width + x, front_at = Z * plane, other_at = front_at + 3 * plane;
+    float front = mean(colours + front_at, alpha, x, y, height, width, 0);
+    float behind = mean(colours + other_at, alpha, x, y, height, width, 1);
+    shared_out(light[(offset)Z * stride * width + at], alpha[at], low, high, &front, &behind);
+    swept[front_at + at] = front;
+    swept[other_at + at] = behind;
+}
+
+// One thread per row of alpha (height, width), which begins `top` rows below the level's first one, and column of tiles:
+// sets soft (rows of tiles, tile_columns) to 1 for the tiles that a soft pixel of that row lies in or near. Every thread
+// that writes writes the same.
+extern "C" __global__ void soft_tiles(const float *__restrict__ alpha, u8 *__restrict__ soft, int height, int width,
+                                      int top, int tile_rows, int tile_columns, int tile, int sweeps) {
+    const int column = X, y = Y;
+    if (column >= tile_columns || y >= height) return;
+    const int first = clamped(column * tile - sweeps, width), end = clamped((column + 1) * tile + sweeps, width);
+    bool found = false;
+    for (int x = first; x < end && !found; ++x) {
+        const float here = alpha[(offset)y * width + x];
+        found = here > 0.0f && here < 1.0f;
+    }
+    if (!found) return;
+    const int last = clamped((top + y + sweeps) / tile, tile_rows - 1);
+    for (int row = clamped(top + y - sweeps, top + y) / tile; row <= last; ++row)
+        soft[row * tile_columns + column] = 1;
+}
+
+// One thread per pixel and channel (z) of target (planes, target_stride, width), `height` rows of it, which begin `top`
+// rows below the level's first one, and `skipped` below those of swept (6, swept_height, width): the swept colours, and
+// where a tile is not soft those of the coarser level, shared out. planes: 3 for the foreground's alone, or 6. light
+// (3, stride, width) and alpha begin with the same row as target.
+extern "C" __global__ void settle_colours(const float *__restrict__ light, const float *__restrict__ alpha,
+                                          const float *__restrict__ coarser, const float *__restrict__ swept,
+                                          const u8 *__restrict__ soft, float *__restrict__ target, int height, int width,
+                                          int stride, int coarser_height, int swept_height, int target_stride, int top,
+                                          int skipped, int planes, int tile, float low, float high) {
+    const int x = X, y = Y;
+    if (x >= width || y >= height) return;
+    const offset at = (offset)y * width + x, plane = (offset)swept_height * width;
+    const offset swept_at = Z * plane + at + (offset)skipped * width;
+    float front = swept[swept_at], behind = swept[swept_at + 3 * plane];
+    if (!soft[(top + y) / tile * ((width + tile - 1) / tile) + x / tile]) {
+        const int half = (width + 1) / 2;
+        const offset from = ((offset)Z * coarser_height + (top + y) / 2) * half + x / 2;
+        front = coarser[from];
+        behind = coarser[from + (offset)3 * coarser_height * half];
+        shared_out(light[(offset)Z * stride * width + at], alpha[at], low, high, &front, &behind);
+    }
+    target[(offset)Z * target_stride * width + at] = front;
+    if (planes > 3) target[(offset)(Z + 3) * target_stride * width + at] = behind;
+}

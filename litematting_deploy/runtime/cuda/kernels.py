@@ -1,6 +1,7 @@
 """The kernels of `kernels.cu`, one method a step. Addresses are integers; a plan says how large everything is."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -14,13 +15,14 @@ _BLOCK = (32, 8, 1)  # a warp lies along a row, so that its reads of neighbourin
 
 NAMES = (
     *("pad", "unknown_bits", "guide_rows", "guide_columns", "gather", "accumulate"),
+    *("halve", "begin_colours", "sweep_colours", "soft_tiles", "settle_colours"),
     *("finish_float32", "finish_uint8", "finish_uint16", "finish_uint8_truncated", "finish_uint16_truncated"),
 )
 
 
 def source() -> str:
     """Return the CUDA C++ of all kernels."""
-    return (files(__package__) / "kernels.cu").read_text()
+    return (files(__package__) / "kernels.cu").read_text(encoding="utf-8")
 
 
 def batch_record(batch: int) -> "np.dtype[Any]":
@@ -44,6 +46,25 @@ def batch_table(plan: Plan, batch: int, planes: Mapping[str, int], bad: int) -> 
     corners[:count] = np.reshape(plan.corners_yx, (-1, 2))
     table["corners"] = corners.reshape(-1, batch, 2)
     return table
+
+
+@dataclass(frozen=True)
+class LevelPart:
+    """Rows of a level of an image, for the kernels of foreground colours.
+
+    light, alpha: addresses of the first row, (3, stride, width) and (rows, width) float32. first: this row in the
+    level. coarser_height: rows of the next coarser level. bounds: the least and the most light of a colour.
+    """
+
+    light: int
+    alpha: int
+    rows: int
+    width: int
+    stride: int
+    first: int
+    coarser_height: int
+    sweeps: int
+    bounds: tuple[float, float]
 
 
 class Kernels:
@@ -101,6 +122,53 @@ class Kernels:
         numbers = map(np.int32, (plan.padded_hw[1], *plan.image_hw, *plan.offset_yx))
         places = (planes["total"], planes["weight"], planes["trimap"], target)
         self._launch(name, stream, plan.image_hw, *places, *numbers)
+
+    def halve(self, stream: Stream, source: int, target: int, hw: tuple[int, int], strides: tuple[int, int]) -> None:
+        """Write means of 2x2 pixels of four planes (*hw) float32, light and alpha, each `strides` rows behind the one
+        before: those of the source, and of the target."""
+        halved = -(-hw[0] // 2), -(-hw[1] // 2)
+        self._launch("halve", stream, halved, source, target, *map(np.int32, (*hw, *strides)), layers=4)
+
+    def sweep(self, stream: Stream, part: "LevelPart", coarser: int, swept: tuple[int, int]) -> int:
+        """Sweep the colours of a part of a level, which begin with those of the coarser one.
+
+        swept: addresses of two buffers (6, rows, width) float32, which are written. Returns the one with the result.
+        """
+        hw = part.rows, part.width
+        begin = map(np.int32, (*hw, part.coarser_height, part.first))
+        self._launch("begin_colours", stream, hw, coarser, swept[0], *begin, layers=6)
+        numbers: tuple[Argument, ...] = (*map(np.int32, (*hw, part.stride)), *map(np.float32, part.bounds))
+        for _ in range(part.sweeps):
+            self._launch("sweep_colours", stream, hw, part.light, part.alpha, *swept, *numbers, layers=3)
+            swept = swept[1], swept[0]
+        return swept[0]
+
+    def soft_tiles(self, stream: Stream, part: "LevelPart", soft: int, tiles_hw: tuple[int, int], tile: int) -> None:
+        """Mark which tiles the soft pixels of a part of a level lie in or near: 1 in soft (*tiles_hw) uint8."""
+        numbers = map(np.int32, (part.rows, part.width, part.first, *tiles_hw, tile, part.sweeps))
+        self._launch("soft_tiles", stream, (part.rows, tiles_hw[1]), part.alpha, soft, *numbers)
+
+    def settle(
+        self,
+        stream: Stream,
+        part: "LevelPart",
+        addresses: tuple[int, int, int, int],
+        into: tuple[int, int, int],
+        window: tuple[int, int],
+        tile: int,
+    ) -> None:
+        """Write the colours of a part of a level, those of tiles that are not soft from the coarser level.
+
+        addresses: of the coarser level, of what is swept (6, rows, width), of the soft tiles and of the target.
+        into: planes of the target, 3 or 6, rows from one to the next, and its rows. window: the first of those in the
+        level, and in the part.
+        """
+        (planes, stride, rows), (top, skipped) = into, window
+        at = skipped * part.width * np.dtype(np.float32).itemsize
+        sizes = (rows, part.width, part.stride, part.coarser_height, part.rows, stride, top, skipped, planes, tile)
+        numbers: tuple[Argument, ...] = (*map(np.int32, sizes), *map(np.float32, part.bounds))
+        places = (part.light + at, part.alpha + at, *addresses)
+        self._launch("settle_colours", stream, (rows, part.width), *places, *numbers, layers=3)
 
     def _launch(self, name: str, stream: Stream, hw: tuple[int, int], *arguments: Argument, layers: int = 1) -> None:
         """Launch a kernel with a thread for each of `hw` pixels, in each of `layers`."""

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import DeviceError
+
 Argument = int | np.int32 | np.float32
 """An argument of a kernel: an address as `int`, a number as `np.int32` or `np.float32`."""
 
@@ -148,3 +150,13 @@ class Cuda(Protocol):
 
     def capture(self, stream: Stream, work: Callable[[], None]) -> Graph:
         """Record what `work` puts on `stream`, without running it."""
+
+
+def no_such_device(index: int, count: int) -> DeviceError:
+    """Return what to raise for device `index` of `count`."""
+    if not count:
+        return DeviceError(
+            "no CUDA device; check with nvidia-smi that the driver sees one, or run an ONNX with `device=cpu`"
+        )
+    there = "only cuda:0 is there" if count == 1 else f"there are {count}, cuda:0 to cuda:{count - 1}"
+    return DeviceError(f"no CUDA device {index}: {there}")

@@ -13,6 +13,7 @@ from .canvas import Canvas, Floats, Points, Sheet, displace, normal, over
 def fractal(rng: Generator, size: int, cells: int = 4, octaves: int = 5, gain: float = 0.55) -> Floats:
     """Return smooth noise of mean 0 and variance 1, (size, size) float32; its coarsest features are size / cells
     wide."""
+    # Each octave is enlarged from a grid of its own, which takes far less time than noise at full size.
     total: NDArray[np.floating] = np.zeros((size, size), np.float32)
     for octave in range(octaves):
         grid = rng.normal(0, gain**octave, (cells * 2**octave + 3,) * 2).astype(np.float32)
@@ -23,6 +24,7 @@ def fractal(rng: Generator, size: int, cells: int = 4, octaves: int = 5, gain: f
 def place(rng: Generator, size: int, smallest: float = 0.12, largest: float = 0.5) -> tuple[Points, float]:
     """Return a centre, (2,) pixels, and a radius in pixels, log-uniform between fractions of the frame."""
     radius = log_uniform(rng, smallest, largest)
+    # Large things stay nearer the middle, or little of them would be in the frame.
     reach = 0.5 - 0.35 * min(radius, 0.5)
     return (0.5 + rng.uniform(-reach, reach, 2) * rng.uniform(0.3, 1)) * size, radius * size
 
@@ -83,6 +85,7 @@ def grow(
     aim = toward(angle)[:, None] + np.atleast_2d(pull)[:, None] * t[:, None]
     steps = toward(angles(aim) + stray)
     steps *= (np.broadcast_to(np.asarray(lengths, np.float64), angle.shape) / (points - 1))[:, None, None]
+    # Lines begin at their roots.
     steps[:, 0] = 0
     return np.asarray(roots[..., None, :] + np.cumsum(steps, 1))
 
@@ -99,6 +102,7 @@ def sideways(lines: Points) -> Points:
 
 def sampled(lines: Points | Floats, at: Points | Floats) -> Points:
     """Return points between those of lines, (K, M, D), at (K, N) or (N,) fractional indices: (K, N, D)."""
+    # At the very last index there is no next point to go to.
     low = np.minimum(at.astype(int), lines.shape[1] - 2)
     rows, part = np.arange(len(lines))[:, None], (at - low)[..., None]
     return np.asarray(lines[rows, low] * (1 - part) + lines[rows, low + 1] * part)
@@ -113,11 +117,13 @@ def coiled(
     keep together. Returns (K, M, 2).
     """
     count, points = lines.shape[:2]
+    # Windings of hair are never quite even; those of a lock drift together.
     drift = np.cumsum(rng.normal(0, 1.2 / np.sqrt(points), (count // each, points)), 1).repeat(each, 0)
     angle = np.asarray(phase, np.float64)[:, None] + drift
     angle = angle + 2 * np.pi * np.asarray(turns, np.float64)[:, None] * np.linspace(0, 1, points)
     across = sideways(lines)
     along = np.stack([across[..., 1], -across[..., 0]], -1)
+    # Hair leaves its root straight, and winds fully from a third of its length on.
     size = (np.asarray(radius, np.float64)[:, None] * np.linspace(0, 3, points).clip(0, 1))[..., None]
     return np.asarray(lines + size * (np.sin(angle)[..., None] * across + depth * np.cos(angle)[..., None] * along))
 
@@ -142,6 +148,7 @@ def lit(rng: Generator, sheet: Sheet, relief: float = 0.35, texture: float = 0.0
     relief: how much the coverage stands out. texture: how strong the patches are. Coverage is left as it is.
     """
     size = sheet.shape[0]
+    # Light is smooth: computed on so few pixels, it costs next to nothing.
     small = cv2.resize(sheet[..., 0], (96, 96), interpolation=cv2.INTER_AREA)
     swollen = cv2.GaussianBlur(small, (0, 0), 3) + cv2.GaussianBlur(small, (0, 0), 9)
     down, right = np.gradient(swollen)
@@ -152,6 +159,7 @@ def lit(rng: Generator, sheet: Sheet, relief: float = 0.35, texture: float = 0.0
     light = cv2.resize(np.asarray(slope + tilt, np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
     light = light + texture * fractal(rng, size, 3, 6, 0.65)
     shaded = sheet.copy()
+    # Shade is multiplied by coverage in a sheet, and cannot be more than white of it.
     shaded[..., 1] = np.minimum(shaded[..., 1] * np.exp(light), 255 * shaded[..., 0])
     return shaded
 
@@ -187,6 +195,7 @@ def stacked(layers: Sequence[Canvas | Sheet], reach: float, depth: float = 0.5) 
     result, width = sheets[0], 2 * max(int(reach), 1) + 1
     shift = np.array([[1, 0, reach / 2], [0, 1, reach]], np.float64)
     for top in sheets[1:]:
+        # Two box filters are nearly a Gaussian one, in a time that does not depend on the width.
         shadow = cv2.blur(cv2.blur(np.ascontiguousarray(top[..., 0]), (width, width)), (width, width))
         shadow = cv2.warpAffine(shadow, shift, shadow.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
         result = result * np.stack([np.ones_like(shadow), 1 - np.float32(depth) * shadow], -1)

@@ -34,6 +34,7 @@ class Camera(NamedTuple):
         away = np.sin(self.yaw) * points[..., 0] + np.cos(self.yaw) * points[..., 1]
         depth = away * np.cos(self.pitch) - points[..., 2] * np.sin(self.pitch)
         up = points[..., 2] * np.cos(self.pitch) + away * np.sin(self.pitch)
+        # What lies behind the camera would be seen upside down, and infinitely large on its plane.
         scale = self.distance / np.maximum(self.distance + depth, 0.15 * self.distance)
         picture = np.stack([x, -up], -1) * (scale * self.radius)[..., None] + self.centre
         return np.concatenate([picture, scale[..., None]], -1)
@@ -60,11 +61,13 @@ class Sketch(NamedTuple):
         """
         seen = self.camera(lines)
         count, points = lines.shape[:2]
+        # A gloss changes slowly along a wire, and each piece of another tone is drawn by itself.
         pieces = min(points - 1, 8)
         middle = (np.arange(pieces) + 0.5) / pieces * (points - 1)
         x, rng = seen[:, middle.astype(int), 0] / self.canvas.size, self.rng
         gloss = 1 + 0.35 * np.sin(rng.uniform(6, 14) * x + rng.uniform(0, 6.3)) + rng.normal(0, 0.08, (count, 1))
         tone, thick = (shade * gloss).clip(15, 250), width * seen[..., 2].mean(1)
+        # On so thin a wire a highlight would not be seen.
         if width < 2.5:
             self.canvas.strokes(seen[..., :2], thick, tone, 1.0, pieces)
             return

@@ -30,7 +30,9 @@ def blob(rng: Generator, roughness: float = 0.3) -> Points:
     """Return a closed smooth outline about the unit circle."""
     t = np.linspace(0, 2 * np.pi, 160, endpoint=False)
     order = np.arange(1, 8)
+    # Falling with the order, or the outline would be jagged rather than lobed.
     swing = rng.normal(0, roughness, (2, 7)) / order**1.2
+    # An exponential is positive, so that the outline never crosses itself.
     radius: Points = np.exp((swing[0] * np.cos(np.outer(t, order)) + swing[1] * np.sin(np.outer(t, order))).sum(1))
     return np.asarray(radius[:, None] * toward(t) / radius.max())
 

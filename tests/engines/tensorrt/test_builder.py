@@ -26,8 +26,11 @@ from litematting_deploy.engines.tensorrt.network import Network, parse
 from litematting_deploy.engines.tensorrt.profile import BuildProfile
 from litematting_deploy.engines.tensorrt.progress import Meter
 from litematting_deploy.errors import ArtefactError, DeviceError, UsageError
+from litematting_deploy.export.graph import build_graph
+from litematting_deploy.export.spec import ExportSpec
 from litematting_deploy.files import sha256
-from litematting_deploy.runtime.shipped import SHIPPED_ENGINE
+from litematting_deploy.model import load_checkpoint
+from litematting_deploy.runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
 from litematting_deploy.sidecar import check_engine_sidecar, check_sidecar, sidecar_path
 
 ADA = BuildProfile(backend="tensorrt-rtx", architectures=("8.9",))
@@ -179,6 +182,17 @@ def test_targets(rtx: trt.TensorRT) -> None:
         targets(enterprise, profile, None)
     with pytest.raises(DeviceError, match=r"refittable.*needs an NVIDIA GPU.*leave it out"):
         targets(rtx, dataclasses.replace(profile, refit=True), None)
+
+
+@pytest.mark.slow
+@pytest.mark.heavy
+def test_the_form_for_gpus_with_any_number_of_patches(tmp_path: Path) -> None:
+    """TensorRT for RTX stopped with an internal error at two sums of other lengths that were added."""
+    spec = ExportSpec(64, 64, precision="fp16", norm="gpu")
+    onnx.save(build_graph(load_checkpoint(SHIPPED_CHECKPOINT), spec), tmp_path / "m.onnx")
+    with pytest.warns(UserWarning, match="has no sidecar"):
+        built = build_engine(tmp_path / "m.onnx", tmp_path / "m.engine", ADA)
+    assert (built.sidecar.batches, built.sidecar.precision) == ((1, 1, 8), "fp16")
 
 
 @pytest.mark.heavy

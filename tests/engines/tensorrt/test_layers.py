@@ -135,6 +135,8 @@ def test_a_page_and_a_table(tmp_path: Path, small_onnx: Path) -> None:
     assert not re.search(r"(?:src|href)=|url\(", page), "nothing from elsewhere"
     assert 'name="viewport"' in page
     assert page.count("<tr>") == len(table["layers"]) + 1
+    assert ">Nx8x64x64 Half" in page or ">Nx3x64x64 Float" in page  # any number of patches
+    assert "-1x" not in page
 
 
 @pytest.mark.slow

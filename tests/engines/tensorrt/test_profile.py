@@ -86,7 +86,7 @@ def test_every_shipped_profile_can_be_read_and_is_in_the_table() -> None:
         ('architectures = "8.9"', "architectures must be a list; got '8.9'"),
         ("timing_cache = 3", "timing_cache must be a file name; got 3"),
         ('timing_cache = ""', "timing_cache must be a file name; got ''"),
-        ('layers = "a\\u0000b"', "in the folder of bad.toml or below"),
+        ('layers = "a\\u0000b"', "layers must be a text without NUL characters"),
         ('timing_cache = "../t"', "in the folder of bad.toml or below"),
         ('layers = "away/l.json"', "in the folder of bad.toml or below"),
         ('layers = "/l.json"', "in the folder of bad.toml or below"),

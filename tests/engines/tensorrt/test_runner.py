@@ -62,12 +62,12 @@ def test_without_a_driver_one_line_says_what_to_install(small_engine: Path, tmp_
 
 def test_without_tensorrt_one_line_names_the_extra(small_engine: Path, tmp_path: Path) -> None:
     result = matted(small_engine, tmp_path, block="tensorrt_rtx")
-    assert_one_line(result, 1, "needs tensorrt_rtx", "not installed", "litematting-deploy[rtx-cu13]")
+    assert_one_line(result, 1, "needs tensorrt_rtx", "not installed", "[rtx-cu13]")
     full = edited(small_engine, tmp_path, backend="tensorrt")
-    assert_one_line(matted(full, tmp_path, block="tensorrt"), 1, "needs tensorrt,", "litematting-deploy[trt-cu13]")
+    assert_one_line(matted(full, tmp_path, block="tensorrt"), 1, "needs tensorrt,", "[trt-cu13]")
     if gpu():
         pytest.skip("without cuda-python the driver is not reached")
-    assert_one_line(matted(small_engine, tmp_path, block="cuda"), 1, "needs cuda", "litematting-deploy[cuda13]")
+    assert_one_line(matted(small_engine, tmp_path, block="cuda"), 1, "needs cuda", "[cuda13]")
 
 
 def without_sidecar(engine: Path, folder: Path) -> Path:

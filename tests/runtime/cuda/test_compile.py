@@ -49,7 +49,7 @@ def test_a_device_newer_than_nvrtc_gets_ptx(compilations: list[str]) -> None:
 
 
 def test_a_device_older_than_nvrtc_is_told_what_to_install() -> None:
-    with pytest.raises(DeviceError, match=r"capability 2\.0 is older than .*litematting-deploy\[cuda12\]"):
+    with pytest.raises(DeviceError, match=r"capability 2\.0 is older than .*\[cuda12\]"):
         compiled(source(), (2, 0))
 
 
@@ -92,7 +92,7 @@ def test_without_nvrtc_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         raise RuntimeError("Failure finding libnvrtc.so")  # as cuda.bindings says it
 
     monkeypatch.setattr("cuda.bindings.nvrtc.nvrtcVersion", missing)
-    with pytest.raises(DependencyError, match=r"needs NVRTC .*pip install 'litematting-deploy\[cuda13\]'"):
+    with pytest.raises(DependencyError, match=r"needs NVRTC .*\[cuda13\]'"):
         compiled(source(), (8, 9))
 
 

@@ -297,10 +297,11 @@ def test_frames_allocate_nothing_once_the_largest_has_come(cuda: Cuda, driver: D
         return np.zeros((*hw, 3), np.uint8), np.full(hw, 128, np.uint8)
 
     with Matter(OnDevice(Idle(), cuda)) as matter:
-        for _ in matter.sequence([frame((20, 300)), *map(frame, sizes)]):
+        # What lies on this device is all 0, whatever is copied there.
+        for _ in matter.sequence([frame((20, 300)), *map(frame, sizes)], allow_no_unknown=True):
             pass
         driver.since()
-        for _ in matter.sequence(map(frame, sizes * 2)):
+        for _ in matter.sequence(map(frame, sizes * 2), allow_no_unknown=True):
             pass
         calls = Counter(call[0] for call in driver.since())
     memory = {
@@ -345,7 +346,7 @@ def test_a_photo_is_on_its_way_before_it_is_planned(driver: Driver, trimap_on_de
         matter._plan = noted  # type: ignore[assignment]
         trimap = resident((90, 80)) if trimap_on_device else np.full((90, 80), 128, np.uint8)
         driver.since()
-        matter(np.zeros((90, 80, 3), np.uint8), trimap)
+        matter(np.zeros((90, 80, 3), np.uint8), trimap, allow_no_unknown=True)  # the stand-in computes no mask
         calls = driver.since()
     names = [call[0] for call in calls if call[0].startswith(("cuMemcpy", "cuStream", "cuEvent", "plan"))]
     before = [name for name in names[: names.index("plan")] if not name.endswith("Create")]

@@ -6,8 +6,10 @@ from ctypes.util import find_library
 
 import pytest
 
+from litematting_deploy._optional import install
 from litematting_deploy.errors import DeviceError
-from litematting_deploy.runtime.cuda import no_such_device, open_cuda
+from litematting_deploy.runtime.cuda import open_cuda
+from litematting_deploy.runtime.cuda.protocol import no_such_device
 from tests.conftest import ROOT
 
 SCRIPT = """
@@ -42,8 +44,7 @@ def test_a_missing_package_names_its_extra() -> None:
         check=True,
     )
     assert done.stdout == (
-        "DependencyError running on a GPU needs cuda.bindings, which is not installed: "
-        "pip install 'litematting-deploy[cuda13]'\n"
+        f"DependencyError running on a GPU needs cuda.bindings, which is not installed: {install('cuda13')}\n"
     )
 
 

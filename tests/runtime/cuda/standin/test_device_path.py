@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from litematting_deploy.errors import InputError, NotFiniteError
+from litematting_deploy.images.photo import Photo
+from litematting_deploy.matting.foreground import estimate_foreground
 from litematting_deploy.runtime.cuda.arrays import DeviceArray
 from tests.runtime.cuda.standin import control
 from tests.runtime.cuda.standin.network import HostNetwork
@@ -47,6 +49,18 @@ def test_the_guide_gives_the_same_to_the_level(dtype: str) -> None:
     assert difference.max() <= (2e-6 if dtype == "float32" else 1)
     assert dtype == "float32" or (difference == 0).mean() > 0.999
     assert not np.array_equal(found, wanted(frame, 0.0, dtype))
+
+
+@on_standin
+def test_foreground_colours() -> None:
+    image, trimap = photo(HW)
+    seen = Photo("a photo", image, image)
+    with on_device() as matter:
+        alpha = matter(image, trimap)
+        found = estimate_foreground(seen, alpha, matter.unmix)
+    there = estimate_foreground(seen, alpha)
+    assert np.abs(found.astype(int) - there).max() <= 1
+    assert not [line for line in control.log() if line.startswith("!")]
 
 
 @on_standin

@@ -1,0 +1,10 @@
+# Every command on the CPU: docker build -t litematting .   See docs/how-to/container.md.
+ARG PYTHON=3.13
+FROM python:${PYTHON}-slim
+ARG EXTRAS=cpu,video
+RUN --mount=type=bind,target=/source,rw sh /source/container/install.sh ${EXTRAS}
+ENV PATH=/opt/litematting/bin:$PATH PYTHONDONTWRITEBYTECODE=1 XDG_CACHE_HOME=/cache TMPDIR=/cache HOME=/cache
+USER 10001:10001
+VOLUME /cache
+WORKDIR /data
+CMD ["ltm-doctor"]

@@ -1,0 +1,111 @@
+"""Trimaps of masks that are made from the frames of a clip themselves, steadied over time."""
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..matting.motion import Flow, flows, grey_of
+from ..segmentation.maker import MaskMaker
+from ..segmentation.pieces import SoftMask
+from ..specs import TrimapSpec
+from ..video.reader import Clip, ClipFrame
+from .clip_trimaps import Neighbours, Pair
+from .trimaps import Trimap, trimap_of_made
+
+_KEPT = 3
+"""Frames whose masks are kept: one and its neighbours."""
+
+
+class FrameTrimaps(Protocol):
+    """The trimaps of a clip's frames: given, as `ClipTrimaps`, or made from the frames, as `ClipMasks`."""
+
+    def check(self, clip: Clip) -> None:
+        """Raise `InputError`, before any work is done, for what no frame could make good."""
+
+    def pairs(self, clip: Clip) -> Iterator[Pair]:
+        """Yield all frames of a clip, in order, with what their trimaps are made from. Raises `InputError`."""
+
+    def trimap(self, pair: Pair, network: NDArray[np.uint8]) -> Trimap:
+        """Return the trimap of a pair; pairs come in order. network: (H, W, 3) uint8. Raises `InputError`."""
+
+
+class ClipMasks:
+    """Trimaps of masks that are made from the frames of a clip.
+
+    What a mask gets wrong flickers, where the object itself only moves: each pixel has the median of the masks of its
+    frame and of those before and after it, where optical flow says that all three show the same point.
+    """
+
+    def __init__(self, spec: TrimapSpec, maker: MaskMaker) -> None:
+        self._spec, self._maker = spec, maker
+        # By the indices of their frames; of a neighbour, or of one that comes in its turn.
+        self._made: OrderedDict[int, _Made | InputError] = OrderedDict()
+
+    def check(self, clip: Clip) -> None:
+        """Do nothing: each frame shows for itself what is in it."""
+
+    def pairs(self, clip: Clip) -> Iterator[Pair]:
+        """Yield all frames of a clip, each with its neighbours."""
+        before: ClipFrame | None = None
+        here: ClipFrame | None = None
+        for after in itertools.chain(clip.frames(), [None]):
+            if here is not None:
+                yield Pair(here, here.name, Neighbours(before, after))
+            before, here = here, after
+
+    def trimap(self, pair: Pair, network: NDArray[np.uint8]) -> Trimap:
+        """Return the trimap of a frame; an object may leave the picture. Raises `InputError`."""
+        near = pair.grey
+        assert isinstance(near, Neighbours)  # `pairs` gives every frame its own
+        here = self._of(pair.frame, network)
+        if isinstance(here, InputError):
+            raise here
+        before, after = (None if frame is None else self._of(frame) for frame in (near.before, near.after))
+        mask = here.mask
+        if isinstance(before, _Made) and isinstance(after, _Made):
+            mask = self._maker.marked(_median(before, here, after))
+        return trimap_of_made(mask, network, self._spec, self._maker, pair.name, alone=False)
+
+    def _of(self, frame: ClipFrame, network: NDArray[np.uint8] | None = None) -> "_Made | InputError":
+        """Return the mask of a frame, or why there is none. network: (H, W, 3) uint8, where it is at hand."""
+        found = self._made.get(frame.index)
+        if found is None:
+            image = frame.colours.network(frame.signal()) if network is None else network
+            try:
+                found = _Made(image, self._maker(image, frame.name))
+            # Of a neighbour it is no failure; in its turn the frame itself fails.
+            except InputError as error:
+                found = error
+            self._made[frame.index] = found
+            while len(self._made) > _KEPT:
+                self._made.popitem(last=False)
+        return found
+
+
+class _Made:
+    """A frame with the mask (H, W), 0..1, that was made from it."""
+
+    def __init__(self, image: NDArray[np.uint8], mask: SoftMask) -> None:
+        """image: (H, W, 3) uint8."""
+        self.mask, self._grey = mask, grey_of(image)
+        self._flows: tuple[Flow, Flow] | None = None
+
+    def flows_to(self, after: Self) -> tuple[Flow, Flow]:
+        """Return the flow from here to the next frame, and that from there to here; found once."""
+        if self._flows is None:
+            self._flows = flows(self._grey, after._grey)
+        return self._flows
+
+
+def _median(before: _Made, here: _Made, after: _Made) -> SoftMask:
+    """Return the median (H, W) of three masks where flow can be trusted both ways; elsewhere the mask of `here`."""
+    hw = here.mask.shape[:2]
+    back, there = (flow.enlarged(hw) for flow in (before.flows_to(here)[1], here.flows_to(after)[0]))
+    first, last = back.bring(before.mask), there.bring(after.mask)
+    low, high = np.minimum(first, last), np.maximum(first, last)
+    return np.where(back.trusted & there.trusted, here.mask.clip(low, high), here.mask)

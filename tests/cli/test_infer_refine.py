@@ -1,0 +1,57 @@
+"""Refined alphas, from the command to the file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from litematting_deploy import Matter, matte_folder
+from litematting_deploy.matting.refine import refine
+from litematting_deploy.runtime.shipped import TINY_ENGINE
+from tests.cli.frames import BOX, save_trimap
+from tests.conftest import EXAMPLE, assert_one_line, called
+
+_ENGINE = ("--engine", TINY_ENGINE)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """A folder with a photo, and one with its trimap."""
+    images, trimaps = tmp_path / "images", tmp_path / "trimaps"
+    images.mkdir()
+    with Image.open(EXAMPLE) as picture:
+        Image.fromarray(np.asarray(picture)[BOX]).save(images / "a.png")
+    return images, save_trimap(trimaps / "a.png").parent
+
+
+def pixels_of(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+@pytest.mark.filterwarnings("ignore:.*has no sidecar")
+def test_photos_and_folders_are_refined(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    images, trimaps = folders
+    photo, trimap, alpha = images / "a.png", trimaps / "a.png", tmp_path / "alpha.png"
+    assert called("ltm-infer", photo, trimap, "-o", alpha, "--refine", *_ENGINE).code == 0
+    with Matter.load(TINY_ENGINE) as matter:
+        plain = matter(pixels_of(photo), pixels_of(trimap))
+    wanted = np.rint(refine(pixels_of(photo), pixels_of(trimap), plain) * 255)
+    found = pixels_of(alpha)
+    np.testing.assert_array_equal(found, wanted)
+    known = pixels_of(trimap) != 128
+    assert np.array_equal(found[known], pixels_of(trimap)[known])
+    assert np.abs(found[~known] - plain[~known] * 255).max() > 5
+    matte_folder(images, trimaps, tmp_path / "many", engine=TINY_ENGINE, refine=True)
+    np.testing.assert_array_equal(pixels_of(tmp_path / "many" / "a.png"), found)
+    again = called("ltm-infer", images, trimaps, "-o", tmp_path / "many", "--resume", *_ENGINE)
+    assert again.code == 2
+    assert "was begun with another plan ('adaptive, margin 6, refined', now 'adaptive, margin 6')" in again.err
+
+
+def test_what_the_authors_made_is_not_refined(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    pair = folders[0] / "a.png", folders[1] / "a.png"
+    failed = called("ltm-infer", *pair, "-o", tmp_path / "alpha.png", "--refine", "--published", *_ENGINE)
+    assert_one_line(failed, 2, "--published repeats the authors' alpha, which --refine would change; leave one of them")
