@@ -44,9 +44,9 @@ def option(spec: type[Any], flag: str, name: str | None = None, **others: Any) -
     """Return the option for a field of a spec, a dataclass, with the field's type, choices and default.
 
     name: of the field, where the flag has another. others: as `click.option` takes them; they come before the field's.
-    """  # type: ignore[arg-type]  # a class is hashable
+    """
     name = name or flag.removeprefix("--").replace("-", "_")
-    (hint, checks), default = checks_of(spec)[name], getattr(spec, name, None)
+    (hint, checks), default = checks_of(spec)[name], getattr(spec, name, None)  # type: ignore[arg-type]  # a class is hashable
     # Of `str | None` these are the union itself and its parts.
     kinds = [hint, *get_args(hint)]
     choices = next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())

@@ -10,6 +10,7 @@ from PIL import Image
 from litematting_deploy import Matter, matte_folder
 from litematting_deploy.matting.refine import refine
 from litematting_deploy.runtime.shipped import TINY_ENGINE
+from litematting_deploy.specs import job_of
 from tests.cli.frames import BOX, save_trimap
 from tests.conftest import EXAMPLE, assert_one_line, called
 
@@ -48,10 +49,21 @@ def test_photos_and_folders_are_refined(folders: tuple[Path, Path], tmp_path: Pa
     np.testing.assert_array_equal(pixels_of(tmp_path / "many" / "a.png"), found)
     again = called("ltm-infer", images, trimaps, "-o", tmp_path / "many", "--resume", *_ENGINE)
     assert again.code == 2
-    assert "was begun with another plan ('adaptive, margin 6, refined', now 'adaptive, margin 6')" in again.err
+    assert "was begun with another plan: --plan adaptive, margin 6, refined, now --plan adaptive, margin 6" in again.err
 
 
 def test_what_the_authors_made_is_not_refined(folders: tuple[Path, Path], tmp_path: Path) -> None:
     pair = folders[0] / "a.png", folders[1] / "a.png"
     failed = called("ltm-infer", *pair, "-o", tmp_path / "alpha.png", "--refine", "--published", *_ENGINE)
     assert_one_line(failed, 2, "--published repeats the authors' alpha, which --refine would change; leave one of them")
+
+
+def test_masks_made_from_the_photo_are_refined_by_default() -> None:
+    def refines(options: dict[str, object], trimap: str | None = None) -> bool | None:
+        return job_of("a.png", "alpha.png", options, trimap=trimap).plan.refine
+
+    assert refines({"key": "green"}) is True
+    assert refines({"key": "green", "refine": False}) is False
+    assert refines({"key": "green", "published": True}) is False
+    assert not refines({}, trimap="t.png")
+    assert refines({"refine": True}, trimap="t.png") is True

@@ -7,7 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from litematting_deploy.images.colour import srgb_decode
 from tests.conftest import Run, assert_one_line, called
+from tests.images.files import save_exr
 from tests.segmentation.scenes import BOX, HW, NETWORKS, alpha, before_screen, check, network, pair, save
 from tests.video.clips import read_clip, save_clip
 
@@ -174,3 +176,19 @@ def test_what_is_wrong_is_one_line_and_writes_nothing(here: Path, line: str, cod
     before = {path.name: path.stat().st_mtime_ns for path in here.iterdir()}
     assert_one_line(called(*line.split()), code, words)
     assert {path.name: path.stat().st_mtime_ns for path in here.iterdir()} == before
+
+
+def test_layers_and_exposure_of_exr_photos_and_plates(here: Path) -> None:
+    """A layer that is two stops too dark makes the trimap of the picture as it was, before the same wall."""
+    image, plate = pair()
+    for name, pixels in {"photo": image, "plate": plate}.items():
+        light = (srgb_decode(pixels / 255) / 4).astype(np.float32)
+        planes = {f"beauty.{channel}": light[:, :, index].copy() for index, channel in enumerate("RGB")}
+        save_exr(here / f"{name}.exr", planes | {"depth.Y": np.ones(HW, np.float32)})
+    exr = ("--layer", "beauty", "--exposure", "2")
+    for empty in ("plate.exr", "plate.png"):
+        made = called("ltm-trimap", "photo.exr", "-o", "t.png", "--clean-plate", empty, *exr)
+        assert (made.code, made.err) == (0, ""), made
+        check(load("t.png"), wrong=0.005, most_unknown=0.6)
+    made = called("ltm-trimap", "photo.png", "-o", "t.png", "--clean-plate", "plate.png", *exr)
+    assert_one_line(made, 2, "applies to scene-linear OpenEXR photos")

@@ -15,6 +15,7 @@ from litematting_deploy.errors import ForegroundError, NotFiniteError
 from litematting_deploy.images.background import Background
 from litematting_deploy.images.decode import decode
 from litematting_deploy.images.photo import Photo
+from litematting_deploy.matting.refine import refine
 from litematting_deploy.runtime import Matter
 from litematting_deploy.specs import TrimapSpec
 
@@ -62,3 +63,19 @@ def test_a_photo_that_is_not_finite_fails_alone(root_onnx: Path, tmp_path: Path)
         assert np.array_equal(cut_out("grey")[1].alpha, wanted)
     finally:
         studio.close()
+
+
+def test_alphas_of_masks_made_on_the_page_are_refined(root_onnx: Path) -> None:
+    """Unless the server was started without; whatever the matter does, painted trimaps are as it says."""
+    photo = Photo("photo.png", *2 * (np.random.default_rng(0).integers(60, 200, (40, 48, 3)).astype(np.uint8),))
+    trimap = np.full((40, 48), 128, np.uint8)
+    trimap[:10], trimap[-10:] = 0, 255
+    found = {}
+    for asked in (None, False, True):
+        with Matter.load(root_onnx, refine=asked) as matter:
+            for made in (False, True):
+                found[asked, made] = studio.matte(matter, photo, trimap, lambda *_: None, made=made).alpha
+    plain, refined = found[False, False], refine(photo.network, trimap, found[False, False])
+    assert np.abs(plain - refined).max() > 0.01
+    for (asked, made), alpha in found.items():
+        assert np.array_equal(alpha, refined if asked or (asked is None and made) else plain), (asked, made)
