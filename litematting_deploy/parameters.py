@@ -8,7 +8,7 @@ import functools
 import math
 import numbers
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from inspect import formatannotation
 from typing import Annotated, Any, Literal, Protocol, Self, get_args, get_origin, get_type_hints
@@ -188,7 +188,7 @@ def checked(name: str, given: Any, hint: Any, checks: tuple[Check, ...]) -> Any:
 
 
 @functools.cache
-def checks_of(spec: Any) -> dict[str, tuple[Any, tuple[Check, ...]]]:
+def checks_of(spec: Hashable) -> dict[str, tuple[Any, tuple[Check, ...]]]:
     """Return the type of each field of a dataclass, and what else its annotation says."""
     hints = get_type_hints(spec, include_extras=True)
     parts = {name: get_args(hint) if get_origin(hint) is Annotated else (hint,) for name, hint in hints.items()}

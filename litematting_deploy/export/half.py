@@ -22,7 +22,7 @@ def converted(
 ) -> LiteMatting:
     """Return a copy of a model in the type `outside`, whose `stages` compute in the type `inside`.
 
-    Their maps are converted where they enter and leave a stage.
+    Their maps are converted where they enter a stage, and where they leave it for another.
     """
     made = copy.deepcopy(model).to(outside)
 
@@ -38,7 +38,8 @@ def converted(
             stage.to(inside)
             stage.load_state_dict(originals[name].state_dict())  # weights that have lost nothing
             stage.register_forward_pre_hook(enters)
-            stage.register_forward_hook(leaves)
+            if name != STAGES[-1]:  # what leaves the last stage is alpha, which stays as exact as it is
+                stage.register_forward_hook(leaves)
     return made
 
 

@@ -197,21 +197,28 @@ def as_affine(
     if offset is None:
         rows = _by_group(op, x, norm)
         centred = op.Sub(rows, average_of_rows(op, average(op, rows, 3), height))
+        # A flat map is divided by the root of epsilon, which makes the rounding of its mean 300 times as large, and a
+        # hundred norms follow. The mean of what is left without it is small, and so is its rounding.
+        left = _whole_mean(op, centred)
     else:
         offset = reshape(op, offset, 0, channels, 1, 1)
         means = reshape(op, op.Add(_whole_mean(op, x), offset), 0, groups, -1)
         mean = op.Expand(average(op, means, 2), numbers(op, 1, 1, channels // groups))
         centred = _by_group(op, op.Sub(x, op.Sub(reshape(op, mean, 0, channels, 1, 1), offset)), norm)
+        left = None
     variance = _whole_mean(op, op.Mul(centred, centred))
     # What a BatchNormalization needs around it takes as long to open as it saves in several runs over a small map.
     if height * width >= _LARGE:
-        return _batch_normalised(op, centred, weight, bias, op.Constant(value_floats=[0.0] * groups), variance, norm)
+        left = op.Constant(value_floats=[0.0] * groups) if left is None else left
+        return _batch_normalised(op, centred, weight, bias, left, variance, norm)
     deviation = op.Sqrt(op.Add(variance, op.Constant(value_float=epsilon)))
     scale = op.Div(reshape(op, weight, 1, groups, channels // groups, 1), deviation)
-    scale = reshape(op, scale, -1, channels, 1, 1)
+    shift = reshape(op, bias, 1, groups, channels // groups, 1)
+    shift = shift if left is None else op.Sub(shift, op.Mul(left, scale))
+    scale, shift = reshape(op, scale, -1, channels, 1, 1), reshape(op, shift, -1, channels, 1, 1)
     if groups < channels:
         centred = reshape(op, centred, -1, channels, height, width)
-    result: ir.Value = op.Add(op.Mul(centred, scale), reshape(op, bias, channels, 1, 1))
+    result: ir.Value = op.Add(op.Mul(centred, scale), shift)
     return result
 
 

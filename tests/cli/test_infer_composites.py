@@ -7,7 +7,7 @@ import numpy as np
 import OpenEXR
 import pytest
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, JpegImagePlugin
 
 from litematting_deploy.errors import UsageError
 from litematting_deploy.images.background import fitted
@@ -49,6 +49,7 @@ def test_a_jpeg_composite_keeps_what_the_photo_says(pair: tuple[Path, Path], tmp
             PROFILE,
         )
         assert jpeg.getexif()[ExifTags.Base.Copyright] == "me"
+        assert isinstance(jpeg, JpegImagePlugin.JpegImageFile)
         assert [component[1:3] for component in jpeg.layer] == [(1, 1)] * 3, "colour at full size"
     difference = np.abs(pixels_of(files["w.jpg"]).astype(int) - pixels_of(files["w.png"]))
     assert difference.mean() < 2
@@ -80,7 +81,8 @@ def test_a_folder_of_jpeg_composites(pair: tuple[Path, Path], tmp_path: Path) ->
         (tmp_path / folder).mkdir()
         for name in "xy":
             (tmp_path / folder / f"{name}.png").write_bytes(source.read_bytes())
-    job = ("ltm-infer", tmp_path / "p", tmp_path / "t", "-o", tmp_path / "o", "--cutout", tmp_path / "c", *_ENGINE)
+    job: tuple[str | Path, ...] = ("ltm-infer", tmp_path / "p", tmp_path / "t", "-o", tmp_path / "o", *_ENGINE)
+    job = (*job, "--cutout", tmp_path / "c")
     assert_one_line(called(*job, "--format", "jpeg"), 2, "--format jpeg is for pictures without transparency")
     job = (*job, "--format", "jpeg", "--background", "white")
     assert called(*job).code == 0
@@ -113,8 +115,8 @@ def test_a_background_of_another_size(fit: str, size: tuple[int, int], pair: tup
     smooth = np.add.outer(np.linspace(0, 120, size[0]), np.linspace(0, 120, size[1]))
     behind = Image.fromarray(np.dstack([smooth, 240 - smooth, smooth / 2]).astype(np.uint8))
     behind.save(tmp_path / "sky.png")
-    job = ("ltm-infer", *pair, "-o", tmp_path / "a.png", "--cutout", tmp_path / "c.png", *_ENGINE)
-    job = (*job, "--background", tmp_path / "sky.png")
+    job: tuple[str | Path, ...] = ("ltm-infer", *pair, "-o", tmp_path / "a.png", "--cutout", tmp_path / "c.png")
+    job = (*job, *_ENGINE, "--background", tmp_path / "sky.png")
     refused = called(*job)
     assert_one_line(refused, 1, "sky.png: is", "--background-fit cover or contain")
     assert called(*job, "--background-fit", fit).code == 0

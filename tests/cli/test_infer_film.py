@@ -76,6 +76,7 @@ def test_a_name_of_opencolorio(light: NDArray[np.float16], trimap: Path, tmp_pat
     save_exr(tmp_path / "p.exr", planes(light))
     photo = read_photo(tmp_path / "p.exr", input_space="ACEScg")
     assert photo.space.to_xyz is not None
+    assert SRGB.to_xyz is not None
     np.testing.assert_allclose(photo.space.to_xyz, primaries_to_xyz(_AP1, _ACES_WHITE), atol=2e-3)
     matrix = np.linalg.inv(SRGB.to_xyz) @ primaries_to_xyz(_AP1, _ACES_WHITE)
     seen = srgb_encode((light.astype(np.float64) @ matrix.T).clip(0, 1)) * 255

@@ -111,7 +111,8 @@ def test_a_wrong_variable_is_named(job: tuple[str | Path, ...], monkeypatch: pyt
 
 
 def test_threads_are_those_of_pictures_too(job: tuple[str | Path, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cv2, "setNumThreads", (asked := []).append)
+    asked: list[int] = []
+    monkeypatch.setattr(cv2, "setNumThreads", asked.append)
     assert called(*job, "--threads", "2", "--device", "cpu").code == 1  # of the frame that fails
     assert asked == [2]
     assert_one_line(called(*job, "--threads", "0"), 2, "--threads must be 1 or more; got 0")

@@ -40,7 +40,7 @@ def test_the_command_matting_with_an_engine_in_a_hub_cache(tmp_path: Path) -> No
     _crop(*small)
     for alpha, engine in zip(alphas, (links / SHIPPED_ENGINE.name, SHIPPED_ENGINE), strict=True):
         result = called("ltm-infer", *small, "-o", alpha, "--engine", engine, "--device", "cpu")
-        assert result.code == 0, result.stderr
+        assert result.code == 0, result.err
     assert alphas[0].read_bytes() == alphas[1].read_bytes()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import OpenEXR
 import pytest
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffImagePlugin
 
 from litematting_deploy.errors import InputError
 from litematting_deploy.images.encode import encode_png, encode_tiff
@@ -212,8 +212,8 @@ def test_alpha_that_filters_leave_near_one_is_opaque(tmp_path: Path) -> None:
     stored = OpenEXR.File(str(path), separate_channels=True).channels()
     for index, name in enumerate("RGB"):
         np.testing.assert_array_equal(read_photo(path).pixels[:, :, index], stored[name].pixels)
+    grey = np.tile(np.array([0, 0, 0, 1, 1, 1], np.float32), (4, 1))
     for alpha, opaque in ((0.9981, True), (1.0019, True), (0.9975, False), (1.0025, False), (np.nan, False)):
-        grey = np.tile(np.float32([0, 0, 0, 1, 1, 1]), (4, 1))
         planes = dict.fromkeys("RGB", grey) | {"A": np.full((4, 6), alpha, np.float32)}
         OpenEXR.File({"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}, planes).write(
             str(tmp_path / "p.exr")
@@ -258,6 +258,7 @@ def test_a_tiff_says_its_resolution_or_nothing(tags: dict[int, int], wanted: Any
     assert photo.metadata.dpi == (None if wanted is None else pytest.approx(wanted))
     path.write_bytes(encode_tiff(photo.pixels, photo.metadata))
     with Image.open(path) as again:
+        assert isinstance(again, TiffImagePlugin.TiffImageFile)
         assert (282 in again.tag_v2) == (wanted is not None)
     with Image.open(io.BytesIO(encode_png(photo.pixels, photo.metadata))) as again:
         assert ("dpi" in again.info) == (wanted is not None)
