@@ -60,7 +60,7 @@ def test_a_box_of_paint_and_a_screen(tmp_path: Path) -> None:
     painted = {"layers": [layer]}
 
     def source(kind: str, key: str = "") -> Source:
-        return Source.of(painted, None, kind, 15, False, "exact", None, None, key)
+        return Source.of(painted, None, kind, 15, False, "exact", None, None, key=key)
 
     trimap = source("box").trimap(photo, 200)
     assert (trimap[122:128, 167:173] == 255).all()
