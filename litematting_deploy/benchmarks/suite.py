@@ -288,7 +288,7 @@ def _following(said: Path, report: Callable[[str], None]) -> Iterator[None]:
     def follow() -> None:
         before = ""
         while not ended.wait(_LOOK_S):
-            words = said.read_text() if said.exists() else ""
+            words = said.read_text(encoding="utf-8") if said.exists() else ""
             if words and words != before:
                 report(words)
             before = words

@@ -59,7 +59,7 @@ def measured(spec: EngineSpec, effort: Effort, said: Path | None = None) -> tupl
 def tell(said: Path, words: str) -> None:
     """Write how far this process is; where that fails, it is not known."""
     with contextlib.suppress(OSError):
-        said.write_text(words)
+        said.write_text(words, encoding="utf-8")
 
 
 def _measured(

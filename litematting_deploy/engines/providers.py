@@ -54,10 +54,17 @@ class Provider:
         """Return why an ONNX does not run with it here, in words; nothing where it is installed. It is not imported."""
         if self.system and not is_system(self.system):
             return f"`device={self.device}` is for {_SYSTEMS[self.system]}; use `device=auto`"
-        for module in self.modules:
-            if importlib.util.find_spec(module) is None:
-                return f"`device={self.device}` needs {module}, which is not installed: {install(self.extra)}"
+        if (module := self._absent()) is not None:
+            return f"`device={self.device}` needs {module}, which is not installed: {install(self.extra)}"
         return self.also()
+
+    def is_here(self) -> bool:
+        """Return whether nothing is `missing`, without the words for it, which take time to find."""
+        return not (self.system and not is_system(self.system)) and self._absent() is None and not self.also()
+
+    def _absent(self) -> str | None:
+        """Return the first module that is not installed."""
+        return next((module for module in self.modules if importlib.util.find_spec(module) is None), None)
 
 
 def _nvidia() -> str:

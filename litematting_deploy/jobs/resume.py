@@ -125,9 +125,14 @@ def _made(trimap: TrimapSpec) -> dict[str, Any] | None:
     return {name: sha256(value)[:12] if value in trimap.files else value for name, value in settings.items()} or None
 
 
+_DESCRIBED = ("engine", "plan")
+"""Settings that say more than the options of their names."""
+
+
 def _said(name: str, value: Any) -> str:
     """Return the value of a setting as people have given it: an option, or that it was left out."""
-    if name not in {each.name for kind in (OutputSpec, TrimapSpec, PlanSpec, JobSpec) for each in fields(kind)}:
+    options = {each.name for kind in (OutputSpec, TrimapSpec, PlanSpec, JobSpec) for each in fields(kind)}
+    if name not in options or name in _DESCRIBED:
         return "none" if value is None else str(value)
     if value in (None, False):
         return f"without `{name}`"

@@ -95,6 +95,6 @@ def choices(spec: EngineSpec, path: Path, kind: str, trimap: NDArray[np.uint8] |
     case = Case(spec, path, trimap)
     fitting = [rule for rule in RULES if kind in rule.kinds]
     plain = fitting[-1].device
-    better = [rule for rule in fitting if rule.device != plain and not PROVIDERS[rule.device].missing()]
+    better = [rule for rule in fitting if rule.device != plain and PROVIDERS[rule.device].is_here()]
     chosen = [rule.device for rule in better if rule.holds(case)]
     return chosen if chosen and _asks_less(case) else [*chosen, plain]

@@ -62,7 +62,7 @@ class _Work:
             self._stream = cuda.stream()
 
     def strip_rows(self, width: int) -> int:
-        """Return how many rows of a level are worked on at a time: those of whole tiles, whose softness they decide."""
+        """Return how many rows of a level are worked on at a time: whole tiles', each of which is swept or not."""
         return TILE * max(1, self._strip_bytes // (_ROW_PLANES * _FLOAT * TILE * width))
 
     def begin(self) -> None:
@@ -137,18 +137,18 @@ class _Work:
         part = LevelPart(light, alpha, count, width, stride, first, self._coarser_height, sweeps, self._bounds)
         swept = [self._room(6 * count * width * _FLOAT) for _ in range(2)]
         tiles_hw = -(-height // TILE), -(-width // TILE)
-        soft = self._room(tiles_hw[0] * tiles_hw[1])
-        self._cuda.zero(soft.address, soft.nbytes, self._stream)
+        shown = self._room(2 * tiles_hw[0] * tiles_hw[1])
+        self._cuda.zero(shown.address, shown.nbytes, self._stream)
         coarser = self._coarser.address
         result = self._kernels.sweep(self._stream, part, coarser, (swept[0].address, swept[1].address))
-        self._kernels.soft_tiles(self._stream, part, soft.address, tiles_hw, TILE)
+        self._kernels.mixed_tiles(self._stream, part, shown.address, tiles_hw, TILE)
         planes, target_stride = (6, height) if number else (3, rows.stop - rows.start)
         into = planes, target_stride, rows.stop - rows.start
         at = target + (rows.start * width * _FLOAT if number else 0)
-        addresses = coarser, result, soft.address, at
+        addresses = coarser, result, shown.address, at
         self._kernels.settle(self._stream, part, addresses, into, (rows.start, rows.start - first), TILE)
         self._stream.synchronize()
-        self._drop(*swept, soft)
+        self._drop(*swept, shown)
 
     def _first_half(self) -> _Level:
         """Return the image's half, from strips of its light."""

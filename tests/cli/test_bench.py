@@ -166,7 +166,8 @@ def test_other_files_do_not_compare_and_nothing_runs(
 
 
 def test_other_weights_fail(small_onnx: Path, tmp_path: Path) -> None:
-    result = run("ltm-bench", *QUICK, "--engine", small_onnx, "--json", tmp_path / "b.json")
+    options = ("--engine", small_onnx, "--checkpoint", SHIPPED_CHECKPOINT, "--json", tmp_path / "b.json")
+    result = run("ltm-bench", *QUICK, *options)
     assert result.code == 1
     assert f"{small_onnx.name} fp32 x1: failed: alpha is up to" in result.out
     assert "--checkpoint" in result.out

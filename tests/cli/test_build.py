@@ -119,7 +119,7 @@ def test_a_wrong_build_is_one_line_and_leaves_nothing(
     [
         (("--backend", "tensorrt"), ("needs tensorrt, which is not installed", "[trt-cu13]")),
         (("--backend", "tensorrt-rtx"), ("needs tensorrt_rtx, which is not installed", "[rtx-cu13]")),
-        ((), ("neither is installed", "[rtx-cu13]", "[trt-cu13]")),
+        ((), ("neither is installed", "[rtx-cu13]", "trt-cu13")),
     ],
     ids=["TensorRT", "TensorRT for RTX", "whichever there is"],
 )

@@ -292,19 +292,19 @@ WRONG_JOBS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "a colour has levels to 255": (f"{CUT} --background rgb(300,0,0)", 2, ("rgb(300,0,0)", "#rrggbb", ".png")),
     "a background is opaque": (f"{CUT} --background #11223344", 2, ("#11223344", "opaque")),
     "two results are two files": (f"{CUT} --foreground cutout.png", 2, ("cutout.png", "different files")),
-    "results are not JPEG": (f"{PAIR} --foreground f.jpg", 2, ("f.jpg", ".exr")),
+    "results are not GIF": (f"{PAIR} --foreground f.gif", 2, ("f.gif", ".exr")),
     "a background is not overwritten": (
         f"{PAIR} --cutout small.png --background small.png", 2, ("small.png", "overwrite an input"),
     ),
     "a background has the photo's size": (
-        f"{CUT} --background small.png", 1, ("small.png", "9x9", "120x90", "crop or resize"),
+        f"{CUT} --background small.png", 1, ("small.png", "9x9", "120x90", "--background-fit cover or contain"),
     ),
     "a background must be there": (f"{CUT} --background no.png", 1, ("no.png", "no such file")),
     "a background is finite": (
         f"{CUT} --background endless.exr", 1, ("endless.exr", "1 pixels", "choose another background"),
     ),
     "layers are no photo": (
-        f"layers.exr trimap.png {OUT}", 1, ("layers.exr", "Z, diffuse.B, diffuse.G, diffuse.R", "plain RGB"),
+        f"layers.exr trimap.png {OUT}", 1, ("layers.exr", "has no R, G, B", "--layer: diffuse"),
     ),
     "a photo is opaque": (f"clear.exr trimap.png {OUT}", 1, ("clear.exr", "transparent")),
     "a photo must be whole": (f"cut.exr trimap.png {OUT}", 1, ("cut.exr", "damaged or truncated")),

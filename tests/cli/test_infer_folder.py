@@ -242,7 +242,7 @@ def test_masks_of_a_folder_and_previews(light: NDArray[Any], tmp_path: Path, mea
         np.testing.assert_array_equal(look, read_levels(tmp_path / "look.png"))
     np.testing.assert_array_equal(read_levels(tmp_path / "single.png"), look)
     wider = run("ltm-infer", tmp_path / "i", *arguments, "--unknown", "9", "--resume")
-    assert_one_line(wider, 2, "was begun with another unknown ('3%', now '9')")
+    assert_one_line(wider, 2, "was begun with another unknown: 3%, now 9")
 
 
 def test_results_of_other_settings_are_not_taken_for_done(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:
@@ -266,7 +266,7 @@ def test_results_of_other_settings_are_not_taken_for_done(light: NDArray[Any], t
     assert {read_levels(path).dtype for path in finished(tmp_path / "out")} == {np.dtype(np.uint16)}
     other = run("ltm-infer", *deep, "--resume", "--engine", TINY_ENGINE)
     assert other.code == 2
-    assert "was begun with another engine, precision ('onnxruntime-cpu 32x32, weights " in other.err.splitlines()[-1]
+    assert "was begun with another engine, precision: onnxruntime-cpu 32x32, weights " in other.err.splitlines()[-1]
 
 
 def test_one_bar_on_a_terminal(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:

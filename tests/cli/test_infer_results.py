@@ -115,7 +115,9 @@ def test_hdr_chunks_go_to_results_in_colour(pair: tuple[Path, Path], tmp_path: P
         for cutout, options in ((results[1], ()), (results[2], ("--background", "#808080"))):
             done = run("ltm-infer", photo, trimap, "-o", results[0], "--cutout", cutout, *options, *_ENGINE)
             assert done.code == 0, done.err
-            said = f"TIFF and OpenEXR cannot hold what {photo} says of its colours ({lost}); write .png to keep it"
+            said = (
+                f"TIFF, JPEG and OpenEXR cannot hold what {photo} says of its colours ({lost}); write .png to keep it"
+            )
             assert (said in done.err) == bool(lost)
     for name in ("cutout", "composite"):
         kept = chunks_of((tmp_path / f"{name}.png").read_bytes())

@@ -115,7 +115,7 @@ def test_threads_are_those_of_pictures_too(job: tuple[str | Path, ...], monkeypa
     monkeypatch.setattr(cv2, "setNumThreads", asked.append)
     assert called(*job, "--threads", "2", "--device", "cpu").code == 1  # of the frame that fails
     assert asked == [2]
-    assert_one_line(called(*job, "--threads", "0"), 2, "--threads must be 1 or more; got 0")
+    assert_one_line(called(*job, "--threads", "0"), 2, "--threads must be between 1 and 65536; got 0")
 
 
 def test_what_is_waited_for_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,9 +104,7 @@ def test_auto_is_the_engine_that_a_folder_was_begun_with(
     matte_folder(images, trimaps, out, engine=mean_onnx, device="openvino", shard="1/2")
     noted = json.loads((out / SETTINGS).read_text())
     assert (noted["device"], noted["precision"]) == ("openvino", "fp32")
-    with pytest.raises(
-        UsageError, match=r"another engine, device \('openvino-cpu 32x32, .*', now 'onnxruntime-cpu "
-    ) as no:
+    with pytest.raises(UsageError, match=r"another engine, device: openvino-cpu 32x32, .*, now onnxruntime-cpu ") as no:
         matte_folder(images, trimaps, out, engine=mean_onnx, device="cpu", **joins)
     assert no.value.parameter == next(iter(joins))
     assert matte_folder(images, trimaps, out, engine=mean_onnx, **joins).engine.startswith("openvino-cpu")
@@ -147,5 +145,5 @@ def test_what_an_older_version_did_not_record(tmp_path: Path) -> None:
     job = JobSpec(images="i", source="t", output=OutputSpec(alpha="o"), shard="1/2")
     keep_settings(tmp_path, {"depth": "8"}, None)
     assert as_begun(job, tmp_path) is job
-    with pytest.raises(UsageError, match=r"another device \(not recorded, now 'cpu'\); run all shards with that"):
+    with pytest.raises(UsageError, match="another device: not recorded, now cpu; run all shards with that"):
         keep_settings(tmp_path, {"device": "cpu", "depth": "8"}, "shard")

@@ -98,7 +98,7 @@ def _header(tensors: dict[str, Any]) -> bytes:
     ("name", "content", "words"),
     [
         ("empty.pth", b"", "damaged or not"),
-        ("noise.pth", b"not a checkpoint at all", "not a checkpoint of plain tensors"),
+        ("noise.pth", b"not a checkpoint at all", "damaged or not a PyTorch checkpoint"),
         ("noise.safetensors", b"not a checkpoint at all", "not a safetensors file"),
         ("empty.safetensors", b"", "not a safetensors file"),
         (

@@ -23,15 +23,19 @@ from tests.runtime.test_matter import IMAGE, TRIMAP, RedIsAlpha
 Floats = NDArray[np.float32]
 
 
-def scene(height: int, width: int, smooth: bool) -> tuple[Floats, Floats]:
-    """Light (H, W, 3), some of it above 1, and an alpha: of noise, or a soft edge with much that is known around it."""
+def scene(height: int, width: int, kind: str) -> tuple[Floats, Floats]:
+    """Light (H, W, 3), some of it above 1, and an alpha of a kind: "noise"; "soft", an edge with much that is known
+    around it; or "hard", a rectangle whose edges are near those of tiles."""
     rng = np.random.default_rng(height * 1000 + width)
     light = rng.random((height, width, 3), np.float32) * np.float32(1.3)
     alpha = rng.random((height, width), np.float32)
-    if smooth:
+    if kind == "soft":
         ramp = np.linspace(-3, 4, width, dtype=np.float32) + np.float32(0.2) * alpha
         alpha = np.broadcast_to(ramp, alpha.shape).clip(0, 1)
         light = np.asarray(cv2.blur(light, (9, 9)), np.float32)
+    elif kind == "hard":
+        alpha[:] = 0
+        alpha[TILE + 1 :, 2 * TILE + 1 : 3 * TILE - 1] = 1
     return light, np.ascontiguousarray(alpha, np.float32)
 
 
@@ -44,12 +48,15 @@ def whole(found: Any, shape: tuple[int, ...]) -> Floats:
 
 @pytest.mark.parametrize("strip_bytes", [1, 1 << 28], ids=["strips", "at once"])
 @pytest.mark.parametrize(
-    ("hw", "smooth"),
-    [((1, 1), False), ((1, 9), False), ((33, 2), False), ((150, 211), False), ((2 * TILE + 7, 4 * TILE + 31), True)],
+    ("hw", "kind"),
+    [
+        *(((1, 1), "noise"), ((1, 9), "noise"), ((33, 2), "noise"), ((150, 211), "noise")),
+        *(((2 * TILE + 7, 4 * TILE + 31), "soft"), ((2 * TILE + 7, 4 * TILE + 31), "hard")),
+    ],
     ids=str,
 )
-def test_the_colours_are_the_hosts(host_cuda: HostCuda, hw: tuple[int, int], smooth: bool, strip_bytes: int) -> None:
-    light, alpha = scene(*hw, smooth)
+def test_the_colours_are_the_hosts(host_cuda: HostCuda, hw: tuple[int, int], kind: str, strip_bytes: int) -> None:
+    light, alpha = scene(*hw, kind)
     before = host_cuda.held_bytes
     bounds = np.float32(0), np.float32(1.2)
 
@@ -65,7 +72,7 @@ def test_the_colours_are_the_hosts(host_cuda: HostCuda, hw: tuple[int, int], smo
 
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_is_used_before_it_is_there_or_after_it_is_freed(host_cuda: HostCuda, seed: int) -> None:
-    light, alpha = scene(40, 51, smooth=False)
+    light, alpha = scene(40, 51, "noise")
     cuda: Any = LazyCuda(host_cuda.folder, seed)
 
     def light_of(window: Any) -> Floats:

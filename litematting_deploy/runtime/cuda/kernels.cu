@@ -187,8 +187,8 @@ FINISH(finish_uint16_truncated, u16, alpha * 65535.0f)
 
 // Foreground colours, as matting/unmixing.py finds them. Planes of a level lie one behind the other, `stride` rows
 // each; the first row that a kernel sees may be any of theirs. Colours are the foreground's (0..2) and what lies
-// behind it (3..5). `tile` pixels square, a tile is soft if a pixel in it, or `sweeps` around it, is neither opaque nor
-// clear; only these are swept.
+// behind it (3..5). `tile` pixels square, a tile is mixed unless all pixels in it, and `sweeps` around it, are opaque, or
+// all clear; only mixed ones are swept.
 
 // One thread per pixel of target, ceil(height / 2) and ceil(width / 2), and plane (z): the mean of 2x2 of source, of
 // which an odd last row or column counts twice.
@@ -203,14 +203,24 @@ extern "C" __global__ void halve(const float *__restrict__ source, float *__rest
         (from[above + left] + from[above + right] + from[below + left] + from[below + right]) * 0.25f;
 }
 
+// The colour with which the pixel (x, y) of a level begins: linearly between those of a plane of the next coarser level
+// (height, width), a quarter of the way from the pixel that it lies in to the nearer neighbours; borders are repeated.
+static inline __device__ float begun(const float *__restrict__ coarser, int x, int y, int height, int width) {
+    const offset near = (offset)(y / 2) * width, far = (offset)clamped(y / 2 + (y % 2 ? 1 : -1), height - 1) * width;
+    const int near_x = x / 2, far_x = clamped(x / 2 + (x % 2 ? 1 : -1), width - 1);
+    return 0.75f * (0.75f * coarser[near + near_x] + 0.25f * coarser[near + far_x]) +
+           0.25f * (0.75f * coarser[far + near_x] + 0.25f * coarser[far + far_x]);
+}
+
 // One thread per pixel and plane (z) of colours (6, height, width), which begins `top` rows below the level's first one:
-// the colour of the next coarser level (6, coarser_height, ceil(width / 2)) there.
+// what they begin with, from the next coarser level (6, coarser_height, ceil(width / 2)).
 extern "C" __global__ void begin_colours(const float *__restrict__ coarser, float *__restrict__ colours, int height,
                                          int width, int coarser_height, int top) {
     const int x = X, y = Y;
     if (x >= width || y >= height) return;
-    const offset from = (offset)Z * coarser_height + (top + y) / 2;
-    colours[((offset)Z * height + y) * width + x] = coarser[from * ((width + 1) / 2) + x / 2];
+    const int half = (width + 1) / 2;
+    colours[((offset)Z * height + y) * width + x] =
+        begun(coarser + (offset)Z * coarser_height * half, x, top + y, coarser_height, half);
 }
 
 // What a pixel weighs in means of the foreground (layer 0) or of what lies behind it (1).
@@ -261,31 +271,34 @@ extern "C" __global__ void sweep_colours(const float *__restrict__ light, const 
 }
 
 // One thread per row of alpha (height, width), which begins `top` rows below the level's first one, and column of tiles:
-// sets soft (rows of tiles, tile_columns) to 1 for the tiles that a soft pixel of that row lies in or near. Every thread
-// that writes writes the same.
-extern "C" __global__ void soft_tiles(const float *__restrict__ alpha, u8 *__restrict__ soft, int height, int width,
-                                      int top, int tile_rows, int tile_columns, int tile, int sweeps) {
+// sets shown (rows of tiles, tile_columns, 2) to 1 for the tiles in or near which a pixel of that row shows any of the
+// foreground (0) or of what lies behind it (1); a tile with both is mixed. Every thread that writes writes the same.
+extern "C" __global__ void mixed_tiles(const float *__restrict__ alpha, u8 *__restrict__ shown, int height, int width,
+                                       int top, int tile_rows, int tile_columns, int tile, int sweeps) {
     const int column = X, y = Y;
     if (column >= tile_columns || y >= height) return;
     const int first = clamped(column * tile - sweeps, width), end = clamped((column + 1) * tile + sweeps, width);
-    bool found = false;
-    for (int x = first; x < end && !found; ++x) {
+    bool front = false, behind = false;
+    for (int x = first; x < end && !(front && behind); ++x) {
         const float here = alpha[(offset)y * width + x];
-        found = here > 0.0f && here < 1.0f;
+        front |= here > 0.0f;
+        behind |= here < 1.0f;
     }
-    if (!found) return;
     const int last = clamped((top + y + sweeps) / tile, tile_rows - 1);
-    for (int row = clamped(top + y - sweeps, top + y) / tile; row <= last; ++row)
-        soft[row * tile_columns + column] = 1;
+    for (int row = clamped(top + y - sweeps, top + y) / tile; row <= last; ++row) {
+        u8 *__restrict__ here = shown + 2 * (row * tile_columns + column);
+        if (front) here[0] = 1;
+        if (behind) here[1] = 1;
+    }
 }
 
 // One thread per pixel and channel (z) of target (planes, target_stride, width), `height` rows of it, which begin `top`
 // rows below the level's first one, and `skipped` below those of swept (6, swept_height, width): the swept colours, and
-// where a tile is not soft those of the coarser level, shared out. planes: 3 for the foreground's alone, or 6. light
+// where a tile is not mixed those that it begins with, shared out. planes: 3 for the foreground's alone, or 6. light
 // (3, stride, width) and alpha begin with the same row as target.
 extern "C" __global__ void settle_colours(const float *__restrict__ light, const float *__restrict__ alpha,
                                           const float *__restrict__ coarser, const float *__restrict__ swept,
-                                          const u8 *__restrict__ soft, float *__restrict__ target, int height, int width,
+                                          const u8 *__restrict__ shown, float *__restrict__ target, int height, int width,
                                           int stride, int coarser_height, int swept_height, int target_stride, int top,
                                           int skipped, int planes, int tile, float low, float high) {
     const int x = X, y = Y;
@@ -293,11 +306,12 @@ extern "C" __global__ void settle_colours(const float *__restrict__ light, const
     const offset at = (offset)y * width + x, plane = (offset)swept_height * width;
     const offset swept_at = Z * plane + at + (offset)skipped * width;
     float front = swept[swept_at], behind = swept[swept_at + 3 * plane];
-    if (!soft[(top + y) / tile * ((width + tile - 1) / tile) + x / tile]) {
+    const u8 *__restrict__ here = shown + 2 * ((top + y) / tile * ((width + tile - 1) / tile) + x / tile);
+    if (!here[0] || !here[1]) {
         const int half = (width + 1) / 2;
-        const offset from = ((offset)Z * coarser_height + (top + y) / 2) * half + x / 2;
-        front = coarser[from];
-        behind = coarser[from + (offset)3 * coarser_height * half];
+        const offset coarser_plane = (offset)coarser_height * half;
+        front = begun(coarser + Z * coarser_plane, x, top + y, coarser_height, half);
+        behind = begun(coarser + (Z + 3) * coarser_plane, x, top + y, coarser_height, half);
         shared_out(light[(offset)Z * stride * width + at], alpha[at], low, high, &front, &behind);
     }
     target[(offset)Z * target_stride * width + at] = front;

@@ -15,7 +15,7 @@ _BLOCK = (32, 8, 1)  # a warp lies along a row, so that its reads of neighbourin
 
 NAMES = (
     *("pad", "unknown_bits", "guide_rows", "guide_columns", "gather", "accumulate"),
-    *("halve", "begin_colours", "sweep_colours", "soft_tiles", "settle_colours"),
+    *("halve", "begin_colours", "sweep_colours", "mixed_tiles", "settle_colours"),
     *("finish_float32", "finish_uint8", "finish_uint16", "finish_uint8_truncated", "finish_uint16_truncated"),
 )
 
@@ -143,10 +143,10 @@ class Kernels:
             swept = swept[1], swept[0]
         return swept[0]
 
-    def soft_tiles(self, stream: Stream, part: "LevelPart", soft: int, tiles_hw: tuple[int, int], tile: int) -> None:
-        """Mark which tiles the soft pixels of a part of a level lie in or near: 1 in soft (*tiles_hw) uint8."""
+    def mixed_tiles(self, stream: Stream, part: "LevelPart", shown: int, tiles_hw: tuple[int, int], tile: int) -> None:
+        """Mark which tiles foreground, and what lies behind it, show in or near: 1 in shown (*tiles_hw, 2) uint8."""
         numbers = map(np.int32, (part.rows, part.width, part.first, *tiles_hw, tile, part.sweeps))
-        self._launch("soft_tiles", stream, (part.rows, tiles_hw[1]), part.alpha, soft, *numbers)
+        self._launch("mixed_tiles", stream, (part.rows, tiles_hw[1]), part.alpha, shown, *numbers)
 
     def settle(
         self,
@@ -157,9 +157,9 @@ class Kernels:
         window: tuple[int, int],
         tile: int,
     ) -> None:
-        """Write the colours of a part of a level, those of tiles that are not soft from the coarser level.
+        """Write the colours of a part of a level, those of tiles that are not mixed from the coarser level.
 
-        addresses: of the coarser level, of what is swept (6, rows, width), of the soft tiles and of the target.
+        addresses: of the coarser level, of what is swept (6, rows, width), of `mixed_tiles`' marks and of the target.
         into: planes of the target, 3 or 6, rows from one to the next, and its rows. window: the first of those in the
         level, and in the part.
         """
