@@ -171,7 +171,7 @@ def test_other_weights_fail(small_onnx: Path, tmp_path: Path) -> None:
     shutil.copy(small_onnx, alone)
     result = run("ltm-bench", *QUICK, "--engine", alone, "--json", tmp_path / "b.json")
     assert result.code == 1
-    assert f"{small_onnx.name} fp32 x1: failed: alpha differs from" in result.out
+    assert f"{small_onnx.name} unknown x1: failed: alpha differs from" in result.out
     assert "--checkpoint" in result.out
     (row,) = rows_of(tmp_path / "b.json")
     assert (row["status"], row["accuracy"]["tolerance"]) == ("failed", 1e-3)
