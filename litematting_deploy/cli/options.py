@@ -46,7 +46,8 @@ def option(spec: type[Any], flag: str, name: str | None = None, **others: Any) -
     name: of the field, where the flag has another. others: as `click.option` takes them; they come before the field's.
     """
     name = name or flag.removeprefix("--").replace("-", "_")
-    (hint, checks), default = checks_of(spec)[name], getattr(spec, name, None)  # type: ignore[arg-type]  # a class is hashable
+    hint, checks = checks_of(spec)[name]  # type: ignore[arg-type]  # a class is hashable
+    default = getattr(spec, name, None)
     # Of `str | None` these are the union itself and its parts.
     kinds = [hint, *get_args(hint)]
     choices = next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())

@@ -251,7 +251,7 @@ def _folded_projection(
 
     pieces: strips (N, D, rows W) of what the norm takes, each channel times its `sign` (D, 1, 1, 1).
     """
-    hidden, height, width = channels_hw(norm.made)
+    hidden, _, width = channels_hw(norm.made)
     sign = reshape(op, sign, hidden, 1, 1)
     statistics = row_statistics if lacking is None else norms.plain_row_statistics
     parts = zip(*(statistics(op, piece, width) for piece in pieces), strict=True)
@@ -259,7 +259,7 @@ def _folded_projection(
     if lacking is not None:
         means = op.Add(means, reshape(op, lacking, 0, hidden, 1, 1))
     weight = op.Max(op.Abs(norm.weight), op.Constant(value_float=_LEAST))
-    scale, removed = scale_and_mean(op, (op.Mul(means, sign), variances), weight, norm.made, height)
+    scale, removed = scale_and_mean(op, (op.Mul(means, sign), variances), weight, norm.made)
     shift = op.Sub(op.Div(reshape(op, norm.bias, hidden, 1), scale), op.Mul(removed, reshape(op, sign, hidden, 1)))
     if lacking is not None:
         shift = op.Add(shift, lacking)

@@ -5,7 +5,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -97,7 +97,7 @@ def _end_in_float32(half: LiteMatting, model: LiteMatting) -> None:
     Half precision has 4,096 levels between 1/4 and 1, and an alpha of 16 bits 49,152: rounded before the border, it is
     off by up to 16 of these.
     """
-    last, original = half.out[-1], model.out[-1]
+    last, original = (cast(nn.Sequential, each.out)[-1] for each in (half, model))
     last.float().load_state_dict(original.state_dict())
     last.register_forward_pre_hook(lambda _, inputs: tuple(each.float() for each in inputs))
 

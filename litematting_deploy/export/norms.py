@@ -37,24 +37,8 @@ def average(op: Op, x: ir.Value, axis: int) -> ir.Value:
     return mean
 
 
-_MANY_ROWS = 512
-"""Rows of a map from which on the average of their means is taken in float64."""
-
 _LARGE = 160 * 160
 """Pixels of a map from which on one BatchNormalization scales and shifts it; a quarter of the shipped patch's sides."""
-
-
-def average_of_rows(op: Op, means: ir.Value, rows: int) -> ir.Value:
-    """Return the average along axis 2, which stays with length 1, of means of the rows of maps that have `rows`.
-
-    In a flat scene the means of a tall map's rows are nearly equal, and so long a sum of them in float32 is off by many
-    deviations: alpha of patches of 1024² by 2.2e-5, of 640² by half of that. Patches of 640² do not need float64, which
-    would cost them 1 % of the time, and only runtimes on a CPU have it everywhere.
-    """
-    if rows < _MANY_ROWS:
-        return average(op, means, 2)
-    exact: ir.Value = op.Cast(average(op, op.Cast(means, to=ir.DataType.DOUBLE), 2), to=ir.DataType.FLOAT)
-    return exact
 
 
 def groups_and_epsilon(norm: ir.Value) -> tuple[int, float]:
@@ -101,16 +85,14 @@ def _rows(op: Op, x: ir.Value, width: int) -> ir.Value:
     return reshape(op, x, 0, 0, -1, width)
 
 
-def scale_and_mean(
-    op: Op, statistics: Statistics, weight: ir.Value, norm: ir.Value, parts: int = 1
-) -> tuple[ir.Value, ir.Value]:
+def scale_and_mean(op: Op, statistics: Statistics, weight: ir.Value, norm: ir.Value) -> tuple[ir.Value, ir.Value]:
     """The (N, C, 1) by which `norm` multiplies its channels, and the means (N, C, 1) that it takes off before.
 
-    statistics: of equal parts of each channel, (N, C, parts, ...). parts: how many these are.
+    statistics: of equal parts of each channel, (N, C, parts, ...).
     """
     (groups, epsilon), (channels, _, _) = groups_and_epsilon(norm), channels_hw(norm)
     means, variances = (reshape(op, values, 0, groups, -1) for values in statistics)
-    mean = average_of_rows(op, means, parts)
+    mean = average(op, means, 2)
     apart = op.Sub(means, mean)
     variance = average(op, op.Add(variances, op.Mul(apart, apart)), 2)
     deviation = op.Sqrt(op.Add(variance, op.Constant(value_float=epsilon)))
@@ -196,7 +178,7 @@ def as_affine(
     (groups, epsilon), (channels, height, width) = groups_and_epsilon(norm), channels_hw(norm)
     if offset is None:
         rows = _by_group(op, x, norm)
-        centred = op.Sub(rows, average_of_rows(op, average(op, rows, 3), height))
+        centred = op.Sub(rows, _whole_mean(op, rows))
         # A flat map is divided by the root of epsilon, which makes the rounding of its mean 300 times as large, and a
         # hundred norms follow. The mean of what is left without it is small, and so is its rounding.
         left = _whole_mean(op, centred)

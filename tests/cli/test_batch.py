@@ -28,6 +28,7 @@ from litematting_deploy.jobs.frames import Frame
 from litematting_deploy.jobs.progress import JobProgress, ProgressMeter
 from litematting_deploy.jobs.resume import keep_settings
 from litematting_deploy.jobs.run import Done
+from litematting_deploy.segmentation.maker import MaskMaker
 from litematting_deploy.specs import ClusterSpec, EngineSpec, JobSpec, OutputSpec
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, Run, assert_one_line, called, run
 
@@ -184,10 +185,10 @@ def test_an_engine_that_fails_fails_the_rest_of_a_batch(
     engines = set()
 
     def until_it_fails(
-        frames: Sequence[Frame], files: FolderFiles, matter: Matter, meter: ProgressMeter
+        frames: Sequence[Frame], files: FolderFiles, matter: Matter, meter: ProgressMeter, maker: MaskMaker | None
     ) -> Iterator[Done[Frame]]:
         engines.add(matter)
-        for index, done in enumerate(matte_frames(frames, files, matter, meter)):
+        for index, done in enumerate(matte_frames(frames, files, matter, meter, maker)):
             if index == 3 and failures:
                 raise failures.pop()
             yield done

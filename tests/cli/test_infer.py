@@ -275,7 +275,7 @@ WRONG_JOBS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     ),
     "an engine must be there": (f"{PAIR} --engine no.onnx", 1, ("no.onnx", "no such engine", "ltm-export")),
     "an engine is a graph": (f"{PAIR} --engine bad.onnx", 1, ("bad.onnx", "cannot load it")),
-    "a checkpoint holds weights": (f"{PAIR} --engine bad.pth", 1, ("bad.pth", "not a checkpoint")),
+    "a checkpoint holds weights": (f"{PAIR} --engine bad.pth", 1, ("bad.pth", "damaged or not a PyTorch checkpoint")),
     "a trimap is no engine": (f"{PAIR} --engine trimap.png", 1, ("trimap.png", "an engine is a checkpoint")),
     "a GPU must be there": (f"{PAIR} --device cuda", 1, ("cuda", "onnxruntime")),
     "a device must exist": (f"{PAIR} --device quantum", 2, ("--device must be cpu, cuda", "quantum")),

@@ -38,10 +38,6 @@ def test_takes_the_published_patch_by_default(checkpoints: Callable[[str], Path]
             {"precision": "fp16"},
             "`precision` applies to a checkpoint on a GPU or an ONNX on OpenVINO, and this is a checkpoint on the CPU",
         ),
-        (
-            {"threads": 2},
-            "`threads` applies to an ONNX on the CPU or an ONNX on OpenVINO, and this is a checkpoint on the CPU",
-        ),
     ],
     ids=str,
 )

@@ -26,7 +26,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Sets what is installed, the processor's flags, and whether a model is compiled already."""
 
     def has(*installed: str, flags: str = "avx2", compiled: bool = False) -> None:
-        monkeypatch.setattr(Provider, "missing", lambda self: "" if self.device in installed else "not here")
+        monkeypatch.setattr(Provider, "is_here", lambda self: self.device in installed)
         monkeypatch.setattr(automatic, "processor_flags", lambda: frozenset(flags.split()))
         monkeypatch.setattr(automatic, "is_compiled", lambda *_: compiled)
 
