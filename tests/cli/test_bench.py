@@ -174,7 +174,7 @@ def test_other_weights_fail(small_onnx: Path, tmp_path: Path) -> None:
     assert f"{small_onnx.name} unknown x1: failed: alpha differs from" in result.out
     assert "--checkpoint" in result.out
     (row,) = rows_of(tmp_path / "b.json")
-    assert (row["status"], row["accuracy"]["tolerance"]) == ("failed", 1e-3)
+    assert (row["status"], row["accuracy"]["tolerance"]) == ("failed", 5e-3), "the most that any precision may be off"
     assert row["latency_ms"] is not None
 
 

@@ -272,7 +272,7 @@ def test_on_a_phone(page: Page, tmp_path: Path) -> None:
         page.screenshot(path=f"{folder}/phone.png", full_page=True)
     page.locator("#labels textarea, #labels input").first.fill("seven")
     page.click("#run")
-    page.wait_for_selector("text=That did not work")
+    page.wait_for_selector("text=wanted class ids")
     expect(page.locator("#download-alpha")).to_be_disabled()
     assert page.locator("#slider img").count() == 0
     assert "unknown" not in page.inner_text("body").partition("Result")[2].partition("What was unknown")[2]
