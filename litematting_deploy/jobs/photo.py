@@ -53,7 +53,8 @@ def matte_photo(job: JobSpec, report: Report | None = None) -> PhotoResult:
     # What is found wrong soonest comes first: names of results, then the pictures, then the engine, which opens
     # slowest.
     results = Results.of(job)
-    with closing_masks(open_masks(job)) as maker:  # closed before the engine needs the memory
+    made = open_masks(job) if job.trimap.kind == "photo" else None
+    with closing_masks(made) as maker:  # closed before the engine needs the memory
         photo, found = read_pair(job.images, job.source, job, maker, alone=True)
     trimap = found.values
     results.check_photo(photo)
