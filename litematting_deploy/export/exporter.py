@@ -68,15 +68,10 @@ def export_onnx(
     spec.check_calibration(calibration is not None)
     versions = _versions()
     # PyTorch takes seconds to import: after what can fail at once.
-    from ..model import load_checkpoint
-    from ..model.checkpoint import read_state_dict, variant_of
     from .external import refer_to_checkpoint
     from .graph import OPSET, build_graph, describe
 
-    config = replace(variant_of(read_state_dict(checkpoint)), enb_pooling=spec.enb_pooling)
-    model = load_checkpoint(checkpoint, replace(config, pooling=spec.pooling))
-    # The reference is the model in PyTorch's own forms: a wrong export form must not be compared with itself.
-    reference = load_checkpoint(checkpoint, config)
+    model, reference = _loaded(checkpoint, spec)
     sidecar = _sidecar(checkpoint, output, spec, OPSET, weights_beside, versions)
     with replacing(output) as draft:
         proto = build_graph(model, spec)
@@ -98,6 +93,18 @@ def export_onnx(
         write_sidecar(output, sidecar)
     models = write_repository(output, serving) if serving else []
     return Export(output, sidecar, tuple(differences), tuple(models))
+
+
+def _loaded(checkpoint: Path, spec: ExportSpec) -> "tuple[LiteMatting, LiteMatting]":
+    """Return the model in the spec's form of pooling, and in PyTorch's own forms, with which it is compared.
+
+    A wrong form must not be compared with itself. Raises `CheckpointError`.
+    """
+    from ..model import load_checkpoint
+    from ..model.checkpoint import read_state_dict, variant_of
+
+    config = replace(variant_of(read_state_dict(checkpoint)), enb_pooling=spec.enb_pooling)
+    return load_checkpoint(checkpoint, replace(config, pooling=spec.pooling)), load_checkpoint(checkpoint, config)
 
 
 def _sidecar(

@@ -93,14 +93,7 @@ def _matte(job: JobSpec, clip: Clip, trimaps: FrameTrimaps, meter: ProgressMeter
         frames.run(itertools.chain(again, todo))
         done = segments.whole()
         if frames.colourless is not None:
-            rest = alone.whole(sum(len(segment.pts) for segment in done))
-            parts = segments.files(0, done) + alone.files(0, rest)
-            join(outputs.results[0], parts, done + rest, clip, job.output.sound)
-            others = " and ".join(result.path for result in outputs.results[1:])
-            raise ForegroundError(
-                f"{frames.colourless}; {job.output.alpha} is written, {others} is not; mend that and go on with "
-                "`resume`"
-            )
+            raise _joined_without_colours(job, clip, outputs, segments, alone, frames.colourless)
         for index, result in enumerate(outputs.results):
             join(result, segments.files(index, done), done, clip, job.output.sound)
     segments.remove()
@@ -115,6 +108,21 @@ def _matte(job: JobSpec, clip: Clip, trimaps: FrameTrimaps, meter: ProgressMeter
         notes=tuple(notes(frames.remarks)),
         files=files,
     )
+
+
+def _joined_without_colours(
+    job: JobSpec, clip: Clip, outputs: "ClipResults", segments: Segments, alone: Segments, why: ForegroundError
+) -> ForegroundError:
+    """Finish the matte whose colours could not be estimated from some frame on, and return the error that says so.
+
+    segments: of the frames before, with all results. alone: of the others, with the matte alone.
+    """
+    done = segments.whole()
+    rest = alone.whole(sum(len(segment.pts) for segment in done))
+    parts = segments.files(0, done) + alone.files(0, rest)
+    join(outputs.results[0], parts, done + rest, clip, job.output.sound)
+    others = " and ".join(result.path for result in outputs.results[1:])
+    return ForegroundError(f"{why}; {job.output.alpha} is written, {others} is not; mend that and go on with `resume`")
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ def test_an_exception_in_the_callback_ends_the_job_as_it_is(
         job(*arguments, engine=mean_onnx, progress=stop)
     assert failure.value is raised
     assert str(raised) in ("", "mine")
-    for path in (here / "mattes").glob("*.png"):
+    for path in (here / "mattes").glob("[!.]*.png"):  # another frame may still be on its way, as a draft
         assert load(path).shape == HW
 
 
