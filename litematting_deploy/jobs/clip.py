@@ -279,10 +279,13 @@ class _Frames:
         segments = self.segments
         try:
             # A clip cannot lack a frame: an error that `_save` does not turn into known pixels ends the job.
-            for done in run(todo, self._load, self._matte, self._save, readers=1, on_error="stop"):
-                index = done.item.frame.index
-                if index >= self.resumed:
-                    self.meter.end(f"frame {index}", self.failed.get(index))
+            with contextlib.closing(
+                run(todo, self._load, self._matte, self._save, readers=1, on_error="stop")
+            ) as matting:  # closed before the segments are, which its thread writes to
+                for done in matting:
+                    index = done.item.frame.index
+                    if index >= self.resumed:
+                        self.meter.end(f"frame {index}", self.failed.get(index))
             segments.close()
             self.alone.close()
         # The disk is full or gone: ending the open segment would have to write to it.

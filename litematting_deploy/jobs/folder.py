@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -47,11 +47,15 @@ def matte_folder(job: JobSpec, report: Report | None = None) -> JobResult:
         engine = matter.engine.describe()
         folder.meter.note(f"engine: {engine}", detail=True)
         todo = folder.unfinished(lambda frame: folder.files.is_done(frame, since_ns))
-        matting = matte_frames(todo, folder.files, matter, folder.meter, maker)
-        if job.steady:
-            matting = folder.steadily(todo, matter, maker)
-        for done in matting:
-            folder.meter.end(done.item.name, done.failure)
+        matting = (
+            folder.steadily(todo, matter, maker)
+            if job.steady
+            else matte_frames(todo, folder.files, matter, folder.meter, maker)
+        )
+        # Closed at once where `report` raises: an exception that is kept keeps the frames of its traceback, too.
+        with contextlib.closing(matting):
+            for done in matting:
+                folder.meter.end(done.item.name, done.failure)
     return folder.result(len(todo), engine, folder.files.remarks)
 
 
@@ -100,7 +104,9 @@ class FolderJob:
         self.meter.begin("frames", len(todo))
         return todo
 
-    def steadily(self, todo: Sequence[Frame], matter: Matter, maker: MaskMaker | None) -> Iterator[Done[Frame]]:
+    def steadily(
+        self, todo: Sequence[Frame], matter: Matter, maker: MaskMaker | None
+    ) -> Generator[Done[Frame], None, None]:
         """Matte frames as `matte_frames` does, each alpha averaged over time.
 
         Neighbours that are not to be done are matted for that, too, and yield nothing.
@@ -116,8 +122,9 @@ class FolderJob:
                 if any(near[max(0, index - 1) : index + 2]):
                     frames.append(frame)
         self.meter.begin("frames", len(frames))
-        matted = matte_frames(frames, self.files, matter, self.meter, maker, Over(places, frozenset(wanted)))
-        return (done for done in matted if done.item.name in wanted)
+        over = Over(places, frozenset(wanted))
+        with contextlib.closing(matte_frames(frames, self.files, matter, self.meter, maker, over)) as matted:
+            yield from (done for done in matted if done.item.name in wanted)
 
     def result(self, tried: int, engine: str, remarks: dict[str, Remarks]) -> JobResult:
         """Return the outcome of the job at its end; see `JobResult`."""
@@ -155,7 +162,7 @@ def matte_frames(
     meter: ProgressMeter,
     maker: MaskMaker | None = None,
     over: Over | None = None,
-) -> Iterator[Done[Frame]]:
+) -> Generator[Done[Frame], None, None]:
     """Matte frames of a folder, and yield each of them, in order, once it is written or has failed.
 
     maker: makes their masks, where the job says so. over: makes alphas steadier; None for frames by themselves.

@@ -44,7 +44,7 @@ def run(
     *,
     readers: int = AHEAD,
     on_error: Literal["continue", "stop"] = "continue",
-) -> Iterator[Done[Item]]:
+) -> Generator[Done[Item], None, None]:
     """Matte items, and yield each of them, in order, once it is saved or has failed.
 
     items: may be slow, as a clip that is decoded: a thread of its own takes them one by one.
@@ -55,8 +55,8 @@ def run(
     on_error: with "continue", a `LiteMattingError` or `MemoryError` of `load` or `save` fails its item alone, save for
     an `OutputError` of `save`: the next items could not be written either. With "stop", every error ends the job.
 
-    An error that ends the job is raised when the items before it are saved. After an error, and when the caller stops
-    iterating, the item that is being written is finished, so that each result is there whole or not at all.
+    An error that ends the job is raised when the items before it are saved. After an error, and when the generator is
+    closed, the item that is being written is finished, so that each result is there whole or not at all.
     """
     attempt = functools.partial(_attempt, on_error == "stop")
     matting: deque[tuple[Item, Any, str | None]] = deque()  # loaded, or failed to, and without a result so far

@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -180,6 +181,8 @@ def test_an_exception_in_the_callback_ends_the_job_as_it_is(
         job(*arguments, engine=mean_onnx, progress=stop)
     assert failure.value is raised
     assert str(raised) in ("", "mine")
+    # Even while the exception, and so the job's frames, are kept.
+    assert not [each for each in threading.enumerate() if each.name.startswith(("take", "read", "write"))]
     for path in (here / "mattes").glob("[!.]*.png"):  # another frame may still be on its way, as a draft
         assert load(path).shape == HW
 

@@ -3,7 +3,7 @@
 import itertools
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -23,7 +23,7 @@ class Recorded:
         self.saved: list[str] = []
         self.most_ahead = 0
 
-    def run(self, items: Iterable[str] = NAMES, **options: Any) -> Iterator[Done[str]]:
+    def run(self, items: Iterable[str] = NAMES, **options: Any) -> Generator[Done[str], None, None]:
         return run(items, self.load, self.matte, self.save, **options)
 
     def fail(self, step: str, name: str) -> None:
@@ -216,6 +216,6 @@ def test_given_up_in_the_middle() -> None:
     recorded = Recorded()
     job = recorded.run(str(number) for number in itertools.count())
     next(job)
-    job.close()  # type: ignore[attr-defined]  # it is a generator
+    job.close()
     assert 1 <= len(recorded.saved) < 20
     assert no_thread_is_left()
