@@ -226,6 +226,10 @@ class TrimapSpec(Spec):
             raise UsageError(f"`{name}` applies to `key`; give that, too, or leave it out")
 
 
+RESULTS = ("alpha", "cutout", "foreground", "preview")
+"""The fields of `OutputSpec` that are paths of results, in the order in which they are checked and told."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class OutputSpec(Spec):
     """Which results are written: of one photo files, of many folders, of a clip clips.
@@ -271,9 +275,15 @@ class OutputSpec(Spec):
 
     @property
     def named(self) -> dict[str, str]:
-        """The paths of all results by their names: alpha, cutout, foreground, preview."""
-        paths = {name: getattr(self, name) for name in ("alpha", "cutout", "foreground", "preview")}
+        """The paths of all results by their names, in the order of `RESULTS`."""
+        paths = {name: getattr(self, name) for name in RESULTS}
         return {name: path for name, path in paths.items() if path is not None}
+
+    @property
+    def opaque(self) -> frozenset[str]:
+        """The names of the results that are colours without an alpha channel, which a JPEG can hold."""
+        alone = {"foreground", "preview"}
+        return frozenset(alone if self.background is None else {*alone, "cutout"})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,11 @@
 """A clip and its trimaps to clips, segment by segment."""
 
 import contextlib
+import functools
 import itertools
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -71,17 +72,18 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
 def _matte(job: JobSpec, clip: Clip, trimaps: FrameTrimaps, meter: ProgressMeter, started: float) -> JobResult:
     """Matte the frames of a clip with their trimaps; see `matte_clip`."""
     outputs = ClipResults.of(job, clip)
-    files = {result.path: result.codec.name for result in outputs.results}
+    results = tuple(outputs.results.values())
+    files = {result.path: result.codec.name for result in results}
     length = job.output.segment or DEFAULT_SEGMENT
-    segments = Segments(job.output.alpha, outputs.results, clip, length)
-    alone = Segments(f"{job.output.alpha}.alone", outputs.results[:1], clip, length)
+    segments = Segments(job.output.alpha, results, clip, length)
+    alone = Segments(f"{job.output.alpha}.alone", results[:1], clip, length)
     # The folder of segments is removed when a clip is finished: without it, whole results leave nothing to do.
     if job.resume and not segments.folder.exists() and _is_done(files, (job.images, job.source, *job.trimap.files)):
         return JobResult(clip.count or 0, 0, time.perf_counter() - started, "", files=files)
     with open_begun(job, segments.folder) as matter, segments.locked(job.resume), contextlib.ExitStack() as stack:
         engine = matter.engine.describe()
         # Segments of two codecs cannot be joined, so that the results belong to the settings that `resume` compares.
-        names = [f"{Path(result.path).name}: {result.codec.name} {result.content}" for result in outputs.results]
+        names = [f"{Path(result.path).name}: {result.codec.name} {result.content}" for result in results]
         keep_settings(segments.folder, result_settings(matter, job) | {"results": names}, job.joins)
         todo = trimaps.pairs(clip)
         before = _go_past(segments.whole(), todo, meter)
@@ -93,8 +95,8 @@ def _matte(job: JobSpec, clip: Clip, trimaps: FrameTrimaps, meter: ProgressMeter
         frames.run(itertools.chain(again, todo))
         done = segments.whole()
         if frames.colourless is not None:
-            raise _joined_without_colours(job, clip, outputs, segments, alone, frames.colourless)
-        for index, result in enumerate(outputs.results):
+            raise _joined_without_colours(job, clip, results, segments, alone, frames.colourless)
+        for index, result in enumerate(results):
             join(result, segments.files(index, done), done, clip, job.output.sound)
     segments.remove()
     count = sum(len(segment.pts) for segment in done)
@@ -111,17 +113,18 @@ def _matte(job: JobSpec, clip: Clip, trimaps: FrameTrimaps, meter: ProgressMeter
 
 
 def _joined_without_colours(
-    job: JobSpec, clip: Clip, outputs: "ClipResults", segments: Segments, alone: Segments, why: ForegroundError
+    job: JobSpec, clip: Clip, results: Sequence[Result], segments: Segments, alone: Segments, why: ForegroundError
 ) -> ForegroundError:
     """Finish the matte whose colours could not be estimated from some frame on, and return the error that says so.
 
-    segments: of the frames before, with all results. alone: of the others, with the matte alone.
+    results: the matte is the first. segments: of the frames before, with all results. alone: of the others, with the
+    matte alone.
     """
     done = segments.whole()
     rest = alone.whole(sum(len(segment.pts) for segment in done))
     parts = segments.files(0, done) + alone.files(0, rest)
-    join(outputs.results[0], parts, done + rest, clip, job.output.sound)
-    others = " and ".join(result.path for result in outputs.results[1:])
+    join(results[0], parts, done + rest, clip, job.output.sound)
+    others = " and ".join(result.path for result in results[1:])
     return ForegroundError(f"{why}; {job.output.alpha} is written, {others} is not; mend that and go on with `resume`")
 
 
@@ -129,30 +132,27 @@ def _joined_without_colours(
 class ClipResults:
     """The clips that a job writes.
 
-    results: in the order of the pictures; the matte is the first, and the preview, if there is one, the last.
+    results: by their names, in the order of `specs.RESULTS`, so that the matte is the first.
     premultiplied: R'G'B' of results with an alpha channel are multiplied by it.
-    background: lies behind the cut-out, which is the second result then.
-    preview: the last result shows what is estimated.
+    background: lies behind the cut-out.
     """
 
-    results: tuple[Result, ...]
+    results: Mapping[str, Result]
     premultiplied: bool = False
     background: Background | None = None
-    preview: bool = False
 
     @classmethod
     def of(cls, job: JobSpec, clip: Clip) -> Self:
         """Return the checked results of a job. Raises `UsageError`, `InputError`, `OutputError`."""
         spec, hw = job.output, clip.first.hw
-        wanted: tuple[tuple[str | None, str | None, Content | None], ...] = (
-            (spec.alpha, spec.codec, None),
-            (spec.cutout, None, "alpha" if spec.background is None else "colour"),
-            (spec.foreground, None, "colour"),
-            (spec.preview, None, "colour"),
-        )
-        results = [Result(path, *codec_for(path, codec, content, hw)) for path, codec, content in wanted if path]
+        results = {}
+        for name, path in spec.named.items():
+            content: Content = "colour" if name in spec.opaque else "alpha"
+            # What a matte is in depends on its codec alone.
+            wanted = (spec.codec, None) if name == "alpha" else (None, content)
+            results[name] = Result(path, *codec_for(path, *wanted, hw))
         taken = {Path(path).resolve() for path in (job.images, job.source, *job.trimap.files)}
-        for result in results:
+        for result in results.values():
             place = Path(result.path).resolve()
             if place in taken:
                 raise UsageError(f"{result.path}: is an input or another result, too; choose another name")
@@ -160,7 +160,7 @@ class ClipResults:
             check_writable(place)
             if spec.sound:
                 check_sound(clip, result.path)
-        if spec.premultiplied is not None and all(result.content != "alpha" for result in results):
+        if spec.premultiplied is not None and all(result.content != "alpha" for result in results.values()):
             raise UsageError("`premultiplied` is about an alpha channel, and no result has one; leave it out")
         background = (
             None if spec.background is None else Background(spec.background, job.max_megapixels, spec.background_fit)
@@ -169,7 +169,7 @@ class ClipResults:
             # Whether it fits the frames is found now, at an empty one, rather than after hours.
             shape = np.zeros((*hw, 3), np.uint8)
             background.placed(Photo(clip.first.name, shape, shape, clip.first.colours.space), shown=True)
-        return cls(tuple(results), bool(spec.premultiplied), background, spec.preview is not None)
+        return cls(results, bool(spec.premultiplied), background)
 
     def pictures(
         self,
@@ -185,26 +185,25 @@ class ClipResults:
         network: (H, W, 3) uint8 sRGB, the frame as the network sees it.
         trimap: (H, W) uint8 of 0 / 128 / 255. alpha: (H, W) float32, 0..1. unmixed: finds the colours.
         """
-        results = self.results[:-1] if self.preview else self.results
-        looks = [_preview(frame, trimap)] if self.preview else []
-        # Mattes alone need no colours, whose estimation takes longer than the network.
-        if all(result.content == "grey" for result in results):
-            return [alpha for _ in results] + looks
-        photo, weight = frame.photo(network), alpha[:, :, None]
-        light = estimate_foreground(photo, alpha, unmixed)
-        colours = frame.colours.to_signal(light)
-        pictures = []
-        for index, result in enumerate(results):
+        weight = alpha[:, :, None]
+        # Only where they are wanted: to estimate colours takes longer than the network, and mattes need none.
+        photo = functools.cache(lambda: frame.photo(network))
+        light = functools.cache(lambda: estimate_foreground(photo(), alpha, unmixed))
+        colours = functools.cache(lambda: frame.colours.to_signal(light()))
+
+        def picture(name: str, result: Result) -> Floats:
+            if name == "preview":
+                return _preview(frame, trimap)
             if result.content == "grey":
-                pictures.append(alpha)
-            elif index == 1 and self.background is not None:
-                behind = self.background.placed(photo, shown=True)(slice(None))
-                pictures.append(frame.colours.to_signal(light * weight + behind * (1 - weight)))
-            elif result.content == "colour":
-                pictures.append(colours)
-            else:
-                pictures.append(np.dstack([colours * weight if self.premultiplied else colours, alpha]))
-        return pictures + looks
+                return alpha
+            if name == "cutout" and self.background is not None:
+                behind = self.background.placed(photo(), shown=True)(slice(None))
+                return frame.colours.to_signal(light() * weight + behind * (1 - weight))
+            if result.content == "colour":
+                return colours()
+            return np.dstack([colours() * weight if self.premultiplied else colours(), alpha])
+
+        return [picture(name, result) for name, result in self.results.items()]
 
 
 def _preview(frame: ClipFrame, trimap: NDArray[np.uint8]) -> Floats:
@@ -345,14 +344,15 @@ class _Frames:
         try:
             pictures = self.outputs.pictures(frame, item.network, item.trimap, opaque, self.matter.unmix)
         except ForegroundError as error:
-            if self.outputs.results[0].content != "grey":
+            matte = self.outputs.results["alpha"]
+            if matte.content != "grey":
                 raise
             self.colourless = error
             # What is in these segments has all its results, which `resume` counts on; it is shorter than usual, and
             # whole. From this frame on the matte goes elsewhere, and is joined to it at the end.
             self.segments.close()
             self.stack.enter_context(self.alone.locked(resume=False, keep=False))
-            self.outputs = replace(self.outputs, results=self.outputs.results[:1], preview=False)
+            self.outputs = replace(self.outputs, results={"alpha": matte})
             pictures = [opaque]
         segments = self.segments if self.colourless is None else self.alone
         segments.add(frame, item.digest, pictures, said)

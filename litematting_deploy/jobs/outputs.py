@@ -58,7 +58,7 @@ class Results:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The paths of all files; the preview is the last."""
+        """The paths of all files."""
         return tuple(self.spec.named.values())
 
     @property
@@ -69,21 +69,22 @@ class Results:
     def check(self) -> None:
         """Raise before any work is done when a file cannot be written, or is one of the inputs or another result."""
         taken: set[str] = set()
-        accepted = {"alpha": RESULT_SUFFIXES, "cutout": RESULT_SUFFIXES, "preview": (*WRITE_SUFFIXES, *JPEG_SUFFIXES)}
         for name, path in self.spec.named.items():
             # Through links, where two names may stand for one file.
             place = os.path.realpath(path)
             if place in taken:
                 raise UsageError(f"{path}: the results need two different files; choose another name")
             taken.add(place)
-            opaque = name == "foreground" or (name == "cutout" and self.spec.background is not None)
-            if is_jpeg_name(path) and not opaque and name != "preview":
+            opaque = name in self.spec.opaque
+            if is_jpeg_name(path) and not opaque:
                 lacks = "transparency; give `background`, too, or" if name == "cutout" else "exact values;"
                 raise UsageError(
                     f"{path}: the {'cut-out' if name == 'cutout' else name} cannot be a JPEG, which has no {lacks} "
                     f"choose one of {', '.join(RESULT_SUFFIXES)}"
                 )
-            check_output(path, self.inputs, (*RESULT_SUFFIXES, *JPEG_SUFFIXES) if opaque else accepted[name])
+            # A preview is to look at, which OpenEXR is not for.
+            lossless = WRITE_SUFFIXES if name == "preview" else RESULT_SUFFIXES
+            check_output(path, self.inputs, (*lossless, *(JPEG_SUFFIXES if opaque else ())))
 
     def check_photo(self, photo: Photo) -> None:
         """Raise `InputError` before the matte is computed when the files of this photo could not be made."""

@@ -1,5 +1,6 @@
 """What a folder of results is made with."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -18,7 +19,7 @@ from litematting_deploy.jobs import resume
 from litematting_deploy.jobs.resume import SETTINGS, as_begun, keep_settings, result_settings
 from litematting_deploy.runtime import Matter, open_matter
 from litematting_deploy.sidecar import read_sidecar
-from litematting_deploy.specs import JobSpec, OutputSpec
+from litematting_deploy.specs import RESULTS, EngineSpec, JobSpec, OutputSpec, PlanSpec, TrimapSpec, job_of
 from tests.engines.openvino_standin import OpenVino
 
 ONE, OTHER = {"depth": "8", "step": None}, {"depth": "16", "step": None}
@@ -139,6 +140,71 @@ def test_which_of_several_gpus_does_not_matter() -> None:
     first, second = (result_settings(cast(Matter, matter), job) for matter in matters)
     assert first == second
     assert (first["engine"], first["device"]) == ("torch 32x32, weights abababababab", "cuda")
+
+
+# Each field of a spec that decides on what is in the results: what a job begins with, and what it is resumed with.
+_CUT = {"cutout": "c"}
+_BOX, _KEY = {"box": (0, 0, 5, 5)}, {"key": "green"}
+DECIDE: dict[str, tuple[str | None, dict[str, Any], dict[str, Any]]] = {
+    "exposure": ("trimap", {}, {"exposure": 1.0}),
+    "layer": ("trimap", {}, {"layer": "beauty"}),
+    "input_space": ("trimap", {}, {"input_space": "ACEScg"}),
+    "keyframes": ("trimap", {}, {"keyframes": True}),
+    "first_number": ("trimap", {"keyframes": True}, {"first_number": 5}),
+    "steady": ("trimap", {}, {"steady": True}),
+    "published": ("trimap", {}, {"published": True}),
+    "trimap_encoding": ("trimap", {}, {"trimap_encoding": "between"}),
+    "depth": ("trimap", {}, {"depth": "16"}),
+    "format": ("trimap", {}, {"format": "exr"}),
+    "background": ("trimap", _CUT, {"background": "white"}),
+    "background_fit": ("trimap", _CUT | {"background": "white"}, {"background_fit": "cover"}),
+    "premultiplied": ("trimap", _CUT, {"premultiplied": True}),
+    "unknown_width": ("mask", {}, {"unknown_width": 5}),
+    "adaptive": ("mask", {}, {"adaptive": True}),
+    "mask_threshold": ("mask", {}, {"mask_threshold": 100}),
+    "mask_labels": ("mask", {}, {"mask_labels": (7,)}),
+    "doubt": ("mask", {}, {"doubt": (0.2, 0.8)}),
+    "largest": ("mask", {}, {"largest": 1}),
+    "box": (None, _BOX, {"box": (1, 0, 5, 5)}),
+    "key": (None, _KEY, {"key": "blue"}),
+    "key_tolerance": (None, _KEY, {"key_tolerance": 0.3}),
+    "key_softness": (None, _KEY, {"key_softness": 0.3}),
+    "plate": (None, {"plate": "one"}, {"plate": "other"}),
+    "segmenter": (None, {"segmenter": "one"}, {"segmenter": "other"}),
+    "sure_foreground": (None, _BOX | {"sure_foreground": "one"}, {"sure_foreground": "other"}),
+    "sure_background": (None, _BOX | {"sure_background": "one"}, {"sure_background": "other"}),
+}
+# Fields that decide on nothing in a result, or are told otherwise: by the source, the engine and the placement of
+# patches, or, of a clip, by its codecs.
+DO_NOT_DECIDE = {
+    *("output", "trimap", "engine", "plan", "images", "source", "kind", *RESULTS),
+    *("device", "patch_hw", "batch", "threads", "precision", "compiled", "channels_last", "trust", "timeout_s"),
+    *("margin", "step", "refine", "codec", "sound", "segment"),
+    *("max_megapixels", "frames", "shard", "resume", "failed_frames", "allow_no_unknown"),
+}
+
+
+def test_every_field_of_a_job_decides_on_results_or_does_not() -> None:
+    """A new one has to be put into one of the two, or a folder would mix two looks."""
+    specs = (JobSpec, OutputSpec, TrimapSpec, EngineSpec, PlanSpec)
+    assert {field.name for spec in specs for field in dataclasses.fields(spec)} == {*DECIDE, *DO_NOT_DECIDE}
+    assert not DECIDE.keys() & DO_NOT_DECIDE
+
+
+@pytest.mark.parametrize("field", DECIDE)
+def test_what_decides_on_results_is_noted(field: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "other"):
+        Path(name).write_text(name)
+    kind, begun, resumed = DECIDE[field]
+    engine = SimpleNamespace(name="torch", patch_hw=(32, 32), precision="fp32", weights_sha256="ab" * 32, device="cpu")
+    matter = cast(Matter, SimpleNamespace(engine=engine, placement="grid"))
+
+    def noted(options: dict[str, Any]) -> dict[str, Any]:
+        return result_settings(matter, job_of("i", "o", options, **({kind: "t"} if kind else {})))
+
+    assert noted(begun) == noted(begun)
+    assert noted(begun | resumed) != noted(begun)
 
 
 def test_what_an_older_version_did_not_record(tmp_path: Path) -> None:
