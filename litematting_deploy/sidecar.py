@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
 from .errors import ArtefactError
-from .files import replace_file, sha256
+from .files import ENGINE_SUFFIX, has_suffix, replace_file, sha256
 from .schema import decode, encode
 
 FORMAT = 1
@@ -228,7 +228,7 @@ def weights_sha256(artefact: str | Path) -> str:
 
     Engines for several GPUs made from one checkpoint have this in common. Raises `ArtefactError` for a damaged sidecar.
     """
-    is_engine = Path(artefact).suffix.lower() == ".engine"
+    is_engine = has_suffix(artefact, ENGINE_SUFFIX)
     sidecar = read_engine_sidecar(artefact) if is_engine else read_sidecar(artefact)
     known = None if sidecar is None else sidecar.checkpoint_sha256
     # Hashing takes seconds for large weights.

@@ -14,7 +14,7 @@ from ..engines.layer_times import KINDS, LayerTime, by_stage
 from ..engines.onnxruntime import OnnxRuntimeEngine
 from ..engines.tensorrt.layers_page import document, stage_bars
 from ..errors import UsageError
-from ..files import check_writable, replace_file
+from ..files import ENGINE_SUFFIX, ONNX_SUFFIX, check_writable, has_suffix, replace_file
 from ..runtime.loading import open_spec
 from ..runtime.on_device import OnDevice
 from ..runtime.shipped import SHIPPED_ENGINE, example_patch
@@ -69,7 +69,7 @@ def measure(spec: EngineSpec, effort: Effort, output: Path) -> LayerTimes:
     if output.suffix.lower() not in (".json", ".html"):
         raise UsageError(f"`per_layer` must end in .json or .html; got {output}", parameter="per_layer")
     check_writable(output)
-    if not _on_host(spec) and Path(spec.engine or "").suffix.lower() != ".engine":
+    if not _on_host(spec) and not has_suffix(spec.engine or "", ENGINE_SUFFIX):
         raise UsageError(
             f"{spec.engine}: `per_layer` times an ONNX on the CPU or a TensorRT engine; make one with ltm-export or "
             "ltm-build",
@@ -82,7 +82,7 @@ def measure(spec: EngineSpec, effort: Effort, output: Path) -> LayerTimes:
 
 def _on_host(spec: EngineSpec) -> bool:
     """Return whether an engine is an ONNX, which is timed on the CPU unless another device is asked for."""
-    return Path(spec.engine or SHIPPED_ENGINE).suffix.lower() == ".onnx" and spec.device in (AUTO, "cpu")
+    return has_suffix(spec.engine or SHIPPED_ENGINE, ONNX_SUFFIX) and spec.device in (AUTO, "cpu")
 
 
 def _times(spec: EngineSpec, effort: Effort) -> LayerTimes:

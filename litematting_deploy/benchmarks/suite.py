@@ -20,7 +20,7 @@ from ..engines.base import Batch
 from ..errors import ArtefactError, DependencyError, DeviceError, LiteMattingError, UsageError
 from ..evaluation.metrics import force_known, sad
 from ..export.spec import TOLERANCES, ExportSpec, Norm, check_side
-from ..files import CHECKPOINT_SUFFIXES, sha256
+from ..files import CHECKPOINT_SUFFIXES, ENGINE_SUFFIX, ONNX_SUFFIX, has_suffix, sha256
 from ..isolation import call
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 from ..parameters import check_number
@@ -267,7 +267,7 @@ def _origin(path: Path) -> "Path | str":
     """
     if path.suffix.lower() in CHECKPOINT_SUFFIXES:
         return path
-    sidecar = read_engine_sidecar(path) if path.suffix.lower() == ".engine" else read_sidecar(path)
+    sidecar = read_engine_sidecar(path) if has_suffix(path, ENGINE_SUFFIX) else read_sidecar(path)
     if sidecar is None or sidecar.checkpoint is None:
         return SHIPPED_CHECKPOINT
     for candidate in (neighbour(path, Path(sidecar.checkpoint).name), SHIPPED_CHECKPOINT):
@@ -315,7 +315,7 @@ def _without(blank: Row, error: LiteMattingError) -> Row:
 
 def _size(source: Path) -> int:
     """Return the bytes of an artefact, with those of the weights beside an ONNX that has none of its own."""
-    sidecar = read_sidecar(source) if source.suffix.lower() == ".onnx" else None
+    sidecar = read_sidecar(source) if has_suffix(source, ONNX_SUFFIX) else None
     beside = [neighbour(source, sidecar.checkpoint)] if sidecar is not None and sidecar.weights_beside else []
     return sum(path.stat().st_size for path in (source, *beside))
 

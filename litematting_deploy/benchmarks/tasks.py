@@ -12,6 +12,7 @@ import numpy as np
 from .._optional import require
 from ..engines.base import Batch
 from ..export.spec import ExportSpec
+from ..files import ONNX_SUFFIX, has_suffix
 from ..runtime.cuda import open_cuda
 from ..runtime.cuda.protocol import Cuda
 from ..runtime.loading import load_engine, open_spec, runs_on_gpu, takes_threads
@@ -101,7 +102,7 @@ def _with_threads(spec: EngineSpec, on_gpu: bool) -> tuple[EngineSpec, int | Non
         return replace(spec, threads=None), None
     if takes_threads(spec):
         return spec, spec.threads or core_count()
-    if Path(spec.engine or "").suffix.lower() == ".onnx":  # on another GPU
+    if has_suffix(spec.engine or "", ONNX_SUFFIX):  # on another GPU
         return replace(spec, threads=None), None
     torch: Any = require("torch", "export", "a checkpoint as engine")
     if spec.threads is not None:

@@ -10,6 +10,7 @@ from ..engines.tensorrt.layers import LayerTable
 from ..engines.tensorrt.profile import BuildProfile, HardwareCompatibility, read_profile
 from ..engines.tensorrt.version import BACKENDS
 from ..errors import LiteMattingError
+from ..files import ENGINE_SUFFIX, ONNX_SUFFIX
 from .command import command, notice, say, stdout
 from .progress import phase_bar
 
@@ -50,7 +51,7 @@ def main(model: str, output: str | None, profile: str | None, **options: Any) ->
     TensorRT builds for the GPU of this machine.
     """
     chosen = (read_profile(profile) if profile else BuildProfile()).with_options(**options)
-    target = Path(output) if output else Path(f"{model.removesuffix('.onnx')}.engine")
+    target = Path(output) if output else Path(f"{model.removesuffix(ONNX_SUFFIX)}{ENGINE_SUFFIX}")
     with phase_bar(f"building {target.name}") as show:
         try:
             built = build_engine(model, target, chosen, lambda done, phase: show(done, phase.lower()))

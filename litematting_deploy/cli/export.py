@@ -14,6 +14,7 @@ from ..errors import UsageError
 from ..export.exporter import Export, export_onnx
 from ..export.spec import ExportSpec, Recipe, read_recipe
 from ..export.triton import Serving, write_repository
+from ..files import ONNX_SUFFIX, has_suffix
 from ..runtime.shipped import EXAMPLE_IMAGE, example_patch
 from .command import command, notice, say, stderr, stdout, table, waiting
 from .options import option
@@ -127,7 +128,7 @@ def main(
     before.
     """
     serving = _serving(options)
-    if serving is not None and Path(model).suffix.lower() == ".onnx":
+    if serving is not None and has_suffix(model, ONNX_SUFFIX):
         others = {"output": output, "recipe": recipe, "calibration": calibration, "weights_beside": weights_beside}
         for name, value in (others | options).items():
             if value not in (None, False):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from .._optional import require
 from ..errors import ToleranceError, UsageError
-from ..files import check_writable, replacing, sha256
+from ..files import ONNX_SUFFIX, check_writable, has_suffix, replacing, sha256
 from ..parameters import path_text
 from ..sidecar import Sidecar, sidecar_path, write_sidecar
 from .spec import ExportSpec
@@ -63,7 +63,7 @@ def export_onnx(
     is left under the final name; also `UsageError`, `CheckpointError`, `OutputError`, and those of `Serving.check`.
     """
     checkpoint = Path(path_text("checkpoint", checkpoint))
-    output = checkpoint.with_suffix(".onnx") if output is None else Path(path_text("output", output))
+    output = checkpoint.with_suffix(ONNX_SUFFIX) if output is None else Path(path_text("output", output))
     _check_use(checkpoint, output, spec, weights_beside, serving)
     spec.check_calibration(calibration is not None)
     versions = _versions()
@@ -131,7 +131,7 @@ def _sidecar(
 
 def _check_use(checkpoint: Path, output: Path, spec: ExportSpec, weights_beside: bool, serving: Serving | None) -> None:
     """Raise for whatever is wrong before the checkpoint is read: `UsageError`, `OutputError`, as `Serving.check`."""
-    if output.suffix.lower() != ".onnx":
+    if not has_suffix(output, ONNX_SUFFIX):
         raise UsageError(f"{output}: `output` must end in .onnx", parameter="output")
     if serving is not None and weights_beside:
         raise UsageError("`weights_beside` cannot be combined with Triton, which is given one whole file; leave it out")

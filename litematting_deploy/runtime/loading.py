@@ -15,7 +15,7 @@ from ..engines.providers import CHECKPOINT, ONNX, TENSORRT, provider_for, runnin
 from ..engines.torch import TorchArtefact, TorchEngine
 from ..engines.triton import TritonEngine
 from ..errors import ArtefactError, DependencyError, DeviceError, UsageError
-from ..files import CHECKPOINT_SUFFIXES
+from ..files import CHECKPOINT_SUFFIXES, ENGINE_SUFFIX, ONNX_SUFFIX, has_suffix
 from ..parameters import path_text
 from ..profiling import stage
 from ..specs import AUTO, EngineSpec, Precision
@@ -25,7 +25,6 @@ from .on_device import OnDevice
 from .shipped import SHIPPED_ENGINE
 
 PUBLISHED_PATCH_HW = (640, 640)
-TENSORRT_SUFFIX = ".engine"
 
 _SERVER = "a model on a server"
 _CPU, _GPU, _OPENVINO = f"{ONNX} on the CPU", f"{CHECKPOINT} on a GPU", f"{ONNX} on OpenVINO"
@@ -131,7 +130,7 @@ def _opened(spec: EngineSpec) -> Engine:
 
 def takes_threads(spec: EngineSpec) -> bool:
     """Return whether an engine is an ONNX whose threads can be chosen. Its device is not `auto`."""
-    return not spec.is_served and _path(spec).suffix.lower() == ".onnx" and spec.device in ("cpu", "openvino")
+    return not spec.is_served and has_suffix(_path(spec), ONNX_SUFFIX) and spec.device in ("cpu", "openvino")
 
 
 def runs_on_gpu(spec: EngineSpec) -> bool:
@@ -152,7 +151,7 @@ def _path(spec: EngineSpec) -> Path:
 def _kind(path: Path) -> str:
     """Return what a file is by its ending; what has another ending is an ONNX until its backend refuses it."""
     suffix = path.suffix.lower()
-    return TENSORRT if suffix == TENSORRT_SUFFIX else CHECKPOINT if suffix in CHECKPOINT_SUFFIXES else ONNX
+    return TENSORRT if suffix == ENGINE_SUFFIX else CHECKPOINT if suffix in CHECKPOINT_SUFFIXES else ONNX
 
 
 def _check_parameters(spec: EngineSpec, engine: str, *kinds: str) -> None:
@@ -190,13 +189,13 @@ def _of_patch(engine: Engine, path: str | Path, patch_hw: tuple[int, int] | None
 
 def _check_file(path: Path) -> None:
     """Raise `ArtefactError` unless this is the file of an ONNX or a TensorRT engine."""
-    if path.suffix.lower() not in (".onnx", TENSORRT_SUFFIX):
+    if path.suffix.lower() not in (ONNX_SUFFIX, ENGINE_SUFFIX):
         raise ArtefactError(
             f"{path}: an engine is a checkpoint, an .onnx (made with ltm-export) or, on a GPU, an .engine (with "
             "ltm-build); on a Triton server, grpc://HOST:8001/MODEL"
         )
     if not os.path.isfile(path):  # also of a name that is longer than any
-        command = "ltm-build" if path.suffix.lower() == TENSORRT_SUFFIX else "ltm-export"
+        command = "ltm-build" if has_suffix(path, ENGINE_SUFFIX) else "ltm-export"
         raise ArtefactError(f"{path}: no such engine file; make one with {command}")
 
 

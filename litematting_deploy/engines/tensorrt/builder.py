@@ -9,7 +9,7 @@ from typing import Any
 
 from ... import __version__
 from ...errors import ArtefactError, DeviceError, UsageError
-from ...files import check_writable, replace_file, replacing, sha256
+from ...files import ENGINE_SUFFIX, ONNX_SUFFIX, check_writable, has_suffix, replace_file, replacing, sha256
 from ...parameters import path_text
 from ...sidecar import EngineSidecar, Sidecar, check_sidecar, sidecar_path, write_sidecar
 from ...system import command_line
@@ -88,11 +88,11 @@ def build_engine(
 
 
 def _check_files(source: Path, target: Path, profile: BuildProfile) -> None:
-    if source.suffix.lower() != ".onnx":
+    if not has_suffix(source, ONNX_SUFFIX):
         raise UsageError(f"{source}: an engine is built from an .onnx; export a checkpoint with ltm-export")
     if not os.path.isfile(source):  # also of a name that is longer than any
         raise ArtefactError(f"{source}: no such file; export one with ltm-export")
-    if target.suffix.lower() != ".engine":
+    if not has_suffix(target, ENGINE_SUFFIX):
         raise UsageError(f"{target}: the output of a build ends in .engine")
     if profile.layers is not None and profile.layers.suffix.lower() not in (".json", ".html"):
         raise UsageError(f"`layers` must end in .json or .html; got {profile.layers}", parameter="layers")
