@@ -1,18 +1,21 @@
 """Who may know whom (DESIGN), what must not be imported, and which words belong to the commands alone."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from PIL import Image
 
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, ROOT
 
 PACKAGE = ROOT / "litematting_deploy"
+CLI_FILES = sorted((PACKAGE / "cli").glob("*.py"))
 SEAMS = {"errors", "files", "isolation", "parameters", "profiling", "schema", "sidecar", "specs", "system", "_optional"}
 ALLOWED = {
     "errors": set(),
@@ -204,6 +207,37 @@ def test_only_commands_name_flags() -> None:
     assert not {name: texts for name, texts in found.items() if texts}, "name the parameter, as in `step`"
 
 
+def test_no_text_outside_the_commands_names_one_of_their_flags() -> None:
+    """Not even one that is put into a message elsewhere, as a constant or what a function returns."""
+    modules = [importlib.import_module(f"{PACKAGE.name}.cli.{file.stem}") for file in CLI_FILES]
+    own = {
+        flag
+        for command in (getattr(module, "main", None) for module in modules)
+        if isinstance(command, click.Command)
+        for parameter in command.params
+        for flag in (*parameter.opts, *parameter.secondary_opts)
+        if flag.startswith("--")
+    }
+    assert own >= {"--engine", "--step", "--refine"}
+    found = {}
+    for file in sorted(set(PACKAGE.rglob("*.py")) - set(CLI_FILES)):
+        tree = ast.parse(file.read_text())
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        texts = [
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+        ]
+        named = own.intersection(flag for text in texts for flag in re.findall(r"--[a-z][a-z0-9-]*", text))
+        found |= {file.relative_to(PACKAGE).as_posix(): named} if named else {}
+    # The page says which command can do what it has no control for; trtexec and nvidia-smi have flags of their own.
+    assert found == {
+        "demo/source.py": {"--allow-no-unknown", "--key-tolerance"},
+        "engines/tensorrt/builder.py": {"--verbose"},
+        "system.py": {"--format"},
+    }
+
+
 PLATFORM_MODULES = {
     "fcntl",
     "grp",
@@ -277,5 +311,8 @@ def texts_without_encoding(tree: ast.AST) -> Iterator[str]:
 def test_texts_are_in_utf_8_whatever_the_system_writes() -> None:
     assert len(list(texts_without_encoding(ast.parse('open(p); open(p, "w"); p.read_text(); p.write_text(t)')))) == 4
     assert not list(texts_without_encoding(ast.parse('open(p, "rb"); open(p, encoding="utf-8"); p.read_text("utf-8")')))
-    found = {file.name: list(texts_without_encoding(ast.parse(file.read_text()))) for file in PACKAGE.rglob("*.py")}
+    found = {
+        file.relative_to(PACKAGE).as_posix(): list(texts_without_encoding(ast.parse(file.read_text())))
+        for file in PACKAGE.rglob("*.py")
+    }
     assert [name for name, calls in found.items() if calls] == ["system.py"], "whose files are the kernel's, in ASCII"

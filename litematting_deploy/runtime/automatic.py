@@ -80,7 +80,7 @@ RULES = (
         "openvino",
         (ONNX,),
         f"openvino is installed and the processor has AVX-512; a photo alone has about {OPENS} patches, or {COMPILES} "
-        "if the model must be compiled first; or `--precision` allows less than float32",
+        "if the model must be compiled first; or `precision` allows less than float32",
         _pays,
     ),
     Rule("cpu", (ONNX, CHECKPOINT), "else", lambda _: True),
