@@ -35,6 +35,7 @@ class Decoded:
     alpha: (H, W) of the same dtype; None where the picture is opaque.
     top: the largest number that a channel of the file can hold, as 15 of 4 bits.
     has_palette: whether the file's numbers are indices of a palette.
+    file_format: its name in Pillow, as JPEG.
     """
 
     levels: NDArray[Any]
@@ -42,6 +43,7 @@ class Decoded:
     metadata: Metadata
     top: int
     has_palette: bool
+    file_format: str = ""
 
 
 def decode(path: str | Path, max_megapixels: float, indices: bool = False) -> Decoded:
@@ -54,6 +56,7 @@ def decode(path: str | Path, max_megapixels: float, indices: bool = False) -> De
     with opened(path, max_megapixels) as (picture, head):
         # Before the picture is loaded, when Pillow forgets its tiles.
         deep, tiles, top = _is_deep_colour(picture), list(picture.tile), _top_of(picture)
+        file_format = picture.format or ""
         has_palette = picture.mode in _PALETTES
         # Tiles of other codecs are decoded by Pillow itself, which raises where they are damaged.
         if any(tile.codec_name == "libtiff" for tile in tiles):
@@ -63,7 +66,7 @@ def decode(path: str | Path, max_megapixels: float, indices: bool = False) -> De
             array = np.asarray(picture)
             # In mode PA an alpha channel lies behind the indices.
             levels = _upright(array if array.ndim == 2 else array[:, :, 0], orientation)
-            return Decoded(levels, None, metadata, top, has_palette)
+            return Decoded(levels, None, metadata, top, has_palette, file_format)
         if head is not None and picture.mode == "P":
             head.check_indices(np.asarray(picture))
         array = _all_bits(picture, tiles, path) if deep else np.asarray(_plain_mode(picture, path, head))
@@ -82,7 +85,7 @@ def decode(path: str | Path, max_megapixels: float, indices: bool = False) -> De
         top = np.iinfo(alpha.dtype).max
         alpha = None if (alpha >= top - top // 510).all() else alpha
     # Turning and slicing give views, and OpenCV takes whole blocks.
-    return Decoded(np.ascontiguousarray(array), alpha, metadata, top, has_palette)
+    return Decoded(np.ascontiguousarray(array), alpha, metadata, top, has_palette, file_format)
 
 
 def _upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:

@@ -35,9 +35,13 @@ class Profile:
         mode = _MODES.get(content[16:20])
         if mode is None:
             kind = content[16:20].decode("ascii", "replace").strip()
-            raise InputError(
-                f"{path}: its ICC profile is for {kind or 'nothing'}, wanted RGB or grey; convert it to sRGB"
-            )
+            # Every kind of numbers has a name, such as CMYK.
+            if not (kind.isascii() and kind.isprintable() and kind):
+                raise InputError(
+                    f"{path}: its ICC profile is damaged (it does not say what it is for); remove it or convert it to "
+                    "sRGB"
+                )
+            raise InputError(f"{path}: its ICC profile is for {kind}, wanted RGB or grey; convert it to sRGB")
         self.grey = mode == "L"
         try:
             opened = ImageCms.ImageCmsProfile(io.BytesIO(content))

@@ -17,6 +17,9 @@ from .exr import is_exr, read_exr_mask
 from .mask_checks import check_clear
 from .photo import Photo
 
+_LOSSY = ("JPEG", "HEIF", "AVIF")
+"""Formats, by Pillow's names, that keep numbers about as they were."""
+
 
 @dataclass(frozen=True)
 class MaskMeaning:
@@ -121,6 +124,11 @@ def read_mask(
         mask = _exr_levels(plane) if mask is None else mask
         return windows.show(mask) if photo is None else photo.fit(mask, str(path), placed=windows)
     decoded = decode(path, max_megapixels, indices=bool(meaning.labels))
+    if meaning.labels and decoded.file_format in _LOSSY:
+        raise InputError(
+            f"{path}: is a {decoded.file_format}, whose compression changes class ids, so that {meaning} would leave "
+            "holes; save the ids as PNG, or say `mask_threshold=VALUE`"
+        )
     alpha = None if meaning.labels else decoded.alpha
     classes = "; where its colours stand for classes, say which is the object: `mask_labels=ID`"
     levels = _grey(decoded, path, classes if decoded.has_palette else "") if alpha is None else alpha

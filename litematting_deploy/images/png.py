@@ -31,6 +31,8 @@ _GAMMA_UNIT, _LEAST_GAMMA, _MOST_GAMMA = 100_000, 10_000, 1_000_000
 # What is written for sRGB beside its own chunk, or by ImageMagick alone; libpng takes more than this for sRGB.
 _SRGB_GAMMA = range(45_000, 46_001)
 _POWERS = {4: 2.2, 5: 2.8}  # transfers that a display shows as a power
+_MOST_INTEGER = 2**31 - 1
+"""The largest that PNG allows, so that programs may keep them in signed numbers."""
 _FIX = "remove that chunk, or save the file again"
 
 
@@ -61,7 +63,7 @@ class PngHead:
         If a chunk comes twice, the first counts. Raises `InputError` for one that is too short or too long.
         """
         found: dict[bytes, bytes] = {}
-        entries = 0
+        entries, transparent_bytes = 0, 0
         file.seek(_SIGNATURE_BYTES)
         while len(start := file.read(8)) == 8 and start[4:] not in (b"IDAT", b"IEND"):
             size, name = int.from_bytes(start[:4]), start[4:]
@@ -75,15 +77,16 @@ class PngHead:
                 if size != wanted:
                     raise InputError(f"{path}: its {name.decode()} chunk has {size} bytes, wanted {wanted}; {_FIX}")
                 found[name] = content
+                transparent_bytes = size if name == b"tRNS" else transparent_bytes
         if len(found.get(b"IHDR", b"")) != 13:
             return None
         bits, kind = found[b"IHDR"][8:10]
         # Beside an alpha channel, which the other colour types have, tRNS means nothing.
         transparent = found.get(b"tRNS") if kind in (_GREY, _RGB, _PALETTE) else None
         wanted = _TRANSPARENT_BYTES.get(kind, 0)
-        if transparent is not None and (len(transparent) > _PALETTE_SIZE or wanted not in (0, len(transparent))):
+        if transparent is not None and (transparent_bytes > _PALETTE_SIZE or wanted not in (0, transparent_bytes)):
             raise InputError(
-                f"{path}: its tRNS chunk has {len(transparent)} bytes, wanted "
+                f"{path}: its tRNS chunk has {transparent_bytes} bytes, wanted "
                 f"{wanted or f'at most {_PALETTE_SIZE}'}; {_FIX}"
             )
         colour = tuple((name, content) for name, content in found.items() if name in _COLOUR_BYTES)
@@ -176,6 +179,8 @@ def _of_gamma(chunks: dict[bytes, bytes], path: str | Path) -> Space:
         white, *xy = zip(x.tolist(), y.tolist(), strict=True)
         if np.abs(np.array([white, *xy]) - np.array([D65, *XY_709])).max() >= 0.001:
             try:
+                if max(numbers) > _MOST_INTEGER:
+                    raise ValueError("no integers of PNG")
                 to_xyz = primaries_to_xyz(tuple(xy), white)
                 if not 1e-6 <= abs(np.linalg.det(to_xyz)) < np.inf:
                     raise ValueError("no triangle")

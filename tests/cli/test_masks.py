@@ -120,6 +120,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("labelled")
     save(folder / "photo.png", np.full((*HW, 3), 40, np.uint8))
     save(folder / "m.png", ids(0, 7, 3))
+    Image.fromarray(ids(0, 7, 3)).save(folder / "m.jpg", quality=60)
     save(folder / "t.png", trimap_of(OBJECT))
     return folder
 
@@ -132,6 +133,7 @@ WRONG_MEANINGS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "a label is 0 or more": ("--mask m.png --mask-label -1", 2, ("--mask-label must be", "got -1")),
     "a mask is not taken as alpha": ("--mask m.png --allow-no-unknown", 2, ("--allow-no-unknown applies to a trimap",)),
     "a trimap has no labels": ("t.png --mask-label 7", 2, ("--mask-label applies to a mask", "leave it out")),
+    "a JPEG keeps no labels": ("--mask m.jpg --mask-label 7", 1, ("m.jpg: is a JPEG", "--mask-label 7 would leave")),
     "a label is in the mask": ("--mask m.png --mask-label 8", 1, ("m.png", "--mask-label 8")),
     "a threshold is in the file's range": ("--mask m.png --mask-threshold 300", 1, ("m.png", "0 to 255")),
     "something reaches a threshold": ("--mask m.png --mask-threshold 8", 1, ("m.png", "no pixel is foreground")),

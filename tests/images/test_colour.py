@@ -133,7 +133,8 @@ FALLING = b"curv" + bytes(4) + (3).to_bytes(4, "big") + np.array([0, 60000, 1000
     [
         pytest.param(GOOD[:16] + b"CMYK" + GOOD[20:], "is for CMYK, wanted RGB or grey", id="CMYK"),
         pytest.param(GOOD[:150], "is damaged", id="cut off"),
-        pytest.param(b"", "is for nothing", id="empty"),
+        pytest.param(b"", "is damaged", id="empty"),
+        pytest.param(GOOD[:16] + bytes(4) + GOOD[20:], "is damaged", id="of no kind"),
         pytest.param(rgb_profile(WIDE, FALLING), "is damaged .*does not rise", id="a curve that falls"),
         pytest.param(rgb_profile(WIDE * 0, gamma(2)), "is damaged", id="no primaries"),
     ],
