@@ -131,8 +131,8 @@ def jobs(root: Path) -> str:
         parts += [
             f"**{where}**, a photo of {photo['width']}x{photo['height']}, from file to file:\n",
             report.markdown_table(["", "patches", "time", "memory"], cells),
-            f"{content['times_faster']:.1f} times as fast, with {1 / content['times_less_memory']:.0%} of the memory. The "
-            "same photo with smaller unknown regions:\n",
+            f"{content['times_faster']:.1f} times as fast, with {1 / content['times_less_memory']:.0%} of the memory. "
+            "The same photo with smaller unknown regions:\n",
             report.markdown_table(
                 ["unknown", "patches", "time", "memory"],
                 [[f"{row['unknown_share']:.1%}", str(row["patches"]), *_job(row)] for row in area["rows"]],

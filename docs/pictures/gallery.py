@@ -2,9 +2,9 @@
 
 python docs/pictures/gallery.py --photos DIR [--keep DIR] [name ...]        # needs the extra cpu
 
-Each picture shows, from left to right, the photo, the unknown band, the alpha and the cut-out on grey. `--photos` is a
-copy of the repository BuddiesOfBudgie/budgie-backgrounds (CC0-1.0), whose photos are at most 1600 pixels wide here. With
-`--keep`, results are written to a folder, and those already there are used again.
+Each picture shows, from left to right, the photo, the unknown band, the alpha and the cut-out on grey. DIR holds photos
+of the repository BuddiesOfBudgie/budgie-backgrounds (CC0-1.0), resized to a width of 1600 pixels. With `--keep`,
+results are written to a folder, and those already there are used again.
 """
 
 import argparse
