@@ -2,8 +2,8 @@
 
 python docs/pictures/gallery.py --photos DIR [--keep DIR] [name ...]        # needs the extra cpu
 
-Each picture shows, from left to right, the photo, the unknown band, the alpha and the cut-out on grey. DIR holds photos
-of the repository BuddiesOfBudgie/budgie-backgrounds (CC0-1.0), resized to a width of 1600 pixels. With `--keep`,
+Each picture shows the photo and the unknown band, and below them the alpha and the cut-out on grey. DIR holds photos of
+the repository BuddiesOfBudgie/budgie-backgrounds (CC0-1.0), resized to a width of 1600 pixels. With `--keep`,
 results are written to a folder, and those already there are used again.
 """
 
@@ -63,18 +63,19 @@ def matte(case: Case, photo: Path, folder: Path) -> tuple[Path, Path, Path]:
 
 
 def draw(case: Case, photo: Path, folder: Path) -> Image.Image:
-    """Return the four cells of a case side by side."""
+    """Return the four cells of a case, two by two."""
     x, y, width, height = case.crop_xywh
-    canvas = Image.new("RGB", (4 * CELL[0] + 3 * GAP, CELL[1]), GREY)
-    for column, file in enumerate((photo, *matte(case, photo, folder))):
+    canvas = Image.new("RGB", (2 * CELL[0] + GAP, 2 * CELL[1] + GAP), GREY)
+    for index, file in enumerate((photo, *matte(case, photo, folder))):
         picture = _eight_bits(Image.open(file)).crop((x, y, x + width, y + height))
         cell = picture.resize(CELL, Image.Resampling.LANCZOS)
-        if column == 0 and case.box is not None:
+        if index == 0 and case.box is not None:
             left, top, across, down = case.box
             scale = CELL[0] / width
             corners = (left - x, top - y, left + across - x, top + down - y)
             ImageDraw.Draw(cell).rectangle([corner * scale for corner in corners], outline=BOX, width=LINE)
-        canvas.paste(cell, (column * (CELL[0] + GAP), 0))
+        row, column = divmod(index, 2)
+        canvas.paste(cell, (column * (CELL[0] + GAP), row * (CELL[1] + GAP)))
     return canvas
 
 
