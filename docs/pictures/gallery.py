@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 
 from litematting_deploy import matte_photo
 from litematting_deploy.files import replace_file
+from litematting_deploy.jobs.api import PhotoOptions
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOLDER = Path(__file__).parent / "gallery"
@@ -53,12 +54,12 @@ def matte(case: Case, photo: Path, folder: Path) -> tuple[Path, Path, Path]:
     look, alpha, cutout = (folder / f"{name}.png" for name in ("look", "alpha", "cutout"))
     if not cutout.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        results = {"preview": look, "cutout": cutout, "background": GREY}
-        if case.box is None:
-            mask = EXAMPLES / f"{photo.stem}_mask.png"
-            matte_photo(photo, mask=mask, alpha=alpha, unknown_width="24", adaptive=True, **results)
+        options: PhotoOptions = {"preview": look, "cutout": cutout, "background": GREY, "adaptive": True}
+        if case.box is not None:
+            matte_photo(photo, alpha=alpha, **options, box=case.box)
         else:
-            matte_photo(photo, alpha=alpha, box=case.box, adaptive=True, **results)
+            mask = EXAMPLES / f"{photo.stem}_mask.png"
+            matte_photo(photo, mask=mask, alpha=alpha, **options, unknown_width="24")
     return look, alpha, cutout
 
 
