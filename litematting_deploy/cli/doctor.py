@@ -3,7 +3,6 @@
 from collections import Counter
 from dataclasses import asdict, replace
 
-import click
 from rich.table import Table
 from rich.text import Text
 
@@ -12,19 +11,32 @@ from ..benchmarks import environment
 from ..doctor import BROKEN, CHECKS, INSTALLED, NOT_HERE, RUNS, Outcome, examine
 from ..files import check_writable, write_json
 from .command import command, notice, say, show_waiting, stdout, table, waiting, with_flags
+from .help import plain_option
 
 _STYLES = {RUNS: "green", INSTALLED: "green", NOT_HERE: "dim", BROKEN: "bold red"}
 
 
 @command("ltm-doctor")
-@click.option("--full", is_flag=True, help="Run every engine and compiler that is installed, for a minute or two.")
-@click.option("--json", "json_file", metavar="FILE", help="Also write everything as JSON.")
+@plain_option(
+    "--full",
+    is_flag=True,
+    heading="Checks",
+    help="Also run every engine and compiler that is installed; takes a minute or two.",
+)
+@plain_option("--json", "json_file", metavar="FILE", heading="Results", help="Also write everything as JSON.")
 def main(full: bool, json_file: str | None) -> int:
-    """Try the engines, devices and file formats that could run here, each in a process of its own.
+    """Check which engines, devices and file formats work on this machine, and why others do not.
 
-    Without --full, engines other than the default one are imported and not run. The last line is the verdict. Exits
-    with 1 when the default path, ltm-infer on the CPU with the shipped weights, does not work, and when something that
-    is installed is broken.
+    \b
+    Examples:
+      ltm-doctor
+      ltm-doctor --full --json doctor.json
+
+    Each check runs in a process of its own. Without --full, engines other than the default one are only imported, not
+    run. The last line is the verdict.
+
+    The exit code is 1 if the default path (ltm-infer on the CPU with the shipped weights) does not work, or if
+    anything that is installed is broken.
     """
     if json_file is not None:
         check_writable(json_file)

@@ -15,49 +15,50 @@ from ..profiling import recording
 from ..specs import JobSpec, job_of
 from ..video import is_video
 from .command import command, notice, say
-from .options import folder_options, job_options, max_megapixels_option, motion_options, video_options
+from .help import plain_option
+from .options import folder_options, job_options, motion_options, video_options
 from .progress import JobBar
 
 
 @command("ltm-infer")
 @click.argument("image")
 @click.argument("trimap", required=False)
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    metavar="OUT",
-    help="The alpha: PNG, TIFF or EXR; of many, a folder; of a clip, a clip.",
-)
-@job_options
-@click.option(
-    "--verbose",
-    is_flag=True,
-    help="Also print the engine, the plan and, on a GPU, the memory it takes, before the run; of many the engine.",
-)
-@click.option("--timings", metavar="FILE", help="Also write where time and memory went, stage by stage, as JSON.")
+@job_options("Alpha matte to write: a PNG, TIFF or EXR file; for many photos a folder; for a clip a clip.")
 @folder_options
 @motion_options
 @video_options
-@max_megapixels_option
+@plain_option(
+    "--verbose",
+    is_flag=True,
+    help="Print the engine before the run; for a photo also the plan and, on a GPU, the memory needed.",
+)
+@plain_option("--timings", metavar="FILE", help="Also write the time and memory of each stage, as JSON.")
 def main(
     image: str, trimap: str | None, output: str, mask: str | None, timings: str | None, verbose: bool, **options: Any
 ) -> int:
-    """Estimate the alpha matte of IMAGE, whose TRIMAP is 0 background, 128 unknown, 255 foreground.
+    """Cut the subject out of a photo, a folder of frames or a clip, and write its alpha matte.
 
-    Without TRIMAP and --mask, one of --box, --key, --clean-plate and --segmenter makes a mask from IMAGE itself, which
-    becomes the trimap; --preview shows it.
+    \b
+    Examples:
+      ltm-infer photo.jpg --box 40,20,300,500 -o alpha.png --cutout cutout.png
+      ltm-infer shot/frame.%04d.exr --mask roto/mask.%04d.png -o mattes
 
-    IMAGE and TRIMAP, or --mask, may be folders or numbered patterns as frame.%04d.exr: then OUT is a folder, and so are
-    --cutout, --foreground and --preview. A frame that fails is told and the others go on; the exit code is 1 then.
+    TRIMAP is a grey image of the size of IMAGE: white (255) where the subject is solid, black (0) where there is only
+    background, grey (128) where its edge is soft and the network decides. Instead of TRIMAP, give a rough mask with
+    --mask; or let --box, --key, --clean-plate or --segmenter make one from IMAGE itself. Check the trimap with
+    --preview.
 
-    IMAGE may be a clip, TRIMAP or --mask then another clip of as many frames, or numbered images, one for each: OUT,
-    --cutout and --foreground are clips with its times, sound and timecode. OUT is by its ending .mov: ProRes 4444,
-    straight foreground colours and alpha; .webm: VP9, the same in 8 bits; .mp4: a grey H.264 matte; .mkv: a lossless
-    grey FFV1 matte. In a clip of trimaps up to 32 is background, from 223 on foreground, all between unknown. A frame
-    that fails ends the run; --resume goes on after the last segment, and with --failed-frames known
-    past it. Frames are matted one by one; --steady smooths over time. With --keyframes a folder or a clip needs
-    trimaps or masks for some frames only.
+    Many files: IMAGE and TRIMAP (or --mask) may be folders, or numbered patterns such as frame.%04d.exr. OUT, --cutout,
+    --foreground and --preview are then folders. If a frame fails, the error is reported and the remaining frames
+    continue; the exit code is then 1.
+
+    Clips: IMAGE may be a clip. TRIMAP (or --mask) is then a clip with as many frames, or numbered images, one for each
+    frame. OUT, --cutout and --foreground are clips with the same timing, audio and timecode. The ending of OUT selects
+    the codec: .mov (ProRes 4444) and .webm (VP9, 8 bits) hold straight foreground colours and alpha; .mp4 (H.264) and
+    .mkv (FFV1, lossless) hold a grey matte. In a trimap clip, levels up to 32 are background, from 223 foreground, and
+    those between unknown. A frame that fails stops the run; --resume then continues after the last segment, and with
+    --failed-frames known it continues past that frame. Each frame is matted on its own; --steady reduces flicker. With
+    --keyframes, a sequence or clip needs trimaps or masks for some of its frames only.
     """
     job = job_of(image, output, options, trimap=trimap, mask=mask)
     with _timed(timings):

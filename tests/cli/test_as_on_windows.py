@@ -161,4 +161,4 @@ def test_help_is_printed_in_every_code_page(monkeypatch: pytest.MonkeyPatch) -> 
             command.main(["--help"])
         out.flush()
         assert ended.value.code == 0
-        assert b"Options:" in raw.getvalue()
+        assert b"General:" in raw.getvalue()
