@@ -201,12 +201,12 @@ def main(
     if earlier is not None:
         differing = compare.check_same_machine(earlier.environment, environment.describe(), str(compare_file))
         if differing:
-            notice(f"ltm-bench: other software than in {compare_file}: {', '.join(differing)}")
+            notice(f"ltm-bench: software versions differ from {compare_file}: {', '.join(differing)}")
     with waiting("starting") as status:
         results = benchmark(spec, lambda doing: show_waiting(status, doing))
     _show(results, spec.variants)
     if (best := report.fastest(results.rows)) is not None:
-        judged = "" if best.accuracy else ", whose alpha was not compared"
+        judged = "" if best.accuracy else " (alpha not compared)"
         stdout.print(f"fastest within the accuracy limit: {best.name}{judged}: {_to_use(best, spec)}", soft_wrap=True)
     _write(
         files,
@@ -259,7 +259,7 @@ def _photo(sources: tuple[str, str], engines: Sequence[Path], cutout: bool, file
     """Time a photo with each engine, print where its time goes, and write that."""
     for kind in ("csv", "plot"):
         if files[kind] is not None:
-            raise UsageError(f"--{kind} {files[kind]}: is for rows of engines; with --photo use --json or --markdown")
+            raise UsageError(f"--{kind} {files[kind]}: cannot be combined with --photo; use --json or --markdown")
     described = environment.describe()
     stdout.print(report.where(described), style="dim", markup=False)
     measured = []
@@ -280,7 +280,7 @@ def _per_layer(output: Path, spec: BenchSpec, files: Files) -> None:
         if path is not None:
             raise UsageError(f"--{kind} {path}: cannot be combined with --per-layer, which writes {output}")
     if len(spec.engines) > 1 or len(spec.batches) > 1:
-        raise UsageError(f"--per-layer {output}: is of one --engine and one --batch; give one of each")
+        raise UsageError(f"--per-layer {output}: takes one --engine and one --batch; give one of each")
     engine = EngineSpec(
         engine=str(spec.engines[0]) if spec.engines else None,
         batch=spec.batches[0],
@@ -326,7 +326,7 @@ def _compared(earlier: Results, results: Results, limit: float) -> bool:
     """Print the table of changes, and return whether a row is slower by more than the limit."""
     found = compare.changes(earlier, results.rows)
     headings = ["", "before, p50 ms", "now", "change", ""]
-    stdout.print(table(headings, report.change_cells(found, limit), f"worse: by more than {limit:.1%}"))
+    stdout.print(table(headings, report.change_cells(found, limit), f"worse: slower by more than {limit:.1%}"))
     worse = [one.name for one in found if one.regressed(limit)]
     if worse:
         notice(f"ltm-bench: slower than before by more than {limit:.1%}, or no longer running: {', '.join(worse)}")

@@ -129,9 +129,9 @@ def _report(built: Built) -> None:
     (height, width), (least, best, most) = sidecar.patch_hw, sidecar.batches
     batches = f"batch {least} to {most}, best at {best}" if least < most else f"batch {most}"
     say(
-        f"{built.path}: {built.path.stat().st_size / 1e6:.1f} MB, {height}x{width}, {batches}, {sidecar.precision}, "
-        f"{sidecar.backend} {sidecar.backend_version} for compute capability {', '.join(sidecar.architectures)}, "
-        f"in {built.seconds:.1f} s"
+        f"Wrote {built.path}: {built.path.stat().st_size / 1e6:.1f} MB, {height}x{width}, {batches}, "
+        f"{sidecar.precision}, {sidecar.backend} {sidecar.backend_version} for compute capability "
+        f"{', '.join(sidecar.architectures)}, in {built.seconds:.1f} s"
     )
     if built.table is not None:
         _report_layers(built.table)
@@ -141,12 +141,12 @@ def _report_layers(table: LayerTable) -> None:
     sums, found = table.totals, table.estimate
     lines = [
         f"{sums.layers} layers move {sums.bytes / 1e9:.2f} GB ({sums.gigabytes_1024:.2f} GB at 1024x1024): "
-        f"{sums.float32_bytes / 1e9:.2f} GB in float32, {sums.copies} copies; {sums.norms_fused} norms are one kernel, "
-        f"{sums.norms_split} are taken apart"
+        f"{sums.float32_bytes / 1e9:.2f} GB in float32, {sums.copies} copies; {sums.norms_fused} norms run as one "
+        f"kernel, {sums.norms_split} are split up"
     ]
     if found is not None:
         lines.append(
-            f"estimate by the data sheet of {found.gpu}, not measured: at least {found.milliseconds:.2f} ms "
+            f"estimate from the data sheet of {found.gpu}, not measured: at least {found.milliseconds:.2f} ms "
             f"({found.memory_ms:.2f} ms of memory traffic, {found.arithmetic_ms:.2f} ms of arithmetic)"
         )
     lines.append(f"the same with NVIDIA's tool: {table.command}")

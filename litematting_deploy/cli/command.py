@@ -54,7 +54,7 @@ class PlainConsole(Console):
             raise
         except OSError as error:
             name = "standard error" if self.stderr else "standard output"
-            raise OutputError(f"the {name} cannot be written: {error.strerror}; make room") from error
+            raise OutputError(f"{name} cannot be written: {error.strerror}; free some space") from error
 
 
 def printable(text: str) -> str:
@@ -68,6 +68,12 @@ stdout = PlainConsole(highlight=False)
 # What is waited for is redrawn in place, and a console that leaves long lines to the terminal would cut it off.
 _wrapping = PlainConsole(stderr=True, highlight=False)
 _silent = PlainConsole(quiet=True)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as a sentence has them: a, b and c."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def say(text: str) -> None:

@@ -71,15 +71,15 @@ def main(host: str, port: int, no_browser: bool, max_megapixels: float, segmente
     """
 
     def ready(address: str) -> None:
-        say(f"ltm-demo: {address} (Ctrl-C ends it)")
+        say(f"ltm-demo: {address} (press Ctrl-C to stop)")
         if not no_browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     with listen(host, port) as listening:
         if not ipaddress.ip_address(listening.getsockname()[0]).is_loopback:
             notice(
-                f"ltm-demo: WARNING: --host {host}: everybody who reaches this machine can use the page, without a "
-                f"password and unencrypted; leave --host out to serve {LOOPBACK} alone"
+                f"ltm-demo: WARNING: --host {host}: anyone who can reach this machine can use the page, without a "
+                f"password or encryption; leave --host out to serve only {LOOPBACK}"
             )
         engine, plan = EngineSpec.of(options), PlanSpec.of(options)
 

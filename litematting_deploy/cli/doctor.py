@@ -8,12 +8,12 @@ from rich.text import Text
 
 from .. import __version__
 from ..benchmarks import environment
-from ..doctor import BROKEN, CHECKS, INSTALLED, NOT_HERE, RUNS, Outcome, examine
+from ..doctor import BROKEN, CHECKS, INSTALLED, RUNS, UNAVAILABLE, Outcome, examine
 from ..files import check_writable, write_json
 from .command import command, notice, say, show_waiting, stdout, table, waiting, with_flags
 from .help import plain_option
 
-_STYLES = {RUNS: "green", INSTALLED: "green", NOT_HERE: "dim", BROKEN: "bold red"}
+_STYLES = {RUNS: "green", INSTALLED: "green", UNAVAILABLE: "dim", BROKEN: "bold red"}
 
 
 @command("ltm-doctor")
@@ -42,11 +42,11 @@ def main(full: bool, json_file: str | None) -> int:
         check_writable(json_file)
     described = environment.describe()
     left = Counter(check.name for check in CHECKS if full or check.group != "gpu")
-    with waiting("trying everything") as status:
+    with waiting("running all checks") as status:
 
         def done(name: str) -> None:
             left.subtract([name])
-            show_waiting(status, f"trying {', '.join(+left)}")
+            show_waiting(status, f"checking {', '.join(+left)}")
 
         outcomes = [replace(each, detail=with_flags(each.detail, main)) for each in examine(done=done, full=full)]
     harmful = [outcome for outcome in outcomes if outcome.harmful]
@@ -66,13 +66,13 @@ def verdict(outcomes: list[Outcome]) -> str:
     harmful = [outcome.name for outcome in outcomes if outcome.harmful]
     broken = [outcome.name for outcome in outcomes if outcome.state == BROKEN and not outcome.harmful]
     said = f"ltm-infer does not work here: {', '.join(harmful)}" if harmful else "ltm-infer works here, on the CPU"
-    others = f"installed, but broken: {', '.join(broken)}" if broken else "all else that is installed works"
+    others = f"installed but broken: {', '.join(broken)}" if broken else "everything else that is installed works"
     return f"verdict: {said}; {others}"
 
 
 def _table(outcomes: list[Outcome], title: str) -> Table:
     """Return one row for each check, with a rule between groups."""
-    made = table(("what", "state", "version and result, or why not"), (), title, words=3)
+    made = table(("what", "state", "version and result, or the reason"), (), title, words=3)
     for column in made.columns[:2]:
         column.no_wrap = True
     for outcome, following in zip(outcomes, [*outcomes[1:], None], strict=True):

@@ -93,6 +93,6 @@ def main(dataset: str, json_file: str | None, **options: Any) -> None:
         stdout.print(table(("method", *HEADINGS), rows, f"mean over {len(found.results)} images"))
     say(subtitle(found.engine, found.plan, found.published))
     if found.report is not None:
-        say(f"report: {found.report}")
+        say(f"Wrote {found.report}")
     if json_file is not None:
         write_json(json_file, found.content() | {"environment": described})

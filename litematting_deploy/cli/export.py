@@ -15,7 +15,7 @@ from ..export.exporter import Export, export_onnx
 from ..export.spec import ExportSpec, Recipe, read_recipe
 from ..export.triton import Serving, write_repository
 from ..runtime.shipped import EXAMPLE_IMAGE, example_patch
-from .command import command, notice, say, stderr, stdout, table, waiting
+from .command import command, listed, notice, say, stderr, stdout, table, waiting
 from .help import plain_option
 from .options import RESULTS, option
 from .progress import phase_bar
@@ -169,7 +169,7 @@ def main(
         others = {"output": output, "recipe": recipe, "calibration": calibration, "weights_beside": weights_beside}
         for name, value in (others | options).items():
             if value not in (None, False):
-                raise UsageError(f"`{name}`: {model} is exported already; leave it out, or give a checkpoint")
+                raise UsageError(f"`{name}`: {model} is already exported; leave `{name}` out, or give a checkpoint")
         _report_repository(write_repository(model, serving), serving)
         return
     chosen = read_recipe(recipe) if recipe else Recipe()
@@ -209,7 +209,7 @@ def _serving(options: dict[str, Any]) -> Serving | None:
     given = {name: value for name in _SERVING if (value := options.pop(name)) is not None}
     folder = options.pop("folder")
     if folder is None and given:
-        raise UsageError(f"`{next(iter(given))}` belongs to `folder=DIR`; give that, too")
+        raise UsageError(f"`{next(iter(given))}` requires `folder=FOLDER`; add it")
     return None if folder is None else Serving(folder, **given)
 
 
@@ -234,12 +234,17 @@ def _calibration(source: str, patch_hw: tuple[int, int]) -> "Calibration":
 def _report(export: Export, spec: ExportSpec, seconds: float) -> None:
     cells = [(item.check, f"{item.maximum:.2e}", f"{item.mean:.2e}") for item in export.differences]
     title = (
-        f"alpha against the PyTorch model (tolerance {spec.limit:g}{', of means' if spec.precision == 'int8' else ''})"
+        "difference from the PyTorch model's alpha (tolerance "
+        f"{spec.limit:g}{', of means' if spec.precision == 'int8' else ''})"
     )
     stdout.print(table(("check", "largest difference", "mean difference"), cells, title))
     sidecar = export.sidecar
     if (made := sidecar.quantisation) is not None:
-        left = f"; in float because they cost too much: {', '.join(made.float_stages)}" if made.float_stages else ""
+        left = (
+            f"; kept in float because quantising them costs too much: {', '.join(made.float_stages)}"
+            if made.float_stages
+            else ""
+        )
         say(
             f"{made.convolutions} of {made.of} convolutions in INT8{left}. SAD on {_JUDGED} other drawn scenes: "
             f"{made.sad:.3f}, fp32 {made.fp32_sad:.3f} ({made.sad / made.fp32_sad - 1:+.1%})"
@@ -247,10 +252,10 @@ def _report(export: Export, spec: ExportSpec, seconds: float) -> None:
     height, width = sidecar.patch_hw
     size = export.path.stat().st_size / 1e6
     say(
-        f"{export.path}: {size:.1f} MB, {height}x{width}, batch {sidecar.batch or 'dynamic'}, {sidecar.precision}, "
-        f"{sidecar.pooling} pooling, {sidecar.norm} norm, opset {sidecar.opset}, in {seconds:.0f} s"
+        f"Wrote {export.path}: {size:.1f} MB, {height}x{width}, batch {sidecar.batch or 'dynamic'}, "
+        f"{sidecar.precision}, {sidecar.pooling} pooling, {sidecar.norm} norm, opset {sidecar.opset}, in {seconds:.0f} s"
     )
 
 
 def _report_repository(models: tuple[str, ...] | list[str], serving: Serving) -> None:
-    say(f"{serving.folder}: {' and '.join(models)}; serve with: tritonserver --model-repository {serving.folder}")
+    say(f"Wrote {serving.folder}: {listed(models)}; serve with: tritonserver --model-repository {serving.folder}")

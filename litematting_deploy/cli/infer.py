@@ -14,7 +14,7 @@ from ..jobs.progress import JobResult, Report
 from ..profiling import recording
 from ..specs import JobSpec, job_of
 from ..video import is_video
-from .command import command, notice, say
+from .command import command, listed, notice, say
 from .help import plain_option
 from .options import folder_options, job_options, motion_options, video_options
 from .progress import JobBar
@@ -76,7 +76,7 @@ def _photo(job: JobSpec, verbose: bool) -> int:
     lacking = f"; {job.source}: {result.lacking}" if result.lacking else ""
     height, width = result.hw
     say(
-        f"{' and '.join(result.files)}: {width}x{height} in {result.seconds:.1f} s, {result.plan}, {result.engine}"
+        f"Wrote {listed(result.files)}: {width}x{height} in {result.seconds:.1f} s, {result.plan}, {result.engine}"
         f"{lacking}"
     )
     return 0
@@ -87,22 +87,25 @@ def show_frames(command: str, job: JobSpec, matte: Callable[[Report], JobResult]
     with JobBar(command, details=verbose) as bar:
         result = matte(bar)
         if result.missing:
-            bar.failures.insert(0, f"{job.images}: there is no frame {say_numbers(result.missing)}")
+            bar.failures.insert(
+                0,
+                f"{job.images}: frame{'s' if len(result.missing) > 1 else ''} {say_numbers(result.missing)} not found",
+            )
     for note in result.notes:
         notice(f"{command}: {note}")
     part = f" of shard {job.shard}" if job.shard else ""
     missing = f", {len(result.missing)} missing" if result.missing else ""
     say(
-        f"{job.output.alpha}: {result.done} of {result.total} frames{part} in {result.seconds:.1f} s"
-        f"{_before(job, result)}, {len(result.failures)} failed{missing}{result.left_over}, {result.engine}"
-        f"{say_unsure(result.remarks)}"
+        f"{job.output.alpha}: {result.done} of {result.total} frames matted{part} in {result.seconds:.1f} "
+        f"s{_before(job, result)}, {len(result.failures)} failed{missing}{result.left_over}, "
+        f"{result.engine}{say_unsure(result.remarks)}"
     )
     return 1 if result.failures or result.missing else 0
 
 
 def _before(job: JobSpec, result: JobResult) -> str:
     """Return how many frames earlier runs have done, where the job was resumed."""
-    return f", {result.total - result.tried} were done" if job.resume else ""
+    return f", {result.total - result.tried} already done" if job.resume else ""
 
 
 def _clip(job: JobSpec, verbose: bool) -> int:
@@ -111,14 +114,14 @@ def _clip(job: JobSpec, verbose: bool) -> int:
         result = matte_clip(job, progress=bar)
         bar.failures[:] = [f"{name}: {why}" for name, why in result.failures.items()]
     if not result.engine:
-        notice(f"ltm-infer: {job.output.alpha} is newer than what it is made from; to make it again leave `resume` out")
+        notice(f"ltm-infer: {job.output.alpha} is up to date; to make it again, leave `resume` out")
         return 0
     for note in result.notes:
         notice(f"ltm-infer: {note}")
-    failed = f", {len(result.failures)} failed and hold known pixels alone" if result.failures else ""
-    files = " and ".join(f"{path} ({codec})" for path, codec in result.files.items())
+    failed = f", {len(result.failures)} failed and hold only known pixels" if result.failures else ""
+    files = listed(f"{path} ({codec})" for path, codec in result.files.items())
     say(
-        f"{files}: {result.total} frames in {result.seconds:.1f} s{_before(job, result)}{failed}, "
+        f"Wrote {files}: {result.total} frames in {result.seconds:.1f} s{_before(job, result)}{failed}, "
         f"{result.engine}{say_unsure(result.remarks)}"
     )
     return 1 if result.failures else 0

@@ -146,7 +146,7 @@ def main(background: bool, **options: Any) -> None:
     from ..training.rundir import is_follower
 
     spec = TrainSpec(**options)
-    resume = f"go on with: ltm-train --resume -o {spec.run}"
+    resume = f"continue with: ltm-train --resume -o {spec.run}"
     try:
         reached = train_run(spec, stderr)
     except TerminatedError as ended:

@@ -7,7 +7,7 @@ import click
 from ..jobs.outputs import say_pieces
 from ..jobs.trimap_file import write_trimap
 from ..specs import WAYS, TrimapSpec
-from .command import command, notice, say
+from .command import command, listed, notice, say
 from .help import plain_option
 from .options import INPUT, MAKING, RESULTS, engine_option, input_options, made_mask_options, mask_options
 
@@ -54,7 +54,7 @@ def main(source: str, output: str, **options: Any) -> None:
     if result.pieces is not None:
         notice(f"ltm-trimap: {say_pieces(result.pieces, source)}")
     if not result.unknown_share:
-        notice(f"ltm-trimap: {source} has no edge: nothing is unknown in its trimap")
+        notice(f"ltm-trimap: {source} has no edge, so its trimap has no unknown pixels")
     height, width = result.trimap.shape
     lacking = f", {result.lacking}" if result.lacking else ""
-    say(f"{' and '.join(result.files)}: {width}x{height}, {result.unknown_share:.1%} unknown{lacking}")
+    say(f"Wrote {listed(result.files)}: {width}x{height}, {result.unknown_share:.1%} unknown{lacking}")

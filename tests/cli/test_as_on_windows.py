@@ -116,7 +116,7 @@ def test_a_file_that_a_program_has_open_is_waited_for_a_moment(
         assert (tmp_path / "a.png").read_bytes() == b"new"
         assert len(pauses) == held
     else:
-        with pytest.raises(OutputError, match=r"a\.png: cannot be written: Access is denied; close what has it open"):
+        with pytest.raises(OutputError, match=r"a\.png: cannot be written: Access is denied; close the program"):
             files.replace_file(tmp_path / "a.png", b"new")
         assert 1 < sum(pauses) < 3
         assert not any(tmp_path.iterdir())
