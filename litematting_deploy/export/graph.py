@@ -1,4 +1,4 @@
-"""From the model to an ONNX graph: a view with a float32 border over the untouched model."""
+"""Turning the model into an ONNX graph: a view with a float32 border over the untouched model.
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""From a file, or the URL of a model on a server, to the engine that runs it, and what may be said about each kind."""
+"""Opening engines: a file, or the URL of a model on a server, becomes the engine that runs it; options by kind of engine."""
 
 import os
 import warnings
