@@ -1,4 +1,4 @@
-"""Opening engines: a file, or the URL of a model on a server, becomes the engine that runs it; options by kind of engine."""
+"""Opening an engine from a file or from the URL of a model on a server, and the options that each kind accepts."""
 
 import os
 import warnings
