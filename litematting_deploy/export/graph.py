@@ -1,4 +1,4 @@
-"""From the model to an ONNX graph: a view with a float32 border over the untouched model."""
+"""The model as an ONNX graph: traced through a view with a float32 border, and never changed itself."""
 
 import logging
 import re
@@ -54,7 +54,7 @@ def build_graph(model: LiteMatting, spec: ExportSpec) -> onnx.ModelProto:
     if spec.norm_form == "gpu":
         if replace(model.config, pooling="adaptive") != ModelConfig():
             raise UsageError(
-                "`norm=gpu` draws the full network alone, and this checkpoint is a variant of it; use `norm=group`",
+                "`norm=gpu` supports only the full network, and this checkpoint is a variant of it; use `norm=group`",
                 parameter="norm",
             )
         kind = np.dtype(np.float16 if spec.half else np.float32)
