@@ -34,7 +34,9 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
             raise
         raise DependencyError(f"{purpose} needs {module}, which is not installed: {install(extra)}") from None
     except ImportError as error:
-        raise DependencyError(f"{purpose} needs {module}, which is installed but does not import: {error}") from error
+        raise DependencyError(
+            f"{purpose} needs {module}, which is installed but cannot be imported: {error}"
+        ) from error
 
 
 def install(extras: str) -> str:
@@ -55,7 +57,7 @@ def install(extras: str) -> str:
     where = _origin(origin, extras) if isinstance(origin, dict) else None
     if where is None and (_ROOT / "setup.cfg").is_file():  # run from a checkout
         where = _quoted(f"{_ROOT}[{extras}]")
-    return f"{pip} {where}" if where else f"{pip} '.[{extras}]', in the folder of {_PACKAGE}'s source"
+    return f"{pip} {where}" if where else f"{pip} '.[{extras}]' in the folder of the {_PACKAGE} source"
 
 
 def _origin(origin: dict[str, Any], extras: str) -> str | None:

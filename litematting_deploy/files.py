@@ -39,11 +39,11 @@ def check_writable(path: str | Path) -> None:
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}; choose another output") from error
     if target.is_dir():
-        raise OutputError(f"{path}: cannot be written: is a folder; give a file name in it")
+        raise OutputError(f"{path}: cannot be written: it is a folder; give the name of a file")
     if not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
         raise OutputError(
-            f"{path}: cannot be written: the folder {target.parent} does not exist or is not writable; "
-            "make it or choose another output"
+            f"{path}: cannot be written: the folder {target.parent} does not exist or is not writable; create it or "
+            "choose another output"
         )
 
 
@@ -52,7 +52,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be made: {error.strerror}; choose another folder") from error
+        raise OutputError(f"{path}: cannot be created: {error.strerror}; choose another folder") from error
     if not os.access(path, os.W_OK):
         raise OutputError(f"{path}: cannot be written: the folder is read-only; choose another folder")
 
@@ -74,7 +74,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
                 os.fsync(file.fileno())
             rename(draft, target)
         except OSError as error:
-            fix = "close what has it open, or choose another output" if is_held(error) else _ROOM
+            fix = "close the program that has it open, or choose another output" if is_held(error) else _ROOM
             raise OutputError(f"{path}: cannot be written: {error.strerror or error}; {fix}") from error
         on_error.pop_all()
 
@@ -184,7 +184,7 @@ def read_small(path: str | Path, limit: int = 1 << 20) -> bytes:
     with Path(path).open("rb") as file:
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise ValueError(f"over {limit} bytes")
+        raise ValueError(f"larger than {limit} bytes")
     return content
 
 
@@ -197,14 +197,14 @@ def read_toml(path: str | Path, what: str) -> dict[str, Any]:
     try:
         content = read_small(path, _TOML_BYTES)
         if any(len(line) > _TOML_LINE for line in content.splitlines()):
-            raise ValueError(f"over {_TOML_LINE} bytes in a line")
+            raise ValueError(f"a line is longer than {_TOML_LINE} bytes")
         table = tomllib.loads(content.decode())
         _check_plain(table, 0)
     except RecursionError:
-        raise UsageError(f"{path}: not {what} that can be read: nested too deep; write it flat") from None
+        raise UsageError(f"{path}: cannot be read as {what}: nested too deeply; flatten it") from None
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise UsageError(f"{path}: not {what} that can be read: {reason}") from error
+        raise UsageError(f"{path}: cannot be read as {what}: {reason}") from error
     return table
 
 
@@ -213,7 +213,7 @@ def _check_plain(value: Any, depth: int) -> None:
     if depth > _TOML_DEPTH:
         raise ValueError(f"nested deeper than {_TOML_DEPTH} levels")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ValueError("holds an integer of more than 64 bits")
+        raise ValueError("contains an integer of more than 64 bits")
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             _check_plain(item, depth + 1)
@@ -228,7 +228,7 @@ def below(file: Path, key: str, name: str) -> Path:
     leads_out = not name or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts
     if leads_out or not Path(os.path.realpath(file.parent / name)).is_relative_to(os.path.realpath(file.parent)):
         raise UsageError(
-            f"{file}: {key} is {name!r}, wanted a file name in the folder of {file.name} or below; "
-            "say any other place on the command line"
+            f"{file}: {key} is {name!r}, expected a file in the folder of {file.name} or below; give any other "
+            "place on the command line"
         )
     return file.parent / name

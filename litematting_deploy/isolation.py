@@ -46,9 +46,9 @@ def call(function: str, *arguments: Any, timeout_s: float) -> Any:
                 raise error
             return result
     if crash := crash_of(ended.returncode):
-        raise ProcessError(f"its process was ended {crash}")
+        raise ProcessError(f"its process was terminated {crash}")
     words = ended.stderr.decode(errors="replace").strip().splitlines()
-    raise ProcessError(words[-1] if words else f"its process ended with code {ended.returncode}")
+    raise ProcessError(words[-1] if words else f"its process exited with code {ended.returncode}")
 
 
 def _answer(function: str, answer: Path) -> None:

@@ -107,7 +107,9 @@ class Amount:
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise UsageError(f"`{parameter}` must be a number, as in 128, or a percentage, as in 50%; got {written!r}")
+            raise UsageError(
+                f"`{parameter}` must be a number, such as 128, or a percentage, such as 50%; got {written!r}"
+            )
         return cls(value, text.endswith("%"))
 
     def __str__(self) -> str:
@@ -149,7 +151,7 @@ def path_text(name: str, given: Any) -> str:
     """
     text = os.fspath(given) if isinstance(given, os.PathLike) else given
     if not isinstance(text, str) or not text or "\0" in text:
-        raise UsageError(f"`{name}` must be a path, as text or `Path`, without NUL characters; got {shown(given)}")
+        raise UsageError(f"`{name}` must be a path (text or `Path`) without NUL characters; got {shown(given)}")
     return text
 
 
@@ -172,7 +174,7 @@ def typed(name: str, given: Any, hint: Any) -> Any:
         accepted = f"one of {', '.join(choices)}" if choices else formatannotation(hint)
         raise UsageError(f"`{name}` must be {accepted}; got {shown(given)}") from error
     if isinstance(value, str | os.PathLike) and "\0" in str(value):
-        raise UsageError(f"`{name}` must be a text without NUL characters; got {shown(given)}")
+        raise UsageError(f"`{name}` must be text without NUL characters; got {shown(given)}")
     return value
 
 

@@ -73,7 +73,7 @@ class Sidecar:
     def __post_init__(self) -> None:
         # It is joined to the artefact's folder, and must not lead out of it.
         if Path(self.checkpoint).name != self.checkpoint or self.checkpoint in ("", ".."):
-            raise ValueError("checkpoint is no plain file name")
+            raise ValueError("checkpoint is not a plain file name")
 
     def essentials(self) -> dict[str, str]:
         """Return the part that is also stored inside an ONNX, as text."""
@@ -187,7 +187,7 @@ def essentials(**values: object) -> dict[str, str]:
 
 def read_sidecar(artefact: str | Path) -> Sidecar | None:
     """Return the sidecar of an ONNX, or None if there is none. Raises `ArtefactError` for one that is damaged."""
-    return _read(artefact, Sidecar, "delete it or export the model again")
+    return _read(artefact, Sidecar, "delete it, or export the model again")
 
 
 def check_sidecar(artefact: str | Path) -> Sidecar | None:
@@ -216,7 +216,7 @@ def check_engine_sidecar(path: str | Path) -> EngineSidecar:
     if sidecar is None:
         raise ArtefactError(
             f"{path}: has no sidecar {sidecar_path(path).name}, so its origin is unknown; {_BUILD_AGAIN}, or set "
-            "`trust` if you know who made it: an engine is code"
+            "`trust` if you know who built it: an engine can run any code"
         )
     _compare(path, sidecar.sha256, found_sidecar(path), f"build it again: {sidecar.build_command()}")
     return sidecar
@@ -250,13 +250,13 @@ def _read(artefact: str | Path, kind: type[Kind], remedy: str) -> Kind | None:
 def _compare(path: Path, wanted: str, sidecar: Path, remedy: str) -> None:
     """Raise `ArtefactError` unless a file is there and its SHA-256 is the one that the sidecar says."""
     if not path.is_file():
-        raise ArtefactError(f"{path}: missing, but {sidecar.name} names it; {remedy}")
+        raise ArtefactError(f"{path}: not found, but {sidecar.name} refers to it; {remedy}")
     try:
         found = sha256(path)
     except OSError as error:
         raise ArtefactError(f"{path}: cannot be read: {error.strerror}; {remedy}") from error
     if found != wanted:
         raise ArtefactError(
-            f"{path}: its sha256 is {found[:12]}..., {sidecar.name} says {wanted[:12]}...: damaged, "
-            f"edited or mixed up; {remedy}"
+            f"{path}: its SHA-256 is {found[:12]}..., but {sidecar.name} says {wanted[:12]}...: the file is "
+            f"damaged, edited or mixed up; {remedy}"
         )

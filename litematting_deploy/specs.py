@@ -109,17 +109,17 @@ class PlanSpec(Spec):
         super().__post_init__()
         if self.published and self.refine:
             raise UsageError(
-                "`published` repeats the authors' alpha, which `refine` would change; leave one of them out"
+                "`published` reproduces the authors' alpha, which `refine` would change; use only one of them"
             )
         grid = "published" if self.published else "step" if self.step is not None else None
         if grid and self.plan == "adaptive":
             raise UsageError(
-                f"`{grid}` uses a grid of patches and cannot be combined with `plan=adaptive`; leave one of them out"
+                f"`{grid}` uses a grid of patches and cannot be combined with `plan=adaptive`; use only one of them"
             )
         if self.margin is not None and (grid or self.plan == "grid"):
             raise UsageError(
-                f"`margin` belongs to an adaptive plan and cannot be combined with `{grid or 'plan=grid'}`; leave one "
-                "of them out"
+                f"`margin` belongs to an adaptive plan and cannot be combined with `{grid or 'plan=grid'}`; use "
+                "only one of them"
             )
 
     def refines(self, *, made: bool) -> bool:
@@ -178,17 +178,17 @@ class TrimapSpec(Spec):
         if self.kind == "photo" and len(self.ways) != 1:
             given = f"got {' and '.join(f'`{name}`' for name in self.ways)}" if self.ways else "got none"
             raise UsageError(
-                f"a mask is made from the photo by one of {', '.join(f'`{name}`' for name in WAYS)}; {given}",
+                f"a mask is made from the photo by exactly one of {', '.join(f'`{name}`' for name in WAYS)}; {given}",
                 parameter=(*self.ways, WAYS[0])[0],
             )
         for name in self.differing(*_APPLY_TO):
             self._check_applies(name)
         if self.mask_threshold is not None and self.mask_labels:
-            raise UsageError("`mask_threshold` and `mask_labels` are two ways to read a mask; give one of them")
+            raise UsageError("`mask_threshold` and `mask_labels` are two ways to read a mask; use only one of them")
         if self.doubt is not None and self.doubt[0] >= self.doubt[1]:
-            raise UsageError(f"`doubt` must be two rising values between 0 and 1, as 0.05,0.95; got {self.doubt}")
+            raise UsageError(f"`doubt` must be two rising values between 0 and 1, such as 0.05,0.95; got {self.doubt}")
         if self.box is not None and not all(self.box[2:]):
-            raise UsageError(f"`box` must be x, y, width and height, as 40,20,300,500; got {self.box}")
+            raise UsageError(f"`box` must be x, y, width and height, such as 40,20,300,500; got {self.box}")
 
     @property
     def ways(self) -> list[str]:
@@ -214,16 +214,15 @@ class TrimapSpec(Spec):
         """Raise `UsageError` where a field that is given does not apply to what the pictures are."""
         kinds = _APPLY_TO[name]
         if self.kind not in kinds and kinds == ("photo",):
-            raise UsageError(
-                f"`{name}` is for a mask made from the photo, and a {self.kind} is given; give one of them"
-            )
+            raise UsageError(f"`{name}` makes a mask from the photo, but a {self.kind} is given; use only one of them")
         if self.kind not in kinds:
             given = f"`{self.ways[0]}` makes one from the photo" if self.kind == "photo" else f"a {self.kind} is given"
             raise UsageError(
-                f"`{name}` applies to a {kinds[0]}, and {given}; leave it out, or give a {kinds[0]}", parameter=name
+                f"`{name}` applies only to a {kinds[0]}, but {given}; leave it out, or give a {kinds[0]}",
+                parameter=name,
             )
         if name.startswith("key_") and self.key is None:
-            raise UsageError(f"`{name}` applies to `key`; give that, too, or leave it out")
+            raise UsageError(f"`{name}` requires `key`; add it, or leave `{name}` out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,18 +254,18 @@ class OutputSpec(Spec):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.background is not None and self.cutout is None:
-            raise UsageError("`background` lies behind the cut-out; give `cutout`, too")
+            raise UsageError("`background` requires `cutout`, which it is placed behind; add it")
         if self.background_fit is not None and self.background is None:
-            raise UsageError("`background_fit` scales the image of `background`; give that, too")
+            raise UsageError("`background_fit` requires `background`, the image that it scales; add it")
         is_transparent = self.cutout is not None and self.background is None
         if self.format == "jpeg" and (is_transparent or (self.cutout is None and self.foreground is None)):
             raise UsageError(
-                "`format=jpeg` is for pictures without transparency, and alphas stay PNG; give `cutout` with "
-                "`background`, or `foreground` alone"
+                "`format=jpeg` requires a result without transparency (alphas stay PNG); add `cutout` with "
+                "`background`, or `foreground`"
             )
         if self.premultiplied is not None and (self.cutout is None or self.background is not None):
             raise UsageError(
-                "`premultiplied` is about the alpha channel of `cutout`, and without `background`; leave it out"
+                "`premultiplied` requires `cutout` without `background`, which alone has an alpha channel; leave it out"
             )
 
     @property
@@ -319,16 +318,16 @@ class JobSpec(Spec):
             object.__setattr__(self, "plan", replace(self.plan, refine=self.plan.refines(made=True)))
         if self.keyframes and made:
             raise UsageError(
-                f"`keyframes` are trimaps or masks of some frames, and `{self.trimap.ways[0]}` makes a mask of every "
-                "frame; leave one of them out",
+                f"`keyframes` supplies trimaps or masks for some frames, but `{self.trimap.ways[0]}` makes a mask "
+                "for every frame; use only one of them",
                 parameter="keyframes",
             )
         if self.first_number is not None and not self.keyframes:
-            raise UsageError("`first_number` is of keyframes; give `keyframes`, too, or leave it out")
+            raise UsageError("`first_number` requires `keyframes`; add it, or leave `first_number` out")
         if self.steady and self.shard is not None:
             raise UsageError(
-                "`steady` needs the neighbours of every frame, which are in other shards; leave `shard` out, or give "
-                "each machine a range of `frames`",
+                "`steady` needs the frames before and after each frame, which may be in other shards; leave "
+                "`shard` out, or give each machine a range of `frames`",
                 parameter="steady",
             )
 
@@ -385,8 +384,10 @@ def job_of(images: Any, output: Any, options: Mapping[str, Any], *, trimap: Any 
     if not given and any(options.get(way) is not None for way in WAYS):
         given = [("photo", images)]
     if len(given) != 1:
-        more = f"; without either, {', '.join(f'`{way}`' for way in WAYS[:-1])} or `{WAYS[-1]}` makes a mask"
-        raise UsageError(f"`trimap` or `mask` must be given, and not both{more}")
+        more = (
+            f"; alternatively, {', '.join(f'`{way}`' for way in WAYS[:-1])} or `{WAYS[-1]}` makes a mask from the photo"
+        )
+        raise UsageError(f"either `trimap` or `mask` must be given{more}")
     ((kind, source),) = given
     return JobSpec.of(
         options,

@@ -364,11 +364,11 @@ def why_no_name(name: str) -> str:
     if sys.platform == "win32":
         device = name.partition(".")[0].rstrip(" ")
         if _WINDOWS_DEVICE.fullmatch(device):
-            why = f"{device} is a device of Windows, not a file"
+            why = f"{device} is a Windows device, not a file"
         elif refused := sorted({sign for sign in name if sign in '<>:"/\\|?*' or ord(sign) < 32}):
-            why = f"Windows has no {' '.join(map(repr, refused))} in names"
+            why = f"Windows does not allow {' '.join(map(repr, refused))} in file names"
         elif name != name.rstrip(" ."):
-            why = "Windows drops the spaces and dots at the end of names"
+            why = "Windows removes spaces and dots from the end of file names"
     return why
 
 

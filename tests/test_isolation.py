@@ -26,10 +26,10 @@ def test_errors_of_the_package_come_back_whole() -> None:
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
-        ("crash", "its process was ended by signal 11: Segmentation fault"),
+        ("crash", "its process was terminated by signal 11: Segmentation fault"),
         ("surprise", "RuntimeError: libnothing.so.1: cannot open shared object file"),
-        ("silent", "its process ended with code 3"),
-        ("leaves_early", "its process ended with code 0"),
+        ("silent", "its process exited with code 3"),
+        ("leaves_early", "its process exited with code 0"),
         ("nowhere", "AttributeError: module 'tests.misbehaving' has no attribute 'nowhere'"),
     ],
 )

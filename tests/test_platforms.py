@@ -264,12 +264,12 @@ def test_where_things_are_kept_that_can_be_made_again(on: On, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        *((name, "is a device of Windows") for name in ("con", "NUL.png", "com1.tar.gz", "Aux .exr", "LPT³.tif")),
-        ("a:b.png", "Windows has no ':' in names"),
-        ("a*b?.png", r"Windows has no '\*' '\?' in names"),
-        ("a\tb.png", r"Windows has no '\\t' in names"),
-        ("alpha.", "drops the spaces and dots"),
-        ("alpha.png ", "drops the spaces and dots"),
+        *((name, "is a Windows device") for name in ("con", "NUL.png", "com1.tar.gz", "Aux .exr", "LPT³.tif")),
+        ("a:b.png", "Windows does not allow ':' in file names"),
+        ("a*b?.png", r"Windows does not allow '\*' '\?' in file names"),
+        ("a\tb.png", r"Windows does not allow '\\t' in file names"),
+        ("alpha.", "removes spaces and dots"),
+        ("alpha.png ", "removes spaces and dots"),
     ],
 )
 def test_names_that_windows_has_no_files_of(name: str, why: str, on: On, tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_recipes_of_others_write_nothing_elsewhere(name: str, monkeypatch: pytes
     monkeypatch.setattr(files, "Path", PureWindowsPath)
     monkeypatch.setattr(files, "os", SimpleNamespace(path=ntpath))
     recipe = PureWindowsPath(r"C:\recipes\mine.toml")
-    with pytest.raises(UsageError, match="wanted a file name in the folder of"):
+    with pytest.raises(UsageError, match="expected a file in the folder of"):
         files.below(recipe, "folder", name)  # type: ignore[arg-type]
     inside = files.below(recipe, "folder", r"sub\library")  # type: ignore[arg-type]
     assert str(inside) == r"C:\recipes\sub\library"

@@ -148,7 +148,7 @@ def test_toml_becomes_a_value(tmp_path: Path) -> None:
         ('name = "a"', "size is missing"),
         ("iso = 0x" + "f" * 900, "more than 64 bits"),
         (f"extra = {'[' * 8}{']' * 8}", "nested deeper than"),
-        ("x" * 2000, "over 1000 bytes in a line"),
+        ("x" * 2000, "a line is longer than 1000 bytes"),
     ],
     ids=["a key is missing", "a long integer", "deep", "a long line"],
 )

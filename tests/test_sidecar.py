@@ -93,13 +93,13 @@ def test_where_it_runs(engine: Path) -> None:
 
 def test_a_damaged_engine_is_refused(engine: Path) -> None:
     engine.write_bytes(b"another plan")
-    with pytest.raises(ArtefactError, match=r"sha256 is .* mixed up; build it again: `ltm-build m\.onnx 'output=my m"):
+    with pytest.raises(ArtefactError, match=r"SHA-256 is .* mixed up; build it again: `ltm-build m\.onnx 'output=my m"):
         check_engine_sidecar(engine)
 
 
 def test_a_sidecar_without_its_engine_is_refused(engine: Path) -> None:
     engine.unlink()
-    with pytest.raises(ArtefactError, match=r"missing, but .* names it; build it again: `ltm-build"):
+    with pytest.raises(ArtefactError, match=r"not found, but .* refers to it; build it again: `ltm-build"):
         check_engine_sidecar(engine)
 
 

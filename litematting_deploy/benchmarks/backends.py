@@ -67,7 +67,7 @@ def check(backend: Backend) -> None:
     """
     if backend.file:
         raise DeviceError(
-            f"{backend.name} runs engine files: build one with ltm-build for this backend, and name it in `engines`"
+            f"{backend.name} runs engine files; build one for it with ltm-build, and give it as `engines`"
         )
     require("torch", "export", backend.name)  # to run the checkpoint, or to export it
     provider = PROVIDERS[backend.device.partition(":")[0]]

@@ -47,7 +47,8 @@ def check_same_machine(old: Mapping[str, Any], new: Mapping[str, Any], name: str
         before, now = _hardware(old, key), _hardware(new, key)
         if before != now:
             raise UsageError(
-                f"{name}: was measured on another machine, whose {key} is {before}, and here it is {now}; measure again"
+                f"{name}: was measured on another machine: its {key} is {before}, here it is {now}; measure again "
+                "on this machine"
             )
     versions = [dict(environment["versions"]) for environment in (old, new)]
     names = sorted(versions[0].keys() | versions[1].keys())
@@ -79,7 +80,7 @@ def changes(old: Results, rows: Sequence[Row]) -> list[Change]:
         if _same(then, now) and not (_p50(then) is None and _p50(now) is None)
     ]
     if not found:
-        raise UsageError("no row of the earlier run is in this one; give the same `resolution` and `batches`")
+        raise UsageError("no row of the earlier run occurs in this one; use the same `resolution` and `batches`")
     return found
 
 

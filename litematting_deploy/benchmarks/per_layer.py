@@ -71,8 +71,8 @@ def measure(spec: EngineSpec, effort: Effort, output: Path) -> LayerTimes:
     check_writable(output)
     if not _on_host(spec) and Path(spec.engine or "").suffix.lower() != ".engine":
         raise UsageError(
-            f"{spec.engine}: `per_layer` times an ONNX on the CPU or a TensorRT engine; make one with ltm-export or "
-            "ltm-build",
+            f"{spec.engine}: `per_layer` times an ONNX on the CPU or a TensorRT engine; create one with ltm-export "
+            "or ltm-build",
             parameter="per_layer",
         )
     times: LayerTimes = isolation.call(f"{__name__}:_times", spec, effort, timeout_s=_PATIENCE_S)

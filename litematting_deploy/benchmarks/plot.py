@@ -72,7 +72,7 @@ def _panel(axes: Any, rows: Sequence[Row]) -> None:
     axes.set_xlim(0, 1.55 * max(ends))
     axes.set_ylim(len(rows) - 0.4, -0.6)
     on_gpu = "; grey: copies to and from the GPU; bracket: the traffic estimate" if rows[0].gpu else ""
-    axes.set_xlabel(f"milliseconds: median, marks at p90 and p99{on_gpu}", fontsize=9, color=_INK, loc="left")
+    axes.set_xlabel(f"milliseconds: median, with marks at p90 and p99{on_gpu}", fontsize=9, color=_INK, loc="left")
     axes.grid(axis="x", color=_FAINT, alpha=0.25)
     axes.set_axisbelow(True)
     axes.tick_params(axis="both", length=0, labelcolor=_INK)

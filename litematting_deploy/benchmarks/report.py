@@ -191,11 +191,11 @@ def unsure(rows: Sequence[Row], cores: int) -> list[str]:
             continue
         signs = []
         if row.latency_ms.variation > UNSTABLE:
-            signs.append(f"runs vary by {row.latency_ms.variation:.0%}")
+            signs.append(f"latency varies by ±{row.latency_ms.variation:.0%}")
         if row.elsewhere is not None and row.elsewhere > LOADED * cores:
-            signs.append(f"other processes kept {row.elsewhere:.1f} of {cores} cores busy")
+            signs.append(f"other processes used {row.elsewhere:.1f} of {cores} cores")
         if signs:
-            found.append(f"{row.name}: {' and '.join(signs)}: measure again on a quiet machine")
+            found.append(f"{row.name}: unstable ({', '.join(signs)}); rerun on an idle machine")
     return found
 
 
@@ -203,10 +203,11 @@ def method(options: Mapping[str, Any]) -> str:
     """Return what was timed and how, in one sentence. options: as in `Results`."""
     lasted = f" and {options['duration_s']:g} s" if options["duration_s"] else ""
     return (
-        f"At least {options['iterations']} runs{lasted} one after the other, after {options['warmup']} that do not "
-        "count, each engine in a process of its own, in the order of the rows; from host arrays to a host array, "
-        "without decoding, patches and stitching. ± is the standard deviation over the mean, RAM the most that the "
-        f"process held, interpreter and libraries included. p90 needs {BEARS[90]} runs, p99 {BEARS[99]}."
+        f"At least {options['iterations']} runs{lasted} in sequence, after {options['warmup']} warm-up runs, each "
+        "engine in a process of its own, in the order of the rows. Measured from host arrays to a host array, "
+        "without decoding, splitting into patches or stitching. ± is the standard deviation divided by the mean; "
+        f"RAM is the peak of the process, including interpreter and libraries. p90 needs {BEARS[90]} runs, p99 "
+        f"{BEARS[99]}."
     )
 
 

@@ -156,7 +156,7 @@ class Results:
                 raise ValueError(f"environment.{name} must be a {kind.__name__}; got {value!r}")
         for gpu in self.environment["gpus"]:
             if not isinstance(gpu, dict) or not isinstance(gpu.get("name"), str):
-                raise ValueError(f"environment.gpus: a GPU has no name; got {gpu!r}")
+                raise ValueError(f"environment.gpus: each GPU must have a name; got {gpu!r}")
 
     def json(self) -> bytes:
         """Return the content of the file that `read_results` reads."""
@@ -171,6 +171,6 @@ def read_results(path: str | Path) -> Results:
         name="results of this ltm-bench",
         marks=MARKS,
         error=InputError,
-        remedy="measure again, and keep its JSON",
+        remedy="measure again and keep the JSON",
         most_bytes=_MOST_BYTES,
     )

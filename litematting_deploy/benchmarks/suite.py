@@ -89,7 +89,7 @@ def benchmark(spec: BenchSpec, progress: Callable[[str], None] = lambda _: None)
     """
     for path in (*spec.engines, spec.checkpoint):
         if not path.is_file():
-            raise ArtefactError(f"{path}: no such file; make an engine with ltm-export or ltm-build")
+            raise ArtefactError(f"{path}: no such file; create an engine with ltm-export or ltm-build")
     described = environment.describe()
     options = {"resolution": spec.resolution, "threads": spec.threads, "checkpoint": spec.checkpoint.name}
     counted: list[Complexity] = []
@@ -98,8 +98,8 @@ def benchmark(spec: BenchSpec, progress: Callable[[str], None] = lambda _: None)
         counted = _complexity(spec)
     elif not spec.engines:
         warnings.warn(
-            "PyTorch is not installed: timing the shipped engine at its own patch size, not "
-            f"{spec.resolution}, without complexity and accuracy; {install('export,bench')} brings them",
+            "PyTorch is not installed: timing the shipped engine at its own patch size instead of "
+            f"{spec.resolution}, without complexity and accuracy; to measure these: {install('export,bench')}",
             stacklevel=2,
         )
         spec = replace(spec, backends=(), engines=(SHIPPED_ENGINE,))
@@ -123,7 +123,7 @@ def _complexity(spec: BenchSpec) -> list[Complexity]:
     try:
         counted: list[Complexity] = _apart(complexity.count, names, spec.resolution)
     except LiteMattingError as error:
-        warnings.warn(f"complexity was not counted: {error}", stacklevel=3)
+        warnings.warn(f"complexity was not measured: {error}", stacklevel=3)
         return []
     return counted
 
@@ -149,7 +149,7 @@ class _Bench:
                 rows.append(each)
                 continue
             left_s = (time.perf_counter() - began_s) / done * (total - done) if done else None
-            about = f", about {say_duration(left_s)} left for all" if left_s is not None else ""
+            about = f", about {say_duration(left_s)} left in total" if left_s is not None else ""
             self._before = f"{done + 1} of {total}{about}: "
             rows.append(each())
             done += 1
@@ -158,7 +158,7 @@ class _Bench:
     def backend(self, backend: backends.Backend) -> "Iterator[Row | Callable[[], Row]]":
         """Yield what measures each row of a backend, or the only row of one that cannot run here."""
         spec = self._spec
-        self._progress(f"looking for {backend.name}")
+        self._progress(f"checking {backend.name}")
         try:
             _apart(backends.check, backend)
         except LiteMattingError as error:
@@ -227,7 +227,7 @@ class _Bench:
         row, alpha = found
         row = replace(row, engine=blank.engine, file_bytes=_size(Path(engine.engine or "")))
         if isinstance(checkpoint, str):
-            return replace(row, reason=f"its alpha was not compared: {checkpoint}")
+            return replace(row, reason=f"alpha not compared: {checkpoint}")
         return self._judged(row, alpha, checkpoint or self._spec.checkpoint)
 
     def _judged(self, row: Row, alpha: Batch, checkpoint: Path) -> Row:
@@ -236,7 +236,7 @@ class _Bench:
             return row
         wanted = self._reference(checkpoint, row.patch_hw)
         if isinstance(wanted, LiteMattingError):
-            return row.failed(f"there is no alpha of PyTorch's to compare with: {wanted}")
+            return row.failed(f"PyTorch's alpha is not available for comparison: {wanted}")
         limit = self._spec.tolerance or tolerance(row.precision)
         found = accuracy(alpha, wanted, example_patch(row.patch_hw)["trimap"], limit)
         row = replace(row, accuracy=found)
@@ -244,8 +244,8 @@ class _Bench:
         if off <= limit:  # not-a-number is not
             return row
         return row.failed(
-            f"alpha differs from {checkpoint.name} in PyTorch by {how} {off:.2g}, wanted at most {limit:g}; if the "
-            "engine has other weights, name their file in `checkpoint`"
+            f"alpha differs from {checkpoint.name} in PyTorch by {how} {off:.2g}, more than {limit:g}; if the "
+            "engine has other weights, give their file as `checkpoint`"
         )
 
     def _reference(self, checkpoint: Path, patch_hw: tuple[int, int]) -> "Batch | LiteMattingError":
@@ -274,8 +274,8 @@ def _origin(path: Path) -> "Path | str":
         if candidate.is_file() and sha256(candidate) == sidecar.checkpoint_sha256:
             return candidate
     return (
-        f"its sidecar names {sidecar.checkpoint}, sha256 {str(sidecar.checkpoint_sha256)[:12]}..., which is not beside "
-        "it; name that file in `checkpoint`"
+        f"its sidecar names {sidecar.checkpoint}, sha256 {str(sidecar.checkpoint_sha256)[:12]}..., which is not in "
+        "the same folder; give that file as `checkpoint`"
     )
 
 

@@ -24,7 +24,8 @@ from ..sidecar import read_sidecar
 from ..specs import EngineSpec
 from ..system import command_line
 from .command import command, notice, show_waiting, stdout, table, waiting, with_flags
-from .options import option, positive
+from .help import plain_option
+from .options import RESULTS, option, positive
 
 _ROOMY = 100  # columns of a terminal from which on the table of engines fits as a whole
 Files = dict[str, str | None]
@@ -34,7 +35,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
     """Return the numbers of an option such as 1,4."""
     words = value.split(",")
     if not all(word.strip().isdecimal() and int(word) for word in words):
-        raise click.BadParameter(f"{value!r} is not one or more numbers, as in 1,4", context, parameter)
+        raise click.BadParameter(f"expected one or more numbers, such as 1,4; got {value!r}", context, parameter)
     return tuple(map(int, words))
 
 
@@ -45,66 +46,123 @@ def _percent(context: click.Context, parameter: click.Parameter, value: str) -> 
     except ValueError:
         limit = -1.0
     if not 0 <= limit < 100:
-        raise click.BadParameter(f"{value!r} is no percentage, as in 5%", context, parameter)
+        raise click.BadParameter(f"expected a percentage, such as 5%; got {value!r}", context, parameter)
     return limit
 
 
-bench_option = functools.partial(option, BenchSpec)
+WHAT, INSTEAD, EFFORT = "What to measure", "Measure something else instead", "Number of runs"
+bench_option = functools.partial(option, BenchSpec, heading=WHAT)
 
 
 @command("ltm-bench")
-@bench_option("--resolution", help="Patch side, a multiple of 32.")
 @bench_option(
-    "--engine", "engines", multiple=True, metavar="FILE", help="An ONNX, .engine or checkpoint as it is; repeatable."
+    "--engine",
+    "engines",
+    multiple=True,
+    metavar="FILE",
+    help="Measure this ONNX file, TensorRT engine or checkpoint as it is; may be repeated.",
 )
-@click.option(
+@plain_option(
     "--backends",
     metavar="NAMES",
-    help=f"all, or some of {', '.join(one.name for one in BACKENDS)}, or families such as pytorch.  "
-    "[default: all; none with --engine]",
+    heading=WHAT,
+    help=f"Measure these libraries, separated by commas: all, {', '.join(one.name for one in BACKENDS)}, or a family "
+    "such as pytorch.  [default: all; none with --engine]",
 )
-@click.option("--batch", "batches", default="1", show_default=True, callback=_numbers, help="Patches a run, as in 1,4.")
-@bench_option("--threads", help="On the CPU.  [default: all cores]")
-@click.option(
-    "--iterations", type=click.IntRange(min=1), default=10, show_default=True, help="Least timed runs of each."
-)
-@click.option("--duration", type=click.FloatRange(min=0), default=0.0, help="Least seconds of timed runs of each.")
-@click.option("--warmup", type=click.IntRange(min=0), default=2, show_default=True, help="Runs before that.")
 @bench_option(
     "--checkpoint",
     show_default=False,
     metavar="FILE",
     help="Weights to run and to compare with.  [default: the shipped weights]",
 )
+@bench_option("--resolution", metavar="PIXELS", help="Side of a patch, a multiple of 32.")
+@plain_option(
+    "--batch",
+    "batches",
+    default="1",
+    metavar="N,N",
+    heading=WHAT,
+    show_default=True,
+    callback=_numbers,
+    help="Patches per run; several numbers, such as 1,4, are measured one after the other.",
+)
+@bench_option("--threads", metavar="N", help="CPU threads.  [default: all cores]")
 @bench_option(
     "--tolerance",
     type=positive,
-    help="Largest difference of alpha from fp32 PyTorch.  [default: the export's: 0.001, in fp16 and tf32 0.005]",
+    metavar="ALPHA",
+    help="Largest accepted difference from the alpha of PyTorch in fp32.  [default: 0.001; fp16 and tf32 0.005]",
 )
-@bench_option("--trust", help="Run TensorRT engines without their sidecars. They can run any code.")
-@bench_option("--variants", help="Also count the paper's ablations, and print its tables beside ours.")
-@click.option("--json", "json_file", metavar="FILE", help="Write everything as JSON.")
-@click.option("--csv", "csv_file", metavar="FILE", help="Write the rows as CSV.")
-@click.option("--markdown", "markdown_file", metavar="FILE", help="Write the tables as Markdown.")
-@click.option("--plot", "plot_file", metavar="FILE", help="Draw the latencies as PNG.")
-@click.option("--compare", "compare_file", metavar="FILE", help="Compare with the JSON of an earlier run here.")
-@click.option(
-    "--fail-above", metavar="PERCENT", default="5%", show_default=True, callback=_percent, help="For --compare."
+@bench_option(
+    "--variants", help="Also count the operations of the paper's ablations, and print its tables beside ours."
 )
-@click.option(
+@bench_option(
+    "--trust",
+    help="Run TensorRT engines without their sidecars. Engines can run arbitrary code: use this only if you know who "
+    "built the files.",
+)
+@plain_option(
     "--photo",
     "photo_files",
     nargs=2,
     metavar="IMAGE TRIMAP",
-    help="Instead: time ltm-infer on a photo stage by stage, with each --engine, by default the shipped one.",
+    heading=INSTEAD,
+    help="Time ltm-infer on a photo, stage by stage, with each --engine.  [default: with the shipped one]",
 )
-@click.option("--cutout", is_flag=True, help="Of --photo: also make a cut-out.")
-@click.option(
+@plain_option("--cutout", is_flag=True, heading=INSTEAD, help="With --photo: also make a cut-out.")
+@plain_option(
     "--per-layer",
     type=click.Path(path_type=Path),
     metavar="FILE.json|.html",
-    help="Instead: time each layer of one --engine (an ONNX on the CPU or an .engine), by default the shipped one; "
-    "written as table or page.",
+    heading=INSTEAD,
+    help="Time each layer of one --engine (an ONNX file on the CPU, or a TensorRT engine), and write a table (JSON) or "
+    "a page (HTML).  [default: of the shipped one]",
+)
+@plain_option(
+    "--iterations",
+    type=click.IntRange(min=1),
+    default=10,
+    metavar="N",
+    heading=EFFORT,
+    show_default=True,
+    help="Minimum number of timed runs per engine.",
+)
+@plain_option(
+    "--duration",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    heading=EFFORT,
+    help="Minimum time of timed runs per engine.  [default: none]",
+)
+@plain_option(
+    "--warmup",
+    type=click.IntRange(min=0),
+    default=2,
+    metavar="N",
+    heading=EFFORT,
+    show_default=True,
+    help="Runs before the timed ones.",
+)
+@plain_option("--json", "json_file", metavar="FILE", heading=RESULTS, help="Write everything as JSON.")
+@plain_option("--csv", "csv_file", metavar="FILE", heading=RESULTS, help="Write the rows as CSV.")
+@plain_option("--markdown", "markdown_file", metavar="FILE", heading=RESULTS, help="Write the tables as Markdown.")
+@plain_option("--plot", "plot_file", metavar="FILE", heading=RESULTS, help="Draw the latencies as a PNG.")
+@plain_option(
+    "--compare",
+    "compare_file",
+    metavar="FILE",
+    heading=RESULTS,
+    help="Compare with the JSON of an earlier run on this machine.",
+)
+@plain_option(
+    "--fail-above",
+    metavar="PERCENT",
+    default="5%",
+    heading=RESULTS,
+    show_default=True,
+    callback=_percent,
+    help="With --compare: how much slower a row may be.",
 )
 def main(
     compare_file: str | None,
@@ -114,10 +172,18 @@ def main(
     per_layer: Path | None,
     **options: Any,
 ) -> int:
-    """Speed, memory and accuracy of every engine that can run here, and what the model costs.
+    """Measure the speed, memory use and accuracy of every engine that can run on this machine.
 
-    Exits with 1 when a row failed (alpha too far from PyTorch's, or an error), when none ran, and when a row is slower
-    than in --compare by more than --fail-above.
+    \b
+    Examples:
+      ltm-bench --json before.json
+      ltm-bench --engine model.onnx --compare before.json --fail-above 10%
+
+    Without options, every installed library is measured on one patch, in a process of its own, and its alpha compared
+    with that of PyTorch.
+
+    The exit code is 1 if a row failed (an error, or an alpha too far from PyTorch's), if no row ran, or if a row is
+    slower than in --compare by more than --fail-above.
     """
     files: Files = {kind: options.pop(f"{kind}_file") for kind in ("json", "csv", "markdown", "plot")}
     spec = _spec(**options)
@@ -135,12 +201,12 @@ def main(
     if earlier is not None:
         differing = compare.check_same_machine(earlier.environment, environment.describe(), str(compare_file))
         if differing:
-            notice(f"ltm-bench: other software than in {compare_file}: {', '.join(differing)}")
+            notice(f"ltm-bench: software versions differ from {compare_file}: {', '.join(differing)}")
     with waiting("starting") as status:
         results = benchmark(spec, lambda doing: show_waiting(status, doing))
     _show(results, spec.variants)
     if (best := report.fastest(results.rows)) is not None:
-        judged = "" if best.accuracy else ", whose alpha was not compared"
+        judged = "" if best.accuracy else " (alpha not compared)"
         stdout.print(f"fastest within the accuracy limit: {best.name}{judged}: {_to_use(best, spec)}", soft_wrap=True)
     _write(
         files,
@@ -193,7 +259,7 @@ def _photo(sources: tuple[str, str], engines: Sequence[Path], cutout: bool, file
     """Time a photo with each engine, print where its time goes, and write that."""
     for kind in ("csv", "plot"):
         if files[kind] is not None:
-            raise UsageError(f"--{kind} {files[kind]}: is for rows of engines; with --photo use --json or --markdown")
+            raise UsageError(f"--{kind} {files[kind]}: cannot be combined with --photo; use --json or --markdown")
     described = environment.describe()
     stdout.print(report.where(described), style="dim", markup=False)
     measured = []
@@ -214,7 +280,7 @@ def _per_layer(output: Path, spec: BenchSpec, files: Files) -> None:
         if path is not None:
             raise UsageError(f"--{kind} {path}: cannot be combined with --per-layer, which writes {output}")
     if len(spec.engines) > 1 or len(spec.batches) > 1:
-        raise UsageError(f"--per-layer {output}: is of one --engine and one --batch; give one of each")
+        raise UsageError(f"--per-layer {output}: takes one --engine and one --batch; give one of each")
     engine = EngineSpec(
         engine=str(spec.engines[0]) if spec.engines else None,
         batch=spec.batches[0],
@@ -260,7 +326,7 @@ def _compared(earlier: Results, results: Results, limit: float) -> bool:
     """Print the table of changes, and return whether a row is slower by more than the limit."""
     found = compare.changes(earlier, results.rows)
     headings = ["", "before, p50 ms", "now", "change", ""]
-    stdout.print(table(headings, report.change_cells(found, limit), f"worse: by more than {limit:.1%}"))
+    stdout.print(table(headings, report.change_cells(found, limit), f"worse: slower by more than {limit:.1%}"))
     worse = [one.name for one in found if one.regressed(limit)]
     if worse:
         notice(f"ltm-bench: slower than before by more than {limit:.1%}, or no longer running: {', '.join(worse)}")

@@ -11,7 +11,11 @@ from ..engines.tensorrt.profile import BuildProfile, HardwareCompatibility, read
 from ..engines.tensorrt.version import BACKENDS
 from ..errors import LiteMattingError
 from .command import command, notice, say, stdout
+from .help import plain_option
+from .options import RESULTS
 from .progress import phase_bar
+
+TARGET, BATCH, BUILD = "Target", "Batch (of an ONNX with a dynamic one)", "Build"
 
 
 def _sm(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -21,33 +25,92 @@ def _sm(context: click.Context, parameter: click.Parameter, values: tuple[str, .
 
 @command("ltm-build")
 @click.argument("model", metavar="MODEL.onnx")
-@click.option("-o", "--output", metavar="OUT.engine", help="The engine; beside MODEL by default.")
-@click.option("--backend", type=click.Choice(list(BACKENDS)), help="What builds it; the installed one by default.")
-@click.option("--profile", metavar="FILE.toml", help="Read these options from a file; those given here win.")
-@click.option(
-    "--sm", "architectures", multiple=True, callback=_sm, metavar="8.9", help="Compute capability; repeat it."
+@plain_option(
+    "-o",
+    "--output",
+    metavar="OUT.engine",
+    heading=RESULTS,
+    help="Engine file to write.  [default: MODEL with the ending .engine]",
 )
-@click.option("--min-batch", type=int, metavar="N", help="Fewest patches at a time.  [default: 1]")
-@click.option("--opt-batch", type=int, metavar="N", help="Patches at a time it is best at.  [default: 1]")
-@click.option("--max-batch", type=int, metavar="N", help="Most patches at a time.  [default: 8]")
-@click.option("--tf32/--no-tf32", default=None, help="Let an fp32 ONNX multiply in TF32.  [default: no]")
-@click.option("--workspace", "workspace_mib", type=int, metavar="MIB", help="Limit of scratch memory on the device.")
-@click.option("--optimization-level", type=int, metavar="0-5", help="How long to look for better kernels.")
-@click.option("--timing-cache", type=Path, metavar="FILE", help="Keep and reuse measured kernels (tensorrt).")
-@click.option(
+@plain_option(
+    "--layers",
+    type=Path,
+    metavar="FILE.json|.html",
+    heading=RESULTS,
+    help="Also write what every layer reads and writes, as a table (JSON) or a page (HTML).",
+)
+@plain_option(
+    "--profile",
+    metavar="FILE.toml",
+    heading=TARGET,
+    help="Read the options below from a file; options given on the command line override it.",
+)
+@plain_option(
+    "--backend",
+    type=click.Choice(list(BACKENDS)),
+    heading=TARGET,
+    help="Library to build with.  [default: the one that is installed]",
+)
+@plain_option(
+    "--sm",
+    "architectures",
+    multiple=True,
+    callback=_sm,
+    metavar="8.9",
+    heading=TARGET,
+    help="Target compute capability (tensorrt-rtx); may be repeated.  [default: that of the GPU; without one, RTX 30, "
+    "40 and 50]",
+)
+@plain_option(
     "--hardware-compatibility",
     type=click.Choice(get_args(HardwareCompatibility)),
-    help="Run on other GPUs than this one (tensorrt).  [default: none]",
+    heading=TARGET,
+    help="Let the engine run on other GPUs than this one (tensorrt).  [default: none]",
 )
-@click.option("--refit/--no-refit", default=None, help="Weights can be replaced later; needs a GPU.  [default: no]")
-@click.option(
-    "--layers", type=Path, metavar="FILE.json|.html", help="Save what every layer reads and writes, as table or page."
+@plain_option("--min-batch", type=int, metavar="N", heading=BATCH, help="Smallest batch.  [default: 1]")
+@plain_option(
+    "--opt-batch", type=int, metavar="N", heading=BATCH, help="Batch that the engine is optimised for.  [default: 1]"
+)
+@plain_option("--max-batch", type=int, metavar="N", heading=BATCH, help="Largest batch.  [default: 8]")
+@plain_option("--tf32/--no-tf32", default=None, heading=BUILD, help="Let an fp32 ONNX multiply in TF32.  [default: no]")
+@plain_option(
+    "--workspace",
+    "workspace_mib",
+    type=int,
+    metavar="MIB",
+    heading=BUILD,
+    help="Limit of scratch memory on the GPU.  [default: no limit]",
+)
+@plain_option(
+    "--optimization-level",
+    type=int,
+    metavar="0-5",
+    heading=BUILD,
+    help="How long to search for faster kernels, 5 being longest.  [default: TensorRT's]",
+)
+@plain_option(
+    "--timing-cache",
+    type=Path,
+    metavar="FILE",
+    heading=BUILD,
+    help="File that keeps kernel timings, so that the next build is faster (tensorrt).",
+)
+@plain_option(
+    "--refit/--no-refit",
+    default=None,
+    heading=BUILD,
+    help="Allow the weights to be replaced later; needs a GPU.  [default: no]",
 )
 def main(model: str, output: str | None, profile: str | None, **options: Any) -> None:
-    """Build a TensorRT engine from MODEL.onnx, which ltm-export made, and write its sidecar.
+    """Build a TensorRT engine from an ONNX file of ltm-export, and write its sidecar.
 
-    The precision is that of the ONNX. TensorRT for RTX (tensorrt-rtx) builds for any RTX GPU on a machine without one;
-    TensorRT builds for the GPU of this machine.
+    \b
+    Examples:
+      ltm-build model.onnx -o model.engine --profile engines/rtx-40.toml
+      ltm-build model.onnx --backend tensorrt-rtx --sm 8.9 --sm 12.0
+
+    TensorRT for RTX (tensorrt-rtx) builds for any RTX GPU, also on a machine without one; TensorRT (tensorrt) builds
+    for the GPU of this machine. The engine has the precision of the ONNX.
     """
     chosen = (read_profile(profile) if profile else BuildProfile()).with_options(**options)
     target = Path(output) if output else Path(f"{model.removesuffix('.onnx')}.engine")
@@ -66,9 +129,9 @@ def _report(built: Built) -> None:
     (height, width), (least, best, most) = sidecar.patch_hw, sidecar.batches
     batches = f"batch {least} to {most}, best at {best}" if least < most else f"batch {most}"
     say(
-        f"{built.path}: {built.path.stat().st_size / 1e6:.1f} MB, {height}x{width}, {batches}, {sidecar.precision}, "
-        f"{sidecar.backend} {sidecar.backend_version} for compute capability {', '.join(sidecar.architectures)}, "
-        f"in {built.seconds:.1f} s"
+        f"Wrote {built.path}: {built.path.stat().st_size / 1e6:.1f} MB, {height}x{width}, {batches}, "
+        f"{sidecar.precision}, {sidecar.backend} {sidecar.backend_version} for compute capability "
+        f"{', '.join(sidecar.architectures)}, in {built.seconds:.1f} s"
     )
     if built.table is not None:
         _report_layers(built.table)
@@ -78,12 +141,12 @@ def _report_layers(table: LayerTable) -> None:
     sums, found = table.totals, table.estimate
     lines = [
         f"{sums.layers} layers move {sums.bytes / 1e9:.2f} GB ({sums.gigabytes_1024:.2f} GB at 1024x1024): "
-        f"{sums.float32_bytes / 1e9:.2f} GB in float32, {sums.copies} copies; {sums.norms_fused} norms are one kernel, "
-        f"{sums.norms_split} are taken apart"
+        f"{sums.float32_bytes / 1e9:.2f} GB in float32, {sums.copies} copies; {sums.norms_fused} norms run as one "
+        f"kernel, {sums.norms_split} are split up"
     ]
     if found is not None:
         lines.append(
-            f"estimate by the data sheet of {found.gpu}, not measured: at least {found.milliseconds:.2f} ms "
+            f"estimate from the data sheet of {found.gpu}, not measured: at least {found.milliseconds:.2f} ms "
             f"({found.memory_ms:.2f} ms of memory traffic, {found.arithmetic_ms:.2f} ms of arithmetic)"
         )
     lines.append(f"the same with NVIDIA's tool: {table.command}")

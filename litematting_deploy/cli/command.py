@@ -26,10 +26,10 @@ from rich.text import Text
 from .. import __version__
 from ..errors import LiteMattingError, OutputError
 from ..system import command_line, ending_signals
+from .help import HelpfulCommand, epilog, variable_prefix
 from .log import FORMS, LOG, Level, log_options
 
 INTERRUPTED = 130
-_EPILOG = "An option may be set by a variable of the environment: {}OPTION for this command, LTM_OPTION for all."
 _COMMAND_LINE = re.compile(r"""`(ltm-\w+(?: (?:'[^']*'|"'"|[^`'"\s])+)+)`""")
 
 
@@ -54,7 +54,7 @@ class PlainConsole(Console):
             raise
         except OSError as error:
             name = "standard error" if self.stderr else "standard output"
-            raise OutputError(f"the {name} cannot be written: {error.strerror}; make room") from error
+            raise OutputError(f"{name} cannot be written: {error.strerror}; free some space") from error
 
 
 def printable(text: str) -> str:
@@ -68,6 +68,12 @@ stdout = PlainConsole(highlight=False)
 # What is waited for is redrawn in place, and a console that leaves long lines to the terminal would cut it off.
 _wrapping = PlainConsole(stderr=True, highlight=False)
 _silent = PlainConsole(quiet=True)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as a sentence has them: a, b and c."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def say(text: str) -> None:
@@ -97,7 +103,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], title: str = "
     return made
 
 
-class Command(click.Command):
+class Command(HelpfulCommand):
     """A command whose failures are one line on stderr and an exit code: 2 for usage, 1 for anything else."""
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
@@ -162,9 +168,7 @@ def command(name: str) -> Callable[[Callable[..., Any]], Command]:
     def decorate(function: Callable[..., Any]) -> Command:
         versioned = click.version_option(__version__, prog_name=name)(log_options(function))
         settings = {"help_option_names": ["-h", "--help"]}
-        made = click.command(name, cls=Command, context_settings=settings, epilog=_EPILOG.format(_prefix(name)))(
-            versioned
-        )
+        made = click.command(name, cls=Command, context_settings=settings, epilog=epilog(name))(versioned)
         for parameter in made.params:
             if isinstance(parameter, click.Option) and parameter.name != "version":
                 parameter.envvar = _variables(name, parameter)
@@ -173,15 +177,10 @@ def command(name: str) -> Callable[[Callable[..., Any]], Command]:
     return decorate
 
 
-def _prefix(command: str) -> str:
-    """Return how the variables of a command begin: LTM_INFER_."""
-    return f"{command.replace('-', '_').upper()}_"
-
-
 def _variables(command: str, option: click.Option) -> list[str]:
     """Return the environment variables of an option, the first that is set counts: LTM_INFER_DEVICE, LTM_DEVICE."""
     name = _flag(option).lstrip("-").replace("-", "_").upper()
-    return [f"{_prefix(command)}{name}", f"LTM_{name}"]
+    return [f"{variable_prefix(command)}{name}", f"LTM_{name}"]
 
 
 def _from_variable(error: click.UsageError) -> str:
@@ -209,7 +208,7 @@ def with_flags(message: str, command: click.Command) -> str:
         if parameter is None:
             return match[0]
         if isinstance(parameter, click.Argument):
-            return parameter.make_metavar(click.Context(command))
+            return parameter.make_metavar(click.Context(command)).strip("[]")
         if match[2] == "False" and parameter.secondary_opts:
             return max(parameter.secondary_opts, key=len)
         return _flag(parameter) if match[2] is None else f"{_flag(parameter)} {match[2]}"

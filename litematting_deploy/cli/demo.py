@@ -13,43 +13,73 @@ from ..runtime import open_matter
 from ..segmentation.model import Segmenter
 from ..specs import EngineSpec, PlanSpec
 from .command import command, notice, say
+from .help import plain_option
 from .options import engine_options, plan_options, positive, trimap_option
 
 LOOPBACK = "127.0.0.1"
+PAGE = "Page"
 
 
 @command("ltm-demo")
-@click.option("--host", default=LOOPBACK, show_default=True, help="Another lets everybody who reaches it use the page.")
-@click.option("--port", type=click.IntRange(0, 65535), default=7860, show_default=True, help="0: any that is free.")
-@click.option("--no-browser", is_flag=True, help="Do not open a browser.")
-@click.option(
+@plain_option(
+    "--host",
+    default=LOOPBACK,
+    metavar="ADDRESS",
+    heading=PAGE,
+    show_default=True,
+    help=f"Address to listen on; any other than {LOOPBACK} exposes the page to the network.",
+)
+@plain_option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=7860,
+    metavar="PORT",
+    heading=PAGE,
+    show_default=True,
+    help="Port to listen on; 0 selects a free one.",
+)
+@plain_option("--no-browser", is_flag=True, heading=PAGE, help="Do not open a browser.")
+@plain_option(
     "--max-megapixels",
     type=positive,
     default=MAX_MEGAPIXELS,
+    metavar="MP",
+    heading=PAGE,
     show_default=True,
-    help="Refuse larger images before decoding them, and files of more than 8 MB for each.",
+    help="Refuse larger images without decoding them, and files of more than 8 MB per megapixel.",
 )
 @trimap_option(
-    "--segmenter", metavar="FILE.onnx", help="Offer a segmentation network of your own on the page; see ltm-infer."
+    "--segmenter",
+    metavar="FILE.onnx",
+    heading=PAGE,
+    help="Offer this segmentation network on the page; see ltm-infer.",
 )
 @engine_options
 @plan_options
 def main(host: str, port: int, no_browser: bool, max_megapixels: float, segmenter: str | None, **options: Any) -> None:
-    """Open a page in the browser: load a photo, draw a box, paint or take a trimap, see and download what comes of it.
+    """Cut out photos on a page in the browser: mark the subject, look at the matte, download it.
 
-    It is served on this machine alone, fetches and sends nothing, and keeps nothing when it ends (Ctrl-C).
+    \b
+    Examples:
+      ltm-demo
+      ltm-demo --port 8000 --no-browser --engine model.onnx
+
+    On the page, load a photo and mark the subject: draw a box around it, paint the trimap, or load a mask or trimap.
+
+    Only this machine can reach the page, unless --host says otherwise. The page loads nothing from the internet and
+    sends nothing, and nothing is kept after it ends (Ctrl-C).
     """
 
     def ready(address: str) -> None:
-        say(f"ltm-demo: {address} (Ctrl-C ends it)")
+        say(f"ltm-demo: {address} (press Ctrl-C to stop)")
         if not no_browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     with listen(host, port) as listening:
         if not ipaddress.ip_address(listening.getsockname()[0]).is_loopback:
             notice(
-                f"ltm-demo: WARNING: --host {host}: everybody who reaches this machine can use the page, without a "
-                f"password and unencrypted; leave --host out to serve {LOOPBACK} alone"
+                f"ltm-demo: WARNING: --host {host}: anyone who can reach this machine can use the page, without a "
+                f"password or encryption; leave --host out to serve only {LOOPBACK}"
             )
         engine, plan = EngineSpec.of(options), PlanSpec.of(options)
 

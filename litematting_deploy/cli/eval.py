@@ -11,36 +11,62 @@ from ..evaluation.runner import NETWORK, PEERS, evaluate_dataset, subtitle, titl
 from ..files import check_writable, write_json
 from ..specs import EngineSpec, PlanSpec
 from .command import command, say, stderr, stdout, table
+from .help import plain_option
 from .log import LOG
-from .options import engine_options, max_megapixels_option, plan_options, trimap_option
+from .options import INPUT, RESULTS, engine_options, max_megapixels_option, plan_options, trimap_option
 
 
 @command("ltm-eval")
 @click.argument("dataset")
-@engine_options
-@click.option("--trimap", metavar="FOLDER", help="Which trimaps; by default trimaps or trimap1, as the data set has.")
+@plain_option(
+    "--trimap",
+    metavar="FOLDER",
+    heading=INPUT,
+    help="Folder of trimaps in DATASET.  [default: trimaps or trimap1, whichever exists]",
+)
 @trimap_option(
     "--trimap-encoding",
     default="exact",
+    heading=INPUT,
     show_default=True,
-    help="exact: 0, 128, 255. between: all but 0 and 255 is unknown. labels: 0, 1, 2.",
+    help="Levels for background, unknown and foreground. exact: 0, 128, 255. between: 0, anything between, 255. "
+    "labels: 0, 1, 2.",
 )
-@plan_options
-@click.option(
+@max_megapixels_option
+@plain_option(
     "--peers",
     is_flag=True,
-    help=f"Also PyMatting's {', '.join(map(label, PEERS))}, of the extra peers: minutes, not seconds.",
+    heading=RESULTS,
+    help=f"Also measure PyMatting's {', '.join(map(label, PEERS))} methods (extra: peers), which takes minutes.",
 )
-@click.option("--report", "report_folder", metavar="DIR", help="Also write DIR/index.html, a page with all mattes.")
-@click.option("--json", "json_file", metavar="FILE", help="Also write everything as JSON, MSE as it is.")
-@max_megapixels_option
+@plain_option(
+    "--report",
+    "report_folder",
+    metavar="FOLDER",
+    heading=RESULTS,
+    help="Also write FOLDER/index.html, a page with all mattes.",
+)
+@plain_option(
+    "--json",
+    "json_file",
+    metavar="FILE",
+    heading=RESULTS,
+    help="Also write everything as JSON, with the MSE unscaled.",
+)
+@engine_options
+@plan_options
 def main(dataset: str, json_file: str | None, **options: Any) -> None:
-    """SAD, MSE, Grad and Conn of an engine on the data set in the folder DATASET.
+    """Measure the accuracy of an engine on a data set: SAD, MSE, Grad and Conn.
 
-    DATASET holds merged/, trimaps/ and alpha/ (Composition-1k) or image/, trimap1/, trimap2/ and alpha/
-    (alphamatting.com); files belong together by name, whatever their endings. Folders in these are clips, in the order
-    of their frames' names, whose dtSSD and MESSDdt (along optical flow of the images, where that can be trusted) are
-    shown, too.
+    \b
+    Examples:
+      ltm-eval Composition-1k/test --report report
+      ltm-eval alphamatting --trimap trimap2 --engine model.onnx --json eval.json
+
+    DATASET is a folder with merged/, trimaps/ and alpha/ (Composition-1k) or image/, trimap1/, trimap2/ and alpha/
+    (alphamatting.com). Files are matched by name, whatever their endings. Folders inside these are clips, their frames
+    in the order of the names; for clips dtSSD and MESSDdt are measured, too (MESSDdt follows optical flow of the
+    images, where it can be trusted).
     """
     described = environment.describe()
     if json_file is not None:
@@ -67,6 +93,6 @@ def main(dataset: str, json_file: str | None, **options: Any) -> None:
         stdout.print(table(("method", *HEADINGS), rows, f"mean over {len(found.results)} images"))
     say(subtitle(found.engine, found.plan, found.published))
     if found.report is not None:
-        say(f"report: {found.report}")
+        say(f"Wrote {found.report}")
     if json_file is not None:
         write_json(json_file, found.content() | {"environment": described})

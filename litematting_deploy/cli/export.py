@@ -15,14 +15,16 @@ from ..export.exporter import Export, export_onnx
 from ..export.spec import ExportSpec, Recipe, read_recipe
 from ..export.triton import Serving, write_repository
 from ..runtime.shipped import EXAMPLE_IMAGE, example_patch
-from .command import command, notice, say, stderr, stdout, table, waiting
-from .options import option
+from .command import command, listed, notice, say, stderr, stdout, table, waiting
+from .help import plain_option
+from .options import RESULTS, option
 from .progress import phase_bar
 
 if TYPE_CHECKING:
     from ..export.quantise import Calibration
 
 DRAWN = "drawn"
+PRECISION = "Precision"
 # How many drawn scenes set ranges, how many of these choose layers, and how many others judge; each with its seed.
 _RANGES, _TUNING, _JUDGED = 24, 12, 48
 _SEEN, _UNSEEN = 1, 2
@@ -34,7 +36,7 @@ def _batch(context: click.Context, parameter: click.Parameter, value: str | None
     if value is None or value == "dynamic":
         return value
     if not value.isdecimal():
-        raise click.BadParameter(f"{value!r} is neither a number nor dynamic", context, parameter)
+        raise click.BadParameter(f"expected a number or dynamic; got {value!r}", context, parameter)
     return int(value)
 
 
@@ -45,73 +47,104 @@ def _stages(context: click.Context, parameter: click.Parameter, value: str | Non
 
 
 # None is what is not given, so that a recipe's values stay.
-export_option, serving_option = (functools.partial(option, spec, default=None) for spec in (ExportSpec, Serving))
+export_option = functools.partial(option, ExportSpec, default=None, heading="Network")
+serving_option = functools.partial(option, Serving, default=None, heading="Triton Inference Server")
 
 
 @command("ltm-export")
 @click.argument("model")
-@click.option("-o", "--output", metavar="OUT.onnx", help="The ONNX; beside MODEL by default.")
-@export_option("--height", help="Of the patches, a multiple of 32.  [default: 640]")
-@export_option("--width", help="Of the patches, a multiple of 32.  [default: 640]")
+@plain_option(
+    "-o",
+    "--output",
+    metavar="OUT.onnx",
+    heading=RESULTS,
+    help="ONNX file to write.  [default: MODEL with the ending .onnx]",
+)
+@plain_option(
+    "--weights-beside",
+    is_flag=True,
+    heading=RESULTS,
+    help="Do not copy the weights into the ONNX: refer to MODEL, a .safetensors in the same folder.",
+)
+@plain_option(
+    "--recipe",
+    metavar="FILE.toml",
+    heading=RESULTS,
+    help="Read the options below from a file; options given on the command line override it.",
+)
+@export_option("--height", metavar="PIXELS", help="Height of a patch, a multiple of 32.  [default: 640]")
+@export_option("--width", metavar="PIXELS", help="Width of a patch, a multiple of 32.  [default: 640]")
 @export_option("--batch", type=str, callback=_batch, metavar="N|dynamic", help="Patches per call.  [default: dynamic]")
 @export_option(
-    "--precision", help="Of weights and activations; int8 where the matte bears it, see --calibration.  [default: fp32]"
-)
-@click.option(
-    "--calibration",
-    metavar=f"FOLDER|{DRAWN}",
-    help="For int8: a folder of photos, each NAME.jpg with NAME_trimap.png or NAME_mask.png, or drawn scenes. Takes "
-    "minutes.",
-)
-@export_option(
-    "--pooling", help="The form of average pooling; conv is for TensorRT for RTX on Turing.  [default: matmul]"
-)
-@export_option(
     "--norm",
-    help="The form of group norm; folded is for CPUs, gpu for TensorRT.  "
-    "[default: gpu in fp16 with a fixed batch, else group]",
+    help="How group norms are expressed; folded is for CPUs, gpu for TensorRT.  [default: gpu for fp16 with a fixed "
+    "batch, else group]",
+)
+@export_option(
+    "--pooling",
+    help="How average pooling is expressed; conv is for TensorRT for RTX on Turing GPUs.  [default: matmul]",
+)
+@export_option(
+    "--enb-pooling",
+    help="Pooling of the non-local block, for a checkpoint from the paper's ablations; the rest of such a variant is "
+    "read from the checkpoint.  [default: pyramid]",
+)
+@export_option(
+    "--precision",
+    heading=PRECISION,
+    help="Type of weights and activations. int8 quantises convolutions where the matte stays accurate, and needs "
+    "--calibration.  [default: fp32]",
 )
 @export_option(
     "--float32",
     type=str,
     callback=_stages,
     metavar="STAGES",
-    help="For fp16: parts of the network that stay in float32, as in layer0,uper5; an export that fails says which.",
+    heading=PRECISION,
+    help="Parts of the network to keep in float32 with --precision fp16, such as layer0,uper5; if an export fails, the "
+    "error names them.",
+)
+@plain_option(
+    "--calibration",
+    metavar=f"FOLDER|{DRAWN}",
+    heading=PRECISION,
+    help="Scenes for int8: a folder of photos (each NAME.jpg with NAME_trimap.png or NAME_mask.png), or scenes drawn "
+    "by this command. Takes minutes.",
 )
 @export_option(
-    "--enb-pooling",
-    help="For a checkpoint of the paper's ablations, how its non-local block samples; the rest of a variant is read "
-    "from the checkpoint.  [default: pyramid]",
+    "--tolerance",
+    metavar="ALPHA",
+    heading=PRECISION,
+    help="Largest accepted difference from PyTorch's alpha, 0 to 1; for int8 the mean difference.  [default: 0.001; "
+    "fp16 0.005; int8 0.05]",
 )
-@click.option("--recipe", metavar="FILE.toml", help="Read these options from a file; those given here win.")
-@export_option(
-    "--tolerance", help="Largest difference of alpha, in int8 mean difference.  [default: 0.001, fp16 0.005, int8 0.05]"
-)
-@click.option("--weights-beside", is_flag=True, help="Refer to MODEL (.safetensors, same folder) for the weights.")
 @serving_option(
     "--triton",
     "folder",
-    metavar="DIR",
-    help="Also write a model repository for Triton; MODEL may then be an .onnx of ltm-export, which takes no time.",
+    metavar="FOLDER",
+    help="Also write a model repository for Triton. MODEL may then be an ONNX file from an earlier ltm-export.",
 )
 @serving_option(
     "--triton-engine",
     "engine",
     metavar="FILE.engine",
-    help="Serve this engine, too: of that ONNX, by ltm-build with TensorRT.",
+    help="Serve this engine as well; it must be built from that ONNX by ltm-build, with TensorRT.",
 )
 @serving_option(
-    "--triton-max-batch", "max_batch", help="Most patches of the ONNX at a time; an engine has its own.  [default: 8]"
+    "--triton-max-batch",
+    "max_batch",
+    metavar="N",
+    help="Largest batch of the ONNX model; an engine has its own limit.  [default: 8]",
 )
-@serving_option("--triton-instances", "instances", help="At work beside each other, on each GPU.  [default: 1]")
+@serving_option("--triton-instances", "instances", metavar="N", help="Model instances per GPU.  [default: 1]")
 @serving_option(
-    "--triton-kind", "kind", help="Where the ONNX runs; auto: on GPUs where there are any.  [default: auto]"
+    "--triton-kind", "kind", help="Where the ONNX model runs. auto: on GPUs, if there are any.  [default: auto]"
 )
 @serving_option(
     "--triton-inputs",
     "inputs",
-    help="What clients send: tensors, 32 bytes a pixel, or pixels, under 5, from which the ONNX makes these.  "
-    "[default: tensors]",
+    help="What clients send. tensors: the network's inputs, 32 bytes per pixel. pixels: photo and trimap, under 5 "
+    "bytes per pixel, from which the server makes the inputs.  [default: tensors]",
 )
 def main(
     model: str,
@@ -121,17 +154,22 @@ def main(
     weights_beside: bool,
     **options: Any,
 ) -> None:
-    """Export the checkpoint MODEL (.pth, .pt, .ckpt, .safetensors) as ONNX and compare it with the PyTorch model.
+    """Export a checkpoint as ONNX, and check that the alpha is that of the PyTorch model.
 
-    Above the tolerance the command fails and writes nothing. With --triton DIR, MODEL may be an ONNX that was exported
-    before.
+    \b
+    Examples:
+      ltm-export litematting.safetensors -o model.onnx --height 1024 --width 1024
+      ltm-export weights.pth --recipe export/gpu-1024-fp16.toml -o gpu.onnx
+
+    MODEL is a checkpoint (.pth, .pt, .ckpt or .safetensors). If the alpha differs by more than the tolerance, the
+    command fails and writes nothing.
     """
     serving = _serving(options)
     if serving is not None and Path(model).suffix.lower() == ".onnx":
         others = {"output": output, "recipe": recipe, "calibration": calibration, "weights_beside": weights_beside}
         for name, value in (others | options).items():
             if value not in (None, False):
-                raise UsageError(f"`{name}`: {model} is exported already; leave it out, or give a checkpoint")
+                raise UsageError(f"`{name}`: {model} is already exported; leave `{name}` out, or give a checkpoint")
         _report_repository(write_repository(model, serving), serving)
         return
     chosen = read_recipe(recipe) if recipe else Recipe()
@@ -171,7 +209,7 @@ def _serving(options: dict[str, Any]) -> Serving | None:
     given = {name: value for name in _SERVING if (value := options.pop(name)) is not None}
     folder = options.pop("folder")
     if folder is None and given:
-        raise UsageError(f"`{next(iter(given))}` belongs to `folder=DIR`; give that, too")
+        raise UsageError(f"`{next(iter(given))}` requires `folder=FOLDER`; add it")
     return None if folder is None else Serving(folder, **given)
 
 
@@ -196,12 +234,17 @@ def _calibration(source: str, patch_hw: tuple[int, int]) -> "Calibration":
 def _report(export: Export, spec: ExportSpec, seconds: float) -> None:
     cells = [(item.check, f"{item.maximum:.2e}", f"{item.mean:.2e}") for item in export.differences]
     title = (
-        f"alpha against the PyTorch model (tolerance {spec.limit:g}{', of means' if spec.precision == 'int8' else ''})"
+        "difference from the PyTorch model's alpha (tolerance "
+        f"{spec.limit:g}{', of means' if spec.precision == 'int8' else ''})"
     )
     stdout.print(table(("check", "largest difference", "mean difference"), cells, title))
     sidecar = export.sidecar
     if (made := sidecar.quantisation) is not None:
-        left = f"; in float because they cost too much: {', '.join(made.float_stages)}" if made.float_stages else ""
+        left = (
+            f"; kept in float because quantising them costs too much: {', '.join(made.float_stages)}"
+            if made.float_stages
+            else ""
+        )
         say(
             f"{made.convolutions} of {made.of} convolutions in INT8{left}. SAD on {_JUDGED} other drawn scenes: "
             f"{made.sad:.3f}, fp32 {made.fp32_sad:.3f} ({made.sad / made.fp32_sad - 1:+.1%})"
@@ -209,10 +252,10 @@ def _report(export: Export, spec: ExportSpec, seconds: float) -> None:
     height, width = sidecar.patch_hw
     size = export.path.stat().st_size / 1e6
     say(
-        f"{export.path}: {size:.1f} MB, {height}x{width}, batch {sidecar.batch or 'dynamic'}, {sidecar.precision}, "
-        f"{sidecar.pooling} pooling, {sidecar.norm} norm, opset {sidecar.opset}, in {seconds:.0f} s"
+        f"Wrote {export.path}: {size:.1f} MB, {height}x{width}, batch {sidecar.batch or 'dynamic'}, "
+        f"{sidecar.precision}, {sidecar.pooling} pooling, {sidecar.norm} norm, opset {sidecar.opset}, in {seconds:.0f} s"
     )
 
 
 def _report_repository(models: tuple[str, ...] | list[str], serving: Serving) -> None:
-    say(f"{serving.folder}: {' and '.join(models)}; serve with: tritonserver --model-repository {serving.folder}")
+    say(f"Wrote {serving.folder}: {listed(models)}; serve with: tritonserver --model-repository {serving.folder}")

@@ -14,50 +14,51 @@ from ..jobs.progress import JobResult, Report
 from ..profiling import recording
 from ..specs import JobSpec, job_of
 from ..video import is_video
-from .command import command, notice, say
-from .options import folder_options, job_options, max_megapixels_option, motion_options, video_options
+from .command import command, listed, notice, say
+from .help import plain_option
+from .options import folder_options, job_options, motion_options, video_options
 from .progress import JobBar
 
 
 @command("ltm-infer")
 @click.argument("image")
 @click.argument("trimap", required=False)
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    metavar="OUT",
-    help="The alpha: PNG, TIFF or EXR; of many, a folder; of a clip, a clip.",
-)
-@job_options
-@click.option(
-    "--verbose",
-    is_flag=True,
-    help="Also print the engine, the plan and, on a GPU, the memory it takes, before the run; of many the engine.",
-)
-@click.option("--timings", metavar="FILE", help="Also write where time and memory went, stage by stage, as JSON.")
+@job_options("Alpha matte to write: a PNG, TIFF or EXR file; for many photos a folder; for a clip a clip.")
 @folder_options
 @motion_options
 @video_options
-@max_megapixels_option
+@plain_option(
+    "--verbose",
+    is_flag=True,
+    help="Print the engine before the run; for a photo also the plan and, on a GPU, the memory needed.",
+)
+@plain_option("--timings", metavar="FILE", help="Also write the time and memory of each stage, as JSON.")
 def main(
     image: str, trimap: str | None, output: str, mask: str | None, timings: str | None, verbose: bool, **options: Any
 ) -> int:
-    """Estimate the alpha matte of IMAGE, whose TRIMAP is 0 background, 128 unknown, 255 foreground.
+    """Cut the subject out of a photo, a folder of frames or a clip, and write its alpha matte.
 
-    Without TRIMAP and --mask, one of --box, --key, --clean-plate and --segmenter makes a mask from IMAGE itself, which
-    becomes the trimap; --preview shows it.
+    \b
+    Examples:
+      ltm-infer photo.jpg --box 40,20,300,500 -o alpha.png --cutout cutout.png
+      ltm-infer shot/frame.%04d.exr --mask roto/mask.%04d.png -o mattes
 
-    IMAGE and TRIMAP, or --mask, may be folders or numbered patterns as frame.%04d.exr: then OUT is a folder, and so are
-    --cutout, --foreground and --preview. A frame that fails is told and the others go on; the exit code is 1 then.
+    TRIMAP is a grey image of the size of IMAGE: white (255) where the subject is solid, black (0) where there is only
+    background, grey (128) where its edge is soft and the network decides. Instead of TRIMAP, give a rough mask with
+    --mask; or let --box, --key, --clean-plate or --segmenter make one from IMAGE itself. Check the trimap with
+    --preview.
 
-    IMAGE may be a clip, TRIMAP or --mask then another clip of as many frames, or numbered images, one for each: OUT,
-    --cutout and --foreground are clips with its times, sound and timecode. OUT is by its ending .mov: ProRes 4444,
-    straight foreground colours and alpha; .webm: VP9, the same in 8 bits; .mp4: a grey H.264 matte; .mkv: a lossless
-    grey FFV1 matte. In a clip of trimaps up to 32 is background, from 223 on foreground, all between unknown. A frame
-    that fails ends the run; --resume goes on after the last segment, and with --failed-frames known
-    past it. Frames are matted one by one; --steady smooths over time. With --keyframes a folder or a clip needs
-    trimaps or masks for some frames only.
+    Many files: IMAGE and TRIMAP (or --mask) may be folders, or numbered patterns such as frame.%04d.exr. OUT, --cutout,
+    --foreground and --preview are then folders. If a frame fails, the error is reported and the remaining frames
+    continue; the exit code is then 1.
+
+    Clips: IMAGE may be a clip. TRIMAP (or --mask) is then a clip with as many frames, or numbered images, one for each
+    frame. OUT, --cutout and --foreground are clips with the same timing, audio and timecode. The ending of OUT selects
+    the codec: .mov (ProRes 4444) and .webm (VP9, 8 bits) hold straight foreground colours and alpha; .mp4 (H.264) and
+    .mkv (FFV1, lossless) hold a grey matte. In a trimap clip, levels up to 32 are background, from 223 foreground, and
+    those between unknown. A frame that fails stops the run; --resume then continues after the last segment, and with
+    --failed-frames known it continues past that frame. Each frame is matted on its own; --steady reduces flicker. With
+    --keyframes, a sequence or clip needs trimaps or masks for some of its frames only.
     """
     job = job_of(image, output, options, trimap=trimap, mask=mask)
     with _timed(timings):
@@ -75,7 +76,7 @@ def _photo(job: JobSpec, verbose: bool) -> int:
     lacking = f"; {job.source}: {result.lacking}" if result.lacking else ""
     height, width = result.hw
     say(
-        f"{' and '.join(result.files)}: {width}x{height} in {result.seconds:.1f} s, {result.plan}, {result.engine}"
+        f"Wrote {listed(result.files)}: {width}x{height} in {result.seconds:.1f} s, {result.plan}, {result.engine}"
         f"{lacking}"
     )
     return 0
@@ -86,22 +87,25 @@ def show_frames(command: str, job: JobSpec, matte: Callable[[Report], JobResult]
     with JobBar(command, details=verbose) as bar:
         result = matte(bar)
         if result.missing:
-            bar.failures.insert(0, f"{job.images}: there is no frame {say_numbers(result.missing)}")
+            bar.failures.insert(
+                0,
+                f"{job.images}: frame{'s' if len(result.missing) > 1 else ''} {say_numbers(result.missing)} not found",
+            )
     for note in result.notes:
         notice(f"{command}: {note}")
     part = f" of shard {job.shard}" if job.shard else ""
     missing = f", {len(result.missing)} missing" if result.missing else ""
     say(
-        f"{job.output.alpha}: {result.done} of {result.total} frames{part} in {result.seconds:.1f} s"
-        f"{_before(job, result)}, {len(result.failures)} failed{missing}{result.left_over}, {result.engine}"
-        f"{say_unsure(result.remarks)}"
+        f"{job.output.alpha}: {result.done} of {result.total} frames matted{part} in {result.seconds:.1f} "
+        f"s{_before(job, result)}, {len(result.failures)} failed{missing}{result.left_over}, "
+        f"{result.engine}{say_unsure(result.remarks)}"
     )
     return 1 if result.failures or result.missing else 0
 
 
 def _before(job: JobSpec, result: JobResult) -> str:
     """Return how many frames earlier runs have done, where the job was resumed."""
-    return f", {result.total - result.tried} were done" if job.resume else ""
+    return f", {result.total - result.tried} already done" if job.resume else ""
 
 
 def _clip(job: JobSpec, verbose: bool) -> int:
@@ -110,14 +114,14 @@ def _clip(job: JobSpec, verbose: bool) -> int:
         result = matte_clip(job, progress=bar)
         bar.failures[:] = [f"{name}: {why}" for name, why in result.failures.items()]
     if not result.engine:
-        notice(f"ltm-infer: {job.output.alpha} is newer than what it is made from; to make it again leave `resume` out")
+        notice(f"ltm-infer: {job.output.alpha} is up to date; to make it again, leave `resume` out")
         return 0
     for note in result.notes:
         notice(f"ltm-infer: {note}")
-    failed = f", {len(result.failures)} failed and hold known pixels alone" if result.failures else ""
-    files = " and ".join(f"{path} ({codec})" for path, codec in result.files.items())
+    failed = f", {len(result.failures)} failed and hold only known pixels" if result.failures else ""
+    files = listed(f"{path} ({codec})" for path, codec in result.files.items())
     say(
-        f"{files}: {result.total} frames in {result.seconds:.1f} s{_before(job, result)}{failed}, "
+        f"Wrote {files}: {result.total} frames in {result.seconds:.1f} s{_before(job, result)}{failed}, "
         f"{result.engine}{say_unsure(result.remarks)}"
     )
     return 1 if result.failures else 0

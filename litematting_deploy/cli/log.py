@@ -7,6 +7,8 @@ from typing import Any, Literal, TypeAlias
 
 import click
 
+from .help import plain_option
+
 Level: TypeAlias = Literal["info", "warning", "error", "result"]
 FORMS = ("plain", "time", "json")
 
@@ -53,14 +55,14 @@ def log_options(function: Any) -> Any:
 
     # Eager, so that mistakes in other options are printed in this form, too.
     shared: dict[str, Any] = {"expose_value": False, "is_eager": True, "callback": keep}
-    quiet = click.option("--quiet", is_flag=True, help="Print warnings and errors alone.", **shared)
-    form = click.option(
+    quiet = plain_option("--quiet", is_flag=True, help="Print only warnings and errors.", **shared)
+    form = plain_option(
         "--log",
         type=click.Choice(FORMS),
         default="plain",
         show_default=True,
-        help="Form of what is printed, but for tables: time puts the UTC time and a level before each line, json makes "
-        "each an object.",
+        help="Format of printed lines, except tables. time: UTC time and level before each line. json: each line is a "
+        "JSON object.",
         **shared,
     )
     return quiet(form(function))

@@ -24,6 +24,7 @@ from ..specs import (
     TrimapSpec,
 )
 from ..video.codecs import CODECS
+from .help import plain_option
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -43,7 +44,8 @@ def adding(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
 def option(spec: type[Any], flag: str, name: str | None = None, **others: Any) -> Callable[[Any], Any]:
     """Return the option for a field of a spec, a dataclass, with the field's type, choices and default.
 
-    name: of the field, where the flag has another. others: as `click.option` takes them; they come before the field's.
+    name: of the field, where the flag has another. others: as `help.Option` takes them, such as `heading`; they come
+    before the field's.
     """
     name = name or flag.removeprefix("--").replace("-", "_")
     hint, checks = checks_of(spec)[name]  # type: ignore[arg-type]  # a class is hashable
@@ -60,7 +62,7 @@ def option(spec: type[Any], flag: str, name: str | None = None, **others: Any) -
         # For commands that build no spec of the value, too.
         derived["callback"] = functools.partial(_checked, checks)
         derived["show_default"] = default is not None
-    return click.option(flag, name, **derived | others)
+    return plain_option(flag, name, **derived | others)
 
 
 def _checked(checks: tuple[Check, ...], _: click.Context, parameter: click.Parameter, value: Any) -> Any:
@@ -76,7 +78,7 @@ def _patch(context: click.Context, parameter: click.Parameter, value: str | None
         return None
     height, _, width = value.partition("x")
     if not (height.isdecimal() and width.isdecimal()):
-        raise click.BadParameter(f"{value!r} is not height x width, as in 640x640", context, parameter)
+        raise click.BadParameter(f"expected HEIGHTxWIDTH, such as 640x640; got {value!r}", context, parameter)
     return int(height), int(width)
 
 
@@ -91,42 +93,61 @@ def _numbers(kind: type[Any], count: int, example: str) -> Callable[..., tuple[A
         except ValueError:
             numbers = ()
         if len(numbers) != count:
-            raise click.BadParameter(f"{value!r} is not {count} numbers, as in {example}", context, parameter)
+            raise click.BadParameter(f"expected {count} numbers, such as {example}; got {value!r}", context, parameter)
         return numbers
 
     return parsed
 
 
-engine_option, plan_option, trimap_option, output_option, job_option = (
-    functools.partial(option, spec) for spec in (EngineSpec, PlanSpec, TrimapSpec, OutputSpec, JobSpec)
+INPUT, TRIMAP, MAKING = "Input", "Trimap", "Trimap from the photo alone"
+RESULTS, MANY, CLIPS = "Results", "Many files", "Clips"
+engine_option = functools.partial(option, EngineSpec, heading="Engine")
+plan_option = functools.partial(option, PlanSpec, heading="Plan (how a photo is split into patches)")
+trimap_option = functools.partial(option, TrimapSpec, heading=TRIMAP)
+made_option = functools.partial(option, TrimapSpec, heading=MAKING)
+output_option = functools.partial(option, OutputSpec, heading=RESULTS)
+input_option = functools.partial(option, JobSpec, heading=INPUT)
+frames_option = functools.partial(option, JobSpec, heading=MANY)
+motion_option = functools.partial(option, JobSpec, heading="Frames over time (sequences and clips)")
+clip_option = functools.partial(option, JobSpec, heading=CLIPS)
+max_megapixels_option = input_option(
+    "--max-megapixels",
+    metavar="MP",
+    help="Refuse larger images without decoding them.",
 )
-exr_options = adding(
-    job_option(
+input_options = adding(
+    input_option(
         "--exposure",
         metavar="STOPS",
-        help="Exposure, in stops, applied to EXR photos for the network only.  [default: 0]",
+        help="Brighten or darken EXR photos by this many stops for the network; results keep their values.  "
+        "[default: 0]",
     ),
-    job_option("--layer", metavar="NAME", help="Layer of EXR photos, as beauty.  [default: the channels without one]"),
-    job_option(
+    input_option(
+        "--layer",
+        metavar="NAME",
+        help="Layer of EXR photos to read, such as beauty.  [default: the channels without a layer name]",
+    ),
+    input_option(
         "--input-space",
         metavar="NAME",
-        help="Scene-linear colour space of EXR photos by its name in OpenColorIO, as ACEScg; $OCIO names a "
-        "configuration.  [default: sRGB's primaries]",
+        help="Scene-linear colour space of EXR photos, by its OpenColorIO name, such as ACEScg; $OCIO selects the "
+        "configuration.  [default: linear with sRGB primaries]",
     ),
+    max_megapixels_option,
 )
 positive = click.FloatRange(min=0, min_open=True)
-max_megapixels_option = job_option("--max-megapixels", help="Refuse larger images before decoding them.")
 engine_options = adding(
     engine_option(
         "--engine",
         metavar="ENGINE",
-        help="An ONNX, a TensorRT engine (.engine), a checkpoint or, on a Triton server, grpc://HOST:8001/MODEL "
-        "(grpcs:// over TLS); the shipped weights by default.",
+        help="Network to run: an ONNX file, a TensorRT engine (.engine), a checkpoint, or a model on a Triton server "
+        "(grpc://HOST:8001/MODEL, or grpcs:// with TLS).  [default: the shipped weights]",
     ),
     engine_option(
         "--device",
-        help="auto: the best one of those installed here. cpu, cuda[:N]; for an ONNX also tensorrt[:N], "
-        "openvino[:gpu|:npu], webgpu or coreml; for a checkpoint mps.",
+        metavar="DEVICE",
+        help="Where the network runs: auto (the best one installed here), cpu or cuda[:N]; for an ONNX file also "
+        "tensorrt[:N], openvino[:gpu|:npu], webgpu or coreml; for a checkpoint also mps.",
     ),
     engine_option(
         "--patch",
@@ -134,52 +155,67 @@ engine_options = adding(
         type=str,
         metavar="HxW",
         callback=_patch,
-        help="Patch size of a checkpoint; others have their own.",
+        help="Patch size of a checkpoint; ONNX files and engines have a fixed one.",
     ),
-    engine_option("--batch", help="Patches per call of the engine.  [default: 1, or its own; on a server its most]"),
     engine_option(
-        "--threads", help="Threads that compute on the CPU: an ONNX, a checkpoint, and pictures.  [default: all cores]"
+        "--batch",
+        metavar="N",
+        help="Patches to run at a time.  [default: 1, or the engine's own; on a server, the most it accepts]",
     ),
-    engine_option("--precision", help="Of a checkpoint on a GPU, or of an ONNX in OpenVINO.  [default: fp32]"),
-    engine_option("--compile", "compiled", help="A checkpoint: by torch.compile, first slow."),
-    engine_option("--channels-last", help="A checkpoint: activations as (N, H, W, C) in memory, which may be faster."),
     engine_option(
-        "--trust", help="Run a TensorRT engine without its sidecar. It can run any code: only if you know who built it."
+        "--threads",
+        metavar="N",
+        help="CPU threads for the network and for image processing.  [default: all cores]",
+    ),
+    engine_option(
+        "--precision", help="Precision of a checkpoint on a GPU, or of an ONNX file in OpenVINO.  [default: fp32]"
+    ),
+    engine_option("--compile", "compiled", help="Run a checkpoint with torch.compile; the first run is slow."),
+    engine_option(
+        "--channels-last", help="Run a checkpoint with channels-last memory layout (NHWC), which may be faster."
+    ),
+    engine_option(
+        "--trust",
+        help="Run a TensorRT engine without its sidecar. Engines can run arbitrary code: use this only if you know who "
+        "built the file.",
     ),
     engine_option(
         "--timeout",
         "timeout_s",
         metavar="SECONDS",
-        help=f"Of each request to a Triton server.  [default: {DEFAULT_TIMEOUT_S:g}]",
+        help=f"Time limit of each request to a Triton server.  [default: {DEFAULT_TIMEOUT_S:g}]",
     ),
 )
 plan_options = adding(
     plan_option(
         "--plan",
-        help="adaptive: few patches, only where unknown pixels are. grid: patches every --step pixels.  "
+        help="adaptive: as few patches as cover the unknown pixels. grid: a patch every --step pixels.  "
         f"[default: {DEFAULT_PLACEMENT}]",
     ),
     plan_option(
         "--margin",
         metavar="PIXELS",
-        help="Context that an adaptive plan gives every unknown pixel.  [default: 0.2 of the patch]",
+        help="Context that an adaptive plan keeps around every unknown pixel.  [default: 0.2 of the patch]",
     ),
-    plan_option("--step", metavar="PIXELS", help="Between the patches of a grid.  [default: half a patch]"),
+    plan_option("--step", metavar="PIXELS", help="Distance between the patches of a grid.  [default: half a patch]"),
     plan_option(
         "--refine/--no-refine",
         "refine",
         default=None,
-        help="Refine the alpha by the photo's own colours, on the CPU: finer strands, for more time.  [default: only "
-        "where the mask is made from the photo]",
+        help="Sharpen the alpha with the photo's own colours, on the CPU: finer strands, but slower.  [default: only "
+        "if the mask is made from the photo]",
     ),
-    plan_option("--published", help="The authors' crop-and-stitch to the grey level: 640, 320, truncation."),
+    plan_option(
+        "--published",
+        help="Reproduce the authors' tiling exactly (640 px patches, 320 px step, truncated output).",
+    ),
 )
 mask_options = adding(
     trimap_option(
         "--mask-threshold",
         metavar="VALUE",
-        help="The mask is foreground from this value on, background below: in the file's own numbers (128; of 16 bits "
-        "up to 65535, of OpenEXR 0.5), or in percent of the top of their range (50%).",
+        help="Mask level from which a pixel is foreground, in the file's own numbers (128; up to 65535 for 16 bits, "
+        "0.5 for OpenEXR) or in percent of its range (50%).",
     ),
     trimap_option(
         "--mask-label",
@@ -187,180 +223,207 @@ mask_options = adding(
         metavar="ID",
         type=int,
         multiple=True,
-        help="The mask holds class ids, and this one is the object: a grey value, or the index of a palette. May be "
-        "repeated.",
+        help="Treat the mask as class ids and keep this one: a grey level or a palette index. May be repeated.",
     ),
     trimap_option(
         "--unknown",
         "unknown_width",
         metavar="WIDTH",
-        help="Width of the unknown band on each side of the mask's edge, in pixels (15), or in percent of the square "
-        f"root of each object's area (2%).  [default: {DEFAULT_UNKNOWN_WIDTH}; of masks made from the photo, by how]",
+        help="Width of the unknown band on each side of the mask's edge, in pixels (15) or in percent of the square "
+        f"root of each object's area (2%).  [default: {DEFAULT_UNKNOWN_WIDTH}; if the mask is made from the photo, it "
+        "depends on how]",
+    ),
+    trimap_option(
+        "--adaptive",
+        help=f"Widen the band up to {WIDEST:g}x where fine edges, such as hair, continue past it.",
     ),
     trimap_option(
         "--doubt",
         type=str,
         metavar="LOW,HIGH",
         callback=_numbers(float, 2, "0.05,0.95"),
-        help=f"Up to LOW, 0 to 1, the mask is background, from HIGH on foreground; between it hesitates, and the pixel "
-        f"is unknown.  [default: {DOUBT[0]:g},{DOUBT[1]:g}; of --segmenter 0.05,0.95]",
+        help="Treat mask values, 0 to 1, up to LOW as background, from HIGH on as foreground, and those between as "
+        f"unknown.  [default: {DOUBT[0]:g},{DOUBT[1]:g}; with --segmenter 0.05,0.95]",
     ),
-    trimap_option("--largest", metavar="N", help="Keep the N largest pieces of the mask alone."),
-    trimap_option(
-        "--adaptive",
-        help=f"Widen the band, up to {WIDEST:g} times, where the photo is hairy: many edges beyond it that hang "
-        "together with it.",
-    ),
+    trimap_option("--largest", metavar="N", help="Keep only the N largest pieces of the mask."),
 )
 made_mask_options = adding(
-    trimap_option(
+    made_option(
         "--box",
         type=str,
         metavar="X,Y,W,H",
         callback=_numbers(int, 4, "40,20,300,500"),
-        help="Make the mask of the object in this box, in pixels, by GrabCut.",
+        help="Find the object inside this box (left, top, width and height in pixels) with GrabCut.",
     ),
-    trimap_option(
+    made_option(
         "--key",
         metavar="COLOUR",
-        help="Make the mask of what stands before a screen: green, blue, #rrggbb or auto, the colour of most of the "
-        "border. Spill stays on opaque pixels; soft ones get colours without it in --cutout.",
+        help="Key out a screen of this colour: green, blue, #rrggbb, or auto for the main colour of the border. "
+        "Spill is removed from soft pixels in --cutout, and stays on opaque ones.",
     ),
-    trimap_option(
+    made_option(
         "--key-tolerance",
         metavar="SHARE",
-        help="How far a colour may be from the key and still be the screen, 0 to 1 of the way to grey.  [default: by "
-        "the screen's noise, 0.12 to 0.45]",
+        help="How far a colour may be from the key and still count as screen, as a share (0 to 1) of the distance to "
+        "grey.  [default: 0.12 to 0.45, from the screen's noise]",
     ),
-    trimap_option(
+    made_option(
         "--key-softness",
         metavar="SHARE",
-        help=f"Over what share beyond that it becomes foreground.  [default: {SOFTNESS:g}]",
+        help=f"Range beyond the tolerance over which screen turns into foreground.  [default: {SOFTNESS:g}]",
     ),
-    trimap_option(
+    made_option(
         "--clean-plate",
         "plate",
         metavar="FILE",
-        help="Make the mask of what this picture, of the same view without the object, does not show.",
+        help="Find the object by comparison with FILE, a picture of the same view without it.",
     ),
-    trimap_option(
+    made_option(
         "--segmenter",
         metavar="FILE.onnx",
-        help="Make the mask by a segmentation network of your own, on --device: U2-Net, IS-Net, BiRefNet, MODNet, "
-        "RMBG-1.4, or any with a FILE.toml beside it that says how it takes a photo.",
+        help="Find the object with a segmentation network of your own, on --device: U2-Net, IS-Net, BiRefNet, MODNet, "
+        "RMBG-1.4, or any other that FILE.toml beside it describes.",
     ),
-    trimap_option(
-        "--sure-foreground", metavar="FILE", help="A picture whose white strokes are surely the object, in such a mask."
+    made_option(
+        "--sure-foreground",
+        metavar="FILE",
+        help="Picture whose white strokes mark pixels that belong to the object.",
     ),
-    trimap_option("--sure-background", metavar="FILE", help="One whose white strokes are surely background."),
+    made_option("--sure-background", metavar="FILE", help="Picture whose white strokes mark pixels of the background."),
 )
 trimap_options = adding(
-    click.option(
+    plain_option(
         "--mask",
         metavar="MASK",
-        help="A binary or soft mask instead of a trimap, or a folder or pattern of masks; see ltm-trimap. Of many, "
-        "masks may be dim, as in a fade, where another one reaches the top of the range.",
+        heading=TRIMAP,
+        help="Mask or rough cut-out to use instead of a TRIMAP, or a folder or pattern of masks; see ltm-trimap. In a "
+        "sequence, masks may be dim, as in a fade, if another one reaches full white.",
     ),
     mask_options,
-    made_mask_options,
     trimap_option(
         "--trimap-encoding",
-        help="exact: 0, 128, 255 (default). between: all but 0 and 255 is unknown. labels: 0, 1, 2.",
+        help="Levels for background, unknown and foreground. exact: 0, 128, 255. between: 0, anything between, 255. "
+        "labels: 0, 1, 2.  [default: exact]",
     ),
     trimap_option(
         "--allow-no-unknown",
-        help="Take a TRIMAP without unknown pixels as the alpha; of many, where none has any. Otherwise it is refused, "
-        "since it may be a mask.",
+        help="Accept a TRIMAP without unknown pixels, and use it as the alpha; in a sequence, accept it even if no "
+        "frame has any. By default it is refused, since it may be a plain mask.",
     ),
+    made_mask_options,
 )
 result_options = adding(
     output_option(
-        "--cutout", metavar="FILE", help="Also write RGBA with estimated foreground colours: PNG, TIFF, EXR."
+        "--cutout",
+        metavar="FILE",
+        help="Also write the cut-out: RGBA with estimated foreground colours, as PNG, TIFF or EXR.",
     ),
-    output_option("--foreground", metavar="FILE", help="Also write the estimated foreground colours alone, opaque."),
+    output_option(
+        "--foreground", metavar="FILE", help="Also write the estimated foreground colours alone, without alpha."
+    ),
     output_option(
         "--background",
         metavar="COLOUR|IMAGE",
-        help="Put this behind the cut-out, which is opaque then and may be a JPEG: #rrggbb, a name such as white, or "
-        "an image.",
+        help="Place --cutout over a colour (#rrggbb, or a name such as white) or an image; the result is opaque and "
+        "may be a JPEG.",
     ),
     output_option(
         "--background-fit",
-        help="Scale a background image of another size. cover: it fills the photo, and what lies outside is cut off. "
-        "contain: all of it is seen, between black bars.  [default: refuse it]",
+        help="Scale a background image of another size. cover: fill the photo and crop the excess. contain: show all "
+        "of it between black bars.  [default: refuse other sizes]",
     ),
     output_option(
         "--premultiplied/--straight",
         "premultiplied",
-        help="The cut-out's colours times its alpha, or not.  [default: EXR premultiplied, PNG and TIFF straight]",
+        help="Multiply the cut-out's colours by its alpha, or leave them straight.  [default: premultiplied in EXR, "
+        "straight in PNG and TIFF]",
     ),
     output_option(
         "--depth",
-        help="Of the results that can have it. PNG and TIFF: 8, 16; EXR: half, float.  [default: loses nothing of the "
-        "photo's]",
+        help="Bit depth of the results, where the format supports it: 8 or 16 for PNG and TIFF, half or float for EXR. "
+        " [default: enough to keep the photo's]",
     ),
     output_option(
         "--preview",
         metavar="FILE",
-        help="Also write a picture of what is estimated: the photo with the unknown band tinted and outlined; a clip "
-        "of a clip.",
+        help="Also write a picture of the trimap: the photo with the unknown band tinted and outlined; for a clip, a "
+        "clip.",
     ),
-    exr_options,
 )
-job_options = adding(trimap_options, result_options, engine_options, plan_options)
-"""What ltm-infer and ltm-batch have in common; what is for many frames is in `folder_options`."""
+
+
+def job_options(output: str) -> Callable[[Function], Function]:
+    """Return the decorator that adds what ltm-infer and ltm-batch have in common; what is for many frames is in
+    `folder_options`.
+
+    output: the help of --output.
+    """
+    output_path = plain_option("-o", "--output", required=True, metavar="OUT", heading=RESULTS, help=output)
+    return adding(input_options, trimap_options, output_path, result_options, engine_options, plan_options)
+
+
 folder_options = adding(
-    job_option("--frames", metavar="1-100", help="Of a pattern, only these: 1-100, 1-100x2 or 1,5,9-12."),
-    job_option("--shard", metavar="3/16", help="Only this part of the frames, for one of many machines."),
-    job_option("--resume", help="Leave frames whose results are whole and newer than their sources."),
+    frames_option(
+        "--frames", metavar="1-100", help="Process only these frames of a pattern: 1-100, 1-100x2 or 1,5,9-12."
+    ),
+    frames_option("--shard", metavar="3/16", help="Process only this part of the frames, as one of several machines."),
+    frames_option(
+        "--resume",
+        help="Skip frames whose results are complete and up to date; a clip continues after its last segment.",
+    ),
     output_option(
         "--format",
-        help="Format of a folder's results; jpeg: composites over --background and --foreground as JPEG, alphas as "
-        "PNG.  [default: png; exr of EXR]",
+        heading=MANY,
+        help="File format of the results. jpeg: composites (--background) and --foreground as JPEG, alphas as PNG.  "
+        "[default: png; exr for EXR photos]",
     ),
 )
 motion_options = adding(
-    job_option(
+    motion_option(
         "--keyframes",
-        help="TRIMAP or --mask has pictures for some frames only, of the names or numbers of these; of a clip numbered "
-        "images. They are carried to the frames between along optical flow, which --preview shows; what both sides do "
-        f"not agree on is unknown. At most {LONGEST} frames on end may have none.",
+        help="TRIMAP or --mask covers only some frames, matched by name or number; for a clip, give numbered images. "
+        "Optical flow carries them to the frames between, and pixels where both sides disagree become unknown; "
+        f"check with --preview. At most {LONGEST} consecutive frames may have none.",
     ),
-    job_option(
+    motion_option(
         "--first-number",
         metavar="N",
-        help="Of a clip's keyframes: the number that its first frame has.  [default: 0]",
+        help="Frame number of a clip's first frame, as the names of its keyframes count.  [default: 0]",
     ),
-    job_option(
+    motion_option(
         "--steady",
-        help="Average the alpha of each frame of a folder or clip with the frames before and after it, along optical "
-        "flow, where colours agree. Not with --shard.",
+        help="Reduce flicker: average the alpha of each frame with those before and after it along optical flow, where "
+        "the colours agree. Cannot be combined with --shard.",
     ),
 )
 video_options = adding(
     output_option(
         "--codec",
+        heading=CLIPS,
         type=click.Choice(list(CODECS)),
-        help="Of a clip's OUT. prores4444 (.mov) and vp9 (.webm) hold the foreground's colours, straight, and alpha; "
-        "prores422hq (.mov), h264 (.mp4) and ffv1 (.mkv, lossless, 16 bits) a grey matte.  [default: by OUT's ending]",
+        help="Codec of OUT. prores4444 (.mov) and vp9 (.webm) hold straight foreground colours and alpha; prores422hq "
+        "(.mov), h264 (.mp4) and ffv1 (.mkv, lossless, 16 bits) hold a grey matte.  [default: by the ending of OUT]",
     ),
     output_option(
         "--sound/--no-sound",
         "sound",
+        heading=CLIPS,
         default=True,
-        help="Copy the clip's sound, or leave it out.  [default: copy it]",
+        help="Copy the clip's audio, or leave it out.  [default: copy]",
     ),
-    job_option(
+    clip_option(
         "--failed-frames",
-        help="What a clip does at a frame whose trimap or mask is wrong (unreadable, of another size, with values that "
-        "mean nothing) or whose alpha is not finite. stop: keep what is done for --resume. known: go on; the frame "
-        "holds the known pixels of its trimap, the others transparent, or nothing where the trimap is wrong, and is "
-        "named at the end; the exit code is 1. A trimap without unknown pixels is not wrong: it is the frame's alpha.  "
-        "[default: stop]",
+        help="What to do with a frame that fails: its trimap or mask is unreadable, has another size or invalid "
+        "values, or its alpha contains NaN or infinity. stop: keep the finished frames for --resume. known: continue; "
+        "the frame holds the known foreground of its trimap and is otherwise transparent (all of it, if the trimap is "
+        "at fault), and is listed at the end; the exit code is then 1. A trimap without unknown pixels is no failure: "
+        "it is used as the alpha.  [default: stop]",
     ),
     output_option(
         "--segment",
+        heading=CLIPS,
         metavar="FRAMES",
-        help=f"Of a clip, how many frames are kept at a time for --resume.  [default: {DEFAULT_SEGMENT}]",
+        help=f"Frames to encode at a time; --resume restarts after the last complete segment.  [default: "
+        f"{DEFAULT_SEGMENT}]",
     ),
 )

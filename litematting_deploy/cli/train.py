@@ -13,72 +13,128 @@ from .._optional import require
 from ..system import give_way
 from ..training.spec import TrainSpec
 from .command import command, notice, stderr
+from .help import plain_option
 from .options import option, positive
 
 train_option = functools.partial(option, TrainSpec)
+DATA, RUN, MACHINE = "Data", "Run", "Machine"
 _TERMINATED = 128 + signal.SIGTERM
 
 
 @command("ltm-train")
 @click.argument("recipe", type=click.Path(path_type=Path), required=False)
-@click.option("-o", "--output", "run", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 @train_option(
     "--photos",
-    help="Folder of photos: backgrounds, and the colours of drawn foregrounds. [default: bg/ of --foregrounds]",
+    metavar="FOLDER",
+    heading=DATA,
+    help="Photos, for backgrounds and for the colours of drawn foregrounds.  [default: bg/ of --foregrounds]",
 )
 @train_option(
-    "--foregrounds", help="Folder with fg/ and alpha/ (Composition-1k's training layout). Without it, alphas are drawn."
+    "--foregrounds",
+    metavar="FOLDER",
+    heading=DATA,
+    help="Folder with fg/ and alpha/, as in Composition-1k.  [default: alphas are drawn]",
 )
-@train_option("--strands", help="Folder of grooms, hair and fur in 3-D (CharMorph .npz, TressFX .tfx), to draw, too.")
 @train_option(
-    "--cutouts", help="Folder of cut-outs with alpha (PNG, or X_Color and X_Opacity), used in their own colours, too."
+    "--strands",
+    metavar="FOLDER",
+    heading=DATA,
+    help="Also draw the hair and fur in these 3D grooms (CharMorph .npz, TressFX .tfx).",
 )
-@train_option("--init", help="Weights to begin with, with a fresh optimiser.")
-@train_option("--resume", help="Go on with the run in the folder as it was begun.")
+@train_option(
+    "--cutouts",
+    metavar="FOLDER",
+    heading=DATA,
+    help="Also use these cut-outs, in their own colours (PNG with alpha, or X_Color and X_Opacity).",
+)
+@train_option(
+    "--libraries",
+    metavar="FOLDER",
+    heading=DATA,
+    help="Keep drawn alphas in this folder, which several runs may share.  [default: in the run's folder]",
+)
+@plain_option(
+    "-o",
+    "--output",
+    "run",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="RUN",
+    heading=RUN,
+    help="Folder of the run.",
+)
+@train_option("--resume", heading=RUN, help="Continue the run in RUN with the settings it was started with.")
 @train_option(
     "--continue",
     "follows",
-    metavar="RUN",
-    help="Begin with another run's weights, averages and optimiser; RECIPE may be another one. Folders: as RUN's.",
+    metavar="OTHER",
+    heading=RUN,
+    help="Start a new run from the weights, averages and optimiser state of the run in OTHER; RECIPE may differ. Data "
+    "folders are those of OTHER unless given.",
 )
+@train_option("--init", metavar="FILE", heading=RUN, help="Start from these weights, with a fresh optimiser.")
 @train_option(
     "--encoder",
     metavar="FILE",
-    help="Begin with the encoder of an ImageNet MobileNetV2 (torchvision's names, or .npz); the rest as without it.",
+    heading=RUN,
+    help="Start with the encoder of an ImageNet MobileNetV2 (with torchvision's names, or .npz), and everything else "
+    "as without it.",
 )
-@train_option("--encoder-minutes", type=positive, help="How long its features are regressed on the photos first.")
-@train_option("--minutes", type=positive, help="Stop after so long; --resume goes on.")
+@train_option(
+    "--encoder-minutes",
+    type=positive,
+    metavar="MINUTES",
+    heading=RUN,
+    help="How long to train the encoder first, on the photos, to reproduce that network's features.",
+)
+@train_option(
+    "--minutes",
+    type=positive,
+    metavar="MINUTES",
+    heading=RUN,
+    help="Stop after this time; --resume continues.  [default: no limit]",
+)
 @train_option(
     "--fit-minutes",
     type=positive,
-    help="Scale the steps of a new run so that all of it takes about so long here (drawn alphas only).",
+    metavar="MINUTES",
+    heading=RUN,
+    help="Scale the number of steps so that the whole run takes about this long here (drawn alphas only).",
 )
-@train_option("--libraries", help="Folder where drawn alphas are kept, for several runs. [default: the run's own]")
-@train_option("--device")
-@train_option("--devices", help="Several train by DDP.")
-@click.option(
-    "--background",
-    is_flag=True,
-    help="Give way to all other work: lowest priority, threads that sleep while they wait, first to go without memory.",
+@train_option("--device", heading=MACHINE, help="Where to train.")
+@train_option(
+    "--devices", metavar="N", heading=MACHINE, help="Number of devices; with more than one, they train with DDP."
 )
 @train_option(
     "--workers",
     default=os.cpu_count() or 1,
-    show_default="all cores",
-    help="Processes that draw alphas, or read foregrounds.",
+    metavar="N",
+    heading=MACHINE,
+    show_default=False,
+    help="Processes that draw alphas or read foregrounds.  [default: one per core]",
+)
+@plain_option(
+    "--background",
+    is_flag=True,
+    heading=MACHINE,
+    help="Yield to all other work: lowest priority, idle threads sleep, first to be stopped if memory runs out.",
 )
 def main(background: bool, **options: Any) -> None:
-    """Train LiteMatting.
-
-    RECIPE is a TOML file, see recipes/; without one, the paper's recipe is used. The folder of the run gets last.ckpt
-    (to go on from), weights.safetensors (small, fp16, to export or to begin another run with), previews/, TensorBoard
-    logs and, at the end, loss.png.
+    """Train the network from a folder of photos, or from foregrounds with alphas.
 
     \b
-    ltm-train recipes/gpu.toml --photos photos/ -o runs/first
-    ltm-train --resume -o runs/first
-    ltm-train recipes/cooldown.toml --continue runs/first -o runs/cooled
-    ltm-train --foregrounds Composition-1k/train --photos coco/train2017 -o runs/paper
+    Examples:
+      ltm-train recipes/gpu.toml --photos photos -o runs/first
+      ltm-train --resume -o runs/first
+
+    RECIPE is a TOML file (see recipes/); without one, the paper's recipe is used. RUN receives last.ckpt (to resume),
+    weights.safetensors (small, fp16; to export, or to start another run from), previews/, TensorBoard logs and, at the
+    end, loss.png.
+
+    \b
+    More examples:
+      ltm-train recipes/cooldown.toml --continue runs/first -o runs/cooled
+      ltm-train --foregrounds Composition-1k/train --photos coco -o runs/paper
     """
     if background:
         give_way()
@@ -90,7 +146,7 @@ def main(background: bool, **options: Any) -> None:
     from ..training.rundir import is_follower
 
     spec = TrainSpec(**options)
-    resume = f"go on with: ltm-train --resume -o {spec.run}"
+    resume = f"continue with: ltm-train --resume -o {spec.run}"
     try:
         reached = train_run(spec, stderr)
     except TerminatedError as ended:

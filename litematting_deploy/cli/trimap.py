@@ -7,29 +7,45 @@ import click
 from ..jobs.outputs import say_pieces
 from ..jobs.trimap_file import write_trimap
 from ..specs import WAYS, TrimapSpec
-from .command import command, notice, say
-from .options import engine_option, exr_options, made_mask_options, mask_options, max_megapixels_option
+from .command import command, listed, notice, say
+from .help import plain_option
+from .options import INPUT, MAKING, RESULTS, engine_option, input_options, made_mask_options, mask_options
 
 
 @command("ltm-trimap")
 @click.argument("source", metavar="MASK|PHOTO")
-@click.option("-o", "--output", required=True, metavar="TRIMAP.png", help="The trimap: 0, 128, 255.")
+@plain_option(
+    "--image", metavar="PHOTO", heading=INPUT, help="Photo that MASK belongs to, for --adaptive and --preview."
+)
+@input_options
 @mask_options
 @made_mask_options
-@engine_option("--device", help="Where --segmenter runs; see ltm-infer.")
-@click.option("--image", metavar="PHOTO", help="The photo of MASK, for --adaptive and --preview.")
-@exr_options
-@click.option(
+@engine_option(
+    "--device", metavar="DEVICE", heading=MAKING, help="Where --segmenter runs; see ltm-infer for the devices."
+)
+@plain_option(
+    "-o", "--output", required=True, metavar="TRIMAP.png", heading=RESULTS, help="Trimap to write: 0, 128 and 255."
+)
+@plain_option(
     "--preview",
     metavar="FILE.png",
-    help="Also write a picture of what will be estimated: the photo, or MASK, with the unknown band tinted and "
-    "outlined, and a yellow line where a mask made from PHOTO is half sure.",
+    heading=RESULTS,
+    help="Also write a picture of the trimap: the photo, or MASK, with the unknown band tinted and outlined, and a "
+    "yellow line where a mask made from PHOTO is half sure.",
 )
-@max_megapixels_option
 def main(source: str, output: str, **options: Any) -> None:
-    """Make a trimap from MASK, a binary or soft mask or a cut-out with an alpha channel.
+    """Make a trimap, which tells the network where to look, from a mask or from the photo alone.
 
-    With --box, --key, --clean-plate or --segmenter, make it from PHOTO and nothing else.
+    \b
+    Examples:
+      ltm-trimap mask.png -o trimap.png --unknown 20
+      ltm-trimap photo.jpg --box 40,20,300,500 -o trimap.png --preview look.png
+
+    A trimap has three levels: white (255) where the subject is solid, black (0) where there is only background, and
+    grey (128), the unknown band, where the edge is soft and ltm-infer estimates the alpha.
+
+    MASK is a black-and-white or soft mask, or a cut-out with an alpha channel. With --box, --key, --clean-plate or
+    --segmenter, the mask is made from PHOTO and no other file is needed.
     """
     names = ("image", "preview", "exposure", "layer", "input_space", "device", "max_megapixels")
     of_files = {name: options.pop(name) for name in names}
@@ -38,7 +54,7 @@ def main(source: str, output: str, **options: Any) -> None:
     if result.pieces is not None:
         notice(f"ltm-trimap: {say_pieces(result.pieces, source)}")
     if not result.unknown_share:
-        notice(f"ltm-trimap: {source} has no edge: nothing is unknown in its trimap")
+        notice(f"ltm-trimap: {source} has no edge, so its trimap has no unknown pixels")
     height, width = result.trimap.shape
     lacking = f", {result.lacking}" if result.lacking else ""
-    say(f"{' and '.join(result.files)}: {width}x{height}, {result.unknown_share:.1%} unknown{lacking}")
+    say(f"Wrote {listed(result.files)}: {width}x{height}, {result.unknown_share:.1%} unknown{lacking}")

@@ -80,13 +80,13 @@ class Gate:
         length = headers.get("content-length", "")
         # Without a length, a body could go on without end.
         if not length.isdecimal() or "transfer-encoding" in headers:
-            raise HTTPException(411, "a Content-Length is wanted")
+            raise HTTPException(411, "Content-Length is required")
         limit = _JSON_BYTES if path in _JSON else self._limits.megabytes * 10**6 + _JSON_BYTES
         if int(length) > limit:
-            raise HTTPException(413, f"{int(length)} bytes are more than the limit of {limit}")
+            raise HTTPException(413, f"{int(length)} bytes exceed the limit of {limit}")
         if path == _UPLOAD:
             if not headers.get("content-type", "").startswith("multipart/form-data"):
-                raise HTTPException(415, "multipart/form-data is wanted")
+                raise HTTPException(415, "multipart/form-data is required")
             return receive
         return await self._checked_json(scope, receive)
 
@@ -142,7 +142,7 @@ class Gate:
                     url = urlsplit(str(part))
                     path = unquote(url.path)
                     if url.netloc not in ("", host) or not path.startswith(_FILE):
-                        raise HTTPException(403, "no URLs are fetched")
+                        raise HTTPException(403, "URLs are not fetched")
                     self._check_file(path.removeprefix(_FILE))
                 else:
                     self._check_names(part, host)

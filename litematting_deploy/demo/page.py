@@ -28,16 +28,16 @@ KEPT_S = 2 * 3600
 """Uploads and results are deleted that long after, and all of them when the server ends."""
 
 _CHOICES = [
-    ("Paint it", "paint"),
+    ("Paint the trimap", "paint"),
     ("Draw a box", "box"),
-    ("A screen behind it", "key"),
-    ("Take a mask", "mask"),
-    ("Take a trimap", "trimap"),
+    ("Key out a screen", "key"),
+    ("Use a mask", "mask"),
+    ("Use a trimap", "trimap"),
 ]
-_SEGMENTER = ("A network finds it", "segmenter")
+_SEGMENTER = ("Use a segmentation network", "segmenter")
 _ENCODINGS = [
     ("0 background, 128 unknown, 255 foreground", "exact"),
-    ("between: all but 0 and 255 is unknown", "between"),
+    ("between: everything between 0 and 255 is unknown", "between"),
     ("labels: 0, 1, 2", "labels"),
 ]
 _UNITS = [("pixels", PIXELS), ("% of the square root of the object's area", PERCENT)]
@@ -61,15 +61,15 @@ def _key(value: int, what: str) -> str:
 
 
 _HOW = (
-    f"{_key(FOREGROUND, 'the inside of what stays')} &nbsp; {_key(UNKNOWN, 'its soft edge: hair, fur, smoke')} &nbsp; "
-    f"{_key(BACKGROUND, 'corrections')} &nbsp; **What you leave unpainted is background.** Only what is blue is "
-    "estimated; everything else is taken as you painted it."
+    f"{_key(FOREGROUND, 'what to keep')} &nbsp; {_key(UNKNOWN, 'soft edges: hair, fur, smoke')} &nbsp; "
+    f"{_key(BACKGROUND, 'corrections')} &nbsp; **Everything unpainted is background.** Only blue areas are "
+    "estimated; the rest stays as you painted it."
 )
 
 _HOW_BOX = (
-    f"{_key(UNKNOWN, 'around the object, or from corner to corner: the box is what holds it')} &nbsp; "
-    f"{_key(FOREGROUND, 'surely the object')} &nbsp; {_key(BACKGROUND, 'surely not')} &nbsp; **The blue is needed**, "
-    "the others help where object and background share colours."
+    f"{_key(UNKNOWN, 'draw around the object, or across it from corner to corner: its extent is the box')} &nbsp; "
+    f"{_key(FOREGROUND, 'certainly the object')} &nbsp; {_key(BACKGROUND, 'certainly background')} &nbsp; **Blue is "
+    "required**; the others help where object and background have similar colours."
 )
 
 
@@ -99,8 +99,8 @@ class Page:
         gr.Markdown("## 1 · Photo")
         picture = {"file_types": list(READ_SUFFIXES), "height": 140}
         self._photo = gr.File(label="Photo", elem_id="photo", **picture)
-        self._example = gr.Button("Try the example: a dandelion, its trimap, and go", size="sm", elem_id="example")
-        gr.Markdown("## 2 · What is what")
+        self._example = gr.Button("Try the example (a dandelion)", size="sm", elem_id="example")
+        gr.Markdown("## 2 · Mark the subject")
         choices = _CHOICES if self._studio.segmenter is None else [*_CHOICES[:3], _SEGMENTER, *_CHOICES[3:]]
         self._kind = gr.Radio(choices, value="paint", show_label=False, container=False, elem_id="kind")
         with gr.Column() as self._painting:
@@ -114,19 +114,19 @@ class Page:
             ["auto", "green", "blue"],
             value="auto",
             allow_custom_value=True,
-            label=f"{LABELS['key']}: auto, green, blue, or as #00b140",
+            label=f"{LABELS['key']}: auto, green, blue, or a colour such as #00b140",
             visible=False,
             elem_id="screen",
         )
         with gr.Column(visible=False) as self._filing:
-            self._file = gr.File(label="Its file", elem_id="source", **picture)
+            self._file = gr.File(label="Mask or trimap file", elem_id="source", **picture)
         with gr.Column(visible=False) as self._band:
             label = f"{LABELS['unknown_width']}, on each side of the mask's edge"
             self._width = gr.Slider(1, WIDEST_BAND, Band().value, step=1, label=label, elem_id="width")
             self._unit = gr.Radio(_UNITS, value=PIXELS, show_label=False, container=False, elem_id="unit")
-            self._adaptive = gr.Checkbox(False, label="Wider where the photo is hairy", elem_id="adaptive")
-            self._threshold = gr.Textbox(label=f"{LABELS['mask_threshold']}, as 128 or 50%", elem_id="threshold")
-            self._labels = gr.Textbox(label=f"{LABELS['mask_labels']}, as 7 or 7, 9", elem_id="labels")
+            self._adaptive = gr.Checkbox(False, label="Widen for hair and other fine edges", elem_id="adaptive")
+            self._threshold = gr.Textbox(label=f"{LABELS['mask_threshold']}, such as 128 or 50%", elem_id="threshold")
+            self._labels = gr.Textbox(label=f"{LABELS['mask_labels']}, such as 7 or 7, 9", elem_id="labels")
         label = LABELS["trimap_encoding"]
         self._encoding = gr.Dropdown(_ENCODINGS, value="exact", label=label, visible=False, elem_id="encoding")
         gr.Markdown("## 3 · New background")
@@ -140,21 +140,21 @@ class Page:
         gr.Markdown("## Result", elem_id="result")
         with gr.Tabs():
             with gr.Tab("Before and after"):
-                name = "Photo, and over the new background"
+                name = "Photo and new background"
                 self._slider = gr.ImageSlider(label=name, slider_position=25, elem_id="slider", **_SHOWN)
-            pictures = {"cutout": "Cut-out", "alpha": "Alpha", "trimap": "What was unknown"}
+            pictures = {"cutout": "Cut-out", "alpha": "Alpha", "trimap": "Trimap"}
             self._pictures = {}
             for name, label in pictures.items():
                 with gr.Tab(label):
                     self._pictures[name] = gr.Image(label=label, elem_id=f"shown-{name}", **_SHOWN)
         self._summary = gr.Markdown("", elem_id="summary")
-        gr.Markdown("### Download, at the photo's size and depth")
+        gr.Markdown("### Download (same size and bit depth as the photo)")
         with gr.Row():
             self._downloads = {
                 name: gr.DownloadButton(label, interactive=False, size="sm", min_width=90, elem_id=f"download-{name}")
                 for name, label in _FILES.items()
             }
-        self._again = gr.Button("Only change the background", size="sm", interactive=False, elem_id="again")
+        self._again = gr.Button("Change only the background", size="sm", interactive=False, elem_id="again")
 
     def _connect(self) -> None:
         """Say which component starts what, one job at a time however many pages are open."""
@@ -214,9 +214,9 @@ class Page:
             source = Source.of(painted, path, *reading)
             token, matted, results = self._studio.cut_out(photo, source, colour, image, tell)
         if not matted.anything_unknown:
-            gr.Warning("Nothing is unknown: the alpha is the trimap. Give soft edges a band of unknown.")
+            gr.Warning("No soft edge is marked, so the edge will be hard. Paint hair or fur blue.")
         if matted.failure is not None:
-            gr.Warning(html.escape(f"{self._as_uploaded(matted.failure)}. The alpha is there to download."))
+            gr.Warning(html.escape(f"{self._as_uploaded(matted.failure)}. The alpha can still be downloaded."))
         return [token, *self._shown(results), matted.summary, gr.update(interactive=matted.failure is None)]
 
     def _nothing(self) -> list[Any]:
@@ -251,7 +251,7 @@ class Page:
         except LiteMattingError as error:
             said = in_words_of_the_page(self._as_uploaded(str(error)))
         except MemoryError:
-            said = "out of memory: take a smaller photo"
+            said = "out of memory; use a smaller photo"
         else:
             return
-        raise gr.Error(html.escape(said), duration=None, print_exception=False, title="That did not work")
+        raise gr.Error(html.escape(said), duration=None, print_exception=False, title="Something went wrong")

@@ -58,5 +58,5 @@ def _hex(colour: str) -> str:
     if found is not None:
         return "#" + "".join(f"{min(round(float(part)), 255):02x}" for part in found.groups())
     if not re.fullmatch(r"#[0-9a-fA-F]{6}", colour.strip()):
-        raise InputError(f"background colour {colour!r}: wanted #rrggbb")
+        raise InputError(f"background colour must be #rrggbb; got {colour!r}")
     return colour.strip()

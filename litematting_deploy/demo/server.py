@@ -26,7 +26,7 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise UsageError(
-            f"`host={host}` `port={port}`: cannot listen there: {reason}; choose another, port 0 is any that is free",
+            f"`host={host}` `port={port}`: cannot listen there: {reason}; choose another port, or 0 for any free one",
             parameter="port",
         ) from error
 

@@ -23,14 +23,14 @@ BRUSHES = {FOREGROUND: (0, 200, 80), UNKNOWN: (40, 90, 255), BACKGROUND: (235, 4
 OPACITY = 0.6
 """Of a stroke: the photo shows through, and what is painted last makes up more than half of any mix."""
 LABELS = {
-    "mask": "a mask (Take a mask)",
-    "mask_threshold": "Foreground from this value on",
+    "mask": "a mask (Use a mask)",
+    "mask_threshold": "Foreground from this value",
     "mask_labels": "Class ids of the object",
     "trimap_encoding": "Grey values",
     "unknown_width": "Unknown band",
     "allow_no_unknown": "--allow-no-unknown to ltm-infer",
     "box": "the box (Draw a box)",
-    "key": "Colour of the screen",
+    "key": "Screen colour",
     "key_tolerance": "--key-tolerance of ltm-infer",
     "segmenter": "the segmenter of this server",
     "sure_foreground": "green paint",
@@ -90,7 +90,7 @@ class Source:
         ids = re.findall(r"[^\s,;]+", labels or "")
         for text in ids:
             if not re.fullmatch(r"[0-9]{1,5}", text):
-                raise UsageError(f"{text!r}: wanted class ids, as in 7 or 7, 9")
+                raise UsageError(f"class ids must be numbers, such as 7 or 7, 9; got {text!r}")
         spec = TrimapSpec(
             kind="mask",
             unknown_width=f"{width:g}%" if unit == PERCENT else width,
@@ -109,7 +109,7 @@ class Source:
         if self.spec is None:
             return trimap_of(self.layers, (height, width))
         if self.path is None:
-            raise InputError(f"there is no {self.spec.kind} yet: choose its file, or paint")
+            raise InputError(f"no {self.spec.kind} yet: choose its file, or paint it")
         return trimap_for(photo, self.path, self.spec, max_megapixels, alone=True).values
 
     def _maker(self, hw: tuple[int, int], segmenter: Segmenter | None) -> tuple[TrimapSpec, MaskMaker]:
@@ -121,7 +121,7 @@ class Source:
         values, painted = _painted(self.layers, hw)
         rows, columns = np.nonzero(painted & (values == UNKNOWN))
         if not len(rows):
-            raise InputError("there is no box yet: paint blue around the object, or across it from corner to corner")
+            raise InputError("no box yet: paint blue around the object, or across it from corner to corner")
         left, top = int(columns.min()), int(rows.min())
         box = left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top
         foreground, background = (painted & (values == value) for value in (FOREGROUND, BACKGROUND))
@@ -138,8 +138,8 @@ def trimap_of(layers: Iterable[NDArray[np.uint8]], hw: tuple[int, int]) -> NDArr
     trimap, _ = _painted(layers, hw)
     if (trimap == BACKGROUND).all():
         raise InputError(
-            "nothing is painted: paint the inside of what you want to keep green and its soft edge blue, or choose a "
-            "mask or a trimap"
+            "nothing is painted: paint the inside of the subject green and its soft edge blue, or choose a mask or "
+            "trimap"
         )
     return trimap
 

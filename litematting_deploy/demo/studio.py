@@ -76,7 +76,7 @@ class Matted:
     def summary(self) -> str:
         """What it is, in a line."""
         height, width = self.alpha.shape
-        return f"{Path(self.photo.path).name}, {width}×{height}, {np.mean(self.trimap == UNKNOWN):.1%} was unknown"
+        return f"{Path(self.photo.path).name}, {width}×{height}, {np.mean(self.trimap == UNKNOWN):.1%} unknown"
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +189,7 @@ class Studio:
         report: is called with the progress. Raises `InputError`.
         """
         if photo is None:
-            raise InputError("there is no photo yet: choose one, or try the example")
+            raise InputError("no photo yet: choose one, or try the example")
         picture = read_photo(photo, self.limits.megapixels)
         trimap = source.trimap(picture, self.limits.megapixels, self.segmenter)
         behind = self._behind(picture, colour, image)
@@ -203,7 +203,7 @@ class Studio:
     def put_behind(self, token: str | None, colour: str, image: str | None) -> Results:
         """Put another background behind the last job's cut-out. Raises `InputError` where it was another page's job."""
         if self._kept is None or self._kept[0] != token:
-            raise InputError("there is no cut-out of this page any more: press Cut out first")
+            raise InputError("the cut-out of this page is no longer stored: press Cut out first")
         matted = self._kept[1]
         return write_results(matted, self._behind(matted.photo, colour, image), self._results)
 
@@ -228,7 +228,7 @@ class Studio:
 
         def tell(progress: JobProgress) -> None:
             if self._closing:
-                raise InputError("the server is being stopped")
+                raise InputError("the server is shutting down")
             report(progress)
 
         return tell

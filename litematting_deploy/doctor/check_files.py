@@ -35,10 +35,10 @@ def shipped() -> Found:
     """Compare the hashes of the shipped engine and its weights, and read the example."""
     sidecar = check_sidecar(SHIPPED_ENGINE)
     if sidecar is None:
-        raise ArtefactError(f"{sidecar_path(SHIPPED_ENGINE)}: missing; install litematting-deploy again")
+        raise ArtefactError(f"{sidecar_path(SHIPPED_ENGINE)}: not found; reinstall litematting-deploy")
     if read_image(EXAMPLE_IMAGE).shape[:2] != read_trimap(EXAMPLE_TRIMAP).shape:
-        raise InputError(f"{EXAMPLE_IMAGE}: differs in size from its trimap; install litematting-deploy again")
-    return Found("", f"{sidecar.file} and {sidecar.checkpoint} are whole, {sidecar.checkpoint_sha256[:12]}")
+        raise InputError(f"{EXAMPLE_IMAGE}: differs in size from its trimap; reinstall litematting-deploy")
+    return Found("", f"{sidecar.file} and {sidecar.checkpoint} are intact, SHA-256 {sidecar.checkpoint_sha256[:12]}")
 
 
 def images() -> Found:
@@ -62,7 +62,9 @@ def _same(kind: str, wanted: NDArray[np.uint8], found: NDArray[np.uint8]) -> Non
     """Raise `InputError` where a picture (H, W, 3) uint8 RGB comes back changed by more than its format may."""
     difference = np.abs(found.astype(int) - wanted).max()
     if difference > (_LOSSY if kind in _LOSSY_KINDS else 0):
-        raise InputError(f"{kind}: comes back changed by {difference} grey levels; install pillow and OpenCV again")
+        raise InputError(
+            f"{kind}: a written image changed by {difference} grey levels when read back; reinstall pillow and OpenCV"
+        )
 
 
 def containers() -> Found:
@@ -78,7 +80,9 @@ def containers() -> Found:
             Image.fromarray(picture).save(avif, format="AVIF", quality=100)
             _same("AVIF", picture, read_image(avif))
     version = f"pillow_heif {heif.__version__}, Pillow {PIL.__version__}"
-    return Found(version, "reads HEIC and AVIF" if READS_AVIF else "reads HEIC; this Pillow does not read AVIF")
+    return Found(
+        version, "reads HEIC and AVIF" if READS_AVIF else "reads HEIC; this version of Pillow does not read AVIF"
+    )
 
 
 def openexr() -> Found:
@@ -92,8 +96,8 @@ def openexr() -> Found:
         write_exr(path, pixels)
         back, _ = read_exr_rgb(path, max_megapixels=1)
     if back.dtype != np.float16 or not np.array_equal(back, pixels):
-        raise InputError(f"OpenEXR {version}: half floats come back changed; install 'OpenEXR>={_OPENEXR}'")
-    return Found(f"OpenEXR {version}", "half floats come back as they were")
+        raise InputError(f"OpenEXR {version}: half floats changed when read back; install 'OpenEXR>={_OPENEXR}'")
+    return Found(f"OpenEXR {version}", "half floats are preserved")
 
 
 def clips() -> Found:
@@ -105,7 +109,7 @@ def clips() -> Found:
     missing = [name for name, codec in CODECS.items() if not comes_back(codec)]
     version = f"PyAV {av.__version__}, FFmpeg's libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
     if missing:
-        raise InputError(f"{version} cannot write {', '.join(missing)} and read it; install the package av again")
+        raise InputError(f"{version} cannot write and read back {', '.join(missing)}; reinstall the package av")
     return Found(version, f"writes and reads {', '.join(CODECS)}")
 
 
@@ -120,7 +124,7 @@ def cache() -> Found:
     except (OSError, OutputError) as error:
         reason = getattr(error, "strerror", None) or error.__cause__ or error
         raise OutputError(
-            f"{folder}: cannot be written ({reason}), kernels are compiled again at every start; "
-            "set XDG_CACHE_HOME to a folder that can"
+            f"{folder}: cannot be written ({reason}), so kernels are compiled again at every start; set "
+            "XDG_CACHE_HOME to a writable folder"
         ) from error
-    return Found("", f"{folder} can be written")
+    return Found("", f"{folder} is writable")

@@ -30,7 +30,7 @@ def driver() -> Found:
         cuda = ctypes.CDLL(cuda_driver_library())
     except OSError as error:
         raise MissingError(
-            f"no NVIDIA driver ({cuda_driver_library()}): GPUs need one, 580 or later for the extras of CUDA 13; "
+            f"no NVIDIA driver ({cuda_driver_library()}); NVIDIA GPUs need one (580 or later for CUDA 13), and "
             "without it everything runs on the CPU"
         ) from error
     # Through ctypes, as the extras may be missing: what matters is which CUDA the driver knows.
@@ -38,13 +38,15 @@ def driver() -> Found:
     cuda.cuDriverGetVersion(ctypes.byref(version))
     known = f"{version.value // 1000}.{version.value % 1000 // 10}"
     if status == _NO_DEVICE:
-        raise MissingError(f"the driver (CUDA {known}) sees no GPU; check with nvidia-smi, and CUDA_VISIBLE_DEVICES")
+        raise MissingError(f"the driver (CUDA {known}) sees no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES")
     if status:
-        raise DeviceError(f"the driver (CUDA {known}) does not start: cuInit says {status}; check with nvidia-smi")
+        raise DeviceError(
+            f"the driver (CUDA {known}) does not start (cuInit returned {status}); check it with nvidia-smi"
+        )
     cuda.cuDeviceGetCount(ctypes.byref(count))
     _check_bindings(version.value // 1000, known)
     named = "; ".join(f"{gpu['name']}, driver {gpu['driver_version']}, {gpu['memory.total']}" for gpu in gpus())
-    return Found(f"CUDA {known}", f"{count.value} GPU{'s' * (count.value != 1)}: {named or 'nvidia-smi names none'}")
+    return Found(f"CUDA {known}", f"{count.value} GPU{'s' * (count.value != 1)}: {named or 'not listed by nvidia-smi'}")
 
 
 def _check_bindings(major: int, known: str) -> None:
@@ -55,8 +57,8 @@ def _check_bindings(major: int, known: str) -> None:
         return
     if int(bindings.partition(".")[0]) > major:
         raise DependencyError(
-            f"the driver knows CUDA {known}, cuda-bindings {bindings} is for a newer one: update the driver, or "
-            f"{install(f'cuda{major}')}"
+            f"the driver supports CUDA {known}, but cuda-bindings {bindings} is for a newer version; update the "
+            f"driver, or {install(f'cuda{major}')}"
         )
 
 
@@ -69,10 +71,12 @@ def cuda_python() -> Found:
     with cuda.active():
         squared = _distances(cuda)
     if squared.tolist() != [column**2 for column in range(64)]:
-        raise DeviceError(f"{cuda.gpu}: a kernel computed wrong distances; update the driver, check with nvidia-smi")
+        raise DeviceError(
+            f"{cuda.gpu}: a kernel computed wrong distances; update the driver, and check the GPU with nvidia-smi"
+        )
     capability = ".".join(map(str, cuda.capability))
     version = f"cuda-bindings {importlib.metadata.version('cuda-bindings')}"
-    return Found(version, f"kernels load on {cuda.gpu} ({capability}) and compute what they should")
+    return Found(version, f"kernels load on {cuda.gpu} ({capability}) and compute correct results")
 
 
 def _distances(cuda: Cuda) -> NDArray[np.uint16]:
@@ -129,9 +133,9 @@ def _torch_sees_a_gpu() -> None:
     """Raise `DeviceError` where PyTorch is built without CUDA or sees no GPU."""
     torch: Any = require("torch", "export", "a checkpoint as engine")
     if torch.version.cuda is None:
-        raise DeviceError(f"torch {torch.__version__} is built without CUDA: install one with, see pytorch.org")
+        raise DeviceError(f"torch {torch.__version__} is built without CUDA; install a CUDA build, see pytorch.org")
     if not torch.cuda.is_available():
-        raise DeviceError(f"torch {torch.__version__} (CUDA {torch.version.cuda}) sees no GPU; check its driver")
+        raise DeviceError(f"torch {torch.__version__} (CUDA {torch.version.cuda}) sees no GPU; check the driver")
 
 
 def tensorrt() -> Found:

@@ -51,7 +51,7 @@ def overwritten() -> str:
     if not {"onnxruntime", "onnxruntime-openvino"} <= names:
         return ""
     return (
-        "; onnxruntime-openvino is installed, too, and the two overwrite each other: pip uninstall onnxruntime "
+        "; onnxruntime-openvino is also installed, and the two overwrite each other: pip uninstall onnxruntime "
         f"onnxruntime-openvino, then {install('cpu,openvino')}"
     )
 
@@ -99,9 +99,9 @@ def triton() -> Found:
             TritonEngine(f"grpc://127.0.0.1:{nobody.getsockname()[1]}/litematting", timeout_s=5).close()
         except DeviceError as error:
             if "no server answers" in str(error):
-                return Found(version, "asks over gRPC; the URL of an engine, grpc://HOST/MODEL, names the server")
+                return Found(version, "can connect over gRPC; give a server as `engine=grpc://HOST/MODEL`")
             raise
-    raise ToleranceError(f"{version}: had an answer from a port where nobody listens; what runs in between?")
+    raise ToleranceError(f"{version}: got an answer from a port where nothing listens; check for a proxy")
 
 
 def foreground() -> Found:
@@ -118,8 +118,8 @@ def foreground() -> Found:
     off = float(np.abs(estimate[alpha > 0.5] - front.astype(float)).mean())
     if not off < 10:
         raise ToleranceError(
-            f"foreground colours are off by {off:.0f} grey levels, wanted less than 10; "
-            "install opencv-python-headless and numpy anew, or make no cut-outs"
+            f"foreground colours are off by {off:.0f} grey levels, expected less than 10; reinstall "
+            "opencv-python-headless and numpy, or do not make cut-outs"
         )
     return Found("", f"colours of a soft edge are off by {off:.1f} grey levels on average")
 
@@ -143,5 +143,5 @@ def tensorrt_rtx() -> Found:
         size = built.path.stat().st_size
     return Found(
         f"tensorrt_rtx {tensorrt.version}",
-        f"parses the shipped ONNX ({layers} layers), builds for {_ADA} ({size:,} bytes)",
+        f"parses the shipped ONNX ({layers} layers) and builds for {_ADA} ({size:,} bytes)",
     )

@@ -40,8 +40,8 @@ def agreement(engine: Engine) -> str:
     stored = json.loads(EXPECTED.read_bytes())
     if stored["checkpoint_sha256"] != sha256(SHIPPED_CHECKPOINT):
         raise ArtefactError(
-            f"{EXPECTED.name} belongs to other weights than {SHIPPED_CHECKPOINT.name}; install litematting-deploy "
-            "again, or, after replacing the weights, run recipes/doctor_assets.py"
+            f"{EXPECTED.name} does not belong to {SHIPPED_CHECKPOINT.name}; reinstall litematting-deploy or, if you "
+            "replaced the weights, run recipes/doctor_assets.py"
         )
     # Less is of no interest, and differs between processors.
     worst = 1e-4
@@ -49,12 +49,12 @@ def agreement(engine: Engine) -> str:
         difference = float(np.abs(block_means(engine, name) - np.array(stored[name])).max())
         if not difference <= TOLERANCE:
             raise ToleranceError(
-                f"{engine.name} {engine.version}: alpha of {patch} is {difference:.2g} from what it should be, "
-                f"wanted at most {TOLERANCE:g}; install another version of it, or use another engine"
+                f"{engine.name} {engine.version}: the alpha of {patch} is off by {difference:.2g}, expected at most "
+                f"{TOLERANCE:g}; install another version of it, or use another engine"
             )
         worst = max(worst, difference)
     height, width = engine.patch_hw
-    return f"the example patch and a flat one are right to {worst:.1g} ({height}x{width} {engine.precision})"
+    return f"the example patch and a flat one match to {worst:.1g} ({height}x{width} {engine.precision})"
 
 
 def block_means(engine: Engine, name: str) -> NDArray[np.float64]:
@@ -89,7 +89,7 @@ def tiny_agreement(engine: Engine) -> str:
     difference = float(np.abs(engine.run(**inputs) - wanted).max())
     if not difference <= _TINY_TOLERANCE:
         raise ToleranceError(
-            f"{engine.name} {engine.version}: a convolution is off by {difference:.2g}, wanted at most "
+            f"{engine.name} {engine.version}: a convolution is off by {difference:.2g}, expected at most "
             f"{_TINY_TOLERANCE:g}; update the driver, or install another version of it"
         )
-    return f"a tiny network is right to {max(difference, 1e-6):.1g}"
+    return f"a tiny network matches to {max(difference, 1e-6):.1g}"

@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import DependencyError, LiteMattingError
 from ..isolation import ProcessError, call
 
-RUNS, INSTALLED, NOT_HERE, BROKEN = "runs", "installed", "not here", "broken"
+RUNS, INSTALLED, UNAVAILABLE, BROKEN = "runs", "installed", "unavailable", "broken"
 DRIVER = "NVIDIA driver"
 _AT_ONCE = 4
 
@@ -110,8 +110,8 @@ class Outcome:
     """What came of a check.
 
     name, group, needed: those of the check.
-    state: `runs`; `installed`, where it was imported and no more; `not here`, where something optional is missing; or
-    `broken`, where what is there fails.
+    state: `runs`; `installed`, where it was imported and no more; `unavailable`, where something optional is missing;
+    or `broken`, where what is there fails.
     version: of the library, or empty.
     detail: the result or the reason, in one line.
     seconds: how long its process took.
@@ -160,7 +160,7 @@ def examine(
     try:
         first = [check for check in checks if full or check.group != "gpu" or check.name == DRIVER]
         found = list(workers.map(one, first))
-        if not full and any(each.name == DRIVER and each.state != NOT_HERE for each in found):
+        if not full and any(each.name == DRIVER and each.state != UNAVAILABLE for each in found):
             found += workers.map(one, [check for check in checks if check not in first])
     finally:
         workers.shutdown(cancel_futures=True)
@@ -170,10 +170,13 @@ def examine(
 def _folded(outcomes: list[Outcome], of_gpus: set[str]) -> list[Outcome]:
     """Return outcomes with those of GPUs in one, at the end, where there is no driver and they say so."""
     driver = next((each for each in outcomes if each.name == DRIVER), None)
-    if driver is None or driver.state != NOT_HERE:
+    if driver is None or driver.state != UNAVAILABLE:
         return outcomes
-    left = [each for each in outcomes if each.name not in of_gpus or each.state != NOT_HERE]
-    return [*left, replace(driver, name="GPUs", detail=f"{driver.detail}; `full` lists what each kind of GPU lacks")]
+    left = [each for each in outcomes if each.name not in of_gpus or each.state != UNAVAILABLE]
+    return [
+        *left,
+        replace(driver, name="GPUs", detail=f"{driver.detail}; `full` lists what is missing for each kind of GPU"),
+    ]
 
 
 def attempt(check: Check, full: bool = True) -> tuple[str, Found]:
@@ -184,11 +187,11 @@ def attempt(check: Check, full: bool = True) -> tuple[str, Found]:
     try:
         if not full and check.module and importlib.util.find_spec(check.module.partition(".")[0]) is not None:
             version = getattr(importlib.import_module(check.module), "__version__", "")
-            return INSTALLED, Found(f"{check.module} {version}".strip(), "is imported; `full` tries what it does")
+            return INSTALLED, Found(f"{check.module} {version}".strip(), "can be imported; `full` also runs it")
         module = importlib.import_module(f"{__package__}.check_{check.group}")
         return RUNS, getattr(module, check.function)()
     except LiteMattingError as error:
-        return NOT_HERE if isinstance(error, MissingError) else BROKEN, Found("", str(error))
+        return UNAVAILABLE if isinstance(error, MissingError) else BROKEN, Found("", str(error))
     except ImportError as error:
-        again = "a library is missing or does not load; install litematting-deploy again, with all it depends on"
+        again = "a library is missing or cannot be loaded; reinstall litematting-deploy with its dependencies"
         return BROKEN, Found("", f"{error}: {again}")

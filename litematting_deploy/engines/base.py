@@ -37,7 +37,7 @@ class Described(abc.ABC):
     def check_open(self) -> None:
         """Raise `UsageError` after `close`."""
         if self.closed:
-            raise UsageError(f"{self.name}: was closed; open the engine again")
+            raise UsageError(f"{self.name}: the engine is closed; open it again")
 
     def describe(self) -> str:
         """Return one line for people: engine, version, device, patch size and precision."""
@@ -46,8 +46,8 @@ class Described(abc.ABC):
     def not_finite(self) -> NotFiniteError:
         """Return what to raise when alpha contains NaN or infinity."""
         return NotFiniteError(
-            f"{self.name}: alpha is not finite for this image; use another engine for it, such as the checkpoint "
-            "itself or an export with batch norms"
+            f"{self.name}: the alpha of this image contains NaN or infinity; use another engine for it, such as the "
+            "checkpoint or an export with batch norms"
         )
 
     @abc.abstractmethod
@@ -117,8 +117,8 @@ class Engine(Described):
             wanted = (count, CHANNELS[name], *self.patch_hw)
             if array.shape != wanted or array.dtype != np.float32:
                 raise UsageError(
-                    f"{name} is {array.shape} {array.dtype}, {self.name} wants {wanted} float32; "
-                    "for another patch size export the model again with ltm-export"
+                    f"{name} is {array.shape} {array.dtype}, but {self.name} takes {wanted} float32; for another "
+                    "patch size, export the model again with ltm-export"
                 )
         limit = self.batch or self.most
         if count < 1 or (limit is not None and count > limit):
@@ -134,19 +134,21 @@ def check_contract(path: str | Path, tensors: Mapping[str, tuple[Sequence[Any], 
     """
     if set(tensors) != set(CHANNELS):
         raise ArtefactError(
-            f"{path}: has {', '.join(sorted(tensors)) or 'neither input nor output'}, wanted inputs image, trimap, "
-            "guide and output alpha; export LiteMatting with ltm-export"
+            f"{path}: has {', '.join(sorted(tensors)) or 'neither input nor output'}, expected inputs image, "
+            "trimap, guide and output alpha; export LiteMatting with ltm-export"
         )
     shape = list(tensors["image"][0])
     if len(shape) != 4:
-        raise ArtefactError(f"{path}: image is {shape}, wanted (N, 3, H, W); export LiteMatting again")
+        raise ArtefactError(f"{path}: image is {shape}, expected (N, 3, H, W); export LiteMatting again")
     batch, _, height, width = shape
     for name, channels in CHANNELS.items():
         found, wanted = list(tensors[name][0]), [batch, channels, height, width]
         if found != wanted or tensors[name][1] != float32:
-            raise ArtefactError(f"{path}: {name} is {found} {tensors[name][1]}, wanted {wanted} {float32}")
+            raise ArtefactError(f"{path}: {name} is {found} {tensors[name][1]}, expected {wanted} {float32}")
     if not all(isinstance(side, int) and side >= 32 and side % 32 == 0 for side in (height, width)):
-        raise ArtefactError(f"{path}: patches of {height}x{width}, wanted fixed multiples of 32; export it again")
+        raise ArtefactError(
+            f"{path}: its patch size is {height}x{width}, expected fixed multiples of 32; export it again"
+        )
     return height, width
 
 
@@ -158,21 +160,24 @@ def check_origin(
     metadata: of the file, by name. patch_hw, batch: of its inputs, None for any batch.
     """
     if sidecar is None:
-        warnings.warn(f"{path} has no sidecar {sidecar_path(path).name}: its origin is unknown", stacklevel=6)
+        warnings.warn(f"{path}: has no sidecar {sidecar_path(path).name}, so its origin is unknown", stacklevel=6)
         return
     inside = {**metadata, **essentials(patch_hw=patch_hw, batch=batch)}
     for name, said in sidecar.essentials().items():
         if inside.get(name) != said:
             raise ArtefactError(
-                f"{path}: {name.partition('.')[2]} is {inside.get(name, 'missing')} in the file, "
-                f"its sidecar says {said}; export it again: {sidecar.export_command()}"
+                f"{path}: {name.partition('.')[2]} is {inside.get(name, 'missing')} in the file, but {said} in its "
+                f"sidecar; export it again: {sidecar.export_command()}"
             )
 
 
-def check_batch(batch: int | None, name: str, most: int | None, fix: str = "export the model again for more") -> None:
+def check_batch(
+    batch: int | None, name: str, most: int | None, fix: str = "export the model again for more patches"
+) -> None:
     """Raise `UsageError` unless an engine can take `batch` patches at a time. most: as many as it can, None for any."""
     if batch is not None and not 1 <= batch <= (most or batch):
         limit = f"between 1 and {most}" if most else "1 or more"
         raise UsageError(
-            f"`batch` must be {limit}, the patches that {name} takes at a time; got {batch}; {fix}", parameter="batch"
+            f"`batch` must be {limit}, the number of patches that {name} takes at a time; got {batch}; {fix}",
+            parameter="batch",
         )

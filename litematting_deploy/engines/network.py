@@ -53,7 +53,7 @@ class Network(abc.ABC):
         given: of the input's type and shape. output: its place in `outputs`.
         """
         if self._closed:
-            raise UsageError(f"{self.path}: was closed; open it again")
+            raise UsageError(f"{self.path}: is closed; open it again")
         with self._lock:
             return np.asarray(self._run(given, output), np.float32)
 
@@ -118,7 +118,9 @@ class _InOnnxRuntime(Network):
                 tuple(map(_tensor, tensors)) for tensors in (self._session.get_inputs(), self._session.get_outputs())
             )
         except UnicodeDecodeError as error:
-            raise ArtefactError(f"{path}: holds names that are no text, it is damaged; get it again") from error
+            raise ArtefactError(
+                f"{path}: contains names that are not valid text: the file is damaged; download it again"
+            ) from error
 
     def _run(self, given: NDArray[Any], output: int) -> NDArray[Any]:
         try:

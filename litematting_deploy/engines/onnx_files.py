@@ -44,8 +44,8 @@ def gathered(path: Path, sidecar: Sidecar | None) -> Iterator[Path]:
                 shutil.copyfile(file, Path(folder) / name)
         except OSError as error:
             raise ArtefactError(
-                f"{path}: its weights lie behind a link and cannot be copied to {folder}: {error.strerror}; make room "
-                "there, or put plain files beside each other"
+                f"{path}: its weights are behind a link and cannot be copied to {folder}: {error.strerror}; free "
+                "some space there, or replace the links with files"
             ) from error
         yield Path(folder) / path.name
 

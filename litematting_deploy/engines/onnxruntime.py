@@ -76,14 +76,16 @@ class InSession(Described):
             metadata = self._session.get_modelmeta().custom_metadata_map
             check_origin(path, sidecar, metadata, self.patch_hw, self.fixed_batch)
         except UnicodeDecodeError as error:
-            raise ArtefactError(f"{path}: holds names that are no text, it is damaged; export it again") from error
+            raise ArtefactError(
+                f"{path}: contains names that are not valid text: the file is damaged; export it again"
+            ) from error
         self.precision = sidecar.precision if sidecar else "unknown"
 
     def failure(self, count: int, error: Exception) -> DeviceError:
         """Return what to raise when a run of `count` patches failed."""
         return DeviceError(
-            f"{self._path}: failed on {self.device} with {count} patches at a time; use a smaller `batch` or smaller "
-            f"patches if memory is short ({first_line(error)})"
+            f"{self._path}: failed on {self.device} with {count} patches at a time; use a smaller `batch` or "
+            f"smaller patches if it ran out of memory ({first_line(error)})"
         )
 
     def close(self) -> None:
@@ -162,7 +164,7 @@ class _OnnxRuntimeDevice(InSession, DeviceEngine):
         """Put one run on the stream that the session was opened for. Raises `UsageError` for another one."""
         count = count or self.batch
         if stream != self._gpu.stream:
-            raise UsageError(f"{self.name}: opened for stream {self._gpu.stream}, asked to run on {stream}")
+            raise UsageError(f"{self.name}: opened for stream {self._gpu.stream}, but asked to run on {stream}")
         binding = self._session.io_binding()
         for name, address in addresses.items():
             bind = binding.bind_output if name == "alpha" else binding.bind_input
@@ -211,14 +213,14 @@ def open_session(
             session = ort.InferenceSession(model, options, None if plugins else providers, enable_fallback=0)
     except (*errors(ort), ValueError, RuntimeError) as error:
         raise ArtefactError(
-            f"{path}: ONNX Runtime cannot load it, it is damaged or not for this device; "
-            f"export it again, or get it again ({first_line(error)})"
+            f"{path}: ONNX Runtime cannot load it: the file is damaged or not for this device; export it or "
+            f"download it again ({first_line(error)})"
         ) from error
     started, wanted = session.get_providers()[0], providers[0][0]
     if started != wanted:
         raise DeviceError(
-            f"{path}: {wanted} did not start, ONNX Runtime fell back to {started}; "
-            "check the driver and the CUDA libraries, or use `device=cpu`"
+            f"{path}: {wanted} did not start, so ONNX Runtime fell back to {started}; check the driver and the CUDA "
+            "libraries, or use `device=cpu`"
         )
     return session
 

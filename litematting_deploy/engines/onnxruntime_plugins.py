@@ -60,8 +60,8 @@ def _providers(kind: str) -> tuple[Any, Providers, list[Any]]:
     plugins = _webgpu_devices(ort) if kind == "webgpu" else []
     if kind == "coreml" and _COREML not in ort.get_available_providers():
         raise DeviceError(
-            f"`device=coreml`: the installed onnxruntime {ort.__version__} has no {_COREML}, which its wheels for "
-            "macOS alone have; use `device=cpu`"
+            f"`device=coreml`: the installed onnxruntime {ort.__version__} has no {_COREML}, which only its macOS "
+            "wheels contain; use `device=cpu`"
         )
     return ort, [(_WEBGPU, {}) if plugins else (_COREML, {"ModelFormat": "MLProgram"}), HOST], plugins
 
@@ -75,8 +75,8 @@ def _webgpu_devices(ort: Any) -> list[Any]:
             ort.register_execution_provider_library(_WEBGPU, plugin.get_library_path())
         except errors(ort) as error:
             raise DeviceError(
-                f"`device=webgpu`: the plugin does not load ({first_line(error)}); on Linux it needs the system's "
-                "libvulkan1"
+                f"`device=webgpu`: the plugin cannot be loaded ({first_line(error)}); on Linux it needs the "
+                "system's libvulkan1"
             ) from error
         known = [device for device in ort.get_ep_devices() if device.ep_name == _WEBGPU]
     if not known:

@@ -60,7 +60,7 @@ class OpenVinoEngine(Engine):
             if threads is not None:
                 settings["INFERENCE_NUM_THREADS"] = threads
         elif threads is not None:
-            raise UsageError(f"`threads` applies to a CPU, and `device={self.device}` is none; leave it out")
+            raise UsageError(f"`threads` applies only to a CPU, and `device={self.device}` is not one; leave it out")
         kept = None if sidecar is None else _kept(self.version, sidecar, part, precision, batch)
         compiled = None if kept is None else self._taken(core, kept, target, settings)
         if compiled is None:
@@ -78,14 +78,14 @@ class OpenVinoEngine(Engine):
         devices = list(core.available_devices)
         if target not in {device.partition(".")[0] for device in devices}:
             raise DeviceError(
-                f"`device={self.device}`: OpenVINO {self.version} sees {', '.join(devices)} alone; install the "
+                f"`device={self.device}`: OpenVINO {self.version} sees only {', '.join(devices)}; install the "
                 f"driver of Intel's {target}, or use `device=openvino`"
             )
         if _PRECISIONS[precision][1] not in core.get_property(target, "OPTIMIZATION_CAPABILITIES"):
             name = core.get_property(target, "FULL_DEVICE_NAME")
             raise DeviceError(
-                f"`precision={precision}`: {name} does not compute in {precision}, OpenVINO would only emulate it; use "
-                f"`precision={'fp16' if target == 'NPU' else 'fp32'}`",
+                f"`precision={precision}`: {name} does not support {precision}, and OpenVINO would only emulate it; "
+                f"use `precision={'fp16' if target == 'NPU' else 'fp32'}`",
                 parameter="precision",
             )
 
@@ -98,7 +98,7 @@ class OpenVinoEngine(Engine):
             return core.import_model(io.BytesIO(content), target, settings)
         except RuntimeError as error:
             warnings.warn(
-                f"{cache_folder() / kept}: OpenVINO refuses what it has compiled before, and compiles it anew "
+                f"{cache_folder() / kept}: OpenVINO rejects the model it compiled earlier and compiles it again "
                 f"({first_line(error)})",
                 stacklevel=6,
             )
@@ -114,8 +114,8 @@ class OpenVinoEngine(Engine):
                 model = core.read_model(str(file))
         except RuntimeError as error:
             raise ArtefactError(
-                f"{path}: OpenVINO cannot load it, it is damaged or uses what OpenVINO lacks; export it again with "
-                f"ltm-export ({first_line(error)})"
+                f"{path}: OpenVINO cannot load it: the file is damaged or uses unsupported operators; export it "
+                f"again with ltm-export ({first_line(error)})"
             ) from error
         tensors = {tensor.get_any_name(): _described(tensor) for tensor in [*model.inputs, *model.outputs]}
         patch_hw, own = check_contract(path, tensors, "f32"), tensors["image"][0][0]
@@ -138,8 +138,8 @@ class OpenVinoEngine(Engine):
                 found = self._request.infer({"image": image, "trimap": trimap, "guide": guide}, share_inputs=True)
         except RuntimeError as error:
             raise DeviceError(
-                f"{self._path}: failed on {self.device} with {len(image)} patches at a time; use a smaller `batch` or "
-                f"smaller patches if memory is short ({first_line(error)})"
+                f"{self._path}: failed on {self.device} with {len(image)} patches at a time; use a smaller `batch` "
+                f"or smaller patches if it ran out of memory ({first_line(error)})"
             ) from error
         alpha: Batch = found["alpha"]
         return alpha

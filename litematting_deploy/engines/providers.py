@@ -70,13 +70,13 @@ class Provider:
 def _nvidia() -> str:
     """Return what is missing for ONNX Runtime on an NVIDIA GPU."""
     if not has_nvidia_driver():
-        return "`device=cuda`: there is no NVIDIA driver; install it, or use `device=cpu`"
+        return "`device=cuda`: no NVIDIA driver was found; install it, or use `device=cpu`"
     import importlib.metadata  # takes time, and most machines need it not
 
     try:
         importlib.metadata.version("onnxruntime-gpu")
     except importlib.metadata.PackageNotFoundError:
-        return f"`device=cuda` needs onnxruntime-gpu in the place of onnxruntime: {install('gpu')}"
+        return f"`device=cuda` needs onnxruntime-gpu instead of onnxruntime: {install('gpu')}"
     return ""
 
 
@@ -117,7 +117,12 @@ _REGISTERED = (
     ),
     Provider("openvino", (ONNX,), ("openvino",), "openvino", "on OpenVINO", _openvino, parts=("gpu", "npu")),
     Provider(
-        "webgpu", (ONNX,), ("onnxruntime", "onnxruntime_ep_webgpu"), "webgpu", "on another GPU than NVIDIA's", _webgpu
+        "webgpu",
+        (ONNX,),
+        ("onnxruntime", "onnxruntime_ep_webgpu"),
+        "webgpu",
+        "on a GPU from another vendor than NVIDIA",
+        _webgpu,
     ),
     # Nobody has run these two yet.
     Provider("coreml", (ONNX,), ("onnxruntime",), "cpu", "on Apple's hardware", _coreml, system="darwin"),
@@ -139,7 +144,7 @@ def provider_for(path: Path, kind: str, device: str) -> tuple[Provider, str]:
     parts = provider.parts if provider is not None else ()
     if provider is None or (colon and part not in parts and not (INDEX in parts and part.isdecimal())):
         listed = [each for one in accepted.values() for each in one.devices]
-        fix = "" if kind == ONNX else "; an ONNX runs on the CPU and on any GPU"
+        fix = "" if kind == ONNX else "; an ONNX file runs on the CPU and on any GPU"
         raise UsageError(
             f"{path}: `device` must be {', '.join(listed)} or auto for {kind}; got {device!r}{fix}",
             parameter="device",

@@ -41,12 +41,10 @@ class TorchEngine(Engine):
         compiler = os.environ.get("CXX", "g++")  # as PyTorch looks for it, but not before the first run
         if compiled and device == "cpu" and shutil.which(compiler) is None:
             raise DependencyError(
-                f"torch.compile on the CPU needs a C++ compiler and there is no {compiler}: install g++"
+                f"torch.compile on the CPU needs a C++ compiler, and {compiler} was not found: install g++"
             )
         if device == "mps" and not self._torch.backends.mps.is_available():
-            raise DeviceError(
-                f"`device=mps`: PyTorch {self._torch.__version__} sees no GPU of Apple's; use `device=cpu`"
-            )
+            raise DeviceError(f"`device=mps`: PyTorch {self._torch.__version__} sees no Apple GPU; use `device=cpu`")
         self._module, self.name = _prepared(self._torch, module.to(device), compiled, channels_last)
         self.device, self.version = device, self._torch.__version__
         self.patch_hw, self.batch, self.precision = patch_hw, None, "fp32"

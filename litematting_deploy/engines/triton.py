@@ -19,12 +19,12 @@ _LARGEST_MESSAGE = 2**31 - 1  # gRPC's own limit; unless told otherwise, it refu
 _HEADERS = 2**16  # what a request holds beside its patches is far below
 # gRPC's status -> what to say of it
 _FAILURES = {
-    "UNAVAILABLE": "no server answers, or it went away; start tritonserver there, or correct the address ({said})",
-    "DEADLINE_EXCEEDED": "no answer within {limit_s:g} s; give it longer with `timeout_s`, or less at a time with "
-    "`batch`",
-    "UNIMPLEMENTED": f"what answers is no Triton's gRPC port, which is {_PORT} unless it was moved ({{said}})",
+    "UNAVAILABLE": "the server does not answer; start tritonserver there, or correct the address ({said})",
+    "DEADLINE_EXCEEDED": "no answer within {limit_s:g} s; allow more time with `timeout_s`, or send fewer patches at a "
+    "time with `batch`",
+    "UNIMPLEMENTED": f"this is not the gRPC port of a Triton server, which is {_PORT} by default ({{said}})",
 }
-_FAILURE = "the server refused, {status}: {said}; its log says more"
+_FAILURE = "the server refused the request, {status}: {said}; see its log"
 
 
 class TritonEngine(Engine):
@@ -61,8 +61,8 @@ class TritonEngine(Engine):
         self.version = self._asked(limit_s, client.get_server_metadata).version
         if not self._asked(limit_s, client.is_model_ready, *which):
             raise DeviceError(
-                f"{self._url}: the server has no model {self._model} that is ready; see what it said when it loaded, "
-                "and whether its model repository is the one that ltm-export wrote"
+                f"{self._url}: the server has no model {self._model} that is ready; check its log, and that its "
+                "model repository is the one that ltm-export wrote"
             )
         metadata = self._asked(limit_s, client.get_model_metadata, *which)
         config = self._asked(limit_s, client.get_model_config, *which).config
@@ -73,7 +73,7 @@ class TritonEngine(Engine):
             self.patch_hw, self.reach = _pixel_contract(self._url, tensors)
         if config.max_batch_size < 1:
             raise ArtefactError(
-                f"{self._url}: its max_batch_size is {config.max_batch_size}, wanted 1 or more; write its "
+                f"{self._url}: its max_batch_size is {config.max_batch_size}, expected 1 or more; create its "
                 "configuration with ltm-export"
             )
         patch_bytes = sum(4 * int(np.prod(shape[1:])) for shape, _ in tensors.values())  # or fewer
@@ -86,7 +86,7 @@ class TritonEngine(Engine):
 
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
         if self.reach is not None:
-            raise UsageError(f"{self._url}: takes pixels, and was given tensors; call `run_pixels`, or use a Matter")
+            raise UsageError(f"{self._url}: expects pixels, but was given tensors; call `run_pixels`, or use a Matter")
         return self._inferred("FP32", image=image, trimap=trimap, guide=guide)
 
     def _run_pixels(self, image: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> Batch:
@@ -108,8 +108,8 @@ class TritonEngine(Engine):
         sizes = [len(content) for content in response.raw_output_contents]
         if found != [("alpha", shape, "FP32")] or sizes != [4 * int(np.prod(shape))]:
             raise DeviceError(
-                f"{self._url}: answered {found} of {sizes} bytes, wanted alpha {shape} FP32; is it the model that "
-                "ltm-export wrote?"
+                f"{self._url}: returned {found} of {sizes} bytes, expected alpha {shape} FP32; check that it is the "
+                "model that ltm-export wrote"
             )
         return np.frombuffer(response.raw_output_contents[0], "<f4").reshape(shape)
 
@@ -125,8 +125,8 @@ class TritonEngine(Engine):
     def not_finite(self) -> NotFiniteError:
         """Return what to raise when alpha contains NaN or infinity, with the model's address."""
         return NotFiniteError(
-            f"{self._url}: alpha is not finite for this image; use another engine for it, or serve an export with "
-            "batch norms"
+            f"{self._url}: the alpha of this image contains NaN or infinity; use another engine for it, or serve an "
+            "export with batch norms"
         )
 
     def close(self) -> None:
@@ -148,8 +148,8 @@ def _pixel_contract(url: str, tensors: dict[str, tuple[list[int], str]]) -> tupl
     wanted = {name: ([-1, *size], "FP32" if name == "alpha" else "UINT8") for name, size in sizes.items()}
     if tensors != wanted or reach < 0 or height < 32 or width < 32:
         raise ArtefactError(
-            f"{url}: has {tensors}, wanted image, trimap and guide or, of pixels, image (H, W, 3) and trimap with as "
-            "much around it on each side, and alpha; write the model with ltm-export"
+            f"{url}: has {tensors}, expected inputs image, trimap and guide (or, for pixels, image (H, W, 3) and a "
+            "trimap with a margin on each side) and output alpha; create the model with ltm-export"
         )
     return (height, width), reach
 
@@ -160,9 +160,11 @@ def _parts(url: str) -> tuple[str, str, str]:
         parts = urlsplit(url)
         port = parts.port or _PORT
     except ValueError as error:
-        raise UsageError(f"{url}: not an address ({error}); wanted grpc://HOST:8001/MODEL") from None
+        raise UsageError(f"{url}: not an address ({error}); expected grpc://HOST:8001/MODEL") from None
     model, _, version = parts.path.strip("/").partition("/")
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     if not host or not model or not (version.isdecimal() or not version) or parts.username or parts.query:
-        raise UsageError(f"{url}: wanted {parts.scheme}://HOST:8001/MODEL or .../MODEL/VERSION, as in /litematting/1")
+        raise UsageError(
+            f"{url}: expected {parts.scheme}://HOST:8001/MODEL or .../MODEL/VERSION, such as /litematting/1"
+        )
     return f"{host}:{port}", model, version

@@ -82,7 +82,9 @@ def open_dataset(folder: str | Path, trimap: str | None = None) -> Dataset:
     """
     folder = Path(folder)
     if not os.path.isdir(folder):
-        raise InputError(f"{folder}: {'not a' if os.path.exists(folder) else 'no such'} folder; give a data set's")
+        raise InputError(
+            f"{folder}: {'not a' if os.path.exists(folder) else 'no such'} folder; give the folder of a data set"
+        )
     layout = _layout(folder)
     trimap = trimap or layout.trimaps[0]
     choices = [path.name for path in _entries(folder) if path.is_dir() and path.name.startswith("trimap")]
@@ -112,11 +114,13 @@ def read_sample(sample: Sample, trimap_encoding: Encoding = "exact", max_megapix
     for path, array in ((sample.trimap, trimap), (sample.alpha, alpha)):
         if array.shape != image.shape[:2]:
             raise InputError(
-                f"{path}: is {array.shape[1]}x{array.shape[0]}, {sample.image} is {image.shape[1]}x{image.shape[0]}; "
-                "they must be of one size"
+                f"{path}: is {array.shape[1]}x{array.shape[0]}, {sample.image} is "
+                f"{image.shape[1]}x{image.shape[0]}; the sizes must match"
             )
     if not (trimap == UNKNOWN).any():
-        raise InputError(f"{sample.trimap}: has no unknown pixels, so nothing is to be measured; leave this image out")
+        raise InputError(
+            f"{sample.trimap}: has no unknown pixels, so there is nothing to measure; leave this image out"
+        )
     return Example(sample.name, image, trimap, alpha)
 
 
@@ -125,7 +129,7 @@ def _layout(folder: Path) -> Layout:
     found = [layout for layout in LAYOUTS if (folder / layout.images).is_dir()]
     if len(found) != 1:
         kinds = " or ".join(map(str, LAYOUTS))
-        raise InputError(f"{folder}: holds {_listed(folder)}; wanted the folders of one data set, {kinds}")
+        raise InputError(f"{folder}: contains {_listed(folder)}, expected the folders of one data set: {kinds}")
     return found[0]
 
 
@@ -135,7 +139,7 @@ def _files(folder: Path, name: str) -> dict[str, Path]:
     Raises `InputError`.
     """
     if not (folder / name).is_dir():
-        raise InputError(f"{folder}: has no folder {name}/; it holds {_listed(folder)}")
+        raise InputError(f"{folder}: has no folder {name}/; it contains {_listed(folder)}")
     entries = _entries(folder / name)
     clips = [path for path in entries if path.is_dir() and not path.name.startswith(".")]
     places = [("", folder / name)] if not clips or any(map(looks_like_image, entries)) else []
@@ -158,8 +162,8 @@ def _check_partners(folders: dict[str, dict[str, Path]], root: Path) -> None:
             there = next(other[missing[0]] for other in folders.values() if missing[0] in other)
             more = f" (and {len(missing) - 1} more are missing)" if missing[1:] else ""
             raise InputError(
-                f"{there}: has no partner in {root / name}{more}; wanted an image called {missing[0]} there, "
-                f"with any of the endings {', '.join(READ_SUFFIXES)}"
+                f"{there}: has no counterpart in {root / name}{more}; add an image named {missing[0]} there, with "
+                f"one of the endings {', '.join(READ_SUFFIXES)}"
             )
 
 

@@ -124,13 +124,13 @@ def _checked(
     for name, array in (("prediction", prediction), ("alpha", alpha)):
         if array.ndim != 2 or array.dtype not in (np.float32, np.float64):
             raise InputError(
-                f"{name} is {array.shape} {array.dtype}, wanted (H, W) float32 or float64 in 0..1; "
-                "divide grey levels by 255"
+                f"{name} is {array.shape} {array.dtype}, expected (H, W) float32 or float64 in 0..1; divide grey "
+                "levels by 255"
             )
         if not array.size or array.shape != trimap.shape:
-            raise InputError(f"{name} is {array.shape}, trimap {trimap.shape}: they must be of one size, not empty")
+            raise InputError(f"{name} is {array.shape}, the trimap {trimap.shape}; the sizes must match and not be 0")
         if not (array.min() >= 0 and array.max() <= 1):
-            raise InputError(f"{name} holds {array.min():g} to {array.max():g}, wanted 0..1; scale or clip it")
+            raise InputError(f"{name} ranges from {array.min():g} to {array.max():g}, expected 0..1; scale or clip it")
     decode(trimap)
     return force_known(_to_float64(prediction), trimap), _to_float64(alpha), trimap == UNKNOWN
 

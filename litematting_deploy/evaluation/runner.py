@@ -126,7 +126,7 @@ def evaluate_dataset(
     with open_matter(engine, plan) as matter:
         methods: dict[str, Matte] = {NETWORK: partial(_stored if plan.published else _estimated, matter)}
         if peers:
-            progress(0, total, "loading PyMatting (the first time, it compiles itself for half a minute)")
+            progress(0, total, "loading PyMatting (the first time, it compiles for half a minute)")
             methods |= {name: Peer(name) for name in PEERS}
         warm_up(methods)
         described = matter.engine.describe(), matter.placement

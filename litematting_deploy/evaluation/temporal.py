@@ -87,7 +87,7 @@ def messddt(predictions: Sequence[Alpha], alphas: Sequence[Alpha], motions: Sequ
     """
     squares = [np.square(error) for error in _errors(predictions, alphas)]
     if len(motions) != len(squares) - 1:
-        raise InputError(f"`motions` must be one fewer than the {len(squares)} frames; got {len(motions)}")
+        raise InputError(f"`motions` must have one entry fewer than the {len(squares)} frames; got {len(motions)}")
     sums = []
     for (before, after), motion in zip(pairwise(squares), motions, strict=True):
         brought = sampled(after, places(motion.vectors))
@@ -108,10 +108,10 @@ def _errors(predictions: Sequence[Alpha], alphas: Sequence[Alpha]) -> list[NDArr
     """Return how far each prediction is from its alpha, (H, W) float64. Raises `InputError`."""
     if len(predictions) != len(alphas) or len(alphas) < 2:
         raise InputError(
-            f"`predictions` and `alphas` must be as many, and at least two frames; got {len(predictions)} and "
-            f"{len(alphas)}"
+            f"`predictions` and `alphas` must have the same number of frames, at least two; got {len(predictions)} "
+            f"and {len(alphas)}"
         )
     sizes = {array.shape for array in (*predictions, *alphas)}
     if len(sizes) > 1:
-        raise InputError(f"`predictions` and `alphas` must be of one size; got {sorted(sizes)}")
+        raise InputError(f"`predictions` and `alphas` must have the same size; got {sorted(sizes)}")
     return [np.subtract(given, true, dtype=np.float64) for given, true in zip(predictions, alphas, strict=True)]

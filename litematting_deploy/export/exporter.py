@@ -134,14 +134,17 @@ def _check_use(checkpoint: Path, output: Path, spec: ExportSpec, weights_beside:
     if output.suffix.lower() != ".onnx":
         raise UsageError(f"{output}: `output` must end in .onnx", parameter="output")
     if serving is not None and weights_beside:
-        raise UsageError("`weights_beside` cannot be combined with Triton, which is given one whole file; leave it out")
+        raise UsageError(
+            "`weights_beside` cannot be combined with a Triton repository, which needs a single complete file; "
+            "leave it out"
+        )
     if serving is not None and checkpoint.is_file():
         serving.check(spec.patch_hw, spec.batch, spec.precision, sha256(checkpoint))
     changed = "`norm=gpu` rearranges" if spec.norm_form == "gpu" else "`precision=int8` rounds"
     if weights_beside and (spec.norm_form == "gpu" or spec.precision == "int8"):
         raise UsageError(
-            f"`weights_beside` refers to weights as the checkpoint has them, and {changed} some; leave it out, or use "
-            "`norm=group` in `precision=fp32` or fp16",
+            f"`weights_beside` refers to the weights in the checkpoint, but {changed} some of them; leave it out, "
+            "or use `norm=group` in `precision=fp32` or fp16",
             parameter="weights_beside",
         )
     check_writable(output)
@@ -151,7 +154,7 @@ def _check_use(checkpoint: Path, output: Path, spec: ExportSpec, weights_beside:
     beside = checkpoint.suffix.lower() == ".safetensors" and near.exists() and checkpoint.exists()
     if weights_beside and not (beside and near.samefile(checkpoint)):
         raise UsageError(
-            f"{checkpoint}: `weights_beside` needs a .safetensors checkpoint in the folder of {output}",
+            f"{checkpoint}: `weights_beside` requires a .safetensors checkpoint in the folder of {output}",
             parameter="weights_beside",
         )
 

@@ -58,7 +58,7 @@ def _initializer(proto: onnx.ModelProto, name: str, values: Any) -> TensorProto:
         if candidate and np.array_equal(numpy_helper.to_array(tensor).ravel(), values):
             return tensor
     raise CheckpointError(
-        f"{name}: not found in the exported graph, so it cannot refer to it; export without `weights_beside`"
+        f"{name}: not found in the exported graph, which therefore cannot refer to it; export without `weights_beside`"
     )
 
 

@@ -54,7 +54,7 @@ def build_graph(model: LiteMatting, spec: ExportSpec) -> onnx.ModelProto:
     if spec.norm_form == "gpu":
         if replace(model.config, pooling="adaptive") != ModelConfig():
             raise UsageError(
-                "`norm=gpu` draws the full network alone, and this checkpoint is a variant of it; use `norm=group`",
+                "`norm=gpu` supports only the full network, and this checkpoint is a variant of it; use `norm=group`",
                 parameter="norm",
             )
         kind = np.dtype(np.float16 if spec.half else np.float32)

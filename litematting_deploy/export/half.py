@@ -61,8 +61,11 @@ def advice(model: LiteMatting, inputs: Inputs, limit: float) -> str:
     for count in range(1, len(worst)):
         if _off(converted(model, worst[:count], torch.float32), torch.float16, part, wanted) <= limit:
             kept = ",".join(sorted(worst[:count], key=STAGES.index))
-            return f"in fp16 the layers that lose most are {most}; keep these in float32: `float32={kept}`"
-    return f"in fp16 the layers that lose most are {most}, and no choice of layers in float32 brings it below the limit"
+            return f"in fp16, these layers lose most: {most}; keep them in float32: `float32={kept}`"
+    return (
+        f"in fp16, these layers lose most: {most}, and keeping layers in float32 does not bring the difference "
+        "below the limit"
+    )
 
 
 def _off(model: LiteMatting, kind: torch.dtype, inputs: Inputs, wanted: Any) -> float:

@@ -134,7 +134,7 @@ class _Quantiser:
         found = (filled(patch, self._spec.batch) for patch in patches)
         first = next(found, None)
         if first is None:
-            raise UsageError("`calibration` has no patch; give photos with trimaps, or drawn scenes")
+            raise UsageError("`calibration` contains no patch; give photos with trimaps, or drawn scenes")
         calibrator = create_calibrator(
             self._path,
             ["Conv"],
@@ -189,7 +189,7 @@ class _Quantiser:
 
         The truth is left out here: one stage alone moves alpha so little that its SAD may well fall.
         """
-        self._meter.begin("trying each stage alone in INT8", more=len(self.stages) * len(trials))
+        self._meter.begin("testing each stage alone in INT8", more=len(self.stages) * len(trials))
         whole = sum(trial.sad(trial.fp32) for trial in trials)
         found = {
             stage: sum(trial.sad(alpha, trial.fp32) for trial, alpha in self.alphas(self.quantised([stage]), trials))
@@ -221,22 +221,22 @@ def quantise(
     meter = _Meter(ranges + 2 * tuned + 2 * judged, progress)
     with TemporaryDirectory() as folder:
         quantiser = _Quantiser(proto, spec, reference, Path(folder), meter)
-        meter.begin("finding the ranges of activations")
+        meter.begin("measuring the ranges of activations")
         quantiser.calibrate(calibration.ranges)
-        meter.begin("trying all stages in INT8")
+        meter.begin("testing all stages in INT8")
         tuning = list(quantiser.trials(calibration.tuning))
         left, costs = _left_in_float(quantiser, tuning, meter)
         chosen = [stage for stage in quantiser.stages if stage not in left]
         made = quantiser.quantised(chosen)
-        meter.begin("judging on other scenes")
+        meter.begin("evaluating on other scenes")
         fp32, int8 = quantiser.sads(made, quantiser.trials(calibration.judged))
         if not int8 <= fp32 * (1 + MOST_WORSE):  # not-a-number is not
             dear = list((costs or quantiser.costs(tuning)).items())[:_NAMED]
             raise ToleranceError(
-                f"{name}: not written: in INT8 SAD is {int8 / fp32 - 1:.1%} above fp32's ({int8:.3f} for {fp32:.3f}) "
-                f"on drawn scenes, more than {MOST_WORSE:.0%}; these layers cost most: "
-                f"{', '.join(f'{stage} {cost:.1%}' for stage, cost in dear)}; give other photos as `calibration`, or "
-                "use `precision=fp16`"
+                f"{name}: not written: in INT8, the SAD on drawn scenes is {int8 / fp32 - 1:.1%} above that of fp32 "
+                f"({int8:.3f} instead of {fp32:.3f}), more than {MOST_WORSE:.0%}; these layers cost most: "
+                f"{', '.join((f'{stage} {cost:.1%}' for stage, cost in dear))}; give other photos as `calibration`, "
+                "or use `precision=fp16`"
             )
         total = sum(node.op_type == "Conv" for node in proto.graph.node)
     return made, Quantisation(calibration.name, _in_int8(made), total, tuple(left), int8, fp32)
@@ -264,7 +264,7 @@ def _left_in_float(
     costs = quantiser.costs(tuning)
     dearest = list(costs)
     least, most = 1, len(dearest) - 1  # with all of them left, nothing would be in INT8
-    meter.begin("leaving the dearest stages in float", more=max(most - least, 0).bit_length() * len(tuning))
+    meter.begin("keeping the costliest stages in float", more=max(most - least, 0).bit_length() * len(tuning))
     while least < most:
         middle = (least + most) // 2
         if passes(dearest[:middle]):

@@ -92,11 +92,12 @@ class ExportSpec(Spec):
         self._check_float32()
         if self.enb_pooling == "max" and self.pooling != "adaptive":
             raise UsageError(
-                "`enb_pooling=max` is no matrix product; use `pooling=adaptive` with it", parameter="enb_pooling"
+                "`enb_pooling=max` cannot be written as a matrix product; use it with `pooling=adaptive`",
+                parameter="enb_pooling",
             )
         if self.tolerance is not None and not 0 < self.tolerance <= 1:
             raise UsageError(
-                f"`tolerance`, a difference of alpha, must be positive and up to 1, as 0.001; got {self.tolerance}",
+                f"`tolerance` must be above 0 and up to 1, such as 0.001; got {self.tolerance}",
                 parameter="tolerance",
             )
 
@@ -108,8 +109,8 @@ class ExportSpec(Spec):
             )
         if self.float32 and (self.precision != "fp16" or self.norm_form == "gpu"):
             raise UsageError(
-                "`float32` keeps stages out of `precision=fp16`, in a form of norm other than gpu; use "
-                "`precision=fp16` with `norm=group`, or leave it out",
+                "`float32` requires `precision=fp16` and a form of norm other than gpu; use `precision=fp16` with "
+                "`norm=group`, or leave `float32` out",
                 parameter="float32",
             )
 
@@ -124,12 +125,13 @@ class ExportSpec(Spec):
         """Raise `UsageError` for INT8 without scenes to calibrate on, or such scenes without INT8."""
         if self.precision == "int8" and not given:
             raise UsageError(
-                "`precision=int8` needs `calibration`: a folder of photos with trimaps or masks, or drawn scenes",
+                "`precision=int8` requires `calibration`: a folder of photos with trimaps or masks, or drawn scenes",
                 parameter="calibration",
             )
         if self.precision != "int8" and given:
             raise UsageError(
-                f"`calibration` is for `precision=int8`; got `precision={self.precision}`; leave it out, or use that",
+                f"`calibration` requires `precision=int8`; got `precision={self.precision}`; change it, or leave "
+                "`calibration` out",
                 parameter="calibration",
             )
 

@@ -65,8 +65,8 @@ class Serving(Spec):
         """
         if batch is not None:
             raise UsageError(
-                f"{self.folder}: `batch` must be dynamic, as Triton batches on its own; the ONNX takes exactly {batch} "
-                "patches at a time; export it again with `batch=dynamic`",
+                f"{self.folder}: `batch` must be dynamic, since Triton chooses the batch; the ONNX takes exactly "
+                f"{batch} patches at a time; export it again with `batch=dynamic`",
                 parameter="batch",
             )
         for path in self._files():
@@ -90,15 +90,15 @@ class Serving(Spec):
     ) -> None:
         if engine.backend != "tensorrt":
             raise UsageError(
-                f"{path}: built by {engine.backend}, and Triton runs engines of TensorRT; build {engine.source} again "
-                "with ltm-build and the backend tensorrt",
+                f"{path}: built by {engine.backend}, but Triton runs only TensorRT engines; build {engine.source} "
+                "again with ltm-build and the backend tensorrt",
                 parameter="engine",
             )
         least, _, most = engine.batches
         if least > 1 or most == 1:
             raise UsageError(
-                f"{path}: takes {least} to {most} patches at a time, and Triton batches from 1 to more; build it again "
-                "with ltm-build for batches of 1 to 8",
+                f"{path}: takes {least} to {most} patches at a time, but Triton needs a range from 1 to at least 2; "
+                "build it again with ltm-build for batches of 1 to 8",
                 parameter="engine",
             )
         pairs = {
@@ -110,7 +110,7 @@ class Serving(Spec):
             if found != wanted:
                 how = "it without TF32" if found == "tf32" else "one from this ONNX and give it as `engine`"
                 raise UsageError(
-                    f"{path}: its {name} is {found}, that of the ONNX {wanted}; build {how}", parameter="engine"
+                    f"{path}: its {name} is {found}, but that of the ONNX is {wanted}; build {how}", parameter="engine"
                 )
 
 
@@ -123,7 +123,7 @@ def _check_place(path: Path) -> None:
     if above == path.parent:
         check_writable(path)
     if not above.is_dir() or not os.access(above, os.W_OK):
-        why = "is read-only" if above.is_dir() else "is no folder"
+        why = "is read-only" if above.is_dir() else "is not a folder"
         raise OutputError(f"{path}: cannot be written: {above} {why}; choose another folder")
 
 
@@ -137,7 +137,8 @@ def write_repository(onnx: str | Path, serving: Serving) -> list[str]:
     if sidecar is None or sidecar.weights_beside:
         what = "has no sidecar, so its origin is unknown" if sidecar is None else "refers to weights in another file"
         raise ArtefactError(
-            f"{path}: {what}; Triton is given one whole file: export the checkpoint into the repository with ltm-export"
+            f"{path}: {what}; Triton needs a single complete file: export the checkpoint into the repository with "
+            "ltm-export"
         )
     serving.check(sidecar.patch_hw, sidecar.batch, sidecar.precision, sidecar.checkpoint_sha256)
     content = _with_pixels(path) if serving.inputs == "pixels" else path.read_bytes()
@@ -218,7 +219,7 @@ def _config(
         "model_warmup": [_warmup(count, inputs) for count in sorted({1, most})],
         "parameters": [{"key": f"litematting.{key}", "value": {"string_value": text}} for key, text in origin.items()],
     }
-    return f"# Written by ltm-export; what may be tuned: batching, instances.\n{pbtxt(config)}\n"
+    return f"# Written by ltm-export. Batching and instances may be tuned.\n{pbtxt(config)}\n"
 
 
 def _tensor(name: str, kind: str, dims: list[int]) -> dict[str, Value]:

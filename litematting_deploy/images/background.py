@@ -15,7 +15,7 @@ from .colour import SRGB
 from .photo import Photo, read_photo
 from .suffixes import READ_SUFFIXES
 
-_FIX = "they must be of one size: `background_fit=cover` or contain scales it, or crop it"
+_FIX = "the sizes must match: scale it with `background_fit=cover` or contain, or crop it"
 
 
 def is_image(text: str) -> bool:
@@ -46,7 +46,7 @@ class Background:
             levels = np.array(colour[:3], np.uint8)
         except (ValueError, OverflowError):  # the latter of rgb(300,0,0)
             raise UsageError(
-                f"`background` must be a colour, as #rrggbb or white, or an image ending in "
+                "`background` must be a colour, such as #rrggbb or white, or an image ending in "
                 f"{', '.join(READ_SUFFIXES)}; got {text!r}"
             ) from None
         if colour[3:] not in ((), (255,)):

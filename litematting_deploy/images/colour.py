@@ -195,7 +195,7 @@ class Space:
         if self.to_xyz is None or other.to_xyz is None:
             unknown = self if self.to_xyz is None else other
             raise InputError(
-                f"{unknown.name} holds tables only, so that its light cannot be turned into that of others; "
+                f"{unknown.name} contains only lookup tables, so it cannot be converted to another colour space; "
                 "convert the photo to sRGB"
             )
         # Profiles write the same primaries with different last digits; converting would only round once more.

@@ -55,7 +55,7 @@ _EXR: dict[str, Any] = dict.fromkeys(
 def damaged(path: str | Path, kind: str, reason: object) -> InputError:
     """Return the error for a file of a `kind` that its decoder refuses for a reason, which may have several lines."""
     said = " ".join(str(reason).split()) or type(reason).__name__
-    return InputError(f"{path}: damaged or truncated {kind} ({said}); save or fetch it again")
+    return InputError(f"{path}: damaged or truncated {kind} ({said}); save or download it again")
 
 
 def has_codec(compression: int) -> bool:
@@ -146,7 +146,7 @@ def _read_parts(library: Any, opened: Any, said: list[str], most_bytes: int) -> 
     kind = "Tile" if library.TIFFIsTiled(opened) else "Strip"
     size = getattr(library, f"TIFF{kind}Size")(opened)
     if size > most_bytes:
-        said.append(f"a {kind.lower()} of {size} bytes, over the {most_bytes} of `max_megapixels`")
+        said.append(f"a {kind.lower()} of {size} bytes, more than the {most_bytes} that `max_megapixels` allows")
         return
     count, read = getattr(library, f"TIFFNumberOf{kind}s")(opened), getattr(library, f"TIFFReadEncoded{kind}")
     pixels = np.empty(max(size, 0), np.uint8)

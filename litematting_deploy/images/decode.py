@@ -130,7 +130,7 @@ def _plain_mode(picture: Image.Image, path: str | Path, head: PngHead | None) ->
             picture.info["transparency"] = head.transparent
     if picture.mode in _SIXTEEN_BIT_GREY and _bits_of(picture) not in (0, 16):
         raise InputError(
-            f"{path}: has {_bits_of(picture)} bits a pixel, which would be taken for a dark 16; save it with 8 or 16"
+            f"{path}: has {_bits_of(picture)} bits per channel, which would look too dark; save it with 8 or 16 bits"
         )
     if picture.mode in (*_SIXTEEN_BIT_GREY, "LA", "RGBA"):
         return picture.copy()
@@ -138,7 +138,7 @@ def _plain_mode(picture: Image.Image, path: str | Path, head: PngHead | None) ->
         transparent = picture.mode == "PA" or "transparency" in picture.info
         return picture.convert("RGBA" if transparent else "L" if picture.mode in ("1", "L") else "RGB")
     raise InputError(
-        f"{path}: its colour mode is {picture.mode}, wanted 8- or 16-bit RGB or grey; convert it to sRGB first"
+        f"{path}: its colour mode is {picture.mode}, expected 8- or 16-bit RGB or grey; convert it to sRGB first"
     )
 
 
@@ -192,7 +192,7 @@ def _bytes_of(picture: ImageFile.ImageFile, tiles: list[Any], path: str | Path, 
         again: ImageFile.ImageFile = type(picture)(file)
         again.seek(picture.tell())
         if again.tile != tiles:
-            raise InputError(f"{path}: has changed while it was read; read it again")
+            raise InputError(f"{path}: changed while it was being read; try again")
         again.tile = [
             tile._replace(args=raw_mode if isinstance(tile.args, str) else (raw_mode, *(tile.args or ())[1:]))
             for tile in again.tile

@@ -60,15 +60,14 @@ def _check_pixels(path: str | Path, pixels: NDArray[Any]) -> None:
     """Raise `UsageError` for what the type of file cannot hold: libraries would round it to 0 and 1, or cut it off."""
     if Path(path).suffix.lower() not in (*RESULT_SUFFIXES, *JPEG_SUFFIXES):
         raise UsageError(
-            f"{path}: pictures are written as {', '.join((*RESULT_SUFFIXES, *JPEG_SUFFIXES))}; choose one of these "
-            "endings"
+            f"{path}: images must end in {', '.join((*RESULT_SUFFIXES, *JPEG_SUFFIXES))}; choose one of these endings"
         )
     is_jpeg = is_jpeg_name(path)
     types = ("float16", "float32") if is_exr_name(path) else ("uint8",) if is_jpeg else ("uint8", "uint16")
     found = pixels.dtype.name if isinstance(pixels, np.ndarray) else type(pixels).__name__
     if found not in types:
         raise UsageError(
-            f"{path}: `pixels` must be {' or '.join(types)} in such a file; got {found}; convert them first"
+            f"{path}: `pixels` must be {' or '.join(types)} for this format; got {found}; convert them first"
         )
     if pixels.size == 0 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,), (4,)):
         raise UsageError(
@@ -76,8 +75,8 @@ def _check_pixels(path: str | Path, pixels: NDArray[Any]) -> None:
         )
     if is_jpeg and (pixels.shape[2:] == (4,) or max(pixels.shape) > MOST_JPEG_SIDE):
         raise UsageError(
-            f"{path}: a JPEG has no alpha, and at most {MOST_JPEG_SIDE} pixels a side; got {pixels.shape}; write PNG "
-            "or TIFF"
+            f"{path}: a JPEG has no alpha, and at most {MOST_JPEG_SIDE} pixels per side; got {pixels.shape}; write "
+            "PNG or TIFF"
         )
 
 

@@ -42,7 +42,9 @@ def read_exr_header(path: str | Path, max_megapixels: float) -> ExrHeader:
     except (DamagedHeaderError, OSError) as error:
         raise damaged(path, "OpenEXR file", error) from error
     if header.kind not in ("scanline", "tiled"):
-        raise InputError(f"{path}: is an OpenEXR file {header.kind}, wanted a flat one of one part; flatten it")
+        raise InputError(
+            f"{path}: is an OpenEXR file {header.kind}, expected a flat one with a single part; flatten it"
+        )
     # Results are as large as the display window, however few pixels the file has.
     for height, width in (windows.data.hw, windows.display.hw):
         check_size(width, height, path, max_megapixels)
@@ -64,7 +66,7 @@ def read_exr_rgb(path: str | Path, max_megapixels: float, layer: str | None = No
     planes = _read(path, header, (*colours, *({alpha} & header.channels.keys())))
     if alpha in planes and not _is_opaque(planes[alpha]):
         raise InputError(
-            f"{path}: has transparent pixels, whose colours are unclear; flatten it or save it without alpha"
+            f"{path}: has transparent pixels, whose colours are undefined; flatten it, or save it without alpha"
         )
     # Y alone becomes three equal channels.
     return np.stack([planes[name] for name in (colours * 3)[:3]], axis=2), header
@@ -83,13 +85,13 @@ def read_exr_mask(path: str | Path, max_megapixels: float) -> tuple[NDArray[np.f
         grey, *others = _read(path, header, colours).values()
         # NaN is looked for below, where the message names it.
         if not all(np.array_equal(grey, other, equal_nan=True) for other in others):
-            raise InputError(f"{path}: has colours, wanted grey values or an alpha channel that is not opaque")
+            raise InputError(f"{path}: is a colour image, expected grey values or an alpha channel that is not opaque")
         if plane is None or grey.any():
             plane, is_alpha = grey, False
     if plane is None:
-        raise InputError(f"{path}: its channels are {_listed(header.channels)}, wanted A, Y or R, G, B for a mask")
+        raise InputError(f"{path}: its channels are {_listed(header.channels)}, expected A, Y or R, G, B for a mask")
     if np.isnan(plane).any():
-        raise InputError(f"{path}: contains NaN; write the mask again")
+        raise InputError(f"{path}: contains NaN; render the mask again")
     return plane.astype(np.float32), header.windows, is_alpha
 
 
@@ -97,7 +99,7 @@ def read_exr_planes(path: str | Path, max_megapixels: float) -> list[NDArray[Any
     """Read all channels, at most four, each (H, W) of the data window, half or float. Raises `InputError`."""
     header = read_exr_header(path, max_megapixels)
     if len(header.channels) > len("RGBA"):  # each takes the memory of the window
-        raise InputError(f"{path}: its channels are {_listed(header.channels)}, wanted those of a result; remove it")
+        raise InputError(f"{path}: its channels are {_listed(header.channels)}, expected those of a result; remove it")
     return list(_read(path, header, tuple(header.channels)).values())
 
 
@@ -158,8 +160,8 @@ def _without_colours(path: str | Path, header: ExrHeader, layer: str | None) -> 
             f"{_listed(dict.fromkeys(usable, ''))}{plain}"
         )
     return InputError(
-        f"{path}: its channels are {_listed(header.channels)}, wanted R, G, B, or Y without RY and BY; "
-        + ("write the layer that you mean as plain RGB" if layer is None else "leave `layer` out")
+        f"{path}: its channels are {_listed(header.channels)}, expected R, G, B, or Y without RY and BY; "
+        + ("save the layer that you need as plain RGB" if layer is None else "leave `layer` out")
     )
 
 
@@ -169,9 +171,11 @@ def _read(path: str | Path, header: ExrHeader, names: tuple[str, ...]) -> dict[s
 
     types = {header.channels[name] for name in names}
     if SUBSAMPLED in types:
-        raise InputError(f"{path}: holds subsampled channels in {_listed(header.channels)}; write it as plain RGB")
+        raise InputError(f"{path}: has subsampled channels ({_listed(header.channels)}); save it as plain RGB")
     if "uint" in types:
-        raise InputError(f"{path}: holds integers in {_listed(header.channels)}, wanted half or float values")
+        raise InputError(
+            f"{path}: has integer channels ({_listed(header.channels)}), expected half or float; convert them"
+        )
     check_exr(path, header.windows, header.kind == "tiled")
     try:
         # `OpenEXR.File` drops what it cannot decode, with a warning on the standard output; this raises.

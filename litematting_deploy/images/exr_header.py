@@ -79,8 +79,8 @@ class Windows:
             if plane.shape[:2] == self.data.hw:
                 return plane
             raise InputError(
-                f"{name}: is {plane.shape[1]}x{plane.shape[0]}, wanted the size of the display window, {self.display}, "
-                f"or of the data window, {self.data}"
+                f"{name}: is {plane.shape[1]}x{plane.shape[0]}, expected the size of the display window, "
+                f"{self.display}, or of the data window, {self.data}"
             )
         (height, width), (data, display) = self.display.hw, (self.data, self.display)
         rows = np.arange(data.top - display.top, data.bottom - display.top).clip(0, height - 1)
@@ -129,7 +129,7 @@ class ExrHeader:
             name = content[start : end - 1]
             kind, _, x_step, y_step = struct.unpack_from("<iB3xii", content, end)
             if not 0 <= kind < len(_PIXEL_TYPES):
-                raise DamagedHeaderError(f"its channel {name.decode('utf-8', 'replace')} is of no known type")
+                raise DamagedHeaderError(f"its channel {name.decode('utf-8', 'replace')} has an unknown type")
             found[name.decode("utf-8", "replace")] = _PIXEL_TYPES[kind] if (x_step, y_step) == (1, 1) else SUBSAMPLED
             start = end + 16
         return found

@@ -57,14 +57,14 @@ def check_tiff_tags(file: BinaryIO, path: str | Path) -> TiffPage:
     """
     file.seek(0)
     if file.read(4) == _BIG_ENDIAN_BIGTIFF:  # Pillow takes it for a plain TIFF, and libtiff does not
-        raise InputError(f"{path}: is a big-endian BigTIFF, which cannot be read; save it as a plain TIFF")
+        raise InputError(f"{path}: is a big-endian BigTIFF, which is not supported; save it as a plain TIFF")
     pages = list(itertools.islice(_pages(file, os.fstat(file.fileno()).st_size, str(path)), _MOST_PAGES))
     for page in pages:
         if page.get(_SAMPLES, 1) > _MOST_SAMPLES:
-            raise InputError(f"{path}: has {page[_SAMPLES]} channels, wanted 4 at most; save it as RGB or grey")
+            raise InputError(f"{path}: has {page[_SAMPLES]} channels, expected at most 4; save it as RGB or grey")
     full = [index for index, page in enumerate(pages) if not _is_reduced(page)]
     if len(pages) > 1 and (len(full) != 1 or len(pages) == _MOST_PAGES):
-        raise InputError(f"{path}: holds several frames, wanted a single image; save the one you mean")
+        raise InputError(f"{path}: contains several frames, expected a single image; save the frame that you need")
     index = full[0] if full else 0
     return TiffPage(index, pages[index].get(_COMPRESSION, 1) if pages else 1)
 
@@ -109,7 +109,7 @@ def check_jpeg(file: BinaryIO, path: str | Path) -> None:
         if code == _EXIF and not scans and content.startswith(EXIF_NAME):
             exif += content.removeprefix(EXIF_NAME)
         if scans > _MAX_SCANS:
-            raise InputError(f"{path}: is a JPEG of more than {_MAX_SCANS} scans, wanted ten or so; save it again")
+            raise InputError(f"{path}: is a JPEG with more than {_MAX_SCANS} scans, expected about ten; save it again")
     check_exif(exif, path)
 
 
@@ -151,13 +151,13 @@ def _checked_tags(file: BinaryIO, size: int, name: str, start: int | None = None
     tags.following = tags.count(tags.whole(head[8:16] if big else head[4:8]) if start is None else start, tags.first)
     for place in [tags.first[tag] for tag in SUB_FOLDERS if tag in tags.first]:
         tags.count(place, {})
-    advice = "save it again, without its metadata if need be"
+    advice = "save it again, without its metadata if necessary"
     if tags.total > size:
-        raise InputError(f"{name}: its tags claim {tags.total} bytes where {size} are; {advice}")
+        raise InputError(f"{name}: its tags claim {tags.total} bytes, but the file has {size}; {advice}")
     if tags.numbers > _MOST_NUMBERS:
         raise InputError(
-            f"{name}: its tags hold {tags.numbers} numbers, counting a fraction as ten, wanted {_MOST_NUMBERS} at "
-            f"most; {advice}"
+            f"{name}: its tags contain {tags.numbers} numbers (a fraction counts as ten), expected at most "
+            f"{_MOST_NUMBERS}; {advice}"
         )
     return tags
 
@@ -204,7 +204,7 @@ class _Tags:
         count = self.whole(self._read(start, 8 if self.big else 2))
         if count > _MOST_TAGS:
             raise InputError(
-                f"{self.name}: claims {count} tags, wanted {_MOST_TAGS} at most; it is damaged, save it again"
+                f"{self.name}: claims {count} tags, expected at most {_MOST_TAGS}; the file is damaged: save it again"
             )
         layout = struct.Struct(("<" if self.order == "little" else ">") + ("HHQ8s" if self.big else "HHL4s"))
         content = self._read(self.file.tell(), count * layout.size)

@@ -30,7 +30,7 @@ def container_factory(path: str | Path, kind: str | None) -> Any:
         factory: Any = require("pillow_heif", "heif", purpose).HeifImageFile
     elif kind == "AVIF":
         if not READS_AVIF:
-            raise InputError(f"{path}: is AVIF, which this Pillow does not read; {conversion(kind)}")
+            raise InputError(f"{path}: is AVIF, which this version of Pillow cannot read; {conversion(kind)}")
         factory = AvifImagePlugin.AvifImageFile
     else:
         return None
@@ -52,12 +52,13 @@ def _check_colours(path: str | Path, kind: str) -> None:
             not has_profile and (transfer not in _PLAIN_TRANSFERS or primaries not in _PLAIN_PRIMARIES)
         ):
             raise InputError(
-                f"{path}: is {kind} with primaries {primaries} and transfer {_NAMES.get(transfer, transfer)} of CICP, "
-                "which are not read right; convert it to sRGB, or to 16-bit PNG or OpenEXR with its profile"
+                f"{path}: is {kind} with CICP primaries {primaries} and transfer {_NAMES.get(transfer, transfer)}, "
+                "which are not supported; convert it to sRGB, or to 16-bit PNG or OpenEXR with its profile"
             )
     if bits > 8:
         warnings.warn(
-            f"{path}: has {bits} bits a channel, of which the upper 8 are read; convert it to a 16-bit PNG to keep all",
+            f"{path}: has {bits} bits per channel, of which only the upper 8 are read; convert it to a 16-bit PNG "
+            "to keep them all",
             stacklevel=2,
         )
 

@@ -36,7 +36,7 @@ class Profile:
         if mode is None:
             kind = content[16:20].decode("ascii", "replace").strip()
             raise InputError(
-                f"{path}: its ICC profile is for {kind or 'nothing'}, wanted RGB or grey; convert it to sRGB"
+                f"{path}: its ICC profile is for {kind or 'nothing'}, expected RGB or grey; convert it to sRGB"
             )
         self.grey = mode == "L"
         try:
@@ -69,7 +69,7 @@ def _space(content: bytes, grey: bool, name: str) -> Space:
     if tags.keys() >= {b"rXYZ", b"gXYZ", b"bXYZ"}:
         matrix = np.array([_fixed(tags[tag][8:20]) for tag in (b"rXYZ", b"gXYZ", b"bXYZ")]).T
         if abs(np.linalg.det(matrix)) < 1e-6:
-            raise ValueError("its primaries lie on a line")
+            raise ValueError("its primaries are collinear")
     if not tags.keys() >= {b"rTRC", b"gTRC", b"bTRC"}:
         return Space(name, SRGB.decoding, matrix)
     return Space(name, tuple(_curve(tags[tag]) for tag in (b"rTRC", b"gTRC", b"bTRC")), matrix)
@@ -106,12 +106,12 @@ def _curve(content: memoryview) -> NDArray[np.float32]:
     elif bytes(content[:4]) == b"para":
         (kind,) = struct.unpack_from(">H", content, 8)
         if kind not in _PARAMETERS:
-            raise ValueError(f"it has a curve of unknown kind {kind}")
+            raise ValueError(f"it has a curve of unknown type {kind}")
         light = _parametric(x, kind, _fixed(content[12 : 12 + 4 * _PARAMETERS[kind]]))
     else:
         raise ValueError(f"it has a curve of type {bytes(content[:4])!r}")
     if not np.isfinite(light).all() or (np.diff(light) < 0).any() or light[-1] <= light[0]:
-        raise ValueError("it has a tone curve that does not rise")
+        raise ValueError("it has a tone curve that is not increasing")
     return light.astype(np.float32)
 
 

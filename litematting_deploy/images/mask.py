@@ -67,7 +67,7 @@ class MaskMeaning:
             return None
         least = self.threshold.value * top / 100 if self.threshold.percent else self.threshold.value
         if least > max(top, levels.max()):
-            raise InputError(f"{name}: its values go from 0 to {top:g}, so that nothing reaches {self}; lower it")
+            raise InputError(f"{name}: its values range from 0 to {top:g}, so no pixel reaches {self}; lower it")
         return np.where(levels >= least, np.uint8(255), np.uint8(0))
 
     def check_object(self, mask: NDArray[np.uint8], name: str) -> None:
@@ -76,7 +76,7 @@ class MaskMeaning:
         In a sequence an object may leave the frame, and the check does not apply.
         """
         if not self.is_default and not mask.any():
-            raise InputError(f"{name}: no pixel is foreground with {self}; choose a value that it holds")
+            raise InputError(f"{name}: no pixel is foreground with {self}; choose a value that occurs in the mask")
 
 
 @stage("decode trimap")
@@ -88,12 +88,12 @@ def read_trimap(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDA
     """
     path = path_text("path", path)
     if is_exr(path):
-        raise InputError(f"{path}: is OpenEXR, trimaps are read from PNG or TIFF; save it as 8-bit grey")
+        raise InputError(f"{path}: is an OpenEXR file, but trimaps must be PNG or TIFF; save it as 8-bit grey")
     decoded = decode(path, max_megapixels)
     if decoded.alpha is not None:
         raise InputError(f"{path}: has transparent pixels; save the trimap as plain grey, without an alpha channel")
     if decoded.levels.dtype == np.uint16 and (decoded.levels % 257).any():
-        raise InputError(f"{path}: has 16-bit values that no 8-bit value stands for; save the trimap as 8-bit grey")
+        raise InputError(f"{path}: has 16-bit values without an 8-bit equivalent; save the trimap as 8-bit grey")
     return upper_bits(_grey(decoded, path))
 
 
@@ -122,7 +122,7 @@ def read_mask(
         return windows.show(mask) if photo is None else photo.fit(mask, str(path), placed=windows)
     decoded = decode(path, max_megapixels, indices=bool(meaning.labels))
     alpha = None if meaning.labels else decoded.alpha
-    classes = "; where its colours stand for classes, say which is the object: `mask_labels=ID`"
+    classes = "; if its colours are classes, select the object with `mask_labels=ID`"
     levels = _grey(decoded, path, classes if decoded.has_palette else "") if alpha is None else alpha
     spread = 255 // decoded.top if decoded.top < 255 else 1
     top = min(decoded.top, int(np.iinfo(levels.dtype).max))
@@ -145,8 +145,8 @@ def read_alpha(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDAr
     # The upper 8 bits of such numbers are all 0.
     if levels.dtype == np.uint16 and levels.max() in (1, 255):
         raise InputError(
-            f"{path}: its brightest 16-bit value is {levels.max()}, which would all be background; "
-            "an alpha of 16 bits goes from 0 to 65535: scale it, or save it as 8 bits"
+            f"{path}: its brightest 16-bit value is {levels.max()}, so all of it would be background; 16-bit alpha "
+            "ranges from 0 to 65535: scale it, or save it with 8 bits"
         )
     return upper_bits(levels)
 
@@ -161,5 +161,5 @@ def _grey(decoded: Decoded, path: str | Path, advice: str = "") -> NDArray[Any]:
     if decoded.levels.ndim == 2:
         return decoded.levels
     if (decoded.levels != decoded.levels[:, :, :1]).any():
-        raise InputError(f"{path}: has colours, wanted grey values; save it as a greyscale image{advice}")
+        raise InputError(f"{path}: is a colour image, expected grey values; save it as a greyscale image{advice}")
     return decoded.levels[:, :, 0]

@@ -31,27 +31,26 @@ def check_clear(levels: NDArray[Any], top: float, name: str, alone: bool, of_alp
     of_alpha: the levels are an alpha channel, where class ids are no remedy.
     """
     brightest = levels.max()
-    labels = " or `mask_labels=ID` (where values are class ids), or scale the mask to the whole range"
-    remedy = f"(foreground from this value on){', or scale the alpha to the whole range' if of_alpha else labels}"
+    labels = " or `mask_labels=ID` (if the values are class ids), or scale the mask to the full range"
+    remedy = f"(foreground from this value on){', or scale the alpha to the full range' if of_alpha else labels}"
     if brightest >= _TOO_BRIGHT * top:
         raise InputError(
-            f"{name}: its brightest value is {brightest:g}, and an OpenEXR mask goes from 0 to {top:g}. Say what is "
-            f"meant: `mask_threshold=VALUE` {remedy}"
+            f"{name}: its brightest value is {brightest:g}, but an OpenEXR mask ranges from 0 to {top:g}; set "
+            f"`mask_threshold=VALUE` {remedy}"
         )
     if alone and 0 < brightest < LEAST_SURE * top:
         # Rounded up, the threshold in the advice would leave no pixel.
         floored = np.floor(float(brightest) * 100) / 100 if isinstance(brightest, np.floating) else brightest
         raise DimMaskError(
-            f"{name}: its brightest {'alpha' if of_alpha else 'value'} is {brightest:g} of {top:g}, so that no pixel "
-            f"is sure to be foreground; it holds {_listed(levels)}. Say what is meant: "
-            f"`mask_threshold={floored:g}` {remedy}"
+            f"{name}: its brightest {'alpha' if of_alpha else 'value'} is {brightest:g} of {top:g}, so no pixel "
+            f"is certainly foreground; it contains {_listed(levels)}; set `mask_threshold={floored:g}` {remedy}"
         )
     if levels.dtype.kind != "f" and class_ids(levels, int(top)):
-        soft = "; a soft mask that looks so may be given as a trimap with `trimap_encoding=between`"
+        soft = "; if it is a soft mask after all, give it as a trimap with `trimap_encoding=between`"
         which = "`mask_threshold=VALUE`" if of_alpha else f"`mask_labels=ID`, or `mask_threshold=VALUE`{soft}"
         raise InputError(
-            f"{name}: holds {_listed(levels)}, in areas of one value as class ids fill them, with {top:g} for what has "
-            f"no class. Say which one is the object: {which}"
+            f"{name}: contains {_listed(levels)} in flat areas, which look like class ids, with {top:g} for pixels "
+            f"without a class; select the object with {which}"
         )
 
 

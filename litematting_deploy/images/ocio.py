@@ -28,8 +28,8 @@ def input_space(name: str) -> Space:
             known = list(config.getColorSpaceNames())
             near = difflib.get_close_matches(name, known, 5, 0.3) or known[:5]
             raise UsageError(
-                f"`input_space` must be a colour space of the OpenColorIO configuration, as {', '.join(near)}; got "
-                f"{name!r}",
+                f"`input_space` must be a colour space of the OpenColorIO configuration, such as {', '.join(near)}; "
+                f"got {name!r}",
                 parameter="input_space",
             )
         converting = ocio.Config.GetProcessorFromConfigs(config, name, built_in, _LINEAR_709).getDefaultCPUProcessor()
@@ -42,8 +42,8 @@ def input_space(name: str) -> Space:
     probes = np.array([[0.0, 0, 0], [0.18, 0.18, 0.18], [2, 1, 0.5], [0.01, 4, 0.3]])
     if np.abs(_converted(converting, probes) - probes @ matrix.T).max() > _TOLERANCE:
         raise UsageError(
-            f"`input_space={name}` is not scene-linear, and light is mixed in linear numbers; convert the photos to a "
-            "space such as ACEScg",
+            f"`input_space={name}` is not scene-linear, as compositing requires; convert the photos to a space such "
+            "as ACEScg",
             parameter="input_space",
         )
     assert SRGB.to_xyz is not None  # it is known

@@ -96,7 +96,7 @@ def _check_compression(path: str | Path, compression: int) -> None:
     if compression not in TiffImagePlugin.COMPRESSION_INFO or not has_codec(compression):
         name = _COMPRESSIONS.get(compression, f"number {compression}")
         raise InputError(
-            f"{path}: is a TIFF whose compression, {name}, has no decoder here; save it with Deflate or LZW: "
+            f"{path}: is a TIFF with {name} compression, which cannot be decoded here; save it with Deflate or LZW: "
             f"{_CONVERSION}"
         )
 
@@ -140,21 +140,21 @@ def _format_of(file: BinaryIO) -> str | None:
 
 def _not_read(path: str | Path, kind: str) -> InputError:
     """Return the error for a picture of a kind that is not read, which says how to convert it."""
-    return InputError(f"{path}: is a picture of kind {kind}, which is not read; {conversion(kind)}")
+    return InputError(f"{path}: is a {kind} file, which is not supported; {conversion(kind)}")
 
 
 def _unknown(path: str | Path, name: str | None, kind: str | None) -> InputError:
     """Return the error for a file of a `kind` that Pillow does not open, though it may claim to be of format `name`."""
     if name == "TIFF":
         return InputError(
-            f"{path}: a TIFF that is damaged, or of a kind that is not read (as floating-point, 32-bit, Lab, or "
-            "16-bit grey with alpha); wanted 8- or 16-bit RGB or grey"
+            f"{path}: a TIFF that is damaged, or of a kind that is not supported (such as floating-point, 32-bit, "
+            "Lab, or 16-bit grey with alpha); expected 8- or 16-bit RGB or grey"
         )
     if kind is not None and kind.upper() not in READ_FORMATS:
         return _not_read(path, kind)
     return InputError(
-        f"{path}: not an image that can be read ({os.path.getsize(path)} bytes); "
-        f"wanted {', '.join(READ_FORMATS)} or OpenEXR; it may be empty, damaged or misnamed"
+        f"{path}: cannot be read as an image ({os.path.getsize(path)} bytes); expected {', '.join(READ_FORMATS)} or "
+        "OpenEXR; it may be empty, damaged or misnamed"
     )
 
 
@@ -163,7 +163,7 @@ def _check_header(picture: ImageFile.ImageFile, path: str | Path, max_megapixels
     check_size(*picture.size, path, max_megapixels)
     # The pages of a TIFF are looked at before Pillow sees them, and cameras keep previews behind an MPO's photo.
     if getattr(picture, "is_animated", False) and picture.format not in ("TIFF", "MPO"):
-        raise InputError(f"{path}: holds several frames, wanted a single image; save the one you mean")
+        raise InputError(f"{path}: contains several frames, expected a single image; save the frame that you need")
     if isinstance(picture, TiffImagePlugin.TiffImageFile):  # whose tile is decoded whole, however little is shown
         width, height = (int(picture.tag_v2.get(tag, 1)) for tag in (_TILE_WIDTH, _TILE_LENGTH))
         check_size(width, height, path, max_megapixels)

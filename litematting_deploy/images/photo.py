@@ -24,7 +24,7 @@ from .png import MASTERING, space_of
 _ROWS = 256
 _BRIGHT = 1e9
 _ICC_SPACE = slice(16, 20)  # where an ICC profile says of which colours it is
-_FIX = "they must be of one size: make it from this very photo"
+_FIX = "the sizes must match: make it from this photo"
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +81,7 @@ class Photo:
         if self.is_linear and not np.isfinite(pixels).all():
             count = int((~np.isfinite(pixels)).any(axis=-1).sum())
             raise InputError(
-                f"{self.path}: contains NaN or infinity in {count} pixels, whose light cannot be mixed; "
-                f"clamp them, or {instead}"
+                f"{self.path}: {count} pixels are NaN or infinite and cannot be composited; clamp them, or {instead}"
             )
 
     def lost_colour(self, numbers_kept: bool) -> list[str]:
@@ -172,12 +171,13 @@ def read_photo(
     for name, value in {"exposure": exposure_stops, "layer": layer, "input_space": input_space}.items():
         if value is not None:
             raise UsageError(
-                f"`{name}` applies to scene-linear OpenEXR photos, and {path} is none; leave it out", parameter=name
+                f"`{name}` applies only to scene-linear OpenEXR photos, and {path} is not one; leave it out",
+                parameter=name,
             )
     decoded = decode(path, max_megapixels)
     if decoded.alpha is not None:
         raise InputError(
-            f"{path}: has transparent pixels, whose colours are unclear; flatten it or save it without alpha"
+            f"{path}: has transparent pixels, whose colours are undefined; flatten it, or save it without alpha"
         )
     # Results have estimated colours, so that a grey photo has three channels from here on.
     levels = decoded.levels if decoded.levels.ndim == 3 else np.repeat(decoded.levels[:, :, None], 3, axis=2)

@@ -73,7 +73,7 @@ class PngHead:
             if name in (b"IHDR", b"tRNS", b"iCCP", *_COLOUR_BYTES) and name not in found:
                 wanted = _COLOUR_BYTES.get(name, size)
                 if size != wanted:
-                    raise InputError(f"{path}: its {name.decode()} chunk has {size} bytes, wanted {wanted}; {_FIX}")
+                    raise InputError(f"{path}: its {name.decode()} chunk has {size} bytes, expected {wanted}; {_FIX}")
                 found[name] = content
         if len(found.get(b"IHDR", b"")) != 13:
             return None
@@ -83,7 +83,7 @@ class PngHead:
         wanted = _TRANSPARENT_BYTES.get(kind, 0)
         if transparent is not None and (len(transparent) > _PALETTE_SIZE or wanted not in (0, len(transparent))):
             raise InputError(
-                f"{path}: its tRNS chunk has {len(transparent)} bytes, wanted "
+                f"{path}: its tRNS chunk has {len(transparent)} bytes, expected "
                 f"{wanted or f'at most {_PALETTE_SIZE}'}; {_FIX}"
             )
         colour = tuple((name, content) for name, content in found.items() if name in _COLOUR_BYTES)
@@ -93,10 +93,10 @@ class PngHead:
         """Raise `InputError` for pixels (H, W) of a colour that the palette does not have, which decoders make up."""
         if self.colour_type == _PALETTE and indices.max() >= self.entries:
             raise InputError(
-                f"{self.path}: has a pixel of palette index {indices.max()}, wanted 0 to {self.entries - 1}, as its "
-                f"palette has {self.entries} colours; save it again"
+                f"{self.path}: has a pixel with palette index {indices.max()}, but its palette has {self.entries} "
+                f"colours (0 to {self.entries - 1}); save it again"
                 if self.entries
-                else f"{self.path}: is a PNG of palette indices without a PLTE chunk; save it again"
+                else f"{self.path}: is a palette PNG without a PLTE chunk; save it again"
             )
 
     def with_transparency(self, array: NDArray[Any]) -> NDArray[Any]:
@@ -137,7 +137,7 @@ def space_of(colour: Chunks, path: str | Path) -> Space:
     if b"sRGB" not in chunks:
         return _of_gamma(chunks, path)
     if chunks[b"sRGB"][0] > 3:
-        raise InputError(f"{path}: its sRGB chunk says {chunks[b'sRGB'][0]}, wanted 0 to 3; {_FIX}")
+        raise InputError(f"{path}: its sRGB chunk says {chunks[b'sRGB'][0]}, expected 0 to 3; {_FIX}")
     return SRGB
 
 
@@ -150,8 +150,8 @@ def _of_code_points(content: bytes, path: str | Path) -> Space:
     if primaries not in PRIMARIES or transfer not in known or matrix != 0 or full != 1:
         raise InputError(
             f"{path}: its cICP chunk says primaries {primaries}, transfer {transfer}, matrix {matrix}, full range "
-            f"{full}; wanted primaries of {_listed(sorted(PRIMARIES))}, transfer of {_listed(known)}, matrix 0, full "
-            "range 1; convert it to these, or remove that chunk"
+            f"{full}; expected primaries of {_listed(sorted(PRIMARIES))}, transfer of {_listed(known)}, matrix 0, "
+            "full range 1; convert the image, or remove that chunk"
         )
     curve = curves.get(transfer)
     xy, white = PRIMARIES[primaries]
@@ -166,8 +166,8 @@ def _of_gamma(chunks: dict[bytes, bytes], path: str | Path) -> Space:
     gamma = int.from_bytes(chunks[b"gAMA"]) if b"gAMA" in chunks else _SRGB_GAMMA[0]
     if not _LEAST_GAMMA <= gamma <= _MOST_GAMMA:
         raise InputError(
-            f"{path}: its gAMA chunk says {gamma}, wanted {_LEAST_GAMMA} to {_MOST_GAMMA}, 100000 times the gamma; "
-            f"{_FIX}"
+            f"{path}: its gAMA chunk says {gamma}, expected {_LEAST_GAMMA} to {_MOST_GAMMA}, 100000 times the "
+            f"gamma; {_FIX}"
         )
     to_xyz = SRGB.to_xyz
     if b"cHRM" in chunks:
@@ -181,8 +181,8 @@ def _of_gamma(chunks: dict[bytes, bytes], path: str | Path) -> Space:
                     raise ValueError("no triangle")
             except (ValueError, np.linalg.LinAlgError) as error:
                 raise InputError(
-                    f"{path}: its cHRM chunk says {_listed(numbers)}, wanted x and y of white, red, green and blue "
-                    f"times 100000, which span a triangle; {_FIX}"
+                    f"{path}: its cHRM chunk says {_listed(numbers)}, expected x and y of white, red, green and "
+                    f"blue times 100000, which span a triangle; {_FIX}"
                 ) from error
     if gamma in _SRGB_GAMMA and (b"gAMA" not in chunks or to_xyz is SRGB.to_xyz):
         return SRGB if to_xyz is SRGB.to_xyz else Space(f"{path}: its cHRM chunk", SRGB.decoding, to_xyz)

@@ -34,7 +34,7 @@ def check_output(
     """
     target = Path(path)
     if target.suffix.lower() not in suffixes:
-        raise UsageError(f"{path}: results are written as {', '.join(suffixes)}; choose one of these endings")
+        raise UsageError(f"{path}: results must end in {', '.join(suffixes)}; choose one of these endings")
     check_writable(target)
     # Not by name: links and other spellings lead to the same file.
     if target.exists() and any(os.path.exists(other) and target.samefile(other) for other in inputs):

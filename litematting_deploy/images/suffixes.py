@@ -49,7 +49,7 @@ _HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b
 _READ = ("PNG", "JPEG", "OpenEXR", "TIFF", "WebP")
 _CONVERSION = {
     "HEIC": "convert it: heif-convert IN.heic OUT.png",
-    "AVIF": "install a Pillow that reads it, or convert it: avifdec IN.avif OUT.png",
+    "AVIF": "install a version of Pillow that reads it, or convert it: avifdec IN.avif OUT.png",
     "JPEG XL": "convert it: djxl IN.jxl OUT.png",
     "JPEG 2000": "convert it: opj_decompress -i IN.jp2 -o OUT.png",
     "DPX": "convert it: oiiotool IN.dpx -o OUT.exr",
@@ -72,13 +72,13 @@ def files_in(folder: str | Path, kind: str, wanted: Callable[[Path], bool]) -> l
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give one that holds {kind}")
+        raise InputError(f"{folder}: no such folder; give one that contains {kind}")
     try:
         found = sorted(path for path in folder.iterdir() if wanted(path))
     except OSError as error:
         raise InputError(f"{folder}: cannot be read: {error.strerror}; make it readable") from error
     if not found:
-        raise InputError(f"{folder}: holds no {kind}; give a folder that does")
+        raise InputError(f"{folder}: contains no {kind}; give a folder that does")
     return found
 
 
@@ -123,5 +123,5 @@ def why_left_out(path: Path) -> str | None:
         kind = kind_of(path) if path.is_file() else None
     except OSError:
         return None
-    advice = "rename it to its usual ending" if kind in _READ else conversion(kind or "")
+    advice = "give it the usual ending" if kind in _READ else conversion(kind or "")
     return None if kind is None else f"{kind}; {advice}"

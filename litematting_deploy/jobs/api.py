@@ -252,7 +252,7 @@ def make_trimap(
             return _from_given(mask, seen, spec, max_megapixels)
         if (mask is None) == (image is None):
             raise UsageError(
-                f"`image` must be given, and no mask: `{spec.ways[0]}` makes one from it", parameter="image"
+                f"`image` must be given without a mask, since `{spec.ways[0]}` makes one from it", parameter="image"
             )
         pixels = _image(mask if image is None else image, unit_range, max_megapixels)
         foreground, background = (
@@ -322,12 +322,12 @@ def cut_out(
         opacity = as_alpha(read_alpha(alpha, max_megapixels) if _is_name(alpha) else alpha)
     if not allow_dim and 0 < opacity.max() < LEAST_SURE:
         raise DimMaskError(
-            f"`alpha` must be opaque somewhere; its largest value is {opacity.max():.3g} of 1; scale it to the whole "
-            "range or, where nothing is opaque, say `allow_dim`"
+            f"`alpha` must be opaque somewhere; its largest value is {opacity.max():.3g} of 1; scale it to the full "
+            "range or, if nothing is opaque, set `allow_dim`"
         )
     (height, width), (given_height, given_width) = pixels.shape[:2], opacity.shape
     if pixels.shape[:2] != opacity.shape:
-        raise InputError(f"`alpha` must be {width}x{height}, as the image is; got {given_width}x{given_height}")
+        raise InputError(f"`alpha` must be {width}x{height}, the size of the image; got {given_width}x{given_height}")
     # Arrays say nothing of their colours: they are taken for sRGB.
     seen = Photo(str(image) if _is_name(image) else "`image`", pixels, pixels)
     colours = estimate_foreground(seen, opacity)
@@ -375,12 +375,12 @@ def _job(
     if isinstance(images, JobSpec):
         for name, value in {"trimap": trimap, "alpha": alpha, "mask": mask, **options}.items():
             if value is not None:
-                raise UsageError(f"`{name}` is said by the JobSpec that is given; say it there")
+                raise UsageError(f"`{name}` is a field of the JobSpec that is given; set it there")
         # Its engine and trimap apply to every job.
         given = [name for spec in (images, images.output, images.plan) for name in spec.differing()]
     for name in given:
         if name not in _NAMES[what]:
             others = " and ".join(other for other, names in _NAMES.items() if name in names)
-            but = f" but to {others}" if others else ""
+            but = f" (it applies to {others})" if others else ""
             raise UsageError(f"`{name}` does not apply to {what}{but}; leave it out")
     return images if isinstance(images, JobSpec) else job_of(images, alpha, options, trimap=trimap, mask=mask)

@@ -122,7 +122,9 @@ def _joined_without_colours(
     parts = segments.files(0, done) + alone.files(0, rest)
     join(outputs.results[0], parts, done + rest, clip, job.output.sound)
     others = " and ".join(result.path for result in outputs.results[1:])
-    return ForegroundError(f"{why}; {job.output.alpha} is written, {others} is not; mend that and go on with `resume`")
+    return ForegroundError(
+        f"{why}; {job.output.alpha} was written, {others} was not; fix this and continue with `resume`"
+    )
 
 
 @dataclass(frozen=True)
@@ -155,13 +157,13 @@ class ClipResults:
         for result in results:
             place = Path(result.path).resolve()
             if place in taken:
-                raise UsageError(f"{result.path}: is an input or another result, too; choose another name")
+                raise UsageError(f"{result.path}: is also an input or another result; choose another name")
             taken.add(place)
             check_writable(place)
             if spec.sound:
                 check_sound(clip, result.path)
         if spec.premultiplied is not None and all(result.content != "alpha" for result in results):
-            raise UsageError("`premultiplied` is about an alpha channel, and no result has one; leave it out")
+            raise UsageError("`premultiplied` requires a result with an alpha channel, and there is none; leave it out")
         background = (
             None if spec.background is None else Background(spec.background, job.max_megapixels, spec.background_fit)
         )
@@ -230,8 +232,8 @@ def _go_past(done: list[Segment], todo: Iterator[Pair], meter: ProgressMeter) ->
     for source in sources:
         pair = next(todo, None)
         if pair is None or pair.digest() != source:
-            name = "a frame that is no longer there" if pair is None else pair.frame.name
-            raise InputError(f"{name}: was made from another picture or trimap; begin anew, without `resume`")
+            name = "a frame that no longer exists" if pair is None else pair.frame.name
+            raise InputError(f"{name}: was made from another image or trimap; start over without `resume`")
         meter.step()
     return pair
 
@@ -298,8 +300,8 @@ class _Frames:
             kept = sum(len(segment.pts) for segment in segments.whole())
             past = ", or past such frames with `resume` and `failed_frames=known`"
             raise type(error)(
-                f"{error}; {kept} frames are done and kept, mend that and go on with `resume`"
-                f"{past if isinstance(error, _FrameError) else ''}"
+                f"{error}; {kept} frames are done and kept; fix this and continue with "
+                f"`resume`{past if isinstance(error, _FrameError) else ''}"
             ) from error
         # After an interrupt, too, what is whole is kept.
         except BaseException:

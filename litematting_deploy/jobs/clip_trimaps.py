@@ -116,10 +116,12 @@ class ClipTrimaps:
         self._meaning = meaning_of(spec)
         self._first_number = first_number
         if first_number is not None and not is_many(path):
-            raise InputError(f"{path}: keyframes of a clip are numbered images; give a folder or a pattern of them")
+            raise InputError(
+                f"{path}: keyframes for a clip must be numbered images; give a folder or a pattern of them"
+            )
         self._clip = Clip(path, max_megapixels) if is_video(path) else None
         if self._clip is None and not is_many(path):
-            raise InputError(f"{path}: a clip needs a clip, a folder or a pattern here, one picture for each frame")
+            raise InputError(f"{path}: for a clip, this must be a clip, a folder or a pattern with one image per frame")
         numbered = _numbered(path) if self._clip is None else {}
         if first_number is None:
             _check_whole(path, list(numbered))
@@ -139,7 +141,8 @@ class ClipTrimaps:
         # Some containers do not say how many frames they hold; then `pairs` finds out at the end.
         elif None not in (clip.count, self._count) and clip.count != self._count:
             raise InputError(
-                f"{self.path}: has {self._count} pictures, {clip.path} has {clip.count} frames; make one for each frame"
+                f"{self.path}: has {self._count} images, but {clip.path} has {clip.count} frames; provide one image "
+                "per frame"
             )
         check_together(self._spec, self._looks(), self.path)
 
@@ -156,12 +159,10 @@ class ClipTrimaps:
         for frame in clip.frames():
             name, read = next(rest, ("", None))
             if read is None:
-                raise InputError(f"{self.path}: ends before {frame.name}; make one picture for each frame")
+                raise InputError(f"{self.path}: ends before {frame.name}; provide one image per frame")
             yield Pair(frame, name, _sized(name, read, frame, clip.path))
         if next(rest, None) is not None:
-            raise InputError(
-                f"{self.path}: goes on after the last frame of {clip.path}; make one picture for each frame"
-            )
+            raise InputError(f"{self.path}: continues after the last frame of {clip.path}; provide one image per frame")
 
     def trimap(self, pair: Pair, network: NDArray[np.uint8]) -> Trimap:
         """Return the trimap of a pair. Raises `InputError`.
@@ -185,8 +186,8 @@ class ClipTrimaps:
             if index < 0 or (clip.count is not None and index >= clip.count):
                 last = "" if clip.count is None else f" to {first + clip.count - 1}"
                 raise InputError(
-                    f"{file}: the frames of {clip.path} have the numbers {first}{last}; name it after one of them, or "
-                    "say by `first_number` which number the first frame has"
+                    f"{file}: the frames of {clip.path} are numbered {first}{last}; name the file after one of "
+                    "them, or set `first_number` to the number of the first frame"
                 )
         check_distances(list(self._keys), clip.count, lambda index: f"{clip.path}: frame {index}")
 
@@ -303,12 +304,12 @@ def _check_compressed(grey: NDArray[np.uint8], name: str) -> None:
     # A codec moves grey 128 a little; in a matte the values between lie everywhere.
     if unknown and counts[slice(*_NEAR_GREY)].sum() < _CLEAR_SHARE * unknown:
         raise InputError(
-            f"{name}: most values between black and white are far from grey 128, as in a matte and not in a trimap; "
-            "give it as `mask`, or choose `trimap_encoding=between`"
+            f"{name}: most values between black and white are far from grey 128, so this looks like a matte, not a "
+            "trimap; give it as `mask`, or set `trimap_encoding=between`"
         )
     # Fewer may be what compression makes of a black frame.
     if counts[3:].sum() == 0 and counts[1:3].sum() > grey.size / 100:
-        raise InputError(f"{name}: holds 0, 1 and 2 only; if these are labels, choose `trimap_encoding=labels`")
+        raise InputError(f"{name}: contains only 0, 1 and 2; if these are labels, set `trimap_encoding=labels`")
 
 
 def _sized(name: str, read: Read, frame: ClipFrame, clip: str) -> NDArray[np.uint8] | InputError:
@@ -321,7 +322,7 @@ def _sized(name: str, read: Read, frame: ClipFrame, clip: str) -> NDArray[np.uin
     if grey.shape == frame.hw:
         return grey
     (height, width), (frame_height, frame_width) = grey.shape, frame.hw
-    return InputError(f"{name}: is {width}x{height}, {clip} is {frame_width}x{frame_height}; they must be of one size")
+    return InputError(f"{name}: is {width}x{height}, but {clip} is {frame_width}x{frame_height}; the sizes must match")
 
 
 def _numbered(path: str) -> dict[int, Path]:
@@ -333,11 +334,12 @@ def _numbered(path: str) -> dict[int, Path]:
             last = _NUMBER.search(frame.image.stem)
             if last is None:
                 raise InputError(
-                    f"{frame.image}: has no number; name the pictures of a clip as tri.0001.png, or move it"
+                    f"{frame.image}: has no number in its name; number the images for a clip, as in tri.0001.png, "
+                    "or move the file away"
                 )
             number = int(last[1])
         if number in files:
-            raise InputError(f"{frame.image}: has the number of {files[number]}; move one of them away")
+            raise InputError(f"{frame.image}: has the same number as {files[number]}; move one of them away")
         files[number] = frame.image
     return {number: files[number] for number in sorted(files)}
 
@@ -347,6 +349,6 @@ def _check_whole(path: str, numbers: list[int]) -> None:
     for before, after in itertools.pairwise(numbers):
         if after > before + 1:
             raise InputError(
-                f"{path}: number {before + 1} is missing; a clip needs a picture for each frame or, of some frames, "
-                "`keyframes`"
+                f"{path}: number {before + 1} is missing; provide one image per frame, or set `keyframes` if only "
+                "some frames have one"
             )

@@ -220,14 +220,14 @@ class FolderFiles:
         for folder in self._folders.values():
             if folder.suffix.lower() in (*RESULT_SUFFIXES, *JPEG_SUFFIXES) and not folder.is_dir():
                 raise UsageError(
-                    f"{folder}: the results of many photos, as {job.images} is, go to a folder, and this is the name "
-                    "of a picture; give the name of a folder, and `format` for the kind of picture"
+                    f"{folder}: {job.images} is many photos, so the output must be a folder, and this looks like an "
+                    "image file; give the name of a folder, and choose the image type with `format`"
                 )
             for source in (job.images, job.source):
                 # Folders are searched with their sub-folders: the next time, results would be sources.
                 if os.path.isdir(source) and folder.resolve().is_relative_to(Path(source).resolve()):
                     raise UsageError(
-                        f"{folder}: lies in {source}, a folder of sources; choose another folder for the results"
+                        f"{folder}: is inside {source}, a folder of sources; choose another folder for the results"
                     )
             make_folder(folder)
         # The background is read once for all frames. Where each photo decides on its format, `check` sees to the depth.
@@ -252,13 +252,16 @@ class FolderFiles:
                 folder, name = os.path.split(place)
                 if place in taken:
                     raise UsageError(
-                        f"{path}: would be a result of {taken[place]} and of {frame.name}; choose two folders apart"
+                        f"{path}: would be a result of both {taken[place]} and {frame.name}; choose two separate "
+                        "folders"
                     )
                 taken[place] = frame.name
                 # The next time, a result beside the sources would be one of them.
                 of = [source for source, parent in patterns if folder == parent and means(source, name)]
                 if of or folder in searched:
-                    raise UsageError(f"{path}: would be taken for one of {(of or [folder])[0]}; choose another folder")
+                    raise UsageError(
+                        f"{path}: would later be mistaken for one of {(of or [folder])[0]}; choose another folder"
+                    )
 
     def results(self, frame: Frame) -> Results:
         """Return the files of a frame."""
@@ -307,13 +310,16 @@ class FolderFiles:
             return read_pair(str(frame.image), str(frame.trimap), self._job, maker)
         if self._keyframes is None:
             raise InputError(
-                f"{frame.image}: has no {self._job.trimap.kind} of its name; make one, take the photo out or, if it "
-                "lies between keyframes, say `keyframes`"
+                f"{frame.image}: no matching {self._job.trimap.kind}; add one, remove the photo or, if it lies "
+                "between keyframes, set `keyframes`"
             )
         photo = photo_of(frame.image, self._job)
         trimap = self._keyframes.trimap(frame)
         if trimap.shape != photo.network.shape[:2]:
-            raise InputError(f"{frame.image}: is not of the size of its keyframes; trimaps are carried at one size")
+            raise InputError(
+                f"{frame.image}: differs in size from its keyframes; all frames between keyframes must have the "
+                "same size"
+            )
         return photo, Trimap(trimap)
 
     def _named(self, name: str, kind: Format) -> OutputSpec:

@@ -55,7 +55,7 @@ class Sources:
     @property
     def counts(self) -> str:
         """How many files were not used, for the last line of a job; empty where there are none."""
-        passed = f", {self._passed_over()} passed over" if self.passed_over else ""
+        passed = f", {self._passed_over()} skipped" if self.passed_over else ""
         return passed + (f", {len(self.unmatched)} without a photo" if self.unmatched else "")
 
     @property
@@ -65,11 +65,11 @@ class Sources:
         if self.passed_over:
             why = [(path.name, why_left_out(path)) for path in self.passed_over]
             why.sort(key=lambda each: each[1] is None)  # pictures first
-            names = _listed([f"{name} ({reason or 'no picture that is read'})" for name, reason in why])
-            notes.append(f"passed over {self._passed_over()}: {names}")
+            names = _listed([f"{name} ({reason or 'not a supported image'})" for name, reason in why])
+            notes.append(f"skipped {self._passed_over()}: {names}")
         if self.unmatched:
             names = _listed([path.name for path in self.unmatched])
-            notes.append(f"left over, without a photo of that name: {len(self.unmatched)}: {names}")
+            notes.append(f"{len(self.unmatched)} without a photo of that name: {names}")
         return notes
 
     def _passed_over(self) -> str:
@@ -103,7 +103,8 @@ def find_sources(images: str | Path, trimaps: str | Path, numbers: Iterable[int]
     wanted = None if numbers is None else set(numbers)
     if wanted is not None and not _is_pattern(images):
         raise UsageError(
-            f"{images}: `frames` chooses from a numbered pattern, as frame.%04d.exr, and this is a folder",
+            f"{images}: `frames` selects from a numbered pattern, such as frame.%04d.exr, and this is a folder; "
+            "give a pattern, or leave `frames` out",
             parameter="frames",
         )
     others: dict[Path, None] = {}
@@ -111,14 +112,14 @@ def find_sources(images: str | Path, trimaps: str | Path, numbers: Iterable[int]
     if not found:
         notes = "".join(f"; {note}" for note in Sources([], sorted(others)).notes)
         raise InputError(
-            f"{images}: no image there, of {', '.join(READ_SUFFIXES)}; give a folder or a pattern, as frame.%04d.exr"
-            f"{notes}"
+            f"{images}: contains no image ({', '.join(READ_SUFFIXES)}); give a folder of images, or a pattern such "
+            f"as frame.%04d.exr{notes}"
         )
     photos = [file for file in found if wanted is None or file.number in wanted]
     if wanted is not None and not photos:
         raise InputError(
-            f"{images}: no image there with a number from {min(wanted)} to {max(wanted)}; "
-            f"they go from {found[0].number} to {found[-1].number}"
+            f"{images}: no image is numbered {min(wanted)} to {max(wanted)}; the numbers range from "
+            f"{found[0].number} to {found[-1].number}"
         )
     # What a photo and its trimap have in common.
     key_of: Key = attrgetter("number" if _is_pattern(images) and _is_pattern(trimaps) else "name")
@@ -161,7 +162,7 @@ def shard(frames: list[Item], text: str) -> list[Item]:
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     index, count = map(int, match.groups()) if match else (0, 0)
     if not 1 <= index <= count:
-        raise UsageError(f"`shard` must be PART/PARTS, as in 3/16, with PART from 1 to PARTS; got {text!r}")
+        raise UsageError(f"`shard` must be PART/PARTS, such as 3/16, with PART from 1 to PARTS; got {text!r}")
     return frames[index - 1 :: count]
 
 
@@ -171,13 +172,15 @@ def parse_numbers(text: str) -> list[int]:
     for part in text.split(","):
         match = re.fullmatch(r"(-?\d{1,18})(?:-(-?\d{1,18})(?:x([1-9]\d{0,17}))?)?", part.strip())
         if match is None:
-            raise UsageError(f"`frames` must be numbers as in 1-100, 1-100x2 or 1,5,9-12; got {text!r}")
+            raise UsageError(f"`frames` must be numbers such as 1-100, 1-100x2 or 1,5,9-12; got {text!r}")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
-            raise UsageError(f"`frames` runs backwards in {part.strip()}; got {text!r}")
+            raise UsageError(f"`frames` must be in ascending order, unlike {part.strip()}; got {text!r}")
         # They are held in memory, and a number with a digit too many would fill it.
         if last - first >= _MOST_NUMBERS:
-            raise UsageError(f"`frames` must be at most {_MOST_NUMBERS} numbers, and {part.strip()} is more; narrow it")
+            raise UsageError(
+                f"`frames` must be at most {_MOST_NUMBERS} numbers, and {part.strip()} is more; choose fewer"
+            )
         found += range(first, last + 1, int(match[3] or 1))
     return found
 
@@ -204,7 +207,7 @@ def _files(source: str | Path, others: dict[Path, None]) -> list[Frame]:
     folder = path.parent if _is_pattern(source) else path
     if not os.path.isdir(folder):
         fix = "it is a single file; give" if os.path.exists(folder) else "no such folder; give"
-        raise InputError(f"{folder}: {fix} a folder or a pattern, as frame.%04d.exr")
+        raise InputError(f"{folder}: {fix} a folder or a pattern such as frame.%04d.exr")
     if _is_pattern(source):
         # By number, since 10 comes before 9 by name where numbers are not padded; the name decides between 1 and 01.
         return sorted(_matching(path), key=lambda file: (file.number or 0, file.name))
@@ -246,7 +249,7 @@ def _entries(folder: Path) -> list["os.DirEntry[str]"]:
         with os.scandir(folder) as entries:
             return list(entries)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be read: {error.strerror}; allow it, or leave it out") from error
+        raise InputError(f"{folder}: cannot be read: {error.strerror}; make it readable, or leave it out") from error
 
 
 @functools.lru_cache
@@ -276,5 +279,5 @@ def _by_key(files: Iterable[Frame], key_of: Key) -> dict[int | str | None, Frame
     for file in files:
         before = seen.setdefault(key_of(file), file)
         if before is not file:
-            raise InputError(f"{file.image}: stands for the same frame as {before.image}; move one of them away")
+            raise InputError(f"{file.image}: is the same frame as {before.image}; move one of them away")
     return seen

@@ -62,7 +62,8 @@ def check_distances(keyframes: Sequence[int], count: int | None, name: Callable[
 def too_far(count: int, name: str) -> InputError:
     """Return the error for so many frames without a keyframe, from `name` on."""
     return InputError(
-        f"{name}: from here on {count} frames have no keyframe; trimaps are carried over {LONGEST} at most; {_FIX}"
+        f"{name}: the next {count} frames have no keyframe, and trimaps are carried over at most {LONGEST} frames; "
+        f"{_FIX}"
     )
 
 
@@ -89,8 +90,8 @@ class FolderKeyframes:
         for name, sequence in self._sequences.items():
             if not self._keys[name]:
                 raise InputError(
-                    f"{sequence[0].image.parent}: none of its frames has a {job.trimap.kind} in {job.source}; draw one "
-                    "at least, with the name or number of its frame"
+                    f"{sequence[0].image.parent}: none of its frames has a {job.trimap.kind} in {job.source}; draw "
+                    "at least one, named or numbered like its frame"
                 )
             names = [str(frame.image) for frame in sequence]
             check_distances(self._keys[name], len(sequence), names.__getitem__)
@@ -126,7 +127,7 @@ class FolderKeyframes:
             if found.failure is not None:
                 raise InputError(found.failure)
             if frame.name not in found.trimaps:
-                raise InputError(f"{frame.image}: cannot be read; mend it")
+                raise InputError(f"{frame.image}: cannot be read; repair or replace it")
             return found.trimaps[frame.name].opened()
 
     def _span(self, frame: Frame) -> tuple[list[Frame], Span]:
@@ -154,8 +155,8 @@ class FolderKeyframes:
             grey = grey_of(photo.network)
             if greys and grey.shape != greys[0].shape:
                 raise InputError(
-                    f"{frame.image}: is not of the size of the frames before it; trimaps are carried between frames of "
-                    "one size"
+                    f"{frame.image}: differs in size from the frames before it; trimaps are carried only between "
+                    "frames of the same size"
                 )
             greys.append(grey)
             if not is_end:

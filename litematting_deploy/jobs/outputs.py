@@ -74,7 +74,7 @@ class Results:
             # Through links, where two names may stand for one file.
             place = os.path.realpath(path)
             if place in taken:
-                raise UsageError(f"{path}: the results need two different files; choose another name")
+                raise UsageError(f"{path}: two results would have this name; choose another")
             taken.add(place)
             opaque = name == "foreground" or (name == "cutout" and self.spec.background is not None)
             if is_jpeg_name(path) and not opaque and name != "preview":
@@ -91,8 +91,7 @@ class Results:
             photo.check_finite()
         if any(map(is_jpeg_name, self.colours)) and max(photo.pixels.shape) > MOST_JPEG_SIDE:
             raise InputError(
-                f"{photo.path}: a side is longer than the {MOST_JPEG_SIDE} pixels that a JPEG has at most; write PNG "
-                "or TIFF"
+                f"{photo.path}: a side is longer than {MOST_JPEG_SIDE} pixels, the limit of JPEG; write PNG or TIFF"
             )
         if self.spec.cutout is not None and self.background is not None:
             self.background.placed(photo, not is_exr_name(self.spec.cutout))
@@ -136,7 +135,7 @@ class Results:
             colours = estimate_foreground(photo, alpha, unmixed)
         except ForegroundError as error:
             others = " and ".join(filter(None, (spec.cutout, spec.foreground)))
-            raise ForegroundError(f"{error}; {spec.alpha} is written, {others} is not") from error
+            raise ForegroundError(f"{error}; {spec.alpha} was written, {others} was not") from error
         if spec.foreground is not None:
             pixels = foreground_picture(photo, colours, dtypes[spec.foreground])
             write_image(spec.foreground, pixels, photo.metadata)
@@ -168,7 +167,7 @@ def say_share(share: float) -> str:
 def say_lost(chunks: tuple[str, ...], photos: str) -> str:
     """Return what to say of chunks that results miss."""
     said = ", ".join(chunks)
-    return f"TIFF, JPEG and OpenEXR cannot hold what {photos} says of its colours ({said}); write .png to keep it"
+    return f"TIFF, JPEG and OpenEXR cannot store the colour description of {photos} ({said}); write .png to keep it"
 
 
 @dataclass(frozen=True)
@@ -206,8 +205,8 @@ def notes(remarks: Mapping[str, Remarks]) -> list[str]:
     lines = []
     if clipped:
         lines.append(
-            f"frames with light outside 0..1, which PNG and TIFF cut off: {len(clipped)}, "
-            f"up to {say_share(max(clipped))} of a frame; `format=exr` keeps it"
+            f"{len(clipped)} frames have values outside 0..1, which PNG and TIFF clip, in up to "
+            f"{say_share(max(clipped))} of a frame; `format=exr` keeps them"
         )
     if lost:
         chunks = tuple(dict.fromkeys(chunk for chunks in lost for chunk in chunks))
@@ -215,10 +214,10 @@ def notes(remarks: Mapping[str, Remarks]) -> list[str]:
     pieces = {name: said.pieces for name, said in remarks.items() if said.pieces}
     if pieces:
         most = max(pieces, key=lambda name: pieces[name] or 0)
-        lines.append(f"{say_pieces(pieces[most] or 0, most)}, and {len(pieces)} masks are in many")
+        lines.append(f"{say_pieces(pieces[most] or 0, most)}, and {len(pieces)} masks have many pieces")
     return lines
 
 
 def say_pieces(pieces: int, name: str) -> str:
     """Return what to say of a photo whose mask is in many pieces."""
-    return f"{name}: the mask that was made from it is in {pieces} pieces; `largest=1` keeps the largest alone"
+    return f"{name}: the mask made from it has {pieces} pieces; `largest=1` keeps only the largest"

@@ -47,8 +47,7 @@ def matte_photo(job: JobSpec, report: Report | None = None) -> PhotoResult:
     meter = ProgressMeter(report)
     if not os.path.exists(job.images):
         raise InputError(
-            f"{job.images}: no such file or folder; give one, or a pattern of numbers in the file's name, as "
-            "frame.%04d.exr"
+            f"{job.images}: no such file or folder; give one, or a numbered pattern such as frame.%04d.exr"
         )
     # What is found wrong soonest comes first: names of results, then the pictures, then the engine, which opens
     # slowest.
@@ -60,13 +59,13 @@ def matte_photo(job: JobSpec, report: Report | None = None) -> PhotoResult:
     results.check_photo(photo)
     if clipped := results.clipped_share(photo):
         meter.note(
-            f"{say_share(clipped)} of the light of {job.images} lies outside 0..1, which PNG and TIFF cut off; write "
-            ".exr to keep it"
+            f"{say_share(clipped)} of the values of {job.images} are outside 0..1, which PNG and TIFF clip; write "
+            ".exr to keep them"
         )
     if lost := results.lost_colour(photo):
         meter.note(say_lost(lost, job.images))
     if not (trimap == UNKNOWN).any():
-        meter.note(f"{job.source} has no unknown pixels: the alpha is the trimap")
+        meter.note(f"{job.source} has no unknown pixels; it is used as the alpha")
     if found.pieces is not None:
         meter.note(say_pieces(found.pieces, job.images))
     results.write_preview(photo, trimap, found.mask)
@@ -92,7 +91,9 @@ def _note_details(matter: Matter, plan: Plan, meter: ProgressMeter) -> None:
     """Report what is about to run, and the memory of the device that it takes."""
     height, width = plan.patch_hw
     saved = (
-        f"{plan.skipped} of {plan.grid_size} skipped" if plan.margin is None else f"a grid would run {plan.grid_size}"
+        f"{plan.skipped} of {plan.grid_size} skipped"
+        if plan.margin is None
+        else f"a full grid would run {plan.grid_size}"
     )
     meter.note(f"engine: {matter.engine.describe()}", detail=True)
     meter.note(f"plan: {matter.placement}: {len(plan.corners_yx)} patches of {height}x{width}, {saved}", detail=True)

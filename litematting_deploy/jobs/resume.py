@@ -55,7 +55,7 @@ def open_begun(job: JobSpec, folder: Path) -> Matter:
         if begun == job:
             raise
         raise type(error)(
-            f"{folder}: was begun with `device={begun.engine.device}`, which does not run here: {error}",
+            f"{folder}: was started with `device={begun.engine.device}`, which does not work here: {error}",
             parameter=error.parameter,
         ) from error
 
@@ -85,7 +85,7 @@ def result_settings(matter: Matter, job: JobSpec) -> dict[str, Any]:
     weights = matter.engine.weights_sha256 or ("unknown" if job.engine.is_served else weights_sha256(path))
     if job.resume and weights == "unknown":
         raise UsageError(
-            f"{path}: does not say which weights it has, so `resume` might mix two; leave it out, or serve a model "
+            f"{path}: does not report its weights, so `resume` might mix two sets; leave it out, or serve a model "
             "repository that ltm-export wrote",
             parameter="resume",
         )
@@ -166,8 +166,8 @@ def keep_settings(folder: Path, now: dict[str, Any], joins: Joining | None) -> i
         if changed:
             was = _said(changed[0], before[changed[0]]) if changed[0] in before else "not recorded"
             raise UsageError(
-                f"{folder}: was begun with another {', '.join(changed)}: {was}, "
-                f"now {_said(changed[0], now[changed[0]])}; {_REMEDIES[joins]}",
+                f"{folder}: was started with other settings ({', '.join(changed)}): {was}, now "
+                f"{_said(changed[0], now[changed[0]])}; {_REMEDIES[joins]}",
                 parameter=joins,
             )
     # The time of the note says since when its settings hold: written anew, it would make older results invalid.
@@ -177,8 +177,8 @@ def keep_settings(folder: Path, now: dict[str, Any], joins: Joining | None) -> i
 
 
 _REMEDIES: dict[Joining, str] = {
-    "resume": "resume with that, or leave `resume` out",
-    "shard": f"run all shards with that, or delete {SETTINGS} there to begin anew",
+    "resume": "use the same options, or leave `resume` out",
+    "shard": f"run all shards with the same options, or delete {SETTINGS} there to start over",
 }
 
 

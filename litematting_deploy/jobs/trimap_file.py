@@ -94,15 +94,19 @@ def _check(
     """Raise `UsageError` for arguments of `write_trimap` that do not fit each other."""
     made = spec.kind == "photo"
     if made and image is not None:
-        raise UsageError("`image` is the photo of a mask, and the photo itself is given here; leave it out")
+        raise UsageError(
+            "`image` is the photo that a mask belongs to, but here the photo itself is given; leave it out"
+        )
     if device != AUTO and spec.segmenter is None:
-        raise UsageError("`device` is where `segmenter` runs; give that, too, or leave it out")
+        raise UsageError("`device` requires `segmenter`, which it runs; add it, or leave `device` out")
     if spec.adaptive and image is None and not made:
-        raise UsageError("`adaptive` looks for hair in the photo; give it as `image`")
+        raise UsageError("`adaptive` requires `image`, the photo in which it looks for fine edges; add it")
     if image is not None and not spec.adaptive and preview is None:
-        raise UsageError("`image` is for `adaptive` and `preview`; add one of these or leave it out")
+        raise UsageError("`image` requires `adaptive` or `preview`; add one of them, or leave it out")
     for name, value in exr.items():
         if value is not None and image is None and not made:
-            raise UsageError(f"`{name}` is of the photo; give that as `image`", parameter=name)
+            raise UsageError(f"`{name}` requires `image`, the photo that it applies to; add it", parameter=name)
     if preview is not None and os.path.realpath(preview) == os.path.realpath(output):
-        raise UsageError(f"{preview}: the trimap and its preview need two different files", parameter="preview")
+        raise UsageError(
+            f"{preview}: the trimap and its preview must be different files; choose another name", parameter="preview"
+        )

@@ -194,7 +194,7 @@ def check_together(spec: TrimapSpec, sources: Iterable[Read], name: str) -> None
         try:
             grey = read()
         except DimMaskError as dim:
-            lacking = lacking or DimMaskError(f"{name}: no mask there reaches the top of its range: {dim}")
+            lacking = lacking or DimMaskError(f"{name}: no mask reaches the top of its range: {dim}")
         except InputError:
             continue
         else:

@@ -58,7 +58,7 @@ def as_image(image: Any, unit_range: bool = False) -> NDArray[np.uint8]:
     if unit_range:
         array = _from_unit_range(array)
     elif array.dtype.kind == "f":
-        raise _refused("image", array, "scale it to 0 to 255, or say `unit_range=True` if it is 0 to 1")
+        raise _refused("image", array, "scale it to 0 to 255, or set `unit_range=True` if it ranges from 0 to 1")
     elif array.dtype.kind == "U":
         raise _refused("image", array, "read a file with read_image")
     array = _as_bytes(array, "image")
@@ -75,8 +75,8 @@ def as_trimap(trimap: Any) -> NDArray[np.uint8]:
     array = _as_array(trimap, "trimap")
     if array.dtype == bool:
         raise InputError(
-            f"`trimap` must be {_ACCEPTED['trimap']}; got a bool mask, which has no unknown pixels; make a trimap from "
-            "it with make_trimap"
+            f"`trimap` must be {_ACCEPTED['trimap']}; got a Boolean mask, which has no unknown pixels; make a "
+            "trimap from it with make_trimap"
         )
     if array.dtype.kind == "f":
         raise _refused("trimap", array, "scale it to 0, 128 and 255")
@@ -127,8 +127,8 @@ def check_same_size(image_shape: tuple[int, ...], trimap_shape: tuple[int, ...])
     """Raise `InputError` unless an image (H, W, 3) and a trimap (H, W) are of one height and width."""
     if image_shape[:2] != trimap_shape:
         raise InputError(
-            f"image is {image_shape[1]}x{image_shape[0]}, trimap {trimap_shape[1]}x{trimap_shape[0]}: "
-            "they must be of one size",
+            f"image is {image_shape[1]}x{image_shape[0]}, trimap {trimap_shape[1]}x{trimap_shape[0]}: the sizes "
+            "must match",
             parameter="trimap",
         )
 
@@ -142,8 +142,8 @@ def _as_array(given: Any, name: str) -> NDArray[Any]:
         )
     if hasattr(given, "__cuda_array_interface__"):
         raise InputError(
-            f"`{name}` lies on a CUDA device, and the engine works on the host; copy it there, or open the engine with "
-            "`device=cuda`"
+            f"`{name}` is on a CUDA device, but the engine runs on the host; copy it to the host, or open the "
+            "engine with `device=cuda`"
         )
     try:
         return np.asarray(given)
@@ -164,7 +164,7 @@ def _from_unit_range(array: NDArray[Any]) -> NDArray[np.uint8]:
     """Return floats, 0..1, as the nearest of 256 levels."""
     if array.dtype.kind != "f":
         raise InputError(
-            f"`image` must be floats between 0 and 1 with `unit_range=True`; got {array.dtype}; leave it out"
+            f"`image` must be floats between 0 and 1 with `unit_range=True`; got {array.dtype}; leave `unit_range` out"
         )
     _check_range(array, "image", 1, " with `unit_range=True`")
     return np.asarray(np.rint(array.astype(np.float32, copy=False) * np.float32(255)), np.uint8)

@@ -48,9 +48,11 @@ class Plan:
         return max(self.grid_size - len(self.corners_yx), 0)
 
     def __str__(self) -> str:
-        if self.margin is None:
-            return f"{len(self.corners_yx)} patches ({self.skipped} skipped)"
-        return f"{len(self.corners_yx)} patches (a grid: {self.grid_size})"
+        count = len(self.corners_yx)
+        patches = f"{count} patch{'' if count == 1 else 'es'}"
+        return (
+            f"{patches} ({self.skipped} skipped)" if self.margin is None else f"{patches} (full grid: {self.grid_size})"
+        )
 
     @property
     def _added(self) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -24,7 +24,7 @@ def decode(grey: NDArray[np.uint8], encoding: Encoding = "exact", name: str = "t
     Raises `InputError` naming the values that have no meaning.
     """
     if grey.ndim != 2 or grey.dtype != np.uint8:
-        raise InputError(f"{name}: a trimap is (H, W) uint8, this is {grey.shape} {grey.dtype}")
+        raise InputError(f"{name}: a trimap must be (H, W) uint8; got {grey.shape} {grey.dtype}")
     if encoding == "between":
         return np.where((grey > 0) & (grey < 255), np.uint8(UNKNOWN), grey)
     wanted = VALUES if encoding == "exact" else (0, 1, 2)
@@ -33,10 +33,10 @@ def decode(grey: NDArray[np.uint8], encoding: Encoding = "exact", name: str = "t
     if strange:
         seen = ", ".join(f"{value} ({counts[value]} px)" for value in strange[:4])
         raise InputError(
-            f"{name}: a trimap holds {', '.join(map(str, wanted))}; this also holds {seen}"
-            f"{' and more' if len(strange) > 4 else ''}. "
-            "Save it without antialiasing or compression, or choose the rule that fits: `trimap_encoding=between` "
-            "(all but 0 and 255 is unknown) or `trimap_encoding=labels` (0, 1, 2); a mask is given as `mask`."
+            f"{name}: a trimap contains only {', '.join(map(str, wanted))}; this one also contains "
+            f"{seen}{' and more' if len(strange) > 4 else ''}. Save it without antialiasing or compression, or "
+            "set `trimap_encoding=between` (everything between 0 and 255 is unknown) or `trimap_encoding=labels` "
+            "(0, 1, 2); if it is a mask, give it as `mask`."
         )
     return grey if encoding == "exact" else np.array(VALUES, np.uint8)[grey]
 
@@ -70,8 +70,8 @@ def from_mask(
         MaskMeaning().applied(mask, FOREGROUND, name)  # which raises for a mask that does not say what the object is
     if photo is not None and photo.shape != (*mask.shape, 3):
         raise InputError(
-            f"{name}: is {mask.shape[1]}x{mask.shape[0]}, its photo is {photo.shape[1]}x{photo.shape[0]}; "
-            "they must be of one size: make it from this very photo"
+            f"{name}: is {mask.shape[1]}x{mask.shape[0]}, its photo is {photo.shape[1]}x{photo.shape[0]}; the sizes "
+            "must match: make it from this photo"
         )
     low, high = (255 * value for value in doubt or DOUBT)
     background, foreground = mask <= low, mask >= high
@@ -83,8 +83,8 @@ def from_mask(
 def no_unknown(name: str, remedy: str = "give it as `mask`") -> InputError:
     """Return the error for one or more trimaps without unknown pixels. remedy: what to do with a mask."""
     return InputError(
-        f"{name}: has no unknown pixels, so that there is nothing to estimate; if this is a mask, {remedy}; to take it "
-        "as the alpha, say `allow_no_unknown`"
+        f"{name}: has no unknown pixels, so there is nothing to estimate; if it is a plain mask, {remedy}; to use "
+        "it as the alpha, set `allow_no_unknown`"
     )
 
 

@@ -51,8 +51,8 @@ def load_checkpoint(path: str | Path, config: ModelConfig | None = None) -> Lite
     problems = _mismatches(model.state_dict(), state)
     if problems:
         raise CheckpointError(
-            f"{path}: not a checkpoint of this LiteMatting: {'; '.join(problems)}. "
-            "Use a checkpoint in the published layout, or the ModelConfig it was trained with."
+            f"{path}: does not match this LiteMatting network: {'; '.join(problems)}; use a checkpoint in the "
+            "published layout, or the ModelConfig it was trained with"
         )
     model.load_state_dict(state, strict=True)
     return model.eval()
@@ -77,7 +77,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     path = Path(path_text("path", path))
     suffix = path.suffix.lower()
     if suffix not in CHECKPOINT_SUFFIXES:
-        raise CheckpointError(f"{path}: a checkpoint ends in {', '.join(CHECKPOINT_SUFFIXES)}, this in '{suffix}'")
+        raise CheckpointError(f"{path}: a checkpoint must end in {', '.join(CHECKPOINT_SUFFIXES)}; got '{suffix}'")
     if not os.path.isfile(path):
         raise CheckpointError(f"{path}: no such checkpoint file; give the path of an existing one")
     return _unwrap(path, _read_safetensors(path) if suffix == ".safetensors" else _read_torch(path))
@@ -88,21 +88,23 @@ def _read_torch(path: Path) -> object:
     try:
         # torch.save stores; of packed records a megabyte can be gigabytes.
         if zipfile.is_zipfile(path) and _is_packed(path):
-            raise CheckpointError(f"{path}: holds compressed records, wanted what torch.save writes; save it with that")
+            raise CheckpointError(
+                f"{path}: contains compressed records, unlike files written by torch.save; save it with torch.save"
+            )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a damaged file's numbers, before it is refused
             return torch.load(path, map_location="cpu", weights_only=True)  # a pickle could run any code otherwise
     except pickle.UnpicklingError as error:
         said = first_line(error)
         if not said or _BYTES.search(str(error)):  # a byte of a damaged file, taken for an instruction of a pickle
-            raise CheckpointError(f"{path}: damaged or not a PyTorch checkpoint; fetch it again") from error
+            raise CheckpointError(f"{path}: damaged or not a PyTorch checkpoint; download it again") from error
         raise CheckpointError(
-            f"{path}: not a checkpoint of plain tensors, the only kind that is read; "
-            f"save model.state_dict() with torch.save (torch says: {said})"
+            f"{path}: contains more than plain tensors, which is not safe to load; save model.state_dict() with "
+            f"torch.save ({said})"
         ) from error
     except _DAMAGE as error:
         reason = "" if _BYTES.search(str(error)) else f" ({first_line(error)})"
-        raise CheckpointError(f"{path}: damaged or not a PyTorch checkpoint; fetch it again{reason}") from error
+        raise CheckpointError(f"{path}: damaged or not a PyTorch checkpoint; download it again{reason}") from error
 
 
 def _is_packed(path: Path) -> bool:
@@ -119,7 +121,7 @@ def _read_safetensors(path: Path) -> object:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, *_DAMAGE) as error:
         reason = "" if _BYTES.search(str(error)) else f" ({first_line(error)})"
-        raise CheckpointError(f"{path}: damaged or not a safetensors file; fetch it again{reason}") from error
+        raise CheckpointError(f"{path}: damaged or not a safetensors file; download it again{reason}") from error
 
 
 def _unwrap(path: Path, loaded: object) -> dict[str, Tensor]:
@@ -132,15 +134,15 @@ def _unwrap(path: Path, loaded: object) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         keys = f" with {', '.join(str(key) for key in state)[:60]}" if isinstance(state, dict) and state else ""
         raise CheckpointError(
-            f"{path}: holds a {type(state).__name__}{keys}, wanted a dict of tensors, "
-            f"plain or under {' or '.join(NESTING_KEYS)}"
+            f"{path}: contains a {type(state).__name__}{keys}, expected a dict of tensors, at the top level or "
+            f"under {' or '.join(NESTING_KEYS)}"
         )
     for name, value in state.items():
         counter = str(name).endswith(_COUNTER) and value.dtype == torch.int64
         if not (value.dtype in _WEIGHTS or counter) or value.layout != torch.strided or value.is_meta:
             raise CheckpointError(
-                f"{path}: {name} is a {value.dtype} tensor of layout {value.layout} on {value.device}, wanted dense "
-                "floating-point weights; save model.float().state_dict()"
+                f"{path}: {name} is a {value.dtype} tensor of layout {value.layout} on {value.device}, expected "
+                "dense floating-point weights; save model.float().state_dict()"
             )
     # What DataParallel and a Lightning module put before the names.
     return {str(name).removeprefix("module.").removeprefix("model."): value for name, value in state.items()}
@@ -149,7 +151,7 @@ def _unwrap(path: Path, loaded: object) -> dict[str, Tensor]:
 def _mismatches(wanted: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
     """Return in words what is missing, unexpected and of a wrong shape, with the first names of each."""
     shapes = [
-        f"{name} is {tuple(given[name].shape)}, wanted {tuple(wanted[name].shape)}"
+        f"{name} is {tuple(given[name].shape)}, expected {tuple(wanted[name].shape)}"
         for name in sorted(wanted.keys() & given.keys())
         if given[name].shape != wanted[name].shape
     ]

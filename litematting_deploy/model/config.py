@@ -30,4 +30,6 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         if self.pooling != "adaptive" and self.enb and self.enb_pooling == "max":
-            raise ValueError('maximum pooling is no matrix product: use pooling="adaptive" with enb_pooling="max"')
+            raise ValueError(
+                'maximum pooling cannot be written as a matrix product; use pooling="adaptive" with enb_pooling="max"'
+            )

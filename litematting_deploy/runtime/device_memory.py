@@ -81,7 +81,7 @@ class DeviceMemory:
 
     def __str__(self) -> str:
         known = self.image + self.engine_io + (self.engine or 0)
-        engine = "what its library takes" if self.engine is None else f"{self.engine / 1e6:.0f} MB"
+        engine = "whatever its library takes" if self.engine is None else f"{self.engine / 1e6:.0f} MB"
         return (
             f"{known / 1e6:.0f} MB{' and more' if self.engine is None else ''}: planes of the image "
             f"{self.image / 1e6:.0f} MB, inputs and output of a batch {self.engine_io / 1e6:.0f} MB, engine {engine}"
@@ -167,6 +167,6 @@ def allocate(cuda: Cuda, nbytes: int, layout: Layout, stream: Stream | None = No
     except DeviceError as error:
         height, width = layout.image_hw
         raise DeviceError(
-            f"{error}; a photo of {width}x{height} needs {layout.all_bytes / 1e6:.0f} MB beside the engine: "
-            "use a smaller `batch`, cut the photo, or use `device=cpu`"
+            f"{error}; a photo of {width}x{height} needs {layout.all_bytes / 1e6:.0f} MB in addition to the engine; "
+            "use a smaller `batch`, crop the photo, or use `device=cpu`"
         ) from error

@@ -107,7 +107,7 @@ class DeviceStitcher:
         # On the host any dtype is a conversion away; on the device the kernels would have to write it.
         if on_device and dtype.name not in WRITTEN:
             raise UsageError(
-                f"`dtype` must be {', '.join(WRITTEN[:-1])} or {WRITTEN[-1]} where alpha stays on the device; got "
+                f"`dtype` must be {', '.join(WRITTEN[:-1])} or {WRITTEN[-1]} if the alpha stays on the device; got "
                 f"{dtype}; convert it there",
                 parameter="dtype",
             )

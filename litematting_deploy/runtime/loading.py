@@ -33,13 +33,13 @@ _CHECKPOINT_CPU = f"{CHECKPOINT} on the CPU"
 
 # parameter that only some engines have -> these, and what to do for others
 _ONLY = {
-    "device": ((ONNX, CHECKPOINT, TENSORRT), "the server decides where it computes"),
-    "precision": ((_GPU, _OPENVINO), "it computes in the precision that it was made in"),
-    "compiled": ((CHECKPOINT,), "only PyTorch compiles a model when it runs"),
-    "channels_last": ((CHECKPOINT,), "other engines choose how activations lie in memory"),
-    "threads": ((_CPU, _OPENVINO, _CHECKPOINT_CPU), "a GPU has its own"),
-    "trust": ((TENSORRT,), "nothing else needs it"),
-    "timeout_s": ((_SERVER,), "nothing else is waited for"),
+    "device": ((ONNX, CHECKPOINT, TENSORRT), "the server decides where it runs"),
+    "precision": ((_GPU, _OPENVINO), "its precision is fixed"),
+    "compiled": ((CHECKPOINT,), "only PyTorch compiles a model at run time"),
+    "channels_last": ((CHECKPOINT,), "other engines choose the memory layout of activations"),
+    "threads": ((_CPU, _OPENVINO, _CHECKPOINT_CPU), "a GPU manages its own"),
+    "trust": ((TENSORRT,), "no other kind of engine needs it"),
+    "timeout_s": ((_SERVER,), "only a server has to be waited for"),
 }
 
 
@@ -93,7 +93,7 @@ def open_spec(spec: EngineSpec, trimap: NDArray[np.uint8] | None = None) -> Engi
         try:
             return _opened(replace(spec, device=device))
         except (DependencyError, DeviceError) as error:
-            warnings.warn(f"`device=auto` passes over what does not run here: {error}", stacklevel=3)
+            warnings.warn(f"`device=auto` skipped a device that does not work here: {error}", stacklevel=3)
     return _opened(replace(spec, device=last))
 
 
@@ -162,7 +162,7 @@ def _check_parameters(spec: EngineSpec, engine: str, *kinds: str) -> None:
         accepted, reason = _ONLY[name]
         if not set(kinds) & set(accepted):
             raise UsageError(
-                f"{engine}: `{name}` applies to {' or '.join(accepted)}, and this is {kinds[-1]}: {reason}; "
+                f"{engine}: `{name}` applies only to {' or '.join(accepted)}, and this is {kinds[-1]}: {reason}; "
                 "leave it out",
                 parameter=name,
             )
@@ -181,8 +181,8 @@ def _of_patch(engine: Engine, path: str | Path, patch_hw: tuple[int, int] | None
         engine.close()
         height, width = patch_hw
         raise UsageError(
-            f"{path}: `patch_hw` must be {engine.patch_hw[0]}x{engine.patch_hw[1]}, the only size of patches that this "
-            f"engine takes; got {height}x{width}; export the model again with ltm-export for patches of that size",
+            f"{path}: `patch_hw` must be {engine.patch_hw[0]}x{engine.patch_hw[1]}, the only patch size that this "
+            f"engine accepts; got {height}x{width}; export the model for that patch size with ltm-export",
             parameter="patch_hw",
         )
     return engine
@@ -192,12 +192,12 @@ def _check_file(path: Path) -> None:
     """Raise `ArtefactError` unless this is the file of an ONNX or a TensorRT engine."""
     if path.suffix.lower() not in (".onnx", TENSORRT_SUFFIX):
         raise ArtefactError(
-            f"{path}: an engine is a checkpoint, an .onnx (made with ltm-export) or, on a GPU, an .engine (with "
-            "ltm-build); on a Triton server, grpc://HOST:8001/MODEL"
+            f"{path}: not an engine; give a checkpoint, an .onnx from ltm-export, an .engine from ltm-build (on a "
+            "GPU), or grpc://HOST:8001/MODEL (on a Triton server)"
         )
     if not os.path.isfile(path):  # also of a name that is longer than any
         command = "ltm-build" if path.suffix.lower() == TENSORRT_SUFFIX else "ltm-export"
-        raise ArtefactError(f"{path}: no such engine file; make one with {command}")
+        raise ArtefactError(f"{path}: no such engine file; create one with {command}")
 
 
 def _on_device(path: Path, kind: str, device: str, index: int, spec: EngineSpec) -> Engine:

@@ -63,7 +63,8 @@ class Matter:
         """
         if not isinstance(engine, Engine):
             raise UsageError(
-                f"`engine` must be an engine that load_engine opened; got {shown(engine)}; Matter.load opens a file"
+                f"`engine` must be an engine opened by load_engine; got {shown(engine)}; to open a file, use "
+                "Matter.load"
             )
         most = engine.batch or engine.most
         check_batch(batch, engine.name, most)
@@ -252,8 +253,8 @@ class Matter:
         if self._refines:
             if isinstance(image, DeviceArray) or isinstance(trimap, DeviceArray):
                 raise UsageError(
-                    "`refine` works on the host, and image or trimap lies on the device; copy both to the host, or "
-                    "leave it out"
+                    "`refine` runs on the host, but the image or trimap is on the device; copy both to the host, "
+                    "or leave `refine` out"
                 )
             dtype = np.dtype(np.float32)
         if isinstance(image, DeviceArray):
@@ -295,7 +296,7 @@ class Matter:
     def _check_open(self) -> None:
         """Raise `UsageError` after `close`."""
         if self._closed:
-            raise UsageError("this matter was closed; open another with Matter.load")
+            raise UsageError("this Matter is closed; open another with Matter.load")
 
     def close(self) -> None:
         """Close the engine; the matter answers nothing more."""
@@ -325,8 +326,8 @@ def _planner(engine: Engine, spec: PlanSpec) -> "partial[Plan]":
     if spec.published:
         if patch_hw != PUBLISHED_PATCH_HW:
             raise UsageError(
-                f"`published` runs patches of 640x640, and {engine.name} takes {patch_hw[0]}x{patch_hw[1]}; export the "
-                "model with ltm-export for patches of 640x640",
+                f"`published` requires patches of 640x640, but {engine.name} takes {patch_hw[0]}x{patch_hw[1]}; "
+                "export the model for 640x640 with ltm-export",
                 parameter="published",
             )
         if spec.step not in (None, PUBLISHED_STEP):

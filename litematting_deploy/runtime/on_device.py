@@ -78,7 +78,7 @@ class OnDevice(Engine):
             height, width = self.engine.patch_hw
             raise DeviceError(
                 f"{error}; {self.engine.batch} patches of {height}x{width} need "
-                f"{sum(self.sizes.values()) / 1e6:.0f} MB beside the engine: use a smaller `batch`"
+                f"{sum(self.sizes.values()) / 1e6:.0f} MB in addition to the engine; use a smaller `batch`"
             ) from error
 
     @property

@@ -44,7 +44,7 @@ def mask_from_box(
     height, width = image.shape[:2]
     x, y, right, bottom = box[0], box[1], min(box[0] + box[2], width), min(box[1] + box[3], height)
     if x >= width or y >= height:
-        raise UsageError(f"`box` must lie in the photo, which is {width}x{height}; got {','.join(map(str, box))}")
+        raise UsageError(f"`box` must lie inside the photo, which is {width}x{height}; got {','.join(map(str, box))}")
     labels = np.full((height, width), cv2.GC_BGD, np.uint8)
     labels[y:bottom, x:right] = cv2.GC_PR_FGD
     for stroke, value in ((foreground, cv2.GC_FGD), (background, cv2.GC_BGD)):
@@ -52,8 +52,8 @@ def mask_from_box(
             labels[stroke] = value
     if np.mean(labels == cv2.GC_BGD) < _LEAST_OUTSIDE:
         raise UsageError(
-            "`box` takes in the whole photo, so that nothing shows what background is like; draw it closer, or mark "
-            "some with `sure_background`"
+            "`box` covers the whole photo, so no background is left to compare with; draw it closer to the object, "
+            "or mark background with `sure_background`"
         )
     around_y, around_x = round((bottom - y) * _CONTEXT) + 8, round((right - x) * _CONTEXT) + 8
     part = (slice(max(y - around_y, 0), bottom + around_y), slice(max(x - around_x, 0), right + around_x))
@@ -73,8 +73,8 @@ def _cut(image: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.bool
         cv2.grabCut(small, small_labels, _NO_BOX, *models, _ROUNDS, cv2.GC_INIT_WITH_MASK)
     except cv2.error as error:
         raise InputError(
-            f"`box`: GrabCut needs more pixels of either side ({first_line(error)}); draw a larger box, or one that "
-            "leaves some background outside"
+            f"`box`: GrabCut needs more pixels of both object and background ({first_line(error)}); draw a larger "
+            "box, or one that leaves some background outside"
         ) from error
     inside = _is_foreground(small_labels)
     if small.shape == image.shape:

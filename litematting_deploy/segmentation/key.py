@@ -104,10 +104,10 @@ def find_key(chroma: NDArray[np.float32], key: str, name: str = "image") -> Key:
         colour = np.frombuffer(bytes.fromhex(key[1:]), np.uint8).reshape(1, 1, 3)
         exact = chroma_of(colour)[0, 0]
         if np.hypot(*exact) < _LEAST_SATURATION:
-            raise UsageError(f"`key` must be a saturated colour, as that of a screen; got {key}, which is nearly grey")
+            raise UsageError(f"`key` must be a saturated colour, as screens have; got {key}, which is nearly grey")
         return _measured(chroma.reshape(-1, 2), exact)
     if key != "auto" and key not in NAMED:
-        raise UsageError(f"`key` must be green, blue, auto or a colour as #00b140; got {key!r}")
+        raise UsageError(f"`key` must be green, blue, auto or a colour such as #00b140; got {key!r}")
     sample = _border(chroma) if key == "auto" else chroma.reshape(-1, 2)
     sample = sample[:: max(1, len(sample) // _SAMPLES)]
     wanted = np.hypot(sample[:, 0], sample[:, 1]) >= _LEAST_SATURATION
@@ -115,8 +115,11 @@ def find_key(chroma: NDArray[np.float32], key: str, name: str = "image") -> Key:
         hues = np.degrees(np.arctan2(sample[:, 1], sample[:, 0]))
         wanted &= np.abs((hues - NAMED[key] + 180) % 360 - 180) <= _HUES
     if wanted.mean() < _LEAST_SHARE:
-        what = "has no border of one saturated colour" if key == "auto" else f"has hardly any {key} in it"
-        raise InputError(f"{name}: {what}, as a screen is; say which colour it has, as `key=#00b140`, or use `box`")
+        what = "has no border with one saturated colour" if key == "auto" else f"contains hardly any {key}"
+        raise InputError(
+            f"{name}: {what}, so no screen was found; give the colour of the screen, such as `key=#00b140`, or use "
+            "`box`"
+        )
     counts, a_edges, b_edges = np.histogram2d(
         sample[wanted, 0], sample[wanted, 1], bins=_BINS, range=((-_SPAN, _SPAN), (-_SPAN, _SPAN))
     )

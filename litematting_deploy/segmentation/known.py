@@ -72,7 +72,9 @@ class Recipe:
             return names.index(self.output)
         if isinstance(self.output, int) and 0 <= self.output < len(names):
             return self.output
-        raise ArtefactError(f"{path}: output {self.output!r} is none of its outputs, {', '.join(names)}; mend its TOML")
+        raise ArtefactError(
+            f"{path}: output must be one of {', '.join(names)}; got {self.output!r}; correct its TOML file"
+        )
 
 
 U2NET = Recipe(name="U2-Net", divisor="largest", spread=True)
@@ -89,25 +91,25 @@ def recipe_for(path: Path, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) 
     """
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[:2] not in ((1, 3), (None, 3), (None, None)):
         found = "; ".join(f"{tensor.name} {_shape(tensor)}" for tensor in inputs)
-        raise ArtefactError(f"{path}: takes {found}; a segmenter takes one photo alone, (1, 3, H, W)")
+        raise ArtefactError(f"{path}: takes {found}; a segmenter must take a single photo, (1, 3, H, W)")
     if inputs[0].dtype not in ("float32", "float16"):
-        raise ArtefactError(f"{path}: takes {inputs[0].dtype}; a segmenter takes float32 or float16")
+        raise ArtefactError(f"{path}: takes {inputs[0].dtype}; a segmenter must take float32 or float16")
     beside = path.with_suffix(".toml")
     if beside.exists():
         return decode(beside, Recipe, name="a segmenter's description", toml=True, remedy=_KEYS)
     known = _recognised(inputs[0], outputs)
     if known is None:
         raise ArtefactError(
-            f"{path}: {inputs[0].name} {_shape(inputs[0])} with {len(outputs)} output"
-            f"{'s' if len(outputs) > 1 else ''} is none of the segmenters that are known here (U2-Net, IS-Net, "
-            f"BiRefNet, MODNet, RMBG-1.4); say in {beside} how it takes a photo: {_KEYS}"
+            f"{path}: {inputs[0].name} {_shape(inputs[0])} with {len(outputs)} "
+            f"output{'s' if len(outputs) > 1 else ''} is not a segmenter known here (U2-Net, IS-Net, BiRefNet, "
+            f"MODNet, RMBG-1.4); describe its input in {beside}: {_KEYS}"
         )
     return known
 
 
 _KEYS = (
-    "its keys are name, size = [height, width] or short_side, fit, divisor, mean, deviation, channels, output, sigmoid "
-    "and spread"
+    "the keys are name, size = [height, width] or short_side, fit, divisor, mean, deviation, channels, output, "
+    "sigmoid and spread"
 )
 
 

@@ -28,15 +28,15 @@ _DOUBT = (0.05, 0.95)
 """The values between which a segmenter hesitates: few of them ever reach 0 and 1."""
 _EMPTY = {
     "box": "draw the box closer around the object, or mark some of it with `sure_foreground`",
-    "key": "lower `key_tolerance`, or say the screen's own colour, as `key=#00b140`",
-    "plate": "give the photo in which the object is, and a plate without it",
-    "segmenter": "use another model, or `box` to say where the object is",
+    "key": "lower `key_tolerance`, or give the exact colour of the screen, such as `key=#00b140`",
+    "plate": "give the photo that shows the object, and a plate without it",
+    "segmenter": "use another model, or show where the object is with `box`",
 }
 _FULL = {
     "box": "draw the box closer around the object, or mark background with `sure_background`",
-    "key": "raise `key_tolerance`, or say the screen's own colour, as `key=#00b140`",
+    "key": "raise `key_tolerance`, or give the exact colour of the screen, such as `key=#00b140`",
     "plate": "take the plate from the same place and in the same light, or use `box`",
-    "segmenter": "use another model, or `box` to say where the object is",
+    "segmenter": "use another model, or show where the object is with `box`",
 }
 
 
@@ -80,8 +80,8 @@ class MaskMaker:
             if stroke is not None and stroke.shape != image.shape[:2]:
                 (height, width), (given_height, given_width) = image.shape[:2], stroke.shape
                 raise InputError(
-                    f"`{which}` must be {width}x{height}, as {name} is; got {given_width}x{given_height}; paint it on "
-                    "this very photo"
+                    f"`{which}` must be {width}x{height}, the size of {name}; got {given_width}x{given_height}; "
+                    "paint it on this photo"
                 )
         return self.marked(self._mask(image, name))
 
@@ -100,7 +100,7 @@ class MaskMaker:
     def nothing(self, name: str, *, full: bool) -> InputError:
         """Return the error for a photo none of whose pixels is sure to be object or, `full`, all of whose are."""
         what, fix = ("no background", _FULL) if full else ("no object", _EMPTY)
-        return InputError(f"{name}: `{self.way}` finds {what} in it; {fix[self.way]}", parameter=self.way)
+        return InputError(f"{name}: `{self.way}` found {what}; {fix[self.way]}", parameter=self.way)
 
     def _mask(self, image: NDArray[np.uint8], name: str) -> SoftMask:
         if self.box is not None:

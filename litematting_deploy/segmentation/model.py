@@ -84,7 +84,7 @@ class Segmenter:
         hw = self.recipe.hw(photo_hw, (height, width))
         if hw is None:
             beside = self.path.with_suffix(".toml").name
-            raise ArtefactError(f"{self.path}: takes any size; say which in {beside}: size = [height, width]")
+            raise ArtefactError(f"{self.path}: accepts any size; choose one in {beside}: size = [height, width]")
         return hw
 
     def _mask(self, found: NDArray[np.float32]) -> SoftMask:
@@ -93,7 +93,7 @@ class Segmenter:
         beside = self.path.with_suffix(".toml").name
         if plane is None:
             raise ArtefactError(
-                f"{self.path}: its output is {found.shape}, not one plane; say which counts in {beside}"
+                f"{self.path}: its output is {found.shape}, expected a single plane; name the right output in {beside}"
             )
         if not np.isfinite(plane).all():
             raise ArtefactError(f"{self.path}: its output contains NaN or infinity for this photo; try `device=cpu`")
@@ -102,8 +102,8 @@ class Segmenter:
         if within == self.recipe.sigmoid:
             said, meant = ("do", "false") if self.recipe.sigmoid else ("do not", "true")
             raise ArtefactError(
-                f"{self.path}: its values go from {least:.3g} to {most:.3g}, and {said} lie within 0..1 before any "
-                f"sigmoid; say sigmoid = {meant} in {beside}"
+                f"{self.path}: its values range from {least:.3g} to {most:.3g} and {said} lie within 0..1 before "
+                f"any sigmoid; set sigmoid = {meant} in {beside}"
             )
         if self.recipe.sigmoid:
             return np.asarray(1 / (1 + np.exp(-plane.clip(-50, 50))), np.float32)

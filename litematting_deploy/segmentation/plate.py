@@ -44,7 +44,7 @@ def mask_from_plate(image: NDArray[np.uint8], plate: NDArray[np.uint8], name: st
     if plate.shape != image.shape:
         raise InputError(
             f"{name}: is {plate.shape[1]}x{plate.shape[0]}, the photo is {image.shape[1]}x{image.shape[0]}; a clean "
-            "plate is a picture of the same view and size, without the object"
+            "plate must show the same view at the same size, without the object"
         )
     shift = _shift(image, plate, name)
     moved = _moved(plate, shift)
@@ -106,8 +106,8 @@ def _shift(image: NDArray[np.uint8], plate: NDArray[np.uint8], name: str) -> NDA
     shift = np.array(found) if response >= _RESPONSE else np.zeros(2)
     if np.hypot(*shift) > _MOST_SHIFT * max(small.shape):
         raise InputError(
-            f"{name}: is shifted by {scale * np.hypot(*shift):.0f} pixels against the photo, as if the camera had moved"
-            "; use a plate from the same place, or `box`"
+            f"{name}: is shifted by {scale * np.hypot(*shift):.0f} pixels against the photo, as if the camera had "
+            "moved; use a plate from the same camera position, or `box`"
         )
     shift = _settled(small, small_plate, shift, _ROUNDS)
     return shift if scale == 1 else _settled(image, plate, shift * scale, _LAST_ROUNDS)

@@ -78,7 +78,7 @@ def photo_patches(folder: str | Path, patch_hw: tuple[int, int]) -> list[Inputs]
     if alone or not photos:
         missing = ", ".join(itertools.islice(alone, 4)) or "any photo"
         raise InputError(
-            f"{folder}: no trimap or mask for {missing}; beside NAME.jpg put NAME{_TRIMAP}.png or NAME{_MASK}.png"
+            f"{folder}: no trimap or mask for {missing}; next to NAME.jpg, add NAME{_TRIMAP}.png or NAME{_MASK}.png"
         )
     return [_patch_of(path, beside, patch_hw) for path in photos]
 
@@ -95,7 +95,7 @@ def _patch_of(photo: Path, beside: dict[str, Path], patch_hw: tuple[int, int]) -
         raise no_unknown(str(source))
     if trimap.shape != image.shape[:2]:
         raise InputError(
-            f"{source}: is {trimap.shape[1]}x{trimap.shape[0]}, its photo {image.shape[1]}x{image.shape[0]}; they must "
-            "be of one size"
+            f"{source}: is {trimap.shape[1]}x{trimap.shape[0]}, but its photo is {image.shape[1]}x{image.shape[0]}; "
+            "the sizes must match"
         )
     return balanced_patch(image, trimap, patch_hw)

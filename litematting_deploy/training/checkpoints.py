@@ -183,8 +183,9 @@ class Checkpoints(Callback):
         state = {name.removeprefix("model."): value for name, value in checkpoint["state_dict"].items()}
         if not all(bool(value.isfinite().all()) for value in state.values()):
             raise TrainingError(
-                f"{self.run}: diverged before step {trainer.global_step}: the weights are no longer finite; "
-                f"{CHECKPOINT} is from before; begin again with `init={self.run / WEIGHTS}` and a lower learning_rate"
+                f"{self.run}: diverged before step {trainer.global_step}: the weights contain NaN or infinity; "
+                f"{CHECKPOINT} is from before that; start a new run with `init={self.run / WEIGHTS}` and a lower "
+                "learning_rate"
             )
         if trainer.is_global_zero:
             replace_file(self.run / WEIGHTS, small_checkpoint(state, trainer.global_step, self.recipe))

@@ -37,7 +37,7 @@ def list_cutouts(folder: str | Path) -> list[Path]:
     for path in images:
         colours = path.stem.removesuffix(_OPACITY) + _COLOUR
         if path.stem.endswith(_OPACITY) and not any(other.stem == colours for other in found):
-            raise InputError(f"{path}: its colours, {colours}, are not there; add or remove it")
+            raise InputError(f"{path}: its colours, {colours}, were not found; add that file, or remove this one")
     return found
 
 
@@ -53,7 +53,9 @@ def opacity_file(path: Path) -> Path | None:
     stem = path.stem.removesuffix(_COLOUR) + _OPACITY
     found = sorted(other for other in path.parent.glob(f"{stem}.*") if _may_be_read(other))
     if not found:
-        raise InputError(f"{path}: its opacity, {stem}, is not there; add it, or rename the file if it has an alpha")
+        raise InputError(
+            f"{path}: its opacity, {stem}, was not found; add that file, or rename this one if it has an alpha channel"
+        )
     return found[0]
 
 
@@ -66,16 +68,18 @@ def read_cutout(path: str) -> tuple[Piece, ...]:
     other = opacity_file(Path(path))
     decoded = decode(path, _MAX_MEGAPIXELS)
     if other is None and decoded.alpha is None:
-        raise InputError(f"{path}: has no transparent pixel; save it with alpha, or name its alpha X{_OPACITY}")
+        raise InputError(f"{path}: has no transparent pixels; save it with alpha, or name its alpha X{_OPACITY}")
     colours, alpha = upper_bits(decoded.levels), decoded.alpha
     colours = colours if colours.ndim == 3 else np.repeat(colours[:, :, None], 3, axis=2)
     alpha = upper_bits(alpha) if other is None and alpha is not None else read_mask(other or path, _MAX_MEGAPIXELS)
     if alpha.shape != colours.shape[:2]:
-        raise InputError(f"{other}: is {alpha.shape[::-1]}, its colours {path} {colours.shape[1::-1]}; resize one")
+        raise InputError(
+            f"{other}: is {alpha.shape[::-1]}, but its colours, {path}, are {colours.shape[1::-1]}; resize one of them"
+        )
     alpha = _without_grey(alpha)
     pieces = [_trimmed(colours, alpha, box) for box in _boxes(alpha)]
     if not pieces:
-        raise InputError(f"{path}: is clear nearly everywhere, its alpha reaches {alpha.max()}; remove it")
+        raise InputError(f"{path}: is almost entirely transparent (its alpha reaches only {alpha.max()}); remove it")
     return tuple(pieces)
 
 

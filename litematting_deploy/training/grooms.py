@@ -42,17 +42,19 @@ def read_groom(path: str) -> Strands:
     try:
         size = file.stat().st_size
         if size > MAX_BYTES:
-            raise InputError(f"{path}: has {size} bytes; grooms have at most {MAX_BYTES}, split it")
+            raise InputError(f"{path}: has {size} bytes, but grooms may have at most {MAX_BYTES}; split it")
         counts, points = (_read_npz if file.suffix.lower() == ".npz" else _read_tfx)(file)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: cannot be read as a groom: {first_line(error)}; export it again") from error
     if not np.isfinite(points).all():
-        raise InputError(f"{path}: {int((~np.isfinite(points)).sum())} coordinates are not finite; export it again")
+        raise InputError(
+            f"{path}: {int((~np.isfinite(points)).sum())} coordinates are NaN or infinite; export it again"
+        )
     if np.abs(points).max(initial=0) > 1e9:
-        raise InputError(f"{path}: coordinates reach {np.abs(points).max():g}, wanted at most 1e9; scale it down")
+        raise InputError(f"{path}: coordinates reach {np.abs(points).max():g}, expected at most 1e9; scale it down")
     strands = _resampled(counts, points)
     if not len(strands):
-        raise InputError(f"{path}: no strand has two points and a length; remove the file")
+        raise InputError(f"{path}: no strand has at least two points and a length above 0; remove the file")
     return strands
 
 
@@ -62,17 +64,19 @@ def _read_npz(file: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         sizes = {info.filename: info.file_size for info in archive.infolist()}
     for name in ("cnt.npy", "data.npy"):
         if name not in sizes:
-            raise InputError(f"{file}: holds no array {name[:-4]}; CharMorph's grooms hold cnt and data")
+            raise InputError(f"{file}: contains no array {name[:-4]}; CharMorph grooms contain cnt and data")
         if sizes[name] > MAX_BYTES:
-            raise InputError(f"{file}: {name[:-4]} unpacks to {sizes[name]} bytes, at most {MAX_BYTES} are read")
+            raise InputError(
+                f"{file}: {name[:-4]} unpacks to {sizes[name]} bytes, more than the limit of {MAX_BYTES}; split it"
+            )
     with np.load(file, allow_pickle=False) as arrays:
         counts, points = arrays["cnt"], arrays["data"]
     if counts.dtype.kind not in "iu" or counts.ndim != 1 or not len(counts) or counts.min() < 0:
-        raise InputError(f"{file}: cnt is {counts.shape} {counts.dtype}, wanted a row of counts of points")
+        raise InputError(f"{file}: cnt is {counts.shape} {counts.dtype}, expected a row of counts of points")
     counts = counts.astype(np.int64)
     if points.dtype.kind != "f" or points.shape != (counts.sum(), 3):
         raise InputError(
-            f"{file}: data is {points.shape} {points.dtype}, wanted ({counts.sum()}, 3) floats, as cnt says"
+            f"{file}: data is {points.shape} {points.dtype}, expected ({counts.sum()}, 3) floats, as cnt says"
         )
     return counts, points.astype(np.float64) @ np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 
@@ -81,18 +85,23 @@ def _read_tfx(file: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """TressFX: a header with counts, then xyz at the file's end, or (version 4) xyzw from byte 160; y up."""
     content = file.read_bytes()
     if len(content) < _TFX_HEADER.size:
-        raise InputError(f"{file}: has {len(content)} bytes, a TressFX header has {_TFX_HEADER.size}")
+        raise InputError(
+            f"{file}: has {len(content)} bytes, but a TressFX header has {_TFX_HEADER.size}; export it again"
+        )
     version, strands, points = _TFX_HEADER.unpack_from(content)
     if not 1 <= version < 6 or strands < 1 or points < 2:
         raise InputError(
-            f"{file}: says version {version:g}, {strands} strands of {points} points; "
-            "TressFX files are of version 1 to 5 with at least 1 strand of 2 points"
+            f"{file}: its header says version {version:g} with {strands} strands of {points} points, expected "
+            "version 1 to 5 with at least 1 strand of 2 points"
         )
     new = version >= _TFX_NEW
     needed = strands * points * (16 if new else 12)
     start = _TFX_NEW_HEADER if new else len(content) - needed
     if start < _TFX_HEADER.size or start + needed > len(content):
-        raise InputError(f"{file}: has {len(content)} bytes; {strands} strands of {points} points take {needed} more")
+        raise InputError(
+            f"{file}: has {len(content)} bytes, but {strands} strands of {points} points need {needed} more; export "
+            "it again"
+        )
     floats = np.frombuffer(content, "<f4", needed // 4, start).reshape(strands * points, -1)
     return np.full(strands, points, np.int64), floats[:, :3].astype(np.float64)
 

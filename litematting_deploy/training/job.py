@@ -63,7 +63,7 @@ def train_run(spec: TrainSpec, console: Console) -> Reached | None:
     console.print(f"precision {decision.precision}: {decision.reason}", markup=False)
     if decision.slow:
         slow = f"warning: precision {decision.precision} is slow here"
-        console.print(f'{slow}; precision = "auto" takes the fastest one', markup=False)
+        console.print(f'{slow}; precision = "auto" selects the fastest', markup=False)
     if begun.fit_minutes is not None and not is_follower():
         # The pace is measured on little, since drawing the whole library may take as long as training.
         few = replace(recipe, procedural=replace(recipe.procedural, count=SHARD))
@@ -95,12 +95,15 @@ def new_run(spec: TrainSpec) -> Begun:
     if "foregrounds" in given:
         for name in ("fit_minutes", "strands", "cutouts"):
             if getattr(spec, name) is not None:
-                raise UsageError(f"`{name}` is about drawn alphas; leave it out, or leave `foregrounds` out")
+                raise UsageError(
+                    f"`{name}` applies only to drawn alphas and cannot be combined with `foregrounds`; leave one of "
+                    "them out"
+                )
         # As Composition-1k lays its folders out.
         given.setdefault("photos", f"{given['foregrounds']}/bg")
     if "photos" not in given:
         raise UsageError(
-            "nothing to train on: give `photos`, or `foregrounds` with fg/, alpha/ and bg/", parameter="photos"
+            "nothing to train on; give `photos`, or `foregrounds` with fg/, alpha/ and bg/", parameter="photos"
         )
     recipe = read_recipe(spec.recipe) if spec.recipe else Recipe()
     return Begun(recipe, **given, fit_minutes=spec.fit_minutes, encoder_minutes=spec.encoder_minutes)

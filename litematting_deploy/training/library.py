@@ -98,10 +98,12 @@ def _mapped(file: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any
     try:
         array = np.lib.format.open_memmap(file, mode="c")
     except (OSError, ValueError, ArithmeticError) as error:
-        raise InputError(f"{file}: cannot be read: {first_line(error)}; delete it to have it drawn again") from error
+        raise InputError(
+            f"{file}: cannot be read: {first_line(error)}; delete it, and it will be drawn again"
+        ) from error
     if array.dtype != dtype or array.shape != shape:
         raise InputError(
-            f"{file}: is {array.shape} {array.dtype}, wanted {shape} {np.dtype(dtype)}; "
-            "delete it to have it drawn again"
+            f"{file}: is {array.shape} {array.dtype}, expected {shape} {np.dtype(dtype)}; delete it, and it will be "
+            "drawn again"
         )
     return array

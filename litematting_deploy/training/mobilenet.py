@@ -96,7 +96,7 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(np.asarray(arrays[name], np.float32)) for name in arrays.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path}: cannot be read as .npz: {first_line(error)}; fetch it again") from error
+        raise CheckpointError(f"{path}: cannot be read as .npz: {first_line(error)}; download it again") from error
 
 
 def _layers() -> Iterator[tuple[str, str, str, tuple[int, ...]]]:
@@ -138,4 +138,4 @@ def _check(path: Path, folded: Mapping[str, Tensor]) -> None:
                 is_there = "is missing" if found is None else f"has the shape {tuple(found.shape)}"
                 raise CheckpointError(f"{path}: {name}.{part} {is_there}; MobileNetV2 1.0 has {wanted} there")
             if not bool(found.isfinite().all()):
-                raise CheckpointError(f"{path}: {name}.{part} contains NaN or infinity; fetch the file again")
+                raise CheckpointError(f"{path}: {name}.{part} contains NaN or infinity; download the file again")

@@ -46,7 +46,9 @@ def decide(asked: Precision, device: torch.device) -> Decision:
     if asked in ("auto", best):
         return Decision(best, reason)
     # Single precision is slower everywhere else, and chosen for its accuracy.
-    return Decision(asked, f"as the recipe says; {best} is faster here: {reason}", slow=asked != "32-true")
+    return Decision(
+        asked, f"as the recipe specifies, although {best} is faster here: {reason}", slow=asked != "32-true"
+    )
 
 
 def _fastest_on_gpu(device: torch.device) -> tuple[Precision, str]:
@@ -54,8 +56,8 @@ def _fastest_on_gpu(device: torch.device) -> tuple[Precision, str]:
     capability = torch.cuda.get_device_capability(device)
     named = f"{torch.cuda.get_device_name(device)} has compute capability {capability[0]}.{capability[1]}"
     if capability >= _BF16_CAPABILITY:
-        return "bf16-mixed", f"{named}, and multiplies bfloat16 from 8.0 on"
-    return "16-mixed", f"{named}, and multiplies bfloat16 from 8.0 on only"
+        return "bf16-mixed", f"{named}, and bfloat16 is fast from 8.0 on"
+    return "16-mixed", f"{named}, and bfloat16 is fast only from 8.0 on"
 
 
 def _fastest_on_cpu() -> tuple[Precision, str]:
@@ -67,7 +69,7 @@ def _fastest_on_cpu() -> tuple[Precision, str]:
         return best, f"a trial step took {single_s * 1e3:.0f} ms in float32 and {half_s * 1e3:.0f} ms in bfloat16"
     if fast:
         return "bf16-mixed", f"this processor has {instruction_set()}"
-    return "32-true", f"this processor has {instruction_set()}, and neither AVX512-BF16 nor AMX"
+    return "32-true", f"this processor has {instruction_set()}, but neither AVX512-BF16 nor AMX"
 
 
 def _step_s(autocast: torch.dtype | None) -> float:
@@ -100,7 +102,8 @@ def plan(recipe: Recipe, sources: Sequence[Source], spec: TrainSpec) -> list[str
     megapixels = sum(stage.steps * stage.batch * stage.crop**2 for stage in recipe.stages) * spec.devices / 1e6
     lines = [
         f"plan: {recipe.steps} steps, {recipe.samples * spec.devices} samples, {megapixels:.0f} megapixels; "
-        f"{recipe.validation_scenes} held-out scenes every {recipe.validate_every} steps, before and after"
+        f"{recipe.validation_scenes} held-out scenes every {recipe.validate_every} steps, at the start and at the "
+        "end"
     ]
     for library, _ in libraries(sources):
         layers, stream = len(library.missing()) * SHARD, library.stream

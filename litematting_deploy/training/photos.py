@@ -40,7 +40,10 @@ def split(paths: Sequence[Path], held_out: float) -> tuple[list[Path], list[Path
     A file's name decides, so that it stays on its side when others come or go.
     """
     if len(paths) < 2:
-        raise InputError(f"{paths[0]}: is the only one there; at least two are needed, one is held out for validation")
+        raise InputError(
+            f"{paths[0]}: is the only image there; at least two are needed, since one is held out for validation; "
+            "add photos"
+        )
     # The same on every machine and in every version of Python, which `hash` is not.
     shares = {path: int(hashlib.sha256(path.name.encode()).hexdigest()[:8], 16) / 2**32 for path in paths}
     ordered = sorted(paths, key=lambda path: shares[path])
@@ -58,7 +61,7 @@ def list_foregrounds(root: str | Path) -> dict[Path, Path]:
     foregrounds = list_images(Path(root) / "fg")
     alone = [path.name for path in foregrounds if path.stem not in alphas]
     if alone:
-        raise InputError(f"{root}/alpha: no file for {', '.join(alone[:4])} of {root}/fg; each foreground needs one")
+        raise InputError(f"{root}/alpha: no file for {', '.join(alone[:4])} of {root}/fg; add one for each foreground")
     return {path: alphas[path.stem] for path in foregrounds}
 
 
@@ -68,8 +71,8 @@ def read_window(foreground: Path, alpha: Path, size: int, rng: Generator) -> NDA
     mask, colours = read_alpha(alpha), read_image(foreground)
     if mask.shape != colours.shape[:2]:
         raise InputError(
-            f"{alpha}: is {mask.shape[1]}x{mask.shape[0]}, its foreground {foreground} "
-            f"{colours.shape[1]}x{colours.shape[0]}; they must be of one size"
+            f"{alpha}: is {mask.shape[1]}x{mask.shape[0]}, but its foreground, {foreground}, is "
+            f"{colours.shape[1]}x{colours.shape[0]}; the sizes must match"
         )
     y, x = points_of_interest(mask, rng, count=1)[0]
     half = size // 2
@@ -185,5 +188,8 @@ def _read(path: Path) -> NDArray[np.uint8]:
     """Return a photo made smaller, (H, W, 3) uint8. Raises `InputError` where it is too small."""
     image = shrink(read_image(path), MAX_SIDE)
     if min(image.shape[:2]) < MIN_SIDE:
-        raise InputError(f"{path}: is {image.shape[1]}x{image.shape[0]}; photos have at least {MIN_SIDE} pixels a side")
+        raise InputError(
+            f"{path}: is {image.shape[1]}x{image.shape[0]}, but photos must have at least {MIN_SIDE} pixels per "
+            "side; remove it"
+        )
     return image

@@ -40,7 +40,7 @@ class Stage:
         check_number("steps", self.steps, 1)
         check_number("batch", self.batch, 1)
         if self.crop % 32 or self.crop < 64:
-            raise UsageError(f"`crop` must be a multiple of 32 from 64 on; got {self.crop}")
+            raise UsageError(f"`crop` must be a multiple of 32, at least 64; got {self.crop}")
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not self.stages:
-            raise UsageError("`stages` must have at least one table; got none")
+            raise UsageError("`stages` must contain at least one table; got none")
         check_number("seed", self.seed, 0, 2**31)
         check_number("held_out", self.held_out, 0.001, 0.9)
         for name in ("validate_every", "validation_scenes", "checkpoint_every"):

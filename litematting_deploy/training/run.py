@@ -36,7 +36,7 @@ def find_device(name: str, devices: int) -> torch.device:
         return torch.device("cpu")
     if found < devices:
         raise DeviceError(
-            f"`device={name}` and `devices={devices}`: PyTorch sees {found} GPUs; ask for fewer, or for the CPU"
+            f"`device={name}` and `devices={devices}`: PyTorch sees {found} GPUs; choose fewer, or the CPU"
         )
     return torch.device("cuda", 0)
 

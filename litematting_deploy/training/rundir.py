@@ -61,13 +61,13 @@ def begin(run: Path, begun: Begun) -> Begun:
     for name in (BEGUN, CHECKPOINT):
         if (run / name).exists():
             raise UsageError(
-                f"{run}: holds a run already ({name}); go on with it by `resume`, or choose another folder"
+                f"{run}: already contains a run ({name}); continue it with `resume`, or choose another folder"
             )
     for folder in (run, *([Path(begun.libraries)] if begun.libraries else [])):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{folder}: cannot be made: {error.strerror}; choose another folder") from error
+            raise OutputError(f"{folder}: cannot be created: {error.strerror}; choose another folder") from error
     if begun.follows:
         # That run may train on: what this one begins with is what is there now.
         with replacing(run / START) as draft:
@@ -90,17 +90,18 @@ def reopen(run: Path) -> Begun:
     file = run / BEGUN
     if not os.path.isfile(file):
         raise UsageError(
-            f"{run}: holds no run, {BEGUN} is not there; give the folder of one, or leave `resume` out to begin one"
+            f"{run}: contains no run ({BEGUN} was not found); give the folder of a run, or leave `resume` out to "
+            "start one"
         )
     try:
-        begun = decode(file, Begun, name="what a run was begun with", error=CheckpointError)
+        begun = decode(file, Begun, name="the settings that a run was started with", error=CheckpointError)
         if (run / CHECKPOINT).is_file():
             _check_checkpoint(run / CHECKPOINT)
     except CheckpointError as error:
-        raise CheckpointError(f"{error}; begin a new run with `init={run / WEIGHTS}`, which are its weights") from error
+        raise CheckpointError(f"{error}; start a new run from its weights with `init={run / WEIGHTS}`") from error
     if begun.libraries and not os.path.isdir(begun.libraries):
         raise UsageError(
-            f"{file}: libraries is {begun.libraries}, which is no folder; make it if the alphas shall be drawn there"
+            f"{file}: libraries is {begun.libraries}, which is not a folder; make it if the alphas shall be drawn there"
         )
     return begun
 
@@ -113,7 +114,7 @@ def open_followed(run: Path) -> Begun:
     """
     begun = reopen(run)
     if not (run / CHECKPOINT).is_file():
-        raise UsageError(f"{run}: has no {CHECKPOINT} to continue yet; go on with that run by `resume` first")
+        raise UsageError(f"{run}: has no {CHECKPOINT} to continue from yet; continue that run with `resume` first")
     return dataclasses.replace(begun, libraries=begun.libraries or str(run.resolve()))
 
 
@@ -125,7 +126,7 @@ def read_followed(run: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(run / START, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
-        raise CheckpointError(f"{run / START}: cannot be read ({error}); begin the run again with `follows`") from error
+        raise CheckpointError(f"{run / START}: cannot be read ({error}); start the run again with `follows`") from error
     return state
 
 
@@ -134,7 +135,7 @@ def _check_checkpoint(path: Path) -> None:
     read_state_dict(path)
     missing = [name for name in _OF_A_RUN if name not in torch.load(path, map_location="meta", weights_only=True)]
     if missing:
-        raise CheckpointError(f"{path}: holds weights and no run, {missing[0]} is not there")
+        raise CheckpointError(f"{path}: contains only weights, not a run ({missing[0]} was not found)")
 
 
 def is_follower() -> bool:

@@ -141,8 +141,8 @@ def _cutouts(folder: Path, exclude: tuple[str, ...]) -> list[Path]:
     left = [path for path in found if not any(fnmatchcase(path.name, pattern) for pattern in exclude)]
     if not left:
         raise InputError(
-            f"{folder}: procedural.cutouts_exclude = {list(exclude)} leaves none of its {len(found)} cut-outs; "
-            "take a pattern out, or leave `cutouts` out"
+            f"{folder}: procedural.cutouts_exclude = {list(exclude)} excludes all of its {len(found)} cut-outs; "
+            "remove a pattern, or leave `cutouts` out"
         )
     return left
 

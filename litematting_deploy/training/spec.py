@@ -66,8 +66,8 @@ class TrainSpec(Spec):
             for name in names if getattr(self, by) else ():
                 if getattr(self, name) is not None:
                     raise UsageError(
-                        f"`{by}` goes on with what the run was begun with; leave `{name}` out, or begin another run "
-                        "with `follows`, or with `init` and this one's weights.safetensors",
+                        f"`{by}` continues with the settings that the run was started with; leave `{name}` out, or "
+                        "start another run with `follows`, or with `init` and the weights.safetensors of this one",
                         parameter=name,
                     )
 

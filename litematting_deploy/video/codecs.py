@@ -62,20 +62,22 @@ def codec_for(path: str, name: str | None, content: Content | None, hw: tuple[in
     """
     suffix = Path(path).suffix.lower()
     if suffix not in _BY_SUFFIX:
-        raise UsageError(f"{path}: results of a clip are {', '.join(_BY_SUFFIX)}; choose one of these endings")
+        raise UsageError(f"{path}: results of a clip must end in {', '.join(_BY_SUFFIX)}; choose one of these endings")
     name = _BY_SUFFIX[suffix] if name is None else name
     if name not in CODECS:
         raise UsageError(f"`codec` must be one of {', '.join(CODECS)}; got {name!r}", parameter="codec")
     codec = CODECS[name]
     if suffix not in codec.suffixes:
         raise UsageError(
-            f"{path}: `codec={codec.name}` goes into {' or '.join(codec.suffixes)}; choose that ending",
+            f"{path}: `codec={codec.name}` requires {' or '.join(codec.suffixes)}; choose that ending",
             parameter="codec",
         )
     wanted = content or codec.matte
     if wanted not in codec.kinds:
         able = [suffix for suffix, other in _BY_SUFFIX.items() if wanted in CODECS[other].kinds]
-        raise UsageError(f"{path}: {codec.name} holds no alpha channel; choose {' or '.join(able)}")
+        raise UsageError(f"{path}: {codec.name} has no alpha channel; choose {' or '.join(able)}")
     if codec.even and (hw[0] % 2 or hw[1] % 2):
-        raise UsageError(f"{path}: {codec.name} wants even sizes, the clip is {hw[1]}x{hw[0]}; choose .mov or .mkv")
+        raise UsageError(
+            f"{path}: {codec.name} requires even sizes, but the clip is {hw[1]}x{hw[0]}; choose .mov or .mkv"
+        )
     return codec, wanted

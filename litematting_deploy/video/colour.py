@@ -66,7 +66,7 @@ class Colours:
         for tag, values in known.items():
             if getattr(colours, tag) not in values:
                 raise InputError(
-                    f"{name}: its colours have {tag} {getattr(colours, tag)} of H.273, wanted one of "
+                    f"{name}: its colours have H.273 {tag} {getattr(colours, tag)}, expected one of "
                     f"{', '.join(map(str, sorted(values)))}; convert the clip to Rec. 709"
                 )
         return colours
@@ -137,7 +137,7 @@ def planes_of(picture: av.VideoFrame, name: str) -> tuple[list[NDArray[Any]], in
     components = picture.format.components
     bits = next((depth for depth in _DEPTHS if depth >= max(part.bits for part in components)), 0)
     if not bits or "f16" in picture.format.name or "f32" in picture.format.name:
-        raise InputError(f"{name}: has pixels of format {picture.format.name}, wanted 8 to 16 bits of YUV or RGB")
+        raise InputError(f"{name}: has pixel format {picture.format.name}, expected YUV or RGB with 8 to 16 bits")
     has_alpha = any(part.is_alpha for part in components)
     is_grey = len(components) - has_alpha == 1 and not picture.format.has_palette
     kind = "gbrp" if picture.format.is_rgb else "gray" if is_grey else "yuv444p"
@@ -145,7 +145,7 @@ def planes_of(picture: av.VideoFrame, name: str) -> tuple[list[NDArray[Any]], in
         kind = {"gbrp": "gbrap", "yuv444p": "yuva444p"}[kind]
     planes = _read(rescaled(picture, kind if bits == 8 else f"{kind}{bits}le"), bits)
     if len(planes) == 4 and (planes.pop() != (1 << bits) - 1).any():
-        raise InputError(f"{name}: has transparent pixels, whose colours are unclear; flatten the clip")
+        raise InputError(f"{name}: has transparent pixels, whose colours are undefined; flatten the clip")
     return ([planes[index] for index in _GBR] if kind.startswith("gb") else planes), bits
 
 

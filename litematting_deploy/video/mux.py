@@ -30,8 +30,8 @@ def check_sound(clip: Clip, path: str) -> None:
             name = "of an unknown codec" if stream.codec_context is None else stream.codec_context.name
             if name not in held:
                 raise UsageError(
-                    f"{path}: {Path(path).suffix} cannot hold the clip's sound, {name}; choose .mov or .mkv, or "
-                    "leave the sound out (`sound=False`)",
+                    f"{path}: {Path(path).suffix} cannot store the clip's audio ({name}); choose .mov or .mkv, or "
+                    "leave the audio out with `sound=False`",
                     parameter="sound",
                 )
 
@@ -106,7 +106,7 @@ def _packets(path: Path, segment: Segment) -> Iterator[Any]:
 
 def _damaged(path: Path, segment: Segment) -> InputError:
     """Return the error for a part that does not hold what its segment says."""
-    return InputError(f"{path}: does not hold {len(segment.pts)} frames; begin anew, without `resume`")
+    return InputError(f"{path}: does not contain {len(segment.pts)} frames; start over without `resume`")
 
 
 def _sounds(target: Any, source: Any, offset_s: Fraction) -> Iterator[tuple[Fraction, Any]]:

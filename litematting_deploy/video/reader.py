@@ -61,7 +61,7 @@ class ClipFrame:
         planes, bits = planes_of(self.picture, self.name)
         rgb = self.colours.signal(planes, bits)
         if len(planes) == 3 and np.mean(np.ptp(rgb, axis=2) > _COLOURED) > _COLOURED_SHARE:
-            raise InputError(f"{self.name}: has colours, wanted grey values; save it without colour")
+            raise InputError(f"{self.name}: is in colour, expected grey values; save it without colour")
         # Luma as it is stored, where there is any; green of RGB.
         plane = self.colours.signal(planes[:1], bits)[:, :, 0] if self.colours.matrix else rgb[:, :, 1]
         return np.ascontiguousarray(np.rot90(np.rint(plane.clip(0, 1) * 255).astype(np.uint8), self.turns))
@@ -96,7 +96,9 @@ class Clip:
         self.path = path
         with _opened(self.path) as (container, stream):
             if stream.metadata.get("alpha_mode") == "1":
-                raise InputError(f"{path}: has an alpha channel, whose colours are unclear; flatten it")
+                raise InputError(
+                    f"{path}: has an alpha channel, and the colours of transparent pixels are undefined; flatten it"
+                )
             check_size(stream.width, stream.height, path, max_megapixels)
             time_base, rate = stream.time_base, stream.average_rate or stream.guessed_rate
             if time_base is None or not rate:
@@ -124,18 +126,20 @@ class Clip:
                 name = f"{self.path}: frame {index} ({time_s:.3f} s)"
                 frame = self._checked(picture, index, name, last_pts)
                 if seen not in (None, (frame.hw, frame.colours)):
-                    raise InputError(f"{name}: has another size or colours than the frames before; cut the clip there")
+                    raise InputError(
+                        f"{name}: differs in size or colour format from the frames before it; cut the clip there"
+                    )
                 seen, last_pts, index = (frame.hw, frame.colours), frame.pts, index + 1
                 yield frame
         if self.count not in (None, index):
-            raise InputError(f"{self.path}: {self.count} frames are stored, {index} can be decoded; {_REMUX}")
+            raise InputError(f"{self.path}: only {index} of {self.count} frames can be decoded; {_REMUX}")
 
     def _checked(self, picture: av.VideoFrame, index: int, name: str, last_pts: int | None) -> ClipFrame:
         """Return a decoded picture as a frame. Raises `InputError` for a damaged or interlaced one, or a wrong time."""
         if picture.is_corrupt:
             raise InputError(f"{name}: is damaged; {_REMUX}, or render it again")
         if picture.pts is None or (last_pts is not None and picture.pts <= last_pts):
-            raise InputError(f"{name}: has no time, or one not after that of the frame before; {_REMUX}")
+            raise InputError(f"{name}: has no timestamp, or one that is not after that of the previous frame; {_REMUX}")
         if picture.interlaced_frame:
             raise InputError(f"{name}: is interlaced; deinterlace the clip first")
         duration = picture.duration or round(1 / self.rate / self.time_base)
@@ -169,11 +173,11 @@ def open_local(path: str | Path) -> Any:
         return av.open(f"file:{os.path.abspath(path)}", options=_LOCAL)
     except av.ArgumentError as error:
         raise InputError(
-            f"{path}: cannot be read as a video: is none of MOV, MP4, Matroska, WebM, AVI, MXF, MPEG and WMV, or a "
-            "list of clips; give a whole clip"
+            f"{path}: cannot be read as a video; give a complete MOV, MP4, Matroska, WebM, AVI, MXF, MPEG or WMV "
+            "file, not a list of clips"
         ) from error
     except (av.FFmpegError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as a video: {error.strerror}; give a whole clip") from error
+        raise InputError(f"{path}: cannot be read as a video: {error.strerror}; give a complete clip") from error
 
 
 @contextlib.contextmanager
@@ -182,7 +186,7 @@ def _opened(path: str) -> Iterator[tuple[Any, av.VideoStream]]:
     with open_local(path) as container:
         stream = container.streams.best("video")
         if not isinstance(stream, av.VideoStream):
-            raise InputError(f"{path}: has no picture; give a clip with a video track")
+            raise InputError(f"{path}: has no video track; give a clip that has one")
         yield container, stream
 
 
@@ -209,5 +213,5 @@ def _turns(picture: av.VideoFrame, name: str) -> int:
         return 0
     a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(float)
     if a * d - b * c <= 0 or picture.rotation % 90:
-        raise InputError(f"{name}: is to be shown mirrored or at an angle; render it upright first")
+        raise InputError(f"{name}: is stored mirrored or rotated by an odd angle; render it upright first")
     return picture.rotation // 90 % 4

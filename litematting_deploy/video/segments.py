@@ -81,9 +81,9 @@ class Segments:
             self.folder.mkdir(exist_ok=True)
             held = FileLock(self.folder / _LOCK, thread_local=False).acquire(blocking=False)
         except Timeout:
-            raise UsageError(f"{self.folder}: another ltm-infer is writing there; wait, or end that one") from None
+            raise UsageError(f"{self.folder}: another ltm-infer is writing there; wait for it, or stop it") from None
         except OSError as error:
-            raise OutputError(f"{self.folder}: cannot be made: {error.strerror}; choose another output") from error
+            raise OutputError(f"{self.folder}: cannot be created: {error.strerror}; choose another output") from error
         try:
             with held:
                 for path in self.folder.iterdir():
@@ -101,15 +101,15 @@ class Segments:
         """Return what is done, from a frame on without a gap. Raises `InputError` for what cannot be read."""
         found: list[Segment] = []
         while (path := self._json(first)).exists():
-            remedy = "delete it, and its frames are made again"
+            remedy = "delete it, and its frames will be rendered again"
             segment = decode(
                 path, Segment, name="a segment of a clip", error=InputError, remedy=remedy, most_bytes=_MOST_BYTES
             )
             times = [*segment.pts, segment.end]
             if segment.first != first or not len(segment.pts) == len(segment.sources) > 0:
-                raise InputError(f"{path}: not a segment of a clip: frames from {first} on are missing; {remedy}")
+                raise InputError(f"{path}: not a segment of a clip: it lacks frames from {first} on; {remedy}")
             if times != sorted(times) or not -(2**63) <= times[0] <= times[-1] < 2**63:
-                raise InputError(f"{path}: not a segment of a clip: its times do not rise; {remedy}")
+                raise InputError(f"{path}: not a segment of a clip: its timestamps do not increase; {remedy}")
             found.append(segment)
             first += len(segment.pts)
         return found

@@ -58,8 +58,8 @@ def writing(path: str | Path) -> Iterator[None]:
         yield
     except (av.FFmpegError, OSError) as error:
         raise OutputError(
-            f"{path}: cannot be written: {first_line(error)}; make room, then go on with `resume`, or choose another "
-            "output"
+            f"{path}: cannot be written: {first_line(error)}; free some space and continue with `resume`, or choose "
+            "another output"
         ) from error
 
 

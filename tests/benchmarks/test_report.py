@@ -101,7 +101,7 @@ def test_rows_survive_json() -> None:
     ("place", "value", "words"),
     [
         (("environment",), [], "environment must be a table of keys and values; got []"),
-        (("environment", "gpus"), [1], "a GPU has no name"),
+        (("environment", "gpus"), [1], "each GPU must have a name"),
         (("environment", "versions"), [1], "environment.versions must be a dict; got [1]"),
         (("options",), 1, "options must be a table of keys and values; got 1"),
         (("rows", 0, "engine"), 1, "rows[0].engine must be a text; got 1"),
@@ -122,7 +122,7 @@ def test_results_of_wrong_types_are_one_line(
         holder = holder[key]
     holder[place[-1]] = value
     path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"r\.json: .*; measure again, and keep its JSON") as caught:
+    with pytest.raises(InputError, match=r"r\.json: .*; measure again and keep the JSON") as caught:
         read_results(path)
     assert words in str(caught.value)
 

@@ -40,4 +40,4 @@ def test_figures_of_other_families_are_refused(tmp_path: Path) -> None:
     assert f"families: ferns, {NAMES[0]} differ from ltm-train's" in done.stderr
     done = weigh(tmp_path / "held_out.json", dict.fromkeys(NAMES, 0.0))
     assert done.returncode == 1
-    assert "wanted numbers above 0" in done.stderr
+    assert "expected numbers above 0" in done.stderr

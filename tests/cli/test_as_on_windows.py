@@ -116,7 +116,7 @@ def test_a_file_that_a_program_has_open_is_waited_for_a_moment(
         assert (tmp_path / "a.png").read_bytes() == b"new"
         assert len(pauses) == held
     else:
-        with pytest.raises(OutputError, match=r"a\.png: cannot be written: Access is denied; close what has it open"):
+        with pytest.raises(OutputError, match=r"a\.png: cannot be written: Access is denied; close the program"):
             files.replace_file(tmp_path / "a.png", b"new")
         assert 1 < sum(pauses) < 3
         assert not any(tmp_path.iterdir())
@@ -161,4 +161,4 @@ def test_help_is_printed_in_every_code_page(monkeypatch: pytest.MonkeyPatch) -> 
             command.main(["--help"])
         out.flush()
         assert ended.value.code == 0
-        assert b"Options:" in raw.getvalue()
+        assert b"General:" in raw.getvalue()

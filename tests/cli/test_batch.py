@@ -173,7 +173,7 @@ def test_an_address_and_a_colour_are_no_paths(
 
 def test_an_actor_on_a_machine_without_the_folder(shot: tuple[Path, Path], mean_onnx: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    with pytest.raises(InputError, match=r"out: is not the folder .* no \.ltm-infer\.json; put it on a drive"):
+    with pytest.raises(InputError, match=r"out: is not the folder .* no \.ltm-infer\.json; use a folder on a drive"):
         make_worker(share_of(job_of(shot, tmp_path / "out", engine=str(mean_onnx))))
 
 
@@ -236,7 +236,7 @@ def test_what_fails_is_tried_again_by_itself(shot: tuple[Path, Path], tmp_path: 
         pipeline._matte(share.frames[:4], share, actors, spread, manifest, meter)  # type: ignore[arg-type]
     assert actors.asked == [(0, 1, 2), (3,), (1,), (2,), (3,)]
     assert list(meter.failures) == ["sub/frame.0002", "sub/frame.0003"]
-    assert "actors that were to matte it ended" in meter.failures["sub/frame.0003"]
+    assert "its actors died" in meter.failures["sub/frame.0003"]
     assert (told[-1].done, told[-1].total) == (4, 4)
 
 

@@ -115,7 +115,7 @@ def test_an_engine_is_judged_by_the_checkpoint_that_its_sidecar_names(
     assert judged["accuracy"]["max"] <= 1e-3
     assert (alone["status"], alone["accuracy"]) == ("ok", None)
     assert f"its sidecar names {checkpoints('').name}" in alone["reason"]
-    assert "name that file in --checkpoint" in result.out
+    assert "give that file as --checkpoint" in result.out
 
 
 def test_plot_is_a_picture(bench: Path) -> None:
@@ -162,7 +162,7 @@ def test_other_files_do_not_compare_and_nothing_runs(
 ) -> None:
     other = tmp_path / "other.json"
     other.write_text(content)
-    assert_one_line(again(small_onnx, checkpoints(""), other), 1, "other.json", "measure again, and keep its JSON")
+    assert_one_line(again(small_onnx, checkpoints(""), other), 1, "other.json", "measure again and keep the JSON")
 
 
 def test_other_weights_fail(small_onnx: Path, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_without_torch_an_onnx_is_timed_and_not_compared(small_onnx: Path, tmp_p
 def test_without_torch_it_times_the_shipped_engine_and_says_so(tmp_path: Path) -> None:
     quick = ("--iterations", "1", "--warmup", "0")
     result = run("ltm-bench", "--resolution", "1024", "--json", tmp_path / "b.json", *quick, block="torch")
-    assert_one_line(result, 0, "PyTorch is not installed", "its own patch size, not 1024", "[export,bench]")
+    assert_one_line(result, 0, "PyTorch is not installed", "its own patch size instead of 1024", "[export,bench]")
     (row,) = rows_of(tmp_path / "b.json")
     assert (row["engine"], row["patch_hw"], row["accuracy"]) == ("litematting.onnx", [640, 640], None)
 

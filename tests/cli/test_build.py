@@ -75,7 +75,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory, small_onnx: Path) -> Path:
 RTX = "--backend tensorrt-rtx"
 WRONG_BUILDS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "a model must be there": (f"no.onnx {RTX}", 1, ("no.onnx", "no such file", "ltm-export")),
-    "a model is an ONNX": (f"bad.toml {RTX}", 2, ("bad.toml", "built from an .onnx")),
+    "a model is an ONNX": (f"bad.toml {RTX}", 2, ("bad.toml", "expected an .onnx")),
     "a model is not edited": (f"edited.onnx {RTX}", 1, ("edited.onnx", "sha256", "ltm-export")),
     "an engine ends in .engine": (f"{{model}} {RTX} -o m.plan", 2, ("m.plan", "ends in .engine")),
     "the engine's folder must be there": (
@@ -119,7 +119,7 @@ def test_a_wrong_build_is_one_line_and_leaves_nothing(
     [
         (("--backend", "tensorrt"), ("needs tensorrt, which is not installed", "[trt-cu13]")),
         (("--backend", "tensorrt-rtx"), ("needs tensorrt_rtx, which is not installed", "[rtx-cu13]")),
-        ((), ("neither is installed", "[rtx-cu13]", "trt-cu13")),
+        ((), ("neither of which is installed", "[rtx-cu13]", "trt-cu13")),
     ],
     ids=["TensorRT", "TensorRT for RTX", "whichever there is"],
 )
@@ -167,7 +167,7 @@ def test_what_is_no_onnx(model: str) -> None:
 def test_two_files_of_one_name(small_onnx: Path, tmp_path: Path) -> None:
     options = ("--backend", "tensorrt-rtx", "-o", tmp_path / "m.engine")
     sidecar = run("ltm-build", small_onnx, *options, "--layers", tmp_path / "m.engine.json")
-    assert_one_line(sidecar, 2, "m.engine.json: two files of this build have this name")
+    assert_one_line(sidecar, 2, "m.engine.json: two files of this build would have this name")
     source = run("ltm-build", small_onnx, *options, "--layers", small_onnx)
     assert_one_line(source, 2, "--layers must end in .json or .html")
     assert small_onnx.stat().st_size > 1000

@@ -15,7 +15,7 @@ from tests.conftest import assert_flags, parameters
         (infer, "`step` must be 1", "--step must be 1"),
         (infer, "leave out `plan=adaptive`", "leave out --plan adaptive"),
         (infer, "`patch_hw` or `unknown_width`", "--patch or --unknown"),
-        (infer, "give a `trimap`", "give a [TRIMAP]"),
+        (infer, "give a `trimap`", "give a TRIMAP"),
         (trimap, "with `trimap_encoding=between`", "with --trimap-encoding between"),
         (trimap, "use `weights_only` of another library", "use `weights_only` of another library"),
     ],

@@ -55,5 +55,5 @@ def test_any_other_host_is_said_loudly(mean_onnx: Path) -> None:
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGTERM
-    assert err.startswith("ltm-demo: WARNING: --host 0.0.0.0: everybody who reaches this machine")
+    assert err.startswith("ltm-demo: WARNING: --host 0.0.0.0: anyone who can reach this machine")
     assert "without a password" in err

@@ -55,7 +55,7 @@ def test_what_runs_here_and_why_the_rest_does_not(tmp_path: Path) -> None:
         assert f"{name} runs" in words(result)
     assert said["ONNX Runtime on the CPU"]["version"].startswith("onnxruntime ")
     assert said["ONNX Runtime on the CPU"]["detail"] == (
-        "the example patch and a flat one are right to 0.0001 (640x640 fp32)"
+        "the example patch and a flat one match to 0.0001 (640x640 fp32)"
     )
     for check in said.values():
         assert set(check) == {"name", "group", "needed", "state", "version", "detail", "seconds"}
@@ -63,7 +63,7 @@ def test_what_runs_here_and_why_the_rest_does_not(tmp_path: Path) -> None:
         assert check["detail"] in words(result)
     if not has_driver():
         for name in GPU_CHECKS:
-            assert f"{name} not here" in words(result)
+            assert f"{name} unavailable" in words(result)
         assert "no NVIDIA driver (libcuda.so.1)" in said["NVIDIA driver"]["detail"]
         for name in ("kernels run", "ONNX Runtime, CUDA", "PyTorch on CUDA", "TensorRT for RTX engines"):
             assert "no CUDA driver" in said[name]["detail"]
@@ -81,9 +81,9 @@ def test_in_short_slow_engines_are_imported_and_gpus_are_one_row(tmp_path: Path)
     assert said["ONNX Runtime on the CPU"]["state"] == "runs"
     if not has_driver():
         assert [name for name in said if name in GPU_CHECKS | OTHERS - {"OpenVINO"}] == []
-        assert said["GPUs"]["state"] == "not here"
+        assert said["GPUs"]["state"] == "unavailable"
         assert "no NVIDIA driver" in said["GPUs"]["detail"]
-        assert "--full lists what each kind of GPU lacks" in words(result)
+        assert "--full lists what is missing for each kind of GPU" in words(result)
     used_s = now.children_user + now.children_system - before.children_user - before.children_system
     assert used_s < 60, "30 s on two cores"
 
@@ -101,14 +101,14 @@ def test_what_is_installed_and_broken_fails(tmp_path: Path) -> None:
     )
     assert (result.returncode, result.stderr) == (1, "")
     assert checks(tmp_path / "doctor.json")["clips"]["state"] == "broken"
-    assert result.stdout.splitlines()[-1] == ("verdict: ltm-infer works here, on the CPU; installed, but broken: clips")
+    assert result.stdout.splitlines()[-1] == ("verdict: ltm-infer works here, on the CPU; installed but broken: clips")
 
 
 def test_without_onnxruntime_the_default_path_is_broken() -> None:
     result = run("ltm-doctor", block="onnxruntime,torch,tensorrt_rtx")
     assert_one_line(result, 1, "ONNX Runtime on the CPU: ", "[cpu]'")
     assert "image formats runs" in words(result)
-    assert "ONNX Runtime on the CPU not here" in words(result)
+    assert "ONNX Runtime on the CPU unavailable" in words(result)
 
 
 def test_without_all_that_is_optional_it_works(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_without_all_that_is_optional_it_works(tmp_path: Path) -> None:
         ("TensorRT engines", "[trt-cu13]'"),
         ("TensorRT for RTX engines", "[rtx-cu13]'"),
     ):
-        assert said[name]["state"] == "not here", said[name]
+        assert said[name]["state"] == "unavailable", said[name]
         assert install in said[name]["detail"]
 
 
@@ -159,7 +159,7 @@ def test_damaged_weights(tmp_path: Path) -> None:
     ]
     said = checks(tmp_path / "d.json")
     assert said["shipped weights"]["state"] == "broken"
-    assert f"{weights}: its sha256 is " in said["shipped weights"]["detail"]
+    assert f"{weights}: its SHA-256 is " in said["shipped weights"]["detail"]
     assert said["image formats"]["state"] == "runs"
     assert json.loads((tmp_path / "d.json").read_bytes())["healthy"] is False
 

@@ -153,7 +153,7 @@ def test_the_network_sees_exr_exposed_clipped_and_encoded(
     result = run(
         "ltm-infer", photo, trimap, "-o", tmp_path / "a.exr", "--cutout", tmp_path / "c.exr", "--engine", mean_onnx
     )
-    assert_one_line(result, 1, "photo.exr", "contains NaN or infinity in 3 pixels", "clamp")
+    assert_one_line(result, 1, "photo.exr", "3 pixels are NaN or infinite", "clamp")
     assert not (tmp_path / "a.exr").exists()
 
 
@@ -312,7 +312,7 @@ WRONG_JOBS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "large photos are refused": (
         f"{LIGHT} --max-megapixels 0.01", 1, ("plain.exr", "0.0108 megapixels", "--max-megapixels"),
     ),
-    "a trimap is not OpenEXR": (f"plain.exr plain.exr {OUT}", 1, ("plain.exr", "trimaps are read from PNG or TIFF")),
+    "a trimap is not OpenEXR": (f"plain.exr plain.exr {OUT}", 1, ("plain.exr", "trimaps must be PNG or TIFF")),
     "layers are no mask": (f"plain.exr --mask layers.exr {OUT}", 1, ("layers.exr", "diffuse.R", "A, Y or R, G, B")),
     "a trimap has the size of its photo": (f"plain.exr tiny.png {OUT}", 1, ("tiny.png", "9x9", "plain.exr is 120x90")),
 }  # fmt: skip

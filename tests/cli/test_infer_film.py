@@ -66,7 +66,7 @@ def test_a_layer_is_chosen(light: NDArray[np.float16], trimap: Path, tmp_path: P
         read_photo(many, layer="specular")
     with pytest.raises(InputError, match="leave `layer` out"):
         read_photo(alone, layer="beauty")
-    with pytest.raises(UsageError, match="`layer` applies to scene-linear OpenEXR photos"):
+    with pytest.raises(UsageError, match="`layer` applies only to scene-linear OpenEXR photos"):
         read_photo(trimap, layer="beauty")
 
 
@@ -118,5 +118,5 @@ def test_the_policy_for_pixels_that_are_no_numbers(
     assert called(*job).code == 0
     assert np.isfinite(read_exr(tmp_path / "a.exr")[0]["A"]).all()
     failed = called(*job, "--cutout", tmp_path / "c.exr")
-    assert_one_line(failed, 1, "contains NaN or infinity in 1 pixels", "clamp them, or leave out --cutout")
+    assert_one_line(failed, 1, "1 pixels are NaN or infinite", "clamp them, or leave out --cutout")
     assert not (tmp_path / "c.exr").exists()

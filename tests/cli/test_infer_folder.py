@@ -65,9 +65,9 @@ def test_resuming_leaves_what_is_whole_and_does_the_rest(light: NDArray[Any], tm
     for path, levels in zip((whole, broken, stale), wanted, strict=True):
         assert np.abs(read_levels(path) - levels).max() <= 1  # the engine's last bits differ from run to run
     again = run("ltm-infer", *arguments, "--resume", "--depth", "16")
-    assert_one_line(again, 2, "was begun with another depth", "without --depth, now --depth 16")
+    assert_one_line(again, 2, "was started with other settings (depth", "without --depth, now --depth 16")
     again = run("ltm-infer", *arguments, "--resume", "--plan", "grid")
-    assert_one_line(again, 2, "was begun with another plan", "adaptive, margin 6, now grid, step 16")
+    assert_one_line(again, 2, "was started with other settings (plan", "adaptive, margin 6, now grid, step 16")
     (tmp_path / "out" / ".ltm-infer.json").write_text("{")
     assert_one_line(run("ltm-infer", *arguments, "--resume"), 1, ".ltm-infer.json", "delete it")
 
@@ -106,9 +106,9 @@ WRONG_JOBS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "results lie in no folder of photos": ("i t -o i", 2, ("a folder of sources",)),
     "nor below one": ("i t -o i/mattes", 2, ("lies in", "a folder of sources")),
     "nor below one of trimaps": ("i t -o out --preview t/looks", 2, ("lies in", "a folder of sources")),
-    "two results are two folders": ("i t -o out --cutout out", 2, ("two different files",)),
+    "two results are two folders": ("i t -o out --cutout out", 2, ("two results would have this name",)),
     "two frames have two results": ("i t -o out --preview out", 2, ("1.png: would be a result of 1 and of 1",)),
-    "only patterns have frame numbers": ("i t -o out --frames 1-5", 2, ("--frames chooses from a numbered pattern",)),
+    "only patterns have frame numbers": ("i t -o out --frames 1-5", 2, ("--frames selects from a numbered pattern",)),
     "frame numbers are not empty": ("i/%d.png t -o out --frames ''", 2, ("--frames must be numbers", "got ''")),
     "a photo has no frame numbers": (
         "i/a.png t/a.png -o a.png --frames ''",
@@ -125,7 +125,7 @@ WRONG_JOBS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "a format has its depths": ("i t -o out --format exr --depth 8", 2, ("half or float",)),
     "many photos have many masks": ("i --mask t/a.png -o out", 1, ("it is a single file",)),
     "many photos have many trimaps": ("i t/a.png -o out", 1, ("it is a single file", "a folder or a pattern")),
-    "a pattern means a file": ("b.%d.png t -o out", 1, ("no image there",)),
+    "a pattern means a file": ("b.%d.png t -o out", 1, ("contains no image",)),
     "a folder must be there": ("nowhere t -o out", 1, ("nowhere: no such file or folder", "frame.%04d.exr")),
     "a pattern is of % or #": ("b.@@@@.png t -o out", 1, ("b.@@@@.png: no such file or folder", "frame.%04d.exr")),
 }
@@ -242,7 +242,7 @@ def test_masks_of_a_folder_and_previews(light: NDArray[Any], tmp_path: Path, mea
         np.testing.assert_array_equal(look, read_levels(tmp_path / "look.png"))
     np.testing.assert_array_equal(read_levels(tmp_path / "single.png"), look)
     wider = run("ltm-infer", tmp_path / "i", *arguments, "--unknown", "9", "--resume")
-    assert_one_line(wider, 2, "was begun with another unknown: 3%, now 9")
+    assert_one_line(wider, 2, "was started with other settings (unknown): 3%, now 9")
 
 
 def test_results_of_other_settings_are_not_taken_for_done(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:
@@ -256,7 +256,7 @@ def test_results_of_other_settings_are_not_taken_for_done(light: NDArray[Any], t
     assert run("ltm-infer", *arguments).code == 0
     deep = (*arguments, "--depth", "16")
     begun = run("ltm-infer", *deep, "--frames", "2,7-9")
-    missing = f"ltm-infer: failed: {images}/f.%d.png: there is no frame 7-9"
+    missing = f"ltm-infer: failed: {images}/f.%d.png: frames 7-9 not found"
     assert (begun.code, begun.err.splitlines()) == (1, ["1/1 f.2", missing])
     assert ", 3 missing, " in begun.out
     parts = [run("ltm-infer", *deep, "--resume", "--frames", "2,7-9", "--shard", part) for part in ("1/2", "2/2")]
@@ -266,7 +266,7 @@ def test_results_of_other_settings_are_not_taken_for_done(light: NDArray[Any], t
     assert {read_levels(path).dtype for path in finished(tmp_path / "out")} == {np.dtype(np.uint16)}
     other = run("ltm-infer", *deep, "--resume", "--engine", TINY_ENGINE)
     assert other.code == 2
-    assert "was begun with another engine, precision: onnxruntime-cpu 32x32, weights " in other.err.splitlines()[-1]
+    assert "with other settings (engine, precision): onnxruntime-cpu 32x32, weights " in other.err.splitlines()[-1]
 
 
 def test_one_bar_on_a_terminal(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:

@@ -49,13 +49,15 @@ def test_photos_and_folders_are_refined(folders: tuple[Path, Path], tmp_path: Pa
     np.testing.assert_array_equal(pixels_of(tmp_path / "many" / "a.png"), found)
     again = called("ltm-infer", images, trimaps, "-o", tmp_path / "many", "--resume", *_ENGINE)
     assert again.code == 2
-    assert "was begun with another plan: adaptive, margin 6, refined, now adaptive, margin 6;" in again.err
+    assert "was started with other settings (plan): adaptive, margin 6, refined, now adaptive, margin 6;" in again.err
 
 
 def test_what_the_authors_made_is_not_refined(folders: tuple[Path, Path], tmp_path: Path) -> None:
     pair = folders[0] / "a.png", folders[1] / "a.png"
     failed = called("ltm-infer", *pair, "-o", tmp_path / "alpha.png", "--refine", "--published", *_ENGINE)
-    assert_one_line(failed, 2, "--published repeats the authors' alpha, which --refine would change; leave one of them")
+    assert_one_line(
+        failed, 2, "--published reproduces the authors' alpha, which --refine would change; use only one of them"
+    )
 
 
 def test_masks_made_from_the_photo_are_refined_by_default() -> None:

@@ -102,7 +102,7 @@ def test_resuming_knows_the_sizes_of_results_with_windows(tmp_path: Path, mean_o
     assert "0 of 2 frames" in again.out
     flat = called("ltm-infer", *files, "--format", "png", "--engine", mean_onnx)
     share = ((LIGHT < 0) | (LIGHT > 1)).mean()
-    told = f"ltm-infer: frames with light outside 0..1, which PNG and TIFF cut off: 1, up to {share:.1%} of a frame"
+    told = f"ltm-infer: 1 frames have values outside 0..1, which PNG and TIFF clip, in up to {share:.1%} of a frame"
     assert flat.err.splitlines()[-1].startswith(told)
     none = called("ltm-infer", *files, "--format", "exr", "--depth", "16", "--engine", mean_onnx)
     assert none.code == 2
@@ -116,7 +116,7 @@ def test_light_that_png_cuts_off_is_told_and_depth_is_for_whom_it_fits(tmp_path:
     done = called("ltm-infer", *common, "--cutout", tmp_path / "c.png", "--depth", "float")
     share = ((LIGHT < 0) | (LIGHT > 1)).mean()
     assert done.code == 0, done.err
-    assert f"{share:.1%} of the light of {photo} lies outside 0..1, which PNG and TIFF cut off" in done.err
+    assert f"{share:.1%} of the light of {photo} are outside 0..1, which PNG and TIFF clip" in done.err
     assert alpha_of(tmp_path / "a.exr").dtype == np.float32
     assert read_levels(tmp_path / "c.png").dtype == np.uint16
     done = called("ltm-infer", *common, "--cutout", tmp_path / "c.exr")

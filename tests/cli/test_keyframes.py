@@ -74,7 +74,7 @@ def test_a_folder_with_two_keyframes(shot: Path, tmp_path: Path) -> None:
     arguments = (shot / "i", shot / "k", "-o", tmp_path / "out", "--preview", tmp_path / "look")
     without = infer(*arguments)
     assert without.code == 1
-    assert "say --keyframes" in without.err
+    assert "set --keyframes" in without.err
     result = infer(*arguments, "--keyframes", by=run)
     assert result.code == 0, result.err
     assert f"{COUNT} of {COUNT} frames" in result.out
@@ -104,7 +104,9 @@ def test_resume_and_shards_of_a_folder_with_keyframes(shot: Path, tmp_path: Path
     (keys / f"frame_{FIRST}.png").touch()
     again = infer(images, keys, "-o", tmp_path / "whole", *whole)
     assert f"{COUNT - 1} of {COUNT} frames" in again.out
-    assert_one_line(infer(images, keys, "-o", tmp_path / "whole", "--resume"), 2, "was begun with another keyframes")
+    assert_one_line(
+        infer(images, keys, "-o", tmp_path / "whole", "--resume"), 2, "was started with other settings (keyframes"
+    )
 
 
 @pytest.mark.parametrize("kind", ["trimaps", "masks"])
@@ -194,12 +196,16 @@ def test_steady_averages_a_folder_and_knows_its_neighbours(tmp_path: Path, mean_
             "SHOT/i/frame_1001.png SHOT/k/frame_1001.png -o a.png --keyframes",
             ("--keyframes does not apply to a photo",),
         ),
-        (2, "SHOT/i SHOT/k -o out --steady --shard 1/2", ("--steady needs the neighbours", "--shard", "--frames")),
+        (
+            2,
+            "SHOT/i SHOT/k -o out --steady --shard 1/2",
+            ("--steady needs the frames before and after each frame", "--shard", "--frames"),
+        ),
         (2, "SHOT/i SHOT/k -o out --keyframes --first-number 3", ("--first-number does not apply to a folder",)),
-        (2, "SHOT/clip.mkv SHOT/k -o m.mkv --first-number 3", ("--first-number is of keyframes", "--keyframes")),
+        (2, "SHOT/clip.mkv SHOT/k -o m.mkv --first-number 3", ("--first-number requires --keyframes", "--keyframes")),
         (1, "SHOT/clip.mkv SHOT/k -o m.mkv", ("number 1002 is missing", "--keyframes")),
-        (1, "SHOT/clip.mkv SHOT/k -o m.mkv --keyframes", ("have the numbers 0 to 8", "--first-number")),
-        (1, "SHOT/clip.mkv SHOT/clip.mkv -o m.mkv --keyframes", ("keyframes of a clip are numbered images",)),
+        (1, "SHOT/clip.mkv SHOT/k -o m.mkv --keyframes", ("are numbered 0 to 8", "--first-number")),
+        (1, "SHOT/clip.mkv SHOT/clip.mkv -o m.mkv --keyframes", ("keyframes for a clip must be numbered images",)),
         (1, "SHOT/i SHOT/none -o out --keyframes", ("none of its frames has a trimap in", "draw one")),
     ],
 )
@@ -231,7 +237,7 @@ def test_a_cluster_refuses_what_needs_an_order(option: str, shot: Path, tmp_path
     job = JobSpec.of(
         {option: True}, images=str(shot / "i"), source=str(shot / "k"), output=OutputSpec(alpha=str(tmp_path / "out"))
     )
-    with pytest.raises(UsageError, match=f"`{option}` needs frames in the order of time"):
+    with pytest.raises(UsageError, match=f"`{option}` needs the frames in order"):
         matte_on_cluster(job)
 
 

@@ -58,7 +58,7 @@ def test_lines_as_json(job: tuple[str | Path, ...]) -> None:
     frames = {line["frame"]: line for line in lines if "frame" in line}
     assert [(each["done"], each["total"]) for each in frames.values()] == [(1, 2), (2, 2)]
     assert "failure" not in frames["a"]
-    assert "they must be of one size" in frames["b"]["failure"]
+    assert "the sizes must match" in frames["b"]["failure"]
     mistake = called(*job, "--log", "json", "--step", "none")
     assert json.loads(mistake.err) | {"exit_code": 2, "level": "error"} == json.loads(mistake.err)
 

@@ -130,8 +130,12 @@ WRONG_MEANINGS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "a threshold is at most the top": ("--mask m.png --mask-threshold 101%", 2, ("--mask-threshold", "got 101%")),
     "a threshold is not nan": ("--mask m.png --mask-threshold nan", 2, ("--mask-threshold", "got 'nan'")),
     "a label is 0 or more": ("--mask m.png --mask-label -1", 2, ("--mask-label must be", "got -1")),
-    "a mask is not taken as alpha": ("--mask m.png --allow-no-unknown", 2, ("--allow-no-unknown applies to a trimap",)),
-    "a trimap has no labels": ("t.png --mask-label 7", 2, ("--mask-label applies to a mask", "leave it out")),
+    "a mask is not taken as alpha": (
+        "--mask m.png --allow-no-unknown",
+        2,
+        ("--allow-no-unknown applies only to a trimap",),
+    ),
+    "a trimap has no labels": ("t.png --mask-label 7", 2, ("--mask-label applies only to a mask", "leave it out")),
     "a label is in the mask": ("--mask m.png --mask-label 8", 1, ("m.png", "--mask-label 8")),
     "a threshold is in the file's range": ("--mask m.png --mask-threshold 300", 1, ("m.png", "0 to 255")),
     "something reaches a threshold": ("--mask m.png --mask-threshold 8", 1, ("m.png", "no pixel is foreground")),
@@ -193,7 +197,7 @@ def test_class_ids_of_a_folder(tmp_path: Path, photo: Path) -> None:
     assert "1 (b: no sure foreground)" in result.out
     assert not np.asarray(Image.open(tmp_path / "o" / "b.png")).any(), "the object is not in this frame"
     again = called(*arguments, "--unknown", "3", "--mask-label", "3", "--resume")
-    assert (again.code, "was begun with another unknown: 3 mask_labels=7" in again.err) == (2, True)
+    assert (again.code, "was started with other settings (unknown): 3 mask_labels=7" in again.err) == (2, True)
 
 
 def faded(*greys: int) -> list[NDArray[np.uint8]]:
@@ -230,7 +234,7 @@ def test_an_object_may_fade_in_a_sequence(tmp_path: Path, photo: Path) -> None:
 
 def test_a_fade_without_a_scale_is_refused(tmp_path: Path, photo: Path) -> None:
     result = called(*fade_of(tmp_path, photo, 0, 60, 120, 200))
-    words = (f"{tmp_path / 'm'}: no mask there reaches the top of its range", "of 255", "--mask-threshold")
+    words = (f"{tmp_path / 'm'}: no mask reaches the top of its range", "of 255", "--mask-threshold")
     assert_one_line(result, 1, *words)
     assert not (tmp_path / "o").exists()
     result = called(*fade_of(tmp_path, photo, 0, 60, 120, 200), "--mask-threshold", "50")

@@ -77,7 +77,7 @@ def test_pieces_are_told_and_the_largest_is_kept(here: Path) -> None:
         screen[5:15, 20 + 30 * index : 30 + 30 * index] = (200, 40, 90)
     save(here / "pieces.png", screen)
     told = called("ltm-trimap", "pieces.png", "-o", "t.png", "--key", "green", "--unknown", "2")
-    assert_one_line(told, 0, "pieces.png: the mask that was made from it is in 7 pieces; --largest 1 keeps the largest")
+    assert_one_line(told, 0, "pieces.png: the mask made from it has 7 pieces; --largest 1 keeps only the largest")
     assert (load("t.png")[8:12, 23:27] == 255).any()
     kept = called("ltm-trimap", "pieces.png", "-o", "t.png", "--key", "green", "--unknown", "2", "--largest", "1")
     assert (kept.code, kept.err) == (0, "")
@@ -102,9 +102,9 @@ def test_a_photo_a_folder_and_a_clip_are_matted(here: Path, mean_onnx: Path) -> 
     np.testing.assert_array_equal(load("mattes/two.png"), load("alpha.png"))
     assert "2 were done" in infer(mean_onnx, *options).out
     other = called("ltm-infer", *options, "--key-tolerance", "0.3", "--engine", mean_onnx)
-    assert_one_line(other, 2, "was begun with another masks")
+    assert_one_line(other, 2, "was started with other settings (masks")
     other = called("ltm-infer", *options, "--no-refine", "--engine", mean_onnx, "--device", "cpu")
-    assert_one_line(other, 2, "was begun with another plan")
+    assert_one_line(other, 2, "was started with other settings (plan")
     frames = [before_screen(), before_screen(noise=1), np.full((*HW, 3), (70, 172, 89), np.uint8)]
     save_clip(here / "clip.mkv", [codes(frame) for frame in frames], kind="yuv444p")
     result = infer(mean_onnx, "clip.mkv", "--key", "#46ac59", "-o", "matte.mkv", "--no-sound")
@@ -136,7 +136,7 @@ WRONG: dict[str, tuple[str, int, str]] = {
     "tolerance is of a key": (
         "ltm-trimap screen.png -o t.png --box 1,2,3,4 --key-tolerance 0.2",
         2,
-        "applies to --key",
+        "requires --key",
     ),
     "thresholds are of masks": ("ltm-trimap screen.png -o t.png --key green --mask-threshold 9", 2, "--key makes one"),
     "a mask is no photo": ("ltm-trimap strokes.png -o t.png --sure-foreground a.png", 2, "and a mask is given"),
@@ -144,7 +144,7 @@ WRONG: dict[str, tuple[str, int, str]] = {
     "a device is of a segmenter": (
         "ltm-trimap screen.png -o t.png --key green --device cpu",
         2,
-        "where --segmenter runs",
+        "--device requires --segmenter",
     ),
     "a plate must be there": ("ltm-trimap screen.png -o t.png --clean-plate no.png", 1, "no.png: no such file"),
     "a plate is not overwritten": (
@@ -156,15 +156,23 @@ WRONG: dict[str, tuple[str, int, str]] = {
     "no object": (
         "ltm-trimap plate.png -o t.png --clean-plate plate.png",
         1,
-        "--clean-plate finds no object in it; give",
+        "--clean-plate found no object; give",
     ),
-    "no screen": ("ltm-trimap strokes.png -o t.png --key auto", 1, "say which colour it has, as --key #00b140"),
+    "no screen": (
+        "ltm-trimap strokes.png -o t.png --key auto",
+        1,
+        "give the colour of the screen, such as --key #00b140",
+    ),
     "strokes fit": ("ltm-trimap screen.png -o t.png --key green --sure-foreground small.png", 1, "must be 320x240"),
-    "not both": ("ltm-infer screen.png strokes.png -o a.png --key green", 2, "and a trimap is given; give one of them"),
+    "not both": (
+        "ltm-infer screen.png strokes.png -o a.png --key green",
+        2,
+        "but a trimap is given; use only one of them",
+    ),
     "keyframes are drawn": (
         "ltm-infer screen.png -o a.png --key green --keyframes",
         2,
-        "--key makes a mask of every frame; leave one",
+        "--key makes a mask for every frame; use only one",
     ),
     "something": ("ltm-infer screen.png -o a.png", 2, "--box, --key, --clean-plate or --segmenter makes a mask"),
 }
@@ -191,4 +199,4 @@ def test_layers_and_exposure_of_exr_photos_and_plates(here: Path) -> None:
         assert (made.code, made.err) == (0, ""), made
         check(load("t.png"), wrong=0.005, most_unknown=0.6)
     made = called("ltm-trimap", "photo.png", "-o", "t.png", "--clean-plate", "plate.png", *exr)
-    assert_one_line(made, 2, "applies to scene-linear OpenEXR photos")
+    assert_one_line(made, 2, "applies only to scene-linear OpenEXR photos")

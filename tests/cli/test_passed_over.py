@@ -63,5 +63,5 @@ def test_every_ending_is_taken_and_the_others_are_named(tmp_path: Path) -> None:
 
 def test_a_folder_of_other_pictures_alone(tmp_path: Path) -> None:
     (tmp_path / "shot.dpx").write_bytes(b"SDPX" + bytes(99))
-    with pytest.raises(InputError, match=r"no image there, .*passed over 1 file: shot\.dpx \(DPX; convert it"):
+    with pytest.raises(InputError, match=r"contains no image .*skipped 1 file: shot\.dpx \(DPX; convert it"):
         find_sources(tmp_path, tmp_path)

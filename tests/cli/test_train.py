@@ -45,7 +45,7 @@ def test_a_run_leaves_weights_previews_logs_and_a_curve(finished: Path, material
     assert "held-out scenes: error" in said
     assert f"after {STEPS} steps" in said
     again = run("ltm-train", material / "recipe.toml", *arguments(material, finished))
-    assert_one_line(again, 2, str(finished), "holds a run already", "--resume")
+    assert_one_line(again, 2, str(finished), "already contains a run", "--resume")
 
 
 @pytest.mark.slow
@@ -78,7 +78,7 @@ def test_minutes_count_from_the_beginning_of_each_run(material: Path) -> None:
     for begun in ((material / "recipe.toml", *arguments(material, output)), ("--resume", "-o", output)):
         result = run("ltm-train", *begun, "--minutes", "0.0001")
         assert result.code == 0, result.err
-        assert f"go on with: ltm-train --resume -o {output}" in result.err
+        assert f"continue with: ltm-train --resume -o {output}" in result.err
         steps.append(trained_steps(output))
     assert 0 < steps[0] < steps[1] < STEPS
 
@@ -138,7 +138,7 @@ def test_a_run_killed_while_it_draws_goes_on_with_what_it_was_begun_with(materia
         ("{here}/no.toml --photos {photos} -o {run}", 2, ("no.toml", "No such file")),
         ("{recipe} --photos {photos} -o {here}/file", 1, ("file", "cannot be made")),
         ("{recipe} --photos {photos} -o {run} --init {here}/file.safetensors", 1, ("file.safetensors",)),
-        ("--resume -o {run}", 2, ("r", "holds no run")),
+        ("--resume -o {run}", 2, ("r", "contains no run")),
         ("--resume -o {run} --init w.safetensors", 2, ("leave --init out",)),
         ("{recipe} --photos {photos} -o {run} --device cpu --foregrounds {material}", 1, ("alpha",)),
         pytest.param(
@@ -177,7 +177,7 @@ def test_a_run_of_somebody_else_makes_no_folder_elsewhere(
     (tmp_path / "run" / "run.json").write_text(json.dumps(begun | {"libraries": str(tmp_path / "else" / "where")}))
     code, line = invoke(capsys, "--resume", "-o", tmp_path / "run")
     assert code == 2
-    assert f"libraries is {tmp_path / 'else' / 'where'}, which is no folder; make it" in line
+    assert f"libraries is {tmp_path / 'else' / 'where'}, which is not a folder; create it" in line
     assert not (tmp_path / "else").exists()
 
 
@@ -197,13 +197,13 @@ def test_a_damaged_run_says_how_to_save_its_weights(
     torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / "run.json" / "last.ckpt")
     code, line = invoke(capsys, "--resume", "-o", tmp_path / "run.json")
     assert code == 1
-    assert "last.ckpt: holds weights and no run" in line
+    assert "last.ckpt: contains only weights, not a run" in line
     assert "--init" in line
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "last.ckpt").write_bytes(b"")
     code, line = invoke(capsys, material / "recipe.toml", *arguments(material, alone))
-    assert (code, "holds a run already (last.ckpt)" in line) == (2, True)
+    assert (code, "already contains a run (last.ckpt)" in line) == (2, True)
 
 
 @pytest.mark.heavy

@@ -83,7 +83,7 @@ def test_a_run_that_cannot_be_continued_is_refused(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cases: list[tuple[list[str | Path], str]] = [
-        (["--continue", tmp_path], "holds no run"),
+        (["--continue", tmp_path], "contains no run"),
         (["--continue", finished, "--init", "w.safetensors"], "leave --init out"),
         (["--continue", finished, "--encoder", "e.npz"], "leave --encoder out"),
     ]
@@ -126,7 +126,7 @@ def test_sigterm_stops_a_run_with_a_whole_checkpoint(material: Path, tmp_path: P
     _, said = process.communicate(timeout=20)
     assert process.returncode == 143, said
     step = trained_steps(output)
-    assert said.count(f"terminated after step {step}; go on with: ltm-train --resume -o {output}") == 1, said
+    assert said.count(f"terminated after step {step}; continue with: ltm-train --resume -o {output}") == 1, said
     assert step > 0
     assert json.loads((output / "totals.json").read_text())["steps"] == step
     result = run("ltm-train", "--resume", "-o", output, "--device", "cpu", "--minutes", "0.0001", *several)

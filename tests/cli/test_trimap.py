@@ -56,9 +56,9 @@ def masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 WRONG_TRIMAPS: dict[str, tuple[str, int, str]] = {
     "a mask must be there": ("no.png -o t.png", 1, "no.png: no such file"),
-    "a mask is grey": ("colours.png -o t.png", 1, "colours.png: has colours, wanted grey"),
+    "a mask is grey": ("colours.png -o t.png", 1, "colours.png: is a colour image, expected grey"),
     "a band is at least 1 pixel": ("mask.png -o t.png --unknown 0", 2, "--unknown must be at least 1 pixel"),
-    "a band is a number": ("mask.png -o t.png --unknown wide", 2, "as in 50%; got 'wide'"),
+    "a band is a number": ("mask.png -o t.png --unknown wide", 2, "such as 50%; got 'wide'"),
     "hair is in a photo": ("mask.png -o t.png --adaptive", 2, "as --image"),
     "a photo is for something": ("mask.png -o t.png --image photo.png", 2, "--adaptive and --preview"),
     "exposure is of a photo": ("mask.png -o t.png --exposure 1", 2, "--exposure is of the photo"),

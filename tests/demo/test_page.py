@@ -175,7 +175,7 @@ def test_mask_band_and_another_background(page: Page, deep_photo: Path, tmp_path
     mask[50:150, 100:200] = 255
     write_image(tmp_path / "mask.png", mask)
     choose(page, "photo", deep_photo)
-    page.get_by_label("Take a mask").check()
+    page.get_by_label("Use a mask").check()
     choose(page, "source", tmp_path / "mask.png")
     page.locator("#width input[type=number]").fill("7")
     page.locator("#width input[type=number]").blur()
@@ -209,16 +209,16 @@ def test_failures_are_lines_on_the_page(page: Page, deep_photo: Path, tmp_path: 
         expect(page.locator(".toast-body")).to_have_count(0)
 
     page.click("#run")
-    said("there is no photo yet")
+    said("no photo yet")
     (tmp_path / "text.png").write_text("no picture")
     choose(page, "photo", tmp_path / "text.png")
-    said("text.png: not an image that can be read")
+    said("text.png: cannot be read as an image")
     page.locator("#photo button[aria-label=Clear]").click()
     choose(page, "photo", deep_photo)
     fit(page)
     page.click("#run")
     said("nothing is painted")
-    page.get_by_label("Take a trimap").check()
+    page.get_by_label("Use a trimap").check()
     page.click("#run")
     said("there is no trimap yet")
     write_image(tmp_path / "small.png", np.zeros((20, 30), np.uint8))
@@ -251,7 +251,7 @@ def test_on_a_phone(page: Page, tmp_path: Path) -> None:
     page.wait_for_timeout(500)
     assert page.evaluate(OVERFLOW) == 0
     choose(page, "photo", tmp_path / "photo.png")
-    page.get_by_label("Take a mask").click()
+    page.get_by_label("Use a mask").click()
     choose(page, "source", tmp_path / "mask.png")
     page.get_by_label("% of the square root of the object's area").click()
     page.locator("#width input[type=number]").fill("10")
@@ -272,7 +272,7 @@ def test_on_a_phone(page: Page, tmp_path: Path) -> None:
         page.screenshot(path=f"{folder}/phone.png", full_page=True)
     page.locator("#labels textarea, #labels input").first.fill("seven")
     page.click("#run")
-    page.wait_for_selector("text=wanted class ids")
+    page.wait_for_selector("text=class ids must be numbers")
     expect(page.locator("#download-alpha")).to_be_disabled()
     assert page.locator("#slider img").count() == 0
-    assert "unknown" not in page.inner_text("body").partition("Result")[2].partition("What was unknown")[2]
+    assert "unknown" not in page.inner_text("body").partition("Result")[2].partition("Trimap")[2]

@@ -69,16 +69,16 @@ def test_a_box_of_paint_and_a_screen(tmp_path: Path) -> None:
     screen = read_photo(save(tmp_path / "screen.png", before_screen()))
     check(source("key", "green").trimap(screen, 200), wrong=0.001)
     grey = read_photo(save(tmp_path / "grey.png", np.full((*HW, 3), 90, np.uint8)))
-    with pytest.raises(InputError, match=r"grey\.png: has hardly any blue"):
+    with pytest.raises(InputError, match=r"grey\.png: contains hardly any blue"):
         source("key", "blue").trimap(grey, 200)
     painted["layers"] = []
-    with pytest.raises(InputError, match="there is no box yet: paint blue around the object"):
+    with pytest.raises(InputError, match="no box yet: paint blue around the object"):
         source("box").trimap(photo, 200)
 
 
 def test_messages_name_what_is_on_the_page() -> None:
     said = "ids.png: give it as `mask`, with `mask_labels=ID` or `mask_threshold=7`; `unknown` names"
     assert in_words_of_the_page(said) == (
-        "ids.png: give it as a mask (Take a mask), with Class ids of the object: ID or Foreground from this value on: "
-        "7; unknown names"
+        "ids.png: give it as a mask (Use a mask), with Class ids of the object: ID or Foreground from this value: 7; "
+        " unknown names"
     )

@@ -10,8 +10,8 @@ from litematting_deploy.doctor import (
     BROKEN,
     CHECKS,
     INSTALLED,
-    NOT_HERE,
     RUNS,
+    UNAVAILABLE,
     Check,
     Found,
     Outcome,
@@ -63,7 +63,7 @@ def test_in_short_gpus_that_are_not_there_are_one_row(monkeypatch: pytest.Monkey
     monkeypatch.setattr(registry, "call", _instead)
     outcomes = examine(CHECKS, full=False)
     states = {outcome.name: outcome.state for outcome in outcomes}
-    assert states["GPUs"] == NOT_HERE
+    assert states["GPUs"] == UNAVAILABLE
     assert not {check.name for check in CHECKS if check.group == "gpu" or check.gpu} & set(states)
     assert set(states) == {check.name for check in CHECKS if check.group != "gpu" and not check.gpu} | {"GPUs"}
     assert verdict(outcomes) == "verdict: ltm-infer works here, on the CPU; all else that is installed works"
@@ -74,7 +74,7 @@ def test_in_short_gpus_that_are_not_there_are_one_row(monkeypatch: pytest.Monkey
 def _instead(_: str, check: Check, full: bool, timeout_s: float) -> tuple[str, Found]:
     """What a machine without GPUs would say, without its processes."""
     del full, timeout_s
-    return (NOT_HERE if check.group == "gpu" or check.gpu else RUNS), Found("", "said")
+    return (UNAVAILABLE if check.group == "gpu" or check.gpu else RUNS), Found("", "said")
 
 
 def test_the_verdict_names_what_does_not_work() -> None:
@@ -82,8 +82,8 @@ def test_the_verdict_names_what_does_not_work() -> None:
         return Outcome(name, "host", needed, state, "", "", 0)
 
     works = outcome("ONNX Runtime on the CPU", RUNS, needed=True)
-    assert verdict([works, outcome("clips", BROKEN), outcome("Triton client", NOT_HERE)]).endswith(
-        "works here, on the CPU; installed, but broken: clips"
+    assert verdict([works, outcome("clips", BROKEN), outcome("Triton client", UNAVAILABLE)]).endswith(
+        "works here, on the CPU; installed but broken: clips"
     )
     assert verdict([outcome("image formats", BROKEN, needed=True)]) == (
         "verdict: ltm-infer does not work here: image formats; all else that is installed works"
@@ -93,5 +93,5 @@ def test_the_verdict_names_what_does_not_work() -> None:
 def test_a_slow_check_is_imported_in_short() -> None:
     """The standard library's json stands for an engine; what is broken when it is imported is broken."""
     state, found = attempt(Check("a", "host", "nowhere", module="json"), full=False)
-    assert (state, found.detail) == (INSTALLED, "is imported; `full` tries what it does")
+    assert (state, found.detail) == (INSTALLED, "can be imported; `full` also runs it")
     assert attempt(Check("a", "files", "cache", module="not_installed_here"), full=False)[0] == RUNS

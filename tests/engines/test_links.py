@@ -72,7 +72,7 @@ def test_neighbours_are_found_and_checked(tmp_path: Path, layout: str) -> None:
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(ArtefactError, match=r"litematting\.safetensors: its sha256 is"):
+    with pytest.raises(ArtefactError, match=r"litematting\.safetensors: its SHA-256 is"):
         load_engine(artefact, "cpu")
 
 

@@ -113,20 +113,20 @@ def test_edited_file_is_refused_before_it_is_opened(small_onnx: Path, tmp_path: 
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ArtefactError, match=r"model\.onnx: its sha256 is .*edited.*ltm-export standin\.safetensors"):
+    with pytest.raises(ArtefactError, match=r"model\.onnx: its SHA-256 is .*edited.*ltm-export standin\.safetensors"):
         load_engine(path)
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"patch_hw": [96, 64]}, r"patch_hw is \[64, 64\] in the file, its sidecar says \[96, 64\]"),
-        ({"batch": 4}, "batch is null in the file, its sidecar says 4; .* batch=4 precision=fp32"),
-        ({"precision": "fp16"}, "precision is .fp32. in the file, its sidecar says .fp16."),
+        ({"patch_hw": [96, 64]}, r"patch_hw is \[64, 64\] in the file, but \[96, 64\] in its sidecar"),
+        ({"batch": 4}, "batch is null in the file, but 4 in its sidecar; .* batch=4 precision=fp32"),
+        ({"precision": "fp16"}, "precision is .fp32. in the file, but .fp16. in its sidecar"),
         ({"weights_beside": True, "checkpoint_sha256": "0"}, "missing"),
-        ({"checkpoint": "../elsewhere"}, "checkpoint is no plain file name"),
+        ({"checkpoint": "../elsewhere"}, "checkpoint is not a plain file name"),
         ({"sha256": 7}, "sha256 must be a text; got 7"),
-        ({"weights_beside": True, "checkpoint": ""}, "checkpoint is no plain file name"),
+        ({"weights_beside": True, "checkpoint": ""}, "checkpoint is not a plain file name"),
         ({"opset": None}, "opset must be an integer; got None"),
         ({"file": "m; rm -rf x", "sha256": "0"}, "ltm-export .* 'output=m; rm -rf x' height=64"),
         ({"format": 99}, "format is 99, and this version reads 1"),
@@ -173,11 +173,11 @@ GOOD: dict[str, list[int | str]] = {"image": ["n", 3, 64, 64], "trimap": ["n", 3
 @pytest.mark.parametrize(
     ("names", "element", "words"),
     [
-        ({"pixels": GOOD["image"]}, TensorProto.FLOAT, "wanted inputs image, trimap, guide and output alpha"),
+        ({"pixels": GOOD["image"]}, TensorProto.FLOAT, "expected inputs image, trimap, guide and output alpha"),
         (GOOD | {"trimap": ["n", 1, 64, 64]}, TensorProto.FLOAT, r"trimap is \['n', 1, 64, 64\]"),
-        ({name: shape[:3] for name, shape in GOOD.items()}, TensorProto.FLOAT, r"wanted \(N, 3, H, W\)"),
+        ({name: shape[:3] for name, shape in GOOD.items()}, TensorProto.FLOAT, r"expected \(N, 3, H, W\)"),
         (GOOD, TensorProto.DOUBLE, r"tensor\(double\), wanted"),
-        ({name: [*shape[:2], "h", "w"] for name, shape in GOOD.items()}, TensorProto.FLOAT, "wanted fixed multiples"),
+        ({name: [*shape[:2], "h", "w"] for name, shape in GOOD.items()}, TensorProto.FLOAT, "expected fixed multiples"),
     ],
     ids=["names", "channels", "dimensions", "type", "any size"],
 )
@@ -197,7 +197,7 @@ def test_weights_beside_are_checked_too(tmp_path: Path) -> None:
     content = bytearray(checkpoint.read_bytes())
     content[-1] ^= 1
     checkpoint.write_bytes(content)
-    with pytest.raises(ArtefactError, match=r"litematting\.safetensors: its sha256"):
+    with pytest.raises(ArtefactError, match=r"litematting\.safetensors: its SHA-256"):
         load_engine(tmp_path / SHIPPED_ENGINE.name)
     checkpoint.unlink()
     with pytest.raises(ArtefactError, match=r"litematting\.safetensors: missing"):
@@ -431,7 +431,7 @@ def test_device_path_equals_the_cpu(small_onnx: Path, device: str) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("model.plan", r"an engine is a checkpoint, an \.onnx .* or, on a GPU, an \.engine"),
+        ("model.plan", r"not an engine; give a checkpoint, an \.onnx .*, an \.engine .*on a GPU"),
         ("model.onnx", "no such engine file"),
         (f"{'a' * 300}.onnx", "no such engine file"),
     ],
@@ -468,7 +468,7 @@ def test_weights_outside_the_folder_are_not_read(tmp_path: Path) -> None:
 def test_names_that_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(TINY_ENGINE.read_bytes().replace(b"guide", b"gu\xfdde"))
-    with pytest.raises(ArtefactError, match="holds names that are no text"):
+    with pytest.raises(ArtefactError, match="contains names that are not valid text"):
         load_engine(path)
 
 

@@ -61,7 +61,7 @@ def test_what_it_compiles_is_kept(standin: OpenVino, mean_onnx: Path, cache: Pat
     for kept in (first, second):
         kept.write_bytes(b"damaged")
     with pytest.warns(
-        UserWarning, match=r"openvino-.*: OpenVINO refuses what it has compiled before, .*\(Check 'blob'"
+        UserWarning, match=r"openvino-.*: OpenVINO rejects the model it compiled earlier .*\(Check 'blob'"
     ):
         load_engine(mean_onnx, "openvino").close()
     assert b"compiled 1" in {first.read_bytes(), second.read_bytes()}
@@ -89,7 +89,7 @@ def test_other_precisions_and_devices(standin: OpenVino, mean_onnx: Path) -> Non
     with pytest.raises(DeviceError, match=r"`precision=bf16`: a CPU does not compute in bf16, .*use `precision=fp32`"):
         load_engine(mean_onnx, "openvino", precision="bf16")
     with pytest.raises(
-        DeviceError, match=r"`device=openvino:gpu`: OpenVINO 2026.4.1 sees CPU alone; install the driver"
+        DeviceError, match=r"`device=openvino:gpu`: OpenVINO 2026.4.1 sees only CPU; install the driver"
     ):
         load_engine(mean_onnx, "openvino:gpu")
     with pytest.raises(UsageError, match=r"`precision` must be fp32, bf16 or fp16 for an ONNX on OpenVINO; got tf32"):
@@ -100,7 +100,7 @@ def test_other_precisions_and_devices(standin: OpenVino, mean_onnx: Path) -> Non
     with load_engine(mean_onnx, "openvino:gpu", precision="fp16") as engine:
         assert (engine.name, engine.device, engine.precision) == ("openvino-gpu", "openvino:gpu", "fp16")
     assert standin.settings == {"INFERENCE_PRECISION_HINT": "f16", "PERFORMANCE_HINT": "LATENCY"}
-    with pytest.raises(UsageError, match=r"`threads` applies to a CPU"):
+    with pytest.raises(UsageError, match=r"`threads` applies only to a CPU"):
         load_engine(mean_onnx, "openvino:gpu", threads=2)
     with load_engine(mean_onnx, "openvino", precision="bf16") as engine:
         assert engine.precision == "bf16"
@@ -111,7 +111,7 @@ def test_other_precisions_and_devices(standin: OpenVino, mean_onnx: Path) -> Non
 def test_an_edited_sidecar_is_found(mean_onnx: Path, tmp_path: Path) -> None:
     path = copy(mean_onnx, tmp_path)
     edit_sidecar(path, precision="fp16")
-    with pytest.raises(ArtefactError, match='precision is "fp32" in the file, its sidecar says "fp16"'):
+    with pytest.raises(ArtefactError, match='precision is "fp32" in the file, but "fp16" in its sidecar'):
         load_engine(path, "openvino")
 
 
@@ -142,7 +142,7 @@ def test_it_equals_onnxruntime_and_is_kept(small_onnx: Path, cache: Path) -> Non
             np.testing.assert_allclose(alpha, wanted[part], atol=EQUAL)
     assert kept.stat().st_mtime_ns == written
     kept.write_bytes(b"damaged")
-    with pytest.warns(UserWarning, match="OpenVINO refuses"), load_engine(small_onnx, "openvino", batch=2) as engine:
+    with pytest.warns(UserWarning, match="OpenVINO rejects"), load_engine(small_onnx, "openvino", batch=2) as engine:
         assert engine.precision == "fp32"
 
 

@@ -43,12 +43,12 @@ def test_the_extras_are_those_of_the_package() -> None:
 def test_an_onnxruntime_without_coreml_says_so(mean_onnx: Path) -> None:
     if "CoreMLExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has CoreML")
-    with pytest.raises(DeviceError, match=r"`device=coreml`: the installed onnxruntime .* wheels for macOS alone"):
+    with pytest.raises(DeviceError, match=r"`device=coreml`: the installed onnxruntime .* only its macOS wheels"):
         load_engine(mean_onnx, "coreml")
 
 
 def test_a_pytorch_without_apples_gpu_says_so() -> None:
-    with pytest.raises(DeviceError, match=r"`device=mps`: PyTorch .* sees no GPU of Apple's; use `device=cpu`"):
+    with pytest.raises(DeviceError, match=r"`device=mps`: PyTorch .* sees no Apple GPU; use `device=cpu`"):
         load_engine(SHIPPED_CHECKPOINT, "mps", patch_hw=(32, 32))
 
 

@@ -36,7 +36,7 @@ def test_takes_the_published_patch_by_default(checkpoints: Callable[[str], Path]
         ({"device": "tensorrt"}, "`device` must be cpu, cuda, cuda:N, mps or auto for a checkpoint; got 'tensorrt'"),
         (
             {"precision": "fp16"},
-            "`precision` applies to a checkpoint on a GPU or an ONNX on OpenVINO, and this is a checkpoint on the CPU",
+            "`precision` applies only to a checkpoint on a GPU or an ONNX on OpenVINO, and this is a checkpoint",
         ),
     ],
     ids=str,
@@ -51,7 +51,7 @@ def test_options_that_a_checkpoint_does_not_take_are_refused(
 @pytest.mark.parametrize("option", ["compiled", "channels_last"])
 def test_only_a_checkpoint_runs_in_pytorch(option: str) -> None:
     chosen: dict[str, Any] = {option: True}
-    with pytest.raises(UsageError, match=f"`{option}` applies to a checkpoint, and this is an ONNX on the CPU"):
+    with pytest.raises(UsageError, match=f"`{option}` applies only to a checkpoint, and this is an ONNX on the CPU"):
         load_engine(**chosen)
 
 

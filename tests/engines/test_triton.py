@@ -142,12 +142,12 @@ def test_messages_of_more_than_four_megabytes(mean_onnx: Path, tmp_path: Path) -
         ("nothing", (), ("no model nothing that is ready", "its model repository is the one that")),
         ("litematting/7", (), ("no model litematting that is ready",)),
         ("unready", (), ("no model unready that is ready",)),
-        ("other", (), ("guide, image, matte, trimap", "wanted inputs image, trimap, guide and output alpha")),
+        ("other", (), ("guide, image, matte, trimap", "expected inputs image, trimap, guide and output alpha")),
         ("batchless", (), ("max_batch_size is 0",)),
-        ("narrow", (), ("answered [('alpha', (4, 1, 64, 63), 'FP32')]", "wanted alpha (4, 1, 64, 64)")),
-        ("truncated", (), ("of [65532] bytes", "wanted alpha (4, 1, 64, 64)")),
+        ("narrow", (), ("answered [('alpha', (4, 1, 64, 63), 'FP32')]", "expected alpha (4, 1, 64, 64)")),
+        ("truncated", (), ("of [65532] bytes", "expected alpha (4, 1, 64, 64)")),
         ("nan", (), ("alpha is not finite",)),
-        ("refusing", (), ("the server refused, INVALID_ARGUMENT: the GPU is on holiday",)),
+        ("refusing", (), ("the server refused the request, INVALID_ARGUMENT: the GPU is on holiday",)),
         ("hanging", ("--timeout", 2), ("no answer within 2 s", "--timeout", "--batch")),
     ],
 )
@@ -204,7 +204,7 @@ def test_nobody_there_and_a_server_that_dies(pair: tuple[Path, Path], repository
     with served(repository, requests, "--die-after", 1) as address:
         url = f"grpc://{address}/litematting"
         job = (*pair, "-o", out / "alpha.png", "--batch", 2, "--engine", url)
-        assert_one_line(infer(*job), 1, url, "no server answers, or it went away")
+        assert_one_line(infer(*job), 1, url, "the server does not answer")
         assert len(requests.read_text().splitlines()) == 2
         assert_one_line(infer(*job), 1, url, "no server answers", "start tritonserver")
     assert list(out.iterdir()) == []
@@ -228,7 +228,7 @@ def test_resuming_looks_at_the_weights_that_are_served(
     assert requests.read_text()
     home = infer(*job, "--engine", small_onnx, "--resume")
     assert (home.code, ", 2 were done" in home.out) == (0, True), "the same weights, here or there"
-    assert_one_line(infer(*job, "--resume"), 2, "was begun with another engine")
+    assert_one_line(infer(*job, "--resume"), 2, "was started with other settings (engine")
     unknown = f"grpc://{address}/originless"
     assert_one_line(infer(*job, "--engine", unknown, "--resume"), 2, unknown, "does not say which weights", "--resume")
     assert infer(*job, "--engine", unknown).code == 0
@@ -255,10 +255,10 @@ def test_tls_trusts_the_authorities_of_grpc(
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("grpc://here", "wanted grpc://HOST:8001/MODEL"),
-        ("grpc:///litematting", "wanted grpc://HOST:8001/MODEL"),
-        ("grpcs://here:8001/litematting/newest", "wanted grpcs://HOST:8001/MODEL"),
-        ("grpc://me:secret@here/litematting", "wanted grpc://HOST:8001/MODEL"),
+        ("grpc://here", "expected grpc://HOST:8001/MODEL"),
+        ("grpc:///litematting", "expected grpc://HOST:8001/MODEL"),
+        ("grpcs://here:8001/litematting/newest", "expected grpcs://HOST:8001/MODEL"),
+        ("grpc://me:secret@here/litematting", "expected grpc://HOST:8001/MODEL"),
         ("grpc://here:port/litematting", "not an address"),
     ],
 )
@@ -271,12 +271,16 @@ def test_addresses(url: str, words: str) -> None:
     "options", [{"device": "cuda"}, {"precision": "fp16"}, {"threads": 2}, {"compiled": True}, {"trust": True}], ids=str
 )
 def test_what_only_the_server_decides_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match=rf"`{next(iter(options))}` applies to .* and this is a model on a server"):
+    with pytest.raises(
+        UsageError, match=rf"`{next(iter(options))}` applies only to .* and this is a model on a server"
+    ):
         load_engine("grpc://here/litematting", **options)
 
 
 def test_only_a_server_is_waited_for() -> None:
-    with pytest.raises(UsageError, match="`timeout_s` applies to a model on a server, and this is an ONNX on the CPU"):
+    with pytest.raises(
+        UsageError, match="`timeout_s` applies only to a model on a server, and this is an ONNX on the CPU"
+    ):
         load_engine(timeout_s=3)
 
 

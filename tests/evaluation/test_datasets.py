@@ -106,7 +106,7 @@ def two_layouts(folder: Path) -> None:
         (an_alpha_without_an_image, ("alpha/b.png", "no partner in", "set/trimap1;", "called b ")),
         (two_alphas_of_one_name, ("alpha/a.tif", "a.png has the same name")),
         (no_folder_of_alphas, ("no folder alpha/", "it holds alphas/, image/, trimap1/")),
-        (two_layouts, ("wanted the folders of one data set",)),
+        (two_layouts, ("expected the folders of one data set",)),
     ],
 )
 def test_what_is_missing_or_there_twice_is_named(

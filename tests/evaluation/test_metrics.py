@@ -139,10 +139,10 @@ HALF, ALL_UNKNOWN = np.full((4, 5), 0.5), np.full((4, 5), 128, np.uint8)
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (np.full((4, 5), 128, np.uint8), r"is \(4, 5\) uint8, wanted .* divide grey levels by 255"),
+        (np.full((4, 5), 128, np.uint8), r"is \(4, 5\) uint8, expected .* divide grey levels by 255"),
         (HALF[..., None], r"is \(4, 5, 1\)"),
         (HALF[:3], r"is \(3, 5\), .*of one size"),
-        (HALF * 255, "holds 127.5 to 127.5, wanted 0..1"),
+        (HALF * 255, "ranges from 127.5 to 127.5, expected 0..1"),
         (HALF * np.nan, "holds nan to nan"),
         (HALF - 0.6, "holds -0.1"),
     ],
@@ -158,7 +158,10 @@ def test_other_alphas_are_refused(metric: Callable[..., float], given: NDArray[A
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 @pytest.mark.parametrize(
     ("alpha", "trimap", "words"),
-    [(HALF, ALL_UNKNOWN - 1, "holds 0, 128, 255; this also holds 127"), (HALF[:0], ALL_UNKNOWN[:0], "not empty")],
+    [
+        (HALF, ALL_UNKNOWN - 1, "contains only 0, 128, 255; this one also contains 127"),
+        (HALF[:0], ALL_UNKNOWN[:0], "not empty"),
+    ],
     ids=["another value", "no pixel"],
 )
 def test_other_trimaps_are_refused(

@@ -102,8 +102,8 @@ def test_large_pictures_are_shrunk(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("folder", "words"),
     [
-        ("file", r"file/images: cannot be made: .*choose another folder"),
-        ("taken", r"index.html: cannot be written: is a folder"),
+        ("file", r"file/images: cannot be created: .*choose another folder"),
+        ("taken", r"index.html: cannot be written: it is a folder"),
     ],
 )
 def test_what_cannot_be_written_is_said_at_once(folder: str, words: str, tmp_path: Path) -> None:

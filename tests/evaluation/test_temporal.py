@@ -85,7 +85,7 @@ def test_motion_of_images_is_known_where_both_show_a_point() -> None:
 @pytest.mark.parametrize(
     ("predictions", "alphas", "words"),
     [
-        ([(2, 2)], [(2, 2)], "at least two frames; got 1 and 1"),
+        ([(2, 2)], [(2, 2)], "at least two; got 1 and 1"),
         ([(2, 2)] * 2, [(2, 2)] * 3, "got 2 and 3"),
         ([(2, 2)] * 2, [(2, 2), (2, 3)], "of one size"),
     ],

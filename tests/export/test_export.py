@@ -176,7 +176,7 @@ def test_recipe_values(tmp_path: Path) -> None:
         ('output = "/m.onnx"', "in the folder of bad.toml or below"),
         ("height = " + "[\n" * 5000, "nested too deep"),
         ("height" + ".a" * 20 + " = 1", "nested deeper than 6 levels"),
-        ("height" + ".a" * 30000 + " = 1", "over 1000 bytes in a line"),
+        ("height" + ".a" * 30000 + " = 1", "a line is longer than 1000 bytes"),
         ("height = " + "1" * 900 + "\n" * 70000, "over 65536 bytes"),
         ("height = 0x" + "f" * 900, "more than 64 bits"),
     ],
@@ -191,7 +191,7 @@ def test_recipe_mistakes(tmp_path: Path, content: str, words: str) -> None:
 def test_other_mistakes(tmp_path: Path, checkpoints: Callable[[str], Path]) -> None:
     model = checkpoints("")
     assert_one_line(run("ltm-export", tmp_path / "no.pth"), 1, "no.pth", "no such checkpoint")
-    assert_one_line(called("ltm-export", ROOT / "README.md"), 1, "README.md", "a checkpoint ends in")
+    assert_one_line(called("ltm-export", ROOT / "README.md"), 1, "README.md", "a checkpoint must end in")
     assert_one_line(
         called("ltm-export", model, "-o", tmp_path / "x.engine"), 2, "x.engine", "--output must end in .onnx"
     )

@@ -35,8 +35,8 @@ def loud(checkpoints: Callable[[str], Path], tmp_path: Path) -> Path:
 def test_the_layers_that_lose_most_are_named(loud: Path) -> None:
     model, inputs = load_checkpoint(loud), random_inputs(ExportSpec(64, 64, 1))
     said = advice(model, inputs, LIMIT)
-    assert said.startswith("in fp16 the layers that lose most are out (up to inf alone), ")
-    assert said.endswith("keep these in float32: `float32=out`")
+    assert said.startswith("in fp16, these layers lose most: out (up to inf alone), ")
+    assert said.endswith("keep them in float32: `float32=out`")
     # Arithmetic of PyTorch: with that part in float32 the alpha is as near as was promised.
     wanted = alpha_of(model, inputs, torch.float32)
     found = alpha_of(converted(model, ["out"], torch.float32), inputs, torch.float16)
@@ -50,7 +50,7 @@ def test_an_export_that_fails_says_what_to_keep_and_that_passes(loud: Path, tmp_
     output = tmp_path / "m.onnx"
     failed = run("ltm-export", loud, "-o", output, *SMALL)
     assert_one_line(
-        failed, 1, "not written", "lose most are out (up to", "keep these in float32: --float32 out", "or use"
+        failed, 1, "not written", "lose most are out (up to", "keep them in float32: --float32 out", "or use"
     )
     assert not output.exists()
     done = run("ltm-export", loud, "-o", output, *SMALL, "--float32", "out")
@@ -67,10 +67,13 @@ def test_an_export_that_fails_says_what_to_keep_and_that_passes(loud: Path, tmp_
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"float32": ("out",)}, "`float32` keeps stages out of `precision=fp16`"),
+        ({"float32": ("out",)}, "`float32` requires `precision=fp16`"),
         ({"float32": ("out",), "precision": "fp16", "batch": 1}, "form of norm other than gpu"),
         ({"float32": ("out", "layer9"), "precision": "fp16"}, "must be some of layer0, .*; got layer9"),
-        ({"enb_pooling": "max"}, "`enb_pooling=max` is no matrix product; use `pooling=adaptive`"),
+        (
+            {"enb_pooling": "max"},
+            "`enb_pooling=max` cannot be .*; use it with `pooling=adaptive`",
+        ),
     ],
     ids=["fp32", "gpu", "no stage", "maximum"],
 )

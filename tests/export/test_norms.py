@@ -85,7 +85,7 @@ def test_the_gpu_form_of_small_patches(side: int) -> None:
 
 
 def test_weights_beside_are_not_for_the_gpu_form(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"`weights_beside` refers to weights as the checkpoint has them.*norm=group"):
+    with pytest.raises(UsageError, match=r"`weights_beside` refers to the weights in the checkpoint.*norm=group"):
         export_onnx(SHIPPED_CHECKPOINT, tmp_path / "m.onnx", ExportSpec(precision="fp16", batch=1), weights_beside=True)
 
 

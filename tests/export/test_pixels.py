@@ -169,10 +169,10 @@ def test_tensors_are_not_for_a_model_of_pixels(server: Server, monkeypatch: pyte
         name: np.zeros((1, count, SIDE, SIDE), np.float32)
         for name, count in (("image", 3), ("trimap", 3), ("guide", 2))
     }
-    with pytest.raises(UsageError, match="takes pixels, and was given tensors"):
+    with pytest.raises(UsageError, match="expects pixels, but was given tensors"):
         engine.run(**zeros)
     monkeypatch.setitem(server.kinds, "tensor(uint8)", "FP32")
-    with pytest.raises(ArtefactError, match=r"wanted image, trimap and guide or, of pixels"):
+    with pytest.raises(ArtefactError, match=r"expected inputs image, trimap and guide \(or, for pixels"):
         TritonEngine("grpc://here/litematting")
 
 

@@ -141,7 +141,7 @@ def test_progress_counts_all_runs_of_the_network(spread: float, runs: int, phase
     quantise(toy(spread), FLAT, calibration(), REFERENCE, "m.onnx", lambda *now: told.append(now))
     names = list(dict.fromkeys(phase for _, phase in told))
     assert len(names) == phases
-    assert (names[0], names[-1]) == ("finding the ranges of activations", "judging on other scenes")
+    assert (names[0], names[-1]) == ("measuring the ranges of activations", "evaluating on other scenes")
     assert len(told) - phases == runs
     assert told[0][0] == 0
     assert told[-1][0] == 1
@@ -149,9 +149,9 @@ def test_progress_counts_all_runs_of_the_network(spread: float, runs: int, phase
 
 def test_too_much_sad_is_refused_with_the_layers_that_cost_most(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "_AIM", 100.0)  # all of it passes where layers are chosen
-    with pytest.raises(ToleranceError, match=r"^m.onnx: not written: in INT8 SAD is [\d.]+% above fp32's .*, more than 2%; these layers cost most: bad [\d.]+%, good [\d.]+%; "):  # fmt: skip # noqa: E501
+    with pytest.raises(ToleranceError, match=r"^m.onnx: not written: in INT8, the SAD on drawn scenes is [\d.]+% above that of fp32 .*, more than 2%; these layers cost most: bad [\d.]+%, good [\d.]+%; "):  # fmt: skip # noqa: E501
         quantise(toy(spread=40.0), FLAT, calibration(), REFERENCE, "m.onnx")
-    with pytest.raises(UsageError, match="`calibration` has no patch"):
+    with pytest.raises(UsageError, match="`calibration` contains no patch"):
         quantise(toy(spread=0.0), FLAT, Calibration("none", [], [], []), REFERENCE, "m.onnx")
 
 
@@ -182,18 +182,18 @@ def test_photos_come_with_trimaps_or_masks(tmp_path: Path) -> None:
         assert {name: array.shape for name, array in patch.items()} == SHAPES
         assert 0.1 < patch["trimap"][0, 1].mean() < 0.9
     Image.new("RGB", (64, 64)).save(tmp_path / "other.jpg")
-    with pytest.raises(InputError, match=r"no trimap or mask for other.jpg; beside NAME.jpg put NAME_trimap.png"):
+    with pytest.raises(InputError, match=r"no trimap or mask for other.jpg; next to NAME.jpg, add NAME_trimap.png"):
         photo_patches(tmp_path, (64, 96))
     Image.new("L", (64, 65), 128).save(tmp_path / "other_trimap.png")
-    with pytest.raises(InputError, match=r"other_trimap.png: is 64x65, its photo 64x64; they must be of one size"):
+    with pytest.raises(InputError, match=r"other_trimap.png: is 64x65, but its photo is 64x64; the sizes must match"):
         photo_patches(tmp_path, (64, 96))
 
 
 def test_mistakes(tmp_path: Path) -> None:
     int8 = ("ltm-export", SHIPPED_CHECKPOINT, "-o", tmp_path / "m.onnx", "--precision", "int8")
     drawn = ("--calibration", "drawn")
-    assert_one_line(called(*int8), 2, "--precision int8 needs --calibration", "photos with trimaps or masks")
-    assert_one_line(called(*int8[:-2], *drawn), 2, "--calibration is for --precision int8; got --precision fp32")
+    assert_one_line(called(*int8), 2, "--precision int8 requires --calibration", "photos with trimaps or masks")
+    assert_one_line(called(*int8[:-2], *drawn), 2, "--calibration requires --precision int8; got --precision fp32")
     assert_one_line(called(*int8, *drawn, "--norm", "folded"), 2, "--norm folded", "--precision int8")
     assert_one_line(called(*int8, *drawn, "--weights-beside"), 2, "--weights-beside", "--precision int8 rounds some")
     (tmp_path / "empty").mkdir()
@@ -211,7 +211,7 @@ def test_the_command_and_what_it_leaves(tmp_path: Path) -> None:
     result = run("ltm-export", SHIPPED_CHECKPOINT, "-o", model, *size, *int8, block="lightning,tensorboard")
     assert result.code == 0, result.err
     assert "convolutions in INT8" in result.out
-    assert "ltm-export: 0% done; finding the ranges of activations\n" in result.err
+    assert "ltm-export: 0% done; measuring the ranges of activations\n" in result.err
     assert "100% done; comparing with the PyTorch model" in result.err
     facts = json.loads(sidecar_path(model).read_text())
     assert (facts["precision"], facts["quantisation"]["calibration"]) == ("int8", "drawn")

@@ -185,8 +185,8 @@ def test_other_mistakes(small_onnx: Path, tmp_path: Path) -> None:
     models = tmp_path / "models"
     to = ("--triton", models)
     assert_one_line(called("ltm-export", "m.pth", "--triton-kind", "gpu"), 2, "--triton-kind belongs to --triton DIR")
-    assert_one_line(called("ltm-export", small_onnx, *to, "--height", "64"), 2, "--height", "is exported already")
-    assert_one_line(called("ltm-export", small_onnx, *to, "-o", "x.onnx"), 2, "--output", "is exported already")
+    assert_one_line(called("ltm-export", small_onnx, *to, "--height", "64"), 2, "--height", "is already exported")
+    assert_one_line(called("ltm-export", small_onnx, *to, "-o", "x.onnx"), 2, "--output", "is already exported")
     assert_one_line(called("ltm-export", SHIPPED_ENGINE, *to), 1, "litematting.onnx", "weights in another file")
     assert_one_line(called("ltm-export", ROOT / "README.md", *to, "--batch", "2"), 2, "exactly 2", "--batch dynamic")
     (tmp_path / "file").write_text("")

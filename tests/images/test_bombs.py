@@ -60,7 +60,7 @@ def test_a_tile_that_pillow_does_not_see_takes_no_memory(tmp_path: Path) -> None
 def test_pictures_of_two_pages_are_told_from_the_first(tmp_path: Path) -> None:
     path = tmp_path / "pages.tif"
     path.write_bytes(bombs.tiff_pages(3, damaged_from=2))
-    with pytest.raises(InputError, match="holds several frames"):
+    with pytest.raises(InputError, match="contains several frames"):
         read_photo(path)
 
 

@@ -84,7 +84,7 @@ TABLES = Space("p: its ICC profile", SRGB.decoding, None)
 def test_tables_only_cannot_be_mixed(one: Space, other: Space) -> None:
     light = np.zeros((1, 3), np.float32)
     assert TABLES.convert(light, TABLES) is light
-    with pytest.raises(InputError, match=r"p: its ICC profile holds tables only.*convert the photo to sRGB"):
+    with pytest.raises(InputError, match=r"p: its ICC profile contains only lookup tables.*convert the photo to sRGB"):
         one.convert(light, other)
 
 
@@ -131,7 +131,7 @@ FALLING = b"curv" + bytes(4) + (3).to_bytes(4, "big") + np.array([0, 60000, 1000
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        pytest.param(GOOD[:16] + b"CMYK" + GOOD[20:], "is for CMYK, wanted RGB or grey", id="CMYK"),
+        pytest.param(GOOD[:16] + b"CMYK" + GOOD[20:], "is for CMYK, expected RGB or grey", id="CMYK"),
         pytest.param(GOOD[:150], "is damaged", id="cut off"),
         pytest.param(b"", "is for nothing", id="empty"),
         pytest.param(rgb_profile(WIDE, FALLING), "is damaged .*does not rise", id="a curve that falls"),

@@ -99,7 +99,7 @@ def test_a_damaged_fax_page_is_no_mask(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[start + size // 2] ^= 0x55
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"mask\.tif: damaged or truncated TIFF file \(.+\); save or fetch it again"):
+    with pytest.raises(InputError, match=r"mask\.tif: damaged or truncated TIFF file \(.+\); save or download"):
         read_mask(path)
 
 
@@ -111,6 +111,6 @@ def test_many_channels_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     entry = content.index(b"\x15\x01\x03\x00")  # 277, a short number
     content[entry + 8] = 9
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.tif: has 9 channels, wanted 4 at most"):
+    with pytest.raises(InputError, match=r"a\.tif: has 9 channels, expected at most 4"):
         read_image(path)
     assert not caplog.records

@@ -30,10 +30,10 @@ EXIF = ((0x010F, "camera"), (0x8769, {0x829A: 0.004, 0x9003: "2024:01:02 03:04:0
 @pytest.mark.parametrize(
     ("name", "pixels", "words"),
     [
-        ("a.png", np.ones((4, 4), np.float32), "`pixels` must be uint8 or uint16 in such a file; got float32"),
-        ("a.tif", np.ones((4, 4), np.int32), "`pixels` must be uint8 or uint16 in such a file; got int32"),
-        ("a.exr", np.ones((4, 4), np.uint8), "`pixels` must be float16 or float32 in such a file; got uint8"),
-        ("a.png", [[1, 2]], "`pixels` must be uint8 or uint16 in such a file; got list"),
+        ("a.png", np.ones((4, 4), np.float32), "`pixels` must be uint8 or uint16 for this format; got float32"),
+        ("a.tif", np.ones((4, 4), np.int32), "`pixels` must be uint8 or uint16 for this format; got int32"),
+        ("a.exr", np.ones((4, 4), np.uint8), "`pixels` must be float16 or float32 for this format; got uint8"),
+        ("a.png", [[1, 2]], "`pixels` must be uint8 or uint16 for this format; got list"),
         ("a.png", np.ones((4, 4, 2), np.uint8), r"or \(H, W, 4\), H and W above 0; got \(4, 4, 2\)"),
         ("a.png", np.ones((0, 4), np.uint8), r"H and W above 0; got \(0, 4\)"),
     ],

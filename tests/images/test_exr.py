@@ -65,7 +65,7 @@ def test_subsampled_channels(tmp_path: Path) -> None:
     content = path.read_bytes()
     steps = content.index(b"R\0" + struct.pack("<i", 2)) + 10  # after the name, the type and what is linear
     path.write_bytes(content[:steps] + struct.pack("<ii", 2, 2) + content[steps + 8 :])
-    with pytest.raises(InputError, match="subsampled channels in B, G, R; write it as plain RGB"):
+    with pytest.raises(InputError, match=r"subsampled channels \(B, G, R\); save it as plain RGB"):
         read_exr_rgb(path, 200)
 
 
@@ -118,7 +118,7 @@ def test_windows() -> None:
     np.testing.assert_array_equal(aside.show(aside.fit(plane, "t"))[1:, 2:], plane[1:, 2:])
     apart = Windows(Box(50, 50, 55, 54), Box(0, 0, 8, 10))
     assert not apart.show(plane).any()
-    with pytest.raises(InputError, match=r"t: is 2x2, wanted .* display window, 8x10 at 0,0, .* 5x4 at 1,2"):
+    with pytest.raises(InputError, match=r"t: is 2x2, expected .* display window, 8x10 at 0,0, .* 5x4 at 1,2"):
         inside.fit(plane[:2, :2], "t")
 
 
@@ -146,8 +146,8 @@ def test_masks(tmp_path: Path) -> None:
     ("planes", "words"),
     [
         pytest.param({"Y": GREY * np.nan}, "contains NaN", id="NaN"),
-        pytest.param({"Z": GREY}, "Z, wanted A, Y or R, G, B", id="no known channel"),
-        pytest.param({**ALL_GREY, "G": OPAQUE}, "has colours, wanted grey", id="colours"),
+        pytest.param({"Z": GREY}, "Z, expected A, Y or R, G, B", id="no known channel"),
+        pytest.param({**ALL_GREY, "G": OPAQUE}, "is a colour image, expected grey", id="colours"),
     ],
 )
 def test_a_mask_without_a_clear_plane_is_refused(planes: dict[str, Any], words: str, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ HUGE = {"data": (0, 0, 50, 37), "display": (0, 0, 90_000, 90_000)}
     [
         pytest.param(INTEGERS, None, "integers", id="integers"),
         pytest.param(PLANES, HUGE, "8100 megapixels", id="huge display window"),
-        pytest.param(CHROMA, None, "channels are BY, RY, Y, wanted R, G, B, or Y without RY and BY", id="chroma"),
+        pytest.param(CHROMA, None, "channels are BY, RY, Y, expected R, G, B, or Y without RY and BY", id="chroma"),
     ],
 )
 def test_a_photo_whose_pixels_are_no_colours_is_refused(

@@ -13,5 +13,5 @@ from litematting_deploy.images.photo import read_image
 @pytest.mark.parametrize("name", ["a.NEF", "a.dng", "a.cr2"])
 def test_the_thumbnail_of_camera_raw_is_not_taken_for_the_photo(tmp_path: Path, name: str) -> None:
     Image.fromarray(np.full((12, 16, 3), 90, np.uint8)).save(tmp_path / name, format="TIFF")
-    with pytest.raises(InputError, match=rf"{name}: is a picture of kind camera raw, which is not read; develop it"):
+    with pytest.raises(InputError, match=rf"{name}: is a camera raw file, which is not supported; develop it"):
         read_image(tmp_path / name)

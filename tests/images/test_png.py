@@ -79,7 +79,7 @@ def test_transparent_palette(bits: int, listed: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("read", [read_photo, read_mask, read_trimap])
-@pytest.mark.parametrize(("entries", "words"), [(3, "palette index 3, wanted 0 to 2"), (0, "without a PLTE chunk")])
+@pytest.mark.parametrize(("entries", "words"), [(3, "palette index 3, .* 3 colours"), (0, "without a PLTE chunk")])
 def test_indices_beyond_the_palette_are_refused(entries: int, words: str, read: Any, tmp_path: Path) -> None:
     """Decoders show them as black, which of a mask would be background."""
     path, palette = tmp_path / "a.png", (b"PLTE", bytes([255, 0, 0] * 3))

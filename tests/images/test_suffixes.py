@@ -53,7 +53,7 @@ def save_heic(path: Path, pixels: NDArray[Any], **options: Any) -> Path:
 def test_other_kinds_are_named(tmp_path: Path, start: bytes, kind: str, fix: str) -> None:
     path = tmp_path / "photo.png"
     path.write_bytes(start)
-    with pytest.raises(InputError, match=rf"photo\.png: is a picture of kind {kind}, .*{fix}"):
+    with pytest.raises(InputError, match=rf"photo\.png: is a {kind}, .*{fix}"):
         read_image(path)
 
 
@@ -85,7 +85,7 @@ def test_orientation_is_applied_once(tmp_path: Path) -> None:
 
 def test_ten_bits_are_told(tmp_path: Path) -> None:
     deep = save_heic(tmp_path / "deep.heic", RAMP.astype(np.uint16) * np.uint16(257), bit_depth=10)
-    with pytest.warns(UserWarning, match=r"deep\.heic: has 10 bits a channel, of which the upper 8 are read"):
+    with pytest.warns(UserWarning, match=r"deep\.heic: has 10 bits per channel, of which only the upper 8 are read"):
         seen = read_image(deep)
     assert np.abs(seen.astype(int) - RAMP).max() <= 4
 
@@ -96,7 +96,7 @@ def test_hdr_is_refused(transfer: int, name: str, tmp_path: Path) -> None:
     content = path.read_bytes()
     place = content.index(b"colrnclx") + 8
     path.write_bytes(content[:place] + bytes([0, 9, 0, transfer]) + content[place + 4 :])
-    with pytest.raises(InputError, match=rf"is HEIC with primaries 9 and transfer {name}"):
+    with pytest.raises(InputError, match=rf"is HEIC with CICP primaries 9 and transfer {name}"):
         read_image(path)
 
 

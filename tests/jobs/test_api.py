@@ -246,16 +246,16 @@ CALLS: dict[str, tuple[Callable[..., Any], str]] = {
         ("folder", {"resume": "yes"}, "resume", "`resume` must be bool; got 'yes'"),
         ("photo", {"cutout": 3}, "cutout", "`cutout` must be str | None; got 3"),
         ("photo", {"precision": "fp8"}, "precision", "`precision` must be one of fp32, tf32, bf16, fp16; got 'fp8'"),
-        ("photo", {"background": "red"}, "background", "`background` lies behind the cut-out; give `cutout`"),
+        ("photo", {"background": "red"}, "background", "`background` requires `cutout`"),
         ("photo", {"step": 9, "plan": "adaptive"}, "step", "`step` uses a grid of patches"),
-        ("photo", {"unknown_width": 9}, "unknown_width", "`unknown_width` applies to a mask"),
-        ("photo", {"mask": "mask.png"}, "trimap", "`trimap` or `mask` must be given, and not both"),
+        ("photo", {"unknown_width": 9}, "unknown_width", "`unknown_width` applies only to a mask"),
+        ("photo", {"mask": "mask.png"}, "trimap", "either `trimap` or `mask` must be given"),
         ("photo", {"trimap": None}, "trimap", "`trimap` or `mask` must be given"),
         (
             "photo",
             {"trimap": TRIMAP},
             "trimap",
-            "`trimap` must be a path, as text or `Path`, without NUL characters; got an array",
+            "`trimap` must be a path (text or `Path`) without NUL characters; got an array",
         ),
         ("photo", {"alpha": None}, "alpha", "`alpha` must be str; got None"),
         ("photo", {"images": PHOTO}, "images", "`images` must be str; got an array of (24, 32, 3) uint8"),
@@ -272,7 +272,7 @@ CALLS: dict[str, tuple[Callable[..., Any], str]] = {
         ("photo", {"engine": "./no.onnx"}, "engine", "no.onnx: no such engine file"),
         ("folder", {"images": "photos", "trimap": "no"}, "trimap", "no: no such folder"),
         ("folder", {"images": "photos", "trimap": "trimaps", "alpha": "photos/out"}, "alpha", "a folder of sources"),
-        ("folder", {"images": "no.%04d.png", "trimap": "trimaps"}, "images", "no image there"),
+        ("folder", {"images": "no.%04d.png", "trimap": "trimaps"}, "images", "contains no image"),
         *(
             (call, {"images": name}, "images", words)
             for call in ("photo", "folder")
@@ -380,7 +380,7 @@ JOB = {"images": "a", "source": "b", "output": OutputSpec(alpha="c")}
         (EngineSpec, {"patch_hw": (64, -1)}, "`patch_hw` must be 32 or more; got -1"),
         (EngineSpec, {"timeout_s": -1}, "`timeout_s` must be above 0 and up to 86400; got -1"),
         (EngineSpec, {"timeout_s": float("nan")}, "`timeout_s` must be above 0 and up to 86400; got nan"),
-        (EngineSpec, {"engine": "a\0.onnx"}, "`engine` must be a text without NUL characters; got 'a\\x00.onnx'"),
+        (EngineSpec, {"engine": "a\0.onnx"}, "`engine` must be text without NUL characters; got 'a\\x00.onnx'"),
         (TrimapSpec, {"kind": "mask", "unknown_width": -5}, "`unknown_width` must be at least 1 pixel"),
         (TrimapSpec, {"kind": "mask", "unknown_width": "0%"}, "`unknown_width` must be above 0%"),
         (TrimapSpec, {"kind": "mask", "mask_threshold": 0}, "`mask_threshold` must be above 0"),
@@ -480,11 +480,11 @@ def test_a_mask_of_class_ids_needs_the_label_or_a_threshold() -> None:
         ({"mask": MASK / 255}, "mask", "`mask` must be (H, W) bool or uint8; got (24, 32) float64"),
         ({"mask": None}, "mask", "`mask` must be given, or an image and one of `box`"),
         ({"mask": MASK, "unknown_width": 0}, "unknown_width", "`unknown_width` must be at least 1 pixel"),
-        ({"mask": MASK, "unknown_width": "wide"}, "unknown_width", "as in 50%; got 'wide'"),
+        ({"mask": MASK, "unknown_width": "wide"}, "unknown_width", "such as 50%; got 'wide'"),
         ({"mask": MASK, "mask_labels": (9,)}, "mask", "`mask`: no pixel is foreground with `mask_labels=9`"),
         ({"mask": MASK, "mask_threshold": 3, "mask_labels": (9,)}, "mask_threshold", "give one of them"),
-        ({"mask": MASK, "image": PHOTO[:9]}, "mask", "they must be of one size"),
-        ({"mask": MASK, "image": PHOTO / 255}, "image", "say `unit_range=True`"),
+        ({"mask": MASK, "image": PHOTO[:9]}, "mask", "the sizes must match"),
+        ({"mask": MASK, "image": PHOTO / 255}, "image", "set `unit_range=True`"),
         ({"mask": "no.png"}, "mask", "no.png: no such file"),
         ({"mask": MASK, "mask_labels": 7}, "mask_labels", "`mask_labels` must be tuple[int, ...]; got 7"),
         ({"mask": MASK, "mask_labels": "7"}, "mask_labels", "`mask_labels` must be tuple[int, ...]; got '7'"),
@@ -540,7 +540,7 @@ def test_a_cut_out_of_files_is_that_of_their_pixels(here: Path) -> None:
 @pytest.mark.parametrize(
     ("image", "alpha", "words"),
     [
-        (PHOTO, WANTED[:9], "`alpha` must be 32x24, as the image is; got 32x9"),
+        (PHOTO, WANTED[:9], "`alpha` must be 32x24, the size of the image; got 32x9"),
         (PHOTO, WANTED * 2, "`alpha` must be between 0 and 1"),
         (
             PHOTO,
@@ -570,7 +570,7 @@ def test_a_dim_alpha_is_taken_where_the_caller_says_so() -> None:
 def test_what_is_no_path_is_one_line_at_once(call: Callable[..., Any], given: Any) -> None:
     with pytest.raises(UsageError) as failure:
         call(given)
-    assert str(failure.value).startswith("`path` must be a path, as text or `Path`, without NUL characters; got ")
+    assert str(failure.value).startswith("`path` must be a path (text or `Path`) without NUL characters; got ")
     assert len(str(failure.value)) < 150
     assert failure.value.parameter == "path"
 

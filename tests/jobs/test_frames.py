@@ -62,7 +62,7 @@ def test_shards_share_all_frames_out(tmp_path: Path) -> None:
     "text", ["0/3", "4/3", "3", "a/b", "1/0", "-1/3", "1/" + "9" * 5000], ids=lambda text: text[:9]
 )
 def test_other_shards_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="`shard` must be PART/PARTS, as in 3/16") as failure:
+    with pytest.raises(UsageError, match="`shard` must be PART/PARTS, such as 3/16") as failure:
         shard([1, 2, 3], text)
     assert failure.value.parameter == "shard"
 
@@ -155,14 +155,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("images", "trimaps", "numbers", "words"),
     [
-        ("empty", "i", None, "empty: no image there"),
+        ("empty", "i", None, "empty: contains no image"),
         ("i", "nowhere", None, "nowhere: no such folder; give"),
         ("shot%d/a.%d.png", "i", None, "shot%d: no such folder; give"),
         ("i", "i/a.1.png", None, "a.1.png: it is a single file; give a folder"),
         ("twice", "i", None, "a.png: stands for the same frame as "),
-        ("i/a.%0999d.png", "i", None, "a.%0999d.png: no image there"),
-        ("i/a.%d.png", "i", [7, 8, 9], "no image there with a number from 7 to 9; they go from 1 to 1"),
-        ("i", "i", [1], "`frames` chooses from a numbered pattern"),
+        ("i/a.%0999d.png", "i", None, "a.%0999d.png: contains no image"),
+        ("i/a.%d.png", "i", [7, 8, 9], "no image is numbered 7 to 9; the numbers range from 1 to 1"),
+        ("i", "i", [1], "`frames` selects from a numbered pattern"),
     ],
     ids=[
         "a folder has photos",

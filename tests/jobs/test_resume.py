@@ -34,7 +34,7 @@ def test_the_time_is_that_of_the_last_change(tmp_path: Path) -> None:
 
 def test_resuming_with_others_is_refused(tmp_path: Path) -> None:
     keep_settings(tmp_path, ONE, None)
-    with pytest.raises(UsageError, match=r"was begun with another depth: `depth=8`, now `depth=16`"):
+    with pytest.raises(UsageError, match=r"was started with other settings \(depth\): `depth=8`, now `depth=16`"):
         keep_settings(tmp_path, OTHER, "resume")
 
 
@@ -48,7 +48,7 @@ def test_of_two_runs_that_begin_at_once_one_is_refused(tmp_path: Path, monkeypat
         link(source, target)
 
     monkeypatch.setattr(os, "link", late)
-    with pytest.raises(UsageError, match=r"was begun with another depth: `depth=16`, now `depth=8`"):
+    with pytest.raises(UsageError, match=r"was started with other settings \(depth\): `depth=16`, now `depth=8`"):
         keep_settings(tmp_path, ONE, "resume")
     assert json.loads((tmp_path / SETTINGS).read_bytes()) == OTHER
     assert [path.name for path in tmp_path.iterdir()] == [SETTINGS]
@@ -62,7 +62,7 @@ def test_file_systems_without_links(reason: int, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(os, "link", refuse)
     keep_settings(tmp_path, ONE, "resume")
     assert json.loads((tmp_path / SETTINGS).read_bytes()) == ONE
-    with pytest.raises(UsageError, match="was begun with another depth"):
+    with pytest.raises(UsageError, match="was started with other settings"):
         keep_settings(tmp_path, OTHER, "resume")
 
 
@@ -110,7 +110,7 @@ def test_auto_is_the_engine_that_a_folder_was_begun_with(
     assert matte_folder(images, trimaps, out, engine=mean_onnx, **joins).engine.startswith("openvino-cpu")
     assert len(list(out.glob("*.png"))) == 4
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(DependencyError, match=r"out: was begun with `device=openvino`, which does not run here: .*pip"):
+    with pytest.raises(DependencyError, match=r"out: was started with `device=openvino`, which does not work .*pip"):
         matte_folder(images, trimaps, out, engine=mean_onnx, **joins)
     assert matte_folder(images, trimaps, out, engine=mean_onnx, device="cpu").engine.startswith("onnxruntime-cpu")
 
@@ -145,5 +145,5 @@ def test_what_an_older_version_did_not_record(tmp_path: Path) -> None:
     job = JobSpec(images="i", source="t", output=OutputSpec(alpha="o"), shard="1/2")
     keep_settings(tmp_path, {"depth": "8"}, None)
     assert as_begun(job, tmp_path) is job
-    with pytest.raises(UsageError, match="another device: not recorded, now cpu; run all shards with that"):
+    with pytest.raises(UsageError, match=r"\(device\): not recorded, now cpu; run all shards with"):
         keep_settings(tmp_path, {"device": "cpu", "depth": "8"}, "shard")

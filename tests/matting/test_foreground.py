@@ -134,7 +134,7 @@ def test_the_largest_light_of_float32_is_light(sign: int) -> None:
 def test_what_is_not_finite_is_refused(value: float) -> None:
     light, alpha = scene(40, 50)
     light[3, 4, 1] = value
-    with pytest.raises(InputError, match=r"photo: contains NaN or infinity in 1 pixels.*clamp"):
+    with pytest.raises(InputError, match=r"photo: 1 pixels are NaN or infinite.*clamp"):
         estimate_foreground(photo(light, np.float16), alpha)
 
 

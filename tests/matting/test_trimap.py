@@ -25,10 +25,10 @@ def test_the_three_encodings() -> None:
         pytest.param(
             grey(0, 127, 127, 255),
             "exact",
-            r"a trimap holds 0, 128, 255; this also holds 127 \(2 px\)\. .*`trimap_encoding=between`",
+            r"a trimap contains only 0, 128, 255; this one also contains 127 \(2 px\)\. .*`trimap_encoding=between`",
             id="exact",
         ),
-        pytest.param(grey(0, 128), "labels", "holds 0, 1, 2; this also holds 128", id="labels"),
+        pytest.param(grey(0, 128), "labels", "contains only 0, 1, 2; this one also contains 128", id="labels"),
         pytest.param(np.zeros((2, 2), np.float32), "exact", r"\(H, W\) uint8", id="floats"),
     ],
 )

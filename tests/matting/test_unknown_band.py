@@ -135,7 +135,7 @@ def test_no_crumbs_of_sure_pixels_in_the_hair() -> None:
 
 
 def test_a_photo_of_another_size_is_refused() -> None:
-    with pytest.raises(InputError, match=r"m\.png: is 9x9, its photo is 8x9; they must be of one size"):
+    with pytest.raises(InputError, match=r"m\.png: is 9x9, its photo is 8x9; the sizes must match"):
         from_mask(np.eye(9, dtype=np.uint8) * 255, 3, "m.png", np.zeros((9, 8, 3), np.uint8))
 
 

@@ -75,4 +75,4 @@ def test_the_command_says_that_it_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "d.pth").write_bytes(b"\x1b]0;title\x07" + bytes(range(256)))
     result = called("ltm-export", tmp_path / "d.pth")
     assert (result.code, len(result.err.splitlines())) == (1, 1)
-    assert result.err.endswith("d.pth: damaged or not a PyTorch checkpoint; fetch it again\n")
+    assert result.err.endswith("d.pth: damaged or not a PyTorch checkpoint; download it again\n")

@@ -126,11 +126,14 @@ def test_other_photos_are_refused(matter: Matter, image: Any, unit_range: bool, 
 @pytest.mark.parametrize(
     ("trimap", "words"),
     [
-        (TRIMAP > 128, "`trimap` must be (H, W) uint8 of 0, 128 and 255; got a bool mask, which has no unknown pixels"),
-        (Image.fromarray(TRIMAP > 128), "got a bool mask"),
+        (
+            TRIMAP > 128,
+            "`trimap` must be (H, W) uint8 of 0, 128 and 255; got a Boolean mask",
+        ),
+        (Image.fromarray(TRIMAP > 128), "got a Boolean mask"),
         (TRIMAP / 255, "got (20, 30) float64; scale it to 0, 128 and 255"),
-        (TRIMAP + 1, "a trimap holds 0, 128, 255; this also holds"),
-        (TRIMAP.astype(int) - 1, "a trimap holds 0, 128, 255; this also holds 127"),
+        (TRIMAP + 1, "a trimap contains only 0, 128, 255; this one also contains"),
+        (TRIMAP.astype(int) - 1, "a trimap contains only 0, 128, 255; this one also contains 127"),
         (TRIMAP.astype(int) * 2, "`trimap` must be between 0 and 255; got values from 256 to 510"),
         (np.dstack([TRIMAP] * 3), "got (20, 30, 3) uint8"),
         (Image.fromarray(TRIMAP).convert("P"), "got a PIL image of mode P; convert it with convert('L')"),
@@ -205,9 +208,9 @@ def test_a_closed_matter_says_so(matter: Matter) -> None:
     with matter:
         waiting = matter.sequence([(IMAGE, TRIMAP)])
     matter.close()
-    with pytest.raises(UsageError, match="this matter was closed; open another"):
+    with pytest.raises(UsageError, match="this Matter is closed; open another"):
         matter(IMAGE, TRIMAP)
-    with pytest.raises(UsageError, match="this matter was closed; open another"):
+    with pytest.raises(UsageError, match="this Matter is closed; open another"):
         matter.sequence([(IMAGE, TRIMAP)])
     with pytest.raises(UsageError, match="closed"):
         next(waiting)
@@ -216,12 +219,12 @@ def test_a_closed_matter_says_so(matter: Matter) -> None:
 def test_a_closed_engine_says_so(small_onnx: Any) -> None:
     matter = Matter.load(small_onnx)
     matter.engine.close()
-    with pytest.raises(UsageError, match="onnxruntime-cpu: was closed; open the engine again"):
+    with pytest.raises(UsageError, match="onnxruntime-cpu: the engine is closed; open it again"):
         matter(IMAGE, TRIMAP)
 
 
 def test_what_lies_on_a_device_is_refused_where_the_engine_works_on_the_host() -> None:
-    with pytest.raises(InputError, match="`image` lies on a CUDA device, and the engine works on the host"):
+    with pytest.raises(InputError, match="`image` is on a CUDA device, but the engine runs on the host"):
         Matter(RedIsAlpha())(Resident(IMAGE), TRIMAP)
 
 
@@ -229,7 +232,7 @@ def test_on_a_device_alpha_is_of_what_the_kernels_write(host_cuda: HostCuda) -> 
     with Matter(OnDevice(ByAddress(RedIsAlpha()), host_cuda)) as matter:
         assert matter(Resident(IMAGE), Resident(TRIMAP), dtype="uint8").dtype == np.uint8
         with pytest.raises(
-            UsageError, match="`dtype` must be float32, uint8 or uint16 where alpha stays on the device"
+            UsageError, match="`dtype` must be float32, uint8 or uint16 if the alpha stays on the device"
         ):
             matter(Resident(IMAGE), Resident(TRIMAP), dtype=np.float16)
 
@@ -237,7 +240,7 @@ def test_on_a_device_alpha_is_of_what_the_kernels_write(host_cuda: HostCuda) -> 
 def test_what_lies_on_a_device_is_not_refined(host_cuda: HostCuda) -> None:
     with (
         Matter(OnDevice(ByAddress(RedIsAlpha()), host_cuda), refine=True) as matter,
-        pytest.raises(UsageError, match="`refine` works on the host, and image or trimap lies on the device"),
+        pytest.raises(UsageError, match="`refine` runs on the host, but the image or trimap is on the device"),
     ):
         matter(IMAGE, Resident(TRIMAP))
 

@@ -191,7 +191,7 @@ def test_progress_and_memory(on_device: Callable[..., OnDevice]) -> None:
     assert memory.engine == 1000
     assert str(memory) == "1 MB: planes of the image 1 MB, inputs and output of a batch 1 MB, engine 0 MB"
     unknown = dataclasses.replace(memory, engine=None)
-    assert str(unknown).endswith("engine what its library takes")
+    assert str(unknown).endswith("engine whatever its library takes")
     assert str(unknown).startswith("1 MB and more: ")
     assert Matter(RedIsAlpha()).device_memory(matter.plan(TRIMAP)) is None
 
@@ -247,7 +247,7 @@ def test_device_arrays_in_and_out(on_device: Callable[..., OnDevice]) -> None:
         np.testing.assert_array_equal(matter(IMAGE, Resident(TRIMAP)), wanted)
         with pytest.raises(InputError, match="image is 211x150, trimap 10x150"):
             matter(Resident(IMAGE), Resident(np.ascontiguousarray(TRIMAP[:, :10])))
-        with pytest.raises(InputError, match="this also holds 7"):
+        with pytest.raises(InputError, match="this one also contains 7"):
             matter(Resident(IMAGE), Resident(np.full_like(TRIMAP, 7)))
 
 

@@ -147,7 +147,7 @@ def test_a_frame_that_is_not_finite_fails_alone(
         for index, found in enumerate(matter.sequence(given, go_on=True)):
             if index == at:
                 assert isinstance(found, NotFiniteError)
-                assert "by-address: alpha is not finite for this image" in str(found)
+                assert "by-address: the alpha of this image contains NaN or infinity" in str(found)
             else:
                 check(found, index)
         sequence = matter.sequence(given)
@@ -175,9 +175,9 @@ def test_closed_twice_and_not_used_again(late: Matter, photos: list[Photo]) -> N
     late(*photos[0])
     late.close()
     late.close()
-    with pytest.raises(UsageError, match="this matter was closed"):
+    with pytest.raises(UsageError, match="this Matter is closed"):
         late(*photos[0])
-    with pytest.raises(UsageError, match="by-address: was closed"):
+    with pytest.raises(UsageError, match="by-address: the engine is closed"):
         late.engine.run(*(np.zeros((1, channels, 64, 64), np.float32) for channels in (3, 3, 2)))
 
 

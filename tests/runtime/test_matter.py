@@ -135,7 +135,7 @@ def test_parameters_of_two_plans_are_refused(options: dict[str, Any]) -> None:
     [
         (IMAGE, TRIMAP[:, :10], "image is 211x150, trimap 10x150"),
         (IMAGE / 255, TRIMAP, r"`image` must be \(H, W, 3\) uint8 RGB"),
-        (IMAGE, np.full_like(TRIMAP, 7), "a trimap holds 0, 128, 255; this also holds 7"),
+        (IMAGE, np.full_like(TRIMAP, 7), "a trimap contains only 0, 128, 255; this one also contains 7"),
     ],
     ids=["sizes", "floats", "grey levels"],
 )
@@ -198,7 +198,7 @@ def test_specs_open_a_matter(small_onnx: Path) -> None:
 @pytest.mark.parametrize(
     ("plan", "words"),
     [
-        (PlanSpec(published=True), "`published` runs patches of 640x640, and red takes 64x64"),
+        (PlanSpec(published=True), "`published` requires patches of 640x640, but red takes 64x64"),
         (PlanSpec(step=65), "`step` must be between 1 and 64"),
         (PlanSpec(margin=32), "`margin` must be at least 0 and less than half"),
     ],

@@ -49,14 +49,14 @@ def test_the_key_is_the_screens_own_colour() -> None:
 
 def test_no_screen_says_what_to_try() -> None:
     grey = np.full((60, 80, 3), 128, np.uint8)
-    with pytest.raises(InputError, match=r"photo: has hardly any green in it.*`key=#00b140`"):
+    with pytest.raises(InputError, match=r"photo: contains hardly any green in it.*`key=#00b140`"):
         mask_from_key(grey, "green", name="photo")
-    with pytest.raises(InputError, match="no border of one saturated colour"):
+    with pytest.raises(InputError, match="no border with one saturated colour"):
         mask_from_key(grey, "auto")
     for key in ("red", "#12", "#808080"):
         with pytest.raises(UsageError, match=r"`key` must be .*; got"):
             mask_from_key(grey, key)
-    with pytest.raises(InputError, match="`key` finds no object in it; lower `key_tolerance`"):
+    with pytest.raises(InputError, match="`key` found no object; lower `key_tolerance`"):
         make_trimap(np.full((60, 80, 3), (40, 180, 60), np.uint8), key="green")
 
 
@@ -117,9 +117,9 @@ def test_a_large_photo_is_cut_small_and_refined_at_its_size() -> None:
 
 def test_a_box_must_leave_some_background() -> None:
     image, _ = pair()
-    with pytest.raises(UsageError, match="takes in the whole photo"):
+    with pytest.raises(UsageError, match="covers the whole photo"):
         mask_from_box(image, (0, 0, 320, 240))
-    with pytest.raises(UsageError, match="must lie in the photo, which is 320x240; got 400,0,10,10"):
+    with pytest.raises(UsageError, match="must lie inside the photo, which is 320x240; got 400,0,10,10"):
         mask_from_box(image, (400, 0, 10, 10))
 
 

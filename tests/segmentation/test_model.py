@@ -139,13 +139,13 @@ def test_openvino_runs_it_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("size", "outputs", "toml", "words"),
     [
-        ((64, 64), ["a"], None, "is none of the segmenters that are known here"),
-        (("h", "w"), ["a"], "sigmoid = false", r"takes any size; say which in own.toml: size = \[height, width\]"),
+        ((64, 64), ["a"], None, "is not a segmenter known here"),
+        (("h", "w"), ["a"], "sigmoid = false", r"accepts any size; choose one in own.toml: size = \[height, width\]"),
         ((64, 64), ["a"], "size = 3", "size must be a list"),
         ((64, 64), ["a"], "colour = 3", "unknown key 'colour'"),
         ((64, 64), ["a"], "deviation = [0, 1, 1]", "deviation must be above 0"),
-        ((64, 64), ["a"], 'output = "b"', "output 'b' is none of its outputs, a"),
-        ((64, 64), ["a"], "sigmoid = true", "say sigmoid = false in own.toml"),
+        ((64, 64), ["a"], 'output = "b"', "output must be one of a; got 'b'"),
+        ((64, 64), ["a"], "sigmoid = true", "set sigmoid = false in own.toml"),
     ],
     ids=["unknown", "any size", "a size of one number", "a key", "deviation", "output", "two sigmoids"],
 )
@@ -162,12 +162,12 @@ def test_what_is_no_segmenter_says_what_to_do(
 def test_logits_are_told_from_a_mask(tmp_path: Path) -> None:
     path = network(tmp_path / "own.onnx", (64, 64), ["a"], logits=True)
     (tmp_path / "own.toml").write_text("sigmoid = false")
-    with Segmenter(path, "cpu") as segmenter, pytest.raises(ArtefactError, match=r"say sigmoid = true in own\.toml"):
+    with Segmenter(path, "cpu") as segmenter, pytest.raises(ArtefactError, match=r"set sigmoid = true in own\.toml"):
         segmenter(PHOTO)
 
 
 def test_a_network_of_another_kind_is_no_segmenter(mean_onnx: Path, tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match=r"takes image .*; a segmenter takes one photo alone"):
+    with pytest.raises(ArtefactError, match=r"takes image .*; a segmenter must take a single photo"):
         Segmenter(mean_onnx, "cpu")
     with pytest.raises(ArtefactError, match="no such file"):
         Segmenter(tmp_path / "no.onnx", "cpu")

@@ -87,11 +87,11 @@ def test_strands_of_unequal_points_are_read_and_those_of_none_left_out(tmp_path:
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"cnt": np.full(300, 9, np.uint8)}, r"data is \(2400, 3\) float32, wanted \(2700, 3\)"),
+        ({"cnt": np.full(300, 9, np.uint8)}, r"data is \(2400, 3\) float32, expected \(2700, 3\)"),
         ({"cnt": np.full(300, 8.0)}, r"cnt is \(300,\) float64"),
-        ({"data": np.full((2400, 3), np.nan, np.float32)}, "7200 coordinates are not finite"),
+        ({"data": np.full((2400, 3), np.nan, np.float32)}, "7200 coordinates are NaN or infinite"),
         ({"data": np.full((2400, 3), 1e20, np.float32)}, "reach 1e.20"),
-        ({"data": np.zeros((2400, 3), np.float32)}, "no strand has two points and a length"),
+        ({"data": np.zeros((2400, 3), np.float32)}, "no strand has at least two points and a length"),
     ],
 )
 def test_a_wrong_npz_is_named_with_what_is_wrong(
@@ -127,7 +127,7 @@ def test_a_damaged_archive_is_no_groom(tmp_path: Path) -> None:
 
 def test_an_archive_without_strands_is_no_groom(tmp_path: Path) -> None:
     np.savez(tmp_path / "b.npz", other=np.zeros(3))
-    with pytest.raises(InputError, match=r"b\.npz: holds no array cnt"):
+    with pytest.raises(InputError, match=r"b\.npz: contains no array cnt"):
         read_groom(str(tmp_path / "b.npz"))
 
 
@@ -165,7 +165,7 @@ def test_groomed_hair_is_the_same_each_time_solid_inside_and_fine_outside(strand
 @pytest.mark.parametrize(
     ("family", "there", "words"),
     [
-        pytest.param("groomed", False, r"groomed is 1, and there are no strands; give `strands`", id="no-strands"),
+        pytest.param("groomed", False, r"groomed is 1, but there are no strands; add `strands`", id="no-strands"),
         pytest.param("fur", True, r"add groomed =", id="no-weight"),
     ],
 )
@@ -232,7 +232,7 @@ def test_a_recipe_leaves_cutouts_out_by_their_names(tmp_path: Path) -> None:
 
     assert used() == {"Set_Color.jpg", "blue.png", "red.png"}
     assert used("b*.png", "nothing") == {"Set_Color.jpg", "red.png"}
-    with pytest.raises(InputError, match=r"cutouts_exclude = \['\*\.png', 'Set\*'\] leaves none of its 3 cut-outs"):
+    with pytest.raises(InputError, match=r"cutouts_exclude = \['\*\.png', 'Set\*'\] excludes all of its 3 cut-outs"):
         used("*.png", "Set*")
 
 
@@ -254,8 +254,8 @@ def test_colours_stay_where_they_are_known() -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "words"),
     [
-        pytest.param("opaque.png", (50, 50, 3), r"opaque\.png: has no transparent pixel", id="opaque"),
-        pytest.param("clear.png", (50, 50, 4), r"clear\.png: is clear nearly everywhere", id="clear"),
+        pytest.param("opaque.png", (50, 50, 3), r"opaque\.png: has no transparent pixels", id="opaque"),
+        pytest.param("clear.png", (50, 50, 4), r"clear\.png: is almost entirely transparent", id="clear"),
         pytest.param("Set_Opacity.jpg", (50, 50), r"Set_Opacity\.jpg: is \(50, 50\)", id="size"),
     ],
 )

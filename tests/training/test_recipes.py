@@ -154,7 +154,7 @@ def test_weights_that_are_none_to_ship_stop_at_the_first_step(tmp_path: Path) ->
         "is no safetensors file": None,
         "its tensors are not those": {key: value for key, value in state.items() if key != name},
         f"{name} is float32": state | {name: state[name].astype(np.float32)},
-        f"{name} is float16, wanted finite": state | {name: np.full_like(state[name], np.nan)},
+        f"{name} is float16, expected finite": state | {name: np.full_like(state[name], np.nan)},
     }
     for said, tensors in wrong.items():
         file = tmp_path / "weights.safetensors"

@@ -57,7 +57,7 @@ def test_the_digest_of_a_recipe_stays_what_ledgers_and_totals_hold() -> None:
     [
         ("stepz = 3", ("unknown key 'stepz'", "a recipe has seed, precision")),
         ('precision = "fp8"', ("precision must be one of auto, 32-true", "'fp8'", "bf16-mixed")),
-        ("[[stages]]\ncrop = 100", ("crop must be a multiple of 32 from 64 on; got 100",)),
+        ("[[stages]]\ncrop = 100", ("crop must be a multiple of 32, at least 64; got 100",)),
         ("[optimiser]\nlearning_rate = 'fast'", ("optimiser.learning_rate must be a number; got 'fast'",)),
         ("[augment]\ntrimap_px = [3, 4, 5]", ("augment.trimap_px must be a list of length 2; got [3, 4, 5]",)),
         ("seed = ", ("not a recipe that can be read",)),
@@ -278,7 +278,7 @@ def test_a_damaged_library_names_the_file_which_is_drawn_again(
     library.load(CPU)
     damaged = library.folder / name
     damaged.write_bytes(damage(damaged.read_bytes()))
-    with pytest.raises(InputError, match=rf"{name}: .*; delete it to have it drawn again"):
+    with pytest.raises(InputError, match=rf"{name}: .*; delete it, and it will be drawn again"):
         library.load(CPU)
     damaged.unlink()
     assert library.missing() == [0]

@@ -75,7 +75,7 @@ def test_light() -> None:
 def test_a_transfer_that_is_not_known_is_refused() -> None:
     strange = as_picture(moving(1)[0], "yuv420p")
     strange.color_trc = 9
-    with pytest.raises(InputError, match=r"clip: its colours have transfer 9 of H.273, wanted .*; convert the clip"):
+    with pytest.raises(InputError, match=r"clip: its colours have H.273 transfer 9, expected .*; convert the clip"):
         Colours.of(strange, "clip")
 
 
@@ -86,5 +86,5 @@ def test_transparent_pixels_are_refused() -> None:
 
 
 def test_pixels_of_floats_are_refused() -> None:
-    with pytest.raises(InputError, match="clip: has pixels of format gbrpf32le"):
+    with pytest.raises(InputError, match="clip: has pixel format gbrpf32le"):
         planes_of(av.VideoFrame(8, 8, "gbrpf32le"), "clip")

@@ -58,7 +58,7 @@ def build_engine(
     architectures = targets(tensorrt, profile, trt.gpu_capability())
     sidecar = check_sidecar(source)
     if sidecar is None:
-        warnings.warn(f"{source} has no sidecar {sidecar_path(source).name}: its origin is unknown", stacklevel=2)
+        warnings.warn(f"{source}: has no sidecar {sidecar_path(source).name}, so its origin is unknown", stacklevel=2)
     started = time.perf_counter()
     network, plan, config = _build(tensorrt, source, sidecar, profile, architectures, progress)
     seconds = time.perf_counter() - started
@@ -80,7 +80,7 @@ def build_engine(
     megabytes = target.stat().st_size / 1e6
     if megabytes > LARGE_MB:
         warnings.warn(
-            f"{target}: {megabytes:.0f} MB, unusual above {LARGE_MB}, built for {', '.join(architectures)}: "
+            f"{target}: {megabytes:.0f} MB is unusually large (above {LARGE_MB} MB) for {', '.join(architectures)}; "
             "build for other `architectures`, or for one at a time",
             stacklevel=2,
         )
@@ -89,11 +89,11 @@ def build_engine(
 
 def _check_files(source: Path, target: Path, profile: BuildProfile) -> None:
     if source.suffix.lower() != ".onnx":
-        raise UsageError(f"{source}: an engine is built from an .onnx; export a checkpoint with ltm-export")
+        raise UsageError(f"{source}: expected an .onnx to build from; export a checkpoint with ltm-export")
     if not os.path.isfile(source):  # also of a name that is longer than any
         raise ArtefactError(f"{source}: no such file; export one with ltm-export")
     if target.suffix.lower() != ".engine":
-        raise UsageError(f"{target}: the output of a build ends in .engine")
+        raise UsageError(f"{target}: the output of a build must end in .engine")
     if profile.layers is not None and profile.layers.suffix.lower() not in (".json", ".html"):
         raise UsageError(f"`layers` must end in .json or .html; got {profile.layers}", parameter="layers")
     written = [
@@ -102,7 +102,7 @@ def _check_files(source: Path, target: Path, profile: BuildProfile) -> None:
     places = [os.path.realpath(path) for path in (source, sidecar_path(source), *written)]
     for path in written:
         if places.count(os.path.realpath(path)) > 1:
-            raise UsageError(f"{path}: two files of this build have this name; choose another for one of them")
+            raise UsageError(f"{path}: two files of this build would have this name; choose another for one of them")
         check_writable(path)
 
 
@@ -131,8 +131,9 @@ def _build(
             raise KeyboardInterrupt
         if plan is None:
             raise DeviceError(
-                f"{source}: {tensorrt.backend} {tensorrt.version} built no engine for {', '.join(architectures)}: "
-                f"{tensorrt.log.summary()}; give it more `workspace_mib`, other targets, or export otherwise"
+                f"{source}: {tensorrt.backend} {tensorrt.version} could not build an engine for "
+                f"{', '.join(architectures)}: {tensorrt.log.summary()}; allow more `workspace_mib`, choose other "
+                "targets, or export with other options"
             )
         if progress is not None:
             progress(1.0, "")
@@ -143,8 +144,8 @@ def _check_precision(source: Path, network: Network, profile: BuildProfile, side
     if profile.tf32 and network.precision != "fp32":
         again = replace(sidecar, precision="fp32", quantisation=None).export_command() if sidecar else "ltm-export"
         raise UsageError(
-            f"`tf32` is a way to multiply fp32, and {source} is {network.precision}; leave it out, or export the model "
-            f"again in fp32: {again}",
+            f"`tf32` applies only to fp32, and {source} is {network.precision}; leave it out, or export the model "
+            f"in fp32: {again}",
             parameter="tf32",
         )
 
@@ -155,8 +156,8 @@ def _warn_of_batch(source: Path, network: Network, profile: BuildProfile) -> Non
     if network.batch is not None and not {*asked.values()} <= {None, network.batch}:
         given = ", ".join(f"`{name}={value}`" for name, value in asked.items() if value is not None)
         warnings.warn(
-            f"{source}: takes {network.batch} patches at a time, and so does the engine, in spite of {given}; export "
-            "the model again with `batch=dynamic` for others",
+            f"{source}: takes exactly {network.batch} patches at a time, so {given} has no effect; for other "
+            "batches, export the model again with `batch=dynamic`",
             stacklevel=2,
         )
 
@@ -166,22 +167,22 @@ def _check_int8(source: Path, tensorrt: TensorRT, sidecar: Sidecar | None) -> No
     if sidecar is not None and sidecar.precision == "int8" and sidecar.norm != "gpu":
         again = replace(sidecar, norm="gpu").export_command()
         raise UsageError(
-            f"{source}: is in INT8 for a CPU, with biases in int32, which {tensorrt.backend} does not take; export it "
-            f"for a GPU: {again}"
+            f"{source}: is an INT8 export for CPUs, with int32 biases, which {tensorrt.backend} does not support; "
+            f"export it for a GPU: {again}"
         )
 
 
 def _check_turing(source: Path, network: Network, sidecar: Sidecar | None) -> None:
     """Raise `UsageError` for what TensorRT for RTX lacks on Turing, products of float32."""
     if network.float32_products:
-        again = "ltm-export, in fp16 with pooling by conv"
+        again = "ltm-export in fp16 with `pooling=conv`"
         if sidecar is not None:
             other = replace(sidecar, precision="fp16", pooling="conv", norm="group", quantisation=None)
             again = other.export_command()
         raise UsageError(
-            f"`architectures={TURING}`: tensorrt-rtx has no float32 matrix products there, {source} has "
-            f"{len(network.float32_products)}, the first is {network.float32_products[0]}; export without them: "
-            f"{again}",
+            f"`architectures={TURING}`: tensorrt-rtx does not support float32 matrix products there, and {source} "
+            f"has {len(network.float32_products)} (the first is {network.float32_products[0]}); export without "
+            f"them: {again}",
             parameter="architectures",
         )
 

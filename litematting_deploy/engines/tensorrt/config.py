@@ -30,15 +30,15 @@ def targets(tensorrt: TensorRT, profile: BuildProfile, capability: tuple[int, in
             if needed:
                 fix = "leave it out" if tensorrt.is_rtx else "build with `backend=tensorrt-rtx`"
                 raise DeviceError(
-                    f"{tensorrt.backend} {tensorrt.version}: {what} needs an NVIDIA GPU, its driver and cuda-bindings, "
-                    f"none is found; {fix}, or build where one is"
+                    f"{tensorrt.backend} {tensorrt.version}: {what} needs an NVIDIA GPU, its driver and "
+                    f"cuda-bindings, which were not found; {fix}, or build on a machine that has them"
                 )
     if not tensorrt.is_rtx:
         return (str(own),)
     wanted = profile.architectures or ((own,) if own else RTX_ARCHITECTURES)
     if profile.layers is not None and len(wanted) > 1:
         raise UsageError(
-            f"`layers` is of an engine for one GPU; got `architectures={' '.join(wanted)}`; name one, such as "
+            f"`layers` requires a single target; got `architectures={' '.join(wanted)}`; name one, such as "
             f"`architectures={wanted[-1]}`",
             parameter="layers",
         )
@@ -46,8 +46,8 @@ def targets(tensorrt: TensorRT, profile: BuildProfile, capability: tuple[int, in
     unknown = [text for text in wanted if text not in known]
     if unknown and wanted != (own,):
         raise UsageError(
-            f"`architectures={' '.join(unknown)}`: {tensorrt.backend} {tensorrt.version} builds for "
-            f"{', '.join(known)}; for other GPUs use `backend=tensorrt` on one",
+            f"`architectures={' '.join(unknown)}`: {tensorrt.backend} {tensorrt.version} builds only for "
+            f"{', '.join(known)}; for another GPU, use `backend=tensorrt` on a machine that has it",
             parameter="architectures",
         )
     return wanted
@@ -76,8 +76,8 @@ def configure(
         level = _COMPATIBILITY[profile.hardware_compatibility]
         if not hasattr(module.HardwareCompatibilityLevel, level):  # 10.3 lacks the one, 10.9 has both
             raise UsageError(
-                f"`hardware_compatibility={profile.hardware_compatibility}`: {tensorrt.backend} {tensorrt.version} has "
-                "no such level; leave it out, or build with a newer one",
+                f"`hardware_compatibility={profile.hardware_compatibility}`: {tensorrt.backend} {tensorrt.version} "
+                "does not support it; leave it out, or build with a newer version",
                 parameter="hardware_compatibility",
             )
         config.hardware_compatibility_level = getattr(module.HardwareCompatibilityLevel, level)
@@ -92,7 +92,7 @@ def configure(
             tensor = network.definition.get_input(index)
             shapes.set_shape(tensor.name, *[(count, *tuple(tensor.shape)[1:]) for count in batches])
         if config.add_optimization_profile(shapes) < 0:
-            raise UsageError(f"batches {batches}: refused by {tensorrt.backend} ({tensorrt.log.summary()})")
+            raise UsageError(f"batches {batches}: rejected by {tensorrt.backend} ({tensorrt.log.summary()})")
     if tensorrt.is_rtx:
         _aim(tensorrt, config, architectures)
     return config
@@ -104,7 +104,7 @@ def _aim(tensorrt: TensorRT, config: Any, architectures: tuple[str, ...]) -> Non
     for index, text in enumerate(architectures):
         if not config.set_compute_capability(known.get(text, current), index):
             raise UsageError(
-                f"`architectures={text}` is refused by {tensorrt.backend} ({tensorrt.log.summary()})",
+                f"`architectures={text}` is rejected by {tensorrt.backend} ({tensorrt.log.summary()})",
                 parameter="architectures",
             )
 
@@ -117,7 +117,9 @@ def attach_timing_cache(config: Any, path: Path) -> None:
         raise OutputError(f"{path}: the timing cache cannot be read: {error.strerror}; choose another") from error
     cache = config.create_timing_cache(content)
     if cache is None or not config.set_timing_cache(cache, False):
-        warnings.warn(f"{path}: made by another TensorRT or for another GPU, begun anew", stacklevel=2)
+        warnings.warn(
+            f"{path}: the timing cache belongs to another TensorRT version or GPU and is started over", stacklevel=2
+        )
         config.set_timing_cache(config.create_timing_cache(b""), False)
 
 

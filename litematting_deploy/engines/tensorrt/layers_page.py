@@ -31,16 +31,15 @@ border-top:1px solid var(--line);white-space:nowrap}td.n,th.n{text-align:right;f
 def page(table: LayerTable) -> str:
     """Return the page as HTML."""
     height, width = table.patch_hw
-    title = f"{table.engine}: what its layers move"
+    title = f"{table.engine}: memory traffic by layer"
     head = f"{table.backend}, compute capability {table.architecture}, {height}x{width}, batch {table.batch}"
     return document(
         title,
         head,
-        f"{_totals(table)}{_estimate(table)}<h2>Bytes by stage</h2>{stage_bars(table.stages(), _size)}"
-        '<p class="soft">Every tensor that a layer reads or writes, once for each layer, constants left out: an upper '
-        "bound of what goes through memory, since caches hold a part.</p>"
-        f"<h2>The same with NVIDIA's tool</h2><pre>{escape(table.command)}</pre>"
-        f"<h2>Layers</h2>{_layers(table)}",
+        f"{_totals(table)}{_estimate(table)}<h2>Bytes by stage</h2>{stage_bars(table.stages(), _size)}<p "
+        'class="soft">Counts every tensor that a layer reads or writes, once per layer, without constants. This '
+        "is an upper bound of the memory traffic, since caches hold a part of it.</p><h2>The same with NVIDIA's "
+        f"tool</h2><pre>{escape(table.command)}</pre><h2>Layers</h2>{_layers(table)}",
     )
 
 
@@ -74,8 +73,8 @@ def _estimate(table: LayerTable) -> str:
     if found is None:
         return ""
     return (
-        f"<p><strong>Estimate, not measured:</strong> at least {found.milliseconds:.2f} ms on {escape(found.gpu)}, by "
-        f"its data sheet: {found.memory_ms:.2f} ms for the bytes at {found.bandwidth_gb_s:g} GB/s, "
+        f"<p><strong>Estimate, not measured:</strong> at least {found.milliseconds:.2f} ms on {escape(found.gpu)}, "
+        f"from its data sheet: {found.memory_ms:.2f} ms for the bytes at {found.bandwidth_gb_s:g} GB/s, "
         f"{found.arithmetic_ms:.2f} ms for the operations at {found.tflops:g} TFLOP/s.</p>"
     )
 

@@ -59,13 +59,13 @@ def _refused(tensorrt: TensorRT, path: Path, errors: list[Any]) -> ArtefactError
     if not nodes:
         reasons = "; ".join(error.desc() for error in errors) or tensorrt.log.summary()
         return ArtefactError(
-            f"{path}: {name} cannot read it, it is damaged or its weights are not beside it; "
-            f"export it again with ltm-export ({reasons})"
+            f"{path}: {name} cannot read it: the file is damaged, or its weights are not in the same folder; export "
+            f"it again with ltm-export ({reasons})"
         )
     operators = ", ".join(sorted({error.node_operator() for error in nodes}))
     failure = ArtefactError(
-        f"{path}: {name} cannot take {len(nodes)} of its nodes ({operators}); "
-        "export LiteMatting with ltm-export, whose operators it has"
+        f"{path}: {name} does not support {len(nodes)} of its nodes ({operators}); export LiteMatting with "
+        "ltm-export, which avoids them"
     )
     for error in errors:
         operator, reason = error.node_operator(), "" if error.desc() in _EMPTY_REASONS else f": {error.desc()}"
@@ -81,7 +81,7 @@ def _contract(path: Path, definition: Any) -> tuple[tuple[int, int], int | None]
     shapes = {tensor.name: (tuple(map(int, tensor.shape)), tensor.dtype.name) for tensor in (*inputs, *outputs)}
     patch_hw = check_contract(path, shapes, "FLOAT")
     if [tensor.name for tensor in outputs] != ["alpha"]:
-        raise ArtefactError(f"{path}: its output is not alpha; export LiteMatting with ltm-export")
+        raise ArtefactError(f"{path}: it has no output named alpha; export LiteMatting with ltm-export")
     batch = shapes["image"][0][0]
     return patch_hw, None if batch < 0 else batch
 
@@ -124,6 +124,6 @@ def _compare(path: Path, sidecar: Sidecar | None, found: dict[str, object]) -> N
     for name, value in found.items():
         if sidecar is not None and getattr(sidecar, name) != value:
             raise ArtefactError(
-                f"{path}: {name} is {value} in the file, its sidecar says {getattr(sidecar, name)}; "
-                f"export it again: {sidecar.export_command()}"
+                f"{path}: {name} is {value} in the file, but {getattr(sidecar, name)} in its sidecar; export it "
+                f"again: {sidecar.export_command()}"
             )

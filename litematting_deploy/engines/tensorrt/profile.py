@@ -94,7 +94,7 @@ class BuildProfile(Spec):
         best = self.opt_batch or min(max(DEFAULT_BATCH, least), most)
         if not least <= best <= most:
             raise UsageError(
-                f"`min_batch`, `opt_batch` and `max_batch` must not fall; got {least}, {best}, {most}",
+                f"`min_batch`, `opt_batch` and `max_batch` must not decrease; got {least}, {best}, {most}",
                 parameter="opt_batch",
             )
         return least, best, most
@@ -109,8 +109,8 @@ def _architecture(text: str) -> str:
     found = re.fullmatch(r"(?:sm_?)?(\d{1,2})\.?(\d)", text.strip().lower())
     if found is None:
         raise UsageError(
-            f"`architectures` must be compute capabilities such as 8.9 or 89; got {text!r}; nvidia-smi names that of a "
-            "GPU",
+            f"`architectures` must be compute capabilities such as 8.9 or 89; got {text!r}; nvidia-smi shows that "
+            "of a GPU",
             parameter="architectures",
         )
     return f"{int(found[1])}.{found[2]}"

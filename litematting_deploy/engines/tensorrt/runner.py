@@ -34,8 +34,8 @@ class TensorRTArtefact(DeviceArtefact):
         self.tensorrt = trt.load(backend, "running an engine")
         if self.sidecar is not None and self.sidecar.backend_version != self.tensorrt.version:
             raise ArtefactError(
-                f"{path}: built by {backend} {self.sidecar.backend_version}, installed is {self.tensorrt.version}; "
-                f"build it again: {self.sidecar.build_command()}"
+                f"{path}: built by {backend} {self.sidecar.backend_version}, but {self.tensorrt.version} is "
+                f"installed; build it again: {self.sidecar.build_command()}"
             )
 
     def open(self, gpu: Gpu, batch: int | None) -> DeviceEngine:
@@ -43,8 +43,8 @@ class TensorRTArtefact(DeviceArtefact):
         sidecar = self.sidecar
         if sidecar is not None and not sidecar.runs_on(gpu.capability):
             raise ArtefactError(
-                f"{self.path}: built for compute capability {', '.join(sidecar.architectures)}, {gpu.name} has "
-                f"{gpu.capability[0]}.{gpu.capability[1]}; build it for that: {sidecar.build_command()}"
+                f"{self.path}: built for compute capability {', '.join(sidecar.architectures)}, but {gpu.name} has "
+                f"{gpu.capability[0]}.{gpu.capability[1]}; build it for this GPU: {sidecar.build_command()}"
             )
         return _TensorRTEngine(self, gpu, batch)
 
@@ -64,7 +64,7 @@ class _TensorRTEngine(DeviceEngine):
                 f"build it again with ltm-build ({self._log.summary()})"
             )
         self.patch_hw, (least, best, most) = _contract(self._path, self._engine)
-        check_batch(batch, str(self._path), most, "choose a smaller one or build it again for more")
+        check_batch(batch, str(self._path), most, "choose a smaller one, or build it again for more")
         self.batch = best if batch is None else max(batch, least)
         self.least = least if least < self.batch else None  # what a run lacks to that is padded
         self.name, self.version = self._tensorrt.backend, self._tensorrt.version
@@ -94,8 +94,8 @@ class _TensorRTEngine(DeviceEngine):
             context = engine.create_execution_context()
         if context is None:
             raise DeviceError(
-                f"{self._path}: no execution context, most likely for want of device memory: it takes "
-                f"{self.device_bytes or 0:,} bytes ({self._log.summary()})"
+                f"{self._path}: no execution context could be created, most likely because device memory ran out: "
+                f"it needs {self.device_bytes or 0:,} bytes ({self._log.summary()})"
             )
         return context, cache
 
@@ -104,7 +104,7 @@ class _TensorRTEngine(DeviceEngine):
         for name in ("image", "trimap", "guide"):
             shape = (count, CHANNELS[name], *self.patch_hw)
             if not self._context.set_input_shape(name, shape):
-                raise ArtefactError(f"{self._path}: refuses {name} of {shape} ({self._log.summary()})")
+                raise ArtefactError(f"{self._path}: rejects {name} with shape {shape} ({self._log.summary()})")
         self._count = count
 
     def enqueue(self, addresses: Mapping[str, int], stream: int, count: int | None = None) -> None:
@@ -115,10 +115,10 @@ class _TensorRTEngine(DeviceEngine):
         if dict(addresses) != self._addresses:
             for name, address in addresses.items():
                 if not self._context.set_tensor_address(name, address):
-                    raise DeviceError(f"{self._path}: {name} at {address:#x} was refused ({self._log.summary()})")
+                    raise DeviceError(f"{self._path}: {name} at {address:#x} was rejected ({self._log.summary()})")
             self._addresses = dict(addresses)
         if not self._context.execute_async_v3(stream):
-            raise DeviceError(f"{self._path}: the run of {count} patches failed ({self._log.summary()})")
+            raise DeviceError(f"{self._path}: running {count} patches failed ({self._log.summary()})")
         if self._cache is not None and not self._cache.saved:
             self._cache.save()  # whatever is compiled is compiled by now, and a process may end without `close`
 
@@ -141,7 +141,9 @@ class _TensorRTEngine(DeviceEngine):
             configured[0].cuda_graph_strategy = module.CudaGraphStrategy.DISABLED
         context = self._engine.create_execution_context(*configured)
         if context is None:
-            raise DeviceError(f"{self._path}: no second execution context to profile with ({self._log.summary()})")
+            raise DeviceError(
+                f"{self._path}: no second execution context for profiling could be created ({self._log.summary()})"
+            )
         context.profiler = profiler
         for name, address in addresses.items():
             if name != "alpha":
@@ -185,12 +187,12 @@ class _RuntimeCache:
         self._cache = configuration.create_runtime_cache()
         if self._kept and not (self._cache.deserialize(self._kept) and configuration.set_runtime_cache(self._cache)):
             warnings.warn(
-                f"{self._path}: TensorRT for RTX refuses this cache, and compiles the engine anew ({log.summary()})",
+                f"{self._path}: TensorRT for RTX rejects this cache and compiles the engine again ({log.summary()})",
                 stacklevel=2,
             )
             self._kept, self._cache = b"", configuration.create_runtime_cache()
         if not self._kept and not configuration.set_runtime_cache(self._cache):
-            raise DeviceError(f"{engine}: TensorRT for RTX takes no runtime cache ({log.summary()})")
+            raise DeviceError(f"{engine}: TensorRT for RTX does not accept a runtime cache ({log.summary()})")
 
     def save(self) -> None:
         """Keep what is new; a cache folder that cannot be written costs the next start its compilation."""

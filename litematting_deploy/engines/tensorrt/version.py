@@ -26,8 +26,10 @@ class _Backend:
 
 # What the user calls it. Where both are installed, the first one is taken.
 BACKENDS: dict[Builder, _Backend] = {
-    "tensorrt": _Backend("tensorrt", "trt-cu13", (10, 0), "older ones change the types that an ONNX asks for"),
-    "tensorrt-rtx": _Backend("tensorrt_rtx", "rtx-cu13", (1, 4), "older ones lack calls that this package makes"),
+    "tensorrt": _Backend("tensorrt", "trt-cu13", (10, 0), "older versions change the types that an ONNX specifies"),
+    "tensorrt-rtx": _Backend(
+        "tensorrt_rtx", "rtx-cu13", (1, 4), "older versions lack functions that this package calls"
+    ),
 }
 
 
@@ -60,8 +62,9 @@ class TensorRT:
             return self.module.Builder(logger)
         except (TypeError, RuntimeError) as error:  # how the bindings say that the library returned nothing
             raise DeviceError(
-                f"{self.backend} {self.version}: no builder here, most likely for want of an NVIDIA GPU and its driver "
-                f"({logger.summary() or error}); build there, or here with `backend=tensorrt-rtx`"
+                f"{self.backend} {self.version}: no builder could be created, most likely because there is no "
+                f"NVIDIA GPU or driver ({logger.summary() or error}); build on a machine that has one, or here with "
+                "`backend=tensorrt-rtx`"
             ) from error
 
     def network_flags(self) -> int:
@@ -80,8 +83,8 @@ def installed_backend() -> Builder:
         if importlib.util.find_spec(backend.module) is not None:
             return name
     raise DependencyError(
-        "a TensorRT engine needs tensorrt_rtx (RTX workstations; builds without a GPU) or tensorrt, neither is "
-        f"installed: {install('rtx-cu13')}, or trt-cu13 instead (CUDA 12: rtx-cu12, trt-cu12)"
+        "a TensorRT engine needs tensorrt_rtx (RTX workstations; builds without a GPU) or tensorrt, neither of "
+        f"which is installed: {install('rtx-cu13')}, or trt-cu13 instead (CUDA 12: rtx-cu12, trt-cu12)"
     )
 
 
@@ -98,7 +101,7 @@ def load(backend: Builder, purpose: str) -> TensorRT:
     if _numbers(version) < known.minimum:
         least = ".".join(map(str, known.minimum))
         raise DependencyError(
-            f"{purpose} needs {known.module} {least} or newer, installed is {version}, and {known.reason}: "
+            f"{purpose} needs {known.module} {least} or newer, but {version} is installed, and {known.reason}: "
             f"{install(known.extra)}"
         )
     return TensorRT(backend, module, version, _log(known.module))

@@ -70,7 +70,7 @@ class Manifest:
             self._file.flush()  # a run that is killed leaves the lines of all frames that are done
         except OSError as error:
             raise OutputError(
-                f"{self.path}: cannot be written: {error.strerror}; make room, then go on with `resume`"
+                f"{self.path}: cannot be written: {error.strerror}; free some space and continue with `resume`"
             ) from error
 
     def is_done(self, name: str, files: Iterable[str], sources: Iterable[str]) -> bool:

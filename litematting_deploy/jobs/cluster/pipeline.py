@@ -42,8 +42,8 @@ def matte_on_cluster(job: JobSpec, cluster: ClusterSpec = ClusterSpec(), report:
     """
     for name in job.differing("keyframes", "steady"):
         raise UsageError(
-            f"`{name}` needs frames in the order of time, and a cluster hands them out one by one; matte the folder on "
-            "one machine, or leave it out"
+            f"`{name}` needs the frames in order, but a cluster distributes them one by one; process the folder on "
+            f"one machine, or leave `{name}` out"
         )
     job = _for_actors(as_begun(job, Path(job.output.alpha)), int(cluster.cpus))
     if cluster.gpus is None:
@@ -87,7 +87,7 @@ def _matte(
 
 def _left_alone(frame: Frame) -> Record:
     """Return the record of a frame for which no actor could answer."""
-    failure = "the actors that were to matte it ended, perhaps out of memory; Ray's logs say more"
+    failure = "its actors died, perhaps because memory ran out; see Ray's logs"
     return Record(frame.name, failure, files={}, sources={})
 
 
@@ -141,8 +141,8 @@ class Cluster:
             needs = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items())
             # Ray would wait for such a machine for ever, since one may join.
             raise UsageError(
-                f"an actor holds {needs}, the machines of the cluster have {has}; give `cpus` and `gpus` that one of "
-                "them has, or the `address` of a larger cluster",
+                f"an actor needs {needs}, but the machines of the cluster have {has}; choose `cpus` and `gpus` that "
+                "one of them has, or the `address` of a larger cluster",
                 parameter="cpus",
             )
         return count
@@ -153,7 +153,7 @@ class Cluster:
         with self._unwrapped():
             answer = remote.remote(*arguments)
             if not self._ray.wait([answer], timeout=_WAIT_S)[0]:
-                warnings.warn(f"no answer for {_WAIT_S:g} s: the cluster may have no room yet; waiting", stacklevel=2)
+                warnings.warn(f"no answer for {_WAIT_S:g} s; the cluster may be busy: still waiting", stacklevel=2)
             return self._ray.get(answer)
 
     def run(
@@ -218,8 +218,8 @@ class Cluster:
             if isinstance(cause, LiteMattingError):
                 raise cause from None
             raise DeviceError(
-                f"Ray could not go on ({type(error).__name__}), as its logs say; what is done is kept: mend that, and "
-                "go on with `resume`"
+                f"Ray could not continue ({type(error).__name__}); see its logs. Finished frames are kept: fix this "
+                "and continue with `resume`"
             ) from error
 
 
@@ -239,8 +239,8 @@ def connected(address: str | None) -> Iterator[Cluster]:
     except Exception as error:  # no narrower: Ray itself raises it where a machine does not start in time
         where = f"at {address}" if address else "here"
         raise DeviceError(
-            f"no Ray cluster {where} that this process can join or start ({first_line(error)}); start its head with "
-            "the command ray start, with the same versions of Ray and Python as here, or leave `address` out"
+            f"no Ray cluster {where} that this process can join or start ({first_line(error)}); start its head node "
+            "with the command ray start, using the same versions of Ray and Python as here, or leave `address` out"
         ) from error
     try:
         yield Cluster(ray)

@@ -52,8 +52,8 @@ def make_worker(share: Share) -> Callable[[Batch], list[Record]]:
     # The driver writes it before any actor begins.
     if not (Path(output) / SETTINGS).exists():
         raise InputError(
-            f"{output}: is not the folder that the job was started with, for it has no {SETTINGS}; put it on a drive "
-            "that all machines have under this name"
+            f"{output}: is not the folder that the job was started with: it has no {SETTINGS}; use a folder on a "
+            "drive that all machines mount under this path"
         )
     files, maker = FolderFiles(share.spec), open_masks(share.spec)
     opened = [share.open_matter()]

@@ -41,7 +41,9 @@ class DeviceArray:
     def __dlpack__(self, *, dl_device: tuple[int, int] | None = None, **options: Any) -> Any:
         """Return a DLPack capsule. Raises `BufferError` for another device, `DependencyError` without cuda-python."""
         if dl_device not in (None, self.__dlpack_device__()):
-            raise BufferError(f"this array lies on cuda:{self.device}, it cannot be handed out on DLPack's {dl_device}")
+            raise BufferError(
+                f"this array is on cuda:{self.device} and cannot be exported to DLPack device {dl_device}"
+            )
         core = require("cuda.core", "cuda13", "handing out DLPack")
         size = int(np.prod(self.shape)) * self.dtype.itemsize
         buffer = core.Buffer.from_handle(self.address, size, owner=self)
@@ -68,15 +70,15 @@ def view(pixels: Any, cuda: Cuda, stream: Stream) -> DeviceArray:
     else:
         array, strides = _from_interface(pixels, cuda)
     if array.dtype != np.uint8:
-        raise InputError(f"an array on the device is {array.dtype}, wanted uint8, 0 to 255: convert it first")
+        raise InputError(f"an array on the device is {array.dtype}, expected uint8, 0 to 255; convert it first")
     if len(array.shape) not in (2, 3):
-        raise InputError(f"an array on the device is {array.shape}, wanted (H, W, 3) or (H, W)")
+        raise InputError(f"an array on the device is {array.shape}, expected (H, W, 3) or (H, W)")
     if array.device != cuda.index:
-        raise InputError(f"an array lies on cuda:{array.device}, the engine works on cuda:{cuda.index}: copy it there")
+        raise InputError(f"an array is on cuda:{array.device}, but the engine runs on cuda:{cuda.index}; copy it there")
     # NumPy reads none of it, and knows that a side of one pixel may have any stride.
     if strides is not None and not as_strided(np.empty(0, np.uint8), array.shape, strides).flags.c_contiguous:
         raise InputError(
-            f"an array {array.shape} on the device has strides {strides}, wanted C-contiguous: copy it first, "
+            f"an array {array.shape} on the device has strides {strides}, expected C-contiguous; copy it first, "
             "with .contiguous() or ascontiguousarray()"
         )
     return array
@@ -89,7 +91,9 @@ def _from_dlpack(pixels: Any, stream: Stream) -> tuple[DeviceArray, tuple[int, .
         seen = utils.StridedMemoryView.from_dlpack(pixels, stream.handle)
         return DeviceArray(seen.ptr, tuple(seen.shape), seen.dtype, seen.device_id, seen), seen.strides
     except (BufferError, NotImplementedError) as error:  # of types that NumPy has not
-        raise InputError(f"an array on the device does not go through DLPack: {error}; wanted uint8") from error
+        raise InputError(
+            f"an array on the device cannot be read through DLPack: {error}; convert it to uint8"
+        ) from error
 
 
 def _from_interface(pixels: Any, cuda: Cuda) -> tuple[DeviceArray, tuple[int, ...] | None]:

@@ -23,7 +23,7 @@ def compiled(source: str, capability: tuple[int, int]) -> bytes:
         version = _call(nvrtc, "nvrtcVersion")
     except RuntimeError as error:  # cuda.bindings finds its library at the first call
         raise DependencyError(
-            f"compiling kernels needs NVRTC (libnvrtc), which is not there: {install('cuda13')}"
+            f"compiling kernels needs NVRTC (libnvrtc), which was not found: {install('cuda13')}"
         ) from error
     kind = _architecture(nvrtc, version, capability)
     options = (f"--gpu-architecture={kind}".encode(), *_OPTIONS)

@@ -38,7 +38,7 @@ class CudaPython:
             _call("cuInit", 0)
         except RuntimeError as error:  # cuda.bindings looks for the driver at the first call
             raise DeviceError(
-                f"no CUDA driver ({cuda_driver_library()}): install NVIDIA's driver, or run an ONNX with `device=cpu`"
+                f"no CUDA driver ({cuda_driver_library()}); install NVIDIA's driver, or use `device=cpu`"
             ) from error
         count = _call("cuDeviceGetCount")
         if not 0 <= index < count:

@@ -155,8 +155,6 @@ class Cuda(Protocol):
 def no_such_device(index: int, count: int) -> DeviceError:
     """Return what to raise for device `index` of `count`."""
     if not count:
-        return DeviceError(
-            "no CUDA device; check with nvidia-smi that the driver sees one, or run an ONNX with `device=cpu`"
-        )
-    there = "only cuda:0 is there" if count == 1 else f"there are {count}, cuda:0 to cuda:{count - 1}"
+        return DeviceError("no CUDA device; check with nvidia-smi that the driver sees one, or use `device=cpu`")
+    there = "only cuda:0 exists" if count == 1 else f"there are {count}, cuda:0 to cuda:{count - 1}"
     return DeviceError(f"no CUDA device {index}: {there}")

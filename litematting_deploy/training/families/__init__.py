@@ -123,20 +123,20 @@ def check_weights(weights: Mapping[str, float]) -> None:
     for family, weight in weights.items():
         if family not in (*FAMILIES, GROOMED):
             raise UsageError(
-                f"`weights` must name families; got {family!r}; there are {', '.join(FAMILIES)}, {GROOMED}"
+                f"`weights` must name families; got {family!r}; choose from {', '.join(FAMILIES)}, {GROOMED}"
             )
         if not 0 <= weight < np.inf:
             raise UsageError(f"`weights.{family}` must be a finite number, 0 or more; got {weight}")
     if not any(weights.values()):
-        raise UsageError("`weights` must not all be 0, which leaves nothing to draw")
+        raise UsageError("`weights` must not all be 0, since nothing would be drawn; raise at least one")
 
 
 def check_strands(weights: Mapping[str, float], strands: bool) -> None:
     """Raise `UsageError` unless weights (none: the default ones) draw "groomed" exactly where there are strands."""
     if weights.get(GROOMED, 0) > 0 and not strands:
-        raise UsageError(f"weights: {GROOMED} is {weights[GROOMED]:g}, and there are no strands; give `strands`")
+        raise UsageError(f"weights: {GROOMED} is {weights[GROOMED]:g}, but there are no strands; add `strands`")
     if strands and weights and not weights.get(GROOMED, 0) > 0:
-        raise UsageError(f"weights: give {GROOMED} none, and `strands` are given; add {GROOMED} = {GROOMED_WEIGHT}")
+        raise UsageError(f"weights: `strands` are given, but {GROOMED} has no weight; add {GROOMED} = {GROOMED_WEIGHT}")
 
 
 def _chances(weights: Mapping[str, float], families: Mapping[str, Draw]) -> tuple[list[str], np.ndarray]:

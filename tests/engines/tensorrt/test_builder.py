@@ -98,7 +98,7 @@ def test_full_precision_for_one_architecture(
 def test_half_precision_for_turing_too(tmp_path: Path, turing_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "LARGE_MB", 1)
     profile = BuildProfile(backend="tensorrt-rtx", architectures=("75", "8.6", "89", "12.0"))
-    with pytest.warns(UserWarning, match=r"m.engine: \d+ MB, unusual above 1, built for 7.5, 8.6, 8.9, 12.0: "):
+    with pytest.warns(UserWarning, match=r"m.engine: \d+ MB is unusually large (above 1 MB) for 7.5, 8.6, 8.9, 12.0; "):
         built = build_engine(turing_onnx, tmp_path / "m.engine", profile)
     assert built.sidecar.architectures == ("7.5", "8.6", "8.9", "12.0")
     assert (built.sidecar.precision, built.sidecar.batches) == ("fp16", (2, 2, 2))
@@ -123,7 +123,7 @@ def test_turing_has_no_float32_products(tmp_path: Path, small_onnx: Path) -> Non
     with pytest.raises(UsageError) as failure:
         build_engine(small_onnx, tmp_path / "m.engine", profile)
     message = str(failure.value)
-    assert "`architectures=7.5`: tensorrt-rtx has no float32 matrix products" in message
+    assert "`architectures=7.5`: tensorrt-rtx does not support float32 matrix products" in message
     assert "ltm-export standin.safetensors" in message
     assert "precision=fp16 pooling=conv" in message
     assert list(tmp_path.iterdir()) == []
@@ -165,7 +165,7 @@ def test_a_compatibility_that_an_older_tensorrt_lacks_is_refused(rtx: trt.Tensor
 
     older = dataclasses.replace(rtx, backend="tensorrt", version="10.3.0", module=Older())
     profile = BuildProfile(backend="tensorrt", hardware_compatibility="same-capability")
-    with pytest.raises(UsageError, match=r"=same-capability`: tensorrt 10\.3\.0 has no such level"):
+    with pytest.raises(UsageError, match=r"=same-capability`: tensorrt 10\.3\.0 does not support it"):
         configure(older, rtx.builder(), Network(None, (64, 64), 1, "fp32", (), 0, (), ()), profile, ("9.0",))
 
 
@@ -197,7 +197,7 @@ def test_the_form_for_gpus_with_any_number_of_patches(tmp_path: Path) -> None:
 
 @pytest.mark.heavy
 def test_tf32_is_for_full_precision(tmp_path: Path, turing_onnx: Path) -> None:
-    with pytest.raises(UsageError, match=r"`tf32` is a way to multiply fp32, and .* is fp16; .*--precision fp32"):
+    with pytest.raises(UsageError, match=r"`tf32` applies only to fp32, and .* is fp16; .*--precision fp32"):
         build_engine(turing_onnx, tmp_path / "m.engine", dataclasses.replace(ADA, tf32=True))
 
 
@@ -215,9 +215,7 @@ def test_fixed_batch(tmp_path: Path, rtx: trt.TensorRT, small_onnx: Path) -> Non
     assert configure(rtx, builder, network, BuildProfile(), ("8.9",)).num_optimization_profiles == 0
     with (
         pytest.warns(UserWarning, match="has no sidecar"),
-        pytest.warns(
-            UserWarning, match=r"takes 2 patches at a time, and so does the engine, in spite of `max_batch=8`"
-        ),
+        pytest.warns(UserWarning, match=r"takes exactly 2 patches at a time, so `max_batch=8` has no effect"),
     ):
         built = build_engine(path, tmp_path / "m.engine", dataclasses.replace(ADA, max_batch=8))
     assert built.sidecar.batches == (2, 2, 2)
@@ -244,8 +242,8 @@ def test_every_node_that_the_parser_minds_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("output", "words"),
     [
-        ("matte", "has guide, image, matte, trimap, wanted inputs image, trimap, guide and output alpha"),
-        ("alpha", r"alpha is \[-1, 3, 64, 64\] FLOAT, wanted \[-1, 1, 64, 64\] FLOAT"),
+        ("matte", "has guide, image, matte, trimap, expected inputs image, trimap, guide and output alpha"),
+        ("alpha", r"alpha is \[-1, 3, 64, 64\] FLOAT, expected \[-1, 1, 64, 64\] FLOAT"),
     ],
     ids=["names", "shape"],
 )
@@ -258,8 +256,11 @@ def test_other_networks_are_refused(tmp_path: Path, rtx: trt.TensorRT, output: s
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (lambda onnx: onnx.read_bytes()[:100_000], "it is damaged or its weights are not beside it.*Failed to parse"),
-        (lambda _: SHIPPED_ENGINE.read_bytes(), "its weights are not beside it.*Failed to import initializer"),
+        (
+            lambda onnx: onnx.read_bytes()[:100_000],
+            "the file is damaged, or its weights are not in the same folder.*Failed to parse",
+        ),
+        (lambda _: SHIPPED_ENGINE.read_bytes(), "its weights are not in the same folder.*Failed to import initializer"),
     ],
     ids=["cut short", "without its weights"],
 )
@@ -276,10 +277,10 @@ def test_onnx_that_its_sidecar_does_not_know(tmp_path: Path, small_onnx: Path) -
     path = copy_of(small_onnx, tmp_path)
     said = json.loads(sidecar_path(path).read_text())
     sidecar_path(path).write_text(json.dumps({**said, "precision": "fp16"}))
-    with pytest.raises(ArtefactError, match="precision is fp32 in the file, its sidecar says fp16; export it again"):
+    with pytest.raises(ArtefactError, match="precision is fp32 in the file, but fp16 in its sidecar; export it again"):
         build_engine(path, tmp_path / "m.engine", ADA)
     path.write_bytes(path.read_bytes() + b"\0")
-    with pytest.raises(ArtefactError, match=r"its sha256 is .* damaged, edited or mixed up; export it again"):
+    with pytest.raises(ArtefactError, match=r"its SHA-256 is .* damaged, edited or mixed up; export it again"):
         build_engine(path, tmp_path / "m.engine", ADA)
     assert not list(tmp_path.glob("*.engine*"))
 
@@ -287,7 +288,7 @@ def test_onnx_that_its_sidecar_does_not_know(tmp_path: Path, small_onnx: Path) -
 def test_failed_build_keeps_the_old_engine(tmp_path: Path, small_onnx: Path) -> None:
     old = tmp_path / "m.engine"
     old.write_bytes(b"old")
-    with pytest.raises(DeviceError, match=r"built no engine for 8\.9: .*OutOfMemory.*`workspace_mib`"):
+    with pytest.raises(DeviceError, match=r"could not build an engine for 8\.9: .*OutOfMemory.*`workspace_mib`"):
         build_engine(small_onnx, old, dataclasses.replace(ADA, workspace_mib=1))
     assert old.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [old]

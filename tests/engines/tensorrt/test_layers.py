@@ -107,7 +107,7 @@ def test_layers_are_of_one_gpu(tmp_path: Path, small_onnx: Path) -> None:
     with pytest.raises(UsageError, match=r"`layers` must end in .json or .html; got l.txt"):
         build_engine(small_onnx, tmp_path / "m.engine", BuildProfile("tensorrt-rtx", layers=Path("l.txt")))
     profile = BuildProfile("tensorrt-rtx", architectures=("8.6", "8.9"), layers=tmp_path / "l.json")
-    with pytest.raises(UsageError, match=r"`layers` is of an engine for one GPU; got `architectures=8.6 8.9`"):
+    with pytest.raises(UsageError, match=r"`layers` requires a single target; got `architectures=8.6 8.9`"):
         build_engine(small_onnx, tmp_path / "m.engine", profile)
 
 
@@ -116,8 +116,8 @@ def test_a_page_and_a_table(tmp_path: Path, small_onnx: Path) -> None:
     for ending in ("json", "html"):
         result = run("ltm-build", small_onnx, *options, "--layers", tmp_path / f"l.{ending}")
         assert result.code == 0, result.err
-        assert re.search(r"^\d+ layers move \d\.\d\d GB .* norms are one kernel, \d+ are taken apart", result.out, re.M)
-        assert "estimate by the data sheet of RTX 4090, not measured: at least" in result.out
+        assert re.search(r"^\d+ layers move \d\.\d\d GB .* norms run as one kernel, \d+ are split up", result.out, re.M)
+        assert "estimate from the data sheet of RTX 4090, not measured: at least" in result.out
     command = re.search("tool: (.*)", result.out)
     assert command
     words = shlex.split(command[1])

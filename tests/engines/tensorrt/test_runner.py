@@ -90,7 +90,7 @@ def damaged(engine: Path, folder: Path) -> Path:
             lambda engine, _: engine,
             "--device cpu",
             2,
-            ["--device must be cuda, cuda:N or auto", "got 'cpu'; an ONNX runs"],
+            ["--device must be cuda, cuda:N or auto", "got 'cpu'; an ONNX file runs"],
         ),
         (
             lambda engine, _: engine,
@@ -98,11 +98,11 @@ def damaged(engine: Path, folder: Path) -> Path:
             2,
             ["--device must be cuda, cuda:N or auto for a TensorRT engine"],
         ),
-        (lambda engine, _: engine, "--precision fp16", 2, ["--precision applies to a checkpoint on a GPU"]),
-        (lambda *_: SHIPPED_ENGINE, "--trust", 2, ["--trust applies to a TensorRT engine"]),
+        (lambda engine, _: engine, "--precision fp16", 2, ["--precision applies only to a checkpoint on a GPU"]),
+        (lambda *_: SHIPPED_ENGINE, "--trust", 2, ["--trust applies only to a TensorRT engine"]),
         (without_sidecar, "", 1, ["bare.engine: has no sidecar bare.engine.json", "--trust"]),
-        (damaged, "", 1, ["model.engine: its sha256 is", "ltm-build", "--sm 8.9"]),
-        (damaged, "--trust", 1, ["model.engine: its sha256 is"]),  # a sidecar is believed
+        (damaged, "", 1, ["model.engine: its SHA-256 is", "ltm-build", "--sm 8.9"]),
+        (damaged, "--trust", 1, ["model.engine: its SHA-256 is"]),  # a sidecar is believed
         (
             lambda engine, folder: edited(engine, folder, backend_version="1.0.0.1"),
             "",

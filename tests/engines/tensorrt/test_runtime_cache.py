@@ -145,7 +145,7 @@ def test_a_refusal_is_said_and_the_cache_made_anew(
     (path,) = kept(tmp_path)
     path.write_bytes(b"old")
     library.refuses = {b"old"}
-    with pytest.warns(UserWarning, match=r"rtx-sm89-.*\.bin: TensorRT for RTX refuses this cache, .* compiles .* anew"):
+    with pytest.warns(UserWarning, match=r"rtx-sm89-.*\.bin: TensorRT for RTX rejects this cache .* compiles .* again"):
         engine = opened()
     engine.close()
     assert path.read_bytes() == b"compiled"

@@ -42,13 +42,15 @@ def test_missing_old_and_unknown_backends(monkeypatch: pytest.MonkeyPatch) -> No
         trt.load("onnx", "x")
     newer = dataclasses.replace(trt.BACKENDS["tensorrt-rtx"], minimum=(99, 1))
     monkeypatch.setitem(trt.BACKENDS, "tensorrt-rtx", newer)
-    with pytest.raises(DependencyError, match=r"needs tensorrt_rtx 99\.1 or newer, installed is .*\[rtx-cu13\]"):
+    with pytest.raises(
+        DependencyError, match=r"needs tensorrt_rtx 99\.1 or newer, but .* is installed, .*\[rtx-cu13\]"
+    ):
         trt.load("tensorrt-rtx", "a newer one")
     for module in ("tensorrt", "tensorrt_rtx"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(DependencyError, match=r"a missing one needs tensorrt, .*\[trt-cu13\]"):
         trt.load("tensorrt", "a missing one")
-    with pytest.raises(DependencyError, match=r"neither is installed.*\[rtx-cu13\].*trt-cu13"):
+    with pytest.raises(DependencyError, match=r"neither of which is installed.*\[rtx-cu13\].*trt-cu13"):
         trt.installed_backend()
 
 
@@ -60,7 +62,9 @@ def test_the_tensorrt_of_jetpack_and_of_containers_is_taken(monkeypatch: pytest.
 
 def test_older_than_10_0_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", old_tensorrt("8.6.1"))
-    with pytest.raises(DependencyError, match=r"10\.0 or newer, installed is 8\.6\.1, and older ones change the types"):
+    with pytest.raises(
+        DependencyError, match=r"10\.0 or newer, but 8\.6\.1 is installed, and older versions change the types"
+    ):
         trt.load("tensorrt", "a test of 8.6")
 
 

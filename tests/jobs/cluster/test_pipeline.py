@@ -75,7 +75,7 @@ def test_actors_that_end_before_they_are_open_end_the_job(cluster: Cluster) -> N
     def ends() -> Callable[[Batch], list[Any]]:
         os._exit(1)
 
-    with pytest.raises(DeviceError, match=r"Ray could not go on \(ActorDiedError\), as its logs say"):
+    with pytest.raises(DeviceError, match=r"Ray could not continue \(ActorDiedError\); see its logs"):
         list(cluster.run(batches(range(4)), EACH, ends))
 
 

@@ -68,12 +68,12 @@ def test_sides_of_one_pixel_may_have_any_stride(array: Any) -> None:
 @pytest.mark.parametrize(
     ("array", "words"),
     [
-        (IMAGE.astype(np.float32), "is float32, wanted uint8, 0 to 255: convert it first"),
-        (IMAGE.transpose(1, 0, 2), r"strides \(3, 18, 1\), wanted C-contiguous: copy it first"),
-        (IMAGE[:, ::2], "wanted C-contiguous"),
-        (IMAGE[::-1], "wanted C-contiguous"),
-        (np.broadcast_to(IMAGE[:1], IMAGE.shape), "wanted C-contiguous"),
-        (IMAGE[None], r"is \(1, 4, 6, 3\), wanted \(H, W, 3\) or \(H, W\)"),
+        (IMAGE.astype(np.float32), "is float32, expected uint8, 0 to 255; convert it first"),
+        (IMAGE.transpose(1, 0, 2), r"strides \(3, 18, 1\), expected C-contiguous; copy it first"),
+        (IMAGE[:, ::2], "expected C-contiguous"),
+        (IMAGE[::-1], "expected C-contiguous"),
+        (np.broadcast_to(IMAGE[:1], IMAGE.shape), "expected C-contiguous"),
+        (IMAGE[None], r"is \(1, 4, 6, 3\), expected \(H, W, 3\) or \(H, W\)"),
         (IMAGE.ravel(), r"is \(72,\), wanted"),
     ],
     ids=["type", "transposed", "strided", "flipped", "broadcast", "batch", "flat"],

@@ -66,11 +66,11 @@ def test_torch_in(cuda: Cuda, torch: Any) -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        (lambda tensor: tensor.permute(1, 0, 2), "wanted C-contiguous"),
-        (lambda tensor: tensor[:, :, 0], "wanted C-contiguous"),
-        (lambda tensor: tensor.float(), "is float32, wanted uint8"),
-        (lambda tensor: tensor.half(), "is float16, wanted uint8"),
-        (lambda tensor: tensor.bfloat16(), "wanted uint8"),
+        (lambda tensor: tensor.permute(1, 0, 2), "expected C-contiguous"),
+        (lambda tensor: tensor[:, :, 0], "expected C-contiguous"),
+        (lambda tensor: tensor.float(), "is float32, expected uint8"),
+        (lambda tensor: tensor.half(), "is float16, expected uint8"),
+        (lambda tensor: tensor.bfloat16(), "expected uint8"),
     ],
     ids=["transposed", "a channel", "float32", "float16", "bfloat16"],
 )
@@ -118,7 +118,7 @@ def test_cupy_in_and_out(cuda: Cuda, cupy: Any) -> None:
     seen = view(theirs, cuda, cuda.stream())
     assert seen.address == theirs.data.ptr
     np.testing.assert_array_equal(fetched(cuda, seen), PIXELS)
-    with pytest.raises(InputError, match="wanted C-contiguous"):
+    with pytest.raises(InputError, match="expected C-contiguous"):
         view(theirs[:, ::2], cuda, cuda.stream())
     array = ours(cuda, PIXELS.astype(np.uint16))
     for taken in (cupy.asarray(array), cupy.from_dlpack(array)):

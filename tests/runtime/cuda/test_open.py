@@ -49,7 +49,7 @@ def test_a_missing_package_names_its_extra() -> None:
 
 
 def test_a_wrong_index_says_which_devices_are_there() -> None:
-    assert str(no_such_device(3, 1)) == "no CUDA device 3: only cuda:0 is there"
+    assert str(no_such_device(3, 1)) == "no CUDA device 3: only cuda:0 exists"
     assert str(no_such_device(3, 2)) == "no CUDA device 3: there are 2, cuda:0 to cuda:1"
     assert "no CUDA device; check with nvidia-smi" in str(no_such_device(0, 0))
 

@@ -108,7 +108,7 @@ def test_a_sequence_that_nobody_wants_any_more() -> None:
 def test_a_trimap_on_the_device_is_checked() -> None:
     image, trimap = photo(HW)
     with on_device() as matter:
-        with pytest.raises(InputError, match="this also holds 7"):
+        with pytest.raises(InputError, match="this one also contains 7"):
             matter(resident(image), resident(np.full_like(trimap, 7)))
         np.testing.assert_array_equal(on_host(matter(resident(image), resident(trimap))), wanted((image, trimap)))
 
@@ -122,7 +122,7 @@ def test_dlpack_in_and_out() -> None:
         alpha = matter(resident(image), resident(trimap), dtype=np.uint8)
         taken = SimpleNamespace(__dlpack__=alpha.__dlpack__, __dlpack_device__=alpha.__dlpack_device__)
         known = wanted((image, trimap), dtype=np.uint8)
-        with pytest.raises(InputError, match="this also holds"):
+        with pytest.raises(InputError, match="this one also contains"):
             matter(image, taken)  # an alpha is no trimap, as is seen on the device
         np.testing.assert_array_equal(on_host(alpha), known)
 
