@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def stretch(options: argparse.Namespace, work: Path, begun: float) -> str:
-    """Unpack into a folder and train there; return the step reached, in words. begun: when the call began, in seconds."""
+    """Unpack into a folder and train there; return the step reached, in words. begun: the call, in seconds."""
     # Not above: the processes that draw import this file, too, and shall not wait for PyTorch.
     from pack import unpack
 

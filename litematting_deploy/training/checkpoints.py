@@ -203,7 +203,7 @@ class TerminatedError(Exception):
 
 
 class MemoryStopError(TerminatedError):
-    """A process of the run holds more memory than `most_gib`, and the checkpoint of the step that this holds is whole."""
+    """A process of the run holds more than `most_gib` of memory, and the checkpoint of the step is whole."""
 
     def __init__(self, step: int, most_gib: float) -> None:
         super().__init__(step)

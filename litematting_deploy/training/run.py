@@ -51,7 +51,8 @@ def train(session: Session, begun: Begun, sources: Sources, model: LiteMatting |
     model: the weights to begin with, with a fresh optimiser; None for random ones from the recipe's seed.
 
     Raises `InputError` for files that cannot be read, `TrainingError` when the weights diverge,
-    `TerminatedError` after the present step when SIGTERM comes or memory is over its limit, `KeyboardInterrupt`, whatever the reporter raises.
+    `TerminatedError` after the present step when SIGTERM comes or memory is over its limit, `KeyboardInterrupt`, and
+    whatever the reporter raises.
     """
     spec, recipe = session.spec, begun.recipe
     pl.seed_everything(recipe.seed, verbose=False)
