@@ -60,10 +60,10 @@ def glance(root: Path) -> str:
         side, photo = results.options["resolution"], photos(root).get(file.stem)
         ran = sorted((row for row in results.rows if row.latency_ms), key=_p50)
         cells = [_glance_row(row) for row in ran]
-        headings = ["", f"{side}x{side} patch", "memory", "furthest from PyTorch's alpha"]
+        headings = ["", f"one {side}x{side} patch", "memory", "max. difference from PyTorch"]
         if photo is not None:
             megapixels = photo["photo"]["width"] * photo["photo"]["height"] / 1e6
-            headings += [f"photo of {megapixels:.0f} megapixels, file to file", "memory"]
+            headings += [f"{megapixels:.0f}-megapixel photo, file to file", "memory"]
             cells = [
                 [*cell, *(_job(photo["ours"]) if row.engine == "onnxruntime-cpu" else ["", ""])]
                 for row, cell in zip(ran, cells, strict=True)
@@ -75,8 +75,8 @@ def glance(root: Path) -> str:
     for content in evaluations(root):
         if content["trimap"] == "trimap1":
             parts.append(
-                f"Mean SAD of the shipped weights: {content['mean']['sad']:.1f} on {len(content['images'])} images of "
-                "alphamatting.com, which they never saw.\n"
+                f"Mean SAD of the shipped weights: {content['mean']['sad']:.1f} on {len(content['images'])} photos of "
+                "alphamatting.com, none of which was used in training.\n"
             )
     return "\n".join(parts) or NOTHING
 
@@ -126,18 +126,18 @@ def jobs(root: Path) -> str:
     for content in photos(root).values():
         photo, ours, peer, area = content["photo"], content["ours"], content["peer"], content["by_area"]
         cells = [["`ltm-infer`", str(ours["patches"]), *_job(ours)]]
-        cells.append(["the authors' inference as it stands", peer["said"].removesuffix(" patches"), *_job(peer)])
+        cells.append(["the authors' inference, unmodified", peer["said"].removesuffix(" patches"), *_job(peer)])
         where = report.where(content["environment"]).partition(";")[0]
         parts += [
             f"**{where}**, a photo of {photo['width']}x{photo['height']}, from file to file:\n",
             report.markdown_table(["", "patches", "time", "memory"], cells),
-            f"{content['times_faster']:.1f} times as fast in {1 / content['times_less_memory']:.0%} of the memory. The "
-            "same photo with less of it unknown:\n",
+            f"{content['times_faster']:.1f} times as fast, with {1 / content['times_less_memory']:.0%} of the memory. "
+            "The same photo with smaller unknown regions:\n",
             report.markdown_table(
                 ["unknown", "patches", "time", "memory"],
                 [[f"{row['unknown_share']:.1%}", str(row["patches"]), *_job(row)] for row in area["rows"]],
             ),
-            f"{area['seconds_per_patch']:.2f} s a patch and {area['seconds_beside']:.1f} s beside.\n",
+            f"{area['seconds_per_patch']:.2f} s per patch, and {area['seconds_beside']:.1f} s for everything else.\n",
         ]
     return "\n".join(parts) or NOTHING
 

@@ -10,7 +10,7 @@
     ├── ArtefactError          1   an ONNX or engine file that is damaged, edited or not one of ours
     │   └── NotFiniteError     1   an image whose alpha, as an engine computed it, contains NaN or infinity
     ├── ToleranceError         1   an artefact whose outputs differ too much from the model
-    ├── TrainingError         1   a training run that cannot go on
+    ├── TrainingError         1   a training run that cannot continue
     ├── DependencyError        1   an optional package that is not installed
     └── DeviceError            1   a device or execution provider that cannot run here
 
@@ -29,8 +29,8 @@ _SHOWN = 60
 class LiteMattingError(Exception):
     """Base of all errors raised on purpose.
 
-    exit_code: what the commands exit with. parameter: the name of the argument that is wrong, where it is one; by
-    default that which the message begins with, as in "`step` must be ...".
+    exit_code: exit code of the commands. parameter: name of the argument that is wrong, if there is one; by
+    default the one that the message begins with, as in "`step` must be ...".
     """
 
     exit_code = 1
@@ -110,7 +110,7 @@ class ToleranceError(LiteMattingError):
 
 
 class TrainingError(LiteMattingError):
-    """A training run whose weights are no longer numbers."""
+    """Training diverged (NaN weights)."""
 
 
 class DependencyError(LiteMattingError):

@@ -27,11 +27,13 @@ Kind = TypeVar("Kind")
 
 @dataclass(frozen=True)
 class Quantisation:
-    """What an export in INT8 was made from, and what it costs.
+    """What an INT8 export was calibrated with, and what it costs.
 
-    calibration: `drawn`, or the folder of photos. convolutions, of: how many are in INT8, of how many in the graph.
-    float_stages: stages left in float because they hurt. sad, fp32_sad: the mean SAD on drawn scenes that were not
-    calibrated on, and that of the model in float32, in thousands.
+    - `calibration`: `drawn`, or the folder of photos.
+    - `convolutions`, `of`: how many convolutions are in INT8, and how many the graph has.
+    - `float_stages`: stages left in float because they hurt accuracy.
+    - `sad`, `fp32_sad`: mean SAD on drawn scenes that were not used for calibration, and that of the model in float32,
+      in thousands.
     """
 
     calibration: str
@@ -44,13 +46,16 @@ class Quantisation:
 
 @dataclass(frozen=True)
 class Sidecar:
-    """The origin of an exported ONNX and what it takes.
+    """The origin of an exported ONNX, and what it takes.
 
-    file, sha256: the artefact. checkpoint, checkpoint_sha256: what it was made from. weights_beside: the artefact
-    holds no weights of its own but refers to `checkpoint` in its folder. batch: None for dynamic.
-    differences: measured against the PyTorch model, name of the check to largest and mean absolute difference.
-    quantisation: of an export in INT8. float32: stages of an export in FP16 that stay in float32. enb_pooling: of the
-    checkpoint's network, which its tensors do not show.
+    - `file`, `sha256`: the ONNX.
+    - `checkpoint`, `checkpoint_sha256`: what it was made from.
+    - `patch_hw`, `batch`: height and width of its patches; patches per call, None for dynamic.
+    - `weights_beside`: the ONNX contains no weights but refers to `checkpoint` in its folder.
+    - `differences`: name of each check to the largest and mean absolute difference from the PyTorch model.
+    - `quantisation`: present in INT8 exports.
+    - `float32`: stages of an FP16 export that stay in float32.
+    - `enb_pooling`: how the non-local block samples, which the checkpoint's tensors do not show.
     """
 
     file: str
@@ -97,12 +102,15 @@ class Sidecar:
 
 @dataclass(frozen=True)
 class EngineSidecar:
-    """The origin of a TensorRT engine and what it takes.
+    """The origin of a TensorRT engine, and what it takes.
 
-    file, sha256: the engine. source, source_sha256: the ONNX it was built from. backend, backend_version: `tensorrt`
-    or `tensorrt-rtx`, which alone can load it, and only in this version. architectures: compute capabilities it was
-    built for, as in `8.9`. batches: least, best and most patches at a time. precision: `fp32`, `tf32`, `fp16` or
-    `unknown`. checkpoint, checkpoint_sha256: what the ONNX was made from, where that is known.
+    - `file`, `sha256`: the engine.
+    - `source`, `source_sha256`: the ONNX it was built from.
+    - `backend`, `backend_version`: `tensorrt` or `tensorrt-rtx`; only this version can load it.
+    - `architectures`: compute capabilities it was built for, such as `8.9`.
+    - `batches`: smallest, best and largest batch.
+    - `precision`: `fp32`, `tf32`, `fp16` or `unknown`.
+    - `checkpoint`, `checkpoint_sha256`: what the ONNX was made from, if known.
     """
 
     file: str

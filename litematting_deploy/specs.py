@@ -62,13 +62,18 @@ class Spec:
 class EngineSpec(Spec):
     """Which engine runs, and where.
 
-    engine: an ONNX, a TensorRT engine, a checkpoint, or the URL of a model on a Triton server; None for the shipped
-    weights. device: `auto`, the best one here (`runtime.automatic`), or one of `engines.providers`: `cpu`, `cuda[:N]`
-    and, for an ONNX, `tensorrt[:N]`, `openvino[:gpu|:npu]`, `webgpu` or `coreml`. patch_hw: of a checkpoint, height and
-    width in pixels. batch: patches per call. threads: on the CPU. precision: of a checkpoint on a GPU, and
-    of an ONNX in OpenVINO. compiled: a checkpoint runs through `torch.compile`. channels_last: a checkpoint keeps
-    activations as (N, H, W, C). trust: a TensorRT engine without its sidecar is run. timeout_s: of each request to a
-    Triton server, in seconds.
+    - `engine`: an ONNX, a TensorRT engine, a checkpoint, or the URL of a model on a Triton server; None for the
+      shipped weights.
+    - `device`: `auto`, the best one of this machine (`runtime.automatic`), or one of `engines.providers`: `cpu`,
+      `cuda[:N]`; for an ONNX also `tensorrt[:N]`, `openvino[:gpu|:npu]`, `webgpu` or `coreml`; for a checkpoint `mps`.
+    - `patch_hw`: height and width of a checkpoint's patches, in pixels.
+    - `batch`: patches per call.
+    - `threads`: threads that compute on the CPU.
+    - `precision`: precision of a checkpoint on a GPU, or of an ONNX in OpenVINO.
+    - `compiled`: run a checkpoint with `torch.compile`.
+    - `channels_last`: keep a checkpoint's activations as (N, H, W, C).
+    - `trust`: run a TensorRT engine without its sidecar.
+    - `timeout_s`: time limit for each request to a Triton server, in seconds.
     """
 
     engine: Annotated[str | None, PathName()] = None
@@ -90,13 +95,14 @@ class EngineSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class PlanSpec(Spec):
-    """How a photo becomes its alpha: which patches run, and whether the photo itself refines what comes of them.
+    """How a photo becomes its alpha: which patches run, and whether the photo's own colours refine the result.
 
-    plan: `adaptive`, few patches with `margin` pixels of context around what is unknown, or `grid`, patches every
-    `step` pixels; how many pixels these may be depends on the engine's patches. None: adaptive, unless `step` or
-    `published` asks for a grid. published: the authors' crop-and-stitch to the grey level: patches of 640 every 320
-    pixels, truncated levels. refine: the alpha follows the photo's own colours (`matting.refine`), on the host; None:
-    where its mask was made from the photo, see `refines`.
+    - `plan`: `adaptive`, few patches with `margin` pixels of context around unknown pixels, or `grid`, patches every
+      `step` pixels. None: adaptive, unless `step` or `published` asks for a grid.
+    - `margin`, `step`: in pixels; the accepted range depends on the engine's patches.
+    - `published`: reproduce the authors' tiling exactly (640 px patches, 320 px step, truncated output).
+    - `refine`: make the alpha follow the photo's own colours (`matting.refine`), on the host. None: only if its mask
+      was made from the photo, see `refines`.
     """
 
     plan: Placement | None = None
@@ -141,18 +147,35 @@ _APPLY_TO = {
 class TrimapSpec(Spec):
     """How a photo's trimap is read or made: from a mask, or from a mask that is itself made from the photo.
 
-    kind: what the given pictures are; `photo` where a mask is made from each photo, by exactly one of `WAYS`.
-    Of trimaps: trimap_encoding, None for exact (of a clip of trimaps: for what compression leaves of that);
-    allow_no_unknown, a trimap without unknown pixels is taken as the alpha.
-    Of given masks: mask_threshold, foreground from this value on, in the file's own numbers or in percent of the top of
-    their range; mask_labels, the class ids that are the object.
-    Of all masks: unknown_width, the unknown band on each side of the edge, in pixels or in percent of the square root
-    of the object's area; adaptive, wider where the photo is hairy; doubt, the values, 0..1, between which a mask
-    hesitates; largest, how many of the largest pieces of a mask are kept.
-    Of photos: box, x, y, width and height in pixels of what holds the object; key, the colour of a screen behind it,
-    `green`, `blue`, `auto` or `#rrggbb`, with key_tolerance and key_softness, shares of the way from that colour to
-    grey; plate, a picture of the same view without the object; segmenter, an ONNX that makes masks; sure_foreground and
-    sure_background, pictures whose white strokes overrule whatever else is said.
+    - `kind`: what the given pictures are: `trimap`, `mask`, or `photo` if exactly one of `WAYS` makes a mask from each
+      photo.
+
+    For trimaps:
+
+    - `trimap_encoding`: how values are read; None for exact (in a clip of trimaps: exact, but for compression).
+    - `allow_no_unknown`: accept a trimap without unknown pixels as the alpha.
+
+    For given masks:
+
+    - `mask_threshold`: foreground from this value on, in the file's own numbers or in percent of their range.
+    - `mask_labels`: the class ids that are the subject.
+
+    For all masks:
+
+    - `unknown_width`: width of the unknown band on each side of the edge, in pixels or in percent of the square root
+      of the object's area.
+    - `adaptive`: widen the band where fine edges, such as hair, continue past it.
+    - `doubt`: the values, 0..1, up to which a mask is background and from which it is foreground.
+    - `largest`: how many of the largest pieces of a mask are kept.
+
+    For masks made from photos:
+
+    - `box`: x, y, width and height of the subject's box, in pixels.
+    - `key`: colour of the screen, `green`, `blue`, `auto` or `#rrggbb`; `key_tolerance` and `key_softness` are shares
+      of the way from that colour to grey.
+    - `plate`: a picture of the same view without the subject.
+    - `segmenter`: an ONNX that makes masks.
+    - `sure_foreground`, `sure_background`: pictures whose white strokes overrule everything else.
     """
 
     kind: Literal["trimap", "mask", "photo"] = "trimap"
@@ -227,15 +250,21 @@ class TrimapSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class OutputSpec(Spec):
-    """Which results are written: of one photo files, of many folders, of a clip clips.
+    """Which results are written: files for a photo, folders for many, clips for a clip.
 
-    alpha: the matte. cutout: foreground colours with alpha. foreground: these colours alone. background: a colour or an
-    image behind the cut-out, which is opaque then. background_fit: how an image of another size than the photo's is
-    scaled; None refuses it. premultiplied: the cut-out's colours times alpha; None for the
-    default of its type of file. depth: None for what loses nothing. preview: the photo with the unknown band tinted.
-    format: of a folder's results; None for PNG, and EXR of EXR; `jpeg` for pictures without transparency, while alphas
-    are PNG. codec: of a clip's matte; None for that of the ending.
-    sound: a clip's sound is copied. segment: how many frames of a clip are kept at a time for `resume`.
+    - `alpha`: the matte.
+    - `cutout`: foreground colours with alpha.
+    - `foreground`: foreground colours alone.
+    - `preview`: the photo with the unknown band tinted.
+    - `background`: a colour or an image behind the cut-out, which is then opaque.
+    - `background_fit`: how a background of another size is scaled; None refuses it.
+    - `premultiplied`: multiply the cut-out's colours by alpha; None for the default of the file type.
+    - `depth`: bit depth, where the format supports it; None for one that loses nothing.
+    - `format`: format of a folder's results; None for PNG, or EXR for EXR photos; `jpeg` for pictures without
+      transparency, with alphas as PNG.
+    - `codec`: codec of a clip's matte; None for that of the file extension.
+    - `sound`: copy the clip's audio.
+    - `segment`: how many frames of a clip are stored at a time for `resume`.
     """
 
     alpha: Annotated[str, PathName()]
@@ -279,17 +308,21 @@ class OutputSpec(Spec):
 class JobSpec(Spec):
     """A photo, a folder or a clip to matte.
 
-    images: a photo, a folder, a pattern as `frame.%04d.exr`, or a clip. source: its trimaps or masks, as `trimap` says;
-    once more the images where masks are made from them.
-    exposure: in stops, of OpenEXR photos, for the network only. layer: of these, as beauty of beauty.R. input_space: of
-    these, a scene-linear space by its name in OpenColorIO; None for sRGB's primaries. frames: of a pattern, as
-    `1-100x2`. shard: `3/16`, the third of sixteen parts, all of which have the same settings. resume: results that are
-    whole, newer than their sources and of the same settings are left. failed_frames: what a clip does at a frame that
-    fails. max_megapixels: larger pictures are refused before they are decoded.
-    keyframes: `source` has trimaps or masks for some frames only, which are carried to those between. first_number: of
-    a clip's keyframes, the number that its first frame has; None for 0. steady: alphas are averaged over time, along
-    motion.
-    plan: where `plan.refine` says neither, alphas are refined if their masks are made from the photos.
+    - `images`: a photo, a folder, a pattern such as `frame.%04d.exr`, or a clip.
+    - `source`: its trimaps or masks, as described by `trimap`; the images again if masks are made from them.
+    - `output`, `trimap`, `engine`, `plan`: the other specs. If `plan.refine` is None, alphas are refined if their masks
+      are made from the photos.
+    - `exposure`: exposure in stops, applied to OpenEXR photos for the network only.
+    - `layer`: layer of OpenEXR photos, such as beauty for beauty.R.
+    - `input_space`: scene-linear colour space of OpenEXR photos by its name in OpenColorIO; None for sRGB's primaries.
+    - `max_megapixels`: refuse larger pictures before decoding them.
+    - `frames`: frames of a pattern, such as `1-100x2`.
+    - `shard`: `3/16` is the third of sixteen parts, all of which have the same settings.
+    - `resume`: skip results that are complete, newer than their sources and made with the same settings.
+    - `failed_frames`: what a clip does if a frame fails: `stop` or `known`.
+    - `keyframes`: `source` has trimaps or masks for some frames only, which are carried to those between.
+    - `first_number`: the number of a clip's first frame, for keyframes; None for 0.
+    - `steady`: average alphas over time, along motion.
     """
 
     images: Annotated[str, PathName()]

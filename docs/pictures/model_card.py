@@ -1,6 +1,7 @@
-"""Draws docs/pictures/model_card.jpg: what the shipped weights make of drawn scenes over the example photo.
+"""Draw docs/pictures/model_card.jpg: what the shipped weights make of drawn scenes over the example photo.
 
-Rows: image, trimap, matte, truth. The seed is none that was trained on. Needs the extras cpu and train.
+Two blocks of four scenes, with the rows image, trimap, matte and truth. The seed was not used for training.
+Needs the extras cpu and train.
 """
 
 from pathlib import Path
@@ -55,7 +56,8 @@ def main() -> None:
             for row, cell in zip(rows, (photo, trimap, matte, truth), strict=True):
                 row.append(_small(cell))
     picture = np.concatenate([np.concatenate(row, axis=1) for row in rows])
-    replace_file(HERE / "model_card.jpg", encode(picture))
+    # One block below the other, so that scenes are large enough on a phone.
+    replace_file(HERE / "model_card.jpg", encode(np.concatenate(np.split(picture, 2, axis=1))))
 
 
 def _small(cell: NDArray[np.uint8]) -> NDArray[np.uint8]:

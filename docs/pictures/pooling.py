@@ -71,7 +71,7 @@ def main() -> None:
     upper, lower = halves
     windows(upper.subplots(), matrix.numpy())
     lower.suptitle(
-        f"as products: constant matrices, the same numbers (furthest apart here: {far:.0e})",
+        f"as products: constant matrices, the same numbers (max. difference here: {far:.0e})",
         x=0.02, ha="left", color=INK,
     )  # fmt: skip
     axes = lower.subplots(1, 7, width_ratios=[LENGTH, 1.5, LENGTH, 1.5, 8, 1.5, 10])
@@ -79,7 +79,7 @@ def main() -> None:
     sign(axes[1], "·")
     cells_of(axes[2], x.numpy(), f"x\n{LENGTH} x {LENGTH}", colours="gray")
     sign(axes[3], "·")
-    cells_of(axes[4], matrix.T.numpy(), f"of columns\n{LENGTH} x {CELLS}", colours="Blues")
+    cells_of(axes[4], matrix.T.numpy(), f"averages of columns\n{LENGTH} x {CELLS}", colours="Blues")
     sign(axes[5], "=")
     cells_of(axes[6], product.numpy(), f"pooled\n{CELLS} x {CELLS}", colours="gray")
     buffer = io.BytesIO()

@@ -85,7 +85,7 @@ class PhotoOptions(_Options, total=False):
 
 
 class FolderOptions(PhotoOptions, total=False):
-    """What `matte_folder` takes by name: what a photo has, and the fields that apply to many."""
+    """What `matte_folder` takes by name: the options of a photo, and the fields that apply to many."""
 
     frames: str | None
     shard: str | None
@@ -120,11 +120,11 @@ def matte_photo(
 ) -> PhotoResult:
     """Matte one photo and write its results, the alpha first.
 
-    images: the photo; or a `JobSpec` that says everything.
+    images: the photo; or a `JobSpec` that describes everything.
     trimap: its trimap.
     alpha: the file that the matte is written to: PNG, TIFF or OpenEXR.
-    mask: a mask, in the place of a trimap; without either, the option `box`, `key`, `plate` or `segmenter` makes one.
-    progress: called with a `JobProgress` whenever the job is further on, from any thread.
+    mask: a mask instead of a trimap; without either, the option `box`, `key`, `plate` or `segmenter` makes one.
+    progress: called with a `JobProgress` whenever the job advances, from any thread.
     options: further results, engine, plan and so on; see `PhotoOptions`.
     Raises `UsageError`, `InputError`, `OutputError`, `ForegroundError` where the alpha is written and the colours are
     not, and what opening an engine raises.
@@ -145,15 +145,15 @@ def matte_folder(
 ) -> JobResult:
     """Matte the photos of a folder or of a numbered pattern; the result names those that failed, and why.
 
-    images: a folder, or a pattern such as frame.%04d.exr; or a `JobSpec` that says everything.
+    images: a folder, or a pattern such as frame.%04d.exr; or a `JobSpec` that describes everything.
     trimap: the folder or pattern of their trimaps, which have the names or numbers of the photos; with `keyframes`, of
     some of them.
     alpha: the folder that the mattes are written to.
-    mask: a folder or pattern of masks, in the place of trimaps.
-    progress: called with a `JobProgress` whenever the job is further on, from any thread.
+    mask: a folder or pattern of masks instead of trimaps.
+    progress: called with a `JobProgress` whenever the job advances, from any thread.
     options: further results, engine, plan and so on; see `FolderOptions`. Further results are folders, too.
-    Raises `UsageError`, `InputError`, `OutputError`, and what opening an engine raises; a frame that fails alone raises
-    nothing.
+    Raises `UsageError`, `InputError`, `OutputError`, and what opening an engine raises. Failed frames raise nothing;
+    the result lists them.
     """
     job = _job("a folder", images, trimap, alpha, mask, options)
     with job.naming():
@@ -171,15 +171,15 @@ def matte_clip(
 ) -> JobResult:
     """Matte the frames of a clip and write clips of them with its times, sound and timecode. Needs the extra `video`.
 
-    images: the clip; or a `JobSpec` that says everything.
+    images: the clip; or a `JobSpec` that describes everything.
     trimap: a clip of as many trimaps, or a folder or pattern of one for each frame; with `keyframes`, a folder or
     pattern for some frames, whose numbers count from `first_number`.
-    alpha: the clip that the mattes are written to; its ending decides on the codec.
-    mask: a clip, folder or pattern of masks, in the place of trimaps.
-    progress: called with a `JobProgress` whenever the job is further on, from any thread.
+    alpha: the clip that the mattes are written to; its extension selects the codec.
+    mask: a clip, folder or pattern of masks instead of trimaps.
+    progress: called with a `JobProgress` whenever the job advances, from any thread.
     options: further results, engine, plan and so on; see `ClipOptions`. Further results are clips, too.
     Raises `UsageError`, `InputError`, `OutputError`, `DependencyError`, what opening an engine raises and, where
-    `failed_frames` is not "known", the error of the first frame that fails; what is done is kept for `resume`.
+    `failed_frames` is not "known", the error of the first frame that fails; finished work is kept for `resume`.
     """
     job = _job("a clip", images, trimap, alpha, mask, options)
     require("av", "video", "reading and writing clips")
@@ -212,21 +212,22 @@ def make_trimap(
 ) -> NDArray[np.uint8]:
     """Return a trimap (H, W) uint8 of 0 / 128 / 255, made from a binary or soft mask, or from an image alone.
 
-    mask: (H, W) bool or uint8, or what `matting.inputs.as_mask` takes for that, such as a PIL image; or the path of a
+    mask: (H, W) bool or uint8, or what `matting.inputs.as_mask` accepts as one, such as a PIL image; or the path of a
     mask. With `box`, `key`, `plate` or `segmenter`, which make a mask, the image.
-    unknown_width: of the unknown band on each side of the mask's edge, in pixels, or in percent of the square root of
-    the object's area, as "2%"; by default 15 pixels, and of masks that are made by how.
-    image: the photo of the mask, (H, W, 3) uint8 RGB, or its path: the band is wider where the photo is hairy.
-    box: x, y, width and height of what holds the object, in pixels. key: the colour of a screen behind it, see
-    `segmentation.key.mask_from_key`, with key_tolerance and key_softness. plate: the same view without it, as an image.
-    segmenter: a `Segmenter`, or the path of its ONNX, which is opened for this call alone.
-    sure_foreground, sure_background: masks of what a mask that is made from the image must hold, and must not.
-    mask_threshold: foreground from this value on, in the mask's own numbers, or in percent of the top of their range.
-    mask_labels: the class ids that are the object.
-    doubt: up to the one of these values, 0..1, a mask is background, from the other on foreground.
+    unknown_width: width of the unknown band on each side of the mask's edge, in pixels, or in percent of the square
+    root of the object's area, such as "2%"; by default 15 pixels, or a width that depends on how the mask was made.
+    image: the photo of the mask, (H, W, 3) uint8 RGB, or its path: the band is widened where fine edges continue past
+    it.
+    box: x, y, width and height of the subject's box, in pixels. key: the colour of the screen behind the subject, see
+    `segmentation.key.mask_from_key`, with key_tolerance and key_softness. plate: an image of the same view without it.
+    segmenter: a `Segmenter`, or the path of its ONNX, which is opened for this call only.
+    sure_foreground, sure_background: masks of what a mask made from the image must contain, and must not contain.
+    mask_threshold: foreground from this value on, in the mask's own numbers, or in percent of their range.
+    mask_labels: the class ids that are the subject.
+    doubt: a mask is background up to the first of these values, 0..1, and foreground from the second.
     largest: how many of the mask's largest pieces are kept.
     unit_range: images are float, 0..1.
-    max_megapixels: files with larger pictures are refused before they are decoded.
+    max_megapixels: refuse files with larger pictures before decoding them.
     Raises `InputError`, `UsageError`, and what opening a segmenter raises.
     """
     ways = {"box": box, "key": key, "plate": plate, "segmenter": segmenter}

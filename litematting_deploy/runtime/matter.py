@@ -53,13 +53,18 @@ class Matter:
         published: bool = False,
         refine: bool | None = None,
     ) -> None:
-        """plan: `adaptive`, few patches with `margin` pixels of context (`plan_adaptive`), or `grid`, patches every
-        `step` pixels, half a patch by default (`plan_grid`); adaptive unless `step` is given or it is published. batch:
-        patches per call of the engine, at most the engine's own where that has a limit; its own, or 1, by default;
-        on a device always its own. published: the authors' crop-and-stitch, patches of 640 every 320 pixels,
-        background around images smaller than that, and truncated levels. refine: alphas follow the photo's own colours
-        (`matting.refine`), on the host, wherever the engine runs. Raises `UsageError` where these contradict each
-        other.
+        """Run an open engine on the patches of a plan.
+
+        - `plan`: `adaptive`, few patches with `margin` pixels of context (`plan_adaptive`), or `grid`, patches every
+          `step` pixels, half a patch by default (`plan_grid`); adaptive unless `step` or `published` is given.
+        - `batch`: patches per call of the engine, at most the engine's limit; by default the engine's own, or 1. On a
+          device it is always the engine's own.
+        - `published`: reproduce the authors' tiling: 640 px patches every 320 pixels, background around smaller images,
+          and truncated levels.
+        - `refine`: make alphas follow the photo's own colours (`matting.refine`), on the host, wherever the engine
+          runs.
+
+        Raises `UsageError` if these contradict each other.
         """
         if not isinstance(engine, Engine):
             raise UsageError(
@@ -88,9 +93,9 @@ class Matter:
         refine: bool | None = None,
         **options: Unpack[EngineOptions],
     ) -> Self:
-        """Return a matter with the engine in `path`, or with the shipped weights.
+        """Return a `Matter` with the engine in `path`, or with the shipped weights.
 
-        plan, margin, step, refine: as `Matter` takes them. device, options, errors: those of `load_engine`.
+        plan, margin, step, refine: as in `Matter`. device, options, errors: as in `load_engine`.
         """
         engine = EngineSpec(engine=None if path is None else path_text("path", path), device=device, **options)
         return cls.open(engine, PlanSpec(plan=plan, margin=margin, step=step, refine=refine))
@@ -102,11 +107,11 @@ class Matter:
         plan: PlanSpec = PlanSpec(),
         trimap: NDArray[np.uint8] | None = None,
     ) -> Self:
-        """Open an engine and return the matter that runs it on the patches of `plan`; close it, or use it in a `with`.
+        """Open an engine and return a `Matter` that runs it; close it, or use it in a `with` statement.
 
-        engine: which engine, and where; `engine.batch` patches go to it at a time. plan: which patches of a photo run.
-        trimap: (H, W) uint8 of the only photo that is matted, by which `auto` counts what opening an engine costs.
-        Raises what `load_engine` raises, and `UsageError` where the plan does not fit the engine, which is closed then.
+        engine: which engine, and where; it runs `engine.batch` patches at a time. plan: which patches of a photo run.
+        trimap: (H, W) uint8, if only one photo is matted: `auto` then considers the cost of opening an engine.
+        Raises what `load_engine` raises, and `UsageError` if the plan does not fit the engine, which is then closed.
         """
         opened = open_spec(engine, trimap)
         with contextlib.ExitStack() as on_error:
@@ -157,18 +162,18 @@ class Matter:
     ) -> Any:
         """Return the alpha (H, W) of a photo.
 
-        image: (H, W, 3) uint8 RGB, or what `matting.inputs.as_image` takes for that, such as a PIL image.
-        trimap: (H, W) uint8 of 0 / 128 / 255, or what `matting.inputs.as_trimap` takes for that.
+        image: (H, W, 3) uint8 RGB, or what `matting.inputs.as_image` accepts as one, such as a PIL image.
+        trimap: (H, W) uint8 of 0 / 128 / 255, or what `matting.inputs.as_trimap` accepts as one.
         progress: called with the patches done and the patches to run; refinement counts as much as these.
         dtype: float16, float32 or float64 for 0..1, uint8 or uint16 for the nearest level up to 255 or 65535.
         unit_range: the image is (H, W, 3) float, 0..1, and is rounded to 8 bits.
-        allow_no_unknown: a trimap without unknown pixels is taken as the alpha; otherwise it is refused, since it may
-        be a mask.
+        allow_no_unknown: accept a trimap without unknown pixels as the alpha; otherwise it is refused, since it may be
+        a mask.
 
-        Known pixels are 0 or 1. Memory beside the engine's, image and
-        trimap: about 12 bytes a pixel, however many patches run. With an engine on a CUDA device, image and trimap may
-        be uint8 arrays there (`__cuda_array_interface__` or DLPack); if both are, so is the alpha, and only a mask of a
-        bit a pixel comes to the host, to plan. To be refined, both must be on the host. Any thread may call. Raises
+        Known pixels are 0 or 1. In addition to the engine, image and trimap, this takes about 12 bytes of memory per
+        pixel, however many patches run. With an engine on a CUDA device, image and trimap may be uint8 arrays there
+        (`__cuda_array_interface__` or DLPack). If both are, so is the alpha, and only one bit per pixel is copied to
+        the host, for planning. To refine, both must be on the host. May be called from any thread. Raises
         `InputError`, `UsageError`, `DeviceError`, `NotFiniteError`.
         """
         self._check_open()

@@ -24,7 +24,7 @@ Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 class Stage:
     """Steps with one crop size and batch size.
 
-    steps: of the optimiser, 1 or more.
+    steps: steps of the optimiser, 1 or more.
     crop: side of a sample in pixels, a multiple of 32 from 64 on.
     batch: samples per step and device, 1 or more.
     freeze_guidance: keep the low-level guidance branch (`layerx`, 48 % of the network's arithmetic) as it is. The
@@ -48,9 +48,9 @@ class Optimiser:
     """RAdam, its rate over the steps, and what is averaged and clipped.
 
     learning_rate: 0 to 1. betas: decays of RAdam's two moments, 0 to below 1.
-    schedule: the rate is constant, or falls to zero over all steps: along a cosine, or, for a cooldown, as
+    schedule: the rate is constant, or falls to zero over all steps, along a cosine or, for a cooldown, as
         1 - sqrt(step / steps) (Hägele et al. 2024).
-    warmup_steps: the rate grows evenly over so many steps first.
+    warmup_steps: number of steps over which the rate first grows linearly.
     clip_norm: largest norm of the gradient. ema_decay: decay of the averaged weights per step, 0 to below 1.
     """
 
@@ -74,12 +74,12 @@ class Procedural:
     """The library of drawn alphas.
 
     count: alphas at most. size: their side in pixels, 64 or more.
-    seed: of the alphas, by default the recipe's own. Recipes that share it, and all else here, share drawn alphas.
+    seed: seed of the alphas, by default the recipe's own. Recipes that are equal in all of these share drawn alphas.
     refresh: keep drawing while training runs and replace the oldest, as far as the worker processes manage.
-    photos: how many of a larger folder are taken; they stay decoded on the device, up to 8 MB each.
-    cutouts: the share of samples that come from cut-outs where ltm-train is given a folder of them, 0 to 1.
-    cutouts_exclude: names of files there that are left out, such as "*_black.png" (shell patterns).
-    weights: how often each family (see `families`) comes; "groomed" is one where ltm-train is given strands.
+    photos: how many photos of a larger folder are used; they stay decoded on the device, up to 8 MB each.
+    cutouts: share of the samples that come from cut-outs if ltm-train is given a folder of them, 0 to 1.
+    cutouts_exclude: names of files there to exclude, such as "*_black.png" (shell patterns).
+    weights: how often each family (see `families`) is used; "groomed" is one if ltm-train is given strands.
     """
 
     count: int = 2000
@@ -154,9 +154,9 @@ class Augment:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what is learned, apart from the pictures.
+    """Everything that determines what is learned, except the pictures.
 
-    precision: "auto" is the fastest one of the machine at hand, see `pace.decide`.
+    precision: "auto" selects the fastest one on this machine, see `pace.decide`.
     """
 
     seed: int = 0
