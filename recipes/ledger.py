@@ -80,9 +80,13 @@ def held_out(options: argparse.Namespace) -> tuple[str, str]:
     """Return SAD and gradient error, empty where they were not measured."""
     sad, grad = options.held_out_sad, options.held_out_grad
     if options.held_out:
-        mean = json.loads(options.held_out.read_bytes())
-        mean = mean.get("mean", mean)
-        sad, grad = mean["sad"], mean["grad"]
+        try:
+            found = json.loads(options.held_out.read_bytes())
+            sad, grad = float(found["sad"]), float(found["grad"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SystemExit(
+                f"{options.held_out}: cannot be read ({error!r}); give what judge.py --json wrote"
+            ) from error
     said = ["" if value is None else f"{value:.3f}" for value in (sad, grad)]
     return said[0], said[1]
 
@@ -99,7 +103,9 @@ def written(lines: list[dict[str, str]]) -> bytes:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--held-out", type=Path, help="what benchmarks/held_out wrote: {mean: {sad, grad}}")
+    parser.add_argument(
+        "--held-out", type=Path, help="what benchmarks/held_out/judge.py --json wrote, with sad and grad"
+    )
     parser.add_argument("--held-out-sad", type=float)
     parser.add_argument("--held-out-grad", type=float)
     parser.add_argument("--note", default="")

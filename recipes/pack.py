@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from litematting_deploy.errors import LiteMattingError
 from litematting_deploy.files import replacing
 from litematting_deploy.images.photo import read_image, shrink
 from litematting_deploy.training.drawing import SHARD, Drawn, points_of_interest, shard_file, write_shard
@@ -145,8 +146,11 @@ def main() -> None:
     options = parser.parse_args()
     for folder in (options.libraries, options.output.parent):
         folder.mkdir(parents=True, exist_ok=True)
-    recipe = read_recipe(options.recipe)
-    pack(recipe, options.photos, options.libraries, options.output, options.workers, partial(print, flush=True))
+    try:
+        recipe = read_recipe(options.recipe)
+        pack(recipe, options.photos, options.libraries, options.output, options.workers, partial(print, flush=True))
+    except LiteMattingError as error:
+        raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -238,6 +238,27 @@ def test_no_text_outside_the_commands_names_one_of_their_flags() -> None:
     }
 
 
+def prints(tree: ast.AST) -> Iterator[str]:
+    """Yield what writes to a terminal: calls of `print`, and imports of Rich."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "print":
+            yield ast.unparse(node)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "rich")
+        elif isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").split(".")[0] == "rich":
+            yield f"{node.module}"
+
+
+def test_nothing_but_commands_prints() -> None:
+    """What goes on is reported through callbacks."""
+    assert len(list(prints(ast.parse("import rich.text\nfrom rich.console import Console\nprint(1)\nc.print(2)")))) == 3
+    found = {
+        file.relative_to(PACKAGE).as_posix(): list(prints(ast.parse(file.read_text())))
+        for file in PACKAGE.rglob("*.py")
+    }
+    assert [name for name, calls in found.items() if calls and not name.startswith("cli/")] == []
+
+
 PLATFORM_MODULES = {
     "fcntl",
     "grp",

@@ -1,6 +1,7 @@
 """What `system` asks of Linux, macOS and Windows: each branch, by stand-ins for the system and for psutil."""
 
 import ctypes
+import mmap
 import ntpath
 import os
 import shlex
@@ -60,7 +61,7 @@ class Psutil:
             cpu_affinity=lambda: [0, 1, 3],
             cpu_times=lambda: CpuTimes(2.0, 1.5, 0.0),
             create_time=lambda: STARTED_S,
-            memory_info=lambda: SimpleNamespace(peak_wset=123_000_000),
+            memory_info=lambda: SimpleNamespace(peak_wset=123_000_000, rss=100_000_000),
             nice=self.niced.append,
         )
 
@@ -157,6 +158,23 @@ def test_memory(on: On, psutil: Psutil) -> None:
     on("win32")
     assert system.memory_bytes() == 16 * 2**30
     assert system.peak_memory_bytes() == 123_000_000
+    assert system.held_memory_bytes() == 100_000_000
+
+
+@pytest.mark.skipif(not system.is_system("linux"), reason="psutil counts mapped files, too")
+def test_memory_that_a_process_holds_is_without_mapped_files(tmp_path: Path) -> None:
+    before = system.held_memory_bytes()
+    filled = bytearray(b"\1" * 50_000_000)
+    after = system.held_memory_bytes()
+    assert before is not None
+    assert after is not None
+    assert 45_000_000 < after - before < 60_000_000
+    (tmp_path / "mapped").write_bytes(filled)
+    with (tmp_path / "mapped").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert sum(mapped[::4096]) == len(range(0, 50_000_000, 4096))
+        now = system.held_memory_bytes()
+        assert now is not None
+        assert abs(now - after) < 10_000_000
 
 
 def test_time_since_the_start(on: On, psutil: Psutil, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The options that several commands have: flags and help for the fields of the specs."""
 
 import functools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -135,7 +136,19 @@ input_options = adding(
     ),
     max_megapixels_option,
 )
-positive = click.FloatRange(min=0, min_open=True)
+
+
+class _Positive(click.FloatRange):
+    """Numbers above 0. NaN, which is neither within a range nor outside of it, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not a number above 0.", param, ctx)
+        return number
+
+
+positive = _Positive(min=0, min_open=True)
 engine_options = adding(
     engine_option(
         "--engine",

@@ -10,11 +10,13 @@ from typing import Any
 import click
 
 from .._optional import require
-from ..system import give_way
+from ..system import give_way, memory_bytes
 from ..training.spec import TrainSpec
-from .command import command, notice, stderr
+from .command import command, notice
 from .help import plain_option
-from .options import option, positive
+from .log import Level
+from .options import option
+from .train_progress import TrainBar
 
 train_option = functools.partial(option, TrainSpec)
 DATA, RUN, MACHINE = "Data", "Run", "Machine"
@@ -69,8 +71,8 @@ _TERMINATED = 128 + signal.SIGTERM
     "follows",
     metavar="OTHER",
     heading=RUN,
-    help="Start a new run from the weights, averages and optimiser state of the run in OTHER; RECIPE may differ. Data "
-    "folders are those of OTHER unless given.",
+    help="Start a new run from the weights, averages and optimiser state of the run in OTHER; recipe and "
+    "data folders are those of OTHER unless given.",
 )
 @train_option("--init", metavar="FILE", heading=RUN, help="Start from these weights, with a fresh optimiser.")
 @train_option(
@@ -82,21 +84,18 @@ _TERMINATED = 128 + signal.SIGTERM
 )
 @train_option(
     "--encoder-minutes",
-    type=positive,
     metavar="MINUTES",
     heading=RUN,
-    help="How long to train the encoder first, on the photos, to reproduce that network's features.",
+    help="How long to train the encoder first, on the photos, to reproduce that network's features.  [default: 30]",
 )
 @train_option(
     "--minutes",
-    type=positive,
     metavar="MINUTES",
     heading=RUN,
     help="Stop after this time; --resume continues.  [default: no limit]",
 )
 @train_option(
     "--fit-minutes",
-    type=positive,
     metavar="MINUTES",
     heading=RUN,
     help="Scale the number of steps so that the whole run takes about this long here (drawn alphas only).",
@@ -113,11 +112,20 @@ _TERMINATED = 128 + signal.SIGTERM
     show_default=False,
     help="Processes that draw alphas or read foregrounds.  [default: one per core]",
 )
+@train_option(
+    "--memory",
+    "memory_gib",
+    metavar="GIB",
+    heading=MACHINE,
+    help="Stop with a checkpoint when a process holds more memory.  [default: no limit; half of the RAM with "
+    "--background]",
+)
 @plain_option(
     "--background",
     is_flag=True,
     heading=MACHINE,
-    help="Yield to all other work: lowest priority, idle threads sleep, first to be stopped if memory runs out.",
+    help="Yield to all other work: lowest priority, idle threads sleep, bounded memory, first to be stopped if memory "
+    "runs out.",
 )
 def main(background: bool, **options: Any) -> None:
     """Train the network from a folder of photos, or from foregrounds with alphas.
@@ -127,9 +135,9 @@ def main(background: bool, **options: Any) -> None:
       ltm-train recipes/gpu.toml --photos photos -o runs/first
       ltm-train --resume -o runs/first
 
-    RECIPE is a TOML file (see recipes/); without one, the paper's recipe is used. RUN receives last.ckpt (to resume),
-    weights.safetensors (small, fp16; to export, or to start another run from), previews/, TensorBoard logs and, at the
-    end, loss.png.
+    RECIPE is a TOML file (see recipes/); without one, the paper's is used, or OTHER's. RUN receives last.ckpt (to
+    resume), weights.safetensors (small, fp16; to export, or to start another run from), previews/, TensorBoard logs
+    and, at the end, loss.png.
 
     \b
     More examples:
@@ -138,22 +146,29 @@ def main(background: bool, **options: Any) -> None:
     """
     if background:
         give_way()
+        options["memory_gib"] = options["memory_gib"] or memory_bytes() / 2 / 2**30 / options["devices"]
     # Imported after `give_way`, since PyTorch reads the settings of its threads once.
     for module in ("torch", "lightning", "tensorboard", "safetensors"):
         require(module, "train", "training")
-    from ..training.checkpoints import TerminatedError
+    from ..training.checkpoints import MemoryStopError, TerminatedError
     from ..training.job import train_run
     from ..training.rundir import is_follower
 
     spec = TrainSpec(**options)
     resume = f"continue with: ltm-train --resume -o {spec.run}"
     try:
-        reached = train_run(spec, stderr)
-    except TerminatedError as ended:
+        with TrainBar() as shown:
+            reached = train_run(spec, shown)
+    except (TerminatedError, SystemExit) as ended:
+        if isinstance(ended, SystemExit) and ended.code != _TERMINATED:
+            raise
         if is_follower():
             return  # with another exit code, Lightning would kill the first process in the midst of its end
-        notice(f"{spec.run}: {ended}; {resume}")
-        sys.exit(_TERMINATED)
+        if (spec.run / "run.json").is_file():
+            # Before the first step SIGTERM is an exit, as everywhere.
+            level: Level = "error" if isinstance(ended, MemoryStopError) else "info"
+            notice(f"{spec.run}: {ended if isinstance(ended, TerminatedError) else 'terminated'}; {resume}", level)
+        sys.exit(1 if isinstance(ended, MemoryStopError) else _TERMINATED)
     if reached is not None:
         notice(f"{spec.run}: step {reached.step} of {reached.steps}; weights in {spec.run / 'weights.safetensors'}")
         if reached.step < reached.steps:

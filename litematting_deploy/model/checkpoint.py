@@ -86,11 +86,8 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 def _read_torch(path: Path) -> object:
     """Return what torch.save wrote to a file, where that is nothing but tensors. Raises `CheckpointError`."""
     try:
-        # torch.save stores; of packed records a megabyte can be gigabytes.
-        if zipfile.is_zipfile(path) and _is_packed(path):
-            raise CheckpointError(
-                f"{path}: contains compressed records, unlike files written by torch.save; save it with torch.save"
-            )
+        if zipfile.is_zipfile(path):
+            _check_records(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a damaged file's numbers, before it is refused
             return torch.load(path, map_location="cpu", weights_only=True)  # a pickle could run any code otherwise
@@ -107,10 +104,19 @@ def _read_torch(path: Path) -> object:
         raise CheckpointError(f"{path}: damaged or not a PyTorch checkpoint; download it again{reason}") from error
 
 
-def _is_packed(path: Path) -> bool:
-    """Return whether a record of a zip file is compressed."""
+def _check_records(path: Path) -> None:
+    """Raise `CheckpointError` for compressed records of a zip file, and for damaged ones, which PyTorch itself takes.
+
+    torch.save stores; of packed records a megabyte can be gigabytes.
+    """
     with zipfile.ZipFile(path) as archive:
-        return any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise CheckpointError(
+                f"{path}: contains compressed records, unlike files written by torch.save; save it with torch.save"
+            )
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise CheckpointError(f"{path}: damaged: the checksum of its record {damaged} is wrong; download it again")
 
 
 def _read_safetensors(path: Path) -> object:

@@ -1,4 +1,4 @@
-"""What a run shows while it goes on, and how it is stopped: previews, progress of drawing and training, SIGTERM."""
+"""What a run shows while it goes on, and how it is stopped: previews, progress, SIGTERM."""
 
 import signal
 import threading
@@ -8,20 +8,20 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ..files import replace_file
-from ..system import return_freed_memory
-from .checkpoints import Checkpoints, TerminatedError
+from ..system import held_memory_bytes, return_freed_memory
+from .checkpoints import Checkpoints, MemoryStopError, TerminatedError
 from .preview import encode, sheet
+from .progress import Reporter
 from .scenes import Scenes
+from .spec import TrainSpec
 
-LINE_EVERY_S = 60
+REPORT_EVERY_S = 1
 
 
 class Previews(Callback):
-    """A picture of the first held-out scenes at each validation, as a file and in TensorBoard."""
+    """A picture of the first validation scenes at each validation, as a file and in TensorBoard."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -39,81 +39,56 @@ class Previews(Callback):
             logger.experiment.add_image("validation", picture, trainer.global_step, dataformats="HWC")  # type: ignore[attr-defined]
 
 
-class Bars(Progress):
-    """A bar for everything that goes on, on a terminal. unit: what is counted, if that is to be said."""
-
-    def __init__(self, console: Console, *unit: str) -> None:
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *map(TextColumn, unit)
-        shown = console.is_terminal and not console.quiet
-        super().__init__(*columns, TimeRemainingColumn(), console=console, disable=not shown)
-        self._named: dict[str, TaskID] = {}
-
-    def show(self, name: str, count: int, done: int) -> None:
-        """Show that `done` of `count` are there."""
-        if name not in self._named:
-            self._named[name] = self.add_task(name, total=count)
-        self.update(self._named[name], completed=done)
-
-
 class Progression(Callback):
-    """A bar with losses and time left on a terminal; a line a minute elsewhere."""
+    """Reports steps and losses, at most once a second, and the errors of validations."""
 
-    def __init__(self, console: Console, steps: int) -> None:
-        self.console, self.steps = console, steps
-        self.bar = Bars(console, "steps")
+    def __init__(self, report: Reporter, steps: int) -> None:
+        self.report, self.steps = report, steps
+        self.since_s = 0.0
         self.before: float | None = None
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Begin to count from the step that the run goes on from."""
-        self.task = self.bar.add_task("training", total=self.steps, completed=trainer.global_step)
-        self.since_s, self.since_step = time.monotonic(), trainer.global_step
-        self.bar.start()
+        self.since_s = time.monotonic()
+        self.report.at("training", trainer.global_step, self.steps)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Show steps and loss, once a second on a terminal and once a minute elsewhere."""
+        """Report the step and its loss."""
         now_s, step = time.monotonic(), trainer.global_step
-        if now_s - self.since_s < (1 if self.console.is_terminal else LINE_EVERY_S) and step < self.steps:
-            return
-        loss = float(trainer.callback_metrics["train/total"])
-        self.bar.update(self.task, completed=step, description=f"loss {loss:.3f}")
-        if not self.console.is_terminal:
-            rate = (step - self.since_step) / (now_s - self.since_s)
-            left_min = (self.steps - step) / rate / 60
-            self.console.print(
-                f"step {step} of {self.steps}, loss {loss:.3f}, {rate:.2f} steps/s, {left_min:.0f} min left"
-            )
-        self.since_s, self.since_step = now_s, step
+        # A GPU is waited for whenever its loss is read.
+        if now_s - self.since_s >= REPORT_EVERY_S or step >= self.steps:
+            self.since_s = now_s
+            self.report.at("training", step, self.steps, float(trainer.callback_metrics["train/total"]))
 
     def on_validation_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Print the errors on held-out scenes; those before the first step are kept for the end."""
+        """Report the errors on validation scenes; those before the first step are kept for the end."""
         error, mse = (float(trainer.callback_metrics[f"validation/{name}"]) for name in ("error", "mse"))
         if trainer.sanity_checking:
             self.before = error
-        self.console.print(f"step {trainer.global_step}: held-out scenes: error {error:.4f}, MSE {mse:.5f}")
+        self.report.note(f"step {trainer.global_step}: validation error {error:.4f}, MSE {mse:.5f}")
         # Holes between blocks pile up over hours, see `keep_freed_memory`.
         return_freed_memory()
 
     def on_train_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Print what became of the held-out error, where it was measured before the first step."""
+        """Report what became of the validation error, where it was measured before the first step."""
         if self.before is not None:
             after = float(trainer.callback_metrics["validation/error"])
-            step = trainer.global_step
-            self.console.print(f"held-out error: {self.before:.4f} before, {after:.4f} after {step} steps")
-
-    def teardown(self, *_: Any, **__: Any) -> None:
-        """Take the bar away, however the run ends."""
-        self.bar.stop()
+            self.report.note(
+                f"validation error: {self.before:.4f} before, {after:.4f} after {trainer.global_step} steps"
+            )
 
 
 class Stop(Callback):
-    """Stops the run after so many minutes of this process, if any; on SIGTERM raises `TerminatedError` after a step.
+    """Stops the run after so many minutes of this process, if any, and where it holds more memory than it may; on
+    SIGTERM raises `TerminatedError` after a step.
 
     On SIGTERM nothing is validated any more, so that a stop takes one step and one checkpoint; in the midst of a
     validation the checkpoint from before it is whole already.
     """
 
-    def __init__(self, checkpoints: Checkpoints, steps: int, minutes: float | None) -> None:
-        self.checkpoints, self.steps, self.minutes = checkpoints, steps, minutes
+    def __init__(self, checkpoints: Checkpoints, steps: int, spec: TrainSpec) -> None:
+        self.checkpoints, self.steps, self.minutes = checkpoints, steps, spec.minutes
+        self.most_gib = spec.memory_gib
         self.end_s, self.asked = float("inf"), False
 
     def on_train_start(self, *_: Any) -> None:
@@ -129,6 +104,7 @@ class Stop(Callback):
         if self._is_asked(trainer):
             self.checkpoints.save(trainer)
             raise TerminatedError(trainer.global_step)
+        self._check_memory(trainer)
         over = trainer.strategy.reduce_boolean_decision(time.monotonic() > self.end_s, all=False)
         # The last step counts as a stop, too: Lightning then validates after it, whatever validate_every is.
         trainer.should_stop = trainer.should_stop or over or trainer.global_step >= self.steps
@@ -137,6 +113,21 @@ class Stop(Callback):
         """Stop in the midst of a validation if SIGTERM came."""
         if not trainer.sanity_checking and self._is_asked(trainer):
             raise TerminatedError(trainer.global_step)
+
+    def _check_memory(self, trainer: pl.Trainer) -> None:
+        """Save, and raise `MemoryStopError`, where a process of the run holds more memory than it may."""
+        # What steps free is kept for the next one, so that their peaks are in it.
+        if self.most_gib is None or not self._is_over(trainer):
+            return
+        return_freed_memory()
+        if self._is_over(trainer):
+            self.checkpoints.save(trainer)
+            raise MemoryStopError(trainer.global_step, self.most_gib)
+
+    def _is_over(self, trainer: pl.Trainer) -> bool:
+        """Return whether any process of the run holds more memory than it may."""
+        over = (held_memory_bytes() or 0) > (self.most_gib or 0) * 2**30
+        return bool(trainer.strategy.reduce_boolean_decision(over, all=False))
 
     def _ask(self, *_: object) -> None:
         self.asked = True

@@ -1,5 +1,6 @@
 """What a run can go on from: its weights, averaged, and what it has computed in all; saved whole or not at all."""
 
+import io
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from .. import __version__
 from ..errors import TrainingError
-from ..files import replace_file, replacing, write_json
+from ..files import replace_file, write_json
 from ..system import cpu_seconds, instruction_set
 from .recipe import Recipe, recipe_sha256
 from .rundir import CHECKPOINT, START, WEIGHTS
@@ -32,8 +33,10 @@ class WholeFiles(TorchCheckpointIO):
 
         checkpoint: what Lightning keeps. path: its place. Raises `OutputError`.
         """
-        with replacing(path) as draft:
-            torch.save(checkpoint, draft)
+        # PyTorch tells of a full disk by a RuntimeError about its own source code; a file of ours says what it is.
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        replace_file(path, content.getvalue())
 
 
 class Average(WeightAveraging):
@@ -197,6 +200,17 @@ class TerminatedError(Exception):
     def __init__(self, step: int) -> None:
         super().__init__(f"terminated after step {step}")
         self.step = step
+
+
+class MemoryStopError(TerminatedError):
+    """A process of the run holds more than `most_gib` of memory, and the checkpoint of the step is whole."""
+
+    def __init__(self, step: int, most_gib: float) -> None:
+        super().__init__(step)
+        self.most_gib = most_gib
+
+    def __str__(self) -> str:
+        return f"stopped after step {self.step}, since a process holds more than {self.most_gib:g} GiB of memory"
 
 
 def small_checkpoint(state: dict[str, Tensor], step: int, recipe: Recipe) -> bytes:

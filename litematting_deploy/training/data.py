@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from .photos import Photos
 from .preview import ROWS
 from .procedural import Cut
 from .recipe import Augment, Recipe
@@ -33,17 +34,25 @@ class Source(ABC):
     """A kind of training data. `read` runs in loader processes, the others on the device that trains.
 
     paths: photos for backgrounds. augment: how samples are cut. reads: whether anything is read while training.
+    photos: what lies on the device of them.
     """
 
     reads = False
+    photos: Photos | None = None
 
     def __init__(self, paths: list[Path], augment: Augment) -> None:
         self.paths, self.augment = paths, augment
 
+    def open(self, device: torch.device) -> None:  # noqa: B027
+        """Load the photos that stay on the device. Raises `InputError` for one that cannot be read.
+
+        Comes before anything is drawn or written, in the process of the first device.
+        """
+
     def prepare(self, device: torch.device, rank: int = 0, world: int = 1) -> None:  # noqa: B027
         """Load what stays on the device, which is number `rank` of `world`.
 
-        Comes before `cut`, perhaps twice; what lies on the device already stays there.
+        Comes before `cut`, perhaps twice; what lies on the device already, as after `open`, stays there.
         """
 
     def read(self, crop: int, rng: np.random.Generator) -> dict[str, NDArray[np.uint8]]:  # noqa: ARG002
@@ -92,7 +101,7 @@ class MattingData(pl.LightningDataModule):
         return self._loader(self.sources[0], Numbers(self.trainer, self.recipe), self.workers)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return the held-out scenes: always the same ones, in batches that fill a preview."""
+        """Return the validation scenes: always the same ones, in batches that fill a preview."""
         stage, scenes = self.recipe.stages[-1], self.recipe.validation_scenes
         size = max(stage.batch, ROWS)
         batches = [Batch(_VALIDATION + i, stage.crop, min(size, scenes - i), {}) for i in range(0, scenes, size)]

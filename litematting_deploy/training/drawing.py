@@ -1,15 +1,10 @@
-"""Drawing procedural alphas, on all cores. Without PyTorch: each worker would have to import it."""
+"""Drawing procedural alphas. Without PyTorch: each process that draws would have to import it."""
 
 import functools
 import hashlib
 import json
-import os
-import signal
-import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import cv2
@@ -93,7 +88,7 @@ def points_of_interest(alpha: NDArray[np.uint8], rng: np.random.Generator, count
 def draw_shard(stream: Stream, folder: Path, first: int) -> None:
     """Draw layer `first` and those after it into files in `folder`.
 
-    Runs in a worker of `drawing_pool`. Raises `OutputError`, and `InputError` for a groom or cut-out.
+    Runs in a process of `Drawers`. Raises `OutputError`, and `InputError` for a groom or cut-out.
     """
     write_shard(folder, first, [stream.draw(first + i) for i in range(SHARD)])
 
@@ -118,24 +113,3 @@ def shard_file(folder: Path, first: int) -> Path:
 def points_file(file: Path) -> Path:
     """Return the file of the points beside a file of planes."""
     return file.with_suffix(".points.npy")
-
-
-def drawing_pool(workers: int) -> ProcessPoolExecutor:
-    """Return processes to draw in; they end with this one."""
-    # Forking a process that has started CUDA or threads is unsafe.
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
-
-
-def _start_worker() -> None:
-    """One thread each; Ctrl-C is the parent's affair, and its death is the worker's too."""
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent has ended, however it did: nobody would take what it draws."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)  # from a thread, which cannot end the process in another way

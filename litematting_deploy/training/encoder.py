@@ -19,7 +19,6 @@ from ..model import LiteMatting
 from .mobilenet import BLOCKS, Teacher
 from .photos import Photos
 
-Report = Callable[[float, float], None]
 _SIZE_PX, _BATCH = 224, 8
 _ZOOM = (0.7, 4.0)
 _RATE = 2e-3
@@ -41,7 +40,12 @@ def carry_over(model: LiteMatting, teacher: Teacher, photos: Photos, rng: np.ran
 
 
 def regress(
-    model: LiteMatting, teacher: Teacher, photos: Photos, minutes: float, rng: np.random.Generator, report: Report
+    model: LiteMatting,
+    teacher: Teacher,
+    photos: Photos,
+    minutes: float,
+    rng: np.random.Generator,
+    report: Callable[[float, float], None],
 ) -> None:
     """Train the encoder's stages, layer0 to layer6, to give the teacher's outputs, for `minutes`.
 

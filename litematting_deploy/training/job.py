@@ -1,31 +1,30 @@
 """A training run from what is asked for: a fresh folder or one to go on from, sources, precision, steps, weights."""
 
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from rich.console import Console
 from safetensors.torch import save
 
 from ..errors import UsageError
 from ..files import replace_file
 from ..model import LiteMatting, load_checkpoint
 from ..system import keep_freed_memory
-from .callbacks import LINE_EVERY_S, Bars
 from .data import Source, Sources
 from .drawing import SHARD
-from .encoder import Report, agreement, carry_over, regress
+from .encoder import agreement, carry_over, regress
+from .families import GROOMED, draws_groomed
 from .mobilenet import Teacher, read_mobilenet
 from .pace import decide, fitted, plan
 from .photos import Photos
+from .progress import Report, Reporter
 from .recipe import Recipe, read_recipe
 from .run import find_device, train
-from .rundir import CHECKPOINT, ENCODED, Begun, begin, is_follower, open_followed, reopen
-from .sources import draw_libraries, folder_sources, procedural_sources
+from .rundir import CHECKPOINT, ENCODED, Begun, begin, check_free, is_follower, locked, open_followed, reopen
+from .sources import check_drawn, draw_libraries, folder_sources, procedural_sources
 from .spec import FOLDERS, INHERITED, Session, TrainSpec
 
 _PHOTOS = 200
@@ -38,60 +37,73 @@ class Reached(NamedTuple):
     steps: int
 
 
-def train_run(spec: TrainSpec, console: Console) -> Reached | None:
+def train_run(spec: TrainSpec, progress: Report | None = None) -> Reached | None:
     """Train as `spec` says; return the step reached, None in a process that Lightning started for another device.
 
-    console: where plans, progress and losses are printed.
+    progress: called with a `TrainProgress`: the plan and other notes as they come, the rest about once a second. What
+    it raises ends the run, and comes out as it is.
 
-    Nothing is left behind where a file or an argument is wrong. Raises `UsageError`, and as `rundir.reopen` and
-    `run.train` do.
+    Nothing is left behind where a file or an argument is wrong. Raises `UsageError`, also where another process trains
+    in the folder, and as `rundir.reopen` and `run.train` do.
     """
-    if is_follower():
-        # Each line of the plan would be printed once for every device.
-        console = Console(quiet=True)
-    begun = reopen(spec.run) if spec.resume else new_run(spec)
+    leads = not is_follower()
+    # Each line of the plan would be told once for every device.
+    report = Reporter(progress if leads else None)
+    if leads and not spec.resume:
+        check_free(spec.run)
+    begun = reopen(spec.run) if spec.resume else new_run(spec, report)
     device = find_device(spec.device, spec.devices)
     fresh = not (spec.run / CHECKPOINT).is_file()
     model = load_checkpoint(begun.init) if begun.init and fresh else None
     teacher = read_mobilenet(begun.encoder) if begun.encoder and fresh else None
-    recipe = begun.recipe
     sources = _sources(spec, begun)
-    decision = decide(recipe.precision, device)
-    if not spec.resume:
-        begun = begin(spec.run, begun)
-    session = Session(spec, device, decision.precision, console)
-    console.print(f"precision {decision.precision}: {decision.reason}", markup=False)
-    if decision.slow:
-        slow = f"warning: precision {decision.precision} is slow here"
-        console.print(f'{slow}; precision = "auto" selects the fastest', markup=False)
-    if begun.fit_minutes is not None and not is_follower():
+    decision = decide(begun.recipe.precision, device)
+    if leads:
+        for source in sources:
+            source.open(device)
+    with locked(spec.run):
+        if not spec.resume:
+            begun = begin(spec.run, begun)
+        report.note(f"precision {decision.precision}: {decision.reason}")
+        if decision.slow:
+            slow = f"warning: precision {decision.precision} is slow here"
+            report.note(f'{slow}; precision = "auto" selects the fastest', warning=True)
+        session = Session(spec, device, decision.precision, report)
+        if leads:
+            begun, sources = _prepared(session, begun, sources)
+        if teacher is not None:
+            model = _with_encoder(session, begun, model, teacher, sources[0])
+        step = train(session, begun, sources, model)
+    return Reached(step, begun.recipe.steps) if leads else None
+
+
+def _prepared(session: Session, begun: Begun, sources: Sources) -> tuple[Begun, Sources]:
+    """Fit the steps of a run to the time, if that is asked for, report its plan, and draw; return both."""
+    spec, recipe = session.spec, begun.recipe
+    if begun.fit_minutes is not None:
         # The pace is measured on little, since drawing the whole library may take as long as training.
         few = replace(recipe, procedural=replace(recipe.procedural, count=SHARD))
-        some = _sources(spec, replace(begun, recipe=few))[0]
+        some = _sources(spec, replace(begun, recipe=few), sources)[0]
         _draw(session, (some,))
         begun = fitted(session, begun, begun.fit_minutes, some)
-    # A recipe that was fitted to the time has other steps, and may need another library.
-    if begun.recipe != recipe:
-        sources = _sources(spec, begun)
-    if not is_follower():
-        for line in plan(begun.recipe, sources, spec):
-            console.print(line, markup=False)
-        _draw(session, sources)
-    if teacher is not None:
-        model = _with_encoder(session, begun, model, teacher, sources[0])
-    step = train(session, begun, sources, model)
-    return None if is_follower() else Reached(step, begun.recipe.steps)
+        # Other steps may need another library.
+        sources = _sources(spec, begun, sources)
+    for line in plan(begun.recipe, sources, session):
+        session.report.note(line)
+    _draw(session, sources)
+    return begun, sources
 
 
-def new_run(spec: TrainSpec) -> Begun:
-    """Return what a new run is begun with; folders that are not given are those of the run that it follows.
+def new_run(spec: TrainSpec, report: Reporter) -> Begun:
+    """Return what a new run is begun with; what is not given is as in the run that it follows.
 
-    Raises `UsageError`.
+    report: is told what of that run is not used. Raises `UsageError`.
     """
     given = {name: str(path.resolve()) for name in FOLDERS if (path := getattr(spec, name)) is not None}
-    if spec.follows is not None:
-        followed = asdict(open_followed(spec.follows))
-        given = {name: followed[name] for name in INHERITED if followed[name] is not None} | given
+    followed = None if spec.follows is None else open_followed(spec.follows)
+    recipe = read_recipe(spec.recipe) if spec.recipe else Recipe() if followed is None else followed.recipe
+    if followed is not None:
+        given = _inherited(followed, recipe, given, report) | given
     if "foregrounds" in given:
         for name in ("fit_minutes", "strands", "cutouts"):
             if getattr(spec, name) is not None:
@@ -105,23 +117,51 @@ def new_run(spec: TrainSpec) -> Begun:
         raise UsageError(
             "nothing to train on; give `photos`, or `foregrounds` with fg/, alpha/ and bg/", parameter="photos"
         )
-    recipe = read_recipe(spec.recipe) if spec.recipe else Recipe()
-    return Begun(recipe, **given, fit_minutes=spec.fit_minutes, encoder_minutes=spec.encoder_minutes)
+    if "foregrounds" not in given:
+        check_drawn(recipe, "strands" in given, str(spec.recipe or spec.follows or "the default recipe"), report)
+    minutes = Begun.encoder_minutes if spec.encoder_minutes is None else spec.encoder_minutes
+    return Begun(recipe, **given, fit_minutes=spec.fit_minutes, encoder_minutes=minutes)
+
+
+def _inherited(followed: Begun, recipe: Recipe, given: Mapping[str, str], report: Reporter) -> dict[str, str]:
+    """Return the folders of a run that is followed, but those of which the recipe draws nothing.
+
+    given: folders in their place.
+    """
+    folders = {name: getattr(followed, name) for name in INHERITED if name not in given}
+    folders = {name: folder for name, folder in folders.items() if folder is not None}
+    unused = {
+        "strands": f"gives {GROOMED} no weight" if not draws_groomed(recipe.procedural.weights) else "",
+        "cutouts": "sets procedural.cutouts to 0" if recipe.procedural.cutouts == 0 else "",
+    }
+    for name, why in unused.items():
+        if why and folders.pop(name, None) is not None:
+            report.note(f"`{name}` of {given['follows']} is left out: the recipe {why}")
+    return folders
 
 
 def _draw(session: Session, sources: Sequence[Source]) -> None:
-    """Draw what the libraries lack, with a bar for each."""
-    with Bars(session.console) as bars:
-        draw_libraries(sources, session.spec.workers, bars.show)
+    """Draw what the libraries lack."""
+
+    def progress(name: str, count: int, done: int) -> None:
+        session.report.at(name, min(done, count), count)
+
+    draw_libraries(sources, session.spec.workers, progress)
 
 
-def _sources(spec: TrainSpec, begun: Begun) -> Sources:
-    """Return where a run's samples come from, for training and for validation."""
+def _sources(spec: TrainSpec, begun: Begun, opened: Sources | None = None) -> Sources:
+    """Return where a run's samples come from, for training and for validation.
+
+    opened: those of a recipe with other steps or fewer alphas, whose photos are loaded already.
+    """
     recipe, photos = begun.recipe, Path(begun.photos)
     if begun.foregrounds:
         return folder_sources(recipe, Path(begun.foregrounds), photos)
     extra = [Path(folder) if folder else None for folder in (begun.strands, begun.cutouts)]
-    return procedural_sources(recipe, photos, Path(begun.libraries or spec.run), spec.workers, *extra)
+    sources = procedural_sources(recipe, photos, Path(begun.libraries or spec.run), spec.workers, *extra)
+    for source, other in zip(sources, opened or (), strict=False):
+        source.photos = other.photos
+    return sources
 
 
 def _with_encoder(
@@ -144,24 +184,14 @@ def _with_encoder(
         carry_over(model, teacher, photos, rng)
         # Before, it is what `carry_over` alone gives.
         before = agreement(model, teacher, photos, rng)
-        regress(model, teacher, photos, minutes, rng, _line_a_minute(session.console, minutes))
+        session.report.at("encoder", 0, minutes)
+
+        def progress(share: float, error: float) -> None:
+            session.report.at("encoder", share * minutes, minutes, error)
+
+        regress(model, teacher, photos, minutes, rng, progress)
         for when, values in (("before", before), ("after", agreement(model, teacher, photos, rng))):
             said = " ".join(f"{value:.2f}" for value in values)
-            session.console.print(
-                f"encoder: correlation of layer1 to layer6 with MobileNetV2 {when} regression: {said}"
-            )
+            session.report.note(f"encoder: correlation of layer1 to layer6 with MobileNetV2 {when} regression: {said}")
         replace_file(file, save({name: value.cpu().contiguous() for name, value in model.state_dict().items()}))
     return load_checkpoint(file)
-
-
-def _line_a_minute(console: Console, minutes: float) -> Report:
-    """Return what prints a line a minute, and a last one: it takes the share of the time, 0..1, and the error."""
-    since_s = time.monotonic()
-
-    def report(share: float, error: float) -> None:
-        nonlocal since_s
-        if (now_s := time.monotonic()) - since_s >= LINE_EVERY_S or share >= 1:
-            since_s = now_s
-            console.print(f"encoder: {share * minutes:.1f} of {minutes:g} min, relative error {error:.3f}")
-
-    return report

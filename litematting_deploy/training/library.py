@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from ..errors import InputError, first_line
-from .drawing import POINTS, SHARD, Drawn, Stream, draw_shard, drawing_pool, points_file, shard_file
+from ..files import make_folder, remove_old_drafts
+from .drawers import Drawers
+from .drawing import POINTS, SHARD, Drawn, Stream, draw_shard, points_file, shard_file
 
 
 class Library:
@@ -25,23 +27,25 @@ class Library:
         self.folder, self.stream, self.count = folder / stream.folder_name(), stream, count
         self._shards: list[Tensor] = []
         self._points: Tensor
-        self._pool: ProcessPoolExecutor | None = None
+        self._drawers: Drawers | None = None
         self._pending: deque[Future[Drawn]] = deque()
         self._oldest = 0
 
     def ensure(self, workers: int, progress: Callable[[int], None]) -> None:
         """Draw what is not there yet. progress: called with the number of layers there are.
 
-        workers: processes that draw. Raises `OutputError`, and `InputError` for a groom or cut-out.
+        workers: processes that draw; they end at once when anything is raised here, as by a signal. Raises
+        `OutputError`, and `InputError` for a groom or cut-out.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         missing = self.missing()
         there = -(-self.count // SHARD) - len(missing)
         if not missing:
             return
         progress(there * SHARD)
-        with drawing_pool(workers) as pool:
-            drawing = [pool.submit(draw_shard, self.stream, self.folder, first) for first in missing]
+        remove_old_drafts(self.folder)
+        with Drawers(workers) as drawers:
+            drawing = [drawers.submit(draw_shard, self.stream, self.folder, first) for first in missing]
             for files, drawn in enumerate(as_completed(drawing), start=there + 1):
                 drawn.result()
                 progress(min(files * SHARD, self.count))
@@ -72,10 +76,10 @@ class Library:
 
         Each of `world` devices goes through its own part of the stream.
         """
-        self._pool = self._pool or drawing_pool(workers)
+        self._drawers = self._drawers or Drawers(workers)
         while len(self._pending) < 2 * workers:
             behind = self._oldest + len(self._pending)
-            self._pending.append(self._pool.submit(self.stream.draw, self.count + behind * world + rank))
+            self._pending.append(self._drawers.submit(self.stream.draw, self.count + behind * world + rank))
         while self._pending[0].done():
             planes, points = self._pending.popleft().result()
             slot = self._oldest % self.count
@@ -87,9 +91,9 @@ class Library:
 
     def close(self) -> None:
         """Stop the workers."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
+        if self._drawers is not None:
+            self._drawers.close()
+            self._drawers = None
             self._pending.clear()
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import CheckpointError, first_line
+from ..files import CHECKPOINT_SUFFIXES
 from ..model.checkpoint import read_state_dict
 
 BLOCKS = 16
@@ -81,7 +82,12 @@ def read_mobilenet(path: str | Path) -> Teacher:
     missing, wrongly shaped or not finite.
     """
     path = Path(path)
-    if path.suffix.lower() == ".npz":
+    suffix, suffixes = path.suffix.lower(), (*CHECKPOINT_SUFFIXES, ".npz")
+    if suffix not in suffixes:
+        raise CheckpointError(f"{path}: a MobileNetV2 must end in {', '.join(suffixes)}; got '{suffix}'")
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; give the path of an existing one")
+    if suffix == ".npz":
         teacher = Teacher(_read_npz(path), torch.full((3,), 0.5), torch.full((3,), 0.5))
     else:
         teacher = Teacher(_fold(path, read_state_dict(path)), torch.tensor(_MEAN), torch.tensor(_DEVIATION))

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..errors import UsageError
 from ..files import write_json
 from ..model import LiteMatting
-from ..system import has_fast_bf16, instruction_set, keep_freed_memory
+from ..system import has_fast_bf16, held_memory_bytes, instruction_set, keep_freed_memory
 from .data import Batch, Source
 from .drawing import SHARD
 from .module import MattingModule
@@ -20,11 +21,12 @@ from .recipe import Precision, Recipe, Stage
 from .rundir import Begun, keep
 from .scenes import Scenes, compose
 from .sources import libraries
-from .spec import Session, TrainSpec
+from .spec import Session
 
 # Validation, checkpoints and start-up also take time.
 _SHARE = 0.93
-_MIB = 2**20
+_MIB, _GIB = 2**20, 2**30
+_TRIAL_PX = 128
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 _BF16_CAPABILITY = (8, 0)  # Ampere
 
@@ -92,32 +94,129 @@ class Pace(NamedTuple):
     network_s: float
 
 
-def plan(recipe: Recipe, sources: Sequence[Source], spec: TrainSpec) -> list[str]:
-    """Return what a run is going to do, in lines: what is drawn, how long and how large, and how much is trained.
+class Need(NamedTuple):
+    """What a step of a stage takes: seconds, and bytes that are held for the gradient."""
 
-    Draws two layers of each library that is not complete, to see how long that takes.
+    step_s: float
+    held_bytes: float
 
-    Few layers tell the time of many only roughly: families differ by a factor of ten.
+
+def plan(recipe: Recipe, sources: Sequence[Source], session: Session) -> list[str]:
+    """Return what a run is going to do, in lines: how much is trained, how long, in how much memory, and what is drawn.
+
+    Raises `UsageError` where it needs more memory than it may take.
     """
+    spec, needed = session.spec, needs(recipe, session.precision, session.device)
     megapixels = sum(stage.steps * stage.batch * stage.crop**2 for stage in recipe.stages) * spec.devices / 1e6
-    lines = [
-        f"plan: {recipe.steps} steps, {recipe.samples * spec.devices} samples, {megapixels:.0f} megapixels; "
-        f"{recipe.validation_scenes} held-out scenes every {recipe.validate_every} steps, at the start and at the "
-        "end"
+    training_s = sum(stage.steps * need.step_s for stage, need in zip(recipe.stages, needed, strict=True))
+    # Parameters, their gradients, two moments and the average.
+    weights = 5 * 4 * sum(value.numel() for value in LiteMatting().parameters())
+    held = held_memory_bytes() or 0
+    peak_gib = (held + weights + max(need.held_bytes for need in needed)) / _GIB
+    if spec.memory_gib is not None and peak_gib > spec.memory_gib:
+        raise UsageError(
+            f"`memory_gib` is {spec.memory_gib:g}, but this run needs about {peak_gib:.1f} GiB; give more, or set a "
+            "smaller crop or batch in the recipe"
+        )
+    count = f"{megapixels:.0f}" if megapixels >= 10 else f"{megapixels:.2g}"
+    where = "" if session.device.type == "cpu" else " on the GPU and beside it"
+    return [
+        f"plan: {recipe.steps} steps, {recipe.samples * spec.devices} samples, {count} megapixels; "
+        f"{recipe.validation_scenes} validation scenes every {recipe.validate_every} steps, at the start and at the "
+        "end",
+        f"plan: training takes roughly {_duration(training_s)} and {peak_gib:.1f} GiB of memory{where} per process; "
+        f"weights are averaged over about the last {1 / (1 - recipe.ema_decay):.0f} steps (ema_decay "
+        f"{recipe.ema_decay:.4g})",
+        *_drawing_plan(sources, spec.workers),
     ]
-    for library, _ in libraries(sources):
+
+
+def _drawing_plan(sources: Sequence[Source], workers: int) -> list[str]:
+    """Return which alphas are drawn, how long that takes and how large they are.
+
+    Draws two layers of each library that is not complete, to see how long that takes. Few layers tell the time of many
+    only roughly: families differ by a factor of ten.
+    """
+    lines = []
+    for library, name in libraries(sources):
         layers, stream = len(library.missing()) * SHARD, library.stream
         if layers:
             begun = time.perf_counter()
             for number in range(2):
                 stream.draw(number)
-            each_s = (time.perf_counter() - begun) / 2 / min(spec.workers, os.cpu_count() or 1)
+            each_s = (time.perf_counter() - begun) / 2 / min(workers, os.cpu_count() or 1)
             lines.append(
-                f"plan: draws {layers} alphas of {stream.size}² in {library.folder}: "
-                f"{layers * stream.planes * stream.size**2 / _MIB:.0f} MiB on disk, "
-                f"roughly {each_s * layers / 60:.1f} min"
+                f"plan: draws {layers} {name} of {stream.size}² in {library.folder}: "
+                f"{layers * stream.planes * stream.size**2 / _MIB:.0f} MiB on disk, roughly "
+                f"{_duration(each_s * layers)}"
             )
     return lines
+
+
+def _duration(seconds: float) -> str:
+    """Return a time in the unit that people would say it in."""
+    for name, unit_s in (("days", 86400), ("h", 3600)):
+        if seconds >= 1.5 * unit_s:
+            return f"{seconds / unit_s:.1f} {name}"
+    return f"{seconds / 60:.1f} min"
+
+
+def needs(recipe: Recipe, precision: Precision, device: torch.device) -> list[Need]:
+    """Return roughly what a step of each stage takes, by a step on noise; composing the scenes is not counted.
+
+    precision: as decided. On the CPU the step is one of a small crop, since time and memory go by the pixels.
+    """
+    module = MattingModule(dataclasses.replace(recipe, compile=False), LiteMatting()).to(device).train()
+    if device.type == "cpu":
+        keep_freed_memory()
+    tried: dict[tuple[int, int, bool], Need] = {}
+    needed = []
+    for stage in recipe.stages:
+        small = device.type == "cpu"
+        crop, samples = (min(stage.crop, _TRIAL_PX), 1) if small else (stage.crop, stage.batch)
+        key = crop, samples, stage.freeze_guidance
+        if key not in tried:
+            module.freeze_guidance(stage)
+            tried[key] = _tried(module, _noise(crop, samples, device), precision)
+        times = stage.crop**2 * stage.batch / (crop**2 * samples)
+        needed.append(Need(*(value * times for value in tried[key])))
+    return needed
+
+
+def _tried(module: MattingModule, scenes: Scenes, precision: Precision) -> Need:
+    """Return what a step on scenes takes, without the optimiser's own."""
+    device = scenes.image.device
+    weights = {value.untyped_storage().data_ptr() for value in module.parameters()}
+    held: dict[int, int] = {}
+
+    def keep(value: torch.Tensor) -> torch.Tensor:
+        storage = value.untyped_storage()
+        if storage.data_ptr() not in weights:
+            held[storage.data_ptr()] = storage.nbytes()
+        return value
+
+    def step() -> None:
+        with torch.autocast(device.type, AUTOCAST.get(precision), enabled=precision in AUTOCAST):
+            total = module.losses(scenes).total
+        total.backward()  # type: ignore[no-untyped-call]
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
+        step()
+    begun = time.perf_counter()
+    step()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    module.zero_grad()
+    return Need(time.perf_counter() - begun, sum(held.values()))
+
+
+def _noise(crop: int, samples: int, device: torch.device) -> Scenes:
+    """Return scenes of noise, all of them unknown."""
+    image, foreground, background = (torch.rand(samples, 3, crop, crop, device=device) for _ in range(3))
+    guide, alpha = (torch.rand(samples, planes, crop, crop, device=device) for planes in (2, 1))
+    trimap = torch.zeros_like(image)
+    trimap[:, 1] = 1
+    return Scenes(image, trimap, guide, alpha, foreground, background)
 
 
 def fitted(session: Session, begun: Begun, minutes: float, source: Source) -> Begun:
@@ -134,7 +233,7 @@ def fitted(session: Session, begun: Begun, minutes: float, source: Source) -> Be
     module = MattingModule(recipe, LiteMatting()).to(device).train()
     paces = [measure(module, source, stage, session.precision) for stage in recipe.stages]
     for stage, pace in zip(recipe.stages, paces, strict=True):
-        session.console.print(
+        session.report.note(
             f"{stage.crop}² in batches of {stage.batch}: {pace.input_s * 1e3:.0f} ms to compose, "
             f"{pace.network_s * 1e3:.0f} ms to train on; composing is {pace.network_s / pace.input_s:.1f} times as fast"
         )

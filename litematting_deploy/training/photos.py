@@ -111,6 +111,7 @@ class Photos:
     """Decoded photos on a device, at most MAX_SIDE pixels on the longer side. Raises `InputError`."""
 
     def __init__(self, paths: Sequence[Path], device: torch.device) -> None:
+        self.device = device
         # Threads suffice, since decoders let the interpreter go.
         with ThreadPoolExecutor() as pool:
             planes = (np.ascontiguousarray(np.moveaxis(image, -1, 0)) for image in pool.map(_read, paths))

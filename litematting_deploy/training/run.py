@@ -51,7 +51,8 @@ def train(session: Session, begun: Begun, sources: Sources, model: LiteMatting |
     model: the weights to begin with, with a fresh optimiser; None for random ones from the recipe's seed.
 
     Raises `InputError` for files that cannot be read, `TrainingError` when the weights diverge,
-    `TerminatedError` after the present step when SIGTERM comes, `KeyboardInterrupt`.
+    `TerminatedError` after the present step when SIGTERM comes or memory is over its limit, `KeyboardInterrupt`, and
+    whatever the reporter raises.
     """
     spec, recipe = session.spec, begun.recipe
     pl.seed_everything(recipe.seed, verbose=False)
@@ -69,8 +70,9 @@ def train(session: Session, begun: Begun, sources: Sources, model: LiteMatting |
     except InputError as error:
         # From a loader process it comes wrapped in that process's traceback.
         raise InputError(str(error).strip().splitlines()[-1].split("InputError: ")[-1]) from error
-    except SystemExit:
-        if trainer.interrupted:
+    except SystemExit as ended:
+        # Lightning makes this of Ctrl-C. Before the first step SIGTERM comes as an exit, too, by the caller's handler.
+        if isinstance(ended.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise
     finally:
@@ -89,8 +91,8 @@ def _trainer(session: Session, recipe: Recipe, followed: dict[str, Any] | None, 
     checkpoints = Checkpoints(run, recipe, totals)
     # In the order in which Lightning calls them; each says what it has to come after.
     callbacks: list[Callback] = [average, totals, Follow(followed, average, totals)] if followed else [average, totals]
-    callbacks += [checkpoints, Previews(run / "previews"), Progression(session.console, recipe.steps)]
-    callbacks.append(Stop(checkpoints, recipe.steps, spec.minutes))
+    callbacks += [checkpoints, Previews(run / "previews"), Progression(session.report, recipe.steps)]
+    callbacks.append(Stop(checkpoints, recipe.steps, spec))
     return pl.Trainer(
         accelerator="gpu" if session.device.type == "cuda" else "cpu",
         devices=spec.devices,
@@ -102,7 +104,7 @@ def _trainer(session: Session, recipe: Recipe, followed: dict[str, Any] | None, 
         gradient_clip_val=recipe.optimiser.clip_norm,
         val_check_interval=min(recipe.validate_every, recipe.steps),
         check_val_every_n_epoch=None,
-        num_sanity_val_steps=-1 if fresh else 0,  # all of it: the held-out error before the first step
+        num_sanity_val_steps=-1 if fresh else 0,  # all of it: the validation error before the first step
         use_distributed_sampler=False,
         logger=TensorBoardLogger(run, name="tensorboard", version="", default_hp_metric=False),
         log_every_n_steps=10,
@@ -125,10 +127,10 @@ def _strategy(recipe: Recipe, devices: int) -> str | DDPStrategy:
 
 
 def draw_curve(run: Path) -> None:
-    """Write `loss.png` into the run's folder from its TensorBoard logs: the training loss, held-out loss and error."""
+    """Write `loss.png` into the run's folder from its logs: the losses and the validation error."""
     events = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0})
     events.Reload()
-    names = {"train/total": "loss", "validation/loss": "held-out loss", "validation/error": "held-out error"}
+    names = {"train/total": "loss", "validation/loss": "validation loss", "validation/error": "validation error"}
     series = {}
     for tag, name in names.items():
         if tag in events.Tags()["scalars"]:

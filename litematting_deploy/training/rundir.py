@@ -1,16 +1,19 @@
 """The folder of a run: what it was begun with, so that it can go on after anything."""
 
+import contextlib
 import dataclasses
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from ..errors import CheckpointError, OutputError, UsageError
-from ..files import replace_file, replacing
+from ..files import make_folder, replace_file, replacing
 from ..model.checkpoint import read_state_dict
 from ..schema import decode, encode
 from .recipe import Recipe
@@ -22,6 +25,8 @@ ENCODED = "encoded.safetensors"
 """The weights a run begins with where an ImageNet encoder was carried over."""
 START = "start.ckpt"
 """The checkpoint of a run that is continued, until there is one of the run's own."""
+_LOCK = ".lock"
+_COMPUTED = CHECKPOINT, ENCODED
 _OF_A_RUN = (
     *("pytorch-lightning_version", "epoch", "global_step", "loops", "callbacks", "optimizer_states", "lr_schedulers"),
     *("current_model_state", "averaging_state"),
@@ -52,22 +57,15 @@ class Begun:
 
 
 def begin(run: Path, begun: Begun) -> Begun:
-    """Make the folder of a new run. Raises `UsageError` if it holds one, `OutputError` if it cannot be made.
+    """Write what a new run is begun with into its folder. Raises `UsageError` as `check_free` does, and `OutputError`.
 
-    In a process of another device the folder is there already. Returns what is in it.
+    In a process of another device it is there already. Returns what is there.
     """
     if is_follower():
         return reopen(run)
-    for name in (BEGUN, CHECKPOINT):
-        if (run / name).exists():
-            raise UsageError(
-                f"{run}: already contains a run ({name}); continue it with `resume`, or choose another folder"
-            )
-    for folder in (run, *([Path(begun.libraries)] if begun.libraries else [])):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder}: cannot be created: {error.strerror}; choose another folder") from error
+    check_free(run)
+    if begun.libraries:
+        make_folder(Path(begun.libraries))
     if begun.follows:
         # That run may train on: what this one begins with is what is there now.
         with replacing(run / START) as draft:
@@ -76,13 +74,43 @@ def begin(run: Path, begun: Begun) -> Begun:
     return begun
 
 
+def check_free(run: Path) -> None:
+    """Raise `UsageError` if a folder holds a run that has computed anything: drawn alphas, which are used again, do not
+    count."""
+    for name in _COMPUTED:
+        if (run / name).exists():
+            raise UsageError(
+                f"{run}: already contains a run ({name}); continue it with `resume`, or choose another folder"
+            )
+
+
+@contextlib.contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Make a run's folder, and keep it from other processes for a while, but those of the run's other devices.
+
+    Raises `UsageError` where another process trains there, and `OutputError`.
+    """
+    if is_follower():
+        yield
+        return
+    make_folder(run)
+    try:
+        held = FileLock(run / _LOCK, thread_local=False).acquire(blocking=False)
+    except Timeout:
+        raise UsageError(f"{run}: another ltm-train is training there; wait until it ends, or stop it") from None
+    except OSError as error:
+        raise OutputError(f"{run}: cannot be written: {error.strerror}; choose another folder") from error
+    with held:
+        yield
+
+
 def keep(run: Path, begun: Begun) -> None:
     """Write what the run was begun with into its folder. Raises `OutputError`."""
     replace_file(run / BEGUN, encode(begun, indent=1))
 
 
-def reopen(run: Path) -> Begun:
-    """Return what the run in a folder was begun with.
+def reopen(run: Path, by: str = "resume") -> Begun:
+    """Return what the run in a folder was begun with. by: the parameter that asks for it.
 
     Raises `UsageError` if there is none, or if its libraries are not there: who says where may be somebody else, so
     nothing is made outside `run`. Raises `CheckpointError` if it is damaged.
@@ -90,7 +118,7 @@ def reopen(run: Path) -> Begun:
     file = run / BEGUN
     if not os.path.isfile(file):
         raise UsageError(
-            f"{run}: contains no run ({BEGUN} was not found); give the folder of a run, or leave `resume` out to "
+            f"{run}: contains no run ({BEGUN} was not found); give the folder of a run, or leave `{by}` out to "
             "start one"
         )
     try:
@@ -112,7 +140,7 @@ def open_followed(run: Path) -> Begun:
     Its own folder is the place of its libraries where it has no other. Raises as `reopen` does, and `UsageError` if it
     has no checkpoint yet.
     """
-    begun = reopen(run)
+    begun = reopen(run, "follows")
     if not (run / CHECKPOINT).is_file():
         raise UsageError(f"{run}: has no {CHECKPOINT} to continue from yet; continue that run with `resume` first")
     return dataclasses.replace(begun, libraries=begun.libraries or str(run.resolve()))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, UsageError
 from .cutouts import list_cutouts, read_cutout
 from .data import Batch, Source, Sources
 from .drawing import Stream
@@ -19,6 +19,7 @@ from .grooms import list_grooms, read_groom
 from .library import Library
 from .photos import Photos, list_foregrounds, list_images, read_background, read_window, split
 from .procedural import Cut, cut, warp
+from .progress import Reporter
 from .recipe import Augment, Recipe
 
 # So far from any usual seed that no run trains on what another one, with the next seed, is judged by.
@@ -39,19 +40,23 @@ class ProceduralSource(Source):
         self.library, self.workers, self.coloured = library, workers, coloured
         self.share = recipe.procedural.cutouts
         self._prepared: tuple[torch.device, int, int] | None = None
-        self._photos: Photos
 
     @property
     def libraries(self) -> dict[str, Library]:
         """The libraries, by what is in them."""
         return {"alphas": self.library} | ({"cut-outs": self.coloured} if self.coloured else {})
 
+    def open(self, device: torch.device) -> None:
+        """Load the photos, unless they lie on the device already. Raises `InputError`."""
+        if self.photos is None or self.photos.device != device:
+            self.photos = Photos(self.paths, device)
+
     def prepare(self, device: torch.device, rank: int = 0, world: int = 1) -> None:
         """Load libraries and photos, unless they lie on the device already."""
         if self._prepared is None or self._prepared[0] != device:
             for library in self.libraries.values():
                 library.load(device)
-            self._photos = Photos(self.paths, device)
+        self.open(device)
         self._prepared = (device, rank, world)
 
     def cut(self, batch: Batch, rng: np.random.Generator) -> Cut:
@@ -61,10 +66,13 @@ class ProceduralSource(Source):
         """
         if self.workers and self._prepared:
             self.library.refresh(self.workers, *self._prepared[1:])
+        photos = self.photos
+        if photos is None:
+            raise RuntimeError("ProceduralSource.cut comes after open")
         coloured = int((rng.random(batch.samples) < self.share).sum()) if self.coloured else 0
         # Without cut-outs, the second count has no library and is left out.
         counts = zip(self.libraries.values(), (batch.samples - coloured, coloured), strict=False)
-        parts = [cut(library, self._photos, self.augment, rng, count, batch.crop) for library, count in counts if count]
+        parts = [cut(library, photos, self.augment, rng, count, batch.crop) for library, count in counts if count]
         return Cut(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
     def close(self) -> None:
@@ -135,6 +143,28 @@ def procedural_sources(
     return made[0], made[1]
 
 
+def check_drawn(recipe: Recipe, strands: bool, name: str, report: Reporter) -> None:
+    """Raise `UsageError` for a recipe of drawn alphas that nothing good can be drawn by; warn of one that hardly can.
+
+    strands: whether there are grooms. name: of the recipe. report: is warned.
+    """
+    settings = recipe.procedural
+    check_strands(settings.weights, strands, f"{name}: procedural.weights")
+    for stage in recipe.stages:
+        if stage.crop * recipe.augment.scale[0] > settings.size:
+            raise UsageError(
+                f"{name}: crop is {stage.crop}, but procedural.size only {settings.size}: every crop would repeat its "
+                f"alpha as a mirrored tile; set size to at least {stage.crop}, better to {round(stage.crop * 1.5)}"
+            )
+    largest = max(stage.crop for stage in recipe.stages)
+    if largest >= settings.size:
+        report.note(
+            f"warning: {name}: crop is {largest} and procedural.size {settings.size}: half of such crops mirrors the "
+            f"alpha beyond its edge; a size of {round(largest * 1.5)} leaves a third",
+            warning=True,
+        )
+
+
 def _cutouts(folder: Path, exclude: tuple[str, ...]) -> list[Path]:
     """Return the cut-outs of a folder but those whose names match a pattern. Raises `InputError` if none is left."""
     found = list_cutouts(folder)
@@ -169,8 +199,8 @@ def draw_libraries(sources: Sequence[Source], workers: int, progress: Callable[[
 def libraries(sources: Sequence[Source]) -> list[tuple[Library, str]]:
     """Return the libraries of the sources and what is in them; sources as `draw_libraries` takes them."""
     return [
-        (library, held_out + what)
-        for held_out, source in zip(("", "held-out "), sources, strict=False)
+        (library, part + what)
+        for part, source in zip(("training ", "validation "), sources, strict=False)
         if isinstance(source, ProceduralSource)
         for what, library in source.libraries.items()
     ]

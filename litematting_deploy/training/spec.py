@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import torch
-from rich.console import Console
 
 from ..errors import UsageError
-from ..parameters import check_number
+from ..parameters import ABOVE_0, Range
 from ..specs import Spec
+from .progress import Reporter
 from .recipe import Precision
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
@@ -17,7 +17,13 @@ Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 INHERITED = ("photos", "foregrounds", "strands", "cutouts", "libraries")
 """What a run that follows another takes from it where nothing else is given."""
 FOLDERS = (*INHERITED, "init", "follows", "encoder")
-_FIXED_BY = {"resume": ("recipe", *FOLDERS, "fit_minutes"), "follows": ("init", "encoder")}
+_MINUTES = Range(0, 366 * 24 * 60, above=True, words="above 0 and at most a year of minutes")
+_FIXED_BY = {"resume": ("recipe", *FOLDERS, "encoder_minutes", "fit_minutes"), "follows": ("init", "encoder")}
+_FIX = {
+    "resume": "continues with the settings that the run was started with; leave `{0}` out, or start another run with "
+    "`follows`, or with `init` and the weights.safetensors of this one",
+    "follows": "takes the weights of another run; leave `{0}` out, or `follows`",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,17 +31,18 @@ class TrainSpec(Spec):
     """What to train, on what, and how long. Paths are made absolute.
 
     run: folder of the run. resume: go on with the run that is there, as it was begun.
-    recipe: a TOML file; None for the paper's recipe.
+    recipe: a TOML file; None for that of the run that is followed, else the paper's.
     photos: folder of backgrounds, and of the colours of drawn foregrounds; None for `bg/` of the foregrounds.
     foregrounds: folder with `fg/` and `alpha/`; None for drawn alphas.
     strands, cutouts: folders of grooms and of cut-outs, which are drawn, too.
     libraries: folder where drawn alphas are kept; None for the run's own.
     init: weights to begin with. follows: folder of a run whose weights, averages and optimiser are gone on with.
-    encoder: a MobileNetV2 whose features are regressed for `encoder_minutes` first.
+    encoder: a MobileNetV2 whose features are regressed for `encoder_minutes` first, 30 by default.
     fit_minutes: scale the steps so that all of them take about so long.
     device, devices: `auto`, `cpu` or `cuda`, and how many; several train by DDP.
     workers: processes that draw alphas, or read foregrounds.
     minutes: stop after so long.
+    memory_gib: stop, with a checkpoint, once a process holds more memory than so many GiB.
 
     Raises `UsageError` for values that are not accepted or contradict each other.
     """
@@ -51,31 +58,28 @@ class TrainSpec(Spec):
     init: Path | None = None
     follows: Path | None = None
     encoder: Path | None = None
-    encoder_minutes: float = 30.0
-    fit_minutes: float | None = None
+    encoder_minutes: Annotated[float | None, _MINUTES] = None
+    fit_minutes: Annotated[float | None, _MINUTES] = None
     device: Device = "auto"
-    devices: int = 1
-    workers: int = 1
-    minutes: float | None = None
+    devices: Annotated[int, Range(1)] = 1
+    workers: Annotated[int, Range(1)] = 1
+    minutes: Annotated[float | None, _MINUTES] = None
+    memory_gib: Annotated[float | None, ABOVE_0] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number("devices", self.devices, 1)
-        check_number("workers", self.workers, 1)
         for by, names in _FIXED_BY.items():
             for name in names if getattr(self, by) else ():
                 if getattr(self, name) is not None:
-                    raise UsageError(
-                        f"`{by}` continues with the settings that the run was started with; leave `{name}` out, or "
-                        "start another run with `follows`, or with `init` and the weights.safetensors of this one",
-                        parameter=name,
-                    )
+                    raise UsageError(f"`{by}` {_FIX[by].format(name)}", parameter=name)
+        if self.encoder_minutes is not None and self.encoder is None:
+            raise UsageError("`encoder_minutes` applies only to `encoder`; add that, or leave this out")
 
 
 class Session(NamedTuple):
-    """A run in this process: what was asked for, the first device, the precision decided on, and where lines go."""
+    """A run in this process: what was asked for, the first device, the precision decided on, and who is told."""
 
     spec: TrainSpec
     device: torch.device
     precision: Precision
-    console: Console
+    report: Reporter

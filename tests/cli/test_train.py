@@ -41,8 +41,11 @@ def test_a_run_leaves_weights_previews_logs_and_a_curve(finished: Path, material
     assert list((finished / "tensorboard").glob("events*"))
     said = (finished / "said.txt").read_text()
     assert said.startswith("precision 32-true: ")
-    assert f"plan: {STEPS} steps, 20 samples, 0 megapixels" in said
-    assert "held-out scenes: error" in said
+    assert f"plan: {STEPS} steps, 20 samples, 0.1 megapixels; 2 validation scenes every 6 steps" in said
+    assert "weights are averaged over about the last 1 steps (ema_decay 0.1667)" in said
+    for name in ("training", "validation"):
+        assert f"plan: draws 20 {name} alphas of 128² in {material / 'libraries'}" in said
+    assert f"step {STEPS}: validation error" in said
     assert f"after {STEPS} steps" in said
     again = run("ltm-train", material / "recipe.toml", *arguments(material, finished))
     assert_one_line(again, 2, str(finished), "already contains a run", "--resume")

@@ -173,6 +173,18 @@ def test_compressed_records_are_refused_before_they_are_unpacked(tmp_path: Path)
         read_state_dict(packed)
 
 
+def test_damaged_bytes_of_a_tensor_are_refused(tmp_path: Path) -> None:
+    """PyTorch itself does not compare checksums."""
+    path = tmp_path / "damaged.pth"
+    torch.save({"a": torch.zeros(1000)}, path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)
+    with pytest.raises(CheckpointError, match=r"damaged\.pth: damaged: the checksum of its record .*data/0 is wrong"):
+        read_state_dict(path)
+
+
 def test_beginnings_of_a_pickle_are_damage(tmp_path: Path) -> None:
     """One byte of each kind, as of a file that was cut off: every operation lacks its operand in its own way."""
     path = tmp_path / "cut.pth"

@@ -68,7 +68,9 @@ def test_a_line_of_the_ledger_is_what_was_computed_since_the_last(tmp_path: Path
     totals(tmp_path / "other", 10, 60)
     assert script("ledger.py", tmp_path / "other", "--ledger", ledger).returncode == 0
     totals(run, 1500, 10000.0)
-    (tmp_path / "held_out.json").write_text(json.dumps({"mean": {"sad": 7.5, "grad": 12.25}}))
+    (tmp_path / "held_out.json").write_text(
+        json.dumps({"weights_sha256": "ab", "sad": 7.5, "grad": 12.25, "families": {}})
+    )
     done = script(
         "ledger.py", run, "--ledger", ledger, "--held-out", tmp_path / "held_out.json", "--note", "a night, and more"
     )
@@ -132,8 +134,10 @@ def test_a_packed_stretch_trains_on_the_alphas_of_the_pack(tmp_path: Path) -> No
     done = script("gpu_stretch.py", packed, "-o", out, *options, block="OpenEXR,pymatting,av")
     assert done.returncode == 0, done.stderr
     assert "another state of the families" not in done.stdout
+    assert "draws" not in done.stdout + done.stderr
     assert "drawing" not in done.stdout + done.stderr
-    assert "step 3 of 3" in done.stderr
+    assert "step 3 of 3" in done.stdout
+    assert "--resume" not in done.stdout + done.stderr, "its folder is gone"
     weights, before = load_file(out / "weights.safetensors"), load_file(SHIPPED_CHECKPOINT)
     assert weights.keys() == before.keys()
     assert any((weights[name] != before[name]).any() for name in weights)
@@ -144,6 +148,17 @@ def test_a_packed_stretch_trains_on_the_alphas_of_the_pack(tmp_path: Path) -> No
     done = script("gpu_stretch.py", packed, "-o", out, *options)
     assert done.returncode == 1
     assert "is the pack of another recipe" in done.stderr
+
+
+def test_a_photo_that_cannot_be_packed_is_one_line(tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos", 1)
+    cv2.imwrite(str(tmp_path / "photos" / "a.png"), np.full((70, 90, 4), 128, np.uint8))
+    (tmp_path / "small.toml").write_text(SMALL)
+    options = ("--photos", tmp_path / "photos", "--libraries", tmp_path / "libraries", "-o", tmp_path / "small.zip")
+    done = script("pack.py", tmp_path / "small.toml", *options)
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert "a.png" in line
 
 
 def test_weights_that_are_none_to_ship_stop_at_the_first_step(tmp_path: Path) -> None:

@@ -131,12 +131,20 @@ def check_weights(weights: Mapping[str, float]) -> None:
         raise UsageError("`weights` must not all be 0, since nothing would be drawn; raise at least one")
 
 
-def check_strands(weights: Mapping[str, float], strands: bool) -> None:
-    """Raise `UsageError` unless weights (none: the default ones) draw "groomed" exactly where there are strands."""
+def draws_groomed(weights: Mapping[str, float]) -> bool:
+    """Return whether weights (none: the default ones) draw "groomed" where there are strands."""
+    return not weights or weights.get(GROOMED, 0) > 0
+
+
+def check_strands(weights: Mapping[str, float], strands: bool, name: str = "weights") -> None:
+    """Raise `UsageError` unless weights (none: the default ones) draw "groomed" exactly where there are strands.
+
+    name: of the weights.
+    """
     if weights.get(GROOMED, 0) > 0 and not strands:
-        raise UsageError(f"weights: {GROOMED} is {weights[GROOMED]:g}, but there are no strands; add `strands`")
-    if strands and weights and not weights.get(GROOMED, 0) > 0:
-        raise UsageError(f"weights: `strands` are given, but {GROOMED} has no weight; add {GROOMED} = {GROOMED_WEIGHT}")
+        raise UsageError(f"{name}: {GROOMED} is {weights[GROOMED]:g}, but there are no strands; add `strands`")
+    if strands and not draws_groomed(weights):
+        raise UsageError(f"{name}: `strands` are given, but {GROOMED} has no weight; add {GROOMED} = {GROOMED_WEIGHT}")
 
 
 def _chances(weights: Mapping[str, float], families: Mapping[str, Draw]) -> tuple[list[str], np.ndarray]:

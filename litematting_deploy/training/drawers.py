@@ -1,0 +1,61 @@
+"""Processes that draw, on all cores. Apart from `drawing`, whose code is part of what a library is named by."""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import ParamSpec, Self, TypeVar
+
+import cv2
+
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
+
+
+class Drawers:
+    """Processes that draw. Closing this ends them at once, whatever they are drawing; so does the end of this process.
+
+    workers: how many. What is left undone is lost: whoever needs it waits for it before.
+    """
+
+    def __init__(self, workers: int) -> None:
+        # Forking a process that has started CUDA or threads is unsafe.
+        context = get_context("spawn")
+        # Nothing is ever sent: the workers see that this end is closed, however that comes about.
+        theirs, self._alive = context.Pipe(duplex=False)
+        self._pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(theirs,))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def submit(self, work: Callable[Given, Made], *given: Given.args, **named: Given.kwargs) -> "Future[Made]":
+        """Have a process do something, and return its future, as an executor does."""
+        return self._pool.submit(work, *given, **named)
+
+    def close(self) -> None:
+        """End the processes."""
+        # Before they end, or the pool would take their end for a crash while it still has work for them.
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._alive.close()
+        self._pool.shutdown()
+
+
+def _start_worker(alive: Connection) -> None:
+    """One thread each; Ctrl-C is the parent's affair, and its end is the worker's too."""
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(alive,), daemon=True).start()
+
+
+def _end_with(alive: Connection) -> None:
+    """End this process when the other end of a connection is closed: nobody would take what it draws."""
+    with contextlib.suppress(EOFError, OSError):  # the second on Windows
+        alive.recv()
+    os._exit(1)  # from a thread, which cannot end the process in another way
