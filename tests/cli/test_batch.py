@@ -22,9 +22,9 @@ from litematting_deploy import Matter
 from litematting_deploy.errors import DeviceError, InputError
 from litematting_deploy.jobs.cluster import pipeline, worker
 from litematting_deploy.jobs.cluster.manifest import Manifest, Record
-from litematting_deploy.jobs.cluster.worker import Batch, Share, make_worker
-from litematting_deploy.jobs.folder import FolderFiles, FolderJob, matte_frames
-from litematting_deploy.jobs.frames import Frame
+from litematting_deploy.jobs.cluster.worker import Batch, make_worker
+from litematting_deploy.jobs.folder import FolderFiles, matte_frames
+from litematting_deploy.jobs.frames import Frame, chosen_frames
 from litematting_deploy.jobs.progress import JobProgress, ProgressMeter
 from litematting_deploy.jobs.resume import keep_settings
 from litematting_deploy.jobs.run import Done
@@ -151,10 +151,6 @@ def job_of(shot: tuple[Path, Path], out: Path, *, engine: str | None = None, bac
     return JobSpec(images=str(shot[0]), source=str(shot[1]), output=output, engine=EngineSpec(engine=engine))
 
 
-def share_of(job: JobSpec) -> Share:
-    return Share(job, FolderJob(job, None).frames)
-
-
 def test_an_address_and_a_colour_are_no_paths(
     shot: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,7 +170,7 @@ def test_an_address_and_a_colour_are_no_paths(
 def test_an_actor_on_a_machine_without_the_folder(shot: tuple[Path, Path], mean_onnx: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match=r"out: is not the folder .* no \.ltm-infer\.json; put it on a drive"):
-        make_worker(share_of(job_of(shot, tmp_path / "out", engine=str(mean_onnx))))
+        make_worker(job_of(shot, tmp_path / "out", engine=str(mean_onnx)))
 
 
 def test_an_engine_that_fails_fails_the_rest_of_a_batch(
@@ -194,12 +190,13 @@ def test_an_engine_that_fails_fails_the_rest_of_a_batch(
             yield done
 
     monkeypatch.setattr(worker, "matte_frames", until_it_fails)
-    share = share_of(job_of(shot, tmp_path / "out", engine=str(mean_onnx)))
+    job = job_of(shot, tmp_path / "out", engine=str(mean_onnx))
+    FolderFiles(job)
     keep_settings(tmp_path / "out", {}, None)
-    matte = make_worker(share)
-    batch = tuple(range(6))
+    matte = make_worker(job)
+    batch = tuple(chosen_frames(job)[0][:6])
     records = {record.frame: record for record in matte(batch)}
-    assert set(records) == {share.frames[n].name for n in batch}
+    assert set(records) == {frame.name for frame in batch}
     failed = [name for name, record in records.items() if record.failure == "GPU 0: out of memory"]
     assert len(failed) == 3
     for name, record in records.items():
@@ -212,29 +209,28 @@ class Actors:
     """In the place of a cluster: frame 1 fails the first time, frame 2 always, and frame 3 ends its actors."""
 
     def __init__(self) -> None:
-        self.asked: list[Batch] = []
+        self.asked: list[tuple[str, ...]] = []
 
-    def run(
-        self, todo: deque[Batch], each: ClusterSpec, _: object, share: Share
-    ) -> Iterator[tuple[Batch, list[Record] | None]]:
+    def run(self, todo: deque[Batch], *_: object) -> Iterator[tuple[Batch, list[Record] | None]]:
         while todo:
             batch = todo.popleft()
-            self.asked.append(batch)
-            failing = {2} if (1,) in self.asked else {1, 2}
-            names = {number: share.frames[number].name for number in batch}
-            records = [Record(name, "no" if n in failing else None, {}, {}) for n, name in names.items()]
-            yield batch, None if 3 in batch else records
+            names = tuple(frame.name[-1] for frame in batch)
+            self.asked.append(names)
+            failing = {"2"} if ("1",) in self.asked else {"1", "2"}
+            records = [Record(frame.name, "no" if frame.name[-1] in failing else None, {}, {}) for frame in batch]
+            yield batch, None if "3" in names else records
 
 
 def test_what_fails_is_tried_again_by_itself(shot: tuple[Path, Path], tmp_path: Path) -> None:
-    share, actors = share_of(job_of(shot, tmp_path / "out")), Actors()
+    job, actors = job_of(shot, tmp_path / "out"), Actors()
     told: list[JobProgress] = []
     meter = ProgressMeter(told.append)
     meter.begin("frames", 4)
-    spread = ClusterSpec(frames_per_task=3)
+    spread, todo = ClusterSpec(frames_per_task=3), chosen_frames(job)[0][:4]
+    (tmp_path / "out").mkdir()
     with contextlib.closing(Manifest(tmp_path / "out", 0)) as manifest:
-        pipeline._matte(share.frames[:4], share, actors, spread, manifest, meter)  # type: ignore[arg-type]
-    assert actors.asked == [(0, 1, 2), (3,), (1,), (2,), (3,)]
+        pipeline._matte(todo, job, actors, spread, manifest, meter)  # type: ignore[arg-type]
+    assert actors.asked == [("0", "1", "2"), ("3",), ("1",), ("2",), ("3",)]
     assert list(meter.failures) == ["sub/frame.0002", "sub/frame.0003"]
     assert "actors that were to matte it ended" in meter.failures["sub/frame.0003"]
     assert (told[-1].done, told[-1].total) == (4, 4)

@@ -5,13 +5,12 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
 from litematting_deploy.errors import DeviceError, InputError, OutputError, UsageError
 from litematting_deploy.jobs.cluster.pipeline import Cluster, connected
-from litematting_deploy.jobs.cluster.worker import Batch
 from litematting_deploy.specs import ClusterSpec
 
 pytestmark = [
@@ -21,6 +20,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
+Batch: TypeAlias = tuple[int, ...]
 EACH = ClusterSpec(cpus=1, gpus=0, actors=2, frames_per_task=2)
 
 
@@ -81,9 +81,11 @@ def test_actors_that_end_before_they_are_open_end_the_job(cluster: Cluster) -> N
 
 def test_actors_fit_into_machines_not_into_their_sum(cluster: Cluster) -> None:
     cores = os.cpu_count() or 1
-    assert cluster.fitting(EACH) == cores
-    assert cluster.fitting(replace(EACH, cpus=cores)) == 1
+    assert cluster._room(replace(EACH, actors=None)) == cores
+    assert cluster._room(replace(EACH, actors=None, cpus=cores)) == 1
+    assert cluster._room(replace(EACH, actors=1)) == 1
+    cluster.check_fits(replace(EACH, cpus=cores))
     with pytest.raises(
         UsageError, match=rf"an actor holds {cores + 1} CPU, the machines of the cluster have {cores} CPU"
     ):
-        cluster.fitting(replace(EACH, cpus=cores + 1))
+        cluster.check_fits(replace(EACH, cpus=cores + 1))
