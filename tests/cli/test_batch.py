@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,22 +28,42 @@ from litematting_deploy.jobs.frames import Frame, chosen_frames
 from litematting_deploy.jobs.progress import JobProgress, ProgressMeter
 from litematting_deploy.jobs.resume import keep_settings
 from litematting_deploy.jobs.run import Done
+from litematting_deploy.runtime.shipped import TINY_ENGINE
 from litematting_deploy.segmentation.maker import MaskMaker
 from litematting_deploy.specs import ClusterSpec, EngineSpec, JobSpec, OutputSpec
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, Run, assert_one_line, called, run
+from tests.ray_nodes import PATIENT, Nodes, cluster
 
 FRAMES = 24
 SPREAD = ("--actors", "2", "--cpus-per-actor", "1", "--frames-per-task", "2")
 
 
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    with cluster(cores=2) as made:
+        yield made
+
+
+@pytest.fixture
+def joined(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> Nodes:
+    """A cluster that commands find without being told."""
+    for name, value in {**PATIENT, "RAY_ADDRESS": nodes.address}.items():
+        monkeypatch.setenv(name, value)
+    return nodes
+
+
 @pytest.fixture
 def shot(tmp_path: Path) -> tuple[Path, Path]:
-    """Frames that wander over the example, with their trimaps."""
-    folders = tmp_path / "ein Schuß", tmp_path / "trimaps"
+    return wandering(tmp_path, FRAMES)
+
+
+def wandering(parent: Path, count: int) -> tuple[Path, Path]:
+    """Make frames that wander over the example, with their trimaps, in two folders."""
+    folders = parent / "ein Schuß", parent / "trimaps"
     for folder, source in zip(folders, (EXAMPLE, EXAMPLE_TRIMAP), strict=True):
         (folder / "sub").mkdir(parents=True)
         with Image.open(source) as picture:
-            for index in range(FRAMES):
+            for index in range(count):
                 left, top = 600 + 8 * index, 1000
                 picture.crop((left, top, left + 200, top + 160)).save(folder / "sub" / f"frame.{index:04d}.png")
     return folders
@@ -56,7 +76,7 @@ def started(*arguments: object) -> "subprocess.Popen[str]":
 
 
 def ended(process: "subprocess.Popen[str]") -> Run:
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=1200)
     return Run(process.returncode, out, err)
 
 
@@ -67,20 +87,24 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return [record for line in lines if line.endswith("}") and (record := json.loads(line))["pid"]]
 
 
-def wait_for(wanted: int, folder: Path, process: "subprocess.Popen[str]") -> list[dict[str, Any]]:
-    """The records once there are so many."""
-    deadline = time.monotonic() + 200
+def wait_for(
+    wanted: int, folder: Path, process: "subprocess.Popen[str]", beside: Collection[int] = ()
+) -> list[dict[str, Any]]:
+    """Return the records, once there are so many of other processes than those `beside`."""
+    deadline = time.monotonic() + 900
     while time.monotonic() < deadline and process.poll() is None:
-        if len(found := records(folder)) >= wanted:
+        if len(found := [record for record in records(folder) if record["pid"] not in beside]) >= wanted:
             return found
         time.sleep(0.02)
+    process.kill()
     pytest.fail(f"no {wanted} records: {ended(process)}")
 
 
 @pytest.mark.slow
 @pytest.mark.heavy
-def test_no_frame_is_lost(shot: tuple[Path, Path], small_onnx: Path, tmp_path: Path) -> None:
+def test_no_frame_is_lost(shot: tuple[Path, Path], small_onnx: Path, tmp_path: Path, joined: Nodes) -> None:
     """The driver killed in the middle; resumed, a worker killed in the middle."""
+    assert joined
     out = tmp_path / "mattes"
     job = (*shot, "-o", out, "--engine", small_onnx, *SPREAD)
     first = started(*job)
@@ -116,7 +140,10 @@ def test_no_frame_is_lost(shot: tuple[Path, Path], small_onnx: Path, tmp_path: P
 
 @pytest.mark.slow
 @pytest.mark.heavy
-def test_failures_are_tried_again_and_told(shot: tuple[Path, Path], mean_onnx: Path, tmp_path: Path) -> None:
+def test_failures_are_tried_again_and_told(
+    shot: tuple[Path, Path], mean_onnx: Path, tmp_path: Path, joined: Nodes
+) -> None:
+    assert joined
     photo = shot[0] / "sub" / "frame.0003.png"
     photo.write_bytes(photo.read_bytes()[:2000])
     out = tmp_path / "mattes"
@@ -144,6 +171,53 @@ def test_failures_are_tried_again_and_told(shot: tuple[Path, Path], mean_onnx: P
     broken = run("ltm-batch", *shot, "-o", tmp_path / "x", "--engine", tmp_path / "no.onnx", *SPREAD)
     assert broken.code == 1
     assert broken.err.splitlines()[-1].startswith(f"ltm-batch: {tmp_path / 'no.onnx'}: no such")
+
+
+@pytest.mark.slow
+@pytest.mark.heavy
+def test_a_machine_joins_and_one_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three machines of one core. The actors of two are stopped while the third joins, so that none ends too early."""
+    for name, value in PATIENT.items():
+        monkeypatch.setenv(name, value)
+    count, out, alone = 60, tmp_path / "mattes", tmp_path / "alone"
+    shot = wandering(tmp_path, count)
+    with cluster(cores=1) as nodes:
+        nodes.add(cores=1).wait()
+        spread = ("--address", nodes.address, "--cpus-per-actor", "1", "--frames-per-task", "2")
+        job = started(*shot, "-o", out, "--engine", TINY_ENGINE, *spread)
+        first = wait_for(1, out, job)[0]["pid"]
+        os.kill(first, signal.SIGSTOP)
+        second = wait_for(1, out, job, {first})[0]["pid"]
+        os.kill(second, signal.SIGSTOP)
+        head, added = nodes.all
+        assert {nodes.of(pid) for pid in (first, second)} == {head, added}, "each machine has an actor"
+        late = nodes.add(cores=1).wait()
+        third = wait_for(1, out, job, {first, second})[0]["pid"]
+        assert late.holds(third)
+        assert len(records(out)) < count - 4, "frames are left"
+        victim, kept = (first, second) if added.holds(first) else (second, first)
+        added.kill()
+        os.kill(kept, signal.SIGCONT)
+        result = ended(job)
+    assert result.code == 0, result
+    assert f"{count} of {count} frames" in result.out
+    assert "0 failed, 3 x onnxruntime-cpu" in result.out
+    made = records(out)
+    # An actor that lives answers for all that it mattes: only the killed one can have matted frames that others did.
+    assert sorted(record["frame"] for record in made) == [f"sub/frame.{index:04d}" for index in range(count)]
+    assert {record["pid"] for record in made} == {victim, kept, third}
+    for record in made:
+        assert record["failure"] is None
+        for path, (size, time_ns) in record["files"].items():
+            found = Path(path).stat()
+            assert (found.st_size, found.st_mtime_ns) == (size, time_ns), "nobody wrote it again"
+    options = ("--engine", TINY_ENGINE, "--threads", "1")
+    assert run("ltm-infer", *shot, "-o", alone, *options).code == 0
+    assert contents(out) == contents(alone)
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("[!.]*.png")}
 
 
 def job_of(shot: tuple[Path, Path], out: Path, *, engine: str | None = None, background: str | None = None) -> JobSpec:
