@@ -1,6 +1,6 @@
 """What a job of many frames costs the machine that hands them out, and the manifest, whatever the engines take.
 
-python benchmarks/cluster.py [--frames 100000] [--json benchmarks/results/NAME.json] [--without-ray]
+python -m benchmarks.cluster [--frames 100000] [--parts writing reading] [--json benchmarks/results/NAME.json]
 
 The photos are empty files. In the place of engines two stand-ins write empty results, so that all that is left is
 what `ltm-batch` does itself: finding frames, handing them out, writing them down, and finding what is done on a resume.
@@ -11,17 +11,14 @@ import argparse
 import contextlib
 import json
 import multiprocessing
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import psutil
-from rich.console import Console
-from rich.table import Table
 
 from litematting_deploy.benchmarks import environment
 from litematting_deploy.files import make_folder
@@ -36,7 +33,8 @@ SHOT = 1000
 ACTORS = 2
 MB = 1e6
 
-Figures = dict[str, float]
+Figures: TypeAlias = dict[str, float]
+Part: TypeAlias = Callable[[str, int], Figures]
 
 
 def job_in(folder: str, *, resume: bool = False) -> JobSpec:
@@ -80,26 +78,47 @@ def record_of(frame: Frame, files: FolderFiles) -> Record:
     return Record(frame.name, None, stamps(results.files), stamps(files.sources(frame)), host="a-machine", pid=12345)
 
 
-def finding(folder: str) -> Figures:
-    meter = Meter()
-    job = FolderJob(job_in(folder), None)
-    assert job.frames
-    return meter.figures()
-
-
-def writing(folder: str) -> Figures:
-    """Write records of all frames; those of them that are not written count for nothing."""
-    job = FolderJob(job_in(folder), None)
-    records = [record_of(frame, job.files) for frame in job.frames]
-    with contextlib.closing(Manifest(Path(folder, "mattes"), 0)) as manifest:
+def writing(folder: str, count: int) -> Figures:
+    """Write records of made-up frames, one after another."""
+    stamp = (1_000_000, time.time_ns())
+    records = [
+        Record(
+            name := f"shot{index // SHOT:04d}/frame.{index % SHOT:04d}",
+            None,
+            files={f"{folder}/mattes/{name}.png": stamp},
+            sources={f"{folder}/photos/{name}.png": stamp, f"{folder}/trimaps/{name}.png": stamp},
+            host="machine-0001",
+            pid=12345,
+        )
+        for index in range(count)
+    ]
+    with contextlib.closing(Manifest(Path(folder), 0)) as manifest:
         meter = Meter()
         for record in records:
             manifest.add(record)
         return {**meter.figures(), "file_mb": manifest.path.stat().st_size / MB}
 
 
-def resuming(folder: str) -> Figures:
-    """Find that all frames are done."""
+def reading(folder: str, _: int) -> Figures:
+    """Read what `writing` has written, as a job that is resumed does."""
+    meter = Meter()
+    with contextlib.closing(Manifest(Path(folder), 0)):
+        return meter.figures()
+
+
+def finding(folder: str, count: int) -> Figures:
+    make_sources(folder, count)
+    meter = Meter()
+    job = FolderJob(job_in(folder), None)
+    found = meter.figures()
+    with contextlib.closing(Manifest(Path(folder, "mattes"), 0)) as manifest:
+        for frame in job.frames:
+            manifest.add(record_of(frame, job.files))
+    return found
+
+
+def resuming(folder: str, _: int) -> Figures:
+    """Find that all frames are done that `finding` has found and made."""
     meter = Meter()
     job = FolderJob(job_in(folder, resume=True), None)
     with contextlib.closing(Manifest(Path(folder, "mattes"), 0)) as manifest:
@@ -130,11 +149,12 @@ def rays() -> dict[str, Figures]:
     return found
 
 
-def handing_out(folder: str) -> dict[str, Any]:
+def handing_out(folder: str, _: int) -> Figures:
     """Run the job, and tell apart what happens before the first frame is done and from then on."""
+    Path(folder, "mattes", NAME).unlink()
     pipeline.examine, pipeline.make_worker = examined, stand_in
     meters: list[Meter] = []
-    seen: dict[str, Any] = {}
+    seen: dict[str, Any] = {}  # figures of the job, and Ray's before and after
 
     def report(progress: JobProgress) -> None:
         if progress.ended is not None and not meters:
@@ -150,30 +170,29 @@ def handing_out(folder: str) -> dict[str, Any]:
     return seen["job"] | grown
 
 
-def measured(part: Callable[[str], Figures], folder: str) -> Figures:
+def measured(part: Part, folder: str, count: int) -> Figures:
     """Return what a part takes in a process of its own."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(part, folder).result()
+        return pool.submit(part, folder, count).result()
+
+
+PARTS: dict[str, Part] = {part.__name__: part for part in (writing, reading, finding, resuming, handing_out)}
+"""In this order: `reading` reads what `writing` wrote, and the last two go on with what `finding` has made."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What a job of many frames costs beside its engines.")
     parser.add_argument("--frames", type=int, default=100_000)
-    parser.add_argument("--without-ray", action="store_true")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     described = environment.describe()
+    found: dict[str, Figures] = {}
     with tempfile.TemporaryDirectory() as folder:
-        make_sources(folder, given.frames)
-        parts = [finding, writing, resuming]
-        found = {part.__name__: measured(part, folder) for part in parts}
-        if not given.without_ray:
-            Path(folder, "mattes", NAME).unlink()
-            found[handing_out.__name__] = measured(handing_out, folder)
-    table = Table("part", "figures", title=f"{given.frames} frames")
-    for name, figures in found.items():
-        table.add_row(name, ", ".join(f"{key} {value:.1f}" for key, value in figures.items()))
-    Console(file=sys.stdout).print(table)
+        for name in given.parts:
+            found[name] = measured(PARTS[name], folder, given.frames)
+            figures = ", ".join(f"{key} {value:.1f}" for key, value in found[name].items())
+            print(f"{given.frames} frames, {name}: {figures}", flush=True)
     if given.json is not None:
         content = {"environment": described, "frames": given.frames, "parts": found}
         given.json.write_text(json.dumps(content, indent=2) + "\n")

@@ -72,13 +72,14 @@ def _matte(
     size = cluster.frames_per_task
     batches = deque(tuple(todo[start : start + size]) for start in range(0, len(todo), size))
     tries: Counter[str] = Counter()
-    remarks = {}
+    remarks: dict[str, Remarks] = {}
     for batch, answers in ray.run(batches, cluster, make_worker, job):
         records = {record.frame: record for record in answers or map(_left_alone, batch)}
         for frame in batch:
             record = records[frame.name]
             manifest.add(record)
-            remarks[frame.name] = record.remarks
+            if record.remarks:
+                remarks[frame.name] = record.remarks
             tries[frame.name] += 1
             if record.failure is not None and tries[frame.name] <= cluster.retries:
                 batches.append((frame,))
