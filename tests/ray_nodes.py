@@ -23,10 +23,10 @@ PATIENT = {
     "RAY_worker_register_timeout_seconds": "600",
 }
 """What Ray shall wait for on a machine that has other work, too."""
-_START_S = 240
-_TRIES = 5
+TRIES = 5
 """A node gives up where its agents take more than 15 s to start, or all of it more than 30 s: no variable changes that,
 and a machine that is busy for a moment is not busy for ever."""
+_START_S = 240
 _STORE_BYTES = 80 * 2**20  # Ray takes no less than 75 MiB
 
 
@@ -57,7 +57,7 @@ class Node:
 
     def wait(self) -> "Node":
         """Wait until the node is up; begin anew where Ray, on a busy machine, did not."""
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             deadline = time.monotonic() + _START_S
             while time.monotonic() < deadline and self._process.poll() is None:
                 if "Ray runtime started." in self._said.read_text():
