@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,28 +22,48 @@ from litematting_deploy import Matter
 from litematting_deploy.errors import DeviceError, InputError
 from litematting_deploy.jobs.cluster import pipeline, worker
 from litematting_deploy.jobs.cluster.manifest import Manifest, Record
-from litematting_deploy.jobs.cluster.worker import Batch, Share, make_worker
-from litematting_deploy.jobs.folder import FolderFiles, FolderJob, matte_frames
-from litematting_deploy.jobs.frames import Frame
+from litematting_deploy.jobs.cluster.worker import Batch, make_worker
+from litematting_deploy.jobs.folder import FolderFiles, matte_frames
+from litematting_deploy.jobs.frames import Frame, chosen_frames
 from litematting_deploy.jobs.progress import JobProgress, ProgressMeter
 from litematting_deploy.jobs.resume import keep_settings
 from litematting_deploy.jobs.run import Done
+from litematting_deploy.runtime.shipped import TINY_ENGINE
 from litematting_deploy.segmentation.maker import MaskMaker
 from litematting_deploy.specs import ClusterSpec, EngineSpec, JobSpec, OutputSpec
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, Run, assert_one_line, called, run
+from tests.ray_nodes import PATIENT, Nodes, cluster
 
 FRAMES = 24
 SPREAD = ("--actors", "2", "--cpus-per-actor", "1", "--frames-per-task", "2")
 
 
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    with cluster(cores=2) as made:
+        yield made
+
+
+@pytest.fixture
+def joined(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> Nodes:
+    """A cluster that commands find without being told."""
+    for name, value in {**PATIENT, "RAY_ADDRESS": nodes.address}.items():
+        monkeypatch.setenv(name, value)
+    return nodes
+
+
 @pytest.fixture
 def shot(tmp_path: Path) -> tuple[Path, Path]:
-    """Frames that wander over the example, with their trimaps."""
-    folders = tmp_path / "ein Schuß", tmp_path / "trimaps"
+    return wandering(tmp_path, FRAMES)
+
+
+def wandering(parent: Path, count: int) -> tuple[Path, Path]:
+    """Make frames that wander over the example, with their trimaps, in two folders."""
+    folders = parent / "ein Schuß", parent / "trimaps"
     for folder, source in zip(folders, (EXAMPLE, EXAMPLE_TRIMAP), strict=True):
         (folder / "sub").mkdir(parents=True)
         with Image.open(source) as picture:
-            for index in range(FRAMES):
+            for index in range(count):
                 left, top = 600 + 8 * index, 1000
                 picture.crop((left, top, left + 200, top + 160)).save(folder / "sub" / f"frame.{index:04d}.png")
     return folders
@@ -56,7 +76,7 @@ def started(*arguments: object) -> "subprocess.Popen[str]":
 
 
 def ended(process: "subprocess.Popen[str]") -> Run:
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=1200)
     return Run(process.returncode, out, err)
 
 
@@ -67,20 +87,24 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return [record for line in lines if line.endswith("}") and (record := json.loads(line))["pid"]]
 
 
-def wait_for(wanted: int, folder: Path, process: "subprocess.Popen[str]") -> list[dict[str, Any]]:
-    """The records once there are so many."""
-    deadline = time.monotonic() + 200
+def wait_for(
+    wanted: int, folder: Path, process: "subprocess.Popen[str]", beside: Collection[int] = ()
+) -> list[dict[str, Any]]:
+    """Return the records, once there are so many of other processes than those `beside`."""
+    deadline = time.monotonic() + 900
     while time.monotonic() < deadline and process.poll() is None:
-        if len(found := records(folder)) >= wanted:
+        if len(found := [record for record in records(folder) if record["pid"] not in beside]) >= wanted:
             return found
         time.sleep(0.02)
+    process.kill()
     pytest.fail(f"no {wanted} records: {ended(process)}")
 
 
 @pytest.mark.slow
 @pytest.mark.heavy
-def test_no_frame_is_lost(shot: tuple[Path, Path], small_onnx: Path, tmp_path: Path) -> None:
+def test_no_frame_is_lost(shot: tuple[Path, Path], small_onnx: Path, tmp_path: Path, joined: Nodes) -> None:
     """The driver killed in the middle; resumed, a worker killed in the middle."""
+    assert joined
     out = tmp_path / "mattes"
     job = (*shot, "-o", out, "--engine", small_onnx, *SPREAD)
     first = started(*job)
@@ -116,7 +140,10 @@ def test_no_frame_is_lost(shot: tuple[Path, Path], small_onnx: Path, tmp_path: P
 
 @pytest.mark.slow
 @pytest.mark.heavy
-def test_failures_are_tried_again_and_told(shot: tuple[Path, Path], mean_onnx: Path, tmp_path: Path) -> None:
+def test_failures_are_tried_again_and_told(
+    shot: tuple[Path, Path], mean_onnx: Path, tmp_path: Path, joined: Nodes
+) -> None:
+    assert joined
     photo = shot[0] / "sub" / "frame.0003.png"
     photo.write_bytes(photo.read_bytes()[:2000])
     out = tmp_path / "mattes"
@@ -146,13 +173,56 @@ def test_failures_are_tried_again_and_told(shot: tuple[Path, Path], mean_onnx: P
     assert broken.err.splitlines()[-1].startswith(f"ltm-batch: {tmp_path / 'no.onnx'}: no such")
 
 
+@pytest.mark.slow
+@pytest.mark.heavy
+def test_a_machine_joins_and_one_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three machines of one core. The actors of two are stopped while the third joins, so that none ends too early."""
+    for name, value in PATIENT.items():
+        monkeypatch.setenv(name, value)
+    count, out, alone = 60, tmp_path / "mattes", tmp_path / "alone"
+    shot = wandering(tmp_path, count)
+    with cluster(cores=1) as nodes:
+        nodes.add(cores=1).wait()
+        spread = ("--address", nodes.address, "--cpus-per-actor", "1", "--frames-per-task", "2")
+        job = started(*shot, "-o", out, "--engine", TINY_ENGINE, *spread)
+        first = wait_for(1, out, job)[0]["pid"]
+        os.kill(first, signal.SIGSTOP)
+        second = wait_for(1, out, job, {first})[0]["pid"]
+        os.kill(second, signal.SIGSTOP)
+        head, added = nodes.all
+        assert {nodes.of(pid) for pid in (first, second)} == {head, added}, "each machine has an actor"
+        late = nodes.add(cores=1).wait()
+        third = wait_for(1, out, job, {first, second})[0]["pid"]
+        assert late.holds(third)
+        assert len(records(out)) < count - 4, "frames are left"
+        victim, kept = (first, second) if added.holds(first) else (second, first)
+        added.kill()
+        os.kill(kept, signal.SIGCONT)
+        result = ended(job)
+    assert result.code == 0, result
+    assert f"{count} of {count} frames" in result.out
+    assert "0 failed, 3 x onnxruntime-cpu" in result.out
+    made = records(out)
+    # An actor that lives answers for all that it mattes: only the killed one can have matted frames that others did.
+    assert sorted(record["frame"] for record in made) == [f"sub/frame.{index:04d}" for index in range(count)]
+    assert {record["pid"] for record in made} == {victim, kept, third}
+    for record in made:
+        assert record["failure"] is None
+        for path, (size, time_ns) in record["files"].items():
+            found = Path(path).stat()
+            assert (found.st_size, found.st_mtime_ns) == (size, time_ns), "nobody wrote it again"
+    options = ("--engine", TINY_ENGINE, "--threads", "1")
+    assert run("ltm-infer", *shot, "-o", alone, *options).code == 0
+    assert contents(out) == contents(alone)
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("[!.]*.png")}
+
+
 def job_of(shot: tuple[Path, Path], out: Path, *, engine: str | None = None, background: str | None = None) -> JobSpec:
     output = OutputSpec(alpha=str(out), cutout=None if background is None else f"{out}-cut", background=background)
     return JobSpec(images=str(shot[0]), source=str(shot[1]), output=output, engine=EngineSpec(engine=engine))
-
-
-def share_of(job: JobSpec) -> Share:
-    return Share(job, FolderJob(job, None).frames)
 
 
 def test_an_address_and_a_colour_are_no_paths(
@@ -174,7 +244,7 @@ def test_an_address_and_a_colour_are_no_paths(
 def test_an_actor_on_a_machine_without_the_folder(shot: tuple[Path, Path], mean_onnx: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match=r"out: is not the folder .* no \.ltm-infer\.json; use a folder on a drive"):
-        make_worker(share_of(job_of(shot, tmp_path / "out", engine=str(mean_onnx))))
+        make_worker(job_of(shot, tmp_path / "out", engine=str(mean_onnx)))
 
 
 def test_an_engine_that_fails_fails_the_rest_of_a_batch(
@@ -194,12 +264,13 @@ def test_an_engine_that_fails_fails_the_rest_of_a_batch(
             yield done
 
     monkeypatch.setattr(worker, "matte_frames", until_it_fails)
-    share = share_of(job_of(shot, tmp_path / "out", engine=str(mean_onnx)))
+    job = job_of(shot, tmp_path / "out", engine=str(mean_onnx))
+    FolderFiles(job)
     keep_settings(tmp_path / "out", {}, None)
-    matte = make_worker(share)
-    batch = tuple(range(6))
+    matte = make_worker(job)
+    batch = tuple(chosen_frames(job)[0][:6])
     records = {record.frame: record for record in matte(batch)}
-    assert set(records) == {share.frames[n].name for n in batch}
+    assert set(records) == {frame.name for frame in batch}
     failed = [name for name, record in records.items() if record.failure == "GPU 0: out of memory"]
     assert len(failed) == 3
     for name, record in records.items():
@@ -212,29 +283,28 @@ class Actors:
     """In the place of a cluster: frame 1 fails the first time, frame 2 always, and frame 3 ends its actors."""
 
     def __init__(self) -> None:
-        self.asked: list[Batch] = []
+        self.asked: list[tuple[str, ...]] = []
 
-    def run(
-        self, todo: deque[Batch], each: ClusterSpec, _: object, share: Share
-    ) -> Iterator[tuple[Batch, list[Record] | None]]:
+    def run(self, todo: deque[Batch], *_: object) -> Iterator[tuple[Batch, list[Record] | None]]:
         while todo:
             batch = todo.popleft()
-            self.asked.append(batch)
-            failing = {2} if (1,) in self.asked else {1, 2}
-            names = {number: share.frames[number].name for number in batch}
-            records = [Record(name, "no" if n in failing else None, {}, {}) for n, name in names.items()]
-            yield batch, None if 3 in batch else records
+            names = tuple(frame.name[-1] for frame in batch)
+            self.asked.append(names)
+            failing = {"2"} if ("1",) in self.asked else {"1", "2"}
+            records = [Record(frame.name, "no" if frame.name[-1] in failing else None, {}, {}) for frame in batch]
+            yield batch, None if "3" in names else records
 
 
 def test_what_fails_is_tried_again_by_itself(shot: tuple[Path, Path], tmp_path: Path) -> None:
-    share, actors = share_of(job_of(shot, tmp_path / "out")), Actors()
+    job, actors = job_of(shot, tmp_path / "out"), Actors()
     told: list[JobProgress] = []
     meter = ProgressMeter(told.append)
     meter.begin("frames", 4)
-    spread = ClusterSpec(frames_per_task=3)
+    spread, todo = ClusterSpec(frames_per_task=3), chosen_frames(job)[0][:4]
+    (tmp_path / "out").mkdir()
     with contextlib.closing(Manifest(tmp_path / "out", 0)) as manifest:
-        pipeline._matte(share.frames[:4], share, actors, spread, manifest, meter)  # type: ignore[arg-type]
-    assert actors.asked == [(0, 1, 2), (3,), (1,), (2,), (3,)]
+        pipeline._matte(todo, job, actors, spread, manifest, meter)  # type: ignore[arg-type]
+    assert actors.asked == [("0", "1", "2"), ("3",), ("1",), ("2",), ("3",)]
     assert list(meter.failures) == ["sub/frame.0002", "sub/frame.0003"]
     assert "its actors died" in meter.failures["sub/frame.0003"]
     assert (told[-1].done, told[-1].total) == (4, 4)

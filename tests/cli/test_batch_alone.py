@@ -29,16 +29,17 @@ BLACK = "b"
 class Here:
     """In the place of a cluster: two actors that take turns, whose records are pickled as Ray's are."""
 
-    def fitting(self, _: ClusterSpec) -> int:
-        return 2
+    most = 2
+
+    def check_fits(self, _: ClusterSpec) -> None: ...
 
     def ask(self, _: ClusterSpec, function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
 
     def run(
-        self, todo: deque[Batch], each: ClusterSpec, make: Callable[..., Callable[[Batch], list[Record]]], *given: Any
+        self, todo: deque[Batch], _: ClusterSpec, make: Callable[..., Callable[[Batch], list[Record]]], *given: Any
     ) -> Iterator[tuple[Batch, list[Record]]]:
-        workers = deque(make(*given) for _ in range(each.actors or 1))
+        workers = deque(make(*given) for _ in range(self.most))
         while todo:
             batch = todo.popleft()
             yield batch, pickle.loads(pickle.dumps(workers[0](batch)))  # noqa: S301  # our own records

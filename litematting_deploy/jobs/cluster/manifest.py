@@ -63,8 +63,7 @@ class Manifest:
             raise OutputError(f"{self.path}: cannot be written: {error.strerror}; choose another output") from error
 
     def add(self, record: Record) -> None:
-        """Write down the outcome of a frame. Raises `OutputError`."""
-        self._records[record.frame] = record
+        """Write down the outcome of a frame, which no more than the file keeps. Raises `OutputError`."""
         try:
             self._file.write(encode(record, indent=None))
             self._file.flush()  # a run that is killed leaves the lines of all frames that are done
@@ -74,7 +73,8 @@ class Manifest:
             ) from error
 
     def is_done(self, name: str, files: Iterable[str], sources: Iterable[str]) -> bool:
-        """Return whether a frame was made from these sources into these files, and neither have changed since."""
+        """Return whether a frame, by what was written down before this was opened, was made from these sources into
+        these files, and neither have changed since."""
         record = self._records.get(name)
         if record is None or record.failure is not None:
             return False

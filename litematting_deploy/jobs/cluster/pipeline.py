@@ -1,7 +1,9 @@
 """A job on a Ray cluster: batches of frames go to its actors, which write the files and answer with records."""
 
 import contextlib
+import math
 import os
+import time
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -20,11 +22,14 @@ from ..outputs import Remarks
 from ..progress import JobResult, ProgressMeter, Report
 from ..resume import as_begun, keep_settings
 from .manifest import Manifest, Record, stamps
-from .worker import Actor, Batch, Share, examine, make_worker
+from .worker import Actor, examine, make_worker
 
+Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 _WAIT_S = 30.0
+_LOOK_S = 5.0
+"""How often is looked for machines that have joined the cluster or left it."""
 _DEATHS = 3
 """Actors that may end while they work on a batch before it is left alone: what ends more of them is the batch itself,
 as a photo that is too large for their memory is."""
@@ -49,39 +54,39 @@ def matte_on_cluster(job: JobSpec, cluster: ClusterSpec = ClusterSpec(), report:
     if cluster.gpus is None:
         cluster = replace(cluster, gpus=float(runs_on_gpu(job.engine)))
     folder = FolderJob(job, report)
-    share = Share(job, folder.frames)
     with connected(cluster.address) as ray:
-        fitting = ray.fitting(cluster)
-        cluster = replace(cluster, actors=min(cluster.actors or fitting, fitting))
+        ray.check_fits(cluster)
         # An actor's machine is asked: this one may lack the GPU, or the library of the engine.
-        settings, engine = ray.ask(cluster, examine, share)
+        settings, engine = ray.ask(cluster, examine, job)
         since_ns = keep_settings(Path(job.output.alpha), settings, job.joins)
         with contextlib.closing(Manifest(Path(job.output.alpha), since_ns)) as manifest:
             todo = folder.unfinished(lambda frame: _is_done(frame, folder.files, manifest, since_ns))
-            remarks = _matte(todo, share, ray, cluster, manifest, folder.meter)
-    return folder.result(len(todo), f"{cluster.actors} x {engine}", remarks)
+            remarks = _matte(todo, job, ray, cluster, manifest, folder.meter)
+    return folder.result(len(todo), f"{ray.most} x {engine}" if ray.most else engine, remarks)
 
 
 def _matte(
-    todo: list[Frame], share: Share, ray: "Cluster", cluster: ClusterSpec, manifest: Manifest, meter: ProgressMeter
+    todo: list[Frame], job: JobSpec, ray: "Cluster", cluster: ClusterSpec, manifest: Manifest, meter: ProgressMeter
 ) -> dict[str, Remarks]:
     """Matte frames; each that fails is tried again by itself, `retries` times. Return the remarks on each."""
-    numbers = {frame.name: number for number, frame in enumerate(share.frames)}
-    wanted, size = [numbers[frame.name] for frame in todo], cluster.frames_per_task
-    batches = deque(tuple(wanted[start : start + size]) for start in range(0, len(wanted), size))
+    size = cluster.frames_per_task
+    batches = deque(tuple(todo[start : start + size]) for start in range(0, len(todo), size))
     tries: Counter[str] = Counter()
-    remarks = {}
-    for batch, records in ray.run(batches, cluster, make_worker, share):
-        for record in records or [_left_alone(share.frames[number]) for number in batch]:
+    remarks: dict[str, Remarks] = {}
+    for batch, answers in ray.run(batches, cluster, make_worker, job):
+        records = {record.frame: record for record in answers or map(_left_alone, batch)}
+        for frame in batch:
+            record = records[frame.name]
             manifest.add(record)
-            remarks[record.frame] = record.remarks
-            tries[record.frame] += 1
-            if record.failure is not None and tries[record.frame] <= cluster.retries:
-                batches.append((numbers[record.frame],))
+            if record.remarks:
+                remarks[frame.name] = record.remarks
+            tries[frame.name] += 1
+            if record.failure is not None and tries[frame.name] <= cluster.retries:
+                batches.append((frame,))
                 continue
             if record.failure is None:
                 meter.step()
-            meter.end(record.frame, record.failure)
+            meter.end(frame.name, record.failure)
     return remarks
 
 
@@ -125,18 +130,20 @@ def _for_actors(job: JobSpec, threads: int) -> JobSpec:
 
 
 class Cluster:
-    """A Ray cluster that this process is connected to; made by `connected`. Its specs have a number of GPUs."""
+    """A Ray cluster that this process is connected to; made by `connected`. Its specs have a number of GPUs.
+
+    most: how many actors have been open at once.
+    """
 
     def __init__(self, ray: Any) -> None:
         self._ray = ray
+        self.most = 0
 
-    def fitting(self, each: ClusterSpec) -> int:
-        """Return how many actors the machines of the cluster have room for. Raises `UsageError` for none."""
-        wanted = {name: amount for name, amount in (("CPU", each.cpus), ("GPU", each.gpus or 0)) if amount > 0}
-        machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        # By machine, since no actor can hold cores of two.
-        count = sum(min(int(one.get(name, 0) / amount) for name, amount in wanted.items()) for one in machines)
-        if count < 1:
+    def check_fits(self, each: ClusterSpec) -> None:
+        """Raise `UsageError` where no machine of the cluster has room for an actor."""
+        if self._room(each) < 1:
+            wanted = _resources(each)
+            machines = self._machines()
             has = "; ".join(sorted({", ".join(f"{one.get(name, 0):g} {name}" for name in wanted) for one in machines}))
             needs = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items())
             # Ray would wait for such a machine for ever, since one may join.
@@ -145,7 +152,17 @@ class Cluster:
                 "one of them has, or the `address` of a larger cluster",
                 parameter="cpus",
             )
-        return count
+
+    def _machines(self) -> list[dict[str, float]]:
+        """Return the resources of each machine that is in the cluster now."""
+        return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+
+    def _room(self, each: ClusterSpec) -> int:
+        """Return how many actors the machines that are in the cluster now have room for; others' jobs aside."""
+        wanted = _resources(each).items()
+        # By machine, since no actor can hold cores of two.
+        room = sum(min(int(one.get(name, 0) / amount) for name, amount in wanted) for one in self._machines())
+        return min(room, each.actors or room)
 
     def ask(self, each: ClusterSpec, function: Callable[..., Any], *arguments: Any) -> Any:
         """Return what a function returns on one of the machines, with an actor's resources; raise what it raises."""
@@ -157,56 +174,65 @@ class Cluster:
             return self._ray.get(answer)
 
     def run(
-        self, todo: deque[Batch], each: ClusterSpec, make: Callable[..., Callable[[Batch], list[Answer]]], *given: Any
-    ) -> Iterator[tuple[Batch, list[Answer] | None]]:
+        self,
+        todo: deque[tuple[Item, ...]],
+        each: ClusterSpec,
+        make: Callable[..., Callable[[tuple[Item, ...]], list[Answer]]],
+        *given: Any,
+    ) -> Iterator[tuple[tuple[Item, ...], list[Answer] | None]]:
         """Yield the answers of the actors for each batch, as they finish it; None for one that has ended its actors.
 
-        todo: the batches, which are taken from it; more may be added while this is iterated. One whose actor dies, or
-        whose machine does, goes to another.
+        Machines that join meanwhile get actors, too, and a batch whose actor dies, or whose machine does, goes to
+        another.
+        todo: the batches, which are taken from it; more may be added while this is iterated.
         make, given: what gives an actor its worker, once.
 
         Raises what `make` or a worker raises, if that is ours, or `DeviceError` where Ray itself fails.
         """
         ray, errors = self._ray, self._ray.exceptions
         new_actor = ray.remote(num_cpus=each.cpus, num_gpus=each.gpus)(Actor).remote
-        # Stored once: the list of a long job's frames is large, and each new actor would take a copy of it along.
-        stored = ray.put(given)
         idle: list[Any] = []
         # What actors have not answered yet, with their batches; None of those that open their engines.
-        waited: dict[Any, tuple[Any, Batch | None]] = {}
-        deaths: Counter[Batch | None] = Counter()
+        waited: dict[Any, tuple[Any, tuple[Item, ...] | None]] = {}
+        deaths: Counter[tuple[Item, ...] | None] = Counter()
+        room, looked_s = 0, -math.inf
         with self._unwrapped():
             while True:
                 while todo and idle:
                     actor, taken = idle.pop(), todo.popleft()
                     waited[actor.work.remote(taken)] = actor, taken
                 opening = sum(batch is None for _, batch in waited.values())
+                self.most = max(self.most, len(idle) + len(waited) - opening)
+                if time.monotonic() - looked_s >= _LOOK_S:
+                    # Where all machines have left, an actor waits for one that joins.
+                    room, looked_s = max(1, self._room(each)), time.monotonic()
                 # An actor takes no batch before it is open: on a cluster that has shrunk it may wait for room forever.
-                for _ in range(min(len(todo) - opening, (each.actors or 1) - len(waited))):
-                    actor = new_actor(make, stored)
+                for _ in range(min(len(todo) - opening, room - len(waited))):
+                    actor = new_actor(make, given)
                     waited[actor.open.remote()] = actor, None
                 if not todo and len(waited) == opening:
                     return
-                (done,), _ = ray.wait(list(waited))
-                actor, batch = waited.pop(done)
-                try:
-                    answers = ray.get(done)
-                except errors.RayTaskError:  # raised by our code, not by Ray
-                    raise
-                except errors.RayError:
-                    deaths[batch] += 1
-                    # A machine may fail or be taken away; only what ends one actor after another is to blame itself.
-                    if deaths[batch] <= _DEATHS:
-                        todo.extend([batch] if batch is not None else [])
-                        continue
-                    if batch is None:
+                over, _ = ray.wait(list(waited), timeout=_LOOK_S)
+                for done in over:
+                    actor, batch = waited.pop(done)
+                    try:
+                        answers = ray.get(done)
+                    except errors.RayTaskError:  # raised by our code, not by Ray
                         raise
-                    answers = None
-                else:
-                    idle.append(actor)
-                del deaths[batch]
-                if batch is not None:
-                    yield batch, answers
+                    except errors.RayError:
+                        deaths[batch] += 1
+                        # A machine may fail or be taken away; only what ends one actor after another is to blame.
+                        if deaths[batch] <= _DEATHS:
+                            todo.extend([batch] if batch is not None else [])
+                            continue
+                        if batch is None:
+                            raise
+                        answers = None
+                    else:
+                        idle.append(actor)
+                    del deaths[batch]
+                    if batch is not None:
+                        yield batch, answers
 
     @contextlib.contextmanager
     def _unwrapped(self) -> Iterator[None]:
@@ -221,6 +247,11 @@ class Cluster:
                 f"Ray could not continue ({type(error).__name__}); see its logs. Finished frames are kept: fix this "
                 "and continue with `resume`"
             ) from error
+
+
+def _resources(each: ClusterSpec) -> dict[str, float]:
+    """Return what an actor holds of its machine, in Ray's words."""
+    return {name: amount for name, amount in (("CPU", each.cpus), ("GPU", each.gpus or 0)) if amount > 0}
 
 
 @contextlib.contextmanager

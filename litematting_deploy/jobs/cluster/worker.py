@@ -4,12 +4,11 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ...errors import ArtefactError, DeviceError, InputError, LiteMattingError
-from ...runtime import Matter, open_matter
+from ...runtime import open_matter
 from ...specs import JobSpec
 from ..folder import FolderFiles, matte_frames
 from ..frames import Frame
@@ -20,50 +19,40 @@ from ..run import Done
 from ..trimaps import open_masks
 from .manifest import Record, Stamps, stamps
 
-Batch: TypeAlias = tuple[int, ...]
-"""The numbers of frames that an actor mattes before it answers."""
+Batch: TypeAlias = tuple[Frame, ...]
+"""The frames that an actor mattes before it answers."""
 
 
-@dataclass(frozen=True)
-class Share:
-    """All that an actor needs to know: the job, whose paths are absolute, and its frames."""
-
-    spec: JobSpec
-    frames: list[Frame]
-
-    def open_matter(self) -> Matter:
-        """Open the engine of the job. Raises what `runtime.open_matter` raises."""
-        return open_matter(self.spec.engine, self.spec.plan)
-
-
-def examine(share: Share) -> tuple[dict[str, Any], str]:
+def examine(job: JobSpec) -> tuple[dict[str, Any], str]:
     """Return the settings that decide on the results, and the engine in words, as an actor has them."""
-    with share.open_matter() as matter:
-        return result_settings(matter, share.spec), matter.engine.describe()
+    with open_matter(job.engine, job.plan) as matter:
+        return result_settings(matter, job), matter.engine.describe()
 
 
-def make_worker(share: Share) -> Callable[[Batch], list[Record]]:
+def make_worker(job: JobSpec) -> Callable[[Batch], list[Record]]:
     """Open an engine that stays open, and return what mattes frames with it, reading and writing beside each other.
 
+    job: with absolute paths. Its frames come with the batches: an actor of a long job would hold them all in vain.
+
     An error of the engine fails the frames that are left of a batch; the next begins with another engine. Raises
-    `InputError` where this machine has another folder of the name of the job's output.
+    `InputError` where this machine has another folder of the name of the job's output, and what opening an engine
+    raises.
     """
-    output = share.spec.output.alpha
+    output = job.output.alpha
     # The driver writes it before any actor begins.
     if not (Path(output) / SETTINGS).exists():
         raise InputError(
             f"{output}: is not the folder that the job was started with: it has no {SETTINGS}; use a folder on a "
             "drive that all machines mount under this path"
         )
-    files, maker = FolderFiles(share.spec), open_masks(share.spec)
-    opened = [share.open_matter()]
+    files, maker = FolderFiles(job), open_masks(job)
+    opened = [open_matter(job.engine, job.plan)]
 
-    def matte(batch: Batch) -> list[Record]:
-        frames = [share.frames[number] for number in batch]
+    def matte(frames: Batch) -> list[Record]:
         sources = {frame.name: stamps(files.sources(frame)) for frame in frames}  # a later change is not in the result
         # The engine of the batch before has failed; a fresh one may work again.
         if not opened:
-            opened.append(share.open_matter())
+            opened.append(open_matter(job.engine, job.plan))
         over: dict[str, Done[Frame]] = {}
         try:
             for done in matte_frames(frames, files, opened[0], ProgressMeter(None), maker):
@@ -93,7 +82,7 @@ def _record(files: FolderFiles, done: Done[Frame], sources: Stamps) -> Record:
 class Actor:
     """A worker in a process of Ray's. Its errors name this machine."""
 
-    def __init__(self, make: Callable[..., Callable[[Batch], list[Any]]], given: tuple[Any, ...]) -> None:
+    def __init__(self, make: Callable[..., Callable[[Any], list[Any]]], given: tuple[Any, ...]) -> None:
         """make, given: what gives the actor its worker."""
         self._make, self._given = make, given
 
@@ -102,8 +91,8 @@ class Actor:
         with _on_this_machine():
             self._worker = self._make(*self._given)
 
-    def work(self, batch: Batch) -> list[Any]:
-        """Return what the worker answers for the frames of a batch."""
+    def work(self, batch: Any) -> list[Any]:
+        """Return what the worker answers for a batch."""
         with _on_this_machine():
             return self._worker(batch)
 

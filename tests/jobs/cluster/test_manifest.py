@@ -32,6 +32,7 @@ def test_done_while_nothing_changes(tmp_path: Path, files: tuple[str, str]) -> N
     assert not is_done(tmp_path, files)
     with contextlib.closing(Manifest(tmp_path, 0)) as manifest:
         manifest.add(record(files))
+    with contextlib.closing(Manifest(tmp_path, 0)) as manifest:
         assert manifest.is_done("a", [files[1]], [files[0]])
         assert not manifest.is_done("a", [*files], [files[0]]), "another result is wanted"
         assert not manifest.is_done("b", [files[1]], [files[0]])
