@@ -1,13 +1,18 @@
 """ltm-serve: mattes over HTTP."""
 
+import contextlib
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..errors import OutputError
 from ..server import ServiceSpec, listen, serve
 from ..server.listening import is_open
 from ..specs import EngineSpec, PlanSpec
 from .command import command, notice, say
 from .options import adding, engine_options, option, plan_options, trimap_option
+
+if TYPE_CHECKING:  # what counts needs the extra
+    from ..server.metrics import Answered
 
 service_option = functools.partial(option, ServiceSpec)
 
@@ -60,15 +65,16 @@ def main(segmenter: str | None, **options: Any) -> None:
             EngineSpec.of(options),
             PlanSpec.of(options),
             ready=lambda address: say(f"ltm-serve: {address} (Ctrl-C ends it)"),
-            told=lambda done: notice(
-                f"ltm-serve: {done.method} {done.path} {done.status} in {done.seconds:.3f} s",
-                method=done.method,
-                path=done.path,
-                status=done.status,
-                seconds=round(done.seconds, 4),
-            ),
+            told=_tell,
             segmenter=segmenter,
         )
+
+
+def _tell(done: "Answered") -> None:
+    """Print a line about a request that was answered; the service goes on where nobody reads its log any more."""
+    said = f"ltm-serve: {done.method} {done.path} {done.status} in {done.seconds:.3f} s"
+    with contextlib.suppress(OutputError, BrokenPipeError):
+        notice(said, method=done.method, path=done.path, status=done.status, seconds=round(done.seconds, 4))
 
 
 if __name__ == "__main__":

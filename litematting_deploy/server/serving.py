@@ -41,7 +41,7 @@ def serve(
     if is_open(listening) and spec.token is None and not spec.allow_anyone:
         raise UsageError(
             f"`host={spec.host}` lets everybody who reaches this machine use the service; set `token`, say "
-            f"`allow_anyone=True`, or leave it out to serve {LOOPBACK} alone",
+            f"`allow_anyone`, or leave it out to serve {LOOPBACK} alone",
             parameter="host",
         )
     for module in _NEEDS:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..engines import Engine
 from ..engines.base import Batch
-from ..errors import NotFiniteError
+from ..errors import LiteMattingError
 from ..runtime import Matter, open_matter
 from ..runtime.on_device import OnDevice
 from ..specs import EngineSpec, PlanSpec
@@ -95,8 +95,8 @@ class SharedEngine(Engine):
                 room -= other.count
         try:
             alphas = run(*map(np.concatenate, zip(*(each.inputs for each in taken), strict=True)))
-        except NotFiniteError:
-            # Whose patches they are, the engine does not say. The others take their own turns.
+        except LiteMattingError:
+            # Whose patches are at fault, the engine does not say. The others take their own turns.
             if len(taken) == 1:
                 raise
             alphas, taken = run(*mine.inputs), [mine]

@@ -35,7 +35,7 @@ READERS: dict[str, Any] = {
     "segmenter": partial(decode, kind=Recipe, name="a description", toml=True),
 }
 LANGUAGES = {"sh", "python", "toml", "json", "text", ""}
-OTHERS = {"python", ".", "tensorboard", "pytest", "docker", "deadlinecommand"}
+OTHERS = {"python", ".", "curl", "tensorboard", "pytest", "docker", "deadlinecommand"}
 SIZE, CROP = (240, 200), (560, 60, 1280, 660)
 
 

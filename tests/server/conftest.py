@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -50,19 +51,15 @@ def served(folder: Path, *options: str | Path, **environment: str) -> Iterator[S
     cwd.mkdir(parents=True)
     temporary.mkdir()
     command = [Path(sys.executable).parent / "ltm-serve", "--port", "0", "--device", "cpu", "--threads", "1", *options]
-    process = subprocess.Popen(
-        command,
-        cwd=cwd,
-        env={**os.environ, "TMPDIR": str(temporary), **environment},
-        stdout=subprocess.PIPE,
-        stderr=(folder / "stderr").open("w"),
-        text=True,
-    )
+    variables = {**os.environ, "TMPDIR": str(temporary), **environment}
+    with (folder / "stderr").open("w") as errors:
+        process = subprocess.Popen(command, cwd=cwd, env=variables, stdout=subprocess.PIPE, stderr=errors, text=True)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert line.startswith("ltm-serve: http://127.0.0.1:"), (line, (folder / "stderr").read_text())
-        address = line.split()[1].rstrip("/")
+        said = re.search(r"ltm-serve: (http://127\.0\.0\.1:\d+)/", line)
+        assert said is not None, (line, (folder / "stderr").read_text())
+        address = said[1]
         with httpx.Client(base_url=address, timeout=120) as client:
             yield Served(process, address, cwd, temporary, client)
     finally:
@@ -111,6 +108,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     screen = np.full((*HW, 3), (10, 180, 60), np.uint8)
     screen[12:36, 16:48] = (200, 40, 30)
     save(folder / "screen.png", screen)
+    save(folder / "plain.png", np.full((*HW, 3), (10, 180, 60), np.uint8))
     whole = (folder / "photo.png").read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
     (folder / "damaged.png").write_bytes(whole[:60] + bytes(40) + whole[100:])

@@ -90,7 +90,7 @@ def test_a_job_whose_client_leaves_ends(tmp_path: Path, waits: bool) -> None:
             gone = asyncio.Event()
             leaving = asyncio.create_task(leave(service, http, files, gone))
             await until(lambda: engine.begun.is_set() and service._queue.taken == 1 + waits)
-            await until(lambda: service._queue.running + len(service._queue._pool._work_queue.queue) == 1 + waits)
+            await until(lambda: service._queue.running + service._queue._pool._work_queue.qsize() == 1 + waits)
             gone.set()
             if waits:
                 await leaving

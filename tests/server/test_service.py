@@ -1,11 +1,11 @@
 """What clients ask for over HTTP, and what they get: the files of the command, or its sentence."""
 
 import io
+import socket
 import zipfile
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -17,7 +17,8 @@ from litematting_deploy.cli.infer import main as infer
 from litematting_deploy.server.form import FILES, TEXTS
 from litematting_deploy.server.openapi import SAID
 from tests.conftest import called
-from tests.server.conftest import MATTE, MEGAPIXELS, Served, photo_of, trimap_of
+from tests.docs.pages import blocks
+from tests.server.conftest import HW, MATTE, MEGAPIXELS, Served, photo_of, trimap_of
 
 PAIR = {"photo": "photo.png", "trimap": "trimap.png"}
 
@@ -119,7 +120,7 @@ ALONE = {"photo": "photo.png"}
         ({**ALONE, "mask": "dim.png"}, {}, 422, ("--mask", "dim.png")),
         ({**PAIR, "mask": "mask.png"}, {}, 400, ("--mask", "mask.png")),
         (ALONE, {}, 400, ()),
-        (ALONE, {"key": "green"}, 422, ("--key", "green")),
+        ({"photo": "plain.png"}, {"key": "green"}, 422, ("--key", "green")),
         (ALONE, {"key": "greenish"}, 400, ("--key", "greenish")),
         (ALONE, {"box": "60,40,30,30"}, 422, ("--box", "60,40,30,30")),
         (PAIR, {"key_tolerance": "0.2"}, 400, ("--key-tolerance", "0.2")),
@@ -136,7 +137,6 @@ def test_bad_requests_are_told_in_the_words_of_the_command(
     service: Served,
     pictures: Path,
     mean_onnx: Path,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     files: dict[str, str],
     fields: dict[str, str],
@@ -199,21 +199,17 @@ def test_names_of_files_lead_nowhere(service: Served, pictures: Path, name: str)
     assert [path for path in service.temporary.rglob("*") if path.is_file()] == []
 
 
-def test_what_is_no_form_is_refused(service: Served, pictures: Path) -> None:
-    post = service.client.post
+def test_what_is_no_form_is_refused(service: Served) -> None:
+    post, form = service.client.post, {"Content-Type": "multipart/form-data; boundary=x"}
     assert post(MATTE, json={}).status_code == 415
-    assert (
-        post(MATTE, content=iter([b"x"]), headers={"Content-Type": "multipart/form-data; boundary=x"}).status_code
-        == 411
-    )
-    too_large = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": "99000000"}
-    with (
-        httpx.Client(base_url=service.address) as client,
-        client.stream("POST", MATTE, headers=too_large, content=b"") as answer,
-    ):
-        assert answer.status_code == 413
-    malformed = {"Content-Type": "multipart/form-data; boundary=x"}
-    assert post(MATTE, content=b"no boundary", headers=malformed).status_code == 400
+    assert post(MATTE, content=iter([b"x"]), headers=form).status_code == 411
+    # Only the head is sent: the answer does not wait for the rest.
+    host, _, port = service.address.rpartition("/")[2].partition(":")
+    head = f"POST {MATTE} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {form['Content-Type']}\r\nContent-Length: 9999999"
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall(f"{head}\r\n\r\n".encode())
+        assert int(connection.recv(100).split()[1]) == 413
+    assert post(MATTE, content=b"no boundary", headers=form).status_code == 400
     many = [("mask_labels", (None, "1"))] * 300
     assert post(MATTE, files=many).status_code == 400
     assert post(MATTE, files={"key": (None, "x" * 20_000)}).status_code in (400, 413)
@@ -255,3 +251,16 @@ def test_it_counts(service: Served, pictures: Path) -> None:
     assert service.number("process_resident_memory_bytes") > 20e6
     assert service.number("ltm_peak_memory_bytes") > 20e6
     assert service.number("ltm_jobs_running") == service.number("ltm_queue_length") == 0
+
+
+def test_the_client_of_the_docs(
+    service: Served, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (block,) = (block for block in blocks("python") if block.page == "docs/how-to/serve.md")
+    code = [line for line in block.text.splitlines() if line.strip() and not line.startswith("import")]
+    assert len(code) == 5
+    (tmp_path / "photo.jpg").write_bytes((pictures / "photo.png").read_bytes())
+    (tmp_path / "trimap.png").write_bytes((pictures / "trimap.png").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block.text.replace("http://127.0.0.1:8765", service.address), str(block), "exec"), {})
+    assert pixels((tmp_path / "cutout.png").read_bytes()).shape == (*HW, 4)
