@@ -85,7 +85,7 @@ def test_two_hundred_photos_by_eight_clients(mean_onnx: Path, tmp_path: Path, mo
         for answer in loader.answers.values():
             statuses[answer.status_code] += 1
         assert service.number("ltm_jobs_running") == service.number("ltm_queue_length") == 0
-        left = [path for path in service.temporary.rglob("*") if path.is_file()]
+        left = service.keeps()
     assert len(loader.answers) == PHOTOS
     assert statuses == {200: 134, 422: 66}
     assert loader.sent_away > 0, "eight clients are more than two that work and four that wait"

@@ -196,7 +196,7 @@ def test_names_of_files_lead_nowhere(service: Served, pictures: Path, name: str)
     assert said.isprintable()
     assert "/" not in said.partition(":")[0]
     assert not list(service.cwd.iterdir())
-    assert [path for path in service.temporary.rglob("*") if path.is_file()] == []
+    assert service.keeps() == []
 
 
 def test_what_is_no_form_is_refused(service: Served) -> None:
