@@ -1,5 +1,6 @@
 """Heavy use: many clients, damaged photos, memory, and what the service costs beside its engine."""
 
+import functools
 import threading
 import time
 from collections.abc import Iterator
@@ -28,15 +29,20 @@ ROUNDS, MOST_COST = 5, 1.15
 
 def crop(left: int, top: int, width: int, height: int) -> tuple[Image.Image, Image.Image]:
     """A part of the example and of its trimap."""
+    photo, trimap = example()
     box = (left, top, left + width, top + height)
-    photo, trimap = (Image.open(path).convert(mode) for path, mode in ((EXAMPLE, "RGB"), (EXAMPLE_TRIMAP, "L")))
     return photo.crop(box), trimap.crop(box)
+
+
+@functools.cache
+def example() -> tuple[Image.Image, Image.Image]:
+    return Image.open(EXAMPLE).convert("RGB"), Image.open(EXAMPLE_TRIMAP).convert("L")
 
 
 def photos(folder: Path) -> None:
     """Small photos with their trimaps; every third is damaged or cut off, in turns."""
     for number in range(PHOTOS):
-        photo, trimap = crop(560 + 3 * number, 1000, 120, 90)
+        photo, trimap = crop(560 + number % 100, 1000 - 2 * (number // 100), 120, 90)
         path = folder / f"{number}.png"
         photo.save(path)
         trimap.save(folder / f"trimap{number}.png")
