@@ -1,7 +1,7 @@
 # Every command on the CPU: docker build -t litematting .   See docs/how-to/container.md.
 ARG PYTHON=3.13
 FROM python:${PYTHON}-slim
-ARG EXTRAS=cpu,video
+ARG EXTRAS=cpu,video,serve
 RUN --mount=type=bind,target=/source,rw sh /source/container/install.sh ${EXTRAS}
 ENV PATH=/opt/litematting/bin:$PATH PYTHONDONTWRITEBYTECODE=1 XDG_CACHE_HOME=/cache TMPDIR=/cache HOME=/cache
 USER 10001:10001

@@ -55,13 +55,17 @@ def test_what_the_image_is_built_from_is_sent_to_the_daemon_and_nothing_else() -
 
 def test_services_are_confined() -> None:
     composed: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
-    for service in composed["services"].values():
+    assert composed["services"]["serve"]["ports"] == ["127.0.0.1:8765:8765"], "and no other service has any"
+    for name, service in composed["services"].items():
+        is_server = name == "serve"
+        assert ("ports" in service) == is_server
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
-        assert service["network_mode"] == "none"
+        assert service["network_mode"] == ("bridge" if is_server else "none")
         assert service["user"] == "${LTM_USER:-10001:10001}"
         assert "no-new-privileges:true" in service["security_opt"]
-        assert {volume.partition(":")[2] for volume in service["volumes"]} == {"/data", "/cache"}
+        mounted = {"/cache"} if is_server else {"/data", "/cache"}
+        assert {volume.partition(":")[2] for volume in service["volumes"]} == mounted
         build = service["build"]
         assert (ROOT / ("Dockerfile" if build == "." else build["dockerfile"])).is_file()
 

@@ -65,6 +65,7 @@ def test_extras_and_commands() -> None:
             "bench",
             "train",
             "demo",
+            "serve",
             "heif",
             "ocio",
             "video",

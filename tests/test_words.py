@@ -15,7 +15,7 @@ from tests.docs.pages import PAGES, Block, blocks, build
 
 PACKAGE = ROOT / "litematting_deploy"
 COMMANDS = build.commands()
-OTHERS = {"python", ".", "tensorboard", "pytest", "docker", "deadlinecommand"}
+OTHERS = {"python", ".", "curl", "tensorboard", "pytest", "docker", "deadlinecommand"}
 """Commands of other programs that pages show."""
 
 # A term, as a regular expression -> what to write instead.

@@ -1,22 +1,22 @@
 """ltm-demo: a page to try it in a browser."""
 
-import ipaddress
 import threading
 import webbrowser
 from typing import Any
 
 import click
 
-from ..demo import Limits, listen, serve
-from ..demo.studio import MAX_MEGAPIXELS
+from ..demo import serve
 from ..runtime import open_matter
 from ..segmentation.model import Segmenter
+from ..server import Limits, listen
+from ..server.listening import is_open
+from ..server.spec import LOOPBACK, MAX_MEGAPIXELS
 from ..specs import EngineSpec, PlanSpec
 from .command import command, notice, say
 from .help import plain_option
 from .options import engine_options, plan_options, positive, trimap_option
 
-LOOPBACK = "127.0.0.1"
 PAGE = "Page"
 
 
@@ -76,7 +76,7 @@ def main(host: str, port: int, no_browser: bool, max_megapixels: float, segmente
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     with listen(host, port) as listening:
-        if not ipaddress.ip_address(listening.getsockname()[0]).is_loopback:
+        if is_open(listening):
             notice(
                 f"ltm-demo: WARNING: --host {host}: anyone who can reach this machine can use the page, without a "
                 f"password or encryption; leave --host out to serve only {LOOPBACK}"

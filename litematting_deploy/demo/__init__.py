@@ -1,6 +1,5 @@
 """The page to try it: paint or take a trimap, see and download alpha, cut-out and a new background."""
 
-from .server import listen, serve
-from .studio import Limits
+from .server import serve
 
-__all__ = ["Limits", "listen", "serve"]
+__all__ = ["serve"]

@@ -1,6 +1,5 @@
 """The page over HTTP: on this machine only, from a folder that is deleted afterwards, without a request to others."""
 
-import logging
 import os
 import socket
 import tempfile
@@ -9,26 +8,14 @@ from importlib.resources import files
 from pathlib import Path
 
 from .._optional import require
-from ..errors import UsageError
 from ..runtime import Matter
 from ..segmentation.model import Segmenter
-from .studio import Limits, Studio
+from ..server.listening import address_of, run
+from ..server.spec import Limits
+from .studio import Studio
 
 _QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
 _CSS = Path(str(files("litematting_deploy"))) / "assets" / "demo.css"
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; port 0 is any that is free. Raises `UsageError`."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise UsageError(
-            f"`host={host}` `port={port}`: cannot listen there: {reason}; choose another port, or 0 for any free one",
-            parameter="port",
-        ) from error
 
 
 def serve(
@@ -50,8 +37,8 @@ def serve(
         for variable in [variable for variable in os.environ if variable.startswith("GRADIO_")]:
             del os.environ[variable]
         os.environ.update(_QUIET, GRADIO_TEMP_DIR=str(folder), GRADIO_EXAMPLES_CACHE=str(folder / "examples"))
-        gradio, uvicorn, fastapi = (require(module, "demo", "ltm-demo") for module in ("gradio", "uvicorn", "fastapi"))
-        from .gate import Gate
+        gradio, fastapi = (require(module, "demo", "ltm-demo") for module in ("gradio", "fastapi"))
+        from .gate import PageGate
         from .page import THEME, Page
 
         studio = Studio(open_matter, folder, limits, open_segmenter)
@@ -72,20 +59,8 @@ def serve(
                 footer_links=[],
             )
             page.blocks.has_launched = True  # only then does Gradio, too, look at the paths that a request names
-            config = uvicorn.Config(
-                Gate(app, folder, host, limits),
-                log_level="error",
-                access_log=False,
-                ws="none",
-                proxy_headers=False,
-                server_header=False,
-                timeout_graceful_shutdown=1,
-            )
-            server = uvicorn.Server(config)
-            # pages that are still open are cut off at the end, which is no error
-            logging.getLogger("uvicorn.error").addFilter(lambda _: not server.should_exit)
-            address, port, *_ = listening.getsockname()
-            ready(f"http://{f'[{address}]' if ':' in address else address}:{port}/")
-            server.run(sockets=[listening])
+            ready(address_of(listening))
+            # Pages that are still open are cut off at the end.
+            run(PageGate(app, folder, host, limits), listening, "demo", "ltm-demo", grace_s=1)
         finally:
             studio.close()

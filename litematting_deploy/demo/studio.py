@@ -13,42 +13,24 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ForegroundError, InputError, NotFiniteError
+from ..errors import ForegroundError, InputError
 from ..images.background import Background
 from ..images.encode import write_image
 from ..images.photo import Photo, read_photo
 from ..images.results import result_dtype
+from ..jobs.photo import alpha_of
 from ..jobs.progress import JobProgress, ProgressMeter, Report
 from ..matting.composite import alpha_picture, composite_picture, cutout_picture, trimap_preview
 from ..matting.foreground import estimate_foreground
-from ..matting.refine import refine
 from ..matting.trimap import UNKNOWN
 from ..runtime import Matter
 from ..segmentation.model import Segmenter
+from ..server.spec import Limits
 from .pictures import backdrop, on_checkerboard, shown, small
 from .source import Source
 
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
-
-MAX_MEGAPIXELS = 50
-"""Of an image, by default; a photo of that size takes some minutes on a few cores."""
-_BYTES_PER_PIXEL = 8  # 16-bit RGBA without compression
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much the page accepts. megapixels: of an image, checked at its header before anything is decoded."""
-
-    megapixels: float = MAX_MEGAPIXELS
-
-    @property
-    def megabytes(self) -> int:
-        """Size limit of an uploaded file: room for the largest image, 16 bits and not compressed."""
-        return max(1, round(self.megapixels * _BYTES_PER_PIXEL))
-
-    def __str__(self) -> str:
-        return f"{self.megapixels:g} megapixels and {self.megabytes} MB"
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,13 +82,8 @@ def matte(matter: Matter, photo: Photo, trimap: NDArray[np.uint8], report: Repor
     photo.check_finite()
     meter = ProgressMeter(report)
     meter.begin("patches", 1)
-    try:
-        alpha = matter(photo.network, trimap, meter.at, allow_no_unknown=True)
-    except NotFiniteError as error:
-        raise NotFiniteError(f"{Path(photo.path).name}: {error}") from error
     # The matter serves all pages, and does not know where a trimap comes from.
-    if matter.asked.refines(made=made) and not matter.asked.refines(made=False):
-        alpha = refine(photo.network, trimap, alpha)
+    alpha = alpha_of(photo, trimap, matter.refining(matter.asked.refines(made=made)), meter)
     meter.begin("foreground colours", None)
     try:
         return Matted(photo, trimap, alpha, estimate_foreground(photo, alpha, matter.unmix))

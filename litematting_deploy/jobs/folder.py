@@ -16,7 +16,7 @@ from ..files import make_folder, remove_old_drafts
 from ..images.background import is_image
 from ..images.photo import Photo
 from ..images.results import ResultSizes, check_depth, is_result
-from ..images.suffixes import JPEG_SUFFIXES, PNG_SUFFIX, RESULT_FORMATS, RESULT_SUFFIXES, is_exr_name
+from ..images.suffixes import JPEG_SUFFIXES, RESULT_FORMATS, RESULT_SUFFIXES, is_exr_name
 from ..matting.steady import Moment, steadied
 from ..matting.trimap import unsure
 from ..runtime import Matter
@@ -24,7 +24,7 @@ from ..segmentation.maker import MaskMaker
 from ..specs import Format, JobSpec, OutputSpec
 from .frames import Frame, chosen_frames, find_sources, means
 from .keyframes import FolderKeyframes, sequences
-from .outputs import Remarks, Results, notes
+from .outputs import Remarks, Results, notes, suffix_of
 from .progress import Alpha, JobResult, ProgressMeter, Report
 from .resume import begin
 from .run import AHEAD, Done, run
@@ -325,11 +325,6 @@ class FolderFiles:
     def _named(self, name: str, kind: Format) -> OutputSpec:
         """Return the files of a frame in the folders of the results."""
         named: dict[str, Any] = {
-            result: str(folder / f"{name}{_suffix(result, kind)}") for result, folder in self._folders.items()
+            result: str(folder / f"{name}{suffix_of(result, kind)}") for result, folder in self._folders.items()
         }
         return replace(self._job.output, **named)
-
-
-def _suffix(result: str, kind: Format) -> str:
-    """Return the ending of a result by its name. A preview is for looking at, and an alpha must be exact."""
-    return PNG_SUFFIX if result == "preview" or (kind == "jpeg" and result == "alpha") else RESULT_FORMATS[kind]

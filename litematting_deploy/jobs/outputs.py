@@ -17,6 +17,7 @@ from ..images.results import check_depth, check_output, result_dtype
 from ..images.suffixes import (
     JPEG_SUFFIXES,
     PNG_SUFFIX,
+    RESULT_FORMATS,
     RESULT_SUFFIXES,
     WRITE_SUFFIXES,
     is_exr_name,
@@ -25,7 +26,7 @@ from ..images.suffixes import (
 from ..matting.composite import alpha_picture, composite_picture, cutout_picture, foreground_picture, trimap_preview
 from ..matting.foreground import estimate_foreground
 from ..matting.unmixing import Unmix, unmix
-from ..specs import JobSpec, OutputSpec
+from ..specs import Format, JobSpec, OutputSpec
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,11 @@ class Results:
             look: NDArray[Any] = trimap_preview(trimap, photo.network, mask)
             # A preview is a PNG or TIFF, which show the display window.
             write_image(self.spec.preview, look if photo.windows is None else photo.windows.show(look))
+
+
+def suffix_of(result: str, kind: Format) -> str:
+    """Return the ending of a result by its name. A preview is for looking at, and an alpha must be exact."""
+    return PNG_SUFFIX if result == "preview" or (kind == "jpeg" and result == "alpha") else RESULT_FORMATS[kind]
 
 
 def say_share(share: float) -> str:

@@ -1,14 +1,20 @@
 """One photo and its trimap to the files that are wanted of it."""
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import InputError, NotFiniteError
+from ..images.photo import Photo
 from ..matting.patches import Plan
 from ..matting.trimap import UNKNOWN, unsure
 from ..profiling import note as fact
 from ..runtime import Matter, open_matter
+from ..segmentation.model import Segmenter
 from ..specs import JobSpec
 from .outputs import Results, say_lost, say_pieces, say_share
 from .progress import ProgressMeter, Report
@@ -34,11 +40,23 @@ class PhotoResult:
     lacking: str | None = None
 
 
-def matte_photo(job: JobSpec, report: Report | None = None) -> PhotoResult:
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """The networks that many jobs share; whoever has opened them closes them.
+
+    matter: runs the engine and the plan of every job. segmenter: that of the jobs' `TrimapSpec`, where they have one.
+    """
+
+    matter: Matter
+    segmenter: Segmenter | None = None
+
+
+def matte_photo(job: JobSpec, report: Report | None = None, opened: Opened | None = None) -> PhotoResult:
     """Matte one photo and write its results, the alpha first.
 
     job: images and source are single files.
     report: is called with the progress of the job.
+    opened: what this job shares with others, whose engine and plan it has; only `refine` may differ.
 
     Raises `UsageError`, `InputError`, `OutputError`, `ForegroundError` where the alpha is written and the colours are
     not, and what opening an engine raises.
@@ -52,8 +70,9 @@ def matte_photo(job: JobSpec, report: Report | None = None) -> PhotoResult:
     # What is found wrong soonest comes first: names of results, then the pictures, then the engine, which opens
     # slowest.
     results = Results.of(job)
-    made = open_masks(job) if job.trimap.kind == "photo" else None
-    with closing_masks(made) as maker:  # closed before the engine needs the memory
+    made = open_masks(job, opened and opened.segmenter) if job.trimap.kind == "photo" else None
+    # Closed before the engine needs the memory.
+    with closing_masks(made) if opened is None else contextlib.nullcontext(made) as maker:
         photo, found = read_pair(job.images, job.source, job, maker, alone=True)
     trimap = found.values
     results.check_photo(photo)
@@ -69,22 +88,34 @@ def matte_photo(job: JobSpec, report: Report | None = None) -> PhotoResult:
     if found.pieces is not None:
         meter.note(say_pieces(found.pieces, job.images))
     results.write_preview(photo, trimap, found.mask)
-    with open_matter(job.engine, job.plan, trimap) as matter:
+    with (
+        open_matter(job.engine, job.plan, trimap)
+        if opened is None
+        else contextlib.nullcontext(opened.matter.refining(job.plan.refine)) as matter
+    ):
         plan, engine = matter.plan(trimap), matter.engine.describe()
         _note_details(matter, plan, meter)
         meter.begin("patches", len(plan.corners_yx))
-        try:
-            alpha = matter(photo.network, trimap, meter.at, allow_no_unknown=True)
-        except NotFiniteError as error:
-            if error is meter.raised:
-                raise
-            # The engine has seen patches only, and does not know the photo's name.
-            raise NotFiniteError(f"{job.images}: {error}") from error
+        alpha = alpha_of(photo, trimap, matter, meter)
     fact(patches=len(plan.corners_yx), skipped=plan.skipped, grid=plan.grid_size, engine=engine)
     results.write(photo, alpha, matter.unmix, lambda: meter.begin("foreground colours", None))
     height, width = alpha.shape
     fact(width=width, height=height)
     return PhotoResult(results.files, (height, width), time.perf_counter() - started, str(plan), engine, unsure(trimap))
+
+
+def alpha_of(photo: Photo, trimap: NDArray[np.uint8], matter: Matter, meter: ProgressMeter) -> NDArray[np.float32]:
+    """Return the alpha (H, W), 0..1, of a photo and its trimap (H, W) uint8 of 0 / 128 / 255.
+
+    Raises `NotFiniteError`, which names the photo: the engine has seen patches only.
+    """
+    try:
+        alpha: NDArray[np.float32] = matter(photo.network, trimap, meter.at, allow_no_unknown=True)
+    except NotFiniteError as error:
+        if error is meter.raised:
+            raise
+        raise NotFiniteError(f"{photo.path}: {error}") from error
+    return alpha
 
 
 def _note_details(matter: Matter, plan: Plan, meter: ProgressMeter) -> None:

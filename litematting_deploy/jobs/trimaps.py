@@ -20,6 +20,7 @@ from ..images.photo import Photo, read_photo
 from ..matting.trimap import DOUBT, UNKNOWN, decode, from_mask, no_unknown
 from ..matting.unknown_band import Band
 from ..segmentation.maker import MaskMaker, open_maker
+from ..segmentation.model import Segmenter
 from ..segmentation.pieces import MANY, SoftMask, count_pieces, largest_pieces
 from ..specs import DEFAULT_UNKNOWN_WIDTH, JobSpec, TrimapSpec
 from .frames import find_sources
@@ -54,10 +55,13 @@ class Trimap:
     pieces: int | None = None
 
 
-def open_masks(job: JobSpec) -> MaskMaker | None:
-    """Open what makes the masks of a job, on the device of its engine; None where they, or trimaps, are given."""
+def open_masks(job: JobSpec, opened: Segmenter | None = None) -> MaskMaker | None:
+    """Open what makes the masks of a job, on the device of its engine; None where they, or trimaps, are given.
+
+    opened: the segmenter of the job, where somebody has opened it.
+    """
     exr = {"exposure": job.exposure, "layer": job.layer, "input_space": job.input_space}
-    return open_maker(job.trimap, job.engine.device, job.engine.threads, job.max_megapixels, **exr)
+    return open_maker(job.trimap, job.engine.device, job.engine.threads, job.max_megapixels, opened, **exr)
 
 
 @contextlib.contextmanager

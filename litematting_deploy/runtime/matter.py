@@ -1,8 +1,9 @@
 """Image and trimap to alpha with any engine, on the host or on a CUDA device."""
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeAlias, Unpack
@@ -127,6 +128,16 @@ class Matter:
         chosen = self._plan.keywords
         placed = f"adaptive, margin {chosen['margin']}" if "margin" in chosen else f"grid, step {chosen['step']}"
         return f"{placed}, refined" if self._refines else placed
+
+    def refining(self, refine: bool | None) -> Self:
+        """Return this matter with alphas refined or not, as a job asks for it that shares the engine with others.
+
+        Both run the same engine, which closes with this one. Raises `UsageError` where `published` forbids it.
+        """
+        other = copy.copy(self)
+        other.asked = replace(self.asked, refine=refine)
+        other._refines = other.asked.refines(made=False)
+        return other
 
     @property
     def unmix(self) -> Unmix:

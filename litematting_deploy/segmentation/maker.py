@@ -118,11 +118,13 @@ def open_maker(
     device: str = AUTO,
     threads: int | None = None,
     max_megapixels: float = MAX_MEGAPIXELS,
+    opened: Segmenter | None = None,
     **exr: Any,
 ) -> MaskMaker | None:
     """Open what makes the masks that a spec describes; None where trimaps or masks are given.
 
-    device, threads: of a segmenter. exr: how an OpenEXR plate is read, as its photos are, see `read_photo`.
+    device, threads: of a segmenter. opened: the segmenter of the spec, where somebody has opened it already.
+    exr: how an OpenEXR plate is read, as its photos are, see `read_photo`.
     Raises `InputError` for a plate or strokes that cannot be read, and what opening a segmenter raises.
     """
     if spec.kind != "photo":
@@ -139,7 +141,7 @@ def open_maker(
         foreground=foreground,
         background=background,
         # The last, since it takes longest and must be closed.
-        segmenter=None if spec.segmenter is None else Segmenter(spec.segmenter, device, threads),
+        segmenter=None if spec.segmenter is None else opened or Segmenter(spec.segmenter, device, threads),
     )
 
 

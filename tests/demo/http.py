@@ -57,9 +57,14 @@ def event_of(server: Served, elem_id: str) -> int:
 
 
 def outcome(server: Served, data: list[Any], elem_id: str) -> dict[str, Any]:
+    """What the first event that a component starts ended with."""
+    return outcome_of(server, data, event_of(server, elem_id))
+
+
+def outcome_of(server: Served, data: list[Any], event: int) -> dict[str, Any]:
     """What an event ended with."""
     session = uuid.uuid4().hex
-    status, answer = join(server, data, event_of(server, elem_id), session)
+    status, answer = join(server, data, event, session)
     assert status == 200, answer
     connection = http.client.HTTPConnection(server.host, timeout=120)
     connection.request("GET", f"{API}/queue/data?session_hash={session}")

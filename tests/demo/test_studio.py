@@ -10,13 +10,14 @@ from PIL import Image
 
 from litematting_deploy.demo import studio
 from litematting_deploy.demo.source import Source
-from litematting_deploy.demo.studio import Limits, Studio
+from litematting_deploy.demo.studio import Studio
 from litematting_deploy.errors import ForegroundError, NotFiniteError
 from litematting_deploy.images.background import Background
 from litematting_deploy.images.decode import decode
 from litematting_deploy.images.photo import Photo
 from litematting_deploy.matting.refine import refine
 from litematting_deploy.runtime import Matter
+from litematting_deploy.server import Limits
 from litematting_deploy.specs import TrimapSpec
 
 
@@ -30,6 +31,7 @@ def test_the_alpha_is_there_where_colours_fail(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(studio, "estimate_foreground", fail)
     matter: Any = MagicMock(return_value=alpha)  # stands for a Matter
+    matter.refining.return_value = matter
     matted = studio.matte(matter, Photo("photo.png", pixels, pixels), trimap, lambda *_: None)
     assert matted.failure is not None
     results = studio.write_results(matted, Background("white"), tmp_path)
@@ -58,7 +60,7 @@ def test_a_photo_that_is_not_finite_fails_alone(root_onnx: Path, tmp_path: Path)
     try:
         wanted = cut_out("grey")[1].alpha
         assert np.allclose(wanted[20], np.sqrt(200 / 255 - 0.1), atol=1e-5)
-        with pytest.raises(NotFiniteError, match=r"^black\.png: onnxruntime-cpu: alpha is not finite"):
+        with pytest.raises(NotFiniteError, match=r"black\.png: onnxruntime-cpu: alpha is not finite"):
             cut_out("black")
         assert np.array_equal(cut_out("grey")[1].alpha, wanted)
     finally:
