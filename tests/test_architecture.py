@@ -220,7 +220,7 @@ def test_no_text_outside_the_commands_names_one_of_their_flags() -> None:
         if flag.startswith("--")
     }
     assert own >= {"--engine", "--step", "--refine"}
-    found = {}
+    found: dict[str, set[str]] = {}
     for file in sorted(set(PACKAGE.rglob("*.py")) - set(CLI_FILES)):
         tree = ast.parse(file.read_text())
         docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}

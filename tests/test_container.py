@@ -1,5 +1,6 @@
 """What the container images consist of, and the whole of it in a root directory of its own."""
 
+import configparser
 import os
 import re
 import shutil
@@ -12,9 +13,10 @@ import yaml
 from PIL import Image
 
 from tests.conftest import ROOT
-from tests.docs.test_blocks import _setup
 
 DOCKERFILES = ("Dockerfile", "Dockerfile.gpu")
+SETUP = configparser.ConfigParser()
+SETUP.read(ROOT / "setup.cfg")
 FRESH_ROOT = Path(__file__).with_name("fresh_root.sh")
 
 
@@ -41,8 +43,8 @@ def test_an_image_is_what_the_script_installs_and_its_user_is_not_root(name: str
     assert all(f"{variable}=/cache" in dict(given)["ENV"] for variable in ("XDG_CACHE_HOME", "TMPDIR", "HOME"))
     assert dict(given)["VOLUME"] == "/cache"
     arguments = dict(rest.partition("=")[::2] for word, rest in given if word == "ARG")
-    assert set(arguments["EXTRAS"].split(",")) <= set(_setup()["options.extras_require"])
-    assert f"Programming Language :: Python :: {arguments['PYTHON']}" in _setup()["metadata"]["classifiers"]
+    assert set(arguments["EXTRAS"].split(",")) <= set(SETUP["options.extras_require"])
+    assert f"Programming Language :: Python :: {arguments['PYTHON']}" in SETUP["metadata"]["classifiers"]
 
 
 def test_what_the_image_is_built_from_is_sent_to_the_daemon_and_nothing_else() -> None:

@@ -149,10 +149,10 @@ class ClipResults:
         spec, hw = job.output, clip.first.hw
         results = {}
         for name, path in spec.named.items():
-            content: Content = "colour" if name in spec.opaque else "alpha"
+            content: Content | None = "colour" if name in spec.opaque else "alpha"
             # What a matte is in depends on its codec alone.
-            wanted = (spec.codec, None) if name == "alpha" else (None, content)
-            results[name] = Result(path, *codec_for(path, *wanted, hw))
+            codec, content = (spec.codec, None) if name == "alpha" else (None, content)
+            results[name] = Result(path, *codec_for(path, codec, content, hw))
         taken = {Path(path).resolve() for path in (job.images, job.source, *job.trimap.files)}
         for result in results.values():
             place = Path(result.path).resolve()

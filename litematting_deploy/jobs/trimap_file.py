@@ -61,7 +61,7 @@ def write_trimap(
     segmenter. Raises `UsageError`, `InputError`, `OutputError`, and what opening a segmenter raises.
     """
     made = spec.kind == "photo"
-    exr = {"exposure": exposure, "layer": layer, "input_space": input_space}
+    exr: dict[str, Any] = {"exposure": exposure, "layer": layer, "input_space": input_space}
     _check(spec, output, image, preview, exr, device)
     meaning, _ = meaning_of(spec), band_of(spec)
     for path in filter(None, (output, preview)):

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..jobs.progress import JobProgress, Report
 
@@ -80,8 +80,9 @@ class JobQueue:
 
         job = self._pool.submit(worked)
         made, leaving = asyncio.wrap_future(job), asyncio.ensure_future(left)
+        waited: set[asyncio.Future[Any]] = {made, leaving}
         try:
-            await asyncio.wait({made, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if not made.done():
                 gone.set()
                 if job.cancel():
