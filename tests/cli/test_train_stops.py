@@ -206,8 +206,8 @@ def test_a_run_that_is_continued_lends_its_recipe_and_what_the_new_one_uses(fini
     assert (begun.strands, begun.cutouts) == (None, None)
     assert begun.recipe == read_recipe(tmp_path / "plain.toml")
     assert notes == [
-        f"`strands` of {run} is left out: the recipe gives groomed no weight",
-        f"`cutouts` of {run} is left out: the recipe sets procedural.cutouts to 0",
+        f"the strands of {run} are not used: the recipe gives groomed no weight",
+        f"the cutouts of {run} are not used: the recipe sets procedural.cutouts to 0",
     ]
     given = TrainSpec(run=tmp_path / "new", follows=run, recipe=tmp_path / "plain.toml", strands=tmp_path / "s")
     with pytest.raises(UsageError, match=r"plain\.toml: procedural\.weights: `strands` are given, but groomed has no"):
