@@ -121,8 +121,8 @@ def test_a_program_is_told_everything_and_nothing_is_printed(
             raise Enough
 
     assert finished.is_dir()  # whose library is used
-    folders = {"photos": material / "photos", "libraries": material / "libraries"}
-    spec = TrainSpec(run=tmp_path / "run", recipe=tiny, device="cpu", **folders)
+    photos, libraries = material / "photos", material / "libraries"
+    spec = TrainSpec(run=tmp_path / "run", recipe=tiny, device="cpu", photos=photos, libraries=libraries)
     with pytest.raises(Enough):
         train_run(spec, tell)
     notes = [progress.note for progress in told if progress.note]
