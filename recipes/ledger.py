@@ -1,4 +1,4 @@
-"""Append one line to recipes/ledger.csv: what a run has computed since its last line there.
+"""Add one line to recipes/ledger.csv, which is in the order of time: what a run has computed since its last line there.
 
 python recipes/ledger.py RUN --held-out held_out.json --note "first day"
 python recipes/ledger.py RUN --held-out-sad 7.91 --held-out-grad 12.3
@@ -116,7 +116,7 @@ def main() -> None:
     line = stretch(totals_of(options.run), [row for row in lines if row["run"] == run], run)
     line["held_out_sad"], line["held_out_grad"] = held_out(options)
     line["note"] = options.note
-    replace_file(options.ledger, written([*lines, line]))
+    replace_file(options.ledger, written(sorted([*lines, line], key=lambda row: row["utc"])))
     print(", ".join(f"{name} {line[name]}" for name in COLUMNS if line[name]))
 
 

@@ -117,7 +117,7 @@ _TERMINATED = 128 + signal.SIGTERM
     "memory_gib",
     metavar="GIB",
     heading=MACHINE,
-    help="Stop with a checkpoint when a process holds more memory.  [default: no limit; half of the RAM with "
+    help="Stop with a checkpoint when a process holds more memory.  [default: no limit; three quarters of the RAM with "
     "--background]",
 )
 @plain_option(
@@ -146,7 +146,7 @@ def main(background: bool, **options: Any) -> None:
     """
     if background:
         give_way()
-        options["memory_gib"] = options["memory_gib"] or memory_bytes() / 2 / 2**30 / options["devices"]
+        options["memory_gib"] = options["memory_gib"] or 0.75 * memory_bytes() / 2**30 / options["devices"]
     # Imported after `give_way`, since PyTorch reads the settings of its threads once.
     for module in ("torch", "lightning", "tensorboard", "safetensors"):
         require(module, "train", "training")

@@ -9,7 +9,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
-from ..files import replace_file
+from ..files import make_folder, replace_file
 from ..system import held_memory_bytes, return_freed_memory
 from .checkpoints import Checkpoints, MemoryStopError, TerminatedError
 from .preview import encode, sheet
@@ -33,7 +33,7 @@ class Previews(Callback):
         if batch_idx or not trainer.is_global_zero or trainer.sanity_checking:
             return
         picture = sheet(batch, outputs)
-        self.folder.mkdir(exist_ok=True)
+        make_folder(self.folder)
         replace_file(self.folder / f"step-{trainer.global_step:07d}.jpg", encode(picture))
         for logger in trainer.loggers:
             logger.experiment.add_image("validation", picture, trainer.global_step, dataformats="HWC")  # type: ignore[attr-defined]

@@ -17,9 +17,9 @@ Made = TypeVar("Made")
 
 
 class Drawers:
-    """Processes that draw. Closing this ends them at once, whatever they are drawing; so does the end of this process.
+    """Processes that draw; they end at once when this process does.
 
-    workers: how many. What is left undone is lost: whoever needs it waits for it before.
+    workers: how many. As a context it is closed at the end, or ended where anything was raised.
     """
 
     def __init__(self, workers: int) -> None:
@@ -32,19 +32,28 @@ class Drawers:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, raised: type[BaseException] | None, *_: object) -> None:
+        if raised is None:
+            self.close()
+        else:
+            self.end()
 
     def submit(self, work: Callable[Given, Made], *given: Given.args, **named: Given.kwargs) -> "Future[Made]":
         """Have a process do something, and return its future, as an executor does."""
         return self._pool.submit(work, *given, **named)
 
     def close(self) -> None:
-        """End the processes."""
-        # Before they end, or the pool would take their end for a crash while it still has work for them.
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Let the processes finish what they are drawing, and nothing else."""
+        self._pool.shutdown(cancel_futures=True)
         self._alive.close()
-        self._pool.shutdown()
+
+    def end(self) -> None:
+        """End the processes at once, whatever they are drawing.
+
+        Only where they return little: the pool waits for the rest of a long result that a process was sending.
+        """
+        self._alive.close()
+        self._pool.shutdown(cancel_futures=True)
 
 
 def _start_worker(alive: Connection) -> None:

@@ -51,7 +51,7 @@ def train_run(spec: TrainSpec, progress: Report | None = None) -> Reached | None
     report = Reporter(progress if leads else None)
     if leads and not spec.resume:
         check_free(spec.run)
-    begun = reopen(spec.run) if spec.resume else new_run(spec, report)
+    begun = reopen(spec.run) if spec.resume or not leads else new_run(spec, report)
     device = find_device(spec.device, spec.devices)
     fresh = not (spec.run / CHECKPOINT).is_file()
     model = load_checkpoint(begun.init) if begun.init and fresh else None
@@ -62,8 +62,8 @@ def train_run(spec: TrainSpec, progress: Report | None = None) -> Reached | None
         for source in sources:
             source.open(device)
     with locked(spec.run):
-        if not spec.resume:
-            begun = begin(spec.run, begun)
+        if leads and not spec.resume:
+            begin(spec.run, begun)
         report.note(f"precision {decision.precision}: {decision.reason}")
         if decision.slow:
             slow = f"warning: precision {decision.precision} is slow here"
@@ -136,7 +136,7 @@ def _inherited(followed: Begun, recipe: Recipe, given: Mapping[str, str], report
     }
     for name, why in unused.items():
         if why and folders.pop(name, None) is not None:
-            report.note(f"`{name}` of {given['follows']} is left out: the recipe {why}")
+            report.note(f"the {name} of {given['follows']} are not used: the recipe {why}")
     return folders
 
 

@@ -27,6 +27,7 @@ from .spec import Session
 _SHARE = 0.93
 _MIB, _GIB = 2**20, 2**30
 _TRIAL_PX = 128
+_WORKSPACE = 1.2  # measured at 256²: what convolutions and gradients on their way take beside what is held
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 _BF16_CAPABILITY = (8, 0)  # Ampere
 
@@ -95,7 +96,7 @@ class Pace(NamedTuple):
 
 
 class Need(NamedTuple):
-    """What a step of a stage takes: seconds, and bytes that are held for the gradient."""
+    """What a step of a stage takes: seconds, and bytes of RAM, or of the GPU's memory, beside the weights."""
 
     step_s: float
     held_bytes: float
@@ -207,7 +208,7 @@ def _tried(module: MattingModule, scenes: Scenes, precision: Precision) -> Need:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     module.zero_grad()
-    return Need(time.perf_counter() - begun, sum(held.values()))
+    return Need(time.perf_counter() - begun, _WORKSPACE * sum(held.values()))
 
 
 def _noise(crop: int, samples: int, device: torch.device) -> Scenes:

@@ -1,5 +1,6 @@
 """A training run from its folder, its recipe and its sources."""
 
+import errno
 import logging
 import warnings
 from datetime import timedelta
@@ -13,7 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ..errors import DeviceError, InputError
+from ..errors import DeviceError, InputError, OutputError
 from ..files import replace_file
 from ..model import LiteMatting
 from ..system import keep_freed_memory
@@ -27,6 +28,7 @@ from .rundir import CHECKPOINT, Begun, read_followed
 from .spec import Session
 
 _PATIENCE = timedelta(days=7)
+_FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 
 
 def find_device(name: str, devices: int) -> torch.device:
@@ -70,6 +72,11 @@ def train(session: Session, begun: Begun, sources: Sources, model: LiteMatting |
     except InputError as error:
         # From a loader process it comes wrapped in that process's traceback.
         raise InputError(str(error).strip().splitlines()[-1].split("InputError: ")[-1]) from error
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        # From TensorBoard's log; our own files say it themselves.
+        raise OutputError(f"{spec.run}: cannot be written: {error.strerror}; free some space") from error
     except SystemExit as ended:
         # Lightning makes this of Ctrl-C. Before the first step SIGTERM comes as an exit, too, by the caller's handler.
         if isinstance(ended.__context__, KeyboardInterrupt):

@@ -56,13 +56,8 @@ class Begun:
     encoder_minutes: float = 30.0
 
 
-def begin(run: Path, begun: Begun) -> Begun:
-    """Write what a new run is begun with into its folder. Raises `UsageError` as `check_free` does, and `OutputError`.
-
-    In a process of another device it is there already. Returns what is there.
-    """
-    if is_follower():
-        return reopen(run)
+def begin(run: Path, begun: Begun) -> None:
+    """Write what a new run is begun with into its folder. Raises as `check_free` does, and `OutputError`."""
     check_free(run)
     if begun.libraries:
         make_folder(Path(begun.libraries))
@@ -71,7 +66,6 @@ def begin(run: Path, begun: Begun) -> Begun:
         with replacing(run / START) as draft:
             shutil.copyfile(Path(begun.follows) / CHECKPOINT, draft)
     keep(run, begun)
-    return begun
 
 
 def check_free(run: Path) -> None:

@@ -43,7 +43,7 @@ def test_the_held_out_error_is_the_mean_sad_over_unknown_pixels(
     write_scenes(tmp_path / "scenes", families)
     monkeypatch.setattr(judge, "SCENES", 3)
     monkeypatch.setattr(judge.judge, "__defaults__", (3,))
-    given: list[np.ndarray] = []
+    given: list[Any] = []
     network = judge.predict
 
     def predict(*inputs: Any) -> Any:

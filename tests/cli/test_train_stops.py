@@ -121,8 +121,8 @@ def test_a_program_is_told_everything_and_nothing_is_printed(
             raise Enough
 
     assert finished.is_dir()  # whose library is used
-    folders = {"photos": material / "photos", "libraries": material / "libraries"}
-    spec = TrainSpec(run=tmp_path / "run", recipe=tiny, device="cpu", **folders)
+    photos, libraries = material / "photos", material / "libraries"
+    spec = TrainSpec(run=tmp_path / "run", recipe=tiny, device="cpu", photos=photos, libraries=libraries)
     with pytest.raises(Enough):
         train_run(spec, tell)
     notes = [progress.note for progress in told if progress.note]
@@ -206,8 +206,8 @@ def test_a_run_that_is_continued_lends_its_recipe_and_what_the_new_one_uses(fini
     assert (begun.strands, begun.cutouts) == (None, None)
     assert begun.recipe == read_recipe(tmp_path / "plain.toml")
     assert notes == [
-        f"`strands` of {run} is left out: the recipe gives groomed no weight",
-        f"`cutouts` of {run} is left out: the recipe sets procedural.cutouts to 0",
+        f"the strands of {run} are not used: the recipe gives groomed no weight",
+        f"the cutouts of {run} are not used: the recipe sets procedural.cutouts to 0",
     ]
     given = TrainSpec(run=tmp_path / "new", follows=run, recipe=tmp_path / "plain.toml", strands=tmp_path / "s")
     with pytest.raises(UsageError, match=r"plain\.toml: procedural\.weights: `strands` are given, but groomed has no"):

@@ -49,12 +49,12 @@ def test_an_error_ends_the_drawing_of_everything_else(tmp_path: Path, monkeypatc
     assert time.monotonic() - begun < 1800, "the others take an hour"
 
 
-def test_closing_ends_what_is_being_drawn_and_cancels_the_rest() -> None:
+def test_processes_end_in_the_midst_of_drawing() -> None:
     drawers = Drawers(1)
     pid = drawers.submit(os.getpid).result()
     left = [drawers.submit(time.sleep, 3600) for _ in range(4)]
     begun = time.monotonic()
-    drawers.close()
+    drawers.end()
     assert time.monotonic() - begun < 1800
     assert not os.path.exists(f"/proc/{pid}")
     assert all(future.done() for future in left)

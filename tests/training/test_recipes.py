@@ -48,7 +48,7 @@ def totals(run: Path, steps: int, cpu_seconds: float, **more: object) -> None:
     run.mkdir(exist_ok=True)
     content: dict[str, object] = more | {
         "utc_begun": "2026-11-29T06:00:00Z",
-        "utc": f"2026-11-29T07:00:{steps % 60:02d}Z",
+        "utc": f"2026-11-29T{7 + steps // 600:02d}:00:00Z",
         "steps": steps,
         "crops": 3 * steps,
         "megapixels": 3 * steps * 320**2 / 1e6,
@@ -76,7 +76,7 @@ def test_a_line_of_the_ledger_is_what_was_computed_since_the_last(tmp_path: Path
     )
     assert done.returncode == 0, done.stderr
     with ledger.open(newline="") as file:
-        first, other, second = csv.DictReader(file)
+        other, first, second = csv.DictReader(file)  # in the order of time
     assert (first["run"], first["steps"], first["cpu_seconds"], first["held_out_sad"]) == ("long-1", "1000", "7201", "")
     assert (other["steps"], other["crops"]) == ("10", "30")
     assert (second["steps"], second["crops"], second["cpu_seconds"]) == ("500", "1500", "2799")
@@ -97,6 +97,12 @@ def test_a_line_of_the_ledger_is_what_was_computed_since_the_last(tmp_path: Path
         "totals.json: not the totals of a run: No such file"
         in script("ledger.py", tmp_path / "none", "--ledger", ledger).stderr
     )
+
+
+def test_the_ledger_is_in_the_order_of_time() -> None:
+    with (ROOT / "recipes" / "ledger.csv").open(newline="") as file:
+        times = [row["utc"] for row in csv.DictReader(file)]
+    assert times == sorted(times)
 
 
 def test_a_continued_run_enters_only_what_it_has_computed_itself(tmp_path: Path) -> None:
