@@ -71,7 +71,7 @@ def matte_photo(job: JobSpec, report: Report | None = None, opened: Opened | Non
     # What is found wrong soonest comes first: names of results, then the pictures, then the engine, which opens
     # slowest.
     results = Results.of(job)
-    made = open_masks(job, opened and opened.segmenter) if job.trimap.kind == "photo" else None
+    made = open_masks(job, None if opened is None else opened.segmenter) if job.trimap.kind == "photo" else None
     # Closed before the engine needs the memory.
     with closing_masks(made) if opened is None else contextlib.nullcontext(made) as maker:
         photo, found = read_pair(job.images, job.source, job, maker, alone=True)

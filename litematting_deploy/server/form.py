@@ -25,9 +25,7 @@ Result: TypeAlias = Literal["alpha", "cutout", "foreground", "preview"]
 RESULTS: tuple[Result, ...] = get_args(Result)
 PHOTO = "photo"
 _FIELDS: dict[str, tuple[Any, tuple[Check, ...]]] = {
-    name: declared
-    for spec in (TrimapSpec, OutputSpec, JobSpec, PlanSpec)
-    for name, declared in checks_of(spec).items()  # type: ignore[arg-type]  # a class is hashable
+    name: declared for spec in (TrimapSpec, OutputSpec, JobSpec, PlanSpec) for name, declared in checks_of(spec).items()
 }
 # Of the server's own choice: its engine with its plan, and what it opens, keeps and accepts.
 _OWN = {"engine", "plan", "margin", "step", "published", "segmenter", "max_megapixels"}

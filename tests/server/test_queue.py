@@ -37,7 +37,7 @@ async def serving(folder: Path, engine: Slow, **spec: Any) -> AsyncIterator[tupl
 
 
 def client(service: Service) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(service.app)  # type: ignore[arg-type]  # Starlette's own types of the same calls
+    transport = httpx.ASGITransport(service.app)
     return httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=PATIENCE_S)
 
 
@@ -137,7 +137,7 @@ def test_a_token(tmp_path: Path) -> None:
                 {"Authorization": f"Bearer {token}x"},
                 {"Authorization": "Bearer ä"},
             ):
-                sent = [(name, value.encode("latin-1")) for name, value in given.items()]
+                sent = [(name.encode(), value.encode("latin-1")) for name, value in given.items()]
                 for path in ("/", "/metrics", "/v1/engine", "/openapi.json", MATTE):
                     answer = await http.get(path, headers=sent)
                     assert answer.status_code == 401, path
@@ -169,9 +169,12 @@ def test_photos_alone_where_there_is_a_segmenter(tmp_path: Path, monkeypatch: py
     network(tmp_path / "net.onnx", **NETWORKS["U2-Net"])  # type: ignore[arg-type]
     opened: list[str] = []
     opens = Segmenter.__init__
-    monkeypatch.setattr(
-        Segmenter, "__init__", lambda self, path, *rest: (opened.append(path), opens(self, path, *rest))[1]
-    )
+
+    def noted(self: Segmenter, path: Any, *rest: Any) -> None:
+        opened.append(path)
+        opens(self, path, *rest)
+
+    monkeypatch.setattr(Segmenter, "__init__", noted)
 
     async def run() -> None:
         with Segmenter(tmp_path / "net.onnx", "cpu") as segmenter:
