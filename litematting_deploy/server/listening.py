@@ -8,7 +8,6 @@ from typing import Any
 from .._optional import require
 from ..errors import UsageError
 
-
 KEPT_S = 75
 """Seconds that an idle connection is kept: longer than clients and proxies keep theirs, since a request that is sent
 while the server closes is lost."""
