@@ -8,6 +8,10 @@ from typing import Any
 from .._optional import require
 from ..errors import UsageError
 
+KEPT_S = 75
+"""Seconds that an idle connection is kept: longer than clients and proxies keep theirs, since a request that is sent
+while the server closes is lost."""
+
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens; port 0 is any that is free. Raises `UsageError`."""
@@ -49,6 +53,7 @@ def run(app: Any, listening: socket.socket, extra: str, command: str, grace_s: i
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=grace_s,
+        timeout_keep_alive=KEPT_S,
     )
     server = uvicorn.Server(config)
     # Connections that are cut off at the end are no error.

@@ -5,7 +5,7 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -57,7 +57,7 @@ class JobQueue:
         finally:
             self.taken -= 1
 
-    async def run(self, work: Callable[[Report], Made], left: Awaitable[object]) -> Made:
+    async def run(self, work: Callable[[Report], Made], left: Coroutine[Any, Any, None]) -> Made:
         """Run a job in a worker thread and return its result. Raises what it raises, and `ClientLeftError`.
 
         work: gets what its progress is reported to, which ends it once the client has left. left: ends when the client
@@ -80,9 +80,9 @@ class JobQueue:
 
         job = self._pool.submit(worked)
         made, leaving = asyncio.wrap_future(job), asyncio.ensure_future(left)
-        waited: set[asyncio.Future[Any]] = {made, leaving}
+        either: set[asyncio.Future[Any]] = {made, leaving}
         try:
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not made.done():
                 gone.set()
                 if job.cancel():

@@ -24,7 +24,7 @@ from tests.server.test_service import pixels
 pytestmark = [pytest.mark.slow, pytest.mark.heavy]
 
 PHOTOS, CLIENTS, WARM = 200, 8, 50
-ROUNDS, MOST_COST = 5, 1.15
+ROUNDS, MOST_COST = 3, 1.15
 
 
 def crop(left: int, top: int, width: int, height: int) -> tuple[Image.Image, Image.Image]:

@@ -170,7 +170,7 @@ def test_photos_alone_where_there_is_a_segmenter(tmp_path: Path, monkeypatch: py
     opened: list[str] = []
     opens = Segmenter.__init__
 
-    def noted(self: Segmenter, path: str, *rest: Any) -> None:
+    def noted(self: Segmenter, path: Any, *rest: Any) -> None:
         opened.append(path)
         opens(self, path, *rest)
 
