@@ -36,10 +36,10 @@ class BuildProfile(Spec):
     """A description of the engine to build. None leaves a choice to the builder, or to the ONNX.
 
     - `backend`: `tensorrt` or `tensorrt-rtx`; the installed one by default.
-    - `min_batch`, `opt_batch`, `max_batch`: smallest, best and largest batch, by default 1, 1 and 8; an ONNX with a fixed
-      batch keeps that.
-    - `architectures`: compute capabilities such as `8.9`, for `tensorrt-rtx` only; by default the GPU's own, or those of
-      RTX 30, 40 and 50 if there is no GPU.
+    - `min_batch`, `opt_batch`, `max_batch`: smallest, best and largest batch, by default 1, 1 and 8; an ONNX with a
+      fixed batch keeps that.
+    - `architectures`: compute capabilities such as `8.9`, for `tensorrt-rtx` only; by default the GPU's own, or those
+      of RTX 30, 40 and 50 if there is no GPU.
     - `tf32`: let an fp32 ONNX multiply in TF32.
     - `workspace_mib`: limit of scratch memory on the device.
     - `optimization_level`: 0 (quick) to 5.
