@@ -55,11 +55,12 @@ def matte(case: Case, photo: Path, folder: Path) -> tuple[Path, Path, Path]:
     if not cutout.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         options: PhotoOptions = {"preview": look, "cutout": cutout, "background": GREY, "adaptive": True}
+        mask = None
         if case.box is not None:
-            matte_photo(photo, alpha=alpha, **options, box=case.box)
+            options["box"] = case.box
         else:
-            mask = EXAMPLES / f"{photo.stem}_mask.png"
-            matte_photo(photo, mask=mask, alpha=alpha, **options, unknown_width="24")
+            mask, options["unknown_width"] = EXAMPLES / f"{photo.stem}_mask.png", "24"
+        matte_photo(photo, alpha=alpha, mask=mask, **options)
     return look, alpha, cutout
 
 

@@ -21,9 +21,10 @@ def measure(
 ) -> dict[str, Any]:
     """Matte a photo in a process of its own, into a folder that is thrown away, and return where its time went.
 
-    image, trimap: files.
-    engine: what runs; the shipped weights by default.
-    cutout: also make a cut-out, with foreground colours.
+    - `image`, `trimap`: files.
+    - `engine`: what runs; the shipped weights by default.
+    - `cutout`: also make a cut-out, with foreground colours.
+
     Returns what `ltm-infer` writes of its timings: `seconds` from the start of the process, `peak_memory_mb`, `patches`
     and `skipped`, and `stages`, each with seconds, calls, when it first began, and the peak of memory until its end.
     Raises: `UsageError` with the reason where the photo cannot be matted.

@@ -41,17 +41,17 @@ _LEVELS = np.array((BACKGROUND, UNKNOWN, FOREGROUND), np.uint8)
 class BenchSpec:
     """What to measure, and how.
 
-    resolution: side of the patches of backends in pixels, a multiple of 32; files have their own.
-    backends: names for `backends.chosen`.
-    engines: files to measure as they are.
-    batches: patches per run; each is a row.
-    threads: on the CPU; None for all cores.
-    effort: how long to measure.
-    checkpoint: the weights that backends run and that alphas are compared with. By default, those of `engines` are
-    compared with the checkpoints that their sidecars name.
-    tolerance: largest difference of alpha; None for that of each row's precision.
-    trust: TensorRT engines without their sidecars are run.
-    variants: all networks of the paper are counted, and not only the full one.
+    - `resolution`: side of the patches of backends in pixels, a multiple of 32; files have their own.
+    - `backends`: names for `backends.chosen`.
+    - `engines`: files to measure as they are.
+    - `batches`: patches per run; each is a row.
+    - `threads`: on the CPU; None for all cores.
+    - `effort`: how long to measure.
+    - `checkpoint`: the weights that backends run and that alphas are compared with. By default, those of `engines` are
+      compared with the checkpoints that their sidecars name.
+    - `tolerance`: largest difference of alpha; None for that of each row's precision.
+    - `trust`: TensorRT engines without their sidecars are run.
+    - `variants`: all networks of the paper are counted, and not only the full one.
     """
 
     resolution: int = 1024
@@ -83,8 +83,9 @@ def benchmark(spec: BenchSpec, progress: Callable[[str], None] = lambda _: None)
     precisions and batches. Without PyTorch, complexity and accuracy are left out, and without `engines`, too, the
     shipped engine is measured at its own patch size, with a warning.
 
-    spec: what to measure.
-    progress: called with what is being done, in words.
+    - `spec`: what to measure.
+    - `progress`: called with what is being done, in words.
+
     Raises: `ArtefactError` for a file that is not there.
     """
     for path in (*spec.engines, spec.checkpoint):

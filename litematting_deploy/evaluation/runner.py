@@ -44,13 +44,13 @@ PEERS = {
 class Evaluation:
     """How good an engine's mattes of a data set are.
 
-    dataset: what was evaluated.
-    engine, engine_file, plan: the engine in words, its file or URL, and how patches were placed.
-    published: mattes were made by the authors' crop-and-stitch.
-    results: image name -> method -> result; our method is called `NETWORK`.
-    means: method -> mean over the images.
-    clips: name of a clip -> method -> its errors over time; empty for a data set without clips.
-    report: the page, where one was asked for.
+    - `dataset`: what was evaluated.
+    - `engine`, `engine_file`, `plan`: the engine in words, its file or URL, and how patches were placed.
+    - `published`: mattes were made by the authors' crop-and-stitch.
+    - `results`: image name -> method -> result; our method is called `NETWORK`.
+    - `means`: method -> mean over the images.
+    - `clips`: name of a clip -> method -> its errors over time; empty for a data set without clips.
+    - `report`: the page, where one was asked for.
     """
 
     dataset: Dataset
@@ -109,15 +109,16 @@ def evaluate_dataset(
 ) -> Evaluation:
     """Matte every image of a data set, and compare the alphas with the true ones.
 
-    folder: the data set, in one of the layouts of `datasets.LAYOUTS`.
-    engine: what runs; the shipped weights by default.
-    plan: which patches run.
-    trimap: the folder of trimaps in the data set; the layout's first by default.
-    trimap_encoding: what their grey values mean.
-    max_megapixels: larger images are refused before they are decoded.
-    peers: also run PyMatting's methods, which take minutes and need the extra `peers`.
-    report_folder: where to write a page with all mattes.
-    progress: called with the number of images done, that of all, and what is being done.
+    - `folder`: the data set, in one of the layouts of `datasets.LAYOUTS`.
+    - `engine`: what runs; the shipped weights by default.
+    - `plan`: which patches run.
+    - `trimap`: the folder of trimaps in the data set; the layout's first by default.
+    - `trimap_encoding`: what their grey values mean.
+    - `max_megapixels`: larger images are refused before they are decoded.
+    - `peers`: also run PyMatting's methods, which take minutes and need the extra `peers`.
+    - `report_folder`: where to write a page with all mattes.
+    - `progress`: called with the number of images done, that of all, and what is being done.
+
     Raises: `InputError` naming the file; `OutputError`; what loading the engine raises.
     """
     engine, plan = engine or EngineSpec(), plan or PlanSpec()

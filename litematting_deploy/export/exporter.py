@@ -50,14 +50,15 @@ def export_onnx(
 
     The graph runs in ONNX Runtime on a fresh random batch, on flat and nearly flat `scenes` and on `samples`.
 
-    checkpoint: a .pth, .pt, .ckpt or .safetensors file.
-    output: the ONNX; by default beside the checkpoint, with the ending `.onnx`.
-    spec: patch size, batch, precision, forms of pooling and norm, tolerance.
-    samples: name to network inputs of the spec's patch size, as `verify.Inputs` has them.
-    weights_beside: refer to the weights in the safetensors checkpoint of the same folder; otherwise the ONNX is one
-        file with all it needs.
-    serving: also write the ONNX into a model repository for Triton.
-    calibration: scenes for `precision="int8"`, which takes minutes more. progress: called meanwhile.
+    - `checkpoint`: a .pth, .pt, .ckpt or .safetensors file.
+    - `output`: the ONNX; by default next to the checkpoint, with the extension `.onnx`.
+    - `spec`: patch size, batch, precision, forms of pooling and norm, tolerance.
+    - `samples`: name to network inputs of the spec's patch size, as `verify.Inputs` has them.
+    - `weights_beside`: refer to the weights in the safetensors checkpoint of the same folder; otherwise the ONNX is one
+      file with all it needs.
+    - `serving`: also write the ONNX into a model repository for Triton.
+    - `calibration`: scenes for `precision="int8"`, which takes minutes more.
+    - `progress`: called meanwhile.
 
     Raises `ToleranceError` above the spec's tolerance, or where INT8 costs too much SAD (see `quantise`), and nothing
     is left under the final name; also `UsageError`, `CheckpointError`, `OutputError`, and those of `Serving.check`.

@@ -46,21 +46,22 @@ def check_side(parameter: str, side: int) -> None:
 class ExportSpec(Spec):
     """What the ONNX is to be.
 
-    height, width: sides of a patch in pixels, multiples of 32.
-    batch: patches per call; None for any number.
-    precision: type of weights and activations; statistics of norms, softmax and averages are float32 in all. "int8" is
-        of convolutions alone, as far as SAD bears it, see `quantise`; the rest is half in the form "gpu", else float32.
-    pooling: the form of average pooling, see `model.pooling`.
-    norm: the form of group norm, see `norms`; None for "gpu" in fp16 with a fixed batch, and "group" elsewhere. "group"
-        is one GroupNormalization node; "instance" and "batch" are spelled out around these; "folded" is for ONNX
-        Runtime on a CPU, float32 only; "gpu" draws the network for TensorRT, with pooling in a form of its own, see
-        `gpu_blocks`.
-    float32: of fp16, stages that stay in float32, by the names of the network's parts (layer0 to layer7, layerx, gfnb,
-        ppm, dfpool, uper1 to uper5, out); a failing export says which. Not in the form "gpu", which is of one type.
-    enb_pooling: of a checkpoint of the paper's Table 4, how its Efficient Non-Local Block samples, which its tensors do
-        not show; see `ModelConfig`. "max" needs `pooling` "adaptive".
-    tolerance: largest absolute difference of alpha, in INT8 mean difference; None for that of the
-        precision in `TOLERANCES`.
+    - `height`, `width`: sides of a patch in pixels, multiples of 32.
+    - `batch`: patches per call; None for any number.
+    - `precision`: type of weights and activations; statistics of norms, softmax and averages are float32 in all. "int8"
+      is of convolutions alone, as far as SAD bears it, see `quantise`; the rest is half in the form "gpu", else
+      float32.
+    - `pooling`: the form of average pooling, see `model.pooling`.
+    - `norm`: the form of group norm, see `norms`; None for "gpu" in fp16 with a fixed batch, and "group" elsewhere.
+      "group" is one GroupNormalization node; "instance" and "batch" are spelled out around these; "folded" is for ONNX
+      Runtime on a CPU, float32 only; "gpu" draws the network for TensorRT, with pooling in a form of its own, see
+      `gpu_blocks`.
+    - `float32`: of fp16, stages that stay in float32, by the names of the network's parts (layer0 to layer7, layerx,
+      gfnb, ppm, dfpool, uper1 to uper5, out); a failing export says which. Not in the form "gpu", which is of one type.
+    - `enb_pooling`: of a checkpoint of the paper's Table 4, how its Efficient Non-Local Block samples, which its
+      tensors do not show; see `ModelConfig`. "max" needs `pooling` "adaptive".
+    - `tolerance`: largest absolute difference of alpha, in INT8 mean difference; None for that of the precision in
+      `TOLERANCES`.
 
     Raises `UsageError` for a value that is not accepted.
     """

@@ -36,10 +36,11 @@ def write_image(
 ) -> None:
     """Write a picture by the suffix of `path`, whole or not at all.
 
-    pixels: (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA; uint8 or uint16 for PNG and TIFF, float16 or float32 for
-    OpenEXR, where grey is alpha, and uint8 grey or RGB for JPEG.
-    metadata: what the type of file can hold of it is kept; grey has no use for a profile of colours.
-    premultiplied: what a TIFF says of its alpha channel.
+    - `pixels`: (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA; uint8 or uint16 for PNG and TIFF, float16 or float32 for
+      OpenEXR, where grey is alpha, and uint8 grey or RGB for JPEG.
+    - `metadata`: what the type of file can hold of it is kept; grey has no use for a profile of colours.
+    - `premultiplied`: what a TIFF says of its alpha channel.
+
     Raises `OutputError`, or `UsageError` for another suffix, for pixels of another type or shape, and for what is no
     path.
     """

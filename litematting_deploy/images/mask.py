@@ -27,10 +27,10 @@ class MaskMeaning:
 
     A file's own numbers are 0..255 of 8 bits, 0..15 of 4, 0..1 of 1 bit, 0..65535 of 16 bits, 0.0..1.0 of OpenEXR.
 
-    threshold: values from this one on are foreground and all others background, in the file's own numbers or in percent
-    of the top of the mask's range.
-    labels: exactly these class ids are foreground; of a palette, its indices.
-    `TrimapSpec` says which numbers these may be, and that one of both is given.
+    - `threshold`: values from this one on are foreground and all others background, in the file's own numbers or in
+      percent of the top of the mask's range.
+    - `labels`: exactly these class ids are foreground; of a palette, its indices. `TrimapSpec` says which numbers these
+      may be, and that one of both is given.
     """
 
     threshold: Amount | None = None
@@ -112,9 +112,10 @@ def read_mask(
 
     Of 16 bits it takes the upper 8; of an OpenEXR file channel A, or else Y or equal R, G, B, 0..1.
 
-    photo: whose pixels the mask is for, see `Photo.fit`; without, an OpenEXR mask is what its display window shows.
-    meaning: which values are the object; class ids are grey values or a palette's indices, never alpha.
-    alone: the mask is not one of a sequence, of which another mask tells the scale.
+    - `photo`: whose pixels the mask is for, see `Photo.fit`; without, an OpenEXR mask is what its display window shows.
+    - `meaning`: which values are the object; class ids are grey values or a palette's indices, never alpha.
+    - `alone`: the mask is not one of a sequence, of which another mask tells the scale.
+
     Raises `InputError`, `DimMaskError`; see `MaskMeaning.applied`.
     """
     path = path_text("path", path)

@@ -120,12 +120,13 @@ def matte_photo(
 ) -> PhotoResult:
     """Matte one photo and write its results, the alpha first.
 
-    images: the photo; or a `JobSpec` that describes everything.
-    trimap: its trimap.
-    alpha: the file that the matte is written to: PNG, TIFF or OpenEXR.
-    mask: a mask instead of a trimap; without either, the option `box`, `key`, `plate` or `segmenter` makes one.
-    progress: called with a `JobProgress` whenever the job advances, from any thread.
-    options: further results, engine, plan and so on; see `PhotoOptions`.
+    - `images`: the photo; or a `JobSpec` that describes everything.
+    - `trimap`: its trimap.
+    - `alpha`: the file that the matte is written to: PNG, TIFF or OpenEXR.
+    - `mask`: a mask instead of a trimap; without either, the option `box`, `key`, `plate` or `segmenter` makes one.
+    - `progress`: called with a `JobProgress` whenever the job advances, from any thread.
+    - `options`: further results, engine, plan and so on; see `PhotoOptions`.
+
     Raises `UsageError`, `InputError`, `OutputError`, `ForegroundError` where the alpha is written and the colours are
     not, and what opening an engine raises.
     """
@@ -145,13 +146,14 @@ def matte_folder(
 ) -> JobResult:
     """Matte the photos of a folder or of a numbered pattern; the result names those that failed, and why.
 
-    images: a folder, or a pattern such as frame.%04d.exr; or a `JobSpec` that describes everything.
-    trimap: the folder or pattern of their trimaps, which have the names or numbers of the photos; with `keyframes`, of
-    some of them.
-    alpha: the folder that the mattes are written to.
-    mask: a folder or pattern of masks instead of trimaps.
-    progress: called with a `JobProgress` whenever the job advances, from any thread.
-    options: further results, engine, plan and so on; see `FolderOptions`. Further results are folders, too.
+    - `images`: a folder, or a pattern such as frame.%04d.exr; or a `JobSpec` that describes everything.
+    - `trimap`: the folder or pattern of their trimaps, which have the names or numbers of the photos; with `keyframes`,
+      of some of them.
+    - `alpha`: the folder that the mattes are written to.
+    - `mask`: a folder or pattern of masks instead of trimaps.
+    - `progress`: called with a `JobProgress` whenever the job advances, from any thread.
+    - `options`: further results, engine, plan and so on; see `FolderOptions`. Further results are folders, too.
+
     Raises `UsageError`, `InputError`, `OutputError`, and what opening an engine raises. Failed frames raise nothing;
     the result lists them.
     """
@@ -171,13 +173,14 @@ def matte_clip(
 ) -> JobResult:
     """Matte the frames of a clip and write clips of them with its times, sound and timecode. Needs the extra `video`.
 
-    images: the clip; or a `JobSpec` that describes everything.
-    trimap: a clip of as many trimaps, or a folder or pattern of one for each frame; with `keyframes`, a folder or
-    pattern for some frames, whose numbers count from `first_number`.
-    alpha: the clip that the mattes are written to; its extension selects the codec.
-    mask: a clip, folder or pattern of masks instead of trimaps.
-    progress: called with a `JobProgress` whenever the job advances, from any thread.
-    options: further results, engine, plan and so on; see `ClipOptions`. Further results are clips, too.
+    - `images`: the clip; or a `JobSpec` that describes everything.
+    - `trimap`: a clip of as many trimaps, or a folder or pattern of one for each frame; with `keyframes`, a folder or
+      pattern for some frames, whose numbers count from `first_number`.
+    - `alpha`: the clip that the mattes are written to; its extension selects the codec.
+    - `mask`: a clip, folder or pattern of masks instead of trimaps.
+    - `progress`: called with a `JobProgress` whenever the job advances, from any thread.
+    - `options`: further results, engine, plan and so on; see `ClipOptions`. Further results are clips, too.
+
     Raises `UsageError`, `InputError`, `OutputError`, `DependencyError`, what opening an engine raises and, where
     `failed_frames` is not "known", the error of the first frame that fails; finished work is kept for `resume`.
     """
@@ -212,22 +215,25 @@ def make_trimap(
 ) -> NDArray[np.uint8]:
     """Return a trimap (H, W) uint8 of 0 / 128 / 255, made from a binary or soft mask, or from an image alone.
 
-    mask: (H, W) bool or uint8, or what `matting.inputs.as_mask` accepts as one, such as a PIL image; or the path of a
-    mask. With `box`, `key`, `plate` or `segmenter`, which make a mask, the image.
-    unknown_width: width of the unknown band on each side of the mask's edge, in pixels, or in percent of the square
-    root of the object's area, such as "2%"; by default 15 pixels, or a width that depends on how the mask was made.
-    image: the photo of the mask, (H, W, 3) uint8 RGB, or its path: the band is widened where fine edges continue past
-    it.
-    box: x, y, width and height of the subject's box, in pixels. key: the colour of the screen behind the subject, see
-    `segmentation.key.mask_from_key`, with key_tolerance and key_softness. plate: an image of the same view without it.
-    segmenter: a `Segmenter`, or the path of its ONNX, which is opened for this call only.
-    sure_foreground, sure_background: masks of what a mask made from the image must contain, and must not contain.
-    mask_threshold: foreground from this value on, in the mask's own numbers, or in percent of their range.
-    mask_labels: the class ids that are the subject.
-    doubt: a mask is background up to the first of these values, 0..1, and foreground from the second.
-    largest: how many of the mask's largest pieces are kept.
-    unit_range: images are float, 0..1.
-    max_megapixels: refuse files with larger pictures before decoding them.
+    - `mask`: (H, W) bool or uint8, or what `matting.inputs.as_mask` accepts as one, such as a PIL image; or the path of
+      a mask. With `box`, `key`, `plate` or `segmenter`, which make a mask, the image.
+    - `unknown_width`: width of the unknown band on each side of the mask's edge, in pixels, or in percent of the square
+      root of the object's area, such as "2%"; by default 15 pixels, or a width that depends on how the mask was made.
+    - `image`: the photo of the mask, (H, W, 3) uint8 RGB, or its path: the band is widened where fine edges continue
+      past it.
+    - `box`: x, y, width and height of the subject's box, in pixels.
+    - `key`: the colour of the screen behind the subject, see `segmentation.key.mask_from_key`, with key_tolerance and
+      key_softness.
+    - `plate`: an image of the same view without it.
+    - `segmenter`: a `Segmenter`, or the path of its ONNX, which is opened for this call only.
+    - `sure_foreground`, `sure_background`: masks of what a mask made from the image must contain, and must not contain.
+    - `mask_threshold`: foreground from this value on, in the mask's own numbers, or in percent of their range.
+    - `mask_labels`: the class ids that are the subject.
+    - `doubt`: a mask is background up to the first of these values, 0..1, and foreground from the second.
+    - `largest`: how many of the mask's largest pieces are kept.
+    - `unit_range`: images are float, 0..1.
+    - `max_megapixels`: refuse files with larger pictures before decoding them.
+
     Raises `InputError`, `UsageError`, and what opening a segmenter raises.
     """
     ways = {"box": box, "key": key, "plate": plate, "segmenter": segmenter}
@@ -309,13 +315,14 @@ def cut_out(
 ) -> NDArray[np.uint8]:
     """Return a cut-out (H, W, 4) uint8 RGBA: estimated foreground colours without the old background, and the alpha.
 
-    image: (H, W, 3) uint8 RGB, sRGB-encoded, or what `matting.inputs.as_image` takes for that; or a photo's path.
-    alpha: (H, W) float, 0..1, or levels in uint8 or uint16; or its path.
-    premultiplied: colours are multiplied by alpha.
-    unit_range: the image is float, 0..1.
-    allow_dim: nothing needs to be opaque, as smoke; otherwise such an alpha is refused, since it may have the wrong
-    scale.
-    max_megapixels: files with larger pictures are refused before they are decoded.
+    - `image`: (H, W, 3) uint8 RGB, sRGB-encoded, or what `matting.inputs.as_image` accepts as one; or a photo's path.
+    - `alpha`: (H, W) float, 0..1, or levels in uint8 or uint16; or its path.
+    - `premultiplied`: colours are multiplied by alpha.
+    - `unit_range`: the image is float, 0..1.
+    - `allow_dim`: accept an alpha that is opaque nowhere, such as smoke; otherwise it is refused, since it may have the
+      wrong scale.
+    - `max_megapixels`: refuse files with larger pictures before decoding them.
+
     Raises `InputError`, `ForegroundError`.
     """
     with _files(image=image, alpha=alpha):

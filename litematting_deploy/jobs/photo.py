@@ -25,11 +25,11 @@ from .trimaps import closing_masks, open_masks, read_pair
 class PhotoResult:
     """The outcome of a photo.
 
-    files: the files that were written.
-    hw: height and width of the alpha, in pixels.
-    seconds: duration of the whole job.
-    plan, engine: in words.
-    lacking: what the trimap has no pixel of, as "no sure foreground"; None where it has both sides.
+    - `files`: the files that were written.
+    - `hw`: height and width of the alpha, in pixels.
+    - `seconds`: duration of the whole job.
+    - `plan`, `engine`: in words.
+    - `lacking`: what the trimap has no pixel of, as "no sure foreground"; None where it has both sides.
     """
 
     files: tuple[str, ...]

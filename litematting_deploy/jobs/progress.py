@@ -29,15 +29,15 @@ _MAPPINGS = ("failures", "remarks", "files")
 class JobProgress:
     """The progress of a job at one moment.
 
-    what: the present activity, as "frames" or "patches".
-    done: how much of it is done, with the part of a frame that is being matted.
-    total: of how much; None where nobody knows.
-    eta_s: seconds that are left, by the pace until now.
-    patches: how many patches of the present frame are done, and of how many.
-    ended: the name of the frame that has just been written or has failed.
-    failure: why it failed.
-    note: what people should know.
-    detail: the note is for those who asked for details.
+    - `what`: the current activity, such as "frames" or "patches".
+    - `done`: how much of it is done, including the finished part of the current frame.
+    - `total`: how much there is; None if unknown.
+    - `eta_s`: estimated seconds left, from the pace so far.
+    - `patches`: number of finished patches of the current frame, and of all its patches.
+    - `ended`: the name of the frame that has just been written or has failed.
+    - `failure`: why it failed.
+    - `note`: a message for the user.
+    - `detail`: the note is only for users who asked for details.
     """
 
     what: str
@@ -55,19 +55,19 @@ class JobProgress:
 class JobResult:
     """The outcome of a job of many frames.
 
-    total: how many frames the job has.
-    tried: how many of them were not done before.
-    seconds: duration of the whole job.
-    engine: in words; empty where nothing was left to do.
-    failures: why frames failed, by their names.
-    missing: numbers that were asked for and do not exist.
-    remarks: what may surprise about frames, by their names.
-    passed_over: files of the folders that are not read as pictures.
-    unmatched: trimaps and masks without a photo.
-    left_over: how many of both, in words.
-    notes: what else people should know, in lines.
-    files: the results that are there at the end, with the format of a file (png, tiff, exr, jpeg) or the codec of a
-    clip.
+    - `total`: how many frames the job has.
+    - `tried`: how many of them were not done before.
+    - `seconds`: duration of the whole job.
+    - `engine`: in words; empty where nothing was left to do.
+    - `failures`: why frames failed, by their names.
+    - `missing`: numbers that were asked for and do not exist.
+    - `remarks`: what may surprise about frames, by their names.
+    - `passed_over`: files of the folders that are not read as pictures.
+    - `unmatched`: trimaps and masks without a photo.
+    - `left_over`: how many of both, in words.
+    - `notes`: what else people should know, in lines.
+    - `files`: the results that are there at the end, with the format of a file (png, tiff, exr, jpeg) or the codec of a
+      clip.
     """
 
     total: int

@@ -58,20 +58,23 @@ class EngineOptions(TypedDict, total=False):
 def load_engine(path: str | Path | None = None, device: str = AUTO, **options: Unpack[EngineOptions]) -> Engine:
     """Open the engine in a file or on a server; without `path`, the shipped weights.
 
-    path: an ONNX, a TensorRT engine, a checkpoint, which runs in PyTorch itself (extra `export`), or the URL of a model
-    on a Triton server, grpc://HOST:8001/MODEL (extra `triton`).
-    device: `auto`, the best one of those installed here by the rules of `runtime.automatic`; `cpu`, `cuda[:N]`; for an
-    ONNX also `tensorrt[:N]`, `openvino`, `openvino:gpu`, `openvino:npu`, `webgpu` or `coreml`; for a checkpoint `mps`.
-    patch_hw: height and width of the patches of a checkpoint, 640x640 by default. Other engines take patches of one
-    size, and another one is refused.
-    batch: patches per call on a GPU and in OpenVINO, or the most per request to a server.
-    threads: of an ONNX or a checkpoint on the CPU, all cores by default; PyTorch's and OpenCV's are those of the whole
-    process from then on.
-    precision: `fp32` (the default), `tf32` or `fp16` of a checkpoint on a GPU; `fp32`, `bf16` or `fp16` in OpenVINO.
-    compiled: run a checkpoint through `torch.compile`.
-    channels_last: keep the activations of a checkpoint as (N, H, W, C) in memory, which may be faster.
-    trust: run a TensorRT engine that has no sidecar. An engine is code of whoever made it.
-    timeout_s: of each request to a Triton server, in seconds.
+    - `path`: an ONNX, a TensorRT engine, a checkpoint, which runs in PyTorch itself (extra `export`), or the URL of a
+      model on a Triton server, grpc://HOST:8001/MODEL (extra `triton`).
+    - `device`: `auto`, the best one of those installed here by the rules of `runtime.automatic`; `cpu`, `cuda[:N]`; for
+      an ONNX also `tensorrt[:N]`, `openvino`, `openvino:gpu`, `openvino:npu`, `webgpu` or `coreml`; for a checkpoint
+      `mps`.
+    - `patch_hw`: height and width of the patches of a checkpoint, 640x640 by default. Other engines take patches of one
+      size, and another one is refused.
+    - `batch`: patches per call on a GPU and in OpenVINO, or the most per request to a server.
+    - `threads`: of an ONNX or a checkpoint on the CPU, all cores by default; PyTorch's and OpenCV's are those of the
+      whole process from then on.
+    - `precision`: `fp32` (the default), `tf32` or `fp16` of a checkpoint on a GPU; `fp32`, `bf16` or `fp16` in
+      OpenVINO.
+    - `compiled`: run a checkpoint through `torch.compile`.
+    - `channels_last`: keep the activations of a checkpoint as (N, H, W, C) in memory, which may be faster.
+    - `trust`: run a TensorRT engine that has no sidecar. An engine is code of whoever made it.
+    - `timeout_s`: of each request to a Triton server, in seconds.
+
     Raises `ArtefactError`, `CheckpointError`, `DeviceError`, `DependencyError` or `UsageError`.
     """
     return open_spec(EngineSpec(engine=None if path is None else path_text("path", path), device=device, **options))

@@ -96,7 +96,8 @@ class Matter:
     ) -> Self:
         """Return a `Matter` with the engine in `path`, or with the shipped weights.
 
-        plan, margin, step, refine: as in `Matter`. device, options, errors: as in `load_engine`.
+        - `plan`, `margin`, `step`, `refine`: as in `Matter`.
+        - `device`, `options`: as in `load_engine`, whose errors it raises, too.
         """
         engine = EngineSpec(engine=None if path is None else path_text("path", path), device=device, **options)
         return cls.open(engine, PlanSpec(plan=plan, margin=margin, step=step, refine=refine))
@@ -110,8 +111,10 @@ class Matter:
     ) -> Self:
         """Open an engine and return a `Matter` that runs it; close it, or use it in a `with` statement.
 
-        engine: which engine, and where; it runs `engine.batch` patches at a time. plan: which patches of a photo run.
-        trimap: (H, W) uint8, if only one photo is matted: `auto` then considers the cost of opening an engine.
+        - `engine`: which engine, and where; it runs `engine.batch` patches at a time.
+        - `plan`: which patches of a photo run.
+        - `trimap`: (H, W) uint8, if only one photo is matted: `auto` then considers the cost of opening an engine.
+
         Raises what `load_engine` raises, and `UsageError` if the plan does not fit the engine, which is then closed.
         """
         opened = open_spec(engine, trimap)
@@ -173,13 +176,13 @@ class Matter:
     ) -> Any:
         """Return the alpha (H, W) of a photo.
 
-        image: (H, W, 3) uint8 RGB, or what `matting.inputs.as_image` accepts as one, such as a PIL image.
-        trimap: (H, W) uint8 of 0 / 128 / 255, or what `matting.inputs.as_trimap` accepts as one.
-        progress: called with the patches done and the patches to run; refinement counts as much as these.
-        dtype: float16, float32 or float64 for 0..1, uint8 or uint16 for the nearest level up to 255 or 65535.
-        unit_range: the image is (H, W, 3) float, 0..1, and is rounded to 8 bits.
-        allow_no_unknown: accept a trimap without unknown pixels as the alpha; otherwise it is refused, since it may be
-        a mask.
+        - `image`: (H, W, 3) uint8 RGB, or what `matting.inputs.as_image` accepts as one, such as a PIL image.
+        - `trimap`: (H, W) uint8 of 0 / 128 / 255, or what `matting.inputs.as_trimap` accepts as one.
+        - `progress`: called with the patches done and the patches to run; refinement counts as much as these.
+        - `dtype`: float16, float32 or float64 for 0..1, uint8 or uint16 for the nearest level up to 255 or 65535.
+        - `unit_range`: the image is (H, W, 3) float, 0..1, and is rounded to 8 bits.
+        - `allow_no_unknown`: accept a trimap without unknown pixels as the alpha; otherwise it is refused, since it may
+          be a mask.
 
         Known pixels are 0 or 1. In addition to the engine, image and trimap, this takes about 12 bytes of memory per
         pixel, however many patches run. With an engine on a CUDA device, image and trimap may be uint8 arrays there
@@ -225,14 +228,14 @@ class Matter:
     ) -> Iterator[Any]:
         """Return the alphas of many images, in order; on a device, the copies of neighbours overlap with computation.
 
-        frames: image and trimap of each, as a call takes them; on a device they must not change until their alpha has
-        come. A frame is asked for while the one before is computed; if that fails, the alpha before comes first.
-        dtype, unit_range: as a call takes them.
-        progress: of the patches of each frame; on a device only when all are done, since waiting for them would keep
-        the next frame waiting, too.
-        go_on: where an alpha is not finite, its `NotFiniteError` comes in its place; otherwise it is raised.
-        allow_no_unknown: no trimap needs unknown pixels. Otherwise one of them does, since an object may leave the
-        picture, but masks have none; where all lack them, the last alpha is followed by an `InputError`.
+        - `frames`: image and trimap of each, as a call takes them; on a device they must not change until their alpha
+          has come. A frame is asked for while the one before is computed; if that fails, the alpha before comes first.
+        - `dtype`, `unit_range`: as a call takes them.
+        - `progress`: of the patches of each frame; on a device only when all are done, since waiting for them would
+          keep the next frame waiting, too.
+        - `go_on`: where an alpha is not finite, its `NotFiniteError` comes in its place; otherwise it is raised.
+        - `allow_no_unknown`: no trimap needs unknown pixels. Otherwise one of them does, since an object may leave the
+          picture, but masks have none; where all lack them, the last alpha is followed by an `InputError`.
         """
         self._check_open()
         unknown: list[bool] = []  # whether anything is, in each trimap so far

@@ -24,13 +24,17 @@ _MULTIPLE = 32
 class Recipe:
     """What is done to a photo before a network sees it, and to what it gives.
 
-    name: in words. size: height and width in pixels that it is scaled to, where the network's are not fixed.
-    short_side: in the place of `size`, what the shorter side becomes, unless it lies
-    between the two sides; both are cut to multiples of 32. fit:
-    `stretched` to the size, or `padded` with the mean at the right and below. divisor: 255, or the photo's `largest`
-    value. mean, deviation: are subtracted, then divided by, channel by channel. channels: their order. output: its
-    place, from 0, or its name. sigmoid: is applied to the output. spread: the output's values are spread over 0..1, as
-    the authors do, unless it has found nothing.
+    - `name`: in words.
+    - `size`: height and width in pixels that the photo is scaled to, if the network's are not fixed.
+    - `short_side`: instead of `size`, what the shorter side becomes, unless it lies between the two sides; both are cut
+      to multiples of 32.
+    - `fit`: `stretched` to the size, or `padded` with the mean at the right and bottom.
+    - `divisor`: 255, or the photo's `largest` value.
+    - `mean`, `deviation`: values that are subtracted, and then divided by, channel by channel.
+    - `channels`: their order.
+    - `output`: index or name of the output.
+    - `sigmoid`: apply a sigmoid to the output.
+    - `spread`: stretch the output's values to 0..1, as the authors do, unless it has found nothing.
     """
 
     name: str = "as its TOML says"

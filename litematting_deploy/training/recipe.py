@@ -24,11 +24,11 @@ Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 class Stage:
     """Steps with one crop size and batch size.
 
-    steps: steps of the optimiser, 1 or more.
-    crop: side of a sample in pixels, a multiple of 32 from 64 on.
-    batch: samples per step and device, 1 or more.
-    freeze_guidance: keep the low-level guidance branch (`layerx`, 48 % of the network's arithmetic) as it is. The
-        network uses it as always, but no gradient flows through it, which makes a step about 1.4 times as fast.
+    - `steps`: steps of the optimiser, 1 or more.
+    - `crop`: side of a sample in pixels, a multiple of 32 from 64 on.
+    - `batch`: samples per step and device, 1 or more.
+    - `freeze_guidance`: keep the low-level guidance branch (`layerx`, 48 % of the network's arithmetic) as it is. The
+      network uses it as always, but no gradient flows through it, which makes a step about 1.4 times as fast.
     """
 
     steps: int = PAPER_EPOCHS * EPOCH_SAMPLES // 4
@@ -47,11 +47,11 @@ class Stage:
 class Optimiser:
     """RAdam, its rate over the steps, and what is averaged and clipped.
 
-    learning_rate: 0 to 1. betas: decays of RAdam's two moments, 0 to below 1.
-    schedule: the rate is constant, or falls to zero over all steps, along a cosine or, for a cooldown, as
-        1 - sqrt(step / steps) (Hägele et al. 2024).
-    warmup_steps: number of steps over which the rate first grows linearly.
-    clip_norm: largest norm of the gradient. ema_decay: decay of the averaged weights per step, 0 to below 1.
+    - `learning_rate`: 0 to 1. betas: decays of RAdam's two moments, 0 to below 1.
+    - `schedule`: the rate is constant, or falls to zero over all steps, along a cosine or, for a cooldown, as 1 -
+      sqrt(step / steps) (Hägele et al. 2024).
+    - `warmup_steps`: number of steps over which the rate first grows linearly.
+    - `clip_norm`: largest norm of the gradient. ema_decay: decay of the averaged weights per step, 0 to below 1.
     """
 
     learning_rate: float = 5e-5
@@ -73,13 +73,14 @@ class Optimiser:
 class Procedural:
     """The library of drawn alphas.
 
-    count: alphas at most. size: their side in pixels, 64 or more.
-    seed: seed of the alphas, by default the recipe's own. Recipes that are equal in all of these share drawn alphas.
-    refresh: keep drawing while training runs and replace the oldest, as far as the worker processes manage.
-    photos: how many photos of a larger folder are used; they stay decoded on the device, up to 8 MB each.
-    cutouts: share of the samples that come from cut-outs if ltm-train is given a folder of them, 0 to 1.
-    cutouts_exclude: names of files there to exclude, such as "*_black.png" (shell patterns).
-    weights: how often each family (see `families`) is used; "groomed" is one if ltm-train is given strands.
+    - `count`: alphas at most. size: their side in pixels, 64 or more.
+    - `seed`: seed of the alphas, by default the recipe's own. Recipes that are equal in all of these share drawn
+      alphas.
+    - `refresh`: keep drawing while training runs and replace the oldest, as far as the worker processes manage.
+    - `photos`: how many photos of a larger folder are used; they stay decoded on the device, up to 8 MB each.
+    - `cutouts`: share of the samples that come from cut-outs if ltm-train is given a folder of them, 0 to 1.
+    - `cutouts_exclude`: names of files there to exclude, such as "*_black.png" (shell patterns).
+    - `weights`: how often each family (see `families`) is used; "groomed" is one if ltm-train is given strands.
     """
 
     count: int = 2000

@@ -35,14 +35,20 @@ _NOT_FOR_RTX = {
 class BuildProfile(Spec):
     """A description of the engine to build. None leaves a choice to the builder, or to the ONNX.
 
-    backend: `tensorrt` or `tensorrt-rtx`, the installed one by default. min_batch, opt_batch, max_batch: patches at a
-    time, by default 1, 1 and 8; an ONNX with a fixed batch keeps that. architectures: compute capabilities, as
-    `8.9`; for `tensorrt-rtx` alone, by default the GPU's own, or those of RTX 30, 40 and 50 where there is no GPU.
-    tf32: let an fp32 ONNX multiply in TF32. workspace_mib: limit of scratch memory on the device.
-    optimization_level: 0 (quick) to 5. timing_cache: file that keeps measured kernels between builds.
-    hardware_compatibility: run on other GPUs than this one. refit: weights can be replaced later; it needs a GPU.
-    layers: file, .json or .html, for what every layer of the engine reads and writes; for one architecture. gpu,
-    bandwidth_gb_s, fp16_tflops, fp32_tflops: name and data-sheet figures of a GPU, for an estimate beside it.
+    - `backend`: `tensorrt` or `tensorrt-rtx`; the installed one by default.
+    - `min_batch`, `opt_batch`, `max_batch`: smallest, best and largest batch, by default 1, 1 and 8; an ONNX with a
+      fixed batch keeps that.
+    - `architectures`: compute capabilities such as `8.9`, for `tensorrt-rtx` only; by default the GPU's own, or those
+      of RTX 30, 40 and 50 if there is no GPU.
+    - `tf32`: let an fp32 ONNX multiply in TF32.
+    - `workspace_mib`: limit of scratch memory on the device.
+    - `optimization_level`: 0 (quick) to 5.
+    - `timing_cache`: file that keeps measured kernels between builds.
+    - `hardware_compatibility`: let the engine run on other GPUs than this one.
+    - `refit`: let the weights be replaced later; this needs a GPU.
+    - `layers`: file, .json or .html, for what every layer of the engine reads and writes; for one architecture.
+    - `gpu`, `bandwidth_gb_s`, `fp16_tflops`, `fp32_tflops`: name and data-sheet figures of a GPU, for an estimate in
+      `layers`.
     """
 
     backend: Builder | None = None
