@@ -84,8 +84,8 @@ def test_frames_that_fail_are_listed(light: NDArray[Any], tmp_path: Path, mean_o
     *_, first, second = result.err.strip().splitlines()
     assert (
         first
-        == f"ltm-infer: failed: alone: {images}/alone.png: has no trimap of its name; make one, take the photo out"
-        " or, if it lies between keyframes, say --keyframes"
+        == f"ltm-infer: failed: alone: {images}/alone.png: no matching trimap; add one, remove the photo or, if it "
+        "lies between keyframes, set --keyframes"
     )
     assert second.startswith(f"ltm-infer: failed: small: {trimaps}/small.png: is 5x5")
     assert [path.name for path in finished(tmp_path / "out")] == ["good.png"]

@@ -120,7 +120,7 @@ WRONG: dict[str, tuple[str, int, str]] = {
     "a box has four numbers": (
         "ltm-trimap screen.png -o t.png --box 1,2,3",
         2,
-        "'1,2,3' is not 4 numbers, as in 40,20",
+        "expected 4 numbers, such as 40,20",
     ),
     "a box has a size": ("ltm-trimap screen.png -o t.png --box 1,2,0,4", 2, "--box must be x, y, width and height"),
     "doubt rises": (

@@ -106,7 +106,7 @@ def test_an_alpha_channel_counts_whatever_trns_says(bits: int, kind: int, tmp_pa
 def test_transparency_of_a_wrong_length(kind: int, content: bytes, tmp_path: Path) -> None:
     path, samples = tmp_path / "a.png", np.zeros((2, 2, 3 if kind == 2 else 1), int)
     path.write_bytes(png(samples, 8, kind, (b"PLTE", bytes(768)), (b"tRNS", content)))
-    with pytest.raises(InputError, match=r"a\.png: its tRNS chunk has \d+ bytes, wanted"):
+    with pytest.raises(InputError, match=r"a\.png: its tRNS chunk has \d+ bytes, expected"):
         read_mask(path)
 
 
