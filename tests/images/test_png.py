@@ -222,7 +222,7 @@ def test_a_profile_counts_before_srgb_and_after_cicp(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_not_allowed_is_refused_by_name(name: str, content: bytes, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=rf"a\.png: its {name} chunk .* wanted .*"):
+    with pytest.raises(InputError, match=rf"a\.png: its {name} chunk .* expected .*"):
         read(tmp_path / "a.png", ramp(8), 8, (name.encode(), content))
 
 
