@@ -56,7 +56,7 @@ def test_parser_errors_come_before_the_one_line(tmp_path: Path) -> None:
     assert first.startswith("node 0 'first' (Det): ")
     assert second.startswith("node 1 'second' (StringNormalizer): ")
     assert last.startswith("ltm-build: ")
-    assert "cannot take 2 of its nodes (Det, StringNormalizer)" in last
+    assert "does not support 2 of its nodes (Det, StringNormalizer)" in last
     assert list(tmp_path.iterdir()) == [path]
 
 

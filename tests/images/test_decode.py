@@ -154,7 +154,7 @@ def test_a_dim_alpha_is_refused_without_class_ids_as_a_remedy(tmp_path: Path) ->
     path = save(tmp_path / "faint.png", np.dstack([RGB, RGB[:, :, 0] // 2]))
     with pytest.raises(InputError, match=r"its brightest alpha is 127 of 255, .*`mask_threshold=127` ") as caught:
         read_mask(path)
-    assert str(caught.value).endswith("(foreground from this value on), or scale the alpha to the whole range")
+    assert str(caught.value).endswith("(foreground from this value on), or scale the alpha to the full range")
 
 
 def test_sixteen_bit_trimaps_that_stand_for_eight(tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     ("name", "error", "words"),
     [
         ("./photo.png", UsageError, "would overwrite an input"),
-        ("alpha.jpg", UsageError, r"written as \.png, \.tif, \.tiff"),
+        ("alpha.jpg", UsageError, r"must end in \.png, \.tif, \.tiff"),
         ("no/alpha.png", OutputError, "does not exist"),
         ("dir.png", OutputError, "is a folder"),
     ],
