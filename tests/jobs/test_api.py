@@ -482,7 +482,7 @@ def test_a_mask_of_class_ids_needs_the_label_or_a_threshold() -> None:
         ({"mask": MASK, "unknown_width": 0}, "unknown_width", "`unknown_width` must be at least 1 pixel"),
         ({"mask": MASK, "unknown_width": "wide"}, "unknown_width", "such as 50%; got 'wide'"),
         ({"mask": MASK, "mask_labels": (9,)}, "mask", "`mask`: no pixel is foreground with `mask_labels=9`"),
-        ({"mask": MASK, "mask_threshold": 3, "mask_labels": (9,)}, "mask_threshold", "give one of them"),
+        ({"mask": MASK, "mask_threshold": 3, "mask_labels": (9,)}, "mask_threshold", "use only one of them"),
         ({"mask": MASK, "image": PHOTO[:9]}, "mask", "the sizes must match"),
         ({"mask": MASK, "image": PHOTO / 255}, "image", "set `unit_range=True`"),
         ({"mask": "no.png"}, "mask", "no.png: no such file"),

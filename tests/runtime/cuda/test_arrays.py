@@ -99,7 +99,7 @@ def test_what_we_hand_out_is_taken_back() -> None:
     assert interface["stream"] is None
     as_host = SimpleNamespace(__array_interface__=interface | {"version": 3})
     np.testing.assert_array_equal(np.asarray(as_host), IMAGE)
-    with pytest.raises(BufferError, match="lies on cuda:0"):
+    with pytest.raises(BufferError, match="is on cuda:0"):
         ours.__dlpack__(dl_device=(1, 0))
 
 
