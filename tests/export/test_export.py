@@ -177,7 +177,7 @@ def test_recipe_values(tmp_path: Path) -> None:
         ("height = " + "[\n" * 5000, "nested too deep"),
         ("height" + ".a" * 20 + " = 1", "nested deeper than 6 levels"),
         ("height" + ".a" * 30000 + " = 1", "a line is longer than 1000 bytes"),
-        ("height = " + "1" * 900 + "\n" * 70000, "over 65536 bytes"),
+        ("height = " + "1" * 900 + "\n" * 70000, "larger than 65536 bytes"),
         ("height = 0x" + "f" * 900, "more than 64 bits"),
     ],
 )
