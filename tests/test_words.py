@@ -133,7 +133,7 @@ def test_help_opens_with_two_examples_that_parse(shown: tuple[click.Command, str
     command, text = shown
     examples = re.findall(rf"^    ({command.name}(?: .*)?)$", text, re.MULTILINE)
     assert len(examples) >= 2
-    assert text.index("Examples:") < text.index(examples[0]) < text.index("\nGeneral:")
+    assert text.index("Examples:") < text.index(f"    {examples[0]}\n") < text.index("\nGeneral:")
     for example in examples:
         command.make_context(command.name, shlex.split(example)[1:])
 
