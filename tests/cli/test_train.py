@@ -139,7 +139,7 @@ def test_a_run_killed_while_it_draws_goes_on_with_what_it_was_begun_with(materia
         ("{recipe} -o {run}", 2, ("--photos", "--foregrounds")),
         ("{recipe} --photos {here}/none -o {run}", 1, ("none", "no such folder")),
         ("{here}/no.toml --photos {photos} -o {run}", 2, ("no.toml", "No such file")),
-        ("{recipe} --photos {photos} -o {here}/file", 1, ("file", "cannot be made")),
+        ("{recipe} --photos {photos} -o {here}/file", 1, ("file", "cannot be created")),
         ("{recipe} --photos {photos} -o {run} --init {here}/file.safetensors", 1, ("file.safetensors",)),
         ("--resume -o {run}", 2, ("r", "contains no run")),
         ("--resume -o {run} --init w.safetensors", 2, ("leave --init out",)),
