@@ -60,7 +60,7 @@ def test_a_terminal_has_one_bar_for_what_goes_on_now() -> None:
     with TrainBar(Console(file=shown, force_terminal=True, width=100)) as bar:
         for report in REPORTS[:-1]:
             bar(report)
-    last = shown.getvalue().splitlines()[-1]
+    last = shown.getvalue().rpartition("\r")[2]
     assert "training" in last
     assert "150/200 steps, loss 1.500" in last
     assert "drawing" not in last
