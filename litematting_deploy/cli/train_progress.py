@@ -38,17 +38,13 @@ class TrainBar:
         if progress.note is not None:
             notice(progress.note, "warning" if progress.warning else "info")
             return
-        now_s = time.monotonic()
+        now_s, count = time.monotonic(), _count(progress)
         if progress.what != self._what:
             self._what, self._since_s, self._since = progress.what, now_s, progress.done
-            self._bar.reset(self._task, description=progress.what, total=progress.total, visible=True)
+            self._bar.reset(self._task, description=progress.what, total=progress.total, visible=True, count=count)
         elif not self._has_bar and (now_s - self._since_s >= LINE_EVERY_S or progress.done >= progress.total):
             self._say(progress, (progress.done - self._since) / max(now_s - self._since_s, 1e-9))
             self._since_s, self._since = now_s, progress.done
-        unit = _UNITS.get(progress.what, "")
-        error = "" if progress.error is None else f", loss {progress.error:.3f}"
-        count = f"{progress.done:.4g} of {progress.total:g} {unit}{error}" if unit == "min" else None
-        count = count or f"{progress.done:.0f}/{progress.total:.0f} {unit}{error}"
         self._bar.update(self._task, completed=progress.done, total=progress.total, count=count)
 
     def _say(self, progress: TrainProgress, rate: float) -> None:
@@ -62,3 +58,14 @@ class TrainBar:
         else:
             words = f"{progress.what}: {done:.0f} of {total:.0f}"
         notice(words, what=progress.what, done=done, total=total, error=error)
+
+
+def _count(progress: TrainProgress) -> str:
+    """Return how much is done, in the unit of the activity, and its error."""
+    of = (
+        f"{progress.done:.1f} of {progress.total:g}"
+        if progress.what == "encoder"
+        else f"{progress.done}/{progress.total}"
+    )
+    error = "" if progress.error is None else f", loss {progress.error:.3f}"
+    return f"{of} {_UNITS.get(progress.what, '')}{error}"
