@@ -9,7 +9,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from .errors import DependencyError
 
@@ -61,6 +60,8 @@ def install(extras: str) -> str:
 
 def _origin(origin: dict[str, Any], extras: str) -> str | None:
     """Return what to give to pip for an origin as in direct_url.json (PEP 610), or None where it is gone."""
+    from urllib.request import url2pathname  # brings HTTP and TLS along, which no start without errors should wait for
+
     url, folder = origin.get("url"), origin.get("dir_info")
     if not isinstance(url, str):
         return None

@@ -7,7 +7,6 @@ installed there alone. The rest of the package calls these functions, and a test
 import contextlib
 import ctypes
 import functools
-import multiprocessing
 import os
 import platform
 import re
@@ -202,6 +201,8 @@ def has_fast_bf16() -> bool | None:
 
 def cpu_seconds() -> float:
     """Return user and system time of this process and its children: those that ended, and workers still alive."""
+    import multiprocessing  # a few milliseconds of every start, and only training asks
+
     times = os.times()
     ended = times.user + times.system + times.children_user + times.children_system
     alive = (_process_seconds(child.pid) for child in multiprocessing.active_children() if child.pid)

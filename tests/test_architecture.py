@@ -115,7 +115,7 @@ before = set(sys.modules)  # a .pth file of the CUDA 12 bindings puts cuda there
 {work}
 heavy = {{"torch", "tensorrt", "tensorrt_rtx", "cuda", "onnx", "pymatting", "lightning"}}
 heavy |= {{"numba", "scipy", "matplotlib", "fvcore", "safetensors", "pytest", "av"}}  # slow to start, too
-heavy |= {{"grpc", "tritonclient"}}
+heavy |= {{"grpc", "tritonclient", "http.client"}}
 heavy |= {unwanted!r}
 heavy &= set(sys.modules) - before
 assert not heavy, heavy
