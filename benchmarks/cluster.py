@@ -17,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias
+from unittest import mock
 
 import psutil
 
@@ -152,7 +153,6 @@ def rays() -> dict[str, Figures]:
 def handing_out(folder: str, _: int) -> Figures:
     """Run the job, and tell apart what happens before the first frame is done and from then on."""
     Path(folder, "mattes", NAME).unlink()
-    pipeline.examine, pipeline.make_worker = examined, stand_in
     meters: list[Meter] = []
     seen: dict[str, Any] = {}  # figures of the job, and Ray's before and after
 
@@ -163,11 +163,12 @@ def handing_out(folder: str, _: int) -> Figures:
         if progress.ended is not None and progress.done == progress.total:
             seen["job"], seen["after"] = meters[0].figures(), rays()
 
-    result = pipeline.matte_on_cluster(job_in(folder), ClusterSpec(actors=ACTORS, cpus=1, gpus=0), report)
+    with mock.patch.multiple(pipeline, examine=examined, make_worker=stand_in):
+        result = pipeline.matte_on_cluster(job_in(folder), ClusterSpec(actors=ACTORS, cpus=1, gpus=0), report)
     assert not result.failures
     before, after = seen["before"], seen["after"]
     grown = {f"{name}_{key}": value - before[name][key] for name in after for key, value in after[name].items()}
-    return seen["job"] | grown
+    return {**seen["job"], **grown}
 
 
 def measured(part: Part, folder: str, count: int) -> Figures:

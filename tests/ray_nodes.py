@@ -73,7 +73,7 @@ class Node:
 
     def kill(self) -> None:
         """End all of its processes without a word."""
-        tree = []
+        tree: list[psutil.Process] = []
         with contextlib.suppress(psutil.NoSuchProcess):
             root = psutil.Process(self._process.pid)
             tree = [root, *root.children(recursive=True)]

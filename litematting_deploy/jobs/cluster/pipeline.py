@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from ..._optional import require
 from ...errors import DeviceError, LiteMattingError, UsageError, first_line
@@ -26,6 +26,8 @@ from .worker import Actor, examine, make_worker
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+Make: TypeAlias = Callable[..., Callable[[tuple[Item, ...]], list[Answer]]]
+"""Gives an actor its worker, which answers for the items of a batch."""
 
 _WAIT_S = 30.0
 _LOOK_S = 5.0
@@ -174,11 +176,7 @@ class Cluster:
             return self._ray.get(answer)
 
     def run(
-        self,
-        todo: deque[tuple[Item, ...]],
-        each: ClusterSpec,
-        make: Callable[..., Callable[[tuple[Item, ...]], list[Answer]]],
-        *given: Any,
+        self, todo: deque[tuple[Item, ...]], each: ClusterSpec, make: Make[Item, Answer], *given: Any
     ) -> Iterator[tuple[tuple[Item, ...], list[Answer] | None]]:
         """Yield the answers of the actors for each batch, as they finish it; None for one that has ended its actors.
 
