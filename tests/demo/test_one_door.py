@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def by_page(photo: Path, trimap: Path, page: Served) -> dict[str, bytes]:
     done = outcome_of(page, data, event_with(page, "run", len(data)))
     assert "error" not in done or done["error"] is None, done
     files = [part["value"]["path"] for part in done["data"] if isinstance(part, dict) and "path" in _value(part)]
-    found = {path.rpartition("_")[2].removesuffix(".png"): get(page, f"{API}/file={path}")[1] for path in files}
+    found = {path.rpartition("_")[2].removesuffix(".png"): get(page, f"{API}/file={quote(path)}")[1] for path in files}
     return {name: found[name] for name in RESULTS}
 
 

@@ -68,7 +68,7 @@ def served(folder: Path, *options: str | Path, **environment: str) -> Iterator[S
         said = re.search(r"ltm-serve: (http://127\.0\.0\.1:\d+)/", line)
         assert said is not None, (line, (folder / "stderr").read_text())
         address = said[1]
-        with httpx.Client(base_url=address, timeout=120) as client:
+        with httpx.Client(base_url=address, timeout=900) as client:
             yield Served(process, address, cwd, temporary, client)
     finally:
         process.terminate()
