@@ -94,21 +94,16 @@ def recipe_for(path: Path, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) 
         raise ArtefactError(f"{path}: takes {inputs[0].dtype}; a segmenter takes float32 or float16")
     beside = path.with_suffix(".toml")
     if beside.exists():
-        return decode(beside, Recipe, name="a segmenter's description", toml=True, remedy=_KEYS)
+        return decode(beside, Recipe, name="a segmenter's description", toml=True, remedy="mend it")
     known = _recognised(inputs[0], outputs)
     if known is None:
         raise ArtefactError(
             f"{path}: {inputs[0].name} {_shape(inputs[0])} with {len(outputs)} output"
             f"{'s' if len(outputs) > 1 else ''} is none of the segmenters that are known here (U2-Net, IS-Net, "
-            f"BiRefNet, MODNet, RMBG-1.4); say in {beside} how it takes a photo: {_KEYS}"
+            f"BiRefNet, MODNet, RMBG-1.4); say in {beside} how it takes a photo: its keys are name, size = [height, "
+            "width] or short_side, fit, divisor, mean, deviation, channels, output, sigmoid and spread"
         )
     return known
-
-
-_KEYS = (
-    "its keys are name, size = [height, width] or short_side, fit, divisor, mean, deviation, channels, output, sigmoid "
-    "and spread"
-)
 
 
 def _recognised(given: Tensor, outputs: Sequence[Tensor]) -> Recipe | None:
