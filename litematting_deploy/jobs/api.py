@@ -195,7 +195,7 @@ def make_trimap(
     unknown_width: str | float | None = None,
     *,
     image: Any = None,
-    box: Box | NDArray[np.integer] | None = None,
+    box: Box | NDArray[Any] | None = None,
     key: str | None = None,
     plate: Any = None,
     segmenter: Segmenter | Name | None = None,

@@ -74,7 +74,8 @@ class ClipMasks:
         assert isinstance(near, Neighbours)  # `pairs` gives every frame its own
         index = pair.frame.index
         self._made = {each: made for each, made in self._made.items() if each >= index - 1}
-        for frame, image in ((near.before, None), (pair.frame, network), *((later, None) for later in near.later)):
+        around: list[tuple[ClipFrame | None, NDArray[np.uint8] | None]] = [(near.before, None), (pair.frame, network)]
+        for frame, image in [*around, *((later, None) for later in near.later)]:
             if frame is not None:
                 self._begin(frame, image)
         here = self._made[index].result()
