@@ -22,7 +22,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from .errors import ArtefactError, LiteMattingError, shown
+from .errors import ArtefactError, LiteMattingError, UsageError, shown
 from .files import read_small, read_toml
 
 Value = TypeVar("Value")
@@ -70,6 +70,8 @@ def decode(
             content = read_toml(source, name)
         else:
             content = json.loads(source if isinstance(source, bytes) else read_small(source, most_bytes))
+    except UsageError as reason:  # of `read_toml`, whose message says it all
+        raise error(f"{reason}{ending}") from reason
     except (OSError, ValueError, RecursionError) as reason:
         deep = isinstance(reason, RecursionError)
         said = "nested too deep" if deep else (reason.strerror if isinstance(reason, OSError) else None) or reason

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, UsageError
 from ..images.photo import Photo
-from ..jobs.trimaps import made_trimap, trimap_for
+from ..jobs.trimaps import Trimap, made_trimap, trimap_for
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 from ..segmentation.maker import MaskMaker
 from ..segmentation.model import Segmenter
@@ -100,17 +100,17 @@ class Source:
         )
         return cls(spec, path)
 
-    def trimap(self, photo: Photo, max_megapixels: float, segmenter: Segmenter | None = None) -> NDArray[np.uint8]:
-        """Return the trimap of a photo, (H, W) uint8 of 0 / 128 / 255. segmenter: the server's. Raises `InputError`."""
+    def trimap(self, photo: Photo, max_megapixels: float, segmenter: Segmenter | None = None) -> Trimap:
+        """Return the trimap of a photo. segmenter: the server's. Raises `InputError`."""
         height, width = photo.pixels.shape[:2]
         if self.way is not None:
             spec, maker = self._maker((height, width), segmenter)
-            return made_trimap(photo.network, spec, maker, Path(photo.path).name).values
+            return made_trimap(photo.network, spec, maker, Path(photo.path).name)
         if self.spec is None:
-            return trimap_of(self.layers, (height, width))
+            return Trimap(trimap_of(self.layers, (height, width)))
         if self.path is None:
             raise InputError(f"no {self.spec.kind} yet: choose its file, or paint it")
-        return trimap_for(photo, self.path, self.spec, max_megapixels, alone=True).values
+        return trimap_for(photo, self.path, self.spec, max_megapixels, alone=True)
 
     def _maker(self, hw: tuple[int, int], segmenter: Segmenter | None) -> tuple[TrimapSpec, MaskMaker]:
         """Return what makes the mask of a photo of a height and width, and the spec that says so."""

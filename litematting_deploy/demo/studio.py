@@ -20,6 +20,7 @@ from ..images.photo import Photo, read_photo
 from ..images.results import result_dtype
 from ..jobs.photo import alpha_of
 from ..jobs.progress import JobProgress, ProgressMeter, Report
+from ..jobs.trimaps import Trimap
 from ..matting.composite import alpha_picture, composite_picture, cutout_picture, trimap_preview
 from ..matting.foreground import estimate_foreground
 from ..matting.trimap import UNKNOWN
@@ -37,14 +38,14 @@ Made = TypeVar("Made")
 class Matted:
     """A photo that was matted.
 
-    trimap: (H, W) uint8 of 0 / 128 / 255.
+    trimap: with the mask that was made from the photo, if one was.
     alpha: (H, W) float32, 0..1.
     colours: of the foreground, (H, W, 3) in the photo's own numbers; None where they could not be estimated.
     failure: why they could not.
     """
 
     photo: Photo
-    trimap: NDArray[np.uint8]
+    trimap: Trimap
     alpha: NDArray[np.float32]
     colours: NDArray[Any] | None
     failure: str | None = None
@@ -52,13 +53,15 @@ class Matted:
     @property
     def anything_unknown(self) -> bool:
         """Whether there was anything to estimate."""
-        return bool((self.trimap == UNKNOWN).any())
+        return bool((self.trimap.values == UNKNOWN).any())
 
     @property
     def summary(self) -> str:
         """What it is, in a line."""
         height, width = self.alpha.shape
-        return f"{Path(self.photo.path).name}, {width}×{height}, {np.mean(self.trimap == UNKNOWN):.1%} unknown"
+        unknown = np.mean(self.trimap.values == UNKNOWN)
+        pieces = f", in {self.trimap.pieces} pieces" if self.trimap.pieces is not None else ""
+        return f"{Path(self.photo.path).name}, {width}×{height}, {unknown:.1%} unknown{pieces}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,17 +76,18 @@ class Results:
     shown: dict[str, NDArray[np.uint8]]
 
 
-def matte(matter: Matter, photo: Photo, trimap: NDArray[np.uint8], report: Report, *, made: bool = False) -> Matted:
+def matte(matter: Matter, photo: Photo, trimap: Trimap, report: Report) -> Matted:
     """Matte a photo and estimate its foreground's colours; where these fail, the alpha is kept.
 
-    report: is called with the progress. made: the trimap's mask was made from the photo, so that the alpha is refined
-    unless the matter was asked not to. Raises `InputError`, `NotFiniteError`.
+    If the trimap's mask was made from the photo, the alpha is refined, unless the matter was asked not to. report: is
+    called with the progress. Raises `InputError`, `NotFiniteError`.
     """
     photo.check_finite()
     meter = ProgressMeter(report)
     meter.begin("patches", 1)
     # The matter serves all pages, and does not know where a trimap comes from.
-    alpha = alpha_of(photo, trimap, matter.refining(matter.asked.refines(made=made)), meter)
+    refining = matter.refining(matter.asked.refines(made=trimap.mask is not None))
+    alpha = alpha_of(photo, trimap.values, refining, meter)
     meter.begin("foreground colours", None)
     try:
         return Matted(photo, trimap, alpha, estimate_foreground(photo, alpha, matter.unmix))
@@ -96,7 +100,7 @@ def write_results(matted: Matted, background: Background, folder: Path) -> Resul
     photo, alpha, stem = matted.photo, matted.alpha, Path(matted.photo.path).stem
     dtype = result_dtype("result.png", photo)
     # What the foreground is like is not needed for these two.
-    pictures = {"alpha": alpha_picture(photo, alpha, dtype), "trimap": matted.trimap}
+    pictures = {"alpha": alpha_picture(photo, alpha, dtype), "trimap": matted.trimap.values}
     if matted.colours is not None:
         pictures["cutout"] = cutout_picture(photo, matted.colours, alpha, dtype, premultiplied=False)
         pictures["background"] = composite_picture(photo, matted.colours, alpha, background, dtype)
@@ -107,7 +111,7 @@ def write_results(matted: Matted, background: Background, folder: Path) -> Resul
     looks = {
         "photo": small(photo.network if photo.windows is None else photo.windows.show(photo.network)),
         "alpha": np.rint(opacity * 255).astype(np.uint8),
-        "trimap": small(trimap_preview(matted.trimap, photo.network)),
+        "trimap": small(trimap_preview(matted.trimap.values, photo.network, matted.trimap.mask)),
     }
     if matted.colours is not None:
         looks["cutout"] = on_checkerboard(shown(photo, pictures["cutout"][:, :, :3]), opacity)
@@ -171,7 +175,7 @@ class Studio:
         trimap = source.trimap(picture, self.limits.megapixels, self.segmenter)
         behind = self._behind(picture, colour, image)
         self._kept = None  # its memory is needed
-        matted = matte(self._matter, picture, trimap, self._unless_closing(report), made=source.way is not None)
+        matted = matte(self._matter, picture, trimap, self._unless_closing(report))
         token = uuid.uuid4().hex
         self._kept = token, matted
         return token, matted, write_results(matted, behind, self._results)

@@ -5,6 +5,7 @@ It works from and to host memory, and keeps no contract but that of whoever open
 
 import abc
 import threading
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -34,28 +35,86 @@ class Tensor:
     dtype: str
 
 
+@dataclass(frozen=True, eq=False)
+class _Call:
+    """A call of `Network.run` that waits for its turn. given, output: as it has them. found: what comes of it."""
+
+    given: NDArray[Any]
+    output: int
+    found: "Future[NDArray[np.float32]]"
+
+    def goes_with(self, other: Self) -> bool:
+        """Return whether one run can serve both."""
+        return self.output == other.output and self.given.shape[1:] == other.given.shape[1:]
+
+
 class Network(abc.ABC):
-    """An ONNX, opened. path: its file. device: where it computes. inputs, outputs: in the order of the file."""
+    """An ONNX, opened.
+
+    path: its file. device: where it computes. inputs, outputs: in the order of the file. batch: how many calls that
+    wait at a time one run may serve, where the first dimension of its input is free.
+    """
 
     path: Path
     device: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    batch: int = 1
 
     def __init__(self) -> None:
         # One run at a time bounds the memory; the libraries themselves use all cores for it.
-        self._lock, self._closed = threading.Lock(), False
+        self._running, self._closed = threading.Lock(), False
+        self._waiting: list[_Call] = []
+        self._queue = threading.Lock()
 
     @stage("segmenter")
     def run(self, given: NDArray[Any], output: int = 0) -> NDArray[np.float32]:
-        """Return one output for the only input. Raises `DeviceError` where the library fails, `UsageError` if closed.
+        """Return one output for the only input; any thread may call, and those that wait are served together.
 
         given: of the input's type and shape. output: its place in `outputs`.
+        Raises `DeviceError` where the library fails, `UsageError` if closed.
         """
         if self._closed:
             raise UsageError(f"{self.path}: is closed; open it again")
-        with self._lock:
-            return np.asarray(self._run(given, output), np.float32)
+        call = _Call(given, output, Future())
+        with self._queue:
+            self._waiting.append(call)
+        with self._running:
+            # Else whoever ran before has served this call, too.
+            if not call.found.done():
+                self._serve(self._taken(call))
+        return call.found.result()
+
+    def _taken(self, call: _Call) -> list[_Call]:
+        """Take a call, and those that wait and can be served with it, out of the queue."""
+        with self._queue:
+            others = [each for each in self._waiting if each is not call and each.goes_with(call)]
+            taken = [call, *others[: self.batch - 1]]
+            self._waiting = [each for each in self._waiting if each not in taken]
+        return taken
+
+    def _serve(self, calls: list[_Call]) -> None:
+        """Run for calls that go together, and give each its part of the output."""
+        try:
+            given = calls[0].given if len(calls) == 1 else np.concatenate([call.given for call in calls])
+            found = np.asarray(self._run(given, calls[0].output), np.float32)
+            if len(calls) > 1 and len(found) != len(given):
+                raise DeviceError(
+                    f"{self.path}: returned {len(found)} results for {len(given)} photos; export it with a batch size of 1"
+                )
+        except Exception as error:  # noqa: BLE001  # it belongs to the callers
+            if len(calls) == 1:
+                calls[0].found.set_exception(error)
+                return
+            # Its memory is too small for so many, or its first dimension is free in name only.
+            self.batch = 1
+            for call in calls:
+                self._serve([call])
+            return
+        start = 0
+        for call in calls:
+            call.found.set_result(found[start : start + len(call.given)] if len(calls) > 1 else found)
+            start += len(call.given)
 
     @abc.abstractmethod
     def _run(self, given: NDArray[Any], output: int) -> NDArray[Any]:

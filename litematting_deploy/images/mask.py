@@ -132,7 +132,8 @@ def read_mask(
         )
     alpha = None if meaning.labels else decoded.alpha
     classes = "; if its colours are classes, select the object with `mask_labels=ID`"
-    levels = _grey(decoded, path, classes if decoded.has_palette else "") if alpha is None else alpha
+    a_photo = "; if it is a photo, `box=X,Y,WIDTH,HEIGHT` makes a mask from it"
+    levels = _grey(decoded, path, classes if decoded.has_palette else a_photo) if alpha is None else alpha
     spread = 255 // decoded.top if decoded.top < 255 else 1
     top = min(decoded.top, int(np.iinfo(levels.dtype).max))
     # Few bits come spread over 0..255, and people know the file's own numbers.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .. import specs
 from .._optional import require
-from ..errors import DimMaskError, InputError, LiteMattingError, UsageError
+from ..errors import DimMaskError, InputError, LiteMattingError, UsageError, shown
 from ..images.mask import MaskMeaning, read_alpha, read_mask
 from ..images.mask_checks import LEAST_SURE
 from ..images.photo import Photo, read_image
@@ -198,7 +198,7 @@ def make_trimap(
     unknown_width: str | float | None = None,
     *,
     image: Any = None,
-    box: Box | None = None,
+    box: Box | NDArray[Any] | None = None,
     key: str | None = None,
     plate: Any = None,
     segmenter: Segmenter | Name | None = None,
@@ -236,6 +236,8 @@ def make_trimap(
 
     Raises `InputError`, `UsageError`, and what opening a segmenter raises.
     """
+    if isinstance(box, np.ndarray) and box.dtype.kind in "iu":  # as detectors give it
+        box = tuple(box.tolist())
     ways = {"box": box, "key": key, "plate": plate, "segmenter": segmenter}
     given = {name: value for name, value in ways.items() if value is not None}
     strokes = {"sure_foreground": sure_foreground, "sure_background": sure_background}
@@ -265,10 +267,12 @@ def make_trimap(
         foreground, background = (
             None if stroke is None else _mask(stroke, max_megapixels) >= 128 for stroke in strokes.values()
         )
-        other = None if plate is None else _image(plate, unit_range, max_megapixels)
+        other = None if plate is None else _image(plate, unit_range, max_megapixels, "plate")
         with contextlib.ExitStack() as stack:
             if isinstance(segmenter, str | os.PathLike):
                 segmenter = stack.enter_context(Segmenter(path_text("segmenter", segmenter)))
+            elif not isinstance(segmenter, Segmenter | None):
+                raise UsageError(f"`segmenter` must be a Segmenter, or the path of its ONNX; got {shown(segmenter)}")
             maker = MaskMaker(
                 box=spec.box,
                 key=spec.key,
@@ -342,9 +346,9 @@ def cut_out(
     return np.asarray(cutout_picture(seen, colours, opacity, np.uint8, premultiplied), np.uint8)
 
 
-def _image(image: Any, unit_range: bool, max_megapixels: float) -> NDArray[np.uint8]:
-    """Return an image (H, W, 3) uint8 RGB, read from a file or taken as it is."""
-    return read_image(image, max_megapixels) if _is_name(image) else as_image(image, unit_range)
+def _image(image: Any, unit_range: bool, max_megapixels: float, name: str = "image") -> NDArray[np.uint8]:
+    """Return an image (H, W, 3) uint8 RGB, read from a file or taken as it is. name: its parameter."""
+    return read_image(image, max_megapixels) if _is_name(image) else as_image(image, unit_range, name)
 
 
 @contextlib.contextmanager

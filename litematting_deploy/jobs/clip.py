@@ -34,7 +34,7 @@ from .outputs import Remarks, notes
 from .progress import Alpha, JobResult, ProgressMeter, Report
 from .resume import keep_settings, open_begun, result_settings
 from .run import run
-from .trimaps import closing_masks, open_masks
+from .trimaps import Trimap, closing_masks, open_masks
 
 Floats = NDArray[np.float32]
 
@@ -58,12 +58,13 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
     started = time.perf_counter()
     meter = ProgressMeter(report)
     clip = Clip(job.images, job.max_megapixels)
-    with closing_masks(open_masks(job)) as maker:
+    with contextlib.ExitStack() as stack:
+        maker = stack.enter_context(closing_masks(open_masks(job)))
         first_number = (job.first_number or 0) if job.keyframes else None
         trimaps: FrameTrimaps = (
             ClipTrimaps(job.source, job.trimap, job.max_megapixels, first_number)
             if maker is None
-            else ClipMasks(job.trimap, maker)
+            else stack.enter_context(ClipMasks(job.trimap, maker))
         )
         trimaps.check(clip)
         return _matte(job, clip, trimaps, meter, started)
@@ -177,7 +178,7 @@ class ClipResults:
         self,
         frame: ClipFrame,
         network: NDArray[np.uint8],
-        trimap: NDArray[np.uint8],
+        trimap: Trimap,
         alpha: Floats,
         unmixed: Unmix = unmix,
     ) -> list[Floats]:
@@ -185,7 +186,7 @@ class ClipResults:
 
         Colours are estimated, and mixed with a background, in light; opaque pixels keep the frame's.
         network: (H, W, 3) uint8 sRGB, the frame as the network sees it.
-        trimap: (H, W) uint8 of 0 / 128 / 255. alpha: (H, W) float32, 0..1. unmixed: finds the colours.
+        trimap: is shown in the preview. alpha: (H, W) float32, 0..1. unmixed: finds the colours.
         """
         weight = alpha[:, :, None]
         # Only where they are wanted: to estimate colours takes longer than the network, and mattes need none.
@@ -208,10 +209,10 @@ class ClipResults:
         return [picture(name, result) for name, result in self.results.items()]
 
 
-def _preview(frame: ClipFrame, trimap: NDArray[np.uint8]) -> Floats:
-    """Return R'G'B' (H, W, 3) of a frame with what is estimated of it tinted. trimap: (H, W)."""
+def _preview(frame: ClipFrame, trimap: Trimap) -> Floats:
+    """Return R'G'B' (H, W, 3) of a frame with what is estimated of it tinted."""
     levels = np.rint(frame.signal().clip(0, 1) * 255).astype(np.uint8)
-    return trimap_preview(trimap, levels).astype(np.float32) / np.float32(255)
+    return trimap_preview(trimap.values, levels, trimap.mask).astype(np.float32) / np.float32(255)
 
 
 def _is_done(files: Iterable[str], sources: tuple[str, ...]) -> bool:
@@ -239,14 +240,12 @@ def _go_past(done: list[Segment], todo: Iterator[Pair], meter: ProgressMeter) ->
 
 @dataclass(frozen=True, eq=False)
 class _Loaded:
-    """A frame as the network sees it, with its trimap (H, W). failure: why that is wrong; then it is background.
-    pieces: as `Trimap` has them."""
+    """A frame as the network sees it, (H, W, 3), with its trimap. failure: why that is wrong; then it is background."""
 
     index: int
     digest: str
     network: NDArray[np.uint8]
-    trimap: NDArray[np.uint8]
-    pieces: int | None = None
+    trimap: Trimap
     failure: LiteMattingError | None = None
 
 
@@ -312,16 +311,16 @@ class _Frames:
         network = pair.frame.colours.network(pair.frame.signal())
         try:
             found = self.trimaps.trimap(pair, network)
-            return _Loaded(pair.frame.index, pair.digest(), network, found.values, found.pieces)
+            return _Loaded(pair.frame.index, pair.digest(), network, found)
         except InputError as error:
-            empty = np.zeros(network.shape[:2], np.uint8)
+            empty = Trimap(np.zeros(network.shape[:2], np.uint8))
             return _Loaded(pair.frame.index, pair.digest(), network, empty, failure=error)
 
     def _matte(self, frames: Iterable[_Loaded]) -> Iterator[Alpha]:
         """Yield the alpha of each frame."""
 
         def alphas(loaded: Iterable[_Loaded]) -> Iterator[Alpha]:
-            return self.meter.alphas(self.matter, ((item.network, item.trimap) for item in loaded))
+            return self.meter.alphas(self.matter, ((item.network, item.trimap.values) for item in loaded))
 
         return steadied(frames, alphas, _moment) if self.job.steady else alphas(frames)
 
@@ -332,11 +331,11 @@ class _Frames:
         failure, frame, said = item.failure, pair.frame, None
         # The network's numbers are lost, but the known pixels are sure all the same.
         if isinstance(alpha, NotFiniteError):
-            failure, opaque = alpha, (item.trimap == FOREGROUND).astype(np.float32)
+            failure, opaque = alpha, (item.trimap.values == FOREGROUND).astype(np.float32)
         else:
             opaque = alpha
         if failure is None:
-            if remarks := Remarks(unsure(item.trimap), pieces=item.pieces):
+            if remarks := Remarks(unsure(item.trimap.values), pieces=item.trimap.pieces):
                 self.remarks[f"frame {frame.index}"] = remarks
         else:
             said = f"{frame.name}: {failure}"
@@ -362,7 +361,7 @@ class _Frames:
 
 def _moment(item: _Loaded) -> Moment:
     """Return a frame for its neighbours; one whose trimap is wrong is nobody's."""
-    return Moment(item.index, item.network, item.trimap, usable=item.failure is None)
+    return Moment(item.index, item.network, item.trimap.values, usable=item.failure is None)
 
 
 def _named(failure: str, clip: str) -> tuple[str, str]:

@@ -1,8 +1,9 @@
 """Trimaps of masks that are made from the frames of a clip themselves, steadied over time."""
 
 import itertools
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, Self
 
 import numpy as np
@@ -16,9 +17,6 @@ from ..specs import TrimapSpec
 from ..video.reader import Clip, ClipFrame
 from .clip_trimaps import Neighbours, Pair
 from .trimaps import Trimap, trimap_of_made
-
-_KEPT = 3
-"""Frames whose masks are kept: one and its neighbours."""
 
 
 class FrameTrimaps(Protocol):
@@ -42,49 +40,68 @@ class ClipMasks:
     """
 
     def __init__(self, spec: TrimapSpec, maker: MaskMaker) -> None:
+        """Use it in a `with`, which ends its threads."""
         self._spec, self._maker = spec, maker
-        # By the indices of their frames; of a neighbour, or of one that comes in its turn.
-        self._made: OrderedDict[int, _Made | InputError] = OrderedDict()
+        # By the indices of their frames; an error where a frame has none.
+        self._made: dict[int, Future[_Made | InputError]] = {}
+        self._pool = ThreadPoolExecutor(maker.batch, "mask")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
 
     def check(self, clip: Clip) -> None:
         """Do nothing: each frame shows for itself what is in it."""
 
     def pairs(self, clip: Clip) -> Iterator[Pair]:
         """Yield all frames of a clip, each with its neighbours."""
+        frames = clip.frames()
+        # Masks of more frames than the next are begun, while the flow of this one is found.
+        ahead = 1 + self._maker.batch
         before: ClipFrame | None = None
-        here: ClipFrame | None = None
-        for after in itertools.chain(clip.frames(), [None]):
-            if here is not None:
-                yield Pair(here, here.name, Neighbours(before, after))
-            before, here = here, after
+        window = deque(itertools.islice(frames, ahead))
+        while window:
+            window.extend(itertools.islice(frames, 1))
+            here = window.popleft()
+            yield Pair(here, here.name, Neighbours(before, tuple(window)))
+            before = here
 
     def trimap(self, pair: Pair, network: NDArray[np.uint8]) -> Trimap:
         """Return the trimap of a frame; an object may leave the picture. Raises `InputError`."""
         near = pair.grey
         assert isinstance(near, Neighbours)  # `pairs` gives every frame its own
-        here = self._of(pair.frame, network)
+        index = pair.frame.index
+        self._made = {each: made for each, made in self._made.items() if each >= index - 1}
+        around: list[tuple[ClipFrame | None, NDArray[np.uint8] | None]] = [(near.before, None), (pair.frame, network)]
+        for frame, image in [*around, *((later, None) for later in near.later)]:
+            if frame is not None:
+                self._begin(frame, image)
+        here = self._made[index].result()
         if isinstance(here, InputError):
             raise here
-        before, after = (None if frame is None else self._of(frame) for frame in (near.before, near.after))
+        before, after = (
+            None if frame is None else self._made[frame.index].result() for frame in (near.before, near.after)
+        )
         mask = here.mask
         if isinstance(before, _Made) and isinstance(after, _Made):
             mask = self._maker.marked(_median(before, here, after))
         return trimap_of_made(mask, network, self._spec, self._maker, pair.name, alone=False)
 
-    def _of(self, frame: ClipFrame, network: NDArray[np.uint8] | None = None) -> "_Made | InputError":
+    def _begin(self, frame: ClipFrame, network: NDArray[np.uint8] | None) -> None:
+        """Begin to make the mask of a frame, unless that is done. network: as `_make` takes it."""
+        if frame.index not in self._made:
+            self._made[frame.index] = self._pool.submit(self._make, frame, network)
+
+    def _make(self, frame: ClipFrame, network: NDArray[np.uint8] | None) -> "_Made | InputError":
         """Return the mask of a frame, or why there is none. network: (H, W, 3) uint8, where it is at hand."""
-        found = self._made.get(frame.index)
-        if found is None:
-            image = frame.colours.network(frame.signal()) if network is None else network
-            try:
-                found = _Made(image, self._maker(image, frame.name))
-            # Of a neighbour it is no failure; in its turn the frame itself fails.
-            except InputError as error:
-                found = error
-            self._made[frame.index] = found
-            while len(self._made) > _KEPT:
-                self._made.popitem(last=False)
-        return found
+        image = frame.colours.network(frame.signal()) if network is None else network
+        try:
+            return _Made(image, self._maker(image, frame.name))
+        # Of a neighbour it is no failure; in its turn the frame itself fails.
+        except InputError as error:
+            return error
 
 
 class _Made:

@@ -56,14 +56,23 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """The frames before and after one whose mask is made; None where there is none."""
+    """The frames around one whose mask is made.
+
+    before: None where there is none. later: the one after it and, so that their masks are begun, more after that; none
+    at the end.
+    """
 
     before: ClipFrame | None
-    after: ClipFrame | None
+    later: tuple[ClipFrame, ...]
+
+    @property
+    def after(self) -> ClipFrame | None:
+        """The frame after it; None where there is none."""
+        return self.later[0] if self.later else None
 
     @property
     def digest(self) -> bytes:
-        """A hash of both."""
+        """A hash of the frames before and after it."""
         return b"".join(frame.digest() if frame is not None else b"none" for frame in (self.before, self.after))
 
 

@@ -189,7 +189,9 @@ def matte_frames(
         loaded.results.write_preview(loaded.photo, loaded.trimap.values, loaded.trimap.mask)
         loaded.results.write(loaded.photo, alpha, matter.unmix)
 
-    return run(frames, partial(files.load, maker=maker), matte if over is None else steady, save)
+    # A segmenter that takes many photos at a time gets as many.
+    readers = AHEAD if maker is None else max(maker.batch, AHEAD)
+    return run(frames, partial(files.load, maker=maker), matte if over is None else steady, save, readers=readers)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def run(
     """Matte items, and yield each of them, in order, once it is saved or has failed.
 
     items: may be slow, as a clip that is decoded: a thread of its own takes them one by one.
-    load: reads and checks what an item needs, in `readers` threads.
+    load: reads and checks what an item needs, in `readers` threads; as many items are read ahead, at least `AHEAD`.
     matte: yields a result for each loaded item, in order, in the caller's thread. It may take the next item before it
     yields the result of the last. A result may be an error, for `save` to judge.
     save: writes the result of an item, in one thread. It raises a result that is an error and that it has no use for.
@@ -134,13 +134,13 @@ def _loaded(
         return taken, reading.submit(read, taken)
 
     try:
-        waiting = deque(begun() for _ in range(AHEAD))
+        waiting = deque(begun() for _ in range(max(readers, AHEAD)))
         while True:
             taken, ready = waiting.popleft()
             item, (value, failure) = taken.result(), ready.result()
             if item is _END:
                 return
-            # Not before one is handed on: what has been read and waits is never more than AHEAD.
+            # Not before one is handed on: what has been read and waits is never more than that.
             waiting.append(begun())
             matting.append((item, value, failure))
             del item, taken, ready

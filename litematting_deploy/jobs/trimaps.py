@@ -86,7 +86,7 @@ def trimap_for(
     Raises `InputError`.
     """
     if maker is not None:
-        return made_trimap(photo.network, spec, maker, photo.path, alone=alone)
+        return made_trimap(photo.network, spec, maker.on(photo), photo.path, alone=alone)
     if spec.kind == "trimap":
         grey = photo.fit(read_trimap(source, max_megapixels), source)
         trimap = decode(grey, spec.trimap_encoding or "exact", source)

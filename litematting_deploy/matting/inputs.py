@@ -16,11 +16,12 @@ ALPHA_DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 
 _ACCEPTED = {
     "image": "(H, W, 3) uint8 RGB",
+    "plate": "(H, W, 3) uint8 RGB",
     "trimap": "(H, W) uint8 of 0, 128 and 255",
     "mask": "(H, W) bool or uint8",
     "alpha": "(H, W), floats between 0 and 1 or levels in uint8 or uint16",
 }
-_MODES = {"image": ("RGB",), "trimap": ("L", "1"), "mask": ("1", "L"), "alpha": ("L", "F", "I;16")}
+_MODES = {"image": ("RGB",), "plate": ("RGB",), "trimap": ("L", "1"), "mask": ("1", "L"), "alpha": ("L", "F", "I;16")}
 """Modes of PIL images that are taken; others are to be converted to the first."""
 
 
@@ -47,22 +48,23 @@ def alpha_dtype(dtype: DTypeLike) -> "np.dtype[Any]":
     return found
 
 
-def as_image(image: Any, unit_range: bool = False) -> NDArray[np.uint8]:
+def as_image(image: Any, unit_range: bool = False, name: str = "image") -> NDArray[np.uint8]:
     """Return a photo (H, W, 3) uint8 RGB, without a copy where it is that already.
 
     image: (H, W, 3), uint8 or integers between 0 and 255, or a PIL image of mode RGB.
     unit_range: the image is (H, W, 3) float, 0..1, and is rounded to 8 bits.
+    name: the parameter that it is given as, "image" or "plate".
     Raises `InputError`.
     """
-    array = _as_array(image, "image")
+    array = _as_array(image, name)
     if unit_range:
-        array = _from_unit_range(array)
+        array = _from_unit_range(array, name)
     elif array.dtype.kind == "f":
-        raise _refused("image", array, "scale it to 0 to 255, or set `unit_range=True` if it ranges from 0 to 1")
+        raise _refused(name, array, "scale it to 0 to 255, or set `unit_range=True` if it ranges from 0 to 1")
     elif array.dtype.kind == "U":
-        raise _refused("image", array, "read a file with read_image")
-    array = _as_bytes(array, "image")
-    check_image_shape(array)
+        raise _refused(name, array, "read a file with read_image")
+    array = _as_bytes(array, name)
+    check_image_shape(array, name)
     return array
 
 
@@ -111,10 +113,10 @@ def as_alpha(alpha: Any) -> NDArray[np.float32]:
     return array.astype(np.float32, copy=False)
 
 
-def check_image_shape(image: Any) -> None:
+def check_image_shape(image: Any, name: str = "image") -> None:
     """Raise `InputError` unless an array, on the host or a device, has the shape of a photo (H, W, 3) with pixels."""
     if len(image.shape) != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise _refused("image", image)
+        raise _refused(name, image)
 
 
 def check_trimap_shape(trimap: Any) -> None:
@@ -160,13 +162,13 @@ def _as_bytes(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
     return np.asarray(array, np.uint8)
 
 
-def _from_unit_range(array: NDArray[Any]) -> NDArray[np.uint8]:
+def _from_unit_range(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
     """Return floats, 0..1, as the nearest of 256 levels."""
     if array.dtype.kind != "f":
         raise InputError(
-            f"`image` must be floats between 0 and 1 with `unit_range=True`; got {array.dtype}; leave `unit_range` out"
+            f"`{name}` must be floats between 0 and 1 with `unit_range=True`; got {array.dtype}; leave `unit_range` out"
         )
-    _check_range(array, "image", 1, " with `unit_range=True`")
+    _check_range(array, name, 1, " with `unit_range=True`")
     return np.asarray(np.rint(array.astype(np.float32, copy=False) * np.float32(255)), np.uint8)
 
 

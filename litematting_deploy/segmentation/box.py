@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, UsageError, first_line
+from ..errors import InputError, UsageError
 from ..images.photo import shrink
 from .pieces import SoftMask
 
@@ -42,14 +42,19 @@ def mask_from_box(
     Raises `UsageError` for a box beyond the image, and where box and strokes leave no background to compare with.
     """
     height, width = image.shape[:2]
-    x, y, right, bottom = box[0], box[1], min(box[0] + box[2], width), min(box[1] + box[3], height)
-    if x >= width or y >= height:
+    x, y, right, bottom = max(box[0], 0), max(box[1], 0), min(box[0] + box[2], width), min(box[1] + box[3], height)
+    if x >= right or y >= bottom:
         raise UsageError(f"`box` must lie inside the photo, which is {width}x{height}; got {','.join(map(str, box))}")
     labels = np.full((height, width), cv2.GC_BGD, np.uint8)
     labels[y:bottom, x:right] = cv2.GC_PR_FGD
     for stroke, value in ((foreground, cv2.GC_FGD), (background, cv2.GC_BGD)):
         if stroke is not None:
             labels[stroke] = value
+    if not _is_foreground(labels).any():
+        raise UsageError(
+            "`sure_background` covers the whole box, so nothing in it can be the object; mark less, or draw a "
+            "larger `box`"
+        )
     if np.mean(labels == cv2.GC_BGD) < _LEAST_OUTSIDE:
         raise UsageError(
             "`box` covers the whole photo, so no background is left to compare with; draw it closer to the object, "
@@ -73,7 +78,7 @@ def _cut(image: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.bool
         cv2.grabCut(small, small_labels, _NO_BOX, *models, _ROUNDS, cv2.GC_INIT_WITH_MASK)
     except cv2.error as error:
         raise InputError(
-            f"`box`: GrabCut needs more pixels of both object and background ({first_line(error)}); draw a larger "
+            "`box`: too few pixels of object or background are near it to compare their colours; draw a larger "
             "box, or one that leaves some background outside"
         ) from error
     inside = _is_foreground(small_labels)

@@ -29,6 +29,8 @@ _DARK = 0.15
 _BORDER = 0.06
 """The share of a side within which a screen of unknown colour is looked for."""
 _LEAST_SHARE = 0.03
+_MOST_OF_BORDER = 0.5
+"""The share of the border that a screen of unknown colour must fill: a wall has many colours, a screen one."""
 _BINS, _SPAN = 96, 1.2
 _SAMPLES = 400_000
 _ROWS = 256
@@ -59,6 +61,11 @@ class Key:
     def tolerance(self) -> float:
         """How far a colour may be from the key's and still be the screen, as a share of the way to grey."""
         return min(max(_DEVIATIONS * self.spread, _TOLERANCE[0]), _TOLERANCE[1])
+
+    def share_of(self, chroma: NDArray[np.float32]) -> float:
+        """Return the share of pixels, of which `chroma` (..., 2) is known, that are the screen."""
+        off = np.hypot(chroma[..., 0] - self.chroma[0], chroma[..., 1] - self.chroma[1])
+        return float(np.mean(off <= self.tolerance * self.saturation))
 
 
 def mask_from_key(
@@ -105,7 +112,12 @@ def find_key(chroma: NDArray[np.float32], key: str, name: str = "image") -> Key:
         exact = chroma_of(colour)[0, 0]
         if np.hypot(*exact) < _LEAST_SATURATION:
             raise UsageError(f"`key` must be a saturated colour, as screens have; got {key}, which is nearly grey")
-        return _measured(chroma.reshape(-1, 2), exact)
+        found = _measured(chroma.reshape(-1, 2), exact)
+        if found.share_of(chroma) < _LEAST_SHARE:
+            raise InputError(
+                f"{name}: contains hardly any {key}, so no screen was found; give the colour of its screen, or `key=auto`"
+            )
+        return found
     if key != "auto" and key not in NAMED:
         raise UsageError(f"`key` must be green, blue, auto or a colour such as #00b140; got {key!r}")
     sample = _border(chroma) if key == "auto" else chroma.reshape(-1, 2)
@@ -114,18 +126,22 @@ def find_key(chroma: NDArray[np.float32], key: str, name: str = "image") -> Key:
     if key != "auto":
         hues = np.degrees(np.arctan2(sample[:, 1], sample[:, 0]))
         wanted &= np.abs((hues - NAMED[key] + 180) % 360 - 180) <= _HUES
+    what = "has no border with one saturated colour" if key == "auto" else f"contains hardly any {key}"
+    nothing = InputError(
+        f"{name}: {what}, so no screen was found; give the colour of the screen, such as `key=#00b140`, or use `box`"
+    )
     if wanted.mean() < _LEAST_SHARE:
-        what = "has no border with one saturated colour" if key == "auto" else f"contains hardly any {key}"
-        raise InputError(
-            f"{name}: {what}, so no screen was found; give the colour of the screen, such as `key=#00b140`, or use "
-            "`box`"
-        )
+        raise nothing
     counts, a_edges, b_edges = np.histogram2d(
         sample[wanted, 0], sample[wanted, 1], bins=_BINS, range=((-_SPAN, _SPAN), (-_SPAN, _SPAN))
     )
     a, b = np.unravel_index(counts.argmax(), counts.shape)
     step = 2 * _SPAN / _BINS
-    return _measured(sample[wanted], np.array((a_edges[a] + step / 2, b_edges[b] + step / 2), np.float32), moving=True)
+    middle = np.array((a_edges[a] + step / 2, b_edges[b] + step / 2), np.float32)
+    found = _measured(sample[wanted], middle, moving=True)
+    if key == "auto" and found.share_of(sample) < _MOST_OF_BORDER:
+        raise nothing
+    return found
 
 
 def _measured(sample: NDArray[np.float32], middle: NDArray[np.float32], *, moving: bool = False) -> Key:

@@ -100,21 +100,16 @@ def recipe_for(path: Path, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) 
         raise ArtefactError(f"{path}: takes {inputs[0].dtype}; a segmenter must take float32 or float16")
     beside = path.with_suffix(".toml")
     if beside.exists():
-        return decode(beside, Recipe, name="a segmenter's description", toml=True, remedy=_KEYS)
+        return decode(beside, Recipe, name="a segmenter's description", toml=True, remedy="correct it")
     known = _recognised(inputs[0], outputs)
     if known is None:
         raise ArtefactError(
             f"{path}: {inputs[0].name} {_shape(inputs[0])} with {len(outputs)} "
             f"output{'s' if len(outputs) > 1 else ''} is not a segmenter known here (U2-Net, IS-Net, BiRefNet, "
-            f"MODNet, RMBG-1.4); describe its input in {beside}: {_KEYS}"
+            f"MODNet, RMBG-1.4); describe its input in {beside}: the keys are name, size = [height, width] or "
+            "short_side, fit, divisor, mean, deviation, channels, output, sigmoid and spread"
         )
     return known
-
-
-_KEYS = (
-    "the keys are name, size = [height, width] or short_side, fit, divisor, mean, deviation, channels, output, "
-    "sigmoid and spread"
-)
 
 
 def _recognised(given: Tensor, outputs: Sequence[Tensor]) -> Recipe | None:

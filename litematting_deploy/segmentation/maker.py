@@ -1,7 +1,7 @@
 """What makes the masks of a job: opened once, asked for the mask of each photo, and closed at the end."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..images.exr import is_exr
 from ..images.mask import read_mask
-from ..images.photo import read_photo
+from ..images.photo import Photo, read_photo
 from ..specs import AUTO, MAX_MEGAPIXELS, WAYS, TrimapSpec
 from .box import Box, mask_from_box
 from .key import mask_from_key
@@ -68,6 +68,11 @@ class MaskMaker:
         """The values between which its masks hesitate, by default; None for those of any mask."""
         return None if self.segmenter is None else _DOUBT
 
+    @property
+    def batch(self) -> int:
+        """How many photos it is best asked for at a time, by as many threads."""
+        return 1 if self.segmenter is None else self.segmenter.batch
+
     def band(self, hw: tuple[int, int]) -> float:
         """Return the default width in pixels of the unknown band for a photo of that height and width."""
         if self.segmenter is not None:
@@ -84,6 +89,32 @@ class MaskMaker:
                     "paint it on this photo"
                 )
         return self.marked(self._mask(image, name))
+
+    def on(self, photo: Photo) -> Self:
+        """Return what makes the mask of one photo: box, plate and strokes are of what is shown of it.
+
+        An OpenEXR photo has its pixels in a data window, which may lie elsewhere. Raises `InputError` for a plate or
+        strokes that are neither of its size nor of that of what is shown.
+        """
+        windows = photo.windows
+        if windows is None or windows.data == windows.display:
+            return self
+        box = self.box
+        if box is not None:
+            box = (
+                box[0] + windows.display.left - windows.data.left,
+                box[1] + windows.display.top - windows.data.top,
+                *box[2:],
+            )
+        foreground, background, plate = (
+            None if plane is None else photo.fit(plane, f"`{name}`")
+            for name, plane in (
+                ("sure_foreground", self.foreground),
+                ("sure_background", self.background),
+                ("plate", self.plate),
+            )
+        )
+        return replace(self, box=box, foreground=foreground, background=background, plate=plate)
 
     def marked(self, mask: SoftMask) -> SoftMask:
         """Return a mask (H, W), which is changed, with what strokes say."""

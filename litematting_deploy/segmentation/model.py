@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..engines.network import open_network
-from ..errors import ArtefactError
+from ..errors import ArtefactError, UsageError
 from ..specs import AUTO
 from .known import Recipe, recipe_for
 from .pieces import SoftMask
@@ -23,16 +23,24 @@ _FOUND = 0.5
 """The largest value from which on a network has found something."""
 
 
+_TOGETHER = 4
+"""The photos that a GPU gets at a time where a network allows it. On a CPU one photo keeps all cores busy."""
+
+
 class Segmenter:
     """An ONNX that makes masks: `Segmenter("u2net.onnx")(image) -> mask`. Any thread may call it.
 
-    recipe: how it takes a photo.
+    recipe: how it takes a photo. batch: how many photos that wait at a time it takes in one run.
     """
 
-    def __init__(self, path: str | Path, device: str = AUTO, threads: int | None = None) -> None:
+    def __init__(
+        self, path: str | Path, device: str = AUTO, threads: int | None = None, batch: int | None = None
+    ) -> None:
         """Open the network in a file, with the description beside it, if any; see `known`.
 
         device, threads: as `engines.network.open_network` takes them.
+        batch: photos that threads which call at a time have in one run, if the network's first dimension is free; by
+        default 4 then, but 1 on a CPU.
         Raises `ArtefactError` for what is no such network, `DeviceError`, `DependencyError` or `UsageError`.
         """
         self.path = Path(path)
@@ -41,9 +49,15 @@ class Segmenter:
             self.recipe = recipe_for(self.path, self._network.inputs, self._network.outputs)
             self._output = self.recipe.at(self._network.outputs, self.path)
             self._hw((1024, 1024))
-        except ArtefactError:
+            self._network.batch = self._batch(batch)
+        except (ArtefactError, UsageError):
             self._network.close()
             raise
+
+    @property
+    def batch(self) -> int:
+        """How many photos that wait at a time one run takes."""
+        return self._network.batch
 
     def __call__(self, image: NDArray[np.uint8]) -> SoftMask:
         """Return the mask (H, W), 0..1, of an image (H, W, 3) uint8 RGB, sRGB-encoded.
@@ -77,6 +91,17 @@ class Segmenter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _batch(self, asked: int | None) -> int:
+        """Return how many photos go into one run. Raises `UsageError`."""
+        if asked is not None and asked < 1:
+            raise UsageError(f"`batch` must be 1 or more; got {asked}")
+        if self._network.inputs[0].shape[0] is None:
+            on_host = self._network.device in ("cpu", "openvino")
+            return asked or (1 if on_host else _TOGETHER)
+        if (asked or 1) > 1:
+            raise UsageError(f"`batch` must be 1 for {self.path.name}, which takes one photo at a time; got {asked}")
+        return 1
 
     def _hw(self, photo_hw: tuple[int, int]) -> tuple[int, int]:
         """Return the height and width that the network gets of a photo."""

@@ -107,8 +107,11 @@ def test_a_photo_a_folder_and_a_clip_are_matted(here: Path, mean_onnx: Path) -> 
     assert_one_line(other, 2, "was started with other settings (plan")
     frames = [before_screen(), before_screen(noise=1), np.full((*HW, 3), (70, 172, 89), np.uint8)]
     save_clip(here / "clip.mkv", [codes(frame) for frame in frames], kind="yuv444p")
-    result = infer(mean_onnx, "clip.mkv", "--key", "#46ac59", "-o", "matte.mkv", "--no-sound")
+    result = infer(mean_onnx, "clip.mkv", "--key", "#46ac59", "-o", "matte.mkv", "--no-sound", "--preview", "look.mov")
     assert "3 frames" in result.out
+    look = read_clip(here / "look.mov")[0][0].to_ndarray(format="rgb24").astype(int)
+    yellow = (look[..., 0] > 200) & (look[..., 1] > 170) & (look[..., 2] < 90)
+    assert yellow.sum() > 100, "where the mask is half sure"
     assert "no sure foreground" in result.out, "an object may leave the picture"
     matte = read_clip(here / "matte.mkv")[1]
     assert (matte[2][0] == 0).all()

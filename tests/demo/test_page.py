@@ -71,13 +71,16 @@ def choose(page: Page, element: str, path: Path) -> None:
 
 def fit(page: Page) -> None:
     """Let the editor show the whole photo: how large it does by itself depends on how much of the page was there."""
-    page.wait_for_selector("#editor canvas")
+    # The photo comes from the server. What is done before that is undone by it: it closes the menu, and zooms anew.
+    expect(page.locator("#editor button[aria-label=Undo]")).to_be_enabled()
     zoom = page.locator("#editor").get_by_role("button", name=re.compile(r"^\d+%$")).first
+    whole = page.get_by_role("button", name="Fit to screen")
     deadline = time.monotonic() + PATIENCE_MS / 1000
     while zoom.inner_text() != f"{ZOOM:.0%}":
         assert time.monotonic() < deadline, zoom.inner_text()
-        zoom.click()
-        page.get_by_role("button", name="Fit to screen").click()
+        if not whole.is_visible():  # else a click would close the menu
+            zoom.click()
+        whole.click()
         page.wait_for_timeout(500)
 
 

@@ -28,7 +28,7 @@ def mask_of(path: Path, value: int) -> str:
 
 def test_a_mask_of_class_ids_becomes_a_trimap(photo: Photo, tmp_path: Path) -> None:
     spec = TrimapSpec(kind="mask", mask_labels=(7,), unknown_width=2)
-    trimap = Source(spec, mask_of(tmp_path / "ids.png", 7)).trimap(photo, 200)
+    trimap = Source(spec, mask_of(tmp_path / "ids.png", 7)).trimap(photo, 200).values
     assert trimap[15].tolist() == [0] * 8 + [128] * 4 + [255] * 16 + [128] * 4 + [0] * 8
 
 
@@ -62,12 +62,14 @@ def test_a_box_of_paint_and_a_screen(tmp_path: Path) -> None:
     def source(kind: str, key: str = "") -> Source:
         return Source.of(painted, None, kind, 15, False, "exact", None, None, key=key)
 
-    trimap = source("box").trimap(photo, 200)
+    trimap = source("box").trimap(photo, 200).values
     assert (trimap[122:128, 167:173] == 255).all()
     assert (trimap[y + 5 : y + 15, x + 5 : x + 15] != 255).all()
     assert (trimap[:20] == 0).all()
     screen = read_photo(save(tmp_path / "screen.png", before_screen()))
-    check(source("key", "green").trimap(screen, 200), wrong=0.001)
+    found = source("key", "green").trimap(screen, 200)
+    check(found.values, wrong=0.001)
+    assert found.mask is not None, "what the page shows as half sure"
     grey = read_photo(save(tmp_path / "grey.png", np.full((*HW, 3), 90, np.uint8)))
     with pytest.raises(InputError, match=r"grey\.png: contains hardly any blue"):
         source("key", "blue").trimap(grey, 200)

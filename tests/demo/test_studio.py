@@ -15,6 +15,7 @@ from litematting_deploy.errors import ForegroundError, NotFiniteError
 from litematting_deploy.images.background import Background
 from litematting_deploy.images.decode import decode
 from litematting_deploy.images.photo import Photo
+from litematting_deploy.jobs.trimaps import Trimap
 from litematting_deploy.matting.refine import refine
 from litematting_deploy.runtime import Matter
 from litematting_deploy.server import Limits
@@ -23,7 +24,7 @@ from litematting_deploy.specs import TrimapSpec
 
 def test_the_alpha_is_there_where_colours_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.full((6, 8, 3), 100, np.uint8)
-    trimap = np.full((6, 8), 128, np.uint8)
+    trimap = Trimap(np.full((6, 8), 128, np.uint8), pieces=7)
     alpha = np.linspace(0, 1, 48, dtype=np.float32).reshape(6, 8)
 
     def fail(*_: Any) -> None:
@@ -34,6 +35,7 @@ def test_the_alpha_is_there_where_colours_fail(tmp_path: Path, monkeypatch: pyte
     matter.refining.return_value = matter
     matted = studio.matte(matter, Photo("photo.png", pixels, pixels), trimap, lambda *_: None)
     assert matted.failure is not None
+    assert matted.summary == "photo.png, 8×6, 100.0% was unknown, in 7 pieces"
     results = studio.write_results(matted, Background("white"), tmp_path)
     assert results.files.keys() == {"alpha", "trimap"}
     assert np.array_equal(decode(results.files["alpha"], 1).levels, np.rint(alpha * 255))
@@ -72,11 +74,13 @@ def test_alphas_of_masks_made_on_the_page_are_refined(root_onnx: Path) -> None:
     photo = Photo("photo.png", *2 * (np.random.default_rng(0).integers(60, 200, (40, 48, 3)).astype(np.uint8),))
     trimap = np.full((40, 48), 128, np.uint8)
     trimap[:10], trimap[-10:] = 0, 255
+    masks = {False: None, True: trimap}
     found = {}
     for asked in (None, False, True):
         with Matter.load(root_onnx, refine=asked) as matter:
             for made in (False, True):
-                found[asked, made] = studio.matte(matter, photo, trimap, lambda *_: None, made=made).alpha
+                given = Trimap(trimap, masks[made])
+                found[asked, made] = studio.matte(matter, photo, given, lambda *_: None).alpha
     plain, refined = found[False, False], refine(photo.network, trimap, found[False, False])
     assert np.abs(plain - refined).max() > 0.01
     for (asked, made), alpha in found.items():

@@ -1,5 +1,7 @@
 """Masks that are made from the frames of a clip, and what of them flickers."""
 
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -60,14 +62,15 @@ def test_what_one_frame_alone_gets_wrong_is_mended_along_the_motion(clip: Clip) 
     asked.clear()
     stroke = np.zeros((128, 160), bool)
     stroke[100:104, 10:14] = True
-    masks = ClipMasks(TrimapSpec(kind="photo", box=(0, 0, 9, 9), unknown_width=1), Flickering(foreground=stroke))
     found: list[Trimap | str] = []
-    pairs: list[Pair] = list(masks.pairs(clip))
-    for pair in pairs:
-        try:
-            found.append(masks.trimap(pair, pair.frame.colours.network(pair.frame.signal())))
-        except InputError as error:
-            found.append(str(error))
+    spec = TrimapSpec(kind="photo", box=(0, 0, 9, 9), unknown_width=1)
+    with ClipMasks(spec, Flickering(foreground=stroke)) as masks:
+        pairs: list[Pair] = list(masks.pairs(clip))
+        for pair in pairs:
+            try:
+                found.append(masks.trimap(pair, pair.frame.colours.network(pair.frame.signal())))
+            except InputError as error:
+                found.append(str(error))
     assert asked == list(range(COUNT)), "each mask is made once"
     mended = found[1]
     assert isinstance(mended, Trimap)
@@ -83,8 +86,40 @@ def test_what_one_frame_alone_gets_wrong_is_mended_along_the_motion(clip: Clip) 
     assert str(found[4]).endswith("no mask")
 
 
+class Together(MaskMaker):
+    """Is best asked by two threads at a time."""
+
+    batch = 2
+    at_work = most = 0
+    counting = threading.Lock()
+
+    def __call__(self, image: NDArray[np.uint8], name: str) -> SoftMask:
+        with self.counting:
+            Together.at_work += 1
+            Together.most = max(self.most, self.at_work)
+        time.sleep(0.05)
+        with self.counting:
+            Together.at_work -= 1
+        asked.append(int(name.partition(": frame ")[2].split()[0]))
+        return np.zeros(image.shape[:2], np.float32)
+
+
+def test_masks_of_frames_to_come_are_made_meanwhile(clip: Clip) -> None:
+    asked.clear()
+    before = threading.active_count()
+    with ClipMasks(TrimapSpec(kind="photo", key="green"), Together(key="green")) as masks:
+        for pair in masks.pairs(clip):
+            masks.trimap(pair, pair.frame.colours.network(pair.frame.signal()))
+            if pair.frame.index == 0:
+                # The next is needed for the median; the two after it are what is begun.
+                assert set(masks._made) == {0, 1, 2, 3}
+    assert sorted(asked) == list(range(COUNT))
+    assert Together.most == 2
+    assert threading.active_count() == before
+
+
 def test_a_frame_is_made_anew_when_its_neighbour_changes(clip: Clip, tmp_path: Path) -> None:
-    masks = ClipMasks(TrimapSpec(kind="photo", key="green"), MaskMaker(key="green"))
+    masks = ClipMasks(TrimapSpec(kind="photo", key="green"), MaskMaker(key="green"))  # whose threads never begin
     first = [pair.digest() for pair in masks.pairs(clip)]
     assert first == [pair.digest() for pair in masks.pairs(clip)]
     flat = np.full((128, 160), 128, np.uint8)

@@ -72,14 +72,16 @@ def test_every_item_is_matted_in_order(options: dict[str, Any]) -> None:
     assert no_thread_is_left()
 
 
-def test_items_are_read_beside_each_other() -> None:
-    recorded, together = Recorded(), threading.Barrier(AHEAD, timeout=10)
+@pytest.mark.parametrize("readers", [AHEAD, 4])
+def test_items_are_read_beside_each_other(readers: int) -> None:
+    recorded, together = Recorded(), threading.Barrier(readers, timeout=60)
 
     def load(name: str) -> str:
         together.wait()
         return recorded.load(name)
 
-    assert list(run(NAMES, load, recorded.matte, recorded.save)) == [Done(name) for name in NAMES]
+    done = run(NAMES, load, recorded.matte, recorded.save, readers=readers)
+    assert list(done) == [Done(name) for name in NAMES]
 
 
 def test_items_may_be_slow_and_come_in_order() -> None:

