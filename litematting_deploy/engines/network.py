@@ -99,9 +99,7 @@ class Network(abc.ABC):
             given = calls[0].given if len(calls) == 1 else np.concatenate([call.given for call in calls])
             found = np.asarray(self._run(given, calls[0].output), np.float32)
             if len(calls) > 1 and len(found) != len(given):
-                raise DeviceError(
-                    f"{self.path}: returned {len(found)} results for {len(given)} photos; export it with a batch size of 1"
-                )
+                raise DeviceError(f"{self.path}: returned {len(found)} results for {len(given)} photos")
         except Exception as error:  # noqa: BLE001  # it belongs to the callers
             if len(calls) == 1:
                 calls[0].found.set_exception(error)

@@ -115,7 +115,8 @@ def find_key(chroma: NDArray[np.float32], key: str, name: str = "image") -> Key:
         found = _measured(chroma.reshape(-1, 2), exact)
         if found.share_of(chroma) < _LEAST_SHARE:
             raise InputError(
-                f"{name}: contains hardly any {key}, so no screen was found; give the colour of its screen, or `key=auto`"
+                f"{name}: contains hardly any {key}, so no screen was found; give the colour of its screen, or "
+                "`key=auto`"
             )
         return found
     if key != "auto" and key not in NAMED:
