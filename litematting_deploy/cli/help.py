@@ -1,7 +1,7 @@
 """How the commands print their help: required options in the usage line, the others under headings."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -53,7 +53,7 @@ class _Formatter(click.HelpFormatter):
     def write_text(self, text: str) -> None:
         super().write_text(text.replace("-", _HYPHEN))
 
-    def write_dl(self, rows: Sequence[tuple[str, str]], *_: int, **__: int) -> None:
+    def write_dl(self, rows: Iterable[tuple[str, str]], *_: int, **__: int) -> None:
         padded = [(flags.ljust(_FLAGS_WIDTH), text.replace("-", _HYPHEN)) for flags, text in rows]
         super().write_dl(padded, col_max=_FLAGS_WIDTH)
 

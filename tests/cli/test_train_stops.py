@@ -66,7 +66,8 @@ def test_sigterm_while_alphas_are_drawn_stops_at_once(
     material: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(library, "draw_shard", sleeps)
-    words = [tiny, "--photos", material / "photos", "-o", tmp_path / "run", "--device", "cpu", "--workers", "1"]
+    words: list[str | Path] = [tiny, "--photos", material / "photos", "-o", tmp_path / "run"]
+    words += ["--device", "cpu", "--workers", "1"]
 
     def terminate() -> None:
         while not list((tmp_path / "run").glob("alphas-*")):
