@@ -20,7 +20,7 @@ from .system import is_held, user_cache, why_no_name
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
 _DRAFT_S = 24 * 3600  # more than the clocks of two machines differ by
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # of file systems as FAT; the last on Windows
-_ROOM = "choose another output or make room"
+_ROOM = "free some space, or choose another output"
 _HELD_S = (0.05, 0.1, 0.2, 0.4, 0.8)  # pauses, together longer than a scanner takes for a photo
 # Written by hand. `tomllib` takes time and memory by the square of a key's parts, which lie on one line.
 _TOML_BYTES, _TOML_LINE, _TOML_DEPTH = 1 << 16, 1000, 6

@@ -420,7 +420,7 @@ def job_of(images: Any, output: Any, options: Mapping[str, Any], *, trimap: Any 
         more = (
             f"; alternatively, {', '.join(f'`{way}`' for way in WAYS[:-1])} or `{WAYS[-1]}` makes a mask from the photo"
         )
-        raise UsageError(f"either `trimap` or `mask` must be given{more}")
+        raise UsageError(f"`trimap` or `mask` must be given, but not both{more}")
     ((kind, source),) = given
     return JobSpec.of(
         options,

@@ -98,7 +98,7 @@ def test_a_small_file_is_read_to_its_end(small: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "error", "words"),
     [
-        ("a", ValueError, "over 4 bytes"),
+        ("a", ValueError, "larger than 4 bytes"),
         ("zero", ValueError, "not a regular file"),
         ("b", FileNotFoundError, "No such file"),
     ],

@@ -68,7 +68,7 @@ def test_by_uv(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_the_place_is_not_known_or_gone(origin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a checkout it is that folder, and otherwise the sentence says what is needed."""
     monkeypatch.setattr(_optional, "_ROOT", tmp_path)
-    assert hinted(monkeypatch, origin) == "pip install '.[cpu]', in the folder of litematting-deploy's source"
+    assert hinted(monkeypatch, origin) == "pip install '.[cpu]' in the folder of the litematting-deploy source"
     (tmp_path / "setup.cfg").touch()
     assert hinted(monkeypatch, origin) == f"pip install '{tmp_path}[cpu]'"
 

@@ -113,7 +113,7 @@ def test_what_is_wrong_is_said_with_key_value_and_what_is_accepted(
         (b"{", "not a camera: Expecting property name"),
         (b"[" * 100_000, "not a camera: nested too deep"),
         (b"\xff", "not a camera: "),
-        (b" " * (1 << 20) + b"{}", "not a camera: over 1048576 bytes"),
+        (b" " * (1 << 20) + b"{}", "not a camera: larger than 1048576 bytes"),
         (b'{"format": 3}', "name is missing"),
     ],
     ids=["list", "cut", "deep", "no text", "long", "empty"],

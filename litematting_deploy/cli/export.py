@@ -253,7 +253,8 @@ def _report(export: Export, spec: ExportSpec, seconds: float) -> None:
     size = export.path.stat().st_size / 1e6
     say(
         f"Wrote {export.path}: {size:.1f} MB, {height}x{width}, batch {sidecar.batch or 'dynamic'}, "
-        f"{sidecar.precision}, {sidecar.pooling} pooling, {sidecar.norm} norm, opset {sidecar.opset}, in {seconds:.0f} s"
+        f"{sidecar.precision}, {sidecar.pooling} pooling, {sidecar.norm} norm, opset {sidecar.opset}, "
+        f"in {seconds:.0f} s"
     )
 
 

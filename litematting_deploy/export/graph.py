@@ -1,4 +1,4 @@
-"""From the model to an ONNX graph: a view with a float32 border over the untouched model."""
+"""The model as an ONNX graph: traced through a view with a float32 border, and never changed itself."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""From a file, or the URL of a model on a server, to the engine that runs it, and what may be said about each kind."""
+"""Opening an engine from a file or from the URL of a model on a server, and the options that each kind accepts."""
 
 import os
 import warnings

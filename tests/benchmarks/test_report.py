@@ -133,8 +133,8 @@ def test_what_makes_times_unsure_is_said() -> None:
     shaky = replace(calm, engine="shaky", latency_ms=Latency(1, 1, 1, 1, 1, 0.4, 10, 2))
     said = report.unsure([calm, loaded, shaky], 2)
     assert len(said) == 2
-    assert "loaded fp32 x1: other processes kept 1.5 of 2 cores busy" in said[0]
-    assert "shaky fp32 x1: runs vary by 40%" in said[1]
+    assert "loaded fp32 x1: unstable (other processes used 1.5 of 2 cores)" in said[0]
+    assert "shaky fp32 x1: unstable (latency varies by ±40%)" in said[1]
 
 
 def test_picture_of_both_kinds_says_what_it_was_drawn_from() -> None:

@@ -97,7 +97,7 @@ def test_no_frame_is_lost(shot: tuple[Path, Path], small_onnx: Path, tmp_path: P
     assert len(known) < FRAMES - 4, "each actor had frames left"
     result = ended(second)
     assert result.code == 0, result
-    assert " were done, 0 failed, 2 x onnxruntime-cpu" in result.out
+    assert " already done, 0 failed, 2 x onnxruntime-cpu" in result.out
     assert {name: (out / f"{name}.png").stat().st_mtime_ns for name in before} == times, "what was done stayed"
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines() if line]
     assert any(record["pid"] != victim for record in records(out)[len(known) :]), "another went on"
@@ -136,11 +136,11 @@ def test_failures_are_tried_again_and_told(shot: tuple[Path, Path], mean_onnx: P
     same = ("--cutout", tmp_path / "cut", "--background", "white", "--resume")
     resumed = run("ltm-batch", *job, *same)
     assert f"0 of {FRAMES} frames" in resumed.out
-    assert f"{FRAMES - 1} were done, 1 failed" in resumed.out
+    assert f"{FRAMES - 1} already done, 1 failed" in resumed.out
     assert_one_line(run("ltm-infer", *shot, "-o", out, "--engine", mean_onnx, "--resume"), 2, "another background")
     wide = run("ltm-batch", *job, "--cpus-per-actor", "9999")
     assert wide.code == 2
-    assert "an actor holds 9999 CPU" in wide.err.splitlines()[-1]
+    assert "an actor needs 9999 CPU" in wide.err.splitlines()[-1]
     broken = run("ltm-batch", *shot, "-o", tmp_path / "x", "--engine", tmp_path / "no.onnx", *SPREAD)
     assert broken.code == 1
     assert broken.err.splitlines()[-1].startswith(f"ltm-batch: {tmp_path / 'no.onnx'}: no such")
@@ -260,7 +260,7 @@ def test_without_ray_the_extra_is_named(shot: tuple[Path, Path], tmp_path: Path)
 @pytest.mark.parametrize(
     ("line", "code", "words"),
     [
-        ("IMAGES -o out", 2, ("[TRIMAPS] or --mask must be given",)),
+        ("IMAGES -o out", 2, ("TRIMAPS or --mask must be given",)),
         ("none TRIMAPS -o out", 1, ("none", "no such folder")),
         ("IMAGES TRIMAPS -o out --actors 0", 2, ("--actors must be 1 or more; got 0",)),
         ("IMAGES TRIMAPS -o out --cpus-per-actor 0.5", 2, ("--cpus-per-actor must be between 1 and 65536; got 0.5",)),

@@ -103,7 +103,7 @@ def test_a_frame_that_is_not_finite_fails_alone_and_is_resumed_past(root_onnx: P
     command = ("ltm-batch", photos, tmp_path / "t", "-o", out, "--engine", root_onnx, "--resume")
     times = {path.name: path.stat().st_mtime_ns for path in out.glob("*.png")}
     again = called(*command)
-    assert (again.code, f"failed: {BLACK}: " in again.err, "3 were done, 1 failed" in again.out) == (1, True, True)
+    assert (again.code, f"failed: {BLACK}: " in again.err, "3 already done, 1 failed" in again.out) == (1, True, True)
     photos_of(photos, BLACK)
     mended = called(*command)
     assert mended.code == 0, mended.err
@@ -163,7 +163,7 @@ def test_every_ending_is_taken_and_the_others_are_named(tmp_path: Path) -> None:
     result, out = both(tmp_path, photos, trimaps)
     assert result.code == 0
     assert f"{len(FORMATS)} of {len(FORMATS)} frames" in result.out
-    assert "2 files passed over, 1 without a photo" in result.out
+    assert "2 files skipped, 1 without a photo" in result.out
     for words in ("x.gif (GIF; convert", "z.dpx (DPX; convert it: oiiotool", "left.tif"):
         assert words in result.err
     assert len(list(out.glob("*.png"))) == len(FORMATS)

@@ -56,7 +56,7 @@ def test_parser_errors_come_before_the_one_line(tmp_path: Path) -> None:
     assert first.startswith("node 0 'first' (Det): ")
     assert second.startswith("node 1 'second' (StringNormalizer): ")
     assert last.startswith("ltm-build: ")
-    assert "cannot take 2 of its nodes (Det, StringNormalizer)" in last
+    assert "does not support 2 of its nodes (Det, StringNormalizer)" in last
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -76,8 +76,8 @@ RTX = "--backend tensorrt-rtx"
 WRONG_BUILDS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "a model must be there": (f"no.onnx {RTX}", 1, ("no.onnx", "no such file", "ltm-export")),
     "a model is an ONNX": (f"bad.toml {RTX}", 2, ("bad.toml", "expected an .onnx")),
-    "a model is not edited": (f"edited.onnx {RTX}", 1, ("edited.onnx", "sha256", "ltm-export")),
-    "an engine ends in .engine": (f"{{model}} {RTX} -o m.plan", 2, ("m.plan", "ends in .engine")),
+    "a model is not edited": (f"edited.onnx {RTX}", 1, ("edited.onnx", "SHA-256", "ltm-export")),
+    "an engine ends in .engine": (f"{{model}} {RTX} -o m.plan", 2, ("m.plan", "must end in .engine")),
     "the engine's folder must be there": (
         f"{{model}} {RTX} -o no/m.engine", 1, ("m.engine", "cannot be written", "does not exist"),
     ),

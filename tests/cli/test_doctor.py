@@ -43,7 +43,7 @@ def test_what_runs_here_and_why_the_rest_does_not(tmp_path: Path) -> None:
     result = run("ltm-doctor", "--full", "--json", tmp_path / "doctor.json")
     assert (result.code, result.err) == (0, ""), result
     assert result.out.splitlines()[-1] == (
-        "verdict: ltm-infer works here, on the CPU; all else that is installed works"
+        "verdict: ltm-infer works here, on the CPU; everything else that is installed works"
     )
     content = json.loads((tmp_path / "doctor.json").read_bytes())
     assert content["healthy"] is True

@@ -107,12 +107,12 @@ WRONG_EVALUATIONS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "a data set must be there": ("no", 1, ("no: no such folder",)),
     "a data set is a folder": ("set/image/a.png", 1, ("a.png: not a folder",)),
     "a data set has a layout": ("empty", 1, ("empty: holds nothing", "merged/", "image/")),
-    "an alpha has its photo's name": ("unpaired", 1, ("image/a.png", "no partner in", "unpaired/alpha")),
+    "an alpha has its photo's name": ("unpaired", 1, ("image/a.png", "no counterpart in", "unpaired/alpha")),
     "trimaps are one of its folders": (
         "set --trimap trimap3", 1, ("--trimap must be one of its folders trimap1", "trimap3"),
     ),
     "the numbers' folder must be there": ("set --json no/e.json", 1, ("e.json", "does not exist")),
-    "a file is no report's folder": ("set --engine {small} --report set/image/a.png", 1, ("images: cannot be made",)),
+    "a file is no report's folder": ("set --engine {small} --report set/image/a.png", 1, ("cannot be created",)),
     "an engine must be there": ("set --engine no.onnx", 1, ("no.onnx", "no such engine")),
     "large photos are refused": (
         "set --engine {small} --max-megapixels 0.001", 1, ("image/a.png", "--max-megapixels"),

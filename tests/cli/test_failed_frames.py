@@ -211,7 +211,7 @@ def test_a_matte_is_finished_where_colours_fail_at_a_frame_and_resume_makes_the_
     assert [path.name for path in tmp_path.glob(".*parts")] == [".m.mkv.parts"]
     resumed = called(*made, "--resume")
     assert resumed.code == 0, resumed.err
-    assert f"{failing} were done" in resumed.out
+    assert f"{failing} already done" in resumed.out
     np.testing.assert_array_equal(alphas_of(tmp_path / "m.mkv"), wanted)
     assert len(alphas_of(tmp_path / "c.mov")) == 5
 
@@ -219,4 +219,4 @@ def test_a_matte_is_finished_where_colours_fail_at_a_frame_and_resume_makes_the_
 def test_a_photo_has_no_frames_that_may_fail(tmp_path: Path) -> None:
     result = called("ltm-infer", tmp_path / "a.png", tmp_path / "b.png", "-o", "c.png", "--failed-frames", "stop")
     assert result.code == 2
-    assert "--failed-frames does not apply to a photo but to a clip" in result.err
+    assert "--failed-frames does not apply to a photo (it applies to a clip)" in result.err

@@ -291,7 +291,7 @@ WRONG_JOBS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "a colour must exist": (f"{CUT} --background reddish", 2, ("reddish", "#rrggbb", ".png")),
     "a colour has levels to 255": (f"{CUT} --background rgb(300,0,0)", 2, ("rgb(300,0,0)", "#rrggbb", ".png")),
     "a background is opaque": (f"{CUT} --background #11223344", 2, ("#11223344", "opaque")),
-    "two results are two files": (f"{CUT} --foreground cutout.png", 2, ("cutout.png", "different files")),
+    "two results are two files": (f"{CUT} --foreground cutout.png", 2, ("cutout.png", "two results would")),
     "results are not GIF": (f"{PAIR} --foreground f.gif", 2, ("f.gif", ".exr")),
     "a background is not overwritten": (
         f"{PAIR} --cutout small.png --background small.png", 2, ("small.png", "overwrite an input"),

@@ -162,7 +162,7 @@ def test_ended_and_resumed_gives_the_same_frames(ending: signal.Signals, code: i
     assert "was started with other settings (plan" in other.err
     resumed = run("ltm-infer", *arguments, "-o", tmp_path / "m.mov", "--resume")
     assert resumed.code == 0, resumed.err
-    done = int(resumed.out.partition(" were done")[0].rpartition(" ")[2])
+    done = int(resumed.out.partition(" already done")[0].rpartition(" ")[2])
     assert 7 <= done < count
     assert f"{count - done}/{count - done} frame 59" in resumed.err
     assert not parts.exists()
@@ -186,7 +186,7 @@ def test_a_damaged_frame_ends_the_run_and_its_repair_goes_on(tmp_path: Path) -> 
     clip.write_bytes(whole)
     result = infer(clip, trimap_clip, "-o", out, "--segment", "4", "--resume")
     assert result.code == 0, result
-    assert "6 were done" in result.out
+    assert "6 already done" in result.out
     assert len(read_clip(out)[0]) == COUNT
 
     out.unlink()
@@ -233,19 +233,19 @@ def wrong(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("code", "arguments", "words"),
     [
-        (1, "CLIP WRONG/few.mp4 -o m.mkv", ("has 9 pictures", "has 10 frames")),
+        (1, "CLIP WRONG/few.mp4 -o m.mkv", ("has 9 images", "has 10 frames")),
         (1, "CLIP WRONG/gap -o m.mkv", ("number 2 is missing",)),
         (1, "CLIP WRONG/small.mp4 -o m.mkv", ("frame 0", "is 32x48", "is 64x48")),
         (1, "CLIP WRONG/soft.mp4 -o m.mkv", ("frame 0", "looks like a matte", "--mask")),
-        (1, "CLIP CLIP -o m.mkv", ("frame 0", "has colours")),
+        (1, "CLIP CLIP -o m.mkv", ("frame 0", "is in colour")),
         (1, "WRONG/text.mov TRIMAPS -o m.mkv", ("cannot be read as a video", "give a complete")),
         (2, "CLIP TRIMAPS -o m.png", (".mov, .webm, .mkv, .mp4",)),
-        (2, "CLIP TRIMAPS -o m.mp4 --codec ffv1", ("--codec ffv1 goes into .mkv",)),
+        (2, "CLIP TRIMAPS -o m.mp4 --codec ffv1", ("--codec ffv1 requires .mkv",)),
         (2, "CLIP TRIMAPS -o m.mkv --cutout c.mp4", ("h264 has no alpha channel",)),
         (2, "CLIP TRIMAPS -o m.mkv --premultiplied", ("--premultiplied requires --cutout",)),
-        (2, "CLIP TRIMAPS -o m.mkv --depth 16", ("--depth does not apply to a clip but to a photo",)),
+        (2, "CLIP TRIMAPS -o m.mkv --depth 16", ("--depth does not apply to a clip (it applies to a photo)",)),
         (2, "CLIP TRIMAPS -o CLIP", ("is also an input",)),
-        (2, "a.png b.png -o m.mkv --codec h264", ("--codec does not apply to a photo but to a clip",)),
+        (2, "a.png b.png -o m.mkv --codec h264", ("--codec does not apply to a photo (it applies to a clip)",)),
     ],
 )
 def test_a_mistake_is_one_line(

@@ -116,7 +116,7 @@ def test_light_that_png_cuts_off_is_told_and_depth_is_for_whom_it_fits(tmp_path:
     done = called("ltm-infer", *common, "--cutout", tmp_path / "c.png", "--depth", "float")
     share = ((LIGHT < 0) | (LIGHT > 1)).mean()
     assert done.code == 0, done.err
-    assert f"{share:.1%} of the light of {photo} are outside 0..1, which PNG and TIFF clip" in done.err
+    assert f"{share:.1%} of the values of {photo} are outside 0..1, which PNG and TIFF clip" in done.err
     assert alpha_of(tmp_path / "a.exr").dtype == np.float32
     assert read_levels(tmp_path / "c.png").dtype == np.uint16
     done = called("ltm-infer", *common, "--cutout", tmp_path / "c.exr")

@@ -150,7 +150,7 @@ def test_a_clip_with_keyframes_is_resumed(
         assert "5 frames are done and kept" in infer(*arguments, "-o", broken).err
     resumed = infer(*arguments, "-o", broken, "--resume")
     assert resumed.code == 0, resumed.err
-    assert "5 were done" in resumed.out
+    assert "5 already done" in resumed.out
     for one, other in zip(read_clip(broken)[1], read_clip(whole)[1], strict=True):
         np.testing.assert_array_equal(one[0], other[0])
 
@@ -206,7 +206,7 @@ def test_steady_averages_a_folder_and_knows_its_neighbours(tmp_path: Path, mean_
         (1, "SHOT/clip.mkv SHOT/k -o m.mkv", ("number 1002 is missing", "--keyframes")),
         (1, "SHOT/clip.mkv SHOT/k -o m.mkv --keyframes", ("are numbered 0 to 8", "--first-number")),
         (1, "SHOT/clip.mkv SHOT/clip.mkv -o m.mkv --keyframes", ("keyframes for a clip must be numbered images",)),
-        (1, "SHOT/i SHOT/none -o out --keyframes", ("none of its frames has a trimap in", "draw one")),
+        (1, "SHOT/i SHOT/none -o out --keyframes", ("none of its frames has a trimap in", "draw at least one")),
     ],
 )
 def test_a_mistake_is_one_line(

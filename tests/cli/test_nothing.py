@@ -100,7 +100,7 @@ def test_a_photo_a_folder_and_a_clip_are_matted(here: Path, mean_onnx: Path) -> 
     options = ("photos", "--key", "green", "-o", "mattes", "--resume")
     assert "2 of 2 frames" in infer(mean_onnx, *options).out
     np.testing.assert_array_equal(load("mattes/two.png"), load("alpha.png"))
-    assert "2 were done" in infer(mean_onnx, *options).out
+    assert "2 already done" in infer(mean_onnx, *options).out
     other = called("ltm-infer", *options, "--key-tolerance", "0.3", "--engine", mean_onnx)
     assert_one_line(other, 2, "was started with other settings (masks")
     other = called("ltm-infer", *options, "--no-refine", "--engine", mean_onnx, "--device", "cpu")
@@ -120,7 +120,7 @@ WRONG: dict[str, tuple[str, int, str]] = {
     "a box has four numbers": (
         "ltm-trimap screen.png -o t.png --box 1,2,3",
         2,
-        "'1,2,3' is not 4 numbers, as in 40,20",
+        "expected 4 numbers, such as 40,20",
     ),
     "a box has a size": ("ltm-trimap screen.png -o t.png --box 1,2,0,4", 2, "--box must be x, y, width and height"),
     "doubt rises": (

@@ -220,7 +220,7 @@ def test_failures_are_lines_on_the_page(page: Page, deep_photo: Path, tmp_path: 
     said("nothing is painted")
     page.get_by_label("Use a trimap").check()
     page.click("#run")
-    said("there is no trimap yet")
+    said("no trimap yet")
     write_image(tmp_path / "small.png", np.zeros((20, 30), np.uint8))
     choose(page, "source", tmp_path / "small.png")
     page.click("#run")

@@ -1,7 +1,5 @@
-"""Blocks of code in the pages: commands against the commands, values against the readers, Python run."""
+"""Blocks of code in the pages: values against the readers, Python run. `tests/test_words.py` parses the commands."""
 
-import configparser
-import re
 import shlex
 import subprocess
 import sys
@@ -9,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import pytest
 from PIL import Image
@@ -25,7 +22,7 @@ from litematting_deploy.segmentation.known import Recipe
 from litematting_deploy.sidecar import read_sidecar
 from litematting_deploy.training.recipe import read_recipe as read_training_recipe
 from tests.conftest import EXAMPLE, EXAMPLE_TRIMAP, ROOT
-from tests.docs.pages import Block, all_blocks, blocks, build
+from tests.docs.pages import Block, all_blocks, blocks
 from tests.video.clips import grey_clip, moving, save_clip, trimaps
 
 READERS: dict[str, Any] = {
@@ -35,49 +32,11 @@ READERS: dict[str, Any] = {
     "segmenter": partial(decode, kind=Recipe, name="a description", toml=True),
 }
 LANGUAGES = {"sh", "python", "toml", "json", "text", ""}
-OTHERS = {"python", ".", "tensorboard", "pytest", "docker", "deadlinecommand"}
 SIZE, CROP = (240, 200), (560, 60, 1280, 660)
-
-
-def lines(block: Block) -> list[list[str]]:
-    """The words of each command; one that ends in a backslash goes on in the next line."""
-    split = (shlex.split(line, comments=True) for line in block.text.replace("\\\n", " ").splitlines())
-    return [words[: words.index("&&")] if "&&" in words else words for words in split if words]
 
 
 def test_there_are_no_blocks_of_other_languages() -> None:
     assert {block.language for block in all_blocks()} <= LANGUAGES
-
-
-@pytest.mark.parametrize("block", blocks("sh"), ids=str)
-def test_commands_exist_and_take_these_options(block: Block) -> None:
-    extras = set(_setup()["options.extras_require"])
-    for command, *arguments in lines(block):
-        if command in build.commands():
-            build.commands()[command].make_context(command, list(arguments))
-        elif command == "make":
-            assert re.search(rf"^{arguments[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
-        elif command == "pip":
-            (wanted,) = re.findall(r"\[(.*)\]", " ".join(arguments))
-            assert set(wanted.split(",")) <= extras
-        else:
-            assert command in OTHERS, f"{block}: {command}"
-            # A command of ours that another one starts, as `docker run` does; those of farms are in test_farms.py.
-            inner = next((place for place, word in enumerate(arguments) if word in build.commands()), None)
-            if inner is not None and command != "deadlinecommand":
-                build.commands()[arguments[inner]].make_context(arguments[inner], arguments[inner + 1 :])
-            assert all((ROOT / word).is_file() for word in arguments if word.endswith(".py"))
-
-
-def _setup() -> configparser.ConfigParser:
-    config = configparser.ConfigParser()
-    config.read(ROOT / "setup.cfg")
-    return config
-
-
-def test_options_that_do_not_exist_are_found() -> None:
-    with pytest.raises(click.UsageError, match="No such option"):
-        build.commands()["ltm-infer"].make_context("ltm-infer", ["photo.jpg", "-o", "a.png", "--no-such-option"])
 
 
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)

@@ -66,7 +66,7 @@ def test_in_short_gpus_that_are_not_there_are_one_row(monkeypatch: pytest.Monkey
     assert states["GPUs"] == UNAVAILABLE
     assert not {check.name for check in CHECKS if check.group == "gpu" or check.gpu} & set(states)
     assert set(states) == {check.name for check in CHECKS if check.group != "gpu" and not check.gpu} | {"GPUs"}
-    assert verdict(outcomes) == "verdict: ltm-infer works here, on the CPU; all else that is installed works"
+    assert verdict(outcomes) == "verdict: ltm-infer works here, on the CPU; everything else that is installed works"
     everything = examine(CHECKS, full=True)
     assert [outcome.name for outcome in everything] == [check.name for check in CHECKS]
 
@@ -86,7 +86,7 @@ def test_the_verdict_names_what_does_not_work() -> None:
         "works here, on the CPU; installed but broken: clips"
     )
     assert verdict([outcome("image formats", BROKEN, needed=True)]) == (
-        "verdict: ltm-infer does not work here: image formats; all else that is installed works"
+        "verdict: ltm-infer does not work here: image formats; everything else that is installed works"
     )
 
 

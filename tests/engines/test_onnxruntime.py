@@ -176,7 +176,7 @@ GOOD: dict[str, list[int | str]] = {"image": ["n", 3, 64, 64], "trimap": ["n", 3
         ({"pixels": GOOD["image"]}, TensorProto.FLOAT, "expected inputs image, trimap, guide and output alpha"),
         (GOOD | {"trimap": ["n", 1, 64, 64]}, TensorProto.FLOAT, r"trimap is \['n', 1, 64, 64\]"),
         ({name: shape[:3] for name, shape in GOOD.items()}, TensorProto.FLOAT, r"expected \(N, 3, H, W\)"),
-        (GOOD, TensorProto.DOUBLE, r"tensor\(double\), wanted"),
+        (GOOD, TensorProto.DOUBLE, r"tensor\(double\), expected"),
         ({name: [*shape[:2], "h", "w"] for name, shape in GOOD.items()}, TensorProto.FLOAT, "expected fixed multiples"),
     ],
     ids=["names", "channels", "dimensions", "type", "any size"],

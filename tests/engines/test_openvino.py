@@ -86,7 +86,7 @@ def test_group_norms_keep_any_number_of_patches(standin: OpenVino, mean_onnx: Pa
 
 
 def test_other_precisions_and_devices(standin: OpenVino, mean_onnx: Path) -> None:
-    with pytest.raises(DeviceError, match=r"`precision=bf16`: a CPU does not compute in bf16, .*use `precision=fp32`"):
+    with pytest.raises(DeviceError, match=r"`precision=bf16`: a CPU does not support bf16, .*use `precision=fp32`"):
         load_engine(mean_onnx, "openvino", precision="bf16")
     with pytest.raises(
         DeviceError, match=r"`device=openvino:gpu`: OpenVINO 2026.4.1 sees only CPU; install the driver"

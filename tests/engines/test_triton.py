@@ -144,7 +144,7 @@ def test_messages_of_more_than_four_megabytes(mean_onnx: Path, tmp_path: Path) -
         ("unready", (), ("no model unready that is ready",)),
         ("other", (), ("guide, image, matte, trimap", "expected inputs image, trimap, guide and output alpha")),
         ("batchless", (), ("max_batch_size is 0",)),
-        ("narrow", (), ("answered [('alpha', (4, 1, 64, 63), 'FP32')]", "expected alpha (4, 1, 64, 64)")),
+        ("narrow", (), ("returned [('alpha', (4, 1, 64, 63), 'FP32')]", "expected alpha (4, 1, 64, 64)")),
         ("truncated", (), ("of [65532] bytes", "expected alpha (4, 1, 64, 64)")),
         ("nan", (), ("alpha is not finite",)),
         ("refusing", (), ("the server refused the request, INVALID_ARGUMENT: the GPU is on holiday",)),
@@ -192,7 +192,7 @@ def test_contradictions_are_one_line(pair: tuple[Path, Path], address: str, tmp_
     url = f"grpc://{address}/litematting"
     job = (*pair, "-o", tmp_path / "alpha.png", "--engine", url)
     assert_one_line(infer(*job, "--batch", 5), 2, url, "--batch must be between 1 and 4")
-    assert_one_line(infer(*job, "--patch", "32x32"), 2, url, "must be 64x64, the only size", "got 32x32")
+    assert_one_line(infer(*job, "--patch", "32x32"), 2, url, "must be 64x64, the only patch size", "got 32x32")
 
 
 @pytest.mark.slow
@@ -206,7 +206,7 @@ def test_nobody_there_and_a_server_that_dies(pair: tuple[Path, Path], repository
         job = (*pair, "-o", out / "alpha.png", "--batch", 2, "--engine", url)
         assert_one_line(infer(*job), 1, url, "the server does not answer")
         assert len(requests.read_text().splitlines()) == 2
-        assert_one_line(infer(*job), 1, url, "no server answers", "start tritonserver")
+        assert_one_line(infer(*job), 1, url, "the server does not answer", "start tritonserver")
     assert list(out.iterdir()) == []
 
 
@@ -224,13 +224,13 @@ def test_resuming_looks_at_the_weights_that_are_served(
     assert infer(*job, *far).code == 0
     requests.write_text("")
     (tmp_path / "out" / "b.png").unlink()
-    assert ", 1 were done, 0 failed" in infer(*job, *far, "--resume").out
+    assert ", 1 already done, 0 failed" in infer(*job, *far, "--resume").out
     assert requests.read_text()
     home = infer(*job, "--engine", small_onnx, "--resume")
-    assert (home.code, ", 2 were done" in home.out) == (0, True), "the same weights, here or there"
+    assert (home.code, ", 2 already done" in home.out) == (0, True), "the same weights, here or there"
     assert_one_line(infer(*job, "--resume"), 2, "was started with other settings (engine")
     unknown = f"grpc://{address}/originless"
-    assert_one_line(infer(*job, "--engine", unknown, "--resume"), 2, unknown, "does not say which weights", "--resume")
+    assert_one_line(infer(*job, "--engine", unknown, "--resume"), 2, unknown, "does not report its weights", "--resume")
     assert infer(*job, "--engine", unknown).code == 0
 
 
@@ -245,8 +245,8 @@ def test_tls_trusts_the_authorities_of_grpc(
     subprocess.run(command, check=True, capture_output=True)
     with served(repository, tmp_path / "requests.txt", "--certificate", chain, key) as address:
         job = (*pair, "-o", tmp_path / "alpha.png", "--timeout", "20", "--engine")
-        assert_one_line(infer(*job, f"grpcs://{address}/litematting"), 1, "no server answers")
-        assert_one_line(infer(*job, f"grpc://{address}/litematting"), 1, "no server answers")
+        assert_one_line(infer(*job, f"grpcs://{address}/litematting"), 1, "the server does not answer")
+        assert_one_line(infer(*job, f"grpc://{address}/litematting"), 1, "the server does not answer")
         monkeypatch.setenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", str(chain))
         result = infer(*job, f"grpcs://{address}/litematting")
         assert result.code == 0, result.err

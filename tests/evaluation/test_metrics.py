@@ -141,7 +141,7 @@ HALF, ALL_UNKNOWN = np.full((4, 5), 0.5), np.full((4, 5), 128, np.uint8)
     [
         (np.full((4, 5), 128, np.uint8), r"is \(4, 5\) uint8, expected .* divide grey levels by 255"),
         (HALF[..., None], r"is \(4, 5, 1\)"),
-        (HALF[:3], r"is \(3, 5\), .*of one size"),
+        (HALF[:3], r"is \(3, 5\), .*sizes must match"),
         (HALF * 255, "ranges from 127.5 to 127.5, expected 0..1"),
         (HALF * np.nan, "holds nan to nan"),
         (HALF - 0.6, "holds -0.1"),

@@ -87,7 +87,7 @@ def test_motion_of_images_is_known_where_both_show_a_point() -> None:
     [
         ([(2, 2)], [(2, 2)], "at least two; got 1 and 1"),
         ([(2, 2)] * 2, [(2, 2)] * 3, "got 2 and 3"),
-        ([(2, 2)] * 2, [(2, 2), (2, 3)], "of one size"),
+        ([(2, 2)] * 2, [(2, 2), (2, 3)], "the same size"),
     ],
 )
 def test_what_is_no_clip_is_refused(

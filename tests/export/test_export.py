@@ -177,7 +177,7 @@ def test_recipe_values(tmp_path: Path) -> None:
         ("height = " + "[\n" * 5000, "nested too deep"),
         ("height" + ".a" * 20 + " = 1", "nested deeper than 6 levels"),
         ("height" + ".a" * 30000 + " = 1", "a line is longer than 1000 bytes"),
-        ("height = " + "1" * 900 + "\n" * 70000, "over 65536 bytes"),
+        ("height = " + "1" * 900 + "\n" * 70000, "larger than 65536 bytes"),
         ("height = 0x" + "f" * 900, "more than 64 bits"),
     ],
 )
@@ -196,7 +196,7 @@ def test_other_mistakes(tmp_path: Path, checkpoints: Callable[[str], Path]) -> N
         called("ltm-export", model, "-o", tmp_path / "x.engine"), 2, "x.engine", "--output must end in .onnx"
     )
     assert_one_line(called("ltm-export", model, "-o", tmp_path / "no" / "x.onnx"), 1, "x.onnx", "cannot be written")
-    assert_one_line(called("ltm-export", model, "--batch", "many"), 2, "many", "neither a number nor dynamic")
+    assert_one_line(called("ltm-export", model, "--batch", "many"), 2, "many", "expected a number or dynamic")
     assert_one_line(called("ltm-export", model, "--height", "50"), 2, "--height must be a multiple of 32", "got 50")
     half = ("--norm", "folded", "--precision", "fp16")
     assert_one_line(called("ltm-export", model, *half), 2, "--norm folded", "--precision fp16", "--norm batch")

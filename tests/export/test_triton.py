@@ -184,7 +184,7 @@ def test_an_engine_from_before_is_not_left_beside_other_weights(small_onnx: Path
 def test_other_mistakes(small_onnx: Path, tmp_path: Path) -> None:
     models = tmp_path / "models"
     to = ("--triton", models)
-    assert_one_line(called("ltm-export", "m.pth", "--triton-kind", "gpu"), 2, "--triton-kind belongs to --triton DIR")
+    assert_one_line(called("ltm-export", "m.pth", "--triton-kind", "gpu"), 2, "--triton-kind requires --triton FOLDER")
     assert_one_line(called("ltm-export", small_onnx, *to, "--height", "64"), 2, "--height", "is already exported")
     assert_one_line(called("ltm-export", small_onnx, *to, "-o", "x.onnx"), 2, "--output", "is already exported")
     assert_one_line(called("ltm-export", SHIPPED_ENGINE, *to), 1, "litematting.onnx", "weights in another file")

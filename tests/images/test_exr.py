@@ -164,7 +164,7 @@ HUGE = {"data": (0, 0, 50, 37), "display": (0, 0, 90_000, 90_000)}
 @pytest.mark.parametrize(
     ("planes", "windows", "words"),
     [
-        pytest.param(INTEGERS, None, "integers", id="integers"),
+        pytest.param(INTEGERS, None, "integer channels", id="integers"),
         pytest.param(PLANES, HUGE, "8100 megapixels", id="huge display window"),
         pytest.param(CHROMA, None, "channels are BY, RY, Y, expected R, G, B, or Y without RY and BY", id="chroma"),
     ],

@@ -114,7 +114,7 @@ def test_class_ids_with_void_are_refused(name: str) -> None:
     for levels, top in ((mask, 255), (deep, 65535)):
         assert class_ids(levels, top) == ids
         for alone in (True, False):
-            with pytest.raises(InputError, match=r"m\.png: holds .*\d+ \(\d+ px\).* `mask_labels=ID`") as told:
+            with pytest.raises(InputError, match=r"m\.png: contains .*\d+ \(\d+ px\).* `mask_labels=ID`") as told:
                 MaskMeaning().applied(levels, top, "m.png", alone=alone)
             assert not isinstance(told.value, DimMaskError)
         chosen: Any = MaskMeaning(labels=(ids[0],)).applied(levels, top, "m.png")

@@ -106,7 +106,7 @@ def test_an_alpha_channel_counts_whatever_trns_says(bits: int, kind: int, tmp_pa
 def test_transparency_of_a_wrong_length(kind: int, content: bytes, tmp_path: Path) -> None:
     path, samples = tmp_path / "a.png", np.zeros((2, 2, 3 if kind == 2 else 1), int)
     path.write_bytes(png(samples, 8, kind, (b"PLTE", bytes(768)), (b"tRNS", content)))
-    with pytest.raises(InputError, match=r"a\.png: its tRNS chunk has \d+ bytes, wanted"):
+    with pytest.raises(InputError, match=r"a\.png: its tRNS chunk has \d+ bytes, expected"):
         read_mask(path)
 
 
@@ -222,7 +222,7 @@ def test_a_profile_counts_before_srgb_and_after_cicp(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_not_allowed_is_refused_by_name(name: str, content: bytes, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=rf"a\.png: its {name} chunk .* wanted .*"):
+    with pytest.raises(InputError, match=rf"a\.png: its {name} chunk .* expected .*"):
         read(tmp_path / "a.png", ramp(8), 8, (name.encode(), content))
 
 

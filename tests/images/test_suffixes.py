@@ -53,7 +53,7 @@ def save_heic(path: Path, pixels: NDArray[Any], **options: Any) -> Path:
 def test_other_kinds_are_named(tmp_path: Path, start: bytes, kind: str, fix: str) -> None:
     path = tmp_path / "photo.png"
     path.write_bytes(start)
-    with pytest.raises(InputError, match=rf"photo\.png: is a {kind}, .*{fix}"):
+    with pytest.raises(InputError, match=rf"photo\.png: is a {kind} file, .*{fix}"):
         read_image(path)
 
 

@@ -235,10 +235,10 @@ CALLS: dict[str, tuple[Callable[..., Any], str]] = {
 @pytest.mark.parametrize(
     ("call", "arguments", "parameter", "words"),
     [
-        ("photo", {"frames": "1-2"}, "frames", "`frames` does not apply to a photo but to a folder; leave"),
-        ("photo", {"codec": "vp9"}, "codec", "`codec` does not apply to a photo but to a clip; leave"),
+        ("photo", {"frames": "1-2"}, "frames", "`frames` does not apply to a photo (it applies to a folder"),
+        ("photo", {"codec": "vp9"}, "codec", "`codec` does not apply to a photo (it applies to a clip"),
         ("folder", {"segment": 3}, "segment", "does not apply to a folder"),
-        ("clip", {"depth": "16"}, "depth", "does not apply to a clip but to a photo and a folder"),
+        ("clip", {"depth": "16"}, "depth", "does not apply to a clip (it applies to a photo and a folder"),
         ("clip", {"colour": "red"}, "colour", "`colour` does not apply to a clip; leave it out"),
         ("photo", {"batch": "4"}, "batch", "`batch` must be int | None; got '4'"),
         ("photo", {"batch": True}, "batch", "`batch` must be int | None; got True"),
@@ -249,7 +249,7 @@ CALLS: dict[str, tuple[Callable[..., Any], str]] = {
         ("photo", {"background": "red"}, "background", "`background` requires `cutout`"),
         ("photo", {"step": 9, "plan": "adaptive"}, "step", "`step` uses a grid of patches"),
         ("photo", {"unknown_width": 9}, "unknown_width", "`unknown_width` applies only to a mask"),
-        ("photo", {"mask": "mask.png"}, "trimap", "either `trimap` or `mask` must be given"),
+        ("photo", {"mask": "mask.png"}, "trimap", "`trimap` or `mask` must be given, but not both"),
         ("photo", {"trimap": None}, "trimap", "`trimap` or `mask` must be given"),
         (
             "photo",
@@ -482,7 +482,7 @@ def test_a_mask_of_class_ids_needs_the_label_or_a_threshold() -> None:
         ({"mask": MASK, "unknown_width": 0}, "unknown_width", "`unknown_width` must be at least 1 pixel"),
         ({"mask": MASK, "unknown_width": "wide"}, "unknown_width", "such as 50%; got 'wide'"),
         ({"mask": MASK, "mask_labels": (9,)}, "mask", "`mask`: no pixel is foreground with `mask_labels=9`"),
-        ({"mask": MASK, "mask_threshold": 3, "mask_labels": (9,)}, "mask_threshold", "give one of them"),
+        ({"mask": MASK, "mask_threshold": 3, "mask_labels": (9,)}, "mask_threshold", "use only one of them"),
         ({"mask": MASK, "image": PHOTO[:9]}, "mask", "the sizes must match"),
         ({"mask": MASK, "image": PHOTO / 255}, "image", "set `unit_range=True`"),
         ({"mask": "no.png"}, "mask", "no.png: no such file"),

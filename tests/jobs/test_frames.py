@@ -92,7 +92,7 @@ def test_trimaps_that_no_photo_wants_may_be_two(tmp_path: Path) -> None:
     images, trimaps = touch(tmp_path / "i", "a.png"), touch(tmp_path / "t", "a.png", "b.png", "b.tif")
     assert [frame.trimap for frame in find_sources(images, trimaps).frames] == [trimaps / "a.png"]
     touch(images, "b.jpg")
-    with pytest.raises(InputError, match=r"b\.tif: stands for the same frame as .*b\.png"):
+    with pytest.raises(InputError, match=r"b\.tif: is the same frame as .*b\.png"):
         find_sources(images, trimaps)
 
 
@@ -159,7 +159,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("i", "nowhere", None, "nowhere: no such folder; give"),
         ("shot%d/a.%d.png", "i", None, "shot%d: no such folder; give"),
         ("i", "i/a.1.png", None, "a.1.png: it is a single file; give a folder"),
-        ("twice", "i", None, "a.png: stands for the same frame as "),
+        ("twice", "i", None, "a.png: is the same frame as "),
         ("i/a.%0999d.png", "i", None, "a.%0999d.png: contains no image"),
         ("i/a.%d.png", "i", [7, 8, 9], "no image is numbered 7 to 9; the numbers range from 1 to 1"),
         ("i", "i", [1], "`frames` selects from a numbered pattern"),

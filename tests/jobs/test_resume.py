@@ -104,7 +104,7 @@ def test_auto_is_the_engine_that_a_folder_was_begun_with(
     matte_folder(images, trimaps, out, engine=mean_onnx, device="openvino", shard="1/2")
     noted = json.loads((out / SETTINGS).read_text())
     assert (noted["device"], noted["precision"]) == ("openvino", "fp32")
-    with pytest.raises(UsageError, match=r"another engine, device: openvino-cpu 32x32, .*, now onnxruntime-cpu ") as no:
+    with pytest.raises(UsageError, match=r"\(engine, device\): openvino-cpu 32x32, .*, now onnxruntime-cpu ") as no:
         matte_folder(images, trimaps, out, engine=mean_onnx, device="cpu", **joins)
     assert no.value.parameter == next(iter(joins))
     assert matte_folder(images, trimaps, out, engine=mean_onnx, **joins).engine.startswith("openvino-cpu")

@@ -107,7 +107,7 @@ def _header(tensors: dict[str, Any]) -> bytes:
             "damaged or not a safetensors file",
         ),
         ("nibbles.safetensors", _header({"a": {"dtype": "F4", "shape": [2], "data_offsets": [0, 1]}}) + b"0", "dense"),
-        ("model.bin", b"", "ends in .pth, .pt, .ckpt, .safetensors"),
+        ("model.bin", b"", "must end in .pth, .pt, .ckpt, .safetensors"),
     ],
 )
 def test_unreadable_files(tmp_path: Path, name: str, content: bytes, words: str) -> None:

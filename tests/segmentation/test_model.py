@@ -122,7 +122,7 @@ def test_a_toml_says_how_any_network_takes_a_photo(tmp_path: Path, monkeypatch: 
     blue = square[..., 2] / 255 * 2 - 0.5
     np.testing.assert_allclose(mask[2:-2, 2:-2], 1 / (1 + np.exp(-4 * blue))[2:-2, 2:-2], atol=0.03)
     assert segmenter.pixel((60, 60)) == pytest.approx(60 / 64)
-    with pytest.raises(UsageError, match="was closed"):
+    with pytest.raises(UsageError, match="is closed"):
         segmenter(square)
 
 

@@ -115,7 +115,9 @@ def test_weights_choose_the_families(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("weights", "words"),
     [
-        pytest.param({"hairs": 1.0}, r"must name families; got 'hairs'; there are straight_hair, .*text", id="unknown"),
+        pytest.param(
+            {"hairs": 1.0}, r"must name families; got 'hairs'; choose from straight_hair, .*text", id="unknown"
+        ),
         pytest.param({}, "nothing to draw", id="none"),
         pytest.param({"fur": 0.0}, "nothing to draw", id="zero"),
         pytest.param({"fur": 1.0, "net": -1.0}, r"`weights\.net` must be .*; got -1", id="negative"),

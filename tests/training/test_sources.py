@@ -60,7 +60,7 @@ def test_the_digest_of_a_recipe_stays_what_ledgers_and_totals_hold() -> None:
         ("[[stages]]\ncrop = 100", ("crop must be a multiple of 32, at least 64; got 100",)),
         ("[optimiser]\nlearning_rate = 'fast'", ("optimiser.learning_rate must be a number; got 'fast'",)),
         ("[augment]\ntrimap_px = [3, 4, 5]", ("augment.trimap_px must be a list of length 2; got [3, 4, 5]",)),
-        ("seed = ", ("not a recipe that can be read",)),
+        ("seed = ", ("cannot be read as a recipe",)),
         ("checkpoint_every = 0", ("checkpoint_every must be 1 or more; got 0",)),
         ("held_out = 0.0", ("held_out must be between 0.001 and 0.9; got 0.0",)),
         ("[augment]\ntrimap_px = [35, 3]", ("trimap_px must have the smaller number first; got (35, 3)",)),

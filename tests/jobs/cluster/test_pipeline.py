@@ -84,6 +84,6 @@ def test_actors_fit_into_machines_not_into_their_sum(cluster: Cluster) -> None:
     assert cluster.fitting(EACH) == cores
     assert cluster.fitting(replace(EACH, cpus=cores)) == 1
     with pytest.raises(
-        UsageError, match=rf"an actor holds {cores + 1} CPU, the machines of the cluster have {cores} CPU"
+        UsageError, match=rf"an actor needs {cores + 1} CPU, but the machines of the cluster have {cores} CPU"
     ):
         cluster.fitting(replace(EACH, cpus=cores + 1))

@@ -74,7 +74,7 @@ def test_sides_of_one_pixel_may_have_any_stride(array: Any) -> None:
         (IMAGE[::-1], "expected C-contiguous"),
         (np.broadcast_to(IMAGE[:1], IMAGE.shape), "expected C-contiguous"),
         (IMAGE[None], r"is \(1, 4, 6, 3\), expected \(H, W, 3\) or \(H, W\)"),
-        (IMAGE.ravel(), r"is \(72,\), wanted"),
+        (IMAGE.ravel(), r"is \(72,\), expected"),
     ],
     ids=["type", "transposed", "strided", "flipped", "broadcast", "batch", "flat"],
 )
@@ -86,7 +86,7 @@ def test_arrays_that_the_kernels_cannot_read_are_refused(array: Any, words: str)
 
 def test_an_array_of_another_device() -> None:
     there = DeviceArray(IMAGE.ctypes.data, IMAGE.shape, IMAGE.dtype, 1, IMAGE)
-    with pytest.raises(InputError, match="lies on cuda:1, the engine works on cuda:0: copy it there"):
+    with pytest.raises(InputError, match="is on cuda:1, but the engine runs on cuda:0; copy it there"):
         view(there, Waited(), STREAM)
 
 
@@ -99,7 +99,7 @@ def test_what_we_hand_out_is_taken_back() -> None:
     assert interface["stream"] is None
     as_host = SimpleNamespace(__array_interface__=interface | {"version": 3})
     np.testing.assert_array_equal(np.asarray(as_host), IMAGE)
-    with pytest.raises(BufferError, match="lies on cuda:0"):
+    with pytest.raises(BufferError, match="is on cuda:0"):
         ours.__dlpack__(dl_device=(1, 0))
 
 

@@ -29,7 +29,7 @@ except LiteMattingError as error:
 def test_no_driver_is_one_line() -> None:
     pytest.importorskip("cuda.bindings.driver", reason="cuda-bindings is not installed")
     with pytest.raises(
-        DeviceError, match=r"^no CUDA driver \(libcuda\.so\.1\): install NVIDIA's driver.*`device=cpu`$"
+        DeviceError, match=r"^no CUDA driver \(libcuda\.so\.1\); install NVIDIA's driver.*`device=cpu`$"
     ):
         open_cuda()
 
