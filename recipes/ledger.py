@@ -45,7 +45,7 @@ def lines_of(ledger: Path) -> list[dict[str, str]]:
     with ledger.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise SystemExit(f"{ledger}: its columns are {reader.fieldnames}, wanted {', '.join(COLUMNS)}")
+            raise SystemExit(f"{ledger}: its columns are {reader.fieldnames}, expected {', '.join(COLUMNS)}")
         return list(reader)
 
 

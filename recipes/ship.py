@@ -56,7 +56,7 @@ def take(file: Path) -> None:
     for name, value in new.items():
         if value.dtype != np.float16 or not np.isfinite(value).all():
             raise SystemExit(
-                f"{file}: {name} is {value.dtype}, wanted finite float16, as ltm-train's weights.safetensors"
+                f"{file}: {name} is {value.dtype}, expected finite float16, as ltm-train's weights.safetensors"
             )
     replace_file(WEIGHTS, content)
 

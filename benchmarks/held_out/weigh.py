@@ -25,7 +25,7 @@ def weights_of(errors: dict[str, float]) -> dict[str, float]:
     if errors.keys() != wanted:
         raise SystemExit(f"families: {', '.join(sorted(wanted ^ errors.keys()))} differ from ltm-train's; judge again")
     if not all(0 < error < float("inf") for error in errors.values()):
-        raise SystemExit(f"families: the errors are {errors}, wanted numbers above 0; judge again")
+        raise SystemExit(f"families: the errors are {errors}, expected numbers above 0; judge again")
     total = sum(errors.values())
     return {name: round(min(max(error / total, FLOOR), CAP), 3) for name, error in errors.items()}
 

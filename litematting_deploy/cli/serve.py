@@ -14,37 +14,37 @@ from .options import adding, engine_options, option, plan_options, trimap_option
 if TYPE_CHECKING:  # what counts needs the extra
     from ..server.metrics import Answered
 
-service_option = functools.partial(option, ServiceSpec)
+SERVICE = "Service"
+service_option = functools.partial(option, ServiceSpec, heading=SERVICE)
 
 
 @command("ltm-serve")
 @adding(
-    service_option("--host", help="Any other address is refused without a token."),
-    service_option("--port", help="0: any that is free."),
+    service_option("--host", help="Address to listen on; any other than 127.0.0.1 requires a token."),
+    service_option("--port", help="Port to listen on; 0 selects a free one."),
     service_option(
         "--name",
         "names",
         type=str,
         multiple=True,
         metavar="NAME",
-        help="A name by which requests may call this server, as that of the proxy before it. May be repeated.",
+        help="Host name by which requests may address this server, such as that of a proxy; repeatable.",
     ),
     service_option(
         "--token",
         metavar="TOKEN",
-        help="What every request must show, as Authorization: Bearer TOKEN. Set LTM_SERVE_TOKEN instead: other users "
-        "of this machine see the options of commands.",
+        help="Token that every request must send, as Authorization: Bearer TOKEN. Use LTM_SERVE_TOKEN instead: other "
+        "users of this machine can see the options of commands.",
     ),
     service_option("--allow-anyone", help="Serve other machines without a token."),
-    service_option(
-        "--workers", help="Jobs that are read, matted and written at the same time; the engine is one for all."
-    ),
-    service_option("--queue", help="Requests that may wait for a worker; the next is answered 429 with Retry-After."),
-    service_option("--max-megapixels", help="Refuse larger images before decoding them."),
+    service_option("--workers", help="Jobs that run at the same time; they share one engine."),
+    service_option("--queue", help="Requests that may wait; further ones are answered with 429 and Retry-After."),
+    service_option("--max-megapixels", help="Refuse larger images without decoding them."),
     trimap_option(
         "--segmenter",
         metavar="FILE.onnx",
-        help="Make the masks of photos that come alone by a segmentation network of your own; see ltm-infer.",
+        heading=SERVICE,
+        help="Segmentation network that makes the masks of photos that come alone; see ltm-infer.",
     ),
 )
 @engine_options
@@ -52,19 +52,25 @@ service_option = functools.partial(option, ServiceSpec)
 def main(segmenter: str | None, **options: Any) -> None:
     """Serve mattes over HTTP: POST /v1/matte takes a photo with a trimap, a mask, a box or a key colour.
 
-    It is served on this machine alone, and fetches and sends nothing. / describes it, /metrics is for Prometheus. When
-    it is told to end (Ctrl-C, SIGTERM) it finishes what it has accepted.
+    \b
+    Examples:
+      ltm-serve
+      ltm-serve --port 8000 --workers 4 --engine model.onnx
+
+    Only this machine can reach the service, unless --host says otherwise. It loads nothing from the internet and sends
+    nothing. The page at / describes it, and /metrics is for Prometheus. On Ctrl-C or SIGTERM it finishes what it has
+    accepted.
     """
     spec = ServiceSpec.of(options)
     with listen(spec.host, spec.port) as listening:
         if is_open(listening) and spec.allow_anyone and spec.token is None:
-            notice(f"ltm-serve: WARNING: everybody who reaches {spec.host} can use this service", "warning")
+            notice(f"ltm-serve: WARNING: anyone who can reach {spec.host} can use this service", "warning")
         serve(
             listening,
             spec,
             EngineSpec.of(options),
             PlanSpec.of(options),
-            ready=lambda address: say(f"ltm-serve: {address} (Ctrl-C ends it)"),
+            ready=lambda address: say(f"ltm-serve: {address} (press Ctrl-C to stop)"),
             told=_tell,
             segmenter=segmenter,
         )

@@ -79,11 +79,11 @@ RULES = (
     Rule(
         "openvino",
         (ONNX,),
-        f"openvino is installed and the processor has AVX-512; a photo alone has about {OPENS} patches, or {COMPILES} "
-        "if the model must be compiled first; or `precision` allows less than float32",
+        "openvino is installed and the processor has AVX-512; a single photo needs about "
+        f"{OPENS} patches, or {COMPILES} if the model must be compiled first; or `precision` allows less than float32",
         _pays,
     ),
-    Rule("cpu", (ONNX, CHECKPOINT), "else", lambda _: True),
+    Rule("cpu", (ONNX, CHECKPOINT), "otherwise", lambda _: True),
 )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..errors import CheckpointError, first_line
+from ..errors import CheckpointError
 from ..files import CHECKPOINT_SUFFIXES
 from ..model.checkpoint import read_state_dict
 
@@ -101,8 +101,9 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
         # NumPy leaves a file that it opened itself open where it is no archive.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(np.asarray(arrays[name], np.float32)) for name in arrays.files}
+    # NumPy's own words would have people load pickles.
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path}: cannot be read as .npz: {first_line(error)}; download it again") from error
+        raise CheckpointError(f"{path}: is damaged, or no .npz of plain arrays; download it again") from error
 
 
 def _layers() -> Iterator[tuple[str, str, str, tuple[int, ...]]]:

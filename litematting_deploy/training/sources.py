@@ -157,10 +157,10 @@ def check_drawn(recipe: Recipe, strands: bool, name: str, report: Reporter) -> N
                 f"alpha as a mirrored tile; set size to at least {stage.crop}, better to {round(stage.crop * 1.5)}"
             )
     largest = max(stage.crop for stage in recipe.stages)
-    if largest >= settings.size:
+    if largest > settings.size:
         report.note(
-            f"warning: {name}: crop is {largest} and procedural.size {settings.size}: half of such crops mirrors the "
-            f"alpha beyond its edge; a size of {round(largest * 1.5)} leaves a third",
+            f"warning: {name}: crop is {largest} and procedural.size {settings.size}: most crops mirror their "
+            f"alpha beyond its edge; set size to {round(largest * 1.5)}, where a third does",
             warning=True,
         )
 

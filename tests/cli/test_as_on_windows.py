@@ -89,7 +89,7 @@ def test_a_clip_s_matte_alone_is_removed_once_it_is_closed(
             *("--cutout", folder / "c.mov", "--engine", mean_onnx),
         )
     assert done.code == 1, done
-    assert "m.mkv is written" in done.err
+    assert "m.mkv was written" in done.err
     assert not (folder / ".m.mkv.alone.parts").exists()
 
 
@@ -128,7 +128,7 @@ def test_a_folder_that_is_read_only_is_not_waited_for(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(Path, "replace", refuse)
     monkeypatch.setattr("time.sleep", lambda _: pytest.fail("waited"))
-    with pytest.raises(OutputError, match="Permission denied; choose another output"):
+    with pytest.raises(OutputError, match="Permission denied; free some space, or choose another output"):
         files.replace_file(tmp_path / "a.png", b"new")
 
 

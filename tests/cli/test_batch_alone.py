@@ -78,7 +78,7 @@ def both(
         for command in said
     ]
     assert made[0] == made[1]
-    ends = [done.out.replace(name, "").partition(" frames in ") for name, done in said.items()]
+    ends = [done.out.replace(name, "").partition(" frames matted in ") for name, done in said.items()]
     assert ends[0][0] == ends[1][0]
     return farm, tmp_path / "ltm-batch" / "alpha"
 

@@ -52,7 +52,7 @@ def test_parser_errors_come_before_the_one_line(tmp_path: Path) -> None:
     result = run("ltm-build", path, "--backend", "tensorrt-rtx")
     assert result.code == 1
     warning, first, second, last = result.err.strip().splitlines()
-    assert "odd.onnx has no sidecar" in warning
+    assert "odd.onnx: has no sidecar odd.onnx.json" in warning
     assert first.startswith("node 0 'first' (Det): ")
     assert second.startswith("node 1 'second' (StringNormalizer): ")
     assert last.startswith("ltm-build: ")
@@ -94,7 +94,9 @@ WRONG_BUILDS: dict[str, tuple[str, int, tuple[str, ...]]] = {
         f"{{model}} {RTX} --timing-cache t.cache", 2, ("--timing-cache cannot be combined", RTX),
     ),
     "a profile has known keys": (f"{{model}} {RTX} --profile bad.toml", 2, ("bad.toml", "unknown key 'tf31'")),
-    "a profile must be there": (f"{{model}} {RTX} --profile no.toml", 2, ("no.toml", "not a profile")),
+    "a profile must be there": (
+        f"{{model}} {RTX} --profile no.toml", 2, ("no.toml: cannot be read as a profile", "No such file"),
+    ),
     "TensorRT builds for the GPU that is here": (
         "{model} --backend tensorrt --sm 8.9", 2, ("--sm 8.9 cannot be combined with --backend tensorrt,", RTX),
     ),

@@ -106,7 +106,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 WRONG_EVALUATIONS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "a data set must be there": ("no", 1, ("no: no such folder",)),
     "a data set is a folder": ("set/image/a.png", 1, ("a.png: not a folder",)),
-    "a data set has a layout": ("empty", 1, ("empty: holds nothing", "merged/", "image/")),
+    "a data set has a layout": ("empty", 1, ("empty: contains nothing, expected", "merged/", "image/")),
     "an alpha has its photo's name": ("unpaired", 1, ("image/a.png", "no counterpart in", "unpaired/alpha")),
     "trimaps are one of its folders": (
         "set --trimap trimap3", 1, ("--trimap must be one of its folders trimap1", "trimap3"),

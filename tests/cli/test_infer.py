@@ -232,7 +232,7 @@ def test_one_pixel(tmp_path: Path, small_onnx: Path) -> None:
 def test_onnx_without_sidecar_warns(tmp_path: Path, photo: tuple[Path, Path], small_onnx: Path) -> None:
     (tmp_path / "lonely.onnx").write_bytes(small_onnx.read_bytes())
     result = run("ltm-infer", *photo, "-o", tmp_path / "a.png", "--engine", tmp_path / "lonely.onnx")
-    assert_one_line(result, 0, "warning", "lonely.onnx has no sidecar")
+    assert_one_line(result, 0, "warning", "lonely.onnx: has no sidecar lonely.onnx.json")
 
 
 @pytest.fixture(scope="module")

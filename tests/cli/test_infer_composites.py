@@ -62,7 +62,7 @@ def test_a_jpeg_composite_keeps_what_the_photo_says(pair: tuple[Path, Path], tmp
     ("options", "words"),
     [
         (("-o", "a.jpg"), ("a.jpg: the alpha cannot be a JPEG, which has no exact values", ".png")),
-        (("-o", "a.png", "--cutout", "c.jpg"), ("c.jpg: the cut-out cannot be a JPEG", "add --background")),
+        (("-o", "a.png", "--cutout", "c.jpg"), ("c.jpg: the cut-out cannot be a JPEG", "give --background")),
         (("-o", "a.png", "--cutout", "c.webp"), ("c.webp: results must end in .png, .tif, .tiff, .exr",)),
         (("-o", "a.png", "--background-fit", "cover"), ("--background-fit requires --background",)),
     ],

@@ -104,8 +104,8 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 WRONG_JOBS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "results lie in no folder of photos": ("i t -o i", 2, ("a folder of sources",)),
-    "nor below one": ("i t -o i/mattes", 2, ("lies in", "a folder of sources")),
-    "nor below one of trimaps": ("i t -o out --preview t/looks", 2, ("lies in", "a folder of sources")),
+    "nor below one": ("i t -o i/mattes", 2, ("is inside", "a folder of sources")),
+    "nor below one of trimaps": ("i t -o out --preview t/looks", 2, ("is inside", "a folder of sources")),
     "two results are two folders": ("i t -o out --cutout out", 2, ("two results would have this name",)),
     "two frames have two results": ("i t -o out --preview out", 2, ("1.png: would be a result of both 1 and 1",)),
     "only patterns have frame numbers": ("i t -o out --frames 1-5", 2, ("--frames selects from a numbered pattern",)),
@@ -229,7 +229,7 @@ def test_masks_of_a_folder_and_previews(light: NDArray[Any], tmp_path: Path, mea
     arguments = ("--mask", tmp_path / "m", "-o", tmp_path / "out", "--engine", mean_onnx, *band, *looks)
     result = run("ltm-infer", tmp_path / "i", *arguments)
     assert result.code == 1
-    assert "c.png: has no mask of its name" in result.err.splitlines()[-1]
+    assert "c.png: no matching mask; add one" in result.err.splitlines()[-1]
     made = ("-o", tmp_path / "t.png", *band, "--image", photo, "--preview", tmp_path / "look.png")
     assert run("ltm-trimap", mask, *made).code == 0
     single = ("-o", tmp_path / "s.png", "--engine", mean_onnx, "--preview", tmp_path / "single.png")

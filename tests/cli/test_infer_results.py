@@ -50,7 +50,7 @@ def test_alpha_is_written_where_colours_fail(pair: tuple[Path, Path], tmp_path: 
     lines = [line for line in failed.err.splitlines() if "no sidecar" not in line]
     assert len(lines) == 1
     assert "photo.png: its foreground colours cannot be estimated" in lines[0]
-    assert lines[0].endswith("a.png was written, " + str(cutout) + " is not")
+    assert lines[0].endswith("a.png was written, " + str(cutout) + " was not")
     assert alpha.read_bytes() == alone.read_bytes()
     assert not cutout.exists()
 

@@ -243,7 +243,11 @@ def wrong(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (2, "CLIP TRIMAPS -o m.mp4 --codec ffv1", ("--codec ffv1 requires .mkv",)),
         (2, "CLIP TRIMAPS -o m.mkv --cutout c.mp4", ("h264 has no alpha channel",)),
         (2, "CLIP TRIMAPS -o m.mkv --premultiplied", ("--premultiplied requires --cutout",)),
-        (2, "CLIP TRIMAPS -o m.mkv --depth 16", ("--depth does not apply to a clip (it applies to a photo)",)),
+        (
+            2,
+            "CLIP TRIMAPS -o m.mkv --depth 16",
+            ("--depth does not apply to a clip (it applies to a photo and a folder)",),
+        ),
         (2, "CLIP TRIMAPS -o CLIP", ("is also an input",)),
         (2, "a.png b.png -o m.mkv --codec h264", ("--codec does not apply to a photo (it applies to a clip)",)),
     ],
@@ -298,7 +302,9 @@ def test_clips_are_files_on_this_machine(clip: Path, trimap_clip: Path, tmp_path
     assert_one_line(infer(tmp_path / "pipe.mp4", trimap_clip, *out, by=called), 1, "pipe.mp4: not a regular file")
     (tmp_path / "list.mp4").write_text(f"ffconcat version 1.0\nfile {clip.name}\n")
     result = infer(tmp_path / "list.mp4", trimap_clip, *out, by=called)
-    assert_one_line(result, 1, "list.mp4: cannot be read as a video: ", "or WMV file, not a list of clips")
+    assert_one_line(
+        result, 1, "list.mp4: cannot be read as a video; give a complete MOV", "or WMV file, not a list of clips"
+    )
 
 
 def test_times_that_begin_late(tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ def test_keyframes_too_far_apart_are_refused(tmp_path: Path) -> None:
     save(tmp_path / "i" / "0.png", image)
     save(tmp_path / "k" / "0.png", trimap)
     result = infer(tmp_path / "i", tmp_path / "k", "-o", tmp_path / "out", "--keyframes")
-    assert_one_line(result, 1, "1.png: from here on 259 frames have no keyframe", "250 at most", "draw a keyframe")
+    assert_one_line(result, 1, "1.png: the next 259 frames have no keyframe", "at most 250 frames", "draw a keyframe")
     assert not (tmp_path / "out").exists()
 
 

@@ -249,8 +249,8 @@ def test_class_ids_with_void_are_no_soft_mask(tmp_path: Path, photo: Path) -> No
     counts = f"0 ({(~OBJECT & ~OTHER).sum()} px), 15 ({OBJECT.sum()} px), 255 ({OTHER.sum()} px)"
     out = ("-o", tmp_path / "a.png")
     refused = called("ltm-infer", photo, "--mask", mask, *out, "--engine", TINY_ENGINE)
-    assert_one_line(refused, 1, f"ids.png: holds {counts}", "--mask-label", "--trimap-encoding between")
-    assert_one_line(called("ltm-trimap", mask, *out), 1, f"ids.png: holds {counts}")
+    assert_one_line(refused, 1, f"ids.png: contains {counts}", "--mask-label", "--trimap-encoding between")
+    assert_one_line(called("ltm-trimap", mask, *out), 1, f"ids.png: contains {counts}")
     assert called("ltm-trimap", mask, *out, "--mask-label", "15", "--unknown", str(WIDTH)).code == 0
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), trimap_of(OBJECT))
     between = ("--trimap-encoding", "between", "--engine", TINY_ENGINE)

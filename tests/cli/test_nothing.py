@@ -142,7 +142,7 @@ WRONG: dict[str, tuple[str, int, str]] = {
         "requires --key",
     ),
     "thresholds are of masks": ("ltm-trimap screen.png -o t.png --key green --mask-threshold 9", 2, "--key makes one"),
-    "a mask is no photo": ("ltm-trimap strokes.png -o t.png --sure-foreground a.png", 2, "and a mask is given"),
+    "a mask is no photo": ("ltm-trimap strokes.png -o t.png --sure-foreground a.png", 2, "but a mask is given"),
     "the photo is given": ("ltm-trimap screen.png -o t.png --key green --image screen.png", 2, "leave it out"),
     "a device is of a segmenter": (
         "ltm-trimap screen.png -o t.png --key green --device cpu",

@@ -50,9 +50,14 @@ def test_every_ending_is_taken_and_the_others_are_named(tmp_path: Path) -> None:
     assert result.code == 0, result.err
     assert "8 of 8 frames" in result.out
     assert "4 files skipped, 1 without a photo" in result.out
-    for words in ("x.gif (GIF; convert", "y.jp2x (JPEG; rename", "z.dpx (DPX; convert it: oiiotool", "notes.txt (no"):
+    for words in (
+        "x.gif (GIF; convert",
+        "y.jp2x (JPEG; give it the usual ending)",
+        "z.dpx (DPX; convert it: oiiotool",
+        "notes.txt (no",
+    ):
         assert words in result.err
-    assert "without a photo of that name: 1: left.tif" in result.err
+    assert "1 without a photo of that name: left.tif" in result.err
     assert not {"._a", ".DS_Store"} & set(result.err.split())
     assert len(list((tmp_path / "o").glob("*.png"))) == len(FORMATS)
     sources = find_sources(photos, trimaps)

@@ -58,6 +58,9 @@ def test_a_file_that_is_no_encoder_is_refused(
     material: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "e.npz").write_bytes(b"none")
-    code, line = invoke(capsys, *arguments(material, tmp_path / "run"), "--encoder", tmp_path / "e.npz")
-    assert (code, "e.npz: cannot be read" in line) == (1, True), line
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    code, line = invoke(
+        capsys, tmp_path / "recipe.toml", *arguments(material, tmp_path / "run"), "--encoder", tmp_path / "e.npz"
+    )
+    assert (code, "e.npz: is damaged" in line) == (1, True), line
     assert not (tmp_path / "run").exists()

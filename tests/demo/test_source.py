@@ -82,5 +82,5 @@ def test_messages_name_what_is_on_the_page() -> None:
     said = "ids.png: give it as `mask`, with `mask_labels=ID` or `mask_threshold=7`; `unknown` names"
     assert in_words_of_the_page(said) == (
         "ids.png: give it as a mask (Use a mask), with Class ids of the object: ID or Foreground from this value: 7; "
-        " unknown names"
+        "unknown names"
     )

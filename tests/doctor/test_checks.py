@@ -100,7 +100,7 @@ def test_a_cache_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(OutputError, match=r"cannot be written \(.*\), .*; set XDG_CACHE_HOME"):
         check_files.cache()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "new"))
-    assert "can be written" in check_files.cache().detail
+    assert "is writable" in check_files.cache().detail
     assert list((tmp_path / "new" / "litematting-deploy").iterdir()) == []
 
 

@@ -36,7 +36,7 @@ def test_what_a_check_does_not_foresee_is_a_row(tmp_path: Path, monkeypatch: pyt
     assert [outcome.state for outcome in outcomes.values()] == ["broken", "broken", "runs"]
     assert outcomes["forgotten"].detail.endswith("check_files' has no attribute 'nowhere'")
     assert outcomes["slow"].detail == "did not finish within 0.01 s"
-    assert outcomes["fine"].detail == f"{tmp_path}/two lines/litematting-deploy can be written"
+    assert outcomes["fine"].detail == f"{tmp_path}/two lines/litematting-deploy is writable"
     assert [name for name, outcome in outcomes.items() if outcome.harmful] == ["forgotten"]
 
 

@@ -143,8 +143,8 @@ HALF, ALL_UNKNOWN = np.full((4, 5), 0.5), np.full((4, 5), 128, np.uint8)
         (HALF[..., None], r"is \(4, 5, 1\)"),
         (HALF[:3], r"is \(3, 5\), .*sizes must match"),
         (HALF * 255, "ranges from 127.5 to 127.5, expected 0..1"),
-        (HALF * np.nan, "holds nan to nan"),
-        (HALF - 0.6, "holds -0.1"),
+        (HALF * np.nan, "ranges from nan to nan, expected 0..1"),
+        (HALF - 0.6, "ranges from -0.1 to -0.1, expected 0..1"),
     ],
     ids=["floats, not levels", "one channel", "one size", "at most 1", "numbers", "at least 0"],
 )
@@ -160,7 +160,7 @@ def test_other_alphas_are_refused(metric: Callable[..., float], given: NDArray[A
     ("alpha", "trimap", "words"),
     [
         (HALF, ALL_UNKNOWN - 1, "contains only 0, 128, 255; this one also contains 127"),
-        (HALF[:0], ALL_UNKNOWN[:0], "not empty"),
+        (HALF[:0], ALL_UNKNOWN[:0], "the sizes must match and not be 0"),
     ],
     ids=["another value", "no pixel"],
 )

@@ -197,7 +197,7 @@ def test_mistakes(tmp_path: Path) -> None:
     assert_one_line(called(*int8, *drawn, "--norm", "folded"), 2, "--norm folded", "--precision int8")
     assert_one_line(called(*int8, *drawn, "--weights-beside"), 2, "--weights-beside", "--precision int8 rounds some")
     (tmp_path / "empty").mkdir()
-    assert_one_line(called(*int8, "--calibration", tmp_path / "empty"), 1, "empty: holds no images")
+    assert_one_line(called(*int8, "--calibration", tmp_path / "empty"), 1, "empty: contains no images")
     assert_one_line(called(*int8, "--calibration", tmp_path / "none"), 1, "none: no such folder")
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 

@@ -162,8 +162,8 @@ def test_engines_that_do_not_belong(small_onnx: Path, engine: Path, tmp_path: Pa
         ({"backend": "tensorrt-rtx"}, ("built by tensorrt-rtx", "ltm-build", "backend tensorrt")),
         ({"batches": (2, 4, 8)}, ("takes 2 to 8 patches", "batches of 1 to 8")),
         ({"checkpoint_sha256": "f" * 64}, ("its checkpoint is ffffffffffff", "build one from this ONNX")),
-        ({"patch_hw": (64, 96)}, ("its patch size is 64x96, that of the ONNX 64x64",)),
-        ({"precision": "tf32"}, ("its precision is tf32, that of the ONNX fp32; build it without TF32",)),
+        ({"patch_hw": (64, 96)}, ("its patch size is 64x96, but that of the ONNX is 64x64",)),
+        ({"precision": "tf32"}, ("its precision is tf32, but that of the ONNX is fp32; build it without TF32",)),
     ):
         before = check_engine_sidecar(engine)
         assert_one_line(run(*job[:-1], changed(engine, **values)), 2, "model.engine", *words)

@@ -19,7 +19,7 @@ def test_class_ids_and_levels_are_refused_and_read_where_it_is_said_what_they_me
     ids = save_exr(tmp_path / "ids.exr", {"Y": OBJECT * 7 + other * 3})
     levels = save_exr(tmp_path / "levels.exr", {"Y": OBJECT * 255 + other * 90})
     for path, brightest in ((ids, 7), (levels, 255)):
-        with pytest.raises(InputError, match=rf"{path.name}: its brightest value is {brightest}, .*goes from 0 to 1"):
+        with pytest.raises(InputError, match=rf"{path.name}: its brightest value is {brightest}, .*ranges from 0 to 1"):
             read_mask(path)
     wanted = np.asarray(OBJECT * 255, np.uint8)
     for path, meaning in (

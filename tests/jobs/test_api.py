@@ -124,7 +124,7 @@ def test_a_folder_names_what_failed_and_what_was_passed_over(here: Path, mean_on
     result = matte_folder("photos", "trimaps", "mattes", engine=mean_onnx, progress=seen.append)
     assert (result.total, result.tried, result.done) == (3, 3, 2)
     assert list(result.failures) == ["three"]
-    assert "three.png: has no trimap of its name" in result.failures["three"]
+    assert "three.png: no matching trimap" in result.failures["three"]
     assert [path.name for path in result.passed_over] == ["notes.txt"]
     assert [path.name for path in result.unmatched] == ["zero.png"]
     assert result.files == {"mattes/one.png": "png", "mattes/two.png": "png"}

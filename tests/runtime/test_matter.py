@@ -126,7 +126,7 @@ def test_refined_alphas_and_their_progress() -> None:
     ids=str,
 )
 def test_parameters_of_two_plans_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="leave"):
+    with pytest.raises(UsageError, match=r"; use only one of them$"):
         Matter(RedIsAlpha((640, 640)), **options)
 
 

@@ -55,13 +55,13 @@ def test_the_key_is_the_screens_own_colour() -> None:
 
 def test_no_screen_says_what_to_try() -> None:
     grey = np.full((60, 80, 3), 128, np.uint8)
-    with pytest.raises(InputError, match=r"photo: contains hardly any green in it.*`key=#00b140`"):
+    with pytest.raises(InputError, match=r"photo: contains hardly any green, so no screen was found; .*`key=#00b140`"):
         mask_from_key(grey, "green", name="photo")
     with pytest.raises(InputError, match="no border with one saturated colour"):
         mask_from_key(grey, "auto")
-    with pytest.raises(InputError, match="no border of one saturated colour"):
+    with pytest.raises(InputError, match="has no border with one saturated colour, so no screen was found"):
         mask_from_key(pair()[0], "auto")  # a wall of many colours
-    with pytest.raises(InputError, match=r"hardly any #d000d0 in it.*say which colour its screen has"):
+    with pytest.raises(InputError, match=r"hardly any #d000d0, so no screen was found; give the colour of its screen"):
         mask_from_key(before_screen(), "#d000d0")
     for key in ("red", "#12", "#808080"):
         with pytest.raises(UsageError, match=r"`key` must be .*; got"):
@@ -91,7 +91,7 @@ def test_a_plate_of_something_else_is_refused() -> None:
         mask_from_plate(image, plate[:, :160])
     with pytest.raises(InputError, match=r"is shifted by .* as if the camera had moved"):
         mask_from_plate(image, np.roll(plate, 30, axis=1))
-    with pytest.raises(InputError, match="`plate` finds no object in it"):
+    with pytest.raises(InputError, match="`plate` found no object; give the photo that shows the object"):
         make_trimap(plate, plate=plate)
 
 
@@ -131,7 +131,7 @@ def test_a_box_must_leave_some_background() -> None:
         mask_from_box(image, (0, 0, 320, 240))
     with pytest.raises(UsageError, match="must lie inside the photo, which is 320x240; got 400,0,10,10"):
         mask_from_box(image, (400, 0, 10, 10))
-    with pytest.raises(UsageError, match="`sure_background` takes in all of the box"):
+    with pytest.raises(UsageError, match="`sure_background` covers the whole box"):
         mask_from_box(image, BOX, background=np.ones(HW, bool))
 
 
@@ -162,7 +162,7 @@ def test_what_is_said_of_a_photo_is_of_what_is_shown(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, np.where(strokes[inner], 0, wanted))
     by_plate = MaskMaker(plate=plate).on(photo)(photo.network, "photo")
     np.testing.assert_array_equal(by_plate, mask_from_plate(photo.network, plate[inner]))
-    with pytest.raises(InputError, match=r"`plate`: is 100x100, wanted the size of the display window"):
+    with pytest.raises(InputError, match=r"`plate`: is 100x100, expected the size of the display window"):
         MaskMaker(plate=plate[:100, :100]).on(photo)
 
 

@@ -143,7 +143,7 @@ def test_openvino_runs_it_too(tmp_path: Path) -> None:
     [
         ((64, 64), ["a"], None, "is not a segmenter known here"),
         (("h", "w"), ["a"], "sigmoid = false", r"accepts any size; choose one in own.toml: size = \[height, width\]"),
-        ((64, 64), ["a"], "size = [", r"own\.toml: not a segmenter's description that can be read"),
+        ((64, 64), ["a"], "size = [", r"own\.toml: cannot be read as a segmenter's description: .*; correct it"),
         ((64, 64), ["a"], "size = 3", "size must be a list"),
         ((64, 64), ["a"], "colour = 3", "unknown key 'colour'"),
         ((64, 64), ["a"], "deviation = [0, 1, 1]", "deviation must be above 0"),

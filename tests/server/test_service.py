@@ -173,7 +173,7 @@ def test_bad_requests_are_told_in_the_words_of_the_command(
         (ALONE, {"trimap": "/etc/passwd"}, ("`trimap` must be a file of the form", "no paths or URLs are opened")),
         (ALONE, {"mask": "http://127.0.0.1/mask.png"}, ("`mask` must be a file of the form",)),
         (PAIR, {"result": "cutout", "background": "../behind.png"}, ("`background` must be a colour", "or a file")),
-        (PAIR, {"result": "cutout", "format": "jpeg"}, ("pictures without transparency",)),
+        (PAIR, {"result": "cutout", "format": "jpeg"}, ("requires a result without transparency",)),
         (PAIR, {"engine": "other.onnx"}, ("'engine' is no field",)),
         (PAIR, {"result": "cutout", "background": "/etc/passwd"}, ("`background` must be a colour",)),
     ],

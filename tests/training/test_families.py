@@ -118,8 +118,8 @@ def test_weights_choose_the_families(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param(
             {"hairs": 1.0}, r"must name families; got 'hairs'; choose from straight_hair, .*text", id="unknown"
         ),
-        pytest.param({}, "nothing to draw", id="none"),
-        pytest.param({"fur": 0.0}, "nothing to draw", id="zero"),
+        pytest.param({}, "`weights` must not all be 0, since nothing would be drawn", id="none"),
+        pytest.param({"fur": 0.0}, "`weights` must not all be 0, since nothing would be drawn", id="zero"),
         pytest.param({"fur": 1.0, "net": -1.0}, r"`weights\.net` must be .*; got -1", id="negative"),
         pytest.param({"fur": float("nan")}, r"`weights\.fur` must be .*; got nan", id="nan"),
     ],

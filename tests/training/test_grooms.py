@@ -106,7 +106,7 @@ def test_a_wrong_npz_is_named_with_what_is_wrong(
     ("content", "words"),
     [
         (b"", "0 bytes"),
-        (struct.pack("<fII", 3, 10, 8) + bytes(100), "112 bytes; 10 strands of 8 points"),
+        (struct.pack("<fII", 3, 10, 8) + bytes(100), "has 112 bytes, but 10 strands of 8 points need 960 more"),
         (struct.pack("<fII", 3, 2**32 - 1, 2**32 - 1) + bytes(100), "112 bytes"),
         (struct.pack("<fII", 4, 1, 8) + bytes(160), "172 bytes"),
         (struct.pack("<fII", 99, 1, 8) + bytes(400), "version 99"),
@@ -132,7 +132,7 @@ def test_an_archive_without_strands_is_no_groom(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_grooms_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no groom"):
+    with pytest.raises(InputError, match="contains no grooms"):
         list_grooms(tmp_path)
 
 
@@ -269,14 +269,16 @@ def test_a_wrong_cutout_is_refused_by_name(tmp_path: Path, name: str, shape: tup
 def test_colours_without_their_opacity_are_refused(tmp_path: Path) -> None:
     folder = write_cutouts(tmp_path / "cutouts")
     (folder / "Set_Opacity.jpg").unlink()
-    with pytest.raises(InputError, match=r"Set_Color\.jpg: its opacity, Set_Opacity, is not there"):
+    with pytest.raises(InputError, match=r"Set_Color\.jpg: its opacity, Set_Opacity, was not found; add that file"):
         read_cutout(str(folder / "Set_Color.jpg"))
 
 
 def test_opacity_without_its_colours_is_refused(tmp_path: Path) -> None:
     folder = write_cutouts(tmp_path / "cutouts")
     cv2.imwrite(str(folder / "Alone_Opacity.jpg"), disc())
-    with pytest.raises(InputError, match=r"Alone_Opacity\.jpg: its colours, Alone_Color, are not there"):
+    with pytest.raises(
+        InputError, match=r"Alone_Opacity\.jpg: its colours, Alone_Color, were not found; add that file"
+    ):
         list_cutouts(folder)
 
 

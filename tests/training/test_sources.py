@@ -118,7 +118,7 @@ def test_a_photo_that_is_too_small_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no image"):
+    with pytest.raises(InputError, match=r"contains no images"):
         list_images(tmp_path)
 
 

@@ -105,10 +105,13 @@ def test_every_shipped_profile_can_be_read_and_is_in_the_table() -> None:
             "hardware_compatibility must be one of none, ampere+, same-capability; got 'all'",
         ),
         ('backend = "tensorrt"\narchitectures = ["8.9"]', "architectures=8.9 cannot be combined with backend=tensorrt"),
-        ('backend = "tensorrt-rtx"\ntiming_cache = "t"', "tensorrt-rtx, which does not time kernels during a build"),
+        (
+            'backend = "tensorrt-rtx"\ntiming_cache = "t"',
+            "tensorrt-rtx, which times nothing while it builds; leave it out",
+        ),
         (
             'backend = "tensorrt-rtx"\nhardware_compatibility = "ampere+"',
-            "tensorrt-rtx, which builds for each of architectures",
+            "tensorrt-rtx, which builds for every one of architectures instead; leave it out",
         ),
         ("max_batch =", "cannot be read as a profile"),
     ],

@@ -107,7 +107,7 @@ def damaged(engine: Path, folder: Path) -> Path:
             lambda engine, folder: edited(engine, folder, backend_version="1.0.0.1"),
             "",
             1,
-            ["built by tensorrt-rtx 1.0.0.1, installed is", "build it again"],
+            ["built by tensorrt-rtx 1.0.0.1, but ", " is installed; build it again"],
         ),
     ],
     ids=[
@@ -123,7 +123,7 @@ def test_a_mistake_is_reported_before_a_missing_driver(
 
 def test_another_architecture_is_refused_before_it_is_loaded(small_engine: Path) -> None:
     artefact = TensorRTArtefact(small_engine)
-    with pytest.raises(ArtefactError, match=r"for compute capability 8\.9, an H200 has 9\.0; .*ltm-build"):
+    with pytest.raises(ArtefactError, match=r"for compute capability 8\.9, but an H200 has 9\.0; .*ltm-build"):
         artefact.open(Gpu(0, "an H200", (9, 0), 1), None)
 
 

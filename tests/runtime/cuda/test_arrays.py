@@ -105,5 +105,5 @@ def test_what_we_hand_out_is_taken_back() -> None:
 
 def test_dlpack_goes_through_cuda_core() -> None:
     pytest.importorskip("cuda.core", reason="cuda-core is not installed")
-    with pytest.raises(InputError, match="lies on cuda:-1"):  # DLPack's own words for the host
+    with pytest.raises(InputError, match="is on cuda:-1"):  # DLPack's own words for the host
         view(IMAGE, Waited(), SimpleNamespace(handle=-1))  # -1: no stream to wait for
