@@ -215,13 +215,16 @@ def test_a_run_that_is_continued_lends_its_recipe_and_what_the_new_one_uses(fini
         new_run(given, report)
 
 
-def test_a_crop_as_large_as_the_alphas_is_warned_of(tiny: Path, material: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("crop", "warnings"), [(128, 0), (160, 1)])
+def test_a_crop_larger_than_the_alphas_is_warned_of(
+    tiny: Path, material: Path, tmp_path: Path, crop: int, warnings: int
+) -> None:
     told: list[TrainProgress] = []
-    tiny.write_text(TINY.replace("crop = 64", "crop = 128"))
+    tiny.write_text(TINY.replace("crop = 64", f"crop = {crop}"))
     new_run(TrainSpec(run=tmp_path / "r", recipe=tiny, photos=material / "photos"), Reporter(told.append))
-    (warned,) = told
-    assert warned.warning
-    assert "tiny.toml: crop is 128 and procedural.size 128: half of such crops" in str(warned.note)
+    warned = [str(progress.note) for progress in told if progress.warning]
+    assert len(warned) == warnings
+    assert all("tiny.toml: crop is 160 and procedural.size 128: most crops mirror" in note for note in warned)
 
 
 def test_a_process_that_holds_more_memory_than_it_may_stops_with_a_checkpoint(
