@@ -100,14 +100,13 @@ class Network(abc.ABC):
             found = np.asarray(self._run(given, calls[0].output), np.float32)
             if len(calls) > 1 and len(found) != len(given):
                 raise DeviceError(f"{self.path}: returned {len(found)} results for {len(given)} photos")
-        except Exception as error:  # noqa: BLE001  # it belongs to the callers
+        except DeviceError:
             if len(calls) == 1:
-                calls[0].found.set_exception(error)
-                return
-            # Its memory is too small for so many, or its first dimension is free in name only.
+                raise
+            # Its memory is too small for so many, or its first dimension is free in name only. The other callers find
+            # their calls unserved, take their own turns, and raise their own errors.
             self.batch = 1
-            for call in calls:
-                self._serve([call])
+            self._serve(calls[:1])
             return
         start = 0
         for call in calls:

@@ -197,7 +197,7 @@ def test_photos_that_wait_go_into_one_run(together: bool, tmp_path: Path, monkey
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
             if len(given) > 1 and not together:
-                raise RuntimeError("a reshape for one photo")
+                raise waiting.failure(RuntimeError("a reshape for one photo"))
             return run(given, output)
 
         monkeypatch.setattr(segmenter._network, "_run", slow_at_first)
