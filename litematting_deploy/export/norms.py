@@ -113,12 +113,14 @@ def _whole_mean(op: Op, rows: ir.Value) -> ir.Value:
 
 
 def as_batch(op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.Value) -> ir.Value:
-    """Statistics by reductions, and one BatchNormalization over (1, N C, H, W) with these as its mean and variance."""
+    """Statistics by reductions, and one BatchNormalization over (1, N C, H, W) of what is left without the mean.
+
+    As in `as_affine`, the mean of what is left is taken off too, so that the mean's rounding does not count.
+    """
     rows = _by_group(op, x, norm)
-    mean = _whole_mean(op, rows)
-    deviation = op.Sub(rows, mean)
-    variance = _whole_mean(op, op.Mul(deviation, deviation))
-    return _batch_normalised(op, x, weight, bias, mean, variance, norm)
+    centred = op.Sub(rows, _whole_mean(op, rows))
+    variance = _whole_mean(op, op.Mul(centred, centred))
+    return _batch_normalised(op, centred, weight, bias, _whole_mean(op, centred), variance, norm)
 
 
 def _batch_normalised(
