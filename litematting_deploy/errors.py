@@ -62,6 +62,12 @@ def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, such as "1 frame" or "2 patches"."""
+    plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+    return f"{count} {noun if count == 1 else plural}"
+
+
 def shown(value: object) -> str:
     """Return a value for a message: an array by its shape and dtype, anything else as Python writes it, cut off where
     that is long."""

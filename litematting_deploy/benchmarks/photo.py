@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import isolation
-from ..errors import LiteMattingError, UsageError
+from ..errors import LiteMattingError, UsageError, counted
 from ..jobs.api import matte_photo
 from ..profiling import recording
 from ..specs import EngineSpec, JobSpec, OutputSpec
@@ -49,8 +49,9 @@ def _stages(job: JobSpec) -> dict[str, Any]:
 def title(measured: dict[str, Any]) -> str:
     """Return the job in one line; `measured` as from `measure`."""
     return (
-        f"{measured['width']}x{measured['height']} in {measured['seconds']:.2f} s, {measured['patches']} patches run, "
-        f"{measured['skipped']} skipped, peak memory {measured['peak_memory_mb']:.0f} MB, {measured['engine']}"
+        f"{measured['width']}x{measured['height']} in {measured['seconds']:.2f} s, "
+        f"{counted(measured['patches'], 'patch')} run, {measured['skipped']} skipped, "
+        f"peak memory {measured['peak_memory_mb']:.0f} MB, {measured['engine']}"
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import counted
 from .compare import Change
 from .complexity import FULL, TABLES
 from .results import OK, Complexity, Results, Row
@@ -202,10 +203,11 @@ def unsure(rows: Sequence[Row], cores: int) -> list[str]:
 def method(options: Mapping[str, Any]) -> str:
     """Return what was timed and how, in one sentence. options: as in `Results`."""
     lasted = f" and {options['duration_s']:g} s" if options["duration_s"] else ""
+    warmed = counted(options["warmup"], "warm-up run")
     return (
-        f"At least {options['iterations']} runs{lasted} in sequence, after {options['warmup']} warm-up runs, each "
-        "engine in a process of its own, in the order of the rows. Measured from host arrays to a host array, "
-        "without decoding, splitting into patches or stitching. ± is the standard deviation divided by the mean; "
+        f"At least {options['iterations']} runs{lasted} in sequence, after {warmed}, each engine in a process of its "
+        "own, in the order of the rows. Measured from host arrays to a host array, without decoding, splitting into "
+        "patches or stitching. ± is the standard deviation divided by the mean; "
         f"RAM is the peak of the process, including interpreter and libraries. p90 needs {BEARS[90]} runs, p99 "
         f"{BEARS[99]}."
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ..errors import counted
 from ..files import check_writable, write_json
 from ..jobs.api import matte_clip, matte_folder, matte_photo
 from ..jobs.frames import is_many, say_numbers
@@ -96,7 +97,7 @@ def show_frames(command: str, job: JobSpec, matte: Callable[[Report], JobResult]
     part = f" of shard {job.shard}" if job.shard else ""
     missing = f", {len(result.missing)} missing" if result.missing else ""
     say(
-        f"{job.output.alpha}: {result.done} of {result.total} frames matted{part} in {result.seconds:.1f} "
+        f"{job.output.alpha}: {result.done} of {counted(result.total, 'frame')} matted{part} in {result.seconds:.1f} "
         f"s{_before(job, result)}, {len(result.failures)} failed{missing}{result.left_over}, "
         f"{result.engine}{say_unsure(result.remarks)}"
     )
@@ -121,7 +122,7 @@ def _clip(job: JobSpec, verbose: bool) -> int:
     failed = f", {len(result.failures)} failed and hold only known pixels" if result.failures else ""
     files = listed(f"{path} ({codec})" for path, codec in result.files.items())
     say(
-        f"Wrote {files}: {result.total} frames in {result.seconds:.1f} s{_before(job, result)}{failed}, "
+        f"Wrote {files}: {counted(result.total, 'frame')} in {result.seconds:.1f} s{_before(job, result)}{failed}, "
         f"{result.engine}{say_unsure(result.remarks)}"
     )
     return 1 if result.failures else 0

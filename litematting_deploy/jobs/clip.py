@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ForegroundError, InputError, LiteMattingError, NotFiniteError, OutputError, UsageError
+from ..errors import ForegroundError, InputError, LiteMattingError, NotFiniteError, OutputError, UsageError, counted
 from ..files import check_writable
 from ..images.background import Background
 from ..images.photo import Photo
@@ -298,7 +298,7 @@ class _Frames:
             kept = sum(len(segment.pts) for segment in segments.whole())
             past = ", or past such frames with `resume` and `failed_frames=known`"
             raise type(error)(
-                f"{error}; {kept} frames are done and kept; fix this and continue with "
+                f"{error}; what is done ({counted(kept, 'frame')}) is kept; fix this and continue with "
                 f"`resume`{past if isinstance(error, _FrameError) else ''}"
             ) from error
         # After an interrupt, too, what is whole is kept.

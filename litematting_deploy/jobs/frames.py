@@ -10,7 +10,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from ..errors import InputError, UsageError
+from ..errors import InputError, UsageError, counted
 from ..images.suffixes import READ_SUFFIXES, looks_like_image, why_left_out
 from ..specs import JobSpec
 
@@ -73,7 +73,7 @@ class Sources:
         return notes
 
     def _passed_over(self) -> str:
-        return f"{len(self.passed_over)} file{'' if len(self.passed_over) == 1 else 's'}"
+        return counted(len(self.passed_over), "file")
 
 
 def _composed(key: int | str | None) -> int | str | None:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ForegroundError, InputError, UsageError
+from ..errors import ForegroundError, InputError, UsageError, counted
 from ..images.background import Background
 from ..images.encode import MOST_JPEG_SIDE, write_image
 from ..images.photo import Photo
@@ -212,16 +212,16 @@ def notes(remarks: Mapping[str, Remarks]) -> list[str]:
     lines = []
     if clipped:
         lines.append(
-            f"{len(clipped)} frames have values outside 0..1, which PNG and TIFF clip, in up to "
+            f"PNG and TIFF clip values outside 0..1: in {counted(len(clipped), 'frame')}, up to "
             f"{say_share(max(clipped))} of a frame; `format=exr` keeps them"
         )
     if lost:
         chunks = tuple(dict.fromkeys(chunk for chunks in lost for chunk in chunks))
-        lines.append(say_lost(chunks, f"the photo, in {len(lost)} frame{'s' if len(lost) > 1 else ''},"))
+        lines.append(say_lost(chunks, f"the photo, in {counted(len(lost), 'frame')},"))
     pieces = {name: said.pieces for name, said in remarks.items() if said.pieces}
     if pieces:
         most = max(pieces, key=lambda name: pieces[name] or 0)
-        lines.append(f"{say_pieces(pieces[most] or 0, most)}, and {len(pieces)} masks have many pieces")
+        lines.append(f"{say_pieces(pieces[most] or 0, most)}; masks in many pieces: {len(pieces)}")
     return lines
 
 

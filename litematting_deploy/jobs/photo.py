@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, NotFiniteError
+from ..errors import InputError, NotFiniteError, counted
 from ..images.photo import Photo
 from ..matting.patches import Plan
 from ..matting.trimap import UNKNOWN, unsure
@@ -127,6 +127,8 @@ def _note_details(matter: Matter, plan: Plan, meter: ProgressMeter) -> None:
         else f"a full grid would run {plan.grid_size}"
     )
     meter.note(f"engine: {matter.engine.describe()}", detail=True)
-    meter.note(f"plan: {matter.placement}: {len(plan.corners_yx)} patches of {height}x{width}, {saved}", detail=True)
+    meter.note(
+        f"plan: {matter.placement}: {counted(len(plan.corners_yx), 'patch')} of {height}x{width}, {saved}", detail=True
+    )
     if (memory := matter.device_memory(plan)) is not None:
         meter.note(f"device memory: {memory}", detail=True)

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UsageError
+from ..errors import UsageError, counted
 from ..profiling import stage
 from .bit_mask import BitMask
 from .covering import cover
@@ -48,8 +48,7 @@ class Plan:
         return max(self.grid_size - len(self.corners_yx), 0)
 
     def __str__(self) -> str:
-        count = len(self.corners_yx)
-        patches = f"{count} patch{'' if count == 1 else 'es'}"
+        patches = counted(len(self.corners_yx), "patch")
         return (
             f"{patches} ({self.skipped} skipped)" if self.margin is None else f"{patches} (full grid: {self.grid_size})"
         )

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..engines import DeviceArtefact, Engine, Gpu
 from ..engines.base import CHANNELS, Batch
-from ..errors import DeviceError
+from ..errors import DeviceError, counted
 from .cuda.protocol import Buffer, Cuda, Graph, Stream
 
 FLOAT32 = 4  # bytes
@@ -77,7 +77,7 @@ class OnDevice(Engine):
             self.engine.close()
             height, width = self.engine.patch_hw
             raise DeviceError(
-                f"{error}; {self.engine.batch} patches of {height}x{width} need "
+                f"{error}; {counted(self.engine.batch, 'patch')} of {height}x{width} need "
                 f"{sum(self.sizes.values()) / 1e6:.0f} MB in addition to the engine; use a smaller `batch`"
             ) from error
 
@@ -89,7 +89,7 @@ class OnDevice(Engine):
 
     def describe(self) -> str:
         """Return one line for people as `Engine.describe` does, with the name of the GPU and the batch."""
-        return f"{super().describe()}, {self.engine.batch} patches at a time on {self.cuda.gpu}"
+        return f"{super().describe()}, {counted(self.engine.batch, 'patch')} at a time on {self.cuda.gpu}"
 
     def computed(self, count: int) -> int:
         """Return how many patches a run for `count` computes: `batch`, or as few as the engine takes."""

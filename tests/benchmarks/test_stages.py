@@ -83,7 +83,7 @@ def test_ltm_bench_photo(scene: tuple[Path, Path], tmp_path: Path) -> None:
     assert (measured["width"], measured["height"], measured["patches"]) == (200, 160, 1)
     # The alpha is encoded before colours are estimated.
     assert [one["name"] for one in measured["stages"]][-3:] == ["encode", "foreground", "other"]
-    for words in (*HOST_STAGES, "1 patches run, 0 skipped", "peak memory"):
+    for words in (*HOST_STAGES, "1 patch run, 0 skipped", "peak memory"):
         assert words in result.out
     assert photo.markdown(measured).count("\n| ") == len(measured["stages"]) + 2
 

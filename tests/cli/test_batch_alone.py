@@ -177,4 +177,4 @@ def test_light_that_is_cut_off_is_told(tmp_path: Path) -> None:
         save(tmp_path / "t" / f"{name}.png", trimap_of(OBJECT))
     result, _ = both(tmp_path, tmp_path / "p", tmp_path / "t", "--format", "png", results=("foreground",))
     assert result.code == 0, result.err
-    assert "1 frames have values outside 0..1, which PNG and TIFF clip, in up to 100.0% of a frame" in result.err
+    assert "PNG and TIFF clip values outside 0..1: in 1 frame, up to 100.0% of a frame" in result.err

@@ -77,7 +77,7 @@ def test_rows_as_csv_markdown_and_text(bench: Path) -> None:
         "published",
         "LFPNet",
         "4,336,757",
-        "after 1 warm-up runs",
+        "after 1 warm-up run,",
         "Python 3",
     ):
         assert words in page

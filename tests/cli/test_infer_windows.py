@@ -102,7 +102,7 @@ def test_resuming_knows_the_sizes_of_results_with_windows(tmp_path: Path, mean_o
     assert "0 of 2 frames" in again.out
     flat = called("ltm-infer", *files, "--format", "png", "--engine", mean_onnx)
     share = ((LIGHT < 0) | (LIGHT > 1)).mean()
-    told = f"ltm-infer: 1 frames have values outside 0..1, which PNG and TIFF clip, in up to {share:.1%} of a frame"
+    told = f"ltm-infer: PNG and TIFF clip values outside 0..1: in 1 frame, up to {share:.1%} of a frame"
     assert flat.err.splitlines()[-1].startswith(told)
     none = called("ltm-infer", *files, "--format", "exr", "--depth", "16", "--engine", mean_onnx)
     assert none.code == 2
