@@ -1,12 +1,19 @@
-# make demo: matte the example on this machine.  make test: everything that CI runs.  make check: lint and types only.
-# make check-all: all of it and what takes minutes more.  make audit: known vulnerabilities of what is installed.
-# make release: sdist, wheel and hashes in dist/, checked; nothing is uploaded.  make types: types by other systems.
-# make docs: the pages as a site in site/.  make weights RUN=runs/long: everything that hangs on the weights, from a run.
+# make demo       matte the example on this machine
+# make test       run everything that CI runs
+# make check      run the linters and the type checker only
+# make check-all  run `make test`, `make types`, the heavy tests and `make audit`
+# make types      check types as for Windows and macOS
+# make audit      look for known vulnerabilities in the installed packages
+# make release    build and check sdist, wheel and hashes in dist/; upload nothing
+# make docs       build the site into site/
+# make weights RUN=runs/long    rebuild everything that depends on the weights, from a run's folder
+# make clean      remove the environments and everything that was built
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
-# Of its own, for Triton's client and stub: it wants an older protobuf than the other tools take.
+# Triton's client and stub need an environment of their own, because tritonclient requires an older protobuf than the
+# other tools accept.
 TRITON := .venv-triton
 
 .PHONY: demo test check check-all types audit release docs weights clean
@@ -31,7 +38,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Each with a cache of its own: another system makes mypy begin anew.
+# Each system has its own cache, because mypy starts from scratch when the platform changes.
 types: $(VENV)/.dev
 	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 litematting_deploy
 	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin litematting_deploy
