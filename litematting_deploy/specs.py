@@ -9,6 +9,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
@@ -86,6 +87,13 @@ class EngineSpec(Spec):
     channels_last: bool = False
     trust: bool = False
     timeout_s: Annotated[float | None, Range(0, 86_400, above=True)] = None
+
+    @property
+    def weights(self) -> str:
+        """What runs, for people: the name of its file, its URL, or "shipped weights"."""
+        if self.engine is None:
+            return "shipped weights"
+        return self.engine if self.is_served else Path(self.engine).name
 
     @property
     def is_served(self) -> bool:

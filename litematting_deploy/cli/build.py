@@ -9,7 +9,7 @@ from ..engines.tensorrt.builder import Built, build_engine
 from ..engines.tensorrt.layers import LayerTable
 from ..engines.tensorrt.profile import BuildProfile, HardwareCompatibility, read_profile
 from ..engines.tensorrt.version import BACKENDS
-from ..errors import LiteMattingError
+from ..errors import LiteMattingError, counted
 from ..files import ENGINE_SUFFIX, ONNX_SUFFIX
 from .command import command, notice, say, stdout
 from .help import plain_option
@@ -141,14 +141,14 @@ def _report(built: Built) -> None:
 def _report_layers(table: LayerTable) -> None:
     sums, found = table.totals, table.estimate
     lines = [
-        f"{sums.layers} layers move {sums.bytes / 1e9:.2f} GB ({sums.gigabytes_1024:.2f} GB at 1024x1024): "
-        f"{sums.float32_bytes / 1e9:.2f} GB in float32, {sums.copies} copies; {sums.norms_fused} norms run as one "
-        f"kernel, {sums.norms_split} are split up"
+        f"{sums.layers} layers move {sums.bytes / 1e9:.2f} GB ({sums.gigabytes_1024:.2f} GB scaled by area to 1024x1024): "
+        f"{sums.float32_bytes / 1e9:.2f} GB in float32, {sums.copies} copies; of {counted(sums.norms_fused + sums.norms_split, 'norm node')} "
+        f"in the ONNX, {sums.norms_fused} run as one kernel and {sums.norms_split} are split up"
     ]
     if found is not None:
         lines.append(
-            f"estimate from the data sheet of {found.gpu}, not measured: at least {found.milliseconds:.2f} ms "
-            f"({found.memory_ms:.2f} ms of memory traffic, {found.arithmetic_ms:.2f} ms of arithmetic)"
+            f"estimate from the data sheet of {found.gpu}, not measured: {found.milliseconds:.2f} ms if nothing is "
+            f"cached ({found.memory_ms:.2f} ms for the bytes, {found.arithmetic_ms:.2f} ms for the arithmetic)"
         )
     lines.append(f"the same with NVIDIA's tool: {table.command}")
     for line in lines:

@@ -77,8 +77,8 @@ def _photo(job: JobSpec, verbose: bool) -> int:
     lacking = f"; {job.source}: {result.lacking}" if result.lacking else ""
     height, width = result.hw
     say(
-        f"Wrote {listed(result.files)}: {width}x{height} in {result.seconds:.1f} s, {result.plan}, {result.engine}"
-        f"{lacking}"
+        f"Wrote {listed(result.files)}: {width}x{height} in {result.seconds:.1f} s, {result.plan}, "
+        f"{job.engine.weights} in {result.engine}{lacking}"
     )
     return 0
 
@@ -99,7 +99,7 @@ def show_frames(command: str, job: JobSpec, matte: Callable[[Report], JobResult]
     say(
         f"{job.output.alpha}: {result.done} of {counted(result.total, 'frame')} matted{part} in {result.seconds:.1f} "
         f"s{_before(job, result)}, {len(result.failures)} failed{missing}{result.left_over}, "
-        f"{result.engine}{say_unsure(result.remarks)}"
+        f"{job.engine.weights} in {result.engine}{say_unsure(result.remarks)}"
     )
     return 1 if result.failures or result.missing else 0
 
@@ -123,7 +123,7 @@ def _clip(job: JobSpec, verbose: bool) -> int:
     files = listed(f"{path} ({codec})" for path, codec in result.files.items())
     say(
         f"Wrote {files}: {counted(result.total, 'frame')} in {result.seconds:.1f} s{_before(job, result)}{failed}, "
-        f"{result.engine}{say_unsure(result.remarks)}"
+        f"{job.engine.weights} in {result.engine}{say_unsure(result.remarks)}"
     )
     return 1 if result.failures else 0
 

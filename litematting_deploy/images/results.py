@@ -96,7 +96,11 @@ class ResultSizes:
 
 
 def is_result(path: str | Path, sizes: ResultSizes, in_colour: bool, max_megapixels: float = MAX_MEGAPIXELS) -> bool:
-    """Return whether a result can be read to its end, and has the size of its photo and channels of its kind."""
+    """Return whether a result can be read to its end, and has the size of its photo and channels of its kind.
+
+    in_colour: whether it is a cut-out or a composite rather than a matte, which decodes as one plane. A format without
+    grey needs a case of its own here: otherwise `resume` makes each of its mattes again.
+    """
     try:
         if is_exr(path):
             planes = read_exr_planes(path, max_megapixels)

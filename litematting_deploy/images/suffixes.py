@@ -23,7 +23,9 @@ PNG_SUFFIX, TIFF_SUFFIX, EXR_SUFFIX, JPEG_SUFFIX = ".png", ".tif", ".exr", ".jpg
 RESULT_FORMATS = {"png": PNG_SUFFIX, "tiff": TIFF_SUFFIX, "exr": EXR_SUFFIX, "jpeg": JPEG_SUFFIX}
 """The endings that are written for the formats of results."""
 WRITE_SUFFIXES = (PNG_SUFFIX, TIFF_SUFFIX, ".tiff")
+"""Endings of the trimaps, masks and previews that are written."""
 RESULT_SUFFIXES = (*WRITE_SUFFIXES, EXR_SUFFIX)
+"""Endings of the files that hold a matte or a cut-out."""
 JPEG_SUFFIXES = (JPEG_SUFFIX, ".jpeg")
 """JPEG loses a little of everything, and is written for opaque pictures to look at alone."""
 

@@ -213,7 +213,12 @@ def _on_device(path: Path, kind: str, device: str, index: int, spec: EngineSpec)
     else:
         size, precision = spec.patch_hw or PUBLISHED_PATCH_HW, spec.precision or "fp32"
         artefact = TorchArtefact(_checkpoint(path), size, index, precision, spec.compiled, spec.channels_last)
-    return OnDevice(artefact, open_cuda(index), spec.batch)
+    if kind != TENSORRT:
+        return OnDevice(artefact, open_cuda(index), spec.batch)
+    sidecar = artefact.sidecar
+    onnx = "the ONNX that it was built from" if sidecar is None else sidecar.source
+    otherwise = f"use {onnx} with `device=cpu` in place of the TensorRT engine {path}"
+    return OnDevice(artefact, open_cuda(index, otherwise), spec.batch)
 
 
 def _checkpoint(path: Path) -> Any:

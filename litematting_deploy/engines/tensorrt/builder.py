@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import __version__
-from ...errors import ArtefactError, DeviceError, UsageError
+from ...errors import ArtefactError, DeviceError, UsageError, counted
 from ...files import ENGINE_SUFFIX, ONNX_SUFFIX, check_writable, has_suffix, replace_file, replacing, sha256
 from ...parameters import path_text
 from ...sidecar import EngineSidecar, Sidecar, check_sidecar, sidecar_path, write_sidecar
@@ -156,8 +156,8 @@ def _warn_of_batch(source: Path, network: Network, profile: BuildProfile) -> Non
     if network.batch is not None and not {*asked.values()} <= {None, network.batch}:
         given = ", ".join(f"`{name}={value}`" for name, value in asked.items() if value is not None)
         warnings.warn(
-            f"{source}: takes exactly {network.batch} patches at a time, so {given} has no effect; for other "
-            "batches, export the model again with `batch=dynamic`",
+            f"{source}: takes exactly {counted(network.batch, 'patch')} at a time, so {given} has no effect; for "
+            "other batches, export the model again with `batch=dynamic` and `norm=gpu`",
             stacklevel=2,
         )
 

@@ -243,6 +243,6 @@ def totals(layers: Sequence[Layer], norms: Sequence[str], pixels: int) -> Totals
 
 
 def estimate(gpu: str, bandwidth_gb_s: float, tflops: float, moved: int, operations: int) -> Estimate:
-    """Return the least time by a data sheet: whatever takes longer, memory or arithmetic."""
+    """Return the time by a data sheet, with nothing cached: whatever takes longer, memory or arithmetic."""
     memory, arithmetic = moved / bandwidth_gb_s / 1e6, operations / tflops / 1e9
     return Estimate(gpu, bandwidth_gb_s, tflops, memory, arithmetic, max(memory, arithmetic))

@@ -61,8 +61,8 @@ def _totals(table: LayerTable) -> str:
         "layers": str(sums.layers),
         "in float32": _size(sums.float32_bytes),
         "copies and reformats": str(sums.copies),
-        "norms in one kernel": str(sums.norms_fused),
-        "norms taken apart": str(sums.norms_split),
+        "norm nodes in one kernel": str(sums.norms_fused),
+        "norm nodes split up": str(sums.norms_split),
         "operations": f"{table.operations / 1e9:.1f} G",
     }
     return f"<dl>{''.join(f'<div><dt>{name}</dt><dd>{value}</dd></div>' for name, value in cells.items())}</dl>"
@@ -73,8 +73,8 @@ def _estimate(table: LayerTable) -> str:
     if found is None:
         return ""
     return (
-        f"<p><strong>Estimate, not measured:</strong> at least {found.milliseconds:.2f} ms on {escape(found.gpu)}, "
-        f"from its data sheet: {found.memory_ms:.2f} ms for the bytes at {found.bandwidth_gb_s:g} GB/s, "
+        f"<p><strong>Estimate, not measured:</strong> {found.milliseconds:.2f} ms on {escape(found.gpu)} if nothing "
+        f"is cached, from its data sheet: {found.memory_ms:.2f} ms for the bytes at {found.bandwidth_gb_s:g} GB/s, "
         f"{found.arithmetic_ms:.2f} ms for the operations at {found.tflops:g} TFLOP/s.</p>"
     )
 

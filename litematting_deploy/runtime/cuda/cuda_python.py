@@ -33,12 +33,12 @@ _TYPES: dict[type, Any] = {int: ctypes.c_void_p, np.int32: ctypes.c_int32, np.fl
 class CudaPython:
     """A device with its primary context, which PyTorch, CuPy and ONNX Runtime use too; see `protocol.Cuda`."""
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, otherwise: str) -> None:
         try:
             _call("cuInit", 0)
         except RuntimeError as error:  # cuda.bindings looks for the driver at the first call
             raise DeviceError(
-                f"no CUDA driver ({cuda_driver_library()}); install NVIDIA's driver, or use `device=cpu`"
+                f"no CUDA driver ({cuda_driver_library()}); install NVIDIA's driver, or {otherwise}"
             ) from error
         count = _call("cuDeviceGetCount")
         if not 0 <= index < count:

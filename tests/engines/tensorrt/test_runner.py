@@ -57,6 +57,7 @@ def matted(engine: Path, folder: Path, *options: str, block: str = "") -> Run:
 @pytest.mark.skipif(gpu(), reason="there is a GPU here")
 def test_without_a_driver_one_line_says_what_to_install(small_engine: Path, tmp_path: Path) -> None:
     assert_one_line(matted(small_engine, tmp_path), 1, "no CUDA driver", "install NVIDIA's driver")
+    assert_one_line(matted(small_engine, tmp_path), 1, ".onnx with --device cpu in place of", small_engine.name)
     assert not (tmp_path / "a.png").exists()
 
 
