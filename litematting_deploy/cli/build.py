@@ -140,10 +140,11 @@ def _report(built: Built) -> None:
 
 def _report_layers(table: LayerTable) -> None:
     sums, found = table.totals, table.estimate
+    norms = counted(sums.norms_fused + sums.norms_split, "norm node")
     lines = [
-        f"{sums.layers} layers move {sums.bytes / 1e9:.2f} GB ({sums.gigabytes_1024:.2f} GB scaled by area to 1024x1024): "
-        f"{sums.float32_bytes / 1e9:.2f} GB in float32, {sums.copies} copies; of {counted(sums.norms_fused + sums.norms_split, 'norm node')} "
-        f"in the ONNX, {sums.norms_fused} run as one kernel and {sums.norms_split} are split up"
+        f"{sums.layers} layers move {sums.bytes / 1e9:.2f} GB ({sums.gigabytes_1024:.2f} GB scaled by area to "
+        f"1024x1024): {sums.float32_bytes / 1e9:.2f} GB in float32, {sums.copies} copies; of {norms} in the ONNX, "
+        f"{sums.norms_fused} run as one kernel and {sums.norms_split} are split up"
     ]
     if found is not None:
         lines.append(
