@@ -114,7 +114,7 @@ def exact_chroma(key: str) -> NDArray[np.float32] | None:
     if not key.startswith("#"):
         return None
     colour = np.frombuffer(bytes.fromhex(key[1:]), np.uint8).reshape(1, 1, 3)
-    exact = chroma_of(colour)[0, 0]
+    exact: NDArray[np.float32] = chroma_of(colour)[0, 0]
     if np.hypot(*exact) < _LEAST_SATURATION:
         raise UsageError(f"`key` must be a saturated colour, as screens have; got {key}, which is nearly grey")
     return exact

@@ -6,13 +6,14 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, ConsoleMessage, Download, Locator, Page, Request, expect
+from playwright.sync_api import Browser, ConsoleMessage, Download, Locator, Page, Request, ViewportSize, expect
 
 from litematting_deploy import Matter, make_trimap
 from litematting_deploy.images.background import Background
@@ -30,7 +31,8 @@ from tests.segmentation.scenes import before_screen, save
 PATIENCE_MS = 180_000
 pytestmark = pytest.mark.slow
 
-WIDE, NARROW = {"width": 1280, "height": 1250}, {"width": 390, "height": 844}
+WIDE = ViewportSize(width=1280, height=1250)
+NARROW = ViewportSize(width=390, height=844)
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 COLOUR = "#2f6f73"
 FOREGROUND, UNKNOWN, BACKGROUND = "rgb(0, 200, 80)", "rgb(40, 90, 255)", "rgb(235, 40, 40)"
@@ -210,10 +212,11 @@ def test_a_screen_and_a_segmenter_on_wide_and_narrow_pages(demo: Served, page: P
     photo = save(tmp_path / "screen.png", before_screen())
     choose(page, "photo", photo)
     colour, summary = page.locator("#screen input"), page.locator("#summary")
-    for way, arguments in (
+    ways: list[tuple[str, dict[str, Any]]] = [
         ("Key out a screen", {"key": "#46ac59"}),
         ("Use a segmentation network", {"segmenter": demo.cwd.parent / "red.onnx"}),
-    ):
+    ]
+    for way, arguments in ways:
         page.get_by_label(way).check()
         expect(page.locator("#editor")).to_be_hidden()
         if "key" in arguments:
@@ -228,16 +231,16 @@ def test_a_screen_and_a_segmenter_on_wide_and_narrow_pages(demo: Served, page: P
         else:
             expect(colour).to_be_hidden()
         page.click("#run")
-        wanted = make_trimap(photo, **arguments)  # type: ignore[arg-type]
+        wanted = make_trimap(photo, **arguments)
         expect(summary).to_contain_text(f"{np.mean(wanted == 128):.1%} unknown")
         np.testing.assert_array_equal(read_trimap(downloaded(page, "trimap", tmp_path)), wanted)
         assert set(np.unique(wanted)) == {0, 128, 255}
-        page.set_viewport_size(NARROW)  # type: ignore[arg-type]
+        page.set_viewport_size(NARROW)
         page.wait_for_timeout(300)
         assert page.evaluate(OVERFLOW) == 0
         if folder := os.environ.get("LTM_SCREENSHOTS"):
             page.screenshot(path=f"{folder}/{way}.png", full_page=True)
-        page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+        page.set_viewport_size(WIDE)
 
 
 @pytest.mark.heavy
@@ -280,7 +283,7 @@ def test_the_server_speaks_to_nobody(demo: Served, page: Page) -> None:
 
 def test_on_a_phone(page: Page, tmp_path: Path) -> None:
     """Nothing lies outside 390 pixels; the result comes into view, with a band in percent; a failure clears it."""
-    page.set_viewport_size(NARROW)  # type: ignore[arg-type]
+    page.set_viewport_size(NARROW)
     picture = np.tile(np.arange(120, dtype=np.uint8)[:, None, None], (1, 160, 3))
     write_image(tmp_path / "photo.png", picture)
     mask = np.zeros((120, 160), np.uint8)

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from litematting_deploy.video import reader
+from litematting_deploy.video.colour import planes_of
 from litematting_deploy.video.reader import Clip
 from tests.video.clips import moving, save_clip
 
@@ -19,7 +20,7 @@ def test_one_thread_at_a_time_converts_a_picture(tmp_path: Path, monkeypatch: py
     """PyAV changes a picture's own tags and converter while it converts it, and crashes where two threads do."""
     clip = Clip(str(save_clip(tmp_path / "clip.mp4", moving(1))))
     signal, digest = clip.first.signal(), clip.first.digest()
-    planes, bits = reader.planes_of(clip.first.picture, "frame")
+    planes, bits = planes_of(clip.first.picture, "frame")
     inside, most = threading.Semaphore(0), [0]
 
     def slowly(*_: Any) -> tuple[list[NDArray[Any]], int]:
