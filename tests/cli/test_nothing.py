@@ -11,6 +11,7 @@ from PIL import Image
 from litematting_deploy import make_trimap
 from litematting_deploy.errors import InputError, UsageError
 from litematting_deploy.images.colour import srgb_decode
+from litematting_deploy.jobs.outputs import Remarks, notes
 from tests.conftest import Run, assert_one_line, called
 from tests.images.files import save_exr
 from tests.segmentation.scenes import BOX, HW, NETWORKS, alpha, before_screen, check, network, pair, save
@@ -112,6 +113,14 @@ def test_pieces_are_told_and_the_largest_is_kept(here: Path) -> None:
     assert (kept.code, kept.err) == (0, "")
     assert (load("t.png")[:15] == 0).mean() > 0.95
     assert (load("t.png")[110:140, 150:190] == 255).all()
+    told_of_one, told_of_two = (
+        notes({name: Remarks(pieces=pieces) for name, pieces in found.items()})
+        for found in ({"a": 5}, {"a": 5, "b": 7})
+    )
+    assert told_of_one == ["a: the mask made from it has 5 pieces; `largest=1` keeps only the largest"]
+    assert told_of_two == [
+        "b: the mask made from it has 7 pieces (the most of 2 masks with many); `largest=1` keeps only the largest"
+    ]
 
 
 def test_a_photo_a_folder_and_a_clip_are_matted(here: Path, mean_onnx: Path) -> None:
