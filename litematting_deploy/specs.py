@@ -14,7 +14,18 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from .errors import LiteMattingError, UsageError
-from .parameters import ABOVE_0, EXPOSURE, MASK_THRESHOLD, UNKNOWN_WIDTH, PathName, Range, checked, checks_of, path_text
+from .parameters import (
+    ABOVE_0,
+    EXPOSURE,
+    KEY,
+    MASK_THRESHOLD,
+    UNKNOWN_WIDTH,
+    PathName,
+    Range,
+    checked,
+    checks_of,
+    path_text,
+)
 
 Placement: TypeAlias = Literal["adaptive", "grid"]
 Precision: TypeAlias = Literal["fp32", "tf32", "bf16", "fp16"]
@@ -196,7 +207,7 @@ class TrimapSpec(Spec):
     doubt: Annotated[tuple[float, float] | None, Range(0, 1)] = None
     largest: Annotated[int | None, Range(1)] = None
     box: Annotated[tuple[int, int, int, int] | None, Range(0)] = None
-    key: str | None = None
+    key: Annotated[str | None, KEY] = None
     key_tolerance: Annotated[float | None, Range(0, 1)] = None
     key_softness: Annotated[float | None, Range(0, 1)] = None
     plate: Annotated[str | None, PathName()] = None

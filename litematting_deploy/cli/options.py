@@ -94,7 +94,8 @@ def _numbers(kind: type[Any], count: int, example: str) -> Callable[..., tuple[A
         except ValueError:
             numbers = ()
         if len(numbers) != count:
-            raise click.BadParameter(f"expected {count} numbers, such as {example}; got {value!r}", context, parameter)
+            what = "whole numbers" if kind is int else "numbers"
+            raise click.BadParameter(f"expected {count} {what}, such as {example}; got {value!r}", context, parameter)
         return numbers
 
     return parsed

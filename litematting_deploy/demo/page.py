@@ -165,7 +165,9 @@ class Page:
         inputs = [self._photo, self._editor, self._file, *behind, *reading]
         one = {"concurrency_id": "studio", "concurrency_limit": 1, "api_visibility": "private"}
         parts = [self._painting, self._filing, self._band, self._encoding, self._screen, self._how]
-        self._kind.change(self._show_kind, self._kind, parts, **one)
+        # Beside the studio's jobs, which may take minutes: what is chosen shows at once.
+        aside = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
+        self._kind.change(self._show_kind, self._kind, parts, **aside)
         self._photo.upload(self._show_photo, self._photo, self._editor, **one)
         filled = [self._photo, self._kind, self._file, self._encoding, self._editor]
         example = self._example.click(self._fill_example, None, filled, **one)

@@ -8,7 +8,6 @@ alone, prints nothing and returns a frozen value.
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any, TypeAlias, Unpack
 
 import numpy as np
@@ -17,12 +16,12 @@ from numpy.typing import NDArray
 from .. import specs
 from .._optional import require
 from ..errors import DimMaskError, InputError, LiteMattingError, UsageError, shown
-from ..images.mask import MaskMeaning, read_alpha, read_mask
+from ..images.mask import MaskMeaning, read_alpha, read_mask, read_strokes
 from ..images.mask_checks import LEAST_SURE
 from ..images.photo import Photo, read_image
 from ..matting.composite import cutout_picture
 from ..matting.foreground import estimate_foreground
-from ..matting.inputs import as_alpha, as_image, as_mask
+from ..matting.inputs import as_alpha, as_image, as_mask, as_strokes
 from ..parameters import path_text
 from ..runtime.loading import EngineOptions
 from ..segmentation.box import Box
@@ -204,6 +203,7 @@ def make_trimap(
     segmenter: Segmenter | Name | None = None,
     sure_foreground: Any = None,
     sure_background: Any = None,
+    adaptive: bool | None = None,
     mask_threshold: str | float | None = None,
     mask_labels: tuple[int, ...] = (),
     key_tolerance: float | None = None,
@@ -219,14 +219,15 @@ def make_trimap(
       a mask. With `box`, `key`, `plate` or `segmenter`, which make a mask, the image.
     - `unknown_width`: width of the unknown band on each side of the mask's edge, in pixels, or in percent of the square
       root of the object's area, such as "2%"; by default 15 pixels, or a width that depends on how the mask was made.
-    - `image`: the photo of the mask, (H, W, 3) uint8 RGB, or its path: the band is widened where fine edges continue
-      past it.
+    - `image`: the photo of the mask, (H, W, 3) uint8 RGB, or its path.
     - `box`: x, y, width and height of the subject's box, in pixels.
     - `key`: the colour of the screen behind the subject, see `segmentation.key.mask_from_key`, with key_tolerance and
       key_softness.
     - `plate`: an image of the same view without it.
     - `segmenter`: a `Segmenter`, or the path of its ONNX, which is opened for this call only.
     - `sure_foreground`, `sure_background`: masks of what a mask made from the image must contain, and must not contain.
+    - `adaptive`: widen the band where fine edges in the image, such as hair, continue past it; by default if a mask is
+      given with its image.
     - `mask_threshold`: foreground from this value on, in the mask's own numbers, or in percent of their range.
     - `mask_labels`: the class ids that are the subject.
     - `doubt`: a mask is background up to the first of these values, 0..1, and foreground from the second.
@@ -248,6 +249,7 @@ def make_trimap(
         kind="photo" if any(value is not None for value in ways.values()) else "mask",
         **named,
         unknown_width=unknown_width,
+        adaptive=adaptive if adaptive is not None else mask is not None and image is not None,
         mask_threshold=mask_threshold,
         mask_labels=mask_labels,
         key_tolerance=key_tolerance,
@@ -264,9 +266,7 @@ def make_trimap(
                 f"`image` must be given without a mask, since `{spec.ways[0]}` makes one from it", parameter="image"
             )
         pixels = _image(mask if image is None else image, unit_range, max_megapixels)
-        foreground, background = (
-            None if stroke is None else _mask(stroke, max_megapixels) >= 128 for stroke in strokes.values()
-        )
+        foreground, background = (_strokes(name, stroke, max_megapixels) for name, stroke in strokes.items())
         other = None if plate is None else _image(plate, unit_range, max_megapixels, "plate")
         with contextlib.ExitStack() as stack:
             if isinstance(segmenter, str | os.PathLike):
@@ -292,10 +292,12 @@ def _from_given(
     """Return the trimap of a mask that a program gives. image: its photo, which an adaptive band looks at."""
     if mask is None:
         raise UsageError("`mask` must be given, or an image and one of `box`, `key`, `plate` and `segmenter`")
+    if spec.adaptive and image is None:
+        raise UsageError("`adaptive` requires `image`, the photo in which it looks for fine edges; add it")
     meaning, name = meaning_of(spec), str(mask) if _is_name(mask) else "`mask`"
     grey = _mask(mask, max_megapixels, meaning)
     meaning.check_object(grey, name)
-    return trimap_of(grey, replace(spec, adaptive=image is not None), name, image)
+    return trimap_of(grey, spec, name, image)
 
 
 def _mask(mask: Any, max_megapixels: float, meaning: MaskMeaning = MaskMeaning()) -> NDArray[np.uint8]:
@@ -306,6 +308,13 @@ def _mask(mask: Any, max_megapixels: float, meaning: MaskMeaning = MaskMeaning()
     # `read_mask` does the same for files, in the file's own numbers.
     chosen = meaning.applied(grey, 255, "`mask`")
     return grey if chosen is None else chosen
+
+
+def _strokes(name: str, strokes: Any, max_megapixels: float) -> NDArray[np.bool_] | None:
+    """Return what strokes mark, (H, W) bool, read from a file or taken as they are; None where there are none."""
+    if strokes is None:
+        return None
+    return read_strokes(strokes, max_megapixels) if _is_name(strokes) else as_strokes(strokes, name)
 
 
 def cut_out(

@@ -338,8 +338,10 @@ class _Frames:
             if remarks := Remarks(unsure(item.trimap.values), pieces=item.trimap.pieces):
                 self.remarks[f"frame {frame.index}"] = remarks
         else:
-            said = f"{frame.name}: {failure}"
-            self.failed[frame.index] = str(failure)
+            # A mask that is made from the frame fails by the frame's name, a given one by its own.
+            reason = str(failure).removeprefix(f"{frame.name}: ")
+            said = f"{frame.name}: {reason}"
+            self.failed[frame.index] = reason
             if self.job.failed_frames != "known":
                 raise _FrameError(said)
         try:

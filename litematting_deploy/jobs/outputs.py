@@ -221,10 +221,11 @@ def notes(remarks: Mapping[str, Remarks]) -> list[str]:
     pieces = {name: said.pieces for name, said in remarks.items() if said.pieces}
     if pieces:
         most = max(pieces, key=lambda name: pieces[name] or 0)
-        lines.append(f"{say_pieces(pieces[most] or 0, most)}; masks in many pieces: {len(pieces)}")
+        others = f" (the most of {len(pieces)} masks with many)" if len(pieces) > 1 else ""
+        lines.append(say_pieces(pieces[most] or 0, most, others))
     return lines
 
 
-def say_pieces(pieces: int, name: str) -> str:
-    """Return what to say of a photo whose mask is in many pieces."""
-    return f"{name}: the mask made from it has {pieces} pieces; `largest=1` keeps only the largest"
+def say_pieces(pieces: int, name: str, others: str = "") -> str:
+    """Return what to say of a photo whose mask is in many pieces. others: how it compares with other photos."""
+    return f"{name}: the mask made from it has {pieces} pieces{others}; `largest=1` keeps only the largest"

@@ -3,8 +3,9 @@
 import contextlib
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ _LOCAL = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,avi,mx
 
 @dataclass(frozen=True, eq=False)
 class ClipFrame:
-    """A decoded frame of a clip.
+    """A decoded frame of a clip. Any thread may ask for its colours, and several at a time.
 
     index: from 0.
     pts, duration: in the clip's time base, the first as in the file.
@@ -44,6 +45,7 @@ class ClipFrame:
     picture: av.VideoFrame
     colours: Colours
     turns: int
+    _converting: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def hw(self) -> tuple[int, int]:
@@ -53,12 +55,12 @@ class ClipFrame:
 
     def signal(self) -> NDArray[np.float32]:
         """Return R'G'B' (H, W, 3), upright. Raises `InputError` for transparent pixels and for strange formats."""
-        planes, bits = planes_of(self.picture, self.name)
+        planes, bits = self._planes()
         return np.ascontiguousarray(np.rot90(self.colours.signal(planes, bits), self.turns))
 
     def grey(self) -> NDArray[np.uint8]:
         """Return the grey of a clip of trimaps or masks: (H, W), 0 black to 255 white, upright. Raises `InputError`."""
-        planes, bits = planes_of(self.picture, self.name)
+        planes, bits = self._planes()
         rgb = self.colours.signal(planes, bits)
         if len(planes) == 3 and np.mean(np.ptp(rgb, axis=2) > _COLOURED) > _COLOURED_SHARE:
             raise InputError(f"{self.name}: is in colour, expected grey values; save it without colour")
@@ -74,9 +76,16 @@ class ClipFrame:
         """Return a hash of the picture as it is decoded."""
         # The same planes are another picture with other colours, or turned.
         digest = hashlib.blake2b(repr((self.pts, self.colours, self.turns)).encode(), digest_size=16)
-        for plane in planes_of(self.picture, self.name)[0]:
+        for plane in self._planes()[0]:
             digest.update(plane.tobytes())
         return digest.digest()
+
+    def _planes(self) -> tuple[list[NDArray[Any]], int]:
+        """Return the picture as `planes_of` does."""
+        # While PyAV converts a picture, it changes the picture's own colour tags and the converter that it keeps there:
+        # two threads that did so at a time would crash, or leave other colours.
+        with self._converting:
+            return planes_of(self.picture, self.name)
 
 
 class Clip:
