@@ -67,6 +67,8 @@ def folder(tmp_path: Path) -> Path:
         picture.resize((picture.width // 4, picture.height // 4)).save(tmp_path / "examples" / name, quality=95)
     trimap = Image.open(EXAMPLE_TRIMAP).crop(CROP).resize(SIZE, Image.Resampling.NEAREST)
     trimap.save(tmp_path / "trimap.png")
+    for name in ("ours.png", "shipped.png"):
+        Image.open(tmp_path / "mask.png").convert("L").save(tmp_path / name)
     for kind, single in (("photos", "photo.jpg"), ("trimaps", "trimap.png"), ("masks", "mask.png")):
         (tmp_path / kind).mkdir()
         for name in ("one", "two"):
