@@ -315,6 +315,20 @@ class OutputSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExrSpec(Spec):
+    """How OpenEXR photos are read; for other photos nothing may be said.
+
+    - `exposure`: exposure in stops, for the network only, which sees light times 2**exposure.
+    - `layer`: such as beauty, for the channels beauty.R, beauty.G and beauty.B.
+    - `input_space`: scene-linear colour space by its name in OpenColorIO, see `images.ocio`; None for sRGB's primaries.
+    """
+
+    exposure: Annotated[float | None, EXPOSURE] = None
+    layer: str | None = None
+    input_space: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobSpec(Spec):
     """A photo, a folder or a clip to matte.
 
@@ -322,9 +336,7 @@ class JobSpec(Spec):
     - `source`: its trimaps or masks, as described by `trimap`; the images again if masks are made from them.
     - `output`, `trimap`, `engine`, `plan`: the other specs. If `plan.refine` is None, alphas are refined if their masks
       are made from the photos.
-    - `exposure`: exposure in stops, applied to OpenEXR photos for the network only.
-    - `layer`: layer of OpenEXR photos, such as beauty for beauty.R.
-    - `input_space`: scene-linear colour space of OpenEXR photos by its name in OpenColorIO; None for sRGB's primaries.
+    - `exposure`, `layer`, `input_space`: how OpenEXR photos are read, see `ExrSpec`.
     - `max_megapixels`: refuse larger pictures before decoding them.
     - `frames`: frames of a pattern, such as `1-100x2`.
     - `shard`: `3/16` is the third of sixteen parts, all of which have the same settings.
@@ -381,6 +393,16 @@ class JobSpec(Spec):
         source = "images" if self.trimap.kind == "photo" else self.trimap.kind
         named = {"images": self.images, source: self.source, "engine": self.engine.engine}
         return {**named, **self.trimap.paths, **self.output.named, "background": self.output.background}
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the results are made from, which they must not overwrite: files, folders, patterns, perhaps a colour."""
+        return (self.images, self.source, *filter(None, (self.output.background,)), *self.trimap.files)
+
+    @property
+    def exr(self) -> ExrSpec:
+        """How its OpenEXR photos are read."""
+        return ExrSpec(exposure=self.exposure, layer=self.layer, input_space=self.input_space)
 
     @contextlib.contextmanager
     def naming(self) -> Iterator[None]:
