@@ -5,14 +5,14 @@ field, and fields that contradict each other. Whatever depends on an image or an
 Specs compare by value, and can be pickled and sent to another machine; paths in them are as given.
 """
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from .errors import LiteMattingError, UsageError
+from .errors import UsageError, naming
 from .parameters import ABOVE_0, EXPOSURE, MASK_THRESHOLD, UNKNOWN_WIDTH, PathName, Range, checked, checks_of, path_text
 
 Placement: TypeAlias = Literal["adaptive", "grid"]
@@ -404,14 +404,9 @@ class JobSpec(Spec):
         """How its OpenEXR photos are read."""
         return ExrSpec(exposure=self.exposure, layer=self.layer, input_space=self.input_space)
 
-    @contextlib.contextmanager
-    def naming(self) -> Iterator[None]:
+    def naming(self) -> AbstractContextManager[None]:
         """Give errors about the files of the job the `parameter` that stands for them."""
-        try:
-            yield
-        except LiteMattingError as error:
-            error.name_parameter(self.paths)
-            raise
+        return naming(self.paths)
 
     @property
     def joins(self) -> Joining | None:
@@ -423,12 +418,12 @@ class JobSpec(Spec):
 class ClusterSpec(Spec):
     """How a job is spread over a Ray cluster.
 
-    address: of the cluster, as `host:port`; None for $RAY_ADDRESS, else this machine.
-    actors: engines at work; None for as many as the cluster has room for.
-    cpus: cores that an actor holds, and threads of an ONNX on the CPU.
-    gpus: GPUs that an actor holds, 0.5 to share one; None for 1 where the engine runs on a GPU, else 0.
-    frames_per_task: frames that are handed to an actor at a time.
-    retries: how often a frame that fails is tried again.
+    - `address`: the cluster, as `host:port`; None for $RAY_ADDRESS, else this machine.
+    - `actors`: engines at work; None for as many as the cluster has room for.
+    - `cpus`: cores that an actor holds, and threads of an ONNX on the CPU.
+    - `gpus`: GPUs that an actor holds, 0.5 to share one; None for 1 where the engine runs on a GPU, else 0.
+    - `frames_per_task`: frames that are handed to an actor at a time.
+    - `retries`: how often a frame that fails is tried again.
     """
 
     address: str | None = None

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError, LiteMattingError
+from ..errors import InputError, naming
 from ..files import asset
 from ..images.mask import read_mask, read_trimap
 from ..images.photo import read_image
@@ -54,11 +54,8 @@ def calibration_scenes(source: str | Path, patch_hw: tuple[int, int]) -> Calibra
     if source == DRAWN:
         return Calibration(DRAWN, (inputs for inputs, _ in seen), tuning, judged, (_RANGES, _TUNING, _JUDGED))
     folder = path_text("calibration", source)
-    try:
+    with naming({"calibration": folder}):
         photos = photo_patches(folder, patch_hw)
-    except LiteMattingError as error:
-        error.name_parameter({"calibration": folder})
-        raise
     return Calibration(Path(folder).name, photos, tuning, judged, (len(photos), _TUNING, _JUDGED))
 
 
