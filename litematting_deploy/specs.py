@@ -5,14 +5,14 @@ field, and fields that contradict each other. Whatever depends on an image or an
 Specs compare by value, and can be pickled and sent to another machine; paths in them are as given.
 """
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from .errors import LiteMattingError, UsageError
+from .errors import UsageError, naming
 from .parameters import ABOVE_0, EXPOSURE, MASK_THRESHOLD, UNKNOWN_WIDTH, PathName, Range, checked, checks_of, path_text
 
 Placement: TypeAlias = Literal["adaptive", "grid"]
@@ -315,6 +315,20 @@ class OutputSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExrSpec(Spec):
+    """How OpenEXR photos are read; for other photos nothing may be said.
+
+    - `exposure`: exposure in stops, for the network only, which sees light times 2**exposure.
+    - `layer`: such as beauty, for the channels beauty.R, beauty.G and beauty.B.
+    - `input_space`: scene-linear colour space by its name in OpenColorIO, see `images.ocio`; None for sRGB's primaries.
+    """
+
+    exposure: Annotated[float | None, EXPOSURE] = None
+    layer: str | None = None
+    input_space: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobSpec(Spec):
     """A photo, a folder or a clip to matte.
 
@@ -322,9 +336,7 @@ class JobSpec(Spec):
     - `source`: its trimaps or masks, as described by `trimap`; the images again if masks are made from them.
     - `output`, `trimap`, `engine`, `plan`: the other specs. If `plan.refine` is None, alphas are refined if their masks
       are made from the photos.
-    - `exposure`: exposure in stops, applied to OpenEXR photos for the network only.
-    - `layer`: layer of OpenEXR photos, such as beauty for beauty.R.
-    - `input_space`: scene-linear colour space of OpenEXR photos by its name in OpenColorIO; None for sRGB's primaries.
+    - `exposure`, `layer`, `input_space`: how OpenEXR photos are read, see `ExrSpec`.
     - `max_megapixels`: refuse larger pictures before decoding them.
     - `frames`: frames of a pattern, such as `1-100x2`.
     - `shard`: `3/16` is the third of sixteen parts, all of which have the same settings.
@@ -382,14 +394,19 @@ class JobSpec(Spec):
         named = {"images": self.images, source: self.source, "engine": self.engine.engine}
         return {**named, **self.trimap.paths, **self.output.named, "background": self.output.background}
 
-    @contextlib.contextmanager
-    def naming(self) -> Iterator[None]:
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the results are made from, which they must not overwrite: files, folders, patterns, perhaps a colour."""
+        return (self.images, self.source, *filter(None, (self.output.background,)), *self.trimap.files)
+
+    @property
+    def exr(self) -> ExrSpec:
+        """How its OpenEXR photos are read."""
+        return ExrSpec(exposure=self.exposure, layer=self.layer, input_space=self.input_space)
+
+    def naming(self) -> AbstractContextManager[None]:
         """Give errors about the files of the job the `parameter` that stands for them."""
-        try:
-            yield
-        except LiteMattingError as error:
-            error.name_parameter(self.paths)
-            raise
+        return naming(self.paths)
 
     @property
     def joins(self) -> Joining | None:
@@ -401,12 +418,12 @@ class JobSpec(Spec):
 class ClusterSpec(Spec):
     """How a job is spread over a Ray cluster.
 
-    address: of the cluster, as `host:port`; None for $RAY_ADDRESS, else this machine.
-    actors: engines at work; None for as many as the cluster has room for.
-    cpus: cores that an actor holds, and threads of an ONNX on the CPU.
-    gpus: GPUs that an actor holds, 0.5 to share one; None for 1 where the engine runs on a GPU, else 0.
-    frames_per_task: frames that are handed to an actor at a time.
-    retries: how often a frame that fails is tried again.
+    - `address`: the cluster, as `host:port`; None for $RAY_ADDRESS, else this machine.
+    - `actors`: engines at work; None for as many as the cluster has room for.
+    - `cpus`: cores that an actor holds, and threads of an ONNX on the CPU.
+    - `gpus`: GPUs that an actor holds, 0.5 to share one; None for 1 where the engine runs on a GPU, else 0.
+    - `frames_per_task`: frames that are handed to an actor at a time.
+    - `retries`: how often a frame that fails is tried again.
     """
 
     address: str | None = None

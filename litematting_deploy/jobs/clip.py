@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ForegroundError, InputError, LiteMattingError, NotFiniteError, OutputError, UsageError, counted
-from ..files import check_writable
 from ..images.background import Background
 from ..images.photo import Photo
+from ..images.results import check_outputs
 from ..matting.composite import trimap_preview
 from ..matting.foreground import estimate_foreground
 from ..matting.steady import Moment, steadied
@@ -154,15 +154,10 @@ class ClipResults:
             # What a matte is in depends on its codec alone.
             codec, content = (spec.codec, None) if name == "alpha" else (None, content)
             results[name] = Result(path, *codec_for(path, codec, content, hw))
-        taken = {Path(path).resolve() for path in (job.images, job.source, *job.trimap.files)}
-        for result in results.values():
-            place = Path(result.path).resolve()
-            if place in taken:
-                raise UsageError(f"{result.path}: is also an input or another result; choose another name")
-            taken.add(place)
-            check_writable(place)
-            if spec.sound:
-                check_sound(clip, result.path)
+        check_outputs(spec.named, job.inputs)
+        if spec.sound:
+            for path in spec.named.values():
+                check_sound(clip, path)
         if spec.premultiplied is not None and all(result.content != "alpha" for result in results.values()):
             raise UsageError("`premultiplied` requires a result with an alpha channel, and there is none; leave it out")
         background = (
