@@ -7,7 +7,7 @@ import click
 from ..jobs.outputs import say_pieces
 from ..jobs.trimap_file import write_trimap
 from ..specs import WAYS, ExrSpec, TrimapSpec
-from .command import command, listed, notice, say
+from .command import command, listed, notice, say, with_flags
 from .help import plain_option
 from .options import INPUT, MAKING, RESULTS, engine_option, input_options, made_mask_options, mask_options
 
@@ -53,8 +53,7 @@ def main(source: str, output: str, **options: Any) -> None:
     result = write_trimap(source, output, spec, exr=exr, **of_files)
     if result.pieces is not None:
         notice(f"ltm-trimap: {say_pieces(result.pieces, source)}")
-    if not result.unknown_share:
+    if not result.has_unknown:
         notice(f"ltm-trimap: {source} has no edge, so its trimap has no unknown pixels")
     height, width = result.trimap.shape
-    lacking = f", {result.lacking}" if result.lacking else ""
-    say(f"Wrote {listed(result.files)}: {width}x{height}, {result.unknown_share:.1%} unknown{lacking}")
+    say(with_flags(f"Wrote {listed(result.files)}: {width}x{height}, {result.shares}", main))

@@ -24,8 +24,12 @@ from ..images.suffixes import (
 )
 from ..matting.composite import alpha_picture, composite_picture, cutout_picture, foreground_picture, trimap_preview
 from ..matting.foreground import estimate_foreground
+from ..matting.trimap import FOREGROUND, UNKNOWN, unsure
 from ..matting.unmixing import Unmix, unmix
 from ..specs import Format, JobSpec, OutputSpec
+
+_THIN = 0.1
+"""Of the unknown pixels, about half lie inside the mask: with so few sure ones, the subject is nearly all unknown."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Results:
         spec = job.output
         results = cls(spec, job.inputs, job.plan.published)
         results.check()
-        check_depth([spec.alpha, *results.colours], spec.depth)
+        check_depth([path for path in (spec.alpha, *results.colours) if path is not None], spec.depth)
         if spec.background is None:
             return results
         return replace(results, background=Background(spec.background, job.max_megapixels, spec.background_fit))
@@ -119,6 +123,8 @@ class Results:
         Raises `ForegroundError` where the colours cannot be estimated, and `OutputError`.
         """
         spec = self.spec
+        if spec.alpha is None:  # then the preview is all that is wanted
+            return
         dtypes = {path: result_dtype(path, photo, spec.depth) for path in (spec.alpha, *self.colours)}
         # Estimated colours come in the photo's own levels, and 256 of them are too few for a deeper result.
         if any(dtype != np.uint8 for dtype in dtypes.values()):
@@ -163,6 +169,16 @@ def say_share(share: float) -> str:
     """Return a share above 0 in percent."""
     # A few pixels would be 0.0 %.
     return f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
+
+
+def say_shares(trimap: NDArray[np.uint8]) -> str:
+    """Return how much of a trimap (H, W) of 0 / 128 / 255 is unknown and how much sure foreground, and what to try
+    where the unknown band leaves next to nothing of the subject."""
+    unknown, sure = (float(np.mean(trimap == value)) for value in (UNKNOWN, FOREGROUND))
+    said = f"{unknown:.1%} unknown, {unsure(trimap) or f'{sure:.1%} sure foreground'}"
+    if sure < _THIN * unknown:
+        said += "; the unknown band covers nearly all of the subject: try a narrower one, such as `unknown_width=2%`"
+    return said
 
 
 def say_lost(chunks: tuple[str, ...], photos: str) -> str:
