@@ -360,8 +360,9 @@ result_options = adding(
     output_option(
         "--preview",
         metavar="FILE",
-        help="Also write a picture of the trimap: the photo with the unknown band tinted and outlined; for a clip, a "
-        "clip. ltm-infer without -o writes nothing else.",
+        help="Also write a picture of the trimap: the photo with the unknown band tinted, and outlined in cyan "
+        "towards the background and in white towards the foreground; for a clip, a clip. "
+        "ltm-infer without -o writes nothing else.",
     ),
 )
 

@@ -30,8 +30,9 @@ from .options import INPUT, MAKING, RESULTS, engine_option, input_options, made_
     "--preview",
     metavar="FILE.png",
     heading=RESULTS,
-    help="Also write a picture of the trimap: the photo, or MASK, with the unknown band tinted and outlined, and a "
-    "yellow line where a mask made from PHOTO is half sure.",
+    help="Also write a picture of the trimap: the photo, or MASK, with the unknown band tinted, and outlined in cyan "
+    "towards the background and in white towards the foreground, and a yellow line where a mask made from "
+    "PHOTO is half sure.",
 )
 def main(source: str, output: str, **options: Any) -> None:
     """Make a trimap, which tells the network where to look, from a mask or from the photo alone.

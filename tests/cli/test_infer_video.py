@@ -203,7 +203,7 @@ def test_an_interrupt_says_what_is_kept(
 ) -> None:
     """Frames of H.264 depend on where segments end: all are kept unless their length is asked for."""
     failing(KeyboardInterrupt())
-    arguments = (clip, trimap_clip, "-o", tmp_path / name, *options)
+    arguments: tuple[str | Path, ...] = (clip, trimap_clip, "-o", tmp_path / name, *options)
     result = infer(*arguments, by=called)
     assert result.code == 130
     told = f"ltm-infer: interrupted: {kept} of {COUNT} frames kept; continue with --resume"

@@ -9,9 +9,10 @@ from litematting_deploy.errors import UsageError
 from litematting_deploy.jobs.api import matte_clip
 from litematting_deploy.jobs.cluster.pipeline import matte_on_cluster
 from litematting_deploy.specs import JobSpec, OutputSpec
-from tests.cli.test_keyframes import COUNT, FIRST, infer, seen
+from tests.cli.test_keyframes import FIRST, infer, seen
 from tests.cli.test_keyframes import shot as shot  # a fixture
 from tests.conftest import assert_one_line, called, run
+from tests.matting.test_carrying import COUNT
 from tests.video.clips import read_clip
 
 # No engine is opened, or there would be an error.
