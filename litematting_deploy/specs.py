@@ -5,15 +5,15 @@ field, and fields that contradict each other. Whatever depends on an image or an
 Specs compare by value, and can be pickled and sent to another machine; paths in them are as given.
 """
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from .errors import LiteMattingError, UsageError
+from .errors import UsageError, naming
 from .parameters import (
     ABOVE_0,
     EXPOSURE,
@@ -42,7 +42,8 @@ Joining: TypeAlias = Literal["resume", "shard"]
 
 MAX_MEGAPIXELS = 200.0
 DEFAULT_UNKNOWN_WIDTH = "15"
-DEFAULT_SEGMENT = 25
+DEFAULT_SEGMENT, DEFAULT_SEGMENT_S = 25, 60.0
+"""Frames, and seconds of work, after which a segment of a clip ends; `OutputSpec.segment` sets frames alone."""
 AUTO = "auto"
 
 
@@ -275,7 +276,7 @@ RESULTS = ("alpha", "cutout", "foreground", "preview")
 class OutputSpec(Spec):
     """Which results are written: files for a photo, folders for many, clips for a clip.
 
-    - `alpha`: the matte.
+    - `alpha`: the matte; None for the preview alone, which needs no engine.
     - `cutout`: foreground colours with alpha.
     - `foreground`: foreground colours alone.
     - `preview`: the photo with the unknown band tinted.
@@ -287,10 +288,11 @@ class OutputSpec(Spec):
       transparency, with alphas as PNG.
     - `codec`: codec of a clip's matte; None for that of the file extension.
     - `sound`: copy the clip's audio.
-    - `segment`: how many frames of a clip are stored at a time for `resume`.
+    - `segment`: how many frames of a clip are stored at a time for `resume`; None for at most `DEFAULT_SEGMENT`, and
+      fewer where they take longer than `DEFAULT_SEGMENT_S`.
     """
 
-    alpha: Annotated[str, PathName()]
+    alpha: Annotated[str | None, PathName()]
     cutout: Annotated[str | None, PathName()] = None
     foreground: Annotated[str | None, PathName()] = None
     preview: Annotated[str | None, PathName()] = None
@@ -305,6 +307,14 @@ class OutputSpec(Spec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.alpha is None and self.preview is None:
+            raise UsageError(
+                "`alpha` must say where the matte is written; only with `preview`, to check the trimaps first, it may "
+                "be left out",
+                parameter="alpha",
+            )
+        for name in self.differing("cutout", "foreground") if self.alpha is None else ():
+            raise UsageError(f"`{name}` requires `alpha`, the matte that it is made with; add it", parameter=name)
         if self.background is not None and self.cutout is None:
             raise UsageError("`background` requires `cutout`, which it is placed behind; add it")
         if self.background_fit is not None and self.background is None:
@@ -327,10 +337,29 @@ class OutputSpec(Spec):
         return {name: path for name, path in paths.items() if path is not None}
 
     @property
+    def first(self) -> str:
+        """The path of the matte or, where only the preview is written, of that."""
+        return next(iter(self.named.values()))
+
+    @property
     def opaque(self) -> frozenset[str]:
         """The names of the results that are colours without an alpha channel, which a JPEG can hold."""
         alone = {"foreground", "preview"}
         return frozenset(alone if self.background is None else {*alone, "cutout"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExrSpec(Spec):
+    """How OpenEXR photos are read; for other photos nothing may be said.
+
+    - `exposure`: exposure in stops, for the network only, which sees light times 2**exposure.
+    - `layer`: such as beauty, for the channels beauty.R, beauty.G and beauty.B.
+    - `input_space`: scene-linear colour space by its name in OpenColorIO, see `images.ocio`; None for sRGB's primaries.
+    """
+
+    exposure: Annotated[float | None, EXPOSURE] = None
+    layer: str | None = None
+    input_space: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -341,9 +370,7 @@ class JobSpec(Spec):
     - `source`: its trimaps or masks, as described by `trimap`; the images again if masks are made from them.
     - `output`, `trimap`, `engine`, `plan`: the other specs. If `plan.refine` is None, alphas are refined if their masks
       are made from the photos.
-    - `exposure`: exposure in stops, applied to OpenEXR photos for the network only.
-    - `layer`: layer of OpenEXR photos, such as beauty for beauty.R.
-    - `input_space`: scene-linear colour space of OpenEXR photos by its name in OpenColorIO; None for sRGB's primaries.
+    - `exposure`, `layer`, `input_space`: how OpenEXR photos are read, see `ExrSpec`.
     - `max_megapixels`: refuse larger pictures before decoding them.
     - `frames`: frames of a pattern, such as `1-100x2`.
     - `shard`: `3/16` is the third of sixteen parts, all of which have the same settings.
@@ -384,6 +411,8 @@ class JobSpec(Spec):
                 "for every frame; use only one of them",
                 parameter="keyframes",
             )
+        if self.resume and self.output.alpha is None:
+            raise UsageError("`resume` requires `alpha`, since a preview alone is always made anew; leave it out")
         if self.first_number is not None and not self.keyframes:
             raise UsageError("`first_number` requires `keyframes`; add it, or leave `first_number` out")
         if self.steady and self.shard is not None:
@@ -401,31 +430,36 @@ class JobSpec(Spec):
         named = {"images": self.images, source: self.source, "engine": self.engine.engine}
         return {**named, **self.trimap.paths, **self.output.named, "background": self.output.background}
 
-    @contextlib.contextmanager
-    def naming(self) -> Iterator[None]:
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the results are made from, which they must not overwrite: files, folders, patterns, perhaps a colour."""
+        return (self.images, self.source, *filter(None, (self.output.background,)), *self.trimap.files)
+
+    @property
+    def exr(self) -> ExrSpec:
+        """How its OpenEXR photos are read."""
+        return ExrSpec(exposure=self.exposure, layer=self.layer, input_space=self.input_space)
+
+    def naming(self) -> AbstractContextManager[None]:
         """Give errors about the files of the job the `parameter` that stands for them."""
-        try:
-            yield
-        except LiteMattingError as error:
-            error.name_parameter(self.paths)
-            raise
+        return naming(self.paths)
 
     @property
     def joins(self) -> Joining | None:
         """The parameter that keeps results of other runs beside those of this one; None where all are made anew."""
-        return "resume" if self.resume else "shard" if self.shard is not None else None
+        return "shard" if self.shard is not None else "resume" if self.resume else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSpec(Spec):
     """How a job is spread over a Ray cluster.
 
-    address: of the cluster, as `host:port`; None for $RAY_ADDRESS, else this machine.
-    actors: engines at work; None for as many as the cluster has room for.
-    cpus: cores that an actor holds, and threads of an ONNX on the CPU.
-    gpus: GPUs that an actor holds, 0.5 to share one; None for 1 where the engine runs on a GPU, else 0.
-    frames_per_task: frames that are handed to an actor at a time.
-    retries: how often a frame that fails is tried again.
+    - `address`: the cluster, as `host:port`; None for $RAY_ADDRESS, else this machine.
+    - `actors`: engines at work; None for as many as the cluster has room for.
+    - `cpus`: cores that an actor holds, and threads of an ONNX on the CPU.
+    - `gpus`: GPUs that an actor holds, 0.5 to share one; None for 1 where the engine runs on a GPU, else 0.
+    - `frames_per_task`: frames that are handed to an actor at a time.
+    - `retries`: how often a frame that fails is tried again.
     """
 
     address: str | None = None
@@ -439,8 +473,8 @@ class ClusterSpec(Spec):
 def job_of(images: Any, output: Any, options: Mapping[str, Any], *, trimap: Any = None, mask: Any = None) -> JobSpec:
     """Return the job that paths and options describe.
 
-    output: the path of the alpha. options: fields of all specs, by their names. trimap, mask: one of them is given, or
-    an option makes masks from the photos. Raises `UsageError`.
+    output: the path of the alpha; None for a preview alone. options: fields of all specs, by their names. trimap, mask:
+    one of them is given, or an option makes masks from the photos. Raises `UsageError`.
     """
     given = [(kind, path) for kind, path in (("trimap", trimap), ("mask", mask)) if path is not None]
     if not given and any(options.get(way) is not None for way in WAYS):

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -23,11 +23,11 @@ from ..export.spec import TOLERANCES, ExportSpec, Norm, check_side
 from ..files import CHECKPOINT_SUFFIXES, ENGINE_SUFFIX, ONNX_SUFFIX, has_suffix, sha256
 from ..isolation import call
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
-from ..parameters import check_number
+from ..parameters import ABOVE_0, Range
 from ..runtime.loading import plain_device
 from ..runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE, example_patch
 from ..sidecar import neighbour, read_engine_sidecar, read_sidecar
-from ..specs import EngineSpec
+from ..specs import EngineSpec, Spec
 from . import backends, complexity, environment, tasks
 from .results import FAILED, OK, SKIPPED, Accuracy, Complexity, Results, Row
 from .timing import DEFAULT_EFFORT, Effort, say_duration
@@ -38,11 +38,11 @@ _LEVELS = np.array((BACKGROUND, UNKNOWN, FOREGROUND), np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchSpec:
+class BenchSpec(Spec):
     """What to measure, and how.
 
     - `resolution`: side of the patches of backends in pixels, a multiple of 32; files have their own.
-    - `backends`: names for `backends.chosen`.
+    - `backends`: libraries to measure, by the names in `backends.BACKENDS`: `all`, one, or a family such as `pytorch`.
     - `engines`: files to measure as they are.
     - `batches`: patches per run; each is a row.
     - `threads`: on the CPU; None for all cores.
@@ -57,18 +57,18 @@ class BenchSpec:
     resolution: int = 1024
     backends: tuple[str, ...] = ()
     engines: tuple[Path, ...] = ()
-    batches: tuple[int, ...] = (1,)
-    threads: int | None = None
+    batches: Annotated[tuple[int, ...], Range(1)] = (1,)
+    threads: Annotated[int | None, Range(1)] = None
     effort: Effort = DEFAULT_EFFORT
     checkpoint: Path = SHIPPED_CHECKPOINT
-    tolerance: float | None = None
+    tolerance: Annotated[float | None, ABOVE_0] = None
     trust: bool = False
     variants: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_side("resolution", self.resolution)
         backends.chosen(self.backends)
-        check_number("threads", self.threads, 1)
 
     @property
     def patch_hw(self) -> tuple[int, int]:
@@ -90,7 +90,10 @@ def benchmark(spec: BenchSpec, progress: Callable[[str], None] = lambda _: None)
     """
     for path in (*spec.engines, spec.checkpoint):
         if not path.is_file():
-            raise ArtefactError(f"{path}: no such file; create an engine with ltm-export or ltm-build")
+            raise ArtefactError(
+                f"{path}: no such file; create an engine with ltm-export or ltm-build",
+                parameter="engines" if path in spec.engines else "checkpoint",
+            )
     described = environment.describe()
     options = {"resolution": spec.resolution, "threads": spec.threads, "checkpoint": spec.checkpoint.name}
     counted: list[Complexity] = []

@@ -6,8 +6,8 @@ import click
 
 from ..jobs.outputs import say_pieces
 from ..jobs.trimap_file import write_trimap
-from ..specs import WAYS, TrimapSpec
-from .command import command, listed, notice, say
+from ..specs import WAYS, ExrSpec, TrimapSpec
+from .command import command, listed, notice, say, with_flags
 from .help import plain_option
 from .options import INPUT, MAKING, RESULTS, engine_option, input_options, made_mask_options, mask_options
 
@@ -30,8 +30,9 @@ from .options import INPUT, MAKING, RESULTS, engine_option, input_options, made_
     "--preview",
     metavar="FILE.png",
     heading=RESULTS,
-    help="Also write a picture of the trimap: the photo, or MASK, with the unknown band tinted and outlined, and a "
-    "yellow line where a mask made from PHOTO is half sure.",
+    help="Also write a picture of the trimap: the photo, or MASK, with the unknown band tinted, and outlined in cyan "
+    "towards the background and in white towards the foreground, and a yellow line where a mask made from "
+    "PHOTO is half sure.",
 )
 def main(source: str, output: str, **options: Any) -> None:
     """Make a trimap, which tells the network where to look, from a mask or from the photo alone.
@@ -47,14 +48,13 @@ def main(source: str, output: str, **options: Any) -> None:
     MASK is a black-and-white or soft mask, or a cut-out with an alpha channel. With --box, --key, --clean-plate or
     --segmenter, the mask is made from PHOTO and no other file is needed.
     """
-    names = ("image", "preview", "exposure", "layer", "input_space", "device", "max_megapixels")
-    of_files = {name: options.pop(name) for name in names}
+    of_files = {name: options[name] for name in ("image", "preview", "device", "max_megapixels")}
     kind = "photo" if any(options[way] is not None for way in WAYS) else "mask"
-    result = write_trimap(source, output, TrimapSpec.of(options, kind=kind), **of_files)
+    spec, exr = TrimapSpec.of(options, kind=kind), ExrSpec.of(options)
+    result = write_trimap(source, output, spec, exr=exr, **of_files)
     if result.pieces is not None:
         notice(f"ltm-trimap: {say_pieces(result.pieces, source)}")
-    if not result.unknown_share:
+    if not result.has_unknown:
         notice(f"ltm-trimap: {source} has no edge, so its trimap has no unknown pixels")
     height, width = result.trimap.shape
-    lacking = f", {result.lacking}" if result.lacking else ""
-    say(f"Wrote {listed(result.files)}: {width}x{height}, {result.unknown_share:.1%} unknown{lacking}")
+    say(with_flags(f"Wrote {listed(result.files)}: {width}x{height}, {result.shares}", main))

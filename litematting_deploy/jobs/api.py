@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .. import specs
 from .._optional import require
-from ..errors import DimMaskError, InputError, LiteMattingError, UsageError, shown
+from ..errors import DimMaskError, InputError, UsageError, naming, shown
 from ..images.mask import MaskMeaning, read_alpha, read_mask, read_strokes
 from ..images.mask_checks import LEAST_SURE
 from ..images.photo import Photo, read_image
@@ -27,7 +27,7 @@ from ..runtime.loading import EngineOptions
 from ..segmentation.box import Box
 from ..segmentation.maker import MaskMaker
 from ..segmentation.model import Segmenter
-from ..specs import MAX_MEGAPIXELS, JobSpec, TrimapSpec, job_of
+from ..specs import MAX_MEGAPIXELS, ClusterSpec, JobSpec, TrimapSpec, job_of
 from . import folder, photo
 from .photo import PhotoResult
 from .progress import JobResult, Report
@@ -121,7 +121,8 @@ def matte_photo(
 
     - `images`: the photo; or a `JobSpec` that describes everything.
     - `trimap`: its trimap.
-    - `alpha`: the file that the matte is written to: PNG, TIFF or OpenEXR.
+    - `alpha`: the file that the matte is written to: PNG, TIFF or OpenEXR. Without it, but with the option `preview`,
+      only that is written, and no engine is opened.
     - `mask`: a mask instead of a trimap; without either, the option `box`, `key`, `plate` or `segmenter` makes one.
     - `progress`: called with a `JobProgress` whenever the job advances, from any thread.
     - `options`: further results, engine, plan and so on; see `PhotoOptions`.
@@ -148,7 +149,7 @@ def matte_folder(
     - `images`: a folder, or a pattern such as frame.%04d.exr; or a `JobSpec` that describes everything.
     - `trimap`: the folder or pattern of their trimaps, which have the names or numbers of the photos; with `keyframes`,
       of some of them.
-    - `alpha`: the folder that the mattes are written to.
+    - `alpha`: the folder that the mattes are written to; it may be left out as for a photo.
     - `mask`: a folder or pattern of masks instead of trimaps.
     - `progress`: called with a `JobProgress` whenever the job advances, from any thread.
     - `options`: further results, engine, plan and so on; see `FolderOptions`. Further results are folders, too.
@@ -159,6 +160,34 @@ def matte_folder(
     job = _job("a folder", images, trimap, alpha, mask, options)
     with job.naming():
         return folder.matte_folder(job, progress)
+
+
+def matte_on_cluster(
+    images: JobSpec | Name,
+    trimap: Name | None = None,
+    alpha: Name | None = None,
+    *,
+    mask: Name | None = None,
+    cluster: ClusterSpec = ClusterSpec(),
+    progress: Report | None = None,
+    **options: Unpack[FolderOptions],
+) -> JobResult:
+    """Matte the photos of a folder or pattern on the machines of a Ray cluster. Needs the extra `ray`.
+
+    All machines need this package, and the same files under the same paths. A manifest next to the alphas records what
+    came of each frame, and where.
+
+    - `cluster`: which cluster, and what each of its engines holds.
+    - everything else as for `matte_folder`, except `keyframes` and `steady`, which need the frames in order.
+
+    Raises what `matte_folder` raises, and `DependencyError` without Ray, `DeviceError` where Ray fails.
+    """
+    # It knows the jobs of a folder, and nobody else needs it.
+    from .cluster.pipeline import matte_on_cluster as matte
+
+    job = _job("a folder", images, trimap, alpha, mask, options)
+    with job.naming():
+        return matte(job, cluster, progress)
 
 
 def matte_clip(
@@ -175,7 +204,8 @@ def matte_clip(
     - `images`: the clip; or a `JobSpec` that describes everything.
     - `trimap`: a clip of as many trimaps, or a folder or pattern of one for each frame; with `keyframes`, a folder or
       pattern for some frames, whose numbers count from `first_number`.
-    - `alpha`: the clip that the mattes are written to; its extension selects the codec.
+    - `alpha`: the clip that the mattes are written to; its extension selects the codec. It may be left out as for a
+      photo.
     - `mask`: a clip, folder or pattern of masks instead of trimaps.
     - `progress`: called with a `JobProgress` whenever the job advances, from any thread.
     - `options`: further results, engine, plan and so on; see `ClipOptions`. Further results are clips, too.
@@ -363,12 +393,8 @@ def _image(image: Any, unit_range: bool, max_megapixels: float, name: str = "ima
 @contextlib.contextmanager
 def _files(**given: Any) -> Iterator[None]:
     """Give errors about files the `parameter` that stands for them. Raises `UsageError` for what no path is."""
-    paths = {name: path_text(name, each) for name, each in given.items() if _is_name(each)}
-    try:
+    with naming({name: path_text(name, each) for name, each in given.items() if _is_name(each)}):
         yield
-    except LiteMattingError as error:
-        error.name_parameter(paths)
-        raise
 
 
 def _is_name(given: object) -> bool:

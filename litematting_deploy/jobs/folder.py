@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, LiteMattingError, UsageError
+from ..errors import InputError, LiteMattingError, UsageError, counted
 from ..files import make_folder, remove_old_drafts
 from ..images.background import is_image
 from ..images.photo import Photo
@@ -42,14 +42,17 @@ def matte_folder(job: JobSpec, report: Report | None = None) -> JobResult:
     folder = FolderJob(job, report)
     with contextlib.ExitStack() as stack:
         maker = stack.enter_context(closing_masks(open_masks(job)))
-        matter, since_ns = begin(job, Path(job.output.alpha))
-        stack.enter_context(matter)
-        engine = matter.engine.describe()
-        folder.meter.note(f"engine: {engine}", detail=True)
+        matter, since_ns, engine = None, 0, ""
+        if job.output.alpha is not None:
+            matter, since_ns = begin(job, Path(job.output.alpha))
+            stack.enter_context(matter)
+            engine = matter.engine.describe()
+            folder.meter.note(f"engine: {engine}", detail=True)
         todo = folder.unfinished(lambda frame: folder.files.is_done(frame, since_ns))
+        stack.enter_context(folder.saying_what_is_kept())
         matting = (
             folder.steadily(todo, matter, maker)
-            if job.steady
+            if job.steady and matter is not None
             else matte_frames(todo, folder.files, matter, folder.meter, maker)
         )
         # Closed at once where `report` raises: an exception that is kept keeps the frames of its traceback, too.
@@ -66,6 +69,7 @@ class FolderJob:
         """Find the frames and make the folders of the results. Raises `UsageError`, `InputError`, `OutputError`."""
         self._began_s = time.perf_counter()
         self._job = job
+        self._before = 0  # frames that earlier runs have done
         self.meter = ProgressMeter(report)
         self.frames, self._missing, self._sources = chosen_frames(job)
         # Before the folders of results are made, so that a job that is refused leaves nothing behind.
@@ -73,12 +77,27 @@ class FolderJob:
         # In time every frame counts, whatever `frames` and `shard` choose.
         chosen_alone = job.frames is None or not (job.keyframes or job.steady)
         self._all = self._sources.frames if chosen_alone else find_sources(job.images, job.source).frames
-        self.files = FolderFiles(job, FolderKeyframes(job, self._all) if job.keyframes else None)
+        keyframes = FolderKeyframes(job, self._all) if job.keyframes else None
+        self.files = FolderFiles(job, keyframes)
         self.files.check(self.frames)
         if job.resume:
             results = (self.files.results(frame) for frame in self.frames)
             for folder in {os.path.dirname(path) for each in results for path in each.files}:
                 remove_old_drafts(folder)
+        for note, is_detail in () if keyframes is None else keyframes.notes():
+            self.meter.note(note, detail=is_detail)
+
+    @contextlib.contextmanager
+    def saying_what_is_kept(self) -> Iterator[None]:
+        """Give an error that ends the job, or an interrupt, a note of how many frames are done."""
+        try:
+            yield
+        except BaseException as error:
+            if self._job.output.alpha is not None:
+                # Frames that were being written are finished, too, and are counted nowhere.
+                kept = f"at least {self._before + self.meter.worked} of {counted(len(self.frames), 'frame')}"
+                error.add_note(f"{kept} kept; continue with `resume`")
+            raise
 
     def unfinished(self, is_done: Callable[[Frame], bool]) -> list[Frame]:
         """Return the frames that are left to do, in order, and begin to count them.
@@ -101,6 +120,7 @@ class FolderJob:
                 todo = list(itertools.compress(todo, pool.map(is_left, todo)))
             finally:
                 pool.shutdown(cancel_futures=True)
+        self._before = len(self.frames) - len(todo)
         self.meter.begin("frames", len(todo))
         return todo
 
@@ -158,17 +178,26 @@ class Over:
 def matte_frames(
     frames: Sequence[Frame],
     files: "FolderFiles",
-    matter: Matter,
+    matter: Matter | None,
     meter: ProgressMeter,
     maker: MaskMaker | None = None,
     over: Over | None = None,
 ) -> Generator[Done[Frame], None, None]:
     """Matte frames of a folder, and yield each of them, in order, once it is written or has failed.
 
-    maker: makes their masks, where the job says so. over: makes alphas steadier; None for frames by themselves.
+    matter: None for previews alone. maker: makes their masks, where the job says so. over: makes alphas steadier; None
+    for frames by themselves.
     """
 
-    def matte(loaded: "Iterable[LoadedFrame]") -> Iterator[Alpha]:
+    def matte(loaded: "Iterable[LoadedFrame]") -> Iterator[Alpha | None]:
+        if matter is None:
+            for _ in loaded:
+                meter.step()
+                yield None
+            return
+        yield from alphas(loaded, matter)
+
+    def alphas(loaded: "Iterable[LoadedFrame]", matter: Matter) -> Iterator[Alpha]:
         return meter.alphas(matter, ((item.photo.network, item.trimap.values) for item in loaded))
 
     def steady(loaded: "Iterable[LoadedFrame]") -> Iterator[Alpha]:
@@ -178,16 +207,18 @@ def matte_frames(
         def moment(item: LoadedFrame) -> Moment:
             return Moment(at[item.name], item.photo.network, item.trimap.values)
 
-        return steadied(loaded, matte, moment)
+        assert matter is not None  # nor is it without alphas
+        return steadied(loaded, partial(alphas, matter=matter), moment)
 
-    def save(frame: Frame, loaded: LoadedFrame, alpha: Alpha) -> None:
+    def save(frame: Frame, loaded: LoadedFrame, alpha: Alpha | None) -> None:
         if over is not None and frame.name not in over.wanted:
             return
         if isinstance(alpha, LiteMattingError):
             raise alpha
         # Not in `load`, which runs ahead in several threads: files of a frame are written by one.
         loaded.results.write_preview(loaded.photo, loaded.trimap.values, loaded.trimap.mask)
-        loaded.results.write(loaded.photo, alpha, matter.unmix)
+        if matter is not None and alpha is not None:
+            loaded.results.write(loaded.photo, alpha, matter.unmix)
 
     # A segmenter that takes many photos at a time gets as many.
     readers = AHEAD if maker is None else max(maker.batch, AHEAD)
@@ -240,7 +271,8 @@ class FolderFiles:
     def check(self, frames: Sequence[Frame]) -> None:
         """Raise `UsageError` before any work is done where two results would be one file, or one would be taken for a
         source the next time, and for a depth that no result can have."""
-        check_depth([self.results(frame).spec.alpha for frame in frames], self._job.output.depth)
+        alphas = (self.results(frame).spec.alpha for frame in frames)
+        check_depth([alpha for alpha in alphas if alpha is not None], self._job.output.depth)
         sources = (self._job.images, self._job.source)
         patterns = [(source, os.path.realpath(Path(source).parent)) for source in sources if not os.path.isdir(source)]
         found = {path.parent for frame in frames for path in (frame.image, frame.trimap) if path is not None}

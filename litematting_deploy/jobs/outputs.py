@@ -1,6 +1,5 @@
 """The results of photos: which files come out of a photo and its alpha, and what there is to say about them."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from ..errors import ForegroundError, InputError, UsageError, counted
 from ..images.background import Background
 from ..images.encode import MOST_JPEG_SIDE, write_image
 from ..images.photo import Photo
-from ..images.results import check_depth, check_output, result_dtype
+from ..images.results import check_depth, check_outputs, check_suffix, result_dtype
 from ..images.suffixes import (
     JPEG_SUFFIXES,
     PNG_SUFFIX,
@@ -25,8 +24,12 @@ from ..images.suffixes import (
 )
 from ..matting.composite import alpha_picture, composite_picture, cutout_picture, foreground_picture, trimap_preview
 from ..matting.foreground import estimate_foreground
+from ..matting.trimap import FOREGROUND, UNKNOWN, unsure
 from ..matting.unmixing import Unmix, unmix
 from ..specs import Format, JobSpec, OutputSpec
+
+_THIN = 0.1
+"""Of the unknown pixels, about half lie inside the mask: with so few sure ones, the subject is nearly all unknown."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,9 @@ class Results:
         Raises `UsageError`, `OutputError`, and `InputError` for the image of a background.
         """
         spec = job.output
-        results = cls(spec, (job.images, job.source, spec.background or "", *job.trimap.files), job.plan.published)
+        results = cls(spec, job.inputs, job.plan.published)
         results.check()
-        check_depth([spec.alpha, *results.colours], spec.depth)
+        check_depth([path for path in (spec.alpha, *results.colours) if path is not None], spec.depth)
         if spec.background is None:
             return results
         return replace(results, background=Background(spec.background, job.max_megapixels, spec.background_fit))
@@ -69,13 +72,7 @@ class Results:
 
     def check(self) -> None:
         """Raise before any work is done when a file cannot be written, or is one of the inputs or another result."""
-        taken: set[str] = set()
         for name, path in self.spec.named.items():
-            # Through links, where two names may stand for one file.
-            place = os.path.realpath(path)
-            if place in taken:
-                raise UsageError(f"{path}: two results would have this name; choose another")
-            taken.add(place)
             opaque = name in self.spec.opaque
             if is_jpeg_name(path) and not opaque:
                 lacks = "transparency; give `background`, too, or" if name == "cutout" else "exact values;"
@@ -85,7 +82,8 @@ class Results:
                 )
             # A preview is to look at, which OpenEXR is not for.
             lossless = WRITE_SUFFIXES if name == "preview" else RESULT_SUFFIXES
-            check_output(path, self.inputs, (*lossless, *(JPEG_SUFFIXES if opaque else ())))
+            check_suffix(path, (*lossless, *(JPEG_SUFFIXES if opaque else ())))
+        check_outputs(self.spec.named, self.inputs)
 
     def check_photo(self, photo: Photo) -> None:
         """Raise `InputError` before the matte is computed when the files of this photo could not be made."""
@@ -125,6 +123,8 @@ class Results:
         Raises `ForegroundError` where the colours cannot be estimated, and `OutputError`.
         """
         spec = self.spec
+        if spec.alpha is None:  # then the preview is all that is wanted
+            return
         dtypes = {path: result_dtype(path, photo, spec.depth) for path in (spec.alpha, *self.colours)}
         # Estimated colours come in the photo's own levels, and 256 of them are too few for a deeper result.
         if any(dtype != np.uint8 for dtype in dtypes.values()):
@@ -169,6 +169,16 @@ def say_share(share: float) -> str:
     """Return a share above 0 in percent."""
     # A few pixels would be 0.0 %.
     return f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
+
+
+def say_shares(trimap: NDArray[np.uint8]) -> str:
+    """Return how much of a trimap (H, W) of 0 / 128 / 255 is unknown and how much sure foreground, and what to try
+    where the unknown band leaves next to nothing of the subject."""
+    unknown, sure = (float(np.mean(trimap == value)) for value in (UNKNOWN, FOREGROUND))
+    said = f"{unknown:.1%} unknown, {unsure(trimap) or f'{sure:.1%} sure foreground'}"
+    if sure < _THIN * unknown:
+        said += "; the unknown band covers nearly all of the subject: try a narrower one, such as `unknown_width=2%`"
+    return said
 
 
 def say_lost(chunks: tuple[str, ...], photos: str) -> str:

@@ -18,6 +18,7 @@ from .outputs import Remarks
 
 WORDS = {
     "patches": "matting",
+    "looking": "checking finished frames",
     "foreground colours": "estimating foreground colours",
 }
 """What people are told of activities whose names alone do not say enough."""
@@ -106,11 +107,13 @@ Report: TypeAlias = Callable[[JobProgress], None]
 class ProgressMeter:
     """Counts what a job does, and reports it.
 
-    failures: the reasons of the frames that failed, by name, in the order of their ends.
+    failures: the reasons of the frames that failed, by name, in the order of their ends. worked: how many frames ended
+    without one.
     """
 
     def __init__(self, report: Report | None) -> None:
         self.failures: dict[str, str] = {}
+        self.worked = 0
         self._report = Callback("progress", report)
         self._what = ""
         self._done = 0
@@ -155,7 +158,9 @@ class ProgressMeter:
 
     def end(self, name: str, failure: str | None = None) -> None:
         """Report that a frame is written or, with a reason, has failed; the failure counts as a step."""
-        if failure is not None:
+        if failure is None:
+            self.worked += 1
+        else:
             self.failures[name] = failure
             self._done += 1
         self._tell(ended=name, failure=failure)

@@ -63,7 +63,7 @@ def test_a_clip_stops_and_is_resumed_past_it(root_onnx: Path, tmp_path: Path) ->
     stopped = called(*command)
     assert stopped.code == 1
     assert f"frame {BLACK} " in stopped.err
-    assert f"{BLACK} frames are done and kept" in stopped.err
+    assert f"{BLACK} of {COUNT} frames kept" in stopped.err
     assert "--resume and --failed-frames known" in stopped.err
     assert not (tmp_path / "matte.mkv").exists()
     again = called(*command, "--resume")
@@ -176,7 +176,7 @@ def test_what_known_pixels_do_not_mend_is_not_said_to_be(
     assert failed.code == 1
     last = failed.err.splitlines()[-1]
     assert "frame 0 (0.000 s): its foreground colours cannot be estimated" in last
-    assert "0 frames are done and kept; fix this and continue with --resume" in last
+    assert "0 of 2 frames kept; fix this and continue with --resume" in last
     assert "--failed-frames" not in last
     assert called(*command, tmp_path / "m.mkv").code == 0
 

@@ -140,9 +140,9 @@ def test_a_photo_a_folder_and_a_clip_are_matted(here: Path, mean_onnx: Path) -> 
     np.testing.assert_array_equal(load("mattes/two.png"), load("alpha.png"))
     assert "2 already done" in infer(mean_onnx, *options).out
     other = called("ltm-infer", *options, "--key-tolerance", "0.3", "--engine", mean_onnx)
-    assert_one_line(other, 2, "was started with other settings (masks")
+    assert_one_line(other, 2, "was started with other settings: masks")
     other = called("ltm-infer", *options, "--no-refine", "--engine", mean_onnx, "--device", "cpu")
-    assert_one_line(other, 2, "was started with other settings (plan")
+    assert_one_line(other, 2, "was started with other settings: plan")
     frames = [before_screen(), before_screen(noise=1), np.full((*HW, 3), (70, 172, 89), np.uint8)]
     save_clip(here / "clip.mkv", [codes(frame) for frame in frames], kind="yuv444p")
     result = infer(mean_onnx, "clip.mkv", "--key", "#46ac59", "-o", "matte.mkv", "--no-sound", "--preview", "look.mov")

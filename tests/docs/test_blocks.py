@@ -73,11 +73,16 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / kind).mkdir()
         for name in ("one", "two"):
             (tmp_path / kind / f"{name}{Path(single).suffix}").write_bytes((tmp_path / single).read_bytes())
+    for kind, single in (("merged", "photo.jpg"), ("trimaps", "trimap.png"), ("alpha", "mask.png")):
+        (tmp_path / "dataset" / kind).mkdir(parents=True)
+        (tmp_path / "dataset" / kind / f"one{Path(single).suffix}").write_bytes((tmp_path / single).read_bytes())
     (tmp_path / "frames").mkdir()
     for number in (1, 2):
         light = np.square(read_image(tmp_path / "photo.jpg") / np.float32(255))
         write_image(tmp_path / "frames" / f"beauty.{number:04}.exr", light.astype(np.float16))
-        trimap.save(tmp_path / "frames" / f"tri_{number}.png")
+        trimap.save(tmp_path / "trimaps" / f"tri_{number}.png")
+        for kind, single in (("frames", "photo.jpg"), ("masks", "mask.png")):
+            Image.open(tmp_path / single).save(tmp_path / kind / f"shot.{number:04}.png")
     save_clip(tmp_path / "clip.mp4", moving(3))
     grey_clip(tmp_path / "trimaps.mkv", trimaps(3))
     return tmp_path

@@ -98,7 +98,8 @@ def test_full_precision_for_one_architecture(
 def test_half_precision_for_turing_too(tmp_path: Path, turing_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "LARGE_MB", 1)
     profile = BuildProfile(backend="tensorrt-rtx", architectures=("75", "8.6", "89", "12.0"))
-    with pytest.warns(UserWarning, match=r"m.engine: \d+ MB is unusually large \(above 1 MB\) for 7.5, 8.6, 8.9, 12.0; "):
+    large = r"m.engine: \d+ MB is unusually large \(above 1 MB\) for 7.5, 8.6, 8.9, 12.0; "
+    with pytest.warns(UserWarning, match=large):
         built = build_engine(turing_onnx, tmp_path / "m.engine", profile)
     assert built.sidecar.architectures == ("7.5", "8.6", "8.9", "12.0")
     assert (built.sidecar.precision, built.sidecar.batches) == ("fp16", (2, 2, 2))
