@@ -7,7 +7,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .benchmarks.suite import BenchSpec, benchmark
+    from .benchmarks.spec import BenchSpec
+    from .benchmarks.suite import benchmark
     from .engines.tensorrt.builder import build_engine
     from .errors import LiteMattingError
     from .evaluation import metrics
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from .images.encode import write_image
     from .images.mask import read_mask, read_trimap
     from .images.photo import read_image
-    from .jobs.api import cut_out, make_trimap, matte_clip, matte_folder, matte_on_cluster, matte_photo
+    from .jobs.api import matte_clip, matte_folder, matte_on_cluster, matte_photo
+    from .jobs.arrays import cut_out, make_trimap
     from .jobs.photo import PhotoResult
     from .jobs.progress import JobProgress, JobResult
     from .model import load_checkpoint
@@ -62,7 +64,8 @@ __all__ = [
 ]
 
 _NAMES_BY_MODULE = {
-    "benchmarks.suite": ("BenchSpec", "benchmark"),
+    "benchmarks.spec": ("BenchSpec",),
+    "benchmarks.suite": ("benchmark",),
     "engines.tensorrt.builder": ("build_engine",),
     "errors": ("LiteMattingError",),
     "evaluation": ("metrics",),
@@ -72,7 +75,8 @@ _NAMES_BY_MODULE = {
     "images.encode": ("write_image",),
     "images.mask": ("read_mask", "read_trimap"),
     "images.photo": ("read_image",),
-    "jobs.api": ("cut_out", "make_trimap", "matte_clip", "matte_folder", "matte_on_cluster", "matte_photo"),
+    "jobs.api": ("matte_clip", "matte_folder", "matte_on_cluster", "matte_photo"),
+    "jobs.arrays": ("cut_out", "make_trimap"),
     "jobs.photo": ("PhotoResult",),
     "jobs.progress": ("JobProgress", "JobResult"),
     "model": ("load_checkpoint",),

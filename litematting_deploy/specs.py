@@ -5,15 +5,15 @@ field, and fields that contradict each other. Whatever depends on an image or an
 Specs compare by value, and can be pickled and sent to another machine; paths in them are as given.
 """
 
+import contextlib
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from .errors import UsageError, naming
+from .errors import LiteMattingError, UsageError
 from .parameters import (
     ABOVE_0,
     EXPOSURE,
@@ -440,9 +440,14 @@ class JobSpec(Spec):
         """How its OpenEXR photos are read."""
         return ExrSpec(exposure=self.exposure, layer=self.layer, input_space=self.input_space)
 
-    def naming(self) -> AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def naming(self) -> Iterator[None]:
         """Give errors about the files of the job the `parameter` that stands for them."""
-        return naming(self.paths)
+        try:
+            yield
+        except LiteMattingError as error:  # only then are the paths looked at
+            error.name_parameter(self.paths)
+            raise
 
     @property
     def joins(self) -> Joining | None:

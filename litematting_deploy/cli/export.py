@@ -17,8 +17,9 @@ from ..files import ONNX_SUFFIX, has_suffix
 from ..runtime.shipped import example_patch
 from .command import command, listed, notice, say, stderr, stdout, table, waiting
 from .help import plain_option
-from .options import RESULTS, option
+from .options import RESULTS
 from .progress import phase_bar
+from .spec_option import option
 
 if TYPE_CHECKING:
     from ..model.samples import Calibration

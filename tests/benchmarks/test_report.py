@@ -11,11 +11,13 @@ import pytest
 from PIL import Image
 
 from litematting_deploy.benchmarks import report
+from litematting_deploy.benchmarks.accuracy import accuracy, tolerance
 from litematting_deploy.benchmarks.backends import BACKENDS, chosen
 from litematting_deploy.benchmarks.compare import changes, check_same_machine
 from litematting_deploy.benchmarks.plot import png
 from litematting_deploy.benchmarks.results import Accuracy, Latency, OnGpu, Results, Row, read_results
-from litematting_deploy.benchmarks.suite import BenchSpec, accuracy, benchmark, tolerance
+from litematting_deploy.benchmarks.spec import BenchSpec
+from litematting_deploy.benchmarks.suite import benchmark
 from litematting_deploy.errors import ArtefactError, InputError, UsageError
 from litematting_deploy.export.spec import TOLERANCES
 from litematting_deploy.runtime.shipped import example_patch

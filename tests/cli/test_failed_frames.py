@@ -200,7 +200,7 @@ def test_a_matte_is_finished_where_colours_fail_at_a_frame_and_resume_makes_the_
             raise ForegroundError(f"{photo.path}: its foreground colours cannot be estimated: out of scratch")
         return np.zeros((*alpha.shape, 3), np.float32)
 
-    monkeypatch.setattr("litematting_deploy.jobs.clip.estimate_foreground", colours)
+    monkeypatch.setattr("litematting_deploy.jobs.clip_results.estimate_foreground", colours)
     failed = called(*made)
     assert failed.code == 1
     last = failed.err.splitlines()[-1]

@@ -516,10 +516,12 @@ def test_a_mask_of_class_ids_needs_the_label_or_a_threshold() -> None:
         ),
         ({"mask": "mask.png", "image": "a\0.png"}, "image", "without NUL characters"),
         ({"mask": f"{LONG}.png"}, "mask", ": no such file"),
+        ({"mask": MASK, "trimap_encoding": "labels"}, "trimap_encoding", "does not apply to `make_trimap`"),
+        ({"mask": MASK, "labels": (7,)}, "labels", "`labels` does not apply to `make_trimap`"),
     ],
     ids=[
         *("floats", "nothing", "no band", "no width", "absent label", "label and threshold", "size", "range", "file"),
-        *("one label", "a text", "a list", "no limit", "NUL", "long"),
+        *("one label", "a text", "a list", "no limit", "NUL", "long", "of trimaps alone", "unknown name"),
     ],
 )
 @pytest.mark.usefixtures("here")
