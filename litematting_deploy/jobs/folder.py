@@ -90,9 +90,8 @@ class FolderJob:
             yield
         except BaseException as error:
             if self._job.output.alpha is not None:
-                # Frames that were being written are finished, too, and are counted nowhere.
-                kept = f"at least {self._before + self.meter.worked} of {counted(len(self.frames), 'frame')}"
-                error.add_note(f"{kept} kept; continue with `resume`")
+                kept = self._before + self.meter.written
+                error.add_note(f"{kept} of {counted(len(self.frames), 'frame')} kept; continue with `resume`")
             raise
 
     def unfinished(self, is_done: Callable[[Frame], bool]) -> list[Frame]:
@@ -215,6 +214,7 @@ def matte_frames(
         loaded.results.write_preview(loaded.photo, loaded.trimap.values, loaded.trimap.mask)
         if matter is not None and alpha is not None:
             loaded.results.write(loaded.photo, alpha, matter.unmix)
+        meter.written += 1
 
     # A segmenter that takes many photos at a time gets as many.
     readers = AHEAD if maker is None else max(maker.batch, AHEAD)

@@ -107,13 +107,13 @@ Report: TypeAlias = Callable[[JobProgress], None]
 class ProgressMeter:
     """Counts what a job does, and reports it.
 
-    failures: the reasons of the frames that failed, by name, in the order of their ends. worked: how many frames ended
-    without one.
+    failures: the reasons of the frames that failed, by name, in the order of their ends. written: how many frames are
+    written, also while their ends are not reported yet.
     """
 
     def __init__(self, report: Report | None) -> None:
         self.failures: dict[str, str] = {}
-        self.worked = 0
+        self.written = 0
         self._report = Callback("progress", report)
         self._what = ""
         self._done = 0
@@ -158,9 +158,7 @@ class ProgressMeter:
 
     def end(self, name: str, failure: str | None = None) -> None:
         """Report that a frame is written or, with a reason, has failed; the failure counts as a step."""
-        if failure is None:
-            self.worked += 1
-        else:
+        if failure is not None:
             self.failures[name] = failure
             self._done += 1
         self._tell(ended=name, failure=failure)

@@ -112,7 +112,7 @@ def test_a_clip_goes_past_wrong_trimaps(root_onnx: Path, tmp_path: Path) -> None
     command = ("ltm-infer", clip, trimaps, "-o", tmp_path / "m.mkv", "--engine", root_onnx)
     stopped = called(*command)
     assert stopped.code == 1
-    for words in ("frame 1 ", "is 20x32", "what is done (1 frame) is kept", "--resume and --failed-frames known"):
+    for words in ("frame 1 ", "is 20x32", "1 of 6 frames kept", "--resume and --failed-frames known"):
         assert words in stopped.err
     past = called(*command, "--resume", "--failed-frames", "known")
     assert past.code == 1

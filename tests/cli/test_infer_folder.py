@@ -268,7 +268,8 @@ def test_results_of_other_settings_are_not_taken_for_done(light: NDArray[Any], t
     assert {read_levels(path).dtype for path in finished(tmp_path / "out")} == {np.dtype(np.uint16)}
     other = run("ltm-infer", *deep, "--resume", "--engine", TINY_ENGINE)
     assert other.code == 2
-    assert "with other settings (engine, precision): onnxruntime-cpu 32x32, weights " in other.err.splitlines()[-1]
+    assert "other settings: engine onnxruntime-cpu 32x32, weights " in other.err.splitlines()[-1]
+    assert "; precision fp32, now precision unknown; " in other.err
 
 
 def test_one_bar_on_a_terminal(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:

@@ -76,6 +76,7 @@ def _matte(
                 batches.append((frame,))
                 continue
             if record.failure is None:
+                meter.written += 1
                 meter.step()
             meter.end(frame.name, record.failure)
     return remarks
