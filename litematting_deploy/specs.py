@@ -412,7 +412,7 @@ class JobSpec(Spec):
                 parameter="keyframes",
             )
         if self.resume and self.output.alpha is None:
-            raise UsageError("`resume` requires `alpha`, since a preview alone is always made again; leave it out")
+            raise UsageError("`resume` requires `alpha`, since a preview alone is always written again; leave it out")
         if self.first_number is not None and not self.keyframes:
             raise UsageError("`first_number` requires `keyframes`; add it, or leave `first_number` out")
         if self.steady and self.shard is not None:

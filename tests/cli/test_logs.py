@@ -91,7 +91,7 @@ def test_every_option_has_a_variable(command: str) -> None:
         ({"LTM_SOUND": "0"}, {"sound": False}),
         ({"LTM_PREMULTIPLIED": "false"}, {"premultiplied": False}),
         ({"LTM_PATCH": "64x96", "LTM_THREADS": "2"}, {"patch_hw": (64, 96), "threads": 2}),
-        ({"LTM_OUTPUT": "here"}, {"output": "here"}),
+        ({"LTM_OUTPUT": "here"}, {"alpha": "here"}),
     ],
     ids=str,
 )
