@@ -25,7 +25,8 @@ from litematting_deploy.benchmarks import environment
 from litematting_deploy.files import make_folder
 from litematting_deploy.jobs.cluster import pipeline
 from litematting_deploy.jobs.cluster.manifest import NAME, Manifest, Record, stamps
-from litematting_deploy.jobs.folder import FolderFiles, FolderJob
+from litematting_deploy.jobs.folder import FolderJob
+from litematting_deploy.jobs.folder_files import FolderFiles
 from litematting_deploy.jobs.frames import Frame
 from litematting_deploy.jobs.progress import JobProgress
 from litematting_deploy.specs import ClusterSpec, JobSpec, OutputSpec

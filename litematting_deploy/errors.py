@@ -18,9 +18,10 @@ Each message is one line: what was wrong, the value received, what is accepted, 
 written as `name` or `name=value`, in backticks: the commands print their flag for it.
 """
 
+import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 _SHOWN = 60
 """The most characters of a value that go into a message."""
@@ -50,11 +51,21 @@ class LiteMattingError(Exception):
             spelling: name
             for name, path in paths.items()
             if path is not None
-            for spelling in (str(path), os.path.normpath(str(path)))
+            for spelling in (str(path), os.path.normpath(str(path)), os.path.abspath(str(path)))
         }
         found = [path for path in spellings if str(self).startswith((f"{path}:", f"{path}{os.sep}"))]
         if self.parameter is None and found:
             self.parameter = spellings[max(found, key=len)]
+
+
+@contextlib.contextmanager
+def naming(paths: Mapping[str, object]) -> Iterator[None]:
+    """Give errors about files of a call the `parameter` that stands for them; `paths` as `name_parameter` has them."""
+    try:
+        yield
+    except LiteMattingError as error:
+        error.name_parameter(paths)
+        raise
 
 
 def first_line(error: BaseException) -> str:

@@ -1,4 +1,5 @@
-"""Files: what checkpoints are called, writing whole or not at all, hashes; TOML and JSON that nobody vouches for."""
+"""Files: what checkpoints are called, those that the package ships, writing whole or not at all, hashes; TOML and JSON
+that nobody vouches for."""
 
 import contextlib
 import errno
@@ -25,6 +26,12 @@ _ROOM = "free some space, or choose another output"
 _HELD_S = (0.05, 0.1, 0.2, 0.4, 0.8)  # pauses, together longer than a scanner takes for a photo
 # Written by hand. `tomllib` takes time and memory by the square of a key's parts, which lie on one line.
 _TOML_BYTES, _TOML_LINE, _TOML_DEPTH = 1 << 16, 1000, 6
+_ASSETS = Path(__file__).with_name("assets")
+
+
+def asset(name: str) -> Path:
+    """Return the path of a file that the package ships."""
+    return _ASSETS / name
 
 
 def has_suffix(path: str | Path, suffix: str) -> bool:

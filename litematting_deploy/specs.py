@@ -323,6 +323,20 @@ class OutputSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExrSpec(Spec):
+    """How OpenEXR photos are read; for other photos nothing may be said.
+
+    - `exposure`: exposure in stops, for the network only, which sees light times 2**exposure.
+    - `layer`: such as beauty, for the channels beauty.R, beauty.G and beauty.B.
+    - `input_space`: scene-linear colour space by its name in OpenColorIO, see `images.ocio`; None for sRGB's primaries.
+    """
+
+    exposure: Annotated[float | None, EXPOSURE] = None
+    layer: str | None = None
+    input_space: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobSpec(Spec):
     """A photo, a folder or a clip to matte.
 
@@ -330,9 +344,7 @@ class JobSpec(Spec):
     - `source`: its trimaps or masks, as described by `trimap`; the images again if masks are made from them.
     - `output`, `trimap`, `engine`, `plan`: the other specs. If `plan.refine` is None, alphas are refined if their masks
       are made from the photos.
-    - `exposure`: exposure in stops, applied to OpenEXR photos for the network only.
-    - `layer`: layer of OpenEXR photos, such as beauty for beauty.R.
-    - `input_space`: scene-linear colour space of OpenEXR photos by its name in OpenColorIO; None for sRGB's primaries.
+    - `exposure`, `layer`, `input_space`: how OpenEXR photos are read, see `ExrSpec`.
     - `max_megapixels`: refuse larger pictures before decoding them.
     - `frames`: frames of a pattern, such as `1-100x2`.
     - `shard`: `3/16` is the third of sixteen parts, all of which have the same settings.
@@ -390,12 +402,22 @@ class JobSpec(Spec):
         named = {"images": self.images, source: self.source, "engine": self.engine.engine}
         return {**named, **self.trimap.paths, **self.output.named, "background": self.output.background}
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the results are made from, which they must not overwrite: files, folders, patterns, perhaps a colour."""
+        return (self.images, self.source, *filter(None, (self.output.background,)), *self.trimap.files)
+
+    @property
+    def exr(self) -> ExrSpec:
+        """How its OpenEXR photos are read."""
+        return ExrSpec(exposure=self.exposure, layer=self.layer, input_space=self.input_space)
+
     @contextlib.contextmanager
     def naming(self) -> Iterator[None]:
         """Give errors about the files of the job the `parameter` that stands for them."""
         try:
             yield
-        except LiteMattingError as error:
+        except LiteMattingError as error:  # only then are the paths looked at
             error.name_parameter(self.paths)
             raise
 
@@ -409,12 +431,12 @@ class JobSpec(Spec):
 class ClusterSpec(Spec):
     """How a job is spread over a Ray cluster.
 
-    address: of the cluster, as `host:port`; None for $RAY_ADDRESS, else this machine.
-    actors: engines at work; None for as many as the cluster has room for.
-    cpus: cores that an actor holds, and threads of an ONNX on the CPU.
-    gpus: GPUs that an actor holds, 0.5 to share one; None for 1 where the engine runs on a GPU, else 0.
-    frames_per_task: frames that are handed to an actor at a time.
-    retries: how often a frame that fails is tried again.
+    - `address`: the cluster, as `host:port`; None for $RAY_ADDRESS, else this machine.
+    - `actors`: engines at work; None for as many as the cluster has room for.
+    - `cpus`: cores that an actor holds, and threads of an ONNX on the CPU.
+    - `gpus`: GPUs that an actor holds, 0.5 to share one; None for 1 where the engine runs on a GPU, else 0.
+    - `frames_per_task`: frames that are handed to an actor at a time.
+    - `retries`: how often a frame that fails is tried again.
     """
 
     address: str | None = None

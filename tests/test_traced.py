@@ -1,4 +1,4 @@
-"""The way of one PNG from ltm-infer to the stitcher, as `tests/traced.py` walks it."""
+"""The way of one photo from ltm-infer to the stitcher, as `tests/traced.py` walks it."""
 
 from pathlib import Path
 
@@ -9,13 +9,23 @@ from PIL import Image
 from tests.traced import Way, report, walk
 
 
-@pytest.fixture(scope="module")
-def way(tmp_path_factory: pytest.TempPathFactory, mean_onnx: Path) -> Way:
+@pytest.fixture(
+    scope="module",
+    params=[("photo.png", ""), ("photo.png", "cutout.png"), ("photo.jpg", ""), ("photo.jpg", "cutout.png")],
+    ids=["PNG", "PNG, cut-out", "JPEG", "JPEG, cut-out"],
+)
+def way(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, mean_onnx: Path) -> Way:
     folder = tmp_path_factory.mktemp("way")
-    photo, trimap = folder / "photo.png", folder / "trimap.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)).save(photo)
+    name, cutout = request.param
+    photo, trimap = folder / name, folder / "trimap.png"
+    # With EXIF, which is looked at before a decoder reads it.
+    exif = Image.Exif()
+    exif[0x010E] = "a photo"
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)
+    Image.fromarray(pixels).save(photo, exif=exif, quality=95)
     Image.fromarray(np.full((24, 40), 128, np.uint8)).save(trimap)
-    return walk(str(photo), str(trimap), "-o", str(folder / "alpha.png"), "--engine", str(mean_onnx))
+    more = ["--cutout", str(folder / cutout)] if cutout else []
+    return walk(str(photo), str(trimap), "-o", str(folder / "alpha.png"), "--engine", str(mean_onnx), *more)
 
 
 def test_a_photo_goes_from_the_command_through_its_decoder_and_a_matter_to_the_stitcher(way: Way) -> None:

@@ -7,73 +7,30 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-import numpy as np
-
 from .._optional import install
 from ..engines.base import Batch
 from ..errors import ArtefactError, DependencyError, DeviceError, LiteMattingError, UsageError
-from ..evaluation.metrics import force_known, sad
-from ..export.spec import TOLERANCES, ExportSpec, Norm, check_side
+from ..export.spec import ExportSpec, Norm
 from ..files import CHECKPOINT_SUFFIXES, ENGINE_SUFFIX, ONNX_SUFFIX, has_suffix, sha256
 from ..isolation import call
-from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
-from ..parameters import check_number
 from ..runtime.loading import plain_device
 from ..runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE, example_patch
 from ..sidecar import neighbour, read_engine_sidecar, read_sidecar
 from ..specs import EngineSpec
 from . import backends, complexity, environment, tasks
-from .results import FAILED, OK, SKIPPED, Accuracy, Complexity, Results, Row
-from .timing import DEFAULT_EFFORT, Effort, say_duration
+from .accuracy import accuracy, tolerance
+from .results import FAILED, OK, SKIPPED, Complexity, Results, Row
+from .spec import BenchSpec
+from .timing import say_duration
 
 PATIENCE_S = 3600.0  # compilers and builders of engines may take many minutes
 _LOOK_S = 0.5
-_LEVELS = np.array((BACKGROUND, UNKNOWN, FOREGROUND), np.uint8)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchSpec:
-    """What to measure, and how.
-
-    - `resolution`: side of the patches of backends in pixels, a multiple of 32; files have their own.
-    - `backends`: names for `backends.chosen`.
-    - `engines`: files to measure as they are.
-    - `batches`: patches per run; each is a row.
-    - `threads`: on the CPU; None for all cores.
-    - `effort`: how long to measure.
-    - `checkpoint`: the weights that backends run and that alphas are compared with. By default, those of `engines` are
-      compared with the checkpoints that their sidecars name.
-    - `tolerance`: largest difference of alpha; None for that of each row's precision.
-    - `trust`: TensorRT engines without their sidecars are run.
-    - `variants`: all networks of the paper are counted, and not only the full one.
-    """
-
-    resolution: int = 1024
-    backends: tuple[str, ...] = ()
-    engines: tuple[Path, ...] = ()
-    batches: tuple[int, ...] = (1,)
-    threads: int | None = None
-    effort: Effort = DEFAULT_EFFORT
-    checkpoint: Path = SHIPPED_CHECKPOINT
-    tolerance: float | None = None
-    trust: bool = False
-    variants: bool = False
-
-    def __post_init__(self) -> None:
-        check_side("resolution", self.resolution)
-        backends.chosen(self.backends)
-        check_number("threads", self.threads, 1)
-
-    @property
-    def patch_hw(self) -> tuple[int, int]:
-        """The patch size of backends."""
-        return self.resolution, self.resolution
 
 
 def benchmark(spec: BenchSpec, progress: Callable[[str], None] = lambda _: None) -> Results:
@@ -90,7 +47,10 @@ def benchmark(spec: BenchSpec, progress: Callable[[str], None] = lambda _: None)
     """
     for path in (*spec.engines, spec.checkpoint):
         if not path.is_file():
-            raise ArtefactError(f"{path}: no such file; create an engine with ltm-export or ltm-build")
+            raise ArtefactError(
+                f"{path}: no such file; create an engine with ltm-export or ltm-build",
+                parameter="engines" if path in spec.engines else "checkpoint",
+            )
     described = environment.describe()
     options = {"resolution": spec.resolution, "threads": spec.threads, "checkpoint": spec.checkpoint.name}
     counted: list[Complexity] = []
@@ -319,23 +279,3 @@ def _size(source: Path) -> int:
     sidecar = read_sidecar(source) if has_suffix(source, ONNX_SUFFIX) else None
     beside = [neighbour(source, sidecar.checkpoint)] if sidecar is not None and sidecar.weights_beside else []
     return sum(path.stat().st_size for path in (source, *beside))
-
-
-def tolerance(precision: str) -> float:
-    """Return the export's tolerance. TF32, whose products have fp16's digits, has fp16's, as has an unknown one."""
-    return TOLERANCES["fp32" if precision == "fp32" else "int8" if precision == "int8" else "fp16"]
-
-
-def accuracy(alpha: Batch, reference: Batch, trimap: Batch, limit: float) -> Accuracy:
-    """Compare alphas with PyTorch's. The SAD is that of the worst patch, with known pixels forced.
-
-    alpha: (N, 1, H, W) float32, of one patch N times over.
-    reference: (1, 1, H, W) float32, 0..1.
-    trimap: (1, 3, H, W) float32, one-hot.
-    limit: largest difference that is accepted.
-    """
-    error = np.abs(alpha - reference)
-    levels = _LEVELS[trimap[0].argmax(axis=0)]
-    truth = force_known(reference[0, 0], levels)
-    worst = max(sad(one[0], truth, levels) for one in alpha)
-    return Accuracy(float(error.max()), float(error.mean()), worst, limit)

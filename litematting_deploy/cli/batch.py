@@ -9,7 +9,8 @@ from ..jobs.cluster.pipeline import matte_on_cluster
 from ..specs import ClusterSpec, job_of
 from .command import command
 from .infer import show_frames
-from .options import folder_options, job_options, option
+from .options import folder_options, job_options
+from .spec_option import option
 
 cluster_option = partial(option, ClusterSpec, heading="Ray cluster")
 

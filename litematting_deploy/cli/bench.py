@@ -15,7 +15,8 @@ from ..benchmarks.per_layer import LAYER_HEADINGS, STAGE_HEADINGS, layer_rows, s
 from ..benchmarks.per_layer import measure as measure_layers
 from ..benchmarks.plot import png
 from ..benchmarks.results import FAILED, OK, Results, Row, read_results
-from ..benchmarks.suite import BenchSpec, benchmark
+from ..benchmarks.spec import BenchSpec
+from ..benchmarks.suite import benchmark
 from ..benchmarks.timing import Effort
 from ..errors import UsageError
 from ..files import check_writable, replace_file
@@ -25,7 +26,8 @@ from ..specs import EngineSpec
 from ..system import command_line
 from .command import command, notice, show_waiting, stdout, table, waiting, with_flags
 from .help import plain_option
-from .options import RESULTS, option, positive
+from .options import RESULTS
+from .spec_option import option, positive
 
 _ROOMY = 100  # columns of a terminal from which on the table of engines fits as a whole
 Files = dict[str, str | None]

@@ -15,7 +15,8 @@ from ..server.spec import LOOPBACK, MAX_MEGAPIXELS
 from ..specs import EngineSpec, PlanSpec
 from .command import command, notice, say
 from .help import plain_option
-from .options import engine_options, plan_options, positive, trimap_option
+from .options import engine_options, plan_options, trimap_option
+from .spec_option import positive
 
 PAGE = "Page"
 

@@ -4,7 +4,6 @@ import functools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,20 +14,17 @@ from ..export.exporter import Export, export_onnx
 from ..export.spec import ExportSpec, Recipe, read_recipe
 from ..export.triton import Serving, write_repository
 from ..files import ONNX_SUFFIX, has_suffix
-from ..runtime.shipped import EXAMPLE_IMAGE, example_patch
+from ..runtime.shipped import example_patch
 from .command import command, listed, notice, say, stderr, stdout, table, waiting
 from .help import plain_option
-from .options import RESULTS, option
+from .options import RESULTS
 from .progress import phase_bar
+from .spec_option import option
 
 if TYPE_CHECKING:
-    from ..export.quantise import Calibration
+    from ..model.samples import Calibration
 
-DRAWN = "drawn"
 PRECISION = "Precision"
-# How many drawn scenes set ranges, how many of these choose layers, and how many others judge; each with its seed.
-_RANGES, _TUNING, _JUDGED = 24, 12, 48
-_SEEN, _UNSEEN = 1, 2
 
 _SERVING = ("engine", "max_batch", "instances", "kind", "inputs")
 
@@ -107,7 +103,7 @@ serving_option = functools.partial(option, Serving, default=None, heading="Trito
 )
 @plain_option(
     "--calibration",
-    metavar=f"FOLDER|{DRAWN}",
+    metavar="FOLDER|drawn",
     heading=PRECISION,
     help="Scenes for int8: a folder of photos (each NAME.jpg with NAME_trimap.png or NAME_mask.png), or scenes drawn "
     "by this command. Takes minutes.",
@@ -178,9 +174,9 @@ def main(
     spec.check_calibration(calibration is not None)
     with _shown(model, calibration) as show:
         samples = {"example photo": example_patch(spec.patch_hw)}
-        seen = None if calibration is None else _calibration(calibration, spec.patch_hw)
+        seen = None if calibration is None else _scenes(calibration, spec.patch_hw)
         export = export_onnx(model, output or chosen.output, spec, samples, weights_beside, serving, seen, show)
-    _report(export, spec, time.perf_counter() - started)
+    _report(export, spec, time.perf_counter() - started, seen)
     if serving is not None:
         _report_repository(export.models, serving)
 
@@ -214,25 +210,16 @@ def _serving(options: dict[str, Any]) -> Serving | None:
     return None if folder is None else Serving(folder, **given)
 
 
-def _calibration(source: str, patch_hw: tuple[int, int]) -> "Calibration":
+def _scenes(source: str, patch_hw: tuple[int, int]) -> "Calibration":
     """Return the scenes for INT8. Raises `DependencyError`, `InputError`."""
     require("torch", "export", "drawing scenes")
-    require("onnx", "export", "quantising")
-    require("onnxruntime", "cpu", "quantising")
-    from ..export.quantise import Calibration
-    from ..training.calibration import drawn_scenes, photo_patches
+    # It imports PyTorch, for which `require` has just given the better error.
+    from ..training.calibration import calibration_scenes
 
-    seen, tuning, judged = (  # drawn when they are needed
-        drawn_scenes([EXAMPLE_IMAGE], patch_hw, count, seed)
-        for count, seed in ((_RANGES, _SEEN), (_TUNING, _SEEN), (_JUDGED, _UNSEEN))
-    )
-    if source == DRAWN:
-        return Calibration(DRAWN, (inputs for inputs, _ in seen), tuning, judged, (_RANGES, _TUNING, _JUDGED))
-    photos = photo_patches(source, patch_hw)
-    return Calibration(Path(source).name, photos, tuning, judged, (len(photos), _TUNING, _JUDGED))
+    return calibration_scenes(source, patch_hw)
 
 
-def _report(export: Export, spec: ExportSpec, seconds: float) -> None:
+def _report(export: Export, spec: ExportSpec, seconds: float, seen: "Calibration | None") -> None:
     cells = [(item.check, f"{item.maximum:.2e}", f"{item.mean:.2e}") for item in export.differences]
     title = (
         "difference from the PyTorch model's alpha (tolerance "
@@ -240,15 +227,15 @@ def _report(export: Export, spec: ExportSpec, seconds: float) -> None:
     )
     stdout.print(table(("check", "largest difference", "mean difference"), cells, title))
     sidecar = export.sidecar
-    if (made := sidecar.quantisation) is not None:
+    if seen is not None and (made := sidecar.quantisation) is not None:
         left = (
             f"; kept in float because quantising them costs too much: {', '.join(made.float_stages)}"
             if made.float_stages
             else ""
         )
         say(
-            f"{made.convolutions} of {made.of} convolutions in INT8{left}. SAD on {_JUDGED} other drawn scenes: "
-            f"{made.sad:.3f}, fp32 {made.fp32_sad:.3f} ({made.sad / made.fp32_sad - 1:+.1%})"
+            f"{made.convolutions} of {made.of} convolutions in INT8{left}. SAD on {seen.counts[-1]} other drawn "
+            f"scenes: {made.sad:.3f}, fp32 {made.fp32_sad:.3f} ({made.sad / made.fp32_sad - 1:+.1%})"
         )
     height, width = sidecar.patch_hw
     size = export.path.stat().st_size / 1e6

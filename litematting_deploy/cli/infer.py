@@ -9,7 +9,8 @@ import click
 from ..errors import counted
 from ..files import check_writable, write_json
 from ..jobs.api import matte_clip, matte_folder, matte_photo
-from ..jobs.frames import is_many, say_numbers
+from ..jobs.frame_numbers import say_numbers
+from ..jobs.frames import is_many
 from ..jobs.outputs import say_unsure
 from ..jobs.progress import JobResult, Report
 from ..profiling import recording

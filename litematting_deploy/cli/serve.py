@@ -9,7 +9,8 @@ from ..server import ServiceSpec, listen, serve
 from ..server.listening import is_open
 from ..specs import EngineSpec, PlanSpec
 from .command import command, notice, say
-from .options import adding, engine_options, option, plan_options, trimap_option
+from .options import adding, engine_options, plan_options, trimap_option
+from .spec_option import option
 
 if TYPE_CHECKING:  # what counts needs the extra
     from ..server.metrics import Answered

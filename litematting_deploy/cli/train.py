@@ -15,7 +15,7 @@ from ..training.spec import TrainSpec
 from .command import command, notice
 from .help import plain_option
 from .log import Level
-from .options import option
+from .spec_option import option
 from .train_progress import TrainBar
 
 train_option = functools.partial(option, TrainSpec)

@@ -6,7 +6,7 @@ import click
 
 from ..jobs.outputs import say_pieces
 from ..jobs.trimap_file import write_trimap
-from ..specs import WAYS, TrimapSpec
+from ..specs import WAYS, ExrSpec, TrimapSpec
 from .command import command, listed, notice, say
 from .help import plain_option
 from .options import INPUT, MAKING, RESULTS, engine_option, input_options, made_mask_options, mask_options
@@ -47,10 +47,10 @@ def main(source: str, output: str, **options: Any) -> None:
     MASK is a black-and-white or soft mask, or a cut-out with an alpha channel. With --box, --key, --clean-plate or
     --segmenter, the mask is made from PHOTO and no other file is needed.
     """
-    names = ("image", "preview", "exposure", "layer", "input_space", "device", "max_megapixels")
-    of_files = {name: options.pop(name) for name in names}
+    of_files = {name: options[name] for name in ("image", "preview", "device", "max_megapixels")}
     kind = "photo" if any(options[way] is not None for way in WAYS) else "mask"
-    result = write_trimap(source, output, TrimapSpec.of(options, kind=kind), **of_files)
+    spec, exr = TrimapSpec.of(options, kind=kind), ExrSpec.of(options)
+    result = write_trimap(source, output, spec, exr=exr, **of_files)
     if result.pieces is not None:
         notice(f"ltm-trimap: {say_pieces(result.pieces, source)}")
     if not result.unknown_share:

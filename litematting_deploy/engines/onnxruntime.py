@@ -6,7 +6,6 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from .._optional import install, require
 from ..errors import ArtefactError, DependencyError, DeviceError, UsageError, first_line
+from ..files import asset
 from ..sidecar import Sidecar, check_sidecar
 from ..system import core_count
 from .base import CHANNELS, Batch, Described, Engine, check_contract, check_origin
@@ -29,7 +29,7 @@ _ERROR_NAMES = (
 Providers: TypeAlias = list[tuple[str, dict[str, str]]]
 """Names and options of execution providers: the first runs a graph, the others single operators that it lacks."""
 
-GROUP_NORM = Path(str(files("litematting_deploy"))) / "assets" / "group_norm.onnx"
+GROUP_NORM = asset("group_norm.onnx")
 """A function that computes a group norm in float32, by recipes/group_norm.py."""
 
 # A node's operator as it lies in a file, and as many bytes that name the function, in a domain of its own.

@@ -5,7 +5,6 @@ The page is one HTML file and its pictures, without scripts and without anything
 
 from collections.abc import Iterable, Mapping
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 from types import MappingProxyType
@@ -15,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import check_writable, make_folder, replace_file
+from ..files import asset, check_writable, make_folder, replace_file
 from ..images.encode import write_image
 from ..images.photo import shrink
 from ..matting.trimap import UNKNOWN
@@ -27,7 +26,7 @@ MAX_SIDE = 1000
 HEADINGS = ("SAD", "MSE × 1000", "Grad", "Conn", "seconds")
 CLIP_HEADINGS = ("clip", "method", "frames", "dtSSD", "MESSDdt")
 
-_PAGE = files("litematting_deploy") / "assets" / "report.html"
+_PAGE = asset("report.html")
 
 
 class Report:

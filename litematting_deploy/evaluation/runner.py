@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from .._optional import require
-from ..errors import InputError
+from ..errors import InputError, naming
 from ..matting.patches import to_levels
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
+from ..parameters import path_text
 from ..runtime import Matter, open_matter
 from ..runtime.shipped import SHIPPED_ENGINE
 from ..specs import MAX_MEGAPIXELS, Encoding, EngineSpec, PlanSpec
@@ -122,32 +123,35 @@ def evaluate_dataset(
     Raises: `InputError` naming the file; `OutputError`; what loading the engine raises.
     """
     engine, plan = engine or EngineSpec(), plan or PlanSpec()
-    dataset = open_dataset(folder, trimap)
-    total = len(dataset.samples)
-    with open_matter(engine, plan) as matter:
-        methods: dict[str, Matte] = {NETWORK: partial(_stored if plan.published else _estimated, matter)}
-        if peers:
-            progress(0, total, "loading PyMatting (the first time, it compiles for half a minute)")
-            methods |= {name: Peer(name) for name in PEERS}
-        warm_up(methods)
-        described = matter.engine.describe(), matter.placement
-        report = None
-        if report_folder is not None:
-            report = Report(report_folder, title(dataset), subtitle(*described, plan.published))
-        results: dict[str, dict[str, Result]] = {}
-        over_time = ClipMeter()
-        progress(0, total, "evaluating")
-        for example, matted in evaluate(dataset, methods, trimap_encoding, max_megapixels):
-            results[example.name] = {name: item.result for name, item in matted.items()}
-            over_time.add(example, matted)
-            if report is not None:
-                report.add(example, matted)
-            progress(len(results), total, "evaluating")
-    means = {name: mean([row[name] for row in results.values()]) for name in methods}
-    clips = over_time.scores()
-    page = None if report is None else report.finish(means, clips)
-    file = str(engine.engine or SHIPPED_ENGINE)
-    return Evaluation(dataset, described[0], file, described[1], plan.published, results, means, clips, page)
+    place = path_text("folder", folder)
+    page = None if report_folder is None else path_text("report_folder", report_folder)
+    with naming({"folder": place, "report_folder": page, "engine": engine.engine}):
+        dataset = open_dataset(place, trimap)
+        total = len(dataset.samples)
+        with open_matter(engine, plan) as matter:
+            methods: dict[str, Matte] = {NETWORK: partial(_stored if plan.published else _estimated, matter)}
+            if peers:
+                progress(0, total, "loading PyMatting (the first time, it compiles for half a minute)")
+                methods |= {name: Peer(name) for name in PEERS}
+            warm_up(methods)
+            described = matter.engine.describe(), matter.placement
+            report = None
+            if page is not None:
+                report = Report(page, title(dataset), subtitle(*described, plan.published))
+            results: dict[str, dict[str, Result]] = {}
+            over_time = ClipMeter()
+            progress(0, total, "evaluating")
+            for example, matted in evaluate(dataset, methods, trimap_encoding, max_megapixels):
+                results[example.name] = {name: item.result for name, item in matted.items()}
+                over_time.add(example, matted)
+                if report is not None:
+                    report.add(example, matted)
+                progress(len(results), total, "evaluating")
+        means = {name: mean([row[name] for row in results.values()]) for name in methods}
+        clips = over_time.scores()
+        written = None if report is None else report.finish(means, clips)
+        file = str(engine.engine or SHIPPED_ENGINE)
+        return Evaluation(dataset, described[0], file, described[1], plan.published, results, means, clips, written)
 
 
 def _stored(matter: Matter, image: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> NDArray[np.float64]:

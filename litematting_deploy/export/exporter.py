@@ -17,8 +17,9 @@ from .triton import Serving, write_repository
 
 if TYPE_CHECKING:
     from ..model import LiteMatting
-    from .quantise import Calibration, Progress
-    from .verify import Difference, Inputs
+    from ..model.samples import Calibration, Inputs
+    from .quantise import Progress
+    from .verify import Difference
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,12 @@ def export_onnx(
     - `checkpoint`: a .pth, .pt, .ckpt or .safetensors file.
     - `output`: the ONNX; by default next to the checkpoint, with the extension `.onnx`.
     - `spec`: patch size, batch, precision, forms of pooling and norm, tolerance.
-    - `samples`: name to network inputs of the spec's patch size, as `verify.Inputs` has them.
+    - `samples`: name to network inputs of the spec's patch size, as `model.samples.Inputs` has them.
     - `weights_beside`: refer to the weights in the safetensors checkpoint of the same folder; otherwise the ONNX is one
       file with all it needs.
     - `serving`: also write the ONNX into a model repository for Triton.
-    - `calibration`: scenes for `precision="int8"`, which takes minutes more.
+    - `calibration`: scenes for `precision="int8"`, which takes minutes more; `training.calibration.calibration_scenes`
+      draws them, or takes photos.
     - `progress`: called meanwhile.
 
     Raises `ToleranceError` above the spec's tolerance, or where INT8 costs too much SAD (see `quantise`), and nothing

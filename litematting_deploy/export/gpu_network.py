@@ -11,7 +11,8 @@ from ..model import LiteMatting
 from ..model.modules import BRANCHES, PAIRS, PYRAMID_SCALES
 from ..model.pooling import averaging_matrix
 from .drawing import Drawing, Tensor, concat, convolve
-from .gpu_blocks import F32, Blocks, Centred, Map, activation, bordered, of_groups, padded_share, relu, scaled
+from .gpu_blocks import Blocks
+from .gpu_maps import F32, Centred, Map, activation, bordered, of_groups, padded_share, relu, scaled
 
 _ALIGNED = 8
 """Rows of a matrix in half precision come in so many, or a kernel is needed to pad them."""

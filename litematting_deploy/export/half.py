@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ..model import LiteMatting
+from ..model.samples import Inputs
 from .spec import STAGES
-from .verify import Inputs, alpha_of
+from .verify import alpha_of
 
 _SIDE = 256
 """Pixels of the part of a patch on which stages are tried: the network runs some forty times."""

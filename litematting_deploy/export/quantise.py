@@ -26,9 +26,10 @@ from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
 
 from ..errors import ToleranceError, UsageError
 from ..model import LiteMatting
+from ..model.samples import Calibration, Inputs, Scene
 from ..sidecar import Quantisation
 from .spec import ExportSpec
-from .verify import UNKNOWN_CHANNEL, Inputs, alpha_of, filled
+from .verify import UNKNOWN_CHANNEL, alpha_of, filled
 
 MOST_WORSE = 0.02
 """How far SAD may be above fp32's, as a share."""
@@ -38,27 +39,8 @@ _AIM = 0.01
 
 _NAMED = 4
 
-Scene: TypeAlias = tuple[Inputs, NDArray[np.float32]]
-"""Network inputs of one patch, and its alpha (H, W), 0..1."""
-
 Progress: TypeAlias = Callable[[float, str], None]
 """Called with the part done, 0..1, and the name of the phase. The part falls where more turns out to be needed."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What an export in INT8 needs to see; every patch is of the spec's size.
-
-    name: where `ranges` come from, for the sidecar. ranges: patches whose activations set the scales.
-    tuning: drawn scenes on which layers are chosen. judged: others, on which the result is accepted or refused.
-    counts: how many `ranges`, `tuning` and `judged` are, for progress.
-    """
-
-    name: str
-    ranges: Iterable[Inputs]
-    tuning: Iterable[Scene]
-    judged: Iterable[Scene]
-    counts: tuple[int, int, int] = (0, 0, 0)
 
 
 @dataclass(frozen=True)

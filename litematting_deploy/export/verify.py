@@ -2,10 +2,10 @@
 
 import copy
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -13,11 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from ..model import LiteMatting
+from ..model.samples import Inputs
 from .scenes import OF_EVERY_EXPORT, scene
 from .spec import ExportSpec
-
-Inputs: TypeAlias = Mapping[str, NDArray[np.float32]]
-"""image (N, 3, H, W), trimap (N, 3, H, W) and guide (N, 2, H, W), as the network takes them."""
 
 UNTRACED_BATCH = 3
 UNKNOWN_CHANNEL = 1

@@ -214,7 +214,8 @@ def _orientation_of(picture: Image.Image) -> int:
 
 def _check_exif_of(picture: Image.Image, path: str | Path) -> None:
     """Raise `InputError` for EXIF tags that share their bytes. It may load a PNG, whose EXIF may follow the pixels."""
-    if isinstance(picture, TiffImageFile):
+    # Pillow reads these while it opens the file, so that `header_checks` has looked at them before.
+    if isinstance(picture, TiffImageFile | JpegImageFile):
         return
     if picture.format == "PNG" and "exif" not in picture.info:
         picture.load()

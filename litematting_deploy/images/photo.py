@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, UsageError
-from ..parameters import EXPOSURE, path_text
+from ..parameters import path_text
 from ..profiling import stage
-from ..specs import MAX_MEGAPIXELS
+from ..specs import MAX_MEGAPIXELS, ExrSpec
 from .colour import SRGB, Space, levels_to, to_half_or_float, upper_bits
 from .decode import decode
 from .exr import is_exr, read_exr_rgb
@@ -144,9 +144,7 @@ def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDAr
 def read_photo(
     path: str | Path,
     max_megapixels: float = MAX_MEGAPIXELS,
-    exposure_stops: float | None = None,
-    layer: str | None = None,
-    input_space: str | None = None,
+    exr: ExrSpec = ExrSpec(),
 ) -> Photo:
     """Read an 8- or 16-bit PNG, JPEG, TIFF, WebP or BMP, RGB, grey or palette, or an OpenEXR file of R, G, B or Y.
 
@@ -155,25 +153,20 @@ def read_photo(
     since its results are in colour.
 
     max_megapixels: the largest width times height, in millions of pixels.
-    exposure_stops: of OpenEXR photos, of which the network sees light times 2**exposure_stops, clipped to 0..1 and
-    sRGB-encoded, infinity as 1 and NaN as 0.
-    layer: of OpenEXR photos, as beauty of the channels beauty.R, beauty.G and beauty.B.
-    input_space: of OpenEXR photos, the name of a scene-linear space, see `images.ocio`; sRGB's primaries by default.
-    Raises `InputError`, and `UsageError` for an exposure that is out of range, or of a photo other than OpenEXR.
+    exr: how an OpenEXR photo is read; the network sees its light clipped to 0..1 and sRGB-encoded, infinity as 1 and
+    NaN as 0.
+    Raises `InputError`, and `UsageError` where `exr` says something about a photo other than OpenEXR.
     """
-    if exposure_stops is not None:
-        EXPOSURE.check("exposure", exposure_stops)
     if is_exr(path):
-        pixels, header = read_exr_rgb(path, max_megapixels, layer)
-        space = SRGB if input_space is None else _ocio_space(input_space)
-        network = _seen(pixels, space, exposure=2.0 ** (exposure_stops or 0))
+        pixels, header = read_exr_rgb(path, max_megapixels, exr.layer)
+        space = SRGB if exr.input_space is None else _ocio_space(exr.input_space)
+        network = _seen(pixels, space, exposure=2.0 ** (exr.exposure or 0))
         return Photo(str(path), pixels, network, space, Metadata(exr=header))
-    for name, value in {"exposure": exposure_stops, "layer": layer, "input_space": input_space}.items():
-        if value is not None:
-            raise UsageError(
-                f"`{name}` applies only to scene-linear OpenEXR photos, and {path} is not one; leave it out",
-                parameter=name,
-            )
+    for name in exr.differing():
+        raise UsageError(
+            f"`{name}` applies only to scene-linear OpenEXR photos, and {path} is not one; leave it out",
+            parameter=name,
+        )
     decoded = decode(path, max_megapixels)
     if decoded.alpha is not None:
         raise InputError(

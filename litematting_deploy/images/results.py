@@ -3,7 +3,7 @@
 import os
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -24,21 +24,31 @@ _PNG_END = b"\0\0\0\0IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
 _DTYPES: dict[Depth, type[Any]] = {"8": np.uint8, "16": np.uint16, "half": np.float16, "float": np.float32}
 
 
-def check_output(
-    path: str | Path, inputs: tuple[str | Path, ...] = (), suffixes: tuple[str, ...] = WRITE_SUFFIXES
-) -> None:
-    """Raise `UsageError` or `OutputError`, before any work is done, where a result cannot be written.
+def check_outputs(named: Mapping[str, str], inputs: Iterable[str | Path]) -> None:
+    """Raise, before any work is done, where a result cannot be written, or is one of the inputs or another result.
 
-    inputs: files of which the result must not be one.
-    suffixes: that the result may have.
+    named: the files of the results, by their parameters. inputs: what they are made from; what does not exist is left
+    aside, such as the colour of a background.
+
+    Raises `UsageError`, `OutputError`.
     """
-    target = Path(path)
-    if target.suffix.lower() not in suffixes:
+    sources = [path for path in inputs if os.path.exists(path)]
+    taken: set[str] = set()
+    for name, path in named.items():
+        # Not by name: links and other spellings lead to the same file.
+        place = os.path.realpath(path)
+        if place in taken:
+            raise UsageError(f"{path}: two results would have this name; choose another", parameter=name)
+        taken.add(place)
+        check_writable(path)
+        if os.path.exists(path) and any(os.path.samefile(path, source) for source in sources):
+            raise UsageError(f"{path}: would overwrite an input; choose another output", parameter=name)
+
+
+def check_suffix(path: str | Path, suffixes: tuple[str, ...] = WRITE_SUFFIXES) -> None:
+    """Raise `UsageError` for the name of a result without one of the extensions `suffixes`."""
+    if Path(path).suffix.lower() not in suffixes:
         raise UsageError(f"{path}: results must end in {', '.join(suffixes)}; choose one of these endings")
-    check_writable(target)
-    # Not by name: links and other spellings lead to the same file.
-    if target.exists() and any(os.path.exists(other) and target.samefile(other) for other in inputs):
-        raise UsageError(f"{path}: would overwrite an input; choose another output")
 
 
 def check_depth(paths: Iterable[str | Path], depth: Depth | None) -> None:

@@ -1,42 +1,32 @@
 """A clip and its trimaps to clips, segment by segment."""
 
 import contextlib
-import functools
 import itertools
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ForegroundError, InputError, LiteMattingError, NotFiniteError, OutputError, UsageError, counted
-from ..files import check_writable
-from ..images.background import Background
-from ..images.photo import Photo
-from ..matting.composite import trimap_preview
-from ..matting.foreground import estimate_foreground
+from ..errors import ForegroundError, InputError, LiteMattingError, NotFiniteError, OutputError, counted
 from ..matting.steady import Moment, steadied
 from ..matting.trimap import FOREGROUND, unsure
-from ..matting.unmixing import Unmix, unmix
 from ..runtime import Matter
 from ..specs import DEFAULT_SEGMENT, JobSpec
-from ..video.codecs import Content, codec_for
-from ..video.mux import check_sound, join
-from ..video.reader import Clip, ClipFrame
+from ..video.mux import join
+from ..video.reader import Clip
 from ..video.segments import Result, Segment, Segments
 from .clip_masks import ClipMasks, FrameTrimaps
+from .clip_results import ClipResults
 from .clip_trimaps import ClipTrimaps, Pair
 from .outputs import Remarks, notes
 from .progress import Alpha, JobResult, ProgressMeter, Report
 from .resume import keep_settings, open_begun, result_settings
 from .run import run
 from .trimaps import Trimap, closing_masks, open_masks
-
-Floats = NDArray[np.float32]
 
 
 class _FrameError(LiteMattingError):
@@ -129,90 +119,6 @@ def _joined_without_colours(
     return ForegroundError(
         f"{why}; {job.output.alpha} was written, {others} was not; fix this and continue with `resume`"
     )
-
-
-@dataclass(frozen=True)
-class ClipResults:
-    """The clips that a job writes.
-
-    results: by their names, in the order of `specs.RESULTS`, so that the matte is the first.
-    premultiplied: R'G'B' of results with an alpha channel are multiplied by it.
-    background: lies behind the cut-out.
-    """
-
-    results: Mapping[str, Result]
-    premultiplied: bool = False
-    background: Background | None = None
-
-    @classmethod
-    def of(cls, job: JobSpec, clip: Clip) -> Self:
-        """Return the checked results of a job. Raises `UsageError`, `InputError`, `OutputError`."""
-        spec, hw = job.output, clip.first.hw
-        results = {}
-        for name, path in spec.named.items():
-            content: Content | None = "colour" if name in spec.opaque else "alpha"
-            # What a matte is in depends on its codec alone.
-            codec, content = (spec.codec, None) if name == "alpha" else (None, content)
-            results[name] = Result(path, *codec_for(path, codec, content, hw))
-        taken = {Path(path).resolve() for path in (job.images, job.source, *job.trimap.files)}
-        for result in results.values():
-            place = Path(result.path).resolve()
-            if place in taken:
-                raise UsageError(f"{result.path}: is also an input or another result; choose another name")
-            taken.add(place)
-            check_writable(place)
-            if spec.sound:
-                check_sound(clip, result.path)
-        if spec.premultiplied is not None and all(result.content != "alpha" for result in results.values()):
-            raise UsageError("`premultiplied` requires a result with an alpha channel, and there is none; leave it out")
-        background = (
-            None if spec.background is None else Background(spec.background, job.max_megapixels, spec.background_fit)
-        )
-        if background is not None:
-            # Whether it fits the frames is found now, at an empty one, rather than after hours.
-            shape = np.zeros((*hw, 3), np.uint8)
-            background.placed(Photo(clip.first.name, shape, shape, clip.first.colours.space), shown=True)
-        return cls(results, bool(spec.premultiplied), background)
-
-    def pictures(
-        self,
-        frame: ClipFrame,
-        network: NDArray[np.uint8],
-        trimap: Trimap,
-        alpha: Floats,
-        unmixed: Unmix = unmix,
-    ) -> list[Floats]:
-        """Return a picture of the frame for each result, as `video.writer.codes_of` takes them.
-
-        Colours are estimated, and mixed with a background, in light; opaque pixels keep the frame's.
-        network: (H, W, 3) uint8 sRGB, the frame as the network sees it.
-        trimap: is shown in the preview. alpha: (H, W) float32, 0..1. unmixed: finds the colours.
-        """
-        weight = alpha[:, :, None]
-        # Only where they are wanted: to estimate colours takes longer than the network, and mattes need none.
-        photo = functools.cache(lambda: frame.photo(network))
-        light = functools.cache(lambda: estimate_foreground(photo(), alpha, unmixed))
-        colours = functools.cache(lambda: frame.colours.to_signal(light()))
-
-        def picture(name: str, result: Result) -> Floats:
-            if name == "preview":
-                return _preview(frame, trimap)
-            if result.content == "grey":
-                return alpha
-            if name == "cutout" and self.background is not None:
-                behind = self.background.placed(photo(), shown=True)(slice(None))
-                return frame.colours.to_signal(light() * weight + behind * (1 - weight))
-            if result.content == "colour":
-                return colours()
-            return np.dstack([colours() * weight if self.premultiplied else colours(), alpha])
-
-        return [picture(name, result) for name, result in self.results.items()]
-
-
-def _preview(frame: ClipFrame, trimap: Trimap) -> Floats:
-    """Return R'G'B' (H, W, 3) of a frame with what is estimated of it tinted."""
-    levels = np.rint(frame.signal().clip(0, 1) * 255).astype(np.uint8)
-    return trimap_preview(trimap.values, levels, trimap.mask).astype(np.float32) / np.float32(255)
 
 
 def _is_done(files: Iterable[str], sources: tuple[str, ...]) -> bool:

@@ -4,8 +4,6 @@ keyframes, for some."""
 import contextlib
 import functools
 import hashlib
-import itertools
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,21 +16,14 @@ from ..errors import InputError
 from ..images.mask import read_mask, read_trimap
 from ..matting.carrying import LONGEST, PackedTrimap, carried
 from ..matting.motion import Grey, grey_of
-from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, decode
-from ..specs import Encoding, TrimapSpec
+from ..matting.trimap import FOREGROUND
+from ..specs import TrimapSpec
 from ..video import is_video
 from ..video.reader import Clip, ClipFrame
-from .frames import find_sources, is_many
+from .clip_greys import check_whole, decode_grey, numbered, sized
+from .frames import is_many
 from .keyframes import Span, check_distances, span_of, too_far
 from .trimaps import Read, Trimap, check_together, meaning_of, spread, trimap_of
-
-SURE_BACKGROUND, SURE_FOREGROUND = 32, 223
-"""In a clip of trimaps, values up to the one are background, from the other on foreground, and all between unknown:
-compression moves grey values, and black and white may be 16 and 235."""
-_NEAR_GREY = (96, 161)
-_CLEAR_SHARE = 0.5
-# The last digits of a name: of tri2.0001.png the number is 1.
-_NUMBER = re.compile(r"(\d+)\D*$")
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,12 +122,12 @@ class ClipTrimaps:
         self._clip = Clip(path, max_megapixels) if is_video(path) else None
         if self._clip is None and not is_many(path):
             raise InputError(f"{path}: for a clip, this must be a clip, a folder or a pattern with one image per frame")
-        numbered = _numbered(path) if self._clip is None else {}
+        files = numbered(path) if self._clip is None else {}
         if first_number is None:
-            _check_whole(path, list(numbered))
-        self._files = list(numbered.values())
+            check_whole(path, list(files))
+        self._files = list(files.values())
         # By the indices of their frames.
-        self._keys = {number - (first_number or 0): str(file) for number, file in numbered.items()}
+        self._keys = {number - (first_number or 0): str(file) for number, file in files.items()}
         self._count = len(self._files) if self._clip is None else self._clip.count
 
     def check(self, clip: Clip) -> None:
@@ -169,7 +160,7 @@ class ClipTrimaps:
             name, read = next(rest, ("", None))
             if read is None:
                 raise InputError(f"{self.path}: ends before {frame.name}; provide one image per frame")
-            yield Pair(frame, name, _sized(name, read, frame, clip.path))
+            yield Pair(frame, name, sized(name, read, frame, clip.path))
         if next(rest, None) is not None:
             raise InputError(f"{self.path}: continues after the last frame of {clip.path}; provide one image per frame")
 
@@ -217,7 +208,7 @@ class ClipTrimaps:
         file = self._keys.get(frame.index)
         if file is None:
             return None
-        return Pair(frame, file, _sized(file, partial(self._read, Path(file), False), frame, clip.path))
+        return Pair(frame, file, sized(file, partial(self._read, Path(file), False), frame, clip.path))
 
     def _greys(self, files: Iterable[Path], *, alone: bool) -> Iterator[tuple[str, Read]]:
         """Yield the name of each picture of the clip or, if there is none, of files, and what reads its pixels (H, W).
@@ -291,73 +282,3 @@ class _Ahead:
 def _bytes(grey: object) -> bytes:
     """Return what is hashed of a picture (H, W); nothing of an error."""
     return grey.tobytes() if isinstance(grey, np.ndarray) else b""
-
-
-def decode_grey(grey: NDArray[np.uint8], name: str, encoding: Encoding | None, compressed: bool) -> NDArray[np.uint8]:
-    """Return a trimap (H, W) of 0 / 128 / 255 from a grey picture.
-
-    compressed: it went through a video codec. Raises `InputError`, also for what is rather a soft matte, or labels.
-    """
-    if encoding in ("exact", "labels") or not compressed:
-        return decode(grey, encoding or "exact", name)
-    if encoding is None:
-        _check_compressed(grey, name)
-    sure = np.where(grey >= SURE_FOREGROUND, np.uint8(FOREGROUND), np.uint8(BACKGROUND))
-    return np.where((grey > SURE_BACKGROUND) & (grey < SURE_FOREGROUND), np.uint8(UNKNOWN), sure)
-
-
-def _check_compressed(grey: NDArray[np.uint8], name: str) -> None:
-    """Raise `InputError` for a compressed picture (H, W) that is rather a matte, or labels, than a trimap."""
-    counts = np.bincount(grey.ravel(), minlength=256)
-    unknown = counts[SURE_BACKGROUND + 1 : SURE_FOREGROUND].sum()
-    # A codec moves grey 128 a little; in a matte the values between lie everywhere.
-    if unknown and counts[slice(*_NEAR_GREY)].sum() < _CLEAR_SHARE * unknown:
-        raise InputError(
-            f"{name}: most values between black and white are far from grey 128, so this looks like a matte, not a "
-            "trimap; give it as `mask`, or set `trimap_encoding=between`"
-        )
-    # Fewer may be what compression makes of a black frame.
-    if counts[3:].sum() == 0 and counts[1:3].sum() > grey.size / 100:
-        raise InputError(f"{name}: contains only 0, 1 and 2; if these are labels, set `trimap_encoding=labels`")
-
-
-def _sized(name: str, read: Read, frame: ClipFrame, clip: str) -> NDArray[np.uint8] | InputError:
-    """Return the pixels of a picture or, where it cannot be read or is not of its frame's size, the error."""
-    try:
-        grey = read()
-    # As a value: raised here, it would end the clip even where the job goes past frames that fail.
-    except InputError as error:
-        return error
-    if grey.shape == frame.hw:
-        return grey
-    (height, width), (frame_height, frame_width) = grey.shape, frame.hw
-    return InputError(f"{name}: is {width}x{height}, but {clip} is {frame_width}x{frame_height}; the sizes must match")
-
-
-def _numbered(path: str) -> dict[int, Path]:
-    """Return the images of a folder or pattern by their numbers, in the order of these. Raises `InputError`."""
-    files: dict[int, Path] = {}
-    for frame in find_sources(path, path).frames:
-        number = frame.number
-        if number is None:  # of a folder
-            last = _NUMBER.search(frame.image.stem)
-            if last is None:
-                raise InputError(
-                    f"{frame.image}: has no number in its name; number the images for a clip, as in tri.0001.png, "
-                    "or move the file away"
-                )
-            number = int(last[1])
-        if number in files:
-            raise InputError(f"{frame.image}: has the same number as {files[number]}; move one of them away")
-        files[number] = frame.image
-    return {number: files[number] for number in sorted(files)}
-
-
-def _check_whole(path: str, numbers: list[int]) -> None:
-    """Raise `InputError` where rising numbers leave one out."""
-    for before, after in itertools.pairwise(numbers):
-        if after > before + 1:
-            raise InputError(
-                f"{path}: number {before + 1} is missing; provide one image per frame, or set `keyframes` if only "
-                "some frames have one"
-            )

@@ -8,15 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from ..errors import InputError, UsageError, counted
 from ..images.suffixes import READ_SUFFIXES, looks_like_image, why_left_out
 from ..specs import JobSpec
+from .frame_numbers import parse_numbers, shard
 
-Item = TypeVar("Item")
-
-_MOST_NUMBERS = 1_000_000
 _MOST_NAMED = 8
 _PATTERN = re.compile(r"%0?(\d{0,3})d|(#+)")  # no name has more than 255 digits
 
@@ -155,45 +153,6 @@ def chosen_frames(job: JobSpec) -> tuple[list[Frame], list[int], Sources]:
 def means(pattern: str | Path, name: str) -> bool:
     """Return whether a file of that name, in the folder of a pattern, would be one of its frames."""
     return _rule(Path(pattern)).fullmatch(name) is not None
-
-
-def shard(frames: list[Item], text: str) -> list[Item]:
-    """Return the part `3/16` of a job: every sixteenth frame, beginning with the third. Raises `UsageError`."""
-    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
-    index, count = map(int, match.groups()) if match else (0, 0)
-    if not 1 <= index <= count:
-        raise UsageError(f"`shard` must be PART/PARTS, such as 3/16, with PART from 1 to PARTS; got {text!r}")
-    return frames[index - 1 :: count]
-
-
-def parse_numbers(text: str) -> list[int]:
-    """Return the numbers of a text as 1-100, 1-100x2 (every second) or 1,5,9-12. Raises `UsageError`."""
-    found: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"(-?\d{1,18})(?:-(-?\d{1,18})(?:x([1-9]\d{0,17}))?)?", part.strip())
-        if match is None:
-            raise UsageError(f"`frames` must be numbers such as 1-100, 1-100x2 or 1,5,9-12; got {text!r}")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise UsageError(f"`frames` must be in ascending order, unlike {part.strip()}; got {text!r}")
-        # They are held in memory, and a number with a digit too many would fill it.
-        if last - first >= _MOST_NUMBERS:
-            raise UsageError(
-                f"`frames` must be at most {_MOST_NUMBERS} numbers, and {part.strip()} is more; choose fewer"
-            )
-        found += range(first, last + 1, int(match[3] or 1))
-    return found
-
-
-def say_numbers(numbers: Iterable[int]) -> str:
-    """Return numbers as a short text that `parse_numbers` reads: 1,5,9-12."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1][1:] = [number]
-        else:
-            runs.append([number])
-    return ",".join("-".join(map(str, run)) for run in runs)
 
 
 def _is_pattern(source: str | Path) -> bool:

@@ -1,6 +1,5 @@
 """The results of photos: which files come out of a photo and its alpha, and what there is to say about them."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from ..errors import ForegroundError, InputError, UsageError, counted
 from ..images.background import Background
 from ..images.encode import MOST_JPEG_SIDE, write_image
 from ..images.photo import Photo
-from ..images.results import check_depth, check_output, result_dtype
+from ..images.results import check_depth, check_outputs, check_suffix, result_dtype
 from ..images.suffixes import (
     JPEG_SUFFIXES,
     PNG_SUFFIX,
@@ -50,7 +49,7 @@ class Results:
         Raises `UsageError`, `OutputError`, and `InputError` for the image of a background.
         """
         spec = job.output
-        results = cls(spec, (job.images, job.source, spec.background or "", *job.trimap.files), job.plan.published)
+        results = cls(spec, job.inputs, job.plan.published)
         results.check()
         check_depth([spec.alpha, *results.colours], spec.depth)
         if spec.background is None:
@@ -69,13 +68,7 @@ class Results:
 
     def check(self) -> None:
         """Raise before any work is done when a file cannot be written, or is one of the inputs or another result."""
-        taken: set[str] = set()
         for name, path in self.spec.named.items():
-            # Through links, where two names may stand for one file.
-            place = os.path.realpath(path)
-            if place in taken:
-                raise UsageError(f"{path}: two results would have this name; choose another")
-            taken.add(place)
             opaque = name in self.spec.opaque
             if is_jpeg_name(path) and not opaque:
                 lacks = "transparency; give `background`, too, or" if name == "cutout" else "exact values;"
@@ -85,7 +78,8 @@ class Results:
                 )
             # A preview is to look at, which OpenEXR is not for.
             lossless = WRITE_SUFFIXES if name == "preview" else RESULT_SUFFIXES
-            check_output(path, self.inputs, (*lossless, *(JPEG_SUFFIXES if opaque else ())))
+            check_suffix(path, (*lossless, *(JPEG_SUFFIXES if opaque else ())))
+        check_outputs(self.spec.named, self.inputs)
 
     def check_photo(self, photo: Photo) -> None:
         """Raise `InputError` before the matte is computed when the files of this photo could not be made."""

@@ -1,8 +1,6 @@
 """One trimap to a file: from a mask, or from a photo and nothing else."""
 
-import os
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +9,11 @@ from ..errors import UsageError
 from ..images.encode import write_image
 from ..images.mask import read_mask
 from ..images.photo import read_photo
-from ..images.results import check_output
+from ..images.results import check_outputs, check_suffix
 from ..matting.composite import trimap_preview
 from ..matting.trimap import UNKNOWN, unsure
 from ..segmentation.maker import open_maker
-from ..specs import AUTO, MAX_MEGAPIXELS, TrimapSpec
+from ..specs import AUTO, MAX_MEGAPIXELS, ExrSpec, TrimapSpec
 from .trimaps import Trimap, band_of, closing_masks, meaning_of, trimap_for, trimap_of
 
 
@@ -47,9 +45,7 @@ def write_trimap(
     *,
     image: str | None = None,
     preview: str | None = None,
-    exposure: float | None = None,
-    layer: str | None = None,
-    input_space: str | None = None,
+    exr: ExrSpec = ExrSpec(),
     device: str = AUTO,
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> TrimapResult:
@@ -57,19 +53,20 @@ def write_trimap(
 
     source: the mask or, where the spec makes one from it, the photo. spec: how the mask is read or made, and its
     unknown band. image: the photo of a given mask, for an adaptive band and for the preview. preview: a file for a
-    picture of what will be estimated. exposure, layer, input_space: of an OpenEXR photo, see `read_photo`. device: of a
-    segmenter. Raises `UsageError`, `InputError`, `OutputError`, and what opening a segmenter raises.
+    picture of what will be estimated. exr: how an OpenEXR photo is read. device: of a segmenter. Raises `UsageError`,
+    `InputError`, `OutputError`, and what opening a segmenter raises.
     """
     made = spec.kind == "photo"
-    exr: dict[str, Any] = {"exposure": exposure, "layer": layer, "input_space": input_space}
-    _check(spec, output, image, preview, exr, device)
+    _check(spec, image, preview, exr, device)
     meaning, _ = meaning_of(spec), band_of(spec)
-    for path in filter(None, (output, preview)):
-        check_output(path, (source, *spec.files, image) if image else (source, *spec.files))
+    named = {"output": output} | ({} if preview is None else {"preview": preview})
+    for path in named.values():
+        check_suffix(path)
+    check_outputs(named, (source, *spec.files, *filter(None, (image,))))
     photo_path = source if made else image
-    photo = None if photo_path is None else read_photo(photo_path, max_megapixels, exposure, layer, input_space)
+    photo = None if photo_path is None else read_photo(photo_path, max_megapixels, exr)
     if photo is not None and made:
-        with closing_masks(open_maker(spec, device, None, max_megapixels, **exr)) as maker:
+        with closing_masks(open_maker(spec, device, None, max_megapixels, exr=exr)) as maker:
             trimap = trimap_for(photo, source, spec, max_megapixels, alone=True, maker=maker)
         shown = photo.network
     else:
@@ -88,9 +85,7 @@ def write_trimap(
     return TrimapResult(tuple(pictures), pictures[output], unsure(pictures[output]), trimap.pieces)
 
 
-def _check(
-    spec: TrimapSpec, output: str, image: str | None, preview: str | None, exr: dict[str, Any], device: str
-) -> None:
+def _check(spec: TrimapSpec, image: str | None, preview: str | None, exr: ExrSpec, device: str) -> None:
     """Raise `UsageError` for arguments of `write_trimap` that do not fit each other."""
     made = spec.kind == "photo"
     if made and image is not None:
@@ -103,10 +98,5 @@ def _check(
         raise UsageError("`adaptive` requires `image`, the photo in which it looks for fine edges; add it")
     if image is not None and not spec.adaptive and preview is None:
         raise UsageError("`image` requires `adaptive` or `preview`; add one of them, or leave it out")
-    for name, value in exr.items():
-        if value is not None and image is None and not made:
-            raise UsageError(f"`{name}` requires `image`, the photo that it applies to; add it", parameter=name)
-    if preview is not None and os.path.realpath(preview) == os.path.realpath(output):
-        raise UsageError(
-            f"{preview}: the trimap and its preview must be different files; choose another name", parameter="preview"
-        )
+    for name in exr.differing() if image is None and not made else ():
+        raise UsageError(f"`{name}` requires `image`, the photo that it applies to; add it", parameter=name)

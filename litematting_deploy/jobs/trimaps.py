@@ -60,8 +60,7 @@ def open_masks(job: JobSpec, opened: Segmenter | None = None) -> MaskMaker | Non
 
     opened: the segmenter of the job, where somebody has opened it.
     """
-    exr = {"exposure": job.exposure, "layer": job.layer, "input_space": job.input_space}
-    return open_maker(job.trimap, job.engine.device, job.engine.threads, job.max_megapixels, opened, **exr)
+    return open_maker(job.trimap, job.engine.device, job.engine.threads, job.max_megapixels, opened, job.exr)
 
 
 @contextlib.contextmanager
@@ -144,7 +143,7 @@ def trimap_of_made(
 
 def photo_of(image: str | Path, job: JobSpec) -> Photo:
     """Return a photo as the job says that it is read. Raises `InputError`."""
-    return read_photo(image, job.max_megapixels, job.exposure, job.layer, job.input_space)
+    return read_photo(image, job.max_megapixels, job.exr)
 
 
 def read_pair(

@@ -1,22 +1,19 @@
 """What the package ships: weights, the engine that reads them, and the example photo."""
 
-from importlib.resources import files
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files import asset
 from ..images.mask import read_trimap
 from ..images.photo import read_image
 from ..matting.samples import balanced_patch
 
-_ASSETS = Path(str(files("litematting_deploy"))) / "assets"
-SHIPPED_CHECKPOINT = _ASSETS / "litematting.safetensors"
-SHIPPED_ENGINE = _ASSETS / "litematting.onnx"
-EXAMPLE_IMAGE = _ASSETS / "dandelion.jpg"
-EXAMPLE_TRIMAP = _ASSETS / "dandelion_trimap.png"
-TINY_ENGINE = _ASSETS / "tiny.onnx"
-EXPECTED = _ASSETS / "expected.json"
+SHIPPED_CHECKPOINT = asset("litematting.safetensors")
+SHIPPED_ENGINE = asset("litematting.onnx")
+EXAMPLE_IMAGE = asset("dandelion.jpg")
+EXAMPLE_TRIMAP = asset("dandelion_trimap.png")
+TINY_ENGINE = asset("tiny.onnx")
+EXPECTED = asset("expected.json")
 
 
 def example_patch(patch_hw: tuple[int, int]) -> dict[str, NDArray[np.float32]]:

@@ -1,7 +1,7 @@
 """What makes the masks of a job: opened once, asked for the mask of each photo, and closed at the end."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..images.exr import is_exr
 from ..images.mask import read_mask
 from ..images.photo import Photo, read_photo
-from ..specs import AUTO, MAX_MEGAPIXELS, WAYS, TrimapSpec
+from ..specs import AUTO, MAX_MEGAPIXELS, WAYS, ExrSpec, TrimapSpec
 from .box import Box, mask_from_box
 from .key import mask_from_key
 from .model import Segmenter
@@ -150,12 +150,12 @@ def open_maker(
     threads: int | None = None,
     max_megapixels: float = MAX_MEGAPIXELS,
     opened: Segmenter | None = None,
-    **exr: Any,
+    exr: ExrSpec = ExrSpec(),
 ) -> MaskMaker | None:
     """Open what makes the masks that a spec describes; None where trimaps or masks are given.
 
     device, threads: of a segmenter. opened: the segmenter of the spec, where somebody has opened it already.
-    exr: how an OpenEXR plate is read, as its photos are, see `read_photo`.
+    exr: how an OpenEXR plate is read, as its photos are.
     Raises `InputError` for a plate or strokes that cannot be read, and what opening a segmenter raises.
     """
     if spec.kind != "photo":
@@ -176,9 +176,6 @@ def open_maker(
     )
 
 
-def _read_plate(path: str, max_megapixels: float, exr: dict[str, Any]) -> NDArray[np.uint8]:
+def _read_plate(path: str, max_megapixels: float, exr: ExrSpec) -> NDArray[np.uint8]:
     """Return what the network would see of a plate, (H, W, 3) uint8; see `open_maker`. Raises `InputError`."""
-    exposure, layer, input_space = (exr.get(name) for name in ("exposure", "layer", "input_space"))
-    if is_exr(path):
-        return read_photo(path, max_megapixels, exposure, layer, input_space).network
-    return read_photo(path, max_megapixels).network
+    return read_photo(path, max_megapixels, exr if is_exr(path) else ExrSpec()).network

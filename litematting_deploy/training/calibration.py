@@ -3,19 +3,21 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, naming
+from ..files import asset
 from ..images.mask import read_mask, read_trimap
 from ..images.photo import read_image
 from ..matting.samples import balanced_patch
 from ..matting.trimap import UNKNOWN, decode, from_mask, no_unknown
 from ..matting.unknown_band import Band
+from ..model.samples import Calibration, Inputs, Scene
+from ..parameters import path_text
 from ..specs import DEFAULT_UNKNOWN_WIDTH
 from .drawing import Stream
 from .families import FAMILIES
@@ -25,17 +27,39 @@ from .procedural import cut
 from .recipe import Augment
 from .scenes import compose
 
-Inputs: TypeAlias = dict[str, NDArray[np.float32]]
-"""image (1, 3, H, W), trimap (1, 3, H, W) and guide (1, 2, H, W), as the network takes them."""
+DRAWN = "drawn"
 
 _TRIMAP, _MASK = "_trimap", "_mask"
 # Few photos lie behind many scenes: nearly all are recoloured or mixed.
 _AUGMENT = Augment(photo_variety=0.8)
+_BEHIND = asset("dandelion.jpg")
+# How many drawn scenes set ranges, how many of these choose layers, and how many others judge; each with its seed.
+_RANGES, _TUNING, _JUDGED = 24, 12, 48
+_SEEN, _UNSEEN = 1, 2
 
 
-def drawn_scenes(
-    photos: Sequence[Path], patch_hw: tuple[int, int], count: int, seed: int
-) -> Iterator[tuple[Inputs, NDArray[np.float32]]]:
+def calibration_scenes(source: str | Path, patch_hw: tuple[int, int]) -> Calibration:
+    """Return what `export_onnx` needs to see for `precision="int8"`.
+
+    - `source`: `drawn`, or a folder of photos whose activations set the scales, each `NAME.jpg` with `NAME_trimap.png`
+      or `NAME_mask.png` next to it. Layers are chosen and the result is judged on drawn scenes in any case.
+    - `patch_hw`: height and width of the export's patches in pixels, `ExportSpec.patch_hw`.
+
+    Photos are read at once, scenes are drawn when they are needed. Raises `InputError` about the folder or its files.
+    """
+    seen, tuning, judged = (
+        drawn_scenes([_BEHIND], patch_hw, count, seed)
+        for count, seed in ((_RANGES, _SEEN), (_TUNING, _SEEN), (_JUDGED, _UNSEEN))
+    )
+    if source == DRAWN:
+        return Calibration(DRAWN, (inputs for inputs, _ in seen), tuning, judged, (_RANGES, _TUNING, _JUDGED))
+    folder = path_text("calibration", source)
+    with naming({"calibration": folder}):
+        photos = photo_patches(folder, patch_hw)
+    return Calibration(Path(folder).name, photos, tuning, judged, (len(photos), _TUNING, _JUDGED))
+
+
+def drawn_scenes(photos: Sequence[Path], patch_hw: tuple[int, int], count: int, seed: int) -> Iterator[Scene]:
     """Yield `count` scenes of one patch with their alpha (H, W) float32, 0..1, of all families in turn.
 
     photos: files of what lies behind, and of colours. seed: another one makes other scenes. Raises `InputError`.

@@ -11,11 +11,13 @@ import pytest
 from PIL import Image
 
 from litematting_deploy.benchmarks import report
+from litematting_deploy.benchmarks.accuracy import accuracy, tolerance
 from litematting_deploy.benchmarks.backends import BACKENDS, chosen
 from litematting_deploy.benchmarks.compare import changes, check_same_machine
 from litematting_deploy.benchmarks.plot import png
 from litematting_deploy.benchmarks.results import Accuracy, Latency, OnGpu, Results, Row, read_results
-from litematting_deploy.benchmarks.suite import BenchSpec, accuracy, benchmark, tolerance
+from litematting_deploy.benchmarks.spec import BenchSpec
+from litematting_deploy.benchmarks.suite import benchmark
 from litematting_deploy.errors import ArtefactError, InputError, UsageError
 from litematting_deploy.export.spec import TOLERANCES
 from litematting_deploy.runtime.shipped import example_patch
@@ -174,6 +176,10 @@ def test_backends_by_name_and_family() -> None:
         ("resolution", 100, "`resolution` .*100"),
         ("backends", ("abacus",), "`backends` must be all, or some of .*; got 'abacus'"),
         ("threads", 0, "`threads` must be 1 or more; got 0"),
+        ("batches", (1, 0), "`batches` must be 1 or more; got 0"),
+        ("tolerance", 0.0, "`tolerance` must be a number above 0; got 0"),
+        ("engines", "m.onnx", "`engines` must be .*; got 'm.onnx'"),
+        ("checkpoint", 3, "`checkpoint` must be .*; got 3"),
     ],
 )
 def test_a_spec_that_no_benchmark_can_have_is_refused(field: str, value: Any, words: str) -> None:
@@ -183,5 +189,6 @@ def test_a_spec_that_no_benchmark_can_have_is_refused(field: str, value: Any, wo
 
 
 def test_a_missing_file_is_refused_before_anything_runs(tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match=r"no\.onnx: no such file"):
+    with pytest.raises(ArtefactError, match=r"no\.onnx: no such file") as caught:
         benchmark(BenchSpec(engines=(tmp_path / "no.onnx",)))
+    assert caught.value.parameter == "engines"

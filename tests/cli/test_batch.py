@@ -20,10 +20,11 @@ from PIL import Image
 
 from litematting_deploy import Matter
 from litematting_deploy.errors import DeviceError, InputError
-from litematting_deploy.jobs.cluster import pipeline, worker
+from litematting_deploy.jobs.cluster import pipeline, ray_cluster, worker
 from litematting_deploy.jobs.cluster.manifest import Manifest, Record
 from litematting_deploy.jobs.cluster.worker import Batch, make_worker
-from litematting_deploy.jobs.folder import FolderFiles, matte_frames
+from litematting_deploy.jobs.folder import matte_frames
+from litematting_deploy.jobs.folder_files import FolderFiles
 from litematting_deploy.jobs.frames import Frame, chosen_frames
 from litematting_deploy.jobs.progress import JobProgress, ProgressMeter
 from litematting_deploy.jobs.resume import keep_settings
@@ -316,9 +317,9 @@ def test_a_cluster_that_does_not_start_is_one_error(monkeypatch: pytest.MonkeyPa
     def init(**_: object) -> None:
         raise Exception("The node timed out during startup.\nPerhaps overloaded.")
 
-    monkeypatch.setattr(pipeline, "require", lambda *_: SimpleNamespace(init=init))
+    monkeypatch.setattr(ray_cluster, "require", lambda *_: SimpleNamespace(init=init))
     words = r"no Ray cluster here that this process can join or start \(The node timed out during startup\.\); start"
-    with pytest.raises(DeviceError, match=words), pipeline.connected(None):
+    with pytest.raises(DeviceError, match=words), ray_cluster.connected(None):
         pass
 
 

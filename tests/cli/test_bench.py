@@ -12,7 +12,7 @@ from filelock import FileLock
 from PIL import Image
 
 from litematting_deploy.benchmarks.results import OK, Row
-from litematting_deploy.benchmarks.suite import BenchSpec
+from litematting_deploy.benchmarks.spec import BenchSpec
 from litematting_deploy.cli.bench import _to_use
 from litematting_deploy.runtime.shipped import SHIPPED_CHECKPOINT
 from litematting_deploy.sidecar import sidecar_path

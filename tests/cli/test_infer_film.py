@@ -12,6 +12,7 @@ from litematting_deploy.errors import InputError, UsageError
 from litematting_deploy.images.colour import SRGB, primaries_to_xyz, srgb_encode
 from litematting_deploy.images.photo import read_photo
 from litematting_deploy.runtime.shipped import TINY_ENGINE
+from litematting_deploy.specs import ExrSpec
 from tests.conftest import assert_one_line, called
 from tests.images.files import read_exr, save_exr
 
@@ -63,18 +64,18 @@ def test_a_layer_is_chosen(light: NDArray[np.float16], trimap: Path, tmp_path: P
     with pytest.raises(
         InputError, match="has no layer specular of R, G, B, or Y; choose one of its layers with `layer`: beauty"
     ):
-        read_photo(many, layer="specular")
+        read_photo(many, exr=ExrSpec(layer="specular"))
     with pytest.raises(InputError, match="leave `layer` out"):
-        read_photo(alone, layer="beauty")
+        read_photo(alone, exr=ExrSpec(layer="beauty"))
     with pytest.raises(UsageError, match="`layer` applies only to scene-linear OpenEXR photos"):
-        read_photo(trimap, layer="beauty")
+        read_photo(trimap, exr=ExrSpec(layer="beauty"))
 
 
 def test_a_name_of_opencolorio(light: NDArray[np.float16], trimap: Path, tmp_path: Path) -> None:
     """Light in ACEScg: the network sees it in sRGB, by arithmetic from the primaries; OpenEXR results keep it."""
     pytest.importorskip("PyOpenColorIO")
     save_exr(tmp_path / "p.exr", planes(light))
-    photo = read_photo(tmp_path / "p.exr", input_space="ACEScg")
+    photo = read_photo(tmp_path / "p.exr", exr=ExrSpec(input_space="ACEScg"))
     assert photo.space.to_xyz is not None
     assert SRGB.to_xyz is not None
     np.testing.assert_allclose(photo.space.to_xyz, primaries_to_xyz(_AP1, _ACES_WHITE), atol=2e-3)
@@ -103,7 +104,7 @@ def test_without_opencolorio_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "PyOpenColorIO", None)
     save_exr(tmp_path / "p.exr", planes(light))
     with pytest.raises(DependencyError, match=r"`input_space` needs PyOpenColorIO, .*\[ocio\]"):
-        read_photo(tmp_path / "p.exr", input_space="ACEScg of nobody")
+        read_photo(tmp_path / "p.exr", exr=ExrSpec(input_space="ACEScg of nobody"))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

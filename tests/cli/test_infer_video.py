@@ -248,7 +248,8 @@ def wrong(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "CLIP TRIMAPS -o m.mkv --depth 16",
             ("--depth does not apply to a clip (it applies to a photo and a folder)",),
         ),
-        (2, "CLIP TRIMAPS -o CLIP", ("is also an input",)),
+        (2, "CLIP TRIMAPS -o CLIP", ("would overwrite an input",)),
+        (2, "CLIP TRIMAPS -o m.mkv --preview m.mkv", ("m.mkv: two results would have this name",)),
         (2, "a.png b.png -o m.mkv --codec h264", ("--codec does not apply to a photo (it applies to a clip)",)),
     ],
 )

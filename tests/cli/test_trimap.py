@@ -63,7 +63,7 @@ WRONG_TRIMAPS: dict[str, tuple[str, int, str]] = {
     "hair is in a photo": ("mask.png -o t.png --adaptive", 2, "--adaptive requires --image"),
     "a photo is for something": ("mask.png -o t.png --image photo.png", 2, "--adaptive or --preview"),
     "exposure is of a photo": ("mask.png -o t.png --exposure 1", 2, "--exposure requires --image"),
-    "a preview is another file": ("mask.png -o t.png --preview t.png", 2, "must be different files"),
+    "a preview is another file": ("mask.png -o t.png --preview t.png", 2, "two results would have this name"),
     "a photo is not overwritten": (
         "mask.png -o t.png --preview photo.png --image photo.png", 2, "would overwrite an input",
     ),

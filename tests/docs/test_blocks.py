@@ -71,6 +71,9 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / kind).mkdir()
         for name in ("one", "two"):
             (tmp_path / kind / f"{name}{Path(single).suffix}").write_bytes((tmp_path / single).read_bytes())
+    for kind, single in (("merged", "photo.jpg"), ("trimaps", "trimap.png"), ("alpha", "mask.png")):
+        (tmp_path / "dataset" / kind).mkdir(parents=True)
+        (tmp_path / "dataset" / kind / f"one{Path(single).suffix}").write_bytes((tmp_path / single).read_bytes())
     (tmp_path / "frames").mkdir()
     for number in (1, 2):
         light = np.square(read_image(tmp_path / "photo.jpg") / np.float32(255))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from litematting_deploy.jobs.frames import shard
+from litematting_deploy.jobs.frame_numbers import shard
 from tests.docs.pages import Block, all_blocks, build
 
 PAGE = "docs/how-to/farm.md"

@@ -1,10 +1,11 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from litematting_deploy.errors import InputError
+from litematting_deploy.errors import InputError, LiteMattingError
 from litematting_deploy.evaluation import metrics
 from litematting_deploy.evaluation.datasets import open_dataset
 from litematting_deploy.evaluation.metrics import Result, mean
@@ -79,6 +80,23 @@ def test_a_python_program_evaluates_with_one_call(tmp_path: Path, small_onnx: Pa
     content = found.content()
     assert [image["name"] for image in content["images"]] == list(found.results) == ["a", "b"]
     assert content["mean"]["sad"] == found.means["LiteMatting"].sad
-    with pytest.raises(InputError) as caught:
-        evaluate_dataset(folder, trimap="trimap3")
-    assert caught.value.parameter == "trimap"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parameter"),
+    [
+        ({"trimap": "trimap3"}, "trimap"),
+        ({"folder": "no folder"}, "folder"),
+        ({"folder": 3}, "folder"),
+        ({"report_folder": b"page"}, "report_folder"),
+        ({"engine": EngineSpec(engine="no.onnx")}, "engine"),
+    ],
+    ids=["no such trimaps", "no such folder", "a number is no folder", "bytes are no folder", "no such engine"],
+)
+def test_an_evaluation_that_cannot_be_names_its_parameter(
+    arguments: dict[str, Any], parameter: str, tmp_path: Path
+) -> None:
+    folder = make_dataset(tmp_path / "set", ["a"])
+    with pytest.raises(LiteMattingError) as caught:
+        evaluate_dataset(**{"folder": folder} | arguments)
+    assert caught.value.parameter == parameter

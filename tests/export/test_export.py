@@ -1,6 +1,7 @@
 """ltm-export, and what it leaves."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -153,8 +154,11 @@ def test_recipe_values(tmp_path: Path) -> None:
     (tmp_path / "inside").symlink_to("a")
     path.write_text('output = "inside/b.onnx"')
     assert read_recipe(path).output == tmp_path / "inside" / "b.onnx"
-    for shipped in (ROOT / "export").glob("*.toml"):
-        assert read_recipe(shipped).output is not None or shipped.stem == "shipped"  # beside its checkpoint
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "export").glob("*.toml")), ids=lambda path: path.stem)
+def test_recipes_that_come_with_the_project_are_read(recipe: Path) -> None:
+    assert read_recipe(recipe).output is not None or recipe.stem == "shipped"  # next to its checkpoint
 
 
 @pytest.mark.parametrize(
@@ -181,34 +185,57 @@ def test_recipe_values(tmp_path: Path) -> None:
         ("height = 0x" + "f" * 900, "more than 64 bits"),
     ],
 )
-def test_recipe_mistakes(tmp_path: Path, content: str, words: str) -> None:
+def test_a_recipe_that_is_wrong_is_refused_in_one_line_that_names_the_file(
+    tmp_path: Path, content: str, words: str
+) -> None:
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "away").symlink_to(tmp_path)
     (tmp_path / "recipes" / "bad.toml").write_text(content)
     assert_one_line(called("ltm-export", "m.pth", "--recipe", tmp_path / "recipes" / "bad.toml"), 2, "bad.toml", words)
 
 
-def test_other_mistakes(tmp_path: Path, checkpoints: Callable[[str], Path]) -> None:
-    model = checkpoints("")
-    assert_one_line(run("ltm-export", tmp_path / "no.pth"), 1, "no.pth", "no such checkpoint")
-    assert_one_line(called("ltm-export", ROOT / "README.md"), 1, "README.md", "a checkpoint must end in")
-    assert_one_line(
-        called("ltm-export", model, "-o", tmp_path / "x.engine"), 2, "x.engine", "--output must end in .onnx"
-    )
-    assert_one_line(called("ltm-export", model, "-o", tmp_path / "no" / "x.onnx"), 1, "x.onnx", "cannot be written")
-    assert_one_line(called("ltm-export", model, "--batch", "many"), 2, "many", "expected a number or dynamic")
-    assert_one_line(called("ltm-export", model, "--height", "50"), 2, "--height must be a multiple of 32", "got 50")
-    half = ("--norm", "folded", "--precision", "fp16")
-    assert_one_line(called("ltm-export", model, *half), 2, "--norm folded", "--precision fp16", "--norm batch")
-    assert_one_line(run("ltm-export", model, block="torch"), 1, "torch", "[export]")
-    assert_one_line(called("ltm-export", model, "--weights-beside", "-o", tmp_path / "x.onnx"), 2, "--weights-beside")
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ("FOLDER/no.pth", 1, ("no.pth", "no such checkpoint")),
+        ("ROOT/README.md", 1, ("README.md", "a checkpoint must end in")),
+        ("MODEL -o FOLDER/x.engine", 2, ("x.engine", "--output must end in .onnx")),
+        ("MODEL -o FOLDER/no/x.onnx", 1, ("x.onnx", "cannot be written")),
+        ("MODEL --batch many", 2, ("many", "expected a number or dynamic")),
+        ("MODEL --height 50", 2, ("--height must be a multiple of 32", "got 50")),
+        ("MODEL --norm folded --precision fp16", 2, ("--norm folded", "--precision fp16", "--norm batch")),
+        ("MODEL --weights-beside -o FOLDER/x.onnx", 2, ("--weights-beside",)),
+    ],
+    ids=[
+        "a checkpoint that is not there",
+        "a file that is no checkpoint",
+        "an output that is no ONNX",
+        "a folder that is not there",
+        "a batch that is no number",
+        "a height that no patch has",
+        "a norm of another precision",
+        "weights in another folder",
+    ],
+)
+def test_an_export_that_cannot_be_is_refused_in_one_line(
+    arguments: str, code: int, words: tuple[str, ...], tmp_path: Path, checkpoints: Callable[[str], Path]
+) -> None:
+    places = {"FOLDER": str(tmp_path), "ROOT": str(ROOT), "MODEL": str(checkpoints(""))}
+    given = re.sub("|".join(places), lambda found: places[found[0]], arguments).split()
+    assert_one_line(called("ltm-export", *given), code, *words)
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_names_that_are_markup_or_commands_to_a_terminal(tmp_path: Path) -> None:
-    for name in ("a[/b].safetensors", "a\x1b]0;title\x07.pth"):
-        result = called("ltm-export", tmp_path / name, "-o", tmp_path / "x.onnx")
-        assert_one_line(result, 1, "no such checkpoint")
-        assert "\x1b" not in result.err
+def test_without_pytorch_the_extra_is_named(tmp_path: Path, checkpoints: Callable[[str], Path]) -> None:
+    missing = run("ltm-export", checkpoints(""), "-o", tmp_path / "x.onnx", block="torch")
+    assert_one_line(missing, 1, "torch", "[export]")
+
+
+@pytest.mark.parametrize("name", ["a[/b].safetensors", "a\x1b]0;title\x07.pth"], ids=["markup", "escape"])
+def test_names_that_are_markup_or_commands_to_a_terminal_are_printed_as_text(name: str, tmp_path: Path) -> None:
+    result = called("ltm-export", tmp_path / name, "-o", tmp_path / "x.onnx")
+    assert_one_line(result, 1, "no such checkpoint")
+    assert "\x1b" not in result.err
 
 
 def test_shipped_graph_holds_no_weights_but_refers_to_the_one_checkpoint() -> None:

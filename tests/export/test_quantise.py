@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,15 +11,16 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from litematting_deploy.errors import InputError, ToleranceError, UsageError
+from litematting_deploy.errors import InputError, LiteMattingError, ToleranceError, UsageError
 from litematting_deploy.export import quantise as room
 from litematting_deploy.export.graph import build_graph
-from litematting_deploy.export.quantise import Calibration, quantise
+from litematting_deploy.export.quantise import quantise
 from litematting_deploy.export.spec import ExportSpec
 from litematting_deploy.model import LiteMatting, load_checkpoint
+from litematting_deploy.model.samples import Calibration, Scene
 from litematting_deploy.runtime.shipped import EXAMPLE_IMAGE, SHIPPED_CHECKPOINT
 from litematting_deploy.sidecar import Quantisation, Sidecar, sidecar_path
-from litematting_deploy.training.calibration import drawn_scenes, photo_patches
+from litematting_deploy.training.calibration import calibration_scenes, drawn_scenes, photo_patches
 from tests.conftest import ROOT, assert_one_line, called, run
 
 SIDE = 32
@@ -69,10 +71,10 @@ def toy(spread: float) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
 
 
-def scenes(count: int, seed: int) -> list[room.Scene]:
+def scenes(count: int, seed: int) -> list[Scene]:
     """Return noise whose alpha is half its mean, unknown everywhere, so that the model in float32 has an error."""
     rng = np.random.default_rng(seed)
-    found: list[room.Scene] = []
+    found: list[Scene] = []
     for _ in range(count):
         image = rng.random((1, 3, SIDE, SIDE), np.float32)
         trimap = np.zeros_like(image)
@@ -151,6 +153,9 @@ def test_too_much_sad_is_refused_with_the_layers_that_cost_most(monkeypatch: pyt
     monkeypatch.setattr(room, "_AIM", 100.0)  # all of it passes where layers are chosen
     with pytest.raises(ToleranceError, match=r"^m.onnx: not written: in INT8, the SAD on drawn scenes is [\d.]+% above that of fp32 .*, more than 2%; these layers cost most: bad [\d.]+%, good [\d.]+%; "):  # fmt: skip # noqa: E501
         quantise(toy(spread=40.0), FLAT, calibration(), REFERENCE, "m.onnx")
+
+
+def test_scenes_without_a_patch_are_refused() -> None:
     with pytest.raises(UsageError, match="`calibration` contains no patch"):
         quantise(toy(spread=0.0), FLAT, Calibration("none", [], [], []), REFERENCE, "m.onnx")
 
@@ -170,35 +175,79 @@ def test_drawn_scenes_are_what_the_network_takes_and_depend_on_the_seed() -> Non
     assert not np.array_equal(first["image"], other["image"])
 
 
-def test_photos_come_with_trimaps_or_masks(tmp_path: Path) -> None:
+def test_drawn_scenes_are_drawn_when_they_are_needed_and_judge_others_than_they_choose_on() -> None:
+    drawn = calibration_scenes("drawn", (64, 96))
+    assert (drawn.name, drawn.counts) == ("drawn", (24, 12, 48))
+    (chosen, _), (judged, _) = next(iter(drawn.tuning)), next(iter(drawn.judged))
+    np.testing.assert_array_equal(next(iter(drawn.ranges))["image"], chosen["image"])
+    assert not np.array_equal(chosen["image"], judged["image"])
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of a photo with its trimap, and of another with its mask."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
     for kind, ending in (("", "jpg"), ("_trimap", "png"), ("_mask", "png")):
         with Image.open(ROOT / "examples" / f"dandelion{kind}.{ending}") as picture:
             part = picture.crop((600, 1000, 800, 1160))
         for name in ("one_trimap", "two_mask"):  # a photo with its trimap, another with its mask
             if name.endswith(kind):
-                part.save(tmp_path / f"{name[:3]}{kind}.{ending}")
-    assert len(list(tmp_path.iterdir())) == 4
-    for patch in photo_patches(tmp_path, (64, 96)):
+                part.save(folder / f"{name[:3]}{kind}.{ending}")
+    assert len(list(folder.iterdir())) == 4
+    return folder
+
+
+def test_photos_with_trimaps_or_masks_set_the_ranges(photos: Path) -> None:
+    made = calibration_scenes(photos, (64, 96))
+    assert (made.name, made.counts) == ("photos", (2, 12, 48))
+    for patch in made.ranges:
         assert {name: array.shape for name, array in patch.items()} == SHAPES
         assert 0.1 < patch["trimap"][0, 1].mean() < 0.9
-    Image.new("RGB", (64, 64)).save(tmp_path / "other.jpg")
+
+
+def test_a_photo_without_trimap_and_mask_is_named_with_what_to_add(photos: Path) -> None:
+    Image.new("RGB", (64, 64)).save(photos / "other.jpg")
     with pytest.raises(InputError, match=r"no trimap or mask for other.jpg; next to NAME.jpg, add NAME_trimap.png"):
-        photo_patches(tmp_path, (64, 96))
-    Image.new("L", (64, 65), 128).save(tmp_path / "other_trimap.png")
+        photo_patches(photos, (64, 96))
+
+
+def test_a_trimap_of_another_size_than_its_photo_is_named_with_both_sizes(photos: Path) -> None:
+    Image.new("RGB", (64, 64)).save(photos / "other.jpg")
+    Image.new("L", (64, 65), 128).save(photos / "other_trimap.png")
     with pytest.raises(InputError, match=r"other_trimap.png: is 64x65, but its photo is 64x64; the sizes must match"):
-        photo_patches(tmp_path, (64, 96))
+        photo_patches(photos, (64, 96))
 
 
-def test_mistakes(tmp_path: Path) -> None:
-    int8 = ("ltm-export", SHIPPED_CHECKPOINT, "-o", tmp_path / "m.onnx", "--precision", "int8")
-    drawn = ("--calibration", "drawn")
-    assert_one_line(called(*int8), 2, "--precision int8 requires --calibration", "photos with trimaps or masks")
-    assert_one_line(called(*int8[:-2], *drawn), 2, "--calibration requires --precision int8; got --precision fp32")
-    assert_one_line(called(*int8, *drawn, "--norm", "folded"), 2, "--norm folded", "--precision int8")
-    assert_one_line(called(*int8, *drawn, "--weights-beside"), 2, "--weights-beside", "--precision int8 rounds some")
+@pytest.mark.parametrize("source", ["none", b"none", 3], ids=["no folder", "bytes", "number"])
+def test_a_source_of_scenes_that_is_wrong_is_an_error_about_the_calibration(source: Any, tmp_path: Path) -> None:
+    given = tmp_path / source if isinstance(source, str) else source
+    with pytest.raises(LiteMattingError) as raised:
+        calibration_scenes(given, (64, 96))
+    assert raised.value.parameter == "calibration"
+
+
+INT8, DRAWN = ("--precision", "int8"), ("--calibration", "drawn")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (INT8, 2, ("--precision int8 requires --calibration", "photos with trimaps or masks")),
+        (DRAWN, 2, ("--calibration requires --precision int8; got --precision fp32",)),
+        ((*INT8, *DRAWN, "--norm", "folded"), 2, ("--norm folded", "--precision int8")),
+        ((*INT8, *DRAWN, "--weights-beside"), 2, ("--weights-beside", "--precision int8 rounds some")),
+        ((*INT8, "--calibration", "{folder}/empty"), 1, ("empty: contains no images",)),
+        ((*INT8, "--calibration", "{folder}/none"), 1, ("none: no such folder",)),
+    ],
+    ids=["no scenes", "not int8", "folded norms", "weights beside", "folder without photos", "no folder"],
+)
+def test_an_export_in_int8_that_cannot_be_is_refused_in_one_line_and_writes_nothing(
+    options: tuple[str, ...], code: int, words: tuple[str, ...], tmp_path: Path
+) -> None:
     (tmp_path / "empty").mkdir()
-    assert_one_line(called(*int8, "--calibration", tmp_path / "empty"), 1, "empty: contains no images")
-    assert_one_line(called(*int8, "--calibration", tmp_path / "none"), 1, "none: no such folder")
+    given = [option.format(folder=tmp_path) for option in options]
+    assert_one_line(called("ltm-export", SHIPPED_CHECKPOINT, "-o", tmp_path / "m.onnx", *given), code, *words)
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 

@@ -156,19 +156,28 @@ def test_a_checkpoint_becomes_onnx_and_repository(checkpoints: Callable[[str], P
     assert config.count("model_warmup") == 1
 
 
-def test_engines_that_do_not_belong(small_onnx: Path, engine: Path, tmp_path: Path) -> None:
-    job = ("ltm-export", small_onnx, "--triton", tmp_path / "models", "--triton-engine", engine)
-    for values, words in (
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
         ({"backend": "tensorrt-rtx"}, ("built by tensorrt-rtx", "ltm-build", "backend tensorrt")),
         ({"batches": (2, 4, 8)}, ("takes 2 to 8 patches", "batches of 1 to 8")),
         ({"checkpoint_sha256": "f" * 64}, ("its checkpoint is ffffffffffff", "build one from this ONNX")),
         ({"patch_hw": (64, 96)}, ("its patch size is 64x96, but that of the ONNX is 64x64",)),
         ({"precision": "tf32"}, ("its precision is tf32, but that of the ONNX is fp32; build it without TF32",)),
-    ):
-        before = check_engine_sidecar(engine)
-        assert_one_line(run(*job[:-1], changed(engine, **values)), 2, "model.engine", *words)
-        write_sidecar(engine, before)
+    ],
+    ids=["backend", "batches", "checkpoint", "patch size", "precision"],
+)
+def test_an_engine_that_does_not_belong_to_its_onnx_is_refused_and_nothing_is_written(
+    values: dict[str, Any], words: tuple[str, ...], small_onnx: Path, engine: Path, tmp_path: Path
+) -> None:
+    job = ("ltm-export", small_onnx, "--triton", tmp_path / "models", "--triton-engine", changed(engine, **values))
+    assert_one_line(called(*job), 2, "model.engine", *words)
+    assert not (tmp_path / "models").exists(), "Triton would not start with empty folders of models"
+
+
+def test_a_damaged_engine_is_refused_and_nothing_is_written(small_onnx: Path, engine: Path, tmp_path: Path) -> None:
     engine.write_bytes(b"another plan")
+    job = ("ltm-export", small_onnx, "--triton", tmp_path / "models", "--triton-engine", engine)
     assert_one_line(run(*job), 1, "model.engine", "damaged")
     assert not (tmp_path / "models").exists(), "Triton would not start with empty folders of models"
 
@@ -181,17 +190,40 @@ def test_an_engine_from_before_is_not_left_beside_other_weights(small_onnx: Path
     assert_one_line(called(*job), 2, str(plan), "its checkpoint is ffffffffffff", "--triton-engine")
 
 
-def test_other_mistakes(small_onnx: Path, tmp_path: Path) -> None:
-    models = tmp_path / "models"
-    to = ("--triton", models)
-    assert_one_line(called("ltm-export", "m.pth", "--triton-kind", "gpu"), 2, "--triton-kind requires --triton FOLDER")
-    assert_one_line(called("ltm-export", small_onnx, *to, "--height", "64"), 2, "--height", "is already exported")
-    assert_one_line(called("ltm-export", small_onnx, *to, "-o", "x.onnx"), 2, "--output", "is already exported")
-    assert_one_line(called("ltm-export", SHIPPED_ENGINE, *to), 1, "litematting.onnx", "weights in another file")
-    assert_one_line(called("ltm-export", ROOT / "README.md", *to, "--batch", "2"), 2, "exactly 2", "--batch dynamic")
-    (tmp_path / "file").write_text("")
-    assert_one_line(called("ltm-export", small_onnx, "--triton", tmp_path / "file"), 1, "file", "cannot be written")
-    assert_one_line(called("ltm-export", small_onnx, "--triton", "a" * 300), 1, "aaa", "cannot be written", "too long")
-    (tmp_path / "x.onnx").write_bytes(small_onnx.read_bytes())
-    assert_one_line(called("ltm-export", tmp_path / "x.onnx", *to), 1, "x.onnx", "no sidecar")
-    assert not models.exists()
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ("m.pth --triton-kind gpu", 2, ("--triton-kind requires --triton FOLDER",)),
+        ("ONNX --triton MODELS --height 64", 2, ("--height", "is already exported")),
+        ("ONNX --triton MODELS -o x.onnx", 2, ("--output", "is already exported")),
+        (f"{SHIPPED_ENGINE} --triton MODELS", 1, ("litematting.onnx", "weights in another file")),
+        (f"{ROOT}/README.md --triton MODELS --batch 2", 2, ("exactly 2", "--batch dynamic")),
+        ("ONNX --triton file", 1, ("file", "cannot be written")),
+        (f"ONNX --triton {'a' * 300}", 1, ("aaa", "cannot be written", "too long")),
+        ("alone.onnx --triton MODELS", 1, ("alone.onnx", "no sidecar")),
+    ],
+    ids=[
+        "a kind without a folder",
+        "a height of an ONNX that is there",
+        "an output of an ONNX that is there",
+        "an ONNX without its weights",
+        "a batch that is fixed",
+        "a file in the place of the folder",
+        "a name that is too long",
+        "an ONNX without its sidecar",
+    ],
+)
+def test_a_repository_that_cannot_be_is_refused_in_one_line_and_not_begun(
+    arguments: str,
+    code: int,
+    words: tuple[str, ...],
+    small_onnx: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    Path("alone.onnx").write_bytes(small_onnx.read_bytes())
+    given = [{"ONNX": str(small_onnx), "MODELS": "models"}.get(word, word) for word in arguments.split()]
+    assert_one_line(called("ltm-export", *given), code, *words)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alone.onnx", "file"]

@@ -1,6 +1,7 @@
 """Files as they come from cameras, paint programs and broken disks."""
 
 import contextlib
+import os
 import stat
 import struct
 import zlib
@@ -16,7 +17,7 @@ from litematting_deploy.errors import InputError, OutputError, UsageError
 from litematting_deploy.images.encode import write_image
 from litematting_deploy.images.mask import read_mask, read_trimap
 from litematting_deploy.images.photo import read_image, read_photo
-from litematting_deploy.images.results import ResultSizes, check_output
+from litematting_deploy.images.results import ResultSizes, check_outputs, check_suffix
 from tests.images.files import save_tiff
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
@@ -310,9 +311,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     ("name", "error", "words"),
     [
         ("./photo.png", UsageError, "would overwrite an input"),
-        ("alpha.jpg", UsageError, r"must end in \.png, \.tif, \.tiff"),
         ("no/alpha.png", OutputError, "does not exist"),
         ("dir.png", OutputError, "is a folder"),
+        ("./alpha.png", UsageError, "two results would have this name"),
+        ("link.png", UsageError, "would overwrite an input"),
     ],
 )
 def test_outputs_that_cannot_be_are_refused_before_any_work(
@@ -320,6 +322,13 @@ def test_outputs_that_cannot_be_are_refused_before_any_work(
 ) -> None:
     source = save(tmp_path / "photo.png", RGB)
     (tmp_path / "dir.png").mkdir()
+    os.link(source, tmp_path / "link.png")
     with pytest.raises(error, match=words):
-        check_output(tmp_path / name, (source,))
-    check_output(tmp_path / "alpha.png", (source,))
+        check_outputs({"alpha": str(tmp_path / "alpha.png"), "cutout": str(tmp_path / name)}, (source, "none", "red"))
+    check_outputs({"alpha": str(tmp_path / "alpha.png")}, (source,))
+
+
+def test_an_output_of_another_file_type_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"^alpha.jpg: results must end in \.png, \.tif, \.tiff"):
+        check_suffix("alpha.jpg")
+    check_suffix("alpha.PNG")

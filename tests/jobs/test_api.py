@@ -21,6 +21,7 @@ from PIL import Image
 
 import litematting_deploy
 from litematting_deploy import (
+    ClusterSpec,
     EngineSpec,
     JobProgress,
     JobSpec,
@@ -32,6 +33,7 @@ from litematting_deploy import (
     make_trimap,
     matte_clip,
     matte_folder,
+    matte_on_cluster,
     matte_photo,
     read_image,
     read_mask,
@@ -48,7 +50,6 @@ from litematting_deploy.errors import (
 )
 from litematting_deploy.jobs import api
 from litematting_deploy.matting.trimap import from_mask
-from litematting_deploy.specs import ClusterSpec
 from tests.conftest import ROOT
 from tests.matting.test_unknown_band import hairy_disk
 from tests.video.clips import moving, save_clip, trimaps
@@ -357,6 +358,25 @@ JOB = {"images": "a", "source": "b", "output": OutputSpec(alpha="c")}
 
 
 @pytest.mark.parametrize(
+    ("options", "parameter", "words"),
+    [
+        ({"codec": "vp9"}, "codec", "`codec` does not apply to a folder"),
+        ({"keyframes": True}, "keyframes", "a cluster distributes them one by one"),
+        ({"steady": True}, "steady", "a cluster distributes them one by one"),
+        ({"trimap": "no"}, "trimap", "no: no such folder"),
+    ],
+    ids=["a codec is not of a folder", "keyframes are in order", "so is time", "trimaps that are not there"],
+)
+def test_a_job_that_no_cluster_can_do_is_refused_before_ray_is_asked(
+    here: Path, options: dict[str, Any], parameter: str, words: str
+) -> None:
+    with pytest.raises(LiteMattingError) as failure:
+        matte_on_cluster("photos", **{"trimap": "trimaps", "alpha": str(here / "out")} | options)
+    assert words in str(failure.value)
+    assert failure.value.parameter == parameter
+
+
+@pytest.mark.parametrize(
     ("spec", "options", "words"),
     [
         (EngineSpec, {"batch": "4"}, "`batch` must be int | None; got '4'"),
@@ -496,10 +516,12 @@ def test_a_mask_of_class_ids_needs_the_label_or_a_threshold() -> None:
         ),
         ({"mask": "mask.png", "image": "a\0.png"}, "image", "without NUL characters"),
         ({"mask": f"{LONG}.png"}, "mask", ": no such file"),
+        ({"mask": MASK, "trimap_encoding": "labels"}, "trimap_encoding", "does not apply to `make_trimap`"),
+        ({"mask": MASK, "labels": (7,)}, "labels", "`labels` does not apply to `make_trimap`"),
     ],
     ids=[
         *("floats", "nothing", "no band", "no width", "absent label", "label and threshold", "size", "range", "file"),
-        *("one label", "a text", "a list", "no limit", "NUL", "long"),
+        *("one label", "a text", "a list", "no limit", "NUL", "long", "of trimaps alone", "unknown name"),
     ],
 )
 @pytest.mark.usefixtures("here")
@@ -625,6 +647,20 @@ trimap: NDArray[np.uint8] = ltm.make_trimap("mask.png", 9, image=ltm.read_image(
 with ltm.Matter.load() as matter:
     alpha = matter(ltm.read_image("a.jpg"), trimap)
 rgba: NDArray[np.uint8] = ltm.cut_out("a.jpg", alpha)
+cluster = ltm.ClusterSpec(address="head:6379", actors=4, gpus=0.5)
+spread: ltm.JobResult = ltm.matte_on_cluster("photos", "trimaps", "out", cluster=cluster, resume=True, progress=show)
+spread = ltm.matte_on_cluster(spec, cluster=cluster)
+
+
+def count(done: int, total: int, what: str) -> None:
+    print(done, total, what)
+
+
+found = ltm.evaluate_dataset(Path("data"), ltm.EngineSpec(device="cpu"), trimap="trimap2", progress=count)
+sad: float = found.means["LiteMatting"].sad
+results = ltm.benchmark(ltm.BenchSpec(backends=("all",), engines=(Path("m.onnx"),), batches=(1, 4)), print)
+fastest: float = min(row.latency_ms.p50 for row in results.rows if row.latency_ms is not None)
+onnx: Path = ltm.export_onnx("w.pth", "m.onnx", ltm.ExportSpec(precision="fp16", batch=1)).path
 try:
     ltm.load_engine("no.onnx")
 except ltm.LiteMattingError as error:
@@ -637,6 +673,9 @@ ltm.matte_photo("a.jpg", "t.png", "alpha.png", codec="vp9")
 ltm.matte_folder("photos", "trimaps", "out", batch="4")
 ltm.matte_clip("a.mov", "t.mov", "m.mov", failed_frames="skip")
 ltm.matte_foto("a.jpg")
+ltm.matte_on_cluster("photos", "trimaps", "out", cluster="head:6379")
+ltm.evaluate_dataset("data", {"device": "cpu"})
+ltm.benchmark(ltm.BenchSpec(backends="all"))
 """
 
 
@@ -654,7 +693,7 @@ def test_a_client_program_passes_mypy_strict_and_a_wrong_one_does_not(tmp_path: 
         check=False,
     )
     lines = [line for line in done.stdout.splitlines() if "error:" in line]
-    assert [line.split(":")[:2] for line in lines] == [["wrong.py", str(number)] for number in (4, 5, 6, 7)], (
+    assert [line.split(":")[:2] for line in lines] == [["wrong.py", str(number)] for number in range(4, 11)], (
         done.stdout
     )
     assert done.returncode == 1

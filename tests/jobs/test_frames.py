@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from litematting_deploy.errors import InputError, UsageError
-from litematting_deploy.jobs.frames import Frame, find_sources, is_many, means, parse_numbers, say_numbers, shard
+from litematting_deploy.jobs.frame_numbers import parse_numbers, say_numbers, shard
+from litematting_deploy.jobs.frames import Frame, find_sources, is_many, means
 
 
 def touch(folder: Path, *names: str) -> Path:

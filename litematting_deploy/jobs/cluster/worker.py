@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 from ...errors import ArtefactError, DeviceError, InputError, LiteMattingError
 from ...runtime import open_matter
 from ...specs import JobSpec
-from ..folder import FolderFiles, matte_frames
+from ..folder import matte_frames
+from ..folder_files import FolderFiles
 from ..frames import Frame
 from ..outputs import Remarks
 from ..progress import ProgressMeter

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from litematting_deploy.jobs.cluster import pipeline
-from litematting_deploy.jobs.cluster.pipeline import Cluster
+from litematting_deploy.jobs.cluster import ray_cluster
+from litematting_deploy.jobs.cluster.ray_cluster import Cluster
 from litematting_deploy.specs import ClusterSpec
 
 Batch: TypeAlias = tuple[int, ...]
@@ -85,7 +85,7 @@ class Ray:
 
     def run(self, each: ClusterSpec, monkeypatch: pytest.MonkeyPatch) -> tuple[int, list[Batch]]:
         """Return how many actors were open at once, and the batches in the order in which they were done."""
-        monkeypatch.setattr(pipeline, "time", SimpleNamespace(monotonic=lambda: self.now_s))
+        monkeypatch.setattr(ray_cluster, "time", SimpleNamespace(monotonic=lambda: self.now_s))
         cluster, done = Cluster(self), list[Batch]()
 
         def make() -> Callable[[Batch], list[int]]:

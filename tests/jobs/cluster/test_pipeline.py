@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from litematting_deploy.errors import DeviceError, InputError, OutputError, UsageError
-from litematting_deploy.jobs.cluster.pipeline import Cluster, connected
+from litematting_deploy.jobs.cluster.ray_cluster import Cluster, connected
 from litematting_deploy.specs import ClusterSpec
 from tests.ray_nodes import PATIENT, TRIES
 
