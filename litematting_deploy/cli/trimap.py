@@ -30,8 +30,9 @@ from .options import INPUT, MAKING, RESULTS, engine_option, input_options, made_
     "--preview",
     metavar="FILE.png",
     heading=RESULTS,
-    help="Also write a picture of the trimap: the photo, or MASK, with the unknown band tinted and outlined, and a "
-    "yellow line where a mask made from PHOTO is half sure.",
+    help="Also write a picture of the trimap: the photo, or MASK, with the unknown band tinted magenta. Blue "
+    "line: outside it, sure background. White line: inside it, sure subject. With PHOTO, yellow line: where its mask "
+    "is half sure; green: --box.",
 )
 def main(source: str, output: str, **options: Any) -> None:
     """Make a trimap, which tells the network where to look, from a mask or from the photo alone.
@@ -53,8 +54,12 @@ def main(source: str, output: str, **options: Any) -> None:
     result = write_trimap(source, output, spec, exr=exr, **of_files)
     if result.pieces is not None:
         notice(f"ltm-trimap: {say_pieces(result.pieces, source)}")
+    if result.beyond is not None:
+        notice(f"ltm-trimap: {source}: {result.beyond}")
     if not result.unknown_share:
         notice(f"ltm-trimap: {source} has no edge, so its trimap has no unknown pixels")
     height, width = result.trimap.shape
     lacking = f", {result.lacking}" if result.lacking else ""
-    say(f"Wrote {listed(result.files)}: {width}x{height}, {result.unknown_share:.1%} unknown{lacking}")
+    say(
+        f"Wrote {listed(result.files)}: {width}x{height}, {result.unknown_share:.1%} of the pixels are unknown{lacking}"
+    )

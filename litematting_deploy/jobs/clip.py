@@ -241,7 +241,7 @@ class _Frames:
         else:
             opaque = alpha
         if failure is None:
-            if remarks := Remarks(unsure(item.trimap.values), pieces=item.trimap.pieces):
+            if remarks := Remarks(unsure(item.trimap.values), pieces=item.trimap.pieces, beyond=item.trimap.beyond):
                 self.remarks[f"frame {frame.index}"] = remarks
         else:
             said = f"{frame.name}: {failure}"

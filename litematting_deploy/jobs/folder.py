@@ -182,7 +182,7 @@ def matte_frames(
         if isinstance(alpha, LiteMattingError):
             raise alpha
         # Not in `load`, which runs ahead in several threads: files of a frame are written by one.
-        loaded.results.write_preview(loaded.photo, loaded.trimap.values, loaded.trimap.mask)
+        loaded.results.write_preview(loaded.photo, loaded.trimap)
         loaded.results.write(loaded.photo, alpha, matter.unmix)
 
     # A segmenter that takes many photos at a time gets as many.

@@ -26,6 +26,7 @@ from ..matting.composite import alpha_picture, composite_picture, cutout_picture
 from ..matting.foreground import estimate_foreground
 from ..matting.unmixing import Unmix, unmix
 from ..specs import Format, JobSpec, OutputSpec
+from .trimaps import Trimap
 
 
 @dataclass(frozen=True)
@@ -145,11 +146,10 @@ class Results:
                 pixels = cutout_picture(photo, colours, alpha, dtype, premultiplied, self.truncate)
             write_image(spec.cutout, pixels, photo.metadata, premultiplied)
 
-    def write_preview(self, photo: Photo, trimap: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None) -> None:
-        """Write the preview of a photo and its trimap (H, W), and of the mask that it was made from, where one is
-        wanted."""
+    def write_preview(self, photo: Photo, trimap: Trimap) -> None:
+        """Write the preview of a photo, its trimap, and what that was made from, where one is wanted."""
         if self.spec.preview is not None:
-            look: NDArray[Any] = trimap_preview(trimap, photo.network, mask)
+            look: NDArray[Any] = trimap_preview(trimap.values, photo.network, trimap.mask, trimap.box)
             # A preview is a PNG or TIFF, which show the display window.
             write_image(self.spec.preview, look if photo.windows is None else photo.windows.show(look))
 
@@ -179,12 +179,14 @@ class Remarks:
     clipped: the share, 0..1, of its light that PNG and TIFF results cut off.
     lost_colour: the chunks of a PNG photo's colours that its results lack.
     pieces: in how many pieces a mask is that was made from the photo, where they are many.
+    beyond: what to say of a box that reaches beyond the frame.
     """
 
     unsure: str | None = None
     clipped: float = 0.0
     lost_colour: tuple[str, ...] = ()
     pieces: int | None = None
+    beyond: str | None = None
 
     def __bool__(self) -> bool:
         return self != Remarks()
@@ -200,7 +202,8 @@ def say_unsure(remarks: Mapping[str, Remarks]) -> str:
 
 
 def notes(remarks: Mapping[str, Remarks]) -> list[str]:
-    """Return one line each for light that was cut off, colour descriptions that were lost, and masks in pieces."""
+    """Return one line each for light that was cut off, colour descriptions that were lost, masks in pieces and boxes
+    beyond the frame."""
     clipped = [said.clipped for said in remarks.values() if said.clipped]
     lost = [said.lost_colour for said in remarks.values() if said.lost_colour]
     lines = []
@@ -216,6 +219,10 @@ def notes(remarks: Mapping[str, Remarks]) -> list[str]:
     if pieces:
         most = max(pieces, key=lambda name: pieces[name] or 0)
         lines.append(f"{say_pieces(pieces[most] or 0, most)}; masks in many pieces: {len(pieces)}")
+    beyond = {name: said.beyond for name, said in remarks.items() if said.beyond}
+    if beyond:
+        name, what = min(beyond.items())
+        lines.append(f"{name}: {what}; frames that it reaches beyond: {len(beyond)}")
     return lines
 
 

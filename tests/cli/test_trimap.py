@@ -23,7 +23,7 @@ def test_default_band_and_notice(tmp_path: Path) -> None:
     Image.new("L", (50, 40), 255).save(tmp_path / "white.png")
     result = run("ltm-trimap", tmp_path / "white.png", "-o", tmp_path / "t.png")
     assert_one_line(result, 0, "white.png has no edge")
-    assert "50x40, 0.0% unknown" in result.out
+    assert "50x40, 0.0% of the pixels are unknown" in result.out
 
 
 def test_relative_adaptive_and_preview_of_the_example(tmp_path: Path) -> None:

@@ -181,6 +181,7 @@ def test_mask_band_and_another_background(page: Page, deep_photo: Path, tmp_path
     choose(page, "photo", deep_photo)
     page.get_by_label("Use a mask").check()
     choose(page, "source", tmp_path / "mask.png")
+    page.get_by_label("pixels", exact=True).check()
     page.locator("#width input[type=number]").fill("7")
     page.locator("#width input[type=number]").blur()
     cut_out(page)
@@ -213,7 +214,7 @@ def test_failures_are_lines_on_the_page(page: Page, deep_photo: Path, tmp_path: 
         expect(page.locator(".toast-body")).to_have_count(0)
 
     page.click("#run")
-    said("no photo yet")
+    said("No photo yet")
     (tmp_path / "text.png").write_text("no picture")
     choose(page, "photo", tmp_path / "text.png")
     said("text.png: cannot be read as an image")
@@ -221,10 +222,10 @@ def test_failures_are_lines_on_the_page(page: Page, deep_photo: Path, tmp_path: 
     choose(page, "photo", deep_photo)
     fit(page)
     page.click("#run")
-    said("nothing is painted")
+    said("Nothing is painted")
     page.get_by_label("Use a trimap").check()
     page.click("#run")
-    said("no trimap yet")
+    said("No trimap yet")
     write_image(tmp_path / "small.png", np.zeros((20, 30), np.uint8))
     choose(page, "source", tmp_path / "small.png")
     page.click("#run")
@@ -257,7 +258,7 @@ def test_on_a_phone(page: Page, tmp_path: Path) -> None:
     choose(page, "photo", tmp_path / "photo.png")
     page.get_by_label("Use a mask").click()
     choose(page, "source", tmp_path / "mask.png")
-    page.get_by_label("% of the square root of the object's area").click()
+    page.get_by_label("% of the subject's size").click()
     page.locator("#width input[type=number]").fill("10")
     page.locator("#width input[type=number]").press("Tab")
     page.wait_for_timeout(300)
@@ -265,7 +266,7 @@ def test_on_a_phone(page: Page, tmp_path: Path) -> None:
     page.click("#run")
     page.wait_for_selector("#summary >> text=unknown")
     # The square root of 40 x 40 pixels is 40, a tenth of it 4 on each side of an edge of 40.
-    share = float(re.search(r"([\d.]+)% unknown", page.inner_text("#summary"))[1])  # type: ignore[index]
+    share = float(re.search(r"([\d.]+)% of the pixels", page.inner_text("#summary"))[1])  # type: ignore[index]
     band = np.asarray(from_mask(mask, Band(10, percent=True), photo=None) == 128)
     assert share == pytest.approx(100 * band.mean(), abs=0.1)
     in_view = f"document.getElementById('result').getBoundingClientRect().top < {NARROW['height'] - 200}"
@@ -276,7 +277,7 @@ def test_on_a_phone(page: Page, tmp_path: Path) -> None:
         page.screenshot(path=f"{folder}/phone.png", full_page=True)
     page.locator("#labels textarea, #labels input").first.fill("seven")
     page.click("#run")
-    page.wait_for_selector("text=class ids must be numbers")
+    page.wait_for_selector("text=Class ids must be numbers")
     expect(page.locator("#download-alpha")).to_be_disabled()
     assert page.locator("#slider img").count() == 0
     assert "unknown" not in page.inner_text("body").partition("Result")[2].partition("Trimap")[2]
