@@ -459,7 +459,8 @@ def job_of(images: Any, output: Any, options: Mapping[str, Any], *, trimap: Any 
     if not given:
         raise UsageError(
             f"no trimap: give `trimap` or `mask`, or let {', '.join(f'`{way}`' for way in WAYS[:-1])} or `{WAYS[-1]}` "
-            "find the subject"
+            "find the subject",
+            parameter="trimap",
         )
     if len(given) > 1:
         raise UsageError("`trimap` and `mask` are both given; use only one of them")

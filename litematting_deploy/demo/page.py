@@ -63,7 +63,15 @@ _CLOSE_PALETTE = """() => document.addEventListener('click', (event) => {
   if (event.target.closest('#editor button.color')) {
     setTimeout(() => document.body.dispatchEvent(new MouseEvent('mousedown', {bubbles: true})), 50);
   }
-})"""
+}, true)"""
+# A box is drawn in blue, and nobody looks for it first. Another brush from the server would take the photo away.
+_TAKE_BRUSH = f"""(kind) => {{
+  const press = (selector) => document.querySelector('#editor ' + selector)?.click();
+  press('button[aria-label=Brush]');
+  press('button[aria-label=Color]');
+  const colour = kind === 'box' ? 'rgb{BRUSHES[UNKNOWN]}' : 'rgb{BRUSHES[FOREGROUND]}';
+  setTimeout(() => press(`button.color[style*="${{colour}}"]`), 50);
+}}"""
 _FILES = {"alpha": "Alpha", "cutout": "Cut-out", "background": "New background", "trimap": "Trimap"}
 
 
@@ -192,14 +200,12 @@ class Page:
         inputs = [self._photo, self._editor, self._file, *behind, *reading]
         one = {"concurrency_id": "studio", "concurrency_limit": 1, "api_visibility": "private"}
         parts = [self._painting, self._filing, self._band, self._meaning, self._encoding, self._screen, self._how]
-        # Gradio's sign of progress would cover the photo.
-        self._kind.change(
-            self._show_kind, self._kind, [*parts, self._file, self._editor], **one, show_progress="hidden"
-        )
+        self._kind.change(self._show_kind, self._kind, [*parts, self._file], **one)
+        self._kind.input(None, self._kind, None, js=_TAKE_BRUSH, api_visibility="private")
         self._unit.change(lambda unit: gr.update(visible=unit != AUTOMATIC), self._unit, self._width, **one)
         shown = [self._editor, self._first]
         self._photo.upload(None, None, None, js=f"() => {_CLEAR}", api_visibility="private")
-        self._photo.upload(self._show_photo, self._photo, shown, **one)
+        self._photo.upload(self._show_photo, [self._photo, self._kind], shown, **one)
         self._photo.clear(self._show_none, None, shown, **one)
         self.blocks.load(None, None, None, js=_CLOSE_PALETTE, api_visibility="private")
         filled = [self._photo, self._kind, self._file, self._encoding, *shown]
@@ -220,13 +226,14 @@ class Page:
         visible = (painting, of_files, banded, kind == "mask", kind == "trimap", kind == "key")
         how = gr.update(value=_HOW_BOX if kind == "box" else _HOW)
         file = gr.update(label="Trimap file" if kind == "trimap" else "Mask file")
-        brush = gr.update(brush=_brush(UNKNOWN if kind == "box" else FOREGROUND))
-        return [*(gr.update(visible=each) for each in visible), how, file, brush]
+        return [*(gr.update(visible=each) for each in visible), how, file]
 
-    def _show_photo(self, photo: str) -> list[Any]:
+    def _show_photo(self, photo: str, kind: str) -> list[Any]:
         """Return what the editor and the hint before it hold where a photo was loaded."""
         with self._told():
-            return [gr.update(value=self._studio.look(photo), visible=True), gr.update(visible=False)]
+            look = self._studio.look(photo)
+        brush = _brush(UNKNOWN if kind == "box" else FOREGROUND)
+        return [gr.update(value=look, brush=brush, visible=True), gr.update(visible=False)]
 
     def _show_none(self) -> list[Any]:
         """Return what the editor and the hint before it hold without a photo."""
@@ -237,7 +244,7 @@ class Page:
         folder = self._folder / "example"
         folder.mkdir(exist_ok=True)
         image, trimap = (str(shutil.copy(path, folder)) for path in (EXAMPLE_IMAGE, EXAMPLE_TRIMAP))
-        return [image, "trimap", trimap, "exact", *self._show_photo(image)]
+        return [image, "trimap", trimap, "exact", *self._show_photo(image, "trimap")]
 
     def _cut_out(
         self,

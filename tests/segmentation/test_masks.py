@@ -119,7 +119,7 @@ def test_a_box_and_strokes() -> None:
 
 
 def test_the_band_of_a_box_suits_a_small_subject() -> None:
-    """A disk of 60 pixels in a photo of 900 keeps a sure inside; a band of 1 % of the photo would leave little of it."""
+    """A disk of 60 pixels in a photo of 900 keeps a sure inside; one of 1 % of the photo would not."""
     image = np.random.default_rng(3).normal((60, 120, 50), 4, (600, 900, 3))
     y, x = np.mgrid[:600, :900]
     disk = np.hypot(y - 300, x - 400) < 30
