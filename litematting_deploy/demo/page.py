@@ -86,8 +86,9 @@ _HOW = (
     f"{_key(BACKGROUND, 'background (erases)')}\n\n**Everything unpainted is background.** Only blue areas are "
     f"estimated; the rest stays as you painted it. {_PALETTE}"
 )
+_BOX_STROKE = "circle the subject, or draw one diagonal across it; the box is the rectangle around your stroke"
 _HOW_BOX = (
-    f"{_key(UNKNOWN, 'circle the subject, or draw one diagonal across it: the box is the rectangle around it')}"
+    f"{_key(UNKNOWN, _BOX_STROKE)}"
     f"{_key(FOREGROUND, 'optional: on the subject')}{_key(BACKGROUND, 'optional: on the background')}\n\n"
     f"Green and red help where subject and background have similar colours. {_PALETTE}"
 )
@@ -200,7 +201,7 @@ class Page:
         inputs = [self._photo, self._editor, self._file, *behind, *reading]
         one = {"concurrency_id": "studio", "concurrency_limit": 1, "api_visibility": "private"}
         parts = [self._painting, self._filing, self._band, self._meaning, self._encoding, self._screen, self._how]
-        self._kind.change(self._show_kind, self._kind, [*parts, self._file], **one)
+        self._kind.change(self._show_kind, self._kind, [*parts, self._file], **one, show_progress="hidden")
         self._kind.input(None, self._kind, None, js=_TAKE_BRUSH, api_visibility="private")
         self._unit.change(lambda unit: gr.update(visible=unit != AUTOMATIC), self._unit, self._width, **one)
         shown = [self._editor, self._first]

@@ -87,7 +87,12 @@ def stroke(page: Page, colour: str, points: list[tuple[float, float]]) -> None:
     """Paint along points in parts of the photo's width and height."""
     page.click("#editor button[aria-label=Color]")
     page.click(f"#editor button.color[style*='{colour}']")
-    page.click("#editor button[aria-label=Brush]")
+    expect(page.locator("#editor button.color").first).to_be_hidden()  # else it would cover the photo
+    draw(page, points)
+
+
+def draw(page: Page, points: list[tuple[float, float]]) -> None:
+    """Paint in the present colour; points as `stroke` has them."""
     canvas = page.locator("#editor canvas").first.bounding_box()
     assert canvas is not None
     zoom = int(zoom_button(page).inner_text().removesuffix("%")) / 100
@@ -164,6 +169,28 @@ def test_paint_run_see_and_download(page: Page, deep_photo: Path, mean_onnx: Pat
     assert after.shape == (200, 300, 3)
     assert np.abs(after.astype(int) - (behind >> 8)).max() <= 1
     assert (after != photo.network).any()
+
+
+def test_a_diagonal_is_a_box(page: Page, deep_photo: Path, tmp_path: Path) -> None:
+    """The first stroke makes it: the brush is blue. What went wrong before the photo came is no longer said."""
+    expect(page.locator("#editor")).to_have_count(0)
+    page.click("#run")
+    expect(page.locator(".toast-body").first).to_contain_text("No photo yet")
+    choose(page, "photo", deep_photo)
+    expect(page.locator(".toast-body")).to_have_count(0)
+    page.get_by_label("Draw a box").check()
+    expect(page.locator("#editor button[aria-label=Color]")).to_have_attribute("style", re.compile(re.escape(UNKNOWN)))
+    fit(page)
+    draw(page, [(0.25, 0.2), (0.75, 0.8)])
+    cut_out(page)
+    trimap = read_trimap(downloaded(page, "trimap", tmp_path))
+    assert (trimap[:20] == 0).all()
+    assert (trimap == 255).any()
+    page.get_by_role("tab", name="Trimap").click()
+    page.wait_for_selector("#shown-trimap img")
+    rows, columns = np.nonzero((pixels(page, "#shown-trimap img") == (0, 235, 60)).all(axis=2))
+    assert rows.min() == pytest.approx(40, abs=8)
+    assert columns.max() == pytest.approx(225, abs=8)
 
 
 def test_the_example_in_one_click_refuses_what_is_over_the_limit(page: Page) -> None:
