@@ -229,12 +229,13 @@ class Page:
         file = gr.update(label="Trimap file" if kind == "trimap" else "Mask file")
         return [*(gr.update(visible=each) for each in visible), how, file]
 
-    def _show_photo(self, photo: str, kind: str) -> list[Any]:
+    def _show_photo(self, photo: str, kind: str | None = None) -> list[Any]:
         """Return what the editor and the hint before it hold where a photo was loaded."""
         with self._told():
             look = self._studio.look(photo)
-        brush = _brush(UNKNOWN if kind == "box" else FOREGROUND)
-        return [gr.update(value=look, brush=brush, visible=True), gr.update(visible=False)]
+        # An editor that is there already would lose its photo by another brush; where one is uploaded, it is not.
+        brush = {} if kind is None else {"brush": _brush(UNKNOWN if kind == "box" else FOREGROUND)}
+        return [gr.update(value=look, visible=True, **brush), gr.update(visible=False)]
 
     def _show_none(self) -> list[Any]:
         """Return what the editor and the hint before it hold without a photo."""
@@ -245,7 +246,7 @@ class Page:
         folder = self._folder / "example"
         folder.mkdir(exist_ok=True)
         image, trimap = (str(shutil.copy(path, folder)) for path in (EXAMPLE_IMAGE, EXAMPLE_TRIMAP))
-        return [image, "trimap", trimap, "exact", *self._show_photo(image, "trimap")]
+        return [image, "trimap", trimap, "exact", *self._show_photo(image)]
 
     def _cut_out(
         self,
