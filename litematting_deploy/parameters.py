@@ -8,6 +8,7 @@ import functools
 import math
 import numbers
 import os
+import re
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from inspect import formatannotation
@@ -92,6 +93,17 @@ class PathName:
 
 
 @dataclass(frozen=True)
+class ScreenColour:
+    """Says that a text is the colour of a screen."""
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise `UsageError` for a text that is neither a screen's name, nor `auto`, nor #rrggbb."""
+        if value not in (*SCREENS, AUTO_SCREEN) and not re.fullmatch(r"#[0-9a-fA-F]{6}", str(value)):
+            accepted = ", ".join((*SCREENS, AUTO_SCREEN))
+            raise UsageError(f"`{name}` must be {accepted} or a colour such as #00b140; got {shown(value)}")
+
+
+@dataclass(frozen=True)
 class Amount:
     """A number or, with `percent`, a share of something in percent; written "15" or "2%"."""
 
@@ -131,6 +143,8 @@ class AmountRange:
             raise UsageError(f"`{name}` must be {accepted}; got {amount}")
 
 
+SCREENS, AUTO_SCREEN = ("green", "blue"), "auto"
+KEY = ScreenColour()
 _OF_THE_MASK = "above 0 and at most the top of the mask's range, or 100%"
 ABOVE_0 = Range(0, above=True)
 EXPOSURE = Range(-100, 100, words="between -100 and 100 stops")

@@ -153,12 +153,14 @@ def _explained(message: str, content: Any, kind: Any) -> str:
         value, kind = value[step], _kind_of(kind, step)
     if missing := re.fullmatch(r"Object missing required field `(.*)`", text):
         return f"{'.'.join(filter(None, (where, missing[1])))} is missing"
+    choices = [choice for each in _alternatives(kind) if get_origin(each) is Literal for choice in get_args(each)]
     if text.startswith("Invalid enum value"):
-        choices = [choice for each in _alternatives(kind) if get_origin(each) is Literal for choice in get_args(each)]
         return f"{where} must be one of {', '.join(map(str, choices))}; got {shown(value)}"
     if expected := re.match(r"Expected `(.*?)`( of length \d+)?", text):
         words = [_WORDS.get(each, f"a {each}") for each in expected[1].split(" | ") if each != "null"]
         accepted = f"{' or '.join(words) or 'null'}{expected[2] or ''}"
+        if words == ["a text"] and choices:
+            accepted = " or ".join(f'"{choice}"' for choice in choices)
         return f"{where} must be {accepted}; got {shown(value)}" if where else ""
     return f"{where}: {text}" if where else text
 

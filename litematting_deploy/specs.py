@@ -14,7 +14,18 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from .errors import LiteMattingError, UsageError
-from .parameters import ABOVE_0, EXPOSURE, MASK_THRESHOLD, UNKNOWN_WIDTH, PathName, Range, checked, checks_of, path_text
+from .parameters import (
+    ABOVE_0,
+    EXPOSURE,
+    KEY,
+    MASK_THRESHOLD,
+    UNKNOWN_WIDTH,
+    PathName,
+    Range,
+    checked,
+    checks_of,
+    path_text,
+)
 
 Placement: TypeAlias = Literal["adaptive", "grid"]
 Precision: TypeAlias = Literal["fp32", "tf32", "bf16", "fp16"]
@@ -31,7 +42,8 @@ Joining: TypeAlias = Literal["resume", "shard"]
 
 MAX_MEGAPIXELS = 200.0
 DEFAULT_UNKNOWN_WIDTH = "15"
-DEFAULT_SEGMENT = 25
+DEFAULT_SEGMENT, DEFAULT_SEGMENT_S = 25, 60.0
+"""Frames, and seconds of work, after which a segment of a clip ends; `OutputSpec.segment` sets frames alone."""
 AUTO = "auto"
 
 
@@ -196,7 +208,7 @@ class TrimapSpec(Spec):
     doubt: Annotated[tuple[float, float] | None, Range(0, 1)] = None
     largest: Annotated[int | None, Range(1)] = None
     box: Annotated[tuple[int, int, int, int] | None, Range(0)] = None
-    key: str | None = None
+    key: Annotated[str | None, KEY] = None
     key_tolerance: Annotated[float | None, Range(0, 1)] = None
     key_softness: Annotated[float | None, Range(0, 1)] = None
     plate: Annotated[str | None, PathName()] = None
@@ -264,7 +276,7 @@ RESULTS = ("alpha", "cutout", "foreground", "preview")
 class OutputSpec(Spec):
     """Which results are written: files for a photo, folders for many, clips for a clip.
 
-    - `alpha`: the matte.
+    - `alpha`: the matte; None for the preview alone, which needs no engine.
     - `cutout`: foreground colours with alpha.
     - `foreground`: foreground colours alone.
     - `preview`: the photo with the unknown band tinted.
@@ -276,10 +288,11 @@ class OutputSpec(Spec):
       transparency, with alphas as PNG.
     - `codec`: codec of a clip's matte; None for that of the file extension.
     - `sound`: copy the clip's audio.
-    - `segment`: how many frames of a clip are stored at a time for `resume`.
+    - `segment`: how many frames of a clip are stored at a time for `resume`; None for at most `DEFAULT_SEGMENT`, and
+      fewer where they take longer than `DEFAULT_SEGMENT_S`.
     """
 
-    alpha: Annotated[str, PathName()]
+    alpha: Annotated[str | None, PathName()]
     cutout: Annotated[str | None, PathName()] = None
     foreground: Annotated[str | None, PathName()] = None
     preview: Annotated[str | None, PathName()] = None
@@ -294,6 +307,14 @@ class OutputSpec(Spec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.alpha is None and self.preview is None:
+            raise UsageError(
+                "`alpha` must say where the matte is written; only with `preview`, to check the trimaps first, it may "
+                "be left out",
+                parameter="alpha",
+            )
+        for name in self.differing("cutout", "foreground") if self.alpha is None else ():
+            raise UsageError(f"`{name}` requires `alpha`, the matte that it is made with; add it", parameter=name)
         if self.background is not None and self.cutout is None:
             raise UsageError("`background` requires `cutout`, which it is placed behind; add it")
         if self.background_fit is not None and self.background is None:
@@ -314,6 +335,11 @@ class OutputSpec(Spec):
         """The paths of all results by their names, in the order of `RESULTS`."""
         paths = {name: getattr(self, name) for name in RESULTS}
         return {name: path for name, path in paths.items() if path is not None}
+
+    @property
+    def first(self) -> str:
+        """The path of the matte or, where only the preview is written, of that."""
+        return next(iter(self.named.values()))
 
     @property
     def opaque(self) -> frozenset[str]:
@@ -385,6 +411,8 @@ class JobSpec(Spec):
                 "for every frame; use only one of them",
                 parameter="keyframes",
             )
+        if self.resume and self.output.alpha is None:
+            raise UsageError("`resume` requires `alpha`, since a preview alone is always made again; leave it out")
         if self.first_number is not None and not self.keyframes:
             raise UsageError("`first_number` requires `keyframes`; add it, or leave `first_number` out")
         if self.steady and self.shard is not None:
@@ -424,7 +452,7 @@ class JobSpec(Spec):
     @property
     def joins(self) -> Joining | None:
         """The parameter that keeps results of other runs beside those of this one; None where all are made anew."""
-        return "resume" if self.resume else "shard" if self.shard is not None else None
+        return "shard" if self.shard is not None else "resume" if self.resume else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -450,8 +478,8 @@ class ClusterSpec(Spec):
 def job_of(images: Any, output: Any, options: Mapping[str, Any], *, trimap: Any = None, mask: Any = None) -> JobSpec:
     """Return the job that paths and options describe.
 
-    output: the path of the alpha. options: fields of all specs, by their names. trimap, mask: one of them is given, or
-    an option makes masks from the photos. Raises `UsageError`.
+    output: the path of the alpha; None for a preview alone. options: fields of all specs, by their names. trimap, mask:
+    one of them is given, or an option makes masks from the photos. Raises `UsageError`.
     """
     given = [(kind, path) for kind, path in (("trimap", trimap), ("mask", mask)) if path is not None]
     if not given and any(options.get(way) is not None for way in WAYS):

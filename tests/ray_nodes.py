@@ -16,13 +16,15 @@ import pytest
 
 PATIENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "disabled",
     "RAY_gcs_server_port_wait_time_s": "300",
     "RAY_gcs_server_request_timeout_seconds": "300",
     "RAY_health_check_timeout_ms": "120000",
     "RAY_agent_register_timeout_ms": "600000",
     "RAY_worker_register_timeout_seconds": "600",
 }
-"""What Ray shall wait for on a machine that has other work, too."""
+"""What Ray shall wait for on a machine that has other work, too. A head takes tokens where one was made at any time
+on its machine, and the test's commands have none."""
 TRIES = 5
 """A node gives up where its agents take more than 15 s to start, or all of it more than 30 s: no variable changes that,
 and a machine that is busy for a moment is not busy for ever."""

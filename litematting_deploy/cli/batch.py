@@ -45,7 +45,7 @@ cluster_option = partial(option, ClusterSpec, heading="Ray cluster")
     help="Frames to hand to an actor at a time; if the actor dies, they start over.",
 )
 @cluster_option("--retries", metavar="N", help="How often to retry a frame that fails.")
-def main(images: str, trimap: str | None, output: str, mask: str | None, **options: Any) -> int:
+def main(images: str, trimap: str | None, alpha: str, mask: str | None, **options: Any) -> int:
     """Matte a folder of frames on the machines of a Ray cluster, with the results of ltm-infer.
 
     \b
@@ -59,5 +59,5 @@ def main(images: str, trimap: str | None, output: str, mask: str | None, **optio
     OUT/manifest.jsonl records the outcome of each frame and the machine it ran on; --resume continues with the frames
     that are not finished. Frames that still fail after --retries are reported at the end; the exit code is then 1.
     """
-    job, cluster = job_of(images, output, options, trimap=trimap, mask=mask), ClusterSpec.of(options)
+    job, cluster = job_of(images, alpha, options, trimap=trimap, mask=mask), ClusterSpec.of(options)
     return show_frames("ltm-batch", job, partial(matte_on_cluster, job, cluster))

@@ -129,12 +129,24 @@ class Command(HelpfulCommand):
         except click.ClickException as error:
             fail(f"{name}: {error.format_message()}", error.exit_code)
         except LiteMattingError as error:
-            fail(f"{name}: {with_flags(str(error), self)}", error.exit_code)
+            fail(f"{name}: {with_flags(f'{error}{_noted(error)}', self)}", error.exit_code)
         except MemoryError:
             fail(f"{name}: out of memory; use smaller patches, a smaller --batch or a smaller image", 1)
-        except click.Abort:
-            fail(f"{name}: interrupted", INTERRUPTED)
+        except click.Abort as error:
+            fail(with_flags(f"{name}: interrupted{_noted(error.__cause__, ': ')}", self), INTERRUPTED)
+        except SystemExit as error:
+            # As `_terminate` raises it; the terminal may be gone by now.
+            if said := _noted(error, ""):
+                with contextlib.suppress(OutputError):
+                    notice(with_flags(f"{name}: stopped: {said}", self))
+            raise
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _noted(error: BaseException | None, joint: str = "; ") -> str:
+    """Return the notes that a job has added to what ended it, such as what is kept, in one line after `joint`."""
+    notes = getattr(error, "__notes__", [])
+    return joint + "; ".join(notes) if notes else ""
 
 
 def _fill_standard_descriptors() -> None:

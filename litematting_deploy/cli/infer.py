@@ -25,7 +25,11 @@ from .progress import JobBar
 @command("ltm-infer")
 @click.argument("image")
 @click.argument("trimap", required=False)
-@job_options("Alpha matte to write: a PNG, TIFF or EXR file; for many photos a folder; for a clip a clip.")
+@job_options(
+    "Alpha matte to write: a PNG, TIFF or EXR file; for many photos a folder; for a clip a clip, and .mov and .webm "
+    "are already cut-outs with colours. May be left out with --preview, which is then all that is written.",
+    required=False,
+)
 @folder_options
 @motion_options
 @video_options
@@ -36,7 +40,13 @@ from .progress import JobBar
 )
 @plain_option("--timings", metavar="FILE", help="Also write the time and memory of each stage, as JSON.")
 def main(
-    image: str, trimap: str | None, output: str, mask: str | None, timings: str | None, verbose: bool, **options: Any
+    image: str,
+    trimap: str | None,
+    alpha: str | None,
+    mask: str | None,
+    timings: str | None,
+    verbose: bool,
+    **options: Any,
 ) -> int:
     """Cut the subject out of a photo, a folder of frames or a clip, and write its alpha matte.
 
@@ -48,7 +58,7 @@ def main(
     TRIMAP is a grey image of the size of IMAGE: white (255) where the subject is solid, black (0) where there is only
     background, grey (128) where its edge is soft and the network decides. Instead of TRIMAP, give a rough mask with
     --mask; or let --box, --key, --clean-plate or --segmenter make one from IMAGE itself. Check the trimap with
-    --preview.
+    --preview; without -o, only that is written, quickly, since no network runs.
 
     Many files: IMAGE and TRIMAP (or --mask) may be folders, or numbered patterns such as frame.%04d.exr. OUT, --cutout,
     --foreground and --preview are then folders. If a frame fails, the error is reported and the remaining frames
@@ -62,7 +72,7 @@ def main(
     --failed-frames known it continues past that frame. Each frame is matted on its own; --steady reduces flicker. With
     --keyframes, a sequence or clip needs trimaps or masks for some of its frames only.
     """
-    job = job_of(image, output, options, trimap=trimap, mask=mask)
+    job = job_of(image, alpha, options, trimap=trimap, mask=mask)
     with _timed(timings):
         if is_video(image):
             return _clip(job, verbose)
@@ -77,10 +87,8 @@ def _photo(job: JobSpec, verbose: bool) -> int:
         result = matte_photo(job, progress=bar)
     lacking = f"; {job.source}: {result.lacking}" if result.lacking else ""
     height, width = result.hw
-    say(
-        f"Wrote {listed(result.files)}: {width}x{height} in {result.seconds:.1f} s, {result.plan}, "
-        f"{job.engine.weights} in {result.engine}{lacking}"
-    )
+    matted = f", {result.plan}{_with(job, result.engine)}" if result.engine else ""
+    say(f"Wrote {listed(result.files)}: {width}x{height} in {result.seconds:.1f} s{matted}{lacking}")
     return 0
 
 
@@ -95,19 +103,26 @@ def show_frames(command: str, job: JobSpec, matte: Callable[[Report], JobResult]
             )
     for note in result.notes:
         notice(f"{command}: {note}")
-    part = f" of shard {job.shard}" if job.shard else ""
+    part = f"shard {job.shard}: " if job.shard else ""
     missing = f", {len(result.missing)} missing" if result.missing else ""
     say(
-        f"{job.output.alpha}: {result.done} of {counted(result.total, 'frame')} matted{part} in {result.seconds:.1f} "
-        f"s{_before(job, result)}, {len(result.failures)} failed{missing}{result.left_over}, "
-        f"{job.engine.weights} in {result.engine}{say_unsure(result.remarks)}"
+        f"{listed(job.output.named.values())}: {part}{_frames(job, result)}, {len(result.failures)} failed{missing}"
+        f"{result.left_over}"
+        f"{_with(job, result.engine)}{say_unsure(result.remarks)}"
     )
     return 1 if result.failures or result.missing else 0
 
 
-def _before(job: JobSpec, result: JobResult) -> str:
-    """Return how many frames earlier runs have done, where the job was resumed."""
-    return f", {result.total - result.tried} already done" if job.resume else ""
+def _frames(job: JobSpec, result: JobResult) -> str:
+    """Return how many frames this run has done, in which time, and how many earlier runs, where it was resumed."""
+    done = "previewed" if job.output.alpha is None else "matted"
+    before = f", {result.total - result.tried} already done" if job.resume else ""
+    return f"{result.done} of {counted(result.total, 'frame')} {done} in {result.seconds:.1f} s{before}"
+
+
+def _with(job: JobSpec, engine: str) -> str:
+    """Return the part of a line that names weights and engine; nothing where none was needed."""
+    return f", {job.engine.weights} in {engine}" if engine else ""
 
 
 def _clip(job: JobSpec, verbose: bool) -> int:
@@ -115,17 +130,14 @@ def _clip(job: JobSpec, verbose: bool) -> int:
     with JobBar("ltm-infer", details=verbose) as bar:
         result = matte_clip(job, progress=bar)
         bar.failures[:] = [f"{name}: {why}" for name, why in result.failures.items()]
-    if not result.engine:
-        notice(f"ltm-infer: {job.output.alpha} is up to date; to make it again, leave `resume` out")
+    if job.resume and not result.engine:
+        notice(f"ltm-infer: {job.output.first} is up to date; to make it again, leave `resume` out")
         return 0
     for note in result.notes:
         notice(f"ltm-infer: {note}")
     failed = f", {len(result.failures)} failed and hold only known pixels" if result.failures else ""
     files = listed(f"{path} ({codec})" for path, codec in result.files.items())
-    say(
-        f"Wrote {files}: {counted(result.total, 'frame')} in {result.seconds:.1f} s{_before(job, result)}{failed}, "
-        f"{job.engine.weights} in {result.engine}{say_unsure(result.remarks)}"
-    )
+    say(f"Wrote {files}: {_frames(job, result)}{failed}{_with(job, result.engine)}{say_unsure(result.remarks)}")
     return 1 if result.failures else 0
 
 

@@ -14,6 +14,7 @@ from ..runtime.matter import DEFAULT_PLACEMENT
 from ..segmentation.key import SOFTNESS
 from ..specs import (
     DEFAULT_SEGMENT,
+    DEFAULT_SEGMENT_S,
     DEFAULT_UNKNOWN_WIDTH,
     EngineSpec,
     JobSpec,
@@ -61,7 +62,8 @@ def _numbers(kind: type[Any], count: int, example: str) -> Callable[..., tuple[A
         except ValueError:
             numbers = ()
         if len(numbers) != count:
-            raise click.BadParameter(f"expected {count} numbers, such as {example}; got {value!r}", context, parameter)
+            what = "whole numbers" if kind is int else "numbers"
+            raise click.BadParameter(f"expected {count} {what}, such as {example}; got {value!r}", context, parameter)
         return numbers
 
     return parsed
@@ -315,19 +317,22 @@ result_options = adding(
     output_option(
         "--preview",
         metavar="FILE",
-        help="Also write a picture of the trimap: the photo with the unknown band tinted and outlined; for a clip, a "
-        "clip.",
+        help="Also write a picture of the trimap: the photo with the unknown band tinted, and outlined in cyan "
+        "towards the background and in white towards the foreground; for a clip, a clip. "
+        "ltm-infer without -o writes nothing else.",
     ),
 )
 
 
-def job_options(output: str) -> Callable[[Function], Function]:
+def job_options(output: str, *, required: bool = True) -> Callable[[Function], Function]:
     """Return the decorator that adds what ltm-infer and ltm-batch have in common; what is for many frames is in
     `folder_options`.
 
-    output: the help of --output.
+    output: the help of --output. required: it cannot be left out.
     """
-    output_path = plain_option("-o", "--output", required=True, metavar="OUT", heading=RESULTS, help=output)
+    output_path = plain_option(
+        "-o", "--output", "alpha", required=required, metavar="OUT", heading=RESULTS, help=output
+    )
     return adding(input_options, trimap_options, output_path, result_options, engine_options, plan_options)
 
 
@@ -392,7 +397,7 @@ video_options = adding(
         "--segment",
         heading=CLIPS,
         metavar="FRAMES",
-        help=f"Frames to encode at a time; --resume restarts after the last complete segment.  [default: "
-        f"{DEFAULT_SEGMENT}]",
+        help="Frames to encode at a time; --resume restarts after the last complete segment.  [default: "
+        f"{DEFAULT_SEGMENT}, or as many as are done in {DEFAULT_SEGMENT_S:.0f} s]",
     ),
 )

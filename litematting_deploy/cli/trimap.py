@@ -7,7 +7,7 @@ import click
 from ..jobs.outputs import say_pieces
 from ..jobs.trimap_file import write_trimap
 from ..specs import WAYS, ExrSpec, TrimapSpec
-from .command import command, listed, notice, say
+from .command import command, listed, notice, say, with_flags
 from .help import plain_option
 from .options import INPUT, MAKING, RESULTS, engine_option, input_options, made_mask_options, mask_options
 
@@ -30,9 +30,9 @@ from .options import INPUT, MAKING, RESULTS, engine_option, input_options, made_
     "--preview",
     metavar="FILE.png",
     heading=RESULTS,
-    help="Also write a picture of the trimap: the photo, or MASK, with the unknown band tinted magenta. Blue "
-    "line: outside it, sure background. White line: inside it, sure subject. With PHOTO, yellow line: where its mask "
-    "is half sure; green: --box.",
+    help="Also write a picture of the trimap: the photo, or MASK, with the unknown band tinted, and outlined in cyan "
+    "towards the background and in white towards the foreground; for a mask made from PHOTO, a yellow line where it is "
+    "half sure, and --box in green.",
 )
 def main(source: str, output: str, **options: Any) -> None:
     """Make a trimap, which tells the network where to look, from a mask or from the photo alone.
@@ -56,10 +56,7 @@ def main(source: str, output: str, **options: Any) -> None:
         notice(f"ltm-trimap: {say_pieces(result.pieces, source)}")
     if result.beyond is not None:
         notice(f"ltm-trimap: {source}: {result.beyond}")
-    if not result.unknown_share:
+    if not result.has_unknown:
         notice(f"ltm-trimap: {source} has no edge, so its trimap has no unknown pixels")
     height, width = result.trimap.shape
-    lacking = f", {result.lacking}" if result.lacking else ""
-    say(
-        f"Wrote {listed(result.files)}: {width}x{height}, {result.unknown_share:.1%} of the pixels are unknown{lacking}"
-    )
+    say(with_flags(f"Wrote {listed(result.files)}: {width}x{height}, {result.shares}", main))

@@ -94,7 +94,7 @@ _HOW_BOX = (
 )
 _LEGEND = (
     "A trimap says where the subject is sure, where the background is sure, and what is estimated between them "
-    "(magenta). Outside the blue line is sure background, inside the white line sure subject. Yellow line: where the "
+    "(magenta). Outside the cyan line is sure background, inside the white line sure subject. Yellow line: where the "
     "mask is half sure. Green: the box."
 )
 
@@ -201,13 +201,15 @@ class Page:
         inputs = [self._photo, self._editor, self._file, *behind, *reading]
         one = {"concurrency_id": "studio", "concurrency_limit": 1, "api_visibility": "private"}
         parts = [self._painting, self._filing, self._band, self._meaning, self._encoding, self._screen, self._how]
-        self._kind.change(self._show_kind, self._kind, [*parts, self._file], **one, show_progress="hidden")
+        # Beside the studio's jobs, which may take minutes: what is chosen shows at once.
+        aside = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
+        self._kind.change(self._show_kind, self._kind, [*parts, self._file], **aside)
         self._kind.input(None, self._kind, None, js=_TAKE_BRUSH, api_visibility="private")
-        self._unit.change(lambda unit: gr.update(visible=unit != AUTOMATIC), self._unit, self._width, **one)
+        self._unit.change(lambda unit: gr.update(visible=unit != AUTOMATIC), self._unit, self._width, **aside)
         shown = [self._editor, self._first]
         self._photo.upload(None, None, None, js=f"() => {_CLEAR}", api_visibility="private")
         self._photo.upload(self._show_photo, [self._photo, self._kind], shown, **one)
-        self._photo.clear(self._show_none, None, shown, **one)
+        self._photo.clear(self._show_none, None, shown, **aside)
         self.blocks.load(None, None, None, js=_CLOSE_PALETTE, api_visibility="private")
         filled = [self._photo, self._kind, self._file, self._encoding, *shown]
         example = self._example.click(self._fill_example, None, filled, **one)

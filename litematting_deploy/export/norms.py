@@ -1,7 +1,7 @@
 """The forms of group norm in a graph: equal functions of the same weights, for runtimes that differ in what is fast.
 
 `group` stays one GroupNormalization node. `batch` and `instance` spell it out around BatchNormalization and
-InstanceNormalization; `folded` goes further, see `folded`.
+InstanceNormalization; `folded` goes further, see `cpu_blocks`.
 """
 
 from typing import Any, TypeAlias

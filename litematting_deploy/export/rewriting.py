@@ -4,14 +4,14 @@ import onnx_ir as ir
 from onnx_ir.passes.common import CommonSubexpressionEliminationPass, RemoveUnusedNodesPass
 from onnxscript.rewriter import RewriteRuleSet, pattern
 
-from . import folded, norms
+from . import cpu_blocks, norms
 from .spec import Norm
 
 _RULES: dict[Norm, list[pattern.RewriteRule]] = {  # "gpu" is drawn, not rewritten
     "group": [],
     "instance": [norms.rule(norms.as_instance)],
     "batch": [norms.rule(norms.as_batch)],
-    "folded": folded.rules(),
+    "folded": cpu_blocks.rules(),
 }
 
 

@@ -17,6 +17,7 @@ from .exr import is_exr, read_exr_mask
 from .mask_checks import check_clear
 from .photo import Photo
 
+_A_PHOTO = "if it is a photo, `box=X,Y,WIDTH,HEIGHT` makes a mask from it"
 _LOSSY = ("JPEG", "HEIF", "AVIF")
 """Formats, by Pillow's names, that keep numbers about as they were."""
 
@@ -107,6 +108,7 @@ def read_mask(
     photo: Photo | None = None,
     meaning: MaskMeaning = MaskMeaning(),
     alone: bool = True,
+    remedy: str = _A_PHOTO,
 ) -> NDArray[np.uint8]:
     """Read a mask as (H, W) uint8: grey, or the alpha channel of a cut-out where that is not opaque.
 
@@ -115,6 +117,7 @@ def read_mask(
     - `photo`: whose pixels the mask is for, see `Photo.fit`; without, an OpenEXR mask is what its display window shows.
     - `meaning`: which values are the object; class ids are grey values or a palette's indices, never alpha.
     - `alone`: the mask is not one of a sequence, of which another mask tells the scale.
+    - `remedy`: ends the error for a picture in colour.
 
     Raises `InputError`, `DimMaskError`; see `MaskMeaning.applied`.
     """
@@ -131,15 +134,27 @@ def read_mask(
             "holes; save the ids as PNG, or say `mask_threshold=VALUE`"
         )
     alpha = None if meaning.labels else decoded.alpha
-    classes = "; if its colours are classes, select the object with `mask_labels=ID`"
-    a_photo = "; if it is a photo, `box=X,Y,WIDTH,HEIGHT` makes a mask from it"
-    levels = _grey(decoded, path, classes if decoded.has_palette else a_photo) if alpha is None else alpha
+    classes = "if its colours are classes, select the object with `mask_labels=ID`"
+    advice = f"; {classes if decoded.has_palette and remedy == _A_PHOTO else remedy}"
+    levels = _grey(decoded, path, advice) if alpha is None else alpha
     spread = 255 // decoded.top if decoded.top < 255 else 1
     top = min(decoded.top, int(np.iinfo(levels.dtype).max))
     # Few bits come spread over 0..255, and people know the file's own numbers.
     mask = meaning.applied(levels // levels.dtype.type(spread), top, str(path), alone=alone, of_alpha=alpha is not None)
     mask = upper_bits(levels) if mask is None else mask
     return mask if photo is None else photo.fit(mask, str(path))
+
+
+def read_strokes(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.bool_]:
+    """Read a picture of strokes, (H, W) bool: true where it is bright or, with an alpha channel, opaque.
+
+    Raises `InputError`, also where nothing is.
+    """
+    half, remedy = MaskMeaning(Amount(50, percent=True)), "paint white strokes on black"
+    marked = read_mask(path, max_megapixels, meaning=half, remedy=remedy) > 0
+    if not marked.any():
+        raise InputError(f"{path}: has no bright pixel, so it marks nothing; {remedy}, or leave it out")
+    return marked
 
 
 def read_alpha(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:

@@ -106,7 +106,8 @@ def matte_photo(
 
     - `images`: the photo; or a `JobSpec` that describes everything.
     - `trimap`: its trimap.
-    - `alpha`: the file that the matte is written to: PNG, TIFF or OpenEXR.
+    - `alpha`: the file that the matte is written to: PNG, TIFF or OpenEXR. Without it, but with the option `preview`,
+      only that is written, and no engine is opened.
     - `mask`: a mask instead of a trimap; without either, the option `box`, `key`, `plate` or `segmenter` makes one.
     - `progress`: called with a `JobProgress` whenever the job advances, from any thread.
     - `options`: further results, engine, plan and so on; see `PhotoOptions`.
@@ -133,7 +134,7 @@ def matte_folder(
     - `images`: a folder, or a pattern such as frame.%04d.exr; or a `JobSpec` that describes everything.
     - `trimap`: the folder or pattern of their trimaps, which have the names or numbers of the photos; with `keyframes`,
       of some of them.
-    - `alpha`: the folder that the mattes are written to.
+    - `alpha`: the folder that the mattes are written to; it may be left out as for a photo.
     - `mask`: a folder or pattern of masks instead of trimaps.
     - `progress`: called with a `JobProgress` whenever the job advances, from any thread.
     - `options`: further results, engine, plan and so on; see `FolderOptions`. Further results are folders, too.
@@ -188,7 +189,8 @@ def matte_clip(
     - `images`: the clip; or a `JobSpec` that describes everything.
     - `trimap`: a clip of as many trimaps, or a folder or pattern of one for each frame; with `keyframes`, a folder or
       pattern for some frames, whose numbers count from `first_number`.
-    - `alpha`: the clip that the mattes are written to; its extension selects the codec.
+    - `alpha`: the clip that the mattes are written to; its extension selects the codec. It may be left out as for a
+      photo.
     - `mask`: a clip, folder or pattern of masks instead of trimaps.
     - `progress`: called with a `JobProgress` whenever the job advances, from any thread.
     - `options`: further results, engine, plan and so on; see `ClipOptions`. Further results are clips, too.

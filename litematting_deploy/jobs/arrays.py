@@ -7,19 +7,18 @@ package alone.
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DimMaskError, InputError, UsageError, naming, shown
-from ..images.mask import MaskMeaning, read_alpha, read_mask
+from ..images.mask import MaskMeaning, read_alpha, read_mask, read_strokes
 from ..images.mask_checks import LEAST_SURE
 from ..images.photo import Photo, read_image
 from ..matting.composite import cutout_picture
 from ..matting.foreground import estimate_foreground
-from ..matting.inputs import as_alpha, as_image, as_mask
+from ..matting.inputs import as_alpha, as_image, as_mask, as_strokes
 from ..parameters import path_text
 from ..segmentation.box import Box
 from ..segmentation.maker import MaskMaker
@@ -59,6 +58,7 @@ def make_trimap(
     segmenter: Segmenter | Name | None = None,
     sure_foreground: Any = None,
     sure_background: Any = None,
+    adaptive: bool | None = None,
     unit_range: bool = False,
     max_megapixels: float = MAX_MEGAPIXELS,
     **options: Unpack[MaskOptions],
@@ -69,13 +69,14 @@ def make_trimap(
       a mask. With `box`, `key`, `plate` or `segmenter`, which make a mask, the image.
     - `unknown_width`: width of the unknown band on each side of the mask's edge, in pixels, or in percent of the square
       root of the object's area, such as "2%"; by default 15 pixels, or a width that depends on how the mask was made.
-    - `image`: the photo of the mask, (H, W, 3) uint8 RGB, or its path: the band is widened where fine edges continue
-      past it.
+    - `image`: the photo of the mask, (H, W, 3) uint8 RGB, or its path.
     - `box`: x, y, width and height of the subject's box, in pixels.
     - `key`: the colour of the screen behind the subject, see `segmentation.key.mask_from_key`.
     - `plate`: an image of the same view without it.
     - `segmenter`: a `Segmenter`, or the path of its ONNX, which is opened for this call only.
     - `sure_foreground`, `sure_background`: masks of what a mask made from the image must contain, and must not contain.
+    - `adaptive`: widen the band where fine edges in the image, such as hair, continue past it; by default if a mask is
+      given with its image.
     - `unit_range`: images are float, 0..1.
     - `max_megapixels`: refuse files with larger pictures before decoding them.
     - `options`: how the mask is made or read; see `MaskOptions`.
@@ -91,7 +92,9 @@ def make_trimap(
     for name in options.keys() - MaskOptions.__annotations__.keys():
         raise UsageError(f"`{name}` does not apply to `make_trimap`; leave it out", parameter=name)
     kind = "mask" if box is None and key is None and plate is None and segmenter is None else "photo"
-    spec = TrimapSpec.of(named | options, kind=kind, box=box, key=key, unknown_width=unknown_width)
+    adaptive = adaptive if adaptive is not None else mask is not None and image is not None
+    options_of_ways = named | {"box": box, "key": key, "unknown_width": unknown_width, "adaptive": adaptive}
+    spec = TrimapSpec.of(options_of_ways | options, kind=kind)
     with _files(mask=mask, image=image, **pictures, **strokes):
         if spec.kind == "mask":
             seen = None if image is None else _image(image, unit_range, max_megapixels)
@@ -118,9 +121,7 @@ def _maker(
 
     strokes: those of sure foreground, then those of sure background.
     """
-    foreground, background = (
-        None if stroke is None else _mask(stroke, max_megapixels) >= 128 for stroke in strokes.values()
-    )
+    foreground, background = (_strokes(name, stroke, max_megapixels) for name, stroke in strokes.items())
     other = None if plate is None else _image(plate, unit_range, max_megapixels, "plate")
     with contextlib.ExitStack() as stack:
         if isinstance(segmenter, str | os.PathLike):
@@ -145,10 +146,12 @@ def _from_given(
     """Return the trimap of a mask that a program gives. image: its photo, which an adaptive band looks at."""
     if mask is None:
         raise UsageError("`mask` must be given, or an image and one of `box`, `key`, `plate` and `segmenter`")
+    if spec.adaptive and image is None:
+        raise UsageError("`adaptive` requires `image`, the photo in which it looks for fine edges; add it")
     meaning, name = meaning_of(spec), str(mask) if _is_name(mask) else "`mask`"
     grey = _mask(mask, max_megapixels, meaning)
     meaning.check_object(grey, name)
-    return trimap_of(grey, replace(spec, adaptive=image is not None), name, image)
+    return trimap_of(grey, spec, name, image)
 
 
 def _mask(mask: Any, max_megapixels: float, meaning: MaskMeaning = MaskMeaning()) -> NDArray[np.uint8]:
@@ -159,6 +162,13 @@ def _mask(mask: Any, max_megapixels: float, meaning: MaskMeaning = MaskMeaning()
     # `read_mask` does the same for files, in the file's own numbers.
     chosen = meaning.applied(grey, 255, "`mask`")
     return grey if chosen is None else chosen
+
+
+def _strokes(name: str, strokes: Any, max_megapixels: float) -> NDArray[np.bool_] | None:
+    """Return what strokes mark, (H, W) bool, read from a file or taken as they are; None where there are none."""
+    if strokes is None:
+        return None
+    return read_strokes(strokes, max_megapixels) if _is_name(strokes) else as_strokes(strokes, name)
 
 
 def cut_out(

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from ..errors import ForegroundError, InputError, LiteMattingError, NotFiniteError, OutputError, counted
 from ..matting.steady import Moment, steadied
 from ..matting.trimap import FOREGROUND, unsure
+from ..matting.unmixing import unmix
 from ..runtime import Matter
-from ..specs import DEFAULT_SEGMENT, JobSpec
+from ..specs import JobSpec
 from ..video.mux import join
 from ..video.reader import Clip
 from ..video.segments import Result, Segment, Segments
@@ -47,7 +48,7 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
     """
     started = time.perf_counter()
     meter = ProgressMeter(report)
-    clip = Clip(job.images, job.max_megapixels)
+    clip = Clip(job.images, job.max_megapixels, job.first_number or 0)
     with contextlib.ExitStack() as stack:
         maker = stack.enter_context(closing_masks(open_masks(job)))
         first_number = (job.first_number or 0) if job.keyframes else None
@@ -57,6 +58,8 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
             else stack.enter_context(ClipMasks(job.trimap, maker))
         )
         trimaps.check(clip)
+        for note, is_detail in trimaps.notes(clip):
+            meter.note(note, detail=is_detail)
         return _matte(job, clip, trimaps, meter, started)
 
 
@@ -65,31 +68,36 @@ def _matte(job: JobSpec, clip: Clip, trimaps: FrameTrimaps, meter: ProgressMeter
     outputs = ClipResults.of(job, clip)
     results = tuple(outputs.results.values())
     files = {result.path: result.codec.name for result in results}
-    length = job.output.segment or DEFAULT_SEGMENT
-    segments = Segments(job.output.alpha, results, clip, length)
-    alone = Segments(f"{job.output.alpha}.alone", results[:1], clip, length)
+    first, is_kept = job.output.first, job.output.alpha is not None
+    segments = Segments(first, results, clip, job.output.segment)
+    alone = Segments(f"{first}.alone", results[:1], clip, job.output.segment)
     # The folder of segments is removed when a clip is finished: without it, whole results leave nothing to do.
     if job.resume and not segments.folder.exists() and _is_done(files, (job.images, job.source, *job.trimap.files)):
         return JobResult(clip.count or 0, 0, time.perf_counter() - started, "", files=files)
-    with open_begun(job, segments.folder) as matter, segments.locked(job.resume), contextlib.ExitStack() as stack:
-        engine = matter.engine.describe()
+    # A preview alone needs no engine.
+    opened = open_begun(job, segments.folder) if is_kept else contextlib.nullcontext()
+    with opened as matter, segments.locked(job.resume, is_kept), contextlib.ExitStack() as stack:
+        engine = "" if matter is None else matter.engine.describe()
         # Segments of two codecs cannot be joined, so that the results belong to the settings that `resume` compares.
         names = [f"{Path(result.path).name}: {result.codec.name} {result.content}" for result in results]
-        keep_settings(segments.folder, result_settings(matter, job) | {"results": names}, job.joins)
+        if matter is not None:
+            meter.note(f"engine: {engine}", detail=True)
+            keep_settings(segments.folder, result_settings(matter, job) | {"results": names}, job.joins)
         todo = trimaps.pairs(clip)
         before = _go_past(segments.whole(), todo, meter)
         resumed = 0 if before is None else before.frame.index + 1
         # The first frame that is left is averaged with the one before it, whose alpha is in no file as it was.
         again = [before] if job.steady and before is not None else []
         meter.begin("frames", (clip.count or resumed) - resumed + len(again))
-        frames = _Frames(job, trimaps, outputs, segments, alone, matter, meter, stack, resumed)
+        frames = _Frames(job, trimaps, outputs, segments, alone, matter, meter, stack, resumed, clip.count)
         frames.run(itertools.chain(again, todo))
         done = segments.whole()
         if frames.colourless is not None:
             raise _joined_without_colours(job, clip, results, segments, alone, frames.colourless)
         for index, result in enumerate(results):
             join(result, segments.files(index, done), done, clip, job.output.sound)
-    segments.remove()
+    if is_kept:
+        segments.remove()
     count = sum(len(segment.pts) for segment in done)
     return JobResult(
         total=count,
@@ -161,8 +169,9 @@ class _Frames:
 
     segments: of all results. alone: of the matte, from the first frame on whose colours cannot be estimated; they are
     apart, so that `resume` finds no frame without colours. stack: what is open until the end of the job. resumed: how
-    many frames were done before; one of these that comes again is for its neighbour's sake.
-    colourless: that frame, and why.
+    many frames were done before; one of these that comes again is for its neighbour's sake. count: of the clip, where
+    it is known.
+    matter: None for a preview alone. colourless: that frame, and why.
     remarks: what may surprise about frames that did not fail, by their names.
     failed: why frames failed, by their indices.
     """
@@ -172,10 +181,11 @@ class _Frames:
     outputs: ClipResults
     segments: Segments
     alone: Segments
-    matter: Matter
+    matter: Matter | None
     meter: ProgressMeter
     stack: contextlib.ExitStack
     resumed: int = 0
+    count: int | None = None
     colourless: ForegroundError | None = None
     remarks: dict[str, Remarks] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
@@ -191,7 +201,7 @@ class _Frames:
                 for done in matting:
                     index = done.item.frame.index
                     if index >= self.resumed:
-                        self.meter.end(f"frame {index}", self.failed.get(index))
+                        self.meter.end(f"frame {done.item.frame.number}", self.failed.get(index))
             segments.close()
             self.alone.close()
         # The disk is full or gone: ending the open segment would have to write to it.
@@ -199,18 +209,24 @@ class _Frames:
             raise
         except (InputError, _FrameError) as error:
             segments.keep_what_is_whole()
-            if error is self.meter.raised:
+            if error is self.meter.raised or self.matter is None:
                 raise
-            kept = sum(len(segment.pts) for segment in segments.whole())
             past = ", or past such frames with `resume` and `failed_frames=known`"
             raise type(error)(
-                f"{error}; what is done ({counted(kept, 'frame')}) is kept; fix this and continue with "
+                f"{error}; {self._kept()} kept; fix this and continue with "
                 f"`resume`{past if isinstance(error, _FrameError) else ''}"
             ) from error
         # After an interrupt, too, what is whole is kept.
-        except BaseException:
+        except BaseException as error:
             segments.keep_what_is_whole()
+            if self.matter is not None:
+                error.add_note(f"{self._kept()} kept; continue with `resume`")
             raise
+
+    def _kept(self) -> str:
+        """Return how many frames the next run will find done."""
+        kept = sum(len(segment.pts) for segment in self.segments.whole())
+        return counted(kept, "frame") if self.count is None else f"{kept} of {counted(self.count, 'frame')}"
 
     def _load(self, pair: Pair) -> _Loaded:
         """Convert a frame to what the network sees, and read its trimap; an error of that is kept for `_save`."""
@@ -225,10 +241,20 @@ class _Frames:
     def _matte(self, frames: Iterable[_Loaded]) -> Iterator[Alpha]:
         """Yield the alpha of each frame."""
 
+        matter = self.matter
+        if matter is None:
+            return map(self._known, frames)
+
         def alphas(loaded: Iterable[_Loaded]) -> Iterator[Alpha]:
-            return self.meter.alphas(self.matter, ((item.network, item.trimap.values) for item in loaded))
+            return self.meter.alphas(matter, ((item.network, item.trimap.values) for item in loaded))
 
         return steadied(frames, alphas, _moment) if self.job.steady else alphas(frames)
+
+    def _known(self, item: _Loaded) -> NDArray[np.float32]:
+        """Return the known pixels of a frame (H, W) in the place of its alpha, which a preview does not show."""
+        self.meter.step()
+        known: NDArray[np.float32] = (item.trimap.values == FOREGROUND).astype(np.float32)
+        return known
 
     def _save(self, pair: Pair, item: _Loaded, alpha: Alpha) -> None:
         """Add a frame to its segment. Raises `_FrameError` for one that failed, unless the job goes past these."""
@@ -242,14 +268,17 @@ class _Frames:
             opaque = alpha
         if failure is None:
             if remarks := Remarks(unsure(item.trimap.values), pieces=item.trimap.pieces, beyond=item.trimap.beyond):
-                self.remarks[f"frame {frame.index}"] = remarks
+                self.remarks[f"frame {frame.number}"] = remarks
         else:
-            said = f"{frame.name}: {failure}"
-            self.failed[frame.index] = str(failure)
+            # A mask that is made from the frame fails by the frame's name, a given one by its own.
+            reason = str(failure).removeprefix(f"{frame.name}: ")
+            said = f"{frame.name}: {reason}"
+            self.failed[frame.index] = reason
             if self.job.failed_frames != "known":
                 raise _FrameError(said)
         try:
-            pictures = self.outputs.pictures(frame, item.network, item.trimap, opaque, self.matter.unmix)
+            unmixed = unmix if self.matter is None else self.matter.unmix
+            pictures = self.outputs.pictures(frame, item.network, item.trimap, opaque, unmixed)
         except ForegroundError as error:
             matte = self.outputs.results["alpha"]
             if matte.content != "grey":

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, Self
 
@@ -24,6 +24,9 @@ class FrameTrimaps(Protocol):
 
     def check(self, clip: Clip) -> None:
         """Raise `InputError`, before any work is done, for what no frame could make good."""
+
+    def notes(self, clip: Clip, /) -> Iterable[tuple[str, bool]]:
+        """Return what to know before the work, in lines, each with whether it is for those who asked for details."""
 
     def pairs(self, clip: Clip) -> Iterator[Pair]:
         """Yield all frames of a clip, in order, with what their trimaps are made from. Raises `InputError`."""
@@ -54,6 +57,10 @@ class ClipMasks:
 
     def check(self, clip: Clip) -> None:
         """Do nothing: each frame shows for itself what is in it."""
+
+    def notes(self, _: Clip) -> Iterable[tuple[str, bool]]:
+        """Return nothing: masks are made alike for every frame."""
+        return ()
 
     def pairs(self, clip: Clip) -> Iterator[Pair]:
         """Yield all frames of a clip, each with its neighbours."""

@@ -22,7 +22,7 @@ from ..video import is_video
 from ..video.reader import Clip, ClipFrame
 from .clip_greys import check_whole, decode_grey, numbered, sized
 from .frames import is_many
-from .keyframes import Span, check_distances, span_of, too_far
+from .keyframes import Span, check_distances, say_carried, say_one_sided, span_of, too_far
 from .trimaps import Read, Trimap, check_together, meaning_of, spread, trimap_of
 
 
@@ -117,11 +117,15 @@ class ClipTrimaps:
         self._first_number = first_number
         if first_number is not None and not is_many(path):
             raise InputError(
-                f"{path}: keyframes for a clip must be numbered images; give a folder or a pattern of them"
+                f"{path}: keyframes for a clip must be numbered images; give a folder or a pattern of them; for "
+                f"the first frame alone, name it keys/{spec.kind}.{first_number:04}.png and give the folder keys"
             )
         self._clip = Clip(path, max_megapixels) if is_video(path) else None
         if self._clip is None and not is_many(path):
-            raise InputError(f"{path}: for a clip, this must be a clip, a folder or a pattern with one image per frame")
+            raise InputError(
+                f"{path}: for a clip, this must be a clip, a folder or a pattern with one image per frame; if you have "
+                f"a {spec.kind} of some frames only, or of one, add `keyframes`"
+            )
         files = numbered(path) if self._clip is None else {}
         if first_number is None:
             check_whole(path, list(files))
@@ -145,6 +149,15 @@ class ClipTrimaps:
                 "per frame"
             )
         check_together(self._spec, self._looks(), self.path)
+
+    def notes(self, clip: Clip) -> Iterator[tuple[str, bool]]:
+        """Yield what to know of keyframes before the work, each with whether it is for those who asked for details."""
+        # Some containers tell only at the end how many frames they hold.
+        if self._first_number is not None and clip.count is not None:
+            keys, first = list(self._keys), self._first_number
+            yield say_carried(keys, clip.count, lambda index: str(index + first)), True
+            for line in say_one_sided(keys, clip.count, lambda index: f"frame {index + first}"):
+                yield line, False
 
     def pairs(self, clip: Clip) -> Iterator[Pair]:
         """Yield all frames of a clip with their pictures.
@@ -189,7 +202,7 @@ class ClipTrimaps:
                     f"{file}: the frames of {clip.path} are numbered {first}{last}; name the file after one of "
                     "them, or set `first_number` to the number of the first frame"
                 )
-        check_distances(list(self._keys), clip.count, lambda index: f"{clip.path}: frame {index}")
+        check_distances(list(self._keys), clip.count, lambda index: f"{clip.path}: frame {index + first}")
 
     def _between(self, clip: Clip) -> Iterator[Pair]:
         """Yield all frames of a clip, of which some are keyframes. A second decoder runs ahead to the next of these."""
@@ -273,7 +286,8 @@ class _Ahead:
                 self._last = Keyframe(pair, network), grey
                 ends[frame.index >= begin] = self._last[0]
             elif frame.index - begin >= LONGEST:
-                raise too_far(frame.index - begin + 1, f"{self._clip.path}: frame {begin}")
+                number = begin + self._clip.first_number
+                raise too_far(frame.index - begin + 1, f"{self._clip.path}: frame {number}")
             if frame.index == span.last:
                 break
         return CarriedTrimaps(begin, greys, (ends[0], ends[1]), self._trimaps)

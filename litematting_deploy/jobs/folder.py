@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..errors import LiteMattingError
+from ..errors import LiteMattingError, counted
 from ..files import remove_old_drafts
 from ..images.suffixes import RESULT_FORMATS
 from ..matting.steady import Moment, steadied
@@ -38,14 +38,17 @@ def matte_folder(job: JobSpec, report: Report | None = None) -> JobResult:
     folder = FolderJob(job, report)
     with contextlib.ExitStack() as stack:
         maker = stack.enter_context(closing_masks(open_masks(job)))
-        matter, since_ns = begin(job, Path(job.output.alpha))
-        stack.enter_context(matter)
-        engine = matter.engine.describe()
-        folder.meter.note(f"engine: {engine}", detail=True)
+        matter, since_ns, engine = None, 0, ""
+        if job.output.alpha is not None:
+            matter, since_ns = begin(job, Path(job.output.alpha))
+            stack.enter_context(matter)
+            engine = matter.engine.describe()
+            folder.meter.note(f"engine: {engine}", detail=True)
         todo = folder.unfinished(lambda frame: folder.files.is_done(frame, since_ns))
+        stack.enter_context(folder.saying_what_is_kept())
         matting = (
             folder.steadily(todo, matter, maker)
-            if job.steady
+            if job.steady and matter is not None
             else matte_frames(todo, folder.files, matter, folder.meter, maker)
         )
         # Closed at once where `report` raises: an exception that is kept keeps the frames of its traceback, too.
@@ -62,6 +65,7 @@ class FolderJob:
         """Find the frames and make the folders of the results. Raises `UsageError`, `InputError`, `OutputError`."""
         self._began_s = time.perf_counter()
         self._job = job
+        self._before = 0  # frames that earlier runs have done
         self.meter = ProgressMeter(report)
         self.frames, self._missing, self._sources = chosen_frames(job)
         # Before the folders of results are made, so that a job that is refused leaves nothing behind.
@@ -69,12 +73,26 @@ class FolderJob:
         # In time every frame counts, whatever `frames` and `shard` choose.
         chosen_alone = job.frames is None or not (job.keyframes or job.steady)
         self._all = self._sources.frames if chosen_alone else find_sources(job.images, job.source).frames
-        self.files = FolderFiles(job, FolderKeyframes(job, self._all) if job.keyframes else None)
+        keyframes = FolderKeyframes(job, self._all) if job.keyframes else None
+        self.files = FolderFiles(job, keyframes)
         self.files.check(self.frames)
         if job.resume:
             results = (self.files.results(frame) for frame in self.frames)
             for folder in {os.path.dirname(path) for each in results for path in each.files}:
                 remove_old_drafts(folder)
+        for note, is_detail in () if keyframes is None else keyframes.notes():
+            self.meter.note(note, detail=is_detail)
+
+    @contextlib.contextmanager
+    def saying_what_is_kept(self) -> Iterator[None]:
+        """Give an error that ends the job, or an interrupt, a note of how many frames are done."""
+        try:
+            yield
+        except BaseException as error:
+            if self._job.output.alpha is not None:
+                kept = self._before + self.meter.written
+                error.add_note(f"{kept} of {counted(len(self.frames), 'frame')} kept; continue with `resume`")
+            raise
 
     def unfinished(self, is_done: Callable[[Frame], bool]) -> list[Frame]:
         """Return the frames that are left to do, in order, and begin to count them.
@@ -97,6 +115,7 @@ class FolderJob:
                 todo = list(itertools.compress(todo, pool.map(is_left, todo)))
             finally:
                 pool.shutdown(cancel_futures=True)
+        self._before = len(self.frames) - len(todo)
         self.meter.begin("frames", len(todo))
         return todo
 
@@ -154,17 +173,26 @@ class Over:
 def matte_frames(
     frames: Sequence[Frame],
     files: "FolderFiles",
-    matter: Matter,
+    matter: Matter | None,
     meter: ProgressMeter,
     maker: MaskMaker | None = None,
     over: Over | None = None,
 ) -> Generator[Done[Frame], None, None]:
     """Matte frames of a folder, and yield each of them, in order, once it is written or has failed.
 
-    maker: makes their masks, where the job says so. over: makes alphas steadier; None for frames by themselves.
+    matter: None for previews alone. maker: makes their masks, where the job says so. over: makes alphas steadier; None
+    for frames by themselves.
     """
 
-    def matte(loaded: "Iterable[LoadedFrame]") -> Iterator[Alpha]:
+    def matte(loaded: "Iterable[LoadedFrame]") -> Iterator[Alpha | None]:
+        if matter is None:
+            for _ in loaded:
+                meter.step()
+                yield None
+            return
+        yield from alphas(loaded, matter)
+
+    def alphas(loaded: "Iterable[LoadedFrame]", matter: Matter) -> Iterator[Alpha]:
         return meter.alphas(matter, ((item.photo.network, item.trimap.values) for item in loaded))
 
     def steady(loaded: "Iterable[LoadedFrame]") -> Iterator[Alpha]:
@@ -174,16 +202,19 @@ def matte_frames(
         def moment(item: LoadedFrame) -> Moment:
             return Moment(at[item.name], item.photo.network, item.trimap.values)
 
-        return steadied(loaded, matte, moment)
+        assert matter is not None  # nor is it without alphas
+        return steadied(loaded, partial(alphas, matter=matter), moment)
 
-    def save(frame: Frame, loaded: LoadedFrame, alpha: Alpha) -> None:
+    def save(frame: Frame, loaded: LoadedFrame, alpha: Alpha | None) -> None:
         if over is not None and frame.name not in over.wanted:
             return
         if isinstance(alpha, LiteMattingError):
             raise alpha
         # Not in `load`, which runs ahead in several threads: files of a frame are written by one.
         loaded.results.write_preview(loaded.photo, loaded.trimap)
-        loaded.results.write(loaded.photo, alpha, matter.unmix)
+        if matter is not None and alpha is not None:
+            loaded.results.write(loaded.photo, alpha, matter.unmix)
+        meter.written += 1
 
     # A segmenter that takes many photos at a time gets as many.
     readers = AHEAD if maker is None else max(maker.batch, AHEAD)

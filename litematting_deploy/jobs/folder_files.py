@@ -67,7 +67,8 @@ class FolderFiles:
     def check(self, frames: Sequence[Frame]) -> None:
         """Raise `UsageError` before any work is done where two results would be one file, or one would be taken for a
         source the next time, and for a depth that no result can have."""
-        check_depth([self.results(frame).spec.alpha for frame in frames], self._job.output.depth)
+        alphas = (self.results(frame).spec.alpha for frame in frames)
+        check_depth([alpha for alpha in alphas if alpha is not None], self._job.output.depth)
         sources = (self._job.images, self._job.source)
         patterns = [(source, os.path.realpath(Path(source).parent)) for source in sources if not os.path.isdir(source)]
         found = {path.parent for frame in frames for path in (frame.image, frame.trimap) if path is not None}

@@ -5,14 +5,14 @@ import itertools
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..matting.carrying import LONGEST, PackedTrimap, carried
 from ..matting.motion import Grey, grey_of
 from ..specs import JobSpec
@@ -23,6 +23,7 @@ _SPANS_KEPT = 2
 """Two readers may be on both sides of a keyframe."""
 _NUMBERED = re.compile(r"(\D*)(\d*)")
 _FIX = "draw a keyframe between them"
+_MOST_NOTES = 4
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,27 @@ def too_far(count: int, name: str) -> InputError:
     )
 
 
+def say_carried(keyframes: Sequence[int], count: int, number: Callable[[int], str]) -> str:
+    """Return which frames of a sequence are keyframes, and how many have carried trimaps. number: of a frame."""
+    keys = ", ".join(map(number, keyframes))
+    return f"{counted(len(keyframes), 'keyframe')} ({keys}), carried to {counted(count - len(keyframes), 'frame')}"
+
+
+def say_one_sided(keyframes: Sequence[int], count: int, name: Callable[[int], str]) -> list[str]:
+    """Return what to say of the frames before the first and after the last keyframe, whose trimaps come from one side.
+
+    name: of a frame.
+    """
+    ends = ((0, keyframes[0] - 1, "before the first", 0), (keyframes[-1] + 1, count - 1, "after the last", count - 1))
+    return [
+        f"{name(first)}{f' to {name(last)}' if last > first else ''}: {where} keyframe, trimaps are carried from one "
+        "side only, and what the subject uncovers stays unknown, more with every frame; draw a keyframe for "
+        f"{name(key)}"
+        for first, last, where, key in ends
+        if first <= last
+    ]
+
+
 class FolderKeyframes:
     """The trimaps of a folder's or pattern's frames that have none of their own, carried from its keyframes.
 
@@ -97,6 +119,18 @@ class FolderKeyframes:
             check_distances(self._keys[name], len(sequence), names.__getitem__)
         self._lock = threading.Lock()
         self._spans: OrderedDict[tuple[str, Span], _Carried] = OrderedDict()
+
+    def notes(self) -> Iterator[tuple[str, bool]]:
+        """Yield what to know before the work, in lines, each with whether it is for those who asked for details."""
+        one_sided = []
+        for name, sequence in self._sequences.items():
+            names = [frame.name for frame in sequence]
+            keys = self._keys[name]
+            yield say_carried(keys, len(names), names.__getitem__), True
+            one_sided += say_one_sided(keys, len(names), names.__getitem__)
+        yield from ((line, False) for line in one_sided[:_MOST_NOTES])
+        if len(one_sided) > _MOST_NOTES:
+            yield f"the same is true of {len(one_sided) - _MOST_NOTES} more parts of the folder", False
 
     def keyframes(self, frame: Frame) -> tuple[Path, ...]:
         """Return the trimaps or masks that a frame's trimap is carried from; none for a keyframe."""

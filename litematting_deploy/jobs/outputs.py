@@ -24,9 +24,13 @@ from ..images.suffixes import (
 )
 from ..matting.composite import alpha_picture, composite_picture, cutout_picture, foreground_picture, trimap_preview
 from ..matting.foreground import estimate_foreground
+from ..matting.trimap import FOREGROUND, UNKNOWN, unsure
 from ..matting.unmixing import Unmix, unmix
 from ..specs import Format, JobSpec, OutputSpec
 from .trimaps import Trimap
+
+_THIN = 0.1
+"""Of the unknown pixels, about half lie inside the mask: with so few sure ones, the subject is nearly all unknown."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Results:
         spec = job.output
         results = cls(spec, job.inputs, job.plan.published)
         results.check()
-        check_depth([spec.alpha, *results.colours], spec.depth)
+        check_depth([path for path in (spec.alpha, *results.colours) if path is not None], spec.depth)
         if spec.background is None:
             return results
         return replace(results, background=Background(spec.background, job.max_megapixels, spec.background_fit))
@@ -120,6 +124,8 @@ class Results:
         Raises `ForegroundError` where the colours cannot be estimated, and `OutputError`.
         """
         spec = self.spec
+        if spec.alpha is None:  # then the preview is all that is wanted
+            return
         dtypes = {path: result_dtype(path, photo, spec.depth) for path in (spec.alpha, *self.colours)}
         # Estimated colours come in the photo's own levels, and 256 of them are too few for a deeper result.
         if any(dtype != np.uint8 for dtype in dtypes.values()):
@@ -163,6 +169,16 @@ def say_share(share: float) -> str:
     """Return a share above 0 in percent."""
     # A few pixels would be 0.0 %.
     return f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
+
+
+def say_shares(trimap: NDArray[np.uint8]) -> str:
+    """Return how much of a trimap (H, W) of 0 / 128 / 255 is unknown and how much sure foreground, and what to try
+    where the unknown band leaves next to nothing of the subject."""
+    unknown, sure = (float(np.mean(trimap == value)) for value in (UNKNOWN, FOREGROUND))
+    said = f"{unknown:.1%} of the pixels are unknown, {unsure(trimap) or f'{sure:.1%} sure foreground'}"
+    if sure < _THIN * unknown:
+        said += "; the unknown band covers nearly all of the subject: try a narrower one, such as `unknown_width=2%`"
+    return said
 
 
 def say_lost(chunks: tuple[str, ...], photos: str) -> str:
@@ -218,7 +234,8 @@ def notes(remarks: Mapping[str, Remarks]) -> list[str]:
     pieces = {name: said.pieces for name, said in remarks.items() if said.pieces}
     if pieces:
         most = max(pieces, key=lambda name: pieces[name] or 0)
-        lines.append(f"{say_pieces(pieces[most] or 0, most)}; masks in many pieces: {len(pieces)}")
+        others = f" (the most of {len(pieces)} masks with many)" if len(pieces) > 1 else ""
+        lines.append(say_pieces(pieces[most] or 0, most, others))
     beyond = {name: said.beyond for name, said in remarks.items() if said.beyond}
     if beyond:
         name, what = min(beyond.items())
@@ -226,6 +243,6 @@ def notes(remarks: Mapping[str, Remarks]) -> list[str]:
     return lines
 
 
-def say_pieces(pieces: int, name: str) -> str:
-    """Return what to say of a photo whose mask is in many pieces."""
-    return f"{name}: the mask made from it has {pieces} pieces; `largest=1` keeps only the largest"
+def say_pieces(pieces: int, name: str, others: str = "") -> str:
+    """Return what to say of a photo whose mask is in many pieces. others: how it compares with other photos."""
+    return f"{name}: the mask made from it has {pieces} pieces{others}; `largest=1` keeps only the largest"

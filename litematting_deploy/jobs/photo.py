@@ -16,7 +16,7 @@ from ..profiling import note as fact
 from ..runtime import Matter, open_matter
 from ..segmentation.model import Segmenter
 from ..specs import JobSpec
-from .outputs import Results, say_lost, say_pieces, say_share
+from .outputs import Results, say_lost, say_pieces, say_share, say_shares
 from .progress import ProgressMeter, Report
 from .trimaps import closing_masks, open_masks, read_pair
 
@@ -28,7 +28,7 @@ class PhotoResult:
     - `files`: the files that were written.
     - `hw`: height and width of the alpha, in pixels.
     - `seconds`: duration of the whole job.
-    - `plan`, `engine`: in words.
+    - `plan`, `engine`: in words; empty where only a preview was made.
     - `lacking`: what the trimap has no pixel of, as "no sure foreground"; None where it has both sides.
     """
 
@@ -90,6 +90,10 @@ def matte_photo(job: JobSpec, report: Report | None = None, opened: Opened | Non
     if found.beyond is not None:
         meter.note(f"{job.images}: {found.beyond}")
     results.write_preview(photo, found)
+    height, width = trimap.shape
+    if job.output.alpha is None:
+        meter.note(f"{job.source}: {say_shares(trimap)}")
+        return PhotoResult(results.files, (height, width), time.perf_counter() - started, "", "", unsure(trimap))
     with (
         open_matter(job.engine, job.plan, trimap)
         if opened is None
@@ -101,7 +105,6 @@ def matte_photo(job: JobSpec, report: Report | None = None, opened: Opened | Non
         alpha = alpha_of(photo, trimap, matter, meter)
     fact(patches=len(plan.corners_yx), skipped=plan.skipped, grid=plan.grid_size, engine=engine)
     results.write(photo, alpha, matter.unmix, lambda: meter.begin("foreground colours", None))
-    height, width = alpha.shape
     fact(width=width, height=height)
     return PhotoResult(results.files, (height, width), time.perf_counter() - started, str(plan), engine, unsure(trimap))
 

@@ -18,6 +18,7 @@ from .outputs import Remarks
 
 WORDS = {
     "patches": "matting",
+    "looking": "checking finished frames",
     "foreground colours": "estimating foreground colours",
 }
 """What people are told of activities whose names alone do not say enough."""
@@ -106,11 +107,13 @@ Report: TypeAlias = Callable[[JobProgress], None]
 class ProgressMeter:
     """Counts what a job does, and reports it.
 
-    failures: the reasons of the frames that failed, by name, in the order of their ends.
+    failures: the reasons of the frames that failed, by name, in the order of their ends. written: how many frames are
+    written, also while their ends are not reported yet.
     """
 
     def __init__(self, report: Report | None) -> None:
         self.failures: dict[str, str] = {}
+        self.written = 0
         self._report = Callback("progress", report)
         self._what = ""
         self._done = 0

@@ -15,10 +15,11 @@ from ..runtime import Matter, open_matter
 from ..runtime.shipped import SHIPPED_ENGINE
 from ..schema import decode
 from ..sidecar import weights_sha256
-from ..specs import AUTO, WAYS, JobSpec, Joining, OutputSpec, PlanSpec, TrimapSpec
+from ..specs import AUTO, DEFAULT_UNKNOWN_WIDTH, WAYS, JobSpec, Joining, OutputSpec, PlanSpec, TrimapSpec
 from .trimaps import band_of, meaning_of
 
 SETTINGS = ".ltm-infer.json"
+_OF_ITS_WAY = "of its way"
 _OF_MASKS = (*WAYS, "doubt", "largest", "key_tolerance", "key_softness", "sure_foreground", "sure_background")
 
 
@@ -92,7 +93,7 @@ def result_settings(matter: Matter, job: JobSpec) -> dict[str, Any]:
     height, width = matter.engine.patch_hw
     trimap = job.trimap
     masks = f"{band_of(trimap)} {meaning_of(trimap)}".replace("`", "").strip()
-    unknown = {"trimap": None, "mask": masks, "photo": str(trimap.unknown_width or "of its way")}
+    unknown = {"trimap": None, "mask": masks, "photo": str(trimap.unknown_width or _OF_ITS_WAY)}
     return {
         "engine": f"{matter.engine.name} {height}x{width}, weights {weights[:12]}",
         "device": "server" if job.engine.is_served else re.sub(r":\d+$", "", matter.engine.device),
@@ -131,12 +132,23 @@ _DESCRIBED = ("engine", "plan")
 
 def _said(name: str, value: Any) -> str:
     """Return the value of a setting as people have given it: an option, or that it was left out."""
+    if name == "unknown":
+        return _said_of_band(value)
     options = {each.name for kind in (OutputSpec, TrimapSpec, PlanSpec, JobSpec) for each in fields(kind)}
     if name not in options or name in _DESCRIBED:
-        return "none" if value is None else str(value)
+        return f"{name} {'not recorded' if value is None else value}"
     if value in (None, False):
         return f"without `{name}`"
     return f"`{name}`" if value is True else f"`{name}={value}`"
+
+
+def _said_of_band(value: Any) -> str:
+    """Return the setting of the unknown band and of the values of masks as people have given it."""
+    if value in (None, _OF_ITS_WAY):
+        return "trimaps" if value is None else "without `unknown_width`"
+    width, *meaning = str(value).split()
+    default = " (the default)" if width == DEFAULT_UNKNOWN_WIDTH else ""
+    return " ".join([f"`unknown_width={width}`{default}", *(f"`{each}`" for each in meaning)])
 
 
 def keep_settings(folder: Path, now: dict[str, Any], joins: Joining | None) -> int:
@@ -161,19 +173,29 @@ def keep_settings(folder: Path, now: dict[str, Any], joins: Joining | None) -> i
         # Where nothing stays, all results are made again, whatever the note says.
         if joins is not None:
             raise
-    if joins is not None and before is not None:
-        changed = [name for name in now if before.get(name) != now[name]]
-        if changed:
-            was = _said(changed[0], before[changed[0]]) if changed[0] in before else "not recorded"
-            raise UsageError(
-                f"{folder}: was started with other settings ({', '.join(changed)}): {was}, now "
-                f"{_said(changed[0], now[changed[0]])}; {_REMEDIES[joins]}",
-                parameter=joins,
-            )
+    changed = [] if before is None else _changed(before, now)
+    if joins is not None and before is not None and changed:
+        pairs = (f"{_said(name, before.get(name))}, now {_said(name, now[name])}" for name in changed)
+        raise UsageError(
+            f"{folder}: was started with other settings: {'; '.join(pairs)}; {_REMEDIES[joins]}", parameter=joins
+        )
     # The time of the note says since when its settings hold: written anew, it would make older results invalid.
-    if before != now:
+    if before is None or changed:
         replace_file(path, content)
     return path.stat().st_mtime_ns
+
+
+def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return which settings of `now` the results made with `before` do not have."""
+    was, wanted = _effective(before), _effective(now)
+    return [name for name in now if was.get(name) != wanted.get(name)]
+
+
+def _effective(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with the default in the place of an option that was left out, where no photo decides on it."""
+    of_files = {"exr": True, "png": False, "tiff": False}.get(settings.get("format") or "")
+    defaults = {"exposure": 0, "first_number": 0, "premultiplied": False if "results" in settings else of_files}
+    return settings | {name: value for name, value in defaults.items() if settings.get(name) is None}
 
 
 _REMEDIES: dict[Joining, str] = {

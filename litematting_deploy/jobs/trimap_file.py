@@ -14,6 +14,8 @@ from ..matting.composite import trimap_preview
 from ..matting.trimap import UNKNOWN, unsure
 from ..segmentation.maker import open_maker
 from ..specs import AUTO, MAX_MEGAPIXELS, ExrSpec, TrimapSpec
+from .frames import is_many
+from .outputs import say_shares
 from .trimaps import Trimap, band_of, closing_masks, meaning_of, trimap_for, trimap_of
 
 
@@ -35,9 +37,14 @@ class TrimapResult:
     beyond: str | None = None
 
     @property
-    def unknown_share(self) -> float:
-        """The share of unknown pixels, 0..1."""
-        return float(np.mean(self.trimap == UNKNOWN))
+    def shares(self) -> str:
+        """How much of it is unknown and how much sure foreground, in words."""
+        return say_shares(self.trimap)
+
+    @property
+    def has_unknown(self) -> bool:
+        """Whether it leaves the network anything to estimate."""
+        return bool((self.trimap == UNKNOWN).any())
 
 
 def write_trimap(
@@ -59,6 +66,12 @@ def write_trimap(
     `InputError`, `OutputError`, and what opening a segmenter raises.
     """
     made = spec.kind == "photo"
+    if is_many(source):
+        what = "`mask`" if spec.kind == "mask" else f"the photos, with `{spec.ways[0]}`"
+        raise UsageError(
+            f"{source}: is many pictures, and one trimap is made from one; give a single file or, to matte all of "
+            f"them, give the folder or pattern to ltm-infer as {what}"
+        )
     _check(spec, image, preview, exr, device)
     meaning, _ = meaning_of(spec), band_of(spec)
     named = {"output": output} | ({} if preview is None else {"preview": preview})

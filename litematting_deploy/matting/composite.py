@@ -105,7 +105,7 @@ def trimap_preview(
     """Return a picture that shows at a glance what of a photo will be estimated, (H, W, 3) uint8.
 
     Its background is darkened, the unknown band tinted magenta, the foreground as it is. A white line borders the
-    foreground, a blue one the background; they lie on the unknown side, and are thicker in a larger picture.
+    foreground, a cyan one the background; they lie on the unknown side, and are thicker in a larger picture.
 
     trimap: (H, W) uint8 of 0 / 128 / 255.
     picture: (H, W) or (H, W, 3) uint8.

@@ -18,10 +18,15 @@ _ACCEPTED = {
     "image": "(H, W, 3) uint8 RGB",
     "plate": "(H, W, 3) uint8 RGB",
     "trimap": "(H, W) uint8 of 0, 128 and 255",
-    "mask": "(H, W) bool or uint8",
+    **dict.fromkeys(("mask", "sure_foreground", "sure_background"), "(H, W) bool or uint8"),
     "alpha": "(H, W), floats between 0 and 1 or levels in uint8 or uint16",
 }
-_MODES = {"image": ("RGB",), "plate": ("RGB",), "trimap": ("L", "1"), "mask": ("1", "L"), "alpha": ("L", "F", "I;16")}
+_MODES = {
+    **dict.fromkeys(("image", "plate"), ("RGB",)),
+    "trimap": ("L", "1"),
+    **dict.fromkeys(("mask", "sure_foreground", "sure_background"), ("1", "L")),
+    "alpha": ("L", "F", "I;16"),
+}
 """Modes of PIL images that are taken; others are to be converted to the first."""
 
 
@@ -85,16 +90,25 @@ def as_trimap(trimap: Any) -> NDArray[np.uint8]:
     return decode(_plane(_as_bytes(array, "trimap"), "trimap"))
 
 
-def as_mask(mask: Any) -> NDArray[np.uint8]:
+def as_mask(mask: Any, name: str = "mask") -> NDArray[np.uint8]:
     """Return a mask (H, W) uint8, 0 background to 255 foreground, without a copy where it is that already.
 
-    mask: (H, W) or (H, W, 1), bool, or uint8 or other integers between 0 and 255, or a PIL image of mode 1 or L. Raises
-    `InputError`.
+    mask: (H, W) or (H, W, 1), bool, or uint8 or other integers between 0 and 255, or a PIL image of mode 1 or L.
+    name: the parameter that it is given as, "mask", "sure_foreground" or "sure_background".
+    Raises `InputError`.
     """
-    array = _as_array(mask, "mask")
+    array = _as_array(mask, name)
     if array.dtype == bool:
         array = array.astype(np.uint8) * np.uint8(255)
-    return _plane(_as_bytes(array, "mask"), "mask")
+    return _plane(_as_bytes(array, name), name)
+
+
+def as_strokes(strokes: Any, name: str) -> NDArray[np.bool_]:
+    """Return what strokes mark, (H, W) bool. strokes, name: as `as_mask` takes them. Raises `InputError`."""
+    grey = as_mask(strokes, name)
+    if 0 < grey.max() < 128:
+        raise InputError(f"`{name}` must be bool, or uint8 with 255 where it marks; its largest value is {grey.max()}")
+    return grey >= 128
 
 
 def as_alpha(alpha: Any) -> NDArray[np.float32]:

@@ -204,20 +204,18 @@ def _check_file(path: Path) -> None:
 
 def _on_device(path: Path, kind: str, device: str, index: int, spec: EngineSpec) -> Engine:
     """Check a file for a GPU before any driver is asked for, then open it there."""
+    otherwise = "use `device=cpu`"
     if kind == ONNX:
         artefact: DeviceArtefact = OnnxRuntimeArtefact(path, device)
     elif kind == TENSORRT:
         from ..engines.tensorrt.runner import TensorRTArtefact
 
-        artefact = TensorRTArtefact(path, spec.trust)
+        artefact = built = TensorRTArtefact(path, spec.trust)
+        source = "the ONNX that it was built from" if built.sidecar is None else built.sidecar.source
+        otherwise = f"use {source} with `device=cpu` in place of the TensorRT engine {path}"
     else:
         size, precision = spec.patch_hw or PUBLISHED_PATCH_HW, spec.precision or "fp32"
         artefact = TorchArtefact(_checkpoint(path), size, index, precision, spec.compiled, spec.channels_last)
-    if kind != TENSORRT:
-        return OnDevice(artefact, open_cuda(index), spec.batch)
-    sidecar = artefact.sidecar
-    onnx = "the ONNX that it was built from" if sidecar is None else sidecar.source
-    otherwise = f"use {onnx} with `device=cpu` in place of the TensorRT engine {path}"
     return OnDevice(artefact, open_cuda(index, otherwise), spec.batch)
 
 

@@ -5,7 +5,6 @@ alike, so that folds and shadows of a screen are one colour, and black, grey and
 """
 
 import math
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +12,10 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, UsageError
 from ..images.colour import SRGB
+from ..parameters import AUTO_SCREEN, KEY, SCREENS
 from .pieces import SoftMask, without_crumbs
 
-NAMED = {"green": 142.0, "blue": 264.0}
+_HUE_OF = dict(zip(SCREENS, (142.0, 264.0), strict=True))
 """The hue of each named screen, in degrees in OKLab, as sRGB's primaries have them."""
 SOFTNESS = 0.4
 """Beyond the tolerance, the share of the way to grey over which a colour becomes foreground."""
@@ -105,13 +105,25 @@ def chroma_of(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     return chroma
 
 
+def exact_chroma(key: str) -> NDArray[np.float32] | None:
+    """Return a/L and b/L (2,) of a key `#rrggbb`; None where it must be found in the image.
+
+    Raises `UsageError` for a key that is no colour of a screen.
+    """
+    KEY.check("key", key)
+    if not key.startswith("#"):
+        return None
+    colour = np.frombuffer(bytes.fromhex(key[1:]), np.uint8).reshape(1, 1, 3)
+    exact: NDArray[np.float32] = chroma_of(colour)[0, 0]
+    if np.hypot(*exact) < _LEAST_SATURATION:
+        raise UsageError(f"`key` must be a saturated colour, as screens have; got {key}, which is nearly grey")
+    return exact
+
+
 def find_key(chroma: NDArray[np.float32], key: str, name: str = "image") -> Key:
     """Return the colour of the screen in an image, of which `chroma` (H, W, 2) is known; see `mask_from_key`."""
-    if re.fullmatch(r"#[0-9a-fA-F]{6}", key):
-        colour = np.frombuffer(bytes.fromhex(key[1:]), np.uint8).reshape(1, 1, 3)
-        exact = chroma_of(colour)[0, 0]
-        if np.hypot(*exact) < _LEAST_SATURATION:
-            raise UsageError(f"`key` must be a saturated colour, as screens have; got {key}, which is nearly grey")
+    exact = exact_chroma(key)
+    if exact is not None:
         found = _measured(chroma.reshape(-1, 2), exact)
         if found.share_of(chroma) < _LEAST_SHARE:
             raise InputError(
@@ -119,15 +131,14 @@ def find_key(chroma: NDArray[np.float32], key: str, name: str = "image") -> Key:
                 "`key=auto`"
             )
         return found
-    if key != "auto" and key not in NAMED:
-        raise UsageError(f"`key` must be green, blue, auto or a colour such as #00b140; got {key!r}")
-    sample = _border(chroma) if key == "auto" else chroma.reshape(-1, 2)
+    by_border = key == AUTO_SCREEN
+    sample = _border(chroma) if by_border else chroma.reshape(-1, 2)
     sample = sample[:: max(1, len(sample) // _SAMPLES)]
     wanted = np.hypot(sample[:, 0], sample[:, 1]) >= _LEAST_SATURATION
-    if key != "auto":
+    if not by_border:
         hues = np.degrees(np.arctan2(sample[:, 1], sample[:, 0]))
-        wanted &= np.abs((hues - NAMED[key] + 180) % 360 - 180) <= _HUES
-    what = "has no border with one saturated colour" if key == "auto" else f"contains hardly any {key}"
+        wanted &= np.abs((hues - _HUE_OF[key] + 180) % 360 - 180) <= _HUES
+    what = "has no border with one saturated colour" if by_border else f"contains hardly any {key}"
     nothing = InputError(
         f"{name}: {what}, so no screen was found; give the colour of the screen, such as `key=#00b140`, or use `box`"
     )
@@ -140,7 +151,7 @@ def find_key(chroma: NDArray[np.float32], key: str, name: str = "image") -> Key:
     step = 2 * _SPAN / _BINS
     middle = np.array((a_edges[a] + step / 2, b_edges[b] + step / 2), np.float32)
     found = _measured(sample[wanted], middle, moving=True)
-    if key == "auto" and found.share_of(sample) < _MOST_OF_BORDER:
+    if by_border and found.share_of(sample) < _MOST_OF_BORDER:
         raise nothing
     return found
 

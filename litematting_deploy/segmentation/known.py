@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from ..engines.network import Tensor
 from ..errors import ArtefactError
 from ..schema import decode
@@ -53,6 +55,8 @@ class Recipe:
         for side in (*(self.size or ()), *(() if self.short_side is None else (self.short_side,))):
             if not _MULTIPLE <= side <= 8192:
                 raise ValueError(f"size and short_side must be between {_MULTIPLE} and 8192 pixels; got {side}")
+        if not np.isfinite((self.mean, self.deviation)).all():
+            raise ValueError(f"mean and deviation must be finite; got {list(self.mean)} and {list(self.deviation)}")
         if min(self.deviation) <= 0:
             raise ValueError(f"deviation must be above 0; got {list(self.deviation)}")
 

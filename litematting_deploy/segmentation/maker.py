@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..images.exr import is_exr
-from ..images.mask import read_mask
+from ..images.mask import read_strokes
 from ..images.photo import Photo, read_photo
 from ..matting.unknown_band import Band
 from ..specs import AUTO, MAX_MEGAPIXELS, WAYS, ExrSpec, TrimapSpec
 from .box import Box, mask_from_box
-from .key import mask_from_key
+from .key import exact_chroma, mask_from_key
 from .model import Segmenter
 from .pieces import SoftMask
 from .plate import mask_from_plate
@@ -50,6 +50,7 @@ class MaskMaker:
 
     key_tolerance, key_softness: as `mask_from_key` takes them. plate: (H, W, 3) uint8 RGB; plate_name: begins an error.
     foreground, background: (H, W) bool, where strokes say so, which overrules everything else.
+    Raises `UsageError` for a key that is no colour of a screen, `InputError` for strokes that contradict each other.
     """
 
     box: Box | None = None
@@ -61,6 +62,16 @@ class MaskMaker:
     segmenter: Segmenter | None = None
     foreground: NDArray[np.bool_] | None = None
     background: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        if self.key is not None:
+            exact_chroma(self.key)
+        if self.foreground is None or self.background is None or self.foreground.shape != self.background.shape:
+            return
+        if both := np.count_nonzero(self.foreground & self.background):
+            raise InputError(
+                f"`sure_foreground` and `sure_background` both mark the same {both} pixels; erase them in one"
+            )
 
     @property
     def way(self) -> str:
@@ -165,8 +176,8 @@ def open_maker(
     if spec.kind != "photo":
         return None
     paths = (spec.sure_foreground, spec.sure_background)
-    foreground, background = (None if path is None else read_mask(path, max_megapixels) >= 128 for path in paths)
-    return MaskMaker(
+    foreground, background = (None if path is None else read_strokes(path, max_megapixels) for path in paths)
+    maker = MaskMaker(
         box=spec.box,
         key=spec.key,
         key_tolerance=spec.key_tolerance,
@@ -175,9 +186,11 @@ def open_maker(
         plate_name=spec.plate or "",
         foreground=foreground,
         background=background,
-        # The last, since it takes longest and must be closed.
-        segmenter=None if spec.segmenter is None else opened or Segmenter(spec.segmenter, device, threads),
     )
+    if spec.segmenter is None:
+        return maker
+    # The last, since it takes longest and must be closed.
+    return replace(maker, segmenter=opened or Segmenter(spec.segmenter, device, threads))
 
 
 def _read_plate(path: str, max_megapixels: float, exr: ExrSpec) -> NDArray[np.uint8]:

@@ -20,6 +20,8 @@ NOISE, CLEAR = 4.5, 10.0
 _LONGEST = 1024
 _MOST_SHIFT = 0.03
 """The share of the longer side that the plate may be shifted by."""
+_LEAST_SIDE = 8
+"""Pixels; a narrower picture shows no shift."""
 _RESPONSE = 0.05
 """Of phase correlation; below it, the pictures have nothing in common that would show a shift."""
 _ROUNDS, _LAST_ROUNDS = 12, 3
@@ -100,7 +102,9 @@ def _noise(difference: NDArray[np.float32]) -> NDArray[np.float32]:
 def _shift(image: NDArray[np.uint8], plate: NDArray[np.uint8], name: str) -> NDArray[np.float64]:
     """Return by how many pixels (x, y) the image is shifted against the plate, to a fraction of a pixel."""
     small, small_plate = (shrink(picture, _LONGEST) for picture in (image, plate))
-    scale = image.shape[1] / small.shape[1]
+    if min(small.shape[:2]) < _LEAST_SIDE:
+        return np.zeros(2)
+    scale = max(image.shape[:2]) / max(small.shape[:2])
     found, response = _correlated(small, small_plate)
     # Neither fog nor a painted wall shows a shift, or minds one.
     shift = np.array(found) if response >= _RESPONSE else np.zeros(2)

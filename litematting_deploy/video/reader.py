@@ -3,8 +3,9 @@
 import contextlib
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,9 @@ _LOCAL = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,avi,mx
 
 @dataclass(frozen=True, eq=False)
 class ClipFrame:
-    """A decoded frame of a clip.
+    """A decoded frame of a clip. Any thread may ask for its colours, and several at a time.
 
-    index: from 0.
+    index: from 0. number: what people call it, see `Clip`.
     pts, duration: in the clip's time base, the first as in the file.
     turns: quarters to the left that make the picture upright.
     """
@@ -44,6 +45,8 @@ class ClipFrame:
     picture: av.VideoFrame
     colours: Colours
     turns: int
+    number: int = 0
+    _converting: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def hw(self) -> tuple[int, int]:
@@ -53,12 +56,12 @@ class ClipFrame:
 
     def signal(self) -> NDArray[np.float32]:
         """Return R'G'B' (H, W, 3), upright. Raises `InputError` for transparent pixels and for strange formats."""
-        planes, bits = planes_of(self.picture, self.name)
+        planes, bits = self._planes()
         return np.ascontiguousarray(np.rot90(self.colours.signal(planes, bits), self.turns))
 
     def grey(self) -> NDArray[np.uint8]:
         """Return the grey of a clip of trimaps or masks: (H, W), 0 black to 255 white, upright. Raises `InputError`."""
-        planes, bits = planes_of(self.picture, self.name)
+        planes, bits = self._planes()
         rgb = self.colours.signal(planes, bits)
         if len(planes) == 3 and np.mean(np.ptp(rgb, axis=2) > _COLOURED) > _COLOURED_SHARE:
             raise InputError(f"{self.name}: is in colour, expected grey values; save it without colour")
@@ -74,9 +77,16 @@ class ClipFrame:
         """Return a hash of the picture as it is decoded."""
         # The same planes are another picture with other colours, or turned.
         digest = hashlib.blake2b(repr((self.pts, self.colours, self.turns)).encode(), digest_size=16)
-        for plane in planes_of(self.picture, self.name)[0]:
+        for plane in self._planes()[0]:
             digest.update(plane.tobytes())
         return digest.digest()
+
+    def _planes(self) -> tuple[list[NDArray[Any]], int]:
+        """Return the picture as `planes_of` does."""
+        # While PyAV converts a picture, it changes the picture's own colour tags and the converter that it keeps there:
+        # two threads that did so at a time would crash, or leave other colours.
+        with self._converting:
+            return planes_of(self.picture, self.name)
 
 
 class Clip:
@@ -86,14 +96,15 @@ class Clip:
     offset: what is taken from all times of results, in the time base.
     count: frames that are shown; None where only decoding tells.
     first: the first frame, whose size and colours all others have.
+    first_number: its number, from which all frames are counted for people.
     """
 
-    def __init__(self, path: str, max_megapixels: float = MAX_MEGAPIXELS) -> None:
+    def __init__(self, path: str, max_megapixels: float = MAX_MEGAPIXELS, first_number: int = 0) -> None:
         """Open a clip and decode its first frame.
 
         Raises `InputError` for what is no clip, is too large, transparent, or has no frames.
         """
-        self.path = path
+        self.path, self.first_number = path, first_number
         with _opened(self.path) as (container, stream):
             if stream.metadata.get("alpha_mode") == "1":
                 raise InputError(
@@ -123,7 +134,7 @@ class Clip:
             stream.codec_context.options = {"err_detect": "explode"}
             for picture in self._decoded(container, stream):
                 time_s = float(picture.pts * self.time_base) if picture.pts is not None else 0.0
-                name = f"{self.path}: frame {index} ({time_s:.3f} s)"
+                name = f"{self.path}: frame {index + self.first_number} ({time_s:.3f} s)"
                 frame = self._checked(picture, index, name, last_pts)
                 if seen not in (None, (frame.hw, frame.colours)):
                     raise InputError(
@@ -143,15 +154,20 @@ class Clip:
         if picture.interlaced_frame:
             raise InputError(f"{name}: is interlaced; deinterlace the clip first")
         duration = picture.duration or round(1 / self.rate / self.time_base)
-        return ClipFrame(name, index, picture.pts, duration, picture, Colours.of(picture, name), _turns(picture, name))
+        colours, turns, number = Colours.of(picture, name), _turns(picture, name), index + self.first_number
+        return ClipFrame(name, index, picture.pts, duration, picture, colours, turns, number)
 
     def _decoded(self, container: Any, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
         """Yield the pictures of a stream. Raises `InputError` naming the frame that cannot be decoded."""
         index = 0
+
+        def name() -> str:
+            return f"frame {index + self.first_number}"
+
         try:
             for packet in container.demux(stream):
                 if packet.is_corrupt:
-                    raise InputError(f"{self.path}: the packet of frame {index} is damaged; {_REMUX}")
+                    raise InputError(f"{self.path}: the packet of {name()} is damaged; {_REMUX}")
                 with stage("decode photo"):
                     pictures = packet.decode()
                 for picture in pictures:
@@ -159,7 +175,7 @@ class Clip:
                     yield picture
         except av.FFmpegError as error:
             raise InputError(
-                f"{self.path}: frame {index} (about {float(index / self.rate):.3f} s) cannot be decoded: "
+                f"{self.path}: {name()} (about {float(index / self.rate):.3f} s) cannot be decoded: "
                 f"{first_line(error)}; {_REMUX}, or render it again"
             ) from error
 

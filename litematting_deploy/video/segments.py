@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, OutputError, UsageError
 from ..files import rename, replace_file
 from ..schema import decode, encode
+from ..specs import DEFAULT_SEGMENT, DEFAULT_SEGMENT_S
 from .codecs import Codec, Content
 from .reader import Clip, ClipFrame
 from .writer import VideoFile
@@ -54,20 +56,21 @@ class Segment:
 class Segments:
     """The folder of the segments of a job, and the segment that is being written.
 
-    A segment is there when its JSON is, which is written last. Left by an exception, whole frames of the one being
-    written are kept where all codecs allow, as a segment that is shorter.
+    A segment is there when its JSON is, which is written last.
     """
 
-    def __init__(self, output: str, results: Sequence[Result], clip: Clip, length: int) -> None:
+    def __init__(self, output: str, results: Sequence[Result], clip: Clip, length: int | None) -> None:
         """Begin at the first frame; nothing is written yet.
 
         output: the file beside which the folder lies. results: what is made of each frame.
-        length: how many frames a segment has.
+        length: how many frames a segment has; None for at most `DEFAULT_SEGMENT`, and fewer where they take longer than
+        `DEFAULT_SEGMENT_S`, which bounds what is lost if the machine goes down.
         """
         self.folder = Path(output).with_name(f".{Path(output).name}.parts")
         self.results, self._clip, self._length = results, clip, length
         self._files: list[VideoFile] = []
         self._open = Segment(0)
+        self._began_s = time.monotonic()
 
     @contextlib.contextmanager
     def locked(self, resume: bool, keep: bool = True) -> Iterator[None]:
@@ -140,7 +143,8 @@ class Segments:
             self._open.failed.append(failure)
         self._open.end = frame.pts + frame.duration
         # By the index of the frame, so that a clip that is resumed has its segments end where they would have.
-        if (frame.index + 1) % self._length == 0:
+        is_last = (frame.index + 1) % (self._length or DEFAULT_SEGMENT) == 0
+        if is_last or (self._length is None and time.monotonic() - self._began_s >= DEFAULT_SEGMENT_S):
             self.close()
 
     def close(self) -> None:
@@ -148,7 +152,7 @@ class Segments:
         if not self._open.pts:
             return
         files, segment = self._files, self._open
-        self._files, self._open = [], Segment(0)
+        self._files, self._open, self._began_s = [], Segment(0), time.monotonic()
         for file in files:
             file.close()
         for index, file in enumerate(files):
@@ -159,8 +163,11 @@ class Segments:
         replace_file(self._json(segment.first), encode(segment, indent=None))
 
     def keep_what_is_whole(self) -> None:
-        """End the segment after a failure that is not of writing, if that changes no frame of it."""
-        if all(result.codec.intra for result in self.results):
+        """End the segment after a failure that is not of writing, unless its length is asked for and it matters.
+
+        Frames of a codec that predicts them from each other depend on where segments end.
+        """
+        if self._length is None or all(result.codec.intra for result in self.results):
             self.close()
 
     def remove(self) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from litematting_deploy import files
 from litematting_deploy.errors import ForegroundError, OutputError
-from litematting_deploy.jobs import clip
+from litematting_deploy.jobs import clip_results
 from tests.conftest import called
 from tests.video.clips import grey_clip, moving, save_clip, trimaps
 from tests.windows import windows_rules
@@ -75,14 +75,14 @@ def test_a_clip_s_matte_alone_is_removed_once_it_is_closed(
     folder: Path, mean_onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As foreground colours fail, segments of the matte alone lie in a folder of their own."""
-    pictures = clip.ClipResults.pictures
+    pictures = clip_results.ClipResults.pictures
 
     def fail(self: Any, *given: Any) -> Any:
         if len(self.results) > 1:
             raise ForegroundError("no colours")
         return pictures(self, *given)
 
-    monkeypatch.setattr(clip.ClipResults, "pictures", fail)
+    monkeypatch.setattr(clip_results.ClipResults, "pictures", fail)
     with windows_rules(folder):
         done = called(
             *("ltm-infer", folder / "clip.mp4", folder / "known.mkv", "-o", folder / "m.mkv"),

@@ -72,7 +72,7 @@ def wandering(parent: Path, count: int) -> tuple[Path, Path]:
 
 def started(*arguments: object) -> "subprocess.Popen[str]":
     command = [str(Path(sys.executable).parent / "ltm-batch"), *map(str, arguments)]
-    environment = {**os.environ, "COLUMNS": "120"}
+    environment = {**os.environ, "COLUMNS": "120", "RAY_AUTH_MODE": "disabled"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 

@@ -63,7 +63,7 @@ def test_a_clip_stops_and_is_resumed_past_it(root_onnx: Path, tmp_path: Path) ->
     stopped = called(*command)
     assert stopped.code == 1
     assert f"frame {BLACK} " in stopped.err
-    assert f"{BLACK} frames are done and kept" in stopped.err
+    assert f"{BLACK} of {COUNT} frames kept" in stopped.err
     assert "--resume and --failed-frames known" in stopped.err
     assert not (tmp_path / "matte.mkv").exists()
     again = called(*command, "--resume")
@@ -112,7 +112,7 @@ def test_a_clip_goes_past_wrong_trimaps(root_onnx: Path, tmp_path: Path) -> None
     command = ("ltm-infer", clip, trimaps, "-o", tmp_path / "m.mkv", "--engine", root_onnx)
     stopped = called(*command)
     assert stopped.code == 1
-    for words in ("frame 1 ", "is 20x32", "what is done (1 frame) is kept", "--resume and --failed-frames known"):
+    for words in ("frame 1 ", "is 20x32", "1 of 6 frames kept", "--resume and --failed-frames known"):
         assert words in stopped.err
     past = called(*command, "--resume", "--failed-frames", "known")
     assert past.code == 1
@@ -176,7 +176,7 @@ def test_what_known_pixels_do_not_mend_is_not_said_to_be(
     assert failed.code == 1
     last = failed.err.splitlines()[-1]
     assert "frame 0 (0.000 s): its foreground colours cannot be estimated" in last
-    assert "0 frames are done and kept; fix this and continue with --resume" in last
+    assert "0 of 2 frames kept; fix this and continue with --resume" in last
     assert "--failed-frames" not in last
     assert called(*command, tmp_path / "m.mkv").code == 0
 
@@ -200,7 +200,7 @@ def test_a_matte_is_finished_where_colours_fail_at_a_frame_and_resume_makes_the_
             raise ForegroundError(f"{photo.path}: its foreground colours cannot be estimated: out of scratch")
         return np.zeros((*alpha.shape, 3), np.float32)
 
-    monkeypatch.setattr("litematting_deploy.jobs.clip.estimate_foreground", colours)
+    monkeypatch.setattr("litematting_deploy.jobs.clip_results.estimate_foreground", colours)
     failed = called(*made)
     assert failed.code == 1
     last = failed.err.splitlines()[-1]

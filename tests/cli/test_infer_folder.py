@@ -65,9 +65,9 @@ def test_resuming_leaves_what_is_whole_and_does_the_rest(light: NDArray[Any], tm
     for path, levels in zip((whole, broken, stale), wanted, strict=True):
         assert np.abs(read_levels(path) - levels).max() <= 1  # the engine's last bits differ from run to run
     again = run("ltm-infer", *arguments, "--resume", "--depth", "16")
-    assert_one_line(again, 2, "was started with other settings (depth", "without --depth, now --depth 16")
+    assert_one_line(again, 2, "was started with other settings: without --depth, now --depth 16")
     again = run("ltm-infer", *arguments, "--resume", "--plan", "grid")
-    assert_one_line(again, 2, "was started with other settings (plan", "adaptive, margin 6, now grid, step 16")
+    assert_one_line(again, 2, "was started with other settings: plan adaptive, margin 6, now plan grid, step 16")
     (tmp_path / "out" / ".ltm-infer.json").write_text("{")
     assert_one_line(run("ltm-infer", *arguments, "--resume"), 1, ".ltm-infer.json", "delete it")
 
@@ -242,7 +242,7 @@ def test_masks_of_a_folder_and_previews(light: NDArray[Any], tmp_path: Path, mea
         np.testing.assert_array_equal(look, read_levels(tmp_path / "look.png"))
     np.testing.assert_array_equal(read_levels(tmp_path / "single.png"), look)
     wider = run("ltm-infer", tmp_path / "i", *arguments, "--unknown", "9", "--resume")
-    assert_one_line(wider, 2, "was started with other settings (unknown): 3%, now 9")
+    assert_one_line(wider, 2, "was started with other settings: --unknown 3%, now --unknown 9")
 
 
 def test_results_of_other_settings_are_not_taken_for_done(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:
@@ -268,7 +268,8 @@ def test_results_of_other_settings_are_not_taken_for_done(light: NDArray[Any], t
     assert {read_levels(path).dtype for path in finished(tmp_path / "out")} == {np.dtype(np.uint16)}
     other = run("ltm-infer", *deep, "--resume", "--engine", TINY_ENGINE)
     assert other.code == 2
-    assert "with other settings (engine, precision): onnxruntime-cpu 32x32, weights " in other.err.splitlines()[-1]
+    assert "other settings: engine onnxruntime-cpu 32x32, weights " in other.err.splitlines()[-1]
+    assert "; precision fp32, now precision unknown; " in other.err
 
 
 def test_one_bar_on_a_terminal(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import shlex
 import signal
@@ -135,10 +136,10 @@ def check_frame(image: Path, images: Path, output: Path, cuts: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ending", "code", "last"), [(signal.SIGINT, 130, ["ltm-infer: interrupted"]), (signal.SIGHUP, 129, [])]
+    ("ending", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGHUP, 129, "stopped")]
 )
 def test_interrupted(
-    ending: signal.Signals, code: int, last: list[str], light: NDArray[Any], tmp_path: Path, mean_onnx: Path
+    ending: signal.Signals, code: int, word: str, light: NDArray[Any], tmp_path: Path, mean_onnx: Path
 ) -> None:
     images, trimaps = make_frames(tmp_path, light)
     arguments = command(images, trimaps, tmp_path / "out", mean_onnx)
@@ -147,9 +148,12 @@ def test_interrupted(
     process.send_signal(ending)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
-    assert [line for line in err.splitlines() if line and "/12 " not in line] == last
+    (last,) = [line for line in err.splitlines() if line and "/12 " not in line]
+    told = re.fullmatch(rf"ltm-infer: {word}: (\d+) of 12 frames kept; continue with --resume", last)
+    assert told, last
     assert not drafts(tmp_path / "out")
-    assert 0 < len(read_all(tmp_path / "out")) < 12
+    # The one that was being written is finished, too.
+    assert 0 < int(told[1]) == len(read_all(tmp_path / "out")) < 12
     assert run("ltm-infer", *arguments[1:], "--resume").code == 0
     assert len(read_all(tmp_path / "out")) == 12
 

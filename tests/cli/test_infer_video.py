@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
+from litematting_deploy.errors import InputError
+from litematting_deploy.jobs.clip import _Frames
+from litematting_deploy.jobs.clip_trimaps import Pair
 from litematting_deploy.runtime.shipped import TINY_ENGINE
+from litematting_deploy.video import segments
 from litematting_deploy.video.reader import Clip
 from tests.cli.frames import COMMAND
 from tests.cli.test_infer_interrupted import start
@@ -59,7 +64,7 @@ def trimap_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_prores_4444_with_the_clips_times_sound_and_timecode(clip: Path, trimap_clip: Path, tmp_path: Path) -> None:
     result = infer(clip, trimap_clip, "-o", tmp_path / "matte.mov", "--segment", "4")
     assert (result.code, result.err) == (0, ""), result
-    assert "matte.mov (prores4444): 10 frames" in result.out
+    assert "matte.mov (prores4444): 10 of 10 frames matted in" in result.out
     assert [path.name for path in tmp_path.iterdir()] == ["matte.mov"]
     pictures, planes, stream = read_clip(tmp_path / "matte.mov")
     source_pictures, source_planes, source_stream = read_clip(clip)
@@ -159,7 +164,7 @@ def test_ended_and_resumed_gives_the_same_frames(ending: signal.Signals, code: i
     assert not (tmp_path / "m.mov").exists()
     other = run("ltm-infer", *arguments, "-o", tmp_path / "m.mov", "--resume", "--plan", "grid")
     assert other.code == 2
-    assert "was started with other settings (plan" in other.err
+    assert "was started with other settings: plan" in other.err
     resumed = run("ltm-infer", *arguments, "-o", tmp_path / "m.mov", "--resume")
     assert resumed.code == 0, resumed.err
     done = int(resumed.out.partition(" already done")[0].rpartition(" ")[2])
@@ -174,6 +179,64 @@ def test_ended_and_resumed_gives_the_same_frames(ending: signal.Signals, code: i
     assert_one_line(again, 0, "m.mov is up to date")
 
 
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
+    """Has frame 5 of a clip end with an exception; None for no longer."""
+    saved = _Frames._save
+
+    def fail(with_: BaseException | None) -> None:
+        def save(frames: _Frames, pair: Pair, item: Any, alpha: Any) -> None:
+            if pair.frame.index == 5 and with_ is not None:
+                raise with_
+            saved(frames, pair, item, alpha)
+
+        monkeypatch.setattr(_Frames, "_save", save)
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "kept"), [("m.mkv", (), 5), ("m.mp4", (), 5), ("m.mp4", ("--segment", "3"), 3)]
+)
+def test_an_interrupt_says_what_is_kept(
+    name: str, options: tuple[str, ...], kept: int, clip: Path, trimap_clip: Path, tmp_path: Path, failing: Any
+) -> None:
+    """Frames of H.264 depend on where segments end: all are kept unless their length is asked for."""
+    failing(KeyboardInterrupt())
+    arguments: tuple[str | Path, ...] = (clip, trimap_clip, "-o", tmp_path / name, *options)
+    result = infer(*arguments, by=called)
+    assert result.code == 130
+    told = f"ltm-infer: interrupted: {kept} of {COUNT} frames kept; continue with --resume"
+    assert result.err.splitlines()[-1] == told
+    failing(None)
+    resumed = infer(*arguments, "--resume", by=called)
+    assert f"{COUNT - kept} of {COUNT} frames matted in " in resumed.out
+    assert f" s, {kept} already done, " in resumed.out
+    assert len(read_clip(tmp_path / name)[0]) == COUNT
+
+
+def test_a_segment_ends_after_a_while(
+    clip: Path, trimap_clip: Path, tmp_path: Path, failing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a machine that goes down loses little, however slow the frames are."""
+    failing(InputError("the disk is gone"))
+    for seconds, firsts in ((60.0, [0]), (0.0, [0, 1, 2, 3, 4])):
+        monkeypatch.setattr(segments, "DEFAULT_SEGMENT_S", seconds)
+        result = infer(clip, trimap_clip, "-o", tmp_path / "m.mp4", by=called)
+        assert f"the disk is gone; 5 of {COUNT} frames kept; fix this and continue with " in result.err
+        # A frame after the one that fails may have been under way.
+        found = sorted(path.stem for path in (tmp_path / ".m.mp4.parts").glob("0*.json"))
+        assert found[: len(firsts)] == [f"{first:08}" for first in firsts]
+        assert len(found) <= len(firsts) + 2
+    assert infer(clip, trimap_clip, "-o", tmp_path / "n.mp4", "--segment", "4", by=called).code == 1
+    assert [path.stem for path in (tmp_path / ".n.mp4.parts").glob("0*.json")] == ["00000000"]
+
+
+def test_verbose_names_the_engine(clip: Path, trimap_clip: Path, tmp_path: Path) -> None:
+    result = infer(clip, trimap_clip, "-o", tmp_path / "m.mkv", "--verbose", by=called)
+    assert result.err.splitlines()[0].startswith("engine: onnxruntime-cpu")
+
+
 def test_a_damaged_frame_ends_the_run_and_its_repair_goes_on(tmp_path: Path) -> None:
     frames = moving(COUNT)
     clip = save_clip(tmp_path / "clip.mov", frames, "mjpeg", "yuvj420p", options={}, tags=(1, 2))
@@ -182,7 +245,7 @@ def test_a_damaged_frame_ends_the_run_and_its_repair_goes_on(tmp_path: Path) -> 
     clip.write_bytes(whole.replace(damaged, b"\0" * len(damaged)))
     out = tmp_path / "m.mkv"
     result = infer(clip, trimap_clip, "-o", out, "--segment", "4")
-    assert_one_line(result, 1, f"{clip}: frame 6 (", "6 frames are done and kept", "--resume")
+    assert_one_line(result, 1, f"{clip}: frame 6 (", f"6 of {COUNT} frames kept", "--resume")
     clip.write_bytes(whole)
     result = infer(clip, trimap_clip, "-o", out, "--segment", "4", "--resume")
     assert result.code == 0, result

@@ -105,7 +105,9 @@ def test_resume_and_shards_of_a_folder_with_keyframes(shot: Path, tmp_path: Path
     again = infer(images, keys, "-o", tmp_path / "whole", *whole)
     assert f"{COUNT - 1} of {COUNT} frames" in again.out
     assert_one_line(
-        infer(images, keys, "-o", tmp_path / "whole", "--resume"), 2, "was started with other settings (keyframes"
+        infer(images, keys, "-o", tmp_path / "whole", "--resume"),
+        2,
+        "other settings: --keyframes, now without --keyframes",
     )
 
 
@@ -129,6 +131,27 @@ def test_a_clip_with_two_keyframes_and_a_preview(kind: str, shot: Path, tmp_path
         assert tinted[near == 0].mean() < 0.3
 
 
+def test_one_keyframe_is_warned_of(shot: Path, tmp_path: Path) -> None:
+    """Its other side has none; frames are called by the numbers that people use."""
+    key = tmp_path / "k" / f"frame_{FIRST + 2}.png"
+    save(key, frame(2)[1])
+    looks = ("--keyframes", "--verbose", "--preview")
+    clip = infer(shot / "clip.mkv", key.parent, *looks, tmp_path / "look.mkv", "--first-number", str(FIRST))
+    assert clip.code == 0, clip.err
+    lines = clip.err.splitlines()
+    assert lines[0] == "1 keyframe (1003), carried to 8 frames"
+    assert lines[1].startswith("ltm-infer: frame 1001 to frame 1002: before the first keyframe, trimaps are carried ")
+    assert lines[1].endswith("; draw a keyframe for frame 1001")
+    assert lines[2].startswith("ltm-infer: frame 1004 to frame 1009: after the last keyframe, ")
+    assert lines[2].endswith("; draw a keyframe for frame 1009")
+    assert lines[3:] == [f"{index + 1}/{COUNT} frame {FIRST + index}" for index in range(COUNT)]
+    folder = infer(shot / "i", key.parent, *looks, tmp_path / "looks").err.splitlines()
+    assert folder[0] == "1 keyframe (frame_1003), carried to 8 frames"
+    assert folder[2].startswith("ltm-infer: frame_1004 to frame_1009: after the last keyframe, ")
+    both = infer(shot / "i", shot / "k", *looks, tmp_path / "looks")
+    assert "one side only" not in both.err
+
+
 @pytest.mark.parametrize("options", [(), ("--steady",)], ids=["plain", "steady"])
 def test_a_clip_with_keyframes_is_resumed(
     options: tuple[str, ...], shot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -147,7 +170,7 @@ def test_a_clip_with_keyframes_is_resumed(
 
     with monkeypatch.context() as patched:
         patched.setattr(_Frames, "_save", failing)
-        assert "5 frames are done and kept" in infer(*arguments, "-o", broken).err
+        assert f"5 of {COUNT} frames kept" in infer(*arguments, "-o", broken).err
     resumed = infer(*arguments, "-o", broken, "--resume")
     assert resumed.code == 0, resumed.err
     assert "5 already done" in resumed.out
@@ -205,7 +228,21 @@ def test_steady_averages_a_folder_and_knows_its_neighbours(tmp_path: Path, mean_
         (2, "SHOT/clip.mkv SHOT/k -o m.mkv --first-number 3", ("--first-number requires --keyframes", "--keyframes")),
         (1, "SHOT/clip.mkv SHOT/k -o m.mkv", ("number 1002 is missing", "--keyframes")),
         (1, "SHOT/clip.mkv SHOT/k -o m.mkv --keyframes", ("are numbered 0 to 8", "--first-number")),
-        (1, "SHOT/clip.mkv SHOT/clip.mkv -o m.mkv --keyframes", ("keyframes for a clip must be numbered images",)),
+        (
+            1,
+            "SHOT/clip.mkv SHOT/clip.mkv -o m.mkv --keyframes",
+            ("keyframes for a clip must be numbered images", "name it keys/trimap.0000.png and give the folder keys"),
+        ),
+        (
+            1,
+            "SHOT/clip.mkv --mask SHOT/m/frame_1001.png -o m.mkv --keyframes --first-number 1001",
+            ("for the first frame alone, name it keys/mask.1001.png and give the folder keys",),
+        ),
+        (
+            1,
+            "SHOT/clip.mkv --mask SHOT/m/frame_1001.png -o m.mkv",
+            ("one image per frame; if you have a mask of some frames only, or of one, add --keyframes",),
+        ),
         (1, "SHOT/i SHOT/none -o out --keyframes", ("none of its frames has a trimap in", "draw at least one")),
     ],
 )

@@ -199,7 +199,7 @@ def test_class_ids_of_a_folder(tmp_path: Path, photo: Path) -> None:
     assert "1 (b: no sure foreground)" in result.out
     assert not np.asarray(Image.open(tmp_path / "o" / "b.png")).any(), "the object is not in this frame"
     again = called(*arguments, "--unknown", "3", "--mask-label", "3", "--resume")
-    assert (again.code, "was started with other settings (unknown): 3 mask_labels=7" in again.err) == (2, True)
+    assert (again.code, "was started with other settings: --unknown 3 --mask-label 7, now " in again.err) == (2, True)
 
 
 def faded(*greys: int) -> list[NDArray[np.uint8]]:

@@ -1,13 +1,17 @@
 """Photos and nothing else, as a user has them: ltm-trimap and ltm-infer make the mask from the photo itself."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from litematting_deploy import make_trimap
+from litematting_deploy.errors import InputError, UsageError
 from litematting_deploy.images.colour import srgb_decode
+from litematting_deploy.jobs.outputs import Remarks, notes
 from tests.conftest import Run, assert_one_line, called
 from tests.images.files import save_exr
 from tests.segmentation.scenes import BOX, HW, NETWORKS, alpha, before_screen, check, network, pair, save
@@ -82,6 +86,32 @@ def test_two_corners_for_a_box_are_told(mean_onnx: Path) -> None:
     assert told in infer(mean_onnx, "photo.png", *box, "-o", "a.png").err
 
 
+@pytest.mark.usefixtures("here")
+def test_python_does_what_the_command_does(here: Path) -> None:
+    strokes = (alpha() == 1) & (np.arange(HW[1]) < 150)
+    save(here / "faint.png", (strokes * 180).astype(np.uint8))
+    for options, arguments in (
+        (("--key", "green"), {"key": "green"}),
+        (("--clean-plate", "plate.png"), {"plate": "plate.png"}),
+        (("--box", BOX_TEXT, "--sure-foreground", "faint.png"), {"box": BOX, "sure_foreground": strokes}),
+        (("--segmenter", "net.onnx"), {"segmenter": "net.onnx"}),
+    ):
+        source = "photo.png" if options[0] in ("--box", "--clean-plate") else "screen.png"
+        common = ("--adaptive", "--largest", "1", "--doubt", "0.2,0.7", "--unknown", "6")
+        made = called("ltm-trimap", source, "-o", "t.png", *options, *common)
+        assert (made.code, made.err) == (0, ""), made
+        shared: dict[str, Any] = {"largest": 1, "doubt": (0.2, 0.7), "unknown_width": 6, **arguments}
+        np.testing.assert_array_equal(make_trimap(source, adaptive=True, **shared), load("t.png"))
+        if "box" in arguments:
+            assert (make_trimap(source, **shared) != load("t.png")).any(), "only where it is asked for"
+    with pytest.raises(InputError, match=r"`sure_foreground` must be bool, .*; its largest value is 1"):
+        make_trimap("screen.png", key="green", sure_foreground=strokes.astype(np.uint8))
+    with pytest.raises(InputError, match=r"`sure_background` must be \(H, W\) bool or uint8; got"):
+        make_trimap("screen.png", key="green", sure_background=before_screen())
+    with pytest.raises(UsageError, match="`adaptive` requires `image`"):
+        make_trimap("strokes.png", adaptive=True)
+
+
 def test_pieces_are_told_and_the_largest_is_kept(here: Path) -> None:
     screen = before_screen(noise=0.6)
     for index in range(6):
@@ -94,6 +124,14 @@ def test_pieces_are_told_and_the_largest_is_kept(here: Path) -> None:
     assert (kept.code, kept.err) == (0, "")
     assert (load("t.png")[:15] == 0).mean() > 0.95
     assert (load("t.png")[110:140, 150:190] == 255).all()
+    told_of_one, told_of_two = (
+        notes({name: Remarks(pieces=pieces) for name, pieces in found.items()})
+        for found in ({"a": 5}, {"a": 5, "b": 7})
+    )
+    assert told_of_one == ["a: the mask made from it has 5 pieces; `largest=1` keeps only the largest"]
+    assert told_of_two == [
+        "b: the mask made from it has 7 pieces (the most of 2 masks with many); `largest=1` keeps only the largest"
+    ]
 
 
 def test_a_photo_a_folder_and_a_clip_are_matted(here: Path, mean_onnx: Path) -> None:
@@ -113,9 +151,9 @@ def test_a_photo_a_folder_and_a_clip_are_matted(here: Path, mean_onnx: Path) -> 
     np.testing.assert_array_equal(load("mattes/two.png"), load("alpha.png"))
     assert "2 already done" in infer(mean_onnx, *options).out
     other = called("ltm-infer", *options, "--key-tolerance", "0.3", "--engine", mean_onnx)
-    assert_one_line(other, 2, "was started with other settings (masks")
+    assert_one_line(other, 2, "was started with other settings: masks")
     other = called("ltm-infer", *options, "--no-refine", "--engine", mean_onnx, "--device", "cpu")
-    assert_one_line(other, 2, "was started with other settings (plan")
+    assert_one_line(other, 2, "was started with other settings: plan")
     frames = [before_screen(), before_screen(noise=1), np.full((*HW, 3), (70, 172, 89), np.uint8)]
     save_clip(here / "clip.mkv", [codes(frame) for frame in frames], kind="yuv444p")
     result = infer(mean_onnx, "clip.mkv", "--key", "#46ac59", "-o", "matte.mkv", "--no-sound", "--preview", "look.mov")
@@ -124,6 +162,9 @@ def test_a_photo_a_folder_and_a_clip_are_matted(here: Path, mean_onnx: Path) -> 
     yellow = (look[..., 0] > 200) & (look[..., 1] > 170) & (look[..., 2] < 90)
     assert yellow.sum() > 100, "where the mask is half sure"
     assert "no sure foreground" in result.out, "an object may leave the picture"
+    failed = called("ltm-infer", "clip.mkv", "--key", "blue", "-o", "blue.mkv", "--no-sound", "--engine", mean_onnx)
+    assert_one_line(failed, 1, "clip.mkv: frame 0 (0.000 s): contains hardly any blue", "--failed-frames known")
+    assert failed.err.count("frame 0") == 1
     matte = read_clip(here / "matte.mkv")[1]
     assert (matte[2][0] == 0).all()
     assert np.abs(matte[0][0] / 65535 - found).mean() < 0.05
@@ -134,7 +175,7 @@ WRONG: dict[str, tuple[str, int, str]] = {
     "a box has four numbers": (
         "ltm-trimap screen.png -o t.png --box 1,2,3",
         2,
-        "expected 4 numbers, such as 40,20",
+        "expected 4 whole numbers, such as 40,20",
     ),
     "a box has a size": ("ltm-trimap screen.png -o t.png --box 1,2,0,4", 2, "--box must be x, y, width and height"),
     "doubt rises": (
@@ -167,6 +208,27 @@ WRONG: dict[str, tuple[str, int, str]] = {
         "overwrite an input",
     ),
     "a network must be there": ("ltm-trimap screen.png -o t.png --segmenter no.onnx", 1, "no.onnx: no such file"),
+    "a key is a colour, before any frame": (
+        "ltm-infer . --key purple -o mattes",
+        2,
+        "--key must be green, blue, auto or a colour such as #00b140; got 'purple'",
+    ),
+    "a screen is no grey": ("ltm-infer screen.png --key #808080 -o a.png", 2, "--key must be a saturated colour"),
+    "strokes are not in colour": (
+        "ltm-trimap screen.png -o t.png --key green --sure-foreground photo.png",
+        1,
+        "photo.png: is a colour image, expected grey values; save it as a greyscale image; paint white strokes on",
+    ),
+    "strokes mark something": (
+        "ltm-trimap screen.png -o t.png --key green --sure-background black.png",
+        1,
+        "black.png: has no bright pixel, so it marks nothing",
+    ),
+    "strokes agree": (
+        "ltm-trimap screen.png -o t.png --key green --sure-foreground strokes.png --sure-background faint.png",
+        1,
+        "--sure-foreground and --sure-background both mark the same",
+    ),
     "no object": (
         "ltm-trimap plate.png -o t.png --clean-plate plate.png",
         1,
@@ -195,6 +257,8 @@ WRONG: dict[str, tuple[str, int, str]] = {
 @pytest.mark.parametrize(("line", "code", "words"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong_is_one_line_and_writes_nothing(here: Path, line: str, code: int, words: str) -> None:
     save(here / "small.png", np.full((20, 30), 255, np.uint8))
+    save(here / "black.png", np.zeros(HW, np.uint8))
+    save(here / "faint.png", ((alpha() == 1) * 180).astype(np.uint8))
     before = {path.name: path.stat().st_mtime_ns for path in here.iterdir()}
     assert_one_line(called(*line.split()), code, words)
     assert {path.name: path.stat().st_mtime_ns for path in here.iterdir()} == before

@@ -26,6 +26,29 @@ def test_default_band_and_notice(tmp_path: Path) -> None:
     assert "50x40, 0.0% of the pixels are unknown" in result.out
 
 
+def test_a_band_that_covers_a_thin_subject_is_told(tmp_path: Path) -> None:
+    mask = np.zeros((200, 300), np.uint8)
+    mask[90:122, 20:280] = 255
+    Image.fromarray(mask).save(tmp_path / "thin.png")
+    wide = called("ltm-trimap", tmp_path / "thin.png", "-o", tmp_path / "t.png")
+    sure = (np.asarray(Image.open(tmp_path / "t.png")) == 255).mean()
+    assert 0 < sure < 0.02
+    assert (
+        f"% of the pixels are unknown, {sure:.1%} sure foreground; the unknown band covers nearly all of the subject: try a "
+        in wide.out
+    )
+    assert "such as --unknown 2%" in wide.out
+    narrow = called("ltm-trimap", tmp_path / "thin.png", "-o", tmp_path / "t.png", "--unknown", "2%")
+    assert "sure foreground" in narrow.out
+    assert "the unknown band covers" not in narrow.out
+
+
+def test_one_mask_is_taken(tmp_path: Path) -> None:
+    for options, way in (((), "give the folder or pattern to ltm-infer as --mask"), (("--key", "green"), "with --key")):
+        many = called("ltm-trimap", tmp_path, "-o", tmp_path / "tt", *options)
+        assert_one_line(many, 2, f"{tmp_path}: is many pictures, and one trimap is made from one", way)
+
+
 def test_relative_adaptive_and_preview_of_the_example(tmp_path: Path) -> None:
     box = (200, 0, 1200, 900)
     Image.open(EXAMPLE).crop(box).save(tmp_path / "photo.png")

@@ -16,6 +16,7 @@ from PIL import Image
 from litematting_deploy.images.encode import write_image
 from tests.browser import browser as browser
 from tests.conftest import EXAMPLE
+from tests.segmentation.scenes import network
 
 AUDITED = Path(__file__).parent / "audited"
 MEGAPIXELS = 0.5
@@ -78,11 +79,20 @@ def served(folder: Path, engine: Path, *options: str) -> Iterator[Served]:
         process.communicate()
 
 
+def red_segmenter(folder: Path) -> Path:
+    """A network of 80x80 pixels whose mask is how red they are, described by a TOML beside it."""
+    path = network(folder / "red.onnx", (80, 80), ["mask"])
+    # Before a green screen red is 0.25, and the object 0.7.
+    path.with_suffix(".toml").write_text("mean = [0.5, 0.5, 0.5]\ndeviation = [0.1, 0.1, 0.1]\n")
+    return path
+
+
 @pytest.fixture(scope="session")
 def demo(mean_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A page with an engine whose alpha is the mean of red, green and blue."""
+    """A page with an engine whose alpha is the mean of red, green and blue, and a segmenter that looks for red."""
     folder = tmp_path_factory.mktemp("demo")
-    with served(folder, mean_onnx, "--max-megapixels", str(MEGAPIXELS)) as server:
+    options = ("--max-megapixels", str(MEGAPIXELS), "--segmenter", str(red_segmenter(folder)))
+    with served(folder, mean_onnx, *options) as server:
         yield server
 
 

@@ -6,15 +6,16 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, ConsoleMessage, Download, Locator, Page, Request, expect
+from playwright.sync_api import Browser, ConsoleMessage, Download, Locator, Page, Request, ViewportSize, expect
 
-from litematting_deploy import Matter
+from litematting_deploy import Matter, make_trimap
 from litematting_deploy.images.background import Background
 from litematting_deploy.images.decode import decode
 from litematting_deploy.images.encode import write_image
@@ -25,10 +26,14 @@ from litematting_deploy.matting.foreground import estimate_foreground
 from litematting_deploy.matting.trimap import from_mask
 from litematting_deploy.matting.unknown_band import Band
 from tests.demo.conftest import Served
+from tests.segmentation.scenes import before_screen, save
 
 PATIENCE_MS = 180_000
 pytestmark = pytest.mark.slow
 
+WIDE = ViewportSize(width=1280, height=1250)
+NARROW = ViewportSize(width=390, height=844)
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 COLOUR = "#2f6f73"
 FOREGROUND, UNKNOWN, BACKGROUND = "rgb(0, 200, 80)", "rgb(40, 90, 255)", "rgb(235, 40, 40)"
 
@@ -36,7 +41,7 @@ FOREGROUND, UNKNOWN, BACKGROUND = "rgb(0, 200, 80)", "rgb(40, 90, 255)", "rgb(23
 @pytest.fixture
 def page(demo: Served, browser: Browser) -> Iterator[Page]:
     """An open page, of which everything asked for is on this server, and which the policy refuses nothing."""
-    context = browser.new_context(viewport={"width": 1280, "height": 1250}, accept_downloads=True)
+    context = browser.new_context(viewport=WIDE, accept_downloads=True)
     context.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)
     page = context.new_page()
@@ -230,6 +235,42 @@ def test_mask_band_and_another_background(page: Page, deep_photo: Path, tmp_path
     assert after[190, 290].tolist() == [0, 0, 0]
 
 
+def test_a_screen_and_a_segmenter_on_wide_and_narrow_pages(demo: Served, page: Page, tmp_path: Path) -> None:
+    """Each makes the trimap that a Python program gets; wrong colours are told."""
+    photo = save(tmp_path / "screen.png", before_screen())
+    choose(page, "photo", photo)
+    colour, summary = page.locator("#screen input"), page.locator("#summary")
+    ways: list[tuple[str, dict[str, Any]]] = [
+        ("Key out a screen", {"key": "#46ac59"}),
+        ("Use a segmentation network", {"segmenter": demo.cwd.parent / "red.onnx"}),
+    ]
+    for way, arguments in ways:
+        page.get_by_label(way).check()
+        expect(page.locator("#editor")).to_be_hidden()
+        if "key" in arguments:
+            colour.fill("purple")
+            colour.press("Enter")
+            page.click("#run")
+            told = page.locator(".toast-body").first
+            expect(told).to_contain_text("Screen colour must be green, blue, auto or a colour such as #00b140")
+            page.locator(".toast-close").first.click()
+            colour.fill(str(arguments["key"]))
+            colour.press("Enter")
+        else:
+            expect(colour).to_be_hidden()
+        page.click("#run")
+        wanted = make_trimap(photo, **arguments)
+        expect(summary).to_contain_text(f"{np.mean(wanted == 128):.1%} unknown")
+        np.testing.assert_array_equal(read_trimap(downloaded(page, "trimap", tmp_path)), wanted)
+        assert set(np.unique(wanted)) == {0, 128, 255}
+        page.set_viewport_size(NARROW)
+        page.wait_for_timeout(300)
+        assert page.evaluate(OVERFLOW) == 0
+        if folder := os.environ.get("LTM_SCREENSHOTS"):
+            page.screenshot(path=f"{folder}/{way}.png", full_page=True)
+        page.set_viewport_size(WIDE)
+
+
 @pytest.mark.heavy
 def test_failures_are_lines_on_the_page(page: Page, deep_photo: Path, tmp_path: Path) -> None:
     def said(*words: str) -> None:
@@ -268,13 +309,9 @@ def test_the_server_speaks_to_nobody(demo: Served, page: Page) -> None:
     assert json.loads(page.request.get(f"{demo.address}config").text())["analytics_enabled"] is False
 
 
-NARROW = {"width": 390, "height": 844}
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-
-
 def test_on_a_phone(page: Page, tmp_path: Path) -> None:
     """Nothing lies outside 390 pixels; the result comes into view, with a band in percent; a failure clears it."""
-    page.set_viewport_size(NARROW)  # type: ignore[arg-type]
+    page.set_viewport_size(NARROW)
     picture = np.tile(np.arange(120, dtype=np.uint8)[:, None, None], (1, 160, 3))
     write_image(tmp_path / "photo.png", picture)
     mask = np.zeros((120, 160), np.uint8)

@@ -67,6 +67,8 @@ def folder(tmp_path: Path) -> Path:
         picture.resize((picture.width // 4, picture.height // 4)).save(tmp_path / "examples" / name, quality=95)
     trimap = Image.open(EXAMPLE_TRIMAP).crop(CROP).resize(SIZE, Image.Resampling.NEAREST)
     trimap.save(tmp_path / "trimap.png")
+    for name in ("ours.png", "shipped.png"):
+        Image.open(tmp_path / "mask.png").convert("L").save(tmp_path / name)
     for kind, single in (("photos", "photo.jpg"), ("trimaps", "trimap.png"), ("masks", "mask.png")):
         (tmp_path / kind).mkdir()
         for name in ("one", "two"):
@@ -78,7 +80,9 @@ def folder(tmp_path: Path) -> Path:
     for number in (1, 2):
         light = np.square(read_image(tmp_path / "photo.jpg") / np.float32(255))
         write_image(tmp_path / "frames" / f"beauty.{number:04}.exr", light.astype(np.float16))
-        trimap.save(tmp_path / "frames" / f"tri_{number}.png")
+        trimap.save(tmp_path / "trimaps" / f"tri_{number}.png")
+        for kind, single in (("frames", "photo.jpg"), ("masks", "mask.png")):
+            Image.open(tmp_path / single).save(tmp_path / kind / f"shot.{number:04}.png")
     save_clip(tmp_path / "clip.mp4", moving(3))
     grey_clip(tmp_path / "trimaps.mkv", trimaps(3))
     return tmp_path

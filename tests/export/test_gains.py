@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 from torch.nn import functional
 
-from litematting_deploy.export import folded
+from litematting_deploy.export import cpu_blocks
 from litematting_deploy.export.rewriting import spell_norms
 from litematting_deploy.export.spec import Norm
 
@@ -84,7 +84,7 @@ def in_pytorch(x: NDArray[np.float32], values: Weights, activation: str) -> NDAr
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("form", FORMS)
 def test_gains_of_any_sign(form: Norm, activation: str, gains: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folded, "STRIP_BYTES", 4 * HIDDEN * (SIDE + 2) * 5)  # three strips
+    monkeypatch.setattr(cpu_blocks, "STRIP_BYTES", 4 * HIDDEN * (SIDE + 2) * 5)  # three strips
     values = weights(GAINS[gains])
     model = ir.from_proto(block(values, activation))
     spell_norms(model, form)

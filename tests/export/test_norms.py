@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from litematting_deploy.errors import UsageError
-from litematting_deploy.export import folded
+from litematting_deploy.export import cpu_blocks
 from litematting_deploy.export.exporter import export_onnx
 from litematting_deploy.export.graph import build_graph
 from litematting_deploy.export.rewriting import spell_norms
@@ -101,7 +101,7 @@ def test_no_other_norm_is_left(norm: Norm, small_onnx: Path) -> None:
 def test_strips_of_any_height_give_the_same_alpha(
     strip_bytes: int, small_onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folded, "STRIP_BYTES", strip_bytes)
+    monkeypatch.setattr(cpu_blocks, "STRIP_BYTES", strip_bytes)
     model = spelled(small_onnx, "folded")
     operators = Counter(node.op_type for node in model.graph)
     assert operators["Slice"] > 60
@@ -113,7 +113,7 @@ def test_strips_of_any_height_give_the_same_alpha(
 @pytest.mark.parametrize(("height", "stride", "rows"), [(10, 1, 8), (10, 1, 3), (10, 2, 1), (11, 1, 1), (18, 2, 3)])
 def test_strips_cover_the_output_once_with_what_they_need(height: int, stride: int, rows: int) -> None:
     starts = np.arange(0, height - 2, stride)
-    found = folded.strips(height, stride, rows)
+    found = cpu_blocks.strips(height, stride, rows)
     assert sum(strip.rows for strip in found) == len(starts)
     for index, strip in enumerate(found):
         own = starts[index * rows : index * rows + strip.rows]

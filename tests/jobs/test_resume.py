@@ -35,8 +35,43 @@ def test_the_time_is_that_of_the_last_change(tmp_path: Path) -> None:
 
 def test_resuming_with_others_is_refused(tmp_path: Path) -> None:
     keep_settings(tmp_path, ONE, None)
-    with pytest.raises(UsageError, match=r"was started with other settings \(depth\): `depth=8`, now `depth=16`"):
+    with pytest.raises(UsageError, match=r"was started with other settings: `depth=8`, now `depth=16`"):
         keep_settings(tmp_path, OTHER, "resume")
+
+
+def test_all_that_differs_is_told_in_the_words_of_the_options(tmp_path: Path) -> None:
+    before = {"unknown": "2%", "adaptive": True, "plan": "grid", "depth": None}
+    now = {"unknown": "15 mask_labels=7", "adaptive": False, "plan": "adaptive", "depth": None}
+    keep_settings(tmp_path, before, None)
+    for joins, remedy in (("resume", "or leave `resume` out"), ("shard", "or delete .ltm-infer.json there")):
+        with pytest.raises(UsageError) as failure:
+            keep_settings(tmp_path, now, cast(Any, joins))
+        assert "other settings: `unknown_width=2%`, now `unknown_width=15` (the default) `mask_labels=7`; " in str(
+            failure.value
+        )
+        assert "; `adaptive`, now without `adaptive`; plan grid, now plan adaptive; " in str(failure.value)
+        assert remedy in str(failure.value)
+
+
+def test_the_default_may_be_spelled_out(tmp_path: Path) -> None:
+    """Where the format alone says what it is; the note and its time stay, or results would be made again."""
+    plain = {"format": "exr", "premultiplied": None, "exposure": None}
+    keep_settings(tmp_path, plain, None)
+    os.utime(tmp_path / SETTINGS, ns=(5, 5))
+    spelled = {"format": "exr", "premultiplied": True, "exposure": 0.0}
+    assert keep_settings(tmp_path, spelled, "resume") == keep_settings(tmp_path, spelled, None) == 5
+    for other in ({"premultiplied": False}, {"format": "png"}, {"exposure": 1.0}):
+        with pytest.raises(UsageError, match="other settings"):
+            keep_settings(tmp_path, spelled | other, "resume")
+    clip = {"results": ["m.mov: prores4444 alpha"], "premultiplied": None, "first_number": None}
+    keep_settings(tmp_path, clip, None)
+    keep_settings(tmp_path, clip | {"premultiplied": False, "first_number": 0}, "resume")
+
+
+def test_a_resumed_shard_has_the_advice_of_shards() -> None:
+    output = OutputSpec(alpha="out")
+    assert JobSpec(images="i", source="t", output=output, resume=True, shard="1/2").joins == "shard"
+    assert JobSpec(images="i", source="t", output=output, resume=True).joins == "resume"
 
 
 def test_of_two_runs_that_begin_at_once_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +84,7 @@ def test_of_two_runs_that_begin_at_once_one_is_refused(tmp_path: Path, monkeypat
         link(source, target)
 
     monkeypatch.setattr(os, "link", late)
-    with pytest.raises(UsageError, match=r"was started with other settings \(depth\): `depth=16`, now `depth=8`"):
+    with pytest.raises(UsageError, match=r"was started with other settings: `depth=16`, now `depth=8`"):
         keep_settings(tmp_path, ONE, "resume")
     assert json.loads((tmp_path / SETTINGS).read_bytes()) == OTHER
     assert [path.name for path in tmp_path.iterdir()] == [SETTINGS]
@@ -105,7 +140,9 @@ def test_auto_is_the_engine_that_a_folder_was_begun_with(
     matte_folder(images, trimaps, out, engine=mean_onnx, device="openvino", shard="1/2")
     noted = json.loads((out / SETTINGS).read_text())
     assert (noted["device"], noted["precision"]) == ("openvino", "fp32")
-    with pytest.raises(UsageError, match=r"\(engine, device\): openvino-cpu 32x32, .*, now onnxruntime-cpu ") as no:
+    with pytest.raises(
+        UsageError, match=r"settings: engine openvino-cpu 32x32, .*, now engine onnxruntime-cpu .*; device "
+    ) as no:
         matte_folder(images, trimaps, out, engine=mean_onnx, device="cpu", **joins)
     assert no.value.parameter == next(iter(joins))
     assert matte_folder(images, trimaps, out, engine=mean_onnx, **joins).engine.startswith("openvino-cpu")
@@ -211,5 +248,5 @@ def test_what_an_older_version_did_not_record(tmp_path: Path) -> None:
     job = JobSpec(images="i", source="t", output=OutputSpec(alpha="o"), shard="1/2")
     keep_settings(tmp_path, {"depth": "8"}, None)
     assert as_begun(job, tmp_path) is job
-    with pytest.raises(UsageError, match=r"\(device\): not recorded, now cpu; run all shards with"):
+    with pytest.raises(UsageError, match="settings: device not recorded, now device cpu; run all shards with"):
         keep_settings(tmp_path, {"device": "cpu", "depth": "8"}, "shard")

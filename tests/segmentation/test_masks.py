@@ -1,13 +1,15 @@
 """Masks by a box, a key colour and a clean plate, against drawn alphas; the trimap is made by the rule of all masks."""
 
+import contextlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from litematting_deploy import make_trimap
-from litematting_deploy.errors import InputError, UsageError
+from litematting_deploy.errors import InputError, LiteMattingError, UsageError
 from litematting_deploy.images.colour import srgb_decode
 from litematting_deploy.images.photo import read_photo
 from litematting_deploy.jobs.trimaps import made_trimap
@@ -190,6 +192,18 @@ def test_what_is_said_of_a_photo_is_of_what_is_shown(tmp_path: Path) -> None:
     np.testing.assert_array_equal(by_plate, mask_from_plate(photo.network, plate[inner]))
     with pytest.raises(InputError, match=r"`plate`: is 100x100, expected the size of the display window"):
         MaskMaker(plate=plate[:100, :100]).on(photo)
+
+
+@pytest.mark.parametrize("hw", [(1, 1), (1, 40), (5, 5), (9, 12)], ids=str)
+def test_the_smallest_photos_have_a_trimap_or_an_error_of_ours(hw: tuple[int, int]) -> None:
+    image = np.full((*hw, 3), (40, 160, 60), np.uint8)
+    plate = image.copy()
+    image[hw[0] // 3 :, hw[1] // 3 :] = (200, 60, 90)
+    ways: list[dict[str, Any]] = [{"plate": plate}, {"key": "auto"}, {"key": "#28a03c"}, {"box": (0, 0, *hw[::-1])}]
+    for way in ways:
+        # Any other error would be one of a library.
+        with contextlib.suppress(LiteMattingError):
+            assert make_trimap(image, adaptive=True, largest=1, **way).shape == hw
 
 
 def test_pieces() -> None:

@@ -17,7 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from litematting_deploy import Segmenter
+from litematting_deploy.engines.network import Tensor
 from litematting_deploy.errors import ArtefactError, UsageError
+from litematting_deploy.segmentation.known import recipe_for
 from tests.segmentation.scenes import NETWORKS, alpha, before_screen, network
 
 PHOTO = np.asarray(
@@ -97,6 +99,36 @@ def test_known_networks_get_a_photo_as_their_authors_give_it(
     assert 0 <= mask.min() < mask.max() <= 1
 
 
+def tensors(shape: tuple[int | None, ...], names: str, dtype: str = "float32") -> tuple[Tensor, ...]:
+    return tuple(Tensor(name, shape, dtype) for name in names.split())
+
+
+@pytest.mark.parametrize(
+    ("shape", "given", "outputs", "name"),
+    [
+        ((None, 3, 320, 320), "input.1", "1959 1960 1961 1962 1963 1964 1965", "U2-Net"),
+        ((1, 3, 2048, 2048), "input_image", "output_image", "BiRefNet"),
+        ((None, 3, 1024, 1024), "input", "output", "RMBG-1.4"),
+        ((None, 3, None, None), "input", "output", "MODNet"),
+        ((1, 3, 2048, 2048), "input", "output", None),
+        ((1, 3, 1024, 1024), "img", "mask", None),
+        ((1, 3, 320, 320), "input.1", "a", None),
+        ((1, 3, 1440, 2560), "input_image", "output_image", None),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_network_is_recognised_by_its_inputs_and_outputs(
+    shape: tuple[int | None, ...], given: str, outputs: str, name: str | None, dtype: str, tmp_path: Path
+) -> None:
+    given_and_made = tensors(shape, given, dtype), tensors((1, 1, *shape[2:]), outputs, dtype)
+    if name is not None:
+        assert recipe_for(tmp_path / "net.onnx", *given_and_made).name == name
+        return
+    with pytest.raises(ArtefactError, match="is not a segmenter known here"):
+        recipe_for(tmp_path / "net.onnx", *given_and_made)
+
+
 def test_a_photo_between_modnets_sides_keeps_its_size(tmp_path: Path) -> None:
     path = network(tmp_path / "net.onnx", **NETWORKS["MODNet"])  # type: ignore[arg-type]
     with Segmenter(path, "cpu") as segmenter:
@@ -147,10 +179,23 @@ def test_openvino_runs_it_too(tmp_path: Path) -> None:
         ((64, 64), ["a"], "size = 3", "size must be a list"),
         ((64, 64), ["a"], "colour = 3", "unknown key 'colour'"),
         ((64, 64), ["a"], "deviation = [0, 1, 1]", "deviation must be above 0"),
+        ((64, 64), ["a"], "mean = [nan, 0, 0]", "mean and deviation must be finite"),
+        ((64, 64), ["a"], "divisor = 255", 'divisor must be "255" or "largest"; got 255'),
         ((64, 64), ["a"], 'output = "b"', "output must be one of a; got 'b'"),
         ((64, 64), ["a"], "sigmoid = true", "set sigmoid = false in own.toml"),
     ],
-    ids=["unknown", "any size", "no TOML", "a size of one number", "a key", "deviation", "output", "two sigmoids"],
+    ids=[
+        "unknown",
+        "any size",
+        "no TOML",
+        "a size of one number",
+        "a key",
+        "deviation",
+        "a mean",
+        "text",
+        "output",
+        "two sigmoids",
+    ],
 )
 def test_what_is_no_segmenter_says_what_to_do(
     size: tuple[Any, Any], outputs: list[str], toml: str | None, words: str, tmp_path: Path

@@ -36,7 +36,11 @@ def matte_on_cluster(job: JobSpec, cluster: ClusterSpec = ClusterSpec(), report:
             f"`{name}` needs the frames in order, but a cluster distributes them one by one; process the folder on "
             f"one machine, or leave `{name}` out"
         )
-    job = _for_actors(as_begun(job, Path(job.output.alpha)), int(cluster.cpus))
+    if job.output.alpha is None:
+        raise UsageError(
+            "`alpha` must be given to a cluster; previews alone are made on one machine", parameter="alpha"
+        )
+    job = _for_actors(as_begun(job, Path(job.output.first)), int(cluster.cpus))
     if cluster.gpus is None:
         cluster = replace(cluster, gpus=float(runs_on_gpu(job.engine)))
     folder = FolderJob(job, report)
@@ -44,10 +48,11 @@ def matte_on_cluster(job: JobSpec, cluster: ClusterSpec = ClusterSpec(), report:
         ray.check_fits(cluster)
         # An actor's machine is asked: this one may lack the GPU, or the library of the engine.
         settings, engine = ray.ask(cluster, examine, job)
-        since_ns = keep_settings(Path(job.output.alpha), settings, job.joins)
-        with contextlib.closing(Manifest(Path(job.output.alpha), since_ns)) as manifest:
+        since_ns = keep_settings(Path(job.output.first), settings, job.joins)
+        with contextlib.closing(Manifest(Path(job.output.first), since_ns)) as manifest:
             todo = folder.unfinished(lambda frame: _is_done(frame, folder.files, manifest, since_ns))
-            remarks = _matte(todo, job, ray, cluster, manifest, folder.meter)
+            with folder.saying_what_is_kept():
+                remarks = _matte(todo, job, ray, cluster, manifest, folder.meter)
     return folder.result(len(todo), f"{ray.most} x {engine}" if ray.most else engine, remarks)
 
 
@@ -71,6 +76,7 @@ def _matte(
                 batches.append((frame,))
                 continue
             if record.failure is None:
+                meter.written += 1
                 meter.step()
             meter.end(frame.name, record.failure)
     return remarks

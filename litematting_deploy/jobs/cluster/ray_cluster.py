@@ -166,7 +166,8 @@ def connected(address: str | None) -> Iterator[Cluster]:
         where = f"at {address}" if address else "here"
         raise DeviceError(
             f"no Ray cluster {where} that this process can join or start ({first_line(error)}); start its head node "
-            "with the command ray start, using the same versions of Ray and Python as here, or leave `address` out"
+            "with the command ray start, using the same versions of Ray and Python as here; if it requires tokens, set "
+            "RAY_AUTH_MODE=token and give this machine the token; or leave `address` out"
         ) from error
     try:
         yield Cluster(ray)

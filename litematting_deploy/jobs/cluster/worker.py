@@ -39,7 +39,7 @@ def make_worker(job: JobSpec) -> Callable[[Batch], list[Record]]:
     `InputError` where this machine has another folder of the name of the job's output, and what opening an engine
     raises.
     """
-    output = job.output.alpha
+    output = job.output.first
     # The driver writes it before any actor begins.
     if not (Path(output) / SETTINGS).exists():
         raise InputError(

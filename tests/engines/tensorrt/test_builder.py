@@ -98,7 +98,8 @@ def test_full_precision_for_one_architecture(
 def test_half_precision_for_turing_too(tmp_path: Path, turing_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "LARGE_MB", 1)
     profile = BuildProfile(backend="tensorrt-rtx", architectures=("75", "8.6", "89", "12.0"))
-    with pytest.warns(UserWarning, match=r"m.engine: \d+ MB is unusually large (above 1 MB) for 7.5, 8.6, 8.9, 12.0; "):
+    large = r"m.engine: \d+ MB is unusually large \(above 1 MB\) for 7.5, 8.6, 8.9, 12.0; "
+    with pytest.warns(UserWarning, match=large):
         built = build_engine(turing_onnx, tmp_path / "m.engine", profile)
     assert built.sidecar.architectures == ("7.5", "8.6", "8.9", "12.0")
     assert (built.sidecar.precision, built.sidecar.batches) == ("fp16", (2, 2, 2))
@@ -197,7 +198,7 @@ def test_the_form_for_gpus_with_any_number_of_patches(tmp_path: Path) -> None:
 
 @pytest.mark.heavy
 def test_tf32_is_for_full_precision(tmp_path: Path, turing_onnx: Path) -> None:
-    with pytest.raises(UsageError, match=r"`tf32` applies only to fp32, and .* is fp16; .*--precision fp32"):
+    with pytest.raises(UsageError, match=r"`tf32` applies only to fp32, and .* is fp16; .*precision=fp32"):
         build_engine(turing_onnx, tmp_path / "m.engine", dataclasses.replace(ADA, tf32=True))
 
 
