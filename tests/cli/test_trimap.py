@@ -34,7 +34,7 @@ def test_a_band_that_covers_a_thin_subject_is_told(tmp_path: Path) -> None:
     sure = (np.asarray(Image.open(tmp_path / "t.png")) == 255).mean()
     assert 0 < sure < 0.02
     assert (
-        f"% of the pixels are unknown, {sure:.1%} sure foreground; the unknown band covers nearly all of the subject: try a "
+        f"are unknown, {sure:.1%} sure foreground; the unknown band covers nearly all of the subject: try a "
         in wide.out
     )
     assert "such as --unknown 2%" in wide.out
