@@ -86,7 +86,7 @@ class Source:
         layers = tuple(painted["layers"]) if painted is not None else ()
         if kind == "paint":
             return cls(layers=layers)
-        band = {PIXELS: width, PERCENT: f"{width:g}%"}.get(unit)
+        band = f"{width:g}%" if unit == PERCENT else width if unit == PIXELS else None
         if kind in ("box", "key", "segmenter"):
             key = (key or "auto").strip()
             return cls(layers=layers, way=kind, key=key, unknown_width=band, adaptive=adaptive)
