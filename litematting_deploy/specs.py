@@ -484,11 +484,14 @@ def job_of(images: Any, output: Any, options: Mapping[str, Any], *, trimap: Any 
     given = [(kind, path) for kind, path in (("trimap", trimap), ("mask", mask)) if path is not None]
     if not given and any(options.get(way) is not None for way in WAYS):
         given = [("photo", images)]
-    if len(given) != 1:
-        more = (
-            f"; alternatively, {', '.join(f'`{way}`' for way in WAYS[:-1])} or `{WAYS[-1]}` makes a mask from the photo"
+    if not given:
+        raise UsageError(
+            f"no trimap: give `trimap` or `mask`, or let {', '.join(f'`{way}`' for way in WAYS[:-1])} or `{WAYS[-1]}` "
+            "find the subject",
+            parameter="trimap",
         )
-        raise UsageError(f"`trimap` or `mask` must be given, but not both{more}")
+    if len(given) > 1:
+        raise UsageError("`trimap` and `mask` are both given; use only one of them")
     ((kind, source),) = given
     return JobSpec.of(
         options,

@@ -31,8 +31,8 @@ from .options import INPUT, MAKING, RESULTS, engine_option, input_options, made_
     metavar="FILE.png",
     heading=RESULTS,
     help="Also write a picture of the trimap: the photo, or MASK, with the unknown band tinted, and outlined in cyan "
-    "towards the background and in white towards the foreground, and a yellow line where a mask made from "
-    "PHOTO is half sure.",
+    "towards the background and in white towards the foreground; for a mask made from PHOTO, a yellow line where it is "
+    "half sure, and --box in green.",
 )
 def main(source: str, output: str, **options: Any) -> None:
     """Make a trimap, which tells the network where to look, from a mask or from the photo alone.
@@ -54,6 +54,8 @@ def main(source: str, output: str, **options: Any) -> None:
     result = write_trimap(source, output, spec, exr=exr, **of_files)
     if result.pieces is not None:
         notice(f"ltm-trimap: {say_pieces(result.pieces, source)}")
+    if result.beyond is not None:
+        notice(f"ltm-trimap: {source}: {result.beyond}")
     if not result.has_unknown:
         notice(f"ltm-trimap: {source} has no edge, so its trimap has no unknown pixels")
     height, width = result.trimap.shape

@@ -15,7 +15,7 @@ from ..jobs.progress import WORDS, JobProgress
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 from ..matting.unknown_band import Band
 from ..runtime.shipped import EXAMPLE_IMAGE, EXAMPLE_TRIMAP
-from .source import BRUSHES, LABELS, OPACITY, PERCENT, PIXELS, Source, in_words_of_the_page
+from .source import AUTOMATIC, BRUSHES, LABELS, OPACITY, PERCENT, PIXELS, Source, in_words_of_the_page
 from .studio import Results, Studio
 
 # Gradio gives its components their events at run time, which a type checker does not see.
@@ -28,9 +28,9 @@ KEPT_S = 2 * 3600
 """Uploads and results are deleted that long after, and all of them when the server ends."""
 
 _CHOICES = [
-    ("Paint the trimap", "paint"),
+    ("Paint by hand", "paint"),
     ("Draw a box", "box"),
-    ("Key out a screen", "key"),
+    ("Green or blue screen", "key"),
     ("Use a mask", "mask"),
     ("Use a trimap", "trimap"),
 ]
@@ -40,7 +40,7 @@ _ENCODINGS = [
     ("between: everything between 0 and 255 is unknown", "between"),
     ("labels: 0, 1, 2", "labels"),
 ]
-_UNITS = [("pixels", PIXELS), ("% of the square root of the object's area", PERCENT)]
+_UNITS = [("automatic", AUTOMATIC), ("pixels", PIXELS), ("% of the subject's size", PERCENT)]
 _PICTURE: dict[str, Any] = {"show_label": False, "format": "png", "buttons": ["fullscreen"]}
 _SHOWN = _PICTURE | {"interactive": False}
 _EDITOR = _PICTURE | {"sources": (), "transforms": (), "layers": False, "height": 430}
@@ -50,27 +50,59 @@ THEME = gr.themes.Soft(
     font=["system-ui", "sans-serif"],  # which every system has: Gradio's own would come from another site
     font_mono=["ui-monospace", "monospace"],
 )
+# What failed before has been dealt with, and would pass for a failure of what begins now.
+_CLEAR = "document.querySelectorAll('.toast-close').forEach((button) => button.click())"
 # On a narrow screen the result is below the form. The heading of it is shown when a job begins.
-_SCROLL = "() => document.getElementById('result').scrollIntoView({behavior: 'smooth', block: 'start'})"
+_BEGIN = f"""() => {{
+  {_CLEAR};
+  document.getElementById('result').scrollIntoView({{behavior: 'smooth', block: 'start'}});
+}}"""
+# Gradio's palette stays open over the photo until the mouse is pressed elsewhere, and the stroke that this begins is
+# lost.
+_CLOSE_PALETTE = """() => document.addEventListener('click', (event) => {
+  if (event.target.closest('#editor button.color')) {
+    setTimeout(() => document.body.dispatchEvent(new MouseEvent('mousedown', {bubbles: true})), 50);
+  }
+}, true)"""
+# A box is drawn in blue, and nobody looks for it first. Another brush from the server would take the photo away.
+_TAKE_BRUSH = f"""(kind) => {{
+  const press = (selector) => document.querySelector('#editor ' + selector)?.click();
+  press('button[aria-label=Brush]');
+  press('button[aria-label=Color]');
+  const colour = kind === 'box' ? 'rgb{BRUSHES[UNKNOWN]}' : 'rgb{BRUSHES[FOREGROUND]}';
+  setTimeout(() => press(`button.color[style*="${{colour}}"]`), 50);
+}}"""
 _FILES = {"alpha": "Alpha", "cutout": "Cut-out", "background": "New background", "trimap": "Trimap"}
 
 
 def _key(value: int, what: str) -> str:
     """Return a dot in the colour of a brush, and what it stands for, as HTML."""
-    return f'<span class="key" style="background: rgb{BRUSHES[value]}"></span> {what}'
+    return f'<span class="key"><span style="background: rgb{BRUSHES[value]}"></span>{what}</span>'
 
 
+_PALETTE = "The palette button at the left of the photo changes the colour."
 _HOW = (
-    f"{_key(FOREGROUND, 'what to keep')} &nbsp; {_key(UNKNOWN, 'soft edges: hair, fur, smoke')} &nbsp; "
-    f"{_key(BACKGROUND, 'corrections')} &nbsp; **Everything unpainted is background.** Only blue areas are "
-    "estimated; the rest stays as you painted it."
+    f"{_key(FOREGROUND, 'the subject')}{_key(UNKNOWN, 'its soft edges: hair, fur, smoke')}"
+    f"{_key(BACKGROUND, 'background (erases)')}\n\n**Everything unpainted is background.** Only blue areas are "
+    f"estimated; the rest stays as you painted it. {_PALETTE}"
+)
+_BOX_STROKE = "circle the subject, or draw one diagonal across it; the box is the rectangle around your stroke"
+_HOW_BOX = (
+    f"{_key(UNKNOWN, _BOX_STROKE)}"
+    f"{_key(FOREGROUND, 'optional: on the subject')}{_key(BACKGROUND, 'optional: on the background')}\n\n"
+    f"Green and red help where subject and background have similar colours. {_PALETTE}"
+)
+_LEGEND = (
+    "A trimap says where the subject is sure, where the background is sure, and what is estimated between them "
+    "(magenta). Outside the cyan line is sure background, inside the white line sure subject. Yellow line: where the "
+    "mask is half sure. Green: the box."
 )
 
-_HOW_BOX = (
-    f"{_key(UNKNOWN, 'draw around the object, or across it from corner to corner: its extent is the box')} &nbsp; "
-    f"{_key(FOREGROUND, 'certainly the object')} &nbsp; {_key(BACKGROUND, 'certainly background')} &nbsp; **Blue is "
-    "required**; the others help where object and background have similar colours."
-)
+
+def _brush(value: int) -> Any:
+    """Return the editor's brush with all colours, in the order in which it shows them, beginning with one's colour."""
+    colours = {each: (f"rgb{colour}", OPACITY) for each, colour in BRUSHES.items()}
+    return gr.Brush(colors=[*colours.values()], default_color=colours[value], color_mode="fixed")
 
 
 class Page:
@@ -105,10 +137,10 @@ class Page:
         self._kind = gr.Radio(choices, value="paint", show_label=False, container=False, elem_id="kind")
         with gr.Column() as self._painting:
             self._how = gr.Markdown(_HOW)
-            # Gradio's editor shows the brushes in this order
-            brush = gr.Brush(colors=[(f"rgb{colour}", OPACITY) for colour in BRUSHES.values()], color_mode="fixed")
+            self._first = gr.Markdown("**Load a photo first.**")
+            # Without a photo it would be a white square. Of no size when the photo comes, it would show it beside.
             self._editor = gr.ImageEditor(
-                label="Paint here", placeholder="Choose a photo first", brush=brush, elem_id="editor", **_EDITOR
+                label="Paint here", brush=_brush(FOREGROUND), visible=False, elem_id="editor", **_EDITOR
             )
         self._screen = gr.Dropdown(
             ["auto", "green", "blue"],
@@ -119,27 +151,30 @@ class Page:
             elem_id="screen",
         )
         with gr.Column(visible=False) as self._filing:
-            self._file = gr.File(label="Mask or trimap file", elem_id="source", **picture)
+            self._file = gr.File(label="Mask file", elem_id="source", **picture)
         with gr.Column(visible=False) as self._band:
-            label = f"{LABELS['unknown_width']}, on each side of the mask's edge"
-            self._width = gr.Slider(1, WIDEST_BAND, Band().value, step=1, label=label, elem_id="width")
-            self._unit = gr.Radio(_UNITS, value=PIXELS, show_label=False, container=False, elem_id="unit")
+            label = f"{LABELS['unknown_width']}, on each side of the edge"
+            self._unit = gr.Radio(_UNITS, value=AUTOMATIC, label=label, elem_id="unit")
+            self._width = gr.Slider(1, WIDEST_BAND, Band().value, step=1, label="Width", visible=False, elem_id="width")
             self._adaptive = gr.Checkbox(False, label="Widen for hair and other fine edges", elem_id="adaptive")
+        with gr.Column(visible=False) as self._meaning:
             self._threshold = gr.Textbox(label=f"{LABELS['mask_threshold']}, such as 128 or 50%", elem_id="threshold")
             self._labels = gr.Textbox(label=f"{LABELS['mask_labels']}, such as 7 or 7, 9", elem_id="labels")
         label = LABELS["trimap_encoding"]
         self._encoding = gr.Dropdown(_ENCODINGS, value="exact", label=label, visible=False, elem_id="encoding")
-        gr.Markdown("## 3 · New background")
+        gr.Markdown("## 3 · Cut out")
+        self._run = gr.Button("Cut out", variant="primary", size="lg", elem_id="run")
+        gr.Markdown("### New background (optional; the Cut-out download stays transparent)")
         with gr.Row(equal_height=True):
             self._colour = gr.ColorPicker(COLOUR, label="Colour", elem_id="colour", min_width=120, scale=1)
-            self._behind = gr.File(label="or an image", elem_id="behind", scale=3, **picture)
-        self._run = gr.Button("Cut out", variant="primary", size="lg", elem_id="run")
+            self._behind = gr.File(label="or an image", elem_id="behind", min_width=240, scale=3, **picture)
+        self._again = gr.Button("Apply new background", size="sm", interactive=False, elem_id="again")
 
     def _outputs(self) -> None:
         """Make the right column: the pictures and the downloads."""
         gr.Markdown("## Result", elem_id="result")
         with gr.Tabs():
-            with gr.Tab("Before and after"):
+            with gr.Tab("Compare"):
                 name = "Photo and new background"
                 self._slider = gr.ImageSlider(label=name, slider_position=25, elem_id="slider", **_SHOWN)
             pictures = {"cutout": "Cut-out", "alpha": "Alpha", "trimap": "Trimap"}
@@ -147,6 +182,8 @@ class Page:
             for name, label in pictures.items():
                 with gr.Tab(label):
                     self._pictures[name] = gr.Image(label=label, elem_id=f"shown-{name}", **_SHOWN)
+                    if name == "trimap":
+                        gr.Markdown(_LEGEND)
         self._summary = gr.Markdown("", elem_id="summary")
         gr.Markdown("### Download (same size and bit depth as the photo)")
         with gr.Row():
@@ -154,7 +191,6 @@ class Page:
                 name: gr.DownloadButton(label, interactive=False, size="sm", min_width=90, elem_id=f"download-{name}")
                 for name, label in _FILES.items()
             }
-        self._again = gr.Button("Change only the background", size="sm", interactive=False, elem_id="again")
 
     def _connect(self) -> None:
         """Say which component starts what, one job at a time however many pages are open."""
@@ -164,38 +200,55 @@ class Page:
         reading.append(self._screen)
         inputs = [self._photo, self._editor, self._file, *behind, *reading]
         one = {"concurrency_id": "studio", "concurrency_limit": 1, "api_visibility": "private"}
-        parts = [self._painting, self._filing, self._band, self._encoding, self._screen, self._how]
+        parts = [self._painting, self._filing, self._band, self._meaning, self._encoding, self._screen, self._how]
         # Beside the studio's jobs, which may take minutes: what is chosen shows at once.
         aside = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
-        self._kind.change(self._show_kind, self._kind, parts, **aside)
-        self._photo.upload(self._show_photo, self._photo, self._editor, **one)
-        filled = [self._photo, self._kind, self._file, self._encoding, self._editor]
+        self._kind.change(self._show_kind, self._kind, [*parts, self._file], **aside)
+        self._kind.input(None, self._kind, None, js=_TAKE_BRUSH, api_visibility="private")
+        self._unit.change(lambda unit: gr.update(visible=unit != AUTOMATIC), self._unit, self._width, **aside)
+        shown = [self._editor, self._first]
+        self._photo.upload(None, None, None, js=f"() => {_CLEAR}", api_visibility="private")
+        self._photo.upload(self._show_photo, [self._photo, self._kind], shown, **one)
+        self._photo.clear(self._show_none, None, shown, **aside)
+        self.blocks.load(None, None, None, js=_CLOSE_PALETTE, api_visibility="private")
+        filled = [self._photo, self._kind, self._file, self._encoding, *shown]
         example = self._example.click(self._fill_example, None, filled, **one)
         long = one | {"show_progress_on": self._slider}
         for event in (self._run.click, example.success):
-            event(None, None, None, js=_SCROLL, api_visibility="private")
+            event(None, None, None, js=_BEGIN, api_visibility="private")
             done = event(self._cut_out, inputs, [self._token, *outputs], **long)
             # What an earlier job made would pass for the result of this one.
             done.failure(self._nothing, None, [self._token, *outputs], **one)
+        self._again.click(None, None, None, js=_BEGIN, api_visibility="private")
         self._again.click(self._put_behind, [self._token, *behind], outputs, **long)
 
     def _show_kind(self, kind: str) -> list[Any]:
         """Show the parts of the page that belong to what was chosen."""
         painting = True if kind in ("paint", "box") else "hidden"  # which keeps what was painted
-        visible = (painting, kind in ("mask", "trimap"), kind == "mask", kind == "trimap", kind == "key")
-        return [*(gr.update(visible=each) for each in visible), gr.update(value=_HOW_BOX if kind == "box" else _HOW)]
+        of_files, banded = kind in ("mask", "trimap"), kind not in ("paint", "trimap")
+        visible = (painting, of_files, banded, kind == "mask", kind == "trimap", kind == "key")
+        how = gr.update(value=_HOW_BOX if kind == "box" else _HOW)
+        file = gr.update(label="Trimap file" if kind == "trimap" else "Mask file")
+        return [*(gr.update(visible=each) for each in visible), how, file]
 
-    def _show_photo(self, photo: str) -> Any:
-        """Return the photo that the editor shows, small (h, w, 3) uint8."""
+    def _show_photo(self, photo: str, kind: str | None = None) -> list[Any]:
+        """Return what the editor and the hint before it hold where a photo was loaded."""
         with self._told():
-            return self._studio.look(photo)
+            look = self._studio.look(photo)
+        # An editor that is there already would lose its photo by another brush; where one is uploaded, it is not.
+        brush = {} if kind is None else {"brush": _brush(UNKNOWN if kind == "box" else FOREGROUND)}
+        return [gr.update(value=look, visible=True, **brush), gr.update(visible=False)]
+
+    def _show_none(self) -> list[Any]:
+        """Return what the editor and the hint before it hold without a photo."""
+        return [gr.update(value=None, visible=False), gr.update(visible=True)]
 
     def _fill_example(self) -> list[Any]:
         """Return the example's photo and trimap as if somebody had uploaded and chosen them."""
         folder = self._folder / "example"
         folder.mkdir(exist_ok=True)
         image, trimap = (str(shutil.copy(path, folder)) for path in (EXAMPLE_IMAGE, EXAMPLE_TRIMAP))
-        return [image, "trimap", trimap, "exact", self._show_photo(image)]
+        return [image, "trimap", trimap, "exact", *self._show_photo(image)]
 
     def _cut_out(
         self,
@@ -252,8 +305,10 @@ class Page:
             yield
         except LiteMattingError as error:
             said = in_words_of_the_page(self._as_uploaded(str(error)))
+            # A message may begin with the name of a file, which stays as it is.
+            said = said if str(error).startswith(str(self._folder)) else said[:1].upper() + said[1:]
         except MemoryError:
-            said = "out of memory; use a smaller photo"
+            said = "Out of memory; use a smaller photo"
         else:
             return
         raise gr.Error(html.escape(said), duration=None, print_exception=False, title="Something went wrong")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any, Self
 
 import cv2
@@ -25,7 +25,7 @@ OPACITY = 0.6
 LABELS = {
     "mask": "a mask (Use a mask)",
     "mask_threshold": "Foreground from this value",
-    "mask_labels": "Class ids of the object",
+    "mask_labels": "Class ids of the subject",
     "trimap_encoding": "Grey values",
     "unknown_width": "Unknown band",
     "allow_no_unknown": "--allow-no-unknown to ltm-infer",
@@ -38,7 +38,7 @@ LABELS = {
 }
 """What the page calls parameters that messages name."""
 
-PIXELS, PERCENT = "pixels", "percent"
+AUTOMATIC, PIXELS, PERCENT = "automatic", "pixels", "percent"
 
 _PAINTED = round(255 * OPACITY / 2)
 """The least opacity, 0..255, that counts: at a stroke's soft edge, half of its own."""
@@ -52,6 +52,7 @@ class Source:
     path: that file; None where none was chosen.
     layers: of paint, (h, w, 4) uint8 RGBA.
     way: how a mask is made from the photo itself; None where a trimap or mask is given. key: the colour of a screen.
+    unknown_width, adaptive: the unknown band of such a mask, as `TrimapSpec` has it.
     """
 
     spec: TrimapSpec | None = None
@@ -59,6 +60,8 @@ class Source:
     layers: tuple[NDArray[np.uint8], ...] = ()
     way: str | None = None
     key: str = "auto"
+    unknown_width: str | float | None = None
+    adaptive: bool = False
 
     @classmethod
     def of(
@@ -71,20 +74,22 @@ class Source:
         encoding: Any,
         threshold: str | None,
         labels: str | None,
-        unit: str = PIXELS,
+        unit: str = AUTOMATIC,
         key: str | None = None,
     ) -> Self:
         """Return the source that was chosen and typed. Raises `UsageError`.
 
         painted: what Gradio's editor holds. path: of the file, where one was chosen. kind: `paint`, `mask`, `trimap` or
         a way to make a mask from the photo. threshold, labels, key: as they were typed. unit: of the width, `PIXELS` or
-        `PERCENT`.
+        `PERCENT`, or `AUTOMATIC` for the default of the kind.
         """
         layers = tuple(painted["layers"]) if painted is not None else ()
         if kind == "paint":
             return cls(layers=layers)
+        band = f"{width:g}%" if unit == PERCENT else width if unit == PIXELS else None
         if kind in ("box", "key", "segmenter"):
-            return cls(layers=layers, way=kind, key=(key or "auto").strip())
+            key = (key or "auto").strip()
+            return cls(layers=layers, way=kind, key=key, unknown_width=band, adaptive=adaptive)
         if kind == "trimap":
             return cls(TrimapSpec(trimap_encoding=encoding), path)
         ids = re.findall(r"[^\s,;]+", labels or "")
@@ -93,7 +98,7 @@ class Source:
                 raise UsageError(f"class ids must be numbers, such as 7 or 7, 9; got {text!r}")
         spec = TrimapSpec(
             kind="mask",
-            unknown_width=f"{width:g}%" if unit == PERCENT else width,
+            unknown_width=band,
             adaptive=adaptive,
             mask_threshold=(threshold or "").strip() or None,
             mask_labels=tuple(map(int, ids)),
@@ -105,27 +110,31 @@ class Source:
         height, width = photo.pixels.shape[:2]
         if self.way is not None:
             spec, maker = self._maker((height, width), segmenter)
-            return made_trimap(photo.network, spec, maker, Path(photo.path).name)
+            return made_trimap(photo.network, spec, maker, photo.path)
         if self.spec is None:
             return Trimap(trimap_of(self.layers, (height, width)))
         if self.path is None:
-            raise InputError(f"no {self.spec.kind} yet: choose its file, or paint it")
+            raise InputError(f"no {self.spec.kind} yet: choose its file, or paint by hand")
         return trimap_for(photo, self.path, self.spec, max_megapixels, alone=True)
 
     def _maker(self, hw: tuple[int, int], segmenter: Segmenter | None) -> tuple[TrimapSpec, MaskMaker]:
         """Return what makes the mask of a photo of a height and width, and the spec that says so."""
+        spec = partial(TrimapSpec, kind="photo", unknown_width=self.unknown_width, adaptive=self.adaptive)
         if self.way == "key":
-            return TrimapSpec(kind="photo", key=self.key), MaskMaker(key=self.key)
+            return spec(key=self.key), MaskMaker(key=self.key)
         if self.way == "segmenter":
-            return TrimapSpec(kind="photo", segmenter="the server's"), MaskMaker(segmenter=segmenter)
+            return spec(segmenter="the server's"), MaskMaker(segmenter=segmenter)
         values, painted = _painted(self.layers, hw)
         rows, columns = np.nonzero(painted & (values == UNKNOWN))
         if not len(rows):
-            raise InputError("no box yet: paint blue around the object, or across it from corner to corner")
+            raise InputError(
+                "no box yet: choose blue with the palette button at the left of the photo, then circle the subject or "
+                "draw one diagonal across it"
+            )
         left, top = int(columns.min()), int(rows.min())
         box = left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top
         foreground, background = (painted & (values == value) for value in (FOREGROUND, BACKGROUND))
-        return TrimapSpec(kind="photo", box=box), MaskMaker(box=box, foreground=foreground, background=background)
+        return spec(box=box), MaskMaker(box=box, foreground=foreground, background=background)
 
 
 def trimap_of(layers: Iterable[NDArray[np.uint8]], hw: tuple[int, int]) -> NDArray[np.uint8]:

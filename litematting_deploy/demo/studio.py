@@ -61,7 +61,7 @@ class Matted:
         height, width = self.alpha.shape
         unknown = np.mean(self.trimap.values == UNKNOWN)
         pieces = f", in {self.trimap.pieces} pieces" if self.trimap.pieces is not None else ""
-        return f"{Path(self.photo.path).name}, {width}×{height}, {unknown:.1%} unknown{pieces}"
+        return f"{Path(self.photo.path).name}, {width}×{height}, {unknown:.1%} of the pixels are unknown{pieces}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ def write_results(matted: Matted, background: Background, folder: Path) -> Resul
     looks = {
         "photo": small(photo.network if photo.windows is None else photo.windows.show(photo.network)),
         "alpha": np.rint(opacity * 255).astype(np.uint8),
-        "trimap": small(trimap_preview(matted.trimap.values, photo.network, matted.trimap.mask)),
+        "trimap": small(trimap_preview(matted.trimap.values, photo.network, matted.trimap.mask, matted.trimap.box)),
     }
     if matted.colours is not None:
         looks["cutout"] = on_checkerboard(shown(photo, pictures["cutout"][:, :, :3]), opacity)

@@ -267,7 +267,7 @@ class _Frames:
         else:
             opaque = alpha
         if failure is None:
-            if remarks := Remarks(unsure(item.trimap.values), pieces=item.trimap.pieces):
+            if remarks := Remarks(unsure(item.trimap.values), pieces=item.trimap.pieces, beyond=item.trimap.beyond):
                 self.remarks[f"frame {frame.number}"] = remarks
         else:
             # A mask that is made from the frame fails by the frame's name, a given one by its own.

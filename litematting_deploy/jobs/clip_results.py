@@ -101,4 +101,4 @@ class ClipResults:
 def _preview(frame: ClipFrame, trimap: Trimap) -> Floats:
     """Return R'G'B' (H, W, 3) of a frame with what is estimated of it tinted."""
     levels = np.rint(frame.signal().clip(0, 1) * 255).astype(np.uint8)
-    return trimap_preview(trimap.values, levels, trimap.mask).astype(np.float32) / np.float32(255)
+    return trimap_preview(trimap.values, levels, trimap.mask, trimap.box).astype(np.float32) / np.float32(255)

@@ -211,7 +211,7 @@ def matte_frames(
         if isinstance(alpha, LiteMattingError):
             raise alpha
         # Not in `load`, which runs ahead in several threads: files of a frame are written by one.
-        loaded.results.write_preview(loaded.photo, loaded.trimap.values, loaded.trimap.mask)
+        loaded.results.write_preview(loaded.photo, loaded.trimap)
         if matter is not None and alpha is not None:
             loaded.results.write(loaded.photo, alpha, matter.unmix)
         meter.written += 1

@@ -130,7 +130,7 @@ class FolderFiles:
         results.check()
         results.check_photo(photo)
         lost = results.lost_colour(photo)
-        if remarks := Remarks(unsure(trimap.values), results.clipped_share(photo), lost, trimap.pieces):
+        if remarks := Remarks(unsure(trimap.values), results.clipped_share(photo), lost, trimap.pieces, trimap.beyond):
             self.remarks[frame.name] = remarks
         return LoadedFrame(frame.name, photo, trimap, results)
 

@@ -27,6 +27,7 @@ from ..matting.foreground import estimate_foreground
 from ..matting.trimap import FOREGROUND, UNKNOWN, unsure
 from ..matting.unmixing import Unmix, unmix
 from ..specs import Format, JobSpec, OutputSpec
+from .trimaps import Trimap
 
 _THIN = 0.1
 """Of the unknown pixels, about half lie inside the mask: with so few sure ones, the subject is nearly all unknown."""
@@ -151,11 +152,10 @@ class Results:
                 pixels = cutout_picture(photo, colours, alpha, dtype, premultiplied, self.truncate)
             write_image(spec.cutout, pixels, photo.metadata, premultiplied)
 
-    def write_preview(self, photo: Photo, trimap: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None) -> None:
-        """Write the preview of a photo and its trimap (H, W), and of the mask that it was made from, where one is
-        wanted."""
+    def write_preview(self, photo: Photo, trimap: Trimap) -> None:
+        """Write the preview of a photo, its trimap, and what that was made from, where one is wanted."""
         if self.spec.preview is not None:
-            look: NDArray[Any] = trimap_preview(trimap, photo.network, mask)
+            look: NDArray[Any] = trimap_preview(trimap.values, photo.network, trimap.mask, trimap.box)
             # A preview is a PNG or TIFF, which show the display window.
             write_image(self.spec.preview, look if photo.windows is None else photo.windows.show(look))
 
@@ -175,7 +175,7 @@ def say_shares(trimap: NDArray[np.uint8]) -> str:
     """Return how much of a trimap (H, W) of 0 / 128 / 255 is unknown and how much sure foreground, and what to try
     where the unknown band leaves next to nothing of the subject."""
     unknown, sure = (float(np.mean(trimap == value)) for value in (UNKNOWN, FOREGROUND))
-    said = f"{unknown:.1%} unknown, {unsure(trimap) or f'{sure:.1%} sure foreground'}"
+    said = f"{unknown:.1%} of the pixels are unknown, {unsure(trimap) or f'{sure:.1%} sure foreground'}"
     if sure < _THIN * unknown:
         said += "; the unknown band covers nearly all of the subject: try a narrower one, such as `unknown_width=2%`"
     return said
@@ -195,12 +195,14 @@ class Remarks:
     clipped: the share, 0..1, of its light that PNG and TIFF results cut off.
     lost_colour: the chunks of a PNG photo's colours that its results lack.
     pieces: in how many pieces a mask is that was made from the photo, where they are many.
+    beyond: what to say of a box that reaches beyond the frame.
     """
 
     unsure: str | None = None
     clipped: float = 0.0
     lost_colour: tuple[str, ...] = ()
     pieces: int | None = None
+    beyond: str | None = None
 
     def __bool__(self) -> bool:
         return self != Remarks()
@@ -216,7 +218,8 @@ def say_unsure(remarks: Mapping[str, Remarks]) -> str:
 
 
 def notes(remarks: Mapping[str, Remarks]) -> list[str]:
-    """Return one line each for light that was cut off, colour descriptions that were lost, and masks in pieces."""
+    """Return one line each for light that was cut off, colour descriptions that were lost, masks in pieces and boxes
+    beyond the frame."""
     clipped = [said.clipped for said in remarks.values() if said.clipped]
     lost = [said.lost_colour for said in remarks.values() if said.lost_colour]
     lines = []
@@ -233,6 +236,10 @@ def notes(remarks: Mapping[str, Remarks]) -> list[str]:
         most = max(pieces, key=lambda name: pieces[name] or 0)
         others = f" (the most of {len(pieces)} masks with many)" if len(pieces) > 1 else ""
         lines.append(say_pieces(pieces[most] or 0, most, others))
+    beyond = {name: said.beyond for name, said in remarks.items() if said.beyond}
+    if beyond:
+        name, what = min(beyond.items())
+        lines.append(f"{name}: {what}; frames that it reaches beyond: {len(beyond)}")
     return lines
 
 

@@ -87,7 +87,9 @@ def matte_photo(job: JobSpec, report: Report | None = None, opened: Opened | Non
         meter.note(f"{job.source} has no unknown pixels; it is used as the alpha")
     if found.pieces is not None:
         meter.note(say_pieces(found.pieces, job.images))
-    results.write_preview(photo, trimap, found.mask)
+    if found.beyond is not None:
+        meter.note(f"{job.images}: {found.beyond}")
+    results.write_preview(photo, found)
     height, width = trimap.shape
     if job.output.alpha is None:
         meter.note(f"{job.source}: {say_shares(trimap)}")

@@ -27,12 +27,14 @@ class TrimapResult:
     trimap: (H, W) uint8 of 0 / 128 / 255, as it was written.
     lacking: what it has no pixel of, as "no sure foreground"; None where it has both sides.
     pieces: in how many pieces the mask is that was made from the photo, where they are many.
+    beyond: what to say of a box that reaches beyond the photo.
     """
 
     files: tuple[str, ...]
     trimap: NDArray[np.uint8]
     lacking: str | None
     pieces: int | None = None
+    beyond: str | None = None
 
     @property
     def shares(self) -> str:
@@ -89,13 +91,13 @@ def write_trimap(
         shown = grey if photo is None else photo.network
     pictures = {output: trimap.values}
     if preview is not None:
-        pictures[preview] = trimap_preview(trimap.values, shown, trimap.mask)
+        pictures[preview] = trimap_preview(trimap.values, shown, trimap.mask, trimap.box)
     if photo is not None and photo.windows is not None:
         # Inside, pixels are those of the data window; PNG and TIFF hold what is shown.
         pictures = {path: photo.windows.show(pixels) for path, pixels in pictures.items()}
     for path, pixels in pictures.items():
         write_image(path, pixels)
-    return TrimapResult(tuple(pictures), pictures[output], unsure(pictures[output]), trimap.pieces)
+    return TrimapResult(tuple(pictures), pictures[output], unsure(pictures[output]), trimap.pieces, trimap.beyond)
 
 
 def _check(spec: TrimapSpec, image: str | None, preview: str | None, exr: ExrSpec, device: str) -> None:

@@ -7,7 +7,7 @@ fades. Where all of them do, they are something else.
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from ..images.mask import MaskMeaning, read_mask, read_trimap
 from ..images.photo import Photo, read_photo
 from ..matting.trimap import DOUBT, UNKNOWN, decode, from_mask, no_unknown
 from ..matting.unknown_band import Band
+from ..segmentation.box import Box, say_beyond
 from ..segmentation.maker import MaskMaker, open_maker
 from ..segmentation.model import Segmenter
 from ..segmentation.pieces import MANY, SoftMask, count_pieces, largest_pieces
@@ -48,11 +49,15 @@ class Trimap:
 
     values: (H, W) uint8 of 0 / 128 / 255.
     mask: (H, W) uint8, where one was made from the photo. pieces: in how many it is, where these are many.
+    box: x, y, width and height in pixels of the box that it was made from. beyond: what to say of a box that reaches
+    beyond the photo.
     """
 
     values: NDArray[np.uint8]
     mask: NDArray[np.uint8] | None = None
     pieces: int | None = None
+    box: Box | None = None
+    beyond: str | None = None
 
 
 def open_masks(job: JobSpec, opened: Segmenter | None = None) -> MaskMaker | None:
@@ -85,7 +90,10 @@ def trimap_for(
     Raises `InputError`.
     """
     if maker is not None:
-        return made_trimap(photo.network, spec, maker.on(photo), photo.path, alone=alone)
+        made = made_trimap(photo.network, spec, maker.on(photo), photo.path, alone=alone)
+        if photo.windows is None or spec.box is None:
+            return made
+        return replace(made, beyond=say_beyond(spec.box, photo.windows.display.hw))
     if spec.kind == "trimap":
         grey = photo.fit(read_trimap(source, max_megapixels), source)
         trimap = decode(grey, spec.trimap_encoding or "exact", source)
@@ -136,9 +144,10 @@ def trimap_of_made(
     if alone and not (soft <= doubt[0]).any():
         raise maker.nothing(name, full=True)
     mask = np.asarray(np.rint(soft * 255), np.uint8)
-    band = Band(maker.band(mask.shape)) if spec.unknown_width is None else band_of(spec)
+    band = maker.band(mask.shape) if spec.unknown_width is None else band_of(spec)
     values = from_mask(mask, band, name, image, adaptive=spec.adaptive, checked=True, doubt=doubt)
-    return Trimap(values, mask, pieces if pieces >= MANY else None)
+    beyond = None if maker.box is None else say_beyond(maker.box, mask.shape)
+    return Trimap(values, mask, pieces if pieces >= MANY else None, maker.box, beyond)
 
 
 def photo_of(image: str | Path, job: JobSpec) -> Photo:

@@ -25,6 +25,7 @@ _DIMMED = 0.55
 """The share of the background's light that is left."""
 _OUTLINES = {FOREGROUND: (255, 255, 255), BACKGROUND: (0, 200, 255)}
 _MASK_EDGE = (255, 220, 0)
+_BOX_EDGE = (0, 235, 60)
 _PIXELS_PER_LINE = 900
 
 
@@ -96,7 +97,10 @@ def composite_picture(
 
 
 def trimap_preview(
-    trimap: NDArray[np.uint8], picture: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None
+    trimap: NDArray[np.uint8],
+    picture: NDArray[np.uint8],
+    mask: NDArray[np.uint8] | None = None,
+    box: tuple[int, int, int, int] | None = None,
 ) -> NDArray[np.uint8]:
     """Return a picture that shows at a glance what of a photo will be estimated, (H, W, 3) uint8.
 
@@ -106,6 +110,7 @@ def trimap_preview(
     trimap: (H, W) uint8 of 0 / 128 / 255.
     picture: (H, W) or (H, W, 3) uint8.
     mask: (H, W) uint8, which the trimap was made from; a yellow line shows where it is half sure.
+    box: x, y, width and height in pixels of the box that the mask was made from, drawn in green.
     """
     colours = picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
     shown = colours.copy()
@@ -120,6 +125,9 @@ def trimap_preview(
     if mask is not None:
         inside = (mask >= UNKNOWN).astype(np.uint8)
         shown[(cv2.dilate(inside, disk) > 0) & (inside == 0)] = _MASK_EDGE
+    if box is not None:
+        x, y, width, height = box
+        cv2.rectangle(shown, (x, y), (x + width - 1, y + height - 1), _BOX_EDGE, line)
     return shown
 
 

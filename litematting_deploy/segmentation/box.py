@@ -68,6 +68,17 @@ def mask_from_box(
     return mask
 
 
+def say_beyond(box: Box, hw: tuple[int, int]) -> str | None:
+    """Return what to say of a box that reaches beyond a photo of a height and width; None where it does not."""
+    height, width = hw
+    if box[0] + box[2] <= width and box[1] + box[3] <= height:
+        return None
+    return (
+        f"`box={','.join(map(str, box))}` reaches beyond the photo, which is {width}x{height}; it is left, top, width "
+        "and height, not two corners"
+    )
+
+
 def _cut(image: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return what GrabCut finds to be foreground, (H, W) bool. labels: (H, W), OpenCV's."""
     small = shrink(image, _LONGEST)

@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..images.exr import is_exr
 from ..images.mask import read_strokes
 from ..images.photo import Photo, read_photo
+from ..matting.unknown_band import Band
 from ..specs import AUTO, MAX_MEGAPIXELS, WAYS, ExrSpec, TrimapSpec
 from .box import Box, mask_from_box
 from .key import exact_chroma, mask_from_key
@@ -20,8 +21,11 @@ from .plate import mask_from_plate
 _ROOM = 8.0
 """The narrowest band, in pixels. On drawn scenes with a mask of a network's kind, whose mean difference from the truth
 was 0.0027, the shipped weights came to 0.0038 in a band of 2 pixels, 0.0018 in 4, 0.0016 in 8 and 0.0015 in 12."""
-_BAND = {"box": 0.01, "key": 0.003, "plate": 0.003}
-"""The width of the band as a share of the photo's longer side: GrabCut errs by its colours, the others by blur."""
+_BOX_BAND = Band(4, percent=True)
+"""Of a box, whose size says how coarse the cut is, and how small the subject: a band as for a large one would swallow
+a small one."""
+_BAND = 0.003
+"""The width of the band of a key or a plate, which err by blur, as a share of the photo's longer side."""
 _PIXELS = 1.5
 """The width for a segmenter, in pixels of its own: its mask says itself where it is less sure than that."""
 _DOUBT = (0.05, 0.95)
@@ -84,11 +88,11 @@ class MaskMaker:
         """How many photos it is best asked for at a time, by as many threads."""
         return 1 if self.segmenter is None else self.segmenter.batch
 
-    def band(self, hw: tuple[int, int]) -> float:
-        """Return the default width in pixels of the unknown band for a photo of that height and width."""
-        if self.segmenter is not None:
-            return max(_PIXELS * self.segmenter.pixel(hw), _ROOM)
-        return max(_BAND[self.way] * max(hw), _ROOM)
+    def band(self, hw: tuple[int, int]) -> Band:
+        """Return the default unknown band for a photo of that height and width."""
+        if self.box is not None:
+            return _BOX_BAND
+        return Band(max(_BAND * max(hw) if self.segmenter is None else _PIXELS * self.segmenter.pixel(hw), _ROOM))
 
     def __call__(self, image: NDArray[np.uint8], name: str) -> SoftMask:
         """Return the mask (H, W), 0..1, of an image (H, W, 3) uint8 RGB. name: begins an error. Raises `InputError`."""

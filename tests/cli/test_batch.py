@@ -331,7 +331,7 @@ def test_without_ray_the_extra_is_named(shot: tuple[Path, Path], tmp_path: Path)
 @pytest.mark.parametrize(
     ("line", "code", "words"),
     [
-        ("IMAGES -o out", 2, ("TRIMAPS or --mask must be given",)),
+        ("IMAGES -o out", 2, ("no trimap: give TRIMAPS or --mask",)),
         ("none TRIMAPS -o out", 1, ("none", "no such folder")),
         ("IMAGES TRIMAPS -o out --actors 0", 2, ("--actors must be 1 or more; got 0",)),
         ("IMAGES TRIMAPS -o out --cpus-per-actor 0.5", 2, ("--cpus-per-actor must be between 1 and 65536; got 0.5",)),

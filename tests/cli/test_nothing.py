@@ -64,6 +64,7 @@ def test_trimaps_from_a_photo_alone() -> None:
         check(load("t.png"), wrong=wrong, most_unknown=0.6)
         assert load("look.png").shape == (*HW, 3)
         assert ((load("look.png") == (255, 220, 0)).all(axis=2)).sum() > 100, "the mask's edge"
+    assert (load("look.png")[BOX[1], BOX[0] : BOX[0] + BOX[2]] == (0, 235, 60)).all(), "the box"
 
 
 @pytest.mark.usefixtures("here")
@@ -73,6 +74,16 @@ def test_a_segmenter_and_what_it_hesitates_at() -> None:
     options = ("--segmenter", "net.onnx", "--doubt", "0.3,0.7")
     assert called("ltm-trimap", "screen.png", "-o", "t.png", *options).code == 0
     assert 0 < (load("t.png") == 128).mean() < wide
+
+
+@pytest.mark.usefixtures("here")
+def test_two_corners_for_a_box_are_told(mean_onnx: Path) -> None:
+    box = ("--box", "70,30,270,220", "--sure-foreground", "strokes.png")
+    told = (
+        "photo.png: --box 70,30,270,220 reaches beyond the photo, which is 320x240; it is left, top, width and height"
+    )
+    assert told in called("ltm-trimap", "photo.png", "-o", "t.png", *box).err
+    assert told in infer(mean_onnx, "photo.png", *box, "-o", "a.png").err
 
 
 @pytest.mark.usefixtures("here")
@@ -239,7 +250,7 @@ WRONG: dict[str, tuple[str, int, str]] = {
         2,
         "--key makes a mask for every frame; use only one",
     ),
-    "something": ("ltm-infer screen.png -o a.png", 2, "--box, --key, --clean-plate or --segmenter makes a mask"),
+    "something": ("ltm-infer screen.png -o a.png", 2, "no trimap: give TRIMAP or --mask, or let --box, --key"),
 }
 
 

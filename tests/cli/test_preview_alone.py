@@ -22,7 +22,7 @@ NO_ENGINE = ("--engine", "no_such.onnx")
 def test_a_photo(shot: Path, tmp_path: Path) -> None:
     photo, trimap = (shot / folder / f"frame_{FIRST}.png" for folder in "ik")
     alone = called("ltm-infer", photo, trimap, "--preview", tmp_path / "look.png", *NO_ENGINE)
-    assert_one_line(alone, 0, f"{trimap}: ", "% unknown, 12.0% sure foreground")
+    assert_one_line(alone, 0, f"{trimap}: ", "% of the pixels are unknown, 12.0% sure foreground")
     assert alone.out.startswith(f"Wrote {tmp_path / 'look.png'}: 160x120 in ")
     assert infer(photo, trimap, "-o", tmp_path / "a.png", "--preview", tmp_path / "both.png").code == 0
     assert (tmp_path / "look.png").read_bytes() == (tmp_path / "both.png").read_bytes()

@@ -23,7 +23,7 @@ def test_default_band_and_notice(tmp_path: Path) -> None:
     Image.new("L", (50, 40), 255).save(tmp_path / "white.png")
     result = run("ltm-trimap", tmp_path / "white.png", "-o", tmp_path / "t.png")
     assert_one_line(result, 0, "white.png has no edge")
-    assert "50x40, 0.0% unknown" in result.out
+    assert "50x40, 0.0% of the pixels are unknown" in result.out
 
 
 def test_a_band_that_covers_a_thin_subject_is_told(tmp_path: Path) -> None:
@@ -34,7 +34,8 @@ def test_a_band_that_covers_a_thin_subject_is_told(tmp_path: Path) -> None:
     sure = (np.asarray(Image.open(tmp_path / "t.png")) == 255).mean()
     assert 0 < sure < 0.02
     assert (
-        f"% unknown, {sure:.1%} sure foreground; the unknown band covers nearly all of the subject: try a " in wide.out
+        f"are unknown, {sure:.1%} sure foreground; the unknown band covers nearly all of the subject: try a "
+        in wide.out
     )
     assert "such as --unknown 2%" in wide.out
     narrow = called("ltm-trimap", tmp_path / "thin.png", "-o", tmp_path / "t.png", "--unknown", "2%")

@@ -59,10 +59,14 @@ def test_a_box_of_paint_and_a_screen(tmp_path: Path) -> None:
     layer[y + 5 : y + 15, x + 5 : x + 15] = (*BRUSHES[0], 200)
     painted = {"layers": [layer]}
 
-    def source(kind: str, key: str = "") -> Source:
-        return Source.of(painted, None, kind, 15, False, "exact", None, None, key=key)
+    def source(kind: str, key: str = "", unit: str = "automatic") -> Source:
+        return Source.of(painted, None, kind, 15, False, "exact", None, None, unit, key)
 
-    trimap = source("box").trimap(photo, 200).values
+    made = source("box").trimap(photo, 200)
+    trimap = made.values
+    assert made.box == BOX
+    wide = source("box", unit="pixels").trimap(photo, 200).values
+    assert (wide == 128).sum() > 1.5 * (trimap == 128).sum(), "15 pixels, where 4 % of the subject are about 6"
     assert (trimap[122:128, 167:173] == 255).all()
     assert (trimap[y + 5 : y + 15, x + 5 : x + 15] != 255).all()
     assert (trimap[:20] == 0).all()
@@ -74,13 +78,13 @@ def test_a_box_of_paint_and_a_screen(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"grey\.png: contains hardly any blue"):
         source("key", "blue").trimap(grey, 200)
     painted["layers"] = []
-    with pytest.raises(InputError, match="no box yet: paint blue around the object"):
+    with pytest.raises(InputError, match="no box yet: choose blue with the palette button"):
         source("box").trimap(photo, 200)
 
 
 def test_messages_name_what_is_on_the_page() -> None:
     said = "ids.png: give it as `mask`, with `mask_labels=ID` or `mask_threshold=7`; `unknown` names"
     assert in_words_of_the_page(said) == (
-        "ids.png: give it as a mask (Use a mask), with Class ids of the object: ID or Foreground from this value: 7; "
+        "ids.png: give it as a mask (Use a mask), with Class ids of the subject: ID or Foreground from this value: 7; "
         "unknown names"
     )

@@ -250,8 +250,8 @@ CALLS: dict[str, tuple[Callable[..., Any], str]] = {
         ("photo", {"background": "red"}, "background", "`background` requires `cutout`"),
         ("photo", {"step": 9, "plan": "adaptive"}, "step", "`step` uses a grid of patches"),
         ("photo", {"unknown_width": 9}, "unknown_width", "`unknown_width` applies only to a mask"),
-        ("photo", {"mask": "mask.png"}, "trimap", "`trimap` or `mask` must be given, but not both"),
-        ("photo", {"trimap": None}, "trimap", "`trimap` or `mask` must be given"),
+        ("photo", {"mask": "mask.png"}, "trimap", "`trimap` and `mask` are both given; use only one of them"),
+        ("photo", {"trimap": None}, "trimap", "no trimap: give `trimap` or `mask`, or let `box`"),
         (
             "photo",
             {"trimap": TRIMAP},

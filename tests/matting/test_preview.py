@@ -21,3 +21,12 @@ def test_what_is_known_keeps_its_colours_and_what_is_unknown_stands_out(grey: bo
     assert across[10].tolist() == [0, 200, 255]
     assert across[29].tolist() == [255, 255, 255]
     assert across[20].tolist() == [162, 60, 128]
+
+
+def test_a_box_is_drawn_as_far_as_it_is_in_the_picture() -> None:
+    trimap, picture = np.zeros((200, 300), np.uint8), np.full((200, 300, 3), 100, np.uint8)
+    shown = trimap_preview(trimap, picture, box=(50, 40, 400, 100))
+    green = (shown == (0, 235, 60)).all(axis=2)
+    rows, columns = np.nonzero(green)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (40, 139, 50, 299)
+    assert not green[60:120, 60:].any()

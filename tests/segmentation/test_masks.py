@@ -12,11 +12,13 @@ from litematting_deploy import make_trimap
 from litematting_deploy.errors import InputError, LiteMattingError, UsageError
 from litematting_deploy.images.colour import srgb_decode
 from litematting_deploy.images.photo import read_photo
-from litematting_deploy.segmentation.box import mask_from_box
+from litematting_deploy.jobs.trimaps import made_trimap
+from litematting_deploy.segmentation.box import mask_from_box, say_beyond
 from litematting_deploy.segmentation.key import chroma_of, find_key, mask_from_key
 from litematting_deploy.segmentation.maker import MaskMaker
 from litematting_deploy.segmentation.pieces import count_pieces, largest_pieces, with_doubtful_holes, without_crumbs
 from litematting_deploy.segmentation.plate import exposed, mask_from_plate
+from litematting_deploy.specs import TrimapSpec
 from tests.images.files import save_exr
 from tests.segmentation.scenes import BOX, HW, alpha, before_screen, check, pair
 
@@ -116,6 +118,30 @@ def test_a_box_and_strokes() -> None:
     trimaps = [make_trimap(image, box=BOX, sure_foreground=strokes, unknown_width=2) for _ in range(2)]
     assert (trimaps[0][114:136, 154:186] == 255).all()
     np.testing.assert_array_equal(trimaps[0], trimaps[1], "the same each time")
+
+
+def test_the_band_of_a_box_suits_a_small_subject() -> None:
+    """A disk of 60 pixels in a photo of 900 keeps a sure inside; one of 1 % of the photo would not."""
+    image = np.random.default_rng(3).normal((60, 120, 50), 4, (600, 900, 3))
+    y, x = np.mgrid[:600, :900]
+    disk = np.hypot(y - 300, x - 400) < 30
+    image[disk] += (150, -80, -20)
+    maker = MaskMaker(box=(360, 260, 80, 80))
+    made = made_trimap(image.clip(0, 255).astype(np.uint8), TrimapSpec(kind="photo", box=maker.box), maker, "photo.jpg")
+    assert (made.values[disk] == 255).mean() > 0.7
+    # 4 % of the square root of its area is 2 pixels, which are fewer than the least.
+    rows = np.flatnonzero(made.values[300:, 400] == 128)
+    assert 4 <= len(rows) <= 8
+    assert made.beyond is None
+
+
+def test_a_box_beyond_the_photo_is_told() -> None:
+    assert say_beyond((1030, 430, 570, 570), (1000, 1600)) is None
+    told = say_beyond((1030, 430, 1220, 625), (1000, 1600))
+    assert told is not None
+    assert told.startswith(
+        "`box=1030,430,1220,625` reaches beyond the photo, which is 1600x1000; it is left, top, width"
+    )
 
 
 def test_a_large_photo_is_cut_small_and_refined_at_its_size() -> None:
