@@ -131,7 +131,7 @@ def test_names_from_a_file_stay_quoted_in_a_command(name: str) -> None:
         ({"refittable": 1}, "refittable must be true or false; got 1"),
         ({"optimization_level": "3"}, "optimization_level must be an integer"),
         ({"surprise": 1}, "unknown key 'surprise'; a sidecar of this tool has file, sha256"),
-        ({"backend": None}, "backend must be a text; got None"),
+        ({"backend": None}, r'backend must be "tensorrt" or "tensorrt-rtx"; got None'),
     ],
 )
 def test_wrong_contents(engine: Path, change: dict[str, Any], words: str) -> None:

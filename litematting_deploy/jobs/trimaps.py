@@ -144,7 +144,11 @@ def trimap_of_made(
     if alone and not (soft <= doubt[0]).any():
         raise maker.nothing(name, full=True)
     mask = np.asarray(np.rint(soft * 255), np.uint8)
-    band = maker.band(mask.shape) if spec.unknown_width is None else band_of(spec)
+    if spec.unknown_width is None:
+        width = maker.band(mask.shape)
+        band = Band(width.value, width.percent)
+    else:
+        band = band_of(spec)
     values = from_mask(mask, band, name, image, adaptive=spec.adaptive, checked=True, doubt=doubt)
     beyond = None if maker.box is None else say_beyond(maker.box, mask.shape)
     return Trimap(values, mask, pieces if pieces >= MANY else None, maker.box, beyond)

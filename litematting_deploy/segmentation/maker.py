@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..images.exr import is_exr
 from ..images.mask import read_strokes
 from ..images.photo import Photo, read_photo
-from ..matting.unknown_band import Band
+from ..parameters import Amount
 from ..specs import AUTO, MAX_MEGAPIXELS, WAYS, ExrSpec, TrimapSpec
 from .box import Box, mask_from_box
 from .key import exact_chroma, mask_from_key
@@ -21,7 +21,7 @@ from .plate import mask_from_plate
 _ROOM = 8.0
 """The narrowest band, in pixels. On drawn scenes with a mask of a network's kind, whose mean difference from the truth
 was 0.0027, the shipped weights came to 0.0038 in a band of 2 pixels, 0.0018 in 4, 0.0016 in 8 and 0.0015 in 12."""
-_BOX_BAND = Band(4, percent=True)
+_BOX_BAND = Amount(4, percent=True)
 """Of a box, whose size says how coarse the cut is, and how small the subject: a band as for a large one would swallow
 a small one."""
 _BAND = 0.003
@@ -88,11 +88,11 @@ class MaskMaker:
         """How many photos it is best asked for at a time, by as many threads."""
         return 1 if self.segmenter is None else self.segmenter.batch
 
-    def band(self, hw: tuple[int, int]) -> Band:
-        """Return the default unknown band for a photo of that height and width."""
+    def band(self, hw: tuple[int, int]) -> Amount:
+        """Return the width of the default unknown band for a photo of that height and width, as a `Band` has it."""
         if self.box is not None:
             return _BOX_BAND
-        return Band(max(_BAND * max(hw) if self.segmenter is None else _PIXELS * self.segmenter.pixel(hw), _ROOM))
+        return Amount(max(_BAND * max(hw) if self.segmenter is None else _PIXELS * self.segmenter.pixel(hw), _ROOM))
 
     def __call__(self, image: NDArray[np.uint8], name: str) -> SoftMask:
         """Return the mask (H, W), 0..1, of an image (H, W, 3) uint8 RGB. name: begins an error. Raises `InputError`."""
