@@ -64,13 +64,18 @@ _CLOSE_PALETTE = """() => document.addEventListener('click', (event) => {
     setTimeout(() => document.body.dispatchEvent(new MouseEvent('mousedown', {bubbles: true})), 50);
   }
 }, true)"""
-# A box is drawn in blue, and nobody looks for it first. Another brush from the server would take the photo away.
+# A box is drawn in blue, and nobody looks for it first. Another brush from the server would take the photo away. The
+# editor comes a moment after the photo.
 _TAKE_BRUSH = f"""(kind) => {{
-  const press = (selector) => document.querySelector('#editor ' + selector)?.click();
-  press('button[aria-label=Brush]');
-  press('button[aria-label=Color]');
+  const find = (selector) => document.querySelector('#editor ' + selector);
   const colour = kind === 'box' ? 'rgb{BRUSHES[UNKNOWN]}' : 'rgb{BRUSHES[FOREGROUND]}';
-  setTimeout(() => press(`button.color[style*="${{colour}}"]`), 50);
+  const take = (tries) => {{
+    if (!find('button[aria-label=Undo]')) return tries && setTimeout(() => take(tries - 1), 100);
+    find('button[aria-label=Brush]').click();
+    find('button[aria-label=Color]').click();
+    setTimeout(() => find(`button.color[style*="${{colour}}"]`)?.click(), 50);
+  }};
+  take(100);
 }}"""
 _FILES = {"alpha": "Alpha", "cutout": "Cut-out", "background": "New background", "trimap": "Trimap"}
 
@@ -97,12 +102,6 @@ _LEGEND = (
     "(magenta). Outside the cyan line is sure background, inside the white line sure subject. Yellow line: where the "
     "mask is half sure. Green: the box."
 )
-
-
-def _brush(value: int) -> Any:
-    """Return the editor's brush with all colours, in the order in which it shows them, beginning with one's colour."""
-    colours = {each: (f"rgb{colour}", OPACITY) for each, colour in BRUSHES.items()}
-    return gr.Brush(colors=[*colours.values()], default_color=colours[value], color_mode="fixed")
 
 
 class Page:
@@ -139,9 +138,9 @@ class Page:
             self._how = gr.Markdown(_HOW)
             self._first = gr.Markdown("**Load a photo first.**")
             # Without a photo it would be a white square. Of no size when the photo comes, it would show it beside.
-            self._editor = gr.ImageEditor(
-                label="Paint here", brush=_brush(FOREGROUND), visible=False, elem_id="editor", **_EDITOR
-            )
+            # Gradio's editor shows the brushes in this order, and begins with the first.
+            brush = gr.Brush(colors=[(f"rgb{colour}", OPACITY) for colour in BRUSHES.values()], color_mode="fixed")
+            self._editor = gr.ImageEditor(label="Paint here", brush=brush, visible=False, elem_id="editor", **_EDITOR)
         self._screen = gr.Dropdown(
             ["auto", "green", "blue"],
             value="auto",
@@ -204,11 +203,12 @@ class Page:
         # Beside the studio's jobs, which may take minutes: what is chosen shows at once.
         aside = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
         self._kind.change(self._show_kind, self._kind, [*parts, self._file], **aside)
-        self._kind.input(None, self._kind, None, js=_TAKE_BRUSH, api_visibility="private")
         self._unit.change(lambda unit: gr.update(visible=unit != AUTOMATIC), self._unit, self._width, **aside)
         shown = [self._editor, self._first]
         self._photo.upload(None, None, None, js=f"() => {_CLEAR}", api_visibility="private")
-        self._photo.upload(self._show_photo, [self._photo, self._kind], shown, **one)
+        loaded = self._photo.upload(self._show_photo, self._photo, shown, **one)
+        for event in (loaded.success, self._kind.input):
+            event(None, self._kind, None, js=_TAKE_BRUSH, api_visibility="private")
         self._photo.clear(self._show_none, None, shown, **aside)
         self.blocks.load(None, None, None, js=_CLOSE_PALETTE, api_visibility="private")
         filled = [self._photo, self._kind, self._file, self._encoding, *shown]
@@ -231,13 +231,10 @@ class Page:
         file = gr.update(label="Trimap file" if kind == "trimap" else "Mask file")
         return [*(gr.update(visible=each) for each in visible), how, file]
 
-    def _show_photo(self, photo: str, kind: str | None = None) -> list[Any]:
+    def _show_photo(self, photo: str) -> list[Any]:
         """Return what the editor and the hint before it hold where a photo was loaded."""
         with self._told():
-            look = self._studio.look(photo)
-        # An editor that is there already would lose its photo by another brush; where one is uploaded, it is not.
-        brush = {} if kind is None else {"brush": _brush(UNKNOWN if kind == "box" else FOREGROUND)}
-        return [gr.update(value=look, visible=True, **brush), gr.update(visible=False)]
+            return [gr.update(value=self._studio.look(photo), visible=True), gr.update(visible=False)]
 
     def _show_none(self) -> list[Any]:
         """Return what the editor and the hint before it hold without a photo."""

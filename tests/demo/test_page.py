@@ -190,12 +190,13 @@ def test_a_diagonal_is_a_box(page: Page, deep_photo: Path, tmp_path: Path) -> No
     cut_out(page)
     trimap = read_trimap(downloaded(page, "trimap", tmp_path))
     assert (trimap[:20] == 0).all()
-    assert (trimap == 255).any()
+    assert (trimap == 128).any()
     page.get_by_role("tab", name="Trimap").click()
     page.wait_for_selector("#shown-trimap img")
     rows, columns = np.nonzero((pixels(page, "#shown-trimap img") == (0, 235, 60)).all(axis=2))
-    assert rows.min() == pytest.approx(40, abs=8)
-    assert columns.max() == pytest.approx(225, abs=8)
+    # From (75, 40) to (225, 160), and the radius of the brush around that.
+    assert 10 <= rows.min() <= 40
+    assert 225 <= columns.max() <= 255
 
 
 def test_the_example_in_one_click_refuses_what_is_over_the_limit(page: Page) -> None:
