@@ -48,11 +48,13 @@ def file_data(path: str | Path, **other: Any) -> dict[str, Any]:
 
 
 def event_of(server: Served, elem_id: str) -> int:
-    """The number of the first event that the component starts."""
+    """The number of the first event that the component starts on the server; others run in the browser alone."""
     config = json.loads(get(server, "/config")[1])
     (component,) = (part["id"] for part in config["components"] if part["props"].get("elem_id") == elem_id)
     return next(
-        int(event["id"]) for event in config["dependencies"] if component in [target for target, _ in event["targets"]]
+        int(event["id"])
+        for event in config["dependencies"]
+        if event["backend_fn"] and component in [target for target, _ in event["targets"]]
     )
 
 

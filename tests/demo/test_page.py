@@ -242,7 +242,7 @@ def test_a_screen_and_a_segmenter_on_wide_and_narrow_pages(demo: Served, page: P
     choose(page, "photo", photo)
     colour, summary = page.locator("#screen input"), page.locator("#summary")
     ways: list[tuple[str, dict[str, Any]]] = [
-        ("Key out a screen", {"key": "#46ac59"}),
+        ("Green or blue screen", {"key": "#46ac59"}),
         ("Use a segmentation network", {"segmenter": demo.cwd.parent / "red.onnx"}),
     ]
     for way, arguments in ways:
@@ -261,7 +261,7 @@ def test_a_screen_and_a_segmenter_on_wide_and_narrow_pages(demo: Served, page: P
             expect(colour).to_be_hidden()
         page.click("#run")
         wanted = make_trimap(photo, **arguments)
-        expect(summary).to_contain_text(f"{np.mean(wanted == 128):.1%} unknown")
+        expect(summary).to_contain_text(f"{np.mean(wanted == 128):.1%} of the pixels are unknown")
         np.testing.assert_array_equal(read_trimap(downloaded(page, "trimap", tmp_path)), wanted)
         assert set(np.unique(wanted)) == {0, 128, 255}
         page.set_viewport_size(NARROW)
