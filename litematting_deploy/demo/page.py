@@ -65,17 +65,22 @@ _CLOSE_PALETTE = """() => document.addEventListener('click', (event) => {
   }
 }, true)"""
 # A box is drawn in blue, and nobody looks for it first. Another brush from the server would take the photo away. The
-# editor comes a moment after the photo.
+# editor comes a moment after the photo, and the palette a moment after it is asked for: on a busy machine, a second.
 _TAKE_BRUSH = f"""(kind) => {{
   const find = (selector) => document.querySelector('#editor ' + selector);
   const colour = kind === 'box' ? 'rgb{BRUSHES[UNKNOWN]}' : 'rgb{BRUSHES[FOREGROUND]}';
+  const turn = window.brushTurn = (window.brushTurn ?? 0) + 1;
   const take = (tries) => {{
-    if (!find('button[aria-label=Undo]')) return tries && setTimeout(() => take(tries - 1), 100);
-    find('button[aria-label=Brush]').click();
-    find('button[aria-label=Color]').click();
-    setTimeout(() => find(`button.color[style*="${{colour}}"]`)?.click(), 50);
+    const palette = find('button[aria-label=Color]'), swatch = find(`button.color[style*="${{colour}}"]`);
+    if (turn !== window.brushTurn || palette?.style.color === colour) return;
+    if (swatch) swatch.click();
+    else if (tries % 10 === 0 && find('button[aria-label=Undo]')) {{
+      find('button[aria-label=Brush]').click();
+      palette?.click();
+    }}
+    if (tries < 300) setTimeout(() => take(tries + 1), 100);
   }};
-  take(100);
+  take(0);
 }}"""
 _FILES = {"alpha": "Alpha", "cutout": "Cut-out", "background": "New background", "trimap": "Trimap"}
 
