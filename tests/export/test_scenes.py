@@ -48,16 +48,6 @@ def exact(name: str, side: int) -> Limited:
 
 
 @cache
-def rounding_in_half() -> float:
-    """How far PyTorch in half precision is from float64 on the wall where it rounds worst."""
-    name = "grey 165"
-    inputs = [torch.from_numpy(scene(name, 192, 192).network_inputs()[key]).half() for key in INPUTS]
-    with torch.inference_mode():
-        rounded = load_checkpoint(SHIPPED_CHECKPOINT).half()(*inputs)
-    return float(np.abs(rounded.numpy() - exact(name, 192)[0]).max())
-
-
-@cache
 def graph(side: int, precision: Precision, pooling: Pooling, batch: int | None, norm: Norm = "group") -> bytes:
     """The shipped weights, with the standard's one node for each norm or as drawn for a GPU."""
     spec = ExportSpec(height=side, width=side, precision=precision, pooling=pooling, batch=batch, norm=norm)
@@ -86,12 +76,13 @@ def test_eight_scenes_in_the_shipped_form() -> None:
 
 
 # Every two of norm, precision, pooling and batch meet.
-FORMS: list[tuple[Norm, Precision, Pooling, int | None, int]] = [
+ROUNDED = "each norm is rounded to half: up to 0.014 on walls of one grey, where 0.005 is allowed"
+FORMS: list[Any] = [
     ("folded", "fp32", "matmul", None, 1024),
     ("folded", "fp32", "conv", 4, 192),
     ("folded", "fp32", "adaptive", 1, 256),
     ("group", "fp32", "conv", None, 192),
-    ("group", "fp16", "matmul", 4, 192),
+    pytest.param(*("group", "fp16", "matmul", 4, 192), marks=pytest.mark.xfail(strict=True, reason=ROUNDED)),
     ("group", "fp16", "adaptive", 1, 256),
     ("batch", "fp32", "adaptive", 4, 192),
     ("batch", "fp16", "conv", None, 192),
@@ -117,8 +108,6 @@ def test_scenes_in_every_form(norm: Norm, precision: Precision, pooling: Pooling
         }
         wanted, limit = exact(name, side)
         limit = limit if precision == "fp32" and norm != "gpu" else TOLERANCES[precision]
-        if precision == "fp16" and name not in OF_EVERY_EXPORT:  # which of the others rounds worst is chance
-            limit = max(limit, rounding_in_half())
         assert np.abs(run(inputs) - wanted).max() <= limit, name
 
 
