@@ -59,7 +59,7 @@ class Bench:
         for layer in self.module.modules():
             if isinstance(layer, ACTIVATIONS):
                 layer.inplace = in_place
-        self.module.freeze_guidance(stage)
+        self.module.train_guidance(bool(stage.guidance_every))
         self.optimiser.zero_grad()
         self.module.losses(scenes).total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
@@ -70,15 +70,15 @@ class Bench:
         """Return the CPU seconds per megapixel of everything, each once; `turn` decides what comes first."""
         took: dict[str, float] = {}
 
-        def stage(side: int, frozen: bool = True) -> Stage:
-            return Stage(1, side, max(1, round(megapixels * 1e6 / side**2)), freeze_guidance=frozen)
+        def stage(side: int, guidance_every: int = 0) -> Stage:
+            return Stage(1, side, max(1, round(megapixels * 1e6 / side**2)), guidance_every=guidance_every)
 
         def timed(name: str, one: Stage, work: Callable[[], object]) -> None:
             begun = time.process_time()
             work()
             took[name] = (time.process_time() - begun) / (one.batch * one.crop**2 / 1e6)
 
-        base, whole, kept = stage(BASE_PX), stage(BASE_PX, frozen=False), list[Scenes]()
+        base, whole, kept = stage(BASE_PX), stage(BASE_PX, guidance_every=1), list[Scenes]()
         timed(COMPOSING, base, lambda: kept.append(self.batch(base)))
         works: list[tuple[str, Stage, Callable[[], object]]] = [
             (WHOLE, whole, lambda: self.step(kept[0], whole)),

@@ -18,8 +18,10 @@ from .drawing import SHARD
 from .encoder import agreement, carry_over, regress
 from .families import GROOMED, draws_groomed
 from .mobilenet import Teacher, read_mobilenet
-from .pace import decide, fitted, plan
+from .pace import fitted
 from .photos import Photos
+from .plan import plan
+from .precision import decide
 from .progress import Report, Reporter
 from .recipe import Recipe, read_recipe
 from .run import find_device, train

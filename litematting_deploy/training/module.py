@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..model import LiteMatting
-from .recipe import Recipe, Stage
+from .recipe import Recipe
 from .scenes import Scenes
 
 PYRAMID_LEVELS = 5
@@ -95,16 +95,17 @@ class MattingModule(pl.LightningModule):
         """Return the losses of the current weights on a batch."""
         return self._losses(self._predict(scenes), scenes)
 
-    def freeze_guidance(self, stage: Stage) -> None:
-        """Let gradients reach the guidance branch, or keep them from it, as the stage says."""
+    def train_guidance(self, trained: bool) -> None:
+        """Let gradients reach the guidance branch from now on, or keep them from it."""
         for parameter in self.model.get_submodule("layerx").parameters():
-            parameter.requires_grad_(not stage.freeze_guidance)
-            if stage.freeze_guidance:
+            parameter.requires_grad_(trained)
+            if not trained:
                 parameter.grad = None  # or the optimiser would go on with the last one
 
     def on_train_batch_start(self, *_: Any) -> None:
-        """Freeze what the stage of this step freezes."""
-        self.freeze_guidance(self.recipe.stage_at(self.trainer.global_step))
+        """Train the guidance branch at this step, or not, as its stage says."""
+        step = self.trainer.global_step
+        self.train_guidance(self.recipe.stage_at(step).trains_guidance(step))
 
     def training_step(self, scenes: Scenes, _: int) -> Tensor:
         """Return the loss of a batch, and log its parts."""

@@ -123,14 +123,14 @@ def _trainer(session: Session, recipe: Recipe, followed: dict[str, Any] | None, 
 
 
 def _strategy(recipe: Recipe, devices: int) -> str | DDPStrategy:
-    """Return how devices share the work; gradients that a frozen branch lacks must be expected.
+    """Return how devices share the work; gradients that a branch lacks while it is not trained must be expected.
 
     A process that is paused, or that other work leaves no time, is waited for; one that has ended is noticed at once.
     """
     if devices == 1:
         return "auto"
-    frozen = any(stage.freeze_guidance for stage in recipe.stages)
-    return DDPStrategy(find_unused_parameters=frozen, timeout=_PATIENCE)
+    untrained = any(stage.guidance_every != 1 for stage in recipe.stages)
+    return DDPStrategy(find_unused_parameters=untrained, timeout=_PATIENCE)
 
 
 def draw_curve(run: Path) -> None:

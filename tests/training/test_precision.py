@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from litematting_deploy import system
-from litematting_deploy.training import pace
-from litematting_deploy.training.pace import decide
+from litematting_deploy.training import precision
+from litematting_deploy.training.precision import decide
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -35,7 +35,7 @@ def test_a_processor_that_does_not_say_is_timed(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(system, "cpuinfo", lambda _: "")
     assert decide("auto", CPU).reason.startswith("a trial step took")
     for half_s, wanted in ((0.5, "bf16-mixed"), (2.0, "32-true")):
-        monkeypatch.setattr(pace, "_step_s", lambda kind, half_s=half_s: half_s if kind else 1.0)
+        monkeypatch.setattr(precision, "_step_s", lambda kind, half_s=half_s: half_s if kind else 1.0)
         assert decide("auto", CPU).precision == wanted
 
 
