@@ -77,12 +77,12 @@ class Blocks:
         return self.drawing.weight(self._names[id(parameter)], values.reshape(shape or values.shape))
 
     def convolved(self, x: Tensor, layer: Any, padding: int | tuple[int, int] | None = None) -> Tensor:
-        """Return a convolution as it is in the model; `padding` in place of its own."""
-        bias = None if layer.bias is None else self.weight(layer.bias)
+        """Return a convolution as it is in the model, in the type of x; `padding` in place of its own."""
+        bias = None if layer.bias is None else self.weight(layer.bias, dtype=x.dtype)
         own = (int(layer.padding[0]), int(layer.padding[1]))
         return convolve(
             x,
-            self.weight(layer.weight),
+            self.weight(layer.weight, dtype=x.dtype),
             bias,
             stride=layer.stride[0],
             padding=own if padding is None else padding,

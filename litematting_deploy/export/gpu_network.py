@@ -43,7 +43,7 @@ class _Network(Blocks):
         height, width = trimap.hw
         inside = (trimap.window(1, 1, 2) + trimap.window(1, 2, 3)).cast(self.dtype)
         inside = inside.window(2, 0, height, 32).window(3, 0, width, 32)
-        en1 = self._first(encoder, concat([image * 2 - 1, trimap, guide], 1).cast(self.dtype))
+        en1 = self._first(encoder, concat([image * 2 - 1, trimap, guide], 1))
         en2 = self.stage(encoder.layer2, en1)
         en3 = self.stage(encoder.layer3, en2)
         en5 = self.stage(encoder.layer5, self.stage(encoder.layer4, en3))
@@ -61,7 +61,10 @@ class _Network(Blocks):
         return self._last(decoder, self.padded(self.join(y, en1)), shown.window(1, 0, 6))
 
     def _first(self, encoder: Any, x: Tensor) -> Centred:
-        """Return En-1. Its mean takes a pass of its own: an activation has none that follows from a norm."""
+        """Return En-1. Its mean takes a pass of its own: an activation has none that follows from a norm.
+
+        x: (N, 8, H, W) float32, in which the first convolution and its norm compute, as `half.EXACT` explains.
+        """
         convolution, norm, active = encoder.layer0
         x = self.norm(self.convolved(x, convolution), norm, activation(active)).cast(self.dtype)
         convolution, norm, _ = encoder.layer1

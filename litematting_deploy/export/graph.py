@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from ..model import LiteMatting, ModelConfig
 from .gpu_network import draw
-from .half import converted
+from .half import EXACT, converted
 from .rewriting import spell_norms
 from .spec import ExportSpec
 
@@ -62,7 +62,7 @@ def build_graph(model: LiteMatting, spec: ExportSpec) -> onnx.ModelProto:
         _name_stages(drawn)
         return drawn
     dtype = torch.float16 if spec.half else torch.float32
-    inner = converted(model, spec.float32, torch.float32, dtype)
+    inner = converted(model, (*EXACT, *spec.float32), torch.float32, dtype)
     if spec.half:
         _end_in_float32(inner, model)
     view = _Float32Border(inner, dtype).eval()

@@ -55,7 +55,8 @@ def test_an_export_that_fails_says_what_to_keep_and_that_passes(loud: Path, tmp_
     assert done.code == 0, done.err
     types = {tensor.name: tensor.data_type for tensor in onnx.load(output).graph.initializer}
     assert types["out.0.weight"] == onnx.TensorProto.FLOAT
-    assert types["layer0.0.weight"] == onnx.TensorProto.FLOAT16
+    assert types["layer1.0.weight"] == onnx.TensorProto.FLOAT16
+    assert types["layer0.0.weight"] == onnx.TensorProto.FLOAT, "the first stage is in float32 in every export"
     sidecar = read_sidecar(output)
     assert sidecar is not None
     assert sidecar.float32 == ("out",)
