@@ -16,13 +16,14 @@ _SPLITTER = "splitter"
 
 def rounded(graph: ModelProto) -> ModelProto:
     """Return a graph in float32 that rounds every value which is of half precision in `graph` to eleven bits."""
-    made = ModelProto.FromString(graph.SerializeToString())
+    made = ModelProto()
+    made.CopyFrom(graph)
     types = {value.name: value.type.tensor_type.elem_type for value in made.graph.input}
     for tensor in made.graph.initializer:
         types[tensor.name] = tensor.data_type
         _widen(tensor)
     # Veltkamp's splitting: c - (c - x), where c = (2^13 + 1) x, are the upper 24 - 13 bits of x.
-    made.graph.initializer.append(numpy_helper.from_array(np.float32(2**13 + 1), _SPLITTER))
+    made.graph.initializer.append(numpy_helper.from_array(np.asarray(2**13 + 1, np.float32), _SPLITTER))
     nodes: list[NodeProto] = []
     for node in made.graph.node:
         kind = _type(node, types)
@@ -55,11 +56,11 @@ def _type(node: NodeProto, types: dict[str, int]) -> int:
     """Return the type of a node's outputs. Shape inference does not know it behind a GroupNormalization."""
     attributes = {attribute.name: attribute for attribute in node.attribute}
     if node.op_type == "Cast":
-        return attributes["to"].i
+        return int(attributes["to"].i)
     if node.op_type == "Constant":
         (value,) = attributes.values()
         if value.type == AttributeProto.TENSOR:
-            return value.t.data_type
+            return int(value.t.data_type)
         return TensorProto.FLOAT if value.name.startswith("value_float") else TensorProto.INT64
     if node.op_type in ("Shape", "Size"):
         return TensorProto.INT64
