@@ -14,7 +14,7 @@ from ..files import asset
 from ..images.mask import read_mask, read_trimap
 from ..images.photo import read_image
 from ..matting.samples import balanced_patch
-from ..matting.trimap import UNKNOWN, decode, from_mask, no_unknown
+from ..matting.trimap import UNKNOWN, decode, from_mask
 from ..matting.unknown_band import Band
 from ..model.samples import Calibration, Inputs, Scene
 from ..parameters import path_text
@@ -116,7 +116,10 @@ def _patch_of(photo: Path, beside: dict[str, Path], patch_hw: tuple[int, int]) -
         source = beside[photo.stem + _MASK]
         trimap = from_mask(read_mask(source), Band.parse(DEFAULT_UNKNOWN_WIDTH, "unknown_width"), str(source), image)
     if not (trimap == UNKNOWN).any():
-        raise no_unknown(str(source))
+        raise InputError(
+            f"{source}: leaves no pixel unknown, and scales are set on patches with unknown pixels; make a trimap with "
+            "an unknown band, or move this photo out of the folder"
+        )
     if trimap.shape != image.shape[:2]:
         raise InputError(
             f"{source}: is {trimap.shape[1]}x{trimap.shape[0]}, but its photo is {image.shape[1]}x{image.shape[0]}; "

@@ -25,6 +25,7 @@ from .version import TensorRT
 TURING = "7.5"
 LARGE_MB = 200
 """An engine above this is warned about; those of this network have 35 to 90."""
+_TRTEXEC_LEVELS = {"ampere+": "ampere+", "same-capability": "sameComputeCapability"}
 INPUT_CHANNELS = {"image": 3, "trimap": 3, "guide": 2}
 
 
@@ -74,7 +75,8 @@ def build_engine(
     table = None
     if profile.layers is not None:
         found = layers.read_log(tensorrt.log.layers) if tensorrt.is_rtx else layers.inspected(tensorrt, plan)
-        table = _table(found, network, profile, described)
+        command = _same_with_trtexec(source, target, described, network.batch)
+        table = _table(found, network, profile, described, command)
         text = page(table) if profile.layers.suffix.lower() == ".html" else table.as_json()
         replace_file(profile.layers, text.encode())
     megabytes = target.stat().st_size / 1e6
@@ -120,7 +122,7 @@ def _build(
         _check_int8(source, tensorrt, sidecar)
         network = parse(tensorrt, builder, source, sidecar)
         _check_precision(source, network, profile, sidecar)
-        _warn_of_batch(source, network, profile)
+        _warn_of_batch(source, network, profile, sidecar)
         if tensorrt.is_rtx and TURING in architectures:
             _check_turing(source, network, sidecar)
         config = configure(tensorrt, builder, network, profile, architectures)
@@ -150,14 +152,17 @@ def _check_precision(source: Path, network: Network, profile: BuildProfile, side
         )
 
 
-def _warn_of_batch(source: Path, network: Network, profile: BuildProfile) -> None:
+def _warn_of_batch(source: Path, network: Network, profile: BuildProfile, sidecar: Sidecar | None) -> None:
     """Warn where a profile asks for other batches than the fixed one of an ONNX, which the engine keeps."""
     asked = {name: getattr(profile, name) for name in ("min_batch", "opt_batch", "max_batch")}
     if network.batch is not None and not {*asked.values()} <= {None, network.batch}:
         given = ", ".join(f"`{name}={value}`" for name, value in asked.items() if value is not None)
+        again = "ltm-export"
+        if sidecar is not None:
+            again = replace(sidecar, batch=None, norm="gpu").export_command()
         warnings.warn(
             f"{source}: takes exactly {counted(network.batch, 'patch')} at a time, so {given} has no effect; for "
-            "other batches, export the model again with `batch=dynamic` and `norm=gpu`",
+            f"other batches, export the model again with a dynamic batch: {again}",
             stacklevel=2,
         )
 
@@ -188,7 +193,7 @@ def _check_turing(source: Path, network: Network, sidecar: Sidecar | None) -> No
 
 
 def _table(
-    found: tuple[layers.Layer, ...], network: Network, profile: BuildProfile, sidecar: EngineSidecar
+    found: tuple[layers.Layer, ...], network: Network, profile: BuildProfile, sidecar: EngineSidecar, command: str
 ) -> layers.LayerTable:
     """Return the table of an engine's layers, with an estimate where the profile has a GPU's figures."""
     (height, width), batch = sidecar.patch_hw, network.batch or 1
@@ -207,23 +212,31 @@ def _table(
         patch_hw=sidecar.patch_hw,
         batch=batch,
         operations=network.operations * batch,
-        command=_same_with_trtexec(sidecar, network.batch),
+        command=command,
         totals=sums,
         estimate=guess,
         layers=found,
     )
 
 
-def _same_with_trtexec(sidecar: EngineSidecar, fixed: int | None) -> str:
-    """Return the command of NVIDIA's own tool that builds the same engine and saves its layers."""
+def _same_with_trtexec(source: Path, target: Path, sidecar: EngineSidecar, fixed: int | None) -> str:
+    """Return the command of NVIDIA's own tool that builds the same engine and saves its layers, to run from here."""
     rtx = sidecar.backend == "tensorrt-rtx"
-    words = ["tensorrt_rtx" if rtx else "trtexec", f"--onnx={sidecar.source}", f"--saveEngine={sidecar.file}"]
+    words = ["tensorrt_rtx" if rtx else "trtexec", f"--onnx={source}", f"--saveEngine={target}"]
     if rtx:
         words.append(f"--computeCapabilities={','.join(sidecar.architectures).replace('.', '')}")
     else:
         words.append("--stronglyTyped")
     if sidecar.precision != "tf32":
         words.append("--noTF32")
+    if sidecar.hardware_compatibility != "none":
+        words.append(f"--hardwareCompatibilityLevel={_TRTEXEC_LEVELS[sidecar.hardware_compatibility]}")
+    if sidecar.refittable:
+        words.append("--refit")
+    if sidecar.workspace_mib is not None:
+        words.append(f"--memPoolSize=workspace:{sidecar.workspace_mib}")
+    if sidecar.optimization_level is not None:
+        words.append(f"--builderOptimizationLevel={sidecar.optimization_level}")
     if fixed is None:
         for option, count in zip(("minShapes", "optShapes", "maxShapes"), sidecar.batches, strict=True):
             size = "x".join(map(str, sidecar.patch_hw))

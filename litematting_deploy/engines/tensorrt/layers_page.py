@@ -28,6 +28,14 @@ border-top:1px solid var(--line);white-space:nowrap}td.n,th.n{text-align:right;f
 """
 
 
+_EXPLAINED = (
+    "Counts every tensor that a layer reads or writes, once per layer, without constants. This is an upper bound of "
+    "the memory traffic, since caches hold a part of it. The figure for 1024x1024 is that of one patch, scaled by "
+    "area. Operations are those of convolutions and products; a multiply-add counts as two. Norm nodes are those of "
+    "the ONNX; an export with the norm form gpu writes most norms as other nodes."
+)
+
+
 def page(table: LayerTable) -> str:
     """Return the page as HTML."""
     height, width = table.patch_hw
@@ -36,9 +44,8 @@ def page(table: LayerTable) -> str:
     return document(
         title,
         head,
-        f"{_totals(table)}{_estimate(table)}<h2>Bytes by stage</h2>{stage_bars(table.stages(), _size)}<p "
-        'class="soft">Counts every tensor that a layer reads or writes, once per layer, without constants. This '
-        "is an upper bound of the memory traffic, since caches hold a part of it.</p><h2>The same with NVIDIA's "
+        f"{_totals(table)}{_estimate(table)}<h2>Bytes by stage</h2>{stage_bars(table.stages(), _size)}"
+        f'<p class="soft">{_EXPLAINED}</p><h2>The same with NVIDIA\'s '
         f"tool</h2><pre>{escape(table.command)}</pre><h2>Layers</h2>{_layers(table)}",
     )
 
@@ -57,7 +64,7 @@ def _totals(table: LayerTable) -> str:
     sums = table.totals
     cells = {
         "read and written": _size(sums.bytes),
-        "at 1024x1024": f"{sums.gigabytes_1024:.2f} GB",
+        "scaled to 1024x1024": f"{sums.gigabytes_1024:.2f} GB",
         "layers": str(sums.layers),
         "in float32": _size(sums.float32_bytes),
         "copies and reformats": str(sums.copies),

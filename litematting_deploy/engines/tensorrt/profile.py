@@ -24,6 +24,8 @@ _BOUNDS = {
     **dict.fromkeys(("bandwidth_gb_s", "fp16_tflops", "fp32_tflops"), (1, 100_000)),
 }
 
+_DATA_SHEET = ("gpu", "bandwidth_gb_s", "fp16_tflops", "fp32_tflops")
+
 # what TensorRT for RTX has nothing of -> why
 _NOT_FOR_RTX = {
     "timing_cache": "times nothing while it builds",
@@ -106,8 +108,16 @@ class BuildProfile(Spec):
         return least, best, most
 
     def with_options(self, **options: Any) -> Self:
-        """Return a copy with those of the fields that are given: neither None nor empty."""
-        return replace(self, **{name: value for name, value in options.items() if value not in (None, ())})
+        """Return a copy with those of the fields that are given: neither None nor empty.
+
+        The figures of a GPU's data sheet are dropped where other architectures are given, as they would be another's.
+        """
+        given = {name: value for name, value in options.items() if value not in (None, ())}
+        changed = replace(self, **given)
+        if changed.architectures == self.architectures:
+            return changed
+        dropped: dict[str, Any] = {name: None for name in _DATA_SHEET if name not in given}
+        return replace(changed, **dropped)
 
 
 def _architecture(text: str) -> str:
