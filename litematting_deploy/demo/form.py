@@ -47,7 +47,7 @@ HOW = (
 _BOX_STROKE = "circle the subject, or draw one diagonal across it; the box is the rectangle around your stroke"
 HOW_BOX = (
     f"{_key(UNKNOWN, _BOX_STROKE)}"
-    f"{_key(FOREGROUND, 'optional: on the subject')}{_key(BACKGROUND, 'optional: on the background')}\n\n"
+    f"{_key(FOREGROUND, 'optional: what is certainly subject')}{_key(BACKGROUND, 'optional: certainly background')}\n\n"
     f"Green and red help where subject and background have similar colours. {_PALETTE}"
 )
 _LEGEND = (

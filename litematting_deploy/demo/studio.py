@@ -60,7 +60,7 @@ class Matted:
         """What it is, in a line."""
         height, width = self.alpha.shape
         unknown = np.mean(self.trimap.values == UNKNOWN)
-        pieces = f", in {self.trimap.pieces} pieces" if self.trimap.pieces is not None else ""
+        pieces = f"; the mask has {self.trimap.pieces} pieces" if self.trimap.pieces is not None else ""
         return f"{Path(self.photo.path).name}, {width}×{height}, {unknown:.1%} of the pixels are unknown{pieces}"
 
 

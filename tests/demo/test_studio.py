@@ -35,7 +35,7 @@ def test_the_alpha_is_there_where_colours_fail(tmp_path: Path, monkeypatch: pyte
     matter.refining.return_value = matter
     matted = studio.matte(matter, Photo("photo.png", pixels, pixels), trimap, lambda *_: None)
     assert matted.failure is not None
-    assert matted.summary == "photo.png, 8×6, 100.0% of the pixels are unknown, in 7 pieces"
+    assert matted.summary == "photo.png, 8×6, 100.0% of the pixels are unknown; the mask has 7 pieces"
     results = studio.write_results(matted, Background("white"), tmp_path)
     assert results.files.keys() == {"alpha", "trimap"}
     assert np.array_equal(decode(results.files["alpha"], 1).levels, np.rint(alpha * 255))
