@@ -38,7 +38,7 @@ def _batch(context: click.Context, parameter: click.Parameter, value: str | None
 
 
 def _stages(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    """Return the names of an option such as layer0,uper5."""
+    """Return the names of an option such as layer1,uper5."""
     del context, parameter
     return None if value is None else tuple(word.strip() for word in value.split(",") if word.strip())
 
@@ -98,7 +98,7 @@ serving_option = functools.partial(option, Serving, default=None, heading="Trito
     callback=_stages,
     metavar="STAGES",
     heading=PRECISION,
-    help="Parts of the network to keep in float32 with --precision fp16, such as layer0,uper5; if an export fails, the "
+    help="Parts of the network to keep in float32 with --precision fp16, such as layer1,uper5; if an export fails, the "
     "error names them.",
 )
 @plain_option(

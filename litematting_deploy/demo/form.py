@@ -79,7 +79,7 @@ class Form:
         with gr.Column() as self.painting:
             self.how = gr.Markdown(HOW)
             self.first = gr.Markdown("**Load a photo first.**")
-            # Without a photo it would be a white square. Of no size when the photo comes, it would show it beside.
+            # Hidden until a photo is loaded: empty, it is a white square, and without a size it misplaces the photo.
             # Gradio's editor shows the brushes in this order, and begins with the first.
             brush = gr.Brush(colors=[(f"rgb{colour}", OPACITY) for colour in BRUSHES.values()], color_mode="fixed")
             self.editor = gr.ImageEditor(label="Paint here", brush=brush, visible=False, elem_id="editor", **_EDITOR)

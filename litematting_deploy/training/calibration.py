@@ -117,7 +117,7 @@ def _patch_of(photo: Path, beside: dict[str, Path], patch_hw: tuple[int, int]) -
         trimap = from_mask(read_mask(source), Band.parse(DEFAULT_UNKNOWN_WIDTH, "unknown_width"), str(source), image)
     if not (trimap == UNKNOWN).any():
         raise InputError(
-            f"{source}: leaves no pixel unknown, and scales are set on patches with unknown pixels; make a trimap with "
+            f"{source}: has no unknown pixels, which calibration requires; make a trimap with "
             "an unknown band, or move this photo out of the folder"
         )
     if trimap.shape != image.shape[:2]:

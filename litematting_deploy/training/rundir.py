@@ -13,7 +13,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from ..errors import CheckpointError, OutputError, UsageError
-from ..files import make_folder, replace_file, replacing
+from ..files import make_folder, read_small, replace_file, replacing
 from ..model.checkpoint import read_state_dict
 from ..schema import decode, encode
 from .recipe import Recipe
@@ -26,6 +26,8 @@ ENCODED = "encoded.safetensors"
 START = "start.ckpt"
 """The checkpoint of a run that is continued, until there is one of the run's own."""
 _LOCK = ".lock"
+_FROZEN = b'"freeze_guidance"'
+"""What `guidance_every` was when it was a yes or no."""
 _COMPUTED = CHECKPOINT, ENCODED
 _OF_A_RUN = (
     *("pytorch-lightning_version", "epoch", "global_step", "loops", "callbacks", "optimizer_states", "lr_schedulers"),
@@ -116,7 +118,7 @@ def reopen(run: Path, by: str = "resume") -> Begun:
             "start one"
         )
     try:
-        begun = decode(file, Begun, name="the settings that a run was started with", error=CheckpointError)
+        begun = decode(_settings(file), Begun, name="the settings that a run was started with", error=CheckpointError)
         if (run / CHECKPOINT).is_file():
             _check_checkpoint(run / CHECKPOINT)
     except CheckpointError as error:
@@ -127,6 +129,19 @@ def reopen(run: Path, by: str = "resume") -> Begun:
             "there"
         )
     return begun
+
+
+def _settings(file: Path) -> Path | bytes:
+    """Return the file, or its content in today's words if an earlier version wrote it."""
+    try:
+        content = read_small(file)
+    except (OSError, ValueError):
+        return file  # whose reader says what is wrong
+    if _FROZEN not in content:
+        return file
+    return content.replace(_FROZEN + b": true", b'"guidance_every": 0').replace(
+        _FROZEN + b": false", b'"guidance_every": 1'
+    )
 
 
 def open_followed(run: Path) -> Begun:

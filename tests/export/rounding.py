@@ -1,5 +1,8 @@
 """What a graph in half precision gives on hardware that has it: every half map rounded, all arithmetic in float32.
 
+Values are rounded as those of half precision's normal range, 6e-5 to 65504; subnormals keep more digits, and nothing
+overflows.
+
 ONNX Runtime's CPU provider has no kernels for half precision. It computes in float32 and leaves out the pairs of casts
 between two such operators, and the rounding with them, so that its results are nearer to float32 than a GPU's.
 """
@@ -8,7 +11,7 @@ import numpy as np
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 HALF = TensorProto.FLOAT16
-EXACT = ("Concat", "Expand", "Identity", "Max", "Pad", "Relu", "Reshape", "Slice", "Split", "Squeeze", "Transpose")
+SELECTING = ("Concat", "Expand", "Identity", "Max", "Pad", "Relu", "Reshape", "Slice", "Split", "Squeeze", "Transpose")
 """Operators whose results are some of their inputs' values, or 0."""
 LOGICAL = ("And", "Equal", "Greater", "GreaterOrEqual", "IsInf", "IsNaN", "Less", "LessOrEqual", "Not", "Or")
 _SPLITTER = "splitter"
@@ -71,4 +74,4 @@ def _type(node: NodeProto, types: dict[str, int]) -> int:
 
 def _is_exact(node: NodeProto) -> bool:
     nearest = [attribute.name == "mode" and attribute.s == b"nearest" for attribute in node.attribute]
-    return node.op_type in EXACT or (node.op_type == "Resize" and any(nearest))
+    return node.op_type in SELECTING or (node.op_type == "Resize" and any(nearest))

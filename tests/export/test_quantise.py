@@ -222,7 +222,7 @@ def test_a_trimap_of_another_size_than_its_photo_is_named_with_both_sizes(photos
 def test_a_trimap_without_unknown_pixels_is_named_with_a_way_out_that_export_has(photos: Path) -> None:
     Image.new("RGB", (64, 64)).save(photos / "other.jpg")
     Image.new("L", (64, 64), 255).save(photos / "other_trimap.png")
-    with pytest.raises(InputError, match=r"other_trimap.png: leaves no pixel unknown, .* unknown band") as raised:
+    with pytest.raises(InputError, match=r"other_trimap.png: has no unknown pixels, .* unknown band") as raised:
         photo_patches(photos, (64, 96))
     assert "`" not in str(raised.value), "ltm-export has no options for it"
 

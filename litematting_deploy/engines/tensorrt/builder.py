@@ -159,7 +159,9 @@ def _warn_of_batch(source: Path, network: Network, profile: BuildProfile, sideca
         given = ", ".join(f"`{name}={value}`" for name, value in asked.items() if value is not None)
         again = "ltm-export"
         if sidecar is not None:
-            again = replace(sidecar, batch=None, norm="gpu").export_command()
+            # The form "gpu" has no stages to choose and pools by matrix products, which Turing lacks.
+            drawable = not sidecar.float32 and sidecar.pooling != "conv"
+            again = replace(sidecar, batch=None, norm="gpu" if drawable else sidecar.norm).export_command()
         warnings.warn(
             f"{source}: takes exactly {counted(network.batch, 'patch')} at a time, so {given} has no effect; for "
             f"other batches, export the model again with a dynamic batch: {again}",
@@ -222,7 +224,11 @@ def _table(
 def _same_with_trtexec(source: Path, target: Path, sidecar: EngineSidecar, fixed: int | None) -> str:
     """Return the command of NVIDIA's own tool that builds the same engine and saves its layers, to run from here."""
     rtx = sidecar.backend == "tensorrt-rtx"
-    words = ["tensorrt_rtx" if rtx else "trtexec", f"--onnx={source}", f"--saveEngine={target}"]
+    words = [
+        "tensorrt_rtx" if rtx else "trtexec",
+        f"--onnx={source}",
+        f"--saveEngine={target.with_suffix('.trtexec.engine')}",
+    ]
     if rtx:
         words.append(f"--computeCapabilities={','.join(sidecar.architectures).replace('.', '')}")
     else:

@@ -134,7 +134,8 @@ def test_a_page_and_a_table(tmp_path: Path, small_onnx: Path) -> None:
     assert command
     words = shlex.split(command[1])
     assert words[0] == "tensorrt_rtx"
-    assert {f"--onnx={small_onnx}", f"--saveEngine={tmp_path / 'm.engine'}"} <= set(words), "it runs from anywhere"
+    assert f"--onnx={small_onnx}" in words
+    assert f"--saveEngine={tmp_path / 'm.trtexec.engine'}" in words, "the engine just built stays as it is"
     assert {"--computeCapabilities=89", "--noTF32"} <= set(words)
     assert {"--memPoolSize=workspace:4096", "--builderOptimizationLevel=1"} <= set(words)
     assert "--minShapes=image:1x3x64x64,trimap:1x3x64x64,guide:1x2x64x64" in words
@@ -156,10 +157,10 @@ def test_a_page_and_a_table(tmp_path: Path, small_onnx: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*has no sidecar")
 def test_the_shipped_network_moves_no_more(tmp_path: Path) -> None:
-    """After a change on purpose, `python -m tests.engines.tensorrt.test_layers` writes the new figures."""
+    """After an intended change, `python -m tests.engines.tensorrt.test_layers` writes the new figures."""
     table, known = shipped_table(tmp_path), json.loads(MOVED.read_text())
     grown = grown_layers(table.layers, known)
-    assert not grown, "these layers move more than before, or are more:\n" + "\n".join(grown)
+    assert not grown, "these layers move more than before, or have become more numerous:\n" + "\n".join(grown)
     assert table.totals.gigabytes_1024 <= 9
     assert table.totals.layers <= 400
 
