@@ -234,7 +234,7 @@ def test_no_text_outside_the_commands_names_one_of_their_flags() -> None:
     # The page says which command can do what it has no control for; trtexec and nvidia-smi have flags of their own.
     assert found == {
         "demo/source.py": {"--allow-no-unknown", "--key-tolerance"},
-        "engines/tensorrt/builder.py": {"--verbose"},
+        "engines/tensorrt/builder.py": {"--refit", "--verbose"},
         "system.py": {"--format"},
     }
 

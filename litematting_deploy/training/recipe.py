@@ -240,9 +240,13 @@ def read_recipe(path: str | Path) -> Recipe:
 def recipe_sha256(recipe: Recipe) -> str:
     """Return the first 12 hexadecimal digits of the SHA-256 of the recipe as JSON: keys sorted, no spaces.
 
-    What is None is left out, so that a recipe keeps its digest when a later version has one more choice.
+    What is None is left out, so that a recipe keeps its digest when a later version has one more choice. For the same
+    reason, `guidance_every` of 0 or 1 is written as the yes or no that it was in earlier versions.
     """
     fields = recipe.to_dict()
+    for stage in fields["stages"]:
+        if stage["guidance_every"] <= 1:
+            stage["freeze_guidance"] = not stage.pop("guidance_every")
     fields["procedural"] = {name: value for name, value in fields["procedural"].items() if value is not None}
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
