@@ -62,7 +62,8 @@ def build_graph(model: LiteMatting, spec: ExportSpec) -> onnx.ModelProto:
         _name_stages(drawn)
         return drawn
     dtype = torch.float16 if spec.half else torch.float32
-    inner = converted(model, (*EXACT, *spec.float32), torch.float32, dtype)
+    exact = (*EXACT, *spec.float32) if spec.half else ()
+    inner = converted(model, exact, torch.float32, dtype)
     if spec.half:
         _end_in_float32(inner, model)
     view = _Float32Border(inner, dtype).eval()
