@@ -122,7 +122,7 @@ def test_no_frame_is_lost(shot: tuple[Path, Path], small_onnx: Path, tmp_path: P
     assert len(known) < FRAMES - 4, "each actor had frames left"
     result = ended(second)
     assert result.code == 0, result
-    assert " already done, 0 failed, 2 x onnxruntime-cpu" in result.out
+    assert f" already done, 0 failed, {small_onnx.name} in 2 x onnxruntime-cpu" in result.out
     assert {name: (out / f"{name}.png").stat().st_mtime_ns for name in before} == times, "what was done stayed"
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines() if line]
     assert any(record["pid"] != victim for record in records(out)[len(known) :]), "another went on"
@@ -165,7 +165,8 @@ def test_failures_are_tried_again_and_told(
     resumed = run("ltm-batch", *job, *same)
     assert f"0 of {FRAMES} frames" in resumed.out
     assert f"{FRAMES - 1} already done, 1 failed" in resumed.out
-    assert_one_line(run("ltm-infer", *shot, "-o", out, "--engine", mean_onnx, "--resume"), 2, "another background")
+    other = run("ltm-infer", *shot, "-o", out, "--engine", mean_onnx, "--resume")
+    assert_one_line(other, 2, "started with other settings: --background white, now without --background")
     wide = run("ltm-batch", *job, "--cpus-per-actor", "9999")
     assert wide.code == 2
     assert "an actor needs 9999 CPU" in wide.err.splitlines()[-1]
@@ -202,7 +203,7 @@ def test_a_machine_joins_and_one_is_killed(tmp_path: Path, monkeypatch: pytest.M
         result = ended(job)
     assert result.code == 0, result
     assert f"{count} of {count} frames" in result.out
-    assert "0 failed, 3 x onnxruntime-cpu" in result.out
+    assert " 0 failed, tiny.onnx in 3 x onnxruntime-cpu" in result.out
     made = records(out)
     # An actor that lives answers for all that it mattes: only the killed one can have matted frames that others did.
     assert sorted(record["frame"] for record in made) == [f"sub/frame.{index:04d}" for index in range(count)]
