@@ -4,7 +4,8 @@ What was never measured, or gives less than float32, is for those who name it: T
 OpenVINO's GPUs and NPUs.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from ..engines.providers import CHECKPOINT, ONNX, PROVIDERS, TENSORRT
 from ..matting.trimap import UNKNOWN
 from ..sidecar import read_sidecar
 from ..specs import EngineSpec
-from ..system import processor_flags
+from .trial import earlier_trial
 
-OPENS, COMPILES = 3, 13
-"""Patches of one photo from which on OpenVINO repays its longer start, and compiling the model beforehand."""
-_WIDE = "avx512f"
+OPENS_S, COMPILES_S = 0.5, 4.0
+"""Seconds by which OpenVINO opens later than ONNX Runtime, and that it needs to compile the model beforehand."""
+TRIAL_PATCHES = 13
+"""Patches of one photo from which on finding out which engine is faster is worth the seconds that it takes."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,15 @@ def _asks_less(case: Case) -> bool:
 
 
 def _pays(case: Case) -> bool:
-    """Return whether OpenVINO is faster, its start included."""
-    spec = case.spec
+    """Return whether OpenVINO is faster, its start included, or may be and is worth a trial."""
     if _asks_less(case):  # of an ONNX, OpenVINO alone has a choice
         return True
-    if _WIDE not in processor_flags():
-        return False
-    if case.trimap is None:
-        return True
-    return _cells(case) >= (OPENS if is_compiled(case.path, "fp32", spec.batch) else COMPILES)
+    patches = math.inf if case.trimap is None else _cells(case)
+    trial = earlier_trial(case.spec, case.path)
+    if trial is None:
+        return patches >= TRIAL_PATCHES
+    start_s = OPENS_S if is_compiled(case.path, "fp32", case.spec.batch) else COMPILES_S
+    return trial.gain_s() > 0 and patches * trial.gain_s() >= start_s
 
 
 def _cells(case: Case) -> int:
@@ -79,12 +81,17 @@ RULES = (
     Rule(
         "openvino",
         (ONNX,),
-        "openvino is installed and the processor has AVX-512; a single photo needs about "
-        f"{OPENS} patches, or {COMPILES} if the model must be compiled first; or `precision` allows less than float32",
+        "openvino is installed and a trial on this machine found it faster, by enough to repay its longer start; or "
+        "`precision` allows less than float32",
         _pays,
     ),
     Rule("cpu", (ONNX, CHECKPOINT), "otherwise", lambda _: True),
 )
+
+
+def needs_trial(spec: EngineSpec, path: Path, devices: Sequence[str]) -> bool:
+    """Return whether it is still to be found out which of `devices`, as `choices` has them, is faster."""
+    return list(devices) == ["openvino", "cpu"] and earlier_trial(spec, path) is None
 
 
 def choices(spec: EngineSpec, path: Path, kind: str, trimap: NDArray[np.uint8] | None = None) -> list[str]:

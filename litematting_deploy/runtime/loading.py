@@ -19,10 +19,11 @@ from ..files import CHECKPOINT_SUFFIXES, ENGINE_SUFFIX, ONNX_SUFFIX, has_suffix
 from ..parameters import path_text
 from ..profiling import stage
 from ..specs import AUTO, EngineSpec, Precision
-from .automatic import choices
+from .automatic import choices, needs_trial
 from .cuda import open_cuda
 from .on_device import OnDevice
 from .shipped import SHIPPED_ENGINE
+from .trial import Trial, keep_trial, seconds_per_patch
 
 PUBLISHED_PATCH_HW = (640, 640)
 
@@ -90,20 +91,47 @@ def open_spec(spec: EngineSpec, trimap: NDArray[np.uint8] | None = None) -> Engi
     if spec.engine is not None and spec.is_served:
         _check_parameters(spec, spec.engine, _SERVER, _SERVER)
         return _of_patch(TritonEngine(spec.engine, spec.batch, spec.timeout_s), spec.engine, spec.patch_hw)
-    *others, last = [spec.device] if spec.device != AUTO else choices(spec, _path(spec), _kind(_path(spec)), trimap)
+    if spec.device != AUTO:
+        return _opened(spec)
+    *others, last = choices(spec, _path(spec), _kind(_path(spec)), trimap)
     for device in others:
         try:
+            if needs_trial(spec, _path(spec), [*others, last]):
+                return _faster(spec)
             return _opened(replace(spec, device=device))
         except (DependencyError, DeviceError) as error:
-            warnings.warn(f"`device=auto` skipped a device that does not work here: {error}", stacklevel=3)
+            warnings.warn(f"`device=auto` skipped a device that does not work here: {error}", stacklevel=4)
     return _opened(replace(spec, device=last))
 
 
+def _faster(spec: EngineSpec) -> Engine:
+    """Time OpenVINO and ONNX Runtime on one patch, keep what is found, and return the faster, open.
+
+    One after the other, so that only one of them takes memory. Raises as `_opened` does.
+    """
+    with _opened(replace(spec, device="cpu")) as other:
+        other_s = seconds_per_patch(other)
+    engine = _opened(replace(spec, device="openvino"))
+    trial = Trial(other_s, seconds_per_patch(engine))
+    keep_trial(spec, _path(spec), trial)
+    if trial.gain_s() > 0:
+        return engine
+    engine.close()
+    return _opened(replace(spec, device="cpu"))
+
+
 def resolved(spec: EngineSpec) -> EngineSpec:
-    """Return a spec with the device that `auto` stands for on this machine, for many photos; it is not opened."""
+    """Return a spec with the device that `auto` stands for on this machine, for many photos.
+
+    An engine is opened only where a trial is to find out which is faster.
+    """
     if spec.device != AUTO or spec.is_served:
         return spec
-    return replace(spec, device=choices(spec, _path(spec), _kind(_path(spec)))[0])
+    devices = choices(spec, _path(spec), _kind(_path(spec)))
+    if needs_trial(spec, _path(spec), devices):
+        with open_spec(spec) as engine:
+            return replace(spec, device=engine.device)
+    return replace(spec, device=devices[0])
 
 
 def _opened(spec: EngineSpec) -> Engine:

@@ -7,13 +7,18 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from typing import ParamSpec, Self, TypeVar
+from typing import ParamSpec, Protocol, Self, TypeVar
 
 import cv2
 
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
+
+
+class _End(Protocol):
+    """The reading end of a pipe, whose class differs between systems."""
+
+    def recv(self) -> object: ...
 
 
 class Drawers:
@@ -56,14 +61,14 @@ class Drawers:
         self._pool.shutdown(cancel_futures=True)
 
 
-def _start_worker(alive: Connection) -> None:
+def _start_worker(alive: _End) -> None:
     """One thread each; Ctrl-C is the parent's affair, and its end is the worker's too."""
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(alive,), daemon=True).start()
 
 
-def _end_with(alive: Connection) -> None:
+def _end_with(alive: _End) -> None:
     """End this process when the other end of a connection is closed: nobody would take what it draws."""
     with contextlib.suppress(EOFError, OSError):  # the second on Windows
         alive.recv()
