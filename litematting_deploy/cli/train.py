@@ -155,7 +155,7 @@ def main(background: bool, **options: Any) -> None:
     from ..training.rundir import is_follower
 
     spec = TrainSpec(**options)
-    resume = f"continue with: ltm-train --resume -o {spec.run}"
+    resume = f"continue with: ltm-train --resume -o {spec.run}{f' --devices {spec.devices}' * (spec.devices > 1)}"
     try:
         with TrainBar() as shown:
             reached = train_run(spec, shown)
