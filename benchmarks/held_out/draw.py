@@ -30,7 +30,7 @@ TOLERANCE = 0.2
 def take_out(commit: str, folder: Path) -> None:
     """Unpack the package and this script's partner as they were at `commit`. Raises `SystemExit` without history."""
     paths = ["litematting_deploy", "benchmarks/held_out/held_out_scenes.py"]
-    done = subprocess.run(["git", "archive", commit, *paths], cwd=HERE, capture_output=True, check=False)
+    done = subprocess.run(["git", "archive", commit, *paths], cwd=HERE.parents[1], capture_output=True, check=False)
     if done.returncode:
         raise SystemExit(
             f"commit {commit} cannot be read: {done.stderr.decode().strip()}; draw the scenes in a clone with its "

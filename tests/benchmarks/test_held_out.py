@@ -70,6 +70,12 @@ def test_the_held_out_error_is_the_mean_sad_over_unknown_pixels(
         judge.read_index(tmp_path / "scenes")
 
 
+def test_the_code_of_a_commit_is_taken_out_of_the_history(tmp_path: Path) -> None:
+    script("draw").take_out("HEAD", tmp_path)
+    assert (tmp_path / "litematting_deploy" / "__init__.py").is_file()
+    assert (tmp_path / "benchmarks" / "held_out" / "held_out_scenes.py").is_file()
+
+
 def test_scenes_that_came_out_otherwise_and_a_clone_without_history_are_refused(tmp_path: Path) -> None:
     draw = script("draw")
     write_scenes(tmp_path / "scenes", ["fur", "net"])
