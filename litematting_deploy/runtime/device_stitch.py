@@ -264,7 +264,8 @@ class DeviceStitcher:
         for index, first in enumerate(range(0, count, batch)):
             done = min(first + batch, count)
             self._cuda.copy(self._batch.address, table + index * size, size, stream)
-            self._repeated.enqueue(self._run_batch, engine.computed(done - first))
+            computed = engine.computed(done - first)
+            self._repeated.enqueue(self._run_batch, computed, engine.state(computed))
             if progress is not None:
                 waiting.append((self._cuda.event(), done))
                 waiting[-1][0].record(stream)
