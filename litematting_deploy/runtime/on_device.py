@@ -127,6 +127,7 @@ class OnDevice(Engine):
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
         alpha = np.empty((self.engine.batch, 1, *self.patch_hw), np.float32)
         with self.lock, self.cuda.active():
+            self.check_open()  # another thread may have closed it
             self.upload({"image": image, "trimap": trimap, "guide": guide})
             self.enqueue()
             self.download(alpha)
@@ -135,10 +136,10 @@ class OnDevice(Engine):
 
     def close(self) -> None:
         """Wait for the work on the stream, then close the engine and free its memory."""
-        if self.closed:
-            return
-        self.closed = True
-        with self.cuda.active():
+        with self.lock, self.cuda.active():
+            if self.closed:
+                return
+            self.closed = True
             self.stream.synchronize()
             self._repeated.close()
             self.engine.close()
