@@ -155,7 +155,8 @@ class _OnnxRuntimeDevice(InSession, DeviceEngine):
         if kind == "tensorrt" and self.precision == "fp32":
             self.precision = "tf32"  # this provider has no option that turns it off
         self.batch = checked_batch(batch, self.fixed_batch, str(artefact.path))
-        self.least = 1 if self.fixed_batch is None else None
+        # For fewer patches than ever before, the TensorRT provider builds its engine again, in the middle of a photo.
+        self.least = 1 if self.fixed_batch is None and kind == "cuda" else None
         self._gpu = gpu
         self._options = artefact.ort.RunOptions()
         self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")  # the stream keeps the order

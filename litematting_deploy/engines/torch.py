@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import threading
 from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,9 @@ from ..errors import DependencyError, DeviceError, UsageError, first_line
 from ..specs import Precision
 from .base import CHANNELS, Batch, Engine
 from .device import DEFAULT_BATCH, DeviceArtefact, DeviceEngine, Gpu
+
+_FLAGS = threading.Lock()
+"""Held while PyTorch's flags are set: they are the whole process's, and engines of two precisions may run at a time."""
 
 
 def check_patch(patch_hw: tuple[int, int]) -> None:
@@ -177,15 +181,16 @@ def _arithmetic(torch: Any, precision: str) -> Iterator[None]:
     `allow_tf32`, the older form of these flags, cannot be read once the caller has set one of the newer form.
     """
     kinds = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
-    before = [kind.fp32_precision for kind in kinds]
-    try:
-        for kind in kinds:
-            kind.fp32_precision = "tf32" if precision == "tf32" else "ieee"
-        with torch.autocast("cuda", torch.float16, enabled=precision == "fp16"):
-            yield
-    finally:
-        for kind, own in zip(kinds, before, strict=True):
-            kind.fp32_precision = own
+    with _FLAGS:
+        before = [kind.fp32_precision for kind in kinds]
+        try:
+            for kind in kinds:
+                kind.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+            with torch.autocast("cuda", torch.float16, enabled=precision == "fp16"):
+                yield
+        finally:
+            for kind, own in zip(kinds, before, strict=True):
+                kind.fp32_precision = own
 
 
 def _prepared(torch: Any, module: Any, compiled: bool, channels_last: bool) -> tuple[Any, str]:

@@ -1,5 +1,6 @@
 """What one image needs on the device, as sizes that are known before anything is allocated, and the memory itself."""
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,11 +93,11 @@ class Slot:
     """Memory of one image on its way, on the device and pinned on the host. Grows, never shrinks.
 
     source: photo and trimap. mask: header and bits of the unknown pixels. batches: the table of the patches. output:
-    header and alpha.
+    header and alpha. reading: held while the host reads what came down, which `free` waits for.
     """
 
     def __init__(self, cuda: Cuda) -> None:
-        self._cuda = cuda
+        self._cuda, self.reading = cuda, threading.Lock()
         self.seen, self.uploaded, self.computed, self.downloaded = (cuda.event() for _ in range(4))
         self._device: dict[str, Buffer] = {}
         self._pinned: dict[str, PinnedBuffer] = {}
@@ -122,12 +123,13 @@ class Slot:
         return self._pinned[name].bytes
 
     def free(self) -> None:
-        """Free all of it. Nothing may work on the slot now."""
-        for buffer in self._device.values():
-            buffer.free()
-        for pinned in self._pinned.values():
-            pinned.free()
-        self._device, self._pinned = {}, {}
+        """Free all of it, once nobody reads it. No stream may work on the slot now."""
+        with self.reading:
+            for buffer in self._device.values():
+                buffer.free()
+            for pinned in self._pinned.values():
+                pinned.free()
+            self._device, self._pinned = {}, {}
 
 
 class Planes:

@@ -154,26 +154,30 @@ class DeviceStitcher:
     def collect(self, job: Job, progress: Progress | None = None) -> NDArray[Any] | DeviceArray:
         """Return the alpha (H, W) of a job: a new host array, or one on the device.
 
-        progress: called once, with all patches done. Raises `NotFiniteError` or `DeviceError`.
+        progress: called once, with all patches done. Raises `NotFiniteError`, `DeviceError`, or `UsageError` for a
+        closed engine.
         """
-        layout = job.layout
         with self._cuda.active(), contextlib.ExitStack() as at_last:
             at_last.callback(self.give_up, job)  # then the next image, of any thread, uses the slot
             job.slot.downloaded.synchronize()
-            pinned = job.slot.pinned("output")
-            if pinned[:4].any():
-                raise self._engine.not_finite()
-            if job.on_device:
-                address = job.output.address + HEADER
-                alpha: NDArray[Any] | DeviceArray = DeviceArray(
-                    address, layout.image_hw, layout.dtype, self._cuda.index, job.output
-                )
-            else:
-                shown = pinned[HEADER : layout.output_bytes].view(layout.dtype).reshape(layout.image_hw)
-                alpha = shown.astype(job.dtype)  # a copy
+            with job.slot.reading:
+                self._engine.check_open()  # `close` has freed the slot, or waits for us
+                alpha = self._read(job)
         if progress is not None:
             progress(len(job.plan.corners_yx), len(job.plan.corners_yx))
         return alpha
+
+    def _read(self, job: Job) -> NDArray[Any] | DeviceArray:
+        """Return the alpha of a job that has come down. Raises `NotFiniteError`."""
+        layout, pinned = job.layout, job.slot.pinned("output")
+        if pinned[:4].any():
+            raise self._engine.not_finite()
+        if job.on_device:
+            address = job.output.address + HEADER
+            return DeviceArray(address, layout.image_hw, layout.dtype, self._cuda.index, job.output)
+        shown = pinned[HEADER : layout.output_bytes].view(layout.dtype).reshape(layout.image_hw)
+        copied: NDArray[Any] = shown.astype(job.dtype)
+        return copied
 
     def close(self) -> None:
         """Wait for what is on its way, free everything and close the engine."""
@@ -218,7 +222,9 @@ class DeviceStitcher:
     def _unknown(self, slot: Slot, layout: Layout, trimap: DeviceArray) -> BitMask:
         """Return the mask of the unknown pixels. Raises `InputError` as `as_trimap`."""
         slot.seen.synchronize()
-        mask = slot.pinned("mask")
+        with slot.reading:
+            self._engine.check_open()
+            mask = slot.pinned("mask").copy()
         if not mask[:4].any():
             return BitMask(mask[HEADER : layout.mask_bytes].reshape(layout.image_hw[0], -1), layout.image_hw)
         host = np.empty(trimap.shape, np.uint8)
@@ -264,13 +270,14 @@ class DeviceStitcher:
         for index, first in enumerate(range(0, count, batch)):
             done = min(first + batch, count)
             self._cuda.copy(self._batch.address, table + index * size, size, stream)
-            self._repeated.enqueue(self._run_batch, engine.computed(done - first))
+            computed = engine.computed(done - first)
+            self._repeated.enqueue(self._run_batch, computed, engine.state(computed))
             if progress is not None:
                 waiting.append((self._cuda.event(), done))
                 waiting[-1][0].record(stream)
-                _report(waiting, AHEAD, progress, count)
+                self._report(waiting, AHEAD, progress, count)
         if progress is not None:
-            _report(waiting, 0, progress, count)
+            self._report(waiting, 0, progress, count)
 
     def _run_batch(self, count: int) -> None:
         """Gather, run and accumulate `count` patches of the batch whose record lies in `_batch`: one graph."""
@@ -286,10 +293,13 @@ class DeviceStitcher:
         self._cuda.download(job.slot.pinned("output")[:size], job.output.address, self._down)
         job.slot.downloaded.record(self._down)
 
+    def _report(self, waiting: deque[tuple[Event, int]], ahead: int, progress: Progress, total: int) -> None:
+        """Wait until at most `ahead` batches are left on the device, and report each that is done.
 
-def _report(waiting: deque[tuple[Event, int]], ahead: int, progress: Progress, total: int) -> None:
-    """Wait until at most `ahead` batches are left on the device, and report each that is done."""
-    while len(waiting) > ahead:
-        event, done = waiting.popleft()
-        event.synchronize()
-        progress(done, total)
+        Raises `UsageError` where `progress`, which runs within the lock, has closed the engine.
+        """
+        while len(waiting) > ahead:
+            event, done = waiting.popleft()
+            event.synchronize()
+            progress(done, total)
+            self._engine.check_open()

@@ -184,8 +184,11 @@ class _Work:
         return buffer
 
     def _room(self, nbytes: int) -> Buffer:
-        """Return new memory on the device, which `free` gives back at the latest."""
-        self._held.append(self._cuda.buffer(nbytes))
+        """Return new memory for the stream, which `free` gives back at the latest.
+
+        It comes from the pool, where there is one: otherwise the driver would wait for the whole device each time.
+        """
+        self._held.append(self._cuda.buffer(nbytes, self._stream))
         return self._held[-1]
 
     def _drop(self, *buffers: Buffer) -> None:

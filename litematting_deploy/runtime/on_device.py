@@ -16,37 +16,38 @@ FLOAT32 = 4  # bytes
 class Repeated:
     """Work that is put on a stream over and over: as it is once, then as one CUDA graph.
 
-    There is a graph for each number of patches. It is recorded at the second run, when whatever the engine allocates or
-    compiles at first is done.
+    The graph is recorded at the second run of the same number of patches, when whatever the engine allocates or
+    compiles at first is done. Another number changes the engine's context, after which TensorRT documents a graph of it
+    as undefined, whoever recorded it: such a graph is dropped.
     """
 
     def __init__(self, cuda: Cuda, stream: Stream, capturable: bool) -> None:
         """capturable: the work may be recorded."""
         self._cuda, self._stream, self._capturable = cuda, stream, capturable
-        self._graphs: dict[int, Graph | None] = {}
+        self._state = 0
+        self._graph: Graph | None = None
 
-    def enqueue(self, work: Callable[[int], None], count: int) -> None:
+    def enqueue(self, work: Callable[[int], None], count: int, state: int) -> None:
         """Put a run of `count` patches on the stream.
 
         work: puts it there, with the same arguments each time. It is not kept: its owner, who keeps this, would not be
-        freed with the last reference to it.
+        freed with the last reference to it. state: `OnDevice.state` of this run.
         """
         # A first run may allocate memory, which a graph must not.
-        if not self._capturable or count not in self._graphs:
+        if not self._capturable or state != self._state:
+            self.close()
             work(count)
-            self._graphs[count] = None
+            self._state = state
             return
-        graph = self._graphs[count]
-        if graph is None:
-            graph = self._graphs[count] = self._cuda.capture(self._stream, lambda: work(count))
-        graph.launch(self._stream)
+        if self._graph is None:
+            self._graph = self._cuda.capture(self._stream, lambda: work(count))
+        self._graph.launch(self._stream)
 
     def close(self) -> None:
-        """Give the graphs back."""
-        for graph in self._graphs.values():
-            if graph is not None:
-                graph.free()
-        self._graphs = {}
+        """Give the graph back; a run of it that is on its way is finished."""
+        if self._graph is not None:
+            self._graph.free()
+        self._graph = None
 
 
 class OnDevice(Engine):
@@ -68,6 +69,7 @@ class OnDevice(Engine):
         self.patch_hw, self.precision, self.batch = engine.patch_hw, engine.precision, engine.batch
         self.addresses = {name: buffer.address for name, buffer in self._buffers.items()}
         self._repeated = Repeated(cuda, self.stream, engine.capturable)
+        self._state, self._count = 0, 0
 
     def _allocated(self) -> dict[str, Buffer]:
         """Return memory for each input and for alpha; closes the engine where there is not enough."""
@@ -96,6 +98,12 @@ class OnDevice(Engine):
         least = self.engine.least
         return self.engine.batch if least is None else max(count, least)
 
+    def state(self, count: int) -> int:
+        """Return a number for the engine as it computes `count` patches, which is new where it ran others before."""
+        if count != self._count:
+            self._state, self._count = self._state + 1, count
+        return self._state
+
     def run_engine(self, count: int) -> None:
         """Put a run of the engine on `stream`, from and to `addresses`. count: as many patches as `computed` says."""
         counted = () if self.engine.least is None else (count,)
@@ -104,7 +112,8 @@ class OnDevice(Engine):
     def enqueue(self) -> None:
         """Put a run of `batch` patches on `stream`, from and to `addresses`."""
         self.check_open()
-        self._repeated.enqueue(self.run_engine, self.engine.batch)
+        batch = self.engine.batch
+        self._repeated.enqueue(self.run_engine, batch, self.state(batch))
 
     def upload(self, inputs: Mapping[str, Batch]) -> None:
         """Put the copies of image, trimap and guide, each of exactly `batch` patches, on `stream`."""
@@ -118,6 +127,7 @@ class OnDevice(Engine):
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
         alpha = np.empty((self.engine.batch, 1, *self.patch_hw), np.float32)
         with self.lock, self.cuda.active():
+            self.check_open()  # another thread may have closed it
             self.upload({"image": image, "trimap": trimap, "guide": guide})
             self.enqueue()
             self.download(alpha)
@@ -126,10 +136,10 @@ class OnDevice(Engine):
 
     def close(self) -> None:
         """Wait for the work on the stream, then close the engine and free its memory."""
-        if self.closed:
-            return
-        self.closed = True
-        with self.cuda.active():
+        with self.lock, self.cuda.active():
+            if self.closed:
+                return
+            self.closed = True
             self.stream.synchronize()
             self._repeated.close()
             self.engine.close()

@@ -7,6 +7,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError, naming
@@ -14,7 +15,7 @@ from ..files import asset
 from ..images.mask import read_mask, read_trimap
 from ..images.photo import read_image
 from ..matting.samples import balanced_patch
-from ..matting.trimap import UNKNOWN, decode, from_mask
+from ..matting.trimap import UNKNOWN, VALUES, from_mask
 from ..matting.unknown_band import Band
 from ..model.samples import Calibration, Inputs, Scene
 from ..parameters import path_text
@@ -93,36 +94,64 @@ class _Drawn:
 def photo_patches(folder: str | Path, patch_hw: tuple[int, int]) -> list[Inputs]:
     """Return a patch of each photo in a folder, `NAME.jpg` with `NAME_trimap.png` or `NAME_mask.png` beside it.
 
-    Raises `InputError` naming the folder that holds none, or the photos without trimap and mask.
+    Raises `InputError` naming the folder that holds none, the photos without trimap and mask, or those without photo.
     """
     files = list_images(folder)
     beside = {path.stem: path for path in files if path.stem.endswith((_TRIMAP, _MASK))}
     photos = [path for path in files if path.stem not in beside]
     alone = [path.name for path in photos if not {path.stem + _TRIMAP, path.stem + _MASK} & beside.keys()]
     if alone or not photos:
-        missing = ", ".join(itertools.islice(alone, 4)) or "any photo"
         raise InputError(
-            f"{folder}: no trimap or mask for {missing}; next to NAME.jpg, add NAME{_TRIMAP}.png or NAME{_MASK}.png"
+            f"{folder}: no trimap or mask for {_first(alone) or 'any photo'}; next to NAME.jpg, add "
+            f"NAME{_TRIMAP}.png or NAME{_MASK}.png"
+        )
+    names = {path.stem + ending for path in photos for ending in (_TRIMAP, _MASK)}
+    if lost := [path.name for stem, path in beside.items() if stem not in names]:
+        raise InputError(
+            f"{folder}: no photo for {_first(lost)}; add it (NAME.jpg for NAME{_TRIMAP}.png), or move these files out "
+            "of the folder"
         )
     return [_patch_of(path, beside, patch_hw) for path in photos]
+
+
+def _first(names: list[str]) -> str:
+    """Return the first few names for a message."""
+    return ", ".join(itertools.islice(names, 4))
 
 
 def _patch_of(photo: Path, beside: dict[str, Path], patch_hw: tuple[int, int]) -> Inputs:
     """Return a patch of a photo with the trimap beside it, or one made from its mask. Raises `InputError`."""
     image = read_image(photo)
     if (source := beside.get(photo.stem + _TRIMAP)) is not None:
-        trimap = decode(read_trimap(source), name=str(source))
+        trimap = _trimap(source, image.shape[:2])
     else:
         source = beside[photo.stem + _MASK]
-        trimap = from_mask(read_mask(source), Band.parse(DEFAULT_UNKNOWN_WIDTH, "unknown_width"), str(source), image)
+        try:
+            mask = read_mask(source)
+            trimap = from_mask(mask, Band.parse(DEFAULT_UNKNOWN_WIDTH, "unknown_width"), str(source), image)
+        except InputError as error:
+            error.add_note(f"calibration has no options for masks: save a plain mask, or a trimap as NAME{_TRIMAP}.png")
+            raise
     if not (trimap == UNKNOWN).any():
         raise InputError(
             f"{source}: has no unknown pixels, which calibration requires; make a trimap with "
             "an unknown band, or move this photo out of the folder"
         )
-    if trimap.shape != image.shape[:2]:
-        raise InputError(
-            f"{source}: is {trimap.shape[1]}x{trimap.shape[0]}, but its photo is {image.shape[1]}x{image.shape[0]}; "
-            "the sizes must match"
-        )
     return balanced_patch(image, trimap, patch_hw)
+
+
+def _trimap(source: Path, photo_hw: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return the trimap (H, W) in a file. Raises `InputError`, which names no way to read it that exports lack."""
+    trimap = read_trimap(source)
+    if trimap.shape != photo_hw:
+        raise InputError(
+            f"{source}: is {trimap.shape[1]}x{trimap.shape[0]}, but its photo is {photo_hw[1]}x{photo_hw[0]}; the "
+            "sizes must match"
+        )
+    if strange := sorted({*np.unique(trimap).tolist()} - {*VALUES}):
+        raise InputError(
+            f"{source}: a trimap contains only {', '.join(map(str, VALUES))}; this one also contains "
+            f"{_first([*map(str, strange)])}; save it without antialiasing or compression, or name a mask "
+            f"NAME{_MASK}.png"
+        )
+    return trimap

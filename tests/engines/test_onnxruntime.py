@@ -421,6 +421,17 @@ def test_engines_that_onnxruntime_builds_are_kept_by_model_version_and_gpu(
     assert _kept_engines(unknown, ada, 2) == {}, "its weights are not known"
 
 
+@pytest.mark.parametrize(("kind", "least"), [("cuda", 1), ("tensorrt", None)])
+def test_tensorrt_in_onnxruntime_always_sees_a_full_batch(
+    small_onnx: Path, cuda_session: Any, monkeypatch: pytest.MonkeyPatch, kind: str, least: int | None
+) -> None:
+    """For fewer patches it would build its engine again."""
+    del cuda_session  # which puts the host in the place of a GPU
+    monkeypatch.setattr(engines_onnxruntime, "_kept_engines", lambda *_: {})
+    engine = OnnxRuntimeArtefact(small_onnx, kind).open(Gpu(0, "the host", (8, 9), 1), 4)
+    assert (engine.batch, engine.least) == (4, least)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("device", ["cuda", "tensorrt"])
 def test_device_path_equals_the_cpu(small_onnx: Path, device: str) -> None:

@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,25 @@ def test_the_callers_precision_is_set_aside_and_put_back(kind: Any, own: str, pr
         assert kind.fp32_precision == own
     finally:
         kind.fp32_precision = at_first
+
+
+def test_engines_of_two_precisions_do_not_mix_their_flags() -> None:
+    """Another thread waits, so that each computes in its own precision and the caller's comes back."""
+    kind = BACKENDS.cuda.matmul
+    own, inside = kind.fp32_precision, []
+
+    def other() -> None:
+        with _arithmetic(torch, "tf32"):
+            inside.append(kind.fp32_precision)
+
+    thread = threading.Thread(target=other)
+    with _arithmetic(torch, "fp32"):
+        thread.start()
+        thread.join(0.2)
+        inside.append(kind.fp32_precision)
+    thread.join()
+    assert inside == ["ieee", "tf32"]
+    assert kind.fp32_precision == own
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="PyTorch sees a CUDA device")

@@ -212,19 +212,40 @@ def test_a_photo_without_trimap_and_mask_is_named_with_what_to_add(photos: Path)
         photo_patches(photos, (64, 96))
 
 
-def test_a_trimap_of_another_size_than_its_photo_is_named_with_both_sizes(photos: Path) -> None:
-    Image.new("RGB", (64, 64)).save(photos / "other.jpg")
-    Image.new("L", (64, 65), 128).save(photos / "other_trimap.png")
-    with pytest.raises(InputError, match=r"other_trimap.png: is 64x65, but its photo is 64x64; the sizes must match"):
+def test_a_trimap_without_its_photo_is_named(photos: Path) -> None:
+    Image.new("L", (64, 64), 128).save(photos / "other_trimap.png")
+    with pytest.raises(InputError, match=r"no photo for other_trimap.png; add it .*, or move these files out"):
         photo_patches(photos, (64, 96))
 
 
-def test_a_trimap_without_unknown_pixels_is_named_with_a_way_out_that_export_has(photos: Path) -> None:
+@pytest.mark.parametrize(
+    ("size", "levels", "words"),
+    [
+        ((64, 65), (128,), r": is 64x65, but its photo is 64x64; the sizes must match"),
+        ((64, 65), (128, 7), r": is 64x65, but its photo is 64x64; the sizes must match"),
+        ((64, 64), (255,), r": has no unknown pixels, .* unknown band"),
+        ((64, 64), (0, 1, 2, 3, 5, 128), r": a trimap contains only 0, 128, 255; this one also contains 1, 2, 3, 5; "),
+    ],
+    ids=["another size", "both", "all known", "antialiased"],
+)
+def test_a_trimap_that_is_wrong_is_named_with_a_way_out_that_exports_have(
+    photos: Path, size: tuple[int, int], levels: tuple[int, ...], words: str
+) -> None:
     Image.new("RGB", (64, 64)).save(photos / "other.jpg")
-    Image.new("L", (64, 64), 255).save(photos / "other_trimap.png")
-    with pytest.raises(InputError, match=r"other_trimap.png: has no unknown pixels, .* unknown band") as raised:
+    values = np.resize(np.array(levels, np.uint8), size[::-1])
+    Image.fromarray(values).save(photos / "other_trimap.png")
+    with pytest.raises(InputError, match=f"other_trimap.png{words}") as raised:
         photo_patches(photos, (64, 96))
     assert "`" not in str(raised.value), "ltm-export has no options for it"
+
+
+def test_a_mask_that_needs_an_option_is_refused_with_another_way_out(photos: Path) -> None:
+    Image.new("RGB", (64, 64)).save(photos / "other.jpg")
+    Image.new("L", (64, 64), 90).save(photos / "other_mask.png")
+    options = ("--precision", "int8", "--calibration", photos)
+    result = called("ltm-export", SHIPPED_CHECKPOINT, "-o", photos / "m.onnx", *options)
+    words = "save a plain mask, or a trimap as NAME_trimap.png"
+    assert_one_line(result, 1, "other_mask.png: its brightest value is 90 of 255", "calibration has no options", words)
 
 
 @pytest.mark.parametrize("source", ["none", b"none", 3], ids=["no folder", "bytes", "number"])

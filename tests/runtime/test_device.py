@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -280,7 +281,7 @@ def test_only_a_bit_a_pixel_of_a_trimap_comes_down(
 
 @pytest.mark.parametrize("least", [1, 2])
 def test_a_run_computes_the_patches_that_are_left(host_cuda: HostCuda, least: int) -> None:
-    """An engine that takes fewer patches than a batch computes no others; each number of patches has its graph."""
+    """An engine that takes fewer patches than a batch computes no others, and a graph is of one number of patches."""
     inner = RedIsAlpha()
     engine, before = ByAddress(inner), host_cuda.captures
     engine.least = least
@@ -292,7 +293,44 @@ def test_a_run_computes_the_patches_that_are_left(host_cuda: HostCuda, least: in
         spots[5, 5] = 128
         matter(IMAGE, spots)
         assert len(inner.calls[-1]["image"]) == least
-    assert host_cuda.captures == before + 2
+    assert host_cuda.captures == before + 3 + (least == 2)  # the second run of 5 in each photo, and of 2 after a tail
+
+
+class OneContext(ByAddress):
+    """Has one context, as an engine of TensorRT. changes: of the number of patches that it computes."""
+
+    least, changes, count = 1, 0, 0
+
+    def enqueue(self, addresses: Mapping[str, int], stream: int, count: int | None = None) -> None:
+        if count != self.count:
+            self.count, self.changes = count or 0, self.changes + 1
+        super().enqueue(addresses, stream, count)
+
+
+def test_no_graph_is_launched_after_its_context_changed(host_cuda: HostCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever changed it: TensorRT does not define what such a graph computes."""
+    engine, capture, launched = OneContext(RedIsAlpha()), host_cuda.capture, []
+
+    def recorded(stream: Any, work: Callable[[], None]) -> Any:
+        graph, changes = capture(stream, work), engine.changes
+
+        def launch(stream: Any) -> None:
+            assert engine.changes == changes
+            launched.append(engine.count)
+            graph.launch(stream)
+
+        return SimpleNamespace(launch=launch, free=graph.free)
+
+    monkeypatch.setattr(host_cuda, "capture", recorded)
+    wanted = Matter(RedIsAlpha(), step=64)(IMAGE, TRIMAP)
+    inputs = {name: np.zeros((5, CHANNELS[name], 64, 64), np.float32) for name in ("image", "trimap", "guide")}
+    with OnDevice(engine, host_cuda, 5) as shared:
+        first, second = Matter(shared, step=64), Matter(shared, step=64)
+        for matter in (first, first, second, first, second):
+            np.testing.assert_array_equal(matter(IMAGE, TRIMAP), wanted)
+            for _ in range(2):
+                shared.run(**inputs)
+    assert launched == [5] * 10
 
 
 def test_one_patch_at_a_time_unless_told_otherwise(on_device: Callable[..., OnDevice]) -> None:

@@ -24,7 +24,7 @@ from .version import TensorRT
 
 TURING = "7.5"
 LARGE_MB = 200
-"""An engine above this is warned about; those of this network have 35 to 90."""
+"""An engine above this is warned about: it is far larger than any in engines/README.md."""
 _TRTEXEC_LEVELS = {"ampere+": "ampere+", "same-capability": "sameComputeCapability"}
 INPUT_CHANNELS = {"image": 3, "trimap": 3, "guide": 2}
 

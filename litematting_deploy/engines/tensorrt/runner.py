@@ -76,6 +76,7 @@ class _TensorRTEngine(DeviceEngine):
         # In this order, in which they are freed where nobody calls `close`: the context may run from the cache.
         self._context, self._cache = self._create_context(gpu)
         self._addresses: dict[str, int] = {}
+        self._compiled: set[int] = set()  # numbers of patches whose kernels were kept
         self._shape(self.batch)
 
     def _create_context(self, gpu: Gpu) -> "tuple[Any, _RuntimeCache | None]":
@@ -85,7 +86,7 @@ class _TensorRTEngine(DeviceEngine):
         if self._tensorrt.is_rtx:
             configuration = engine.create_runtime_config()
             configuration.cuda_graph_strategy = module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-            # One batch size serves everything, so its kernels are compiled now rather than in the middle of a photo.
+            # For each number of patches that comes, kernels are compiled once, rather than run in a slower form.
             eager = module.DynamicShapesKernelSpecializationStrategy.EAGER
             configuration.dynamic_shapes_kernel_specialization_strategy = eager
             cache = _RuntimeCache(self._path, gpu, configuration, self._log)
@@ -119,8 +120,9 @@ class _TensorRTEngine(DeviceEngine):
             self._addresses = dict(addresses)
         if not self._context.execute_async_v3(stream):
             raise DeviceError(f"{self._path}: running {count} patches failed ({self._log.summary()})")
-        if self._cache is not None and not self._cache.saved:
-            self._cache.save()  # whatever is compiled is compiled by now, and a process may end without `close`
+        if self._cache is not None and count not in self._compiled:
+            self._compiled.add(count)
+            self._cache.save()  # a process may end without `close`
 
     def layer_times(self, addresses: Mapping[str, int], stream: int, warmup: int, runs: int) -> tuple[LayerTime, ...]:
         """Return the time of each layer, of runs like those of `enqueue`.
@@ -170,10 +172,7 @@ class _TensorRTEngine(DeviceEngine):
 
 
 class _RuntimeCache:
-    """What TensorRT for RTX compiles at first use, kept for the next start in the user's cache folder.
-
-    saved: it was written since it was opened.
-    """
+    """What TensorRT for RTX compiles at first use, kept for the next start in the user's cache folder."""
 
     def __init__(self, engine: Path, gpu: Gpu, configuration: Any, log: Any) -> None:
         """Give the cache, with what is on disk, to a runtime configuration, and warn where TensorRT refuses that.
@@ -181,7 +180,7 @@ class _RuntimeCache:
         TensorRT takes it only for the product and the driver that it was made with, so both are in its name.
         """
         self._path = cache_path("rtx", gpu, sha256(engine), driver_version()).with_suffix(".bin")
-        self._kept, self.saved = b"", False
+        self._kept = b""
         with contextlib.suppress(OSError):  # not there, or not readable: it is compiled again
             self._kept = self._path.read_bytes()
         self._cache = configuration.create_runtime_cache()
@@ -196,7 +195,7 @@ class _RuntimeCache:
 
     def save(self) -> None:
         """Keep what is new; a cache folder that cannot be written costs the next start its compilation."""
-        content, self.saved = bytes(self._cache.serialize()), True
+        content = bytes(self._cache.serialize())
         if content != self._kept:
             with contextlib.suppress(OSError, OutputError):
                 self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -102,8 +102,8 @@ def library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Library:
 def opened(library: Library, tmp_path: Path) -> Callable[..., DeviceEngine]:
     assert trt.load("tensorrt-rtx", "").module is library
 
-    def load(gpu: Gpu = ADA) -> DeviceEngine:
-        return TensorRTArtefact(tmp_path / "m.engine", trust=True).open(gpu, None)
+    def load(gpu: Gpu = ADA, batch: int | None = None) -> DeviceEngine:
+        return TensorRTArtefact(tmp_path / "m.engine", trust=True).open(gpu, batch)
 
     return load
 
@@ -112,8 +112,10 @@ def kept(folder: Path) -> set[Path]:
     return set((folder / "cache").rglob("*.bin"))
 
 
-def test_it_is_written_after_the_first_run_and_at_the_end(opened: Callable[..., Any], tmp_path: Path) -> None:
-    engine = opened()
+def test_it_is_written_after_the_first_run_of_each_number_of_patches_and_at_the_end(
+    opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    engine = opened(batch=4)
     assert kept(tmp_path) == set()
     engine.enqueue(ADDRESSES, 1)
     (path,) = kept(tmp_path)
@@ -121,8 +123,14 @@ def test_it_is_written_after_the_first_run_and_at_the_end(opened: Callable[..., 
     engine._cache._cache._content = b"compiled later"
     engine.enqueue(ADDRESSES, 1)
     assert path.read_bytes() == b"compiled", "once is enough while it runs"
-    engine.close()
+    engine.enqueue(ADDRESSES, 1, 3)
+    assert path.read_bytes() == b"compiled later", "a tail has kernels of its own"
+    engine._cache._cache._content = b"compiled last"
+    for count in (4, 3):
+        engine.enqueue(ADDRESSES, 1, count)
     assert path.read_bytes() == b"compiled later"
+    engine.close()
+    assert path.read_bytes() == b"compiled last"
 
 
 def test_each_product_and_driver_has_its_own(
