@@ -42,6 +42,7 @@ def steady(
         return (alphas[index] for index in indices)
 
     numbers = list(places)
+
     def moment(index: int) -> Moment:
         return Moment(numbers[index], images[index], trimaps[index])
 
