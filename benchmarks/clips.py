@@ -8,7 +8,7 @@ for every frame and with keyframes every 12 frames. Each of these mattes is also
 --no-refine`), refined (`--refine`), and both (`--steady`). SAD (thousands) and dtSSD are over the unknown pixels of the
 trimaps that every frame has; SAD over the whole picture tells what carried trimaps spoil outside these. --cache keeps
 the network's mattes: an interrupted run continues, and a try costs only what it changes. --sheets draws contact sheets.
-Needs the extra train. Takes about 6 minutes of one core.
+Needs the extra train. Takes three CPU minutes.
 """
 
 import argparse
