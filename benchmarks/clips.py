@@ -1,14 +1,14 @@
 """Trimaps carried between keyframes, and steadied mattes, on drawn clips with exact truth.
 
 ltm-export WEIGHTS.safetensors -o m256.onnx --height 256 --width 256 --norm folded --batch 1
-python benchmarks/clips.py m256.onnx --photos PHOTOS [--noises 2 6] [--cache DIR] [--sheets DIR] [--json FILE]
+python benchmarks/clips.py m256.onnx --photos PHOTOS [--noises NAME ...] [--cache DIR] [--sheets DIR] [--json FILE]
 
-Eight clips of 25 frames (`moving_scenes.py`), with the noise of good light and with grain, each matted with a trimap
-for every frame and with keyframes every 12 frames. Each of these mattes is also averaged over time (`--steady
---no-refine`), refined (`--refine`), and both (`--steady`). SAD (thousands) and dtSSD are over the unknown pixels of the
-trimaps that every frame has; SAD over the whole picture tells what carried trimaps spoil outside these. --cache keeps
-the network's mattes: an interrupted run continues, and a try costs only what it changes. --sheets draws contact sheets.
-Needs the extra train. Takes three CPU minutes.
+Eight clips of 25 frames (`moving_scenes.py`), with the noise of good light, with grain, and compressed; each is matted
+with a trimap for every frame and with keyframes every 12 frames. Each of these mattes is also averaged over time
+(`--steady --no-refine`), refined (`--refine`), and both (`--steady`). SAD (thousands) and dtSSD are over the unknown
+pixels of the trimaps that every frame has; SAD over the whole picture tells what carried trimaps spoil outside these.
+--cache keeps the network's mattes: an interrupted run continues, and a try costs only what it changes. --sheets draws
+contact sheets. Needs the extras train and video. Takes five CPU minutes.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from moving_scenes import FAMILIES_DRAWN, MovingScene, draw
+from moving_scenes import FAMILIES_DRAWN, MovingScene, compressed, draw
 from numpy.typing import NDArray
 
 from litematting_deploy import Matter
@@ -38,7 +38,8 @@ from litematting_deploy.matting.trimap import UNKNOWN
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 APART = 12
-NOISES = (2, 6)
+NOISES: dict[str, tuple[float, int | None]] = {"2": (2, None), "6": (6, None), "2, H.264": (2, 23)}
+"""Levels of noise, and the constant rate factor of H.264, by what tables call it."""
 
 
 class Figures(NamedTuple):
@@ -54,7 +55,7 @@ class Figures(NamedTuple):
 Ways = dict[str, dict[str, Figures]]
 """Figures by the trimaps that a clip is matted with, and by what is done to its alphas."""
 Found = dict[str, dict[str, Ways]]
-"""The same by the noise, in levels, and by clip."""
+"""The same by the noise (a key of `NOISES`) and by clip."""
 
 
 def carry(scene: MovingScene, apart: int) -> list[Pixels]:
@@ -137,7 +138,7 @@ def main() -> None:
     parser.add_argument("engine", type=Path)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--apart", type=int, nargs="*", default=[APART], help="frames between keyframes")
-    parser.add_argument("--noises", type=float, nargs="*", default=NOISES, help="levels of noise")
+    parser.add_argument("--noises", nargs="*", choices=NOISES, default=list(NOISES))
     for name in ("cache", "sheets", "json"):
         parser.add_argument(f"--{name}", type=Path)
     options = parser.parse_args()
@@ -150,9 +151,12 @@ def main() -> None:
     where = environment.describe()
     with Matter.load(options.engine, threads=1) as matter:
         for noise in options.noises:
-            clips = found.setdefault(f"{noise:g}", {})
+            clips = found.setdefault(noise, {})
+            levels, rate = NOISES[noise]
             for number, family in enumerate(FAMILIES_DRAWN):
-                scene = draw(number, photos, noise=noise)
+                scene = draw(number, photos, noise=levels)
+                if rate is not None:
+                    scene = compressed(scene, rate)
                 motions = [motion_of(*pair) for pair in zip(scene.images, scene.images[1:], strict=False)]
                 ways: dict[str, list[Pixels]] = {"every frame": list(scene.trimaps)}
                 for apart in options.apart:
@@ -163,9 +167,9 @@ def main() -> None:
                     alphas = treated(scene, trimaps, matted(matter, scene, trimaps, options.cache), seconds)
                     row = {name: measured(scene, trimaps, each, motions) for name, each in alphas.items()}
                     clips.setdefault(family, {})[way] = row
-                    print(f"{family}, noise {noise:g}, {way}", *_texts(row), sep="\n  ", flush=True)
+                    print(f"{family}, noise {noise}, {way}", *_texts(row), sep="\n  ", flush=True)
                     if options.sheets is not None:
-                        name = f"{family} {noise:g} {way}.png"
+                        name = f"{family} {noise} {way}.png"
                         sheet(scene, trimaps, list(alphas.values()), options.sheets / name)
                 if options.json is not None:  # after every clip, so that an interrupted run leaves what it has
                     write(options.json, found, seconds, where)

@@ -3,9 +3,11 @@
 `clips.py` measures on them. Every clip is drawn from its seed, always the same for the same photos.
 """
 
-from dataclasses import dataclass
+import io
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 from numpy.random import Generator
@@ -110,6 +112,22 @@ def draw(index: int, photos: list[Path], size: int = 256, count: int = 25, noise
         images.append(np.rint(mixed.clip(0, 1) * 255).astype(np.uint8))
         alphas.append(np.where(alpha < 0.5 / 255, 0, np.where(alpha > 1 - 0.5 / 255, 1, alpha)).astype(np.float32))
     return MovingScene(family, np.stack(images), np.stack(alphas), np.stack([trimap_of(alpha) for alpha in alphas]))
+
+
+def compressed(scene: MovingScene, rate: int) -> MovingScene:
+    """Return a scene whose images went through H.264 in 4:2:0, as most clips have. rate: the constant rate factor."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=24, options={"crf": str(rate), "threads": "1"})
+        stream.height, stream.width = scene.images.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        for image in scene.images:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    file.seek(0)
+    with av.open(file) as clip:
+        images = [frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)]
+    return replace(scene, images=np.stack(images))
 
 
 def _layer(family: str, rng: Generator, side: int, view: int) -> Layer:
