@@ -179,6 +179,75 @@ def colours(root: Path) -> str:
     return "\n".join(parts) or NOTHING
 
 
+EVERY = "every frame"
+TREATMENTS = {"plain": "", "averaged": "`--steady --no-refine`", "refined": "`--refine`", "steady": "`--steady`"}
+
+
+def clips(root: Path) -> str:
+    """Errors of drawn clips: with trimaps carried between keyframes, refined, and averaged over time."""
+    parts = []
+    for content in (content for _, content in _files(root) if "clip_errors_by_noise" in content):
+        by_noise = content["clip_errors_by_noise"]
+        first = next(iter(by_noise))
+        cells = [
+            [_clip(name) if way == EVERY else "", way, *_clip_cells(row)]
+            for name, ways in by_noise[first].items()
+            for way, row in ways.items()
+        ]
+        headings = ["clip", "trimaps", "SAD", "dtSSD", "MESSDdt", "SAD, all", "unknown"]
+        steady = [f"steady: {name}" for name in ("SAD", "dtSSD", "MESSDdt")]
+        where, seconds = report.where(content["environment"]).partition(";")[0], content["cpu_seconds_per_frame"]
+        parts += [
+            f"**{where}**, noise of {first} levels:\n",
+            report.markdown_table([*headings, *steady], cells, 2),
+            f"{_keyframes_cost(by_noise[first])} CPU seconds per frame of 256x256: "
+            f"{', '.join(f'{name} {each:.3f}' for name, each in seconds.items())}.\n",
+            "The means, as shares of those without an option:\n",
+            report.markdown_table(
+                ["noise", "trimaps", "option", "SAD", "dtSSD", "MESSDdt"],
+                [
+                    [noise, way, TREATMENTS[name], *_shares(row["plain"], row[name])]
+                    for noise, found in by_noise.items()
+                    for way, row in found["mean"].items()
+                    for name in row
+                    if name != "plain"
+                ],
+                3,
+            ),
+        ]
+    return "\n".join(parts) or NOTHING
+
+
+def _clip(name: str) -> str:
+    return "**mean**" if name == "mean" else name.replace("_", " ")
+
+
+def _clip_cells(row: dict[str, dict[str, float]]) -> list[str]:
+    plain, steady = row["plain"], row["steady"]
+    unknown = f"{plain['unknown']:.0%}"
+    return [*_errors(plain), f"{plain['sad_whole']:.2f}", unknown, *_errors(steady)]
+
+
+def _errors(found: dict[str, float]) -> list[str]:
+    return [f"{found['sad']:.2f}", f"{found['dtssd']:.1f}", f"{found['messddt']:.0f}"]
+
+
+def _shares(plain: dict[str, float], found: dict[str, float]) -> list[str]:
+    return [f"{found[key] / plain[key]:.3f}" for key in ("sad", "dtssd", "messddt")]
+
+
+def _keyframes_cost(found: dict[str, Any]) -> str:
+    """How much larger errors are with keyframes: the mean over clips and the worst of them, plain and steady."""
+    said = []
+    for way in found["mean"].keys() - {EVERY}:
+        for name in ("plain", "steady"):
+            ratios = {clip: ways[way][name]["sad"] / ways[EVERY][name]["sad"] for clip, ways in found.items()}
+            mean = ratios.pop("mean")
+            worst = max(ratios, key=ratios.__getitem__)
+            said.append(f"{mean:.2f} times ({name}; at worst {ratios[worst]:.2f}, {_clip(worst)})")
+    return f"With keyframes, SAD is {' and '.join(said)} that of a trimap for every frame."
+
+
 def _pair(error: list[float]) -> str:
     """Errors of light and of sRGB levels."""
     return " / ".join(f"{value:.2f}" for value in error)
@@ -195,7 +264,13 @@ def paper(root: Path) -> str:
 
 PAGES: dict[str, dict[str, Callable[[Path], str]]] = {
     "README.md": {"glance": glance},
-    "docs/results.md": {"latencies": latencies, "jobs": jobs, "accuracy": accuracy, "colours": colours},
+    "docs/results.md": {
+        "latencies": latencies,
+        "jobs": jobs,
+        "clips": clips,
+        "accuracy": accuracy,
+        "colours": colours,
+    },
     "benchmarks/README.md": {"paper": paper},
 }
 

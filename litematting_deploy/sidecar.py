@@ -161,26 +161,40 @@ def _command(name: str, source: str, **options: object) -> str:
     return f"`{shlex.join([name, source, *(f'{option}={value}' for option, value in options.items())])}`"
 
 
+_MOST_LINKS = 40
+"""More than Linux follows."""
+
+
 def sidecar_path(artefact: str | Path) -> Path:
     """Return where the sidecar of an artefact is written: `model.onnx` -> `model.onnx.json`."""
     return Path(f"{artefact}.json")
 
 
 def neighbour(artefact: str | Path, name: str) -> Path:
-    """Return the path of the file `name` beside an artefact: in the folder of the path as given or, where that is a
-    link and has no such file beside it, in the folder that it leads to.
+    """Return the path of the file `name` beside an artefact: in the first of its `places` that has one.
 
     So an artefact is found whole in a cache that stores files by their hashes and links names to them, and behind a
-    single link.
+    link to it or into such a cache.
     """
-    given = Path(artefact).with_name(name)
-    return given if os.path.lexists(given) else Path(artefact).resolve().with_name(name)
+    return _first([place.with_name(name) for place in places(artefact)])
 
 
 def found_sidecar(artefact: str | Path) -> Path:
     """Return the path of the sidecar of an artefact that may be a link; it may not exist."""
-    given = sidecar_path(artefact)
-    return given if os.path.lexists(given) else sidecar_path(Path(artefact).resolve())
+    return _first([sidecar_path(place) for place in places(artefact)])
+
+
+def places(artefact: str | Path) -> list[Path]:
+    """Return where an artefact lies: its path as given, each path that its links lead to, and the file's own."""
+    found = [Path(artefact)]
+    while found[-1].is_symlink() and len(found) < _MOST_LINKS:
+        found.append(found[-1].parent / os.readlink(found[-1]))
+    return [*found, found[0].resolve()]
+
+
+def _first(paths: list[Path]) -> Path:
+    """Return the first path at which there is something, or else the last one."""
+    return next((path for path in paths if os.path.lexists(path)), paths[-1])
 
 
 def write_sidecar(artefact: str | Path, sidecar: Sidecar | EngineSidecar) -> None:

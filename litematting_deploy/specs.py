@@ -122,7 +122,7 @@ class PlanSpec(Spec):
     - `margin`, `step`: in pixels; the accepted range depends on the engine's patches.
     - `published`: reproduce the authors' tiling exactly (640 px patches, 320 px step, truncated output).
     - `refine`: make the alpha follow the photo's own colours (`matting.refine`), on the host. None: only if its mask
-      was made from the photo, see `refines`.
+      was made from the photo, or if alphas are averaged over time; see `refines`.
     """
 
     plan: Placement | None = None
@@ -148,9 +148,10 @@ class PlanSpec(Spec):
                 "only one of them"
             )
 
-    def refines(self, *, made: bool) -> bool:
-        """Return whether alphas are refined. made: their masks are made from the photos, which err more than others."""
-        return made and not self.published if self.refine is None else self.refine
+    def refines(self, *, needed: bool) -> bool:
+        """Return whether alphas are refined. needed: they err more than others, since their masks are made from the
+        photos, or must not flicker."""
+        return needed and not self.published if self.refine is None else self.refine
 
 
 WAYS = ("box", "key", "plate", "segmenter")
@@ -369,7 +370,7 @@ class JobSpec(Spec):
     - `images`: a photo, a folder, a pattern such as `frame.%04d.exr`, or a clip.
     - `source`: its trimaps or masks, as described by `trimap`; the images again if masks are made from them.
     - `output`, `trimap`, `engine`, `plan`: the other specs. If `plan.refine` is None, alphas are refined if their masks
-      are made from the photos.
+      are made from the photos, or with `steady`.
     - `exposure`, `layer`, `input_space`: how OpenEXR photos are read, see `ExrSpec`.
     - `max_megapixels`: refuse larger pictures before decoding them.
     - `frames`: frames of a pattern, such as `1-100x2`.
@@ -378,7 +379,7 @@ class JobSpec(Spec):
     - `failed_frames`: what a clip does if a frame fails: `stop` or `known`.
     - `keyframes`: `source` has trimaps or masks for some frames only, which are carried to those between.
     - `first_number`: the number of a clip's first frame, for keyframes; None for 0.
-    - `steady`: average alphas over time, along motion.
+    - `steady`: refine alphas, which flicker less then, and average them over time, along motion.
     """
 
     images: Annotated[str, PathName()]
@@ -402,9 +403,9 @@ class JobSpec(Spec):
     def __post_init__(self) -> None:
         super().__post_init__()
         made = self.trimap.kind == "photo"
-        if made and self.plan.refine is None:
+        if (made or self.steady) and self.plan.refine is None:
             # A frozen dataclass refuses plain assignment. From here on the plan says what is done.
-            object.__setattr__(self, "plan", replace(self.plan, refine=self.plan.refines(made=True)))
+            object.__setattr__(self, "plan", replace(self.plan, refine=self.plan.refines(needed=True)))
         if self.keyframes and made:
             raise UsageError(
                 f"`keyframes` supplies trimaps or masks for some frames, but `{self.trimap.ways[0]}` makes a mask "

@@ -174,7 +174,7 @@ plan_options = adding(
         "refine",
         default=None,
         help="Sharpen the alpha with the photo's own colours, on the CPU: finer strands, but slower.  [default: only "
-        "if the mask is made from the photo]",
+        "with --steady, or if the mask is made from the photo]",
     ),
     plan_option(
         "--published",
@@ -366,8 +366,8 @@ motion_options = adding(
     ),
     motion_option(
         "--steady",
-        help="Reduce flicker: average the alpha of each frame with those before and after it along optical flow, where "
-        "the colours agree. Cannot be combined with --shard.",
+        help="Reduce flicker: refine alphas (unless --no-refine) and average each with those of the frames before and "
+        "after it along optical flow, where they and the colours agree. Cannot be combined with --shard.",
     ),
 )
 video_options = adding(

@@ -86,7 +86,7 @@ def matte(matter: Matter, photo: Photo, trimap: Trimap, report: Report) -> Matte
     meter = ProgressMeter(report)
     meter.begin("patches", 1)
     # The matter serves all pages, and does not know where a trimap comes from.
-    refining = matter.refining(matter.asked.refines(made=trimap.mask is not None))
+    refining = matter.refining(matter.asked.refines(needed=trimap.mask is not None))
     alpha = alpha_of(photo, trimap.values, refining, meter)
     meter.begin("foreground colours", None)
     try:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import ArtefactError
-from ..sidecar import Sidecar, neighbour
+from ..sidecar import Sidecar, neighbour, places
 
 # How a tensor in an ONNX names its file: an entry of two texts, the key and the name behind its length.
 _LOCATION = re.compile(rb"\n\x08location\x12([\x80-\xff]?[\x00-\x7f])")
@@ -23,7 +23,7 @@ def gathered(path: Path, sidecar: Sidecar | None) -> Iterator[Path]:
     lasts as long as the context; libraries that map a file into memory keep it. Raises `ArtefactError`.
 
     sidecar: of the ONNX, whose hash vouches for weights wherever they lie. Others must be in the folder of the ONNX or
-    in the one that it leads to: a file that nobody vouches for must not have the library read any file it names.
+    in one that its links lead to: a file that nobody vouches for must not have the library read any file it names.
     """
     graph = path.resolve()
     weights = {name: neighbour(path, name).resolve() for name in _named(graph)}
@@ -31,7 +31,7 @@ def gathered(path: Path, sidecar: Sidecar | None) -> Iterator[Path]:
         yield path
         return
     vouched = {sidecar.checkpoint} if sidecar is not None and sidecar.weights_beside else set()
-    near = (graph.parent, path.parent.resolve())
+    near = {place.parent.resolve() for place in places(path)}
     in_place = all(file == graph.with_name(name) for name, file in weights.items())
     if in_place or not all(
         file.is_file() and (file.parent in near or name in vouched) for name, file in weights.items()

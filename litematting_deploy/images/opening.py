@@ -88,16 +88,18 @@ def opened(path: str | Path, max_megapixels: float) -> Iterator[tuple[ImageFile.
                 _check_header(picture, path, max_megapixels)
                 yield picture, head
     except (*DECODER_ERRORS, Warning) as error:  # warnings, where the program makes errors of them
+        if str(error).startswith("Unsupported"):  # a whole file, such as a BMP of 4 bits per channel
+            raise InputError(f"{path}: cannot be read here ({error}); save it as PNG or TIFF") from error
         raise damaged(path, "image", error) from error
 
 
 def _check_compression(path: str | Path, compression: int) -> None:
     """Raise `InputError` for a TIFF in a compression that Pillow or its libtiff has no decoder for."""
     if compression not in TiffImagePlugin.COMPRESSION_INFO or not has_codec(compression):
-        name = _COMPRESSIONS.get(compression, f"number {compression}")
+        known = _COMPRESSIONS.get(compression)
+        name = f"{known} compression" if known else f"compression number {compression}"
         raise InputError(
-            f"{path}: is a TIFF with {name} compression, which cannot be decoded here; save it with Deflate or LZW: "
-            f"{_CONVERSION}"
+            f"{path}: is a TIFF with {name}, which cannot be decoded here; save it with Deflate or LZW: {_CONVERSION}"
         )
 
 

@@ -248,7 +248,9 @@ class _Frames:
         def alphas(loaded: Iterable[_Loaded]) -> Iterator[Alpha]:
             return self.meter.alphas(matter, ((item.network, item.trimap.values) for item in loaded))
 
-        return steadied(frames, alphas, _moment) if self.job.steady else alphas(frames)
+        if not self.job.steady:
+            return alphas(frames)
+        return steadied(frames, alphas, _moment, refined=matter.asked.refines(needed=False))
 
     def _known(self, item: _Loaded) -> NDArray[np.float32]:
         """Return the known pixels of a frame (H, W) in the place of its alpha, which a preview does not show."""

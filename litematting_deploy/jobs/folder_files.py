@@ -58,6 +58,7 @@ class FolderFiles:
                     raise UsageError(
                         f"{folder}: is inside {source}, a folder of sources; choose another folder for the results"
                     )
+        for folder in self._folders.values():
             make_folder(folder)
         # The background is read once for all frames. Where each photo decides on its format, `check` sees to the depth.
         kind = job.output.format

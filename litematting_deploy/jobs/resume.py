@@ -126,6 +126,7 @@ def _made(trimap: TrimapSpec) -> dict[str, Any] | None:
     return {name: sha256(value)[:12] if value in trimap.files else value for name, value in settings.items()} or None
 
 
+_SPECS = (OutputSpec, TrimapSpec, PlanSpec, JobSpec)
 _DESCRIBED = ("engine", "plan")
 """Settings that say more than the options of their names."""
 
@@ -134,10 +135,10 @@ def _said(name: str, value: Any) -> str:
     """Return the value of a setting as people have given it: an option, or that it was left out."""
     if name == "unknown":
         return _said_of_band(value)
-    options = {each.name for kind in (OutputSpec, TrimapSpec, PlanSpec, JobSpec) for each in fields(kind)}
-    if name not in options or name in _DESCRIBED:
+    defaults = {each.name: each.default for spec in _SPECS for each in fields(spec)}
+    if name not in defaults or name in _DESCRIBED:
         return f"{name} {'not recorded' if value is None else value}"
-    if value in (None, False):
+    if value is None or (value is False and defaults[name] is False):
         return f"without `{name}`"
     return f"`{name}`" if value is True else f"`{name}={value}`"
 
@@ -175,9 +176,11 @@ def keep_settings(folder: Path, now: dict[str, Any], joins: Joining | None) -> i
             raise
     changed = [] if before is None else _changed(before, now)
     if joins is not None and before is not None and changed:
-        pairs = (f"{_said(name, before.get(name))}, now {_said(name, now[name])}" for name in changed)
+        pairs = [(_said(name, before.get(name)), _said(name, now[name])) for name in changed]
+        # A default that follows from another setting differs with it, but nobody has given it.
+        told = [f"{was}, now {wanted}" for was, wanted in pairs if was != wanted]
         raise UsageError(
-            f"{folder}: was started with other settings: {'; '.join(pairs)}; {_REMEDIES[joins]}", parameter=joins
+            f"{folder}: was started with other settings: {'; '.join(told)}; {_REMEDIES[joins]}", parameter=joins
         )
     # The time of the note says since when its settings hold: written anew, it would make older results invalid.
     if before is None or changed:

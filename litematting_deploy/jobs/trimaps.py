@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..errors import DimMaskError, InputError
 from ..images.mask import MaskMeaning, read_mask, read_trimap
 from ..images.photo import Photo, read_photo
-from ..matting.trimap import DOUBT, UNKNOWN, decode, from_mask, no_unknown
+from ..matting.trimap import DOUBT, UNKNOWN, decode, from_mask, may_be_mask, no_unknown
 from ..matting.unknown_band import Band
 from ..segmentation.box import Box, say_beyond
 from ..segmentation.maker import MaskMaker, open_maker
@@ -84,7 +84,8 @@ def trimap_for(
     """Return the trimap of a photo, read, made from a mask, or made from a mask that is made from the photo.
 
     source: the file of the trimap or mask.
-    alone: it is not one of a sequence, where an object may leave the frame: it must have unknown pixels or an object.
+    alone: it is not one of a sequence, where an object may leave the frame. A plain mask is then refused as a trimap,
+    and a mask must show an object.
     maker: what makes masks, where the spec says so.
 
     Raises `InputError`.
@@ -97,7 +98,7 @@ def trimap_for(
     if spec.kind == "trimap":
         grey = photo.fit(read_trimap(source, max_megapixels), source)
         trimap = decode(grey, spec.trimap_encoding or "exact", source)
-        if alone and not spec.allow_no_unknown and not (trimap == UNKNOWN).any():
+        if alone and not spec.allow_no_unknown and may_be_mask(trimap):
             raise no_unknown(source)
         return Trimap(trimap)
     meaning = meaning_of(spec)
@@ -197,7 +198,7 @@ def check_together(spec: TrimapSpec, sources: Iterable[Read], name: str) -> None
 
     Reading stops at the first that does, which is one of the first as a rule: a trimap with unknown pixels, or a mask
     that reaches the top of its range; from there the others, as those of a fade, have their scale. One that cannot be
-    read says nothing, since it fails its frame; nor does a black mask.
+    read says nothing, since it fails its frame; nor does a black mask, or a trimap that is all of one kind.
 
     Raises `InputError` naming `name` where none does: for masks `DimMaskError`, and only if one is dim.
     """
@@ -216,7 +217,7 @@ def check_together(spec: TrimapSpec, sources: Iterable[Read], name: str) -> None
         else:
             if (grey == UNKNOWN).any() if of_trimaps else grey.any():
                 return
-            if of_trimaps:
+            if of_trimaps and may_be_mask(grey):
                 lacking = no_unknown(name)
     if lacking is not None:
         raise lacking

@@ -2,7 +2,8 @@
 agree.
 
 What a network estimates wrongly changes from frame to frame, where the object itself only moves; the average of three
-frames keeps the motion and loses much of the rest.
+frames keeps the motion and loses some of the rest. Refined alphas are sharp, so that flow which is half a pixel off
+would blur their strands: of them, only those that nearly agree are averaged, whose difference is noise.
 """
 
 from collections import deque
@@ -21,6 +22,8 @@ Item = TypeVar("Item")
 
 _COLOURS = 8.0
 """Levels that colours may differ by: at this difference a neighbour counts 0.6 times as much as at none."""
+_REFINED = 0.15
+"""By how much refined alphas may differ: at this difference a neighbour counts 0.6 times as much as at none."""
 _SOFTEN = (3, 3)
 
 
@@ -42,13 +45,18 @@ class Moment:
 
 
 def steadied(
-    items: Iterable[Item], matte: Callable[[Iterable[Item]], Iterator[Any]], moment: Callable[[Item], Moment]
+    items: Iterable[Item],
+    matte: Callable[[Iterable[Item]], Iterator[Any]],
+    moment: Callable[[Item], Moment],
+    *,
+    refined: bool,
 ) -> Iterator[Any]:
     """Yield the alphas of a sequence, in order, each made steadier once that of the next frame is there.
 
     matte: yields an alpha (H, W) float32, or an error, for each item; an error is yielded as it is, and is nobody's
     neighbour.
     moment: returns an item's frame, without its alpha.
+    refined: the alphas are refined (`matting.refine`), so that neighbours count where these agree, too.
     """
     taken: deque[Item] = deque()
 
@@ -66,7 +74,7 @@ def steadied(
         if waiting is not None:
             raw, here, votes = waiting
             if _are_neighbours(here, after):
-                for_here, for_after = _votes(here, after)
+                for_here, for_after = _votes(here, after, _REFINED if refined else None)
                 votes.append(for_here)
                 seen.append(for_after)
             yield raw if here.alpha is None else _averaged(here, here.alpha, votes)
@@ -82,21 +90,28 @@ def _are_neighbours(here: Moment, after: Moment) -> bool:
     return both and after.place == here.place + 1 and after.trimap.shape == here.trimap.shape
 
 
-def _votes(here: Moment, after: Moment) -> tuple[Floats, Floats]:
-    """Return what each of two neighbours says of the other: alpha times weight, and weight, (H, W, 2) float32 each."""
+def _votes(here: Moment, after: Moment, agree: float | None) -> tuple[Floats, Floats]:
+    """Return what each of two neighbours says of the other: alpha times weight, and weight, (H, W, 2) float32 each.
+
+    agree: by how much their alphas may differ; None if that does not count.
+    """
     there, back = flows(grey_of(here.image), grey_of(after.image))
-    return _vote(here, after, there), _vote(after, here, back)
+    return _vote(here, after, there, agree), _vote(after, here, back, agree)
 
 
-def _vote(here: Moment, other: Moment, flow: Flow) -> Floats:
+def _vote(here: Moment, other: Moment, flow: Flow, agree: float | None) -> Floats:
     """Return alpha times weight, and weight, (H, W, 2) float32, of another frame as it lies in this one."""
     flow = flow.enlarged(here.trimap.shape)
     # Noise of single pixels would keep even equal colours from agreeing.
     colours, others = (cv2.blur(moment.image, _SOFTEN).astype(np.float32) for moment in (here, other))
     apart = np.square(flow.bring(others) - colours).max(axis=2)
     weight = np.where(flow.trusted, np.exp(-apart / (2 * _COLOURS**2)), 0).astype(np.float32)
-    assert other.alpha is not None  # `_are_neighbours` has looked
-    return np.dstack([flow.bring(other.alpha) * weight, weight])
+    assert here.alpha is not None  # `_are_neighbours` has looked
+    assert other.alpha is not None
+    brought = flow.bring(other.alpha)
+    if agree is not None:
+        weight *= np.exp(-np.square(brought - here.alpha) / (2 * agree**2))
+    return np.dstack([brought * weight, weight])
 
 
 def _averaged(here: Moment, alpha: Floats, votes: list[Floats]) -> Floats:

@@ -88,6 +88,14 @@ def no_unknown(name: str, remedy: str = "give it as `mask`") -> InputError:
     )
 
 
+def may_be_mask(trimap: NDArray[np.uint8]) -> bool:
+    """Return whether a trimap (H, W) has foreground and background, but no unknown pixels between them.
+
+    One that is all foreground or all background is no mask of anything: it is its own alpha.
+    """
+    return unsure(trimap) is None and not (trimap == UNKNOWN).any()
+
+
 def unsure(trimap: NDArray[np.uint8]) -> str | None:
     """Return in words what a trimap (H, W) has no pixel of; None where foreground and background both occur."""
     sides = (("foreground", FOREGROUND), ("background", BACKGROUND))

@@ -77,8 +77,8 @@ class Matter:
         self.engine = engine
         self.asked = PlanSpec(plan=plan, margin=margin, step=step, published=published, refine=refine)
         self._plan = _planner(engine, self.asked)
-        # It knows no masks, whose origin would decide.
-        self._truncate, self._refines, self._closed = published, self.asked.refines(made=False), False
+        # It knows neither masks, whose origin would decide, nor sequences.
+        self._truncate, self._refines, self._closed = published, self.asked.refines(needed=False), False
         self._batch = batch or most or 1
         self._device = DeviceStitcher(engine, published) if isinstance(engine, OnDevice) else None
 
@@ -139,7 +139,7 @@ class Matter:
         """
         other = copy.copy(self)
         other.asked = replace(self.asked, refine=refine)
-        other._refines = other.asked.refines(made=False)
+        other._refines = other.asked.refines(needed=False)
         return other
 
     @property

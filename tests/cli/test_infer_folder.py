@@ -139,6 +139,15 @@ def test_a_wrong_job_is_one_line(
     assert_one_line(called("ltm-infer", *shlex.split(line), "--engine", mean_onnx), code, *words)
 
 
+def test_many_cut_outs_lie_in_a_folder_and_a_refused_job_leaves_nothing(shots: Path, tmp_path: Path) -> None:
+    cutout, out = tmp_path / "x.png", tmp_path / "out"
+    result = called("ltm-infer", shots / "i", shots / "t", "-o", out, "--cutout", cutout, "--engine", TINY_ENGINE)
+    words = (f"{cutout}: {shots / 'i'} is many photos", "must be a folder", "choose the image type with --format")
+    assert_one_line(result, 2, *words)
+    assert not out.exists()
+    assert not cutout.exists()
+
+
 def test_results_that_would_be_lost(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:
     """Two frames' results in one file, a background that is overwritten, results among the sources of a pattern."""
     images, trimaps = tmp_path / "i", tmp_path / "t"

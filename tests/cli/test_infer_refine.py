@@ -62,7 +62,7 @@ def test_what_the_authors_made_is_not_refined(folders: tuple[Path, Path], tmp_pa
     )
 
 
-def test_masks_made_from_the_photo_are_refined_by_default() -> None:
+def test_masks_made_from_the_photo_and_steadied_alphas_are_refined_by_default() -> None:
     def refines(options: dict[str, object], trimap: str | None = None) -> bool | None:
         return job_of("a.png", "alpha.png", options, trimap=trimap).plan.refine
 
@@ -71,3 +71,6 @@ def test_masks_made_from_the_photo_are_refined_by_default() -> None:
     assert refines({"key": "green", "published": True}) is False
     assert not refines({}, trimap="t.png")
     assert refines({"refine": True}, trimap="t.png") is True
+    assert refines({"steady": True}, trimap="t.png") is True
+    assert refines({"steady": True, "refine": False}, trimap="t.png") is False
+    assert refines({"steady": True, "published": True}, trimap="t.png") is False

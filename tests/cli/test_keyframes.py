@@ -1,5 +1,6 @@
 """--keyframes and --steady, as a user runs them on folders and clips."""
 
+import importlib
 import json
 import shutil
 from collections.abc import Callable
@@ -12,17 +13,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from litematting_deploy.errors import InputError, UsageError
+from litematting_deploy.evaluation.metrics import sad
+from litematting_deploy.evaluation.temporal import dtssd
 from litematting_deploy.jobs.api import matte_clip, matte_folder
 from litematting_deploy.jobs.clip import _Frames
 from litematting_deploy.jobs.clip_trimaps import Pair
 from litematting_deploy.jobs.cluster.pipeline import matte_on_cluster
 from litematting_deploy.runtime.shipped import TINY_ENGINE
 from litematting_deploy.specs import JobSpec, OutputSpec
-from tests.conftest import Run, assert_one_line, called, run
+from tests.conftest import EXAMPLE, Run, assert_one_line, called, run
 from tests.matting.test_carrying import COUNT, frame
 from tests.video.clips import read_clip, save_clip
 
 FIRST = 1001
+# A folder of scripts, which is no package to mypy.
+moving_scenes: Any = importlib.import_module("benchmarks.moving_scenes")
 
 
 def infer(*arguments: str | Path, by: Callable[..., Run] = called) -> Run:
@@ -187,7 +192,8 @@ def test_steady_averages_a_folder_and_knows_its_neighbours(tmp_path: Path, mean_
         levels = true[:, :, None] + rng.normal(0, 4, (*true.shape, 1)).repeat(3, axis=2)
         save(tmp_path / "i" / name, np.rint(levels.clip(0, 255)).astype(np.uint8))
         save(tmp_path / "t" / name, trimap)
-    options: dict[str, Any] = {"engine": mean_onnx, "resume": True}
+    # Refinement, which is the default, would not follow what this network says.
+    options: dict[str, Any] = {"engine": mean_onnx, "resume": True, "refine": False}
     matte_folder(tmp_path / "i", tmp_path / "t", tmp_path / "plain", **options)
     matte_folder(tmp_path / "i", tmp_path / "t", tmp_path / "steady", steady=True, **options)
     matte_folder(
@@ -209,6 +215,24 @@ def test_steady_averages_a_folder_and_knows_its_neighbours(tmp_path: Path, mean_
     for name in chosen:
         # Neighbours that are not written are matted for it.
         np.testing.assert_array_equal(seen(tmp_path / "some" / name), seen(tmp_path / "steady" / name))
+
+
+@pytest.mark.slow
+def test_steady_lowers_the_error_over_time_of_a_drawn_clip(tmp_path: Path) -> None:
+    """With the shipped weights, against exact truth; `benchmarks/clips.py` does it with more and longer clips."""
+    scene = moving_scenes.draw(2, [EXAMPLE], size=128, count=3)
+    for index, (image, trimap) in enumerate(zip(scene.images, scene.trimaps, strict=True)):
+        save(tmp_path / "i" / f"{index}.png", image)
+        save(tmp_path / "t" / f"{index}.png", trimap)
+    errors = {}
+    for name, options in (("plain", ()), ("steady", ("--steady",))):
+        result = called("ltm-infer", tmp_path / "i", tmp_path / "t", "-o", tmp_path / name, *options)
+        assert result.code == 0, result.err
+        found = [seen(tmp_path / name / f"{index}.png").astype(np.float32) / 255 for index in range(3)]
+        mean_sad = np.mean([sad(*each) for each in zip(found, scene.alphas, scene.trimaps, strict=True)])
+        errors[name] = dtssd(found, list(scene.alphas)), mean_sad
+    assert errors["steady"][0] <= 0.85 * errors["plain"][0]
+    assert errors["steady"][1] <= errors["plain"][1]
 
 
 @pytest.mark.parametrize(

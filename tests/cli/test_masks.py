@@ -167,6 +167,23 @@ def test_trimaps_without_sure_sides_are_matted_and_told(tmp_path: Path, photo: P
         assert out.exists()
 
 
+@pytest.mark.parametrize(("value", "words"), [(255, "no sure background"), (0, "no sure foreground")])
+def test_a_trimap_that_is_all_of_one_kind_is_no_mask_and_is_its_own_alpha(
+    value: int, words: str, tmp_path: Path, photo: Path
+) -> None:
+    sure = np.full(HW, value, np.uint8)
+    path = save(tmp_path / "t" / photo.name, sure)
+    save(tmp_path / "p" / photo.name, np.asarray(Image.open(photo)))
+    result = called("ltm-infer", photo, path, "-o", tmp_path / "a.png", "--engine", TINY_ENGINE)
+    assert result.code == 0, result.err
+    assert f"{path} has no unknown pixels; it is used as the alpha" in result.err
+    assert words in result.out
+    folder = ("ltm-infer", tmp_path / "p", tmp_path / "t", "-o", tmp_path / "o", "--engine", TINY_ENGINE)
+    assert called(*folder).code == 0
+    for alpha in (tmp_path / "a.png", tmp_path / "o" / photo.name):
+        np.testing.assert_array_equal(np.asarray(Image.open(alpha)), sure)
+
+
 def test_a_folder_of_masks_given_as_trimaps(tmp_path: Path, photo: Path) -> None:
     """An object may leave the frame, so that some trimaps, also the first, are all background; but not all of them."""
     sure = (OBJECT * 255).astype(np.uint8)

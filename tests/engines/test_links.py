@@ -52,7 +52,7 @@ def _crop(photo: Path, trimap: Path) -> None:
             picture.crop((400, 300, 500, 380)).save(target)
 
 
-@pytest.mark.parametrize("layout", ["hub", "apart", "one link", "plain graph"])
+@pytest.mark.parametrize("layout", ["hub", "apart", "one link", "into a hub", "plain graph"])
 def test_neighbours_are_found_and_checked(tmp_path: Path, layout: str) -> None:
     if layout == "one link":
         for path in SHIPPED:
@@ -62,6 +62,11 @@ def test_neighbours_are_found_and_checked(tmp_path: Path, layout: str) -> None:
         artefact.symlink_to(tmp_path / SHIPPED_ENGINE.name)
     else:
         artefact = hub_cache(tmp_path, apart=layout == "apart") / SHIPPED_ENGINE.name
+    if layout == "into a hub":
+        (tmp_path / "models").mkdir()
+        link = tmp_path / "models" / "mine.onnx"
+        link.symlink_to(Path("..") / artefact.relative_to(tmp_path))
+        artefact = link
     if layout == "plain graph":
         artefact.unlink()
         shutil.copy(SHIPPED_ENGINE, artefact)

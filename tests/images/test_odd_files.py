@@ -190,7 +190,7 @@ def test_a_compression_without_decoder_is_named(compression: int, name: str, tmp
         path.write_bytes(content.replace(struct.pack("<HHIH", 259, 3, 1, 50001), _entry(compression)))
     with pytest.raises(
         InputError,
-        match=f"with .*{name}.* compression, which cannot be decoded here; save it with Deflate or LZW",
+        match=f"is a TIFF with .*{name}.*, which cannot be decoded here; save it with Deflate or LZW",
     ):
         read_photo(path)
 
@@ -208,6 +208,16 @@ def test_a_bitmap_of_16_bits_a_pixel() -> None:
     photo = read_photo(CASES / "bmp565.bmp")
     assert photo.pixels.dtype == np.uint8
     np.testing.assert_allclose(photo.pixels, wanted, atol=1)
+
+
+def test_a_bitmap_of_4_bits_a_channel_is_not_called_damaged(tmp_path: Path) -> None:
+    content = (CASES / "bmp565.bmp").read_bytes()
+    masks = struct.pack("<3I", 0xF800, 0x7E0, 0x1F)
+    assert masks in content
+    path = tmp_path / "p.bmp"
+    path.write_bytes(content.replace(masks, struct.pack("<3I", 0xF00, 0xF0, 0xF)))
+    with pytest.raises(InputError, match=r"p\.bmp: cannot be read here \(Unsupported BMP.*\); save it as PNG or TIFF"):
+        read_photo(path)
 
 
 def test_alpha_that_filters_leave_near_one_is_opaque(tmp_path: Path) -> None:

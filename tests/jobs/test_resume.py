@@ -68,6 +68,15 @@ def test_the_default_may_be_spelled_out(tmp_path: Path) -> None:
     keep_settings(tmp_path, clip | {"premultiplied": False, "first_number": 0}, "resume")
 
 
+def test_a_default_that_follows_from_another_setting_is_not_told(tmp_path: Path) -> None:
+    keep_settings(tmp_path, {"format": None, "premultiplied": None}, None)
+    with pytest.raises(UsageError, match=r"other settings: without `format`, now `format=tiff`; use the same"):
+        keep_settings(tmp_path, {"format": "tiff", "premultiplied": None}, "resume")
+    keep_settings(tmp_path, {"format": "exr", "premultiplied": None}, None)
+    with pytest.raises(UsageError, match=r"settings: without `premultiplied`, now `premultiplied=False`; use"):
+        keep_settings(tmp_path, {"format": "exr", "premultiplied": False}, "resume")
+
+
 def test_a_resumed_shard_has_the_advice_of_shards() -> None:
     output = OutputSpec(alpha="out")
     assert JobSpec(images="i", source="t", output=output, resume=True, shard="1/2").joins == "shard"
