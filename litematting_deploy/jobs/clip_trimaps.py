@@ -190,7 +190,7 @@ class ClipTrimaps:
         known = self._known(pair.grey, pair.name, alone=False)
         if self._spec.kind == "trimap":
             return Trimap(known)
-        return Trimap(trimap_of(known, self._spec, pair.name, network))
+        return trimap_of(known, self._spec, pair.name, network)
 
     def _check_keyframes(self, clip: Clip) -> None:
         """Raise `InputError` for keyframes that no frame of the clip has, or that are too far apart."""

@@ -14,6 +14,7 @@ from ..errors import LiteMattingError, counted
 from ..files import remove_old_drafts
 from ..images.suffixes import RESULT_FORMATS
 from ..matting.steady import Moment, steadied
+from ..matting.unknown_band import spanned
 from ..runtime import Matter
 from ..segmentation.maker import MaskMaker
 from ..specs import JobSpec
@@ -159,6 +160,7 @@ class FolderJob:
             left_over=self._sources.counts,
             notes=(*self._sources.notes, *notes(remarks)),
             files={path: formats[os.path.splitext(path)[1]] for results in whole for path in results.files},
+            band_px=spanned(self.files.widths),
         )
 
 
