@@ -54,7 +54,7 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
         maker = stack.enter_context(closing_masks(open_masks(job)))
         first_number = (job.first_number or 0) if job.keyframes else None
         trimaps: FrameTrimaps = (
-            ClipTrimaps(job.source, job.trimap, job.max_megapixels, first_number)
+            ClipTrimaps(job.source, job.trimap, job.max_megapixels, first_number, meter.note)
             if maker is None
             else stack.enter_context(ClipMasks(job.trimap, maker))
         )

@@ -74,7 +74,7 @@ class FolderJob:
         # In time every frame counts, whatever `frames` and `shard` choose.
         chosen_alone = job.frames is None or not (job.keyframes or job.steady)
         self._all = self._sources.frames if chosen_alone else find_sources(job.images, job.source).frames
-        keyframes = FolderKeyframes(job, self._all) if job.keyframes else None
+        keyframes = FolderKeyframes(job, self._all, self.meter.note) if job.keyframes else None
         self.files = FolderFiles(job, keyframes)
         self.files.check(self.frames)
         if job.resume:
