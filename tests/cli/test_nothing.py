@@ -233,7 +233,7 @@ WRONG: dict[str, tuple[str, int, str]] = {
     "no object": (
         "ltm-trimap plate.png -o t.png --clean-plate plate.png",
         1,
-        "--clean-plate found no object; give",
+        "--clean-plate found no subject; give",
     ),
     "no screen": (
         "ltm-trimap strokes.png -o t.png --key auto",
