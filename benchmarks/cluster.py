@@ -9,6 +9,7 @@ Each part runs in a process of its own.
 
 import argparse
 import contextlib
+import importlib
 import json
 import multiprocessing
 import tempfile
@@ -201,8 +202,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from benchmarks import (
-        cluster,
-    )  # Ray's workers import the stand-ins by this name; `__main__` is another module there
-
-    cluster.main()
+    # Ray's workers import the stand-ins by this module's name; `__main__` is another one there.
+    importlib.import_module("benchmarks.cluster").main()

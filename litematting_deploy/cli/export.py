@@ -15,7 +15,7 @@ from ..export.spec import ExportSpec, Recipe, read_recipe
 from ..export.triton import Serving, write_repository
 from ..files import ONNX_SUFFIX, has_suffix
 from ..runtime.shipped import example_patch
-from .command import command, listed, notice, say, stderr, stdout, table, waiting
+from .command import command, listed, notice, say, show_waiting, stderr, stdout, table, waiting
 from .help import plain_option
 from .options import RESULTS
 from .progress import phase_bar
@@ -172,7 +172,7 @@ def main(
     chosen = read_recipe(recipe) if recipe else Recipe()
     spec, started = chosen.with_options(options), time.perf_counter()
     spec.check_calibration(calibration is not None)
-    with _shown(model, calibration) as show:
+    with _shown(model, spec) as show:
         samples = {"example photo": example_patch(spec.patch_hw)}
         seen = None if calibration is None else _scenes(calibration, spec.patch_hw)
         export = export_onnx(model, output or chosen.output, spec, samples, weights_beside, serving, seen, show)
@@ -182,23 +182,27 @@ def main(
 
 
 @contextmanager
-def _shown(model: str, calibration: str | None) -> Iterator[Callable[[float, str], None] | None]:
-    """Show that an export goes on; one in INT8, which takes minutes, as a bar, or as a line for each phase."""
-    if calibration is None:
-        with waiting(f"exporting {model} and comparing it with the PyTorch model"):
-            yield None
-        return
-    last = ""
-    with phase_bar(f"exporting {model} in INT8") as show:
+def _shown(model: str, spec: ExportSpec) -> Iterator[Callable[[float, str], None]]:
+    """Show the stages of an export: a bar in INT8, which takes minutes, otherwise the stage; off a terminal, a line for
+    each."""
+    last, measured = "", spec.precision == "int8"
+    with phase_bar(f"exporting {model} in INT8") if measured else _waiting_for(model) as show:
 
-        def line(done: float, phase: str) -> None:
+        def line(done: float, stage: str) -> None:
             nonlocal last
-            show(done, phase)
-            if phase != last and not stderr.is_terminal:
-                notice(f"ltm-export: {done:.0%} done; {phase}")
-            last = phase
+            show(done, stage)
+            if stage != last and not stderr.is_terminal:
+                notice(f"ltm-export: {f'{done:.0%} done; ' if measured else ''}{stage}")
+            last = stage
 
         yield line
+
+
+@contextmanager
+def _waiting_for(model: str) -> Iterator[Callable[[float, str], None]]:
+    """Show on a terminal what an export is doing, whose time nobody can measure."""
+    with waiting(f"exporting {model}") as status:
+        yield lambda _, stage: show_waiting(status, f"exporting {model}: {stage}")
 
 
 def _serving(options: dict[str, Any]) -> Serving | None:

@@ -11,8 +11,9 @@ from ..files import check_writable, write_json
 from ..jobs.api import matte_clip, matte_folder, matte_photo
 from ..jobs.frame_numbers import say_numbers
 from ..jobs.frames import is_many
-from ..jobs.outputs import say_unsure
+from ..jobs.outputs import say_band, say_unsure
 from ..jobs.progress import JobResult, Report
+from ..matting.unknown_band import Widths
 from ..profiling import recording
 from ..specs import JobSpec, job_of
 from ..video import is_video
@@ -87,7 +88,7 @@ def _photo(job: JobSpec, verbose: bool) -> int:
         result = matte_photo(job, progress=bar)
     lacking = f"; {job.source}: {result.lacking}" if result.lacking else ""
     height, width = result.hw
-    matted = f", {result.plan}{_with(job, result.engine)}" if result.engine else ""
+    matted = f", {result.plan}{_with(job, result.engine, result.band_px)}" if result.engine else ""
     say(f"Wrote {listed(result.files)}: {width}x{height} in {result.seconds:.1f} s{matted}{lacking}")
     return 0
 
@@ -108,7 +109,7 @@ def show_frames(command: str, job: JobSpec, matte: Callable[[Report], JobResult]
     say(
         f"{listed(job.output.named.values())}: {part}{_frames(job, result)}, {len(result.failures)} failed{missing}"
         f"{result.left_over}"
-        f"{_with(job, result.engine)}{say_unsure(result.remarks)}"
+        f"{_with(job, result.engine, result.band_px)}{say_unsure(result.remarks)}"
     )
     return 1 if result.failures or result.missing else 0
 
@@ -120,9 +121,12 @@ def _frames(job: JobSpec, result: JobResult) -> str:
     return f"{result.done} of {counted(result.total, 'frame')} {done} in {result.seconds:.1f} s{before}"
 
 
-def _with(job: JobSpec, engine: str) -> str:
-    """Return the part of a line that names weights and engine; nothing where none was needed."""
-    return f", {job.engine.weights} in {engine}" if engine else ""
+def _with(job: JobSpec, engine: str, band_px: Widths | None) -> str:
+    """Return the part of a line that says what alphas were made with: weights and engine, unless only previews were
+    made, the unknown band, unless the job says how wide, and whether they were refined."""
+    refined = "refined" if engine and job.plan.refines(needed=False) else ""
+    parts = (f"{job.engine.weights} in {engine}" if engine else "", refined, say_band(band_px, job.trimap))
+    return "".join(f", {part}" for part in parts if part)
 
 
 def _clip(job: JobSpec, verbose: bool) -> int:
@@ -137,7 +141,8 @@ def _clip(job: JobSpec, verbose: bool) -> int:
         notice(f"ltm-infer: {note}")
     failed = f", {len(result.failures)} failed and hold only known pixels" if result.failures else ""
     files = listed(f"{path} ({codec})" for path, codec in result.files.items())
-    say(f"Wrote {files}: {_frames(job, result)}{failed}{_with(job, result.engine)}{say_unsure(result.remarks)}")
+    made_with = _with(job, result.engine, result.band_px)
+    say(f"Wrote {files}: {_frames(job, result)}{failed}{made_with}{say_unsure(result.remarks)}")
     return 1 if result.failures else 0
 
 

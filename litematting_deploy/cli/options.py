@@ -224,7 +224,7 @@ made_mask_options = adding(
         type=str,
         metavar="X,Y,W,H",
         callback=_numbers(int, 4, "40,20,300,500"),
-        help="Find the object inside this box (left, top, width and height in pixels) with GrabCut.",
+        help="Find the subject inside this box (left, top, width and height in pixels) with GrabCut.",
     ),
     made_option(
         "--key",
@@ -247,18 +247,18 @@ made_mask_options = adding(
         "--clean-plate",
         "plate",
         metavar="FILE",
-        help="Find the object by comparison with FILE, a picture of the same view without it.",
+        help="Find the subject by comparison with FILE, a picture of the same view without it.",
     ),
     made_option(
         "--segmenter",
         metavar="FILE.onnx",
-        help="Find the object with a segmentation network of your own, on --device: U2-Net, IS-Net, BiRefNet, MODNet, "
+        help="Find the subject with a segmentation network of your own, on --device: U2-Net, IS-Net, BiRefNet, MODNet, "
         "RMBG-1.4, or any other that FILE.toml beside it describes.",
     ),
     made_option(
         "--sure-foreground",
         metavar="FILE",
-        help="Picture whose white strokes mark pixels that belong to the object.",
+        help="Picture whose white strokes mark pixels that belong to the subject.",
     ),
     made_option("--sure-background", metavar="FILE", help="Picture whose white strokes mark pixels of the background."),
 )

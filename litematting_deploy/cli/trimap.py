@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from ..jobs.outputs import say_pieces
+from ..jobs.outputs import say_band, say_pieces
 from ..jobs.trimap_file import write_trimap
 from ..specs import WAYS, ExrSpec, TrimapSpec
 from .command import command, listed, notice, say, with_flags
@@ -59,4 +59,6 @@ def main(source: str, output: str, **options: Any) -> None:
     if not result.has_unknown:
         notice(f"ltm-trimap: {source} has no edge, so its trimap has no unknown pixels")
     height, width = result.trimap.shape
-    say(with_flags(f"Wrote {listed(result.files)}: {width}x{height}, {result.shares}", main))
+    band = say_band(result.band_px, spec)
+    said = ", ".join(filter(None, (f"{width}x{height}", band, result.shares)))
+    say(with_flags(f"Wrote {listed(result.files)}: {said}", main))

@@ -44,7 +44,7 @@ HOW = (
     f"{_key(BACKGROUND, 'background (erases)')}\n\n**Everything unpainted is background.** Only blue areas are "
     f"estimated; the rest stays as you painted it. {_PALETTE}"
 )
-_BOX_STROKE = "circle the subject, or draw one diagonal across it; the box is the rectangle around your stroke"
+_BOX_STROKE = "circle the subject, or draw one diagonal across it; the box around your stroke is shown in green"
 HOW_BOX = (
     f"{_key(UNKNOWN, _BOX_STROKE)}"
     f"{_key(FOREGROUND, 'optional: what is certainly subject')}{_key(BACKGROUND, 'optional: certainly background')}\n\n"

@@ -39,15 +39,88 @@ _CLOSE_PALETTE = """() => document.addEventListener('click', (event) => {
     setTimeout(() => document.body.dispatchEvent(new MouseEvent('mousedown', {bubbles: true})), 50);
   }
 }, true)"""
-# A box is drawn in blue, and nobody looks for it first. Another brush from the server would take the photo away. The
-# editor comes a moment after the photo, and the palette a moment after it is asked for: on a busy machine, a second.
+# The box of blue strokes, over the photo, as they are drawn. What zooms or moves the photo, and the eraser, would leave
+# it in the wrong place: from there on it is not shown, until the canvas is cleared.
+_SHOW_BOX = f"""() => {{
+  let strokes = [], undone = [], stroke = null, stale = false;
+  const editor = () => document.getElementById('editor');
+  const button = (label) => editor()?.querySelector(`button[aria-label="${{label}}"]`);
+  const shown = Object.assign(document.createElement('div'), {{id: 'box'}});
+  const show = () => {{
+    const blue = [...strokes, stroke].filter(Boolean);
+    const isBox = document.querySelector('#kind input:checked')?.value === 'box';
+    shown.hidden = stale || !isBox || !blue.length;
+    if (shown.hidden) return;
+    const [left, top] = [0, 1].map((each) => Math.min(...blue.map((one) => one[each])));
+    const [right, bottom] = [2, 3].map((each) => Math.max(...blue.map((one) => one[each])));
+    const style = {{left, top, width: right - left, height: bottom - top}};
+    for (const name in style) shown.style[name] = style[name] + 'px';
+    editor().append(shown);
+  }};
+  const at = (event) => {{
+    const place = editor().getBoundingClientRect();
+    return [event.clientX - place.left, event.clientY - place.top];
+  }};
+  const loses = () => {{ stale ||= strokes.some(Boolean); show(); }};
+  const clear = () => {{ [strokes, undone, stroke, stale] = [[], [], null, false]; show(); }};
+  let drawing = false;
+  document.addEventListener('pointerdown', (event) => {{
+    if (!event.target.closest?.('#editor canvas')) return;
+    if (!button('Brush')?.classList.contains('highlight')) return loses();
+    drawing = true;
+    stroke = button('Color')?.style.color === 'rgb{BRUSHES[UNKNOWN]}' ? [...at(event), ...at(event)] : null;
+  }}, true);
+  document.addEventListener('pointermove', (event) => {{
+    if (!stroke) return;
+    const [x, y] = at(event);
+    stroke = [Math.min(stroke[0], x), Math.min(stroke[1], y), Math.max(stroke[2], x), Math.max(stroke[3], y)];
+    show();
+  }}, true);
+  document.addEventListener('pointerup', () => {{
+    if (drawing) strokes.push(stroke);
+    [drawing, stroke, undone] = [false, null, drawing ? [] : undone];
+    show();
+  }}, true);
+  document.addEventListener('click', (event) => {{
+    const pressed = event.target.closest?.('#editor button, #kind, #photo');
+    if (!pressed) return;
+    if (pressed.id === 'photo' || pressed.ariaLabel === 'Clear canvas') clear();
+    else if (pressed.ariaLabel === 'Undo' && strokes.length) undone.push(strokes.pop());
+    else if (pressed.ariaLabel === 'Redo' && undone.length) strokes.push(undone.pop());
+    else if (/zoom|%|fit/i.test((pressed.ariaLabel ?? '') + pressed.innerText)) return loses();
+    setTimeout(show, 50);
+  }}, true);
+  document.addEventListener('wheel', (event) => {{ if (event.target.closest?.('#editor canvas')) loses(); }}, true);
+  window.addEventListener('resize', loses);
+}}"""
+_BOX_LINE_PX, _BRUSH_PX = 12, 25
+"""The diameter of the brush for a box, on the screen; and Gradio's own radius, in pixels of the photo."""
+# A box is drawn in blue and with a thin brush, and nobody looks for these first. Another brush from the server would
+# take the photo away. The editor comes a moment after the photo, and the palette and the slider of the size a moment
+# after they are asked for: on a busy machine, a second. How large the photo is shown is settled only then, too.
 _TAKE_BRUSH = f"""(kind) => {{
   const find = (selector) => document.querySelector('#editor ' + selector);
   const colour = kind === 'box' ? 'rgb{BRUSHES[UNKNOWN]}' : 'rgb{BRUSHES[FOREGROUND]}';
   const turn = window.brushTurn = (window.brushTurn ?? 0) + 1;
+  const percent = () => [...document.querySelectorAll('#editor button')].map((each) => parseInt(each.innerText));
+  const zoom = () => percent().find(Boolean) ?? 100;
+  const takeSize = (tries, seen, steady) => {{
+    const slider = find('input[type=range]');
+    if (turn !== window.brushTurn || tries >= 300) return;
+    if (slider) {{
+      slider.value = kind === 'box' ? Math.max(1, Math.round({_BOX_LINE_PX * 50} / zoom())) : {_BRUSH_PX};
+      slider.dispatchEvent(new Event('input', {{bubbles: true}}));
+      document.body.dispatchEvent(new MouseEvent('mousedown', {{bubbles: true}}));
+      window.brushTaken = kind;
+      return;
+    }}
+    if (steady > 0 && steady % 10 === 0) find('button[aria-label="Brush Size"]')?.click();
+    setTimeout(() => takeSize(tries + 1, zoom(), zoom() === seen ? steady + 1 : 0), 100);
+  }};
   const take = (tries) => {{
     const palette = find('button[aria-label=Color]'), swatch = find(`button.color[style*="${{colour}}"]`);
-    if (turn !== window.brushTurn || palette?.style.color === colour) return;
+    if (turn !== window.brushTurn) return;
+    if (palette?.style.color === colour) return takeSize(0, 0, 0);
     if (swatch) swatch.click();
     else if (tries % 10 === 0 && find('button[aria-label=Undo]')) {{
       find('button[aria-label=Brush]').click();
@@ -97,7 +170,8 @@ class Page:
         for event in (loaded.success, form.kind.input):
             event(None, form.kind, None, js=_TAKE_BRUSH, api_visibility="private")
         form.photo.clear(self._show_none, None, shown, **aside)
-        self.blocks.load(None, None, None, js=_CLOSE_PALETTE, api_visibility="private")
+        for script in (_CLOSE_PALETTE, _SHOW_BOX):
+            self.blocks.load(None, None, None, js=script, api_visibility="private")
         filled = [form.photo, form.kind, form.file, form.encoding, *shown]
         example = form.example.click(self._fill_example, None, filled, **one)
         long = one | {"show_progress_on": form.slider}

@@ -18,6 +18,7 @@ from ..images.background import Background
 from ..images.encode import write_image
 from ..images.photo import Photo, read_photo
 from ..images.results import result_dtype
+from ..jobs.outputs import say_width
 from ..jobs.photo import alpha_of
 from ..jobs.progress import JobProgress, ProgressMeter, Report
 from ..jobs.trimaps import Trimap
@@ -61,7 +62,8 @@ class Matted:
         height, width = self.alpha.shape
         unknown = np.mean(self.trimap.values == UNKNOWN)
         pieces = f"; the mask has {self.trimap.pieces} pieces" if self.trimap.pieces is not None else ""
-        return f"{Path(self.photo.path).name}, {width}×{height}, {unknown:.1%} of the pixels are unknown{pieces}"
+        band = "" if self.trimap.band_px is None else f"; {say_width(self.trimap.band_px)}"
+        return f"{Path(self.photo.path).name}, {width}×{height}, {unknown:.1%} of the pixels are unknown{band}{pieces}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from .. import __version__
 from .._optional import require
 from ..errors import ToleranceError, UsageError
 from ..files import ONNX_SUFFIX, check_writable, has_suffix, replacing, sha256
-from ..parameters import path_text
+from ..parameters import Callback, path_text
 from ..sidecar import Sidecar, sidecar_path, write_sidecar
 from .spec import ExportSpec
 from .triton import Serving, write_repository
@@ -60,7 +60,7 @@ def export_onnx(
     - `serving`: also write the ONNX into a model repository for Triton.
     - `calibration`: scenes for `precision="int8"`, which takes minutes more; `training.calibration.calibration_scenes`
       draws them, or takes photos.
-    - `progress`: called meanwhile.
+    - `progress`: called at every stage with its name, after the part of the work in INT8 that is done, 0..1.
 
     Raises `ToleranceError` above the spec's tolerance, or where INT8 costs too much SAD (see `quantise`), and nothing
     is left under the final name; also `UsageError`, `CheckpointError`, `OutputError`, and those of `Serving.check`.
@@ -74,17 +74,18 @@ def export_onnx(
     from .external import refer_to_checkpoint
     from .graph import OPSET, build_graph, describe
 
+    report = Callback("progress", progress)
     model, reference = _loaded(checkpoint, spec)
+    report(0.0, "building the graph")
     sidecar = _sidecar(checkpoint, output, spec, OPSET, weights_beside, versions)
     with replacing(output) as draft:
         proto = build_graph(model, spec)
         if calibration is not None:
             from .quantise import quantise
 
-            proto, quantisation = quantise(proto, spec, calibration, reference, str(output), progress)
+            proto, quantisation = quantise(proto, spec, calibration, reference, str(output), report)
             sidecar = replace(sidecar, quantisation=quantisation)
-            if progress is not None:
-                progress(1.0, "comparing with the PyTorch model")
+        report(1.0, "comparing with the PyTorch model")
         describe(proto, sidecar.essentials())
         if weights_beside:
             refer_to_checkpoint(proto, checkpoint)

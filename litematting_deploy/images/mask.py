@@ -134,7 +134,7 @@ def read_mask(
             "holes; save the ids as PNG, or say `mask_threshold=VALUE`"
         )
     alpha = None if meaning.labels else decoded.alpha
-    classes = "if its colours are classes, select the object with `mask_labels=ID`"
+    classes = "if its colours are classes, select the subject with `mask_labels=ID`"
     advice = f"; {classes if decoded.has_palette and remedy == _A_PHOTO else remedy}"
     levels = _grey(decoded, path, advice) if alpha is None else alpha
     spread = 255 // decoded.top if decoded.top < 255 else 1

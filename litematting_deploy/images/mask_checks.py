@@ -50,7 +50,7 @@ def check_clear(levels: NDArray[Any], top: float, name: str, alone: bool, of_alp
         which = "`mask_threshold=VALUE`" if of_alpha else f"`mask_labels=ID`, or `mask_threshold=VALUE`{soft}"
         raise InputError(
             f"{name}: contains {_listed(levels)} in flat areas, which look like class ids, with {top:g} for pixels "
-            f"without a class; select the object with {which}"
+            f"without a class; select the subject with {which}"
         )
 
 

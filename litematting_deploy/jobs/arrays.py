@@ -151,7 +151,7 @@ def _from_given(
     meaning, name = meaning_of(spec), str(mask) if _is_name(mask) else "`mask`"
     grey = _mask(mask, max_megapixels, meaning)
     meaning.check_object(grey, name)
-    return trimap_of(grey, spec, name, image)
+    return trimap_of(grey, spec, name, image).values
 
 
 def _mask(mask: Any, max_megapixels: float, meaning: MaskMeaning = MaskMeaning()) -> NDArray[np.uint8]:

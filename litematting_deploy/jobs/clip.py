@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import ForegroundError, InputError, LiteMattingError, NotFiniteError, OutputError, counted
 from ..matting.steady import Moment, steadied
 from ..matting.trimap import FOREGROUND, unsure
+from ..matting.unknown_band import Widths, spanned
 from ..matting.unmixing import unmix
 from ..runtime import Matter
 from ..specs import JobSpec
@@ -53,7 +54,7 @@ def matte_clip(job: JobSpec, report: Report | None = None) -> JobResult:
         maker = stack.enter_context(closing_masks(open_masks(job)))
         first_number = (job.first_number or 0) if job.keyframes else None
         trimaps: FrameTrimaps = (
-            ClipTrimaps(job.source, job.trimap, job.max_megapixels, first_number)
+            ClipTrimaps(job.source, job.trimap, job.max_megapixels, first_number, meter.note)
             if maker is None
             else stack.enter_context(ClipMasks(job.trimap, maker))
         )
@@ -108,6 +109,7 @@ def _matte(job: JobSpec, clip: Clip, trimaps: FrameTrimaps, meter: ProgressMeter
         remarks=frames.remarks,
         notes=tuple(notes(frames.remarks)),
         files=files,
+        band_px=spanned(frames.widths),
     )
 
 
@@ -174,6 +176,7 @@ class _Frames:
     matter: None for a preview alone. colourless: that frame, and why.
     remarks: what may surprise about frames that did not fail, by their names.
     failed: why frames failed, by their indices.
+    widths: of the unknown bands of their masks.
     """
 
     job: JobSpec
@@ -189,6 +192,7 @@ class _Frames:
     colourless: ForegroundError | None = None
     remarks: dict[str, Remarks] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
+    widths: set[Widths] = field(default_factory=set)
 
     def run(self, todo: Iterator[Pair]) -> None:
         """Matte the frames that are left; of those before an error, whole ones are kept."""
@@ -271,6 +275,8 @@ class _Frames:
         if failure is None:
             if remarks := Remarks(unsure(item.trimap.values), pieces=item.trimap.pieces, beyond=item.trimap.beyond):
                 self.remarks[f"frame {frame.number}"] = remarks
+            if item.trimap.band_px is not None:
+                self.widths.add(item.trimap.band_px)
         else:
             # A mask that is made from the frame fails by the frame's name, a given one by its own.
             reason = str(failure).removeprefix(f"{frame.name}: ")

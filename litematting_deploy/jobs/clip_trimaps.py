@@ -4,7 +4,7 @@ keyframes, for some."""
 import contextlib
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from ..video import is_video
 from ..video.reader import Clip, ClipFrame
 from .clip_greys import check_whole, decode_grey, numbered, sized
 from .frames import is_many
-from .keyframes import Span, check_distances, say_carried, say_one_sided, span_of, too_far
+from .keyframes import Span, check_distances, say_carried, say_contested, say_one_sided, span_of, too_far
 from .trimaps import Read, Trimap, check_together, meaning_of, spread, trimap_of
 
 
@@ -94,6 +94,7 @@ class CarriedTrimaps:
         first, last = (None if end is None else self._read.trimap(end.pair, end.network).values for end in self._ends)
         trimaps = carried(self._greys, first, last)
         self._greys = []  # which are what takes memory
+        self._read.warn_of(trimaps, self._begin)
         return trimaps
 
     def trimap(self, index: int) -> NDArray[np.uint8]:
@@ -104,17 +105,25 @@ class CarriedTrimaps:
 class ClipTrimaps:
     """The trimaps or masks of a clip, in the order of its frames."""
 
-    def __init__(self, path: str, spec: TrimapSpec, max_megapixels: float, first_number: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        spec: TrimapSpec,
+        max_megapixels: float,
+        first_number: int | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
         """Open a clip, or find the images of a folder or pattern.
 
         first_number: the images are keyframes, and this is the number of the clip's first frame.
+        warn: is called with what to say of keyframes, from any thread.
 
         Raises `InputError` where there is nothing, a file has no number, or numbers are missing or there twice.
         """
         self.path = path
         self._spec, self._max_megapixels = spec, max_megapixels
         self._meaning = meaning_of(spec)
-        self._first_number = first_number
+        self._first_number, self._warn = first_number, warn
         if first_number is not None and not is_many(path):
             raise InputError(
                 f"{path}: keyframes for a clip must be numbered images; give a folder or a pattern of them; for "
@@ -159,6 +168,13 @@ class ClipTrimaps:
             for line in say_one_sided(keys, clip.count, lambda index: f"frame {index + first}"):
                 yield line, False
 
+    def warn_of(self, trimaps: Sequence[PackedTrimap], begin: int) -> None:
+        """Warn of keyframes that contradict each other. trimaps: those between, the first of the frame `begin`."""
+        first = begin + (self._first_number or 0)
+        said = say_contested(trimaps, f"frame {first}", f"frame {first + len(trimaps) - 1}")
+        if said is not None and self._warn is not None:
+            self._warn(said)
+
     def pairs(self, clip: Clip) -> Iterator[Pair]:
         """Yield all frames of a clip with their pictures.
 
@@ -190,7 +206,7 @@ class ClipTrimaps:
         known = self._known(pair.grey, pair.name, alone=False)
         if self._spec.kind == "trimap":
             return Trimap(known)
-        return Trimap(trimap_of(known, self._spec, pair.name, network))
+        return trimap_of(known, self._spec, pair.name, network)
 
     def _check_keyframes(self, clip: Clip) -> None:
         """Raise `InputError` for keyframes that no frame of the clip has, or that are too far apart."""

@@ -14,6 +14,7 @@ from ..errors import LiteMattingError, counted
 from ..files import remove_old_drafts
 from ..images.suffixes import RESULT_FORMATS
 from ..matting.steady import Moment, steadied
+from ..matting.unknown_band import spanned
 from ..runtime import Matter
 from ..segmentation.maker import MaskMaker
 from ..specs import JobSpec
@@ -73,7 +74,7 @@ class FolderJob:
         # In time every frame counts, whatever `frames` and `shard` choose.
         chosen_alone = job.frames is None or not (job.keyframes or job.steady)
         self._all = self._sources.frames if chosen_alone else find_sources(job.images, job.source).frames
-        keyframes = FolderKeyframes(job, self._all) if job.keyframes else None
+        keyframes = FolderKeyframes(job, self._all, self.meter.note) if job.keyframes else None
         self.files = FolderFiles(job, keyframes)
         self.files.check(self.frames)
         if job.resume:
@@ -159,6 +160,7 @@ class FolderJob:
             left_over=self._sources.counts,
             notes=(*self._sources.notes, *notes(remarks)),
             files={path: formats[os.path.splitext(path)[1]] for results in whole for path in results.files},
+            band_px=spanned(self.files.widths),
         )
 
 

@@ -13,6 +13,7 @@ from ..images.photo import Photo
 from ..images.results import ResultSizes, check_depth, is_result
 from ..images.suffixes import JPEG_SUFFIXES, RESULT_SUFFIXES, is_exr_name
 from ..matting.trimap import unsure
+from ..matting.unknown_band import Widths
 from ..segmentation.maker import MaskMaker
 from ..specs import Format, JobSpec, OutputSpec
 from .frames import Frame, means
@@ -34,7 +35,8 @@ class LoadedFrame:
 class FolderFiles:
     """The files of every frame: its name below each of the folders of a job.
 
-    remarks: what may surprise about the frames that were loaded, by their names.
+    remarks: what may surprise about the frames that were loaded, by their names. widths: of the unknown bands of their
+    masks.
     """
 
     def __init__(self, job: JobSpec, keyframes: FolderKeyframes | None = None) -> None:
@@ -43,6 +45,7 @@ class FolderFiles:
         Raises `UsageError` where results would lie among sources, and `OutputError`.
         """
         self.remarks: dict[str, Remarks] = {}
+        self.widths: set[Widths] = set()
         self._job = job
         self._keyframes = keyframes
         self._folders = {name: Path(folder) for name, folder in job.output.named.items()}
@@ -133,6 +136,8 @@ class FolderFiles:
         lost = results.lost_colour(photo)
         if remarks := Remarks(unsure(trimap.values), results.clipped_share(photo), lost, trimap.pieces, trimap.beyond):
             self.remarks[frame.name] = remarks
+        if trimap.band_px is not None:
+            self.widths.add(trimap.band_px)
         return LoadedFrame(frame.name, photo, trimap, results)
 
     def _read(self, frame: Frame, maker: MaskMaker | None) -> tuple[Photo, Trimap]:

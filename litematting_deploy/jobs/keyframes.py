@@ -3,6 +3,7 @@
 import bisect
 import itertools
 import re
+import statistics
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +25,8 @@ _SPANS_KEPT = 2
 _NUMBERED = re.compile(r"(\D*)(\d*)")
 _FIX = "draw a keyframe between them"
 _MOST_NOTES = 4
+_CONTESTED = 0.1
+"""The share of the subject about which keyframes contradict each other that is said: with right ones, none is."""
 
 
 @dataclass(frozen=True)
@@ -89,18 +92,34 @@ def say_one_sided(keyframes: Sequence[int], count: int, name: Callable[[int], st
     ]
 
 
+def say_contested(trimaps: Sequence[PackedTrimap], first: str, last: str) -> str | None:
+    """Return what to say of two keyframes that contradict each other in most of the frames between; None where they
+    agree.
+
+    first, last: the names of the first and the last of these frames.
+    """
+    share = statistics.median(trimap.contested for trimap in trimaps) if trimaps else 0
+    if share < _CONTESTED:
+        return None
+    return (
+        f"{first}{f' to {last}' if last != first else ''}: the keyframes before and after contradict each other about "
+        f"{share:.0%} of the subject, which is unknown in these frames; check both keyframes, or {_FIX}"
+    )
+
+
 class FolderKeyframes:
     """The trimaps of a folder's or pattern's frames that have none of their own, carried from its keyframes.
 
     Every sub-folder is a sequence of its own.
     """
 
-    def __init__(self, job: JobSpec, frames: Iterable[Frame]) -> None:
-        """frames: all of the job's, in order, whichever are matted.
+    def __init__(self, job: JobSpec, frames: Iterable[Frame], warn: Callable[[str], None]) -> None:
+        """frames: all of the job's, in order, whichever are matted. warn: is called with what to say of keyframes, from
+        any thread.
 
         Raises `InputError` for a sequence without a keyframe, and where keyframes are too far apart.
         """
-        self._job = job
+        self._job, self._warn = job, warn
         self._sequences = sequences(frames)
         self._places = {
             frame.name: index for sequence in self._sequences.values() for index, frame in enumerate(sequence)
@@ -197,7 +216,10 @@ class FolderKeyframes:
                 names.append(frame.name)
         first = ends.get(span.first) if span.has_first else None
         last = ends.get(span.last) if span.has_last else None
-        return dict(zip(names, carried(greys, first, last), strict=True))
+        trimaps = carried(greys, first, last)
+        if names and (said := say_contested(trimaps, names[0], names[-1])):
+            self._warn(said)
+        return dict(zip(names, trimaps, strict=True))
 
 
 @dataclass(eq=False)

@@ -25,8 +25,10 @@ from ..images.suffixes import (
 from ..matting.composite import alpha_picture, composite_picture, cutout_picture, foreground_picture, trimap_preview
 from ..matting.foreground import estimate_foreground
 from ..matting.trimap import FOREGROUND, UNKNOWN, unsure
+from ..matting.unknown_band import Widths
 from ..matting.unmixing import Unmix, unmix
-from ..specs import Format, JobSpec, OutputSpec
+from ..parameters import Amount
+from ..specs import Format, JobSpec, OutputSpec, TrimapSpec
 from .trimaps import Trimap
 
 _THIN = 0.1
@@ -179,6 +181,22 @@ def say_shares(trimap: NDArray[np.uint8]) -> str:
     if sure < _THIN * unknown:
         said += "; the unknown band covers nearly all of the subject: try a narrower one, such as `unknown_width=2%`"
     return said
+
+
+def say_band(band_px: Widths | None, spec: TrimapSpec) -> str:
+    """Return how wide the unknown band of masks became, unless the spec says it in pixels already; then nothing."""
+    given = spec.unknown_width
+    if band_px is None or (given is not None and not Amount.parse(given, "unknown_width").percent):
+        return ""
+    wider = ", wider at fine edges" if spec.adaptive else ""
+    return f"{say_width(band_px)}{' (automatic)' if given is None else ''}{wider}"
+
+
+def say_width(band_px: Widths) -> str:
+    """Return how wide an unknown band is."""
+    least, most = map(round, band_px)
+    width = f"{most}" if least == most else f"{least} to {most}"
+    return f"unknown band {width} px on each side of the edge"
 
 
 def say_lost(chunks: tuple[str, ...], photos: str) -> str:

@@ -12,11 +12,12 @@ from ..errors import InputError, NotFiniteError, counted
 from ..images.photo import Photo
 from ..matting.patches import Plan
 from ..matting.trimap import UNKNOWN, unsure
+from ..matting.unknown_band import Widths
 from ..profiling import note as fact
 from ..runtime import Matter, open_matter
 from ..segmentation.model import Segmenter
 from ..specs import JobSpec
-from .outputs import Results, say_lost, say_pieces, say_share, say_shares
+from .outputs import Results, say_band, say_lost, say_pieces, say_share, say_shares
 from .progress import ProgressMeter, Report
 from .trimaps import closing_masks, open_masks, read_pair
 
@@ -30,6 +31,8 @@ class PhotoResult:
     - `seconds`: duration of the whole job.
     - `plan`, `engine`: in words; empty where only a preview was made.
     - `lacking`: what the trimap has no pixel of, as "no sure foreground"; None where it has both sides.
+    - `band_px`: the narrowest and the widest unknown band of a mask's objects, in pixels on each side of the edge; None
+      for a trimap.
     """
 
     files: tuple[str, ...]
@@ -38,6 +41,7 @@ class PhotoResult:
     plan: str
     engine: str
     lacking: str | None = None
+    band_px: Widths | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +96,11 @@ def matte_photo(job: JobSpec, report: Report | None = None, opened: Opened | Non
     results.write_preview(photo, found)
     height, width = trimap.shape
     if job.output.alpha is None:
-        meter.note(f"{job.source}: {say_shares(trimap)}")
-        return PhotoResult(results.files, (height, width), time.perf_counter() - started, "", "", unsure(trimap))
+        said = ", ".join(filter(None, (say_band(found.band_px, job.trimap), say_shares(trimap))))
+        meter.note(f"{job.source}: {said}")
+        return PhotoResult(
+            results.files, (height, width), time.perf_counter() - started, "", "", unsure(trimap), found.band_px
+        )
     with (
         open_matter(job.engine, job.plan, trimap)
         if opened is None
@@ -106,7 +113,8 @@ def matte_photo(job: JobSpec, report: Report | None = None, opened: Opened | Non
     fact(patches=len(plan.corners_yx), skipped=plan.skipped, grid=plan.grid_size, engine=engine)
     results.write(photo, alpha, matter.unmix, lambda: meter.begin("foreground colours", None))
     fact(width=width, height=height)
-    return PhotoResult(results.files, (height, width), time.perf_counter() - started, str(plan), engine, unsure(trimap))
+    seconds = time.perf_counter() - started
+    return PhotoResult(results.files, (height, width), seconds, str(plan), engine, unsure(trimap), found.band_px)
 
 
 def alpha_of(photo: Photo, trimap: NDArray[np.uint8], matter: Matter, meter: ProgressMeter) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NotFiniteError
+from ..matting.unknown_band import Widths
 from ..parameters import Callback
 from ..runtime import Matter
 from .outputs import Remarks
@@ -69,6 +70,8 @@ class JobResult:
     - `notes`: what else people should know, in lines.
     - `files`: the results that are there at the end, with the format of a file (png, tiff, exr, jpeg) or the codec of a
       clip.
+    - `band_px`: the narrowest and the widest unknown band of the masks of the frames that this job has read, in pixels
+      on each side of the edge; None for trimaps, and for a job on a cluster.
     """
 
     total: int
@@ -83,6 +86,7 @@ class JobResult:
     left_over: str = ""
     notes: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    band_px: Widths | None = None
 
     def __post_init__(self) -> None:
         for name in _MAPPINGS:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from ..runtime import Matter, open_matter
 from ..runtime.shipped import SHIPPED_ENGINE
 from ..schema import decode
 from ..sidecar import weights_sha256
-from ..specs import AUTO, DEFAULT_UNKNOWN_WIDTH, WAYS, JobSpec, Joining, OutputSpec, PlanSpec, TrimapSpec
+from ..specs import AUTO, DEFAULT_UNKNOWN_WIDTH, WAYS, EngineSpec, JobSpec, Joining, OutputSpec, PlanSpec, TrimapSpec
 from .trimaps import band_of, meaning_of
 
 SETTINGS = ".ltm-infer.json"
 _OF_ITS_WAY = "of its way"
+_FILES = ("plate", "segmenter", "sure_foreground", "sure_background")
+"""Options of masks whose files are recorded by their contents."""
 _OF_MASKS = (*WAYS, "doubt", "largest", "key_tolerance", "key_softness", "sure_foreground", "sure_background")
 
 
@@ -126,21 +129,50 @@ def _made(trimap: TrimapSpec) -> dict[str, Any] | None:
     return {name: sha256(value)[:12] if value in trimap.files else value for name, value in settings.items()} or None
 
 
-_SPECS = (OutputSpec, TrimapSpec, PlanSpec, JobSpec)
-_DESCRIBED = ("engine", "plan")
-"""Settings that say more than the options of their names."""
+def _differences(before: dict[str, Any], now: dict[str, Any], changed: list[str]) -> Iterator[str]:
+    """Yield each option that differs: as it was, and as it is now."""
+    for setting in changed:
+        was, wanted = _options(setting, before.get(setting)), _options(setting, now[setting])
+        for name in was | wanted:
+            earlier, today = _said(name, was.get(name)), _said(name, wanted.get(name))
+            if earlier != today:  # a default that follows from another setting differs with it; nobody has given it
+                yield f"{earlier}, now {today}"
+
+
+def _options(setting: str, value: Any) -> dict[str, Any]:
+    """Return the options that a setting stands for, by their names."""
+    if setting == "masks":
+        return dict(value or {})
+    if setting == "plan" and value is not None:  # as `Matter.placement` says it
+        plan = str(value).removesuffix(", refined")
+        return {"plan": plan, "refine": plan != value}
+    return {setting: value}
+
+
+_DEFAULTS = {
+    each.name: each.default for spec in (EngineSpec, OutputSpec, TrimapSpec, PlanSpec, JobSpec) for each in fields(spec)
+}
 
 
 def _said(name: str, value: Any) -> str:
-    """Return the value of a setting as people have given it: an option, or that it was left out."""
+    """Return the value of an option as people give it, or that it was left out."""
     if name == "unknown":
         return _said_of_band(value)
-    defaults = {each.name: each.default for spec in _SPECS for each in fields(spec)}
-    if name not in defaults or name in _DESCRIBED:
-        return f"{name} {'not recorded' if value is None else value}"
-    if value is None or (value is False and defaults[name] is False):
+    if name == "results":  # of a clip, with their codecs
+        return f"results {', '.join(value or ())}"
+    if value is None and name in ("engine", "device", "precision", "plan"):  # which every version records today
+        return f"`{name}` not recorded"
+    if value is None or (value is False and _DEFAULTS[name] is False):
         return f"without `{name}`"
-    return f"`{name}`" if value is True else f"`{name}={value}`"
+    if name == "plan":
+        plan, _, part = str(value).partition(", ")
+        return f"`plan={plan}`" + (f" `{part.replace(' ', '=')}`" if part else "")
+    if name in ("engine", *_FILES):
+        return f"`{name}` ({value})"
+    if name == "precision":  # which an artefact decides on, too
+        return f"an engine in {value}"
+    shown = ",".join(map(str, value)) if isinstance(value, list) else value
+    return f"`{name}`" if value is True else f"`{name}={shown}`"
 
 
 def _said_of_band(value: Any) -> str:
@@ -176,11 +208,9 @@ def keep_settings(folder: Path, now: dict[str, Any], joins: Joining | None) -> i
             raise
     changed = [] if before is None else _changed(before, now)
     if joins is not None and before is not None and changed:
-        pairs = [(_said(name, before.get(name)), _said(name, now[name])) for name in changed]
-        # A default that follows from another setting differs with it, but nobody has given it.
-        told = [f"{was}, now {wanted}" for was, wanted in pairs if was != wanted]
+        differences = "; ".join(_differences(before, now, changed))
         raise UsageError(
-            f"{folder}: was started with other settings: {'; '.join(told)}; {_REMEDIES[joins]}", parameter=joins
+            f"{folder}: was started with other settings: {differences}; {_REMEDIES[joins]}", parameter=joins
         )
     # The time of the note says since when its settings hold: written anew, it would make older results invalid.
     if before is None or changed:
@@ -202,8 +232,8 @@ def _effective(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 _REMEDIES: dict[Joining, str] = {
-    "resume": "use the same options, or leave `resume` out",
-    "shard": f"run all shards with the same options, or delete {SETTINGS} there to start over",
+    "resume": "give the earlier options to continue, or leave `resume` out to make all results again",
+    "shard": f"give all shards the same options, or delete {SETTINGS} there to make all results again",
 }
 
 

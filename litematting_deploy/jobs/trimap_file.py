@@ -12,11 +12,12 @@ from ..images.photo import read_photo
 from ..images.results import check_outputs, check_suffix
 from ..matting.composite import trimap_preview
 from ..matting.trimap import UNKNOWN, unsure
+from ..matting.unknown_band import Widths
 from ..segmentation.maker import open_maker
 from ..specs import AUTO, MAX_MEGAPIXELS, ExrSpec, TrimapSpec
 from .frames import is_many
 from .outputs import say_shares
-from .trimaps import Trimap, band_of, closing_masks, meaning_of, trimap_for, trimap_of
+from .trimaps import band_of, closing_masks, meaning_of, trimap_for, trimap_of
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class TrimapResult:
     lacking: what it has no pixel of, as "no sure foreground"; None where it has both sides.
     pieces: in how many pieces the mask is that was made from the photo, where they are many.
     beyond: what to say of a box that reaches beyond the photo.
+    band_px: the narrowest and the widest unknown band of its objects, in pixels on each side of the edge.
     """
 
     files: tuple[str, ...]
@@ -35,6 +37,7 @@ class TrimapResult:
     lacking: str | None
     pieces: int | None = None
     beyond: str | None = None
+    band_px: Widths | None = None
 
     @property
     def shares(self) -> str:
@@ -87,7 +90,7 @@ def write_trimap(
     else:
         grey = read_mask(source, max_megapixels, photo, meaning)
         meaning.check_object(grey, source)
-        trimap = Trimap(trimap_of(grey, spec, source, None if photo is None else photo.network))
+        trimap = trimap_of(grey, spec, source, None if photo is None else photo.network)
         shown = grey if photo is None else photo.network
     pictures = {output: trimap.values}
     if preview is not None:
@@ -97,7 +100,9 @@ def write_trimap(
         pictures = {path: photo.windows.show(pixels) for path, pixels in pictures.items()}
     for path, pixels in pictures.items():
         write_image(path, pixels)
-    return TrimapResult(tuple(pictures), pictures[output], unsure(pictures[output]), trimap.pieces, trimap.beyond)
+    return TrimapResult(
+        tuple(pictures), pictures[output], unsure(pictures[output]), trimap.pieces, trimap.beyond, trimap.band_px
+    )
 
 
 def _check(spec: TrimapSpec, image: str | None, preview: str | None, exr: ExrSpec, device: str) -> None:

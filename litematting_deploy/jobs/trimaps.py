@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from ..errors import DimMaskError, InputError
 from ..images.mask import MaskMeaning, read_mask, read_trimap
 from ..images.photo import Photo, read_photo
-from ..matting.trimap import DOUBT, UNKNOWN, decode, from_mask, may_be_mask, no_unknown
-from ..matting.unknown_band import Band
+from ..matting.trimap import DOUBT, UNKNOWN, banded, decode, may_be_mask, no_unknown
+from ..matting.unknown_band import Band, Widths
 from ..segmentation.box import Box, say_beyond
 from ..segmentation.maker import MaskMaker, open_maker
 from ..segmentation.model import Segmenter
@@ -51,6 +51,7 @@ class Trimap:
     mask: (H, W) uint8, where one was made from the photo. pieces: in how many it is, where these are many.
     box: x, y, width and height in pixels of the box that it was made from. beyond: what to say of a box that reaches
     beyond the photo.
+    band_px: the widths of the unknown band that a mask was given; None where there was no mask, or no edge.
     """
 
     values: NDArray[np.uint8]
@@ -58,6 +59,7 @@ class Trimap:
     pieces: int | None = None
     box: Box | None = None
     beyond: str | None = None
+    band_px: Widths | None = None
 
 
 def open_masks(job: JobSpec, opened: Segmenter | None = None) -> MaskMaker | None:
@@ -105,20 +107,19 @@ def trimap_for(
     mask = read_mask(source, max_megapixels, photo, meaning, alone)
     if alone:
         meaning.check_object(mask, source)
-    return Trimap(trimap_of(mask, spec, source, photo.network))
+    return trimap_of(mask, spec, source, photo.network)
 
 
-def trimap_of(
-    mask: NDArray[np.uint8], spec: TrimapSpec, name: str, image: NDArray[np.uint8] | None
-) -> NDArray[np.uint8]:
-    """Return the trimap (H, W) of a given mask (H, W) uint8, which was looked at as it was read.
+def trimap_of(mask: NDArray[np.uint8], spec: TrimapSpec, name: str, image: NDArray[np.uint8] | None) -> Trimap:
+    """Return the trimap of a given mask (H, W) uint8, which was looked at as it was read.
 
     name: begins an error. image: (H, W, 3) uint8, the photo, where it is known.
     """
     if spec.largest is not None:
         soft = np.divide(mask, 255, dtype=np.float32)
         mask = np.where(largest_pieces(soft, spec.largest) > 0, mask, np.uint8(0))
-    return from_mask(mask, band_of(spec), name, image, adaptive=spec.adaptive, checked=True, doubt=spec.doubt)
+    values, widths = banded(mask, band_of(spec), name, image, adaptive=spec.adaptive, checked=True, doubt=spec.doubt)
+    return Trimap(values, band_px=widths)
 
 
 def made_trimap(
@@ -150,9 +151,9 @@ def trimap_of_made(
         band = Band(width.value, width.percent)
     else:
         band = band_of(spec)
-    values = from_mask(mask, band, name, image, adaptive=spec.adaptive, checked=True, doubt=doubt)
+    values, widths = banded(mask, band, name, image, adaptive=spec.adaptive, checked=True, doubt=doubt)
     beyond = None if maker.box is None else say_beyond(maker.box, mask.shape)
-    return Trimap(values, mask, pieces if pieces >= MANY else None, maker.box, beyond)
+    return Trimap(values, mask, pieces if pieces >= MANY else None, maker.box, beyond, widths)
 
 
 def photo_of(image: str | Path, job: JobSpec) -> Photo:

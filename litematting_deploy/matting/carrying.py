@@ -41,13 +41,13 @@ def carried(
     between = greys if first is None else greys[1:]
     behind = [] if last is None else [_Packed.of(*found) for found in _seen_from(between[::-1], last)]
     if first is None:
-        return [PackedTrimap.of(_trimap([(*packed.opened(), 1)])) for packed in reversed(behind)]
+        return [_trimap([(*packed.opened(), 1)]) for packed in reversed(behind)]
     trimaps, count = [], len(greys) - 1
     for distance, found in enumerate(_seen_from(greys if last is None else greys[:-1], first), 1):
         views = [(*found, distance)]
         if last is not None:
             views.append((*behind[count - 1 - distance].opened(), count - distance))
-        trimaps.append(PackedTrimap.of(_trimap(views)))
+        trimaps.append(_trimap(views))
     return trimaps
 
 
@@ -83,8 +83,8 @@ def _brought(plane: Floats, vectors: Floats) -> Floats:
     return sampled(plane, places(enlarged(vectors, (height, width)) * scale))
 
 
-def _trimap(views: Sequence[tuple[Floats, Floats, int]]) -> NDArray[np.uint8]:
-    """Return the trimap (H, W) that one or two keyframes agree on.
+def _trimap(views: Sequence[tuple[Floats, Floats, int]]) -> "PackedTrimap":
+    """Return the trimap that one or two keyframes agree on.
 
     views: of each, what `_seen_from` yields and its distance in frames.
     """
@@ -95,20 +95,34 @@ def _trimap(views: Sequence[tuple[Floats, Floats, int]]) -> NDArray[np.uint8]:
     trimap = np.full(hw, UNKNOWN, np.uint8)
     for index, side in enumerate(_SIDES):
         trimap[sure[:, :, index] >= _SURE] = side
-    return trimap
+    return PackedTrimap.of(trimap, _contested([inside >= _SURE for inside, *_ in views]))
+
+
+def _contested(sure: Sequence[NDArray[np.bool_]]) -> float:
+    """Return the share, 0..1, of what either keyframe is sure to be foreground that the other is sure to be background.
+
+    sure: of each keyframe, (H, W, 2): foreground, and background.
+    """
+    subject = np.logical_or.reduce([each[:, :, 0] for each in sure])
+    background = np.logical_or.reduce([each[:, :, 1] for each in sure])
+    return float(np.mean(background[subject])) if subject.any() else 0.0
 
 
 @dataclass(frozen=True)
 class PackedTrimap:
-    """A trimap that takes little memory while it waits for its frame."""
+    """A trimap that takes little memory while it waits for its frame.
+
+    contested: the share, 0..1, of the subject about which its two keyframes contradict each other.
+    """
 
     data: bytes
     hw: tuple[int, int]
+    contested: float
 
     @classmethod
-    def of(cls, trimap: NDArray[np.uint8]) -> Self:
+    def of(cls, trimap: NDArray[np.uint8], contested: float) -> Self:
         """Pack a trimap (H, W) uint8."""
-        return cls(zlib.compress(trimap.tobytes(), 1), (trimap.shape[0], trimap.shape[1]))
+        return cls(zlib.compress(trimap.tobytes(), 1), (trimap.shape[0], trimap.shape[1]), contested)
 
     def opened(self) -> NDArray[np.uint8]:
         """Return the trimap (H, W) uint8 of 0 / 128 / 255."""

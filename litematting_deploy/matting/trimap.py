@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..images.mask import MaskMeaning
 from ..specs import Encoding
-from .unknown_band import Band, unknown_band
+from .unknown_band import Band, Widths, unknown_band
 
 BACKGROUND, UNKNOWN, FOREGROUND = 0, 128, 255
 VALUES = (BACKGROUND, UNKNOWN, FOREGROUND)
@@ -51,7 +51,22 @@ def from_mask(
     checked: bool = False,
     doubt: tuple[float, float] | None = None,
 ) -> NDArray[np.uint8]:
-    """Return a trimap (H, W) uint8 of 0 / 128 / 255 from a binary or soft mask.
+    """Return a trimap (H, W) uint8 of 0 / 128 / 255 from a binary or soft mask; see `banded`."""
+    return banded(mask, unknown, name, photo, adaptive=adaptive, checked=checked, doubt=doubt)[0]
+
+
+def banded(
+    mask: NDArray[np.uint8],
+    unknown: int | Band,
+    name: str = "mask",
+    photo: NDArray[np.uint8] | None = None,
+    *,
+    adaptive: bool = True,
+    checked: bool = False,
+    doubt: tuple[float, float] | None = None,
+) -> tuple[NDArray[np.uint8], Widths | None]:
+    """Return a trimap (H, W) uint8 of 0 / 128 / 255 from a binary or soft mask, and the widths of its unknown band;
+    None for a mask without an edge.
 
     Values of which the mask is in doubt are unknown, by default from 6 to 249, and so is every pixel within the width
     of the band (Euclidean) of one that is not as sure: a binary edge gets a band of that width on each side.
@@ -76,8 +91,9 @@ def from_mask(
     low, high = (255 * value for value in doubt or DOUBT)
     background, foreground = mask <= low, mask >= high
     trimap = np.where(foreground, np.uint8(FOREGROUND), np.uint8(BACKGROUND))
-    trimap[unknown_band(background, foreground, band, photo if adaptive else None)] = UNKNOWN
-    return trimap
+    found, widths = unknown_band(background, foreground, band, photo if adaptive else None)
+    trimap[found] = UNKNOWN
+    return trimap, widths
 
 
 def no_unknown(name: str, remedy: str = "give it as `mask`") -> InputError:

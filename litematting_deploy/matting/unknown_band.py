@@ -3,8 +3,9 @@
 Hair shows as many edges in a small window, more than its surroundings have.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from ..parameters import UNKNOWN_WIDTH, Amount
 
 Region = NDArray[np.bool_]
+Widths: TypeAlias = tuple[float, float]
+"""The narrowest and the widest unknown band of a mask's objects, in pixels on each side of their edges."""
 
 WIDEST = 4.0
 """How many times its width an adaptive band may grow to."""
@@ -48,8 +51,10 @@ class Band(Amount):
         UNKNOWN_WIDTH.check("unknown_width", self)
 
 
-def unknown_band(background: Region, foreground: Region, band: Band, photo: NDArray[np.uint8] | None = None) -> Region:
-    """Return the unknown pixels (H, W) bool of a mask.
+def unknown_band(
+    background: Region, foreground: Region, band: Band, photo: NDArray[np.uint8] | None = None
+) -> tuple[Region, Widths | None]:
+    """Return the unknown pixels (H, W) bool of a mask, and the widths of the band before it is widened by the photo.
 
     background, foreground: (H, W) bool, where the mask is sure. What is neither is unknown, and so is every pixel
     within the band's width (Euclidean) of one that is not as sure.
@@ -59,10 +64,12 @@ def unknown_band(background: Region, foreground: Region, band: Band, photo: NDAr
     unknown = ~(background | foreground)
     # Once for the whole photo, since every group of objects looks at it.
     edges = None if photo is None else _contrast(photo)
+    widths = []
     for width, members in _groups(~background, band):
         for side, beyond in ((background, members), (members & foreground, ~(members & foreground))):
             if not side.any() or not beyond.any():
                 continue
+            widths.append(width)
             distance = _distance(beyond)
             near = side & (distance <= width)
             if edges is not None:
@@ -72,7 +79,13 @@ def unknown_band(background: Region, foreground: Region, band: Band, photo: NDAr
                     wide |= _islands(side & ~near, side & ~wide, reach)
                 near = wide
             unknown |= near
-    return unknown
+    return unknown, spanned((width, width) for width in widths)
+
+
+def spanned(widths: Iterable[Widths]) -> Widths | None:
+    """Return the narrowest and the widest of many bands; None where there are none."""
+    ends = [end for both in widths for end in both]
+    return (min(ends), max(ends)) if ends else None
 
 
 def _groups(objects: Region, band: Band) -> Iterator[tuple[float, Region]]:

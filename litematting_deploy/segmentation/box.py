@@ -52,12 +52,12 @@ def mask_from_box(
             labels[stroke] = value
     if not _is_foreground(labels).any():
         raise UsageError(
-            "`sure_background` covers the whole box, so nothing in it can be the object; mark less, or draw a "
+            "`sure_background` covers the whole box, so nothing in it can be the subject; mark less, or draw a "
             "larger `box`"
         )
     if np.mean(labels == cv2.GC_BGD) < _LEAST_OUTSIDE:
         raise UsageError(
-            "`box` covers the whole photo, so no background is left to compare with; draw it closer to the object, "
+            "`box` covers the whole photo, so no background is left to compare with; draw it closer to the subject, "
             "or mark background with `sure_background`"
         )
     around_y, around_x = round((bottom - y) * _CONTEXT) + 8, round((right - x) * _CONTEXT) + 8
@@ -89,7 +89,7 @@ def _cut(image: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.bool
         cv2.grabCut(small, small_labels, _NO_BOX, *models, _ROUNDS, cv2.GC_INIT_WITH_MASK)
     except cv2.error as error:
         raise InputError(
-            "`box`: too few pixels of object or background are near it to compare their colours; draw a larger "
+            "`box`: too few pixels of subject or background are near it to compare their colours; draw a larger "
             "box, or one that leaves some background outside"
         ) from error
     inside = _is_foreground(small_labels)

@@ -31,16 +31,16 @@ _PIXELS = 1.5
 _DOUBT = (0.05, 0.95)
 """The values between which a segmenter hesitates: few of them ever reach 0 and 1."""
 _EMPTY = {
-    "box": "draw the box closer around the object, or mark some of it with `sure_foreground`",
+    "box": "draw the box closer around the subject, or mark some of it with `sure_foreground`",
     "key": "lower `key_tolerance`, or give the exact colour of the screen, such as `key=#00b140`",
-    "plate": "give the photo that shows the object, and a plate without it",
-    "segmenter": "use another model, or show where the object is with `box`",
+    "plate": "give the photo that shows the subject, and a plate without it",
+    "segmenter": "use another model, or show where the subject is with `box`",
 }
 _FULL = {
-    "box": "draw the box closer around the object, or mark background with `sure_background`",
+    "box": "draw the box closer around the subject, or mark background with `sure_background`",
     "key": "raise `key_tolerance`, or give the exact colour of the screen, such as `key=#00b140`",
     "plate": "take the plate from the same place and in the same light, or use `box`",
-    "segmenter": "use another model, or show where the object is with `box`",
+    "segmenter": "use another model, or show where the subject is with `box`",
 }
 
 
@@ -145,7 +145,7 @@ class MaskMaker:
 
     def nothing(self, name: str, *, full: bool) -> InputError:
         """Return the error for a photo none of whose pixels is sure to be object or, `full`, all of whose are."""
-        what, fix = ("no background", _FULL) if full else ("no object", _EMPTY)
+        what, fix = ("no background", _FULL) if full else ("no subject", _EMPTY)
         return InputError(f"{name}: `{self.way}` found {what}; {fix[self.way]}", parameter=self.way)
 
     def _mask(self, image: NDArray[np.uint8], name: str) -> SoftMask:

@@ -46,7 +46,7 @@ def mask_from_plate(image: NDArray[np.uint8], plate: NDArray[np.uint8], name: st
     if plate.shape != image.shape:
         raise InputError(
             f"{name}: is {plate.shape[1]}x{plate.shape[0]}, the photo is {image.shape[1]}x{image.shape[0]}; a clean "
-            "plate must show the same view at the same size, without the object"
+            "plate must show the same view at the same size, without the subject"
         )
     shift = _shift(image, plate, name)
     moved = _moved(plate, shift)

@@ -67,7 +67,7 @@ def test_resuming_leaves_what_is_whole_and_does_the_rest(light: NDArray[Any], tm
     again = run("ltm-infer", *arguments, "--resume", "--depth", "16")
     assert_one_line(again, 2, "was started with other settings: without --depth, now --depth 16")
     again = run("ltm-infer", *arguments, "--resume", "--plan", "grid")
-    assert_one_line(again, 2, "was started with other settings: plan adaptive, margin 6, now plan grid, step 16")
+    assert_one_line(again, 2, "was started with other settings: --plan adaptive --margin 6, now --plan grid --step 16")
     (tmp_path / "out" / ".ltm-infer.json").write_text("{")
     assert_one_line(run("ltm-infer", *arguments, "--resume"), 1, ".ltm-infer.json", "delete it")
 
@@ -277,8 +277,8 @@ def test_results_of_other_settings_are_not_taken_for_done(light: NDArray[Any], t
     assert {read_levels(path).dtype for path in finished(tmp_path / "out")} == {np.dtype(np.uint16)}
     other = run("ltm-infer", *deep, "--resume", "--engine", TINY_ENGINE)
     assert other.code == 2
-    assert "other settings: engine onnxruntime-cpu 32x32, weights " in other.err.splitlines()[-1]
-    assert "; precision fp32, now precision unknown; " in other.err
+    assert "other settings: --engine (onnxruntime-cpu 32x32, weights " in other.err.splitlines()[-1]
+    assert "; an engine in fp32, now an engine in unknown; " in other.err
 
 
 def test_one_bar_on_a_terminal(light: NDArray[Any], tmp_path: Path, mean_onnx: Path) -> None:

@@ -49,9 +49,7 @@ def test_photos_and_folders_are_refined(folders: tuple[Path, Path], tmp_path: Pa
     np.testing.assert_array_equal(pixels_of(tmp_path / "many" / "a.png"), found)
     again = called("ltm-infer", images, trimaps, "-o", tmp_path / "many", "--resume", *_ENGINE)
     assert again.code == 2
-    assert (
-        "was started with other settings: plan adaptive, margin 6, refined, now plan adaptive, margin 6;" in again.err
-    )
+    assert "was started with other settings: --refine, now --no-refine; give" in again.err
 
 
 def test_what_the_authors_made_is_not_refined(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -157,6 +157,25 @@ def test_one_keyframe_is_warned_of(shot: Path, tmp_path: Path) -> None:
     assert "one side only" not in both.err
 
 
+@pytest.mark.parametrize("kind", ["trimap", "mask"])
+def test_keyframes_that_contradict_each_other_are_warned_of(kind: str, shot: Path, tmp_path: Path) -> None:
+    """The last one marks what the first one says is background."""
+    elsewhere = np.zeros_like(frame(0)[1])
+    elsewhere[:20, :40] = 255
+    for index, key in ((0, frame(0)[1]), (COUNT - 1, elsewhere)):
+        values = key if kind == "trimap" else np.where(key == 255, np.uint8(255), np.uint8(0))
+        save(tmp_path / "k" / f"frame_{FIRST + index}.png", values)
+    given = (tmp_path / "k",) if kind == "trimap" else ("--mask", tmp_path / "k", "--unknown", "3")
+    looks = (*given, "--keyframes", "--preview")
+    said = "the keyframes before and after contradict each other about 100% of the subject, which is unknown in these "
+    clip = infer(shot / "clip.mkv", *looks, tmp_path / "look.mkv", "--first-number", str(FIRST))
+    assert f"ltm-infer: frame 1002 to frame 1008: {said}frames; check both keyframes, or draw " in clip.err
+    folder = infer(shot / "i", *looks, tmp_path / "looks")
+    assert f"ltm-infer: frame_1002 to frame_1008: {said}frames; " in folder.err
+    assert folder.err.count("contradict") == clip.err.count("contradict") == 1, "once for the frames between"
+    assert "contradict" not in infer(shot / "i", shot / "k", "--keyframes", "--preview", tmp_path / "looks").err
+
+
 @pytest.mark.parametrize("options", [(), ("--steady",)], ids=["plain", "steady"])
 def test_a_clip_with_keyframes_is_resumed(
     options: tuple[str, ...], shot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -151,13 +151,14 @@ def test_a_photo_a_folder_and_a_clip_are_matted(here: Path, mean_onnx: Path) -> 
     np.testing.assert_array_equal(load("mattes/two.png"), load("alpha.png"))
     assert "2 already done" in infer(mean_onnx, *options).out
     other = called("ltm-infer", *options, "--key-tolerance", "0.3", "--engine", mean_onnx)
-    assert_one_line(other, 2, "was started with other settings: masks")
+    assert_one_line(other, 2, "was started with other settings: without --key-tolerance, now --key-tolerance 0.3; give")
     other = called("ltm-infer", *options, "--no-refine", "--engine", mean_onnx, "--device", "cpu")
-    assert_one_line(other, 2, "was started with other settings: plan")
+    assert_one_line(other, 2, "was started with other settings: --refine, now --no-refine; give")
     frames = [before_screen(), before_screen(noise=1), np.full((*HW, 3), (70, 172, 89), np.uint8)]
     save_clip(here / "clip.mkv", [codes(frame) for frame in frames], kind="yuv444p")
     result = infer(mean_onnx, "clip.mkv", "--key", "#46ac59", "-o", "matte.mkv", "--no-sound", "--preview", "look.mov")
     assert "3 frames" in result.out
+    assert ", refined, unknown band 8 px on each side of the edge (automatic)" in result.out
     look = read_clip(here / "look.mov")[0][0].to_ndarray(format="rgb24").astype(int)
     yellow = (look[..., 0] > 200) & (look[..., 1] > 170) & (look[..., 2] < 90)
     assert yellow.sum() > 100, "where the mask is half sure"
@@ -232,7 +233,7 @@ WRONG: dict[str, tuple[str, int, str]] = {
     "no object": (
         "ltm-trimap plate.png -o t.png --clean-plate plate.png",
         1,
-        "--clean-plate found no object; give",
+        "--clean-plate found no subject; give",
     ),
     "no screen": (
         "ltm-trimap strokes.png -o t.png --key auto",

@@ -228,7 +228,7 @@ def test_resuming_looks_at_the_weights_that_are_served(
     assert requests.read_text()
     home = infer(*job, "--engine", small_onnx, "--resume")
     assert (home.code, ", 2 already done" in home.out) == (0, True), "the same weights, here or there"
-    assert_one_line(infer(*job, "--resume"), 2, "was started with other settings: engine")
+    assert_one_line(infer(*job, "--resume"), 2, "was started with other settings: --engine (")
     unknown = f"grpc://{address}/originless"
     assert_one_line(infer(*job, "--engine", unknown, "--resume"), 2, unknown, "does not report its weights", "--resume")
     assert infer(*job, "--engine", unknown).code == 0

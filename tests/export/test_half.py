@@ -14,7 +14,7 @@ from litematting_deploy.export.spec import STAGES, ExportSpec
 from litematting_deploy.export.verify import alpha_of, random_inputs
 from litematting_deploy.model import load_checkpoint
 from litematting_deploy.sidecar import read_sidecar
-from tests.conftest import assert_one_line, run
+from tests.conftest import Run, assert_one_line, run
 
 LIMIT = 0.2
 """Random weights lose far more than trained ones."""
@@ -49,10 +49,13 @@ def test_the_layers_that_lose_most_are_named(loud: Path) -> None:
 def test_an_export_that_fails_says_what_to_keep_and_that_passes(loud: Path, tmp_path: Path) -> None:
     output = tmp_path / "m.onnx"
     failed = run("ltm-export", loud, "-o", output, *SMALL)
-    assert_one_line(failed, 1, "not written", "lose most: out (up to", "keep them in float32: --float32 out", "or use")
+    *stages, error = failed.err.splitlines()
+    assert stages == ["ltm-export: building the graph", "ltm-export: comparing with the PyTorch model"]
+    said = ("not written", "lose most: out (up to", "keep them in float32: --float32 out", "or use")
+    assert_one_line(Run(failed.code, failed.out, error), 1, *said)
     assert not output.exists()
-    done = run("ltm-export", loud, "-o", output, *SMALL, "--float32", "out")
-    assert done.code == 0, done.err
+    done = run("ltm-export", loud, "-o", output, *SMALL, "--float32", "out", "--quiet")
+    assert (done.code, done.err) == (0, "")
     types = {tensor.name: tensor.data_type for tensor in onnx.load(output).graph.initializer}
     assert types["out.0.weight"] == onnx.TensorProto.FLOAT
     assert types["layer1.0.weight"] == onnx.TensorProto.FLOAT16

@@ -40,8 +40,8 @@ def test_resuming_with_others_is_refused(tmp_path: Path) -> None:
 
 
 def test_all_that_differs_is_told_in_the_words_of_the_options(tmp_path: Path) -> None:
-    before = {"unknown": "2%", "adaptive": True, "plan": "grid", "depth": None}
-    now = {"unknown": "15 mask_labels=7", "adaptive": False, "plan": "adaptive", "depth": None}
+    before = {"unknown": "2%", "adaptive": True, "plan": "grid, step 320, refined", "depth": None}
+    now = {"unknown": "15 mask_labels=7", "adaptive": False, "plan": "adaptive, margin 128", "depth": None}
     keep_settings(tmp_path, before, None)
     for joins, remedy in (("resume", "or leave `resume` out"), ("shard", "or delete .ltm-infer.json there")):
         with pytest.raises(UsageError) as failure:
@@ -49,8 +49,37 @@ def test_all_that_differs_is_told_in_the_words_of_the_options(tmp_path: Path) ->
         assert "other settings: `unknown_width=2%`, now `unknown_width=15` (the default) `mask_labels=7`; " in str(
             failure.value
         )
-        assert "; `adaptive`, now without `adaptive`; plan grid, now plan adaptive; " in str(failure.value)
+        assert (
+            "; `adaptive`, now without `adaptive`; `plan=grid` `step=320`, now `plan=adaptive` `margin=128`; "
+            "`refine`, now `refine=False`; "
+        ) in str(failure.value)
         assert remedy in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        ({"masks": None}, {"masks": {"key": "green"}}, "without `key`, now `key=green`; "),
+        ({"masks": {"box": [1, 2, 3, 4]}}, {"masks": {"box": [1, 2, 3, 5]}}, "`box=1,2,3,4`, now `box=1,2,3,5`; "),
+        ({"masks": {"plate": "0a1b"}}, {"masks": {"plate": "ffff"}}, "`plate` (0a1b), now `plate` (ffff); "),
+        ({"masks": {"key": "blue", "largest": 1}}, {"masks": {"key": "blue"}}, "`largest=1`, now without `largest`; "),
+        ({"device": "cpu"}, {"device": "server"}, "`device=cpu`, now `device=server`; "),
+        ({"engine": "a 64x64, weights 1"}, {"engine": "a 64x64, weights 2"}, "`engine` (a 64x64, weights 1), now "),
+        ({"precision": "fp32"}, {"precision": "fp16"}, "an engine in fp32, now an engine in fp16; "),
+        ({"results": ["m.mov: prores4444 alpha"]}, {"results": ["m.mkv: ffv1 grey"]}, "results m.mov: prores4444 "),
+        ({}, {"plan": "adaptive, margin 8"}, "`plan` not recorded, now `plan=adaptive` `margin=8`; "),
+    ],
+)
+def test_options_are_named_rather_than_what_they_are_noted_as(
+    before: dict[str, Any], now: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    keep_settings(tmp_path, before, None)
+    with pytest.raises(UsageError) as failure:
+        keep_settings(tmp_path, now, "resume")
+    assert f"other settings: {said}" in str(failure.value)
+    assert str(failure.value).endswith(
+        "; give the earlier options to continue, or leave `resume` out to make all results again"
+    )
 
 
 def test_the_default_may_be_spelled_out(tmp_path: Path) -> None:
@@ -150,7 +179,8 @@ def test_auto_is_the_engine_that_a_folder_was_begun_with(
     noted = json.loads((out / SETTINGS).read_text())
     assert (noted["device"], noted["precision"]) == ("openvino", "fp32")
     with pytest.raises(
-        UsageError, match=r"settings: engine openvino-cpu 32x32, .*, now engine onnxruntime-cpu .*; device "
+        UsageError,
+        match=r"settings: `engine` \(openvino-cpu 32x32, .*, now `engine` \(onnxruntime-cpu .*; `device=openvino`",
     ) as no:
         matte_folder(images, trimaps, out, engine=mean_onnx, device="cpu", **joins)
     assert no.value.parameter == next(iter(joins))
@@ -257,5 +287,5 @@ def test_what_an_older_version_did_not_record(tmp_path: Path) -> None:
     job = JobSpec(images="i", source="t", output=OutputSpec(alpha="o"), shard="1/2")
     keep_settings(tmp_path, {"depth": "8"}, None)
     assert as_begun(job, tmp_path) is job
-    with pytest.raises(UsageError, match="settings: device not recorded, now device cpu; run all shards with"):
+    with pytest.raises(UsageError, match="settings: `device` not recorded, now `device=cpu`; give all shards the same"):
         keep_settings(tmp_path, {"device": "cpu", "depth": "8"}, "shard")

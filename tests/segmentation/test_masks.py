@@ -70,7 +70,7 @@ def test_no_screen_says_what_to_try() -> None:
     for key in ("red", "#12", "#808080"):
         with pytest.raises(UsageError, match=r"`key` must be .*; got"):
             mask_from_key(grey, key)
-    with pytest.raises(InputError, match="`key` found no object; lower `key_tolerance`"):
+    with pytest.raises(InputError, match="`key` found no subject; lower `key_tolerance`"):
         make_trimap(np.full((60, 80, 3), (40, 180, 60), np.uint8), key="green")
 
 
@@ -95,7 +95,7 @@ def test_a_plate_of_something_else_is_refused() -> None:
         mask_from_plate(image, plate[:, :160])
     with pytest.raises(InputError, match=r"is shifted by .* as if the camera had moved"):
         mask_from_plate(image, np.roll(plate, 30, axis=1))
-    with pytest.raises(InputError, match="`plate` found no object; give the photo that shows the object"):
+    with pytest.raises(InputError, match="`plate` found no subject; give the photo that shows the subject"):
         make_trimap(plate, plate=plate)
 
 
