@@ -125,7 +125,7 @@ def compressed(scene: MovingScene, rate: int) -> MovingScene:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
     file.seek(0)
-    with av.open(file) as clip:
+    with av.open(file, "r") as clip:
         images = [frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)]
     return replace(scene, images=np.stack(images))
 
