@@ -43,6 +43,7 @@ BANNED_IN_MESSAGES = {
     r"\bnot here\b": "not installed, unavailable",
     r"\bis not there\b": "was not found",
     r"\bgoes (?:from|to)\b": "ranges from",
+    r'(?<![-_"])\bbeside\b': "next to",
     r"\b(?:[Ff]ind|no|around|select) (?:the )?object\b": "subject, as the glossary has it",
     r"^Of\b": "the noun itself: help of an option begins with a verb or with what the value is",
 }

@@ -96,7 +96,7 @@ bench_option = functools.partial(option, BenchSpec, heading=WHAT)
     help="Largest accepted difference from the alpha of PyTorch in fp32.  [default: 0.001; fp16 and tf32 0.005]",
 )
 @bench_option(
-    "--variants", help="Also count the operations of the paper's ablations, and print its tables beside ours."
+    "--variants", help="Also count the operations of the paper's ablations, and print its tables next to ours."
 )
 @bench_option(
     "--trust",

@@ -253,7 +253,7 @@ made_mask_options = adding(
         "--segmenter",
         metavar="FILE.onnx",
         help="Find the subject with a segmentation network of your own, on --device: U2-Net, IS-Net, BiRefNet, MODNet, "
-        "RMBG-1.4, or any other that FILE.toml beside it describes.",
+        "RMBG-1.4, or any other that FILE.toml next to it describes.",
     ),
     made_option(
         "--sure-foreground",

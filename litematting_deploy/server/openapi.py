@@ -34,7 +34,7 @@ SAID = {
     "largest": "How many of the largest pieces of a mask are kept.",
     "refine": "Refine the alpha by the photo's own colours, or not.",
     "premultiplied": "The cut-out's colours times its alpha, or not.",
-    "depth": "Depth of the result; by default nothing of the photo is lost.",
+    "depth": "Bit depth of the result; by default, enough to keep the photo's.",
     "format": "Format of the result; by default PNG, and OpenEXR for OpenEXR photos.",
     "exposure": "Stops, applied to an OpenEXR photo for the network alone.",
     "layer": "Layer of an OpenEXR photo.",

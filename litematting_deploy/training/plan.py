@@ -50,7 +50,7 @@ def plan(recipe: Recipe, sources: Sequence[Source], session: Session) -> list[st
             "smaller crop or batch in the recipe"
         )
     count = f"{megapixels:.0f}" if megapixels >= 10 else f"{megapixels:.2g}"
-    where = "" if session.device.type == "cpu" else " on the GPU and beside it"
+    where = "" if session.device.type == "cpu" else " on the GPU and in main memory together"
     return [
         f"plan: {recipe.steps} steps, {recipe.samples * spec.devices} samples, {count} megapixels; "
         f"{recipe.validation_scenes} validation scenes every {recipe.validate_every} steps, at the start and at the "

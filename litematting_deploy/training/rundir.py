@@ -125,8 +125,7 @@ def reopen(run: Path, by: str = "resume") -> Begun:
         raise CheckpointError(f"{error}; start a new run from its weights with `init={run / WEIGHTS}`") from error
     if begun.libraries and not os.path.isdir(begun.libraries):
         raise UsageError(
-            f"{file}: libraries is {begun.libraries}, which is not a folder; create it if the alphas shall be drawn "
-            "there"
+            f"{file}: libraries is {begun.libraries}, which is not a folder; create it to draw the alphas there"
         )
     return begun
 

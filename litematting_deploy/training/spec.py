@@ -73,7 +73,7 @@ class TrainSpec(Spec):
                 if getattr(self, name) is not None:
                     raise UsageError(f"`{by}` {_FIX[by].format(name)}", parameter=name)
         if self.encoder_minutes is not None and self.encoder is None:
-            raise UsageError("`encoder_minutes` applies only to `encoder`; add that, or leave this out")
+            raise UsageError("`encoder_minutes` requires `encoder`; add it, or leave `encoder_minutes` out")
 
 
 class Session(NamedTuple):
