@@ -1,6 +1,7 @@
 """What clients ask for over HTTP, and what they get: the files of the command, or its sentence."""
 
 import io
+import re
 import socket
 import zipfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from litematting_deploy.cli.command import with_flags
 from litematting_deploy.cli.infer import main as infer
 from litematting_deploy.server.form import FILES, TEXTS
 from litematting_deploy.server.openapi import SAID
-from tests.conftest import called
+from tests.conftest import ROOT, called
 from tests.docs.pages import blocks
 from tests.server.conftest import HW, MATTE, MEGAPIXELS, Served, photo_of, trimap_of
 
@@ -239,6 +240,9 @@ def test_what_it_says_of_itself(service: Served) -> None:
     form = document["paths"][MATTE]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert set(form["properties"]) == set(SAID) == {*FILES, *TEXTS, "result"}
     assert form["properties"]["depth"]["enum"] == ["8", "16", "half", "float"]
+    answers = document["paths"][MATTE]["post"]["responses"]
+    table = (ROOT / "docs" / "how-to" / "serve.md").read_text().partition("## Errors")[2].partition("\n## ")[0]
+    assert set(answers) == {"200", *re.findall(r"\b[45]\d\d\b", " ".join(re.findall(r"^\| ([\d, ]+) \|", table, re.M)))}
     page = get("/")
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert all(f"<code>{name}</code>" in page.text for name in SAID)
