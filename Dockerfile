@@ -1,4 +1,4 @@
-# Every command, on the CPU. Build it with docker build -t litematting . and see docs/how-to/container.md.
+# Mattes of photos and clips, and the service, on the CPU. Build it with docker build -t litematting . and see docs/how-to/container.md.
 ARG PYTHON=3.13
 FROM python:${PYTHON}-slim
 ARG EXTRAS=cpu,video,serve

@@ -22,7 +22,7 @@ cp -r "$repository/container" source/
 for name in $(sed -n 's/^!//p' "$repository/.dockerignore"); do cp -r "$repository/$name" source/; done
 
 # The image, as the Dockerfile's RUN makes it.
-chroot . sh /source/container/install.sh cpu,video
+chroot . sh /source/container/install.sh "$(sed -n 's/^ARG EXTRAS=//p' "$repository/Dockerfile")"
 cp source/container/check.sh check.sh
 rm -rf source tmp/* root/.cache
 

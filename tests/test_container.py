@@ -72,6 +72,13 @@ def test_services_are_confined() -> None:
         assert (ROOT / ("Dockerfile" if build == "." else build["dockerfile"])).is_file()
 
 
+def test_no_service_needs_the_variables_of_another() -> None:
+    """Compose replaces variables in the whole file for every command: `matte` would need the token of `serve`."""
+    text = (ROOT / "compose.yaml").read_text()
+    assert re.findall(r"\$\{(\w+)(:?-)?", text) == [("LTM_USER", ":-")], "a variable without a default"
+    assert yaml.safe_load(text)["services"]["serve"]["environment"] == ["LTM_SERVE_TOKEN"], "passed on as it is"
+
+
 @pytest.mark.slow
 @pytest.mark.heavy
 def test_the_image_in_a_root_of_its_own(tmp_path: Path) -> None:

@@ -130,7 +130,8 @@ def check_length(headers: Headers, limit: int) -> None:
 
 def check_multipart(headers: Headers) -> None:
     """Refuse a body that is no form with files."""
-    if not headers.get("content-type", "").startswith("multipart/form-data"):
+    kind, _, _ = headers.get("content-type", "").partition(";")
+    if kind.strip().lower() != "multipart/form-data":
         raise HTTPException(415, "multipart/form-data is required")
 
 

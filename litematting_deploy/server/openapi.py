@@ -44,10 +44,15 @@ SAID = {
 _ERRORS = {
     "400": "Fields that contradict each other, or are none of this form.",
     "401": "The token is missing or wrong.",
+    "403": "The request comes from a page of another site.",
     "408": "The body took too long.",
+    "411": "Content-Length is missing.",
     "413": "The body is too large.",
+    "415": "The body is no multipart/form-data.",
+    "421": "The host name is none of this server's.",
     "422": "A picture that is damaged, too large or does not fit the others, or in which nothing is found.",
     "429": "The queue is full; Retry-After says for how many seconds.",
+    "507": "The server is out of disk space or memory.",
 }
 _EXAMPLES = {
     "The alpha of a photo and its trimap": "-F photo=@photo.jpg -F trimap=@trimap.png -o alpha.png",

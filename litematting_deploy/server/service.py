@@ -120,6 +120,12 @@ class Service:
                 )
         except TimeoutError:
             raise HTTPException(408, f"the body has not come within {UPLOAD_S} s") from None
+        except HTTPException as unread:
+            raise HTTPException(
+                unread.status_code,
+                f"the form cannot be read ({unread.detail.rstrip('.')}); send multipart/form-data in which each file "
+                f"has a name, and each text at most {_TEXT_BYTES} bytes",
+            ) from None
         try:
             form = Form.of([(name, _part(part)) for name, part in sent.multi_items()])
             job = await asyncio.to_thread(self._prepared, form, folder)

@@ -25,14 +25,24 @@ def block(word: str) -> Block:
 
 def slurm(folder: Path) -> list[list[str]]:
     """Run the script as each task of its array, with a command that only writes down its words."""
+    first, last = map(int, re.findall(r"--array=(\d+)-(\d+)", block("#SBATCH").text)[0])
+    return slurm_tasks(folder, list(range(first, last + 1)))
+
+
+def slurm_tasks(folder: Path, tasks: list[int]) -> list[list[str]]:
+    """Run the script as an array of tasks."""
     script = block("#SBATCH").text
-    first, last = map(int, re.findall(r"--array=(\d+)-(\d+)", script)[0])
     recorder = folder / "ltm-infer"
     recorder.write_text('#!/bin/sh\nprintf "%s\\n" "$0" "$@"\n')
     recorder.chmod(0o755)
     started = []
-    for task in range(first, last + 1):
-        own = {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_COUNT": str(last - first + 1)}
+    for task in tasks:
+        own = {
+            "SLURM_ARRAY_TASK_ID": str(task),
+            "SLURM_ARRAY_TASK_COUNT": str(len(tasks)),
+            "SLURM_ARRAY_TASK_MIN": str(min(tasks)),
+            "SLURM_ARRAY_TASK_MAX": str(max(tasks)),
+        }
         environment = {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", **own}
         done = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, check=True)
         started.append(["ltm-infer", *done.stdout.splitlines()[1:]])
@@ -89,3 +99,9 @@ def test_tasks_are_commands_that_share_all_frames_out(scheduler: Any, tmp_path: 
         assert context.params["resume"] is True
         done += shard(frames, context.params["shard"])
     assert sorted(done) == frames
+
+
+def test_slurm_tasks_that_are_submitted_again_have_their_old_parts(tmp_path: Path) -> None:
+    """By `sbatch --array=3,7`, which makes an array of two."""
+    whole = slurm(tmp_path)
+    assert slurm_tasks(tmp_path, [3, 7]) == [whole[2], whole[6]]

@@ -1,6 +1,7 @@
 """What clients ask for over HTTP, and what they get: the files of the command, or its sentence."""
 
 import io
+import re
 import socket
 import zipfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from litematting_deploy.cli.command import with_flags
 from litematting_deploy.cli.infer import main as infer
 from litematting_deploy.server.form import FILES, TEXTS
 from litematting_deploy.server.openapi import SAID
-from tests.conftest import called
+from tests.conftest import ROOT, called
 from tests.docs.pages import blocks
 from tests.server.conftest import HW, MATTE, MEGAPIXELS, Served, photo_of, trimap_of
 
@@ -202,6 +203,10 @@ def test_names_of_files_lead_nowhere(service: Served, pictures: Path, name: str)
 def test_what_is_no_form_is_refused(service: Served) -> None:
     post, form = service.client.post, {"Content-Type": "multipart/form-data; boundary=x"}
     assert post(MATTE, json={}).status_code == 415
+    other = {"Content-Type": "multipart/form-database; boundary=x"}
+    assert post(MATTE, content=b"--x--", headers=other).status_code == 415
+    upper = post(MATTE, content=b"--x--", headers={"Content-Type": "Multipart/Form-Data; boundary=x"})
+    assert (upper.status_code, upper.json()["field"]) == (400, "photo"), "names of types have no case"
     assert post(MATTE, content=iter([b"x"]), headers=form).status_code == 411
     # Only the head is sent: the answer does not wait for the rest.
     host, _, port = service.address.rpartition("/")[2].partition(":")
@@ -210,6 +215,10 @@ def test_what_is_no_form_is_refused(service: Served) -> None:
         connection.sendall(f"{head}\r\n\r\n".encode())
         assert int(connection.recv(100).split()[1]) == 413
     assert post(MATTE, content=b"no boundary", headers=form).status_code == 400
+    # As curl sends it with photo=<photo.jpg in place of photo=@photo.jpg: without a name it is a text.
+    unnamed = post(MATTE, files={"photo": (None, bytes(20_000))})
+    assert unnamed.status_code == 400
+    assert "each file has a name, and each text at most 10000 bytes" in unnamed.json()["error"]
     many = [("mask_labels", (None, "1"))] * 300
     assert post(MATTE, files=many).status_code == 400
     assert post(MATTE, files={"key": (None, "x" * 20_000)}).status_code in (400, 413)
@@ -231,6 +240,9 @@ def test_what_it_says_of_itself(service: Served) -> None:
     form = document["paths"][MATTE]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert set(form["properties"]) == set(SAID) == {*FILES, *TEXTS, "result"}
     assert form["properties"]["depth"]["enum"] == ["8", "16", "half", "float"]
+    answers = document["paths"][MATTE]["post"]["responses"]
+    table = (ROOT / "docs" / "how-to" / "serve.md").read_text().partition("## Errors")[2].partition("\n## ")[0]
+    assert set(answers) == {"200", *re.findall(r"\b[45]\d\d\b", " ".join(re.findall(r"^\| ([\d, ]+) \|", table, re.M)))}
     page = get("/")
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert all(f"<code>{name}</code>" in page.text for name in SAID)
