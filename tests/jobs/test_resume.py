@@ -99,7 +99,7 @@ def test_the_default_may_be_spelled_out(tmp_path: Path) -> None:
 
 def test_a_default_that_follows_from_another_setting_is_not_told(tmp_path: Path) -> None:
     keep_settings(tmp_path, {"format": None, "premultiplied": None}, None)
-    with pytest.raises(UsageError, match=r"other settings: without `format`, now `format=tiff`; use the same"):
+    with pytest.raises(UsageError, match=r"other settings: without `format`, now `format=tiff`; give the earlier"):
         keep_settings(tmp_path, {"format": "tiff", "premultiplied": None}, "resume")
     keep_settings(tmp_path, {"format": "exr", "premultiplied": None}, None)
     with pytest.raises(UsageError, match=r"settings: without `premultiplied`, now `premultiplied=False`; use"):
