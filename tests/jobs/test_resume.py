@@ -102,7 +102,9 @@ def test_a_default_that_follows_from_another_setting_is_not_told(tmp_path: Path)
     with pytest.raises(UsageError, match=r"other settings: without `format`, now `format=tiff`; give the earlier"):
         keep_settings(tmp_path, {"format": "tiff", "premultiplied": None}, "resume")
     keep_settings(tmp_path, {"format": "exr", "premultiplied": None}, None)
-    with pytest.raises(UsageError, match=r"settings: without `premultiplied`, now `premultiplied=False`; give the earlier"):
+    with pytest.raises(
+        UsageError, match=r"settings: without `premultiplied`, now `premultiplied=False`; give the earlier"
+    ):
         keep_settings(tmp_path, {"format": "exr", "premultiplied": False}, "resume")
 
 
