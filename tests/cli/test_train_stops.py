@@ -157,7 +157,7 @@ def test_a_checkpoint_with_damaged_bytes_is_not_gone_on_from(
     ("words", "code", "parts"),
     [
         ("{tiny} --photos {photos} -o {run} --minutes nan", 2, ("--minutes must be above 0", "nan")),
-        ("{tiny} --photos {photos} -o {run} --encoder-minutes 3", 2, ("--encoder-minutes applies only to --encoder",)),
+        ("{tiny} --photos {photos} -o {run} --encoder-minutes 3", 2, ("--encoder-minutes requires --encoder",)),
         ("{tiny} --photos {photos} -o {run} --encoder {here}/x.jpg", 1, ("x.jpg: ", ".npz; got '.jpg'")),
         ("{tiny} --photos {photos} -o {run} --encoder {here}/x.npz", 1, ("x.npz: no such file; give",)),
         ("{large} --photos {photos} -o {run}", 2, ("large.toml: crop is 320, but procedural.size only 64", "480")),
