@@ -1,5 +1,6 @@
 """The page in a real browser, from the photo to what is downloaded."""
 
+import contextlib
 import io
 import json
 import os
@@ -13,7 +14,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, ConsoleMessage, Download, Locator, Page, Request, ViewportSize, expect
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Download,
+    Locator,
+    Page,
+    Request,
+    ViewportSize,
+    expect,
+)
+from playwright.sync_api import (
+    TimeoutError as LateError,
+)
 
 from litematting_deploy import Matter, make_trimap
 from litematting_deploy.images.background import Background
@@ -29,6 +42,7 @@ from tests.demo.conftest import Served
 from tests.segmentation.scenes import before_screen, save
 
 PATIENCE_MS = 180_000
+TRIES = 5
 pytestmark = pytest.mark.slow
 
 WIDE = ViewportSize(width=1280, height=1250)
@@ -90,8 +104,14 @@ def fit(page: Page) -> None:
 
 def stroke(page: Page, colour: str, points: list[tuple[float, float]]) -> None:
     """Paint along points in parts of the photo's width and height."""
-    page.click("#editor button[aria-label=Color]")
-    page.click(f"#editor button.color[style*='{colour}']")
+    chosen = page.locator(f"#editor button.color[style*='{colour}']")
+    for _ in range(TRIES):
+        page.click("#editor button[aria-label=Color]")
+        with contextlib.suppress(LateError):  # an answer of the page that comes now closes the palette
+            chosen.click(timeout=5000)
+            break
+    else:
+        pytest.fail(f"no colour {colour} could be chosen")
     expect(page.locator("#editor button.color").first).to_be_hidden()  # else it would cover the photo
     draw(page, points)
 
