@@ -49,9 +49,14 @@ def _asks_less(case: Case) -> bool:
     return case.spec.precision not in (None, "fp32")
 
 
+def _has_onnxruntime() -> bool:
+    """Return whether ONNX Runtime is installed; with OpenVINO alone there is nothing to compare."""
+    return PROVIDERS["cpu"].is_here()
+
+
 def _pays(case: Case) -> bool:
     """Return whether OpenVINO is faster, its start included, or may be and is worth a trial."""
-    if _asks_less(case):  # of an ONNX, OpenVINO alone has a choice
+    if _asks_less(case) or not _has_onnxruntime():  # of an ONNX, OpenVINO alone has a choice
         return True
     patches = math.inf if case.trimap is None else _cells(case)
     trial = earlier_trial(case.spec, case.path)
@@ -91,7 +96,7 @@ RULES = (
 
 def needs_trial(spec: EngineSpec, path: Path, devices: Sequence[str]) -> bool:
     """Return whether it is still to be found out which of `devices`, as `choices` has them, is faster."""
-    return list(devices) == ["openvino", "cpu"] and earlier_trial(spec, path) is None
+    return list(devices) == ["openvino", "cpu"] and _has_onnxruntime() and earlier_trial(spec, path) is None
 
 
 def choices(spec: EngineSpec, path: Path, kind: str, trimap: NDArray[np.uint8] | None = None) -> list[str]:

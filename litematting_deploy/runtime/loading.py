@@ -1,5 +1,6 @@
 """Opening an engine from a file or from the URL of a model on a server, and the options that each kind accepts."""
 
+import contextlib
 import os
 import warnings
 from dataclasses import replace
@@ -111,12 +112,13 @@ def _faster(spec: EngineSpec) -> Engine:
     """
     with _opened(replace(spec, device="cpu")) as other:
         other_s = seconds_per_patch(other)
-    engine = _opened(replace(spec, device="openvino"))
-    trial = Trial(other_s, seconds_per_patch(engine))
-    keep_trial(spec, _path(spec), trial)
-    if trial.gain_s() > 0:
-        return engine
-    engine.close()
+    with contextlib.ExitStack() as opened:
+        engine = opened.enter_context(_opened(replace(spec, device="openvino")))
+        trial = Trial(other_s, seconds_per_patch(engine))
+        keep_trial(spec, _path(spec), trial)
+        if trial.gain_s() > 0:
+            opened.pop_all()  # it stays open
+            return engine
     return _opened(replace(spec, device="cpu"))
 
 

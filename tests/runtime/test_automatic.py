@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -29,8 +30,9 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Sets what is installed, what an earlier trial found, and whether a model is compiled already."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
-    def has(*installed: str, found: Trial | None = None, compiled: bool = False) -> None:
-        monkeypatch.setattr(Provider, "is_here", lambda self: self.device in installed)
+    def has(*installed: str, found: Trial | None = None, compiled: bool = False, onnxruntime: bool = True) -> None:
+        here = {*installed, *(["cpu"] if onnxruntime else [])}
+        monkeypatch.setattr(Provider, "is_here", lambda self: self.device in here)
         monkeypatch.setattr(automatic, "earlier_trial", lambda *_: found)
         monkeypatch.setattr(automatic, "is_compiled", lambda *_: compiled)
 
@@ -88,6 +90,13 @@ def test_a_large_job_is_worth_a_trial(machine: Any) -> None:
     assert chosen(photo(TRIAL_PATCHES - 1)) == ["cpu"]
 
 
+def test_openvino_alone_needs_no_trial(machine: Any) -> None:
+    machine("openvino", found=SLOWER, onnxruntime=False)
+    assert chosen(photo(1)) == ["openvino", "cpu"]
+    machine("openvino", onnxruntime=False)
+    assert not automatic.needs_trial(EngineSpec(), SHIPPED_ENGINE, chosen())
+
+
 class Clocked:
     """In the place of an engine: takes as long as it is told to, by a clock of its own."""
 
@@ -123,7 +132,7 @@ def test_a_trial_takes_the_faster_and_is_not_repeated(
         return opened[-1]
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(Provider, "is_here", lambda self: self.device == "openvino")
+    monkeypatch.setattr(Provider, "is_here", lambda self: self.device in ("openvino", "cpu"))
     monkeypatch.setattr(loading, "_opened", clocked)
     monkeypatch.setattr("time.perf_counter", lambda: Clocked.now)
     spec = EngineSpec()
@@ -135,6 +144,26 @@ def test_a_trial_takes_the_faster_and_is_not_repeated(
     assert len(opened) == tried + 1
     assert trial.earlier_trial(EngineSpec(threads=1), SHIPPED_ENGINE) is None, "with other threads it is another"
     assert resolved(EngineSpec(threads=1)).device == device
+
+
+def test_an_engine_that_fails_in_its_trial_is_closed_and_the_other_serves(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    opened = []
+
+    def clocked(spec: EngineSpec) -> Clocked:
+        opened.append(Clocked(spec.device, 1.0))
+        if spec.device == "openvino":
+            opened[-1].run = Mock(side_effect=DeviceError("out of memory"))  # type: ignore[method-assign]
+        return opened[-1]
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(Provider, "is_here", lambda self: self.device in ("openvino", "cpu"))
+    monkeypatch.setattr(loading, "_opened", clocked)
+    with pytest.warns(UserWarning, match="skipped a device that does not work here: out of memory"):
+        assert load_engine().device == "cpu"
+    assert [one.device for one in opened if not one.closed] == ["cpu"]
+    assert trial.earlier_trial(EngineSpec(), SHIPPED_ENGINE) is None
 
 
 def test_a_damaged_trial_is_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
