@@ -18,7 +18,7 @@ import litematting_deploy
 from tests.conftest import EXAMPLE, ROOT
 
 ASSETS = (
-    *("README.md", "dandelion.jpg", "dandelion_trimap.png", "demo.css", "expected.json", "group_norm.onnx"),
+    *("README.md", "dandelion.jpg", "dandelion_trimap.png", "demo.css", "demo.js", "expected.json", "group_norm.onnx"),
     *("litematting.onnx", "litematting.onnx.json", "litematting.safetensors", "report.html", "tiny.onnx"),
 )
 DATA = {

@@ -39,13 +39,13 @@ def _key(value: int, what: str) -> str:
 
 
 _PALETTE = "The palette button at the left of the photo changes the colour."
-HOW = (
+_HOW = (
     f"{_key(FOREGROUND, 'the subject')}{_key(UNKNOWN, 'its soft edges: hair, fur, smoke')}"
     f"{_key(BACKGROUND, 'background (erases)')}\n\n**Everything unpainted is background.** Only blue areas are "
     f"estimated; the rest stays as you painted it. {_PALETTE}"
 )
 _BOX_STROKE = "circle the subject, or draw one diagonal across it; the box around your stroke is shown in green"
-HOW_BOX = (
+_HOW_BOX = (
     f"{_key(UNKNOWN, _BOX_STROKE)}"
     f"{_key(FOREGROUND, 'optional: what is certainly subject')}{_key(BACKGROUND, 'optional: certainly background')}\n\n"
     f"Green and red help where subject and background have similar colours. {_PALETTE}"
@@ -55,6 +55,20 @@ _LEGEND = (
     "(magenta). Outside the cyan line is sure background, inside the white line sure subject. Yellow line: where the "
     "mask is half sure. Green: the box."
 )
+
+
+def _classes(*kinds: str) -> list[str]:
+    """Return the classes of a part that is shown where one of these ways of marking the subject is chosen."""
+    return ["part", *(f"for-{kind}" for kind in kinds)]
+
+
+def _part(*kinds: str) -> Any:
+    """Return a column that is shown where one of these ways of marking the subject is chosen.
+
+    The style sheet hides the others. An event that did so would go through the server: its answer comes late, and may
+    be lost or undone by the answer to another event.
+    """
+    return gr.Column(elem_classes=_classes(*kinds))
 
 
 class Form:
@@ -76,33 +90,31 @@ class Form:
         gr.Markdown("## 2 · Mark the subject")
         choices = [*_CHOICES[:3], _SEGMENTER, *_CHOICES[3:]] if segmenter else _CHOICES
         self.kind = gr.Radio(choices, value="paint", show_label=False, container=False, elem_id="kind")
-        with gr.Column() as self.painting:
-            self.how = gr.Markdown(HOW)
+        with _part("paint", "box"):
+            gr.Markdown(_HOW, elem_classes=_classes("paint"))
+            gr.Markdown(_HOW_BOX, elem_classes=_classes("box"))
             self.first = gr.Markdown("**Load a photo first.**")
             # Hidden until a photo is loaded: empty, it is a white square, and without a size it misplaces the photo.
             # Gradio's editor shows the brushes in this order, and begins with the first.
             brush = gr.Brush(colors=[(f"rgb{colour}", OPACITY) for colour in BRUSHES.values()], color_mode="fixed")
             self.editor = gr.ImageEditor(label="Paint here", brush=brush, visible=False, elem_id="editor", **_EDITOR)
-        self.screen = gr.Dropdown(
-            ["auto", "green", "blue"],
-            value="auto",
-            allow_custom_value=True,
-            label=f"{LABELS['key']}: auto, green, blue, or a colour such as #00b140",
-            visible=False,
-            elem_id="screen",
-        )
-        with gr.Column(visible=False) as self.filing:
-            self.file = gr.File(label="Mask file", elem_id="source", **picture)
-        with gr.Column(visible=False) as self.band:
+        with _part("key"):
+            label = f"{LABELS['key']}: auto, green, blue, or a colour such as #00b140"
+            colours = {"choices": ["auto", "green", "blue"], "value": "auto", "allow_custom_value": True}
+            self.screen = gr.Dropdown(label=label, elem_id="screen", **colours)
+        with _part("mask", "trimap"):
+            self.file = gr.File(label="Mask or trimap file", elem_id="source", **picture)
+        with _part("box", "key", "segmenter", "mask"):
             label = f"{LABELS['unknown_width']}, on each side of the edge"
             self.unit = gr.Radio(_UNITS, value=AUTOMATIC, label=label, elem_id="unit")
-            self.width = gr.Slider(1, WIDEST_BAND, Band().value, step=1, label="Width", visible=False, elem_id="width")
+            self.width = gr.Slider(1, WIDEST_BAND, Band().value, step=1, label="Width", elem_id="width")
             self.adaptive = gr.Checkbox(False, label="Widen for hair and other fine edges", elem_id="adaptive")
-        with gr.Column(visible=False) as self.meaning:
+        with _part("mask"):
             self.threshold = gr.Textbox(label=f"{LABELS['mask_threshold']}, such as 128 or 50%", elem_id="threshold")
             self.labels = gr.Textbox(label=f"{LABELS['mask_labels']}, such as 7 or 7, 9", elem_id="labels")
-        label = LABELS["trimap_encoding"]
-        self.encoding = gr.Dropdown(_ENCODINGS, value="exact", label=label, visible=False, elem_id="encoding")
+        with _part("trimap"):
+            label = LABELS["trimap_encoding"]
+            self.encoding = gr.Dropdown(_ENCODINGS, value="exact", label=label, elem_id="encoding")
         gr.Markdown("## 3 · Cut out")
         self.run = gr.Button("Cut out", variant="primary", size="lg", elem_id="run")
         gr.Markdown("### New background (optional; the Cut-out download stays transparent)")
