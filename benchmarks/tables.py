@@ -70,7 +70,8 @@ def glance(root: Path) -> str:
             ]
             cells.append(["the authors' inference", "", "", "", *_job(photo["peer"])])
         where = results.environment
-        hardware = [where["cpu"], f"{where['cores']} cores", *(gpu["name"] for gpu in where["gpus"])]
+        widest = [said] if (said := where.get("instruction_set")) else []  # older files lack it
+        hardware = [where["cpu"], *widest, f"{where['cores']} cores", *(gpu["name"] for gpu in where["gpus"])]
         parts += [f"On {', '.join(hardware)}:\n", report.markdown_table(headings, cells)]
     for content in evaluations(root):
         if content["trimap"] == "trimap1":

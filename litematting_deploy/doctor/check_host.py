@@ -15,7 +15,7 @@ from ..engines import Engine
 from ..engines.providers import PROVIDERS
 from ..engines.tensorrt import version as trt
 from ..engines.tensorrt.network import parse
-from ..engines.triton import TritonEngine
+from ..engines.triton import NO_ANSWER, TritonEngine
 from ..errors import DeviceError, ToleranceError
 from ..runtime.cuda.compile import compiled
 from ..runtime.cuda.kernels import source
@@ -98,7 +98,7 @@ def triton() -> Found:
         try:
             TritonEngine(f"grpc://127.0.0.1:{nobody.getsockname()[1]}/litematting", timeout_s=5).close()
         except DeviceError as error:
-            if "no server answers" in str(error):
+            if NO_ANSWER in str(error):
                 return Found(version, "can connect over gRPC; give a server as `engine=grpc://HOST/MODEL`")
             raise
     raise ToleranceError(f"{version}: got an answer from a port where nothing listens; check for a proxy")

@@ -17,9 +17,10 @@ _QUESTION_TIMEOUT_S = 10.0
 _PORT = 8001  # where Triton answers gRPC unless it is told otherwise
 _LARGEST_MESSAGE = 2**31 - 1  # gRPC's own limit; unless told otherwise, it refuses answers above 4 MiB
 _HEADERS = 2**16  # what a request holds beside its patches is far below
+NO_ANSWER = "the server does not answer"
 # gRPC's status -> what to say of it
 _FAILURES = {
-    "UNAVAILABLE": "the server does not answer; start tritonserver there, or correct the address ({said})",
+    "UNAVAILABLE": f"{NO_ANSWER}; start tritonserver there, or correct the address ({{said}})",
     "DEADLINE_EXCEEDED": "no answer within {limit_s:g} s; allow more time with `timeout_s`, or send fewer patches at a "
     "time with `batch`",
     "UNIMPLEMENTED": f"this is not the gRPC port of a Triton server, which is {_PORT} by default ({{said}})",

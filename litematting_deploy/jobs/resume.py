@@ -21,6 +21,8 @@ from .trimaps import band_of, meaning_of
 
 SETTINGS = ".ltm-infer.json"
 _OF_ITS_WAY = "of its way"
+_SERVER = "server"
+"""Noted in place of a device where a server ran the network."""
 _FILES = ("plate", "segmenter", "sure_foreground", "sure_background")
 """Options of masks whose files are recorded by their contents."""
 _OF_MASKS = (*WAYS, "doubt", "largest", "key_tolerance", "key_softness", "sure_foreground", "sure_background")
@@ -67,13 +69,17 @@ def open_begun(job: JobSpec, folder: Path) -> Matter:
 def as_begun(job: JobSpec, folder: Path) -> JobSpec:
     """Return the job with the device in the place of `auto` that `folder` was begun with, where its results stay.
 
+    A server has no device that could be used here, so `auto` stays after one.
+
     Raises `InputError` where the note of it cannot be read.
     """
     automatic = job.engine.device == AUTO and not job.engine.is_served
     if job.joins is None or not automatic or not (folder / SETTINGS).exists():
         return job
     device = _noted(folder).get("device")
-    return replace(job, engine=replace(job.engine, device=device)) if isinstance(device, str) else job
+    if not isinstance(device, str) or device == _SERVER:
+        return job
+    return replace(job, engine=replace(job.engine, device=device))
 
 
 def result_settings(matter: Matter, job: JobSpec) -> dict[str, Any]:
@@ -99,7 +105,7 @@ def result_settings(matter: Matter, job: JobSpec) -> dict[str, Any]:
     unknown = {"trimap": None, "mask": masks, "photo": str(trimap.unknown_width or _OF_ITS_WAY)}
     return {
         "engine": f"{matter.engine.name} {height}x{width}, weights {weights[:12]}",
-        "device": "server" if job.engine.is_served else re.sub(r":\d+$", "", matter.engine.device),
+        "device": _SERVER if job.engine.is_served else re.sub(r":\d+$", "", matter.engine.device),
         "precision": matter.engine.precision,
         "plan": matter.placement,
         "unknown": unknown[trimap.kind],
@@ -169,6 +175,8 @@ def _said(name: str, value: Any) -> str:
         return f"`plan={plan}`" + (f" `{part.replace(' ', '=')}`" if part else "")
     if name in ("engine", *_FILES):
         return f"`{name}` ({value})"
+    if (name, value) == ("device", _SERVER):  # which is no option
+        return "on a server"
     if name == "precision":  # which an artefact decides on, too
         return f"an engine in {value}"
     shown = ",".join(map(str, value)) if isinstance(value, list) else value

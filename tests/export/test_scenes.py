@@ -114,12 +114,26 @@ def test_scenes_in_every_form(norm: Norm, precision: Precision, pooling: Pooling
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize(("norm", "limit"), [("gpu", TOLERANCES["fp16"]), ("group", 0.006)])
-def test_scenes_where_every_half_map_is_rounded(norm: Norm, limit: float) -> None:
+@pytest.mark.parametrize(
+    ("norm", "side", "limit"),
+    [("gpu", 192, TOLERANCES["fp16"]), ("gpu", 256, TOLERANCES["fp16"]), ("group", 192, 0.006), ("group", 256, 0.007)],
+)
+def test_scenes_where_every_half_map_is_rounded(norm: Norm, side: int, limit: float) -> None:
     """The limits are those that docs/explanation/norms.md states."""
-    run = alpha_of(norm, graph(192, "fp16", "matmul", 1, norm), round_halves=True)
+    run = alpha_of(norm, graph(side, "fp16", "matmul", 1, norm), round_halves=True)
     for name in (*NAMES, *GREYS):
-        assert np.abs(run(scene(name, 192, 192).network_inputs()) - exact(name, 192)[0]).max() <= limit, name
+        assert np.abs(run(scene(name, side, side).network_inputs()) - exact(name, side)[0]).max() <= limit, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("norm", ["gpu", "group", "batch", "instance"])
+def test_alpha_of_half_precision_has_the_levels_of_float32(norm: Norm) -> None:
+    """Half precision has 1,024 values between a half and 1, so an alpha that passed through it would be one of them."""
+    run = alpha_of(norm, graph(64, "fp16", "matmul", 1, "gpu" if norm == "gpu" else "group"), round_halves=True)
+    alpha = run(scene("noise of one level", 64, 64).network_inputs())
+    between = alpha[(alpha > 0.01) & (alpha < 0.99)]
+    assert between.size > 100
+    assert (between != between.astype(np.float16)).mean() > 0.9
 
 
 def test_rounding_of_halves_is_that_of_numpy() -> None:

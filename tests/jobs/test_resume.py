@@ -63,7 +63,7 @@ def test_all_that_differs_is_told_in_the_words_of_the_options(tmp_path: Path) ->
         ({"masks": {"box": [1, 2, 3, 4]}}, {"masks": {"box": [1, 2, 3, 5]}}, "`box=1,2,3,4`, now `box=1,2,3,5`; "),
         ({"masks": {"plate": "0a1b"}}, {"masks": {"plate": "ffff"}}, "`plate` (0a1b), now `plate` (ffff); "),
         ({"masks": {"key": "blue", "largest": 1}}, {"masks": {"key": "blue"}}, "`largest=1`, now without `largest`; "),
-        ({"device": "cpu"}, {"device": "server"}, "`device=cpu`, now `device=server`; "),
+        ({"device": "cpu"}, {"device": "server"}, "`device=cpu`, now on a server; "),
         ({"engine": "a 64x64, weights 1"}, {"engine": "a 64x64, weights 2"}, "`engine` (a 64x64, weights 1), now "),
         ({"precision": "fp32"}, {"precision": "fp16"}, "an engine in fp32, now an engine in fp16; "),
         ({"results": ["m.mov: prores4444 alpha"]}, {"results": ["m.mkv: ffv1 grey"]}, "results m.mov: prores4444 "),
