@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import DeviceError
 from ..matting.refine import (
     COARSEST_WEIGHT,
     CONTEXT,
@@ -180,7 +181,13 @@ class _Work:
 
     def _room(self, nbytes: int) -> Buffer:
         """Return new memory for the stream, which `free` gives back."""
-        self._held.append(self._cuda.buffer(nbytes, self._stream))
+        try:
+            self._held.append(self._cuda.buffer(nbytes, self._stream))
+        except DeviceError as error:
+            raise DeviceError(
+                f"{error}; to refine an alpha takes {nbytes / 1e6:.0f} MB more; use a smaller `batch`, leave `refine` "
+                "out, or use `device=cpu`"
+            ) from error
         return self._held[-1]
 
 

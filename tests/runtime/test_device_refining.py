@@ -23,6 +23,7 @@ from tests.matting.test_refine import blurred, strands
 from tests.runtime.cuda.host import HostCuda
 from tests.runtime.cuda.lazy import LazyCuda
 from tests.runtime.test_device import ByAddress, Resident, at
+from tests.runtime.test_device_order import LateEngine
 from tests.runtime.test_matter import IMAGE, TRIMAP, RedIsAlpha
 
 Floats = NDArray[np.float32]
@@ -115,6 +116,22 @@ def test_nothing_is_used_before_it_is_there_or_after_it_is_freed(host_cuda: Host
     scene = drawn(61, 75)
     found = on(LazyCuda(host_cuda.folder, seed), scene, 32, np.uint16)
     np.testing.assert_array_equal(found, on(host_cuda, scene, 32, np.uint16))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_sequence_works_on_no_other_frame(host_cuda: HostCuda, seed: int) -> None:
+    """The network of the next frame is on its way while an alpha is refined."""
+    cuda, frames = (
+        LazyCuda(host_cuda.folder, seed),
+        [(IMAGE[:70, n : n + 90], TRIMAP[:70, n : n + 90]) for n in range(4)],
+    )
+    with Matter(OnDevice(ByAddress(RedIsAlpha()), host_cuda), refine=True) as matter:
+        wanted = list(matter.sequence(frames))
+    with Matter(OnDevice(LateEngine(cuda), cuda, 2), refine=True) as matter:
+        np.testing.assert_array_equal(list(matter.sequence(frames)), wanted)
+        on_device = [tuple(Resident(np.ascontiguousarray(plane)) for plane in frame) for frame in frames]
+        for alpha, there in zip(matter.sequence(on_device), wanted, strict=True):  # type: ignore[arg-type]
+            np.testing.assert_array_equal(at(alpha.address, alpha.shape), there)
 
 
 @pytest.mark.parametrize(("hw", "tile"), [((1, 1), 2048), ((203, 251), 2048), ((301, 470), 64)], ids=str)
@@ -213,7 +230,9 @@ def test_a_device_without_room_says_so_and_keeps_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(host_cuda, "buffer", full)
-        with pytest.raises(DeviceError, match="GPU 0: out of memory"):
+        with pytest.raises(
+            DeviceError, match=r"GPU 0: out of memory; to refine an alpha takes 2 MB more; .*`device=cpu`"
+        ):
             matter(IMAGE, TRIMAP)
     assert host_cuda.held_bytes == before
     np.testing.assert_array_equal(matter(IMAGE, TRIMAP), wanted)
