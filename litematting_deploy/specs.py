@@ -121,8 +121,9 @@ class PlanSpec(Spec):
       `step` pixels. None: adaptive, unless `step` or `published` asks for a grid.
     - `margin`, `step`: in pixels; the accepted range depends on the engine's patches.
     - `published`: reproduce the authors' tiling exactly (640 px patches, 320 px step, truncated output).
-    - `refine`: make the alpha follow the photo's own colours (`matting.refine`), on the host. None: only if its mask
-      was made from the photo, or if alphas are averaged over time; see `refines`.
+    - `refine`: make the alpha follow the photo's own colours (`matting.refine`), on the engine's CUDA device if it runs
+      on one, otherwise on the host. None: only if its mask was made from the photo, or if alphas are averaged over
+      time; see `refines`.
     """
 
     plan: Placement | None = None

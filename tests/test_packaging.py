@@ -23,7 +23,7 @@ ASSETS = (
 )
 DATA = {
     *(f"assets/{name}" for name in ASSETS),
-    *("benchmarks/published.csv", "py.typed", "runtime/cuda/kernels.cu"),
+    *("benchmarks/published.csv", "py.typed", "runtime/cuda/kernels.cu", "runtime/cuda/refining.cu"),
 }
 
 

@@ -41,11 +41,11 @@ MOST_THREADS = 4
 RESIDUAL = 2e-5
 """A tile is solved when no pixel alone would change its alpha by more than that."""
 MOST_STEPS = 150
-_RING = 2
+RING = 2
 """How far pixels meet in the matting Laplacian."""
-_CONTEXT = 4
+CONTEXT = 4
 """Halved pixels around a tile that an alpha is carried over from."""
-_SLOPE_EPSILON = 1e-5
+SLOPE_EPSILON = 1e-5
 
 
 class _Level(NamedTuple):
@@ -69,9 +69,9 @@ def refine(
     levels = [_Level(image, unknown, np.where(unknown, alpha, (trimap == FOREGROUND).astype(np.float32)))]
     if not unknown.any():
         return levels[0].alpha
-    while len(levels) <= HALVINGS and min(levels[-1].alpha.shape) >= 2 * _CONTEXT:
+    while len(levels) <= HALVINGS and min(levels[-1].alpha.shape) >= 2 * CONTEXT:
         levels.append(_halved(levels[-1]))
-    tiles = [[tile for tile in _tiles(level.alpha.shape) if level.unknown[tile].any()] for level in levels]
+    tiles = [[tile for tile in tiles_of(level.alpha.shape, TILE) if level.unknown[tile].any()] for level in levels]
     total, done = sum(map(len, tiles)), 0
     coarser: _Level | None = None
     with ThreadPoolExecutor(min(MOST_THREADS, core_count()), "refine") as pool:
@@ -118,13 +118,13 @@ def _halved(level: _Level) -> _Level:
     return _Level(means(level.image), unknown, np.where(unknown, alpha, np.rint(alpha)))
 
 
-def _tiles(shape: tuple[int, ...]) -> list[Window]:
-    """Return the tiles that cover an image."""
+def tiles_of(shape: tuple[int, ...], tile: int) -> list[Window]:
+    """Return the tiles that cover an image. tile: their side in pixels."""
     height, width = shape
     return [
-        (slice(y, min(y + TILE, height)), slice(x, min(x + TILE, width)))
-        for y in range(0, height, TILE)
-        for x in range(0, width, TILE)
+        (slice(y, min(y + tile, height)), slice(x, min(x + tile, width)))
+        for y in range(0, height, tile)
+        for x in range(0, width, tile)
     ]
 
 
@@ -138,8 +138,8 @@ def _surroundings(tile: Window, unknown: NDArray[np.bool_]) -> Window:
     window = []
     for side, most, axis in ((rows, unknown.shape[0], 1), (columns, unknown.shape[1], 0)):
         (where,) = np.nonzero(part.any(axis=axis))
-        first = max(side.start, side.start + int(where[0]) - _RING)
-        last = min(side.stop, side.start + int(where[-1]) + 1 + _RING, most)
+        first = max(side.start, side.start + int(where[0]) - RING)
+        last = min(side.stop, side.start + int(where[-1]) + 1 + RING, most)
         window.append(slice(first, last))
     return window[0], window[1]
 
@@ -150,7 +150,7 @@ def _carried_over(image: NDArray[np.uint8], half: _Level, window: Window) -> Flo
     image: (H, W, 3) uint8. half: it, halved. Returns (h, w) float32, 0..1.
     """
     rows, columns = (
-        slice(max(side.start // 2 - _CONTEXT, 0), min((side.stop + 1) // 2 + _CONTEXT, most))
+        slice(max(side.start // 2 - CONTEXT, 0), min((side.stop + 1) // 2 + CONTEXT, most))
         for side, most in zip(window, half.alpha.shape, strict=True)
     )
     slopes = _slopes(half.image[rows, columns] / 255, half.alpha[rows, columns].astype(np.float64))
@@ -177,7 +177,7 @@ def _slopes(colours: NDArray[np.float64], alpha: NDArray[np.float64]) -> NDArray
     covariance = np.empty((*alpha.shape, 3, 3))
     for i in range(3):
         covariance[:, :, i] = mean(colours[:, :, i : i + 1] * colours) - middle[:, :, i : i + 1] * middle
-    slopes = np.linalg.solve(covariance + _SLOPE_EPSILON * np.eye(3), apart[..., None])[..., 0]
+    slopes = np.linalg.solve(covariance + SLOPE_EPSILON * np.eye(3), apart[..., None])[..., 0]
     constant = level - (slopes * middle).sum(axis=2)
     return mean(np.dstack([slopes, constant]))
 
@@ -198,9 +198,9 @@ def _solved(level: _Level, window: Window, prior: Floats, weights: Floats) -> Fl
     for axis, (side, most) in enumerate(zip(window, level.unknown.shape, strict=True)):
         edges = np.moveaxis(free, axis, 0)
         if side.start > 0:
-            edges[:_RING] = 0
+            edges[:RING] = 0
         if side.stop < most:
-            edges[-_RING:] = 0
+            edges[-RING:] = 0
     begin = np.where(level.unknown[window], prior, level.alpha[window])
     solved = _conjugate_gradients(Laplacian.of(level.image[window]), weights * free, free, prior, begin)
     return np.clip(solved, 0, 1)

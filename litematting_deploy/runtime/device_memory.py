@@ -93,11 +93,11 @@ class Slot:
     """Memory of one image on its way, on the device and pinned on the host. Grows, never shrinks.
 
     source: photo and trimap. mask: header and bits of the unknown pixels. batches: the table of the patches. output:
-    header and alpha. reading: held while the host reads what came down, which `free` waits for.
+    header and alpha. reading: held while the host reads what came down, or alpha is refined, which `free` waits for.
     """
 
     def __init__(self, cuda: Cuda) -> None:
-        self._cuda, self.reading = cuda, threading.Lock()
+        self._cuda, self.reading = cuda, threading.RLock()
         self.seen, self.uploaded, self.computed, self.downloaded = (cuda.event() for _ in range(4))
         self._device: dict[str, Buffer] = {}
         self._pinned: dict[str, PinnedBuffer] = {}

@@ -18,6 +18,7 @@ from .cuda.arrays import DeviceArray, is_device_array, view
 from .cuda.kernels import Kernels, batch_record, batch_table
 from .cuda.protocol import Buffer, Event
 from .device_memory import HEADER, DeviceMemory, Layout, Planes, Slot, allocate
+from .device_refining import DeviceRefiner, Matte
 from .device_unmixing import DeviceUnmixer
 from .host_stitch import Progress
 from .on_device import OnDevice, Repeated
@@ -32,7 +33,8 @@ class Job:
     """An image on its way, to be collected or given up.
 
     output: header and alpha on the device. on_device: alpha stays there. dtype: that alpha shall have on the host.
-    sources: photo and trimap, kept alive.
+    sources: photo and trimap, kept alive. addresses: of both on the device. refine: alpha is refined when it is
+    collected; until then it is float32.
     """
 
     slot: Slot
@@ -42,6 +44,8 @@ class Job:
     on_device: bool
     dtype: "np.dtype[Any]"
     sources: tuple[Any, Any]
+    addresses: dict[str, int]
+    refine: bool
 
 
 class DeviceStitcher:
@@ -68,16 +72,25 @@ class DeviceStitcher:
         self._planes = Planes(cuda)
 
     @property
+    def _refiner(self) -> DeviceRefiner:
+        return DeviceRefiner(self._cuda, self._kernels)
+
+    @property
     def unmixer(self) -> DeviceUnmixer:
         """What finds foreground colours on this device, also after `close`."""
         return DeviceUnmixer(self._cuda, self._kernels)
 
-    def memory(self, plan: Plan) -> DeviceMemory:
-        """Return what an image with this plan takes on the device; in a sequence, its source and output come twice."""
+    def memory(self, plan: Plan, refine: bool = False) -> DeviceMemory:
+        """Return what an image with this plan takes on the device; in a sequence, its source and output come twice.
+
+        refine: its alpha is refined, which takes as much as is said only if it is unknown everywhere.
+        """
         engine = self._engine.engine
         layout = Layout(plan.image_hw, plan.patch_hw, np.dtype(np.float32))
         records = 1 + -(-len(plan.corners_yx) // engine.batch)
         image = layout.all_bytes + records * self._record.itemsize
+        if refine:
+            image += self._refiner.most_bytes(plan.image_hw)
         return DeviceMemory(image, sum(self._engine.sizes.values()), engine.device_bytes)
 
     def seen(self, pixels: Any) -> Any:
@@ -94,14 +107,16 @@ class DeviceStitcher:
         planned: Callable[[NDArray[np.uint8] | BitMask], Plan],
         dtype: "np.dtype[Any]",
         progress: Progress | None = None,
+        refine: bool = False,
     ) -> Job:
         """Put an image on its way and return, with `progress` only when its last batch is nearly done.
 
         image (H, W, 3) and trimap (H, W) or (H, W, 1) uint8, on the host or on the device, where they must not change
         until `collect`. If both are on the device, so is the alpha. planned: places the patches by the trimap or, if
         that is on the device, by the mask of its unknown pixels; the copies to the device go on meanwhile. dtype: of
-        the alpha, on the device one of `WRITTEN`. Raises `DeviceError`, `InputError` for other values in a trimap, or
-        `UsageError` for a closed engine or another dtype; nothing is left on its way then.
+        the alpha, on the device one of `WRITTEN`. refine: `collect` refines the alpha. Raises `DeviceError`,
+        `InputError` for other values in a trimap, or `UsageError` for a closed engine or another dtype; nothing is left
+        on its way then.
         """
         on_device = isinstance(image, DeviceArray) and isinstance(trimap, DeviceArray)
         # On the host any dtype is a conversion away; on the device the kernels would have to write it.
@@ -111,7 +126,7 @@ class DeviceStitcher:
                 f"{dtype}; convert it there",
                 parameter="dtype",
             )
-        written = dtype if dtype.name in WRITTEN else np.dtype(np.float32)
+        written = np.dtype(np.float32) if refine else _written(dtype)
         layout = Layout((image.shape[0], image.shape[1]), self._engine.patch_hw, written)
         with self._cuda.active(), contextlib.ExitStack() as on_error:
             with self._engine.lock:
@@ -127,8 +142,8 @@ class DeviceStitcher:
                 stream = self._engine.stream
                 kept = allocate(self._cuda, layout.output_bytes, layout, stream) if on_device else None
                 output = kept or slot.on_device("output")
-                job = Job(slot, layout, plan, output, on_device, dtype, (image, trimap))
-                self._compute(job, addresses, progress)
+                job = Job(slot, layout, plan, output, on_device, dtype, (image, trimap), addresses, refine)
+                self._compute(job, progress)
                 self._download(job)
             on_error.pop_all()
         return job
@@ -151,33 +166,57 @@ class DeviceStitcher:
             job.slot.downloaded.synchronize()
         self._free.append(job.slot)
 
-    def collect(self, job: Job, progress: Progress | None = None) -> NDArray[Any] | DeviceArray:
+    def collect(
+        self, job: Job, progress: Progress | None = None, refining: Progress | None = None
+    ) -> NDArray[Any] | DeviceArray:
         """Return the alpha (H, W) of a job: a new host array, or one on the device.
 
-        progress: called once, with all patches done. Raises `NotFiniteError`, `DeviceError`, or `UsageError` for a
-        closed engine.
+        progress: called once, with all patches done. refining: called after each tile that is refined. Raises
+        `NotFiniteError`, `DeviceError`, or `UsageError` for a closed engine.
         """
         with self._cuda.active(), contextlib.ExitStack() as at_last:
             at_last.callback(self.give_up, job)  # then the next image, of any thread, uses the slot
             job.slot.downloaded.synchronize()
             with job.slot.reading:
                 self._engine.check_open()  # `close` has freed the slot, or waits for us
-                alpha = self._read(job)
-        if progress is not None:
-            progress(len(job.plan.corners_yx), len(job.plan.corners_yx))
-        return alpha
+                if job.slot.pinned("output")[:4].any():
+                    raise self._engine.not_finite()
+                alpha = None if job.refine else self._read(job)
+            if progress is not None:
+                progress(len(job.plan.corners_yx), len(job.plan.corners_yx))
+            return self._refined(job, refining) if alpha is None else alpha
 
     def _read(self, job: Job) -> NDArray[Any] | DeviceArray:
-        """Return the alpha of a job that has come down. Raises `NotFiniteError`."""
-        layout, pinned = job.layout, job.slot.pinned("output")
-        if pinned[:4].any():
-            raise self._engine.not_finite()
+        """Return the alpha of a job, which has come down unless it stays."""
+        layout = job.layout
         if job.on_device:
             address = job.output.address + HEADER
             return DeviceArray(address, layout.image_hw, layout.dtype, self._cuda.index, job.output)
-        shown = pinned[HEADER : layout.output_bytes].view(layout.dtype).reshape(layout.image_hw)
+        shown = job.slot.pinned("output")[HEADER : layout.output_bytes].view(layout.dtype).reshape(layout.image_hw)
         copied: NDArray[Any] = shown.astype(job.dtype)
         return copied
+
+    def _refined(self, job: Job, progress: Progress | None) -> NDArray[Any] | DeviceArray:
+        """Return the alpha of a job whose computation is done, refined: beside the computation of the next image."""
+        image, trimap, hw, dtype = *job.addresses.values(), job.layout.image_hw, _written(job.dtype)
+
+        def refining(done: int, total: int) -> None:
+            if progress is not None:
+                progress(done, total)
+                self._engine.check_open()  # it may have closed the engine, which has freed the slot
+
+        with job.slot.reading:
+            self._engine.check_open()
+            matte = Matte(image, trimap, job.output.address + HEADER, hw)
+            alpha = self._refiner(matte, dtype, refining)
+            if job.on_device:
+                return DeviceArray(alpha.address, hw, dtype, self._cuda.index, alpha)
+            pinned, stream = job.slot.pinned("output")[: alpha.nbytes], self._cuda.stream()
+            self._cuda.download(pinned, alpha.address, stream)
+            stream.synchronize()
+            alpha.free()
+            copied: NDArray[Any] = pinned.view(dtype).reshape(hw).astype(job.dtype)
+            return copied
 
     def close(self) -> None:
         """Wait for what is on its way, free everything and close the engine."""
@@ -233,9 +272,10 @@ class DeviceStitcher:
             self._up.synchronize()
         return BitMask.equal(as_trimap(host), UNKNOWN)  # which says what is wrong with it
 
-    def _compute(self, job: Job, sources: dict[str, int], progress: Progress | None) -> None:
-        """Put everything between the copies on the engine's stream. sources: addresses of photo and trimap."""
+    def _compute(self, job: Job, progress: Progress | None) -> None:
+        """Put everything between the copies on the engine's stream."""
         stream, kernels, plan, slot = self._engine.stream, self._kernels, job.plan, job.slot
+        sources = job.addresses
         planes = self._planes.fit(job.layout, stream)
         if not job.layout.padded:
             planes |= sources
@@ -289,7 +329,7 @@ class DeviceStitcher:
     def _download(self, job: Job) -> None:
         """Put the copy of the header, and of alpha unless it stays, behind the computation."""
         self._down.wait(job.slot.computed)
-        size = HEADER if job.on_device else job.layout.output_bytes
+        size = HEADER if job.on_device or job.refine else job.layout.output_bytes
         self._cuda.download(job.slot.pinned("output")[:size], job.output.address, self._down)
         job.slot.downloaded.record(self._down)
 
@@ -303,3 +343,8 @@ class DeviceStitcher:
             event.synchronize()
             progress(done, total)
             self._engine.check_open()
+
+
+def _written(dtype: "np.dtype[Any]") -> "np.dtype[Any]":
+    """Return what the kernels write for an alpha of this dtype."""
+    return dtype if dtype.name in WRITTEN else np.dtype(np.float32)

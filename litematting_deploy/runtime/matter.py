@@ -62,8 +62,8 @@ class Matter:
           device it is always the engine's own.
         - `published`: reproduce the authors' tiling: 640 px patches every 320 pixels, background around smaller images,
           and truncated levels.
-        - `refine`: make alphas follow the photo's own colours (`matting.refine`), on the host, wherever the engine
-          runs.
+        - `refine`: make alphas follow the photo's own colours (`matting.refine`), on the engine's CUDA device if it
+          runs on one, otherwise on the host.
 
         Raises `UsageError` if these contradict each other.
         """
@@ -162,7 +162,7 @@ class Matter:
 
     def device_memory(self, plan: Plan) -> DeviceMemory | None:
         """Return what an image with this plan takes on the device; None where the engine works on the host."""
-        return None if self._device is None else self._device.memory(plan)
+        return None if self._device is None else self._device.memory(plan, self._refines)
 
     def __call__(
         self,
@@ -187,15 +187,15 @@ class Matter:
         Known pixels are 0 or 1. In addition to the engine, image and trimap, this takes about 12 bytes of memory per
         pixel, however many patches run. With an engine on a CUDA device, image and trimap may be uint8 arrays there
         (`__cuda_array_interface__` or DLPack). If both are, so is the alpha, and only one bit per pixel is copied to
-        the host, for planning. To refine, both must be on the host. May be called from any thread. Raises
-        `InputError`, `UsageError`, `DeviceError`, `NotFiniteError`.
+        the host, for planning. May be called from any thread. Raises `InputError`, `UsageError`, `DeviceError`,
+        `NotFiniteError`.
         """
         self._check_open()
         given = alpha_dtype(dtype), unit_range, partial(self._planned, allow_no_unknown=allow_no_unknown)
         told = None if progress is None else Callback("progress", progress)
         if self._device is not None:
             job = self._submit(self._device, image, trimap, *given, self._patches(told))
-            return self._collect(self._device, job, given[0], None, told)
+            return self._device.collect(job, None, _second_half(told))
         return self._on_host(image, trimap, *given, told)
 
     def _on_host(
@@ -214,7 +214,7 @@ class Matter:
         alpha = stitch(self.engine, self._batch, pixels, checked, planned(checked), self._patches(progress))
         if self._refines:
             alpha = refine(pixels, checked, alpha, _second_half(progress))
-        return self._in(dtype, alpha)
+        return to_levels(alpha, dtype.type, self._truncate) if dtype.kind == "u" else alpha.astype(dtype, copy=False)
 
     def sequence(
         self,
@@ -249,7 +249,7 @@ class Matter:
         pairs, device = pairs_of(frames), self._device
         if device is not None:
             jobs = (self._submit(device, image, trimap, kind, unit_range, planned) for image, trimap in pairs)
-            collect = partial(self._collect, device, asked=kind, patches=self._patches(told), progress=told)
+            collect = partial(device.collect, progress=self._patches(told), refining=_second_half(told))
             alphas = one_ahead(jobs, lambda job: or_error(partial(collect, job), told, go_on), device.give_up)
         else:
             on_host = partial(self._on_host, dtype=kind, unit_range=unit_range, planned=planned, progress=told)
@@ -269,13 +269,6 @@ class Matter:
         """Check an image and its trimap, and put the image on its way to the device, where it goes while we plan."""
         self._check_open()
         image, trimap = stitcher.seen(image), stitcher.seen(trimap)
-        if self._refines:
-            if isinstance(image, DeviceArray) or isinstance(trimap, DeviceArray):
-                raise UsageError(
-                    "`refine` runs on the host, but the image or trimap is on the device; copy both to the host, "
-                    "or leave `refine` out"
-                )
-            dtype = np.dtype(np.float32)
         if isinstance(image, DeviceArray):
             check_image_shape(image)
         else:
@@ -286,25 +279,7 @@ class Matter:
         else:
             trimap = as_trimap(trimap)
         check_same_size(image.shape, trimap.shape[:2])
-        return stitcher.submit(image, trimap, planned, dtype, progress)
-
-    def _collect(
-        self,
-        stitcher: DeviceStitcher,
-        job: Job,
-        asked: "np.dtype[Any]",
-        patches: Progress | None,
-        progress: Progress | None,
-    ) -> Any:
-        """Return the alpha of a job. patches, progress: are told of the patches, and of the refinement."""
-        alpha = stitcher.collect(job, patches)
-        if not self._refines or isinstance(alpha, DeviceArray):
-            return alpha
-        return self._in(asked, refine(*job.sources, alpha, _second_half(progress)))
-
-    def _in(self, asked: "np.dtype[Any]", alpha: NDArray[np.float32]) -> NDArray[Any]:
-        """Return an alpha in the dtype that is asked for."""
-        return to_levels(alpha, asked.type, self._truncate) if asked.kind == "u" else alpha.astype(asked, copy=False)
+        return stitcher.submit(image, trimap, planned, dtype, progress, self._refines)
 
     def _patches(self, progress: Progress | None) -> Progress | None:
         """Return what is told of patches: all there is to do, or half of it."""

@@ -237,14 +237,6 @@ def test_on_a_device_alpha_is_of_what_the_kernels_write(host_cuda: HostCuda) -> 
             matter(Resident(IMAGE), Resident(TRIMAP), dtype=np.float16)
 
 
-def test_what_lies_on_a_device_is_not_refined(host_cuda: HostCuda) -> None:
-    with (
-        Matter(OnDevice(ByAddress(RedIsAlpha()), host_cuda), refine=True) as matter,
-        pytest.raises(UsageError, match="`refine` runs on the host, but the image or trimap is on the device"),
-    ):
-        matter(IMAGE, Resident(TRIMAP))
-
-
 def test_all_of_these_are_errors_of_the_package() -> None:
     assert issubclass(InputError, LiteMattingError)
     assert issubclass(UsageError, LiteMattingError)

@@ -112,17 +112,6 @@ def test_levels(on_device: Callable[..., OnDevice], dtype: Any, top: int, publis
     np.testing.assert_array_equal(found, wanted)
 
 
-def test_refined_alphas_are_those_of_the_host(on_device: Callable[..., OnDevice]) -> None:
-    wanted = Matter(RedIsAlpha(), refine=True)(IMAGE, TRIMAP, dtype=np.uint8)
-    steps: list[float] = []
-    with Matter(on_device(RedIsAlpha()), refine=True) as matter:
-        found = matter(IMAGE, TRIMAP, lambda done, total: steps.append(done / total), dtype=np.uint8)
-        both = list(matter.sequence([(IMAGE, TRIMAP)] * 2, dtype=np.uint8))
-    np.testing.assert_array_equal([found, *both], [wanted] * 3)
-    assert steps == sorted(steps)
-    assert steps[-1] == 1
-
-
 def test_the_network_itself(on_device: Callable[..., OnDevice], small_onnx: Path) -> None:
     image, trimap = read_image(EXAMPLE)[::4, ::4].copy(), read_trimap(EXAMPLE_TRIMAP)[::4, ::4].copy()
     with Matter.load(small_onnx, step=48) as matter:

@@ -61,7 +61,7 @@ def test_by_what_is_told_of_progress(host_cuda: HostCuda, call: int) -> None:
 
 
 @pytest.mark.parametrize("close", ["matter", "engine"])
-@pytest.mark.parametrize("work", ["photo", "on the device", "engine"])
+@pytest.mark.parametrize("work", ["photo", "on the device", "refined", "engine"])
 def test_by_another_thread(host_cuda: HostCuda, work: str, close: str) -> None:
     engine = OnDevice(Slow(RedIsAlpha()), host_cuda)
     matter = Matter(engine)
@@ -69,6 +69,7 @@ def test_by_another_thread(host_cuda: HostCuda, work: str, close: str) -> None:
     calls: dict[str, Callable[[], Any]] = {
         "photo": lambda: matter(IMAGE, TRIMAP),
         "on the device": lambda: matter(*resident),
+        "refined": lambda: matter.refining(True)(IMAGE, TRIMAP),
         "engine": lambda: engine.run(**INPUTS),
     }
     found: list[Exception] = []

@@ -1,4 +1,7 @@
-"""The kernels of `kernels.cu`, one method a step. Addresses are integers; a plan says how large everything is."""
+"""The kernels of `kernels.cu`, one method a step. Addresses are integers; a plan says how large everything is.
+
+Those of `refining.cu` are compiled with them; `refining.py` launches them.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,12 +20,24 @@ NAMES = (
     *("pad", "unknown_bits", "guide_rows", "guide_columns", "gather", "accumulate"),
     *("halve", "begin_colours", "sweep_colours", "mixed_tiles", "settle_colours"),
     *("finish_float32", "finish_uint8", "finish_uint16", "finish_uint8_truncated", "finish_uint16_truncated"),
+    *("halve_level", "unknown_blocks", "affine_slopes", "mean_slopes", "begin_tile", "matting_laplacian"),
+    *(
+        "laplacian_times",
+        "begin_steps",
+        "take_step",
+        "turn_direction",
+        "dot_parts",
+        "dot_sums",
+        "settle_alpha",
+        "level_uint8",
+        "level_uint16",
+    ),
 )
 
 
 def source() -> str:
     """Return the CUDA C++ of all kernels."""
-    return (files(__package__) / "kernels.cu").read_text(encoding="utf-8")
+    return "".join((files(__package__) / name).read_text(encoding="utf-8") for name in ("kernels.cu", "refining.cu"))
 
 
 def batch_record(batch: int) -> "np.dtype[Any]":
@@ -77,7 +92,7 @@ class Kernels:
     def pad(self, stream: Stream, source: int, target: int, plan: Plan, *, channels: int, constant: int | None) -> None:
         """Copy (*image_hw, channels) uint8 into (*padded_hw, channels); around it is its edge or `constant`."""
         numbers = (*plan.image_hw, *plan.padded_hw, *plan.offset_yx, channels, -1 if constant is None else constant)
-        self._launch("pad", stream, plan.padded_hw, source, target, *map(np.int32, numbers))
+        self.launch("pad", stream, plan.padded_hw, source, target, *map(np.int32, numbers))
 
     def unknown_bits(self, stream: Stream, trimap: int, bits: int, strange: int, hw: tuple[int, int]) -> None:
         """Write bits (H, ceil(W / 8)) uint8, a `BitMask` of the unknown pixels of a trimap (*hw) uint8.
@@ -85,7 +100,7 @@ class Kernels:
         strange: an int32, set to 1 where the trimap has other values than 0, 128 and 255.
         """
         bytes_hw = hw[0], -(-hw[1] // 8)
-        self._launch("unknown_bits", stream, bytes_hw, trimap, bits, strange, *map(np.int32, hw))
+        self.launch("unknown_bits", stream, bytes_hw, trimap, bits, strange, *map(np.int32, hw))
 
     def guide(self, stream: Stream, trimap: int, rows: int, squared: int, hw: tuple[int, int]) -> None:
         """Compute squared distances (2, *hw) uint16 of a trimap (*hw) uint8 to background and foreground.
@@ -93,8 +108,8 @@ class Kernels:
         They are 65535 beyond 92 pixels. rows: (2, *hw) uint8, written on the way.
         """
         size = tuple(map(np.int32, hw))
-        self._launch("guide_rows", stream, hw, trimap, rows, *size)
-        self._launch("guide_columns", stream, hw, rows, squared, *size, layers=2)
+        self.launch("guide_rows", stream, hw, trimap, rows, *size)
+        self.launch("guide_columns", stream, hw, rows, squared, *size, layers=2)
 
     def gather(
         self, stream: Stream, batch: int, inputs: Mapping[str, int], patch_hw: tuple[int, int], count: int
@@ -105,11 +120,11 @@ class Kernels:
         float32, which are written.
         """
         targets = (inputs["image"], inputs["trimap"], inputs["guide"])
-        self._launch("gather", stream, patch_hw, batch, *targets, *map(np.int32, patch_hw), layers=count)
+        self.launch("gather", stream, patch_hw, batch, *targets, *map(np.int32, patch_hw), layers=count)
 
     def accumulate(self, stream: Stream, batch: int, alpha: int, patch_hw: tuple[int, int], count: int) -> None:
         """Add alpha (count, 1, *patch_hw) float32 of the first patches of a `batch_record` to its total and weight."""
-        self._launch("accumulate", stream, patch_hw, batch, alpha, *map(np.int32, patch_hw), layers=count)
+        self.launch("accumulate", stream, patch_hw, batch, alpha, *map(np.int32, patch_hw), layers=count)
 
     def finish(
         self, stream: Stream, planes: Mapping[str, int], target: int, plan: Plan, dtype: "np.dtype[Any]", truncate: bool
@@ -121,13 +136,13 @@ class Kernels:
         name = f"finish_{dtype.name}{'_truncated' if truncate and dtype.kind == 'u' else ''}"
         numbers = map(np.int32, (plan.padded_hw[1], *plan.image_hw, *plan.offset_yx))
         places = (planes["total"], planes["weight"], planes["trimap"], target)
-        self._launch(name, stream, plan.image_hw, *places, *numbers)
+        self.launch(name, stream, plan.image_hw, *places, *numbers)
 
     def halve(self, stream: Stream, source: int, target: int, hw: tuple[int, int], strides: tuple[int, int]) -> None:
         """Write means of 2x2 pixels of four planes (*hw) float32, light and alpha, each `strides` rows behind the one
         before: those of the source, and of the target."""
         halved = -(-hw[0] // 2), -(-hw[1] // 2)
-        self._launch("halve", stream, halved, source, target, *map(np.int32, (*hw, *strides)), layers=4)
+        self.launch("halve", stream, halved, source, target, *map(np.int32, (*hw, *strides)), layers=4)
 
     def sweep(self, stream: Stream, part: "LevelPart", coarser: int, swept: tuple[int, int]) -> int:
         """Sweep the colours of a part of a level, which begin with those of the coarser one.
@@ -136,17 +151,17 @@ class Kernels:
         """
         hw = part.rows, part.width
         begin = map(np.int32, (*hw, part.coarser_height, part.first))
-        self._launch("begin_colours", stream, hw, coarser, swept[0], *begin, layers=6)
+        self.launch("begin_colours", stream, hw, coarser, swept[0], *begin, layers=6)
         numbers: tuple[Argument, ...] = (*map(np.int32, (*hw, part.stride)), *map(np.float32, part.bounds))
         for _ in range(part.sweeps):
-            self._launch("sweep_colours", stream, hw, part.light, part.alpha, *swept, *numbers, layers=3)
+            self.launch("sweep_colours", stream, hw, part.light, part.alpha, *swept, *numbers, layers=3)
             swept = swept[1], swept[0]
         return swept[0]
 
     def mixed_tiles(self, stream: Stream, part: "LevelPart", shown: int, tiles_hw: tuple[int, int], tile: int) -> None:
         """Mark which tiles foreground, and what lies behind it, show in or near: 1 in shown (*tiles_hw, 2) uint8."""
         numbers = map(np.int32, (part.rows, part.width, part.first, *tiles_hw, tile, part.sweeps))
-        self._launch("mixed_tiles", stream, (part.rows, tiles_hw[1]), part.alpha, shown, *numbers)
+        self.launch("mixed_tiles", stream, (part.rows, tiles_hw[1]), part.alpha, shown, *numbers)
 
     def settle(
         self,
@@ -168,9 +183,9 @@ class Kernels:
         sizes = (rows, part.width, part.stride, part.coarser_height, part.rows, stride, top, skipped, planes, tile)
         numbers: tuple[Argument, ...] = (*map(np.int32, sizes), *map(np.float32, part.bounds))
         places = (part.light + at, part.alpha + at, *addresses)
-        self._launch("settle_colours", stream, (rows, part.width), *places, *numbers, layers=3)
+        self.launch("settle_colours", stream, (rows, part.width), *places, *numbers, layers=3)
 
-    def _launch(self, name: str, stream: Stream, hw: tuple[int, int], *arguments: Argument, layers: int = 1) -> None:
+    def launch(self, name: str, stream: Stream, hw: tuple[int, int], *arguments: Argument, layers: int = 1) -> None:
         """Launch a kernel with a thread for each of `hw` pixels, in each of `layers`."""
         grid = (-(-hw[1] // _BLOCK[0]), -(-hw[0] // _BLOCK[1]), layers)
         self._kernels[name].launch(stream, grid, _BLOCK, *arguments)

@@ -9,10 +9,12 @@ import pytest
 
 from litematting_deploy.errors import DependencyError, DeviceError
 from litematting_deploy.matting.patches import Plan, plan_grid
+from litematting_deploy.matting.refine import refine
 from litematting_deploy.runtime.cuda import open_cuda
 from litematting_deploy.runtime.cuda.protocol import Cuda
 from tests.runtime.cuda.host import HostCuda
 from tests.runtime.cuda.planes import SIZES, Bench, real, scattered
+from tests.runtime.test_device_refining import drawn, on
 
 pytestmark = pytest.mark.gpu
 
@@ -233,3 +235,9 @@ def test_a_failed_recording_leaves_the_stream_usable(cuda: Cuda) -> None:
     graph = cuda.capture(stream, work)
     graph.launch(stream)
     assert work.count == pytest.approx(2)
+
+
+@pytest.mark.parametrize("tile", [96, 2048])
+def test_refined_alphas_are_the_hosts(cuda: Cuda, tile: int) -> None:
+    scene = drawn()
+    assert np.abs(on(cuda, scene, tile) - refine(*scene)).max() < 1 / 255

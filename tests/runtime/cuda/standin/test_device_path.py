@@ -67,6 +67,22 @@ def test_foreground_colours() -> None:
 
 
 @on_standin
+@pytest.mark.parametrize("where", ["host", "device"])
+def test_refined_alphas(where: str) -> None:
+    """In a sequence the network of the next frame runs meanwhile."""
+    frames = [photo(hw, seed) for seed, hw in enumerate(((90, 80), (61, 75), (90, 80)))]
+    given = frames if where == "host" else [(resident(image), resident(trimap)) for image, trimap in frames]
+    with on_device(refine=True) as matter:
+        for alpha, frame in zip(matter.sequence(given), frames, strict=True):
+            found = alpha if where == "host" else on_host(alpha)
+            assert np.abs(found - wanted(frame, refine=True)).max() < 1 / 255
+        control.log()
+        matter(*given[0])
+        assert not {"cuMemAlloc", "cuMemFree"} & set(control.calls()), "each would wait for the network"
+    assert not [line for line in control.log() if line.startswith("!")]
+
+
+@on_standin
 @pytest.mark.parametrize("dtype", ["float32", "uint8", "uint16", "float64"])
 def test_dtypes(dtype: str) -> None:
     frame = photo(HW)
