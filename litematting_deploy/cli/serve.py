@@ -84,7 +84,3 @@ def _tell(done: "Answered") -> None:
     said = f"ltm-serve: {done.method} {done.path} {done.status} in {done.seconds:.3f} s"
     with contextlib.suppress(OutputError, BrokenPipeError):
         notice(said, method=done.method, path=done.path, status=done.status, seconds=round(done.seconds, 4))
-
-
-if __name__ == "__main__":
-    main()
