@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from litematting_deploy import Matter
 from litematting_deploy.benchmarks import environment
 from litematting_deploy.evaluation.metrics import force_known, sad
-from litematting_deploy.evaluation.temporal import Motion, dtssd, messddt, motion_of
+from litematting_deploy.evaluation.temporal import dtssd, messddt, motion_of
 from litematting_deploy.matting.carrying import carried
 from litematting_deploy.matting.composite import trimap_preview
-from litematting_deploy.matting.motion import grey_of
+from litematting_deploy.matting.motion import Flow, grey_of
 from litematting_deploy.matting.refine import refine
 from litematting_deploy.matting.steady import Moment, steadied
 from litematting_deploy.matting.trimap import UNKNOWN
@@ -106,7 +106,7 @@ def treated(
 
 
 def measured(
-    scene: MovingScene, trimaps: Sequence[Pixels], alphas: Sequence[Floats], motions: Sequence[Motion]
+    scene: MovingScene, trimaps: Sequence[Pixels], alphas: Sequence[Floats], motions: Sequence[Flow]
 ) -> Figures:
     """Return the errors of a way to matte a scene."""
     triples = list(zip(alphas, scene.alphas, scene.trimaps, strict=True))

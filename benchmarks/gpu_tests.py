@@ -4,13 +4,13 @@ python benchmarks/gpu_tests.py          # -> benchmarks/results/nvidia-h200-test
 """
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from litematting_deploy import system
 from litematting_deploy.benchmarks import environment
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +46,7 @@ def main() -> int:
             print(f"gpu_tests: pytest ended with {code} before it wrote a report; nothing was kept")
             return code
         tests = outcomes(report)
-    name = system.hardware_name(described)
+    name = re.sub(r"[^a-z0-9]+", "-", described["gpus"][0]["name"].lower()).strip("-")
     output = ROOT / "benchmarks" / "results" / f"{name}-tests.json"
     output.write_text(json.dumps({"environment": described, "tests": tests}, indent=2) + "\n")
     counts = {outcome: sum(item["outcome"] == outcome for item in tests) for outcome in ("passed", "failed", "skipped")}

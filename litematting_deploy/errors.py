@@ -41,30 +41,26 @@ class LiteMattingError(Exception):
         leading = re.match(r"`(\w+)", message)
         self.parameter = leading[1] if leading and parameter is None else parameter
 
-    def name_parameter(self, paths: Mapping[str, object]) -> None:
-        """Set `parameter`, where an error has none, to that of the file which the message begins with.
 
-        paths: the files and folders of the call by parameter; None for what is not given. A file in a folder counts
-        as the folder; where several match, the longest path does.
-        """
+@contextlib.contextmanager
+def naming(paths: Mapping[str, object]) -> Iterator[None]:
+    """Give an error without a `parameter` that of the file which its message begins with.
+
+    paths: the files and folders of the call by parameter; None for what is not given. A file in a folder counts as the
+    folder; where several match, the longest path does.
+    """
+    try:
+        yield
+    except LiteMattingError as error:
         spellings = {
             spelling: name
             for name, path in paths.items()
             if path is not None
             for spelling in (str(path), os.path.normpath(str(path)), os.path.abspath(str(path)))
         }
-        found = [path for path in spellings if str(self).startswith((f"{path}:", f"{path}{os.sep}"))]
-        if self.parameter is None and found:
-            self.parameter = spellings[max(found, key=len)]
-
-
-@contextlib.contextmanager
-def naming(paths: Mapping[str, object]) -> Iterator[None]:
-    """Give errors about files of a call the `parameter` that stands for them; `paths` as `name_parameter` has them."""
-    try:
-        yield
-    except LiteMattingError as error:
-        error.name_parameter(paths)
+        found = [path for path in spellings if str(error).startswith((f"{path}:", f"{path}{os.sep}"))]
+        if error.parameter is None and found:
+            error.parameter = spellings[max(found, key=len)]
         raise
 
 

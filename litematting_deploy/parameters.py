@@ -169,10 +169,11 @@ def path_text(name: str, given: Any) -> str:
     return text
 
 
-def typed(name: str, given: Any, hint: Any) -> Any:
+def checked(name: str, given: Any, hint: Any, checks: tuple[Check, ...] = ()) -> Any:
     """Return the value of a parameter as its type has it: a path as text or `Path`, a number of NumPy as Python's.
 
-    hint: the type, as an annotation says it. Raises `UsageError` for a value of any other type.
+    hint, checks: the type, as an annotation says it, and what else that says; None is accepted where the type has it.
+    Raises `UsageError` for a value of any other type, and for one that a check does not accept.
     """
     import msgspec  # slow to import, and not needed where all is as by default
 
@@ -189,15 +190,6 @@ def typed(name: str, given: Any, hint: Any) -> Any:
         raise UsageError(f"`{name}` must be {accepted}; got {shown(given)}") from error
     if isinstance(value, str | os.PathLike) and "\0" in str(value):
         raise UsageError(f"`{name}` must be text without NUL characters; got {shown(given)}")
-    return value
-
-
-def checked(name: str, given: Any, hint: Any, checks: tuple[Check, ...]) -> Any:
-    """Return the value of a parameter as its type has it. Raises `UsageError` for one that is not accepted.
-
-    hint, checks: the type, and what else its annotation says; None is accepted where the type has it.
-    """
-    value = typed(name, given, hint)
     for each in checks if value is not None else ():
         each.check(name, value)
     return value

@@ -5,15 +5,14 @@ field, and fields that contradict each other. Whatever depends on an image or an
 Specs compare by value, and can be pickled and sent to another machine; paths in them are as given.
 """
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from .errors import LiteMattingError, UsageError
+from .errors import UsageError
 from .parameters import (
     ABOVE_0,
     EXPOSURE,
@@ -365,7 +364,7 @@ class ExrSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobSpec(Spec):
+class JobSpec(ExrSpec):
     """A photo, a folder or a clip to matte.
 
     - `images`: a photo, a folder, a pattern such as `frame.%04d.exr`, or a clip.
@@ -389,9 +388,6 @@ class JobSpec(Spec):
     trimap: TrimapSpec = field(default_factory=TrimapSpec)
     engine: EngineSpec = field(default_factory=EngineSpec)
     plan: PlanSpec = field(default_factory=PlanSpec)
-    exposure: Annotated[float | None, EXPOSURE] = None
-    layer: str | None = None
-    input_space: str | None = None
     max_megapixels: Annotated[float, ABOVE_0] = MAX_MEGAPIXELS
     frames: str | None = None
     shard: str | None = None
@@ -441,15 +437,6 @@ class JobSpec(Spec):
     def exr(self) -> ExrSpec:
         """How its OpenEXR photos are read."""
         return ExrSpec(exposure=self.exposure, layer=self.layer, input_space=self.input_space)
-
-    @contextlib.contextmanager
-    def naming(self) -> Iterator[None]:
-        """Give errors about the files of the job the `parameter` that stands for them."""
-        try:
-            yield
-        except LiteMattingError as error:  # only then are the paths looked at
-            error.name_parameter(self.paths)
-            raise
 
     @property
     def joins(self) -> Joining | None:

@@ -1,7 +1,7 @@
 """This machine and its system: processor, GPUs, time, memory, priority, signals, names of files.
 
-The one place that asks which system it runs on: Linux answers through /proc, Windows and macOS through psutil, which is
-installed there alone. The rest of the package calls these functions, and a test keeps it so.
+The one place that asks which system it runs on: what psutil does not know, Linux answers through /proc. The rest of the
+package calls these functions, and a test keeps it so.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,7 @@ _BF16 = ("amx_bf16", "avx512_bf16")
 _GPU_FIELDS = ("name", "driver_version", "memory.total", "clocks.sm", "clocks.mem")
 _GPU_PATIENCE_S = 20
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-_STAT = Path("/proc/stat")
-_IDLE = (3, 4)  # idle and waiting for disks, of the columns of /proc/stat
-_GUESTS = 8  # from here on, time that is in an earlier column already
+_NOT_BUSY = ("idle", "iowait", "guest", "guest_nice")  # Linux counts the time of guests in that of the user as well
 _WINDOWS_DEVICE = re.compile(r"CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³]", re.IGNORECASE)
 _WINDOWS_CRASH = 0xC0000000  # exit codes from here on are exceptions of the system, such as an access violation
 _HELD = (5, 32, 33)  # what Windows answers where another program has a file open
@@ -47,7 +45,7 @@ def system_name() -> str:
 
 
 def _psutil() -> Any:
-    """Return psutil, which is installed everywhere but on Linux; not typed, as what it has differs by system."""
+    """Return psutil, which takes a few milliseconds of a start; not typed, as what it has differs by system."""
     import psutil
 
     return psutil
@@ -116,17 +114,10 @@ def load() -> float | None:
     return mean
 
 
-def busy_seconds() -> float | None:
-    """Return the time that all processors of the machine together have worked; None where the system does not say."""
-    busy_s = None
-    if sys.platform != "linux":
-        times = _psutil().cpu_times()
-        busy_s = float(sum(times) - times.idle)
-    elif _STAT.exists():
-        ticks = [int(word) for word in _STAT.read_text().split("\n", 1)[0].split()[1:]]
-        counted = (count for column, count in enumerate(ticks[:_GUESTS]) if column not in _IDLE)
-        busy_s = sum(counted) / os.sysconf("SC_CLK_TCK")
-    return busy_s
+def busy_seconds() -> float:
+    """Return the time that all processors of the machine together have worked."""
+    times = _psutil().cpu_times()
+    return float(sum(times) - sum(getattr(times, name, 0.0) for name in _NOT_BUSY))
 
 
 def gpus() -> list[dict[str, str]]:
@@ -173,15 +164,6 @@ def driver_version() -> str:
     return version.value.decode() if known else ""
 
 
-def hardware_name(described: Mapping[str, Any]) -> str:
-    """Return the hardware of a machine as a file name: `nvidia-h200`, or without a GPU `amd-epyc-2-cores`.
-
-    described: cpu (`processor_name`), cores (`core_count`) and gpus (`gpus`), of this machine or of another.
-    """
-    names = [gpu["name"] for gpu in described["gpus"]] or [f"{described['cpu']} {described['cores']} cores"]
-    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\([^)]*\)", "", names[0]).lower()).strip("-")
-
-
 def processor_flags() -> frozenset[str]:
     """Return the instructions that the processor has, in Linux's words; none where they cannot be read."""
     return frozenset((cpuinfo("flags") or cpuinfo("Features")).split())
@@ -211,22 +193,11 @@ def cpu_seconds() -> float:
 
 def _process_seconds(pid: int) -> float:
     """Return user and system time of another process; 0 where it has ended."""
-    taken_s = 0.0
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            fields = _stat_of(pid)
-            taken_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    else:
-        psutil = _psutil()
-        with contextlib.suppress(psutil.Error):
-            times = psutil.Process(pid).cpu_times()
-            taken_s = float(times.user + times.system)
-    return taken_s
-
-
-def _stat_of(pid: int | str) -> list[str]:
-    """Return what Linux says of a process from the third field on; the second, its name, may hold spaces itself."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    psutil = _psutil()
+    with contextlib.suppress(psutil.Error):
+        times = psutil.Process(pid).cpu_times()
+        return float(times.user + times.system)
+    return 0.0
 
 
 def since_start_s() -> float:
@@ -241,8 +212,10 @@ def since_start_s() -> float:
 @functools.cache
 def _started_s() -> float:
     """Return when this process was started, by the clock of `since_start_s`."""
-    if sys.platform == "linux":
-        started_s = int(_stat_of("self")[19]) / os.sysconf("SC_CLK_TCK")
+    if sys.platform == "linux":  # psutil adds the time of the start of the system, which is of whole seconds
+        # The second field, the name of the process, may hold spaces itself.
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        started_s = int(fields[19]) / os.sysconf("SC_CLK_TCK")
     else:
         started_s = float(_psutil().Process().create_time())
     return started_s
@@ -250,11 +223,7 @@ def _started_s() -> float:
 
 def memory_bytes() -> int:
     """Return the RAM of this machine."""
-    if sys.platform == "win32":
-        count = int(_psutil().virtual_memory().total)
-    else:
-        count = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return count
+    return int(_psutil().virtual_memory().total)
 
 
 def peak_memory_bytes() -> int | None:
@@ -276,19 +245,13 @@ def peak_memory_bytes() -> int | None:
     return peak
 
 
-def held_memory_bytes() -> int | None:
-    """Return the memory that this process holds in RAM and only its end gives back; None where the system does not say.
+def held_memory_bytes() -> int:
+    """Return the memory that this process holds in RAM and only its end gives back.
 
     On Linux without the pages of mapped files, which the system drops when it needs room.
     """
-    held = None
-    if sys.platform == "linux":
-        status = Path("/proc/self/status")
-        lines = status.read_text().splitlines() if status.exists() else []
-        held = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:")), None)
-    else:
-        held = int(_psutil().Process().memory_info().rss)
-    return held
+    memory = _psutil().Process().memory_info()
+    return int(memory.rss - getattr(memory, "shared", 0))
 
 
 def give_way() -> None:
@@ -300,11 +263,8 @@ def give_way() -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("KMP_BLOCKTIME", "0")
-    if sys.platform == "win32":
-        psutil = _psutil()
-        psutil.Process().nice(psutil.IDLE_PRIORITY_CLASS)
-    else:
-        os.nice(_LOWEST_NICE)
+    psutil = _psutil()
+    psutil.Process().nice(psutil.IDLE_PRIORITY_CLASS if sys.platform == "win32" else _LOWEST_NICE)
     if sys.platform == "linux":
         if os.getsid(0) == os.getpid():
             _tell("/proc/self/autogroup", _LOWEST_NICE)

@@ -137,7 +137,7 @@ except SystemExit as done:
     ("work", "unwanted"),
     [
         ("import litematting_deploy", {"numpy", "cv2", "PIL", "OpenEXR", "rich", "onnxruntime"}),
-        (INFER.format(arguments=["--help"]), {"onnxruntime"}),
+        (INFER.format(arguments=["--help"]), {"onnxruntime", "psutil"}),
         (
             INFER.format(arguments=["{folder}/photo.png", "{folder}/trimap.png", "-o", "{folder}/alpha.png"]),
             set(),

@@ -122,9 +122,6 @@ def test_the_processor_s_name(on: On, tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_load_and_work_of_the_whole_machine(on: On, psutil: Psutil) -> None:
     assert psutil
-    here = system.busy_seconds()
-    assert here is not None
-    assert 0 < here < float(Path("/proc/uptime").read_text().split()[0]) * (os.cpu_count() or 1)
     assert system.load() == pytest.approx(os.getloadavg()[0], abs=1)
     for name in ("win32", "darwin"):
         on(name)
@@ -148,10 +145,8 @@ def test_an_environment_without_a_load_is_reported(on: On, psutil: Psutil, monke
 
 def test_memory(on: On, psutil: Psutil) -> None:
     assert psutil
-    total = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))
-    assert system.memory_bytes() == int(total.split()[1]) * 1024
     on("darwin")
-    assert system.memory_bytes() == int(total.split()[1]) * 1024, "by sysconf, as on Linux"
+    assert system.memory_bytes() == 16 * 2**30
     import resource
 
     assert system.peak_memory_bytes() == resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -161,20 +156,16 @@ def test_memory(on: On, psutil: Psutil) -> None:
     assert system.held_memory_bytes() == 100_000_000
 
 
-@pytest.mark.skipif(not system.is_system("linux"), reason="psutil counts mapped files, too")
+@pytest.mark.skipif(not system.is_system("linux"), reason="elsewhere mapped files are counted, too")
 def test_memory_that_a_process_holds_is_without_mapped_files(tmp_path: Path) -> None:
     before = system.held_memory_bytes()
     filled = bytearray(b"\1" * 50_000_000)
     after = system.held_memory_bytes()
-    assert before is not None
-    assert after is not None
     assert 45_000_000 < after - before < 60_000_000
     (tmp_path / "mapped").write_bytes(filled)
     with (tmp_path / "mapped").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         assert sum(mapped[::4096]) == len(range(0, 50_000_000, 4096))
-        now = system.held_memory_bytes()
-        assert now is not None
-        assert abs(now - after) < 10_000_000
+        assert abs(system.held_memory_bytes() - after) < 10_000_000
 
 
 def test_time_since_the_start(on: On, psutil: Psutil, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,27 +192,29 @@ def test_time_of_living_children(name: str, on: On, psutil: Psutil, monkeypatch:
 
 def test_real_psutil_answers_what_is_asked(on: On) -> None:
     """Each by its own name, as far as Linux has it: `memory_info().peak_wset` is of Windows alone."""
-    real = pytest.importorskip("psutil", reason="installed for Windows, macOS and development")
-    start, busy, memory = system.since_start_s(), system.busy_seconds(), system.memory_bytes()
+    start = system.since_start_s()
+    total = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))
+    assert system.memory_bytes() == int(total.split()[1]) * 1024
+    assert system._process_seconds(os.getpid()) == pytest.approx(time.process_time(), abs=2)
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    assert system._process_seconds(child.pid) == 0, "it has ended"
+    _, *columns = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+    user, nice, kernel, _, _, irq, soft_irq, steal, *_ = (int(ticks) / os.sysconf("SC_CLK_TCK") for ticks in columns)
+    assert system.busy_seconds() == pytest.approx(user + nice + kernel + irq + soft_irq + steal, abs=5)
     on("win32")
     assert system.core_count() == len(os.sched_getaffinity(0))
     assert system.since_start_s() == pytest.approx(start, abs=3)
-    assert system.busy_seconds() == pytest.approx(busy, rel=0.1)
-    assert system.memory_bytes() == pytest.approx(memory, rel=0.01)
-    assert system._process_seconds(os.getpid()) == pytest.approx(time.process_time(), abs=2)
-    assert issubclass(real.NoSuchProcess, real.Error)
 
 
 @pytest.mark.parametrize("name", ["win32", "darwin"])
 def test_giving_way(name: str, on: On, psutil: Psutil, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     monkeypatch.setenv("KMP_BLOCKTIME", "0")
-    lowered: list[int] = []
-    monkeypatch.setattr(os, "nice", lowered.append)
     monkeypatch.setattr(system, "_tell", lambda *_: pytest.fail("that is Linux's"))
     on(name)
     system.give_way()
-    assert (psutil.niced, lowered) == (([64], []) if name == "win32" else ([], [19]))
+    assert psutil.niced == [64 if name == "win32" else 19]
     assert system._glibc() is None
 
 

@@ -90,12 +90,6 @@ def test_giving_way_lowers_this_process_and_not_the_shell_s_session(leads: bool)
     assert (group.read_text() if group.exists() else "") == before
 
 
-def test_hardware_as_a_file_name() -> None:
-    processor = {"cpu": "Intel(R) Xeon(R) Processor @ 2.1GHz", "cores": 2, "gpus": []}
-    assert system.hardware_name(processor) == "intel-xeon-processor-2-1ghz-2-cores"
-    assert system.hardware_name({**processor, "gpus": [{"name": "NVIDIA H200"}]}) == "nvidia-h200"
-
-
 def test_the_peak_of_memory_grows_with_what_was_held_and_does_not_fall() -> None:
     code = (
         "from litematting_deploy.system import peak_memory_bytes as peak; first = peak(); block = b'1' * 50_000_000; "

@@ -58,16 +58,12 @@ class Elsewhere:
     def __init__(self) -> None:
         self._before = _processor_times()
 
-    def cores(self) -> float | None:
-        """Return their mean number; None where the system does not say."""
-        before, after = self._before, _processor_times()
-        if before is None or after is None:
-            return None
-        wall, busy, own = (now - then for now, then in zip(after, before, strict=True))
+    def cores(self) -> float:
+        """Return their mean number."""
+        wall, busy, own = (now - then for now, then in zip(_processor_times(), self._before, strict=True))
         return max(0.0, (busy - own) / wall)
 
 
-def _processor_times() -> tuple[float, float, float] | None:
+def _processor_times() -> tuple[float, float, float]:
     """Return the wall clock, processor time of the whole machine and that of this process, all in seconds."""
-    busy_s = busy_seconds()
-    return None if busy_s is None else (time.perf_counter(), busy_s, time.process_time())
+    return time.perf_counter(), busy_seconds(), time.process_time()

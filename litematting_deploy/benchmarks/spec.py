@@ -1,6 +1,6 @@
 """What a benchmark measures, and how."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from ..parameters import ABOVE_0, Range
 from ..runtime.shipped import SHIPPED_CHECKPOINT
 from ..specs import Spec
 from . import backends
-from .timing import DEFAULT_EFFORT, Effort
+from .timing import Effort
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class BenchSpec(Spec):
     engines: tuple[Path, ...] = ()
     batches: Annotated[tuple[int, ...], Range(1)] = (1,)
     threads: Annotated[int | None, Range(1)] = None
-    effort: Effort = DEFAULT_EFFORT
+    effort: Effort = field(default_factory=Effort)
     checkpoint: Path = SHIPPED_CHECKPOINT
     tolerance: Annotated[float | None, ABOVE_0] = None
     trust: bool = False

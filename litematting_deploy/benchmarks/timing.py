@@ -5,13 +5,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from ..engines.base import Batch, Engine
+from ..parameters import Range
 from ..runtime.cuda.protocol import Cuda
 from ..runtime.on_device import OnDevice
+from ..specs import Spec
 from .environment import Elsewhere
 from .results import Latency
 
@@ -25,16 +27,13 @@ BEARS = {90: 10, 99: 100}
 _COPY_BYTES, _COPIES = 1 << 28, 10  # larger than a GPU's cache, so that its memory is what is measured
 
 
-@dataclass(frozen=True)
-class Effort:
+@dataclass(frozen=True, kw_only=True)
+class Effort(Spec):
     """How long to measure: at least `iterations` runs and `duration_s` seconds, after `warmup` runs."""
 
-    iterations: int
-    warmup: int
-    duration_s: float = 0.0
-
-
-DEFAULT_EFFORT = Effort(iterations=10, warmup=2)
+    iterations: Annotated[int, Range(1)] = 10
+    warmup: Annotated[int, Range(0)] = 2
+    duration_s: Annotated[float, Range(0)] = 0.0
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,12 @@ class Timings:
     """What timing an engine gives.
 
     latency: of the timed runs.
-    elsewhere: cores that other processes kept busy meanwhile; None where the system does not say.
+    elsewhere: cores that other processes kept busy meanwhile.
     parts_ms: medians of the copy to the device, the computation and the copy back; None on the host.
     """
 
     latency: Latency
-    elsewhere: float | None
+    elsewhere: float
     parts_ms: tuple[float, float, float] | None
 
 

@@ -26,9 +26,7 @@ cluster_option = partial(option, ClusterSpec, heading="Ray cluster")
     help="Address of the Ray cluster.  [default: $RAY_ADDRESS, or a cluster of this machine alone]",
 )
 @cluster_option(
-    "--actors",
-    metavar="N",
-    help="Actors to start; each runs one engine.  [default: as many as the cluster has room for]",
+    "--actors", help="Actors to start; each runs one engine.  [default: as many as the cluster has room for]"
 )
 @cluster_option(
     "--cpus-per-actor", "cpus", metavar="N", help="CPU cores per actor, and threads of an ONNX file on the CPU."
@@ -39,12 +37,8 @@ cluster_option = partial(option, ClusterSpec, heading="Ray cluster")
     metavar="N",
     help="GPUs per actor; with 0.5, two actors share one.  [default: 1 if the engine runs on a GPU, else 0]",
 )
-@cluster_option(
-    "--frames-per-task",
-    metavar="N",
-    help="Frames to hand to an actor at a time; if the actor dies, they start over.",
-)
-@cluster_option("--retries", metavar="N", help="How often to retry a frame that fails.")
+@cluster_option("--frames-per-task", help="Frames to hand to an actor at a time; if the actor dies, they start over.")
+@cluster_option("--retries", help="How often to retry a frame that fails.")
 def main(images: str, trimap: str | None, alpha: str, mask: str | None, **options: Any) -> int:
     """Matte a folder of frames on the machines of a Ray cluster, with the results of ltm-infer.
 

@@ -20,40 +20,31 @@ from ..benchmarks.suite import benchmark
 from ..benchmarks.timing import Effort
 from ..errors import UsageError
 from ..files import check_writable, replace_file
+from ..parameters import Amount, Range
 from ..runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE
 from ..sidecar import read_sidecar
 from ..specs import EngineSpec
 from ..system import command_line
 from .command import command, notice, show_waiting, stdout, table, waiting, with_flags
 from .help import plain_option
-from .options import RESULTS
-from .spec_option import option, positive
+from .options import RESULTS, numbers, words
+from .spec_option import option
 
 _ROOMY = 100  # columns of a terminal from which on the table of engines fits as a whole
 Files = dict[str, str | None]
 
 
-def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
-    """Return the numbers of an option such as 1,4."""
-    words = value.split(",")
-    if not all(word.strip().isdecimal() and int(word) for word in words):
-        raise click.BadParameter(f"expected one or more numbers, such as 1,4; got {value!r}", context, parameter)
-    return tuple(map(int, words))
+def _percent(_: click.Context, parameter: click.Parameter, value: str) -> float:
+    """Return the share of an option such as 5%. Raises `UsageError`."""
+    percent = Amount.parse(value, str(parameter.name)).value
+    Range(0).check(str(parameter.name), percent)
+    return percent / 100
 
 
-def _percent(context: click.Context, parameter: click.Parameter, value: str) -> float:
-    """Return the share, 0..1, of an option such as 5%."""
-    try:
-        limit = float(value.removesuffix("%")) / 100
-    except ValueError:
-        limit = -1.0
-    if not 0 <= limit < 100:
-        raise click.BadParameter(f"expected a percentage, such as 5%; got {value!r}", context, parameter)
-    return limit
-
-
-WHAT, INSTEAD, EFFORT = "What to measure", "Measure something else instead", "Number of runs"
-bench_option = functools.partial(option, BenchSpec, heading=WHAT)
+bench_option = functools.partial(option, BenchSpec, heading="What to measure")
+instead_option = functools.partial(plain_option, heading="Measure something else instead")
+effort_option = functools.partial(option, Effort, heading="Number of runs")
+result_option = functools.partial(plain_option, heading=RESULTS)
 
 
 @command("ltm-bench")
@@ -61,37 +52,31 @@ bench_option = functools.partial(option, BenchSpec, heading=WHAT)
     "--engine",
     "engines",
     multiple=True,
-    metavar="FILE",
     help="Measure this ONNX file, TensorRT engine or checkpoint as it is; may be repeated.",
 )
-@plain_option(
+@bench_option(
     "--backends",
+    default=None,
     metavar="NAMES",
-    heading=WHAT,
+    callback=words,
     help=f"Measure these libraries, separated by commas: all, {', '.join(one.name for one in BACKENDS)}, or a family "
     "such as pytorch.  [default: all; none with --engine]",
 )
 @bench_option(
-    "--checkpoint",
-    show_default=False,
-    metavar="FILE",
-    help="Weights to run and to compare with.  [default: the shipped weights]",
+    "--checkpoint", show_default=False, help="Weights to run and to compare with.  [default: the shipped weights]"
 )
 @bench_option("--resolution", metavar="PIXELS", help="Side of a patch, a multiple of 32.")
-@plain_option(
+@bench_option(
     "--batch",
     "batches",
     default="1",
     metavar="N,N",
-    heading=WHAT,
-    show_default=True,
-    callback=_numbers,
+    callback=numbers(int, "1,4"),
     help="Patches per run; several numbers, such as 1,4, are measured one after the other.",
 )
-@bench_option("--threads", metavar="N", help="CPU threads.  [default: all cores]")
+@bench_option("--threads", help="CPU threads.  [default: all cores]")
 @bench_option(
     "--tolerance",
-    type=positive,
     metavar="ALPHA",
     help="Largest accepted difference from the alpha of PyTorch in fp32.  [default: 0.001; fp16 and tf32 0.005]",
 )
@@ -103,65 +88,41 @@ bench_option = functools.partial(option, BenchSpec, heading=WHAT)
     help="Run TensorRT engines without their sidecars. Engines can run arbitrary code: use this only if you know who "
     "built the files.",
 )
-@plain_option(
+@instead_option(
     "--photo",
     "photo_files",
     nargs=2,
     metavar="IMAGE TRIMAP",
-    heading=INSTEAD,
     help="Time ltm-infer on a photo, stage by stage, with each --engine.  [default: with the shipped one]",
 )
-@plain_option("--cutout", is_flag=True, heading=INSTEAD, help="With --photo: also make a cut-out.")
-@plain_option(
+@instead_option("--cutout", is_flag=True, help="With --photo: also make a cut-out.")
+@instead_option(
     "--per-layer",
     type=click.Path(path_type=Path),
     metavar="FILE.json|.html",
-    heading=INSTEAD,
     help="Time each layer of one --engine (an ONNX file on the CPU, or a TensorRT engine), and write a table (JSON) or "
     "a page (HTML).  [default: of the shipped one]",
 )
-@plain_option(
-    "--iterations",
-    type=click.IntRange(min=1),
-    default=10,
-    metavar="N",
-    heading=EFFORT,
-    show_default=True,
-    help="Minimum number of timed runs per engine.",
-)
-@plain_option(
+@effort_option("--iterations", help="Minimum number of timed runs per engine.")
+@effort_option(
     "--duration",
-    type=click.FloatRange(min=0),
-    default=0.0,
+    "duration_s",
+    show_default=False,
     metavar="SECONDS",
-    heading=EFFORT,
     help="Minimum time of timed runs per engine.  [default: none]",
 )
-@plain_option(
-    "--warmup",
-    type=click.IntRange(min=0),
-    default=2,
-    metavar="N",
-    heading=EFFORT,
-    show_default=True,
-    help="Runs before the timed ones.",
+@effort_option("--warmup", help="Runs before the timed ones.")
+@result_option("--json", "json_file", metavar="FILE", help="Write everything as JSON.")
+@result_option("--csv", "csv_file", metavar="FILE", help="Write the rows as CSV.")
+@result_option("--markdown", "markdown_file", metavar="FILE", help="Write the tables as Markdown.")
+@result_option("--plot", "plot_file", metavar="FILE", help="Draw the latencies as a PNG.")
+@result_option(
+    "--compare", "compare_file", metavar="FILE", help="Compare with the JSON of an earlier run on this machine."
 )
-@plain_option("--json", "json_file", metavar="FILE", heading=RESULTS, help="Write everything as JSON.")
-@plain_option("--csv", "csv_file", metavar="FILE", heading=RESULTS, help="Write the rows as CSV.")
-@plain_option("--markdown", "markdown_file", metavar="FILE", heading=RESULTS, help="Write the tables as Markdown.")
-@plain_option("--plot", "plot_file", metavar="FILE", heading=RESULTS, help="Draw the latencies as a PNG.")
-@plain_option(
-    "--compare",
-    "compare_file",
-    metavar="FILE",
-    heading=RESULTS,
-    help="Compare with the JSON of an earlier run on this machine.",
-)
-@plain_option(
+@result_option(
     "--fail-above",
     metavar="PERCENT",
     default="5%",
-    heading=RESULTS,
     show_default=True,
     callback=_percent,
     help="With --compare: how much slower a row may be.",
@@ -188,7 +149,10 @@ def main(
     slower than in --compare by more than --fail-above.
     """
     files: Files = {kind: options.pop(f"{kind}_file") for kind in ("json", "csv", "markdown", "plot")}
-    spec = _spec(**options)
+    if options["backends"] is None:
+        # Whoever names files wants those alone.
+        options["backends"] = () if options["engines"] else ("all",)
+    spec = BenchSpec.of(options, effort=Effort.of(options))
     for path in filter(None, files.values()):
         check_writable(path)
     if per_layer is not None:
@@ -220,14 +184,6 @@ def main(
     slower = earlier is not None and _compared(earlier, results, fail_above)
     failed = any(row.status == FAILED for row in results.rows) or not any(row.status == OK for row in results.rows)
     return 1 if failed or slower else 0
-
-
-def _spec(iterations: int, warmup: int, duration: float, backends: str | None, **options: Any) -> BenchSpec:
-    """Return what is to be measured. Raises `UsageError`."""
-    # Whoever names files wants those alone.
-    names = backends.split(",") if backends else [] if options["engines"] else ["all"]
-    effort = Effort(iterations, warmup, duration)
-    return BenchSpec(backends=tuple(name.strip() for name in names), effort=effort, **options)
 
 
 def _to_use(row: Row, spec: BenchSpec) -> str:

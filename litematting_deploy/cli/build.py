@@ -1,27 +1,28 @@
 """ltm-build: an ONNX to a TensorRT engine."""
 
+import functools
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
 from ..engines.tensorrt.builder import Built, build_engine
 from ..engines.tensorrt.layers import LayerTable
-from ..engines.tensorrt.profile import BuildProfile, HardwareCompatibility, read_profile
-from ..engines.tensorrt.version import BACKENDS
+from ..engines.tensorrt.profile import BuildProfile, read_profile
 from ..errors import LiteMattingError, counted
 from ..files import ENGINE_SUFFIX, ONNX_SUFFIX
 from .command import command, notice, say, stdout
 from .help import plain_option
-from .options import RESULTS
+from .options import RESULTS, words
 from .progress import phase_bar
+from .spec_option import option
 
-TARGET, BATCH, BUILD = "Target", "Batch (of an ONNX with a dynamic one)", "Build"
-
-
-def _sm(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    del context, parameter
-    return tuple(part for value in values for part in value.split(","))
+TARGET = "Target"
+# None is what is not given, so that a profile's values stay.
+profile_option = functools.partial(option, BuildProfile, default=None, show_default=False)
+target_option = functools.partial(profile_option, heading=TARGET)
+batch_option = functools.partial(profile_option, heading="Batch (of an ONNX with a dynamic one)")
+build_option = functools.partial(profile_option, heading="Build")
 
 
 @command("ltm-build")
@@ -33,9 +34,8 @@ def _sm(context: click.Context, parameter: click.Parameter, values: tuple[str, .
     heading=RESULTS,
     help="Engine file to write.  [default: MODEL with the ending .engine]",
 )
-@plain_option(
+@target_option(
     "--layers",
-    type=Path,
     metavar="FILE.json|.html",
     heading=RESULTS,
     help="Also write what every layer reads and writes, as a table (JSON) or a page (HTML).",
@@ -46,62 +46,33 @@ def _sm(context: click.Context, parameter: click.Parameter, values: tuple[str, .
     heading=TARGET,
     help="Read the options below from a file; options given on the command line override it.",
 )
-@plain_option(
-    "--backend",
-    type=click.Choice(list(BACKENDS)),
-    heading=TARGET,
-    help="Library to build with.  [default: the one that is installed]",
-)
-@plain_option(
+@target_option("--backend", help="Library to build with.  [default: the one that is installed]")
+@target_option(
     "--sm",
     "architectures",
     multiple=True,
-    callback=_sm,
+    callback=words,
     metavar="8.9",
-    heading=TARGET,
     help="Target compute capability (tensorrt-rtx); may be repeated.  [default: that of the GPU; without one, RTX 30, "
     "40 and 50]",
 )
-@plain_option(
-    "--hardware-compatibility",
-    type=click.Choice(get_args(HardwareCompatibility)),
-    heading=TARGET,
-    help="Let the engine run on other GPUs than this one (tensorrt).  [default: none]",
+@target_option(
+    "--hardware-compatibility", help="Let the engine run on other GPUs than this one (tensorrt).  [default: none]"
 )
-@plain_option("--min-batch", type=int, metavar="N", heading=BATCH, help="Smallest batch.  [default: 1]")
-@plain_option(
-    "--opt-batch", type=int, metavar="N", heading=BATCH, help="Batch that the engine is optimised for.  [default: 1]"
+@batch_option("--min-batch", help="Smallest batch.  [default: 1]")
+@batch_option("--opt-batch", help="Batch that the engine is optimised for.  [default: 1]")
+@batch_option("--max-batch", help="Largest batch.  [default: 8]")
+@build_option("--tf32/--no-tf32", "tf32", help="Let an fp32 ONNX multiply in TF32.  [default: no]")
+@build_option(
+    "--workspace", "workspace_mib", metavar="MIB", help="Limit of scratch memory on the GPU.  [default: no limit]"
 )
-@plain_option("--max-batch", type=int, metavar="N", heading=BATCH, help="Largest batch.  [default: 8]")
-@plain_option("--tf32/--no-tf32", default=None, heading=BUILD, help="Let an fp32 ONNX multiply in TF32.  [default: no]")
-@plain_option(
-    "--workspace",
-    "workspace_mib",
-    type=int,
-    metavar="MIB",
-    heading=BUILD,
-    help="Limit of scratch memory on the GPU.  [default: no limit]",
-)
-@plain_option(
+@build_option(
     "--optimization-level",
-    type=int,
     metavar="0-5",
-    heading=BUILD,
     help="How long to search for faster kernels, 5 being longest.  [default: TensorRT's]",
 )
-@plain_option(
-    "--timing-cache",
-    type=Path,
-    metavar="FILE",
-    heading=BUILD,
-    help="File that keeps kernel timings, so that the next build is faster (tensorrt).",
-)
-@plain_option(
-    "--refit/--no-refit",
-    default=None,
-    heading=BUILD,
-    help="Allow the weights to be replaced later; needs a GPU.  [default: no]",
-)
+@build_option("--timing-cache", help="File that keeps kernel timings, so that the next build is faster (tensorrt).")
+@build_option("--refit/--no-refit", "refit", help="Allow the weights to be replaced later; needs a GPU.  [default: no]")
 def main(model: str, output: str | None, profile: str | None, **options: Any) -> None:
     """Build a TensorRT engine from an ONNX file of ltm-export, and write its sidecar.
 

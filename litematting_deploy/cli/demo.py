@@ -1,52 +1,36 @@
 """ltm-demo: a page to try it in a browser."""
 
+import functools
 import threading
 import webbrowser
 from typing import Any
 
-import click
-
-from ..demo import serve
+from ..demo.server import serve
 from ..runtime import open_matter
 from ..segmentation.model import Segmenter
-from ..server import Limits, listen
-from ..server.listening import is_open
-from ..server.spec import LOOPBACK, MAX_MEGAPIXELS
+from ..server.listening import is_open, listen
+from ..server.spec import LOOPBACK, Limits, ServiceSpec
 from ..specs import EngineSpec, PlanSpec
 from .command import command, notice, say
 from .help import plain_option
 from .options import engine_options, plan_options, trimap_option
-from .spec_option import positive
+from .spec_option import option
 
 PAGE = "Page"
+page_option = functools.partial(option, ServiceSpec, heading=PAGE)
 
 
 @command("ltm-demo")
-@plain_option(
+@page_option(
     "--host",
-    default=LOOPBACK,
     metavar="ADDRESS",
-    heading=PAGE,
-    show_default=True,
     help=f"Address to listen on; any other than {LOOPBACK} exposes the page to the network.",
 )
-@plain_option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=7860,
-    metavar="PORT",
-    heading=PAGE,
-    show_default=True,
-    help="Port to listen on; 0 selects a free one.",
-)
+@page_option("--port", default=7860, metavar="PORT", help="Port to listen on; 0 selects a free one.")
 @plain_option("--no-browser", is_flag=True, heading=PAGE, help="Do not open a browser.")
-@plain_option(
+@page_option(
     "--max-megapixels",
-    type=positive,
-    default=MAX_MEGAPIXELS,
     metavar="MP",
-    heading=PAGE,
-    show_default=True,
     help="Refuse larger images without decoding them, and files of more than 8 MB per megapixel.",
 )
 @trimap_option(

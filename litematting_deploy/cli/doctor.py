@@ -8,7 +8,7 @@ from rich.text import Text
 
 from .. import __version__
 from ..benchmarks import environment
-from ..doctor import BROKEN, CHECKS, INSTALLED, RUNS, UNAVAILABLE, Outcome, examine
+from ..doctor.registry import BROKEN, CHECKS, INSTALLED, RUNS, UNAVAILABLE, Outcome, examine
 from ..files import check_writable, write_json
 from .command import command, notice, say, show_waiting, stdout, table, waiting, with_flags
 from .help import plain_option

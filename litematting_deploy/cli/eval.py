@@ -1,19 +1,22 @@
 """ltm-eval: how good an engine's mattes are on a data set, and classical methods beside it."""
 
+import functools
 from typing import Any
 
 import click
-from rich.progress import Progress
 
 from ..benchmarks import environment
+from ..errors import counted
 from ..evaluation.report import CLIP_HEADINGS, HEADINGS, cells, clip_rows, label
 from ..evaluation.runner import NETWORK, PEERS, evaluate_dataset, subtitle, title
 from ..files import check_writable, write_json
 from ..specs import EngineSpec, PlanSpec
-from .command import command, say, stderr, stdout, table
+from .command import command, say, stdout, table
 from .help import plain_option
-from .log import LOG
 from .options import INPUT, RESULTS, engine_options, max_megapixels_option, plan_options, trimap_option
+from .progress import phase_bar
+
+result_option = functools.partial(plain_option, heading=RESULTS)
 
 
 @command("ltm-eval")
@@ -33,26 +36,15 @@ from .options import INPUT, RESULTS, engine_options, max_megapixels_option, plan
     "labels: 0, 1, 2.",
 )
 @max_megapixels_option
-@plain_option(
+@result_option(
     "--peers",
     is_flag=True,
-    heading=RESULTS,
     help=f"Also measure PyMatting's {', '.join(map(label, PEERS))} methods (extra: peers), which takes minutes.",
 )
-@plain_option(
-    "--report",
-    "report_folder",
-    metavar="FOLDER",
-    heading=RESULTS,
-    help="Also write FOLDER/index.html, a page with all mattes.",
+@result_option(
+    "--report", "report_folder", metavar="FOLDER", help="Also write FOLDER/index.html, a page with all mattes."
 )
-@plain_option(
-    "--json",
-    "json_file",
-    metavar="FILE",
-    heading=RESULTS,
-    help="Also write everything as JSON, with the MSE unscaled.",
-)
+@result_option("--json", "json_file", metavar="FILE", help="Also write everything as JSON, with the MSE unscaled.")
 @engine_options
 @plan_options
 def main(dataset: str, json_file: str | None, **options: Any) -> None:
@@ -73,12 +65,10 @@ def main(dataset: str, json_file: str | None, **options: Any) -> None:
         check_writable(json_file)
     engine, plan = EngineSpec.of(options), PlanSpec.of(options)
     others = {name: options[name] for name in ("trimap", "trimap_encoding", "peers", "report_folder", "max_megapixels")}
-    columns = Progress.get_default_columns()
-    with Progress(*columns, console=stderr, transient=True, disable=not (stderr.is_terminal and LOG.shows_bars)) as bar:
-        task = bar.add_task("evaluating", total=None)
+    with phase_bar("ltm-eval") as show:
 
         def progress(done: int, total: int, doing: str) -> None:
-            bar.update(task, completed=done, total=total, description=doing)
+            show(done / total, f"{doing}, {done} of {counted(total, 'image')} done")
 
         found = evaluate_dataset(dataset, engine, plan, progress=progress, **others)
     rows = [(name, *cells(row[NETWORK])) for name, row in found.results.items()]

@@ -17,14 +17,12 @@ from ..files import ONNX_SUFFIX, has_suffix
 from ..runtime.shipped import example_patch
 from .command import command, listed, notice, say, show_waiting, stderr, stdout, table, waiting
 from .help import plain_option
-from .options import RESULTS
+from .options import RESULTS, words
 from .progress import phase_bar
 from .spec_option import option
 
 if TYPE_CHECKING:
     from ..model.samples import Calibration
-
-PRECISION = "Precision"
 
 _SERVING = ("engine", "max_batch", "instances", "kind", "inputs")
 
@@ -37,41 +35,29 @@ def _batch(context: click.Context, parameter: click.Parameter, value: str | None
     return int(value)
 
 
-def _stages(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    """Return the names of an option such as layer1,uper5."""
-    del context, parameter
-    return None if value is None else tuple(word.strip() for word in value.split(",") if word.strip())
-
-
 # None is what is not given, so that a recipe's values stay.
 export_option = functools.partial(option, ExportSpec, default=None, heading="Network")
+precision_option = functools.partial(export_option, heading="Precision")
+result_option = functools.partial(plain_option, heading=RESULTS)
 serving_option = functools.partial(option, Serving, default=None, heading="Triton Inference Server")
 
 
 @command("ltm-export")
 @click.argument("model")
-@plain_option(
-    "-o",
-    "--output",
-    metavar="OUT.onnx",
-    heading=RESULTS,
-    help="ONNX file to write.  [default: MODEL with the ending .onnx]",
-)
-@plain_option(
+@result_option("-o", "--output", metavar="OUT.onnx", help="ONNX file to write.  [default: MODEL with the ending .onnx]")
+@result_option(
     "--weights-beside",
     is_flag=True,
-    heading=RESULTS,
     help="Do not copy the weights into the ONNX: refer to MODEL, a .safetensors in the same folder.",
 )
-@plain_option(
+@result_option(
     "--recipe",
     metavar="FILE.toml",
-    heading=RESULTS,
     help="Read the options below from a file; options given on the command line override it.",
 )
 @export_option("--height", metavar="PIXELS", help="Height of a patch, a multiple of 32.  [default: 640]")
 @export_option("--width", metavar="PIXELS", help="Width of a patch, a multiple of 32.  [default: 640]")
-@export_option("--batch", type=str, callback=_batch, metavar="N|dynamic", help="Patches per call.  [default: dynamic]")
+@export_option("--batch", callback=_batch, metavar="N|dynamic", help="Patches per call.  [default: dynamic]")
 @export_option(
     "--norm",
     help="How group norms are expressed; folded is for CPUs, gpu for TensorRT.  [default: gpu for fp16 with a fixed "
@@ -86,32 +72,28 @@ serving_option = functools.partial(option, Serving, default=None, heading="Trito
     help="Pooling of the non-local block, for a checkpoint from the paper's ablations; the rest of such a variant is "
     "read from the checkpoint.  [default: pyramid]",
 )
-@export_option(
+@precision_option(
     "--precision",
-    heading=PRECISION,
     help="Type of weights and activations. int8 quantises convolutions where the matte stays accurate, and needs "
     "--calibration.  [default: fp32]",
 )
-@export_option(
+@precision_option(
     "--float32",
-    type=str,
-    callback=_stages,
+    callback=words,
     metavar="STAGES",
-    heading=PRECISION,
     help="Parts of the network to keep in float32 with --precision fp16, such as layer1,uper5; if an export fails, the "
     "error names them.",
 )
 @plain_option(
     "--calibration",
     metavar="FOLDER|drawn",
-    heading=PRECISION,
+    heading="Precision",
     help="Scenes for int8: a folder of photos (each NAME.jpg with NAME_trimap.png or NAME_mask.png), or scenes drawn "
     "by this command. Takes minutes.",
 )
-@export_option(
+@precision_option(
     "--tolerance",
     metavar="ALPHA",
-    heading=PRECISION,
     help="Largest accepted difference from PyTorch's alpha, 0 to 1; for int8 the mean difference.  [default: 0.001; "
     "fp16 0.005; int8 0.05]",
 )
@@ -130,10 +112,9 @@ serving_option = functools.partial(option, Serving, default=None, heading="Trito
 @serving_option(
     "--triton-max-batch",
     "max_batch",
-    metavar="N",
     help="Largest batch of the ONNX model; an engine has its own limit.  [default: 8]",
 )
-@serving_option("--triton-instances", "instances", metavar="N", help="Model instances per GPU.  [default: 1]")
+@serving_option("--triton-instances", "instances", help="Model instances per GPU.  [default: 1]")
 @serving_option(
     "--triton-kind", "kind", help="Where the ONNX model runs. auto: on GPUs, if there are any.  [default: auto]"
 )

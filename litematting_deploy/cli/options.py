@@ -41,32 +41,30 @@ def adding(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
     return decorate
 
 
-def _patch(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
-    """Return height and width of an option such as 640x640."""
-    if value is None:
-        return None
-    height, _, width = value.partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise click.BadParameter(f"expected HEIGHTxWIDTH, such as 640x640; got {value!r}", context, parameter)
-    return int(height), int(width)
-
-
-def _numbers(kind: type[Any], count: int, example: str) -> Callable[..., tuple[Any, ...] | None]:
-    """Return the callback of an option such as 40,20,300,500. kind, count: of its numbers."""
+def numbers(
+    kind: type[Any], example: str, count: int | None = None, between: str = ","
+) -> Callable[..., tuple[Any, ...] | None]:
+    """Return the callback of an option such as 40,20,300,500. kind, count: of its numbers; None for any count."""
 
     def parsed(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[Any, ...] | None:
         if value is None:
             return None
         try:
-            numbers = tuple(kind(part) for part in value.split(","))
+            found = tuple(kind(part) for part in value.split(between))
         except ValueError:
-            numbers = ()
-        if len(numbers) != count:
-            what = "whole numbers" if kind is int else "numbers"
-            raise click.BadParameter(f"expected {count} {what}, such as {example}; got {value!r}", context, parameter)
-        return numbers
+            found = ()
+        if not found or count not in (None, len(found)):
+            what = f"{'' if count is None else f'{count} '}{'whole numbers' if kind is int else 'numbers'}"
+            raise click.BadParameter(f"expected {what}, such as {example}; got {value!r}", context, parameter)
+        return found
 
     return parsed
+
+
+def words(_: click.Context, __: click.Parameter, value: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Return the words of an option such as layer1,uper5, which may be repeated; None where it is not given."""
+    given = (value,) if isinstance(value, str) else value
+    return None if given is None else tuple(word.strip() for each in given for word in each.split(",") if word.strip())
 
 
 INPUT, TRIMAP, MAKING = "Input", "Trimap", "Trimap from the photo alone"
@@ -123,21 +121,14 @@ engine_options = adding(
     engine_option(
         "--patch",
         "patch_hw",
-        type=str,
         metavar="HxW",
-        callback=_patch,
+        callback=numbers(int, "640x640", 2, "x"),
         help="Patch size of a checkpoint; ONNX files and engines have a fixed one.",
     ),
     engine_option(
-        "--batch",
-        metavar="N",
-        help="Patches to run at a time.  [default: 1, or the engine's own; on a server, the most it accepts]",
+        "--batch", help="Patches to run at a time.  [default: 1, or the engine's own; on a server, the most it accepts]"
     ),
-    engine_option(
-        "--threads",
-        metavar="N",
-        help="CPU threads for the network and for image processing.  [default: all cores]",
-    ),
+    engine_option("--threads", help="CPU threads for the network and for image processing.  [default: all cores]"),
     engine_option(
         "--precision", help="Precision of a checkpoint on a GPU, or of an ONNX file in OpenVINO.  [default: fp32]"
     ),
@@ -192,7 +183,6 @@ mask_options = adding(
         "--mask-label",
         "mask_labels",
         metavar="ID",
-        type=int,
         multiple=True,
         help="Treat the mask as class ids and keep this one: a grey level or a palette index. May be repeated.",
     ),
@@ -210,20 +200,18 @@ mask_options = adding(
     ),
     trimap_option(
         "--doubt",
-        type=str,
         metavar="LOW,HIGH",
-        callback=_numbers(float, 2, "0.05,0.95"),
+        callback=numbers(float, "0.05,0.95", 2),
         help="Treat mask values, 0 to 1, up to LOW as background, from HIGH on as foreground, and those between as "
         f"unknown.  [default: {DOUBT[0]:g},{DOUBT[1]:g}; with --segmenter 0.05,0.95]",
     ),
-    trimap_option("--largest", metavar="N", help="Keep only the N largest pieces of the mask."),
+    trimap_option("--largest", help="Keep only the N largest pieces of the mask."),
 )
 made_mask_options = adding(
     made_option(
         "--box",
-        type=str,
         metavar="X,Y,W,H",
-        callback=_numbers(int, 4, "40,20,300,500"),
+        callback=numbers(int, "40,20,300,500", 4),
         help="Find the subject inside this box (left, top, width and height in pixels) with GrabCut.",
     ),
     made_option(
@@ -246,7 +234,6 @@ made_mask_options = adding(
     made_option(
         "--clean-plate",
         "plate",
-        metavar="FILE",
         help="Find the subject by comparison with FILE, a picture of the same view without it.",
     ),
     made_option(
@@ -255,12 +242,8 @@ made_mask_options = adding(
         help="Find the subject with a segmentation network of your own, on --device: U2-Net, IS-Net, BiRefNet, MODNet, "
         "RMBG-1.4, or any other that FILE.toml next to it describes.",
     ),
-    made_option(
-        "--sure-foreground",
-        metavar="FILE",
-        help="Picture whose white strokes mark pixels that belong to the subject.",
-    ),
-    made_option("--sure-background", metavar="FILE", help="Picture whose white strokes mark pixels of the background."),
+    made_option("--sure-foreground", help="Picture whose white strokes mark pixels that belong to the subject."),
+    made_option("--sure-background", help="Picture whose white strokes mark pixels of the background."),
 )
 trimap_options = adding(
     plain_option(
@@ -285,13 +268,9 @@ trimap_options = adding(
 )
 result_options = adding(
     output_option(
-        "--cutout",
-        metavar="FILE",
-        help="Also write the cut-out: RGBA with estimated foreground colours, as PNG, TIFF or EXR.",
+        "--cutout", help="Also write the cut-out: RGBA with estimated foreground colours, as PNG, TIFF or EXR."
     ),
-    output_option(
-        "--foreground", metavar="FILE", help="Also write the estimated foreground colours alone, without alpha."
-    ),
+    output_option("--foreground", help="Also write the estimated foreground colours alone, without alpha."),
     output_option(
         "--background",
         metavar="COLOUR|IMAGE",
@@ -316,7 +295,6 @@ result_options = adding(
     ),
     output_option(
         "--preview",
-        metavar="FILE",
         help="Also write a picture of the trimap: the photo with the unknown band tinted, and outlined in cyan "
         "towards the background and in white towards the foreground; for a clip, a clip. "
         "ltm-infer without -o writes nothing else.",
@@ -361,7 +339,6 @@ motion_options = adding(
     ),
     motion_option(
         "--first-number",
-        metavar="N",
         help="Frame number of a clip's first frame, as the names of its keyframes count.  [default: 0]",
     ),
     motion_option(

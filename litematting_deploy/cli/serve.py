@@ -5,8 +5,9 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OutputError
-from ..server import ServiceSpec, listen, serve
-from ..server.listening import is_open
+from ..server.listening import is_open, listen
+from ..server.serving import serve
+from ..server.spec import ServiceSpec
 from ..specs import EngineSpec, PlanSpec
 from .command import command, notice, say
 from .options import adding, engine_options, plan_options, trimap_option
@@ -21,12 +22,13 @@ service_option = functools.partial(option, ServiceSpec, heading=SERVICE)
 
 @command("ltm-serve")
 @adding(
-    service_option("--host", help="Address to listen on; any other than 127.0.0.1 requires a token."),
-    service_option("--port", help="Port to listen on; 0 selects a free one."),
+    service_option(
+        "--host", metavar="ADDRESS", help="Address to listen on; any other than 127.0.0.1 requires a token."
+    ),
+    service_option("--port", metavar="PORT", help="Port to listen on; 0 selects a free one."),
     service_option(
         "--name",
         "names",
-        type=str,
         multiple=True,
         metavar="NAME",
         help="Host name by which requests may address this server, such as that of a proxy; repeatable.",
@@ -40,7 +42,7 @@ service_option = functools.partial(option, ServiceSpec, heading=SERVICE)
     service_option("--allow-anyone", help="Serve other machines without a token."),
     service_option("--workers", help="Jobs that run at the same time; they share one engine."),
     service_option("--queue", help="Requests that may wait; further ones are answered with 429 and Retry-After."),
-    service_option("--max-megapixels", help="Refuse larger images without decoding them."),
+    service_option("--max-megapixels", metavar="MP", help="Refuse larger images without decoding them."),
     trimap_option(
         "--segmenter",
         metavar="FILE.onnx",
@@ -82,7 +84,3 @@ def _tell(done: "Answered") -> None:
     said = f"ltm-serve: {done.method} {done.path} {done.status} in {done.seconds:.3f} s"
     with contextlib.suppress(OutputError, BrokenPipeError):
         notice(said, method=done.method, path=done.path, status=done.status, seconds=round(done.seconds, 4))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,14 +1,13 @@
 """An option made from a field of a spec: its type, choices, default and check."""
 
 import functools
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import click
 
-from ..parameters import Check, checks_of
+from ..parameters import Check, PathName, checks_of
 from .help import plain_option
 
 
@@ -27,9 +26,12 @@ def option(spec: type[Any], flag: str, name: str | None = None, **others: Any) -
     if hint is bool:
         derived: dict[str, Any] = {"is_flag": True}
     else:
-        # A field that takes text and numbers, such as "2%" or 15, is text on a command line.
-        plain = next((kind for kind in (bool, str, int, float) if kind in kinds), click.Path(path_type=Path))
+        # A field that takes text and numbers, such as "2%" or 15, is text on a command line; a callback reads text.
+        plain = next((kind for kind in (bool, str, int, float) if kind in kinds), Path)
+        plain = str if "callback" in others else plain
         derived = {"type": click.Choice(choices) if choices else plain, "default": default}
+        if not choices and (plain in (int, Path) or PathName() in checks):
+            derived["metavar"] = "N" if plain is int else "FILE"
         # For commands that build no spec of the value, too.
         derived["callback"] = functools.partial(_checked, checks)
         derived["show_default"] = default is not None
@@ -41,16 +43,3 @@ def _checked(checks: tuple[Check, ...], _: click.Context, parameter: click.Param
     for each in checks if value is not None else ():
         each.check(parameter.name or "", value)
     return value
-
-
-class _Positive(click.FloatRange):
-    """Numbers above 0. NaN, which is neither within a range nor outside of it, is none."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number: float = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value} is not a number above 0.", param, ctx)
-        return number
-
-
-positive = _Positive(min=0, min_open=True)

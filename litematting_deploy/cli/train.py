@@ -18,41 +18,38 @@ from .log import Level
 from .spec_option import option
 from .train_progress import TrainBar
 
-train_option = functools.partial(option, TrainSpec)
-DATA, RUN, MACHINE = "Data", "Run", "Machine"
+RUN, MACHINE = "Run", "Machine"
+data_option = functools.partial(option, TrainSpec, heading="Data")
+run_option = functools.partial(option, TrainSpec, heading=RUN)
+machine_option = functools.partial(option, TrainSpec, heading=MACHINE)
 _TERMINATED = 128 + signal.SIGTERM
 
 
 @command("ltm-train")
 @click.argument("recipe", type=click.Path(path_type=Path), required=False)
-@train_option(
+@data_option(
     "--photos",
     metavar="FOLDER",
-    heading=DATA,
     help="Photos, for backgrounds and for the colours of drawn foregrounds.  [default: bg/ of --foregrounds]",
 )
-@train_option(
+@data_option(
     "--foregrounds",
     metavar="FOLDER",
-    heading=DATA,
     help="Folder with fg/ and alpha/, as in Composition-1k.  [default: alphas are drawn]",
 )
-@train_option(
+@data_option(
     "--strands",
     metavar="FOLDER",
-    heading=DATA,
     help="Also draw the hair and fur in these 3D grooms (CharMorph .npz, TressFX .tfx).",
 )
-@train_option(
+@data_option(
     "--cutouts",
     metavar="FOLDER",
-    heading=DATA,
     help="Also use these cut-outs, in their own colours (PNG with alpha, or X_Color and X_Opacity).",
 )
-@train_option(
+@data_option(
     "--libraries",
     metavar="FOLDER",
-    heading=DATA,
     help="Keep drawn alphas in this folder, which several runs may share.  [default: in the run's folder]",
 )
 @plain_option(
@@ -65,58 +62,47 @@ _TERMINATED = 128 + signal.SIGTERM
     heading=RUN,
     help="Folder of the run.",
 )
-@train_option("--resume", heading=RUN, help="Continue the run in RUN with the settings it was started with.")
-@train_option(
+@run_option("--resume", help="Continue the run in RUN with the settings it was started with.")
+@run_option(
     "--continue",
     "follows",
     metavar="OTHER",
-    heading=RUN,
     help="Start a new run from the weights, averages and optimiser state of the run in OTHER; recipe and "
     "data folders are those of OTHER unless given.",
 )
-@train_option("--init", metavar="FILE", heading=RUN, help="Start from these weights, with a fresh optimiser.")
-@train_option(
+@run_option("--init", help="Start from these weights, with a fresh optimiser.")
+@run_option(
     "--encoder",
-    metavar="FILE",
-    heading=RUN,
     help="Start with the encoder of an ImageNet MobileNetV2 (with torchvision's names, or .npz), and everything else "
     "as without it.",
 )
-@train_option(
+@run_option(
     "--encoder-minutes",
     metavar="MINUTES",
-    heading=RUN,
     help="How long to train the encoder first, on the photos, to reproduce that network's features.  [default: 30]",
 )
-@train_option(
+@run_option(
     "--minutes",
     metavar="MINUTES",
-    heading=RUN,
     help="Stop after this time; --resume continues.  [default: no limit]",
 )
-@train_option(
+@run_option(
     "--fit-minutes",
     metavar="MINUTES",
-    heading=RUN,
     help="Scale the number of steps so that the whole run takes about this long here (drawn alphas only).",
 )
-@train_option("--device", heading=MACHINE, help="Where to train.")
-@train_option(
-    "--devices", metavar="N", heading=MACHINE, help="Number of devices; with more than one, they train with DDP."
-)
-@train_option(
+@machine_option("--device", help="Where to train.")
+@machine_option("--devices", help="Number of devices; with more than one, they train with DDP.")
+@machine_option(
     "--workers",
     default=os.cpu_count() or 1,
-    metavar="N",
-    heading=MACHINE,
     show_default=False,
     help="Processes that draw alphas or read foregrounds.  [default: one per core]",
 )
-@train_option(
+@machine_option(
     "--memory",
     "memory_gib",
     metavar="GIB",
-    heading=MACHINE,
     help="Stop with a checkpoint when a process holds more memory.  [default: no limit; three quarters of the RAM with "
     "--background]",
 )

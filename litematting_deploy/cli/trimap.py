@@ -4,8 +4,9 @@ from typing import Any
 
 import click
 
-from ..jobs.outputs import say_band, say_pieces
+from ..jobs.outputs import say_band, say_pieces, say_shares
 from ..jobs.trimap_file import write_trimap
+from ..matting.trimap import UNKNOWN
 from ..specs import WAYS, ExrSpec, TrimapSpec
 from .command import command, listed, notice, say, with_flags
 from .help import plain_option
@@ -56,9 +57,9 @@ def main(source: str, output: str, **options: Any) -> None:
         notice(f"ltm-trimap: {say_pieces(result.pieces, source)}")
     if result.beyond is not None:
         notice(f"ltm-trimap: {source}: {result.beyond}")
-    if not result.has_unknown:
+    if UNKNOWN not in result.trimap:
         notice(f"ltm-trimap: {source} has no edge, so its trimap has no unknown pixels")
     height, width = result.trimap.shape
     band = say_band(result.band_px, spec)
-    said = ", ".join(filter(None, (f"{width}x{height}", band, result.shares)))
+    said = ", ".join(filter(None, (f"{width}x{height}", band, say_shares(result.trimap))))
     say(with_flags(f"Wrote {listed(result.files)}: {said}", main))

@@ -1,5 +1,1 @@
 """The page to try it: paint or take a trimap, see and download alpha, cut-out and a new background."""
-
-from .server import serve
-
-__all__ = ["serve"]

@@ -19,7 +19,7 @@ from ..runtime.shipped import SHIPPED_CHECKPOINT, TINY_ENGINE
 from ..sidecar import Builder
 from ..system import cuda_driver_library, gpus
 from .expected import agreement, built_tiny, tiny_agreement
-from .registry import Found, MissingError, needs
+from .registry import Found, MissingError, needs, overwritten
 
 _NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 
@@ -114,12 +114,8 @@ def onnxruntime_tensorrt() -> Found:
 
 def _one_onnxruntime() -> None:
     """Raise `DependencyError` where both wheels are installed: the later one overwrites files of the other."""
-    names = {str(found.metadata["Name"]).lower() for found in importlib.metadata.distributions()}
-    if {"onnxruntime", "onnxruntime-gpu"} <= names:
-        raise DependencyError(
-            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: pip uninstall onnxruntime "
-            f"onnxruntime-gpu, then {install('gpu')}"
-        )
+    if said := overwritten("onnxruntime-gpu", "gpu"):
+        raise DependencyError(said)
 
 
 def pytorch_cuda() -> Found:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._optional import install, require
+from .._optional import require
 from ..engines import Engine
 from ..engines.providers import PROVIDERS
 from ..engines.tensorrt import version as trt
@@ -23,7 +23,7 @@ from ..runtime.loading import load_engine
 from ..runtime.shipped import SHIPPED_CHECKPOINT, SHIPPED_ENGINE, TINY_ENGINE
 from ..sidecar import check_sidecar
 from .expected import agreement, built_tiny, tiny_agreement
-from .registry import Found, MissingError, needs
+from .registry import Found, MissingError, needs, overwritten
 
 _ADA = "8.9"
 
@@ -32,7 +32,8 @@ def onnxruntime_cpu() -> Found:
     """Run the shipped engine on the example patch."""
     needs(lambda: require("onnxruntime", "cpu", "running an ONNX"))
     with load_engine(device="cpu") as engine:
-        return Found(f"onnxruntime {engine.version}", agreement(engine) + overwritten())
+        said = agreement(engine), overwritten("onnxruntime-openvino", "cpu,openvino")
+        return Found(f"onnxruntime {engine.version}", "; ".join(filter(None, said)))
 
 
 def pytorch_cpu() -> Found:
@@ -43,17 +44,6 @@ def pytorch_cpu() -> Found:
     )
     with load_engine(SHIPPED_CHECKPOINT, "cpu") as engine:
         return Found(f"torch {engine.version}", agreement(engine))
-
-
-def overwritten() -> str:
-    """Return a warning where a wheel that overwrites files of onnxruntime is installed beside it, else nothing."""
-    names = {str(found.metadata["Name"]).lower() for found in importlib.metadata.distributions()}
-    if not {"onnxruntime", "onnxruntime-openvino"} <= names:
-        return ""
-    return (
-        "; onnxruntime-openvino is also installed, and the two overwrite each other: pip uninstall onnxruntime "
-        f"onnxruntime-openvino, then {install('cpu,openvino')}"
-    )
 
 
 def openvino() -> Found:

@@ -4,6 +4,7 @@ No check is imported here, and each runs in a process of its own (`isolation`): 
 """
 
 import importlib
+import importlib.metadata
 import importlib.util
 import os
 import time
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .._optional import install
 from ..errors import DependencyError, LiteMattingError
 from ..isolation import ProcessError, call
 
@@ -103,6 +105,20 @@ def needs(*conditions: Callable[[], Any]) -> list[Any]:
     if reasons:
         raise MissingError("; also ".join(reasons))
     return found
+
+
+def overwritten(other: str, extras: str) -> str:
+    """Return what to say where a wheel that overwrites files of onnxruntime is installed beside it, else nothing.
+
+    other: the wheel. extras: of this package, which install what is right instead.
+    """
+    names = {str(found.metadata["Name"]).lower() for found in importlib.metadata.distributions()}
+    if not {"onnxruntime", other} <= names:
+        return ""
+    return (
+        f"onnxruntime and {other} are both installed and overwrite each other: pip uninstall onnxruntime {other}, "
+        f"then {install(extras)}"
+    )
 
 
 @dataclass(frozen=True)

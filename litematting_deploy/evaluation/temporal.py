@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..matting.motion import flows, grey_of, places, sampled
+from ..matting.motion import Flow, flows, grey_of, places, sampled
 from .datasets import Example
 from .metrics import Alpha, Matted
 
@@ -58,18 +58,6 @@ class ClipMeter:
         }
 
 
-@dataclass(frozen=True)
-class Motion:
-    """Where the pixels of a frame lie in the next.
-
-    vectors: (H, W, 2) float32, the way to the right and down, in pixels.
-    known: (H, W) bool, where that is known.
-    """
-
-    vectors: NDArray[np.float32]
-    known: NDArray[np.bool_]
-
-
 def dtssd(predictions: Sequence[Alpha], alphas: Sequence[Alpha]) -> float:
     """Return the square root of the sum over pixels of the squared difference of changes, the mean over neighbours.
 
@@ -80,28 +68,26 @@ def dtssd(predictions: Sequence[Alpha], alphas: Sequence[Alpha]) -> float:
     return float(np.mean([np.sqrt(np.square(after - before).sum()) for before, after in pairwise(errors)]))
 
 
-def messddt(predictions: Sequence[Alpha], alphas: Sequence[Alpha], motions: Sequence[Motion]) -> float:
+def messddt(predictions: Sequence[Alpha], alphas: Sequence[Alpha], motions: Sequence[Flow]) -> float:
     """Return the sum over pixels of the absolute change of the squared error along motion, the mean over neighbours.
 
-    motions: from each frame to the next; pixels whose motion is not known do not count. Raises `InputError`.
+    motions: from each frame to the next; pixels whose motion is not trusted do not count. Raises `InputError`.
     """
     squares = [np.square(error) for error in _errors(predictions, alphas)]
     if len(motions) != len(squares) - 1:
         raise InputError(f"`motions` must have one entry fewer than the {len(squares)} frames; got {len(motions)}")
     sums = []
     for (before, after), motion in zip(pairwise(squares), motions, strict=True):
-        brought = sampled(after, places(motion.vectors))
-        sums.append(np.abs(before - brought)[motion.known].sum())
+        sums.append(np.abs(before - sampled(after, places(motion.vectors)))[motion.trusted].sum())
     return float(np.mean(sums))
 
 
-def motion_of(image: NDArray[np.uint8], following: NDArray[np.uint8]) -> Motion:
-    """Return the motion of a frame to the next, both (H, W, 3) uint8 RGB, known where flow passes its check.
+def motion_of(image: NDArray[np.uint8], following: NDArray[np.uint8]) -> Flow:
+    """Return the motion of a frame to the next, both (H, W, 3) uint8 RGB, trusted where flow passes its check.
 
     The benchmark of the paper has block motion of its own; this is `matting.motion`.
     """
-    flow = flows(grey_of(image), grey_of(following))[0].enlarged((image.shape[0], image.shape[1]))
-    return Motion(flow.vectors, flow.trusted)
+    return flows(grey_of(image), grey_of(following))[0].enlarged((image.shape[0], image.shape[1]))
 
 
 def _errors(predictions: Sequence[Alpha], alphas: Sequence[Alpha]) -> list[NDArray[np.float64]]:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, Unpack
 
 from .. import specs
 from .._optional import require
-from ..errors import UsageError
+from ..errors import UsageError, naming
 from ..runtime.loading import EngineOptions
 from ..specs import ClusterSpec, JobSpec, job_of
 from . import folder, photo
@@ -116,7 +116,7 @@ def matte_photo(
     not, and what opening an engine raises.
     """
     job = _job("a photo", images, trimap, alpha, mask, options)
-    with job.naming():
+    with naming(job.paths):
         return photo.matte_photo(job, progress)
 
 
@@ -143,7 +143,7 @@ def matte_folder(
     the result lists them.
     """
     job = _job("a folder", images, trimap, alpha, mask, options)
-    with job.naming():
+    with naming(job.paths):
         return folder.matte_folder(job, progress)
 
 
@@ -171,7 +171,7 @@ def matte_on_cluster(
     from .cluster.pipeline import matte_on_cluster as matte
 
     job = _job("a folder", images, trimap, alpha, mask, options)
-    with job.naming():
+    with naming(job.paths):
         return matte(job, cluster, progress)
 
 
@@ -203,7 +203,7 @@ def matte_clip(
     # Its modules import PyAV, for which `require` has just given the better error.
     from .clip import matte_clip as matte
 
-    with job.naming():
+    with naming(job.paths):
         return matte(job, progress)
 
 

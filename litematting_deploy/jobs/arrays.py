@@ -214,11 +214,9 @@ def _image(image: Any, unit_range: bool, max_megapixels: float, name: str = "ima
     return read_image(image, max_megapixels) if _is_name(image) else as_image(image, unit_range, name)
 
 
-@contextlib.contextmanager
-def _files(**given: Any) -> Iterator[None]:
+def _files(**given: Any) -> contextlib.AbstractContextManager[None]:
     """Give errors about files the `parameter` that stands for them. Raises `UsageError` for what no path is."""
-    with naming({name: path_text(name, each) for name, each in given.items() if _is_name(each)}):
-        yield
+    return naming({name: path_text(name, each) for name, each in given.items() if _is_name(each)})
 
 
 def _is_name(given: object) -> bool:

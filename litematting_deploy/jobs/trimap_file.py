@@ -11,12 +11,10 @@ from ..images.mask import read_mask
 from ..images.photo import read_photo
 from ..images.results import check_outputs, check_suffix
 from ..matting.composite import trimap_preview
-from ..matting.trimap import UNKNOWN, unsure
 from ..matting.unknown_band import Widths
 from ..segmentation.maker import open_maker
 from ..specs import AUTO, MAX_MEGAPIXELS, ExrSpec, TrimapSpec
 from .frames import is_many
-from .outputs import say_shares
 from .trimaps import band_of, closing_masks, meaning_of, trimap_for, trimap_of
 
 
@@ -26,7 +24,6 @@ class TrimapResult:
 
     files: the files that were written.
     trimap: (H, W) uint8 of 0 / 128 / 255, as it was written.
-    lacking: what it has no pixel of, as "no sure foreground"; None where it has both sides.
     pieces: in how many pieces the mask is that was made from the photo, where they are many.
     beyond: what to say of a box that reaches beyond the photo.
     band_px: the narrowest and the widest unknown band of its objects, in pixels on each side of the edge.
@@ -34,20 +31,9 @@ class TrimapResult:
 
     files: tuple[str, ...]
     trimap: NDArray[np.uint8]
-    lacking: str | None
     pieces: int | None = None
     beyond: str | None = None
     band_px: Widths | None = None
-
-    @property
-    def shares(self) -> str:
-        """How much of it is unknown and how much sure foreground, in words."""
-        return say_shares(self.trimap)
-
-    @property
-    def has_unknown(self) -> bool:
-        """Whether it leaves the network anything to estimate."""
-        return bool((self.trimap == UNKNOWN).any())
 
 
 def write_trimap(
@@ -100,9 +86,7 @@ def write_trimap(
         pictures = {path: photo.windows.show(pixels) for path, pixels in pictures.items()}
     for path, pixels in pictures.items():
         write_image(path, pixels)
-    return TrimapResult(
-        tuple(pictures), pictures[output], unsure(pictures[output]), trimap.pieces, trimap.beyond, trimap.band_px
-    )
+    return TrimapResult(tuple(pictures), pictures[output], trimap.pieces, trimap.beyond, trimap.band_px)
 
 
 def _check(spec: TrimapSpec, image: str | None, preview: str | None, exr: ExrSpec, device: str) -> None:

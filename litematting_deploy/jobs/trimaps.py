@@ -5,8 +5,8 @@ A single trimap or mask of a sequence may lack unknown pixels or sure foreground
 fades. Where all of them do, they are something else.
 """
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -70,14 +70,9 @@ def open_masks(job: JobSpec, opened: Segmenter | None = None) -> MaskMaker | Non
     return open_maker(job.trimap, job.engine.device, job.engine.threads, job.max_megapixels, opened, job.exr)
 
 
-@contextlib.contextmanager
-def closing_masks(maker: MaskMaker | None) -> Iterator[MaskMaker | None]:
-    """Close what makes masks, if anything does, at the end of a `with`."""
-    try:
-        yield maker
-    finally:
-        if maker is not None:
-            maker.close()
+def closing_masks(maker: MaskMaker | None) -> AbstractContextManager[MaskMaker | None]:
+    """Return what closes what makes masks, if anything does, at the end of a `with`."""
+    return nullcontext() if maker is None else closing(maker)
 
 
 def trimap_for(

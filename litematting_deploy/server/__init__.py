@@ -3,9 +3,3 @@
 `gate` lets a request in, `form` makes a job of it, `queue` runs it by `jobs.photo` with the engine that all requests
 share (`sharing`), and `service` answers; `metrics` counts, `openapi` describes.
 """
-
-from .listening import listen
-from .serving import serve
-from .spec import Limits, ServiceSpec
-
-__all__ = ["Limits", "ServiceSpec", "listen", "serve"]

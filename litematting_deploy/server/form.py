@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import NoneType
-from typing import Any, BinaryIO, Literal, TypeAlias, get_args, get_origin
+from typing import Any, BinaryIO, Literal, get_args, get_origin
 
 from ..errors import LiteMattingError, UsageError, shown
 from ..images.background import is_image
@@ -18,11 +18,9 @@ from ..images.suffixes import is_exr_name
 from ..jobs.api import PhotoOptions
 from ..jobs.outputs import suffix_of
 from ..parameters import Check, PathName, checks_of
-from ..specs import WAYS, Format, JobSpec, OutputSpec, PlanSpec, TrimapSpec, job_of
+from ..specs import RESULTS, WAYS, Format, JobSpec, OutputSpec, PlanSpec, TrimapSpec, job_of
 from ..system import why_no_name
 
-Result: TypeAlias = Literal["alpha", "cutout", "foreground", "preview"]
-RESULTS: tuple[Result, ...] = get_args(Result)
 PHOTO = "photo"
 _FIELDS: dict[str, tuple[Any, tuple[Check, ...]]] = {
     name: declared for spec in (TrimapSpec, OutputSpec, JobSpec, PlanSpec) for name, declared in checks_of(spec).items()
@@ -57,7 +55,7 @@ class Form:
     """
 
     options: Mapping[str, Any]
-    results: tuple[Result, ...]
+    results: tuple[str, ...]
     uploads: Mapping[str, Upload]
 
     @classmethod
@@ -85,7 +83,7 @@ class Form:
             if result not in RESULTS:
                 raise UsageError(f"`result` must be one of {', '.join(RESULTS)}; got {shown(result)}")
         options = {name: _value(name, given) for name, given in texts.items()}
-        return cls(options, results, uploads)  # type: ignore[arg-type]  # which were just looked for
+        return cls(options, results, uploads)
 
     def save(self, folder: Path) -> dict[str, str]:
         """Write the files below a folder that nobody else writes to, and return their paths by field."""

@@ -1,11 +1,11 @@
 """What the service says of itself: an OpenAPI document, whose fields and types are those of the specs, and a page."""
 
 import html
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 from .. import __version__
-from .form import FILES, PHOTO, RESULTS, TEXTS, words_for
+from ..specs import RESULTS
+from .form import FILES, PHOTO, TEXTS, words_for
 from .spec import Limits
 
 PAGE, OPENAPI, HEALTH, METRICS = "/", "/openapi.json", "/healthz", "/metrics"
@@ -130,15 +130,12 @@ def _properties() -> dict[str, Any]:
 
 
 def _schema(hint: Any) -> dict[str, Any]:
-    """Return the JSON schema of a field's type."""
-    kinds = [kind for kind in (hint, *get_args(hint)) if kind is not NoneType]
-    for kind in kinds:
-        if get_origin(kind) is Literal:
-            return {"type": "string", "enum": list(get_args(kind))}
-        if get_origin(kind) is tuple:
-            return {"type": "string", "pattern": r"^[\d.]+(,[\d.]+)*$"}
-    named = {bool: "boolean", str: "string", int: "integer", float: "number"}
-    return {"type": next(name for kind, name in named.items() if kind in kinds)}
+    """Return the JSON schema of a field's type; a list may also be one text with commas between its numbers."""
+    import msgspec
+
+    whole = msgspec.json.schema(hint)
+    kinds = [kind for kind in whole.get("anyOf", [whole]) if kind.get("type") != "null"]
+    return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
 
 
 def page(described: dict[str, Any]) -> str:

@@ -17,12 +17,12 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from .. import __version__
-from ..errors import ForegroundError, InputError, LiteMattingError, NotFiniteError, OutputError, UsageError
+from ..errors import ForegroundError, InputError, LiteMattingError, NotFiniteError, OutputError, UsageError, naming
 from ..jobs.photo import Opened, PhotoResult, matte_photo
 from ..jobs.progress import Report
 from ..profiling import Record
-from ..specs import JobSpec, PlanSpec
-from .form import FILES, PHOTO, RESULTS, TEXTS, Form, Upload, own_options, sentence
+from ..specs import RESULTS, JobSpec, PlanSpec
+from .form import FILES, PHOTO, TEXTS, Form, Upload, own_options, sentence
 from .gate import ServiceGate
 from .metrics import Answered, Counted, Metrics
 from .openapi import ENGINE, HEALTH, MATTE, METRICS, OPENAPI, PAGE, document, page
@@ -145,7 +145,7 @@ class Service:
 
     def _run(self, job: JobSpec, report: Report) -> PhotoResult:
         """Run a job, in a worker's thread."""
-        with job.naming():
+        with naming(job.paths):
             return matte_photo(job, report, self._opened)
 
     def close(self) -> None:

@@ -280,7 +280,7 @@ WRONG_BENCHMARKS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "the results' folder must be there": ("--json no/b.json", 1, ("b.json", "does not exist", "another output")),
     "an engine must be known": ("--backends abacus", 2, ("abacus", "onnxruntime-cpu")),
     "a batch is a number": ("--batch 1,none", 2, ("1,none", "such as 1,4")),
-    "a limit is a share": ("--fail-above some", 2, ("some", "such as 5%")),
+    "a limit is a share": ("--fail-above some", 2, ("some", "a percentage, such as")),
     "layers are JSON or a page": ("--per-layer l.txt", 2, ("--per-layer must end in .json or .html", "l.txt")),
     "layers are of one batch": ("--per-layer l.json --batch 1,4", 2, ("one --engine and one --batch",)),
     "layers are in one file": ("--per-layer l.json --csv l.csv", 2, ("--csv l.csv", "--per-layer")),

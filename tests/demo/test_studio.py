@@ -18,7 +18,7 @@ from litematting_deploy.images.photo import Photo
 from litematting_deploy.jobs.trimaps import Trimap
 from litematting_deploy.matting.refine import refine
 from litematting_deploy.runtime import Matter
-from litematting_deploy.server import Limits
+from litematting_deploy.server.spec import Limits
 from litematting_deploy.specs import TrimapSpec
 
 

@@ -12,9 +12,9 @@ import onnx
 import pytest
 
 from litematting_deploy._optional import require
-from litematting_deploy.doctor import Check, Found, MissingError, check_files, check_gpu, check_host, expected, needs
+from litematting_deploy.doctor import check_files, check_gpu, check_host, expected
 from litematting_deploy.doctor.expected import built_tiny, tiny_agreement
-from litematting_deploy.doctor.registry import attempt
+from litematting_deploy.doctor.registry import Check, Found, MissingError, attempt, needs, overwritten
 from litematting_deploy.errors import ArtefactError, DependencyError, DeviceError, OutputError, ToleranceError
 from litematting_deploy.files import sha256
 from litematting_deploy.runtime.cuda import open_cuda
@@ -117,10 +117,11 @@ def test_two_wheels_of_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_another_wheel_over_onnxruntime_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert check_host.overwritten() == ""
+    assert overwritten("onnxruntime-openvino", "cpu,openvino") == ""
     both = [SimpleNamespace(metadata={"Name": name}) for name in ("onnxruntime", "onnxruntime-openvino")]
     monkeypatch.setattr("importlib.metadata.distributions", lambda: both)
-    assert "overwrite each other: pip uninstall onnxruntime onnxruntime-openvino" in check_host.overwritten()
+    said = overwritten("onnxruntime-openvino", "cpu,openvino")
+    assert "overwrite each other: pip uninstall onnxruntime onnxruntime-openvino" in said
 
 
 def test_openvino_says_what_it_sees(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from litematting_deploy.cli.doctor import verdict
-from litematting_deploy.doctor import (
+from litematting_deploy.doctor import registry
+from litematting_deploy.doctor.registry import (
     BROKEN,
     CHECKS,
     INSTALLED,
@@ -15,10 +16,9 @@ from litematting_deploy.doctor import (
     Check,
     Found,
     Outcome,
+    attempt,
     examine,
-    registry,
 )
-from litematting_deploy.doctor.registry import attempt
 from litematting_deploy.engines.providers import PROVIDERS
 
 

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from litematting_deploy.errors import InputError
-from litematting_deploy.evaluation.temporal import Motion, dtssd, messddt, motion_of
+from litematting_deploy.evaluation.temporal import dtssd, messddt, motion_of
+from litematting_deploy.matting.motion import Flow
 from tests.matting.test_motion import as_grey, texture
 
 Floats = NDArray[np.float64]
@@ -41,6 +42,10 @@ def slow_messddt(predictions: Floats, alphas: Floats, vectors: NDArray[np.int_],
     return float(total / (count - 1))
 
 
+def moved(vectors: NDArray[np.float32], known: NDArray[np.bool_]) -> Flow:
+    return Flow(vectors, np.zeros(known.shape, np.float32), known)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_formulas(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -49,7 +54,7 @@ def test_formulas(seed: int) -> None:
     y, x = np.indices((7, 9))
     ends = rng.integers(0, (9, 7), (3, 7, 9, 2))
     vectors, known = ends - np.dstack([x, y]), rng.random((3, 7, 9)) < 0.7
-    motions = [Motion(each.astype(np.float32), where) for each, where in zip(vectors, known, strict=True)]
+    motions = [moved(each.astype(np.float32), where) for each, where in zip(vectors, known, strict=True)]
     wanted = slow_messddt(predictions, alphas, vectors, known)
     assert messddt(list(predictions), list(alphas), motions) == pytest.approx(wanted)
 
@@ -66,8 +71,8 @@ def test_arithmetic_on_tiny_clips() -> None:
     moving = [np.array([[0.5, 0.0, 0.0]]), np.array([[0.0, 0.5, 0.0]])]
     none = [np.zeros((1, 3))] * 2
     known = np.array([[True, True, False]])
-    followed = Motion(np.array([[[1, 0], [1, 0], [0, 0]]], np.float32), known)
-    unfollowed = Motion(np.zeros((1, 3, 2), np.float32), known)
+    followed = moved(np.array([[[1, 0], [1, 0], [0, 0]]], np.float32), known)
+    unfollowed = moved(np.zeros((1, 3, 2), np.float32), known)
     assert messddt(moving, none, [followed]) == pytest.approx(0)
     assert messddt(moving, none, [unfollowed]) == pytest.approx(0.25 + 0.25)
     assert dtssd(moving, none) == pytest.approx(math.sqrt(0.5))
@@ -78,8 +83,8 @@ def test_motion_of_images_is_known_where_both_show_a_point() -> None:
     before, after = (np.repeat(as_grey(whole[:100, x : x + 140])[:, :, None], 3, axis=2) for x in (4, 0))
     motion = motion_of(before, after)
     np.testing.assert_allclose(np.median(motion.vectors[20:80, 20:120], axis=(0, 1)), (4, 0), atol=0.1)
-    assert motion.known[20:80, 20:120].mean() > 0.95
-    assert not motion.known[:, -3:].any()
+    assert motion.trusted[20:80, 20:120].mean() > 0.95
+    assert not motion.trusted[:, -3:].any()
 
 
 @pytest.mark.parametrize(

@@ -606,9 +606,10 @@ def test_a_name_that_is_too_long_is_the_packages_error(call: Callable[..., Any])
 def test_public_names_are_what_type_checkers_see() -> None:
     tree = ast.parse((ROOT / "litematting_deploy" / "__init__.py").read_text())
     (seen,) = (node for node in tree.body if isinstance(node, ast.If) and isinstance(node.test, ast.Name))
-    imported = {
-        node.module: {alias.name for alias in node.names} for node in seen.body if isinstance(node, ast.ImportFrom)
-    }
+    imported: dict[str | None, set[str]] = {}
+    for node in seen.body:
+        if isinstance(node, ast.ImportFrom):
+            imported.setdefault(node.module, set()).update(alias.name for alias in node.names)
     assert imported == {module: set(names) for module, names in litematting_deploy._NAMES_BY_MODULE.items()}
     assert sorted(name for names in imported.values() for name in names) == litematting_deploy.__all__
     for name in litematting_deploy.__all__:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..._optional import install, require
 from ...errors import DependencyError, DeviceError
-from ...parameters import typed
+from ...parameters import checked
 from ...sidecar import Builder
 
 MAX_REASON = 400
@@ -94,7 +94,7 @@ def load(backend: Builder, purpose: str) -> TensorRT:
 
     Raises `DependencyError` when it is not installed or too old, `UsageError` for an unknown backend.
     """
-    typed("backend", backend, Builder)
+    checked("backend", backend, Builder)
     known = BACKENDS[backend]
     module: Any = require(known.module, known.extra, purpose)
     version = str(module.__version__)
