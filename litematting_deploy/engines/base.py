@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ArtefactError, NotFiniteError, UsageError
+from ..errors import ArtefactError, DeviceError, NotFiniteError, UsageError, first_line
 from ..profiling import stage
 from ..sidecar import Sidecar, essentials, sidecar_path
 
@@ -18,7 +18,23 @@ Batch = NDArray[np.float32]
 CHANNELS = {"image": 3, "trimap": 3, "guide": 2, "alpha": 1}
 
 
-class Described(abc.ABC):
+class Opened(abc.ABC):
+    """What is closed at the end, also as a context."""
+
+    closed = False
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Release what it holds; it cannot run afterwards."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Described(Opened):
     """The properties that every engine has.
 
     name: backend and device class, as in `onnxruntime-cpu`. device: what was asked for, as in `cuda:0`. patch_hw: the
@@ -32,7 +48,7 @@ class Described(abc.ABC):
     patch_hw: tuple[int, int]
     precision: str
     weights_sha256: str | None = None
-    closed = False
+    _path: Path
 
     def check_open(self) -> None:
         """Raise `UsageError` after `close`."""
@@ -50,15 +66,12 @@ class Described(abc.ABC):
             "checkpoint or an export with batch norms"
         )
 
-    @abc.abstractmethod
-    def close(self) -> None:
-        """Release what the engine holds; it cannot run afterwards."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def failure(self, count: int, error: Exception) -> DeviceError:
+        """Return what to raise when a run of `count` patches failed, of an engine that runs a file."""
+        return DeviceError(
+            f"{self._path}: failed on {self.device} with {count} patches at a time; use a smaller `batch` or "
+            f"smaller patches if it ran out of memory ({first_line(error)})"
+        )
 
 
 class Engine(Described):

@@ -17,9 +17,11 @@ from .._optional import require
 from ..errors import ArtefactError, DeviceError, UsageError, first_line
 from ..profiling import stage
 from ..specs import AUTO
+from .base import Opened
 from .onnx_files import gathered
 from .onnxruntime import HOST, Providers, errors, open_session, provider_runtime
 from .onnxruntime_plugins import plugin_session
+from .openvino import compile_settings, described
 from .providers import ONNX, PROVIDERS, provider_for
 
 _TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "f32": "float32", "f16": "float16"}
@@ -48,7 +50,7 @@ class _Call:
         return self.output == other.output and self.given.shape[1:] == other.given.shape[1:]
 
 
-class Network(abc.ABC):
+class Network(Opened):
     """An ONNX, opened.
 
     path: its file. device: where it computes. inputs, outputs: in the order of the file. batch: how many calls that
@@ -63,7 +65,7 @@ class Network(abc.ABC):
 
     def __init__(self) -> None:
         # One run at a time bounds the memory; the libraries themselves use all cores for it.
-        self._running, self._closed = threading.Lock(), False
+        self._running = threading.Lock()
         self._waiting: list[_Call] = []
         self._queue = threading.Lock()
 
@@ -74,7 +76,7 @@ class Network(abc.ABC):
         given: of the input's type and shape. output: its place in `outputs`.
         Raises `DeviceError` where the library fails, `UsageError` if closed.
         """
-        if self._closed:
+        if self.closed:
             raise UsageError(f"{self.path}: is closed; open it again")
         call = _Call(given, output, Future())
         with self._queue:
@@ -123,13 +125,7 @@ class Network(abc.ABC):
 
     def close(self) -> None:
         """Release what the library holds; it cannot run afterwards."""
-        self._closed = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self.closed = True
 
 
 def open_network(path: str | Path, device: str = AUTO, threads: int | None = None) -> Network:
@@ -169,14 +165,9 @@ class _InOnnxRuntime(Network):
                 providers.insert(0, ("TensorrtExecutionProvider", place))
             self._session = open_session(ort, path, providers)
         self._errors = errors(ort)
-        try:
-            self.inputs, self.outputs = (
-                tuple(map(_tensor, tensors)) for tensors in (self._session.get_inputs(), self._session.get_outputs())
-            )
-        except UnicodeDecodeError as error:
-            raise ArtefactError(
-                f"{path}: contains names that are not valid text: the file is damaged; download it again"
-            ) from error
+        self.inputs, self.outputs = (
+            tuple(map(_tensor, tensors)) for tensors in (self._session.get_inputs(), self._session.get_outputs())
+        )
 
     def _run(self, given: NDArray[Any], output: int) -> NDArray[Any]:
         try:
@@ -197,11 +188,7 @@ class _InOpenVino(Network):
         super().__init__()
         ov: Any = require("openvino", "openvino", "`device=openvino`")
         self.path, self.device, target = path, device, (part or "cpu").upper()
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        if target == "CPU":
-            settings["ENABLE_CPU_PINNING"] = False  # several processes would be pinned to the same cores
-            if threads is not None:
-                settings["INFERENCE_NUM_THREADS"] = threads
+        settings = compile_settings(target, "f32", threads)
         try:
             with gathered(path, None) as file:
                 compiled = ov.Core().compile_model(str(file), target, settings)
@@ -232,7 +219,5 @@ def _tensor(found: Any) -> Tensor:
 
 def _ov_tensor(found: Any) -> Tensor:
     """Return an input or output of OpenVINO."""
-    shape = found.partial_shape
-    sizes = (size.get_length() if size.is_static else None for size in shape) if shape.rank.is_static else ()
-    kind = found.element_type.get_type_name()
+    sizes, kind = described(found)
     return Tensor(found.get_any_name(), tuple(sizes), _TYPES.get(kind, kind))

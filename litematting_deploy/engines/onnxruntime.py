@@ -47,46 +47,14 @@ class InSession(Described):
     fixed_batch: the only number of patches that the file takes, None for any.
     """
 
-    def __init__(
-        self,
-        ort: Any,
-        path: Path,
-        sidecar: Sidecar | None,
-        providers: Providers,
-        threads: int | None = None,
-        float64: bool = True,
-        profile: Path | None = None,
-        plugins: Sequence[Any] = (),
-    ) -> None:
-        """Open a session.
-
-        threads: on the CPU, all cores that this process may use by default. float64: group norms may compute in it.
-        profile: begins the file of its profiler, if any. plugins: devices of ONNX Runtime, by which the first of the
-        providers comes that is no part of its wheel.
-
-        Raises `ArtefactError`, or `DeviceError` where another than the first provider starts.
-        """
-        self._path, self.version = path, ort.__version__
+    def __init__(self, ort: Any, path: Path, sidecar: Sidecar | None, session: Any) -> None:
+        """session: of `open_session`. Raises `ArtefactError` where the file breaks its sidecar or the contract."""
+        self._path, self.version, self._session = path, ort.__version__, session
         self._errors = errors(ort)
-        self._session = open_session(
-            ort, path, providers, threads, sidecar=sidecar, float64=float64, profile=profile, plugins=plugins
-        )
-        try:
-            self.patch_hw, self.fixed_batch = _contract(path, self._session)
-            metadata = self._session.get_modelmeta().custom_metadata_map
-            check_origin(path, sidecar, metadata, self.patch_hw, self.fixed_batch)
-        except UnicodeDecodeError as error:
-            raise ArtefactError(
-                f"{path}: contains names that are not valid text: the file is damaged; export it again"
-            ) from error
+        self.patch_hw, self.fixed_batch = _contract(path, session)
+        metadata = session.get_modelmeta().custom_metadata_map
+        check_origin(path, sidecar, metadata, self.patch_hw, self.fixed_batch)
         self.precision = sidecar.precision if sidecar else "unknown"
-
-    def failure(self, count: int, error: Exception) -> DeviceError:
-        """Return what to raise when a run of `count` patches failed."""
-        return DeviceError(
-            f"{self._path}: failed on {self.device} with {count} patches at a time; use a smaller `batch` or "
-            f"smaller patches if it ran out of memory ({first_line(error)})"
-        )
 
     def close(self) -> None:
         """Drop the session."""
@@ -102,7 +70,9 @@ class OnnxRuntimeEngine(InSession, Engine):
         Raises `ArtefactError` when the file breaks its sidecar or the contract.
         """
         ort: Any = require("onnxruntime", "cpu", "running an ONNX")
-        super().__init__(ort, path, check_sidecar(path), [HOST], threads, profile=profile)
+        sidecar = check_sidecar(path)
+        session = open_session(ort, path, [HOST], threads, sidecar=sidecar, profile=profile)
+        super().__init__(ort, path, sidecar, session)
         self.name, self.device, self.batch = "onnxruntime-cpu", "cpu", self.fixed_batch
 
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
@@ -150,7 +120,8 @@ class _OnnxRuntimeDevice(InSession, DeviceEngine):
         providers = [(_PROVIDERS["cuda"], {**shared, "use_tf32": "0"}), HOST]  # fp32 means what it says
         if kind == "tensorrt":
             providers.insert(0, (_PROVIDERS["tensorrt"], {**shared, **_kept_engines(artefact, gpu, batch)}))
-        super().__init__(artefact.ort, artefact.path, artefact.sidecar, providers, float64=kind != "cuda")
+        session = open_session(artefact.ort, artefact.path, providers, sidecar=artefact.sidecar, float64=kind != "cuda")
+        super().__init__(artefact.ort, artefact.path, artefact.sidecar, session)
         self.name, self.device = f"onnxruntime-{kind}", f"{kind}:{gpu.index}"
         if kind == "tensorrt" and self.precision == "fp32":
             self.precision = "tf32"  # this provider has no option that turns it off
@@ -187,8 +158,11 @@ def open_session(
     profile: Path | None = None,
     plugins: Sequence[Any] = (),
 ) -> Any:
-    """Return a session of an ONNX, whatever network that is; see `InSession` for the arguments.
+    """Return a session of an ONNX, whatever network that is.
 
+    threads: on the CPU, all cores that this process may use by default. float64: group norms may compute in it.
+    profile: begins the file of its profiler, if any. plugins: devices of ONNX Runtime, by which the first of the
+    providers comes that is no part of its wheel.
     sidecar: of the ONNX, where it has one; it vouches for weights that lie elsewhere, see `onnx_files.gathered`.
 
     Raises `ArtefactError` for a file that does not load, `DeviceError` where another than the first provider starts.
@@ -212,10 +186,15 @@ def open_session(
                 model = without_float64(file.read_bytes())
                 options.add_session_config_entry(_WEIGHTS_BESIDE, str(file.parent))
             session = ort.InferenceSession(model, options, None if plugins else providers, enable_fallback=0)
+        # Damaged texts raise where they are read.
+        sorted(tensor.name for tensor in (*session.get_inputs(), *session.get_outputs()))
+        str(session.get_modelmeta().custom_metadata_map)
     except (*errors(ort), ValueError, RuntimeError) as error:
+        no_text = isinstance(error, UnicodeDecodeError)
+        reason = "it contains names that are not valid text" if no_text else first_line(error)
         raise ArtefactError(
             f"{path}: ONNX Runtime cannot load it: the file is damaged or not for this device; export it or "
-            f"download it again ({first_line(error)})"
+            f"download it again ({reason})"
         ) from error
     started, wanted = session.get_providers()[0], providers[0][0]
     if started != wanted:

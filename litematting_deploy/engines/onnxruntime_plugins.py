@@ -27,7 +27,8 @@ class OnnxRuntimePlugin(OnnxRuntimeEngine):
         """
         sidecar = check_sidecar(path)
         ort, providers, plugins = _providers(kind)
-        InSession.__init__(self, ort, path, sidecar, providers, plugins=plugins)
+        session = open_session(ort, path, providers, sidecar=sidecar, plugins=plugins)
+        InSession.__init__(self, ort, path, sidecar, session)
         self.name, self.device, self.batch = f"onnxruntime-{kind}", kind, self.fixed_batch
         if plugins:
             parts = self._session.get_provider_graph_assignment_info()

@@ -51,15 +51,8 @@ class OpenVinoEngine(Engine):
         self.name, self.device = f"openvino-{part or 'cpu'}", f"openvino:{part}" if part else "openvino"
         core, target = ov.Core(), (part or "cpu").upper()
         self._check_device(core, target, precision)
-        settings: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": _PRECISIONS[precision][0],
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        if target == "CPU":
-            settings["ENABLE_CPU_PINNING"] = False  # several processes on a machine would be pinned to the same cores
-            if threads is not None:
-                settings["INFERENCE_NUM_THREADS"] = threads
-        elif threads is not None:
+        settings = compile_settings(target, _PRECISIONS[precision][0], threads)
+        if target != "CPU" and threads is not None:
             raise UsageError(f"`threads` applies only to a CPU, and `device={self.device}` is not one; leave it out")
         kept = None if sidecar is None else _kept(self.version, sidecar, part, precision, batch)
         compiled = None if kept is None else self._taken(core, kept, target, settings)
@@ -67,7 +60,7 @@ class OpenVinoEngine(Engine):
             compiled = self._compiled(core, sidecar, batch, target, settings)
             if kept is not None:
                 keep_cached(kept, compiled.export_model().getvalue())
-        (self.batch, _, height, width), _ = _described(compiled.input("image"))
+        (self.batch, _, height, width), _ = described(compiled.input("image"))
         self.patch_hw = (height or 0, width or 0)  # the contract has them fixed
         own = sidecar.precision if sidecar else "unknown"
         self.precision = precision if own == "fp32" else own
@@ -117,7 +110,7 @@ class OpenVinoEngine(Engine):
                 f"{path}: OpenVINO cannot load it: the file is damaged or uses unsupported operators; export it "
                 f"again with ltm-export ({first_line(error)})"
             ) from error
-        tensors = {tensor.get_any_name(): _described(tensor) for tensor in [*model.inputs, *model.outputs]}
+        tensors = {tensor.get_any_name(): described(tensor) for tensor in [*model.inputs, *model.outputs]}
         patch_hw, own = check_contract(path, tensors, "f32"), tensors["image"][0][0]
         metadata = model.get_rt_info("framework").value if model.has_rt_info("framework") else {}
         check_origin(path, sidecar, metadata, patch_hw, own)
@@ -137,10 +130,7 @@ class OpenVinoEngine(Engine):
             with self._lock:  # a request has one set of buffers, and any thread may run the engine
                 found = self._request.infer({"image": image, "trimap": trimap, "guide": guide}, share_inputs=True)
         except RuntimeError as error:
-            raise DeviceError(
-                f"{self._path}: failed on {self.device} with {len(image)} patches at a time; use a smaller `batch` "
-                f"or smaller patches if it ran out of memory ({first_line(error)})"
-            ) from error
+            raise self.failure(len(image), error) from error
         alpha: Batch = found["alpha"]
         return alpha
 
@@ -168,7 +158,18 @@ def _kept(version: str, sidecar: Sidecar, part: str, precision: str, batch: int 
     return f"openvino-{hashlib.sha256(repr((version, *weights, *machine, precision)).encode()).hexdigest()[:32]}"
 
 
-def _described(tensor: Any) -> tuple[list[int | None], str]:
+def compile_settings(target: str, precision: str, threads: int | None) -> dict[str, Any]:
+    """Return how OpenVINO compiles for a device, such as CPU. precision: as OpenVINO calls it. threads: of the CPU."""
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+    if target == "CPU":
+        settings["ENABLE_CPU_PINNING"] = False  # several processes on a machine would be pinned to the same cores
+        if threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = threads
+    return settings
+
+
+def described(tensor: Any) -> tuple[list[int | None], str]:
     """Return shape and type of an input or output, as `check_contract` takes them; None for a size that may change."""
-    shape = [size.get_length() if size.is_static else None for size in tensor.partial_shape]
-    return shape, tensor.element_type.get_type_name()
+    shape = tensor.partial_shape
+    sizes = [size.get_length() if size.is_static else None for size in shape] if shape.rank.is_static else []
+    return sizes, tensor.element_type.get_type_name()

@@ -6,7 +6,9 @@ To find out whether one is installed, nothing heavy is imported: `auto` asks at 
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from .._optional import install
 from ..errors import UsageError
@@ -92,16 +94,10 @@ def _openvino(path: Path, part: str, spec: EngineSpec) -> Engine:
     return OpenVinoEngine(path, part, spec.precision or "fp32", spec.batch, spec.threads)
 
 
-def _webgpu(path: Path, _: str, __: EngineSpec) -> Engine:
+def _plugin(kind: Literal["webgpu", "coreml"], path: Path, _: str, __: EngineSpec) -> Engine:
     from .onnxruntime_plugins import OnnxRuntimePlugin
 
-    return OnnxRuntimePlugin(path, "webgpu")
-
-
-def _coreml(path: Path, _: str, __: EngineSpec) -> Engine:
-    from .onnxruntime_plugins import OnnxRuntimePlugin
-
-    return OnnxRuntimePlugin(path, "coreml")
+    return OnnxRuntimePlugin(path, kind)
 
 
 _REGISTERED = (
@@ -122,10 +118,12 @@ _REGISTERED = (
         ("onnxruntime", "onnxruntime_ep_webgpu"),
         "webgpu",
         "on a GPU from another vendor than NVIDIA",
-        _webgpu,
+        partial(_plugin, "webgpu"),
     ),
     # Nobody has run these two yet.
-    Provider("coreml", (ONNX,), ("onnxruntime",), "cpu", "on Apple's hardware", _coreml, system="darwin"),
+    Provider(
+        "coreml", (ONNX,), ("onnxruntime",), "cpu", "on Apple's hardware", partial(_plugin, "coreml"), system="darwin"
+    ),
     Provider("mps", (CHECKPOINT,), ("torch",), "export", "on Apple's GPU", system="darwin"),
 )
 PROVIDERS: Mapping[str, Provider] = {provider.device: provider for provider in _REGISTERED}

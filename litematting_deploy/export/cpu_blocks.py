@@ -27,7 +27,7 @@ sums.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
@@ -84,17 +84,12 @@ def rows_in(budget: int, row_bytes: int, rows: int) -> int:
     return math.ceil(rows / strips)
 
 
-@dataclass(frozen=True)
-class _Norm:
+class _Norm(NamedTuple):
     """weight and bias of a group norm, and what it makes in the graph."""
 
     weight: ir.Value
     bias: ir.Value
     made: ir.Value
-
-    @property
-    def values(self) -> tuple[ir.Value, ir.Value, ir.Value]:
-        return self.weight, self.bias, self.made
 
 
 def rules() -> list[pattern.RewriteRule]:
@@ -140,12 +135,11 @@ def _relu(op: Op) -> _Activation:
     """max(x + t, 0) is max(x, -t) and t more, and max(x + min(t, 0), -max(t, 0)) and max(t, 0) more."""
 
     def split(shift: ir.Value) -> tuple[ir.Value, ir.Value | None]:
-        positive: ir.Value = op.Relu(shift)
+        positive = op.Relu(shift)
         return op.Sub(shift, positive), positive
 
     def inside(x: ir.Value, positive: ir.Value | None) -> ir.Value:
-        most: ir.Value = op.Max(x, op.Neg(positive))
-        return most
+        return op.Max(x, op.Neg(positive))
 
     def outside(x: ir.Value, shift: ir.Value) -> tuple[ir.Value, ir.Value | None]:
         return op.Max(x, op.Neg(shift)), shift
@@ -155,8 +149,7 @@ def _relu(op: Op) -> _Activation:
 
 def _leaky_relu(op: Op, attributes: Any) -> _Activation:
     def alone(x: ir.Value, _: ir.Value | None = None) -> ir.Value:
-        result: ir.Value = op.LeakyRelu(x, **attributes)
-        return result
+        return op.LeakyRelu(x, **attributes)
 
     return _Activation(lambda shift: (shift, None), alone, lambda x, shift: (alone(op.Add(x, shift)), None))
 
@@ -201,7 +194,7 @@ def _block(
     joined = parts[0] if len(parts) == 1 else op.Concat(*parts, axis=2)
     offset = None if less is None else op.MatMul(projection, less)
     channels, _, _ = channels_hw(made[2].made)
-    result = norms.as_affine(op, reshape(op, joined, 0, channels, out_height, out_width), *made[2].values, offset)
+    result = norms.as_affine(op, reshape(op, joined, 0, channels, out_height, out_width), *made[2], offset)
     return op.Add(x, result) if residual else result
 
 
@@ -240,8 +233,7 @@ def _sign(op: Op, weight: ir.Value, channels: int) -> ir.Value:
     """1 for each channel, -1 where the norm turns it around: (D, 1, 1, 1)."""
     one, other = (op.Constant(value_float=value) for value in (1.0, -1.0))
     negative = op.Less(reshape(op, weight, channels, 1, 1, 1), op.Constant(value_float=0.0))
-    sign: ir.Value = op.Where(negative, other, one)
-    return sign
+    return op.Where(negative, other, one)
 
 
 def _folded_projection(

@@ -5,7 +5,7 @@ no time.
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -48,7 +48,9 @@ class Drawing:
         name = self._constants.setdefault(key, f"{self.prefix}constant_{len(self._constants)}")
         return self.weight(name, array)
 
-    def add(self, operator: str, inputs: Sequence["Tensor"], shape: Shape, dtype: Any = None, **attributes: Any) -> Any:
+    def add(
+        self, operator: str, inputs: Sequence["Tensor"], shape: Shape, dtype: Any = None, **attributes: Any
+    ) -> "Tensor":
         """Add a node and return its result, which has the type of the first input unless `dtype` says otherwise."""
         name = f"{self.prefix}{operator}_{len(self.nodes)}"
         names = [tensor.name for tensor in inputs]
@@ -86,115 +88,102 @@ class Tensor:
     def _ints(self, *values: int) -> "Tensor":
         return self.drawing.constant(values, np.int64)
 
-    def _with(self, operator: str, other: Any, swapped: bool = False) -> Self:
+    def _with(self, operator: str, other: Any, swapped: bool = False) -> "Tensor":
         if not isinstance(other, Tensor):
             other = self.drawing.constant(other, self.dtype)
         pair = (other, self) if swapped else (self, other)
-        made: Self = self.drawing.add(operator, pair, _broadcast(self.shape, other.shape))
-        return made
+        return self.drawing.add(operator, pair, _broadcast(self.shape, other.shape))
 
-    def __add__(self, other: Any) -> Self:
+    def __add__(self, other: Any) -> "Tensor":
         return self._with("Add", other)
 
-    def __sub__(self, other: Any) -> Self:
+    def __sub__(self, other: Any) -> "Tensor":
         return self._with("Sub", other)
 
-    def __mul__(self, other: Any) -> Self:
+    def __mul__(self, other: Any) -> "Tensor":
         return self._with("Mul", other)
 
-    def __rmul__(self, other: Any) -> Self:
+    def __rmul__(self, other: Any) -> "Tensor":
         return self._with("Mul", other, swapped=True)
 
-    def __truediv__(self, other: Any) -> Self:
+    def __truediv__(self, other: Any) -> "Tensor":
         return self._with("Div", other)
 
-    def __neg__(self) -> Self:
+    def __neg__(self) -> "Tensor":
         return self.apply("Neg")
 
-    def __matmul__(self, other: "Tensor") -> Self:
+    def __matmul__(self, other: "Tensor") -> "Tensor":
         shape = (*_broadcast(self.shape[:-2], other.shape[:-2]), self.shape[-2], other.shape[-1])
-        made: Self = self.drawing.add("MatMul", (self, other), shape)
-        return made
+        return self.drawing.add("MatMul", (self, other), shape)
 
-    def apply(self, operator: str, *others: "Tensor", **attributes: Any) -> Self:
+    def apply(self, operator: str, *others: "Tensor", **attributes: Any) -> "Tensor":
         """Return the result of an operator that keeps the shape."""
-        made: Self = self.drawing.add(operator, (self, *others), self.shape, **attributes)
-        return made
+        return self.drawing.add(operator, (self, *others), self.shape, **attributes)
 
-    def maximum(self, other: "Tensor") -> Self:
+    def maximum(self, other: "Tensor") -> "Tensor":
         """Return the larger of the two, element by element."""
         return self._with("Max", other)
 
-    def cast(self, dtype: Any) -> Self:
+    def cast(self, dtype: Any) -> "Tensor":
         """Return the same values in another type."""
         if self.dtype == np.dtype(dtype):
             return self
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        made: Self = self.drawing.add("Cast", (self,), self.shape, dtype, to=kind)
-        return made
+        return self.drawing.add("Cast", (self,), self.shape, dtype, to=kind)
 
-    def clip(self, least: float, most: float) -> Self:
+    def clip(self, least: float, most: float) -> "Tensor":
         """Return the values limited to a range."""
         return self.apply("Clip", *(self.drawing.constant(value, self.dtype) for value in (least, most)))
 
-    def reshape(self, *shape: int) -> Self:
+    def reshape(self, *shape: int) -> "Tensor":
         """Return another shape; -1 comes first and is whatever the batch makes of it."""
         known = tuple(None if axis < 0 else axis for axis in shape)
-        made: Self = self.drawing.add("Reshape", (self, self._ints(*shape)), known)
-        return made
+        return self.drawing.add("Reshape", (self, self._ints(*shape)), known)
 
-    def transpose(self, *axes: int) -> Self:
+    def transpose(self, *axes: int) -> "Tensor":
         """Return the axes in another order."""
-        made: Self = self.drawing.add("Transpose", (self,), tuple(self.shape[axis] for axis in axes), perm=list(axes))
-        return made
+        return self.drawing.add("Transpose", (self,), tuple(self.shape[axis] for axis in axes), perm=list(axes))
 
-    def mean(self, *axes: int) -> Self:
+    def mean(self, *axes: int) -> "Tensor":
         """Return the mean along axes, which stay with length 1."""
         return self._reduce("ReduceMean", axes)
 
-    def sum(self, *axes: int) -> Self:
+    def sum(self, *axes: int) -> "Tensor":
         """Return the sum along axes, which stay with length 1."""
         return self._reduce("ReduceSum", axes)
 
-    def _reduce(self, operator: str, axes: tuple[int, ...]) -> Self:
+    def _reduce(self, operator: str, axes: tuple[int, ...]) -> "Tensor":
         shape = tuple(1 if index in axes else axis for index, axis in enumerate(self.shape))
-        made: Self = self.drawing.add(operator, (self, self._ints(*axes)), shape, keepdims=1)
-        return made
+        return self.drawing.add(operator, (self, self._ints(*axes)), shape, keepdims=1)
 
-    def window(self, axis: int, start: int, stop: int, step: int = 1) -> Self:
+    def window(self, axis: int, start: int, stop: int, step: int = 1) -> "Tensor":
         """Return the part of an axis from `start` up to `stop`."""
         shape = list(self.shape)
         shape[axis] = -((start - stop) // step)
         parts: list[Tensor] = [self, *(self._ints(value) for value in (start, stop, axis, step))]
-        made: Self = self.drawing.add("Slice", parts, tuple(shape))
-        return made
+        return self.drawing.add("Slice", parts, tuple(shape))
 
-    def crop(self, top: int, left: int, height: int, width: int) -> Self:
+    def crop(self, top: int, left: int, height: int, width: int) -> "Tensor":
         """Return a window of a map (N, C, H, W)."""
         parts = (self, self._ints(top, left), self._ints(top + height, left + width), self._ints(2, 3))
-        made: Self = self.drawing.add("Slice", parts, (*self.shape[:2], height, width))
-        return made
+        return self.drawing.add("Slice", parts, (*self.shape[:2], height, width))
 
-    def pad(self, top: int = 1, left: int = 1, bottom: int = 1, right: int = 1) -> Self:
+    def pad(self, top: int = 1, left: int = 1, bottom: int = 1, right: int = 1) -> "Tensor":
         """Return a map (N, C, H, W) with zeros around, one pixel unless told."""
-        *before, height, width = self.shape
-        assert height is not None
-        assert width is not None
+        height, width = self.hw
         pads = self._ints(0, 0, top, left, 0, 0, bottom, right)
-        made: Self = self.drawing.add("Pad", (self, pads), (*before, height + top + bottom, width + left + right))
-        return made
+        return self.drawing.add("Pad", (self, pads), (*self.shape[:2], height + top + bottom, width + left + right))
 
-    def expand(self, *shape: int) -> Self:
+    def expand(self, *shape: int) -> "Tensor":
         """Return the values repeated along axes of length 1."""
-        made: Self = self.drawing.add("Expand", (self, self._ints(*shape)), _broadcast(self.shape, shape))
-        return made
+        return self.drawing.add("Expand", (self, self._ints(*shape)), _broadcast(self.shape, shape))
 
-    def enlarge(self, height: int, width: int, mode: str) -> Self:
+    def enlarge(self, height: int, width: int, mode: str) -> "Tensor":
         """Return a map (N, C, H, W) resampled to another size, `nearest` for whole factors or `linear`."""
         how = {"nearest": "asymmetric", "linear": "half_pixel"}[mode]
         _, before, across = self.chw
         scales = self.drawing.constant([1, 1, _scale(before, height), _scale(across, width)], np.float32)
-        made: Self = self.drawing.add(
+        made = self.drawing.add(
             "Resize",
             (self, scales),
             (*self.shape[:2], height, width),
@@ -208,11 +197,7 @@ class Tensor:
     @property
     def chw(self) -> tuple[int, int, int]:
         """Channels, height and width of a map (N, C, H, W)."""
-        _, channels, height, width = self.shape
-        assert channels is not None
-        assert height is not None
-        assert width is not None
-        return channels, height, width
+        return cast(tuple[int, int, int], self.shape[1:])
 
     @property
     def hw(self) -> tuple[int, int]:
@@ -225,8 +210,7 @@ def concat(tensors: Sequence[Tensor], axis: int) -> Tensor:
     shape = list(tensors[0].shape)
     lengths = [tensor.shape[axis] for tensor in tensors]
     shape[axis] = sum(length for length in lengths if length is not None)
-    made: Tensor = tensors[0].drawing.add("Concat", tensors, tuple(shape), axis=axis)
-    return made
+    return tensors[0].drawing.add("Concat", tensors, tuple(shape), axis=axis)
 
 
 def convolve(
@@ -240,12 +224,9 @@ def convolve(
 ) -> Tensor:
     """Return the convolution of x (N, C, H, W) with a kernel (D, C / groups, kh, kw), be it constant or computed."""
     top, left = (padding, padding) if isinstance(padding, int) else padding
-    (height, width), (out, _, rows, columns) = x.hw, kernel.shape
-    assert out is not None
-    assert rows is not None
-    assert columns is not None
+    (height, width), (out, _, rows, columns) = x.hw, cast(tuple[int, int, int, int], kernel.shape)
     shape = (None, out, (height + 2 * top - rows) // stride + 1, (width + 2 * left - columns) // stride + 1)
-    made: Tensor = x.drawing.add(
+    return x.drawing.add(
         "Conv",
         (x, kernel) if bias is None else (x, kernel, bias),
         shape,
@@ -254,7 +235,6 @@ def convolve(
         strides=[stride, stride],
         group=groups,
     )
-    return made
 
 
 def _scale(length: int, wanted: int) -> np.float32:

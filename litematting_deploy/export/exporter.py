@@ -73,6 +73,7 @@ def export_onnx(
     # PyTorch takes seconds to import: after what can fail at once.
     from .external import refer_to_checkpoint
     from .graph import OPSET, build_graph, describe
+    from .verify import compare
 
     report = Callback("progress", progress)
     model, reference = _loaded(checkpoint, spec)
@@ -90,7 +91,7 @@ def export_onnx(
         if weights_beside:
             refer_to_checkpoint(proto, checkpoint)
         draft.write_bytes(proto.SerializeToString())
-        differences = _differences(draft, reference, spec, samples or {})
+        differences = compare(draft, reference, _inputs(spec, samples or {}), spec)
         _check_differences(output, differences, spec, lambda name: _advice(reference, spec, samples or {}, name))
         measured = {item.check: {"maximum": item.maximum, "mean": item.mean} for item in differences}
         sidecar = replace(sidecar, sha256=sha256(draft), differences=measured)
@@ -168,15 +169,6 @@ def _versions() -> dict[str, str]:
     modules = {name: require(name, "export", "exporting") for name in ("torch", "onnx", "onnxscript")}
     modules["onnxruntime"] = require("onnxruntime", "cpu", "comparing an export with the model")
     return {"litematting-deploy": __version__} | {name: str(made.__version__) for name, made in modules.items()}
-
-
-def _differences(
-    draft: Path, reference: "LiteMatting", spec: ExportSpec, samples: "Mapping[str, Inputs]"
-) -> "list[Difference]":
-    """Return how far the alpha of an ONNX is from the model's, on random inputs, samples and scenes."""
-    from .verify import compare
-
-    return compare(draft, reference, _inputs(spec, samples), spec)
 
 
 def _inputs(spec: ExportSpec, samples: "Mapping[str, Inputs]") -> "Iterator[tuple[str, Inputs]]":

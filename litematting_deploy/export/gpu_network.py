@@ -248,8 +248,7 @@ def _clamped(alpha: Tensor) -> Tensor:
     """
     drawing, largest = alpha.drawing, alpha.drawing.constant(np.finfo(F32).max, F32)
     finite = drawing.add("LessOrEqual", (alpha.apply("Abs"), largest), alpha.shape, bool)
-    made: Tensor = drawing.add("Where", (finite, alpha.clip(0, 1), alpha), alpha.shape, F32)
-    return made
+    return drawing.add("Where", (finite, alpha.clip(0, 1), alpha), alpha.shape, F32)
 
 
 def _windows(sizes: Sequence[int], length: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -38,8 +38,7 @@ def rules() -> list[pattern.RewriteRule]:
 def _constant(op: Op, values: NDArray[Any], like: ir.Value) -> ir.Value:
     """The values in the type of `like`."""
     assert like.dtype is not None
-    constant: ir.Value = op.Constant(value=ir.tensor(values.astype(like.dtype.numpy())))
-    return constant
+    return op.Constant(value=ir.tensor(values.astype(like.dtype.numpy())))
 
 
 def _conv_of_enlarged(op: Op, x: Any, scales: Any, skip: Any, weight: Any, bias: Any) -> Any:
@@ -54,7 +53,8 @@ def _is_enlarged_twice(_context: Any, x: ir.Value, enlarged: ir.Value, weight: i
 
 def _phases(op: Op, x: ir.Value, skip: ir.Value, weight: ir.Value, bias: ir.Value, **_: ir.Value) -> ir.Value:
     (channels, height, width), skip_channels = channels_hw(x), channels_hw(skip)[0]
-    of_x, of_skip = op.Split(weight, numbers(op, channels, skip_channels), axis=1, _outputs=2)
+    parts: Any = op.Split(weight, numbers(op, channels, skip_channels), axis=1, _outputs=2)
+    of_x, of_skip = parts
 
     def phase(row: int, column: int) -> ir.Value:
         rows, columns = _constant(op, _PHASES[row], weight), _constant(op, _PHASES[column].T, weight)
@@ -98,5 +98,4 @@ def _slopes_up_to_1(_context: Any, slope: ir.Value, **_: ir.Value) -> bool:
 
 
 def _maximum(op: Op, x: ir.Value, slope: ir.Value) -> ir.Value:
-    largest: ir.Value = op.Max(x, op.Mul(x, slope))
-    return largest
+    return op.Max(x, op.Mul(x, slope))

@@ -4,13 +4,18 @@
 InstanceNormalization; `folded` goes further, see `cpu_blocks`.
 """
 
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
 
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
-Op = Any
-"""What makes nodes in a replacement: `op.Add(x, y)`."""
+
+class Op(Protocol):
+    """What makes nodes in a replacement: `op.Add(x, y)`."""
+
+    def __getattr__(self, operator: str) -> Callable[..., ir.Value]: ...
+
 
 _TINY = 1e-20
 """Below every variance but 0, and what keeps 0 / 0 away."""
@@ -21,20 +26,17 @@ Statistics: TypeAlias = tuple[ir.Value, ir.Value]
 
 def numbers(op: Op, *values: int) -> ir.Value:
     """An int64 vector."""
-    constant: ir.Value = op.Constant(value_ints=list(values))
-    return constant
+    return op.Constant(value_ints=list(values))
 
 
 def reshape(op: Op, x: ir.Value, *shape: int) -> ir.Value:
     """0 keeps an axis, -1 takes what is left."""
-    reshaped: ir.Value = op.Reshape(x, numbers(op, *shape))
-    return reshaped
+    return op.Reshape(x, numbers(op, *shape))
 
 
 def average(op: Op, x: ir.Value, axis: int) -> ir.Value:
     """The mean along one axis, which stays with length 1."""
-    mean: ir.Value = op.ReduceMean(x, numbers(op, axis), keepdims=1)
-    return mean
+    return op.ReduceMean(x, numbers(op, axis), keepdims=1)
 
 
 _LARGE = 160 * 160
@@ -166,8 +168,7 @@ def as_instance(op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.
     scale = op.Mul(reshape(op, weight, 1, groups, channels // groups, 1), factor)
     shift = op.Sub(reshape(op, bias, 1, groups, channels // groups, 1), op.Mul(left, scale))
     scale, shift = (reshape(op, value, -1, channels, 1, 1) for value in (scale, shift))
-    result: ir.Value = op.Add(op.Mul(reshape(op, normalised, -1, channels, height, width), scale), shift)
-    return result
+    return op.Add(op.Mul(reshape(op, normalised, -1, channels, height, width), scale), shift)
 
 
 def as_affine(
@@ -202,11 +203,10 @@ def as_affine(
     scale, shift = reshape(op, scale, -1, channels, 1, 1), reshape(op, shift, -1, channels, 1, 1)
     if groups < channels:
         centred = reshape(op, centred, -1, channels, height, width)
-    result: ir.Value = op.Add(op.Mul(centred, scale), shift)
-    return result
+    return op.Add(op.Mul(centred, scale), shift)
 
 
-def rule(form: Any) -> pattern.RewriteRule:
+def rule(form: Callable[..., ir.Value]) -> pattern.RewriteRule:
     """The rule that spells every GroupNormalization as `form` does, in float32 whatever the type around it."""
 
     def group_norm(op: Op, x: Any, weight: Any, bias: Any) -> Any:
@@ -214,10 +214,8 @@ def rule(form: Any) -> pattern.RewriteRule:
 
     def spelled(op: Op, x: ir.Value, weight: ir.Value, bias: ir.Value, norm: ir.Value) -> ir.Value:
         if x.dtype == ir.DataType.FLOAT:
-            result: ir.Value = form(op, x, weight, bias, norm)
-            return result
+            return form(op, x, weight, bias, norm)
         x, weight, bias = (op.Cast(value, to=ir.DataType.FLOAT) for value in (x, weight, bias))
-        cast: ir.Value = op.Cast(form(op, x, weight, bias, norm), to=ir.DataType.FLOAT16)
-        return cast
+        return op.Cast(form(op, x, weight, bias, norm), to=ir.DataType.FLOAT16)
 
     return pattern.RewriteRule(group_norm, spelled)

@@ -1,8 +1,8 @@
 """Protobuf's text format, as far as a Triton configuration needs it, without protobuf."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 
 class Word(str):
@@ -11,29 +11,24 @@ class Word(str):
     __slots__ = ()
 
 
-Value: TypeAlias = "str | int | Sequence[int] | Mapping[str, Value] | Sequence[Mapping[str, Value]]"
-"""A string, word or number, a list of numbers, a message, or a list of messages."""
+def pbtxt(message: Mapping[str, Any], indent: str = "") -> str:
+    """Return the fields of a message, one a line, in their order.
 
-
-def pbtxt(message: Mapping[str, Value], indent: str = "") -> str:
-    """Return the fields of a message, one a line, in their order; a list of messages repeats its field."""
+    message: strings, words, numbers, lists of numbers, messages, or lists of messages, which repeat their field.
+    """
     lines = []
     for name, value in message.items():
-        if isinstance(value, Mapping):
-            lines += _block(name, value, indent)
-        elif isinstance(value, str):
-            lines.append(
-                f"{indent}{name}: {value if isinstance(value, Word) else json.dumps(value, ensure_ascii=False)}"
-            )
-        elif isinstance(value, int):
-            lines.append(f"{indent}{name}: {value}")
-        else:
-            numbers = [item for item in value if not isinstance(item, Mapping)]
-            lines += [f"{indent}{name}: [ {', '.join(map(str, numbers))} ]"] if numbers else []
-            for item in value:
-                lines += _block(name, item, indent) if isinstance(item, Mapping) else []
+        repeated = isinstance(value, list) and isinstance(value[0], Mapping)
+        for item in value if repeated else [value]:
+            if isinstance(item, Mapping):
+                lines += [f"{indent}{name} {{", pbtxt(item, f"{indent}  "), f"{indent}}}"]
+            else:
+                lines.append(f"{indent}{name}: {_text(item)}")
     return "\n".join(lines)
 
 
-def _block(name: str, message: Mapping[str, Value], indent: str) -> list[str]:
-    return [f"{indent}{name} {{", pbtxt(message, f"{indent}  "), f"{indent}}}"]
+def _text(value: Any) -> str:
+    """Return a value that is no message."""
+    if isinstance(value, list):
+        return f"[ {', '.join(map(str, value))} ]"
+    return str(value) if isinstance(value, Word | int) else json.dumps(value, ensure_ascii=False)

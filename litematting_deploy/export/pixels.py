@@ -49,7 +49,7 @@ def _guide(known: Tensor, height: int, width: int) -> Tensor:
     """
     drawing = known.drawing
     zero, far = (drawing.constant(value, np.float32) for value in (0, -REACH - 1))
-    nearest: Tensor = drawing.add("Where", (known, zero, far), known.shape, np.float32)
+    nearest = drawing.add("Where", (known, zero, far), known.shape, np.float32)
     for step in _STEPS:
         nearest = nearest.maximum(_pooled(nearest, 1, 2 * step + 1) - step)
     nearest = nearest.window(3, REACH, REACH + width)
@@ -58,12 +58,10 @@ def _guide(known: Tensor, height: int, width: int) -> Tensor:
         squared = squared.maximum(_pooled(squared, 3, 1) - (2 * step - 1))
     squared = squared.window(2, REACH, REACH + height)
     near = drawing.add("GreaterOrEqual", (squared, drawing.constant(-(REACH**2), np.float32)), squared.shape, bool)
-    made: Tensor = drawing.add("Where", (near, (squared * (1 / 512)).apply("Exp"), zero), squared.shape, np.float32)
-    return made
+    return drawing.add("Where", (near, (squared * (1 / 512)).apply("Exp"), zero), squared.shape, np.float32)
 
 
 def _pooled(x: Tensor, rows: int, columns: int) -> Tensor:
     """Return the maximum around each value."""
     pads = [rows // 2, columns // 2] * 2
-    made: Tensor = x.drawing.add("MaxPool", (x,), x.shape, kernel_shape=[rows, columns], pads=pads)
-    return made
+    return x.drawing.add("MaxPool", (x,), x.shape, kernel_shape=[rows, columns], pads=pads)

@@ -8,6 +8,7 @@ export is compared with the PyTorch model on the six of `OF_EVERY_EXPORT`.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,7 +34,7 @@ class Scene:
     def network_inputs(self) -> dict[str, NDArray[np.float32]]:
         """image (1, 3, H, W), trimap (1, 3, H, W) and guide (1, 2, H, W), float32, as the network takes them."""
         levels = np.array([BACKGROUND, UNKNOWN, FOREGROUND], np.uint8)[:, None, None]
-        guide = [_nearness(self.trimap != BACKGROUND, inside=False), _nearness(self.trimap == FOREGROUND, inside=True)]
+        guide = [_nearness(self.trimap == value) for value in (BACKGROUND, FOREGROUND)]
         return {
             "image": (self.image.transpose(2, 0, 1).astype(np.float32) / 255)[None],
             "trimap": (self.trimap == levels).astype(np.float32)[None],
@@ -115,20 +116,10 @@ def _rectangle(height: int, width: int, margin: float) -> tuple[slice, slice]:
     return slice(top, height - top), slice(left, width - left)
 
 
-def _nearness(rectangle: NDArray[np.bool_], *, inside: bool) -> NDArray[np.float64]:
-    """The guide's channel of a set of pixels: `rectangle` (H, W) itself, or all pixels that are not in it."""
-    nothing = rectangle.all() if not inside else not rectangle.any()
-    if nothing:
-        return np.zeros(rectangle.shape)
-    rows, columns = np.flatnonzero(rectangle.any(axis=1)), np.flatnonzero(rectangle.any(axis=0))
-    y, x = np.ogrid[: rectangle.shape[0], : rectangle.shape[1]]
-    if inside:
-        dy = np.maximum(np.maximum(rows[0] - y, y - rows[-1]), 0)
-        dx = np.maximum(np.maximum(columns[0] - x, x - columns[-1]), 0)
-        squared = dy**2 + dx**2
-    else:
-        dy = np.minimum(y - rows[0], rows[-1] - y) + 1
-        dx = np.minimum(x - columns[0], columns[-1] - x) + 1
-        squared = np.maximum(np.minimum(dy, dx), 0) ** 2
-    nearness: NDArray[np.float64] = np.exp(-squared / (2 * _GUIDE_SIGMA**2))
-    return nearness
+def _nearness(region: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the guide's channel of a set of pixels (H, W); nothing is near where there are none."""
+    if not region.any():
+        return np.zeros(region.shape)
+    distance = cv2.distanceTransform((~region).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # Squared distances are whole numbers.
+    return np.exp(-np.rint(np.square(distance, dtype=np.float64)) / (2 * _GUIDE_SIGMA**2))

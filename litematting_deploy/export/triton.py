@@ -13,7 +13,7 @@ from ..files import check_writable, replace_file
 from ..parameters import check_number
 from ..sidecar import EngineSidecar, Sidecar, check_engine_sidecar, check_sidecar, write_sidecar
 from ..specs import Spec
-from .pbtxt import Value, Word, pbtxt
+from .pbtxt import Word, pbtxt
 from .spec import REACH
 
 Kind = Literal["auto", "gpu", "cpu"]
@@ -206,15 +206,14 @@ def _config(
     instances: int,
 ) -> str:
     most = preferred[-1]
-    batching: dict[str, Value] = {"preferred_batch_size": preferred, "max_queue_delay_microseconds": QUEUE_DELAY_US}
     origin = {name: getattr(sidecar, name) or "" for name in ("checkpoint", "checkpoint_sha256", "precision", "sha256")}
-    config: dict[str, Value] = {
+    config = {
         "name": name,
         "platform": platform,
         "max_batch_size": most,
         "input": [_tensor(key, *tensor) for key, tensor in inputs.items()],
         "output": [_tensor("alpha", "FP32", [1, *sidecar.patch_hw])],
-        "dynamic_batching": batching,
+        "dynamic_batching": {"preferred_batch_size": preferred, "max_queue_delay_microseconds": QUEUE_DELAY_US},
         "instance_group": [{"count": instances, "kind": Word(f"KIND_{kind.upper()}")}],
         "model_warmup": [_warmup(count, inputs) for count in sorted({1, most})],
         "parameters": [{"key": f"litematting.{key}", "value": {"string_value": text}} for key, text in origin.items()],
@@ -222,13 +221,13 @@ def _config(
     return f"# Written by ltm-export. Batching and instances may be tuned.\n{pbtxt(config)}\n"
 
 
-def _tensor(name: str, kind: str, dims: list[int]) -> dict[str, Value]:
+def _tensor(name: str, kind: str, dims: list[int]) -> dict[str, Any]:
     return {"name": name, "data_type": Word(f"TYPE_{kind}"), "dims": dims}
 
 
-def _warmup(count: int, tensors: Tensors) -> dict[str, Value]:
+def _warmup(count: int, tensors: Tensors) -> dict[str, Any]:
     """Return a warm-up of `count` patches of zeros: what a first run costs depends on shapes alone."""
-    inputs: list[dict[str, Value]] = [
+    inputs = [
         {"key": key, "value": {"data_type": Word(f"TYPE_{kind}"), "dims": dims, "zero_data": Word("true")}}
         for key, (kind, dims) in tensors.items()
     ]

@@ -45,22 +45,18 @@ class BitMask:
     def bounds(self, window: Window, holes: list[Window]) -> tuple[Corner, Corner] | None:
         """Return the first and the last row and column (y, x) of what is true in a window and in no hole; or None."""
         rows, columns = window
-        start, count = columns.start // 8, -(-columns.stop // 8) - columns.start // 8
-
-        def packed(columns: slice) -> Bits:
-            inside = np.zeros(8 * count, np.uint8)
-            inside[max(columns.start - 8 * start, 0) : max(columns.stop - 8 * start, 0)] = 1
-            return np.packbits(inside)
-
-        left = self.bits[rows, start : start + count] & packed(columns)
+        before = columns.start % 8  # columns of the byte that holds the first one
+        packed = self.bits[rows, columns.start // 8 : -(-columns.stop // 8)]
+        left = np.unpackbits(packed, axis=1, count=before + columns.stop - columns.start)
+        left[:, :before] = 0
+        top, first = rows.start, columns.start - before
         for hole_rows, hole_columns in holes:
-            left[max(hole_rows.start - rows.start, 0) : max(hole_rows.stop - rows.start, 0)] &= ~packed(hole_columns)
+            covered = left[max(hole_rows.start - top, 0) : max(hole_rows.stop - top, 0)]
+            covered[:, max(hole_columns.start - first, 0) : max(hole_columns.stop - first, 0)] = 0
         x, y, width, height = cv2.boundingRect(left)
         if not width:
             return None
-        ends = np.unpackbits(np.bitwise_or.reduce(left[:, [x, x + width - 1]], axis=0)).tolist()
-        first, last = 8 * (start + x) + ends.index(1), 8 * (start + x + width) - 1 - ends[:7:-1].index(1)
-        return (rows.start + y, first), (rows.start + y + height - 1, last)
+        return (top + y, first + x), (top + y + height - 1, first + x + width - 1)
 
     def any_column(self, rows: slice) -> Bits:
         """Return (W,) uint8, 1 where any of these rows is true."""

@@ -95,24 +95,17 @@ def _sweep(cells: Cells, height: int, width: int) -> list[Corner]:
     grid = np.frombuffer(left, np.uint8).reshape(hw)
     # With zeros around it, windows at the edges need no case of their own.
     grid[:-height, width:-width] = cells
-    band = _band(width)
     corners = []
     at = left.find(1)
     while at >= 0:
         y, first = divmod(at, hw[1])
         near = grid[y : y + height, first - width + 1 : first + width]
-        x = first - int((cv2.reduce(near, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32F)[0] @ band).argmax())
+        # The sums of `width` columns, from the last ones on.
+        x = first - int(np.convolve(near.sum(axis=0), np.ones(width), "valid")[::-1].argmax())
         grid[y : y + height, x : x + width] = 0
         corners.append(_inside(cells.shape, y, x - width, (height, width)))
         at = left.find(1, at)
     return corners
-
-
-@functools.cache
-def _band(width: int) -> NDArray[np.float32]:
-    """Return (2 width - 1, width) of 0 and 1: columns times this are sums of `width` of them, from the last one on."""
-    lower = np.tri(2 * width - 1, width, dtype=np.float32)[:, ::-1]
-    return np.ascontiguousarray(lower * lower[::-1, ::-1])
 
 
 def _inside(hw: tuple[int, ...], y: int, x: int, size_hw: tuple[int, int]) -> Corner:

@@ -12,8 +12,12 @@ def size(length: int | None) -> Any:
     return SimpleNamespace(is_static=length is not None, get_length=lambda: length)
 
 
+class _Shape(list[Any]):
+    rank = SimpleNamespace(is_static=True)
+
+
 def tensor(name: str, channels: int, side: int, batch: int | None = None) -> Any:
-    shape = [size(length) for length in (batch, channels, side, side)]
+    shape = _Shape(size(length) for length in (batch, channels, side, side))
     kind = SimpleNamespace(get_type_name=lambda: "f32")
     return SimpleNamespace(get_any_name=lambda: name, partial_shape=shape, element_type=kind)
 

@@ -1,14 +1,13 @@
 """TensorRT engines, those of TensorRT for RTX included, on memory of the device."""
 
-import contextlib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ...errors import ArtefactError, DeviceError, OutputError
-from ...files import replace_file, sha256
+from ...errors import ArtefactError, DeviceError
+from ...files import keep_cached, read_cached, sha256
 from ...sidecar import EngineSidecar, check_engine_sidecar, found_sidecar
 from ...system import driver_version
 from ..base import CHANNELS, check_batch, check_contract
@@ -180,9 +179,7 @@ class _RuntimeCache:
         TensorRT takes it only for the product and the driver that it was made with, so both are in its name.
         """
         self._path = cache_path("rtx", gpu, sha256(engine), driver_version()).with_suffix(".bin")
-        self._kept = b""
-        with contextlib.suppress(OSError):  # not there, or not readable: it is compiled again
-            self._kept = self._path.read_bytes()
+        self._kept = read_cached(self._path.name)  # nothing where it cannot be read: it is compiled again
         self._cache = configuration.create_runtime_cache()
         if self._kept and not (self._cache.deserialize(self._kept) and configuration.set_runtime_cache(self._cache)):
             warnings.warn(
@@ -197,10 +194,8 @@ class _RuntimeCache:
         """Keep what is new; a cache folder that cannot be written costs the next start its compilation."""
         content = bytes(self._cache.serialize())
         if content != self._kept:
-            with contextlib.suppress(OSError, OutputError):
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                replace_file(self._path, content)
-                self._kept = content
+            keep_cached(self._path.name, content)
+            self._kept = content
 
 
 def _contract(path: Path, engine: Any) -> tuple[tuple[int, int], tuple[int, int, int]]:
