@@ -1,6 +1,6 @@
 """Foreground colours against drawn truth, ours beside PyMatting's and Blur-Fusion: error and CPU time, one thread.
 
-NUMBA_NUM_THREADS=1 python benchmarks/foreground.py PHOTOS [--size 512] [--each 3] [--json FILE]
+NUMBA_NUM_THREADS=1 python -m benchmarks.foreground PHOTOS [--size 512] [--each 3] [--json FILE]
 
 Needs the extras train and peers; PyMatting takes its threads from NUMBA_NUM_THREADS. PHOTOS: a folder of JPEGs, which
 colour the drawn alphas and what lies behind them. Light is mixed, stored as 8-bit sRGB, and the light of the foreground
@@ -24,8 +24,8 @@ from litematting_deploy.benchmarks import environment
 from litematting_deploy.files import replace_file
 from litematting_deploy.images.colour import SRGB
 from litematting_deploy.images.photo import read_image
-from litematting_deploy.matting.unmixing import foreground_light
 from litematting_deploy.training.families import FAMILIES
+from tests.matting.unmixed import foreground_light
 
 Floats = NDArray[np.float32]
 

@@ -38,6 +38,7 @@ from .gpu_maps import (
     padded_share,
     relu,
     scaled,
+    size_of,
 )
 
 LARGE_MAP = 3 << 20
@@ -227,7 +228,7 @@ class Blocks:
         if isinstance(x, Joined):
             return self._centred_join(x)
         mean = self._mean(x)
-        height, width = (x.y if isinstance(x, Affine) else x).hw
+        height, width = size_of(x)
         centre = mean * padded_share(height, width)
         inner = x.values(centre) if isinstance(x, Affine) else x.cast(F32) - centre
         return Centred(bordered(inner, centre).cast(self.dtype), centre, mean)
@@ -265,15 +266,7 @@ class Blocks:
         """Return what mobile blocks make of a map."""
         for block in blocks:
             assert isinstance(block, MobileBlock)
-            height, width = (
-                x.large
-                if isinstance(x, Joined)
-                else x.y
-                if isinstance(x, Affine)
-                else x.values
-                if isinstance(x, Centred)
-                else x
-            ).hw
+            height, width = size_of(x)
             hidden: Any = block.conv[0]
             large = hidden.out_channels * height * width >= LARGE_MAP
             x = self._large_block(block, self.centred(x)) if large else self._block(block, x)

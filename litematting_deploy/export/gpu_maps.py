@@ -78,6 +78,13 @@ Map = Tensor | Affine | Centred | Joined
 """A map between stages. As a tensor, in the graph's own precision."""
 
 
+def size_of(x: Map) -> tuple[int, int]:
+    """Return height and width of a map."""
+    if isinstance(x, Joined):
+        return x.large.hw
+    return x.hw if isinstance(x, Tensor) else (x.y if isinstance(x, Affine) else x.values).hw
+
+
 def scaled(y: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """Return y * scale + shift in float32.
 

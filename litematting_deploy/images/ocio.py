@@ -1,6 +1,7 @@
 """Scene-linear colour spaces by the names of an OpenColorIO configuration."""
 
 import difflib
+import functools
 import os
 from typing import Any
 
@@ -14,8 +15,9 @@ _BUILT_IN, _LINEAR_709 = "ocio://default", "Linear Rec.709 (sRGB)"
 _TOLERANCE = 1e-3
 
 
+@functools.cache
 def input_space(name: str) -> Space:
-    """Return the space of a name or alias, such as ACEScg, whose numbers are light.
+    """Return the space of a name or alias, such as ACEScg, whose numbers are light; once for all frames of a job.
 
     The configuration is that of $OCIO, or OpenColorIO's own. Raises `UsageError` for a name that it does not have and
     for a space that is not scene-linear, and `DependencyError` without OpenColorIO.

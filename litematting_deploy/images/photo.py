@@ -1,6 +1,5 @@
 """A photo without loss: its own pixels, what the network sees of it, and what its numbers mean as light."""
 
-import functools
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +18,7 @@ from .exr import is_exr, read_exr_rgb
 from .exr_header import Windows
 from .icc import Profile
 from .metadata import Metadata
+from .ocio import input_space
 from .png import MASTERING, space_of
 
 _ROWS = 256
@@ -159,7 +159,7 @@ def read_photo(
     """
     if is_exr(path):
         pixels, header = read_exr_rgb(path, max_megapixels, exr.layer)
-        space = SRGB if exr.input_space is None else _ocio_space(exr.input_space)
+        space = SRGB if exr.input_space is None else input_space(exr.input_space)
         network = _seen(pixels, space, exposure=2.0 ** (exr.exposure or 0))
         return Photo(str(path), pixels, network, space, Metadata(exr=header))
     for name in exr.differing():
@@ -175,14 +175,6 @@ def read_photo(
     # Results have estimated colours, so that a grey photo has three channels from here on.
     levels = decoded.levels if decoded.levels.ndim == 3 else np.repeat(decoded.levels[:, :, None], 3, axis=2)
     return _in_its_space(str(path), levels, decoded.metadata)
-
-
-@functools.cache
-def _ocio_space(name: str) -> Space:
-    """Return a colour space of OpenColorIO's, once for all frames of a job."""
-    from .ocio import input_space
-
-    return input_space(name)
 
 
 def _in_its_space(path: str, levels: NDArray[Any], metadata: Metadata) -> Photo:

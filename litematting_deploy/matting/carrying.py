@@ -5,6 +5,7 @@ region reaches further around it than flow may be wrong there. Both keyframes ar
 whose flow is surer, counts more. What they do not agree on is unknown, and so is what neither of them shows.
 """
 
+import io
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -39,14 +40,14 @@ def carried(
     no keyframe, but one to carry a trimap to. One of them is given.
     """
     between = greys if first is None else greys[1:]
-    behind = [] if last is None else [_Packed.of(*found) for found in _seen_from(between[::-1], last)]
+    behind = [] if last is None else [_packed(*found) for found in _seen_from(between[::-1], last)]
     if first is None:
-        return [_trimap([(*packed.opened(), 1)]) for packed in reversed(behind)]
+        return [_trimap([(*_opened(packed), 1)]) for packed in reversed(behind)]
     trimaps, count = [], len(greys) - 1
     for distance, found in enumerate(_seen_from(greys if last is None else greys[:-1], first), 1):
         views = [(*found, distance)]
         if last is not None:
-            views.append((*behind[count - 1 - distance].opened(), count - distance))
+            views.append((*_opened(behind[count - 1 - distance]), count - distance))
         trimaps.append(_trimap(views))
     return trimaps
 
@@ -129,28 +130,16 @@ class PackedTrimap:
         return np.frombuffer(zlib.decompress(self.data), np.uint8).reshape(self.hw)
 
 
-@dataclass(frozen=True)
-class _Packed:
-    """What a keyframe says of a frame, in a few levels and compressed: most of it is flat."""
+def _packed(inside: Floats, weight: Floats) -> bytes:
+    """Return what `_seen_from` yields in a few levels and compressed: most of it is flat."""
+    content = io.BytesIO()
+    levels = [np.rint(plane * top).astype(np.uint8) for plane, top in ((inside, _LEVELS), (weight, _WEIGHTS))]
+    np.savez_compressed(content, inside=levels[0], weight=levels[1])
+    return content.getvalue()
 
-    inside: bytes
-    weight: bytes
-    hw: tuple[int, int]
-    small_hw: tuple[int, int]
 
-    @classmethod
-    def of(cls, inside: Floats, weight: Floats) -> Self:
-        """Pack what `_seen_from` yields."""
-        first, second = (
-            zlib.compress(np.rint(plane * top).astype(np.uint8).tobytes(), 1)
-            for plane, top in ((inside, _LEVELS), (weight, _WEIGHTS))
-        )
-        return cls(first, second, (inside.shape[0], inside.shape[1]), (weight.shape[0], weight.shape[1]))
-
-    def opened(self) -> tuple[Floats, Floats]:
-        """Return what was packed, within half a level."""
-        inside, weight = (
-            np.frombuffer(zlib.decompress(data), np.uint8).astype(np.float32) / np.float32(top)
-            for data, top in ((self.inside, _LEVELS), (self.weight, _WEIGHTS))
-        )
-        return inside.reshape(*self.hw, 2), weight.reshape(self.small_hw)
+def _opened(packed: bytes) -> tuple[Floats, Floats]:
+    """Return what was packed, within half a level."""
+    with np.load(io.BytesIO(packed)) as planes:
+        inside, weight = (planes[name].astype(np.float32) for name in ("inside", "weight"))
+    return inside / np.float32(_LEVELS), weight / np.float32(_WEIGHTS)

@@ -1,5 +1,7 @@
 """Trimaps, whose pixels are background (0), unknown (128) or foreground (255)."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,18 +43,9 @@ def decode(grey: NDArray[np.uint8], encoding: Encoding = "exact", name: str = "t
     return grey if encoding == "exact" else np.array(VALUES, np.uint8)[grey]
 
 
-def from_mask(
-    mask: NDArray[np.uint8],
-    unknown: int | Band,
-    name: str = "mask",
-    photo: NDArray[np.uint8] | None = None,
-    *,
-    adaptive: bool = True,
-    checked: bool = False,
-    doubt: tuple[float, float] | None = None,
-) -> NDArray[np.uint8]:
-    """Return a trimap (H, W) uint8 of 0 / 128 / 255 from a binary or soft mask; see `banded`."""
-    return banded(mask, unknown, name, photo, adaptive=adaptive, checked=checked, doubt=doubt)[0]
+def from_mask(mask: NDArray[np.uint8], unknown: int | Band, *given: Any, **options: Any) -> NDArray[np.uint8]:
+    """Return the trimap (H, W) uint8 of 0 / 128 / 255 alone that `banded` makes of these arguments."""
+    return banded(mask, unknown, *given, **options)[0]
 
 
 def banded(

@@ -42,20 +42,6 @@ class _Level(NamedTuple):
     alpha: Floats
 
 
-def foreground_light(light: Floats, alpha: Floats, bounds: Bounds = (0, 1)) -> Floats:
-    """Return the light of the foreground alone, of the shape of `light`.
-
-    light: (H, W, 3) float32, or frames (N, H, W, 3). alpha: (H, W) or (N, H, W) float32, 0..1.
-    bounds: the least and the most light that an estimate may have.
-    """
-    if light.ndim == 4:
-        return np.stack([foreground_light(*frame, bounds) for frame in zip(light, alpha, strict=True)])
-    found = np.empty(light.shape, np.float32)
-    for tile, front in unmix(lambda window: light[window].transpose(2, 0, 1), alpha, bounds):
-        found[tile] = front.transpose(1, 2, 0)
-    return found
-
-
 def unmix(light_of: Source, alpha: Floats, bounds: Bounds) -> Iterator[tuple[Window, Floats]]:
     """Yield each tile of an image with the light of its foreground, (3, h, w) float32.
 

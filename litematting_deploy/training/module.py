@@ -93,7 +93,7 @@ class MattingModule(pl.LightningModule):
 
     def losses(self, scenes: Scenes) -> Losses:
         """Return the losses of the current weights on a batch."""
-        return self._losses(self._predict(scenes), scenes)
+        return self._losses(self._forward(scenes.image, scenes.trimap, scenes.guide), scenes)
 
     def train_guidance(self, trained: bool) -> None:
         """Let gradients reach the guidance branch from now on, or keep them from it."""
@@ -115,7 +115,7 @@ class MattingModule(pl.LightningModule):
 
     def validation_step(self, scenes: Scenes, _: int) -> Tensor:
         """Log the mean error and MSE over unknown pixels and the losses; return predictions (N, 1, H, W), 0..1."""
-        raw = self._predict(scenes).float()
+        raw = self._forward(scenes.image, scenes.trimap, scenes.guide).float()
         unknown = scenes.trimap[:, 1:2]
         alpha = torch.where(unknown > 0, raw.clamp(0, 1), scenes.alpha)
         count = unknown.sum().clamp(min=1)
@@ -133,10 +133,6 @@ class MattingModule(pl.LightningModule):
         optimiser = torch.optim.RAdam(self.model.parameters(), settings.learning_rate, settings.betas)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def _predict(self, scenes: Scenes) -> Tensor:
-        """Return the unclamped prediction, (N, 1, H, W)."""
-        return self._forward(scenes.image, scenes.trimap, scenes.guide)
 
     def _losses(self, prediction: Tensor, scenes: Scenes) -> Losses:
         """Return the losses in float32, whatever the precision; the image in (11) is the one without noise."""

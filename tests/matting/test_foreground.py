@@ -12,11 +12,10 @@ from litematting_deploy.errors import ForegroundError, InputError
 from litematting_deploy.images.photo import Photo
 from litematting_deploy.matting import unmixing
 from litematting_deploy.matting.foreground import estimate_foreground
-from litematting_deploy.matting.unmixing import foreground_light
 from litematting_deploy.training.families import FAMILIES
 from litematting_deploy.training.families.layout import fractal
 from tests.images.light import decoded, encoded
-from tests.matting.unmixed import unmixed
+from tests.matting.unmixed import foreground_light, unmixed
 
 RED, BLUE = np.array([0.8, 0.05, 0.02], np.float32), np.array([0.02, 0.05, 0.6], np.float32)
 

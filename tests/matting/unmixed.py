@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve
 
+from litematting_deploy.matting.unmixing import Bounds, Floats, unmix
+
 Planes = NDArray[np.float64]
 
 
@@ -49,3 +51,16 @@ def _mean(planes: Planes, weights: Planes) -> Planes:
     """Return weighted means over 3x3 neighbours."""
     ones = np.ones((3, 3, 1))
     return np.asarray(convolve(planes * weights, ones, mode="mirror") / convolve(weights, ones, mode="mirror"))
+
+
+def foreground_light(light: Floats, alpha: Floats, bounds: Bounds = (0, 1)) -> Floats:
+    """Return what `unmix` finds for whole images: the light of the foreground alone, of the shape of `light`.
+
+    light: (H, W, 3) float32, or frames (N, H, W, 3). alpha: (H, W) or (N, H, W) float32, 0..1.
+    """
+    if light.ndim == 4:
+        return np.stack([foreground_light(*frame, bounds) for frame in zip(light, alpha, strict=True)])
+    found = np.empty(light.shape, np.float32)
+    for tile, front in unmix(lambda window: light[window].transpose(2, 0, 1), alpha, bounds):
+        found[tile] = front.transpose(1, 2, 0)
+    return found

@@ -22,17 +22,14 @@ def targets(tensorrt: TensorRT, profile: BuildProfile, capability: tuple[int, in
     Raises `DeviceError` where the build needs a GPU, `UsageError` where this TensorRT cannot aim at one.
     """
     own = f"{capability[0]}.{capability[1]}" if capability else None
-    if own is None:
-        for needed, what in (
-            (not tensorrt.is_rtx, "building"),
-            (profile.refit, "building a refittable engine"),
-        ):
-            if needed:
-                fix = "leave it out" if tensorrt.is_rtx else "build with `backend=tensorrt-rtx`"
-                raise DeviceError(
-                    f"{tensorrt.backend} {tensorrt.version}: {what} needs an NVIDIA GPU, its driver and "
-                    f"cuda-bindings, which were not found; {fix}, or build on a machine that has them"
-                )
+    if own is None and (profile.refit or not tensorrt.is_rtx):
+        what, fix = "building", "build with `backend=tensorrt-rtx`"
+        if tensorrt.is_rtx:
+            what, fix = "building a refittable engine", "leave it out"
+        raise DeviceError(
+            f"{tensorrt.backend} {tensorrt.version}: {what} needs an NVIDIA GPU, its driver and "
+            f"cuda-bindings, which were not found; {fix}, or build on a machine that has them"
+        )
     if not tensorrt.is_rtx:
         return (str(own),)
     wanted = profile.architectures or ((own,) if own else RTX_ARCHITECTURES)
