@@ -171,10 +171,9 @@ class _InOnnxRuntime(Network):
 
     def _run(self, given: NDArray[Any], output: int) -> NDArray[Any]:
         try:
-            found: NDArray[Any] = self._session.run([self.outputs[output].name], {self.inputs[0].name: given})[0]
+            return np.asarray(self._session.run([self.outputs[output].name], {self.inputs[0].name: given})[0])
         except self._errors as error:
             raise self.failure(error) from error
-        return found
 
     def close(self) -> None:
         super().close()

@@ -77,10 +77,9 @@ class OnnxRuntimeEngine(InSession, Engine):
 
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
         try:
-            alpha: Batch = self._session.run(["alpha"], {"image": image, "trimap": trimap, "guide": guide})[0]
+            return np.asarray(self._session.run(["alpha"], {"image": image, "trimap": trimap, "guide": guide})[0])
         except self._errors as error:
             raise self.failure(len(image), error) from error
-        return alpha
 
     def layer_times(self, inputs: Mapping[str, Batch], warmup: int, runs: int) -> tuple[LayerTime, ...]:
         """Return the time of each layer, once, of an engine opened with `profile`. Raises `DependencyError`."""

@@ -7,6 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .._optional import require
 from ..errors import ArtefactError, DeviceError, UsageError, first_line
 from ..files import cache_folder, keep_cached, read_cached
@@ -131,8 +133,7 @@ class OpenVinoEngine(Engine):
                 found = self._request.infer({"image": image, "trimap": trimap, "guide": guide}, share_inputs=True)
         except RuntimeError as error:
             raise self.failure(len(image), error) from error
-        alpha: Batch = found["alpha"]
-        return alpha
+        return np.asarray(found["alpha"])
 
     def close(self) -> None:
         """Drop the compiled model."""

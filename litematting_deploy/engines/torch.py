@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from .._optional import require
 from ..errors import DependencyError, DeviceError, UsageError, first_line
 from ..specs import Precision
@@ -56,8 +58,7 @@ class TorchEngine(Engine):
     def _run(self, image: Batch, trimap: Batch, guide: Batch) -> Batch:
         with self._torch.inference_mode():
             inputs = [self._torch.from_numpy(array).to(self.device) for array in (image, trimap, guide)]
-            alpha: Batch = self._module(*inputs).cpu().numpy()
-        return alpha
+            return np.asarray(self._module(*inputs).cpu().numpy())
 
     def close(self) -> None:
         """Drop the module."""

@@ -72,8 +72,7 @@ def _coarse(rows: Cells, margin: int, count: int) -> Cells:
     inner[:length] = rows[margin : margin + length]
     inner[0] |= np.bitwise_or.reduce(rows[: margin + 1], axis=0)
     inner[length - 1] |= np.bitwise_or.reduce(rows[margin + length - 1 :], axis=0)
-    coarse: Cells = np.bitwise_or.reduce(inner.reshape(-1, count, rows.shape[1]), axis=1)
-    return coarse
+    return np.asarray(np.bitwise_or.reduce(inner.reshape(-1, count, rows.shape[1]), axis=1))
 
 
 def _sweeps(cells: Cells, side_hw: tuple[int, int]) -> Iterator[list[Corner]]:

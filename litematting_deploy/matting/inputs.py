@@ -121,8 +121,7 @@ def as_alpha(alpha: Any) -> NDArray[np.float32]:
     if array.dtype.name not in ALPHA_DTYPES:
         raise _refused("alpha", array)
     if array.dtype.kind == "u":
-        levels: NDArray[np.float32] = np.divide(array, np.iinfo(array.dtype).max, dtype=np.float32)
-        return levels
+        return np.asarray(np.divide(array, np.iinfo(array.dtype).max, dtype=np.float32))
     _check_range(array, "alpha", 1, "")
     return array.astype(np.float32, copy=False)
 

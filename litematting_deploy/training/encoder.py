@@ -69,15 +69,10 @@ def regress(
             report(min(done, 1.0), float(np.mean(errors[-50:])))
 
 
-def agreement(model: LiteMatting, teacher: Teacher, photos: Photos, rng: np.random.Generator) -> list[float]:
-    """Return the correlation with the teacher, a mean over channels, after each of layer1 to layer6 on 32 crops.
-
-    Returns six numbers, -1..1: 1 where the model's features are the teacher's but for scale and shift.
-    """
-    inputs = torch.cat([_inputs(photos, rng) for _ in range(4)])
+def error(model: LiteMatting, teacher: Teacher, photos: Photos, rng: np.random.Generator) -> float:
+    """Return what `regress` makes smaller, on eight crops: the mean error, squared and relative to the variance."""
     with torch.no_grad():
-        pairs = zip(_students(model, inputs), _wanted(teacher, inputs), strict=True)
-        return [_correlation(got, wanted) for got, wanted in pairs]
+        return float(_distance(model, teacher, _inputs(photos, rng)))
 
 
 def _inputs(photos: Photos, rng: np.random.Generator) -> Tensor:
@@ -191,13 +186,3 @@ def _blocks(model: LiteMatting) -> Iterator[tuple[int, nn.Sequential]]:
     stages = (model.get_submodule(f"layer{i}") for i in range(2, 7))
     blocks = (cast(nn.Sequential, block.get_submodule("conv")) for stage in stages for block in stage.children())
     return zip(range(1, BLOCKS), blocks, strict=True)
-
-
-def _correlation(a: Tensor, b: Tensor) -> float:
-    """Return the mean over channels of the correlation of (N, C, H, W), without channels of `b` that are constant."""
-    mean = (0, 2, 3)
-    a, b = (x - x.mean(dim=mean, keepdim=True) for x in (a, b))
-    spread = b.square().mean(dim=mean)
-    alive = spread > 1e-4 * spread.mean()
-    correlation = (a * b).mean(dim=mean) / (a.square().mean(dim=mean) * spread).clamp(min=1e-30).sqrt()
-    return float(correlation[alive].mean())

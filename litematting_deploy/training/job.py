@@ -15,7 +15,7 @@ from ..model import LiteMatting, load_checkpoint
 from ..system import keep_freed_memory
 from .data import Source, Sources
 from .drawing import SHARD
-from .encoder import agreement, carry_over, regress
+from .encoder import carry_over, error, regress
 from .families import GROOMED, draws_groomed
 from .mobilenet import Teacher, read_mobilenet
 from .pace import fitted
@@ -185,15 +185,16 @@ def _with_encoder(
         model, teacher = (model or LiteMatting()).to(device).train(), teacher.to(device)
         carry_over(model, teacher, photos, rng)
         # Before, it is what `carry_over` alone gives.
-        before = agreement(model, teacher, photos, rng)
+        before = error(model, teacher, photos, rng)
         session.report.at("encoder", 0, minutes)
 
-        def progress(share: float, error: float) -> None:
-            session.report.at("encoder", share * minutes, minutes, error)
+        def progress(share: float, recent: float) -> None:
+            session.report.at("encoder", share * minutes, minutes, recent)
 
         regress(model, teacher, photos, minutes, rng, progress)
-        for when, values in (("before", before), ("after", agreement(model, teacher, photos, rng))):
-            said = " ".join(f"{value:.2f}" for value in values)
-            session.report.note(f"encoder: correlation of layer1 to layer6 with MobileNetV2 {when} regression: {said}")
+        after = error(model, teacher, photos, rng)
+        session.report.note(
+            f"encoder: error relative to the variance of MobileNetV2: {before:.3f} before regression, {after:.3f} after"
+        )
         replace_file(file, save({name: value.cpu().contiguous() for name, value in model.state_dict().items()}))
     return load_checkpoint(file)

@@ -181,8 +181,7 @@ def is_full(picture: av.VideoFrame) -> bool:
     """Return whether codes take the whole range of their bits; those of grey alone do unless tagged otherwise."""
     name = picture.format.name
     untagged_grey = name.startswith(("gray", "ya", "mono")) and picture.color_range != LIMITED
-    is_full: bool = picture.format.is_rgb or picture.color_range == FULL or name.startswith("yuvj") or untagged_grey
-    return is_full
+    return bool(picture.format.is_rgb or picture.color_range == FULL or name.startswith("yuvj") or untagged_grey)
 
 
 def _read(picture: av.VideoFrame, bits: int) -> list[NDArray[Any]]:
