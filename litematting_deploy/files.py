@@ -20,6 +20,8 @@ from .system import is_held, user_cache, why_no_name
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
 ONNX_SUFFIX, ENGINE_SUFFIX = ".onnx", ".engine"
+LOCK = ".lock"
+"""The file by which a process keeps others from a folder."""
 _DRAFT_S = 24 * 3600  # more than the clocks of two machines differ by
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # of file systems as FAT; the last on Windows
 _ROOM = "free some space, or choose another output"
@@ -68,6 +70,25 @@ def make_folder(path: Path) -> None:
         raise OutputError(f"{path}: cannot be created: {error.strerror}; choose another folder") from error
     if not os.access(path, os.W_OK):
         raise OutputError(f"{path}: cannot be written: the folder is read-only; choose another folder")
+
+
+@contextlib.contextmanager
+def held(folder: Path, busy: str) -> Iterator[None]:
+    """Make a folder, and keep it from other processes for a while, by the file `.lock` in it.
+
+    busy: ends the `UsageError` where another process has it. Raises `OutputError`.
+    """
+    from filelock import FileLock, Timeout  # of the extras train and video
+
+    make_folder(folder)
+    try:
+        lock = FileLock(folder / LOCK, thread_local=False).acquire(blocking=False)
+    except Timeout:
+        raise UsageError(f"{folder}: {busy}") from None
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written: {error.strerror}; choose another folder") from error
+    with lock:
+        yield
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from ..model import LiteMatting
 from ..model.samples import Inputs
@@ -35,20 +34,14 @@ def converted(
     """
     made = copy.deepcopy(model).to(outside)
 
-    def enters(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return tuple(each.to(inside) for each in inputs)
-
-    def leaves(_: nn.Module, __: Any, output: Tensor) -> Tensor:
-        return output.to(outside)
-
     originals = dict(model.named_children())
     for name, stage in made.named_children():
         if name in stages:
             stage.to(inside)
             stage.load_state_dict(originals[name].state_dict())  # weights that have lost nothing
-            stage.register_forward_pre_hook(enters)
+            stage.register_forward_pre_hook(lambda _, inputs: tuple(each.to(inside) for each in inputs))
             if name != STAGES[-1]:  # what leaves the last stage is alpha, which stays as exact as it is
-                stage.register_forward_hook(leaves)
+                stage.register_forward_hook(lambda _, __, output: output.to(outside))
     return made
 
 

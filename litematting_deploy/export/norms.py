@@ -66,7 +66,7 @@ def row_statistics(op: Op, x: ir.Value, width: int) -> Statistics:
     The variance is of what is left after the mean is taken off. The mean square minus the square of the mean is as
     large as its rounding where a map is nearly flat. A row at a time, sums are short, and keep more digits of float32.
     """
-    rows = _rows(op, x, width)
+    rows = reshape(op, x, 0, 0, -1, width)
     mean = average(op, rows, 3)
     deviation = op.Sub(rows, mean)
     return mean, average(op, op.Mul(deviation, deviation), 3)
@@ -78,13 +78,8 @@ def plain_row_statistics(op: Op, x: ir.Value, width: int) -> Statistics:
     x is squared as the matrix it is: as a map it might be squared in the layout of the convolution that made it, and
     the square be brought into order like x.
     """
-    mean = average(op, _rows(op, x, width), 3)
-    return mean, op.Relu(op.Sub(average(op, _rows(op, op.Mul(x, x), width), 3), op.Mul(mean, mean)))
-
-
-def _rows(op: Op, x: ir.Value, width: int) -> ir.Value:
-    """(N, C, H W) as (N, C, H, W)."""
-    return reshape(op, x, 0, 0, -1, width)
+    mean = average(op, reshape(op, x, 0, 0, -1, width), 3)
+    return mean, op.Relu(op.Sub(average(op, reshape(op, op.Mul(x, x), 0, 0, -1, width), 3), op.Mul(mean, mean)))
 
 
 def scale_and_mean(op: Op, statistics: Statistics, weight: ir.Value, norm: ir.Value) -> tuple[ir.Value, ir.Value]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from .._optional import require
 from ..errors import ArtefactError, OutputError, UsageError
-from ..files import check_writable, replace_file
+from ..files import check_writable, make_folder, replace_file
 from ..parameters import check_number
 from ..sidecar import EngineSidecar, Sidecar, check_engine_sidecar, check_sidecar, write_sidecar
 from ..specs import Spec
@@ -165,10 +165,7 @@ def _with_pixels(path: Path) -> bytes:
 def _place(content: bytes, model: Path, sidecar: Sidecar | EngineSidecar, config: str) -> None:
     """Write an artefact into a model's folder, with its sidecar and, last, the configuration."""
     target = model / VERSION / sidecar.file
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written: {error.strerror}; choose another folder") from error
+    make_folder(target.parent)
     replace_file(target, content)
     write_sidecar(target, sidecar)
     replace_file(model / "config.pbtxt", config.encode())

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
-from ..errors import CheckpointError, OutputError, UsageError
-from ..files import make_folder, read_small, replace_file, replacing
+from ..errors import CheckpointError, UsageError
+from ..files import held, make_folder, read_small, replace_file, replacing
 from ..model.checkpoint import read_state_dict
 from ..schema import decode, encode
 from .recipe import Recipe
@@ -25,7 +24,6 @@ ENCODED = "encoded.safetensors"
 """The weights a run begins with where an ImageNet encoder was carried over."""
 START = "start.ckpt"
 """The checkpoint of a run that is continued, until there is one of the run's own."""
-_LOCK = ".lock"
 _FROZEN = b'"freeze_guidance"'
 """What `guidance_every` was when it was a yes or no."""
 _COMPUTED = CHECKPOINT, ENCODED
@@ -89,14 +87,7 @@ def locked(run: Path) -> Iterator[None]:
     if is_follower():
         yield
         return
-    make_folder(run)
-    try:
-        held = FileLock(run / _LOCK, thread_local=False).acquire(blocking=False)
-    except Timeout:
-        raise UsageError(f"{run}: another ltm-train is training there; wait until it ends, or stop it") from None
-    except OSError as error:
-        raise OutputError(f"{run}: cannot be written: {error.strerror}; choose another folder") from error
-    with held:
+    with held(run, "another ltm-train is training there; wait until it ends, or stop it"):
         yield
 
 

@@ -9,18 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from ..errors import InputError, OutputError, UsageError
-from ..files import rename, replace_file
+from ..errors import InputError
+from ..files import LOCK, held, rename, replace_file
 from ..schema import decode, encode
 from ..specs import DEFAULT_SEGMENT, DEFAULT_SEGMENT_S
 from .codecs import Codec, Content
 from .reader import Clip, ClipFrame
 from .writer import VideoFile
 
-_LOCK = ".lock"
 _DRAFT = "draft"
 _MOST_BYTES = 1 << 24
 """Of a segment's JSON, which takes some 30 a frame."""
@@ -80,24 +78,19 @@ class Segments:
 
         Raises `UsageError` where another run writes there, and `OutputError`.
         """
+        taken = False
         try:
-            self.folder.mkdir(exist_ok=True)
-            held = FileLock(self.folder / _LOCK, thread_local=False).acquire(blocking=False)
-        except Timeout:
-            raise UsageError(f"{self.folder}: another ltm-infer is writing there; wait for it, or stop it") from None
-        except OSError as error:
-            raise OutputError(f"{self.folder}: cannot be created: {error.strerror}; choose another output") from error
-        try:
-            with held:
+            with held(self.folder, "another ltm-infer is writing there; wait for it, or stop it"):
+                taken = True
                 for path in self.folder.iterdir():
-                    if path.name != _LOCK and (not resume or path.stem.startswith(_DRAFT)):
+                    if path.name != LOCK and (not resume or path.stem.startswith(_DRAFT)):
                         path.unlink()
                 try:
                     yield
                 finally:
                     self._give_up()
         finally:
-            if not keep:  # only now, as Windows removes no file that is open
+            if taken and not keep:  # only now, as Windows removes no file that is open
                 self.remove()
 
     def whole(self, first: int = 0) -> list[Segment]:
