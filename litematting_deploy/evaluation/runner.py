@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from .._optional import require
-from ..errors import InputError, naming
+from ..errors import InputError
 from ..matting.patches import to_levels
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
-from ..parameters import path_text
+from ..parameters import naming, path_text
 from ..runtime import Matter, open_matter
 from ..runtime.shipped import SHIPPED_ENGINE
 from ..specs import MAX_MEGAPIXELS, Encoding, EngineSpec, PlanSpec

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias, Unpack
 
 from .. import specs
 from .._optional import require
-from ..errors import UsageError, naming
+from ..errors import UsageError
+from ..parameters import naming
 from ..runtime.loading import EngineOptions
 from ..specs import ClusterSpec, JobSpec, job_of
 from . import folder, photo

@@ -17,9 +17,10 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from .. import __version__
-from ..errors import ForegroundError, InputError, LiteMattingError, NotFiniteError, OutputError, UsageError, naming
+from ..errors import ForegroundError, InputError, LiteMattingError, NotFiniteError, OutputError, UsageError
 from ..jobs.photo import Opened, PhotoResult, matte_photo
 from ..jobs.progress import Report
+from ..parameters import naming
 from ..profiling import Record
 from ..specs import RESULTS, JobSpec, PlanSpec
 from .form import FILES, PHOTO, TEXTS, Form, Upload, own_options, sentence
