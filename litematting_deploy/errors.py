@@ -18,7 +18,10 @@ Each message is one line: what was wrong, the value received, what is accepted, 
 written as `name` or `name=value`, in backticks: the commands print their flag for it.
 """
 
+import contextlib
+import os
 import re
+from collections.abc import Callable, Iterator, Mapping
 
 _SHOWN = 60
 """The most characters of a value that go into a message."""
@@ -37,6 +40,28 @@ class LiteMattingError(Exception):
         super().__init__(message)
         leading = re.match(r"`(\w+)", message)
         self.parameter = leading[1] if leading and parameter is None else parameter
+
+
+@contextlib.contextmanager
+def naming(paths: Callable[[], Mapping[str, object]]) -> Iterator[None]:
+    """Give an error without a `parameter` that of the file which its message begins with.
+
+    paths: returns the files and folders of the call by parameter, None for what is not given; called only for an error.
+    A file in a folder counts as the folder; where several match, the longest path does.
+    """
+    try:
+        yield
+    except LiteMattingError as error:
+        spellings = {
+            spelling: name
+            for name, path in paths().items()
+            if path is not None
+            for spelling in (str(path), os.path.normpath(str(path)), os.path.abspath(str(path)))
+        }
+        found = [path for path in spellings if str(error).startswith((f"{path}:", f"{path}{os.sep}"))]
+        if error.parameter is None and found:
+            error.parameter = spellings[max(found, key=len)]
+        raise
 
 
 def first_line(error: BaseException) -> str:

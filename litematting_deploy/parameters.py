@@ -4,20 +4,19 @@ The annotation of a field says it once, and is asked wherever the parameter is g
 of the commands.
 """
 
-import contextlib
 import functools
 import math
 import numbers
 import os
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from inspect import formatannotation
 from typing import Annotated, Any, Literal, Protocol, Self, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from .errors import LiteMattingError, UsageError, shown
+from .errors import UsageError, shown
 
 
 class Check(Protocol):
@@ -157,28 +156,6 @@ UNKNOWN_WIDTH = AmountRange(
 MASK_THRESHOLD = AmountRange(
     Range(0, 65535, above=True, words=_OF_THE_MASK), Range(0, 100, above=True, words=_OF_THE_MASK)
 )
-
-
-@contextlib.contextmanager
-def naming(paths: Mapping[str, object]) -> Iterator[None]:
-    """Give an error without a `parameter` that of the file which its message begins with.
-
-    paths: the files and folders of the call by parameter; None for what is not given. A file in a folder counts as the
-    folder; where several match, the longest path does.
-    """
-    try:
-        yield
-    except LiteMattingError as error:
-        spellings = {
-            spelling: name
-            for name, path in paths.items()
-            if path is not None
-            for spelling in (str(path), os.path.normpath(str(path)), os.path.abspath(str(path)))
-        }
-        found = [path for path in spellings if str(error).startswith((f"{path}:", f"{path}{os.sep}"))]
-        if error.parameter is None and found:
-            error.parameter = spellings[max(found, key=len)]
-        raise
 
 
 def path_text(name: str, given: Any) -> str:

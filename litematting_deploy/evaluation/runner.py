@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from .._optional import require
-from ..errors import InputError
+from ..errors import InputError, naming
 from ..matting.patches import to_levels
 from ..matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
-from ..parameters import naming, path_text
+from ..parameters import path_text
 from ..runtime import Matter, open_matter
 from ..runtime.shipped import SHIPPED_ENGINE
 from ..specs import MAX_MEGAPIXELS, Encoding, EngineSpec, PlanSpec
@@ -125,7 +125,7 @@ def evaluate_dataset(
     engine, plan = engine or EngineSpec(), plan or PlanSpec()
     place = path_text("folder", folder)
     page = None if report_folder is None else path_text("report_folder", report_folder)
-    with naming({"folder": place, "report_folder": page, "engine": engine.engine}):
+    with naming(lambda: {"folder": place, "report_folder": page, "engine": engine.engine}):
         dataset = open_dataset(place, trimap)
         total = len(dataset.samples)
         with open_matter(engine, plan) as matter:

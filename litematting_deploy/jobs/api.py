@@ -11,8 +11,7 @@ from typing import Any, TypeAlias, Unpack
 
 from .. import specs
 from .._optional import require
-from ..errors import UsageError
-from ..parameters import naming
+from ..errors import UsageError, naming
 from ..runtime.loading import EngineOptions
 from ..specs import ClusterSpec, JobSpec, job_of
 from . import folder, photo
@@ -117,7 +116,7 @@ def matte_photo(
     not, and what opening an engine raises.
     """
     job = _job("a photo", images, trimap, alpha, mask, options)
-    with naming(job.paths):
+    with naming(lambda: job.paths):
         return photo.matte_photo(job, progress)
 
 
@@ -144,7 +143,7 @@ def matte_folder(
     the result lists them.
     """
     job = _job("a folder", images, trimap, alpha, mask, options)
-    with naming(job.paths):
+    with naming(lambda: job.paths):
         return folder.matte_folder(job, progress)
 
 
@@ -172,7 +171,7 @@ def matte_on_cluster(
     from .cluster.pipeline import matte_on_cluster as matte
 
     job = _job("a folder", images, trimap, alpha, mask, options)
-    with naming(job.paths):
+    with naming(lambda: job.paths):
         return matte(job, cluster, progress)
 
 
@@ -204,7 +203,7 @@ def matte_clip(
     # Its modules import PyAV, for which `require` has just given the better error.
     from .clip import matte_clip as matte
 
-    with naming(job.paths):
+    with naming(lambda: job.paths):
         return matte(job, progress)
 
 

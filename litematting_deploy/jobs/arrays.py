@@ -12,14 +12,14 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DimMaskError, InputError, UsageError, shown
+from ..errors import DimMaskError, InputError, UsageError, naming, shown
 from ..images.mask import MaskMeaning, read_alpha, read_mask, read_strokes
 from ..images.mask_checks import LEAST_SURE
 from ..images.photo import Photo, read_image
 from ..matting.composite import cutout_picture
 from ..matting.foreground import estimate_foreground
 from ..matting.inputs import as_alpha, as_image, as_mask, as_strokes
-from ..parameters import naming, path_text
+from ..parameters import path_text
 from ..segmentation.box import Box
 from ..segmentation.maker import MaskMaker
 from ..segmentation.model import Segmenter
@@ -216,7 +216,8 @@ def _image(image: Any, unit_range: bool, max_megapixels: float, name: str = "ima
 
 def _files(**given: Any) -> contextlib.AbstractContextManager[None]:
     """Give errors about files the `parameter` that stands for them. Raises `UsageError` for what no path is."""
-    return naming({name: path_text(name, each) for name, each in given.items() if _is_name(each)})
+    paths = {name: path_text(name, each) for name, each in given.items() if _is_name(each)}
+    return naming(lambda: paths)
 
 
 def _is_name(given: object) -> bool:

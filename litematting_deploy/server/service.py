@@ -17,10 +17,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from .. import __version__
-from ..errors import ForegroundError, InputError, LiteMattingError, NotFiniteError, OutputError, UsageError
+from ..errors import ForegroundError, InputError, LiteMattingError, NotFiniteError, OutputError, UsageError, naming
 from ..jobs.photo import Opened, PhotoResult, matte_photo
 from ..jobs.progress import Report
-from ..parameters import naming
 from ..profiling import Record
 from ..specs import RESULTS, JobSpec, PlanSpec
 from .form import FILES, PHOTO, TEXTS, Form, Upload, own_options, sentence
@@ -146,7 +145,7 @@ class Service:
 
     def _run(self, job: JobSpec, report: Report) -> PhotoResult:
         """Run a job, in a worker's thread."""
-        with naming(job.paths):
+        with naming(lambda: job.paths):
             return matte_photo(job, report, self._opened)
 
     def close(self) -> None:

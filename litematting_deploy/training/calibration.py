@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, naming
 from ..files import asset
 from ..images.mask import read_mask, read_trimap
 from ..images.photo import read_image
@@ -18,7 +18,7 @@ from ..matting.samples import balanced_patch
 from ..matting.trimap import UNKNOWN, VALUES, from_mask
 from ..matting.unknown_band import Band
 from ..model.samples import Calibration, Inputs, Scene
-from ..parameters import naming, path_text
+from ..parameters import path_text
 from ..specs import DEFAULT_UNKNOWN_WIDTH
 from .drawing import Stream
 from .families import FAMILIES
@@ -55,7 +55,7 @@ def calibration_scenes(source: str | Path, patch_hw: tuple[int, int]) -> Calibra
     if source == DRAWN:
         return Calibration(DRAWN, (inputs for inputs, _ in seen), tuning, judged, (_RANGES, _TUNING, _JUDGED))
     folder = path_text("calibration", source)
-    with naming({"calibration": folder}):
+    with naming(lambda: {"calibration": folder}):
         photos = photo_patches(folder, patch_hw)
     return Calibration(Path(folder).name, photos, tuning, judged, (len(photos), _TUNING, _JUDGED))
 
