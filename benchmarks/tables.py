@@ -23,6 +23,7 @@ BEGIN, END = "<!-- tables.py: {} -->\n", "<!-- tables.py: end -->\n"
 NOTHING = "Nothing was measured with this version yet.\n"
 NAMES = {
     "onnxruntime-cpu": "**ONNX Runtime, as shipped**",
+    "openvino-cpu": "OpenVINO",
     "pytorch-compiled-cpu": "PyTorch, compiled",
     "pytorch-eager-cpu": "PyTorch",
     "pytorch-channels-last-cpu": "PyTorch, channels last",
@@ -87,7 +88,7 @@ def _p50(row: Row) -> float:
 
 
 def _glance_row(row: Row) -> list[str]:
-    name = NAMES.get(row.engine, f"{row.engine} {row.precision}")
+    name = NAMES.get(row.engine, row.engine) + (f", {row.precision}" if row.precision != "fp32" else "")
     far = "" if row.accuracy is None else f"{row.accuracy.max:.0e}" if row.accuracy.max else "the reference"
     return [name, _seconds(_p50(row) / 1000), _gigabytes((row.peak_host_bytes or 0) / 1e6), far]
 
@@ -114,7 +115,9 @@ def latencies(root: Path) -> str:
         parts += [
             f"**{report.where(results.environment).partition(';')[0]}**, {side}x{side}:\n",
             report.markdown_table([one.heading for one in said], [[one.text(row) for one in said] for row in ran], 2),
-            "".join(f"- {line}\n" for line in report.unsure(ran, results.environment["cores"])),
+            "".join(
+                f"- {line}\n" for line in (*report.reasons(ran), *report.unsure(ran, results.environment["cores"]))
+            ),
             f"![Latency of each engine, its memory and accuracy]({picture})\n",
             f"{report.method(results.options)}\n",
         ]
