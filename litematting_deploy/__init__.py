@@ -71,3 +71,6 @@ if not TYPE_CHECKING:  # a type checker shall mind a name that is not there
             if name in names:
                 return getattr(importlib.import_module(f".{module}", __name__), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -43,8 +43,10 @@ def benchmark(spec: BenchSpec, progress: Callable[[str], None] = lambda _: None)
     - `spec`: what to measure.
     - `progress`: called with what is being done, in words.
 
-    Raises: `ArtefactError` for a file that is not there.
+    Raises: `ArtefactError` for a file that is not there, `UsageError` where there is nothing to measure.
     """
+    if not (spec.backends or spec.engines):
+        raise UsageError("`backends` is empty, and no `engines` are given; use `backends=all` or name a file")
     for path in (*spec.engines, spec.checkpoint):
         if not path.is_file():
             raise ArtefactError(

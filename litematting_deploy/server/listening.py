@@ -15,6 +15,8 @@ while the server closes is lost."""
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens; port 0 is any that is free. Raises `UsageError`."""
+    if not host.strip():  # which would be every address of this machine
+        raise UsageError("`host` must be an address such as 127.0.0.1; got an empty text", parameter="host")
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)

@@ -188,6 +188,12 @@ def test_a_spec_that_no_benchmark_can_have_is_refused(field: str, value: Any, wo
     assert caught.value.parameter == field
 
 
+def test_a_benchmark_of_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="`backends` is empty") as caught:
+        benchmark(BenchSpec(backends=()))
+    assert caught.value.parameter == "backends"
+
+
 def test_a_missing_file_is_refused_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match=r"no\.onnx: no such file") as caught:
         benchmark(BenchSpec(engines=(tmp_path / "no.onnx",)))

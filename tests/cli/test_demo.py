@@ -33,6 +33,10 @@ def test_a_host_that_is_not_here(host: str) -> None:
     assert_one_line(run("ltm-demo", "--no-browser", "--host", host, "--port", "0"), 2, host, "cannot listen")
 
 
+def test_an_empty_host_is_not_every_address() -> None:
+    assert_one_line(run("ltm-demo", "--no-browser", "--host", "", "--port", "0"), 2, "--host must be an address")
+
+
 def test_an_engine_that_is_not_there(tmp_path: Path) -> None:
     result = run("ltm-demo", "--no-browser", "--port", "0", "--engine", tmp_path / "no.onnx")
     assert_one_line(result, 1, "no.onnx")
