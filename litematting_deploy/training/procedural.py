@@ -16,6 +16,9 @@ from .recipe import Augment
 # Photo pixels per crop pixel.
 _BACKGROUND_ZOOM = (0.4, 4.0)
 _TEXTURE_ZOOM = (0.3, 3.0)
+# How many of the foregrounds that are not camouflaged look like a material, and how many of these get their colours
+# from a photo, averaged over each of 12 x 12 places.
+_MATERIALS, _FROM_PHOTO, _PLACES = 0.75, 0.6, 12
 
 
 class Cut(NamedTuple):
@@ -68,7 +71,7 @@ def _window(library: Library, augment: Augment, rng: np.random.Generator, count:
 
 def warp(planes: Tensor, centres_yx: Tensor, augment: Augment, rng: np.random.Generator, crop: int) -> Tensor:
     """Return an affine window of each image: (N, C, S, S) to (N, C, crop, crop), flipped at random, around the given
-    pixels.
+    pixels, or as near to them as the image goes on to all sides.
 
     Sampled at twice the size and averaged, so that detail stays antialiased when the window is scaled down.
     """
@@ -80,7 +83,9 @@ def warp(planes: Tensor, centres_yx: Tensor, augment: Augment, rng: np.random.Ge
     # Output (x, y) in pixels from the centre -> input (x, y).
     matrix = np.stack([flip * cos, shear * cos - sin, flip * sin, shear * sin + cos], axis=1).reshape(n, 2, 2)
     linear = on(device, matrix) * (crop / size)
-    centre = (centres_yx.flip(1) + 0.5) * 2 / size - 1
+    # Beyond its edges an image is mirrored, which nature does not do.
+    reach = on(device, np.abs(matrix).sum(axis=2) * (crop / 2)).clamp(max=size / 2)
+    centre = (centres_yx.flip(1) + 0.5).clamp(reach, size - reach) * 2 / size - 1
     along = (torch.arange(2 * crop, device=device) + 0.5) / crop - 1
     # (N, 2 crop, 2 crop, 2), as affine_grid makes it several times more slowly.
     rows = along[None, :, None] * linear[:, None, :, 1] + centre[:, None]
@@ -90,27 +95,48 @@ def warp(planes: Tensor, centres_yx: Tensor, augment: Augment, rng: np.random.Ge
 
 
 def paint(texture: Tensor, shade: Tensor, background: Tensor, alike: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return foreground colours (N, 3, H, W): a photo crop, a tint with some of its texture, or, where `alike`, the
-    background's own colours from another place: that of the crop, which is then of the same photo, or a near one.
+    """Return foreground colours (N, 3, H, W): mostly those of a material (`_material`), sometimes a photo crop, or,
+    where `alike`, the background's own colours from another place: that of the crop, which is then of the same photo,
+    or a near one.
 
     shade: (N, 1, H, W), 0..1, 128/255 neutral: how bright each strand, leaf or fold is, applied at random strength.
     """
     painted = []
     for i, camouflaged in enumerate(alike.flatten().tolist()):
         photo, light, behind = texture[i], shade[i], background[i]
-        detail = photo - photo.mean(dim=(1, 2), keepdim=True)
         if camouflaged and rng.random() < 0.5:
             colour = photo
         elif camouflaged:
+            detail = photo - photo.mean(dim=(1, 2), keepdim=True)
             elsewhere = behind.roll(tuple(rng.integers(-32, 33, 2).tolist()), dims=(1, 2)).flip(2)
             near = torch.lerp(behind.mean(dim=(1, 2), keepdim=True), elsewhere, rng.uniform(0, 0.9))
             colour = near + _tint(rng, 0.06, photo.device) + detail * rng.uniform(0, 0.5)
-        elif rng.random() < 0.5:
-            colour = rng.beta(0.8, 0.8) + _tint(rng, 0.12, photo.device) + detail * rng.uniform(0.05, 0.6)
+        elif rng.random() < _MATERIALS:
+            colour = _material(photo, rng)
         else:
             colour = photo
         painted.append(colour * (light * (255 / 128)) ** rng.uniform(0.2, 1.3))
     return torch.stack(painted).clamp(0, 1)
+
+
+def _material(photo: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return the colours of a material (3, H, W): two that go over into each other softly, with some of the photo's
+    texture.
+
+    What is matted in practice (hair, leaves, wire, cloth) has few colours of its own, which vary smoothly along it; a
+    photo crop in their place is often darker and brighter than its background in turn. The two colours are those of
+    places in the photo, as they occur in nature, or any.
+    """
+    if rng.random() < _FROM_PHOTO:
+        places = functional.adaptive_avg_pool2d(photo, _PLACES).flatten(1)
+        one, other = (places[:, int(i), None, None] for i in rng.integers(_PLACES**2, size=2))
+    else:
+        one = rng.beta(0.8, 0.8) + _tint(rng, 0.15, photo.device)
+        other = one + _tint(rng, 0.1, photo.device)
+    field = on(photo.device, rng.normal(0.3, 0.4, (1, 1, 5, 5)))
+    share = functional.interpolate(field, photo.shape[1:], mode="bicubic")[0].clamp(0, 1)
+    detail = photo - photo.mean(dim=(1, 2), keepdim=True)
+    return torch.lerp(one.expand_as(photo), other.expand_as(photo), share) + detail * rng.uniform(0, 0.3)
 
 
 def _tint(rng: np.random.Generator, deviation: float, device: torch.device) -> Tensor:

@@ -150,6 +150,28 @@ def test_warping_keeps_planes_together_and_averages_what_it_shrinks() -> None:
     assert float(halved.mean()) == pytest.approx(0.5, abs=0.02)
 
 
+def test_windows_stay_within_a_layer_where_they_fit() -> None:
+    ramp = torch.arange(256.0).expand(1, 1, 256, 256) / 255
+    still = Augment(scale=(1, 1), shear=0)
+    corner = torch.tensor([[0.0, 0.0]])
+    for seed in range(8):
+        values = warp(ramp, corner, still, np.random.default_rng(seed), 96)
+        # A mirrored ramp would contain its least value twice, along a line through the window.
+        least = (values[0, 0] <= values.min() + 0.5 / 255).nonzero()
+        at_border = (least == 0) | (least == 95)
+        assert at_border.any(dim=1).all()
+
+
+def test_materials_vary_smoothly_beside_photos_that_do_not() -> None:
+    texture = (torch.rand(64, 3, 64, 64, generator=torch.Generator().manual_seed(0)) > 0.5).float()
+    shade = torch.full((64, 1, 64, 64), 128 / 255)
+    painted = paint(texture, shade, texture, torch.zeros(64, 1, 1, 1), np.random.default_rng(0))
+    rough = (painted[:, :, :, 1:] - painted[:, :, :, :-1]).abs().mean((1, 2, 3))
+    photo = float((texture[:, :, :, 1:] - texture[:, :, :, :-1]).abs().mean())
+    materials = int((rough < 0.5 * photo).sum())
+    assert 36 <= materials <= 60  # about three quarters
+
+
 def test_shade_makes_colours_brighter_and_darker() -> None:
     draw = torch.Generator().manual_seed(0)
     texture, background = torch.rand(2, 4, 3, 32, 32, generator=draw) * 0.2 + 0.3
