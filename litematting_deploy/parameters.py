@@ -120,7 +120,7 @@ class Amount:
             value = math.nan
         if not math.isfinite(value):
             raise UsageError(
-                f"`{parameter}` must be a number, such as 128, or a percentage, such as 50%; got {written!r}"
+                f"`{parameter}` must be a number, such as 10, or a percentage, such as 5%; got {written!r}"
             )
         return cls(value, text.endswith("%"))
 

@@ -1,6 +1,11 @@
-"""Draw the held-out scenes with the package that lies beside this file; `draw.py` runs it as it was at a fixed commit.
+"""Draw a set of held-out scenes with the package that lies beside this file; `draw.py` runs it as it was at the set's
+commit.
 
 python held_out_scenes.py PHOTOS STRANDS CUTOUTS OUTPUT
+
+This version draws the set "photographic": what people matte (hair, fur, plants, wire and cloth first), in the colours
+of materials, under trimaps that know some of the foreground and some of the background. The first set, "hard", was
+drawn by an earlier version.
 """
 
 import json
@@ -20,13 +25,20 @@ from litematting_deploy.training.grooms import list_grooms
 from litematting_deploy.training.library import Library
 from litematting_deploy.training.photos import Photos, list_images, split
 from litematting_deploy.training.recipe import Augment
-from litematting_deploy.training.scenes import compose
+from litematting_deploy.training.scenes import Scenes, compose
 
-SCENES, SIZE, LAYER = 200, 512, 896
-SEED, HELD_OUT = 20_261_129, 0.1
-# Scenes are composed four at a time, of four different families, so that one can lie behind another.
-TOGETHER = 4
+SCENES, SIZE, LAYER = 200, 512, 1024
+SEED, HELD_OUT = 20_261_130, 0.1
 CUTOUTS = "cutouts"
+AUGMENT = Augment(
+    trimap_px=(3, 45), scale=(0.75, 1.6), camouflage=0.05, combine=0, sparse=0, swallowed=0.2, spill=0.2, noise=0.35,
+    jpeg=0.35,
+)  # fmt: skip
+# Every family once, and groomed hair three times, of twenty-five.
+FAMILY_OF = (*FAMILIES, GROOMED, GROOMED, GROOMED, CUTOUTS)
+LEAST_KNOWN, LEAST_UNKNOWN, MOST_UNKNOWN = 0.03, 0.05, 0.6
+"""Shares of a scene: of known foreground and of known background, and of unknown pixels. Other scenes are drawn
+anew."""
 
 
 class Given:
@@ -42,10 +54,22 @@ class Given:
         return self._planes, self._points
 
 
-def cut(stream: Stream, index: int, photos: Photos, rng: np.random.Generator) -> procedural.Cut:
-    """Return layer number `index` of a stream, cut for composition over a photo."""
-    given = cast(Library, Given(stream, index))
-    return procedural.cut(given, photos, Augment(), rng, 1, SIZE)
+def is_like_work(scene: Scenes) -> bool:
+    """Return whether the trimap knows enough and leaves enough to do."""
+    background, unknown, foreground = scene.trimap[0].mean((1, 2)).tolist()
+    return min(background, foreground) >= LEAST_KNOWN and LEAST_UNKNOWN <= unknown <= MOST_UNKNOWN
+
+
+def drawn(stream: Stream, number: int, photos: Photos) -> Scenes:
+    """Return scene `number`, the first of its stream's that is like work."""
+    attempt = 0
+    while True:
+        rng = np.random.default_rng([SEED, number, attempt])
+        given = cast(Library, Given(stream, number + SCENES * attempt))
+        scene = compose(procedural.cut(given, photos, AUGMENT, rng, 1, SIZE), AUGMENT, rng)
+        if is_like_work(scene):
+            return scene
+        attempt += 1
 
 
 def main() -> None:
@@ -54,25 +78,22 @@ def main() -> None:
     behind = Photos(split(list_images(photos), HELD_OUT)[1], torch.device("cpu"))
     grooms = tuple(map(str, split(list_grooms(strands), HELD_OUT)[1]))
     pieces = tuple(map(str, split(list_cutouts(cutouts), HELD_OUT)[1]))
-    names = [*FAMILIES, GROOMED, CUTOUTS]
-    families = [names[i % len(names)] for i in range(SCENES)]
-    streams = {name: Stream(SEED, LAYER, {name: 1.0}, grooms if name == GROOMED else ()) for name in names[:-1]}
+    families = [FAMILY_OF[i % len(FAMILY_OF)] for i in range(SCENES)]
+    streams = {
+        name: Stream(SEED, LAYER, {name: 1.0}, grooms if name == GROOMED else ()) for name in (*FAMILIES, GROOMED)
+    }
     streams[CUTOUTS] = Stream(SEED, LAYER, cutouts=pieces)
     output.mkdir(parents=True, exist_ok=True)
-    for first in range(0, SCENES, TOGETHER):
-        rng = np.random.default_rng([SEED, first])
-        cuts = [cut(streams[families[i]], i, behind, rng) for i in range(first, first + TOGETHER)]
-        together = procedural.Cut(*(torch.cat(tensors) for tensors in zip(*cuts, strict=True)))
-        scenes = compose(together, Augment(), rng)
-        levels = scenes.trimap[:, 2] * 255 + scenes.trimap[:, 1] * 128
-        for k in range(TOGETHER):
-            np.savez_compressed(
-                output / f"{first + k:03d}.npz",
-                image=(scenes.image[k].permute(1, 2, 0) * 255).round().byte().numpy(),
-                trimap=levels[k].byte().numpy(),
-                alpha=(scenes.alpha[k, 0] * 255).round().byte().numpy(),
-            )
-        print(f"{first + TOGETHER} of {SCENES} scenes", flush=True)
+    for i, family in enumerate(families):
+        scene = drawn(streams[family], i, behind)
+        np.savez_compressed(
+            output / f"{i:03d}.npz",
+            image=(scene.image[0].permute(1, 2, 0) * 255).round().byte().numpy(),
+            trimap=(scene.trimap[0, 2] * 255 + scene.trimap[0, 1] * 128).byte().numpy(),
+            alpha=(scene.alpha[0, 0] * 255).round().byte().numpy(),
+        )
+        if (i + 1) % 10 == 0:
+            print(f"{i + 1} of {SCENES} scenes", flush=True)
     (output / "index.json").write_text(json.dumps({"families": families}) + "\n")
 
 
