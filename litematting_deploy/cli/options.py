@@ -164,8 +164,8 @@ plan_options = adding(
         "--refine/--no-refine",
         "refine",
         default=None,
-        help="Sharpen the alpha with the photo's own colours: finer strands, but slower.  [default: only if the mask is "
-        "made from the photo, or with ltm-infer --steady]",
+        help="Sharpen the alpha with the photo's own colours: finer strands, but slower.  [default: only if the mask "
+        "is made from the photo, or with ltm-infer --steady]",
     ),
     plan_option(
         "--published",

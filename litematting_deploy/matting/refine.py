@@ -27,7 +27,7 @@ Window: TypeAlias = tuple[slice, slice]
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the tiles done and the tiles to solve."""
 
-HALVINGS = 2
+HALVINGS = 3
 COARSEST_WEIGHT = 3e-3
 """The weight of the network's alpha on the coarsest level, for a pixel of the photo; a halved pixel stands for four."""
 WEIGHT = 1e-2

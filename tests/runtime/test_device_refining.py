@@ -197,11 +197,11 @@ def test_no_pixels_come_down(host_cuda: HostCuda, matter: Matter, monkeypatch: p
     matter(Resident(IMAGE), Resident(TRIMAP))
     mask, flag, *rest = down
     assert (mask, flag) == (256 + 150 * 27, 256)
-    assert rest[:3] == [5 * 7, 3 * 4, 2 * 2]  # which blocks have unknown pixels
-    assert set(rest[3:]) == {16}
+    assert rest[:4] == [5 * 7, 3 * 4, 2 * 2, 1]  # which blocks have unknown pixels
+    assert set(rest[4:]) == {16}
 
 
-@pytest.mark.parametrize("call", [12, 13, 15])
+@pytest.mark.parametrize("call", [12, 13, 16])
 def test_closed_by_what_is_told_of_progress(host_cuda: HostCuda, call: int) -> None:
     """After the last patch, after the first tile and after the last one."""
     before, told = host_cuda.held_bytes, []
