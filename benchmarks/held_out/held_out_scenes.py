@@ -57,7 +57,7 @@ class Given:
 def is_like_work(scene: Scenes) -> bool:
     """Return whether the trimap knows enough and leaves enough to do."""
     background, unknown, foreground = scene.trimap[0].mean((1, 2)).tolist()
-    return min(background, foreground) >= LEAST_KNOWN and LEAST_UNKNOWN <= unknown <= MOST_UNKNOWN
+    return bool(min(background, foreground) >= LEAST_KNOWN and LEAST_UNKNOWN <= unknown <= MOST_UNKNOWN)
 
 
 def drawn(stream: Stream, number: int, photos: Photos) -> Scenes:
