@@ -127,7 +127,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 WRONG_MEANINGS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "labels or a threshold": ("--mask m.png --mask-label 7 --mask-threshold 3", 2, ("use only one of them",)),
-    "a threshold is a number": ("--mask m.png --mask-threshold half", 2, ("--mask-threshold", "50%", "'half'")),
+    "a threshold is a number": ("--mask m.png --mask-threshold half", 2, ("--mask-threshold", "5%", "'half'")),
     "a threshold is at most the top": ("--mask m.png --mask-threshold 101%", 2, ("--mask-threshold", "got 101%")),
     "a threshold is not nan": ("--mask m.png --mask-threshold nan", 2, ("--mask-threshold", "got 'nan'")),
     "a label is 0 or more": ("--mask m.png --mask-label -1", 2, ("--mask-label must be", "got -1")),

@@ -82,7 +82,7 @@ WRONG_TRIMAPS: dict[str, tuple[str, int, str]] = {
     "a mask is grey": ("colours.png -o t.png", 1, "colours.png: is a colour image, expected grey"),
     "a photo is no mask": ("colours.png -o t.png", 1, "if it is a photo, --box X,Y,WIDTH,HEIGHT makes a mask from it"),
     "a band is at least 1 pixel": ("mask.png -o t.png --unknown 0", 2, "--unknown must be at least 1 pixel"),
-    "a band is a number": ("mask.png -o t.png --unknown wide", 2, "such as 50%; got 'wide'"),
+    "a band is a number": ("mask.png -o t.png --unknown wide", 2, "such as 5%; got 'wide'"),
     "hair is in a photo": ("mask.png -o t.png --adaptive", 2, "--adaptive requires --image"),
     "a photo is for something": ("mask.png -o t.png --image photo.png", 2, "--adaptive or --preview"),
     "exposure is of a photo": ("mask.png -o t.png --exposure 1", 2, "--exposure requires --image"),

@@ -500,7 +500,7 @@ def test_a_mask_of_class_ids_needs_the_label_or_a_threshold() -> None:
         ({"mask": MASK / 255}, "mask", "`mask` must be (H, W) bool or uint8; got (24, 32) float64"),
         ({"mask": None}, "mask", "`mask` must be given, or an image and one of `box`"),
         ({"mask": MASK, "unknown_width": 0}, "unknown_width", "`unknown_width` must be at least 1 pixel"),
-        ({"mask": MASK, "unknown_width": "wide"}, "unknown_width", "such as 50%; got 'wide'"),
+        ({"mask": MASK, "unknown_width": "wide"}, "unknown_width", "such as 5%; got 'wide'"),
         ({"mask": MASK, "mask_labels": (9,)}, "mask", "`mask`: no pixel is foreground with `mask_labels=9`"),
         ({"mask": MASK, "mask_threshold": 3, "mask_labels": (9,)}, "mask_threshold", "use only one of them"),
         ({"mask": MASK, "image": PHOTO[:9]}, "mask", "the sizes must match"),
