@@ -120,11 +120,11 @@ def paint(texture: Tensor, shade: Tensor, background: Tensor, alike: Tensor, rng
 
 
 def _material(photo: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return the colours of a material (3, H, W): two that go over into each other softly, with some of the photo's
+    """Return the colours of a material (3, H, W): two that blend softly into each other, with some of the photo's
     texture.
 
     What is matted in practice (hair, leaves, wire, cloth) has few colours of its own, which vary smoothly along it; a
-    photo crop in their place is often darker and brighter than its background in turn. The two colours are those of
+    photo crop has edges of its own, which the alpha knows nothing of. The two colours are those of
     places in the photo, as they occur in nature, or any.
     """
     if rng.random() < _FROM_PHOTO:
