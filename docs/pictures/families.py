@@ -1,6 +1,6 @@
 """Draws docs/pictures/families/<family>.jpg: eight examples of every family of training alphas, alone and in colour.
 
-Also docs/pictures/families.jpg, one of each for the README.
+Also docs/pictures/families.jpg, one of most for the README.
 
 python docs/pictures/families.py [family ...]
 python docs/pictures/families.py --strands DIR      # families/groomed.jpg
@@ -24,7 +24,7 @@ from litematting_deploy.training.grooms import list_grooms
 FOLDER = Path(__file__).parent / "families"
 SIZE, TILE, EXAMPLES, GAP, QUALITY, LARGEST = 768, 300, 8, 4, 82, 200_000
 COLUMNS, OVERVIEW_COLUMNS = 4, 7
-# Which example of each family stands for it.
+# Which example of a family stands for it: as many as fill three rows.
 OVERVIEW = {
     "straight_hair": 7,
     "wavy_hair": 7,
@@ -36,7 +36,6 @@ OVERVIEW = {
     "smoke": 1,
     "glass": 6,
     "defocused": 7,
-    "motion_blurred": 3,
     "text": 3,
     "bush": 1,
     "basket": 2,
@@ -47,6 +46,7 @@ OVERVIEW = {
     "knit": 1,
     "bicycle": 2,
     "vessel": 3,
+    "mane": 1,
 }
 # Base colours (RGB) a person expects; the first of a pair is picked as often as the second.
 COLOURS: dict[str, tuple[tuple[int, int, int], ...]] = {
@@ -71,6 +71,7 @@ COLOURS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "knit": ((200, 190, 176), (150, 80, 80), (110, 130, 150)),
     "bicycle": ((120, 124, 130), (150, 70, 60), (80, 120, 130)),
     "vessel": ((205, 222, 226), (180, 214, 196), (214, 186, 140)),
+    "mane": ((200, 84, 96), (176, 132, 78), (96, 70, 50)),
 }
 
 
@@ -143,7 +144,7 @@ def _collages(folder: str) -> NDArray[np.uint8]:
 
 
 def overview() -> NDArray[np.uint8]:
-    """One example of each family in colour, in rows of seven, (H, W, 3) uint8 RGB."""
+    """One example of most families in colour, in rows of seven, (H, W, 3) uint8 RGB."""
     tiles = [_small(example(name, index)[1]) for name, index in OVERVIEW.items()]
     starts = range(0, len(tiles), OVERVIEW_COLUMNS)
     return np.concatenate([np.concatenate(tiles[start : start + OVERVIEW_COLUMNS], 1) for start in starts])

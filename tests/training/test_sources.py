@@ -50,7 +50,6 @@ def test_every_recipe_of_the_project_is_valid_and_survives_json(path: Path) -> N
 def test_the_digest_of_a_recipe_stays_what_ledgers_and_totals_hold() -> None:
     """Ledgers and totals name recipes by these digests, so a new field with its default must not change them."""
     assert recipe_sha256(read_recipe(ROOT / "recipes" / "paper.toml")) == "64abedd03796"
-    assert recipe_sha256(read_recipe(ROOT / "recipes" / "long.toml")) == "79f4b287091f"
     long = read_recipe(ROOT / "recipes" / "long-1.toml")
     assert recipe_sha256(long) == "4c2858b65ba9"
     frozen = replace(long, stages=(replace(long.stages[0], guidance_every=0), *long.stages[1:]))

@@ -34,6 +34,7 @@ from .hair import CURLY, STRAIGHT, WAVY, hair
 from .knits import knit
 from .layout import warped
 from .lettering import text
+from .manes import mane
 from .plants import foliage, long_grass
 from .translucent import glass, smoke
 from .vessels import vessel
@@ -56,10 +57,10 @@ Draw = Callable[[Generator, int], Layer]
 # family -> what draws it, and how often it comes: hair and fur 35 %, what is full of holes with hard edges 45 %, the
 # rest 20 %
 _TABLE: dict[str, tuple[Draw, float]] = {
-    "straight_hair": (partial(hair, STRAIGHT), 0.11),
-    "wavy_hair": (partial(hair, WAVY), 0.07),
+    "straight_hair": (partial(hair, STRAIGHT), 0.08),
+    "wavy_hair": (partial(hair, WAVY), 0.06),
     "curly_hair": (partial(hair, CURLY), 0.07),
-    "fur": (fur, 0.10),
+    "fur": (fur, 0.08),
     "foliage": (foliage, 0.04),
     "net": (net, 0.03),
     "smoke": (smoke, 0.04),
@@ -77,6 +78,7 @@ _TABLE: dict[str, tuple[Draw, float]] = {
     "knit": (knit, 0.02),
     "bicycle": (bicycle, 0.01),
     "vessel": (vessel, 0.02),
+    "mane": (mane, 0.06),
 }
 FAMILIES = {name: draws for name, (draws, _) in _TABLE.items()}
 WEIGHTS: Mapping[str, float] = MappingProxyType({name: weight for name, (_, weight) in _TABLE.items()})

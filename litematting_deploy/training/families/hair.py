@@ -54,6 +54,8 @@ class _Cut:
         self.spread = self.radius * rng.uniform(*style.spread)
         self.wave = self.radius * rng.uniform(*style.radius)
         self.turns = rng.uniform(*style.turns)
+        # The share of a lock that has a solid inside; beyond it the background shows between the strands.
+        self.solid = rng.uniform(0.15, 0.45 if style.depth > 0.5 else 0.65)
         self.part = rng.normal(0, 0.15)
         self.tone = rng.uniform(95, 145)
         self.guides: list[Points] = []
@@ -96,7 +98,7 @@ class _Cut:
         rng, style = self.rng, self.style
         tone = float(np.clip(rng.normal(self.tone, 16), 40, 210))
         winding = style.depth > 0.5
-        core = (guide if winding else strands.mean(0))[: max(int(style.points * (0.45 if winding else 0.65)), 3)]
+        core = (guide if winding else strands.mean(0))[: max(int(style.points * self.solid), 3)]
         width = self.wave if winding else self.spread * 2.2
         self.canvas.strokes(core[None], width, [tone * 0.75], 0.02, style.pieces, 0.05)
         shades = tone * rng.lognormal(0, 0.2, (len(strands), 1))
