@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
@@ -27,6 +28,9 @@ from .parameters import (
 )
 
 Placement: TypeAlias = Literal["adaptive", "grid"]
+Quality: TypeAlias = Literal["fast", "good", "best"]
+SCALES: Mapping[Quality, float] = MappingProxyType({"fast": 0.5, "good": 0.75, "best": 1.0})
+"""By how much each quality multiplies the sides of the photo that the network sees."""
 Precision: TypeAlias = Literal["fp32", "tf32", "bf16", "fp16"]
 Encoding: TypeAlias = Literal["exact", "between", "labels"]
 """How grey values mean background, unknown, foreground.
@@ -123,6 +127,8 @@ class PlanSpec(Spec):
     - `refine`: make the alpha follow the photo's own colours (`matting.refine`), on the engine's CUDA device if it runs
       on one, otherwise on the host. None: only if its mask was made from the photo, or if alphas are averaged over
       time; see `refines`.
+    - `quality`: the network sees the photo at `SCALES[quality]` times its size, and the alpha is refined at full size.
+      None: full size, and `refine` decides.
     """
 
     plan: Placement | None = None
@@ -130,9 +136,18 @@ class PlanSpec(Spec):
     step: int | None = None
     published: bool = False
     refine: bool | None = None
+    quality: Quality | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.quality is not None:
+            other = "published" if self.published else "refine=False" if self.refine is False else None
+            if other:
+                raise UsageError(
+                    f"`quality` refines the alpha and cannot be combined with `{other}`; use only one of them"
+                )
+            # A frozen dataclass refuses plain assignment.
+            object.__setattr__(self, "refine", True)
         if self.published and self.refine:
             raise UsageError(
                 "`published` reproduces the authors' alpha, which `refine` would change; use only one of them"
@@ -147,6 +162,11 @@ class PlanSpec(Spec):
                 f"`margin` belongs to an adaptive plan and cannot be combined with `{grid or 'plan=grid'}`; use "
                 "only one of them"
             )
+
+    @property
+    def scale(self) -> float:
+        """By how much the sides of a photo are multiplied for the network, 0 to 1."""
+        return 1.0 if self.quality is None else SCALES[self.quality]
 
     def refines(self, *, needed: bool) -> bool:
         """Return whether alphas are refined. needed: they err more than others, since their masks are made from the

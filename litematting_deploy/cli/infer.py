@@ -123,9 +123,11 @@ def _frames(job: JobSpec, result: JobResult) -> str:
 
 def _with(job: JobSpec, engine: str, band_px: Widths | None) -> str:
     """Return the part of a line that says what alphas were made with: weights and engine, unless only previews were
-    made, the unknown band, unless the job says how wide, and whether they were refined."""
-    refined = "refined" if engine and job.plan.refines(needed=False) else ""
-    parts = (f"{job.engine.weights} in {engine}" if engine else "", refined, say_band(band_px, job.trimap))
+    made, the unknown band, unless the job says how wide, and the quality, or whether they were refined."""
+    refined = "refined" if job.plan.refines(needed=False) else ""
+    how = f"quality {job.plan.quality}" if job.plan.quality else refined
+    ran = (f"{job.engine.weights} in {engine}", how) if engine else ()
+    parts = (*ran, say_band(band_px, job.trimap))
     return "".join(f", {part}" for part in parts if part)
 
 

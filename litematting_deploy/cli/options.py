@@ -168,6 +168,11 @@ plan_options = adding(
         "is made from the photo, or with ltm-infer --steady]",
     ),
     plan_option(
+        "--quality",
+        help="Refine the alpha at full size, and run the network on a smaller photo: fast at half its size, good at "
+        "three quarters, best at full size. Without this option the network sees full size, and --refine decides.",
+    ),
+    plan_option(
         "--published",
         help="Reproduce the authors' tiling exactly (640 px patches, 320 px step, truncated output).",
     ),

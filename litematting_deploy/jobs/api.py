@@ -32,6 +32,7 @@ class _Options(EngineOptions, total=False):
     margin: int | None
     step: int | None
     refine: bool | None
+    quality: specs.Quality | None
     trimap_encoding: specs.Encoding | None
     allow_no_unknown: bool
     unknown_width: str | float | None

@@ -150,8 +150,9 @@ def _options(setting: str, value: Any) -> dict[str, Any]:
     if setting == "masks":
         return dict(value or {})
     if setting == "plan" and value is not None:  # as `Matter.placement` says it
-        plan = str(value).removesuffix(", refined")
-        return {"plan": plan, "refine": plan != value}
+        placed, _, quality = str(value).partition(", quality ")
+        plan = placed.removesuffix(", refined")
+        return {"plan": plan, "quality": quality or None, "refine": bool(quality) or plan != placed}
     return {setting: value}
 
 

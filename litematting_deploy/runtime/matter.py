@@ -17,12 +17,13 @@ from ..errors import UsageError, shown
 from ..matting.bit_mask import BitMask
 from ..matting.inputs import alpha_dtype, as_image, as_trimap, check_image_shape, check_same_size, check_trimap_shape
 from ..matting.patches import Plan, context_margin, grid_step, plan_adaptive, plan_grid, to_levels
+from ..matting.reduced import enlarged, reduced_image, reduced_trimap
 from ..matting.refine import refine
 from ..matting.trimap import no_unknown
 from ..matting.unmixing import Unmix, unmix
 from ..parameters import Callback, path_text
 from ..profiling import stage
-from ..specs import AUTO, EngineSpec, Placement, PlanSpec
+from ..specs import AUTO, EngineSpec, Placement, PlanSpec, Quality
 from .cuda.arrays import DeviceArray
 from .device_memory import DeviceMemory
 from .device_stitch import DeviceStitcher, Job
@@ -53,6 +54,7 @@ class Matter:
         batch: int | None = None,
         published: bool = False,
         refine: bool | None = None,
+        quality: Quality | None = None,
     ) -> None:
         """Run an open engine on the patches of a plan.
 
@@ -64,6 +66,8 @@ class Matter:
           and truncated levels.
         - `refine`: make alphas follow the photo's own colours (`matting.refine`), on the engine's CUDA device if it
           runs on one, otherwise on the host.
+        - `quality`: run the network on the photo at half its size (`fast`), three quarters (`good`) or all of it
+          (`best`), and refine the alpha at full size. An engine on a CUDA device accepts only `best`.
 
         Raises `UsageError` if these contradict each other.
         """
@@ -75,7 +79,12 @@ class Matter:
         most = engine.batch or engine.most
         check_batch(batch, engine.name, most)
         self.engine = engine
-        self.asked = PlanSpec(plan=plan, margin=margin, step=step, published=published, refine=refine)
+        self.asked = PlanSpec(plan=plan, margin=margin, step=step, published=published, refine=refine, quality=quality)
+        if self.asked.scale != 1 and isinstance(engine, OnDevice):
+            raise UsageError(
+                f"`quality={quality}` makes the photo smaller on the host, but {engine.name} works on a CUDA device, "
+                "where the network takes little time; use `quality=best`"
+            )
         self._plan = _planner(engine, self.asked)
         # It knows neither masks, whose origin would decide, nor sequences.
         self._truncate, self._refines, self._closed = published, self.asked.refines(needed=False), False
@@ -92,15 +101,16 @@ class Matter:
         margin: int | None = None,
         step: int | None = None,
         refine: bool | None = None,
+        quality: Quality | None = None,
         **options: Unpack[EngineOptions],
     ) -> Self:
         """Return a `Matter` with the engine in `path`, or with the shipped weights.
 
-        - `plan`, `margin`, `step`, `refine`: as in `Matter`.
+        - `plan`, `margin`, `step`, `refine`, `quality`: as in `Matter`.
         - `device`, `options`: as in `load_engine`, whose errors it raises, too.
         """
         engine = EngineSpec(engine=None if path is None else path_text("path", path), device=device, **options)
-        return cls.open(engine, PlanSpec(plan=plan, margin=margin, step=step, refine=refine))
+        return cls.open(engine, PlanSpec(plan=plan, margin=margin, step=step, refine=refine, quality=quality))
 
     @classmethod
     def open(
@@ -127,9 +137,12 @@ class Matter:
 
     @property
     def placement(self) -> str:
-        """How patches are placed, and whether alpha is refined: `adaptive, margin 128` or `grid, step 320, refined`."""
+        """How patches are placed, and what is done besides: `adaptive, margin 128`, `grid, step 320, refined` or, on a
+        smaller photo, `adaptive, margin 128, quality fast`."""
         chosen = self._plan.keywords
         placed = f"adaptive, margin {chosen['margin']}" if "margin" in chosen else f"grid, step {chosen['step']}"
+        if self.asked.scale != 1:
+            return f"{placed}, quality {self.asked.quality}"
         return f"{placed}, refined" if self._refines else placed
 
     def refining(self, refine: bool | None) -> Self:
@@ -148,8 +161,11 @@ class Matter:
         return unmix if self._device is None else self._device.unmixer
 
     def plan(self, trimap: Pixels) -> Plan:
-        """Return the patches that run for a trimap (H, W) uint8 of 0 / 128 / 255. Raises `InputError`."""
-        return self._planned(as_trimap(trimap), allow_no_unknown=True)
+        """Return the patches that run for a trimap (H, W) uint8 of 0 / 128 / 255, at the size that the network sees.
+
+        Raises `InputError`.
+        """
+        return self._planned(self._reduced(as_trimap(trimap)), allow_no_unknown=True)
 
     @stage("plan")
     def _planned(self, trimap: NDArray[np.uint8] | BitMask, *, allow_no_unknown: bool) -> Plan:
@@ -211,7 +227,11 @@ class Matter:
         self._check_open()
         pixels, checked = as_image(image, unit_range), as_trimap(trimap)
         check_same_size(pixels.shape, checked.shape)
-        alpha = stitch(self.engine, self._batch, pixels, checked, planned(checked), self._patches(progress))
+        scale, smaller = self.asked.scale, self._reduced(checked)
+        seen = pixels if scale == 1 else reduced_image(pixels, scale)
+        alpha = stitch(self.engine, self._batch, seen, smaller, planned(smaller), self._patches(progress))
+        if scale != 1:
+            alpha = enlarged(alpha, checked.shape)
         if self._refines:
             alpha = refine(pixels, checked, alpha, _second_half(progress))
         return to_levels(alpha, dtype.type, self._truncate) if dtype.kind == "u" else alpha.astype(dtype, copy=False)
@@ -280,6 +300,10 @@ class Matter:
             trimap = as_trimap(trimap)
         check_same_size(image.shape, trimap.shape[:2])
         return stitcher.submit(image, trimap, planned, dtype, progress, self._refines)
+
+    def _reduced(self, trimap: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return a trimap in the size in which the network sees the photo."""
+        return trimap if self.asked.scale == 1 else reduced_trimap(trimap, self.asked.scale)
 
     def _patches(self, progress: Progress | None) -> Progress | None:
         """Return what is told of patches: all there is to do, or half of it."""

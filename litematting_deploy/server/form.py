@@ -26,7 +26,7 @@ _FIELDS: dict[str, tuple[Any, tuple[Check, ...]]] = {
     name: declared for spec in (TrimapSpec, OutputSpec, JobSpec, PlanSpec) for name, declared in checks_of(spec).items()
 }
 # Of the server's own choice: its engine with its plan, and what it opens, keeps and accepts.
-_OWN = {"engine", "plan", "margin", "step", "published", "segmenter", "max_megapixels"}
+_OWN = {"engine", "plan", "margin", "step", "published", "quality", "segmenter", "max_megapixels"}
 _OPTIONS = {
     name: _FIELDS[name]
     for name in (*PhotoOptions.__annotations__, "format")

@@ -60,6 +60,52 @@ def test_what_the_authors_made_is_not_refined(folders: tuple[Path, Path], tmp_pa
     )
 
 
+@pytest.mark.filterwarnings("ignore:.*has no sidecar")
+def test_the_network_sees_a_smaller_photo(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    images, trimaps = folders
+    photo, trimap, alpha = images / "a.png", trimaps / "a.png", tmp_path / "alpha.png"
+    image, levels = pixels_of(photo), pixels_of(trimap)
+    height, width = levels.shape
+    assert height % 2 == 0
+    assert width % 2 == 0, "so that Pillow's box filter is the mean of 2 x 2 pixels"
+    with Matter.load(TINY_ENGINE) as matter:
+        half = np.asarray(Image.fromarray(image).resize((width // 2, height // 2), Image.Resampling.BOX))
+        blocks = levels.reshape(height // 2, 2, width // 2, 2)
+        unknown = (blocks == 128).any(axis=(1, 3))
+        small = np.where(unknown, 128, np.where(blocks.mean(axis=(1, 3)) > 127, 255, 0)).astype(np.uint8)
+        prior = Image.fromarray(matter(half, small)).resize((width, height), Image.Resampling.BICUBIC)
+    wanted = refine(image, levels, np.asarray(prior).clip(0, 1))
+    done = called("ltm-infer", photo, trimap, "-o", alpha, "--quality", "fast", *_ENGINE)
+    assert done.code == 0
+    assert ", quality fast" in done.out
+    # The two libraries enlarge by cubics that differ a little.
+    assert np.abs(pixels_of(alpha) - wanted * 255).mean() < 1
+    with Matter.load(TINY_ENGINE, quality="fast") as matter:
+        assert matter.placement.endswith(", quality fast")
+        assert matter.plan(levels).image_hw == (height // 2, width // 2)
+        np.testing.assert_array_equal(np.rint(matter(image, levels) * 255), pixels_of(alpha))
+
+
+@pytest.mark.filterwarnings("ignore:.*has no sidecar")
+def test_the_best_quality_is_refined_at_full_size(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    images, trimaps = folders
+    for name, options in (("best", ("--quality", "best")), ("refined", ("--refine",))):
+        given = images, trimaps, "-o", tmp_path / name, *options
+        assert called("ltm-infer", *given, *_ENGINE).code == 0
+    np.testing.assert_array_equal(pixels_of(tmp_path / "best" / "a.png"), pixels_of(tmp_path / "refined" / "a.png"))
+    other = called("ltm-infer", images, trimaps, "-o", tmp_path / "best", "--quality", "good", "--resume", *_ENGINE)
+    assert other.code == 2
+    assert "was started with other settings: without --quality, now --quality good; give" in other.err
+
+
+@pytest.mark.parametrize("other", ["--published", "--no-refine"])
+def test_a_quality_is_always_refined(folders: tuple[Path, Path], tmp_path: Path, other: str) -> None:
+    pair = folders[0] / "a.png", folders[1] / "a.png"
+    failed = called("ltm-infer", *pair, "-o", tmp_path / "alpha.png", "--quality", "good", other, *_ENGINE)
+    said = f"--quality refines the alpha and cannot be combined with {other}; use only one of them"
+    assert_one_line(failed, 2, said)
+
+
 def test_masks_made_from_the_photo_and_steadied_alphas_are_refined_by_default() -> None:
     def refines(options: dict[str, object], trimap: str | None = None) -> bool | None:
         return job_of("a.png", "alpha.png", options, trimap=trimap).plan.refine

@@ -257,7 +257,7 @@ DECIDE: dict[str, tuple[str | None, dict[str, Any], dict[str, Any]]] = {
 DO_NOT_DECIDE = {
     *("output", "trimap", "engine", "plan", "images", "source", "kind", *RESULTS),
     *("device", "patch_hw", "batch", "threads", "precision", "compiled", "channels_last", "trust", "timeout_s"),
-    *("margin", "step", "refine", "codec", "sound", "segment"),
+    *("margin", "step", "refine", "quality", "codec", "sound", "segment"),
     *("max_megapixels", "frames", "shard", "resume", "failed_frames", "allow_no_unknown"),
 }
 

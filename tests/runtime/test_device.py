@@ -16,7 +16,7 @@ from litematting_deploy import Matter, load_engine
 from litematting_deploy.engines import DeviceArtefact, DeviceEngine, Engine, Gpu
 from litematting_deploy.engines.base import CHANNELS
 from litematting_deploy.engines.device import checked_batch
-from litematting_deploy.errors import ArtefactError, DeviceError, InputError
+from litematting_deploy.errors import ArtefactError, DeviceError, InputError, UsageError
 from litematting_deploy.images.mask import read_trimap
 from litematting_deploy.images.photo import read_image
 from litematting_deploy.runtime.cuda.arrays import DeviceArray
@@ -195,6 +195,14 @@ def test_memory_is_what_was_promised_and_is_given_back(host_cuda: HostCuda) -> N
     assert host_cuda.held_bytes - held == memory.image + memory.engine_io
     matter.close()
     assert host_cuda.held_bytes == held
+
+
+def test_a_smaller_photo_is_for_engines_on_the_host(on_device: Callable[..., OnDevice]) -> None:
+    engine = on_device(RedIsAlpha())
+    with pytest.raises(UsageError, match="works on a CUDA device, where the network takes little time; use `quality="):
+        Matter(engine, quality="fast")
+    with Matter(engine, quality="best") as matter:
+        assert matter.placement.endswith(", refined")
 
 
 def test_a_sequence_of_changing_sizes(on_device: Callable[..., OnDevice]) -> None:
