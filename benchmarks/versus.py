@@ -71,9 +71,9 @@ def run(*command: str) -> dict[str, Any]:
 
 
 def ours(folder: Path, trimap: Path, options: list[str]) -> dict[str, Any]:
-    """`ltm-infer` on the photo in `folder`, with its stages."""
+    """`ltm-infer` on the photo in `folder`, with its stages; unrefined, as the published inference is."""
     files = ("-o", str(folder / "ours.png"), "--timings", str(folder / "timings.json"))
-    measured = run(*INFER, str(folder / "photo.png"), str(trimap), *files, *options)
+    measured = run(*INFER, str(folder / "photo.png"), str(trimap), *files, "--no-refine", *options)
     stages: dict[str, Any] = json.loads((folder / "timings.json").read_text())
     return measured | {name: stages[name] for name in ("patches", "skipped", "stages")}
 

@@ -125,8 +125,7 @@ class PlanSpec(Spec):
     - `margin`, `step`: in pixels; the accepted range depends on the engine's patches.
     - `published`: reproduce the authors' tiling exactly (640 px patches, 320 px step, truncated output).
     - `refine`: make the alpha follow the photo's own colours (`matting.refine`), on the engine's CUDA device if it runs
-      on one, otherwise on the host. None: only if its mask was made from the photo, or if alphas are averaged over
-      time; see `refines`.
+      on one, otherwise on the host. None: jobs do unless `published`; a `Matter` of its own does not.
     - `quality`: the network sees the photo at `SCALES[quality]` times its size, and the alpha is refined at full size.
       None: full size, and `refine` decides.
     """
@@ -165,13 +164,13 @@ class PlanSpec(Spec):
 
     @property
     def scale(self) -> float:
-        """By how much the sides of a photo are multiplied for the network, 0 to 1."""
+        """The factor on the sides of the photo that the network sees, 0 to 1."""
         return 1.0 if self.quality is None else SCALES[self.quality]
 
-    def refines(self, *, needed: bool) -> bool:
-        """Return whether alphas are refined. needed: they err more than others, since their masks are made from the
-        photos, or must not flicker."""
-        return needed and not self.published if self.refine is None else self.refine
+    @property
+    def refines(self) -> bool:
+        """Whether a job refines its alphas."""
+        return not self.published if self.refine is None else self.refine
 
 
 WAYS = ("box", "key", "plate", "segmenter")
@@ -389,8 +388,8 @@ class JobSpec(ExrSpec):
 
     - `images`: a photo, a folder, a pattern such as `frame.%04d.exr`, or a clip.
     - `source`: its trimaps or masks, as described by `trimap`; the images again if masks are made from them.
-    - `output`, `trimap`, `engine`, `plan`: the other specs. If `plan.refine` is None, alphas are refined if their masks
-      are made from the photos, or with `steady`.
+    - `output`, `trimap`, `engine`, `plan`: the other specs. If `plan.refine` is None, alphas are refined unless
+      `plan.published`.
     - `exposure`, `layer`, `input_space`: how OpenEXR photos are read, see `ExrSpec`.
     - `max_megapixels`: refuse larger pictures before decoding them.
     - `frames`: frames of a pattern, such as `1-100x2`.
@@ -399,7 +398,7 @@ class JobSpec(ExrSpec):
     - `failed_frames`: what a clip does if a frame fails: `stop` or `known`.
     - `keyframes`: `source` has trimaps or masks for some frames only, which are carried to those between.
     - `first_number`: the number of a clip's first frame, for keyframes; None for 0.
-    - `steady`: refine alphas, which flicker less then, and average them over time, along motion.
+    - `steady`: average alphas over time, along motion.
     """
 
     images: Annotated[str, PathName()]
@@ -420,9 +419,8 @@ class JobSpec(ExrSpec):
     def __post_init__(self) -> None:
         super().__post_init__()
         made = self.trimap.kind == "photo"
-        if (made or self.steady) and self.plan.refine is None:
-            # A frozen dataclass refuses plain assignment. From here on the plan says what is done.
-            object.__setattr__(self, "plan", replace(self.plan, refine=self.plan.refines(needed=True)))
+        # A frozen dataclass refuses plain assignment. From here on the plan says what is done.
+        object.__setattr__(self, "plan", replace(self.plan, refine=self.plan.refines))
         if self.keyframes and made:
             raise UsageError(
                 f"`keyframes` supplies trimaps or masks for some frames, but `{self.trimap.ways[0]}` makes a mask "

@@ -37,7 +37,7 @@ def panels() -> list[Image.Image]:
     """Photo, trimap, alpha and cut-out, each cropped and of PANEL's size."""
     photo, mask = read_photo(EXAMPLES / "dandelion.jpg"), read_mask(EXAMPLES / "dandelion_mask.png")
     trimap = from_mask(mask, Band.parse(UNKNOWN, "unknown_width"), "mask", photo.network, adaptive=True)
-    with Matter.load() as matter:
+    with Matter.load(refine=True) as matter:
         alpha = matter(photo.network, trimap)
     opacity = alpha[:, :, None]
     cutout = estimate_foreground(photo, alpha) * opacity + checkerboard(*alpha.shape) * (1 - opacity)

@@ -9,7 +9,7 @@ from .. import isolation
 from ..errors import LiteMattingError, UsageError, counted
 from ..jobs.api import matte_photo
 from ..profiling import recording
-from ..specs import EngineSpec, JobSpec, OutputSpec
+from ..specs import EngineSpec, JobSpec, OutputSpec, PlanSpec
 from .report import markdown_table
 
 HEADINGS = ("stage", "calls", "seconds", "share", "peak MB until then")
@@ -25,13 +25,17 @@ def measure(
     - `engine`: what runs; the shipped weights by default.
     - `cutout`: also make a cut-out, with foreground colours.
 
+    The alpha is the network's own, without refinement.
+
     Returns what `ltm-infer` writes of its timings: `seconds` from the start of the process, `peak_memory_mb`, `patches`
     and `skipped`, and `stages`, each with seconds, calls, when it first began, and the peak of memory until its end.
     Raises: `UsageError` with the reason where the photo cannot be matted.
     """
     with tempfile.TemporaryDirectory() as folder:
         output = OutputSpec(alpha=f"{folder}/alpha.png", cutout=f"{folder}/cutout.png" if cutout else None)
-        job = JobSpec(images=str(image), source=str(trimap), output=output, engine=engine or EngineSpec())
+        # Refinement takes as long with every engine.
+        plan = PlanSpec(refine=False)
+        job = JobSpec(images=str(image), source=str(trimap), output=output, engine=engine or EngineSpec(), plan=plan)
         try:
             measured: dict[str, Any] = isolation.call(f"{__name__}:_stages", job, timeout_s=_LONGEST_S)
         except LiteMattingError as error:

@@ -124,8 +124,7 @@ def _frames(job: JobSpec, result: JobResult) -> str:
 def _with(job: JobSpec, engine: str, band_px: Widths | None) -> str:
     """Return the part of a line that says what alphas were made with: weights and engine, unless only previews were
     made, the unknown band, unless the job says how wide, and the quality, or whether they were refined."""
-    refined = "refined" if job.plan.refines(needed=False) else ""
-    how = f"quality {job.plan.quality}" if job.plan.quality else refined
+    how = f"quality {job.plan.quality}" if job.plan.quality else "refined" if job.plan.refines else ""
     ran = (f"{job.engine.weights} in {engine}", how) if engine else ()
     parts = (*ran, say_band(band_px, job.trimap))
     return "".join(f", {part}" for part in parts if part)

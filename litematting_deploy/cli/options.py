@@ -164,13 +164,13 @@ plan_options = adding(
         "--refine/--no-refine",
         "refine",
         default=None,
-        help="Sharpen the alpha with the photo's own colours: finer strands, but slower.  [default: only if the mask "
-        "is made from the photo, or with ltm-infer --steady]",
+        help="Sharpen the alpha with the photo's own colours, or leave it as the network made it, which is faster.  "
+        "[default: sharpen; with --published, and in ltm-eval, leave]",
     ),
     plan_option(
         "--quality",
-        help="Refine the alpha at full size, and run the network on a smaller photo: fast at half its size, good at "
-        "three quarters, best at full size. Without this option the network sees full size, and --refine decides.",
+        help="Run the network on a smaller photo, and refine the alpha at full size. fast: at half the size, with a "
+        "quarter of the patches. good: at three quarters, with half of them. best: at full size.  [default: best]",
     ),
     plan_option(
         "--published",
@@ -348,7 +348,7 @@ motion_options = adding(
     ),
     motion_option(
         "--steady",
-        help="Reduce flicker: refine alphas (unless --no-refine) and average each with those of the frames before and "
+        help="Reduce flicker: average each alpha with those of the frames before and "
         "after it along optical flow, where they and the colours agree. Cannot be combined with --shard.",
     ),
 )

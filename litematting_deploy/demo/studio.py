@@ -81,15 +81,13 @@ class Results:
 def matte(matter: Matter, photo: Photo, trimap: Trimap, report: Report) -> Matted:
     """Matte a photo and estimate its foreground's colours; where these fail, the alpha is kept.
 
-    If the trimap's mask was made from the photo, the alpha is refined, unless the matter was asked not to. report: is
-    called with the progress. Raises `InputError`, `NotFiniteError`.
+    The alpha is refined, unless the matter was asked not to. report: is called with the progress. Raises `InputError`,
+    `NotFiniteError`.
     """
     photo.check_finite()
     meter = ProgressMeter(report)
     meter.begin("patches", 1)
-    # The matter serves all pages, and does not know where a trimap comes from.
-    refining = matter.refining(matter.asked.refines(needed=trimap.mask is not None))
-    alpha = alpha_of(photo, trimap.values, refining, meter)
+    alpha = alpha_of(photo, trimap.values, matter.refining(matter.asked.refines), meter)
     meter.begin("foreground colours", None)
     try:
         return Matted(photo, trimap, alpha, estimate_foreground(photo, alpha, matter.unmix))

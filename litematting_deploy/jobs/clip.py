@@ -254,7 +254,7 @@ class _Frames:
 
         if not self.job.steady:
             return alphas(frames)
-        return steadied(frames, alphas, _moment, refined=matter.asked.refines(needed=False))
+        return steadied(frames, alphas, _moment, refined=bool(matter.asked.refine))
 
     def _known(self, item: _Loaded) -> NDArray[np.float32]:
         """Return the known pixels of a frame (H, W) in the place of its alpha, which a preview does not show."""

@@ -205,7 +205,7 @@ def matte_frames(
             return Moment(at[item.name], item.photo.network, item.trimap.values)
 
         assert matter is not None  # nor is it without alphas
-        return steadied(loaded, partial(alphas, matter=matter), moment, refined=matter.asked.refines(needed=False))
+        return steadied(loaded, partial(alphas, matter=matter), moment, refined=bool(matter.asked.refine))
 
     def save(frame: Frame, loaded: LoadedFrame, alpha: Alpha | None) -> None:
         if over is not None and frame.name not in over.wanted:

@@ -104,7 +104,7 @@ def matte_photo(job: JobSpec, report: Report | None = None, opened: Opened | Non
     with (
         open_matter(job.engine, job.plan, trimap)
         if opened is None
-        else contextlib.nullcontext(opened.matter.refining(job.plan.refine)) as matter
+        else contextlib.nullcontext(opened.matter.refining(job.plan.refines)) as matter
     ):
         plan, engine = matter.plan(trimap), matter.engine.describe()
         _note_details(matter, plan, meter)

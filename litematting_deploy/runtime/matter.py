@@ -65,7 +65,7 @@ class Matter:
         - `published`: reproduce the authors' tiling: 640 px patches every 320 pixels, background around smaller images,
           and truncated levels.
         - `refine`: make alphas follow the photo's own colours (`matting.refine`), on the engine's CUDA device if it
-          runs on one, otherwise on the host.
+          runs on one, otherwise on the host. By default they are the network's own.
         - `quality`: run the network on the photo at half its size (`fast`), three quarters (`good`) or all of it
           (`best`), and refine the alpha at full size. An engine on a CUDA device accepts only `best`.
 
@@ -86,8 +86,7 @@ class Matter:
                 "where the network takes little time; use `quality=best`"
             )
         self._plan = _planner(engine, self.asked)
-        # It knows neither masks, whose origin would decide, nor sequences.
-        self._truncate, self._refines, self._closed = published, self.asked.refines(needed=False), False
+        self._truncate, self._refines, self._closed = published, bool(self.asked.refine), False
         self._batch = batch or most or 1
         self._device = DeviceStitcher(engine, published) if isinstance(engine, OnDevice) else None
 
@@ -145,14 +144,14 @@ class Matter:
             return f"{placed}, quality {self.asked.quality}"
         return f"{placed}, refined" if self._refines else placed
 
-    def refining(self, refine: bool | None) -> Self:
+    def refining(self, refine: bool) -> Self:
         """Return this matter with alphas refined or not, as a job asks for it that shares the engine with others.
 
         Both run the same engine, which closes with this one. Raises `UsageError` where `published` forbids it.
         """
         other = copy.copy(self)
         other.asked = replace(self.asked, refine=refine)
-        other._refines = other.asked.refines(needed=False)
+        other._refines = refine
         return other
 
     @property

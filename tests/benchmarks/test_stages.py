@@ -34,7 +34,7 @@ def test_ltm_infer_says_where_its_time_went(scene: tuple[Path, Path], small_onnx
     assert result.code == 0, result.err
     measured = json.loads(timings.read_text())
     stages = {one["name"]: one for one in measured["stages"]}
-    assert list(stages) == [*HOST_STAGES, "stitch", "finish", "encode", "other"]
+    assert list(stages) == [*HOST_STAGES, "stitch", "finish", "refine", "encode", "other"]
     assert stages["engine"]["calls"] == stages["gather"]["calls"] == measured["patches"] > 1
     assert measured["patches"] + measured["skipped"] == measured["grid"]
     assert sum(one["seconds"] for one in measured["stages"]) == pytest.approx(measured["seconds"])

@@ -48,9 +48,11 @@ def test_a_photo(mean_onnx: Path) -> None:
     box = infer(mean_onnx, "photos/a.png", "--box", "10,10,120,120", "-o", "o.png").out
     assert box.endswith(", refined, unknown band 4 px on each side of the edge (automatic)\n"), "4% of a side of 100"
     plain = infer(mean_onnx, "photos/a.png", "--mask", "masks/a.png", "-o", "o.png").out
+    assert plain.endswith(", refined, unknown band 15 px on each side of the edge (automatic)\n")
+    plain = infer(mean_onnx, "photos/a.png", "--mask", "masks/a.png", "--no-refine", "-o", "o.png").out
     assert plain.endswith(", unknown band 15 px on each side of the edge (automatic)\n")
     assert "refined" not in plain
-    relative = ("photos/a.png", "--mask", "masks/a.png", "--unknown", "8%", "--adaptive", "--refine", "-o", "o.png")
+    relative = ("photos/a.png", "--mask", "masks/a.png", "--unknown", "8%", "--adaptive", "-o", "o.png")
     said = infer(mean_onnx, *relative).out
     assert said.endswith(", refined, unknown band 4 to 8 px on each side of the edge, wider at fine edges\n")
     for known in (("trimaps/a.png",), ("--mask", "masks/a.png", "--unknown", "9")):

@@ -39,12 +39,15 @@ def test_table_json_and_report(folders: dict[str, str], tmp_path: Path, small_on
     assert links.tags.count("img") == 2 * 5
 
 
-def test_measures_what_ltm_infer_writes(tmp_path: Path, small_onnx: Path) -> None:
+@pytest.mark.parametrize(("evaluated", "written"), [((), ("--no-refine",)), (("--refine",), ())])
+def test_measures_what_ltm_infer_writes(
+    evaluated: tuple[str, ...], written: tuple[str, ...], tmp_path: Path, small_onnx: Path
+) -> None:
     folder = make_dataset(tmp_path / "set", ["a"])
     engine = ("--engine", small_onnx)
-    assert run("ltm-eval", folder, *engine, "--json", tmp_path / "e.json").code == 0
+    assert run("ltm-eval", folder, *engine, *evaluated, "--json", tmp_path / "e.json").code == 0
     files = folder / "image" / "a.png", folder / "trimap1" / "a.png"
-    assert run("ltm-infer", *files, "-o", tmp_path / "a.png", *engine).code == 0
+    assert run("ltm-infer", *files, "-o", tmp_path / "a.png", *engine, *written).code == 0
     with Image.open(tmp_path / "a.png") as picture:
         prediction = np.asarray(picture) / 255
     shown = pictures()

@@ -107,7 +107,7 @@ def test_adaptive_plans_run_fewer_patches(photo: tuple[Path, Path], small_onnx: 
         alphas.append(load(tmp_path / "a.png").astype(int))
         counts.append(number(r": (\d+) patches of 64x64, ", result.err))
         placement = "grid, step 32" if "grid" in options else "adaptive, margin 12"
-        assert f"plan: {placement}: {counts[-1]} patches" in result.err
+        assert f"plan: {placement}, refined: {counts[-1]} patches" in result.err
         assert f"{counts[-1]} patch" in result.out
         if "grid" not in options:
             grid = number(r"a full grid would run (\d+)", result.err)
@@ -122,7 +122,7 @@ def test_verbose_tells_what_will_run(photo: tuple[Path, Path], small_onnx: Path,
     engine, plan = result.err.strip().splitlines()
     assert engine.startswith("engine: onnxruntime-cpu")
     assert plan.endswith("of 12 skipped")
-    assert plan.startswith("plan: grid, step 64: ")
+    assert plan.startswith("plan: grid, step 64, refined: ")
     assert " patches of 64x64, " in plan
 
 

@@ -31,7 +31,7 @@ def trimap(tmp_path: Path) -> Path:
 
 
 def infer(photo: Path, trimap: Path, engine: Path, *options: str | Path) -> None:
-    result = run("ltm-infer", photo, trimap, "--engine", engine, *options)
+    result = run("ltm-infer", photo, trimap, "--no-refine", "--engine", engine, *options)
     assert result.code == 0, result.err
     assert result.err == ""
 

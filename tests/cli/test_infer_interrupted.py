@@ -62,7 +62,7 @@ def test_killed_twice_and_resumed(light: NDArray[Any], tmp_path: Path, mean_onnx
     corrupt = images / "shot 1" / "frame.0003.png"
     corrupt.write_bytes(corrupt.read_bytes()[:900])
     output, cuts = tmp_path / "out", tmp_path / "cut outs"
-    arguments = command(images, trimaps, output, mean_onnx, "--cutout", cuts, "--resume")
+    arguments = command(images, trimaps, output, mean_onnx, "--cutout", cuts, "--resume", "--no-refine")
     for number, (kill, code) in enumerate(((signal.SIGKILL, -9), (signal.SIGTERM, 143))):
         process = start(*arguments, fsync_s=0.3)
         wait_for(2 + 3 * number, cuts, process)

@@ -36,7 +36,7 @@ def pixels_of(path: Path) -> NDArray[np.uint8]:
 def test_photos_and_folders_are_refined(folders: tuple[Path, Path], tmp_path: Path) -> None:
     images, trimaps = folders
     photo, trimap, alpha = images / "a.png", trimaps / "a.png", tmp_path / "alpha.png"
-    assert called("ltm-infer", photo, trimap, "-o", alpha, "--refine", *_ENGINE).code == 0
+    assert called("ltm-infer", photo, trimap, "-o", alpha, *_ENGINE).code == 0
     with Matter.load(TINY_ENGINE) as matter:
         plain = matter(pixels_of(photo), pixels_of(trimap))
     wanted = np.rint(refine(pixels_of(photo), pixels_of(trimap), plain) * 255)
@@ -45,9 +45,9 @@ def test_photos_and_folders_are_refined(folders: tuple[Path, Path], tmp_path: Pa
     known = pixels_of(trimap) != 128
     assert np.array_equal(found[known], pixels_of(trimap)[known])
     assert np.abs(found[~known] - plain[~known] * 255).max() > 5
-    matte_folder(images, trimaps, tmp_path / "many", engine=TINY_ENGINE, refine=True)
+    matte_folder(images, trimaps, tmp_path / "many", engine=TINY_ENGINE)
     np.testing.assert_array_equal(pixels_of(tmp_path / "many" / "a.png"), found)
-    again = called("ltm-infer", images, trimaps, "-o", tmp_path / "many", "--resume", *_ENGINE)
+    again = called("ltm-infer", images, trimaps, "-o", tmp_path / "many", "--resume", "--no-refine", *_ENGINE)
     assert again.code == 2
     assert "was started with other settings: --refine, now --no-refine; give" in again.err
 
@@ -106,15 +106,11 @@ def test_a_quality_is_always_refined(folders: tuple[Path, Path], tmp_path: Path,
     assert_one_line(failed, 2, said)
 
 
-def test_masks_made_from_the_photo_and_steadied_alphas_are_refined_by_default() -> None:
+def test_jobs_refine_by_default_but_not_what_is_published() -> None:
     def refines(options: dict[str, object], trimap: str | None = None) -> bool | None:
         return job_of("a.png", "alpha.png", options, trimap=trimap).plan.refine
 
-    assert refines({"key": "green"}) is True
-    assert refines({"key": "green", "refine": False}) is False
-    assert refines({"key": "green", "published": True}) is False
-    assert not refines({}, trimap="t.png")
-    assert refines({"refine": True}, trimap="t.png") is True
-    assert refines({"steady": True}, trimap="t.png") is True
-    assert refines({"steady": True, "refine": False}, trimap="t.png") is False
-    assert refines({"steady": True, "published": True}, trimap="t.png") is False
+    for options, trimap in (({"key": "green"}, None), ({}, "t.png"), ({"steady": True}, "t.png")):
+        assert refines(dict(options), trimap) is True
+        assert refines({**options, "refine": False}, trimap) is False
+        assert refines({**options, "published": True}, trimap) is False

@@ -40,7 +40,7 @@ TIMES = [0, 1001, 3003, 3503, 4504, 8008, 9009, 10010, 12012, 13013]
 
 
 def infer(*arguments: str | Path, engine: Path = TINY_ENGINE, by: Callable[..., Run] = run) -> Run:
-    result = by("ltm-infer", *arguments, "--engine", engine)
+    result = by("ltm-infer", *arguments, "--no-refine", "--engine", engine)
     kept = [line for line in result.err.splitlines() if "no sidecar" not in line and "/" + str(COUNT) not in line]
     return Run(result.code, result.out, "\n".join(kept))
 

@@ -31,7 +31,7 @@ moving_scenes: Any = importlib.import_module("benchmarks.moving_scenes")
 
 
 def infer(*arguments: str | Path, by: Callable[..., Run] = called) -> Run:
-    result = by("ltm-infer", *arguments, "--engine", TINY_ENGINE)
+    result = by("ltm-infer", *arguments, "--no-refine", "--engine", TINY_ENGINE)
     kept = [line for line in result.err.splitlines() if "no sidecar" not in line]
     return Run(result.code, result.out, "\n".join(kept))
 
@@ -244,7 +244,7 @@ def test_steady_lowers_the_error_over_time_of_a_drawn_clip(tmp_path: Path) -> No
         save(tmp_path / "i" / f"{index}.png", image)
         save(tmp_path / "t" / f"{index}.png", trimap)
     errors = {}
-    for name, options in (("plain", ()), ("steady", ("--steady",))):
+    for name, options in (("plain", ("--no-refine",)), ("steady", ("--steady",))):
         result = called("ltm-infer", tmp_path / "i", tmp_path / "t", "-o", tmp_path / name, *options)
         assert result.code == 0, result.err
         found = [seen(tmp_path / name / f"{index}.png").astype(np.float32) / 255 for index in range(3)]

@@ -173,7 +173,7 @@ def test_paint_run_see_and_download(page: Page, deep_photo: Path, mean_onnx: Pat
     assert {point: int(trimap[point]) for point in at} == at
 
     photo = read_photo(deep_photo)
-    with Matter.load(mean_onnx) as matter:
+    with Matter.load(mean_onnx, refine=True) as matter:
         alpha = matter(photo.network, trimap)
     colours = estimate_foreground(photo, alpha)
     levels = {name: decode(path, 1) for name, path in files.items()}

@@ -91,7 +91,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_photo_is_matted_by_plain_arguments(here: Path, mean_onnx: Path, capfd: pytest.CaptureFixture[str]) -> None:
     seen: list[JobProgress] = []
     result = matte_photo(
-        Path("photo.png"), "trimap.png", "alpha.png", engine=mean_onnx, cutout=here / "cutout.png", progress=seen.append
+        Path("photo.png"),
+        "trimap.png",
+        "alpha.png",
+        engine=mean_onnx,
+        refine=False,
+        cutout=here / "cutout.png",
+        progress=seen.append,
     )
     assert result.files == ("alpha.png", str(here / "cutout.png"))
     assert result.hw == HW

@@ -34,7 +34,7 @@ def test_the_alpha_is_that_of_python(service: Served, pictures: Path, mean_onnx:
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "image/png"
     assert 'filename="photo_alpha.png"' in answer.headers["content-disposition"]
-    with Matter.load(mean_onnx) as matter:
+    with Matter.load(mean_onnx, refine=True) as matter:
         np.testing.assert_array_equal(pixels(answer.content), matter(photo_of(0), trimap_of(), dtype=np.uint8))
 
 
