@@ -229,8 +229,7 @@ def fade_of(tmp_path: Path, photo: Path, *greys: int) -> tuple[str | Path, ...]:
         save(tmp_path / "p" / f"{index}.png", np.asarray(Image.open(photo)))
         save(tmp_path / "m" / f"{index}.png", mask)
     options = ("--unknown", str(WIDTH), "--engine", TINY_ENGINE, "-o", tmp_path / "o", "--preview", tmp_path / "look")
-    options += ("--no-refine",)
-    return ("ltm-infer", tmp_path / "p", "--mask", tmp_path / "m", *options)
+    return ("ltm-infer", tmp_path / "p", "--mask", tmp_path / "m", "--no-refine", *options)
 
 
 def test_an_object_may_fade_in_a_sequence(tmp_path: Path, photo: Path) -> None:
