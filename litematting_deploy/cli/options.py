@@ -165,12 +165,12 @@ plan_options = adding(
         "refine",
         default=None,
         help="Sharpen the alpha with the photo's own colours, or leave it as the network made it, which is faster.  "
-        "[default: sharpen; with --published, and in ltm-eval, leave]",
+        "[default: sharpen, but not with --published or in ltm-eval]",
     ),
     plan_option(
         "--quality",
         help="Run the network on a smaller photo, and refine the alpha at full size. fast: at half the size, with a "
-        "quarter of the patches. good: at three quarters, with half of them. best: at full size.  [default: best]",
+        "quarter of the patches. good: at three quarters, with half of them. best: at full size.  [default: full size]",
     ),
     plan_option(
         "--published",
@@ -348,8 +348,8 @@ motion_options = adding(
     ),
     motion_option(
         "--steady",
-        help="Reduce flicker: average each alpha with those of the frames before and "
-        "after it along optical flow, where they and the colours agree. Cannot be combined with --shard.",
+        help="Reduce flicker: average each alpha with those of the frames before and after it along optical flow, "
+        "where they and the colours agree. Cannot be combined with --shard.",
     ),
 )
 video_options = adding(
