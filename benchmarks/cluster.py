@@ -30,7 +30,7 @@ from litematting_deploy.jobs.folder import FolderJob
 from litematting_deploy.jobs.folder_files import FolderFiles
 from litematting_deploy.jobs.frames import Frame
 from litematting_deploy.jobs.progress import JobProgress
-from litematting_deploy.specs import ClusterSpec, JobSpec, OutputSpec
+from litematting_deploy.specs import ClusterSpec, JobSpec, OutputSpec, PlanSpec
 
 SHOT = 1000
 ACTORS = 2
@@ -41,8 +41,8 @@ Part: TypeAlias = Callable[[str, int], Figures]
 
 
 def job_in(folder: str, *, resume: bool = False) -> JobSpec:
-    output = OutputSpec(alpha=f"{folder}/mattes")
-    return JobSpec(images=f"{folder}/photos", source=f"{folder}/trimaps", output=output, resume=resume)
+    output, plan = OutputSpec(alpha=f"{folder}/mattes"), PlanSpec(refine=False)
+    return JobSpec(images=f"{folder}/photos", source=f"{folder}/trimaps", output=output, plan=plan, resume=resume)
 
 
 def make_sources(folder: str, count: int) -> None:
