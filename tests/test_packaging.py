@@ -24,6 +24,7 @@ ASSETS = (
 DATA = {
     *(f"assets/{name}" for name in ASSETS),
     *("benchmarks/published.csv", "py.typed", "runtime/cuda/kernels.cu", "runtime/cuda/refining.cu"),
+    *(f"training/fused/{name}" for name in ("block.cpp", "norm.cpp", "passes.h", "vectors.h")),
 }
 
 

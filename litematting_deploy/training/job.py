@@ -17,13 +17,14 @@ from .data import Source, Sources
 from .drawing import SHARD
 from .encoder import carry_over, error, regress
 from .families import GROOMED, draws_groomed
+from .fused import kernels
 from .mobilenet import Teacher, read_mobilenet
 from .pace import fitted
 from .photos import Photos
 from .plan import plan
 from .precision import decide
 from .progress import Report, Reporter
-from .recipe import Recipe, read_recipe
+from .recipe import Precision, Recipe, read_recipe
 from .run import find_device, train
 from .rundir import CHECKPOINT, ENCODED, Begun, begin, check_free, is_follower, locked, open_followed, reopen
 from .sources import check_drawn, draw_libraries, folder_sources, procedural_sources
@@ -70,13 +71,23 @@ def train_run(spec: TrainSpec, progress: Report | None = None) -> Reached | None
         if decision.slow:
             slow = f"warning: precision {decision.precision} is slow here"
             report.note(f'{slow}; precision = "auto" selects the fastest', warning=True)
-        session = Session(spec, device, decision.precision, report)
+        fused = _fused(begun.recipe, decision.precision, device, report)
+        session = Session(spec, device, decision.precision, report, fused)
         if leads:
             begun, sources = _prepared(session, begun, sources)
         if teacher is not None:
             model = _with_encoder(session, begun, model, teacher, sources[0])
         step = train(session, begun, sources, model)
     return Reached(step, begun.recipe.steps) if leads else None
+
+
+def _fused(recipe: Recipe, precision: Precision, device: torch.device, report: Reporter) -> bool:
+    """Return whether the kernels of `fused` are to be used, and can be; report why, where they are of use."""
+    if precision != "bf16-mixed" or device.type != "cpu" or recipe.compile:
+        return False
+    built = kernels()
+    report.note(f"fused kernels: {built.reason}")
+    return built.library is not None
 
 
 def _prepared(session: Session, begun: Begun, sources: Sources) -> tuple[Begun, Sources]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..model import LiteMatting
+from .fused import channels_last, fuse
 from .recipe import Recipe
 from .scenes import Scenes
 
@@ -81,19 +82,23 @@ def _blur(image: Tensor, kernel: Tensor, mode: str = "reflect") -> Tensor:
 class MattingModule(pl.LightningModule):
     """LiteMatting in training. Batches are `Scenes`.
 
-    recipe: for the rates, the stages and whether the network is compiled. model: is trained in place.
+    recipe: for the rates, the stages and whether the network is compiled. model: is trained in place. fused: by the
+    kernels of `fused`, which have been built.
     """
 
-    def __init__(self, recipe: Recipe, model: LiteMatting) -> None:
+    def __init__(self, recipe: Recipe, model: LiteMatting, fused: bool = False) -> None:
         super().__init__()
         self.recipe = recipe
         self.model = model
+        self._fused = fused
+        if fused:
+            fuse(model)
         # Beside the module, not in it: the state dict keeps the published names.
         self._forward = torch.compile(model.unclamped) if recipe.compile else model.unclamped
 
     def losses(self, scenes: Scenes) -> Losses:
         """Return the losses of the current weights on a batch."""
-        return self._losses(self._forward(scenes.image, scenes.trimap, scenes.guide), scenes)
+        return self._losses(self._raw(scenes), scenes)
 
     def train_guidance(self, trained: bool) -> None:
         """Let gradients reach the guidance branch from now on, or keep them from it."""
@@ -115,7 +120,7 @@ class MattingModule(pl.LightningModule):
 
     def validation_step(self, scenes: Scenes, _: int) -> Tensor:
         """Log the mean error and MSE over unknown pixels and the losses; return predictions (N, 1, H, W), 0..1."""
-        raw = self._forward(scenes.image, scenes.trimap, scenes.guide).float()
+        raw = self._raw(scenes).float()
         unknown = scenes.trimap[:, 1:2]
         alpha = torch.where(unknown > 0, raw.clamp(0, 1), scenes.alpha)
         count = unknown.sum().clamp(min=1)
@@ -133,6 +138,12 @@ class MattingModule(pl.LightningModule):
         optimiser = torch.optim.RAdam(self.model.parameters(), settings.learning_rate, settings.betas)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _raw(self, scenes: Scenes) -> Tensor:
+        """Return what the network makes of a batch: (N, 1, H, W), unclamped."""
+        inputs = (scenes.image, scenes.trimap, scenes.guide)
+        raw: Tensor = self._forward(*map(channels_last, inputs) if self._fused else inputs)
+        return raw
 
     def _losses(self, prediction: Tensor, scenes: Scenes) -> Losses:
         """Return the losses in float32, whatever the precision; the image in (11) is the one without noise."""

@@ -39,7 +39,7 @@ def fitted(session: Session, begun: Begun, minutes: float, source: Source) -> Be
     if device.type == "cpu":
         keep_freed_memory()
     source.prepare(device)
-    module = MattingModule(recipe, LiteMatting()).to(device).train()
+    module = MattingModule(recipe, LiteMatting(), session.fused).to(device).train()
     paces = [measure(module, source, stage, session.precision) for stage in recipe.stages]
     for stage, pace in zip(recipe.stages, paces, strict=True):
         session.report.note(

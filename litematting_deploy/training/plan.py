@@ -37,7 +37,7 @@ def plan(recipe: Recipe, sources: Sequence[Source], session: Session) -> list[st
 
     Raises `UsageError` where it needs more memory than it may take.
     """
-    spec, needed = session.spec, needs(recipe, session.precision, session.device)
+    spec, needed = session.spec, needs(recipe, session.precision, session.device, session.fused)
     megapixels = sum(stage.steps * stage.batch * stage.crop**2 for stage in recipe.stages) * spec.devices / 1e6
     training_s = sum(stage.steps * need.step_s for stage, need in zip(recipe.stages, needed, strict=True))
     # Parameters, their gradients, two moments and the average.
@@ -92,12 +92,13 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min"
 
 
-def needs(recipe: Recipe, precision: Precision, device: torch.device) -> list[Need]:
+def needs(recipe: Recipe, precision: Precision, device: torch.device, fused: bool = False) -> list[Need]:
     """Return roughly what a step of each stage takes, by a step on noise; composing the scenes is not counted.
 
-    precision: as decided. On the CPU the step is one of a small crop, since time and memory go by the pixels.
+    precision: as decided. fused: by the kernels of `fused`. On the CPU the step is one of a small crop, since time and
+    memory go by the pixels.
     """
-    module = MattingModule(dataclasses.replace(recipe, compile=False), LiteMatting()).to(device).train()
+    module = MattingModule(dataclasses.replace(recipe, compile=False), LiteMatting(), fused).to(device).train()
     if device.type == "cpu":
         keep_freed_memory()
     tried: dict[tuple[int, int, bool], Need] = {}
@@ -108,7 +109,7 @@ def needs(recipe: Recipe, precision: Precision, device: torch.device) -> list[Ne
         for trained in stage.shares:
             if (crop, samples, trained) not in tried:
                 module.train_guidance(trained)
-                tried[crop, samples, trained] = _tried(module, _noise(crop, samples, device), precision)
+                tried[crop, samples, trained] = _tried(module, noise(crop, samples, device), precision)
         kinds = [(share, tried[crop, samples, trained]) for trained, share in stage.shares.items()]
         times = stage.crop**2 * stage.batch / (crop**2 * samples)
         step_s = sum(share * kind.step_s for share, kind in kinds)
@@ -143,7 +144,7 @@ def _tried(module: MattingModule, scenes: Scenes, precision: Precision) -> Need:
     return Need(time.perf_counter() - begun, _WORKSPACE * sum(held.values()))
 
 
-def _noise(crop: int, samples: int, device: torch.device) -> Scenes:
+def noise(crop: int, samples: int, device: torch.device) -> Scenes:
     """Return scenes of noise, all of them unknown."""
     image, foreground, background = (torch.rand(samples, 3, crop, crop, device=device) for _ in range(3))
     guide, alpha = (torch.rand(samples, planes, crop, crop, device=device) for planes in (2, 1))

@@ -66,7 +66,7 @@ def train(session: Session, begun: Begun, sources: Sources, model: LiteMatting |
     fresh = not checkpoint.is_file()
     trainer = _trainer(session, recipe, read_followed(spec.run) if begun.follows and fresh else None, fresh)
     data = MattingData(recipe, sources, spec.workers)
-    module = MattingModule(recipe, (model or LiteMatting()).train())
+    module = MattingModule(recipe, (model or LiteMatting()).train(), session.fused)
     try:
         trainer.fit(module, datamodule=data, ckpt_path=None if fresh else checkpoint)
     except InputError as error:

@@ -77,9 +77,13 @@ class TrainSpec(Spec):
 
 
 class Session(NamedTuple):
-    """A run in this process: what was asked for, the first device, the precision decided on, and who is told."""
+    """A run in this process: what was asked for, the first device, the precision decided on, and who is told.
+
+    fused: the network is computed by the kernels of `fused`.
+    """
 
     spec: TrainSpec
     device: torch.device
     precision: Precision
     report: Reporter
+    fused: bool = False
