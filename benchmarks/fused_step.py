@@ -1,9 +1,9 @@
-"""CPU time of a training step in bfloat16 with the kernels of `training.fused` and without them, in one thread.
+"""Measure the CPU time of a bfloat16 training step with and without the kernels of `training.fused`, in one thread.
 
 python benchmarks/fused_step.py [--crop 384] [--batch 2] [--rounds 10]
 
-Forward and backward of the shipped network on noise, in turns. Each round is compared within itself, because a
-machine's speed wanders. It is CPU time of one thread, not wall time: other work may go on.
+Both networks take turns on noise, and each round is compared within itself, because a machine's speed drifts. It is CPU
+time of one thread, not wall time: other work may go on.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from litematting_deploy.training.scenes import Scenes
 
 
 def step_s(module: MattingModule, scenes: Scenes) -> float:
-    """Return the CPU seconds of a step without the optimiser."""
+    """Return the CPU seconds of a forward and backward pass."""
     begun = time.process_time()
     with torch.autocast("cpu", torch.bfloat16):
         total = module.losses(scenes).total

@@ -3,9 +3,9 @@
 python benchmarks/training_step.py RUN [--rounds 20] [--megapixels 0.3]
 
 RUN is the folder of a run of ltm-train on drawn alphas; its recipe, photos and libraries are used, nothing in it is
-changed. Steps are composed and trained on as ltm-train does it on a CPU: RAdam, clipped gradients, averages. What is
-compared takes turns, and each round is compared within itself, since a machine's speed wanders. It is CPU time of one
-thread, not wall time: other work may go on. Ctrl-C ends it early, with the rounds there are.
+changed. Steps are composed and trained on as ltm-train does it on a CPU in float32: RAdam, clipped gradients, averages.
+What is compared takes turns, and each round is compared within itself, since a machine's speed wanders. It is CPU time
+of one thread, not wall time: other work may go on. Ctrl-C ends it early, with the rounds there are.
 """
 
 import argparse

@@ -82,7 +82,7 @@ def train_run(spec: TrainSpec, progress: Report | None = None) -> Reached | None
 
 
 def _fused(recipe: Recipe, precision: Precision, device: torch.device, report: Reporter) -> bool:
-    """Return whether the kernels of `fused` are to be used, and can be; report why, where they are of use."""
+    """Return whether to use the kernels of `fused`; for a bfloat16 run on a CPU, report that, or why not."""
     if precision != "bf16-mixed" or device.type != "cpu" or recipe.compile:
         return False
     built = kernels()

@@ -82,8 +82,8 @@ def _blur(image: Tensor, kernel: Tensor, mode: str = "reflect") -> Tensor:
 class MattingModule(pl.LightningModule):
     """LiteMatting in training. Batches are `Scenes`.
 
-    recipe: for the rates, the stages and whether the network is compiled. model: is trained in place. fused: by the
-    kernels of `fused`, which have been built.
+    recipe: for the rates, the stages and whether the network is compiled. model: is trained in place. fused: whether
+    the network is computed with the kernels of `fused`, which must have been built.
     """
 
     def __init__(self, recipe: Recipe, model: LiteMatting, fused: bool = False) -> None:
@@ -140,7 +140,7 @@ class MattingModule(pl.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _raw(self, scenes: Scenes) -> Tensor:
-        """Return what the network makes of a batch: (N, 1, H, W), unclamped."""
+        """Return the network's output for a batch: (N, 1, H, W), unclamped."""
         inputs = (scenes.image, scenes.trimap, scenes.guide)
         raw: Tensor = self._forward(*map(channels_last, inputs) if self._fused else inputs)
         return raw

@@ -95,8 +95,8 @@ def _duration(seconds: float) -> str:
 def needs(recipe: Recipe, precision: Precision, device: torch.device, fused: bool = False) -> list[Need]:
     """Return roughly what a step of each stage takes, by a step on noise; composing the scenes is not counted.
 
-    precision: as decided. fused: by the kernels of `fused`. On the CPU the step is one of a small crop, since time and
-    memory go by the pixels.
+    precision: as decided. fused: whether the kernels of `fused` are used. On the CPU the step is one of a small crop,
+    since time and memory go by the pixels.
     """
     module = MattingModule(dataclasses.replace(recipe, compile=False), LiteMatting(), fused).to(device).train()
     if device.type == "cpu":

@@ -79,7 +79,7 @@ class TrainSpec(Spec):
 class Session(NamedTuple):
     """A run in this process: what was asked for, the first device, the precision decided on, and who is told.
 
-    fused: the network is computed by the kernels of `fused`.
+    fused: whether the network is computed with the kernels of `fused`.
     """
 
     spec: TrainSpec

@@ -1,9 +1,10 @@
-"""Training in bfloat16 on a CPU, with norms, activations and depthwise convolutions in fewer passes through memory.
+"""Train in bfloat16 on a CPU with fewer passes through memory.
 
-PyTorch runs these one after the other, and each reads and writes whole maps, which are too large for the cache: they
-took more than half the time of a step. The kernels here join what follows each other and keep maps in the order (N, H,
-W, C), for which PyTorch's convolutions are two to four times as fast, but its group norm is not (benchmarks/NOTES.md).
-They are compiled when a run begins. Without a compiler, or on other processors, PyTorch's own are used.
+PyTorch runs norms, activations and depthwise convolutions one after another, and each reads and writes whole maps,
+which do not fit in the cache. They took more than half of a step. The kernels here merge consecutive operations and
+keep maps in channels-last order (N, H, W, C), in which PyTorch's convolutions are faster, but its group norm is slower
+(benchmarks/NOTES.md). They are compiled when a run begins; without a compiler, or on a processor without AVX512-BF16,
+PyTorch's operations are used.
 
 build       compiles the kernels and calls them         functions   makes them differentiable
 layers      puts them into the network                  *.cpp, *.h  the kernels

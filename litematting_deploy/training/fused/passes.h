@@ -1,8 +1,25 @@
-// Passes over one image.
+// Passes over one image of a batch, `pixels` x `channels` values, and over the images.
+//
+// A map is (N, H, W, C) in memory, PyTorch's channels-last order.
 #pragma once
-#include "vectors.h"
+#include <thread>
 
-// Call `each(offset, channel, mask)` for every vector of an image, and `flush` now and then and at the end.
+#include "norms.h"
+
+// Call `work(n)` for every image, in up to `threads` threads.
+template <class Work>
+inline void over_images(long images, long threads, Work work) {
+  const long used = std::min(images, threads);
+  const auto every = [=](long first) {
+    for (long n = first; n < images; n += used) work(n);
+  };
+  std::vector<std::thread> others;
+  for (long k = 1; k < used; k++) others.emplace_back(every, k);
+  every(0);
+  for (std::thread& other : others) other.join();
+}
+
+// Call `each(offset, channel, mask)` for every vector of an image, and `flush` after every TILE pixels and at the end.
 template <class Each, class Flush>
 inline void over(size_t pixels, int channels, Each each, Flush flush) {
   const int whole = channels / LANES * LANES;
@@ -16,15 +33,13 @@ inline void over(size_t pixels, int channels, Each each, Flush flush) {
   }
 }
 
-inline void nothing() {}
-
 // Sum the values and their squares.
 inline void sum_values(const bf16* x, size_t pixels, Sums& sums) {
   float *const values = sums.one.data(), *const squares = sums.two.data();
   over(pixels, sums.channels, [=](size_t at, int c, __mmask16 mask) {
     const __m512 value = load(x + at, mask);
-    add(values + c, value);
-    put(squares + c, _mm512_fmadd_ps(value, value, get(squares + c)));
+    accumulate(values + c, value);
+    store(squares + c, _mm512_fmadd_ps(value, value, load(squares + c)));
   }, [&] { sums.flush(); });
 }
 
@@ -32,9 +47,10 @@ inline void sum_values(const bf16* x, size_t pixels, Sums& sums) {
 inline void sum_gradients(const bf16* dy, const bf16* x, size_t pixels, Affine norm, Activation act, Sums& sums) {
   float *const gradients = sums.one.data(), *const products = sums.two.data();
   over(pixels, norm.channels, [=](size_t at, int c, __mmask16 mask) {
-    const __m512 value = load(x + at, mask), gradient = act.back(load(dy + at, mask), norm.apply(value, c), c);
-    add(gradients + c, gradient);
-    put(products + c, _mm512_fmadd_ps(gradient, value, get(products + c)));
+    const __m512 value = load(x + at, mask);
+    const __m512 gradient = act.gradient_before(load(dy + at, mask), norm.apply(value, c), c);
+    accumulate(gradients + c, gradient);
+    store(products + c, _mm512_fmadd_ps(gradient, value, load(products + c)));
   }, [&] { sums.flush(); });
 }
 
@@ -43,20 +59,21 @@ inline void sum_slopes(const bf16* dy, const bf16* x, size_t pixels, Affine norm
   float* const slopes = sums.one.data();
   over(pixels, norm.channels, [=](size_t at, int c, __mmask16 mask) {
     const __m512 z = norm.apply(load(x + at, mask), c);
-    add(slopes + c, _mm512_mul_ps(load(dy + at, mask), _mm512_min_ps(z, _mm512_setzero_ps())));
+    accumulate(slopes + c, _mm512_mul_ps(load(dy + at, mask), _mm512_min_ps(z, _mm512_setzero_ps())));
   }, [&] { sums.flush(); });
 }
 
+// Write the map after norm and activation.
 inline void apply(const bf16* x, bf16* y, size_t pixels, Affine norm, Activation act) {
   over(pixels, norm.channels, [=](size_t at, int c, __mmask16 mask) {
     store(y + at, mask, act.apply(norm.apply(load(x + at, mask), c), c));
-  }, nothing);
+  }, [] {});
 }
 
 // Write the gradient before the norm.
-inline void back(const bf16* dy, const bf16* x, bf16* dx, size_t pixels, Affine norm, Activation act) {
+inline void gradient_before(const bf16* dy, const bf16* x, bf16* dx, size_t pixels, Affine norm, Activation act) {
   over(pixels, norm.channels, [=](size_t at, int c, __mmask16 mask) {
     const __m512 value = load(x + at, mask), z = norm.apply(value, c);
-    store(dx + at, mask, norm.back(act.back(load(dy + at, mask), z, c), value, c));
-  }, nothing);
+    store(dx + at, mask, norm.gradient_before(act.gradient_before(load(dy + at, mask), z, c), value, c));
+  }, [] {});
 }
