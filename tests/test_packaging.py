@@ -24,7 +24,10 @@ ASSETS = (
 DATA = {
     *(f"assets/{name}" for name in ASSETS),
     *("benchmarks/published.csv", "py.typed", "runtime/cuda/kernels.cu", "runtime/cuda/refining.cu"),
-    *(f"training/fused/{name}" for name in ("block.cpp", "norm.cpp", "passes.h", "vectors.h")),
+    *(
+        f"training/fused/{name}"
+        for name in ("block.cpp", "convolution.h", "norm.cpp", "norms.h", "passes.h", "vectors.h")
+    ),
 }
 
 
