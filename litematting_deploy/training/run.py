@@ -148,6 +148,9 @@ def draw_curve(run: Path) -> None:
 
 
 def _quieten() -> None:
-    """Lightning's hints about loader workers and batch sizes do not apply: batches are composed on the device."""
+    """Silence warnings that do not apply."""
+    # Of loader workers and batch sizes: batches are composed on the device.
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
+    # Of gradients of 1x1 kernels, whose memory is the same with either strides.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
