@@ -64,7 +64,7 @@ def glance(root: Path) -> str:
         headings = ["", f"one {side}x{side} patch", "memory", "max. difference from PyTorch"]
         if photo is not None:
             megapixels = photo["photo"]["width"] * photo["photo"]["height"] / 1e6
-            headings += [f"{megapixels:.0f}-megapixel photo, file to file", "memory"]
+            headings += [f"{megapixels:.0f}-megapixel photo, file to file, not refined", "memory"]
             cells = [
                 [*cell, *(_job(photo["ours"]) if row.engine == "onnxruntime-cpu" else ["", ""])]
                 for row, cell in zip(ran, cells, strict=True)
@@ -77,7 +77,7 @@ def glance(root: Path) -> str:
     for content in evaluations(root):
         if content["trimap"] == "trimap1":
             parts.append(
-                f"Mean SAD of the shipped weights: {content['mean']['sad']:.1f} on {len(content['images'])} photos of "
+                f"Mean SAD of the network's own alpha: {content['mean']['sad']:.1f} on {len(content['images'])} photos of "
                 "alphamatting.com, none of which was used in training.\n"
             )
     return "\n".join(parts) or NOTHING
@@ -129,7 +129,7 @@ def jobs(root: Path) -> str:
     parts = []
     for content in photos(root).values():
         photo, ours, peer, area = content["photo"], content["ours"], content["peer"], content["by_area"]
-        cells = [["`ltm-infer`", str(ours["patches"]), *_job(ours)]]
+        cells = [["`ltm-infer --no-refine`", str(ours["patches"]), *_job(ours)]]
         cells.append(["the authors' inference, unmodified", peer["said"].removesuffix(" patches"), *_job(peer)])
         where = report.where(content["environment"]).partition(";")[0]
         parts += [
@@ -184,7 +184,7 @@ def colours(root: Path) -> str:
 
 
 EVERY = "every frame"
-TREATMENTS = {"plain": "", "averaged": "`--steady --no-refine`", "refined": "`--refine`", "steady": "`--steady`"}
+TREATMENTS = {"plain": "", "averaged": "`--steady --no-refine`", "refined": "default (refined)", "steady": "`--steady`"}
 
 
 def clips(root: Path) -> str:
@@ -198,15 +198,15 @@ def clips(root: Path) -> str:
             for name, ways in by_noise[first].items()
             for way, row in ways.items()
         ]
-        headings = ["clip", "trimaps", "SAD", "dtSSD", "MESSDdt", "SAD, all", "unknown"]
-        steady = [f"steady: {name}" for name in ("SAD", "dtSSD", "MESSDdt")]
+        headings = ["clip", "trimaps", "`--no-refine`: SAD", "dtSSD", "MESSDdt", "SAD, all", "unknown"]
+        steady = [f"`--steady`: {name}" for name in ("SAD", "dtSSD", "MESSDdt")]
         where, seconds = report.where(content["environment"]).partition(";")[0], content["cpu_seconds_per_frame"]
         parts += [
             f"**{where}**, noise of {first} levels:\n",
             report.markdown_table([*headings, *steady], cells, 2),
             f"{_keyframes_cost(by_noise[first])} CPU seconds per frame of 256x256: "
             f"{', '.join(f'{name} {each:.3f}' for name, each in seconds.items())}.\n",
-            "The means, as shares of those without an option:\n",
+            "The means, as shares of those with `--no-refine`:\n",
             report.markdown_table(
                 ["noise", "trimaps", "option", "SAD", "dtSSD", "MESSDdt"],
                 [
@@ -220,6 +220,9 @@ def clips(root: Path) -> str:
             ),
         ]
     return "\n".join(parts) or NOTHING
+
+
+SAID = {"plain": "`--no-refine`", "steady": "`--steady`"}
 
 
 def _clip(name: str) -> str:
@@ -248,7 +251,7 @@ def _keyframes_cost(found: dict[str, Any]) -> str:
             ratios = {clip: ways[way][name]["sad"] / ways[EVERY][name]["sad"] for clip, ways in found.items()}
             mean = ratios.pop("mean")
             worst = max(ratios, key=ratios.__getitem__)
-            said.append(f"{mean:.2f} times ({name}; at worst {ratios[worst]:.2f}, {_clip(worst)})")
+            said.append(f"{mean:.2f} times ({SAID[name]}; at worst {ratios[worst]:.2f}, {_clip(worst)})")
     return f"With keyframes, SAD is {' and '.join(said)} that of a trimap for every frame."
 
 

@@ -93,7 +93,7 @@ result_option = functools.partial(plain_option, heading=RESULTS)
     "photo_files",
     nargs=2,
     metavar="IMAGE TRIMAP",
-    help="Time ltm-infer on a photo, stage by stage, with each --engine.  [default: with the shipped one]",
+    help="Time ltm-infer --no-refine on a photo, stage by stage, with each --engine.  [default: with the shipped one]",
 )
 @instead_option("--cutout", is_flag=True, help="With --photo: also make a cut-out.")
 @instead_option(

@@ -74,7 +74,8 @@ def refine(
     tiles = [[tile for tile in tiles_of(level.alpha.shape, TILE) if level.unknown[tile].any()] for level in levels]
     total, done = sum(map(len, tiles)), 0
     coarser: _Level | None = None
-    with ThreadPoolExecutor(min(MOST_THREADS, core_count()), "refine") as pool:
+    # OpenCV has as many threads as `--threads` allows.
+    with ThreadPoolExecutor(max(1, min(MOST_THREADS, core_count(), cv2.getNumThreads())), "refine") as pool:
         while levels:
             level = levels.pop()
             refined = level.alpha.copy()
