@@ -34,7 +34,7 @@ def test_whole_photos_and_accuracy_are_those_of_the_files() -> None:
     for file in sorted(folder.glob("alphamatting-*.json")):
         mean = json.loads(file.read_text())["mean"]
         assert f"| **mean** | {mean['sad']:.2f} | {mean['mse'] * 1000:.1f} |" in page
-        assert file.stem.endswith("trimap2") or f"weights: {mean['sad']:.1f} on" in readme
+        assert file.stem.endswith("trimap2") or f"own alpha: {mean['sad']:.1f} on" in readme
     for content in (json.loads(file.read_text()) for file in folder.glob("*-foreground.json")):
         ours = content["foreground_errors"]["ours"].values()
         light, levels = (fmean(each) for each in zip(*ours, strict=True))
