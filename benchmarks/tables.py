@@ -77,8 +77,8 @@ def glance(root: Path) -> str:
     for content in evaluations(root):
         if content["trimap"] == "trimap1":
             parts.append(
-                f"Mean SAD of the network's own alpha: {content['mean']['sad']:.1f} on {len(content['images'])} photos of "
-                "alphamatting.com, none of which was used in training.\n"
+                f"Mean SAD of the network's own alpha: {content['mean']['sad']:.1f} on {len(content['images'])} photos "
+                "of alphamatting.com, none of which was used in training.\n"
             )
     return "\n".join(parts) or NOTHING
 
