@@ -29,7 +29,7 @@ _ARGUMENTS = {
     "block_forward": (*[_MAP] * 5, *[_COUNT] * 6, _NUMBER, _COUNT),
     "block_backward": (*[_MAP] * 7, *[_COUNT] * 7),
 }
-"""What each kernel takes, without the number of threads' value, which `Built.call` appends."""
+"""What each kernel takes. The last is the number of threads, which `Built.call` appends."""
 
 
 class Built(NamedTuple):
