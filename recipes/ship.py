@@ -61,14 +61,6 @@ def take(file: Path) -> None:
     replace_file(WEIGHTS, content)
 
 
-def draw_loss(run: Path) -> None:
-    """The curve of the run. A file of weights has none."""
-    if (run / "loss.png").is_file():
-        shutil.copyfile(run / "loss.png", PICTURES / "training_loss.png")
-    else:
-        print("  left as it is: there is no loss.png beside the weights", flush=True)
-
-
 def draw_page() -> None:
     """The picture of the page, which needs a browser."""
     if shutil.which("chromium"):
@@ -93,14 +85,14 @@ def export() -> None:
 
 def steps(source: Path) -> dict[str, Callable[[], None]]:
     """What is made -> how, in the order in which one hangs on the other."""
-    run, file = (source, source / "weights.safetensors") if source.is_dir() else (source.parent, source)
+    file = source / "weights.safetensors" if source.is_dir() else source
     return {
         f"assets/litematting.safetensors from {file}": lambda: take(file),
         "assets/litematting.onnx and its sidecar": export,
         "assets/expected.json": python("recipes/doctor_assets.py"),
         "docs/pictures/first_screen.jpg": python("docs/pictures/first_screen.py"),
         "docs/pictures/model_card.jpg": python("docs/pictures/model_card.py"),
-        "docs/pictures/training_loss.png": lambda: draw_loss(run),
+        "docs/pictures/progress.png, from the ledger": python("docs/pictures/progress.py"),
         "docs/pictures/demo.png": draw_page,
         "README.md, docs/results.md, benchmarks/README.md from benchmarks/results": python("benchmarks/tables.py"),
         "the tests that hang on the weights": python("-m", "pytest", "-q", *TESTS),

@@ -2,8 +2,8 @@
 
 The alpha minimises x'Lx + sum(w (x - prior)^2) over the unknown pixels, where L is the matting Laplacian and the prior
 what is known of alpha beforehand: on the image halved `HALVINGS` times the network's alpha, and on each finer level the
-alpha of the coarser one, carried over by the colours (He, Sun and Tang 2013, Guided Image Filtering). So what is far
-apart meets on a small image, and each level needs few steps.
+mean of the network's alpha and of that of the coarser level, carried over by the colours (He, Sun and Tang 2013, Guided
+Image Filtering). So what is far apart meets on a small image, and each level needs few steps.
 
 Levels are solved in tiles that overlap. What a tile begins with, and holds at its border, is the prior alone and no
 other tile's result; how the image is tiled shows by less than a level of 8 bits.
@@ -32,9 +32,14 @@ COARSEST_WEIGHT = 3e-3
 """The weight of the network's alpha on the coarsest level, for a pixel of the photo; a halved pixel stands for four."""
 WEIGHT = 1e-2
 """The weight of the alpha that a finer level gets from the coarser one, for a pixel of its own."""
-SURE_WEIGHT, SURE_POWER, APART = 2e-2, 16, 0.15
-"""The weight of the network's alpha there where it is 0 or 1. It falls with this power of the distance from a half, and
-to a quarter where the two are that far apart: what is sure and far from what the colours say is often wrong."""
+OWN_WEIGHT = 7e-3
+"""The weight of the network's own alpha on a finer level."""
+SURE_WEIGHT, SURE_POWER, APART = 0.4, 16, 0.3
+"""The further weight of the network's alpha where it is 0 or 1. It falls with this power of the distance from a half,
+and to a quarter where the carried alpha is that far from it: what is sure and far from what the colours say is often
+wrong."""
+SCALE_POWER = 3
+"""Where the network saw a smaller photo, its own alpha has less weight, by this power of the scale."""
 TILE, OVERLAP = 512, 64
 MOST_THREADS = 4
 """Tiles that are solved at a time, at most; each takes 60 MB."""
@@ -58,12 +63,17 @@ class _Level(NamedTuple):
 
 @stage("refine")
 def refine(
-    image: NDArray[np.uint8], trimap: NDArray[np.uint8], alpha: Floats, progress: Progress | None = None
+    image: NDArray[np.uint8],
+    trimap: NDArray[np.uint8],
+    alpha: Floats,
+    progress: Progress | None = None,
+    scale: float = 1.0,
 ) -> Floats:
     """Return a refined alpha (H, W) float32, 0..1. Known pixels are 0 or 1.
 
     image: (H, W, 3) uint8 RGB. trimap: (H, W) uint8 of 0 / 128 / 255. alpha: (H, W) float32, 0..1, the network's.
-    progress: called after each tile.
+    progress: called after each tile. scale: of the photo that the network saw, 0..1; what it says of a smaller one
+    counts less.
     """
     unknown = trimap == UNKNOWN
     levels = [_Level(image, unknown, np.where(unknown, alpha, (trimap == FOREGROUND).astype(np.float32)))]
@@ -79,7 +89,7 @@ def refine(
         while levels:
             level = levels.pop()
             refined = level.alpha.copy()
-            weight = COARSEST_WEIGHT * 4 ** len(levels)
+            weight = COARSEST_WEIGHT * 4 ** len(levels) if coarser is None else scale**SCALE_POWER
             for _ in pool.map(partial(_refine_tile, level, coarser, weight, refined), tiles.pop()):
                 done += 1
                 if progress is not None:
@@ -91,14 +101,15 @@ def refine(
 def _refine_tile(level: _Level, coarser: _Level | None, weight: float, refined: Floats, tile: Window) -> None:
     """Write the alpha of a tile's unknown pixels to `refined` (h, w), which has the level's size.
 
-    coarser: the refined level of half the size; None for the coarsest, whose prior is the network's alpha by `weight`.
+    coarser: the refined level of half the size; None for the coarsest, whose prior is the network's alpha alone.
+    weight: that of the network's alpha on the coarsest level, or the share of its usual weights on the others.
     """
     window = _surroundings(tile, level.unknown)
     own = level.alpha[window]
     if coarser is None:
         prior, weights = own, np.full(own.shape, weight, np.float32)
     else:
-        prior, weights = _mixed(_carried_over(level.image, coarser, window), own)
+        prior, weights = _mixed(_carried_over(level.image, coarser, window), own, weight)
     solved = _solved(level, window, prior, weights)
     inner = tuple(slice(max(t.start, w.start), min(t.stop, w.stop)) for t, w in zip(tile, window, strict=True))
     cut = tuple(slice(i.start - w.start, i.stop - w.start) for i, w in zip(inner, window, strict=True))
@@ -183,13 +194,17 @@ def _slopes(colours: NDArray[np.float64], alpha: NDArray[np.float64]) -> NDArray
     return mean(np.dstack([slopes, constant]))
 
 
-def _mixed(carried: Floats, own: Floats) -> tuple[Floats, Floats]:
-    """Return the prior of a window, (h, w), and its weights: the alpha that was carried over and, where that is sure of
-    itself and not far from it, the network's own."""
+def _mixed(carried: Floats, own: Floats, share: float) -> tuple[Floats, Floats]:
+    """Return the prior of a window, (h, w), and its weights: the mean of the alpha that was carried over and of the
+    network's own, which counts more where it is sure of itself and not far from the other.
+
+    share: of the weights of the network's alpha, 0..1.
+    """
     apart = np.square((carried - own) / np.float32(APART))
     sure = np.float32(SURE_WEIGHT) * np.abs(2 * own - 1) ** SURE_POWER / np.square(1 + apart)
-    weights = np.float32(WEIGHT) + sure
-    return (np.float32(WEIGHT) * carried + sure * own) / weights, weights
+    owns = np.float32(share) * (np.float32(OWN_WEIGHT) + sure)
+    weights = np.float32(WEIGHT) + owns
+    return (np.float32(WEIGHT) * carried + owns * own) / weights, weights
 
 
 def _solved(level: _Level, window: Window, prior: Floats, weights: Floats) -> Floats:

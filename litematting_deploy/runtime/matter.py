@@ -232,7 +232,7 @@ class Matter:
         if scale != 1:
             alpha = enlarged(alpha, checked.shape)
         if self._refines:
-            alpha = refine(pixels, checked, alpha, _second_half(progress))
+            alpha = refine(pixels, checked, alpha, _second_half(progress), scale)
         return to_levels(alpha, dtype.type, self._truncate) if dtype.kind == "u" else alpha.astype(dtype, copy=False)
 
     def sequence(

@@ -74,7 +74,7 @@ def test_the_network_sees_a_smaller_photo(folders: tuple[Path, Path], tmp_path: 
         unknown = (blocks == 128).any(axis=(1, 3))
         small = np.where(unknown, 128, np.where(blocks.mean(axis=(1, 3)) > 127, 255, 0)).astype(np.uint8)
         prior = Image.fromarray(matter(half, small)).resize((width, height), Image.Resampling.BICUBIC)
-    wanted = refine(image, levels, np.asarray(prior).clip(0, 1))
+    wanted = refine(image, levels, np.asarray(prior).clip(0, 1), scale=0.5)
     done = called("ltm-infer", photo, trimap, "-o", alpha, "--quality", "fast", *_ENGINE)
     assert done.code == 0
     assert ", quality fast" in done.out

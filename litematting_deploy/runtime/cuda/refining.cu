@@ -126,14 +126,14 @@ extern "C" __global__ void mean_slopes(const float *__restrict__ slopes, float *
 
 // One thread per pixel of a tile. solution: what it begins with, which is its prior. weights: those of the prior, 0 for
 // known pixels and in the `ring` along a side where the tile cuts the level off. slopes (4, slopes_height,
-// slopes_width): those of the half of the level from its pixel (slopes_top, slopes_left) on, from which the prior comes,
-// and from the level's alpha where that is sure; null if it comes from that alone.
+// slopes_width): those of the half of the level from its pixel (slopes_top, slopes_left) on. The prior is the mean of what
+// they give, with `weight`, and of the level's alpha; null if it comes from that alone, with `weight`.
 extern "C" __global__ void begin_tile(const u8 *__restrict__ image, const u8 *__restrict__ unknown,
                                       const float *__restrict__ alpha, const float *__restrict__ slopes,
                                       float *__restrict__ solution, float *__restrict__ weights, int height, int width,
                                       int level_height, int level_width, int top, int left, int slopes_height,
                                       int slopes_width, int slopes_top, int slopes_left, int ring, float weight,
-                                      float sure_weight, int sure_power, float apart) {
+                                      float own_weight, float sure_weight, float apart, int sure_power) {
     const int x = X, y = Y;
     if (x >= width || y >= height) return;
     const offset at = (offset)y * width + x, from = (offset)(top + y) * level_width + left + x;
@@ -151,8 +151,8 @@ extern "C" __global__ void begin_tile(const u8 *__restrict__ image, const u8 *__
         const float far = (carried - own) / apart;
         for (int n = 0; n < sure_power; ++n) sure *= fabsf(2.0f * own - 1.0f);
         sure /= (1.0f + far * far) * (1.0f + far * far);
-        total = weight + sure;
-        prior = (weight * carried + sure * own) / total;
+        total = weight + own_weight + sure;
+        prior = (weight * carried + (own_weight + sure) * own) / total;
     }
     const bool cut = (top > 0 && y < ring) || (left > 0 && x < ring) ||
                      (top + height < level_height && y >= height - ring) ||

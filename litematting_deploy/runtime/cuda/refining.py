@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...matting.laplacian import EPSILON
-from ...matting.refine import APART, RING, SLOPE_EPSILON, SURE_POWER, SURE_WEIGHT, WEIGHT, Window
+from ...matting.refine import APART, OWN_WEIGHT, RING, SLOPE_EPSILON, SURE_POWER, SURE_WEIGHT, WEIGHT, Window
 from .kernels import Kernels
 from .protocol import Stream
 
@@ -45,7 +45,7 @@ class TileKernels:
 
     def begin_by(self, weight: float) -> None:
         """Begin with the level's own alpha, which has a weight."""
-        self._begin(0, (0, 0, 0, 0), weight, 0.0)
+        self._begin(0, (0, 0, 0, 0), weight)
 
     def begin_from(self, coarser: Level, part: Window, slopes: tuple[int, int]) -> None:
         """Begin with what is carried over from a part of the half of the level.
@@ -57,13 +57,13 @@ class TileKernels:
         sources = coarser.image, coarser.refined, slopes[0]
         self._launch("affine_slopes", hw, *sources, *place, np.float32(SLOPE_EPSILON))
         self._launch("mean_slopes", hw, *slopes, *map(np.int32, hw), layers=4)
-        self._begin(slopes[1], (*hw, *at), WEIGHT, SURE_WEIGHT)
+        self._begin(slopes[1], (*hw, *at), WEIGHT)
 
-    def _begin(self, slopes: int, part: tuple[int, int, int, int], weight: float, sure: float) -> None:
+    def _begin(self, slopes: int, part: tuple[int, int, int, int], weight: float) -> None:
         level, numbers = self._level, (*self._place, *map(np.int32, (*part, RING)))
         places = level.image, level.unknown, level.alpha, slopes, self._solution, self._weights
-        last = np.float32(weight), np.float32(sure), np.int32(SURE_POWER), np.float32(APART)
-        self._launch("begin_tile", self.hw, *places, *numbers, *last)
+        weights = map(np.float32, (weight, OWN_WEIGHT, SURE_WEIGHT, APART))
+        self._launch("begin_tile", self.hw, *places, *numbers, *weights, np.int32(SURE_POWER))
 
     def begin_steps(self, sums: int, size: int) -> None:
         """Compute the matrix and the first direction. sums, size: as in `step`, which goes on from `size`."""

@@ -100,7 +100,7 @@ def test_what_a_tile_begins_with(bench: Bench, kind: str, window: room.Window) -
     )
     count = half.alpha[part].size
     tile.kernels.begin_from(put(bench, half), (part[0], part[1]), (bench.room(16 * count), bench.room(16 * count)))
-    prior, weights = room._mixed(room._carried_over(whole.image, half, window), whole.alpha[window])
+    prior, weights = room._mixed(room._carried_over(whole.image, half, window), whole.alpha[window], 1.0)
     unknown = whole.unknown[window].copy()
     np.testing.assert_allclose(tile.plane("solution")[unknown], prior[unknown], atol=1e-5)
     np.testing.assert_array_equal(tile.plane("solution")[~unknown], whole.alpha[window][~unknown])
