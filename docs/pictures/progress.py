@@ -39,9 +39,9 @@ def main() -> None:
     axis.grid(color="#dddddd")
     axis.legend(frameon=False)
     axis.spines[["top", "right"]].set_visible(False)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", bbox_inches="tight", metadata={"Software": None})
-    replace_file(ROOT / "docs" / "pictures" / "progress.png", file.getvalue())
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", bbox_inches="tight", metadata={"Software": None})
+    replace_file(ROOT / "docs" / "pictures" / "progress.png", picture.getvalue())
 
 
 if __name__ == "__main__":
