@@ -39,7 +39,8 @@ SURE_WEIGHT, SURE_POWER, APART = 0.4, 16, 0.3
 and to a quarter where the carried alpha is that far from it: what is sure and far from what the colours say is often
 wrong."""
 SCALE_POWER = 3
-"""Where the network saw a smaller photo, its own alpha has less weight, by this power of the scale."""
+"""Where the network saw a smaller photo, its alpha is blurred at full size. On the finer levels its weights are
+multiplied by this power of the scale: by an eighth if it saw half the size."""
 TILE, OVERLAP = 512, 64
 MOST_THREADS = 4
 """Tiles that are solved at a time, at most; each takes 60 MB."""
@@ -89,8 +90,8 @@ def refine(
         while levels:
             level = levels.pop()
             refined = level.alpha.copy()
-            weight = COARSEST_WEIGHT * 4 ** len(levels) if coarser is None else scale**SCALE_POWER
-            for _ in pool.map(partial(_refine_tile, level, coarser, weight, refined), tiles.pop()):
+            weight, share = COARSEST_WEIGHT * 4 ** len(levels), scale**SCALE_POWER
+            for _ in pool.map(partial(_refine_tile, level, coarser, weight, share, refined), tiles.pop()):
                 done += 1
                 if progress is not None:
                     progress(done, total)
@@ -98,18 +99,20 @@ def refine(
     return refined
 
 
-def _refine_tile(level: _Level, coarser: _Level | None, weight: float, refined: Floats, tile: Window) -> None:
+def _refine_tile(
+    level: _Level, coarser: _Level | None, weight: float, share: float, refined: Floats, tile: Window
+) -> None:
     """Write the alpha of a tile's unknown pixels to `refined` (h, w), which has the level's size.
 
-    coarser: the refined level of half the size; None for the coarsest, whose prior is the network's alpha alone.
-    weight: that of the network's alpha on the coarsest level, or the share of its usual weights on the others.
+    coarser: the refined level of half the size; None for the coarsest, whose prior is the network's alpha by `weight`.
+    share: of the usual weights of the network's alpha on the other levels, 0..1.
     """
     window = _surroundings(tile, level.unknown)
     own = level.alpha[window]
     if coarser is None:
         prior, weights = own, np.full(own.shape, weight, np.float32)
     else:
-        prior, weights = _mixed(_carried_over(level.image, coarser, window), own, weight)
+        prior, weights = _mixed(_carried_over(level.image, coarser, window), own, share)
     solved = _solved(level, window, prior, weights)
     inner = tuple(slice(max(t.start, w.start), min(t.stop, w.stop)) for t, w in zip(tile, window, strict=True))
     cut = tuple(slice(i.start - w.start, i.stop - w.start) for i, w in zip(inner, window, strict=True))
