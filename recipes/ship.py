@@ -32,7 +32,8 @@ TESTS = (
 )
 BY_HAND = """\
 By hand, then one commit:
-- look at docs/pictures/first_screen.jpg and model_card.jpg
+- look at docs/pictures/first_screen.jpg and model_card.jpg; docs/pictures/gallery.py --photos DIR, and docs/gallery.md
+- the constants of refinement on drawn scenes, and the tables of docs/explanation/refinement.md
 - accuracy: one of the six looks at the nine images; write it down in recipes/README.md, then
     ltm-eval alphamatting --json benchmarks/results/alphamatting-trimap1.json
     ltm-eval alphamatting --trimap trimap2 --json benchmarks/results/alphamatting-trimap2.json

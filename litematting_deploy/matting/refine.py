@@ -2,8 +2,8 @@
 
 The alpha minimises x'Lx + sum(w (x - prior)^2) over the unknown pixels, where L is the matting Laplacian and the prior
 what is known of alpha beforehand: on the image halved `HALVINGS` times the network's alpha, and on each finer level the
-mean of the network's alpha and of that of the coarser level, carried over by the colours (He, Sun and Tang 2013, Guided
-Image Filtering). So what is far apart meets on a small image, and each level needs few steps.
+weighted mean of the network's alpha and of the coarser level's, carried over by the colours (He, Sun and Tang 2013,
+Guided Image Filtering). So what is far apart meets on a small image, and each level needs few steps.
 
 Levels are solved in tiles that overlap. What a tile begins with, and holds at its border, is the prior alone and no
 other tile's result; how the image is tiled shows by less than a level of 8 bits.
@@ -35,9 +35,9 @@ WEIGHT = 1e-2
 OWN_WEIGHT = 7e-3
 """The weight of the network's own alpha on a finer level."""
 SURE_WEIGHT, SURE_POWER, APART = 0.4, 16, 0.3
-"""The further weight of the network's alpha where it is 0 or 1. It falls with this power of the distance from a half,
-and to a quarter where the carried alpha is that far from it: what is sure and far from what the colours say is often
-wrong."""
+"""The further weight of the network's alpha where it is 0 or 1. Elsewhere it is multiplied by this power of twice the
+distance from a half. Where the carried alpha is `APART` from the network's, a quarter of it remains, because what is
+sure but far from what the colours say is often wrong."""
 SCALE_POWER = 3
 """Where the network saw a smaller photo, its alpha is blurred at full size. On the finer levels its weights are
 multiplied by this power of the scale: by an eighth if it saw half the size."""
@@ -198,8 +198,8 @@ def _slopes(colours: NDArray[np.float64], alpha: NDArray[np.float64]) -> NDArray
 
 
 def _mixed(carried: Floats, own: Floats, share: float) -> tuple[Floats, Floats]:
-    """Return the prior of a window, (h, w), and its weights: the mean of the alpha that was carried over and of the
-    network's own, which counts more where it is sure of itself and not far from the other.
+    """Return the prior of a window, (h, w), and its weights: the weighted mean of the alpha that was carried over and
+    of the network's own, which counts more where it is sure of itself and not far from the other.
 
     share: of the weights of the network's alpha, 0..1.
     """

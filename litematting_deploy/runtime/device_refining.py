@@ -1,8 +1,8 @@
 """Refinement by the kernels of a CUDA device: `matting.refine.refine` for whoever matted there.
 
-Levels, priors and weights are the host's. Tiles are larger, since one of them is work enough for a device, and are
-solved one after the other in the same memory. No pixels come to the host, only which blocks have unknown ones, and how
-far from solved a tile is.
+Levels, priors and weights are the host's for a photo at full size. Tiles are larger, since one of them is work enough
+for a device, and are solved one after the other in the same memory. No pixels come to the host, only which blocks have
+unknown ones, and how far from solved a tile is.
 """
 
 from dataclasses import dataclass
