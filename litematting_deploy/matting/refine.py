@@ -73,8 +73,8 @@ def refine(
     """Return a refined alpha (H, W) float32, 0..1. Known pixels are 0 or 1.
 
     image: (H, W, 3) uint8 RGB. trimap: (H, W) uint8 of 0 / 128 / 255. alpha: (H, W) float32, 0..1, the network's.
-    progress: called after each tile. scale: of the photo that the network saw, 0..1; what it says of a smaller one
-    counts less.
+    progress: called after each tile. scale: the size at which the network saw the photo, 0..1; if it is
+    small, its alpha counts less.
     """
     unknown = trimap == UNKNOWN
     levels = [_Level(image, unknown, np.where(unknown, alpha, (trimap == FOREGROUND).astype(np.float32)))]

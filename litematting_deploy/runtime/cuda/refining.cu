@@ -128,8 +128,8 @@ extern "C" __global__ void mean_slopes(const float *__restrict__ slopes, float *
 // known pixels and in the `ring` along a side where the tile cuts the level off. slopes (4, slopes_height,
 // slopes_width): those of the half of the level from its pixel (slopes_top, slopes_left) on; null for the coarsest
 // level, whose prior is the level's alpha alone, with `weight`. Otherwise the prior is the weighted mean of what the
-// slopes give, with `weight`, and of the level's alpha, with `own_weight` and up to `sure_weight` more where it is 0 or 1
-// (to the power of `sure_power`) and not `apart` from the other.
+// slopes give, with `weight`, and of the level's alpha, with `own_weight` and up to `sure_weight` more where it is 0 or
+// 1 (to the power of `sure_power`) and not `apart` from the other.
 extern "C" __global__ void begin_tile(const u8 *__restrict__ image, const u8 *__restrict__ unknown,
                                       const float *__restrict__ alpha, const float *__restrict__ slopes,
                                       float *__restrict__ solution, float *__restrict__ weights, int height, int width,
